@@ -1,0 +1,234 @@
+//! Time: the only place this crate reads a clock or waits.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+
+/// A moment, in whole seconds since 1970-01-01 00:00:00 UTC.
+///
+/// Arithmetic saturates, so no answer of a server can make it overflow.
+/// [`Display`](fmt::Display) writes the HTTP date form, for example `Tue, 15 Nov 1994 08:12:31 GMT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(u64);
+
+impl UnixTime {
+    /// The last moment that an HTTP date can write, 9999-12-31 23:59:59 UTC; later ones become this one.
+    pub const MAX: Self = Self(253_402_300_799);
+
+    /// The moment `seconds` after the epoch, at most [`UnixTime::MAX`].
+    pub const fn from_secs(seconds: u64) -> Self {
+        if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }
+    }
+
+    /// Seconds since the epoch.
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for UnixTime {
+    type Output = Self;
+
+    fn add(self, rest: Duration) -> Self {
+        Self::from_secs(self.0.saturating_add(rest.as_secs()))
+    }
+}
+
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        // A clock before 1970 is a broken clock; zero makes every deadline lie ahead, none behind.
+        Self::from_secs(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+impl From<UnixTime> for SystemTime {
+    fn from(time: UnixTime) -> Self {
+        UNIX_EPOCH + Duration::from_secs(time.0)
+    }
+}
+
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        httpdate::HttpDate::from(SystemTime::from(*self)).fmt(f)
+    }
+}
+
+/// Where a client takes the time from: [`SystemClock`] unless a test says otherwise.
+///
+/// `now` may jump when somebody sets the machine's clock; `elapsed` never goes back.
+#[async_trait]
+pub trait Clock: fmt::Debug + Send + Sync + 'static {
+    /// The present moment by the wall clock.
+    fn now(&self) -> UnixTime;
+
+    /// The time since some fixed moment in the past, by a clock that never goes back.
+    fn elapsed(&self) -> Duration;
+
+    /// Waits until `duration` has passed by [`Clock::elapsed`].
+    async fn sleep(&self, duration: Duration);
+}
+
+/// The machine's own clocks, with tokio's timer.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose [`elapsed`](Clock::elapsed) begins at zero now.
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Clock for SystemClock {
+    fn now(&self) -> UnixTime {
+        SystemTime::now().into()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+#[cfg(feature = "testing")]
+pub use manual::ManualClock;
+
+#[cfg(feature = "testing")]
+mod manual {
+    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::task::{Poll, Waker};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::{Clock, UnixTime};
+
+    /// A clock that stands still until a test moves it.
+    ///
+    /// Clones are the same clock, so one can be moved while a client holds another.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use webex_oauth::clock::{Clock, ManualClock, UnixTime};
+    ///
+    /// let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(clock.now(), UnixTime::from_secs(1_700_000_060));
+    /// ```
+    #[derive(Clone, Debug)]
+    pub struct ManualClock {
+        state: Arc<Mutex<State>>,
+        skips_sleep: bool,
+    }
+
+    #[derive(Debug)]
+    struct State {
+        /// Since the epoch; finer than [`UnixTime`], so that many small steps add up.
+        now: Duration,
+        elapsed: Duration,
+        sleepers: Vec<Waker>,
+    }
+
+    impl ManualClock {
+        /// A clock that stands at `now`; a sleeper waits until [`advance`](Self::advance) takes the clock past its time.
+        pub fn new(now: UnixTime) -> Self {
+            let state = State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
+            Self { state: Arc::new(Mutex::new(state)), skips_sleep: false }
+        }
+
+        /// The same clock, but [`sleep`](Clock::sleep) moves it forward at once instead of waiting.
+        pub fn skipping_sleep(mut self) -> Self {
+            self.skips_sleep = true;
+            self
+        }
+
+        /// Moves both clocks forward and wakes those whose time has come.
+        pub fn advance(&self, duration: Duration) {
+            let mut state = self.state();
+            state.now = state.now.saturating_add(duration);
+            state.elapsed = state.elapsed.saturating_add(duration);
+            for sleeper in state.sleepers.drain(..) {
+                sleeper.wake();
+            }
+        }
+
+        /// Sets the wall clock alone, forward or back, as somebody with the machine's settings would.
+        pub fn set(&self, now: UnixTime) {
+            self.state().now = Duration::from_secs(now.as_secs());
+        }
+
+        fn state(&self) -> MutexGuard<'_, State> {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    #[async_trait]
+    impl Clock for ManualClock {
+        fn now(&self) -> UnixTime {
+            UnixTime::from_secs(self.state().now.as_secs())
+        }
+
+        fn elapsed(&self) -> Duration {
+            self.state().elapsed
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            if self.skips_sleep {
+                self.advance(duration);
+                return;
+            }
+            let wake_at = self.elapsed().saturating_add(duration);
+            std::future::poll_fn(|context| {
+                let mut state = self.state();
+                if state.elapsed >= wake_at {
+                    return Poll::Ready(());
+                }
+                state.sleepers.push(context.waker().clone());
+                Poll::Pending
+            })
+            .await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_saturates_and_still_prints() {
+        let far = UnixTime::from_secs(u64::MAX) + Duration::MAX;
+        assert_eq!(far, UnixTime::MAX);
+        assert_eq!(far.to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(UnixTime::from_secs(1).since(UnixTime::from_secs(5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn system_time_converts_both_ways_and_before_the_epoch_is_zero() {
+        let moment = UnixTime::from_secs(784_887_151);
+        assert_eq!(UnixTime::from(SystemTime::from(moment)), moment);
+        assert_eq!(moment.to_string(), "Tue, 15 Nov 1994 08:12:31 GMT");
+        assert_eq!(UnixTime::from(UNIX_EPOCH - Duration::from_secs(9)), UnixTime::from_secs(0));
+    }
+}

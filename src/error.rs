@@ -1,0 +1,384 @@
+//! What can go wrong, and who can help.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any failure of this crate.
+///
+/// It is one word wide. [`kind`](Error::kind) says what was being done; three questions say who can help:
+/// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured)
+/// (the developer or an administrator) and [`is_retryable`](Error::is_retryable) (time). At most one of them is true.
+///
+/// `Display` is one line about this layer and [`source`](StdError::source) carries the cause.
+/// Neither they nor `Debug` ever contain a secret.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::{Error, Service, WebexOAuth};
+///
+/// fn advice(error: &Error) -> &'static str {
+///     if error.is_login_required() {
+///         "send the user to Webex again"
+///     } else if error.is_misconfigured() {
+///         "tell the operator: the registration or the settings are wrong"
+///     } else if error.is_retryable() {
+///         "try again after error.retry_after(), or a little later"
+///     } else {
+///         "a bug, or an answer nobody expected: log the error with its tracking id"
+///     }
+/// }
+///
+/// let error = WebexOAuth::builder().service(Service::webex()).build().unwrap_err();
+/// assert_eq!(error.to_string(), "no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
+/// assert!(advice(&error).starts_with("tell the operator"));
+/// ```
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    remedy: Option<Remedy>,
+    delivery: Option<Delivery>,
+    server: Option<ServerError>,
+    tracking_id: Option<String>,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What this crate was doing when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is missing or cannot work. The message says which one to set, and to what.
+    Configuration,
+    /// A value handed in by the application cannot be used: a scope, a parameter, a payload. The message says why.
+    Input,
+    /// What was asked for is not available: in this version, in this build's features, or at this service.
+    Unsupported,
+    /// The operating system's random generator failed. Nothing was sent; try again later.
+    Random,
+    /// An asynchronous call was polled outside a tokio runtime. Call it from within one.
+    Runtime,
+
+    /// The callback is not a URL, a query or a form, or it is too long. Answer the browser with 400.
+    CallbackMalformed,
+    /// The callback repeats a parameter, which RFC 6749 section 3.1 forbids. Answer the browser with 400.
+    CallbackDuplicate,
+    /// The callback holds both a code and an error, or neither. Answer the browser with 400.
+    CallbackAmbiguous,
+    /// The callback has no `state`. Ignore it: it was not caused by a login that this application began.
+    StateMissing,
+    /// The callback's `state` is not this login's. Ignore it, or look for the login it belongs to.
+    StateMismatch,
+    /// The login began too long ago. Begin a new one.
+    PendingExpired,
+    /// The pending authorization was begun with another service or another client id. Begin a new login.
+    PendingForeign,
+    /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
+    IssuerMismatch,
+    /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
+    Authorization,
+
+    /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
+    Exchange,
+    /// Refreshing tokens. The old tokens are as good as they were.
+    Refresh,
+    /// Asking who the person is.
+    Person,
+    /// Carrying a request to the server and its answer back.
+    Transport,
+
+    /// A stored form cannot be read: damaged, or written by a newer version of this crate.
+    Stored,
+    /// The tokens belong to another service or another client id. They are untouched; use the client that obtained them.
+    ForeignTokens,
+}
+
+/// How far a request got before it failed; a [`Transport`](crate::transport::Transport) says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// The request never reached the server, so it can be repeated whatever it asked for.
+    NotSent,
+    /// The server may have acted on the request; nobody knows.
+    Unknown,
+}
+
+/// Who can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// The user logs in again.
+    Login,
+    /// The developer or an administrator mends settings or registration.
+    Registration,
+    /// Time.
+    Later,
+}
+
+impl Error {
+    /// An error for a [`Transport`](crate::transport::Transport) of your own.
+    ///
+    /// It is retryable; `delivery` decides whether a request that must not run twice may be repeated.
+    /// The text of `source` must hold no secret.
+    pub fn transport(delivery: Delivery, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let message = match delivery {
+            Delivery::NotSent => "the server could not be reached",
+            Delivery::Unknown => "the server's answer was lost",
+        };
+        let mut error = Self::new(ErrorKind::Transport, message).with_remedy(Remedy::Later).with_source(source);
+        error.0.delivery = Some(delivery);
+        error
+    }
+
+    /// What this crate was doing.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether time alone can help: the network, the server or a rate limit is in the way.
+    ///
+    /// A code exchange is never repeated as it was, since its code may be used up: for a failed login,
+    /// trying again means beginning a new one.
+    pub fn is_retryable(&self) -> bool {
+        self.0.remedy == Some(Remedy::Later)
+    }
+
+    /// Whether only the user can help, by logging in again.
+    pub fn is_login_required(&self) -> bool {
+        self.0.remedy == Some(Remedy::Login)
+    }
+
+    /// Whether the developer or an administrator must mend something: settings, secret, scopes, registration.
+    pub fn is_misconfigured(&self) -> bool {
+        self.0.remedy == Some(Remedy::Registration)
+    }
+
+    /// How long the server asked to be left alone, between one second and one hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The id that Cisco's support asks for: the server's own where it gave one, else the one this crate sent.
+    pub fn tracking_id(&self) -> Option<&str> {
+        self.0.tracking_id.as_deref()
+    }
+
+    /// The refusal in the server's own words, where it spoke.
+    pub fn server(&self) -> Option<&ServerError> {
+        self.0.server.as_ref()
+    }
+
+    /// How far a request got, where carrying it is what failed.
+    pub fn delivery(&self) -> Option<Delivery> {
+        self.0.delivery
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            remedy: kind.usual_remedy(),
+            delivery: None,
+            server: None,
+            tracking_id: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
+        self.0.remedy = Some(remedy);
+        self
+    }
+
+    pub(crate) fn with_server(mut self, server: ServerError) -> Self {
+        self.0.server = Some(server);
+        self
+    }
+
+    pub(crate) fn with_tracking_id(mut self, tracking_id: Option<String>) -> Self {
+        self.0.tracking_id = tracking_id;
+        self
+    }
+
+    pub(crate) fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
+        self.0.retry_after = retry_after;
+        self
+    }
+}
+
+impl ErrorKind {
+    /// Who can help where nothing more is known.
+    fn usual_remedy(self) -> Option<Remedy> {
+        match self {
+            Self::Configuration | Self::ForeignTokens => Some(Remedy::Registration),
+            Self::Random => Some(Remedy::Later),
+            Self::PendingExpired | Self::PendingForeign => Some(Remedy::Login),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(server) = &self.0.server {
+            write!(f, " ({server})")?;
+        }
+        if let Some(id) = &self.0.tracking_id {
+            write!(f, " [tracking id {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", &inner.kind).field("message", &inner.message);
+        if let Some(remedy) = &inner.remedy {
+            debug.field("remedy", remedy);
+        }
+        if let Some(delivery) = &inner.delivery {
+            debug.field("delivery", delivery);
+        }
+        if let Some(server) = &inner.server {
+            debug.field("server", server);
+        }
+        if let Some(tracking_id) = &inner.tracking_id {
+            debug.field("tracking_id", tracking_id);
+        }
+        if let Some(retry_after) = &inner.retry_after {
+            debug.field("retry_after", retry_after);
+        }
+        if let Some(source) = &inner.source {
+            debug.field("source", source);
+        }
+        debug.finish_non_exhaustive()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What a server said when it refused: data, not a decision.
+///
+/// Everything that looks like a token, and every secret of the request, was cut out of the texts.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ServerError {
+    status: Option<StatusCode>,
+    code: Option<String>,
+    description: Option<String>,
+    unrecognized: bool,
+}
+
+impl ServerError {
+    /// The HTTP status, unless the refusal came by a browser's redirect.
+    pub fn status(&self) -> Option<u16> {
+        self.status.map(|status| status.as_u16())
+    }
+
+    /// The OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2), wherever in the answer it stood.
+    ///
+    /// Codes that no standard knows are kept as they came.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// The server's explanation for developers: at most 300 characters, with secrets cut out.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// Whether nothing in the answer said why; the refusal was then judged by its status alone.
+    pub fn is_unrecognized(&self) -> bool {
+        self.unrecognized
+    }
+
+    pub(crate) fn new(status: Option<StatusCode>, code: Option<String>, description: Option<String>) -> Self {
+        Self { status, code, description, unrecognized: false }
+    }
+
+    pub(crate) fn unrecognized(mut self) -> Self {
+        self.unrecognized = true;
+        self
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        if let Some(status) = self.status {
+            write!(f, "HTTP {}", status.as_u16())?;
+            separator = ", ";
+        }
+        if let Some(code) = &self.code {
+            write!(f, "{separator}{code}")?;
+            separator = ", ";
+        }
+        if let Some(description) = &self.description {
+            write!(f, "{separator}\"{description}\"")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word_wide_and_can_travel() {
+        fn travels<T: StdError + Send + Sync + 'static>() {}
+        travels::<Error>();
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn the_line_names_status_code_words_and_tracking_id_but_not_the_source() {
+        let server =
+            ServerError::new(Some(StatusCode::BAD_REQUEST), Some("invalid_grant".into()), Some("it expired".into()));
+        let error = Error::new(ErrorKind::Refresh, "webex refused to refresh")
+            .with_server(server)
+            .with_tracking_id(Some("ROUTER_1".into()))
+            .with_source("the cause");
+        let line = "webex refused to refresh (HTTP 400, invalid_grant, \"it expired\") [tracking id ROUTER_1]";
+        assert_eq!(error.to_string(), line);
+        assert_eq!(error.source().unwrap().to_string(), "the cause");
+    }
+
+    #[test]
+    fn at_most_one_party_can_help() {
+        for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later] {
+            let error = Error::new(ErrorKind::Refresh, "x").with_remedy(remedy);
+            let answers = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
+            assert_eq!(answers.iter().filter(|answer| **answer).count(), 1);
+        }
+        let lost = Error::transport(Delivery::Unknown, "reset");
+        assert!(lost.is_retryable() && lost.delivery() == Some(Delivery::Unknown));
+    }
+}

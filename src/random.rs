@@ -1,0 +1,35 @@
+//! Randomness: the only place this crate asks for it, and always the operating system's generator.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Fills `bytes` from the operating system's cryptographic generator.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
+    SysRng.try_fill_bytes(bytes).map_err(|source| {
+        Error::new(ErrorKind::Random, "the operating system's random generator failed").with_source(source)
+    })
+}
+
+/// 256 random bits as 43 base64url characters, all of them unreserved in a URL (RFC 3986 section 2.3).
+pub(crate) fn token() -> Result<String> {
+    let mut bytes = [0; 32];
+    fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_43_unreserved_characters_and_never_repeat() {
+        let tokens: std::collections::HashSet<_> = (0..1000).map(|_| token().unwrap()).collect();
+        assert_eq!(tokens.len(), 1000);
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        assert!(tokens.iter().all(|token| token.len() == 43 && token.chars().all(unreserved)));
+    }
+}

@@ -1,0 +1,151 @@
+//! Secrets: texts that are never printed, compared in constant time and wiped when dropped.
+//!
+//! Each is a type of its own, so that one cannot be sent where another belongs. None has `Display` or
+//! `Serialize`; reading one takes a call to `expose()`, which can be searched for. The wiping covers the copies
+//! that this crate holds, not the buffers of the HTTP and TLS libraries that carry them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use subtle::ConstantTimeEq as _;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Compares two secrets in a time that depends on their lengths alone.
+pub(crate) fn same(left: &str, right: &str) -> bool {
+    left.as_bytes().ct_eq(right.as_bytes()).into()
+}
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident, $holder:ty, $wrap:expr) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name($holder);
+
+        impl $name {
+            /// The secret itself. Keep it out of logs, URLs and error messages.
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+
+            #[allow(dead_code, reason = "not every secret is made both ways")]
+            pub(crate) fn unchecked(text: &str) -> Self {
+                Self($wrap(SecretString::from(Box::<str>::from(text))))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([secret])"))
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                same(self.expose(), other.expose())
+            }
+        }
+
+        impl Eq for $name {}
+    };
+}
+
+secret! {
+    /// The key to the Webex APIs (RFC 6749 section 1.4), sent as `Authorization: Bearer`. Cloning it copies no text.
+    AccessToken, Arc<SecretString>, Arc::new
+}
+
+secret! {
+    /// What new access tokens are fetched with (RFC 6749 section 1.5). Cloning it copies no text.
+    RefreshToken, Arc<SecretString>, Arc::new
+}
+
+secret! {
+    /// The secret of an integration, as the Webex developer portal shows it once.
+    ClientSecret, Arc<SecretString>, Arc::new
+}
+
+secret! {
+    /// An OpenID Connect ID token as it came: not verified, so nothing in it is proven.
+    IdToken, Arc<SecretString>, Arc::new
+}
+
+secret! {
+    /// A value of this crate written down as text that holds secrets: for an encrypted cookie, a session table, a file.
+    StoredText, SecretString, std::convert::identity
+}
+
+impl AccessToken {
+    /// Takes a token from elsewhere, a bot's for example.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the text is empty or has characters other than visible ASCII, which no
+    /// `Authorization` header could carry.
+    pub fn new(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref();
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let message = "an access token must be one or more visible ASCII characters, without spaces or line breaks";
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        Ok(Self::unchecked(text))
+    }
+}
+
+impl RefreshToken {
+    /// Takes a refresh token from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the text is empty or has a control character or a space.
+    pub fn new(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref();
+        if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            let message = "a refresh token must be one or more characters, without spaces or line breaks";
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        Ok(Self::unchecked(text))
+    }
+}
+
+impl From<&str> for ClientSecret {
+    fn from(text: &str) -> Self {
+        Self::unchecked(text)
+    }
+}
+
+impl From<String> for ClientSecret {
+    fn from(text: String) -> Self {
+        Self(Arc::new(SecretString::from(text)))
+    }
+}
+
+impl From<String> for StoredText {
+    fn from(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_printed_and_equality_is_by_text() {
+        let token = AccessToken::new("hunter2").unwrap();
+        assert_eq!(format!("{token:?}"), "AccessToken([secret])");
+        assert_eq!(token, AccessToken::new("hunter2").unwrap());
+        assert_ne!(token, AccessToken::new("hunter3").unwrap());
+        assert_ne!(token, AccessToken::new("hunter").unwrap());
+    }
+
+    #[test]
+    fn a_token_that_no_header_could_carry_is_refused() {
+        for bad in ["", "a b", "a\nb", "a\r\nX: y", "tök", "\u{7f}"] {
+            assert_eq!(AccessToken::new(bad).unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
+        }
+        assert!(RefreshToken::new("").is_err() && RefreshToken::new("a\tb").is_err());
+        assert_eq!(RefreshToken::new("site_tök").unwrap().expose(), "site_tök");
+    }
+}
