@@ -1,0 +1,93 @@
+//! An address that requests may be sent to.
+
+use http::Uri;
+use url::{Host, Url};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A checked address: https, or http to this machine or to a host the developer named.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    url: Url,
+    uri: Uri,
+}
+
+impl Endpoint {
+    /// Checks `text`; `what` names the address in the error.
+    pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
+        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} \"{text}\" {why}")));
+        if text.contains('@') {
+            // Not repeated in the message: it may hold a password.
+            let message = format!("the {what} must not contain a user name, a password or an \"@\"");
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        let Ok(url) = Url::parse(text) else {
+            return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
+        };
+        if url.fragment().is_some() {
+            return refuse("has a fragment: leave out \"#\" and what follows it");
+        }
+        match url.scheme() {
+            "https" => {}
+            "http" if is_trusted_plain(&url, insecure_hosts) => {}
+            "http" => {
+                return refuse("would send secrets unencrypted: use https, or name a test host with `insecure_http_to(..)`");
+            }
+            _ => return refuse("must begin with https://"),
+        }
+        let Ok(uri) = url.as_str().parse() else {
+            return refuse("cannot be requested");
+        };
+        Ok(Self { url, uri })
+    }
+
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(crate) fn uri(&self) -> Uri {
+        self.uri.clone()
+    }
+}
+
+/// Whether plain http may be spoken: on this machine, or where the developer said so.
+pub(crate) fn is_trusted_plain(url: &Url, insecure_hosts: &[String]) -> bool {
+    is_loopback(url) || url.host_str().is_some_and(|host| insecure_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
+}
+
+/// Whether the URL's host is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_and_loopback_pass_and_everything_else_says_what_to_write() {
+        let check = |text: &str| Endpoint::parse("token endpoint", text, &["webex.test".into()]).map_err(|e| e.to_string());
+        for good in ["https://webexapis.com/v1", "http://localhost:1/x", "http://127.9.9.9", "http://[::1]:8", "http://WEBEX.test/v1"]
+        {
+            assert!(check(good).is_ok(), "{good}");
+        }
+        for (bad, hint) in [
+            ("http://webexapis.com/v1", "use https"),
+            ("http://localhost.example.com", "use https"),
+            ("webexapis.com/v1", "write it whole"),
+            ("ftp://webexapis.com", "must begin with https://"),
+            ("https://webexapis.com/#x", "fragment"),
+            ("https://u:p@webexapis.com", "user name"),
+            ("", "write it whole"),
+        ] {
+            let message = check(bad).unwrap_err();
+            assert!(message.contains(hint), "{bad}: {message}");
+        }
+        assert!(!check("https://u:hunter2@webexapis.com").unwrap_err().contains("hunter2"));
+    }
+}

@@ -1,0 +1,330 @@
+//! The services of Webex that hand out tokens, as values: where they are and how they differ.
+
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::issuer;
+use crate::pkce::Pkce;
+
+/// One of Webex's OAuth services: its addresses and its ways.
+///
+/// Every difference between the services is a field of this value; nothing else in the crate asks which one it is.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::Service;
+///
+/// let service = Service::webex().at("http://127.0.0.1:8080/v1");
+/// assert_eq!(service.token_endpoint(), "http://127.0.0.1:8080/v1/access_token");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Service {
+    name: &'static str,
+    home: &'static str,
+    paths: &'static Paths,
+    id: Option<String>,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    person_endpoint: Option<String>,
+    client_auth: ClientAuth,
+    pkce: Pkce,
+    rotation: Rotation,
+    repeats_exchange: bool,
+    prefixes_site: bool,
+    lifetimes: Option<Lifetimes>,
+    issuers: Vec<String>,
+}
+
+/// Where the endpoints stand below a service's base address.
+#[derive(Debug)]
+struct Paths {
+    authorization: &'static str,
+    token: &'static str,
+    person: Option<&'static str>,
+}
+
+const PLATFORM: Paths = Paths { authorization: "/authorize", token: "/access_token", person: Some("/people/me") };
+const MEETINGS: Paths = Paths { authorization: "/authorize", token: "/token", person: None };
+
+/// How the client proves who it is to the token endpoint (RFC 6749 section 2.3.1). Never both at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ClientAuth {
+    /// In the `Authorization` header.
+    Basic,
+    /// As `client_id` and `client_secret` in the form.
+    Body,
+}
+
+/// What a refresh does to the refresh token that was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rotation {
+    /// It stays good, so a refresh whose answer was lost can be repeated. This is Webex's way.
+    Lenient,
+    /// It is spent: using it twice may end the login. A refresh whose answer was lost is not repeated.
+    Strict,
+}
+
+/// How long tokens live where the server does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetimes {
+    pub(crate) access_token: Duration,
+    pub(crate) refresh_token: Duration,
+}
+
+impl Service {
+    /// Webex, the commercial platform: `https://webexapis.com/v1`
+    /// (<https://developer.webex.com/docs/login-with-webex>).
+    pub fn webex() -> Self {
+        let issuers = issuer::COMMERCIAL.iter().map(|issuer| (*issuer).to_owned()).collect();
+        Self {
+            name: "webex",
+            home: "https://webexapis.com/v1",
+            paths: &PLATFORM,
+            id: None,
+            authorization_endpoint: String::new(),
+            token_endpoint: String::new(),
+            person_endpoint: None,
+            client_auth: ClientAuth::Basic,
+            pkce: Pkce::S256,
+            rotation: Rotation::Lenient,
+            repeats_exchange: false,
+            prefixes_site: false,
+            lifetimes: None,
+            issuers,
+        }
+        .at_home()
+    }
+
+    /// Webex for Government (FedRAMP): `https://api-usgov.webex.com/v1`
+    /// (<https://developer.webex.com/docs/api/guides/create-a-fedramp-integration>).
+    ///
+    /// An administrator registers the integration through the API; tokens live shorter than on the commercial platform.
+    pub fn webex_gov() -> Self {
+        let issuers = issuer::GOVERNMENT.iter().map(|issuer| (*issuer).to_owned()).collect();
+        Self { name: "webex-gov", home: "https://api-usgov.webex.com/v1", issuers, ..Self::webex() }.at_home()
+    }
+
+    /// **End of life:** the XML APIs that these tokens open ended on 31 March 2024, except in FedRAMP and for sites with
+    /// an extension, and new integrations of this kind can no longer be registered
+    /// (<https://developer.cisco.com/docs/webex-meetings/>). Use [`Service::webex`] with the scope `spark:all` for
+    /// anything new.
+    ///
+    /// Webex Meetings integrations: `https://api.webex.com/v1/oauth2`.
+    ///
+    /// What is different here, after Cisco's table of parameters: the client proves itself in the form; PKCE is `plain`
+    /// with at most 10 characters ([`Pkce::S256`] was seen to work too, see [`Service::with_pkce`]); a refresh repeats
+    /// `redirect_uri` and `code_verifier`, and writes the user's site name before the refresh token; where the answer is
+    /// silent, access tokens live 2 hours and refresh tokens 60 days; the answer says who logged in
+    /// ([`Account`](crate::Account)). The scopes are the five of [`Scope`](crate::Scope) marked "Webex Meetings".
+    pub fn meetings() -> Self {
+        Self {
+            name: "meetings",
+            home: "https://api.webex.com/v1/oauth2",
+            paths: &MEETINGS,
+            client_auth: ClientAuth::Body,
+            pkce: Pkce::ShortPlain,
+            repeats_exchange: true,
+            prefixes_site: true,
+            lifetimes: Some(Lifetimes {
+                access_token: Duration::from_secs(2 * 60 * 60),
+                refresh_token: Duration::from_secs(60 * 24 * 60 * 60),
+            }),
+            issuers: Vec::new(),
+            ..Self::webex()
+        }
+        .at_home()
+    }
+
+    /// The same service at another base address: a test server, a gateway.
+    ///
+    /// `base` stands for `https://webexapis.com/v1` (Meetings: `https://api.webex.com/v1/oauth2`); a slash at its end is
+    /// ignored. All addresses move; those set with the methods below must be set afterwards.
+    /// A bad address is reported by [`build()`](crate::WebexOAuthBuilder::build).
+    pub fn at(mut self, base: impl AsRef<str>) -> Self {
+        let base = base.as_ref().trim_end_matches('/');
+        self.authorization_endpoint = format!("{base}{}", self.paths.authorization);
+        self.token_endpoint = format!("{base}{}", self.paths.token);
+        self.person_endpoint = self.paths.person.map(|path| format!("{base}{path}"));
+        self
+    }
+
+    fn at_home(self) -> Self {
+        let home = self.home;
+        self.at(home)
+    }
+
+    /// Sends browsers to another authorization endpoint.
+    pub fn with_authorization_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.authorization_endpoint = url.into();
+        self
+    }
+
+    /// Asks another token endpoint.
+    pub fn with_token_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.token_endpoint = url.into();
+        self
+    }
+
+    /// Asks another address for the logged-in person (`GET /people/me`).
+    pub fn with_person_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.person_endpoint = Some(url.into());
+        self
+    }
+
+    /// Proves the client in another way.
+    pub fn with_client_auth(mut self, client_auth: ClientAuth) -> Self {
+        self.client_auth = client_auth;
+        self
+    }
+
+    /// Uses another form of PKCE. For Webex Meetings, `Pkce::S256` is the stronger choice where the site accepts it.
+    pub fn with_pkce(mut self, pkce: Pkce) -> Self {
+        self.pkce = pkce;
+        self
+    }
+
+    /// Says what a refresh does to the refresh token, for a service that is not Webex's own.
+    pub fn with_rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
+    /// Accepts one more issuer in callbacks, compared exactly: `https://idbrokerbts.webex.com/idb` for Cisco's test system.
+    pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuers.push(issuer.into());
+        self
+    }
+
+    /// Gives the service an id of its own, under which tokens are stored.
+    ///
+    /// Without it a moved service's id contains its token endpoint, so that tokens of a test server are never sent to
+    /// Webex, nor Webex's to a test server. Set it when the same service moves to another address.
+    pub fn with_id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The id under which tokens of this service are stored: `webex`, `webex-gov`, `meetings`, with ` at <token endpoint>`
+    /// when moved.
+    pub fn id(&self) -> String {
+        if let Some(id) = &self.id {
+            return id.clone();
+        }
+        match self.token_endpoint.strip_prefix(self.home) {
+            Some(path) if path == self.paths.token => self.name.to_owned(),
+            _ => format!("{} at {}", self.name, self.token_endpoint),
+        }
+    }
+
+    /// Where browsers are sent.
+    pub fn authorization_endpoint(&self) -> &str {
+        &self.authorization_endpoint
+    }
+
+    /// Where codes and refresh tokens are exchanged.
+    pub fn token_endpoint(&self) -> &str {
+        &self.token_endpoint
+    }
+
+    /// Where the logged-in person is asked for, if the service can be asked.
+    pub fn person_endpoint(&self) -> Option<&str> {
+        self.person_endpoint.as_deref()
+    }
+
+    pub(crate) fn client_auth(&self) -> ClientAuth {
+        self.client_auth
+    }
+
+    pub(crate) fn pkce(&self) -> Pkce {
+        self.pkce
+    }
+
+    pub(crate) fn rotation(&self) -> Rotation {
+        self.rotation
+    }
+
+    /// Whether a refresh carries the redirect URI and the code verifier of the login.
+    pub(crate) fn repeats_exchange(&self) -> bool {
+        self.repeats_exchange
+    }
+
+    /// Whether the site name stands before the refresh token on a refresh.
+    pub(crate) fn prefixes_site(&self) -> bool {
+        self.prefixes_site
+    }
+
+    pub(crate) fn lifetimes(&self) -> Option<Lifetimes> {
+        self.lifetimes
+    }
+
+    pub(crate) fn allows_issuer(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|own| own == issuer)
+    }
+
+    /// Checks all addresses.
+    pub(crate) fn endpoints(&self, insecure_hosts: &[String]) -> Result<Endpoints> {
+        let person = self.person_endpoint.as_deref();
+        Ok(Endpoints {
+            authorization: Endpoint::parse("authorization endpoint", &self.authorization_endpoint, insecure_hosts)?,
+            token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
+            person: person.map(|url| Endpoint::parse("person endpoint", url, insecure_hosts)).transpose()?,
+        })
+    }
+}
+
+impl Default for Service {
+    /// [`Service::webex`].
+    fn default() -> Self {
+        Self::webex()
+    }
+}
+
+/// The addresses of a service, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) authorization: Endpoint,
+    pub(crate) token: Endpoint,
+    pub(crate) person: Option<Endpoint>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_are_the_documented_ones() {
+        for (service, authorize, token, id) in [
+            (Service::webex(), "https://webexapis.com/v1/authorize", "https://webexapis.com/v1/access_token", "webex"),
+            (
+                Service::webex_gov(),
+                "https://api-usgov.webex.com/v1/authorize",
+                "https://api-usgov.webex.com/v1/access_token",
+                "webex-gov",
+            ),
+            (
+                Service::meetings(),
+                "https://api.webex.com/v1/oauth2/authorize",
+                "https://api.webex.com/v1/oauth2/token",
+                "meetings",
+            ),
+        ] {
+            assert_eq!(service.authorization_endpoint(), authorize);
+            assert_eq!(service.token_endpoint(), token);
+            assert_eq!(service.id(), id);
+            service.endpoints(&[]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_moved_service_is_another_owner_of_tokens_unless_it_is_named() {
+        let moved = Service::webex().at("http://localhost:1/v1/");
+        assert_eq!(moved.id(), "webex at http://localhost:1/v1/access_token");
+        assert_eq!(moved.person_endpoint(), Some("http://localhost:1/v1/people/me"));
+        assert_eq!(moved.with_id("webex").id(), "webex");
+        assert_ne!(Service::webex().with_token_endpoint("https://evil.example/token").id(), "webex");
+    }
+}
