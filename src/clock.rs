@@ -153,7 +153,8 @@ mod manual {
     impl ManualClock {
         /// A clock that stands at `now`; a sleeper waits until [`advance`](Self::advance) takes the clock past its time.
         pub fn new(now: UnixTime) -> Self {
-            let state = State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
+            let state =
+                State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
             Self { state: Arc::new(Mutex::new(state)), skips_sleep: false }
         }
 

@@ -31,7 +31,9 @@ impl Endpoint {
             "https" => {}
             "http" if is_trusted_plain(&url, insecure_hosts) => {}
             "http" => {
-                return refuse("would send secrets unencrypted: use https, or name a test host with `insecure_http_to(..)`");
+                return refuse(
+                    "would send secrets unencrypted: use https, or name a test host with `insecure_http_to(..)`",
+                );
             }
             _ => return refuse("must begin with https://"),
         }
@@ -52,7 +54,8 @@ impl Endpoint {
 
 /// Whether plain http may be spoken: on this machine, or where the developer said so.
 pub(crate) fn is_trusted_plain(url: &Url, insecure_hosts: &[String]) -> bool {
-    is_loopback(url) || url.host_str().is_some_and(|host| insecure_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
+    is_loopback(url)
+        || url.host_str().is_some_and(|host| insecure_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
 }
 
 /// Whether the URL's host is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`.
@@ -71,9 +74,15 @@ mod tests {
 
     #[test]
     fn https_and_loopback_pass_and_everything_else_says_what_to_write() {
-        let check = |text: &str| Endpoint::parse("token endpoint", text, &["webex.test".into()]).map_err(|e| e.to_string());
-        for good in ["https://webexapis.com/v1", "http://localhost:1/x", "http://127.9.9.9", "http://[::1]:8", "http://WEBEX.test/v1"]
-        {
+        let check =
+            |text: &str| Endpoint::parse("token endpoint", text, &["webex.test".into()]).map_err(|e| e.to_string());
+        for good in [
+            "https://webexapis.com/v1",
+            "http://localhost:1/x",
+            "http://127.9.9.9",
+            "http://[::1]:8",
+            "http://WEBEX.test/v1",
+        ] {
             assert!(check(good).is_ok(), "{good}");
         }
         for (bad, hint) in [

@@ -16,9 +16,14 @@ pub(crate) struct RedirectUri(String);
 
 impl RedirectUri {
     pub(crate) fn parse(text: &str, insecure_hosts: &[String]) -> Result<Self> {
-        if text.contains('@') && Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+        if text.contains('@')
+            && Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+        {
             // Not repeated in the message: it may hold a password.
-            return Err(Error::new(ErrorKind::Configuration, "the redirect URI must not contain a user name or a password"));
+            return Err(Error::new(
+                ErrorKind::Configuration,
+                "the redirect URI must not contain a user name or a password",
+            ));
         }
         match fault(text, insecure_hosts) {
             None => Ok(Self(text.to_owned())),
@@ -44,7 +49,9 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
         return Some("contains white space or control characters: remove them".to_owned());
     }
     if text.contains('#') {
-        return Some("has a fragment, which RFC 6749 section 3.1.2 forbids: leave out \"#\" and what follows it".to_owned());
+        return Some(
+            "has a fragment, which RFC 6749 section 3.1.2 forbids: leave out \"#\" and what follows it".to_owned(),
+        );
     }
     if let Some(host) = host_without_scheme(text) {
         let scheme = if matches!(host, "localhost" | "127.0.0.1" | "[::1]") { "http" } else { "https" };
@@ -53,7 +60,9 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(url::ParseError::RelativeUrlWithoutBase) => {
-            return Some("is not absolute: write it whole, such as http://localhost:5000/auth/cisco/callback".to_owned());
+            return Some(
+                "is not absolute: write it whole, such as http://localhost:5000/auth/cisco/callback".to_owned(),
+            );
         }
         Err(cause) => return Some(format!("is not a URL: {cause}")),
     };
@@ -61,9 +70,9 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
         "https" => None,
         "http" if endpoint::is_trusted_plain(&url, insecure_hosts) => None,
         "http" => Some("would carry the code unencrypted: use https, or http://localhost".to_owned()),
-        "javascript" | "data" | "file" | "blob" | "about" | "vbscript" | "view-source" => {
-            Some("has a scheme that runs or shows content: use https, http://localhost or a scheme of your own".to_owned())
-        }
+        "javascript" | "data" | "file" | "blob" | "about" | "vbscript" | "view-source" => Some(
+            "has a scheme that runs or shows content: use https, http://localhost or a scheme of your own".to_owned(),
+        ),
         _ => None,
     }
 }
