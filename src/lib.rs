@@ -2,18 +2,34 @@
 
 // The order of these lines is the order of the floors: a module uses only what stands above it.
 pub mod clock;
-mod random;
 mod error;
+mod random;
 mod secret;
+mod redact;
+mod json;
+pub mod stored;
+
 mod issuer;
 mod scope;
 mod pkce;
 mod endpoint;
 mod redirect;
 mod service;
+mod account;
+mod registration;
+mod token;
 
+mod pending;
+mod authorize;
+mod callback;
+
+pub use crate::account::Account;
+pub use crate::authorize::{AuthorizationRequest, AuthorizationUrl, Prompt};
+pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
+pub use crate::pending::{PendingAuthorization, PendingId};
 pub use crate::pkce::Pkce;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
 pub use crate::service::{ClientAuth, Rotation, Service};
+pub use crate::token::TokenSet;

@@ -23,11 +23,15 @@ pub enum Pkce {
 
 impl Pkce {
     /// The value of `code_challenge_method`.
-    pub(crate) fn method(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::S256 => "S256",
             Self::ShortPlain => "plain",
         }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::S256, Self::ShortPlain].into_iter().find(|method| method.name() == name)
     }
 
     /// The length of the verifiers made; the short ones carry 60 bits.

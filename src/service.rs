@@ -261,6 +261,15 @@ impl Service {
         self.lifetimes
     }
 
+    /// Whether it is known who may issue here; at Webex Meetings it is not.
+    pub(crate) fn knows_issuers(&self) -> bool {
+        !self.issuers.is_empty()
+    }
+
+    pub(crate) fn issuers(&self) -> &[String] {
+        &self.issuers
+    }
+
     pub(crate) fn allows_issuer(&self, issuer: &str) -> bool {
         self.issuers.iter().any(|own| own == issuer)
     }

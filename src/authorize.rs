@@ -1,0 +1,548 @@
+//! The authorization request: where the browser is sent, and what is kept until it comes back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use url::Url;
+
+use crate::clock::{Clock, UnixTime};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pending::{Payload, PendingAuthorization};
+use crate::pkce::CodeVerifier;
+use crate::random;
+use crate::redirect::RedirectUri;
+use crate::registration::Registration;
+use crate::scope::{Scope, Scopes};
+
+/// Parameters that this crate sets itself; an extra one of the same name would be a second one.
+const OWN_PARAMETERS: [&str; 12] = [
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "request",
+    "request_uri",
+];
+
+/// The longest visible suffix of a state.
+const LONGEST_SUFFIX: usize = 64;
+
+/// A login about to begin; made by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize).
+///
+/// Nothing here can fail until [`begin`](Self::begin), which reports the first thing that was wrong.
+#[derive(Debug)]
+#[must_use = "a login begins with `begin()`"]
+pub struct AuthorizationRequest {
+    registration: Arc<Registration>,
+    clock: Arc<dyn Clock>,
+    scopes: Option<Scopes>,
+    redirect_uri: Option<String>,
+    prompt: Option<Prompt>,
+    max_age: Option<Duration>,
+    login_hint: Option<String>,
+    parameters: Vec<(String, String)>,
+    state_suffix: Option<String>,
+    payload: Payload,
+    fault: Option<Error>,
+}
+
+/// What Webex shows to the user (OpenID Connect Core 1.0 section 3.1.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Prompt {
+    /// The sign-in dialog, with the e-mail address filled in: the user can choose another account.
+    SelectAccount,
+    /// The sign-in dialog, also when the browser is signed in. Seen to work; Webex does not document it.
+    Login,
+    /// Nothing: who is not signed in comes back at once with the code `login_required`.
+    None,
+}
+
+impl Prompt {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::SelectAccount => "select_account",
+            Self::Login => "login",
+            Self::None => "none",
+        }
+    }
+}
+
+impl AuthorizationRequest {
+    pub(crate) fn new(registration: Arc<Registration>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            registration,
+            clock,
+            scopes: None,
+            redirect_uri: None,
+            prompt: None,
+            max_age: None,
+            login_hint: None,
+            parameters: Vec::new(),
+            state_suffix: None,
+            payload: Payload::default(),
+            fault: None,
+        }
+    }
+
+    /// Asks for these scopes, separated by white space, in place of the client's own.
+    pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
+        match scopes.as_ref().parse() {
+            Ok(scopes) => self.scopes = Some(scopes),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Asks for one scope more: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scopes.get_or_insert_with(|| self.registration.scopes.clone()).insert(scope);
+        self
+    }
+
+    /// Comes back to another registered redirect URI, for this login only. It travels to the exchange by itself.
+    pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
+        self.redirect_uri = Some(redirect_uri.into());
+        self
+    }
+
+    /// Says what Webex shows. `Prompt::SelectAccount` keeps a second login from silently being the first user's again.
+    pub fn prompt(mut self, prompt: Prompt) -> Self {
+        self.prompt = Some(prompt);
+        self
+    }
+
+    /// Lets the user sign in again when the last time was longer ago than this; whole seconds.
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// Fills in the e-mail address.
+    pub fn login_hint(mut self, email: impl Into<String>) -> Self {
+        self.login_hint = Some(email.into());
+        self
+    }
+
+    /// Adds a parameter that this crate does not know. Those it sets itself are refused.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Appends `.` and this text to the random state: visible to the browser and to Webex, proof of nothing, but
+    /// readable by a proxy that routes callbacks ([`Callback::state_suffix`](crate::Callback::state_suffix)).
+    ///
+    /// 1 to 64 letters, digits, `-`, `_`, `.` or `~`.
+    pub fn state_suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.state_suffix = Some(suffix.into());
+        self
+    }
+
+    /// Gives a value along that comes back after the login: a tenant, a path to return to. At most 1,024 bytes of JSON.
+    ///
+    /// It stays in the [`PendingAuthorization`] and never goes through the browser in the clear.
+    pub fn payload(mut self, payload: &impl Serialize) -> Self {
+        match Payload::new(payload) {
+            Ok(payload) => self.payload = payload,
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Begins the login: send the browser to the URL, and keep the pending authorization until it comes back.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, or a malformed redirect URI.
+    /// - [`ErrorKind::Input`]: a scope, parameter, suffix or payload that cannot be sent.
+    /// - [`ErrorKind::Unsupported`]: the scope `openid` or a response type other than `code`, since this version cannot
+    ///   verify ID tokens and never hands out an identity that it has not proven.
+    /// - [`ErrorKind::Random`]: the operating system's generator failed.
+    pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
+        if let Some(error) = self.fault.take() {
+            return Err(error);
+        }
+        let now = self.clock.now();
+        let request = self.check()?;
+        request.require_code_flow()?;
+        request.prepare(now)
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.fault.get_or_insert(error);
+    }
+
+    /// The request with everything in place and allowed.
+    fn check(self) -> Result<Checked> {
+        let redirect_uri = match &self.redirect_uri {
+            Some(text) => Some(RedirectUri::parse(text, &self.registration.insecure_hosts)?),
+            None => self.registration.redirect_uri.clone(),
+        };
+        let redirect_uri = redirect_uri.ok_or_else(|| {
+            let message = "no redirect URI is set: call `redirect_uri(..)` with the one that is registered, \
+                           or set WEBEX_REDIRECT_URI";
+            Error::new(ErrorKind::Configuration, message)
+        })?;
+        let scopes = self.scopes.unwrap_or_else(|| self.registration.scopes.clone());
+        if scopes.is_empty() {
+            let message = "no scopes are set: call `scopes(..)` with those of the integration, such as \"spark:all\", \
+                           or set WEBEX_SCOPES";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        if let Some(suffix) = &self.state_suffix {
+            check_suffix(suffix)?;
+        }
+        for (name, value) in &self.parameters {
+            check_parameter(name, value)?;
+        }
+        if let Some(hint) = &self.login_hint {
+            check_text("login hint", hint)?;
+        }
+        Ok(Checked {
+            registration: self.registration,
+            redirect_uri,
+            scopes,
+            prompt: self.prompt,
+            max_age: self.max_age,
+            login_hint: self.login_hint,
+            parameters: self.parameters,
+            state_suffix: self.state_suffix,
+            payload: self.payload,
+        })
+    }
+}
+
+fn check_suffix(suffix: &str) -> Result<()> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
+        return Ok(());
+    }
+    let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+fn check_parameter(name: &str, value: &str) -> Result<()> {
+    if OWN_PARAMETERS.contains(&name) {
+        let message =
+            format!("the parameter \"{name}\" is set by this crate: use the method of that name, if there is one");
+        return Err(Error::new(ErrorKind::Input, message));
+    }
+    check_text("parameter name", name)?;
+    check_text("parameter value", value)
+}
+
+fn check_text(what: &str, text: &str) -> Result<()> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(Error::new(ErrorKind::Input, format!("a {what} must not be empty or contain control characters")));
+    }
+    Ok(())
+}
+
+/// An authorization request that can be sent.
+struct Checked {
+    registration: Arc<Registration>,
+    redirect_uri: RedirectUri,
+    scopes: Scopes,
+    prompt: Option<Prompt>,
+    max_age: Option<Duration>,
+    login_hint: Option<String>,
+    parameters: Vec<(String, String)>,
+    state_suffix: Option<String>,
+    payload: Payload,
+}
+
+impl Checked {
+    /// Refuses what would bring an ID token, as long as none can be verified.
+    fn require_code_flow(&self) -> Result<()> {
+        let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
+        if self.scopes.contains(Scope::OPENID) {
+            return unsupported(
+                "the scope `openid` asks for an ID token, which this version cannot verify: leave it out",
+            );
+        }
+        let mut types = self.parameters.iter().filter(|(name, _)| name == "response_type");
+        match (types.next(), types.next()) {
+            (None, _) => Ok(()),
+            (Some((_, value)), None) if value == "code" => Ok(()),
+            _ => unsupported("only the response type `code` is available: leave out `response_type`"),
+        }
+    }
+
+    /// Draws the secrets and writes the URL.
+    fn prepare(self, begun_at: UnixTime) -> Result<(AuthorizationUrl, PendingAuthorization)> {
+        let mut state = random::token()?;
+        if let Some(suffix) = &self.state_suffix {
+            state.push('.');
+            state.push_str(suffix);
+        }
+        let nonce = self.scopes.contains(Scope::OPENID).then(random::token).transpose()?;
+        let verifier = CodeVerifier::generate(self.registration.service.pkce())?;
+        let url = self.url(&state, nonce.as_deref(), &verifier);
+        let pending = PendingAuthorization {
+            owner: Arc::clone(&self.registration.owner),
+            state: state.into(),
+            nonce: nonce.map(Into::into),
+            verifier,
+            redirect_uri: self.redirect_uri.as_str().to_owned(),
+            asked: self.scopes,
+            begun_at,
+            payload: self.payload,
+        };
+        Ok((url, pending))
+    }
+
+    fn url(&self, state: &str, nonce: Option<&str>, verifier: &CodeVerifier) -> AuthorizationUrl {
+        let endpoint = self.registration.endpoints.authorization.url();
+        let mut query = Query::after(endpoint);
+        query.pair("response_type", "code");
+        query.pair("client_id", self.registration.client_id());
+        query.pair("redirect_uri", self.redirect_uri.as_str());
+        query.list("scope", self.scopes.iter().map(Scope::as_str));
+        query.pair("state", state);
+        if let Some(nonce) = nonce {
+            query.pair("nonce", nonce);
+        }
+        query.pair("code_challenge", &verifier.challenge());
+        query.pair("code_challenge_method", verifier.method().name());
+        if let Some(prompt) = self.prompt {
+            query.pair("prompt", prompt.as_str());
+        }
+        if let Some(max_age) = self.max_age {
+            query.pair("max_age", &max_age.as_secs().to_string());
+        }
+        if let Some(login_hint) = &self.login_hint {
+            query.pair("login_hint", login_hint);
+        }
+        for (name, value) in self.parameters.iter().filter(|(name, _)| name != "response_type") {
+            query.pair(name, value);
+        }
+        AuthorizationUrl { text: query.text, registration: Arc::clone(&self.registration) }
+    }
+}
+
+/// A URL under construction, in one buffer.
+struct Query {
+    text: String,
+    separator: char,
+}
+
+impl Query {
+    fn after(endpoint: &Url) -> Self {
+        let mut text = String::with_capacity(1024);
+        text.push_str(endpoint.as_str());
+        let separator = if endpoint.query().is_some() { '&' } else { '?' };
+        Self { text, separator }
+    }
+
+    fn pair(&mut self, name: &str, value: &str) {
+        self.list(name, std::iter::once(value));
+    }
+
+    /// A value of several parts, separated by spaces, which a form writes as `+`.
+    fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
+        self.text.push(self.separator);
+        self.separator = '&';
+        self.encode(name);
+        for (position, part) in parts.enumerate() {
+            self.text.push(if position == 0 { '=' } else { '+' });
+            self.encode(part);
+        }
+    }
+
+    fn encode(&mut self, text: &str) {
+        self.text.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+    }
+}
+
+/// Where to send the browser.
+///
+/// `Display` and [`as_str`](Self::as_str) are the whole URL, state and nonce included: that is its use. `Debug` hides
+/// the query, so keep the URL out of logs.
+#[derive(Clone)]
+pub struct AuthorizationUrl {
+    text: String,
+    registration: Arc<Registration>,
+}
+
+impl AuthorizationUrl {
+    /// The whole URL.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for AuthorizationUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for AuthorizationUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.registration.endpoints.authorization.url().clone();
+        shown.set_query(None);
+        write!(f, "AuthorizationUrl(\"{shown}?[secret]\")")
+    }
+}
+
+impl AsRef<str> for AuthorizationUrl {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<AuthorizationUrl> for String {
+    fn from(url: AuthorizationUrl) -> Self {
+        url.text
+    }
+}
+
+impl From<AuthorizationUrl> for Url {
+    fn from(from: AuthorizationUrl) -> Self {
+        let mut url = from.registration.endpoints.authorization.url().clone();
+        url.set_query(from.text.split_once('?').map(|(_, query)| query));
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::registration::Owner;
+    use crate::service::Service;
+
+    fn request(service: Service) -> AuthorizationRequest {
+        let registration = Registration {
+            endpoints: service.endpoints(&[]).unwrap(),
+            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            service,
+            client_secret: None,
+            redirect_uri: Some(RedirectUri::parse("http://localhost:5000/auth/cisco/callback?a=b&c=%7e", &[]).unwrap()),
+            scopes: "spark:all spark:kms".parse().unwrap(),
+            insecure_hosts: Vec::new(),
+        };
+        AuthorizationRequest::new(Arc::new(registration), Arc::new(SystemClock::new()))
+    }
+
+    fn query(url: &AuthorizationUrl) -> HashMap<String, String> {
+        Url::from(url.clone()).query_pairs().into_owned().collect()
+    }
+
+    #[test]
+    fn the_url_carries_what_the_documentation_lists() {
+        let (url, pending) = request(Service::webex()).begin().unwrap();
+        assert!(url.as_str().starts_with("https://webexapis.com/v1/authorize?response_type=code&client_id=C1&"));
+        assert!(url.as_str().contains("&scope=spark%3Aall+spark%3Akms&"), "{url}");
+        let query = query(&url);
+        assert_eq!(query["redirect_uri"], "http://localhost:5000/auth/cisco/callback?a=b&c=%7e");
+        assert_eq!(query["state"], pending.state.expose_secret());
+        assert_eq!(query["code_challenge"], pending.verifier.challenge());
+        assert_eq!((query["code_challenge_method"].as_str(), query["code_challenge"].len()), ("S256", 43));
+        assert_eq!(query.len(), 7);
+    }
+
+    #[test]
+    fn meetings_has_a_plain_challenge_of_ten_characters() {
+        let (url, pending) = request(Service::meetings()).scopes("all_read user_modify").begin().unwrap();
+        let query = query(&url);
+        assert_eq!((query["code_challenge_method"].as_str(), query["code_challenge"].len()), ("plain", 10));
+        assert_eq!(query["code_challenge"], pending.verifier.expose());
+        assert!(url.as_str().contains("scope=all_read+user_modify"));
+    }
+
+    #[test]
+    fn every_choice_reaches_the_url_encoded() {
+        let (url, pending) = request(Service::webex())
+            .scope(Scope::SPARK_PEOPLE_READ)
+            .redirect_uri("https://example.com/other")
+            .prompt(Prompt::SelectAccount)
+            .max_age(Duration::from_secs(300))
+            .login_hint("jane+x@example.com")
+            .parameter("color", "a&state=evil#")
+            .parameter("response_type", "code")
+            .state_suffix("eu-1")
+            .payload(&"cust10001")
+            .begin()
+            .unwrap();
+        let query = query(&url);
+        assert_eq!(query["scope"], "spark:all spark:kms spark:people_read");
+        assert_eq!(query["redirect_uri"], "https://example.com/other");
+        assert_eq!((query["prompt"].as_str(), query["max_age"].as_str()), ("select_account", "300"));
+        assert_eq!((query["login_hint"].as_str(), query["color"].as_str()), ("jane+x@example.com", "a&state=evil#"));
+        assert!(query["state"].len() == 43 + 1 + 4 && query["state"].ends_with(".eu-1"));
+        assert_eq!(pending.redirect_uri(), "https://example.com/other");
+        assert_eq!(pending.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        assert_eq!(url.as_str().matches("response_type").count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_says_why() {
+        type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
+        let cases: [(Change, ErrorKind, &str); 14] = [
+            (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
+            (|r| r.scopes("sp\"ark"), ErrorKind::Input, "scope must be"),
+            (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "write http://localhost:5000/x"),
+            (|r| r.state_suffix(""), ErrorKind::Input, "1 to 64"),
+            (|r| r.state_suffix("x".repeat(65)), ErrorKind::Input, "1 to 64"),
+            (|r| r.state_suffix("a b"), ErrorKind::Input, "1 to 64"),
+            (|r| r.parameter("state", "mine"), ErrorKind::Input, "set by this crate"),
+            (|r| r.parameter("x", "a\r\nb"), ErrorKind::Input, "control characters"),
+            (|r| r.parameter("", "x"), ErrorKind::Input, "not be empty"),
+            (|r| r.login_hint("a\u{0}"), ErrorKind::Input, "control characters"),
+            (|r| r.payload(&"x".repeat(2000)), ErrorKind::Input, "1,024 bytes"),
+            (|r| r.scopes("openid email"), ErrorKind::Unsupported, "openid"),
+            (|r| r.parameter("response_type", "id_token"), ErrorKind::Unsupported, "response type"),
+            (
+                |r| r.parameter("response_type", "code").parameter("response_type", "token"),
+                ErrorKind::Unsupported,
+                "response type",
+            ),
+        ];
+        for (change, kind, hint) in cases {
+            let error = change(request(Service::webex())).begin().err().unwrap();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn openid_draws_a_nonce_once_it_is_allowed() {
+        let request = request(Service::webex()).scopes("openid");
+        let (url, pending) = request.check().unwrap().prepare(UnixTime::from_secs(0)).unwrap();
+        let nonce = query(&url)["nonce"].clone();
+        assert_eq!(nonce.len(), 43);
+        assert_eq!(pending.nonce.unwrap().expose_secret(), nonce);
+    }
+
+    #[test]
+    fn an_endpoint_with_a_query_keeps_it_and_debug_hides_the_secrets() {
+        let service = Service::webex().with_authorization_endpoint("https://example.com/auth?tenant=1");
+        let (url, pending) = request(service).begin().unwrap();
+        assert!(url.as_str().starts_with("https://example.com/auth?tenant=1&response_type=code&"));
+        assert_eq!(Url::from(url.clone()).as_str(), url.as_str());
+        assert_eq!(format!("{url:?}"), "AuthorizationUrl(\"https://example.com/auth?[secret]\")");
+        assert!(!format!("{url:?}").contains(pending.state.expose_secret()));
+    }
+
+    #[test]
+    fn every_login_has_secrets_of_its_own() {
+        let (first, one) = request(Service::webex()).begin().unwrap();
+        let (second, two) = request(Service::webex()).begin().unwrap();
+        assert_ne!(first.as_str(), second.as_str());
+        assert!(one.id() != two.id() && one.verifier.expose() != two.verifier.expose());
+    }
+}

@@ -1,0 +1,524 @@
+//! What the browser brings back, and the one check that turns it into an authorization code.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result, ServerError};
+use crate::json::Scalar;
+use crate::pending::{Payload, PendingAuthorization, PendingId};
+use crate::pkce::CodeVerifier;
+use crate::redact;
+use crate::registration::{Owner, Registration};
+use crate::scope::Scopes;
+
+/// The longest callback that is read, in bytes.
+const LONGEST: usize = 16 * 1024;
+
+/// The parameters of a callback that mean something (RFC 6749 section 4.1.2, RFC 9207 section 2).
+const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
+
+/// What the browser brought to the redirect URI: anybody could have sent it, so nothing in it is believed.
+///
+/// Make one from a URL, a query or a form body with [`parse`](Self::parse), or let a web framework deserialize its
+/// query or form into it. Then find the [`PendingAuthorization`] with the same [id](Self::pending_id), and hand both to
+/// [`WebexOAuth::login`](crate::WebexOAuth::login) or [`WebexOAuth::accept`](crate::WebexOAuth::accept).
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::Callback;
+///
+/// let url = Callback::parse("http://localhost:5000/auth/cisco/callback?code=abc&state=xyz")?;
+/// let query = Callback::parse("code=abc&state=xyz")?;
+/// assert_eq!(url.pending_id(), query.pending_id());
+/// # Ok::<(), webex_oauth::Error>(())
+/// ```
+pub struct Callback {
+    values: HashMap<&'static str, SecretString>,
+    defect: Option<Defect>,
+}
+
+/// Why a callback cannot be used at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Defect {
+    TooLong,
+    Repeated(&'static str),
+}
+
+impl Callback {
+    /// Reads a callback: a URL, whole or from its path on; a query, with or without `?`; or a form body.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::CallbackMalformed`]: longer than 16 KiB.
+    /// - [`ErrorKind::CallbackDuplicate`]: a parameter appears twice.
+    pub fn parse(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref();
+        let mut callback = Self::empty();
+        callback.measure(text.len());
+        if callback.defect.is_none() {
+            for (name, value) in form_urlencoded::parse(query(text).as_bytes()) {
+                callback.add(&name, &value);
+            }
+        }
+        callback.check()?;
+        Ok(callback)
+    }
+
+    /// Which pending authorization this callback claims to belong to; `None` when it has no state.
+    pub fn pending_id(&self) -> Option<PendingId> {
+        self.value("state").map(PendingId::of_state)
+    }
+
+    /// What the application appended to the state, as far as this callback claims. It proves nothing.
+    pub fn state_suffix(&self) -> Option<&str> {
+        self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
+    }
+
+    fn empty() -> Self {
+        Self { values: HashMap::new(), defect: None }
+    }
+
+    fn measure(&mut self, length: usize) {
+        if length > LONGEST {
+            self.defect = Some(Defect::TooLong);
+        }
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        let Some(name) = PARAMETERS.into_iter().find(|known| *known == name) else {
+            return;
+        };
+        // An empty value counts as absent (RFC 6749 section 3.1), but not as one of two.
+        if self.values.insert(name, value.into()).is_some() && self.defect.is_none() {
+            self.defect = Some(Defect::Repeated(name));
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|value| value.expose_secret()).filter(|value| !value.is_empty())
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.defect {
+            None => Ok(()),
+            Some(Defect::TooLong) => {
+                Err(Error::new(ErrorKind::CallbackMalformed, format!("the callback is longer than {LONGEST} bytes")))
+            }
+            Some(Defect::Repeated(name)) => {
+                Err(Error::new(ErrorKind::CallbackDuplicate, format!("the callback repeats the parameter `{name}`")))
+            }
+        }
+    }
+
+    /// The server's refusal, when this is one.
+    fn refusal(&self) -> Option<Error> {
+        let code = redact::clean(self.value("error")?, &[], 60);
+        let remedy = match code.as_str() {
+            "server_error" | "temporarily_unavailable" => Remedy::Later,
+            "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
+                Remedy::Registration
+            }
+            _ => Remedy::Login,
+        };
+        let message = match code.as_str() {
+            "access_denied" => "the user or an administrator refused the login",
+            "login_required" => "the user is not signed in to Webex, and nothing could be shown",
+            "invalid_scope" => {
+                "webex refused the scopes: each must be registered with the integration, and `spark:all` does not stand \
+                 for the others"
+            }
+            _ => "webex refused the login",
+        };
+        let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
+        let server = ServerError::new(None, Some(code), description);
+        Some(Error::new(ErrorKind::Authorization, message).with_remedy(remedy).with_server(server))
+    }
+}
+
+/// The query of a URL, or the text itself where it is a query or a form body already.
+fn query(text: &str) -> &str {
+    let text = text.trim();
+    let text = text.split_once('#').map_or(text, |(before, _)| before);
+    match text.split_once('?') {
+        // A query may itself contain a question mark; then something like `code=` stands before it.
+        Some((before, query)) if before.contains("://") || !before.contains('=') => query,
+        _ => text,
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<_> = self.values.keys().collect();
+        names.sort_unstable();
+        f.debug_struct("Callback").field("parameters", &names).field("defect", &self.defect).finish_non_exhaustive()
+    }
+}
+
+/// Reads names and values from a web framework. It never refuses them: what is wrong is reported, with its own kind,
+/// by [`WebexOAuth::accept`](crate::WebexOAuth::accept).
+impl<'de> Deserialize<'de> for Callback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parameters;
+
+        impl<'de> Visitor<'de> for Parameters {
+            type Value = Callback;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the parameters of a callback")
+            }
+
+            fn visit_unit<E>(self) -> Result<Callback, E> {
+                Ok(Callback::empty())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Callback, A::Error> {
+                let mut callback = Callback::empty();
+                let mut length = 0;
+                while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
+                    let Scalar::Text(value) = value else { continue };
+                    length += name.len() + value.expose_secret().len() + 2;
+                    callback.measure(length);
+                    callback.add(&name, value.expose_secret());
+                }
+                Ok(callback)
+            }
+        }
+
+        deserializer.deserialize_map(Parameters)
+    }
+}
+
+/// An authorization code that belongs to this application, this browser and this login.
+///
+/// Only [`WebexOAuth::accept`](crate::WebexOAuth::accept) makes one. It is not `Clone` and
+/// [`WebexOAuth::exchange`](crate::WebexOAuth::exchange) consumes it, since Webex takes each code once.
+pub struct AuthorizationCode {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) code: SecretString,
+    pub(crate) verifier: CodeVerifier,
+    pub(crate) redirect_uri: String,
+    pub(crate) asked: Scopes,
+    pub(crate) payload: Payload,
+}
+
+impl AuthorizationCode {
+    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.payload.read()
+    }
+}
+
+impl fmt::Debug for AuthorizationCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationCode")
+            .field("service_id", &self.owner.service)
+            .field("client_id", &self.owner.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A callback that was refused, and the pending authorization if the callback was not for it.
+///
+/// `?` turns it into an [`Error`].
+#[derive(Debug)]
+pub struct AcceptError {
+    error: Error,
+    pending: Option<Box<PendingAuthorization>>,
+}
+
+impl AcceptError {
+    /// Why the callback was refused.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The reason, and the pending authorization when it can go on waiting: the callback had no state or another's, or
+    /// was unreadable. A refusal without a state is among them, since anybody could have sent it.
+    pub fn into_parts(self) -> (Error, Option<PendingAuthorization>) {
+        (self.error, self.pending.map(|pending| *pending))
+    }
+
+    fn not_for_it(error: Error, pending: PendingAuthorization) -> Self {
+        Self { error, pending: Some(Box::new(pending)) }
+    }
+}
+
+impl From<AcceptError> for Error {
+    fn from(refused: AcceptError) -> Self {
+        refused.error
+    }
+}
+
+impl From<Error> for AcceptError {
+    fn from(error: Error) -> Self {
+        Self { error, pending: None }
+    }
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for AcceptError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Checks `callback` against the login it claims to end.
+pub(crate) fn accept(
+    registration: &Registration,
+    pending: PendingAuthorization,
+    callback: &Callback,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<AuthorizationCode, AcceptError> {
+    if let Err(error) = is_for(&pending, callback) {
+        return Err(AcceptError::not_for_it(error, pending));
+    }
+    require_owner(registration, &pending)?;
+    require_issuer(registration, callback)?;
+    if pending.age(now) > lifetime {
+        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
+        return Err(Error::new(ErrorKind::PendingExpired, message).into());
+    }
+    let ambiguous = |message| AcceptError::from(Error::new(ErrorKind::CallbackAmbiguous, message));
+    match (callback.value("code"), callback.refusal()) {
+        (Some(code), None) => Ok(AuthorizationCode {
+            owner: pending.owner,
+            code: code.into(),
+            verifier: pending.verifier,
+            redirect_uri: pending.redirect_uri,
+            asked: pending.asked,
+            payload: pending.payload,
+        }),
+        (None, Some(refusal)) => Err(refusal.into()),
+        (Some(_), Some(_)) => Err(ambiguous("the callback has both a code and an error")),
+        (None, None) => Err(ambiguous("the callback has neither a code nor an error")),
+    }
+}
+
+/// Whether the callback can only have been caused by this login: it alone knows the state.
+fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
+    callback.check()?;
+    match callback.value("state") {
+        Some(state) if pending.has_state(state) => Ok(()),
+        Some(_) => Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's")),
+        None if callback.value("code").is_none() => Err(callback.refusal().unwrap_or_else(state_missing)),
+        None => Err(state_missing()),
+    }
+}
+
+fn state_missing() -> Error {
+    Error::new(ErrorKind::StateMissing, "the callback has no state: it answers no login that was begun here")
+}
+
+fn require_owner(registration: &Registration, pending: &PendingAuthorization) -> Result<()> {
+    if *pending.owner == *registration.owner {
+        return Ok(());
+    }
+    let (theirs, ours) = (&pending.owner, &registration.owner);
+    let message = format!(
+        "the login was begun by client {:?} at {:?}, not by client {:?} at {:?}: finish it with the client that began it",
+        theirs.client_id, theirs.service, ours.client_id, ours.service,
+    );
+    Err(Error::new(ErrorKind::PendingForeign, message))
+}
+
+/// Compares the issuer that the callback names, if it names one, as RFC 9207 section 2.4 asks.
+fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()> {
+    let service = &registration.service;
+    match callback.value("iss") {
+        Some(issuer) if service.knows_issuers() && !service.allows_issuer(issuer) => {
+            let message = format!(
+                "the callback comes from the issuer \"{}\", which is none of this service's ({}): if it is yours, add it \
+                 with `Service::with_issuer(..)`",
+                redact::clean(issuer, &[], 200),
+                service.issuers().join(", "),
+            );
+            Err(Error::new(ErrorKind::IssuerMismatch, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pkce::Pkce;
+    use crate::service::Service;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+    const LIFETIME: Duration = Duration::from_secs(600);
+
+    fn registration(service: Service, client_id: &str) -> Registration {
+        Registration {
+            endpoints: service.endpoints(&[]).unwrap(),
+            owner: Arc::new(Owner { service: service.id(), client_id: client_id.into() }),
+            service,
+            client_secret: None,
+            redirect_uri: None,
+            scopes: Scopes::new(),
+            insecure_hosts: Vec::new(),
+        }
+    }
+
+    fn pending() -> PendingAuthorization {
+        PendingAuthorization {
+            owner: Arc::new(Owner { service: "webex".into(), client_id: "C1".into() }),
+            state: "STATE.eu".into(),
+            nonce: None,
+            verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
+            redirect_uri: "https://example.com/cb".into(),
+            asked: Scopes::new(),
+            begun_at: NOW,
+            payload: Payload::new(&"cust10001").unwrap(),
+        }
+    }
+
+    fn accept_at(text: &str, now: UnixTime) -> Result<AuthorizationCode, AcceptError> {
+        // As a web framework would hand it over: defects are found by `accept`.
+        let pairs: Vec<_> = form_urlencoded::parse(query(text).as_bytes()).into_owned().collect();
+        let pairs = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(pairs.into_iter());
+        let callback = Callback::deserialize(pairs).unwrap();
+        accept(&registration(Service::webex(), "C1"), pending(), &callback, LIFETIME, now)
+    }
+
+    #[test]
+    fn the_right_callback_becomes_a_code_with_everything_the_exchange_needs() {
+        let code = accept_at("code=abc%2B1&state=STATE.eu&unknown=1&unknown=2", NOW).unwrap();
+        assert_eq!((code.code.expose_secret(), code.redirect_uri.as_str()), ("abc+1", "https://example.com/cb"));
+        assert_eq!(code.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+    }
+
+    #[test]
+    fn every_refusal_has_its_kind_and_says_whether_the_login_goes_on_waiting() {
+        use ErrorKind::*;
+        let waits = true;
+        for (callback, kind, goes_on) in [
+            ("code=abc", StateMissing, waits),
+            ("code=abc&state=", StateMissing, waits),
+            ("", StateMissing, waits),
+            ("code=abc&state=STATE", StateMismatch, waits),
+            ("code=abc&state=STATE.eu2", StateMismatch, waits),
+            ("error=access_denied&state=OTHER", StateMismatch, waits),
+            ("error=access_denied", Authorization, waits),
+            ("error=access_denied&code=abc", StateMissing, waits),
+            ("code=abc&state=STATE.eu&state=STATE.eu", CallbackDuplicate, waits),
+            ("code=abc&code=abc&state=STATE.eu", CallbackDuplicate, waits),
+            ("code=&code=abc&state=STATE.eu", CallbackDuplicate, waits),
+            ("error=access_denied&state=STATE.eu", Authorization, !waits),
+            ("code=abc&error=x&state=STATE.eu", CallbackAmbiguous, !waits),
+            ("state=STATE.eu", CallbackAmbiguous, !waits),
+            ("code=&state=STATE.eu", CallbackAmbiguous, !waits),
+            ("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1", IssuerMismatch, !waits),
+            ("error=x&state=STATE.eu&iss=https://evil.example", IssuerMismatch, !waits),
+        ] {
+            let (error, pending) = accept_at(callback, NOW).unwrap_err().into_parts();
+            assert_eq!((error.kind(), pending.is_some()), (kind, goes_on), "{callback}: {error}");
+        }
+        let long = format!("code={}&state=STATE.eu", "x".repeat(LONGEST));
+        assert_eq!(accept_at(&long, NOW).unwrap_err().error().kind(), CallbackMalformed);
+    }
+
+    #[test]
+    fn a_stale_login_is_refused_one_second_after_its_time() {
+        let callback = "code=abc&state=STATE.eu";
+        assert!(accept_at(callback, NOW + LIFETIME).is_ok());
+        let (error, pending) = accept_at(callback, NOW + LIFETIME + Duration::from_secs(1)).unwrap_err().into_parts();
+        assert!(error.kind() == ErrorKind::PendingExpired && error.is_login_required() && pending.is_none());
+        // A clock that was set back makes nothing stale.
+        assert!(accept_at(callback, UnixTime::from_secs(0)).is_ok());
+    }
+
+    #[test]
+    fn another_client_or_service_cannot_finish_it() {
+        for other in [registration(Service::webex(), "C2"), registration(Service::meetings(), "C1")] {
+            let callback = Callback::parse("code=abc&state=STATE.eu").unwrap();
+            let refused = accept(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
+            assert_eq!(refused.error().kind(), ErrorKind::PendingForeign);
+        }
+    }
+
+    #[test]
+    fn a_known_issuer_is_accepted_and_where_none_is_known_none_is_foreign() {
+        assert!(accept_at("code=abc&state=STATE.eu&iss=https://idbroker-eu.webex.com/idb", NOW).is_ok());
+        let mut pending = pending();
+        pending.owner = Arc::new(Owner { service: "meetings".into(), client_id: "C1".into() });
+        let callback = Callback::parse("code=abc&state=STATE.eu&iss=https://acme.webex.com").unwrap();
+        assert!(accept(&registration(Service::meetings(), "C1"), pending, &callback, LIFETIME, NOW).is_ok());
+    }
+
+    #[test]
+    fn the_servers_refusal_is_data_and_says_who_can_help() {
+        for (callback, code, who) in [
+            ("error=access_denied&error_description=No+way", "access_denied", "login"),
+            ("error=login_required", "login_required", "login"),
+            ("error=invalid_scope", "invalid_scope", "developer"),
+            ("error=invalid_request&error_description=Parameter:client_id+is+blank", "invalid_request", "developer"),
+            ("error=server_error", "server_error", "later"),
+            ("error=brand_new", "brand_new", "login"),
+        ] {
+            let refused = accept_at(&format!("{callback}&state=STATE.eu"), NOW).unwrap_err();
+            let error = refused.error();
+            let found = match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
+                (true, false, false) => "login",
+                (false, true, false) => "developer",
+                (false, false, true) => "later",
+                _ => "nobody",
+            };
+            assert_eq!((error.server().unwrap().code(), found), (Some(code), who), "{callback}");
+        }
+    }
+
+    #[test]
+    fn hostile_texts_are_cleaned_before_they_are_shown() {
+        let refused =
+            accept_at("error=x%0d%0aSet-Cookie:&error_description=%1b[31mred&state=STATE.eu", NOW).unwrap_err();
+        let line = refused.to_string();
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn urls_paths_queries_and_bodies_are_all_read() {
+        let id = Callback::parse("code=a&state=s.eu").unwrap().pending_id().unwrap();
+        for text in [
+            "http://localhost:5000/auth/cisco/callback?code=a&state=s.eu",
+            "/auth/cisco/callback?code=a&state=s.eu#_",
+            "?code=a&state=s.eu",
+            " code=a&state=s.eu\n",
+            "com.example.app:/cb?state=s.eu&code=a",
+            "code=a?b&state=s.eu",
+            "https://example.com/a=b?code=a&state=s.eu",
+        ] {
+            let callback = Callback::parse(text).unwrap();
+            assert_eq!(callback.pending_id().as_ref(), Some(&id), "{text}");
+            assert_eq!(callback.state_suffix(), Some("eu"));
+        }
+        assert_eq!(Callback::parse("http://localhost:5000/cb").unwrap().pending_id(), None);
+        assert_eq!(Callback::parse("x".repeat(LONGEST + 1)).unwrap_err().kind(), ErrorKind::CallbackMalformed);
+        assert_eq!(Callback::parse("a=1&code=x&code=y").unwrap_err().kind(), ErrorKind::CallbackDuplicate);
+    }
+
+    #[test]
+    fn debug_shows_names_only() {
+        let callback = Callback::parse("code=hunter2&state=hunter2").unwrap();
+        assert!(!format!("{callback:?}").contains("hunter2"));
+        let code = accept_at("code=hunter2&state=STATE.eu", NOW).unwrap();
+        assert!(!format!("{code:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,346 @@
+//! A login that has begun and is waiting for its callback.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::Object;
+use crate::pkce::{CodeVerifier, Pkce};
+use crate::registration::Owner;
+use crate::scope::Scopes;
+use crate::secret::{StoredText, same};
+use crate::stored::{self, unreadable};
+
+const WHAT: &str = "pending authorization";
+
+/// The longest stored form: encrypted and in base64, it still fits into a cookie of 4096 bytes.
+const LONGEST_STORED: usize = 2867;
+
+/// The longest payload, as JSON.
+const LONGEST_PAYLOAD: usize = 1024;
+
+/// A login between the moment the browser left and the moment it comes back.
+///
+/// **Treat it as a secret** and bind it to the browser that began the login: keep it in the server's session, in an
+/// encrypted cookie, or in memory. It holds the state, the nonce and the PKCE verifier, so it is not `Clone`, its
+/// `Debug` shows none of them, and there is no plain `Serialize`; see [`to_stored`](Self::to_stored).
+pub struct PendingAuthorization {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) state: SecretString,
+    pub(crate) nonce: Option<SecretString>,
+    pub(crate) verifier: CodeVerifier,
+    pub(crate) redirect_uri: String,
+    pub(crate) asked: Scopes,
+    pub(crate) begun_at: UnixTime,
+    pub(crate) payload: Payload,
+}
+
+/// Which pending authorization a callback belongs to: a hash of its state, safe to show and to name cookies with.
+///
+/// It is 22 characters long, all of them letters, digits, `-` or `_`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PendingId(String);
+
+impl PendingId {
+    pub(crate) fn of_state(state: &str) -> Self {
+        let hash = Sha256::new().chain_update(b"webex-oauth pending authorization\0").chain_update(state).finalize();
+        Self(URL_SAFE_NO_PAD.encode(&hash[..16]))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PendingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl PendingAuthorization {
+    /// The id that [`Callback::pending_id`](crate::Callback::pending_id) gives for this login's callback.
+    ///
+    /// Keep pending authorizations under it, and several logins of one browser can wait at the same time.
+    pub fn id(&self) -> PendingId {
+        PendingId::of_state(self.state.expose_secret())
+    }
+
+    /// When the login began.
+    pub fn begun_at(&self) -> UnixTime {
+        self.begun_at
+    }
+
+    /// The redirect URI that this login's callback will come to.
+    pub fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
+    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.payload.read()
+    }
+
+    /// Writes it down as versioned JSON. **It holds secrets**: keep it on the server, or encrypt it.
+    ///
+    /// It is at most 2,867 bytes long, so that it fits into a cookie when encrypted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Stored`] when it would be longer: ask for fewer scopes, or take a shorter payload.
+    pub fn to_stored(&self) -> Result<StoredText> {
+        let text = stored::to_text(WHAT, &Form::from(self))?;
+        let length = text.expose().len();
+        if length > LONGEST_STORED {
+            let message = format!(
+                "the pending authorization takes {length} bytes, and {LONGEST_STORED} are the most that fit into an \
+                 encrypted cookie: ask for fewer scopes, or use a shorter payload or redirect URI"
+            );
+            return Err(Error::new(ErrorKind::Stored, message));
+        }
+        Ok(text)
+    }
+
+    /// Reads what [`to_stored`](Self::to_stored) wrote.
+    ///
+    /// **Delete the stored form before the code is exchanged.** A restored login can be restored twice, and then only
+    /// the server's own care keeps its code from being used twice.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Stored`] when the text is damaged or of a later version. The text itself is never part of the error.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        read(text)
+    }
+
+    /// Whether `state` is this login's, compared in constant time.
+    pub(crate) fn has_state(&self, state: &str) -> bool {
+        same(self.state.expose_secret(), state)
+    }
+
+    pub(crate) fn age(&self, now: UnixTime) -> Duration {
+        now.since(self.begun_at)
+    }
+}
+
+impl crate::stored::sealed::Sealed for PendingAuthorization {}
+
+impl crate::stored::Stored for PendingAuthorization {
+    fn write(&self) -> Result<StoredText> {
+        self.to_stored()
+    }
+
+    fn read(text: &str) -> Result<Self> {
+        Self::from_stored(text)
+    }
+}
+
+impl fmt::Debug for PendingAuthorization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAuthorization")
+            .field("id", &self.id())
+            .field("service_id", &self.owner.service)
+            .field("client_id", &self.owner.client_id)
+            .field("redirect_uri", &self.redirect_uri)
+            .field("scopes", &self.asked)
+            .field("begun_at", &self.begun_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An application's own value that travels with a login.
+#[derive(Clone, Default)]
+pub(crate) struct Payload(Option<Value>);
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Payload([secret])" } else { "Payload(none)" })
+    }
+}
+
+impl Payload {
+    pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
+        let refuse = |why| Error::new(ErrorKind::Input, format!("the payload {why}"));
+        let value = serde_json::to_value(value).map_err(|source| refuse("cannot be JSON").with_source(source))?;
+        if value.to_string().len() > LONGEST_PAYLOAD {
+            return Err(refuse("is longer than 1,024 bytes: keep it on the server and send a key to it"));
+        }
+        Ok(Self(Some(value)))
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        // serde_json's message may quote the payload, which is the application's own secret to keep.
+        self.0.as_ref().map(T::deserialize).transpose().map_err(|_| {
+            let message = "the payload is not of the type that was asked for: read it as the type that was put in";
+            Error::new(ErrorKind::Input, message)
+        })
+    }
+}
+
+const FIELDS: [&str; 10] = [
+    "v",
+    "service",
+    "client_id",
+    "state",
+    "nonce",
+    "code_verifier",
+    "code_challenge_method",
+    "redirect_uri",
+    "scope",
+    "begun_at",
+];
+
+#[derive(Serialize)]
+struct Form<'a> {
+    v: u64,
+    service: &'a str,
+    client_id: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<&'a str>,
+    code_verifier: &'a str,
+    code_challenge_method: &'a str,
+    redirect_uri: &'a str,
+    scope: String,
+    begun_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a Value>,
+}
+
+impl<'a> From<&'a PendingAuthorization> for Form<'a> {
+    fn from(pending: &'a PendingAuthorization) -> Self {
+        Self {
+            v: stored::VERSION,
+            service: &pending.owner.service,
+            client_id: &pending.owner.client_id,
+            state: pending.state.expose_secret(),
+            nonce: pending.nonce.as_ref().map(|nonce| nonce.expose_secret()),
+            code_verifier: pending.verifier.expose(),
+            code_challenge_method: pending.verifier.method().name(),
+            redirect_uri: &pending.redirect_uri,
+            scope: pending.asked.to_string(),
+            begun_at: pending.begun_at.as_secs(),
+            payload: pending.payload.0.as_ref(),
+        }
+    }
+}
+
+fn read(text: &str) -> Result<PendingAuthorization> {
+    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
+    stored::check_version(WHAT, form.seconds("v"))?;
+    let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
+    let method = form.plain("code_challenge_method").and_then(|name| Pkce::from_name(&name));
+    let method = method.ok_or_else(missing("code_challenge_method"))?;
+    let verifier = form.text("code_verifier").ok_or_else(missing("code_verifier"))?;
+    Ok(PendingAuthorization {
+        owner: Arc::new(Owner {
+            service: form.plain("service").ok_or_else(missing("service"))?,
+            client_id: form.plain("client_id").ok_or_else(missing("client_id"))?,
+        }),
+        state: form.text("state").ok_or_else(missing("state"))?,
+        nonce: form.text("nonce"),
+        verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
+            .ok_or_else(|| unreadable(WHAT, "its `code_verifier` has a length or a character that none can have"))?,
+        redirect_uri: form.plain("redirect_uri").ok_or_else(missing("redirect_uri"))?,
+        asked: form.plain("scope").map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        begun_at: form.seconds("begun_at").map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
+        payload: Payload(form.extra.remove("payload")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(payload: Payload, scopes: &str) -> PendingAuthorization {
+        PendingAuthorization {
+            owner: Arc::new(Owner { service: "webex".into(), client_id: format!("C{}", "0".repeat(64)) }),
+            state: format!("{}.{}", "s".repeat(43), "x".repeat(64)).into(),
+            nonce: Some("n".repeat(43).into()),
+            verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
+            redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
+            asked: scopes.parse().unwrap(),
+            begun_at: UnixTime::from_secs(1_700_000_000),
+            payload,
+        }
+    }
+
+    #[test]
+    fn the_longest_payload_suffix_and_many_scopes_fit_into_a_cookie() {
+        let payload = Payload::new(&"p".repeat(LONGEST_PAYLOAD - 2)).unwrap();
+        let scopes: String = (0..28).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
+        let stored = pending(payload, &scopes).to_stored().unwrap();
+        assert!(stored.expose().len() <= LONGEST_STORED);
+    }
+
+    #[test]
+    fn what_does_not_fit_says_what_to_shorten() {
+        assert!(Payload::new(&"p".repeat(LONGEST_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::Input));
+        let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
+        let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
+        assert!(error.to_string().contains("fewer scopes"), "{error}");
+    }
+
+    #[test]
+    fn a_stored_login_comes_back_whole() {
+        let payload = Payload::new(&serde_json::json!({"tenant": "cust10001"})).unwrap();
+        let before = pending(payload, "spark:all openid");
+        let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(
+            (after.id(), after.begun_at(), after.redirect_uri()),
+            (before.id(), before.begun_at(), before.redirect_uri())
+        );
+        assert_eq!((after.verifier.expose(), &after.asked), (before.verifier.expose(), &before.asked));
+        assert_eq!(after.nonce.unwrap().expose_secret(), before.nonce.unwrap().expose_secret());
+        let payload: Option<Value> = after.payload.read().unwrap();
+        assert_eq!(payload.unwrap()["tenant"], "cust10001");
+    }
+
+    #[test]
+    fn damaged_newer_or_shortened_forms_are_refused() {
+        let stored = pending(Payload::default(), "spark:all").to_stored().unwrap();
+        let text = stored.expose();
+        for (bad, hint) in [
+            (text[..40].to_owned(), "not JSON"),
+            (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
+            (text.replace("S256", "S512"), "code_challenge_method"),
+            (text.replace("\"code_verifier\":\"", "\"code_verifier\":\" "), "code_verifier"),
+            (text.replace("\"state\"", "\"etats\""), "no `state`"),
+        ] {
+            let error = PendingAuthorization::from_stored(&bad).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Stored);
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_state_nor_nonce_nor_verifier_nor_payload() {
+        let pending = pending(Payload::new(&"hunter2").unwrap(), "spark:all");
+        let shown = format!("{pending:?}");
+        for secret in ["sssss", "nnnnn", "hunter2", pending.verifier.expose()] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_payload_of_another_type_is_refused_without_quoting_it() {
+        let error = Payload::new(&"hunter2").unwrap().read::<u32>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input);
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}

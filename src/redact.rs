@@ -1,0 +1,58 @@
+//! Foreign text made fit to show: without secrets, control characters and excess length.
+
+/// The longest run of token characters that is shown; opaque tokens and JWT parts are longer.
+const LONGEST_WORD: usize = 32;
+
+/// `text` with every one of `secrets` cut out, everything that looks like a token cut out, on one line and at most
+/// `limit` characters long.
+pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "[secret]");
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        text = text.replace(&encoded, "[secret]");
+    }
+    let mut cleaned = String::new();
+    for part in text.split_inclusive(|c| !is_token_character(c)) {
+        let word = part.trim_end_matches(|c| !is_token_character(c));
+        cleaned.push_str(if word.len() > LONGEST_WORD { "[cut]" } else { word });
+        cleaned.extend(part[word.len()..].chars().map(|c| if c.is_control() { ' ' } else { c }));
+    }
+    shorten(cleaned.trim(), limit)
+}
+
+fn is_token_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_.~+/=%".contains(c)
+}
+
+fn shorten(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_tokens_and_line_breaks_do_not_survive() {
+        let jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl";
+        for (text, shown) in [
+            ("the refresh token hunter2 is bad", "the refresh token [secret] is bad"),
+            ("token=a%2Fb+c&x=1", "token=[secret]&x=1"),
+            (&format!("bearer {jwt}, sorry"), "bearer [cut], sorry"),
+            ("one\r\ntwo\u{1b}[31m", "one  two [31m"),
+            ("unsupported_grant_type", "unsupported_grant_type"),
+        ] {
+            assert_eq!(clean(text, &["hunter2", "a/b c", ""], 300), shown);
+        }
+    }
+
+    #[test]
+    fn long_text_is_shortened_between_characters() {
+        assert_eq!(clean("äöü äöü", &[], 3), "äöü…");
+        assert_eq!(clean("äöü", &[], 3), "äöü");
+    }
+}

@@ -1,0 +1,41 @@
+//! What Webex and the application agreed on: the registered client, checked.
+
+use std::sync::Arc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::redirect::RedirectUri;
+use crate::scope::Scopes;
+use crate::secret::ClientSecret;
+use crate::service::{Endpoints, Service};
+
+/// One application at one service.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) service: Service,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) client_secret: Option<ClientSecret>,
+    pub(crate) redirect_uri: Option<RedirectUri>,
+    pub(crate) scopes: Scopes,
+    pub(crate) insecure_hosts: Vec<String>,
+}
+
+/// Whose a pending authorization or a token set is: only the same service and client may use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) service: String,
+    pub(crate) client_id: String,
+}
+
+impl Registration {
+    pub(crate) fn client_id(&self) -> &str {
+        &self.owner.client_id
+    }
+
+    /// The client secret, for the steps that cannot do without.
+    pub(crate) fn require_secret(&self) -> Result<&ClientSecret> {
+        let message = "no client secret is set: call `client_secret(..)` or set WEBEX_CLIENT_SECRET \
+                       (Webex integrations are confidential clients, also with PKCE)";
+        self.client_secret.as_ref().ok_or_else(|| Error::new(ErrorKind::Configuration, message))
+    }
+}

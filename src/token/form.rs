@@ -1,0 +1,193 @@
+//! The stored form of a token set: versioned JSON.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{RepeatedExchange, TokenSet};
+use crate::account::Account;
+use crate::clock::UnixTime;
+use crate::error::Result;
+use crate::json::Object;
+use crate::registration::Owner;
+use crate::scope::Scopes;
+use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
+use crate::stored::{self, unreadable};
+
+const WHAT: &str = "token set";
+
+const FIELDS: [&str; 20] = [
+    "v",
+    "service",
+    "client_id",
+    "access_token",
+    "token_type",
+    "expires_at",
+    "refresh_token",
+    "refresh_token_expires_at",
+    "scope",
+    "asked",
+    "id_token",
+    "received_at",
+    "user_name",
+    "iss",
+    "siteid",
+    "userid",
+    "authentication_id",
+    "email",
+    "redirect_uri",
+    "code_verifier",
+];
+
+#[derive(Serialize)]
+struct Form<'a> {
+    v: u64,
+    service: &'a str,
+    client_id: &'a str,
+    access_token: &'a str,
+    token_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token_expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    asked: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    received_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siteid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    userid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authentication_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_verifier: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    extra: &'a Map<String, Value>,
+    #[serde(flatten)]
+    unknown: &'a Map<String, Value>,
+}
+
+pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
+    let account = &tokens.account;
+    let form = Form {
+        v: stored::VERSION,
+        service: &tokens.owner.service,
+        client_id: &tokens.owner.client_id,
+        access_token: tokens.access_token.expose(),
+        token_type: tokens.token_type(),
+        expires_at: tokens.expires_at.map(UnixTime::as_secs),
+        refresh_token: tokens.refresh_token.as_ref().map(RefreshToken::expose),
+        refresh_token_expires_at: tokens.refresh_token_expires_at.map(UnixTime::as_secs),
+        scope: tokens.granted.as_ref().map(Scopes::to_string),
+        asked: tokens.asked.to_string(),
+        id_token: tokens.id_token.as_ref().map(IdToken::expose),
+        received_at: tokens.received_at.as_secs(),
+        user_name: account.user_name(),
+        iss: account.issuer(),
+        siteid: account.site_id(),
+        userid: account.user_id(),
+        authentication_id: account.authentication_id(),
+        email: account.email(),
+        redirect_uri: tokens.exchange.as_ref().map(|exchange| exchange.redirect_uri.as_str()),
+        code_verifier: tokens.exchange.as_ref().map(|exchange| exchange.code_verifier.expose_secret()),
+        extra: &tokens.extra,
+        unknown: &tokens.unknown,
+    };
+    stored::to_text(WHAT, &form)
+}
+
+pub(super) fn read(text: &str) -> Result<TokenSet> {
+    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
+    stored::check_version(WHAT, form.seconds("v"))?;
+    let owner = Owner {
+        service: form.plain("service").ok_or_else(|| unreadable(WHAT, "it has no `service`"))?,
+        client_id: form.plain("client_id").ok_or_else(|| unreadable(WHAT, "it has no `client_id`"))?,
+    };
+    let access_token = form.text("access_token").ok_or_else(|| unreadable(WHAT, "it has no `access_token`"))?;
+    let exchange = form.plain("redirect_uri").zip(form.text("code_verifier"));
+    let mut time = |name| form.seconds(name).map(UnixTime::from_secs);
+    let (expires_at, refresh_token_expires_at) = (time("expires_at"), time("refresh_token_expires_at"));
+    let received_at = time("received_at").ok_or_else(|| unreadable(WHAT, "it has no `received_at`"))?;
+    Ok(TokenSet {
+        owner: Arc::new(owner),
+        access_token: AccessToken::new(access_token.expose_secret())
+            .map_err(|_| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?,
+        expires_at,
+        refresh_token: form.text("refresh_token").map(|text| RefreshToken::unchecked(text.expose_secret())),
+        refresh_token_expires_at,
+        granted: form.plain("scope").map(|text| Scopes::from_server(&text)),
+        asked: form.plain("asked").map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        id_token: form.text("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
+        received_at,
+        account: Account {
+            user_name: form.plain("user_name"),
+            iss: form.plain("iss"),
+            siteid: form.plain("siteid"),
+            userid: form.plain("userid"),
+            authentication_id: form.plain("authentication_id"),
+            email: form.plain("email"),
+        },
+        exchange: exchange.map(|(redirect_uri, code_verifier)| RepeatedExchange { redirect_uri, code_verifier }),
+        extra: match form.extra.remove("extra") {
+            Some(Value::Object(extra)) => extra,
+            _ => Map::new(),
+        },
+        unknown: form.extra,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const STORED: &str = r#"{"v":1,"service":"meetings","client_id":"C1","access_token":"a","token_type":"Bearer",
+        "expires_at":1700007200,"refresh_token":"r","refresh_token_expires_at":1705184000,"scope":"all_read",
+        "asked":"all_read user_modify","received_at":1700000000,"user_name":"jane","iss":"https://acme.webex.com/x",
+        "siteid":"7","userid":"8","authentication_id":"9","email":"jane@example.com",
+        "redirect_uri":"https://example.com/cb","code_verifier":"0123456789","extra":{"odd":[1]},"from_the_future":{"x":2}}"#;
+
+    #[test]
+    fn what_was_stored_is_read_and_written_again_field_by_field() {
+        let tokens = TokenSet::from_stored(STORED).unwrap();
+        assert_eq!(tokens.missing_scopes().to_string(), "user_modify");
+        assert_eq!(tokens.exchange().unwrap().code_verifier.expose_secret(), "0123456789");
+        let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(STORED).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_or_newer_form_is_refused_without_quoting_it() {
+        for (text, hint) in [
+            ("", "not JSON"),
+            ("hunter2", "not JSON"),
+            (&STORED[..100], "not JSON"),
+            (&STORED.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
+            (&STORED.replace("\"v\":1,", ""), "no version"),
+            (&STORED.replace("\"v\":1", "\"v\":0"), "no version"),
+            (&STORED.replace("\"access_token\":\"a\"", "\"access_token\":\"hunter2\\n\""), "access_token"),
+            (&STORED.replace("\"client_id\":\"C1\"", "\"client_id\":null"), "client_id"),
+            (&STORED.replace("\"received_at\":1700000000,", ""), "received_at"),
+        ] {
+            let error = TokenSet::from_stored(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Stored);
+            assert!(error.to_string().contains(hint), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Tokens, as a login or a refresh brings them.
+//!
+//! - [`TokenSet`] is what applications keep.
+//! - `response` (inside) reads what a token endpoint sends.
+//! - `form` (inside) writes a token set down and reads it back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use crate::account::Account;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registration::Owner;
+use crate::scope::Scopes;
+use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
+use crate::service::Service;
+
+mod form;
+mod response;
+
+pub(crate) use self::response::TokenResponse;
+
+/// The tokens of one login: who they belong to, how long they live, what they allow.
+///
+/// It has no plain `Serialize`: see [`to_stored`](TokenSet::to_stored) and [`stored`](crate::stored).
+#[derive(Clone)]
+pub struct TokenSet {
+    owner: Arc<Owner>,
+    access_token: AccessToken,
+    expires_at: Option<UnixTime>,
+    refresh_token: Option<RefreshToken>,
+    refresh_token_expires_at: Option<UnixTime>,
+    granted: Option<Scopes>,
+    asked: Scopes,
+    id_token: Option<IdToken>,
+    received_at: UnixTime,
+    account: Account,
+    exchange: Option<RepeatedExchange>,
+    extra: Map<String, Value>,
+    /// Fields of the stored form that a later version of this crate wrote.
+    unknown: Map<String, Value>,
+}
+
+/// What a refresh repeats from the code exchange, at services that want it.
+#[derive(Clone)]
+pub(crate) struct RepeatedExchange {
+    pub(crate) redirect_uri: String,
+    pub(crate) code_verifier: SecretString,
+}
+
+impl TokenSet {
+    /// The access token, for the `Authorization` header.
+    pub fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    /// Always `Bearer`: an answer without a type is one, and another type is refused (RFC 6749 section 7.1).
+    pub fn token_type(&self) -> &'static str {
+        "Bearer"
+    }
+
+    /// When the access token ends; `None` when the server did not say.
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.expires_at
+    }
+
+    /// The refresh token, if there is one.
+    pub fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+
+    /// When the refresh token ends; `None` when the server did not say.
+    pub fn refresh_token_expires_at(&self) -> Option<UnixTime> {
+        self.refresh_token_expires_at
+    }
+
+    /// What the access token allows: what the server said, or what was asked where it said nothing
+    /// (RFC 6749 section 5.1).
+    pub fn scopes(&self) -> &Scopes {
+        self.granted.as_ref().unwrap_or(&self.asked)
+    }
+
+    /// The scopes that were asked for and not granted. `spark:all` covers no other scope.
+    pub fn missing_scopes(&self) -> Scopes {
+        self.asked.without(self.scopes())
+    }
+
+    /// The scopes that were granted and not asked for; Webex often adds `spark:kms`.
+    pub fn extra_scopes(&self) -> Scopes {
+        self.scopes().without(&self.asked)
+    }
+
+    /// The ID token as it came, if one came. Nothing in it is verified.
+    pub fn id_token(&self) -> Option<&IdToken> {
+        self.id_token.as_ref()
+    }
+
+    /// What the token endpoint told about the user; only Webex Meetings does.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// When the access token was received.
+    pub fn received_at(&self) -> UnixTime {
+        self.received_at
+    }
+
+    /// A field of the server's answer that this crate has no name for.
+    pub fn extra(&self, name: &str) -> Option<&Value> {
+        self.extra.get(name)
+    }
+
+    /// The id of the service that issued the tokens, see [`Service::id`].
+    pub fn service_id(&self) -> &str {
+        &self.owner.service
+    }
+
+    /// The client that the tokens were issued to.
+    pub fn client_id(&self) -> &str {
+        &self.owner.client_id
+    }
+
+    /// Writes the token set down as versioned JSON that says whose it is. **It holds every secret**: encrypt it where
+    /// others can read.
+    ///
+    /// The fields have the names that the token endpoint gives them, with `expires_at` and
+    /// `refresh_token_expires_at` in seconds since 1970 in place of remaining times.
+    ///
+    /// # Errors
+    ///
+    /// None so far; a future field may have a limit.
+    pub fn to_stored(&self) -> Result<StoredText> {
+        form::write(self)
+    }
+
+    /// Reads what [`to_stored`](TokenSet::to_stored) wrote, with this version of the crate or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Stored`] when the text is damaged or of a later version. The text itself is never part of the error.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        form::read(text)
+    }
+
+    /// The tokens of a first answer.
+    pub(crate) fn received(response: TokenResponse, receipt: Receipt<'_>) -> Self {
+        let Receipt { owner, service, asked, exchange, now } = receipt;
+        let lifetimes = service.lifetimes();
+        let lives = |stated: Option<Duration>, documented: Option<Duration>| stated.or(documented).map(|d| now + d);
+        Self {
+            owner,
+            expires_at: lives(response.expires_in, lifetimes.map(|own| own.access_token)),
+            refresh_token_expires_at: response
+                .refresh_token
+                .as_ref()
+                .and_then(|_| lives(response.refresh_token_expires_in, lifetimes.map(|own| own.refresh_token))),
+            access_token: response.access_token,
+            refresh_token: response.refresh_token,
+            granted: response.scopes,
+            asked,
+            id_token: response.id_token,
+            received_at: now,
+            account: response.account,
+            exchange,
+            extra: response.extra,
+            unknown: Map::new(),
+        }
+    }
+
+    /// The tokens after a refresh: what the answer leaves out stays as it was.
+    pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
+        let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
+        let new = Self::received(
+            response,
+            Receipt {
+                owner: Arc::clone(&self.owner),
+                service,
+                asked: self.asked.clone(),
+                exchange: self.exchange.clone(),
+                now,
+            },
+        );
+        // A silent answer says nothing new about a token that is already known.
+        let known_end = self.refresh_token_expires_at.filter(|_| is_same_token);
+        let mut extra = self.extra.clone();
+        extra.extend(new.extra);
+        Self {
+            refresh_token_expires_at: new.refresh_token_expires_at.or(known_end),
+            refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
+            granted: new.granted.or_else(|| self.granted.clone()),
+            id_token: new.id_token.or_else(|| self.id_token.clone()),
+            account: self.account.updated_by(new.account),
+            extra,
+            unknown: self.unknown.clone(),
+            ..new
+        }
+    }
+
+    /// Refuses to be used by another client than the one that obtained it.
+    pub(crate) fn require_owner(&self, owner: &Owner) -> Result<()> {
+        if *self.owner == *owner {
+            return Ok(());
+        }
+        let message = format!(
+            "these tokens belong to client {:?} at {:?}, not to client {:?} at {:?}: use the client that obtained them",
+            self.owner.client_id, self.owner.service, owner.client_id, owner.service,
+        );
+        Err(Error::new(ErrorKind::ForeignTokens, message))
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {
+        self.exchange.as_ref()
+    }
+}
+
+/// The circumstances under which an answer arrived.
+pub(crate) struct Receipt<'a> {
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) service: &'a Service,
+    pub(crate) asked: Scopes,
+    pub(crate) exchange: Option<RepeatedExchange>,
+    pub(crate) now: UnixTime,
+}
+
+impl crate::stored::sealed::Sealed for TokenSet {}
+
+impl crate::stored::Stored for TokenSet {
+    fn write(&self) -> Result<StoredText> {
+        self.to_stored()
+    }
+
+    fn read(text: &str) -> Result<Self> {
+        Self::from_stored(text)
+    }
+}
+
+impl fmt::Debug for TokenSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenSet")
+            .field("service_id", &self.owner.service)
+            .field("client_id", &self.owner.client_id)
+            .field("access_token", &self.access_token)
+            .field("expires_at", &self.expires_at)
+            .field("refresh_token", &self.refresh_token)
+            .field("refresh_token_expires_at", &self.refresh_token_expires_at)
+            .field("scopes", self.scopes())
+            .field("id_token", &self.id_token)
+            .field("received_at", &self.received_at)
+            .field("account", &self.account)
+            // Unknown fields may hold secrets: their names are enough.
+            .field("extra", &self.extra.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn tokens(service: &Service, json: &str) -> TokenSet {
+        let owner = Arc::new(Owner { service: service.id(), client_id: "C1".into() });
+        let receipt =
+            Receipt { owner, service, asked: "spark:all spark:people_read".parse().unwrap(), exchange: None, now: NOW };
+        TokenSet::received(TokenResponse::read(json.as_bytes()).unwrap(), receipt)
+    }
+
+    fn refreshed(tokens: &TokenSet, service: &Service, json: &str) -> TokenSet {
+        let later = NOW + Duration::from_secs(1000);
+        tokens.refreshed(TokenResponse::read(json.as_bytes()).unwrap(), service, later)
+    }
+
+    const FULL: &str = r#"{"access_token":"a","expires_in":100,"refresh_token":"r","refresh_token_expires_in":5000,
+        "scope":"spark:kms spark:all","id_token":"i","email":"jane@example.com","siteid":7,"odd":1}"#;
+
+    #[test]
+    fn times_are_absolute_and_scopes_are_compared() {
+        let tokens = tokens(&Service::webex(), FULL);
+        assert_eq!(tokens.expires_at(), Some(UnixTime::from_secs(1_700_000_100)));
+        assert_eq!(tokens.refresh_token_expires_at(), Some(UnixTime::from_secs(1_700_005_000)));
+        assert_eq!(tokens.missing_scopes().to_string(), "spark:people_read");
+        assert_eq!(tokens.extra_scopes().to_string(), "spark:kms");
+        assert_eq!(tokens.account().site_id(), Some("7"));
+        assert_eq!(tokens.extra("odd"), Some(&Value::from(1)));
+    }
+
+    #[test]
+    fn a_silent_answer_means_as_asked_and_unknown_ends_except_where_ends_are_documented() {
+        let silent = r#"{"access_token":"a","refresh_token":"r"}"#;
+        let webex = tokens(&Service::webex(), silent);
+        assert_eq!((webex.expires_at(), webex.refresh_token_expires_at()), (None, None));
+        assert_eq!(webex.scopes().to_string(), "spark:all spark:people_read");
+        assert!(webex.missing_scopes().is_empty() && webex.extra_scopes().is_empty());
+
+        let meetings = tokens(&Service::meetings(), silent);
+        assert_eq!(meetings.expires_at(), Some(NOW + Duration::from_secs(7200)));
+        assert_eq!(meetings.refresh_token_expires_at(), Some(NOW + Duration::from_secs(60 * 86_400)));
+    }
+
+    #[test]
+    fn a_refresh_keeps_what_its_answer_leaves_out() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","expires_in":100}"#);
+        assert_eq!(new.access_token().expose(), "b");
+        assert_eq!(new.expires_at(), Some(UnixTime::from_secs(1_700_001_100)));
+        assert_eq!(new.refresh_token(), old.refresh_token());
+        assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
+        assert_eq!(new.scopes(), old.scopes());
+        assert_eq!(
+            (new.id_token(), new.account(), new.extra("odd")),
+            (old.id_token(), old.account(), old.extra("odd"))
+        );
+    }
+
+    #[test]
+    fn a_refresh_replaces_what_its_answer_brings() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
+        let new = refreshed(&old, &service, answer);
+        assert_eq!(new.refresh_token().unwrap().expose(), "s");
+        // The end of another refresh token is no news about this one.
+        assert_eq!(new.refresh_token_expires_at(), None);
+        assert_eq!(new.expires_at(), None);
+        assert_eq!(new.scopes().to_string(), "spark:all");
+        assert_eq!((new.account().email(), new.account().site_id()), (Some("j@example.com"), Some("7")));
+    }
+
+    #[test]
+    fn the_same_refresh_token_in_a_silent_answer_keeps_its_end() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
+    }
+
+    #[test]
+    fn another_client_or_service_may_not_use_them() {
+        let tokens = tokens(&Service::webex(), FULL);
+        for (service, client_id, fits) in [("webex", "C1", true), ("webex", "C2", false), ("meetings", "C1", false)] {
+            let owner = Owner { service: service.into(), client_id: client_id.into() };
+            let outcome = tokens.require_owner(&owner);
+            assert_eq!(outcome.is_ok(), fits, "{owner:?}");
+            assert!(fits || outcome.unwrap_err().kind() == ErrorKind::ForeignTokens);
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret_and_no_unknown_value() {
+        let json = r#"{"access_token":"hunter2","refresh_token":"hunter2","id_token":"hunter2","odd":"hunter2"}"#;
+        let shown = format!("{:?}", tokens(&Service::webex(), json));
+        assert!(!shown.contains("hunter2") && shown.contains("odd"), "{shown}");
+    }
+}

@@ -1,0 +1,149 @@
+//! What a token endpoint sends: read forgivingly, refused where it is dangerous.
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Map, Value};
+
+use crate::account::Account;
+use crate::json::{Fault, Object};
+use crate::redact;
+use crate::scope::Scopes;
+use crate::secret::{AccessToken, IdToken, RefreshToken};
+
+const FIELDS: [&str; 14] = [
+    "access_token",
+    "token_type",
+    "expires_in",
+    "refresh_token",
+    "refresh_token_expires_in",
+    "scope",
+    "id_token",
+    "user_name",
+    "iss",
+    "siteid",
+    "userid",
+    "authentication_id",
+    "email",
+    "error",
+];
+
+/// A successful answer of a token endpoint (RFC 6749 section 5.1, and the fields of Webex Meetings).
+pub(crate) struct TokenResponse {
+    pub(crate) access_token: AccessToken,
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) refresh_token: Option<RefreshToken>,
+    pub(crate) refresh_token_expires_in: Option<Duration>,
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) id_token: Option<IdToken>,
+    pub(crate) account: Account,
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// Why an answer with a good status holds no tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoTokens {
+    /// It is an error in disguise: Webex's or a proxy's body says so.
+    Refusal,
+    Json(Fault),
+    NoAccessToken,
+    BadAccessToken,
+    /// A type of token that this crate cannot use, cleaned for showing.
+    TokenType(String),
+}
+
+impl fmt::Display for NoTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refusal => f.write_str("it is an error"),
+            Self::Json(fault) => fault.fmt(f),
+            Self::NoAccessToken => f.write_str("it has no `access_token`"),
+            Self::BadAccessToken => f.write_str("its `access_token` has characters that no header can carry"),
+            Self::TokenType(found) => write!(f, "its `token_type` is \"{found}\", not \"Bearer\""),
+        }
+    }
+}
+
+impl TokenResponse {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, NoTokens> {
+        let mut fields = Object::read(body, &FIELDS).map_err(NoTokens::Json)?;
+        if fields.take("error").is_some() {
+            return Err(NoTokens::Refusal);
+        }
+        // Cisco's own samples lack the type, and RFC 6749 section 5.1 lets its case vary.
+        if let Some(other) = fields.plain("token_type").filter(|found| !found.trim().eq_ignore_ascii_case("bearer")) {
+            return Err(NoTokens::TokenType(redact::clean(&other, &[], 20)));
+        }
+        let access_token = fields.text("access_token").ok_or(NoTokens::NoAccessToken)?;
+        Ok(Self {
+            access_token: AccessToken::new(access_token.expose_secret()).map_err(|_| NoTokens::BadAccessToken)?,
+            expires_in: fields.seconds("expires_in").map(Duration::from_secs),
+            refresh_token: fields.text("refresh_token").map(|text| RefreshToken::unchecked(text.expose_secret())),
+            refresh_token_expires_in: fields.seconds("refresh_token_expires_in").map(Duration::from_secs),
+            scopes: fields.plain("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
+            id_token: fields.text("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
+            account: Account {
+                user_name: fields.plain("user_name"),
+                iss: fields.plain("iss"),
+                siteid: fields.plain("siteid"),
+                userid: fields.plain("userid"),
+                authentication_id: fields.plain("authentication_id"),
+                email: fields.plain("email"),
+            },
+            extra: fields.extra,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(json: &str) -> NoTokens {
+        TokenResponse::read(json.as_bytes()).err().unwrap()
+    }
+
+    #[test]
+    fn the_smallest_answer_is_an_access_token() {
+        let response = TokenResponse::read(br#"{"access_token":"a"}"#).ok().unwrap();
+        assert_eq!(response.access_token.expose(), "a");
+        assert!(response.expires_in.is_none() && response.refresh_token.is_none() && response.scopes.is_none());
+        assert!(response.account.is_empty());
+    }
+
+    #[test]
+    fn the_type_may_be_missing_or_of_any_case_but_not_another() {
+        for good in ["\"Bearer\"", "\"bearer\"", "\"BEARER\"", "\" bearer \"", "\"\"", "null"] {
+            let json = format!("{{\"access_token\":\"a\",\"token_type\":{good}}}");
+            assert!(TokenResponse::read(json.as_bytes()).is_ok(), "{good}");
+        }
+        assert_eq!(refusal(r#"{"access_token":"a","token_type":"mac"}"#), NoTokens::TokenType("mac".into()));
+    }
+
+    #[test]
+    fn what_could_hurt_is_refused_and_never_quoted() {
+        for (json, why) in [
+            (r#"{}"#, NoTokens::NoAccessToken),
+            (r#"{"access_token":""}"#, NoTokens::NoAccessToken),
+            (r#"{"access_token":null}"#, NoTokens::NoAccessToken),
+            (r#"{"access_token":["hunter2"]}"#, NoTokens::NoAccessToken),
+            (r#"{"access_token":"hunter2\n"}"#, NoTokens::BadAccessToken),
+            (r#"{"access_token":"hunter2","error":"invalid_grant"}"#, NoTokens::Refusal),
+            (r#"{"access_token":"hunter2","access_token":"x"}"#, NoTokens::Json(Fault::Repeated("access_token"))),
+            (r#"["hunter2"]"#, NoTokens::Json(Fault::NotAnObject)),
+        ] {
+            let found = refusal(json);
+            assert!(!found.to_string().contains("hunter2") && !format!("{found:?}").contains("hunter2"));
+            assert_eq!(found, why, "{json}");
+        }
+    }
+
+    #[test]
+    fn ids_are_text_and_odd_scopes_are_left_out() {
+        let json = br#"{"access_token":"a","siteid":123,"userid":"456","scope":"spark:all, \"x\" meeting:x"}"#;
+        let response = TokenResponse::read(json).ok().unwrap();
+        assert_eq!((response.account.site_id(), response.account.user_id()), (Some("123"), Some("456")));
+        assert_eq!(response.scopes.unwrap().to_string(), "spark:all meeting:x");
+    }
+}
