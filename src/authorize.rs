@@ -434,6 +434,7 @@ mod tests {
             redirect_uri: Some(RedirectUri::parse("http://localhost:5000/auth/cisco/callback?a=b&c=%7e", &[]).unwrap()),
             scopes: "spark:all spark:kms".parse().unwrap(),
             insecure_hosts: Vec::new(),
+            user_agent: http::HeaderValue::from_static("test"),
         };
         AuthorizationRequest::new(Arc::new(registration), Arc::new(SystemClock::new()))
     }

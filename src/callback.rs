@@ -374,6 +374,7 @@ mod tests {
             redirect_uri: None,
             scopes: Scopes::new(),
             insecure_hosts: Vec::new(),
+            user_agent: http::HeaderValue::from_static("test"),
         }
     }
 

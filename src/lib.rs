@@ -7,6 +7,7 @@ mod random;
 mod secret;
 mod redact;
 mod json;
+mod retry_after;
 pub mod stored;
 
 mod issuer;
@@ -22,12 +23,18 @@ mod token;
 mod pending;
 mod authorize;
 mod callback;
+mod message;
+mod refusal;
+mod grant;
+mod people;
 
 pub use crate::account::Account;
 pub use crate::authorize::{AuthorizationRequest, AuthorizationUrl, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
+pub use crate::grant::ExchangeOptions;
 pub use crate::pending::{PendingAuthorization, PendingId};
+pub use crate::people::Person;
 pub use crate::pkce::Pkce;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};

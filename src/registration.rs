@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
@@ -18,6 +20,7 @@ pub(crate) struct Registration {
     pub(crate) redirect_uri: Option<RedirectUri>,
     pub(crate) scopes: Scopes,
     pub(crate) insecure_hosts: Vec<String>,
+    pub(crate) user_agent: HeaderValue,
 }
 
 /// Whose a pending authorization or a token set is: only the same service and client may use it.

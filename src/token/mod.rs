@@ -22,7 +22,7 @@ use crate::service::Service;
 mod form;
 mod response;
 
-pub(crate) use self::response::TokenResponse;
+pub(crate) use self::response::{NoTokens, TokenResponse};
 
 /// The tokens of one login: who they belong to, how long they live, what they allow.
 ///

@@ -1,0 +1,220 @@
+//! Grants at the token endpoint: a form to send, and tokens or a refusal to read.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response};
+use secrecy::ExposeSecret as _;
+use secrecy::zeroize::Zeroizing;
+use serde::Serialize;
+
+use crate::callback::AuthorizationCode;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::message;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::secret::RefreshToken;
+use crate::service::ClientAuth;
+use crate::token::{NoTokens, TokenResponse, TokenSet};
+
+/// What Webex's token endpoint can be told beyond the standard when a code is exchanged.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::ExchangeOptions;
+///
+/// let options = ExchangeOptions::new()
+///     .self_contained_token()
+///     .user_info(&serde_json::json!({"device_id": "d-1", "device_name": "Lobby"}))?;
+/// # Ok::<(), webex_oauth::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeOptions {
+    user_info: Option<String>,
+    self_contained_token: bool,
+}
+
+impl ExchangeOptions {
+    /// Nothing beyond the standard.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells Webex about the device, as JSON such as `{"device_id": .., "device_name": ..}`
+    /// (<https://developer.webex.com/docs/login-with-webex>).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the value cannot be JSON.
+    pub fn user_info(mut self, user_info: &impl Serialize) -> Result<Self> {
+        let json = serde_json::to_string(user_info)
+            .map_err(|source| Error::new(ErrorKind::Input, "the user info cannot be JSON").with_source(source))?;
+        self.user_info = Some(json);
+        Ok(self)
+    }
+
+    /// Asks for an access token that is a signed JWT, which lives shorter: 18 hours in Webex's samples.
+    pub fn self_contained_token(mut self) -> Self {
+        self.self_contained_token = true;
+        self
+    }
+}
+
+/// A grant that can be sent: what is traded for tokens.
+pub(crate) enum Grant<'a> {
+    Code { code: &'a AuthorizationCode, options: &'a ExchangeOptions },
+    Refresh { tokens: &'a TokenSet, refresh_token: &'a RefreshToken },
+}
+
+impl Grant<'_> {
+    pub(crate) fn asked(&self) -> Asked {
+        match self {
+            Self::Code { .. } => Asked::Exchange,
+            Self::Refresh { .. } => Asked::Refresh,
+        }
+    }
+
+    /// The request for this grant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] when the client has no secret.
+    pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
+        let secret = registration.require_secret()?;
+        let mut form = Serializer::new(String::with_capacity(1024));
+        self.write(registration, &mut form);
+        if registration.service.client_auth() == ClientAuth::Body {
+            form.append_pair("client_id", registration.client_id());
+            form.append_pair("client_secret", secret.expose());
+        }
+        let endpoint = &registration.endpoints.token;
+        let mut request = message::request(registration, Method::POST, endpoint, Bytes::from(form.finish()))?;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if registration.service.client_auth() == ClientAuth::Basic {
+            headers.insert(AUTHORIZATION, basic(registration.client_id(), secret.expose())?);
+        }
+        Ok(request)
+    }
+
+    fn write(&self, registration: &Registration, form: &mut Serializer<'_, String>) {
+        let service = &registration.service;
+        match self {
+            Self::Code { code, options } => {
+                form.append_pair("grant_type", "authorization_code");
+                form.append_pair("code", code.code.expose_secret());
+                form.append_pair("redirect_uri", &code.redirect_uri);
+                form.append_pair("code_verifier", code.verifier.expose());
+                if let Some(user_info) = &options.user_info {
+                    form.append_pair("user_info", user_info);
+                }
+                if options.self_contained_token {
+                    form.append_pair("self_contained_token", "true");
+                }
+            }
+            Self::Refresh { tokens, refresh_token } => {
+                form.append_pair("grant_type", "refresh_token");
+                let site = tokens.account().site_name().filter(|_| service.prefixes_site());
+                form.append_pair("refresh_token", &prefixed(site, refresh_token.expose()));
+                if let Some(exchange) = tokens.exchange().filter(|_| service.repeats_exchange()) {
+                    form.append_pair("redirect_uri", &exchange.redirect_uri);
+                    form.append_pair("code_verifier", exchange.code_verifier.expose_secret());
+                }
+            }
+        }
+    }
+
+    /// Every secret that this grant's request carries.
+    fn secrets<'s>(&'s self, registration: &'s Registration) -> Vec<&'s str> {
+        let mut secrets: Vec<_> = registration.client_secret.iter().map(|secret| secret.expose()).collect();
+        match self {
+            Self::Code { code, .. } => secrets.extend([code.code.expose_secret(), code.verifier.expose()]),
+            Self::Refresh { tokens, refresh_token } => {
+                secrets.push(refresh_token.expose());
+                secrets.push(tokens.access_token().expose());
+                secrets.extend(tokens.exchange().map(|exchange| exchange.code_verifier.expose_secret()));
+            }
+        }
+        secrets
+    }
+
+    /// Reads the answer: tokens, or the reason why there are none.
+    ///
+    /// Success is a 2xx status and a JSON object with an access token and without an error; nothing else is.
+    pub(crate) fn read(
+        &self,
+        registration: &Registration,
+        response: &Response<Bytes>,
+        now: UnixTime,
+    ) -> Result<TokenResponse> {
+        let refuse = || refusal(self.asked(), response, &self.secrets(registration), now);
+        if !response.status().is_success() {
+            return Err(refuse());
+        }
+        TokenResponse::read(response.body()).map_err(|why| match why {
+            NoTokens::Refusal => refuse(),
+            // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass. The body
+            // may hold tokens all the same, so not a word of it is quoted.
+            why => Error::new(self.asked().kind(), format!("the token endpoint's answer cannot be used: {why}"))
+                .with_remedy(Remedy::Later)
+                .with_tracking_id(message::received_tracking_id(response, None, &self.secrets(registration))),
+        })
+    }
+}
+
+/// The site name and `_` before the refresh token, unless they stand there already: Cisco's table can be read either way.
+fn prefixed(site: Option<&str>, refresh_token: &str) -> Zeroizing<String> {
+    let stands = |site: &str| {
+        let head = refresh_token.get(..site.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(site)) && refresh_token[site.len()..].starts_with('_')
+    };
+    Zeroizing::new(match site {
+        Some(site) if !stands(site) => format!("{site}_{refresh_token}"),
+        _ => refresh_token.to_owned(),
+    })
+}
+
+/// HTTP Basic, with id and secret form-encoded first (RFC 6749 section 2.3.1).
+fn basic(client_id: &str, client_secret: &str) -> Result<HeaderValue> {
+    let encode = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", *encode(client_id), *encode(client_secret)));
+    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&text).map_err(|source| {
+        Error::new(ErrorKind::Configuration, "the client cannot be authenticated").with_source(source)
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_is_form_encoded_first() {
+        let value = basic("a:b", "c d%é").unwrap();
+        let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        assert_eq!(STANDARD.decode(encoded).unwrap(), b"a%3Ab:c+d%25%C3%A9");
+        assert!(value.is_sensitive());
+    }
+
+    #[test]
+    fn the_site_name_is_added_once_and_compared_without_case() {
+        for (site, token, sent) in [
+            (Some("acme"), "r1", "acme_r1"),
+            (Some("acme"), "acme_r1", "acme_r1"),
+            (Some("acme"), "ACME_r1", "ACME_r1"),
+            (Some("acme"), "acmer1", "acme_acmer1"),
+            (Some("acme"), "acm", "acme_acm"),
+            (Some("acme"), "äcme_r1", "acme_äcme_r1"),
+            (Some("acme"), "acme", "acme_acme"),
+            (None, "r1", "r1"),
+        ] {
+            assert_eq!(*prefixed(site, token), sent, "{site:?} {token}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What all requests to Webex, and all answers, have in common.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderValue, USER_AGENT};
+use http::{HeaderMap, Method, Request, Response};
+use serde_json::Value;
+
+use crate::endpoint::Endpoint;
+use crate::error::Result;
+use crate::random;
+use crate::registration::Registration;
+
+/// The header that Cisco's support finds a request by.
+const TRACKING_ID: &str = "trackingid";
+
+/// The longest tracking id that is believed to be one.
+const LONGEST_TRACKING_ID: usize = 128;
+
+/// A request with the headers that every one carries, and a tracking id of its own.
+pub(crate) fn request(
+    registration: &Registration,
+    method: Method,
+    endpoint: &Endpoint,
+    body: Bytes,
+) -> Result<Request<Bytes>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = endpoint.uri();
+    let headers = request.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, registration.user_agent.clone());
+    if let Ok(tracking_id) = HeaderValue::from_str(&format!("WEBEXOAUTH_{}", random::token()?)) {
+        headers.insert(TRACKING_ID, tracking_id);
+    }
+    Ok(request)
+}
+
+/// The tracking id that this crate gave a request.
+pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<String> {
+    header_tracking_id(request.headers(), &[])
+}
+
+/// The server's tracking id: from the header, else from the body, whatever its spelling there.
+///
+/// One that contains a secret of the request is none: a hostile server could send it back that way.
+pub(crate) fn received_tracking_id(
+    response: &Response<Bytes>,
+    body: Option<&Value>,
+    secrets: &[&str],
+) -> Option<String> {
+    header_tracking_id(response.headers(), secrets).or_else(|| {
+        let (_, value) = body?.as_object()?.iter().find(|(name, _)| {
+            let name: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect();
+            name.eq_ignore_ascii_case(TRACKING_ID)
+        })?;
+        plausible_tracking_id(value.as_str()?, secrets)
+    })
+}
+
+fn header_tracking_id(headers: &HeaderMap, secrets: &[&str]) -> Option<String> {
+    plausible_tracking_id(headers.get(TRACKING_ID)?.to_str().ok()?, secrets)
+}
+
+fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
+    // Webex sometimes doubles it, with a comma between.
+    let id = text.split(',').next()?.trim();
+    let fits = (1..=LONGEST_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let leaks = secrets.iter().any(|secret| !secret.is_empty() && id.contains(secret));
+    (fits && !leaks).then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_tracking_id_is_found_in_header_or_body_in_any_spelling() {
+        for (header, body, found) in [
+            (Some("ROUTER_1"), json!({"trackingId": "other"}), Some("ROUTER_1")),
+            (Some("ROUTER_1,ROUTER_1"), json!({}), Some("ROUTER_1")),
+            (None, json!({"trackingId": "ROUTER_2"}), Some("ROUTER_2")),
+            (None, json!({"trackingID": "CLIENT_3"}), Some("CLIENT_3")),
+            (None, json!({"tracking_id": "GTWY_4"}), Some("GTWY_4")),
+            (None, json!({"trackingId": 5}), None),
+            (None, json!([]), None),
+            (Some("two words"), json!({}), None),
+            (Some("x-hunter2-x"), json!({"trackingId": "hunter2"}), None),
+        ] {
+            let mut response = Response::new(Bytes::new());
+            if let Some(header) = header {
+                response.headers_mut().insert("TrackingID", HeaderValue::from_static(header));
+            }
+            let id = received_tracking_id(&response, Some(&body), &["hunter2", ""]);
+            assert_eq!(id.as_deref(), found, "{header:?} {body}");
+        }
+    }
+}

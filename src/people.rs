@@ -1,0 +1,183 @@
+//! Who the logged-in person is: `GET /people/me`.
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{Method, Request, Response};
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::message;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::secret::AccessToken;
+
+/// A person as Webex describes them (<https://developer.webex.com/docs/api/v1/people/get-my-own-details>).
+///
+/// Webex decides by scope and license which fields it tells; each may be missing. Fields without a method here are
+/// kept, see [`field`](Person::field).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person(Map<String, Value>);
+
+impl Person {
+    /// The person's id: the key to recognize a user by, since names and addresses change.
+    pub fn id(&self) -> &str {
+        self.text("id").unwrap_or_default()
+    }
+
+    /// The e-mail addresses.
+    pub fn emails(&self) -> impl Iterator<Item = &str> {
+        self.list("emails")
+    }
+
+    /// The first e-mail address.
+    pub fn email(&self) -> Option<&str> {
+        self.emails().next()
+    }
+
+    /// The full name.
+    pub fn display_name(&self) -> Option<&str> {
+        self.text("displayName")
+    }
+
+    /// The first name.
+    pub fn first_name(&self) -> Option<&str> {
+        self.text("firstName")
+    }
+
+    /// The last name.
+    pub fn last_name(&self) -> Option<&str> {
+        self.text("lastName")
+    }
+
+    /// The name that the person goes by.
+    pub fn nick_name(&self) -> Option<&str> {
+        self.text("nickName")
+    }
+
+    /// The name to sign in with; Webex does not document it.
+    pub fn user_name(&self) -> Option<&str> {
+        self.text("userName")
+    }
+
+    /// The address of the person's picture.
+    pub fn avatar(&self) -> Option<&str> {
+        self.text("avatar")
+    }
+
+    /// The id of the person's organization.
+    pub fn organization_id(&self) -> Option<&str> {
+        self.text("orgId")
+    }
+
+    /// The ids of the person's roles; administrators see them.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.list("roles")
+    }
+
+    /// What kind of account it is: `person`, `bot` or `appuser`.
+    pub fn kind(&self) -> Option<&str> {
+        self.text("type")
+    }
+
+    /// Whether the person may sign in. Webex writes it as text.
+    pub fn is_login_enabled(&self) -> Option<bool> {
+        self.truth("loginEnabled")
+    }
+
+    /// Whether the person has not yet answered the invitation. Webex writes it as text.
+    pub fn is_invite_pending(&self) -> Option<bool> {
+        self.truth("invitePending")
+    }
+
+    /// Any field by its name, as it came.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    fn list(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    fn truth(&self, name: &str) -> Option<bool> {
+        match self.0.get(name)? {
+            Value::Bool(truth) => Some(*truth),
+            Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The request for the person whose access token this is.
+pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+    let endpoint = registration.endpoints.person.as_ref().ok_or_else(|| {
+        let message = format!(
+            "the service {:?} has no address to ask for a person: see `TokenSet::account()` for what the login told",
+            registration.owner.service
+        );
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    let mut request = message::request(registration, Method::GET, endpoint, Bytes::new())?;
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access_token.expose()))
+        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
+    bearer.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, bearer);
+    Ok(request)
+}
+
+/// Reads the answer: a person with an id, or the reason why there is none.
+pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<Person> {
+    if !response.status().is_success() {
+        return Err(refusal(Asked::Person, response, &[access_token.expose()], now));
+    }
+    let unusable = |why: &str| {
+        Error::new(ErrorKind::Person, format!("the answer about the person cannot be used: {why}"))
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(message::received_tracking_id(response, None, &[access_token.expose()]))
+    };
+    match serde_json::from_slice(response.body()) {
+        Ok(Value::Object(fields)) => {
+            let person = Person(fields);
+            if person.id().is_empty() { Err(unusable("it has no `id`")) } else { Ok(person) }
+        }
+        Ok(_) => Err(unusable("it is not a JSON object")),
+        Err(_) => Err(unusable("it is not JSON")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_body(body: &str) -> Result<Person> {
+        let response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+        read(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
+    }
+
+    #[test]
+    fn a_person_is_read_with_webexs_text_booleans_and_every_unknown_field() {
+        let person = read_body(
+            r#"{"id":"P1","emails":["jane@example.com",7],"displayName":"Jane Smith","firstName":"Jane","orgId":"O1",
+            "invitePending":"false","loginEnabled":true,"type":"person","shoeSize":37,"nickName":""}"#,
+        )
+        .unwrap();
+        assert_eq!((person.id(), person.email(), person.emails().count()), ("P1", Some("jane@example.com"), 1));
+        assert_eq!((person.display_name(), person.nick_name()), (Some("Jane Smith"), None));
+        assert_eq!((person.is_invite_pending(), person.is_login_enabled()), (Some(false), Some(true)));
+        assert_eq!(person.field("shoeSize"), Some(&Value::from(37)));
+        assert_eq!((person.organization_id(), person.roles().count()), (Some("O1"), 0));
+    }
+
+    #[test]
+    fn an_answer_without_a_person_is_an_error_that_quotes_nothing() {
+        for body in ["", "hunter2", "[]", "null", "{}", r#"{"id":""}"#, r#"{"id":7}"#] {
+            let error = read_body(body).unwrap_err();
+            assert!(error.kind() == ErrorKind::Person && error.is_retryable(), "{body}");
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Why a server said no, and who can help: one pure judgement for every refusal.
+//!
+//! Webex answers in several shapes, most of them without an OAuth code (see [`texts`]), so the judgement goes by the
+//! strongest evidence there is: the status where it speaks of the server's own state, then a known code wherever it
+//! stands, then the words of the text, then what is left of the status.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, ServerError};
+use crate::message;
+use crate::redact;
+use crate::retry_after::retry_after;
+
+/// What was asked of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Tokens for an authorization code.
+    Exchange,
+    /// Tokens for a refresh token.
+    Refresh,
+    /// Who the person is, with an access token.
+    Person,
+}
+
+impl Asked {
+    pub(crate) fn kind(self) -> ErrorKind {
+        match self {
+            Self::Exchange => ErrorKind::Exchange,
+            Self::Refresh => ErrorKind::Refresh,
+            Self::Person => ErrorKind::Person,
+        }
+    }
+}
+
+/// Turns an answer that is no success into an error; none of `secrets` is left in it.
+pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
+    let status = response.status();
+    let body = serde_json::from_slice::<Value>(response.body()).ok();
+    let verdict = judge(asked, status, body.as_ref());
+    let description =
+        verdict.description.map(|text| redact::clean(&text, secrets, 300)).filter(|text| !text.is_empty());
+    let code = verdict.code.map(|code| redact::clean(&code, secrets, 60));
+    let mut server = ServerError::new(Some(status), code, description);
+    if verdict.is_unrecognized {
+        server = server.unrecognized();
+    }
+    let error = Error::new(asked.kind(), sentence(asked, verdict.remedy, status))
+        .with_server(server)
+        .with_tracking_id(message::received_tracking_id(response, body.as_ref(), secrets))
+        .with_retry_after(retry_after(response.headers(), now));
+    match verdict.remedy {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
+    }
+}
+
+fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode) -> &'static str {
+    if status.is_redirection() {
+        return "the server answered with a redirect, which is never followed: check the service's addresses";
+    }
+    match (asked, remedy) {
+        (_, Some(Remedy::Later)) => "the server cannot answer now",
+        (Asked::Exchange, Some(Remedy::Login)) => "webex refused the authorization code: begin a new login",
+        (Asked::Refresh, Some(Remedy::Login)) => "webex refused the refresh token: the user must log in again",
+        (Asked::Person, Some(Remedy::Registration)) => {
+            "webex refuses this access token here: a scope or a role is missing"
+        }
+        (Asked::Person, _) => "webex does not accept this access token: refresh it",
+        (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
+    }
+}
+
+/// What an answer means.
+#[derive(Debug, PartialEq, Eq)]
+struct Verdict {
+    remedy: Option<Remedy>,
+    code: Option<String>,
+    description: Option<String>,
+    is_unrecognized: bool,
+}
+
+fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
+    let texts = body.map(texts).unwrap_or_default();
+    let code = texts.iter().find_map(|text| known_code(text)).map(str::to_owned);
+    let found = by_state(status, body)
+        .or_else(|| code.as_deref().and_then(by_code))
+        .or_else(|| texts.iter().find_map(|text| by_words(asked, text)))
+        // `invalid_request` says only that something is wrong with the request; the text may have said what.
+        .or_else(|| code.as_deref().map(|_| Remedy::Registration))
+        .or_else(|| by_status(status));
+    let is_unrecognized = found.is_none();
+    Verdict {
+        remedy: found.or(unrecognized(asked)),
+        // What is no known code but looks like one is kept: Webex may add some.
+        code: code.or_else(|| body.and_then(unknown_code)),
+        description: body.and_then(|body| description(body, &texts)),
+        is_unrecognized,
+    }
+}
+
+/// A refusal that says nothing of its reason. A 400 or 401 to a grant is Webex's usual answer to a bad code or a dead
+/// refresh token; for an access token it means that a fresh one is needed, which is nobody's fault.
+fn unrecognized(asked: Asked) -> Option<Remedy> {
+    match asked {
+        Asked::Exchange | Asked::Refresh => Some(Remedy::Login),
+        Asked::Person => None,
+    }
+}
+
+/// The server's or the network's own state: no statement about tokens or client.
+fn by_state(status: StatusCode, body: Option<&Value>) -> Option<Remedy> {
+    let passing = matches!(status.as_u16(), 408 | 423 | 425 | 429 | 500..=599) || status.is_redirection();
+    // No JSON is no word from Webex: a proxy's page, a captive portal, an empty answer.
+    (passing || body.is_none_or(|body| !body.is_object())).then_some(Remedy::Later)
+}
+
+/// OAuth codes that settle who can help (RFC 6749 section 5.2 and Webex's own).
+fn by_code(code: &str) -> Option<Remedy> {
+    match code {
+        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | "tokenlimit_reached" => {
+            Some(Remedy::Login)
+        }
+        "invalid_client"
+        | "unauthorized_client"
+        | "unsupported_grant_type"
+        | "unsupported_response_type"
+        | "invalid_scope" => Some(Remedy::Registration),
+        "server_error" | "temporarily_unavailable" | "slow_down" => Some(Remedy::Later),
+        _ => None,
+    }
+}
+
+fn known_code(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (by_code(text).is_some() || text == "invalid_request").then_some(text)
+}
+
+/// Words that Webex was seen to use. The client's come first: "refresh token was issued to another client id" is no
+/// reason to ask the user.
+fn by_words(asked: Asked, text: &str) -> Option<Remedy> {
+    let text: String = text.to_ascii_lowercase().replace(['_', '-'], " ");
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["client id", "clientid", "client secret", "clientsecret", "client credentials", "redirect"]) {
+        return Some(Remedy::Registration);
+    }
+    if says(&["scope"]) {
+        return Some(Remedy::Registration);
+    }
+    if asked == Asked::Person {
+        return None;
+    }
+    // "malformed syntax" is Webex's sentence for every bad request and says nothing.
+    let malformed = text.contains("malformed") && !text.contains("malformed syntax");
+    (malformed || says(&["refresh token", "expired", "revoked"])).then_some(Remedy::Login)
+}
+
+/// What is left when nothing was said: only a 400 or 401 is about the code or token that was sent.
+fn by_status(status: StatusCode) -> Option<Remedy> {
+    match status.as_u16() {
+        400 | 401 => None,
+        402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
+        _ => Some(Remedy::Later),
+    }
+}
+
+/// Every text of the four known shapes that may say why:
+/// `{"message", "errors": [{"description"}]}`, `{"error", "error_description"}`, `{"code", "message"}`, and none.
+fn texts(body: &Value) -> Vec<&str> {
+    let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let nested = errors.filter_map(|error| error.get("description")?.as_str());
+    let named = |name| body.get(name).and_then(Value::as_str);
+    named("error").into_iter().chain(named("error_description")).chain(nested).chain(named("message")).collect()
+}
+
+/// The most telling text, without the code itself.
+fn description(body: &Value, texts: &[&str]) -> Option<String> {
+    let told: Vec<_> =
+        texts.iter().filter(|text| known_code(text).is_none() && !text.trim().is_empty()).copied().collect();
+    if !told.is_empty() {
+        return Some(told.join("; "));
+    }
+    // A shape nobody has seen yet: whatever it says.
+    let leaves: Vec<_> =
+        body.as_object()?.values().filter_map(Value::as_str).filter(|text| known_code(text).is_none()).collect();
+    (!leaves.is_empty()).then(|| leaves.join("; "))
+}
+
+/// A word in `error` that no standard knows.
+fn unknown_code(body: &Value) -> Option<String> {
+    let word = body.get("error")?.as_str()?.trim();
+    let is_word = !word.is_empty() && word.len() <= 60 && !word.contains(char::is_whitespace);
+    is_word.then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const LOGIN: &str = "login";
+    const DEVELOPER: &str = "developer";
+    const LATER: &str = "later";
+    const NOBODY: &str = "nobody";
+
+    fn response(status: u16, body: &str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        response
+    }
+
+    fn who(error: &Error) -> &'static str {
+        match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
+            (true, false, false) => LOGIN,
+            (false, true, false) => DEVELOPER,
+            (false, false, true) => LATER,
+            _ => NOBODY,
+        }
+    }
+
+    fn refused(asked: Asked, status: u16, body: &str) -> Error {
+        refusal(asked, &response(status, body), &[], UnixTime::from_secs(0))
+    }
+
+    /// Webex's words, as its documentation, its SDKs' issues and its samples show them.
+    const HYDRA_SYNTAX: &str = "The request could not be understood by the server due to malformed syntax.";
+
+    #[test]
+    fn refreshes_are_judged_by_the_strongest_evidence() {
+        let hydra = |description: &str| {
+            format!(
+                r#"{{"message":"{HYDRA_SYNTAX}","errors":[{{"description":"{description}"}}],"trackingId":"ROUTER_1"}}"#
+            )
+        };
+        let rows: Vec<(u16, String, &str, Option<&str>)> = vec![
+            // The status first.
+            (408, "{}".into(), LATER, None),
+            (423, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
+            (425, "{}".into(), LATER, None),
+            (429, r#"{"message":"Too many requests"}"#.into(), LATER, None),
+            (500, r#"{"error_description":"x","error":"Internal Server Error"}"#.into(), LATER, None),
+            (502, "<html>bad gateway</html>".into(), LATER, None),
+            (503, "".into(), LATER, None),
+            (504, r#"{"error":"invalid_client"}"#.into(), LATER, Some("invalid_client")),
+            (301, "".into(), LATER, None),
+            (307, r#"{"error":"invalid_grant"}"#.into(), LATER, Some("invalid_grant")),
+            (400, "<html>blocked</html>".into(), LATER, None),
+            (400, "".into(), LATER, None),
+            (401, "   ".into(), LATER, None),
+            (403, "<html>forbidden</html>".into(), LATER, None),
+            (400, "[1]".into(), LATER, None),
+            (200, "<html>please sign in to the Wi-Fi</html>".into(), LATER, None),
+            // Then a code, wherever it stands.
+            (400, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            (401, r#"{"message":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, hydra("invalid_grant"), LOGIN, Some("invalid_grant")),
+            (400, r#"{"error":"invalid_grant","error_description":"client id mismatch"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, r#"{"error":"access_denied"}"#.into(), LOGIN, Some("access_denied")),
+            (401, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"error":"unauthorized_client"}"#.into(), DEVELOPER, Some("unauthorized_client")),
+            (400, r#"{"error":"unsupported_grant_type"}"#.into(), DEVELOPER, Some("unsupported_grant_type")),
+            (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), DEVELOPER, Some("invalid_scope")),
+            (400, r#"{"error":"temporarily_unavailable"}"#.into(), LATER, Some("temporarily_unavailable")),
+            (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
+            // Then the text; `invalid_request` leaves it the word.
+            (400, hydra("Client Id is invalid"), DEVELOPER, None),
+            (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"Invalid client secret"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"The refresh token was issued to another client id"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"Some requested scope is not registered"}"#.into(), DEVELOPER, None),
+            (400, hydra("The refresh token provided is expired, revoked, malformed, or invalid"), LOGIN, None),
+            (400, r#"{"error":"invalid_request","error_description":"The refresh token provided is expired, revoked, malformed, or invalid"}"#.into(), LOGIN, Some("invalid_request")),
+            (400, r#"{"error":"invalid_request"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (403, r#"{"message":"the token was revoked"}"#.into(), LOGIN, None),
+            // Then what the status leaves.
+            (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
+            (404, "{}".into(), DEVELOPER, None),
+            (405, "{}".into(), DEVELOPER, None),
+            (409, "{}".into(), LATER, None),
+            (410, "{}".into(), DEVELOPER, None),
+            (415, "{}".into(), DEVELOPER, None),
+            (451, "{}".into(), DEVELOPER, None),
+            (418, "{}".into(), LATER, None),
+            (200, "{}".into(), LATER, None),
+        ];
+        for (status, body, party, code) in rows {
+            let error = refused(Asked::Refresh, status, &body);
+            assert_eq!((who(&error), error.server().unwrap().code()), (party, code), "{status} {body}");
+            assert!(!error.server().unwrap().is_unrecognized(), "{status} {body}");
+            assert_eq!(error.server().unwrap().status(), Some(status));
+        }
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_means_the_user_for_a_grant_and_nobody_for_an_access_token() {
+        for (asked, party) in [(Asked::Refresh, LOGIN), (Asked::Exchange, LOGIN), (Asked::Person, NOBODY)] {
+            for status in [400, 401] {
+                let body = format!(r#"{{"message":"{HYDRA_SYNTAX}","trackingId":"ROUTER_9"}}"#);
+                let error = refused(asked, status, &body);
+                assert_eq!(who(&error), party);
+                let server = error.server().unwrap();
+                assert!(server.is_unrecognized() && server.description() == Some(HYDRA_SYNTAX));
+                assert_eq!(error.tracking_id(), Some("ROUTER_9"));
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_and_an_unknown_shape_are_kept() {
+        let error = refused(Asked::Refresh, 400, r#"{"error":"brand_new","error_description":"surprise"}"#);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.description()), (Some("brand_new"), Some("brand_new; surprise")));
+        let error = refused(Asked::Refresh, 400, r#"{"fault":"something else","n":1}"#);
+        assert_eq!(error.server().unwrap().description(), Some("something else"));
+    }
+
+    #[test]
+    fn no_secret_of_the_request_survives_in_the_error() {
+        let body = r#"{"error":"hunter2","message":"token hunter2 and a%2Fb are bad","trackingId":"hunter2"}"#;
+        let mut response = response(400, body);
+        response.headers_mut().insert("trackingid", HeaderValue::from_static("hunter2"));
+        let error = refusal(Asked::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
+    }
+
+    #[test]
+    fn retry_after_is_handed_on() {
+        let mut response = response(429, "{}");
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
+        let error = refusal(Asked::Refresh, &response, &[], UnixTime::from_secs(0));
+        assert_eq!(error.retry_after(), Some(std::time::Duration::from_secs(7)));
+    }
+}
