@@ -5,12 +5,14 @@ pub mod clock;
 mod random;
 mod error;
 mod secret;
+mod retry_after;
 mod issuer;
 mod scope;
 mod pkce;
 mod endpoint;
 mod redirect;
 mod service;
+pub mod transport;
 
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
 pub use crate::pkce::Pkce;
