@@ -133,9 +133,7 @@ impl Error {
             Delivery::NotSent => "the server could not be reached",
             Delivery::Unknown => "the server's answer was lost",
         };
-        let mut error = Self::new(ErrorKind::Transport, message).with_remedy(Remedy::Later).with_source(source);
-        error.0.delivery = Some(delivery);
-        error
+        Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
     }
 
     /// What this crate was doing.
@@ -206,6 +204,11 @@ impl Error {
 
     pub(crate) fn with_remedy(mut self, remedy: Remedy) -> Self {
         self.0.remedy = Some(remedy);
+        self
+    }
+
+    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.0.delivery = Some(delivery);
         self
     }
 

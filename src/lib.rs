@@ -1,6 +1,8 @@
 //! Log Webex users in, and keep them logged in.
 
 // The order of these lines is the order of the floors: a module uses only what stands above it.
+
+// Ground: knows nothing of OAuth.
 pub mod clock;
 mod error;
 mod random;
@@ -10,6 +12,7 @@ mod json;
 mod retry_after;
 pub mod stored;
 
+// Words: the values of the protocol.
 mod issuer;
 mod scope;
 mod pkce;
@@ -20,6 +23,7 @@ mod account;
 mod registration;
 mod token;
 
+// Wire: messages as pure values; nothing here awaits.
 mod pending;
 mod authorize;
 mod callback;
@@ -28,9 +32,16 @@ mod refusal;
 mod grant;
 mod people;
 
+// Seams.
+pub mod transport;
+
+// Actors.
+mod client;
+
 pub use crate::account::Account;
 pub use crate::authorize::{AuthorizationRequest, AuthorizationUrl, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
+pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
 pub use crate::grant::ExchangeOptions;
 pub use crate::pending::{PendingAuthorization, PendingId};

@@ -18,6 +18,7 @@ mod retry;
 
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 pub(crate) use self::retry::Retry;
+pub use self::tls::TlsBackend;
 
 /// Carries one HTTP request to a server and its answer back.
 ///

@@ -1,0 +1,333 @@
+//! Sending again what is safe to send again, within the time that one exchange may take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::clock::{Clock, UnixTime};
+use crate::error::{Delivery, Result};
+use crate::random;
+use crate::retry_after::retry_after;
+
+use super::{Limits, Repeat, Transport};
+
+const MOST_SENDINGS: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// An attempt with less time than this would most likely lose its answer, which is worse than not sending.
+const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
+
+/// A transport that repeats the exchanges of another one, as far as the request's [`Repeat`] permits.
+///
+/// All sendings and the pauses between them share the one [`Limits::time`] of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Retry {
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Retry {
+    pub(crate) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
+        Self { transport, clock }
+    }
+}
+
+#[async_trait]
+impl Transport for Retry {
+    async fn exchange(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
+        let repeat = request.extensions().get().copied().unwrap_or(Repeat::Never);
+        let limits: Limits = request.extensions().get().copied().unwrap_or_default();
+        let deadline = self.clock.elapsed().saturating_add(limits.time);
+        let mut tally = Tally::default();
+        loop {
+            let result = self.transport.exchange(request.clone()).await;
+            let outcome = Outcome::of(&result, self.clock.now());
+            tally.count(outcome);
+            let left = deadline.saturating_sub(self.clock.elapsed());
+            let Some(pause) = pause(repeat, tally, outcome, left, chance()) else {
+                return result;
+            };
+            self.clock.sleep(pause).await;
+            let time = deadline.saturating_sub(self.clock.elapsed());
+            request.extensions_mut().insert(Limits { time, ..limits });
+        }
+    }
+}
+
+/// What one sending came to, as far as sending again is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// An answer to hand on, or a failure that would only happen again.
+    Final,
+    /// It did not reach the server, or the server put it off, perhaps for a time that it named.
+    Refused(Option<Duration>),
+    /// The server may have acted on it.
+    Lost,
+}
+
+impl Outcome {
+    fn of(result: &Result<http::Response<Bytes>>, now: UnixTime) -> Self {
+        match result {
+            Ok(answer) if is_put_off(answer.status()) => Self::Refused(retry_after(answer.headers(), now)),
+            Ok(_) => Self::Final,
+            Err(error) if !error.is_retryable() => Self::Final,
+            Err(error) => match error.delivery() {
+                Some(Delivery::NotSent) => Self::Refused(None),
+                Some(Delivery::Unknown) => Self::Lost,
+                None => Self::Final,
+            },
+        }
+    }
+}
+
+fn is_put_off(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+/// What was sent so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    sendings: u32,
+    losses: u32,
+}
+
+impl Tally {
+    fn count(&mut self, outcome: Outcome) {
+        self.sendings += 1;
+        self.losses += u32::from(outcome == Outcome::Lost);
+    }
+}
+
+/// How long to wait before sending again; `None` hands the last outcome on.
+///
+/// `left` is what remains of the request's time, and `chance` a number from 0 to 1.
+fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
+    let asked = match (repeat, outcome) {
+        (Repeat::Never, _) | (_, Outcome::Final) | (Repeat::WhenRefused, Outcome::Lost) => return None,
+        (Repeat::WhenRefused | Repeat::WhenLost, Outcome::Refused(asked)) => asked,
+        (Repeat::WhenLost, Outcome::Lost) if tally.losses == 1 => None,
+        (Repeat::WhenLost, Outcome::Lost) => return None,
+    };
+    if tally.sendings >= MOST_SENDINGS {
+        return None;
+    }
+    let backoff = FIRST_BACKOFF * 2_u32.pow(tally.sendings.saturating_sub(1));
+    let pause = asked.unwrap_or_else(|| backoff.mul_f64(chance.clamp(0.0, 1.0)));
+    (pause.saturating_add(SHORTEST_ATTEMPT) <= left).then_some(pause)
+}
+
+/// A random number from 0 to 1, so that many clients do not come back in step.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match random::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        // Without randomness the pause is as long as it can be.
+        Err(_) => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome::{Final, Lost, Refused};
+    use super::Repeat::{Never, WhenLost, WhenRefused};
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_policy_is_this_table() {
+        let named = |seconds| Refused(Some(secs(seconds)));
+        for (repeat, sendings, losses, outcome, left, expected) in [
+            // Never is never.
+            (Never, 1, 0, Refused(None), 30, None),
+            (Never, 1, 1, Lost, 30, None),
+            // What is final is handed on.
+            (WhenRefused, 1, 0, Final, 30, None),
+            (WhenLost, 1, 0, Final, 30, None),
+            // The pause grows, and the third sending is the last.
+            (WhenRefused, 1, 0, Refused(None), 30, Some(1)),
+            (WhenRefused, 2, 0, Refused(None), 30, Some(2)),
+            (WhenRefused, 3, 0, Refused(None), 30, None),
+            (WhenLost, 2, 0, Refused(None), 30, Some(2)),
+            // A lost answer is risked once, where it may be.
+            (WhenRefused, 1, 1, Lost, 30, None),
+            (WhenLost, 1, 1, Lost, 30, Some(1)),
+            (WhenLost, 2, 1, Lost, 30, Some(2)),
+            (WhenLost, 2, 2, Lost, 30, None),
+            (WhenLost, 2, 1, Refused(None), 30, Some(2)),
+            // The server's word stands, as long as there is time for it and for one more attempt.
+            (WhenRefused, 1, 0, named(7), 30, Some(7)),
+            (WhenRefused, 2, 0, named(7), 30, Some(7)),
+            (WhenRefused, 1, 0, named(29), 30, Some(29)),
+            (WhenRefused, 1, 0, named(30), 30, None),
+            (WhenRefused, 1, 0, named(3600), 30, None),
+            (WhenRefused, 1, 0, Refused(None), 2, Some(1)),
+            (WhenRefused, 1, 0, Refused(None), 1, None),
+            (WhenRefused, 1, 0, Refused(None), 0, None),
+        ] {
+            let actual = pause(repeat, Tally { sendings, losses }, outcome, secs(left), 1.0);
+            let case = (repeat, sendings, losses, outcome, left);
+            assert_eq!(actual, expected.map(secs), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn the_backoff_is_full_jitter_and_the_servers_word_is_not_shortened() {
+        let tally = Tally { sendings: 2, losses: 0 };
+        assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
+        assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
+        assert_eq!(pause(WhenRefused, tally, Refused(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
+        assert!((0..1000).map(|_| chance()).all(|chance| (0.0..=1.0).contains(&chance)));
+    }
+
+    #[test]
+    fn outcomes_are_told_apart_by_status_delivery_and_whether_time_can_help() {
+        use crate::error::{Error, ErrorKind};
+        let now = UnixTime::from_secs(0);
+        let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
+        for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
+            assert_eq!(Outcome::of(&answer(status), now), Final, "{status}");
+        }
+        for status in [429, 502, 503, 504] {
+            assert_eq!(Outcome::of(&answer(status), now), Refused(None), "{status}");
+        }
+        let unusable = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
+        for (error, expected) in [
+            (Error::transport(Delivery::NotSent, "x"), Refused(None)),
+            (Error::transport(Delivery::Unknown, "x"), Lost),
+            (unusable, Final),
+            (Error::new(ErrorKind::Runtime, "x"), Final),
+        ] {
+            assert_eq!(Outcome::of(&Err(error), now), expected);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod carried_out {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::error::{Error, ErrorKind};
+
+    const START: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    type Answer = Result<http::Response<Bytes>>;
+
+    /// Answers as scripted, takes its time, and notes the time limit of each request.
+    #[derive(Debug)]
+    struct Script {
+        answers: Mutex<Vec<Answer>>,
+        limits: Mutex<Vec<Duration>>,
+        clock: ManualClock,
+        duration: Duration,
+    }
+
+    #[async_trait]
+    impl Transport for Script {
+        async fn exchange(&self, request: http::Request<Bytes>) -> Answer {
+            assert_eq!(request.body(), "grant_type=refresh_token");
+            let limits: Limits = request.extensions().get().copied().unwrap_or_default();
+            self.limits.lock().unwrap().push(limits.time);
+            self.clock.advance(self.duration);
+            self.answers.lock().unwrap().remove(0)
+        }
+    }
+
+    struct Run {
+        result: Answer,
+        limits: Vec<Duration>,
+        passed: Duration,
+    }
+
+    async fn run(repeat: Option<Repeat>, seconds_each: u64, answers: Vec<Answer>) -> Run {
+        let clock = ManualClock::new(START).skipping_sleep();
+        let duration = Duration::from_secs(seconds_each);
+        let (answers, limits) = (Mutex::new(answers), Mutex::default());
+        let script = Arc::new(Script { answers, limits, clock: clock.clone(), duration });
+        let retry = Retry::new(script.clone(), Arc::new(clock.clone()));
+        let mut request = http::Request::new(Bytes::from_static(b"grant_type=refresh_token"));
+        if let Some(repeat) = repeat {
+            request.extensions_mut().insert(repeat);
+        }
+        let result = retry.exchange(request).await;
+        let limits = script.limits.lock().unwrap().clone();
+        Run { result, limits, passed: clock.elapsed() }
+    }
+
+    fn answer(status: u16) -> Answer {
+        Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap())
+    }
+
+    fn put_off(seconds: &str) -> Answer {
+        Ok(http::Response::builder().status(503).header("retry-after", seconds).body(Bytes::new()).unwrap())
+    }
+
+    fn failed(delivery: Delivery) -> Answer {
+        Err(Error::transport(delivery, "scripted"))
+    }
+
+    #[tokio::test]
+    async fn without_a_word_about_repeating_a_request_is_sent_once() {
+        for repeat in [None, Some(Repeat::Never)] {
+            let run = run(repeat, 0, vec![failed(Delivery::NotSent)]).await;
+            assert_eq!((run.limits.len(), run.passed), (1, Duration::ZERO));
+            assert_eq!(run.result.unwrap_err().delivery(), Some(Delivery::NotSent));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_is_sent_again_until_it_is_answered() {
+        let run = run(Some(Repeat::WhenRefused), 0, vec![failed(Delivery::NotSent), answer(429), answer(200)]).await;
+        assert_eq!(run.result.unwrap().status(), 200);
+        assert!(run.passed <= Duration::from_secs(3), "{:?}", run.passed);
+    }
+
+    #[tokio::test]
+    async fn after_three_sendings_the_last_answer_is_handed_on() {
+        let run = run(Some(Repeat::WhenLost), 0, vec![answer(503), answer(502), answer(504)]).await;
+        assert_eq!(run.result.unwrap().status(), 504);
+        assert_eq!(run.limits.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_is_risked_once_and_only_where_it_may_be() {
+        let strict = run(Some(Repeat::WhenRefused), 0, vec![failed(Delivery::Unknown)]).await;
+        assert_eq!(strict.limits.len(), 1);
+        let lenient = run(Some(Repeat::WhenLost), 0, vec![failed(Delivery::Unknown), failed(Delivery::Unknown)]).await;
+        assert_eq!(lenient.limits.len(), 2);
+        assert_eq!(lenient.result.unwrap_err().delivery(), Some(Delivery::Unknown));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_would_come_out_the_same_is_not_asked_for_again() {
+        let error = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
+        let run = run(Some(Repeat::WhenLost), 0, vec![Err(error)]).await;
+        assert_eq!(run.limits.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn later_attempts_get_what_is_left_of_the_time() {
+        let run = run(Some(Repeat::WhenRefused), 4, vec![put_off("6"), put_off("3"), answer(200)]).await;
+        assert_eq!(run.limits, [30, 20, 13].map(Duration::from_secs));
+        assert_eq!(run.passed, Duration::from_secs(21));
+    }
+
+    #[tokio::test]
+    async fn a_pause_that_would_pass_the_limit_is_not_begun() {
+        let run = run(Some(Repeat::WhenLost), 5, vec![put_off("3600")]).await;
+        assert_eq!(run.result.unwrap().headers()["retry-after"], "3600");
+        assert_eq!((run.limits.len(), run.passed), (1, Duration::from_secs(5)));
+    }
+}

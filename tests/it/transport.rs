@@ -1,0 +1,420 @@
+//! The transport over reqwest: what it sends, what it refuses, and what it says about it.
+
+use std::error::Error as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener as StdListener;
+use std::pin::pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::redirect;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use webex_oauth::transport::{Limits, ReqwestTransport, TlsBackend, Transport as _};
+use webex_oauth::{Delivery, Error, ErrorKind};
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
+
+fn standard() -> ReqwestTransport {
+    ReqwestTransport::builder().build().unwrap()
+}
+
+fn get(url: &str) -> http::Request<Bytes> {
+    http::Request::get(url).body(Bytes::new()).unwrap()
+}
+
+fn get_limited(url: &str, body: usize) -> http::Request<Bytes> {
+    let mut limits = Limits::default();
+    limits.body = body;
+    let mut request = get(url);
+    request.extensions_mut().insert(limits);
+    request
+}
+
+/// Everything that an error shows: its line, its debug form and its causes.
+fn everything(error: &Error) -> String {
+    let mut text = format!("{error}\n{error:?}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("\n{cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+/// Serves one connection after another: reads a request without a body, then does as `answer` does.
+async fn server<A, F>(answer: A) -> String
+where
+    A: Fn(TcpStream) -> F + Send + 'static,
+    F: Future<Output = std::io::Result<()>> + Send,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            // A client that hangs up in the middle is what some tests are about.
+            let _ = answer(stream).await;
+        }
+    });
+    format!("http://{address}/")
+}
+
+async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn credentials_and_forms_arrive_and_nothing_unasked_goes_with_them() {
+    let webex = MockServer::start().await;
+    Mock::given(matchers::any()).respond_with(ResponseTemplate::new(200).set_body_string("{}")).mount(&webex).await;
+    let request = http::Request::post(format!("{}/access_token", webex.uri()))
+        .header("authorization", "Basic c2VjcmV0")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Bytes::from_static(b"grant_type=refresh_token"))
+        .unwrap();
+
+    let answer = standard().exchange(request).await.unwrap();
+
+    assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]));
+    let received = &webex.received_requests().await.unwrap()[0];
+    assert_eq!(received.headers["authorization"], "Basic c2VjcmV0");
+    assert_eq!(received.body, b"grant_type=refresh_token");
+    for absent in ["accept-encoding", "referer", "cookie", "proxy-authorization"] {
+        assert!(!received.headers.contains_key(absent), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn every_status_is_an_answer() {
+    let webex = MockServer::start().await;
+    for status in [204, 400, 401, 428, 429, 500, 503] {
+        webex.reset().await;
+        Mock::given(matchers::any()).respond_with(ResponseTemplate::new(status)).mount(&webex).await;
+        assert_eq!(standard().exchange(get(&webex.uri())).await.unwrap().status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_the_other_origin_hears_nothing() {
+    let (webex, other) = (MockServer::start().await, MockServer::start().await);
+    let eager = reqwest::Client::builder().redirect(redirect::Policy::limited(10)).referer(true);
+    for transport in [standard(), ReqwestTransport::from_builder(eager).unwrap()] {
+        for status in [301, 302, 303, 307, 308] {
+            webex.reset().await;
+            let redirect = ResponseTemplate::new(status).insert_header("location", other.uri());
+            Mock::given(matchers::any()).respond_with(redirect).mount(&webex).await;
+            let request = http::Request::post(webex.uri()).body(Bytes::from_static(b"client_secret=s3cret")).unwrap();
+
+            let answer = transport.exchange(request).await.unwrap();
+
+            assert_eq!(answer.status(), status);
+        }
+    }
+    assert_eq!(other.received_requests().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_refused_as_it_is_even_where_reqwest_could_unpack_it() {
+    let webex = MockServer::start().await;
+    let unpacking = reqwest::Client::builder().gzip(true).brotli(true).zstd(true).deflate(true);
+    for transport in [standard(), ReqwestTransport::from_builder(unpacking).unwrap()] {
+        for encoding in ["gzip", "br", "zstd", "deflate", "x-gzip", "identity, gzip"] {
+            webex.reset().await;
+            let bomb =
+                ResponseTemplate::new(200).insert_header("content-encoding", encoding).set_body_bytes(*b"\x1f\x8b");
+            Mock::given(matchers::any()).respond_with(bomb).mount(&webex).await;
+
+            let error = transport.exchange(get(&webex.uri())).await.unwrap_err();
+
+            assert_eq!(error.to_string(), "the server's answer (HTTP 200) is compressed, which was not asked for");
+            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
+            assert!(!error.is_retryable());
+            let received = &webex.received_requests().await.unwrap()[0];
+            assert!(!received.headers.contains_key("accept-encoding"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_says_identity_is_not_compressed() {
+    let webex = MockServer::start().await;
+    let plain = ResponseTemplate::new(200).insert_header("content-encoding", "Identity").set_body_string("plain");
+    Mock::given(matchers::any()).respond_with(plain).mount(&webex).await;
+    assert_eq!(standard().exchange(get(&webex.uri())).await.unwrap().into_body(), "plain");
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
+    let webex = MockServer::start().await;
+    Mock::given(matchers::any())
+        .respond_with(ResponseTemplate::new(200).set_body_string("0123456789"))
+        .mount(&webex)
+        .await;
+    let transport = standard();
+    assert_eq!(transport.exchange(get_limited(&webex.uri(), 10)).await.unwrap().into_body(), "0123456789");
+    let error = transport.exchange(get_limited(&webex.uri(), 9)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server's answer is longer than the limit of 9 bytes");
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+    assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn ten_megabytes_are_refused_by_their_announced_length() {
+    let url = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n").await?;
+        // Nothing of the body is ever sent: the refusal must not wait for it.
+        std::future::pending().await
+    })
+    .await;
+    let error = standard().exchange(get(&url)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server's answer is longer than the limit of 1048576 bytes");
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_read_up_to_the_limit() {
+    let url = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
+        loop {
+            stream.write_all(b"10000\r\n").await?;
+            stream.write_all(&[b' '; 0x10000]).await?;
+            stream.write_all(b"\r\n").await?;
+        }
+    })
+    .await;
+    let error = standard().exchange(get(&url)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the server's answer is longer than the limit of 1048576 bytes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_is_left_after_the_time_limit() {
+    let url = server(async |stream: TcpStream| {
+        let _open = stream;
+        std::future::pending().await
+    })
+    .await;
+    let begun = tokio::time::Instant::now();
+    let error = standard().exchange(get(&url)).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+    assert!(error.is_retryable());
+    assert_eq!(error.source().unwrap().to_string(), "the time limit of 30s for the whole exchange passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_drips_for_ever_is_left_after_the_time_limit() {
+    let url = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await?;
+        loop {
+            stream.write_all(b" ").await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    })
+    .await;
+    let begun = tokio::time::Instant::now();
+    let error = standard().exchange(get(&url)).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(error.delivery(), Some(Delivery::Unknown));
+}
+
+#[tokio::test]
+async fn a_refused_connection_was_never_sent_and_the_cause_is_told() {
+    let url =
+        format!("http://{}/?secret=s3cret", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
+    let request = http::Request::post(&url).header("authorization", "Bearer s3cret").body("s3cret".into()).unwrap();
+    let error = standard().exchange(request).await.unwrap_err();
+    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::NotSent)));
+    assert!(error.is_retryable());
+    let shown = everything(&error);
+    assert!(shown.contains("refused"), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_lost_and_may_come_again() {
+    let closed = server(async |_: TcpStream| Ok(())).await;
+    let truncated = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access_token\":\"s3cret").await
+    })
+    .await;
+    let reset = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"access_token\":\"s3cret").await?;
+        stream.set_zero_linger()
+    })
+    .await;
+    let garbage = server(async |mut stream: TcpStream| stream.write_all(b"SSH-2.0-OpenSSH\r\n\r\n").await).await;
+    for url in [closed, truncated, reset, garbage] {
+        let error = standard().exchange(get(&url)).await.unwrap_err();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
+        assert!(error.is_retryable());
+        assert!(!everything(&error).contains("s3cret"), "{}", everything(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_no_network_could_carry_is_the_callers_fault() {
+    for address in ["/relative", "ftp://localhost/s3cret"] {
+        let error = standard().exchange(get(address)).await.unwrap_err();
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Input, None), "{address}");
+        assert!(!error.is_retryable());
+        assert!(!everything(&error).contains("s3cret"));
+    }
+}
+
+#[test]
+fn outside_a_runtime_the_error_says_so() {
+    let transport = standard();
+    let exchange = pin!(transport.exchange(get("http://127.0.0.1:9/")));
+    let Poll::Ready(result) = exchange.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits for a runtime that is not there");
+    };
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(error.to_string().contains("from within a tokio runtime"));
+}
+
+#[test]
+fn the_debug_form_keeps_the_settings_to_itself() {
+    let headers = [(http::header::AUTHORIZATION, "Bearer s3cret".parse().unwrap())].into_iter().collect();
+    let proxy = reqwest::Proxy::all("http://user:s3cret@proxy.test").unwrap();
+    let builder = reqwest::Client::builder().default_headers(headers).proxy(proxy);
+    let transport = ReqwestTransport::from_builder(builder).unwrap();
+    assert_eq!(format!("{transport:?}"), "ReqwestTransport { .. }");
+}
+
+#[tokio::test]
+async fn a_built_client_is_used_as_it_is() {
+    let webex = MockServer::start().await;
+    Mock::given(matchers::header("user-agent", "mine")).respond_with(ResponseTemplate::new(200)).mount(&webex).await;
+    let client = reqwest::Client::builder().user_agent("mine").build().unwrap();
+    let answer = ReqwestTransport::insecure_from_client(client).exchange(get(&webex.uri())).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn a_proxy_never_sees_what_is_meant_for_this_machine() {
+    const CHILD: &str = "WEBEX_OAUTH_TEST_BEHIND_PROXY";
+    if std::env::var_os(CHILD).is_none() {
+        let proxy = StdListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", proxy.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in proxy.incoming().flatten() {
+                // Closing on unread bytes would reset the connection.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 418 Proxy\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        // The environment is a process's own, and this one's belongs to all tests.
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "transport::a_proxy_never_sees_what_is_meant_for_this_machine"])
+            .env(CHILD, "1")
+            .envs(["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(|name| (name, &address)))
+            .env_remove("NO_PROXY")
+            .env_remove("no_proxy")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && output.contains("1 passed"), "{output}");
+        return;
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = server(async |mut stream: TcpStream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await
+        })
+        .await;
+        for transport in [standard(), ReqwestTransport::from_builder(reqwest::Client::builder()).unwrap()] {
+            for url in [url.clone(), url.replace("127.0.0.1", "localhost")] {
+                assert_eq!(transport.exchange(get(&url)).await.unwrap().status(), 200, "{url}");
+            }
+            assert_eq!(transport.exchange(get("http://webex.test/")).await.unwrap().status(), 418);
+        }
+    });
+}
+
+/// A server with a certificate for `localhost`, issued by an authority that only this test knows.
+struct TlsServer {
+    url: String,
+    authority_pem: String,
+    offered: tokio::sync::mpsc::UnboundedReceiver<Vec<Vec<u8>>>,
+}
+
+async fn tls_server() -> TlsServer {
+    use tokio_rustls::{LazyConfigAcceptor, rustls};
+
+    let (certificates, key, authority_pem) = issue_certificate("Company CA");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    let (offers, offered) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
+            let protocols = hello.client_hello().alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
+            offers.send(protocols).unwrap();
+            // A client that does not trust the certificate hangs up here.
+            let Ok(mut stream) = hello.into_stream(config.clone()).await else { continue };
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    TlsServer { url, authority_pem, offered }
+}
+
+fn issue_certificate(
+    authority_name: &str,
+) -> (
+    Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
+    tokio_rustls::rustls::pki_types::PrivateKeyDer<'static>,
+    String,
+) {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, authority_name);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let authority_key = KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    (vec![leaf.der().clone()], key.serialize_der().try_into().unwrap(), authority_certificate.pem())
+}
+
+#[tokio::test]
+async fn a_company_ca_is_trusted_by_every_backend_once_it_is_named_and_not_before() {
+    let mut server = tls_server().await;
+    for backend in [TlsBackend::Rustls, TlsBackend::RustlsRing, TlsBackend::NativeTls] {
+        let stranger = ReqwestTransport::builder().tls(backend).build().unwrap();
+        let error = stranger.exchange(get(&server.url)).await.unwrap_err();
+        assert_eq!(error.delivery(), Some(Delivery::NotSent), "{backend:?}");
+        assert!(everything(&error).contains("certificate"), "{backend:?}: {}", everything(&error));
+
+        // The bundle begins with another authority, as a company's bundle may.
+        let bundle = issue_certificate("Other CA").2 + &server.authority_pem;
+        let colleague = ReqwestTransport::builder().tls(backend).root_certificate_pem(bundle).build().unwrap();
+        let answer = colleague.exchange(get(&server.url)).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]), "{backend:?}");
+
+        for _ in 0..2 {
+            assert_eq!(server.offered.recv().await.unwrap(), [&b"h2"[..], b"http/1.1"], "{backend:?}");
+        }
+    }
+}
