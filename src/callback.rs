@@ -290,7 +290,7 @@ pub(crate) fn accept(
     if let Err(error) = is_for(&pending, callback) {
         return Err(AcceptError::not_for_it(error, pending));
     }
-    require_owner(registration, &pending)?;
+    registration.require_owner(&pending.owner, "the login was begun")?;
     require_issuer(registration, callback)?;
     if pending.age(now) > lifetime {
         let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
@@ -325,18 +325,6 @@ fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
 
 fn state_missing() -> Error {
     Error::new(ErrorKind::StateMissing, "the callback has no state: it answers no login that was begun here")
-}
-
-fn require_owner(registration: &Registration, pending: &PendingAuthorization) -> Result<()> {
-    if *pending.owner == *registration.owner {
-        return Ok(());
-    }
-    let (theirs, ours) = (&pending.owner, &registration.owner);
-    let message = format!(
-        "the login was begun by client {:?} at {:?}, not by client {:?} at {:?}: finish it with the client that began it",
-        theirs.client_id, theirs.service, ours.client_id, ours.service,
-    );
-    Err(Error::new(ErrorKind::PendingForeign, message))
 }
 
 /// Compares the issuer that the callback names, if it names one, as RFC 9207 section 2.4 asks.

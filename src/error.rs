@@ -192,8 +192,17 @@ impl Error {
         }))
     }
 
-    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
-        self.0.kind = kind;
+    /// Says what was being done when a transport failed. What is no fault of the transport keeps its kind.
+    pub(crate) fn during(mut self, kind: ErrorKind) -> Self {
+        if self.0.kind == ErrorKind::Transport {
+            self.0.kind = kind;
+        }
+        self
+    }
+
+    /// Names the request by the id it was sent with, unless the server gave it another.
+    pub(crate) fn or_tracking_id(mut self, sent: Option<String>) -> Self {
+        self.0.tracking_id = self.0.tracking_id.or(sent);
         self
     }
 

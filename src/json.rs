@@ -16,13 +16,12 @@ pub(crate) struct Object<const N: usize> {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// A JSON value that is not an array or an object.
+/// A JSON value: text or number, which is what the fields that are asked for hold.
 pub(crate) enum Scalar {
     Text(SecretString),
     Whole(i64),
     Float(f64),
-    Bool(bool),
-    /// Nothing, or an array or an object where a simple value was expected.
+    /// Anything else.
     Other,
 }
 
@@ -72,7 +71,7 @@ impl<const N: usize> Object<N> {
             Scalar::Text(text) => Some(text),
             Scalar::Whole(number) => Some(number.to_string().into()),
             Scalar::Float(number) => Some(number.to_string().into()),
-            Scalar::Bool(_) | Scalar::Other => None,
+            Scalar::Other => None,
         }
     }
 
@@ -88,7 +87,7 @@ impl<const N: usize> Object<N> {
             Scalar::Whole(number) => Some(u64::try_from(number).unwrap_or(0)),
             Scalar::Float(number) => whole_seconds(number),
             Scalar::Text(text) => whole_seconds(text.expose_secret().trim().parse().ok()?),
-            Scalar::Bool(_) | Scalar::Other => None,
+            Scalar::Other => None,
         }
     }
 }
@@ -184,8 +183,8 @@ impl<'de> Deserialize<'de> for Scalar {
                 Ok(Scalar::Float(number))
             }
 
-            fn visit_bool<E>(self, truth: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Bool(truth))
+            fn visit_bool<E>(self, _: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Other)
             }
 
             fn visit_unit<E>(self) -> Result<Scalar, E> {

@@ -77,6 +77,11 @@ impl CodeVerifier {
         self.text.expose_secret()
     }
 
+    /// The verifier, to be kept where a service asks for it again.
+    pub(crate) fn into_secret(self) -> SecretString {
+        self.text
+    }
+
     /// The value of `code_challenge`.
     pub(crate) fn challenge(&self) -> String {
         match self.method {

@@ -35,6 +35,18 @@ impl Registration {
         &self.owner.client_id
     }
 
+    /// Refuses what another service's or another client's login brought.
+    pub(crate) fn require_owner(&self, owner: &Owner, what: &str) -> Result<()> {
+        if *owner == *self.owner {
+            return Ok(());
+        }
+        let message = format!(
+            "{what} by client {:?} at {:?}, not by client {:?} at {:?}: finish the login with the client that began it",
+            owner.client_id, owner.service, self.owner.client_id, self.owner.service,
+        );
+        Err(Error::new(ErrorKind::PendingForeign, message))
+    }
+
     /// The client secret, for the steps that cannot do without.
     pub(crate) fn require_secret(&self) -> Result<&ClientSecret> {
         let message = "no client secret is set: call `client_secret(..)` or set WEBEX_CLIENT_SECRET \

@@ -1,0 +1,331 @@
+//! The settings of a client, and their check.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::{Inner, WebexOAuth, env};
+use crate::clock::{Clock, SystemClock};
+use crate::endpoint::is_loopback;
+use crate::error::{Error, ErrorKind, Result};
+use crate::redirect::RedirectUri;
+use crate::registration::{Owner, Registration};
+use crate::scope::{Scope, Scopes};
+use crate::secret::ClientSecret;
+use crate::service::{Endpoints, Service};
+use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry, TlsBackend, Transport};
+
+/// Settings of a [`WebexOAuth`]; made by [`WebexOAuth::builder`].
+///
+/// Nothing here can fail until [`build`](Self::build). Each step of a login asks for what it needs, when it needs it:
+/// a worker that only refreshes sets neither scopes nor redirect URI.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::{Service, WebexOAuth};
+///
+/// let webex = WebexOAuth::builder()
+///     .service(Service::webex())
+///     .client_id("C0e8d6adb")
+///     .client_secret("from your secret store")
+///     .redirect_uri("http://localhost:5000/auth/cisco/callback")
+///     .scopes("spark:all")
+///     .build()?;
+/// # Ok::<(), webex_oauth::Error>(())
+/// ```
+#[must_use = "a builder does nothing until `build()`"]
+pub struct WebexOAuthBuilder {
+    service: Service,
+    client_id: String,
+    client_secret: Option<ClientSecret>,
+    redirect_uri: Option<String>,
+    scopes: Scopes,
+    fault: Option<Error>,
+    application: Option<String>,
+    insecure_hosts: Vec<String>,
+    transport: Option<Arc<dyn Transport>>,
+    reqwest: ReqwestTransportBuilder,
+    clock: Arc<dyn Clock>,
+    pending_lifetime: Duration,
+    limits: Limits,
+}
+
+impl WebexOAuthBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            service: Service::default(),
+            client_id: String::new(),
+            client_secret: None,
+            redirect_uri: None,
+            scopes: Scopes::new(),
+            fault: None,
+            application: None,
+            insecure_hosts: Vec::new(),
+            transport: None,
+            reqwest: ReqwestTransport::builder(),
+            clock: Arc::new(SystemClock::new()),
+            pending_lifetime: Duration::from_secs(10 * 60),
+            limits: Limits::default(),
+        }
+    }
+
+    /// A builder with those of the variables of [`WebexOAuth::from_env`] that are set.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] when one of them cannot be read.
+    pub fn from_env() -> Result<Self> {
+        env::partial(&env::process)
+    }
+
+    /// The service to log users in to; [`Service::webex`] unless set.
+    pub fn service(mut self, service: Service) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// The client id, as the developer portal shows it.
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// The client secret, as the developer portal showed it once. Exchanges and refreshes need it, also with PKCE:
+    /// Webex's integrations are confidential clients.
+    pub fn client_secret(mut self, client_secret: impl Into<ClientSecret>) -> Self {
+        self.client_secret = Some(client_secret.into());
+        self
+    }
+
+    /// Where Webex sends browsers back to: **exactly** as registered, since Webex compares character by character. It is
+    /// checked and sent as it is written here.
+    pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
+        self.redirect_uri = Some(redirect_uri.into());
+        self
+    }
+
+    /// The scopes to ask for, separated by white space, in place of those set so far.
+    pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
+        match scopes.as_ref().parse() {
+            Ok(scopes) => self.scopes = scopes,
+            Err(error) => {
+                self.fault.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// One scope more to ask for.
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scopes.insert(scope);
+        self
+    }
+
+    /// The application's own name and version, such as `acme-rooms/2.1`: it stands first in the `User-Agent`.
+    pub fn application(mut self, application: impl Into<String>) -> Self {
+        self.application = Some(application.into());
+        self
+    }
+
+    /// Allows plain http to one host that is not this machine: a test network. **Everything sent there, secrets
+    /// included, can be read on the way.**
+    pub fn insecure_http_to(mut self, host: impl Into<String>) -> Self {
+        self.insecure_hosts.push(host.into());
+        self
+    }
+
+    /// Chooses the library that speaks TLS, where several are compiled in.
+    pub fn tls(mut self, backend: TlsBackend) -> Self {
+        self.reqwest = self.reqwest.tls(backend);
+        self
+    }
+
+    /// Trusts the certificates of a PEM text, such as a company's own authority, beside those of the system.
+    pub fn root_certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.reqwest = self.reqwest.root_certificate_pem(pem);
+        self
+    }
+
+    /// The limit for connecting; 10 seconds unless set.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.reqwest = self.reqwest.connect_timeout(limit);
+        self
+    }
+
+    /// The limit for one whole exchange, repetitions included; 30 seconds unless set.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limits.time = limit;
+        self
+    }
+
+    /// How requests travel, in place of the crate's own [`ReqwestTransport`]; the settings of TLS, certificates and
+    /// connecting are then the transport's own.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Where the time comes from; tests set a clock of their own.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a login may take from its beginning to its callback; 10 minutes unless set.
+    pub fn pending_lifetime(mut self, lifetime: Duration) -> Self {
+        self.pending_lifetime = lifetime;
+        self
+    }
+
+    /// Checks the settings and makes the client.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] or [`ErrorKind::Input`], with a sentence that says what to set: no client id, a
+    /// malformed redirect URI, an address that would send secrets unencrypted, no TLS, no CA certificates.
+    pub fn build(self) -> Result<WebexOAuth> {
+        if let Some(error) = self.fault {
+            return Err(error);
+        }
+        let endpoints = self.service.endpoints(&self.insecure_hosts)?;
+        let redirect_uri = self.redirect_uri.as_deref();
+        let registration = Registration {
+            owner: Arc::new(Owner { service: self.service.id(), client_id: checked_client_id(self.client_id)? }),
+            client_secret: self.client_secret.map(checked_client_secret).transpose()?,
+            redirect_uri: redirect_uri.map(|text| RedirectUri::parse(text, &self.insecure_hosts)).transpose()?,
+            scopes: self.scopes,
+            user_agent: user_agent(self.application)?,
+            service: self.service,
+            insecure_hosts: self.insecure_hosts,
+            endpoints,
+        };
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(default_transport(self.reqwest, &registration.endpoints)?),
+        };
+        Ok(WebexOAuth {
+            inner: Arc::new(Inner {
+                registration: Arc::new(registration),
+                transport: Retry::new(transport, Arc::clone(&self.clock)),
+                clock: self.clock,
+                pending_lifetime: self.pending_lifetime,
+                limits: self.limits,
+            }),
+        })
+    }
+}
+
+/// A transport for these addresses: without TLS where all of them are this machine's.
+fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) -> Result<ReqwestTransport> {
+    let mut spoken = std::iter::once(&endpoints.token).chain(&endpoints.person);
+    if spoken.all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
+        builder.loopback_only().build()
+    } else {
+        builder.build()
+    }
+}
+
+fn checked_client_id(client_id: String) -> Result<String> {
+    let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+    if client_id.is_empty() {
+        return refuse("no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
+    }
+    if client_id.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return refuse(
+            "the client id contains white space or control characters: copy it again from the developer portal",
+        );
+    }
+    Ok(client_id)
+}
+
+fn checked_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
+    let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+    if secret.expose().is_empty() {
+        return refuse("the client secret is empty: copy it from the developer portal, or leave it out");
+    }
+    if secret.expose().chars().any(char::is_control) {
+        return refuse("the client secret contains a line break or another control character: copy it again");
+    }
+    Ok(secret)
+}
+
+fn user_agent(application: Option<String>) -> Result<HeaderValue> {
+    let own = concat!("webex-oauth/", env!("CARGO_PKG_VERSION"));
+    let text = match application {
+        Some(application) => format!("{} {own}", application.trim()),
+        None => own.to_owned(),
+    };
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    HeaderValue::from_str(text.trim_start()).ok().filter(|_| is_plain).ok_or_else(|| {
+        let message = "the application's name must be visible ASCII characters, such as \"acme-rooms/2.1\"";
+        Error::new(ErrorKind::Input, message)
+    })
+}
+
+impl fmt::Debug for WebexOAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebexOAuthBuilder")
+            .field("service_id", &self.service.id())
+            .field("client_id", &self.client_id)
+            .field("client_secret", &self.client_secret)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builder() -> WebexOAuthBuilder {
+        WebexOAuth::builder().client_id("C1")
+    }
+
+    #[test]
+    fn each_setting_that_cannot_work_says_what_to_set() {
+        let cases: [(WebexOAuthBuilder, &str); 11] = [
+            (WebexOAuth::builder(), "call `client_id(..)`"),
+            (builder().client_id("C1\n"), "copy it again"),
+            (builder().client_secret(""), "client secret is empty"),
+            (builder().client_secret("hunter2\n"), "line break"),
+            (builder().redirect_uri("localhost:5000/auth/cisco/callback"), "write http://localhost:5000/"),
+            (builder().redirect_uri("https://example.com/#x"), "fragment"),
+            (builder().service(Service::webex().at("http://webexapis.com/v1")), "insecure_http_to"),
+            (builder().service(Service::webex().at("webexapis.com/v1")), "authorization endpoint"),
+            (builder().service(Service::webex().with_token_endpoint("ftp://x")), "token endpoint"),
+            (builder().application("a\r\nX: y"), "visible ASCII"),
+            (builder().scopes("a\"b"), "a scope must be"),
+        ];
+        for (builder, hint) in cases {
+            let error = builder.build().unwrap_err();
+            assert!(error.to_string().contains(hint), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_test_network_is_allowed_by_its_name_alone() {
+        let service = Service::webex().at("http://webex.test:8080/v1");
+        let allowed = builder().service(service).insecure_http_to("webex.test").redirect_uri("http://webex.test/cb");
+        assert!(allowed.build().is_ok());
+    }
+
+    #[test]
+    fn the_user_agent_names_the_application_first() {
+        assert_eq!(
+            user_agent(Some("acme-rooms/2.1".into())).unwrap(),
+            concat!("acme-rooms/2.1 webex-oauth/", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(user_agent(None).unwrap(), concat!("webex-oauth/", env!("CARGO_PKG_VERSION")));
+    }
+
+    #[test]
+    fn neither_builder_nor_client_shows_the_secret() {
+        let builder = builder().client_secret("hunter2");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+        assert!(!format!("{:?}", builder.build().unwrap()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,128 @@
+//! Settings from the environment.
+
+use std::ffi::OsString;
+
+use super::WebexOAuthBuilder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::service::Service;
+
+const CLIENT_ID: &str = "WEBEX_CLIENT_ID";
+const CLIENT_SECRET: &str = "WEBEX_CLIENT_SECRET";
+const REDIRECT_URI: &str = "WEBEX_REDIRECT_URI";
+const SCOPES: &str = "WEBEX_SCOPES";
+const SERVICE: &str = "WEBEX_SERVICE";
+
+/// Where variables come from: the process, or a test's table.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// The environment of this process.
+pub(super) fn process(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// A builder with everything that a login needs.
+pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+    let mut missing = Vec::new();
+    for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES] {
+        if value(lookup, name)?.is_none() {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return partial(lookup);
+    }
+    let message = format!("the environment lacks {}", missing.join(", "));
+    Err(Error::new(ErrorKind::Configuration, message))
+}
+
+/// A builder with what there is.
+pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
+    let mut builder = WebexOAuthBuilder::new().service(service(lookup)?);
+    if let Some(client_id) = value(lookup, CLIENT_ID)? {
+        builder = builder.client_id(client_id);
+    }
+    if let Some(client_secret) = value(lookup, CLIENT_SECRET)? {
+        builder = builder.client_secret(client_secret);
+    }
+    if let Some(redirect_uri) = value(lookup, REDIRECT_URI)? {
+        builder = builder.redirect_uri(redirect_uri);
+    }
+    if let Some(scopes) = value(lookup, SCOPES)? {
+        builder = builder.scopes(scopes);
+    }
+    Ok(builder)
+}
+
+fn service(lookup: Lookup<'_>) -> Result<Service> {
+    match value(lookup, SERVICE)?.as_deref() {
+        None | Some("webex") => Ok(Service::webex()),
+        Some("webex-gov") => Ok(Service::webex_gov()),
+        Some("meetings") => Ok(Service::meetings()),
+        Some(other) => {
+            let message = format!("{SERVICE} is {other:?}: write webex, webex-gov or meetings");
+            Err(Error::new(ErrorKind::Configuration, message))
+        }
+    }
+}
+
+/// A variable's value without white space around it, which copying from a web page often leaves; empty is absent.
+fn value(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
+    let Some(value) = lookup(name) else { return Ok(None) };
+    // The value is not shown: it may be a secret.
+    let value =
+        value.into_string().map_err(|_| Error::new(ErrorKind::Configuration, format!("{name} is not valid UTF-8")))?;
+    Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete_from(variables: &[(&str, &str)]) -> Result<crate::WebexOAuth> {
+        let lookup =
+            |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(*value));
+        complete(&lookup)?.build()
+    }
+
+    const FULL: [(&str, &str); 4] = [
+        (CLIENT_ID, " C1\n"),
+        (CLIENT_SECRET, "hunter2"),
+        (REDIRECT_URI, "http://localhost:5000/auth/cisco/callback"),
+        (SCOPES, "spark:all spark:kms"),
+    ];
+
+    #[test]
+    fn all_missing_variables_are_listed_in_one_error() {
+        let error = complete_from(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
+        assert_eq!(error.to_string(), "the environment lacks WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES");
+        assert!(error.is_misconfigured());
+    }
+
+    #[test]
+    fn a_full_environment_makes_a_client_for_each_service() {
+        for (service, id) in [("webex", "webex"), ("webex-gov", "webex-gov"), ("meetings", "meetings"), ("", "webex")] {
+            let mut variables = FULL.to_vec();
+            variables.push((SERVICE, service));
+            let webex = complete_from(&variables).unwrap();
+            assert_eq!((webex.service().id().as_str(), webex.client_id()), (id, "C1"));
+            webex.authorize().begin().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_named() {
+        for (name, value, hint) in [
+            (SERVICE, "meeting", "write webex, webex-gov or meetings"),
+            (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
+            (SCOPES, "sp\"ark", "a scope must be"),
+            (CLIENT_ID, "C 1", "client id"),
+        ] {
+            let mut variables = FULL.to_vec();
+            variables.retain(|(own, _)| *own != name);
+            variables.push((name, value));
+            let error = complete_from(&variables).unwrap_err();
+            assert!(error.to_string().contains(hint), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+}

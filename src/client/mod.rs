@@ -1,0 +1,281 @@
+//! The client: the one place where messages meet the network.
+//!
+//! - [`WebexOAuth`] is what applications hold.
+//! - [`WebexOAuthBuilder`] checks its settings; `env` (inside) reads them from the environment.
+//! - [`Login`] is what a finished login brings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::authorize::AuthorizationRequest;
+use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
+use crate::clock::Clock;
+use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
+use crate::grant::{ExchangeOptions, Grant};
+use crate::message;
+use crate::pending::PendingAuthorization;
+use crate::people::{self, Person};
+use crate::refusal::Asked;
+use crate::registration::Registration;
+use crate::secret::AccessToken;
+use crate::service::{Rotation, Service};
+use crate::token::{Receipt, RepeatedExchange, TokenSet};
+use crate::transport::{Limits, Repeat, Retry, Transport as _};
+
+mod builder;
+mod env;
+mod login;
+
+pub use self::builder::WebexOAuthBuilder;
+pub use self::login::Login;
+
+/// A Webex application that logs users in.
+///
+/// Clones are cheap and share everything; do not wrap it in an `Arc`.
+///
+/// # Example
+///
+/// A whole login, against a Webex that runs in this process (feature `testing`):
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::Callback;
+/// use webex_oauth::testing::MockWebex;
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.builder().build()?;
+///
+/// let (url, pending) = webex.authorize().begin()?;   // send the browser to `url`, keep `pending`
+/// let callback = Callback::parse(mock.approve(&url))?; // what the browser brings back
+/// let login = webex.login(pending, callback).await?;
+///
+/// let person = webex.person(login.tokens().access_token()).await?;
+/// assert_eq!(person.email(), Some("jane@example.com"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct WebexOAuth {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    registration: Arc<Registration>,
+    transport: Retry,
+    clock: Arc<dyn Clock>,
+    pending_lifetime: Duration,
+    limits: Limits,
+}
+
+impl WebexOAuth {
+    /// Begins a client; the service is [`Service::webex`] unless set.
+    pub fn builder() -> WebexOAuthBuilder {
+        WebexOAuthBuilder::new()
+    }
+
+    /// A client from the environment, for an application that logs users in.
+    ///
+    /// | variable | is |
+    /// |---|---|
+    /// | `WEBEX_CLIENT_ID` | the integration's client id |
+    /// | `WEBEX_CLIENT_SECRET` | its client secret |
+    /// | `WEBEX_REDIRECT_URI` | one of its redirect URIs, exactly as registered |
+    /// | `WEBEX_SCOPES` | scopes, separated by spaces |
+    /// | `WEBEX_SERVICE` | `webex` (also when unset), `webex-gov` or `meetings` |
+    ///
+    /// White space around a value is ignored. A worker that needs fewer of them, or an application that sets more,
+    /// begins with [`WebexOAuthBuilder::from_env`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`]: all missing variables in one message, or what is wrong with one of them.
+    pub fn from_env() -> Result<Self> {
+        env::complete(&env::process)?.build()
+    }
+
+    /// Begins a login: choose what it needs, then call [`begin`](AuthorizationRequest::begin).
+    pub fn authorize(&self) -> AuthorizationRequest {
+        AuthorizationRequest::new(Arc::clone(&self.inner.registration), Arc::clone(&self.inner.clock))
+    }
+
+    /// Checks that a callback ends this login: its state, its age, its issuer, its service and client.
+    ///
+    /// # Errors
+    ///
+    /// The [`AcceptError`] gives the pending authorization back when the callback was not for it; `?` makes it an
+    /// [`Error`] of one of these kinds: [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`],
+    /// [`ErrorKind::CallbackAmbiguous`], [`ErrorKind::StateMissing`], [`ErrorKind::StateMismatch`],
+    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`], and
+    /// [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
+    pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
+        let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
+        callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
+    }
+
+    /// Exchanges a code for tokens (RFC 6749 section 4.1.3). It is sent once, whatever happens.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: the client has no secret.
+    /// - [`ErrorKind::PendingForeign`]: another client accepted the code.
+    /// - [`ErrorKind::Exchange`]: everything else; the code is used up, and a new login is the way on.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    pub async fn exchange(&self, code: AuthorizationCode) -> Result<Login> {
+        self.exchange_with(code, ExchangeOptions::new()).await
+    }
+
+    /// [`exchange`](Self::exchange), with what Webex's token endpoint can be told beyond the standard.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`exchange`](Self::exchange).
+    pub async fn exchange_with(&self, code: AuthorizationCode, options: ExchangeOptions) -> Result<Login> {
+        let Inner { registration, clock, .. } = &*self.inner;
+        registration.require_owner(&code.owner, "the code was accepted")?;
+        let grant = Grant::Code { code: &code, options: &options };
+        let response = self.send(Asked::Exchange, Repeat::Never, grant.request(registration)?, |answer| {
+            grant.read(registration, answer, clock.now())
+        });
+        let response = response.await?;
+        let exchange = registration
+            .service
+            .repeats_exchange()
+            .then(|| RepeatedExchange { redirect_uri: code.redirect_uri, code_verifier: code.verifier.into_secret() });
+        let receipt = Receipt {
+            owner: code.owner,
+            service: &registration.service,
+            asked: code.asked,
+            exchange,
+            now: clock.now(),
+        };
+        Ok(Login::new(TokenSet::received(response, receipt), code.payload))
+    }
+
+    /// Ends a login: [`accept`](Self::accept) and [`exchange`](Self::exchange) in one.
+    ///
+    /// The pending authorization is gone afterwards, also when the callback was not for it; where a stray callback must
+    /// not end a login that waits in memory, use the two steps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`accept`](Self::accept) and [`exchange`](Self::exchange).
+    pub async fn login(&self, pending: PendingAuthorization, callback: Callback) -> Result<Login> {
+        let code = self.accept(pending, callback)?;
+        self.exchange(code).await
+    }
+
+    /// Fetches new tokens for old ones (RFC 6749 section 6). What the answer leaves out stays as it was: keep the result
+    /// in place of `tokens`.
+    ///
+    /// A refresh that never reached the server, or that it put off (429, 502, 503, 504), is repeated within the time of
+    /// one exchange; one whose answer was lost is repeated once, with the same refresh token, unless the service's
+    /// [`Rotation`] is strict.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: the client has no secret.
+    /// - [`ErrorKind::ForeignTokens`]: the tokens are another client's or another service's.
+    /// - [`ErrorKind::Refresh`]: everything else. Only [`is_login_required`](Error::is_login_required) means that the
+    ///   login is over; after any other error the old tokens are as good as before.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
+        let Inner { registration, clock, .. } = &*self.inner;
+        tokens.require_owner(&registration.owner)?;
+        let refresh_token = tokens.refresh_token().ok_or_else(|| {
+            let message = "these tokens came without a refresh token: the user must log in again when they end";
+            Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
+        })?;
+        let repeat = match registration.service.rotation() {
+            Rotation::Lenient => Repeat::WhenLost,
+            Rotation::Strict => Repeat::WhenRefused,
+        };
+        let grant = Grant::Refresh { tokens, refresh_token };
+        let request = grant.request(registration)?;
+        let response =
+            self.send(Asked::Refresh, repeat, request, |answer| grant.read(registration, answer, clock.now()));
+        Ok(tokens.refreshed(response.await?, &registration.service, clock.now()))
+    }
+
+    /// Asks Webex whose access token this is: `GET /people/me`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Unsupported`]: the service cannot be asked; Webex Meetings tells it with the tokens instead
+    ///   ([`TokenSet::account`]).
+    /// - [`ErrorKind::Person`]: everything else. A 401 in [`Error::server`] means that the token has ended.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
+        let Inner { registration, clock, .. } = &*self.inner;
+        let request = people::request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
+        self.send(Asked::Person, Repeat::WhenLost, request, read).await
+    }
+
+    /// The service that this client logs users in to.
+    pub fn service(&self) -> &Service {
+        &self.inner.registration.service
+    }
+
+    /// The client id.
+    pub fn client_id(&self) -> &str {
+        self.inner.registration.client_id()
+    }
+
+    /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
+    async fn send<T>(
+        &self,
+        asked: Asked,
+        repeat: Repeat,
+        mut request: Request<Bytes>,
+        read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let tracking_id = message::sent_tracking_id(&request);
+        let limits = self.inner.limits;
+        request.extensions_mut().insert(limits);
+        request.extensions_mut().insert(repeat);
+        let outcome = match self.inner.transport.exchange(request).await {
+            // A transport of the application's own may have forgotten the limit.
+            Ok(answer) if answer.body().len() > limits.body => {
+                let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
+                Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
+            }
+            Ok(answer) => read(&answer),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| error.during(asked.kind()).or_tracking_id(tracking_id))
+    }
+}
+
+impl fmt::Debug for WebexOAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebexOAuth")
+            .field("service_id", &self.inner.registration.owner.service)
+            .field("client_id", &self.client_id())
+            .field("redirect_uri", &self.inner.registration.redirect_uri)
+            .field("scopes", &self.inner.registration.scopes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_and_futures_can_be_shared_and_sent() {
+        fn shared<T: Clone + Send + Sync + 'static>() {}
+        fn sent<T: Send>(_: impl FnOnce(WebexOAuth, TokenSet, AuthorizationCode, PendingAuthorization, Callback) -> T) {
+        }
+        shared::<WebexOAuth>();
+        shared::<TokenSet>();
+        sent(|webex, _, code, _, _| async move { webex.exchange(code).await });
+        sent(|webex, _, _, pending, callback| async move { webex.login(pending, callback).await });
+        sent(|webex, tokens, _, _, _| async move { webex.refresh(&tokens).await });
+        sent(|webex, tokens, _, _, _| async move { webex.person(tokens.access_token()).await });
+    }
+}
