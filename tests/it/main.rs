@@ -1,3 +1,5 @@
-//! The public face, as a user of the crate sees it; one file for each story.
+//! Everything that an application can see of the crate, story by story.
 
+mod support;
+mod token_endpoint;
 mod transport;

@@ -1,0 +1,66 @@
+//! What the stories share: a client of a server on this machine, and a login that has come back.
+
+use webex_oauth::{Callback, PendingAuthorization, Service, TokenSet, WebexOAuth, WebexOAuthBuilder};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+/// Secrets that must never be seen again.
+pub(crate) const CLIENT_SECRET: &str = "PLANTED-client-secret-1";
+pub(crate) const CODE: &str = "PLANTED-code-2";
+pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
+pub(crate) const REFRESH_TOKEN: &str = "PLANTED-refresh-token-4";
+
+pub(crate) const TOKENS: &str = r#"{"access_token":"PLANTED-access-token-3","expires_in":1209599,
+    "refresh_token":"PLANTED-refresh-token-4","refresh_token_expires_in":7775999,"token_type":"Bearer",
+    "scope":"spark:all spark:kms"}"#;
+
+/// A client of the service, with everything that a login needs.
+pub(crate) fn builder(service: Service) -> WebexOAuthBuilder {
+    WebexOAuth::builder()
+        .service(service)
+        .client_id("C1")
+        .client_secret(CLIENT_SECRET)
+        .redirect_uri("http://localhost:5000/auth/cisco/callback")
+        .scopes("spark:all")
+}
+
+/// A client of a commercial Webex at `uri`.
+pub(crate) fn client(uri: &str) -> WebexOAuth {
+    builder(Service::webex().at(uri)).build().unwrap()
+}
+
+/// A login whose browser has come back with [`CODE`].
+pub(crate) fn returned(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let state = parameter(url.as_str(), "state");
+    (pending, Callback::parse(format!("code={CODE}&state={state}")).unwrap())
+}
+
+/// A parameter of a URL's query.
+pub(crate) fn parameter(url: &str, name: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    url.query_pairs().find(|(own, _)| own == name).unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
+}
+
+/// A server that answers everything alike.
+pub(crate) async fn server(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(any()).respond_with(answer).mount(&server).await;
+    server
+}
+
+/// An answer with a JSON body, as text so that a test can write any nonsense.
+pub(crate) fn json(status: u16, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_raw(body.as_bytes(), "application/json")
+}
+
+/// The tokens of a login at a server that grants [`TOKENS`].
+pub(crate) async fn tokens(webex: &WebexOAuth) -> TokenSet {
+    let (pending, callback) = returned(webex);
+    webex.login(pending, callback).await.unwrap().into_tokens()
+}
+
+/// The form of a request.
+pub(crate) fn form(request: &wiremock::Request) -> std::collections::HashMap<String, String> {
+    form_urlencoded::parse(&request.body).into_owned().collect()
+}
