@@ -1,1 +1,3 @@
+//! The crate's public face, one file per story.
 
+mod house;
