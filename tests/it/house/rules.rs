@@ -75,7 +75,7 @@ impl House {
     }
 
     fn check_length(&self, path: &str, text: &str, reading: &Reading, faults: &mut Faults) {
-        let lines = text.lines().count() - reading.test_lines;
+        let lines = text.lines().count().saturating_sub(reading.test_lines);
         if lines > FILE_LINES && !faults.allows(self.long_files, path) {
             faults.add(
                 path,
