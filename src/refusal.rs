@@ -92,11 +92,13 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
         .or_else(|| code.as_deref().map(|_| Remedy::Registration))
         .or_else(|| by_status(status));
     let is_unrecognized = found.is_none();
+    // A body with a good status may hold tokens: only a known code is taken from it.
+    let shown = body.filter(|_| !status.is_success());
     Verdict {
         remedy: found.or(unrecognized(asked)),
         // What is no known code but looks like one is kept: Webex may add some.
-        code: code.or_else(|| body.and_then(unknown_code)),
-        description: body.and_then(|body| description(body, &texts)),
+        code: code.or_else(|| shown.and_then(unknown_code)),
+        description: shown.and_then(|body| description(body, &texts)),
         is_unrecognized,
     }
 }
@@ -182,9 +184,10 @@ fn description(body: &Value, texts: &[&str]) -> Option<String> {
     if !told.is_empty() {
         return Some(told.join("; "));
     }
-    // A shape nobody has seen yet: whatever it says.
-    let leaves: Vec<_> =
-        body.as_object()?.values().filter_map(Value::as_str).filter(|text| known_code(text).is_none()).collect();
+    // A shape nobody has seen yet: whatever it says outside of fields that could hold a secret.
+    let harmless = |name: &str| !["token", "secret", "code", "password", "key", "jwt"].iter().any(|word| name.contains(word));
+    let fields = body.as_object()?.iter().filter(|(name, _)| harmless(&name.to_ascii_lowercase()));
+    let leaves: Vec<_> = fields.filter_map(|(_, value)| value.as_str()).filter(|text| known_code(text).is_none()).collect();
     (!leaves.is_empty()).then(|| leaves.join("; "))
 }
 
