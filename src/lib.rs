@@ -11,6 +11,8 @@ mod pkce;
 mod endpoint;
 mod redirect;
 mod service;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
 pub use crate::pkce::Pkce;
