@@ -38,6 +38,10 @@ pub mod transport;
 // Actors.
 mod client;
 
+// Stage.
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use crate::account::Account;
 pub use crate::authorize::{AuthorizationRequest, AuthorizationUrl, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};

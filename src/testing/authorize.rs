@@ -1,0 +1,219 @@
+//! The browser's rules: which authorization requests get a consent page, and what becomes of it.
+//!
+//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+
+use crate::scope::{Scope, Scopes};
+use crate::testing::exchange::{Body, Fields, Outcome};
+use crate::testing::pages::{Consent, Page, RefusalPage};
+use crate::testing::state::{Authorization, Binding, Challenge, MockService, Moment, State};
+
+/// How an authorization request ends before the user was asked.
+#[derive(Debug)]
+pub(super) enum Turned {
+    /// With a page: there is no address that could be trusted with the browser.
+    Away(RefusalPage),
+    /// With an error at the redirect URI.
+    Back(String),
+}
+
+/// The authorization endpoint, for a browser.
+pub(super) fn show(query: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+    match check(query, state) {
+        Ok(authorization) => (200, Body::Page(Page::Consent(consent(authorization, state, moment)))),
+        Err(Turned::Away(page)) => (page.status(), Body::Page(Page::Refusal(page))),
+        Err(Turned::Back(url)) => (302, Body::Redirect(url)),
+    }
+}
+
+/// The consent page's form comes back. It names a transaction, never an address.
+pub(super) fn decide(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+    let user = form.get("user").and_then(|email| state.user(email));
+    let transaction = form.get("transaction").and_then(|id| state.close_consent(id, moment.now));
+    let (Some(authorization), Some(user)) = (transaction, user) else {
+        return Ok((400, Body::Page(Page::Refusal(RefusalPage::Expired))));
+    };
+    let url = match form.get("decision") {
+        Some("accept") => accept(authorization, user, state, moment),
+        _ => deny(&authorization),
+    };
+    // 303, so that no browser repeats the form at the redirect URI.
+    Ok((303, Body::Redirect(url)))
+}
+
+/// Where the browser goes when the user consents.
+pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> String {
+    let (redirect_uri, echo) = (authorization.binding.redirect_uri.clone(), authorization.state.clone());
+    let code = state.issue_code(authorization, user, moment);
+    redirect(&redirect_uri, &[("code", &code)], echo.as_deref())
+}
+
+/// Where the browser goes when the user declines.
+pub(super) fn deny(authorization: &Authorization) -> String {
+    let description = "The resource owner or authorization server denied the request.";
+    let fields = [("error", "access_denied"), ("error_description", description)];
+    redirect(&authorization.binding.redirect_uri, &fields, authorization.state.as_deref())
+}
+
+/// All that is checked before the user is asked. Only after [`redirect_uri`] may a refusal go to the application.
+pub(super) fn check(query: &Fields, state: &State) -> Result<Authorization, Turned> {
+    let integration = integration(query, state)?;
+    let redirect_uri = redirect_uri(query, &state.integrations[integration].redirect_uris)?;
+    let back = |error: Error| Turned::Back(error.at(&redirect_uri, query));
+    no_repetition(query).map_err(back)?;
+    response_type(query).map_err(back)?;
+    let scopes = scopes(query, &state.integrations[integration].scopes, state.service).map_err(back)?;
+    let challenge = challenge(query, state.service).map_err(back)?;
+    prompt(query).map_err(back)?;
+    administrator(state)?;
+    Ok(Authorization {
+        integration,
+        binding: Binding { redirect_uri, challenge },
+        names_redirect_uri: query.get("redirect_uri").is_some(),
+        state: query.get("state").map(str::to_owned),
+        scopes,
+        login_hint: query.get("login_hint").map(str::to_owned),
+    })
+}
+
+/// A blank client id is answered at the redirect URI (github.com/webex/webex-js-sdk/issues/4990), if that is anyone's;
+/// an unknown one by a page.
+fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
+    if let Some(client_id) = query.filled("client_id") {
+        return state.integration(client_id).ok_or(Turned::Away(RefusalPage::UnknownClient));
+    }
+    let redirect_uri = query.get("redirect_uri").unwrap_or_default();
+    let is_registered =
+        state.integrations.iter().any(|integration| integration.redirect_uris.iter().any(|own| own == redirect_uri));
+    let blank = Error { code: "invalid_request", description: "Parameter:client_id is blank" };
+    Err(if is_registered {
+        Turned::Back(blank.at(redirect_uri, query))
+    } else {
+        Turned::Away(RefusalPage::UnknownClient)
+    })
+}
+
+/// Compared as a string, so `localhost` is not `127.0.0.1` (github.com/webex/webex-js-sdk/issues/4989); it may be left
+/// out when only one is registered.
+fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Turned> {
+    let found = match (query.get("redirect_uri"), registered) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(asked), _) => registered.iter().find(|own| *own == asked),
+    };
+    found.cloned().ok_or(Turned::Away(RefusalPage::RedirectUriMismatch))
+}
+
+/// RFC 6749 section 3.1.
+fn no_repetition(query: &Fields) -> Result<(), Error> {
+    if query.has_repetition() {
+        return Err(Error { code: "invalid_request", description: "A parameter is repeated." });
+    }
+    Ok(())
+}
+
+fn response_type(query: &Fields) -> Result<(), Error> {
+    match query.filled("response_type") {
+        Some("code") => Ok(()),
+        Some(_) => Err(Error { code: "unsupported_response_type", description: "The response type is not supported." }),
+        None => Err(Error { code: "invalid_request", description: "Parameter:response_type is blank" }),
+    }
+}
+
+/// Each scope must be registered by its own name: `spark:all` covers no other
+/// (github.com/CiscoDevNet/webex-integration-sample/issues/3). `spark:kms` comes with any other `spark:` scope, and the
+/// scopes of Login with Webex need no registration.
+fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<Scopes, Error> {
+    let invalid = Error { code: "invalid_scope", description: "The requested scope is invalid." };
+    let Some(Ok(asked)) = query.filled("scope").map(str::parse::<Scopes>) else {
+        return Err(invalid);
+    };
+    let login = ["openid", "email", "profile", "phone", "address"];
+    let is_free = |scope: &Scope| {
+        !service.is_meetings()
+            && (login.contains(&scope.as_str()) || (*scope == Scope::SPARK_KMS && has_spark(registered)))
+    };
+    let is_allowed = asked.iter().all(|scope| registered.contains(scope) || is_free(scope));
+    if is_allowed { Ok(asked) } else { Err(invalid) }
+}
+
+/// Whether there is a scope of the platform's users, with which `spark:kms` comes along.
+pub(super) fn has_spark(scopes: &Scopes) -> bool {
+    scopes.iter().any(|scope| scope.as_str().starts_with("spark:"))
+}
+
+/// `plain` or `S256`; without a method, `plain` (RFC 7636 section 4.3). Webex Meetings documents `plain` with at most 10
+/// characters (developer.cisco.com/docs/webex-meetings); its samples use S256 as well.
+fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, Error> {
+    let refuse = |description| Err(Error { code: "invalid_request", description });
+    let Some(text) = query.get("code_challenge") else {
+        return match query.get("code_challenge_method") {
+            None => Ok(None),
+            Some(_) => refuse("Parameter:code_challenge is blank"),
+        };
+    };
+    let plain = if service.is_meetings() { 1..=10 } else { 43..=128 };
+    let is_unreserved = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
+    match query.get("code_challenge_method") {
+        Some("S256") if text.len() == 43 && is_unreserved => Ok(Some(Challenge::S256(text.to_owned()))),
+        None | Some("plain") if plain.contains(&text.len()) && is_unreserved => {
+            Ok(Some(Challenge::Plain(text.to_owned())))
+        }
+        None | Some("S256" | "plain") => refuse("The code challenge is malformed."),
+        Some(_) => refuse("The code challenge method is not supported."),
+    }
+}
+
+/// `prompt=none` allows no page, and nobody is ever signed in at the mock.
+fn prompt(query: &Fields) -> Result<(), Error> {
+    match query.get("prompt") {
+        Some("none") => Err(Error { code: "login_required", description: "The user is not signed in." }),
+        _ => Ok(()),
+    }
+}
+
+/// An administrator who has not approved the integration: a page, no redirect (Imagicle's knowledge base, "Cisco Webex
+/// Calling integrations").
+fn administrator(state: &State) -> Result<(), Turned> {
+    if state.is_denied_by_administrator {
+        return Err(Turned::Away(RefusalPage::DeniedByAdministrator));
+    }
+    Ok(())
+}
+
+fn consent(authorization: Authorization, state: &mut State, moment: &mut Moment<'_>) -> Consent {
+    let users = state.users.iter().map(|user| (user.email().to_owned(), user.display_name().to_owned())).collect();
+    let selected = hinted_user(&authorization, state);
+    let integration = state.integrations[authorization.integration].name.clone();
+    let scopes = authorization.scopes.clone();
+    let transaction = state.open_consent(authorization, moment);
+    Consent { transaction, integration, scopes, users, selected }
+}
+
+/// The user that `login_hint` names, else the first.
+pub(super) fn hinted_user(authorization: &Authorization, state: &State) -> usize {
+    authorization.login_hint.as_deref().and_then(|hint| state.user(hint)).unwrap_or(0)
+}
+
+/// An error for the application (RFC 6749 section 4.1.2.1).
+struct Error {
+    code: &'static str,
+    description: &'static str,
+}
+
+impl Error {
+    fn at(&self, redirect_uri: &str, query: &Fields) -> String {
+        let fields = [("error", self.code), ("error_description", self.description)];
+        redirect(redirect_uri, &fields, query.get("state"))
+    }
+}
+
+/// Appends to the redirect URI, every byte of which stays as it is.
+fn redirect(redirect_uri: &str, fields: &[(&str, &str)], state: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(fields);
+    if let Some(state) = state {
+        query.append_pair("state", state);
+    }
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    format!("{redirect_uri}{separator}{}", query.finish())
+}

@@ -1,0 +1,161 @@
+//! What a mock is like before it starts.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemClock};
+use crate::testing::http::{self, Desk, Server};
+use crate::testing::state::{Integration, Lifetimes, MockService, MockUser, State};
+use crate::testing::{MockWebex, opaque};
+
+/// Says what a [`MockWebex`] is like.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use std::time::Duration;
+/// use webex_oauth::testing::{MockService, MockUser, MockWebex};
+///
+/// let mock = MockWebex::builder()
+///     .service(MockService::Meetings)
+///     .redirect_uri("http://localhost:1234/callback")
+///     .scopes("all_read meeting_modify")
+///     .user(MockUser::new("jane@example.com").name("Jane Doe").site("acme"))
+///     .user(MockUser::new("bob@example.com"))
+///     .access_token_lifetime(Duration::from_secs(60))
+///     .start()
+///     .await;
+/// assert!(mock.uri().ends_with("/v1/oauth2"));
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct MockWebexBuilder {
+    service: MockService,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    redirect_uris: Vec<String>,
+    scopes: Option<String>,
+    users: Vec<MockUser>,
+    access_token_lifetime: Option<Duration>,
+    refresh_token_lifetime: Option<Duration>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MockWebexBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            service: MockService::default(),
+            client_id: None,
+            client_secret: None,
+            redirect_uris: Vec::new(),
+            scopes: None,
+            users: Vec::new(),
+            access_token_lifetime: None,
+            refresh_token_lifetime: None,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Which service to play; [`MockService::Webex`] by default.
+    pub fn service(mut self, service: MockService) -> Self {
+        self.service = service;
+        self
+    }
+
+    /// The integration's client id; by default a new one.
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = Some(client_id.into());
+        self
+    }
+
+    /// The integration's client secret; by default a new one.
+    pub fn client_secret(mut self, client_secret: impl Into<String>) -> Self {
+        self.client_secret = Some(client_secret.into());
+        self
+    }
+
+    /// Registers a redirect URI; call it again for another. Without any, `http://localhost:8080/callback` is registered.
+    pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
+        self.redirect_uris.push(redirect_uri.into());
+        self
+    }
+
+    /// The scopes that the integration is registered with, separated by spaces; by default `spark:all spark:people_read`,
+    /// for Webex Meetings all but `setting_modify`.
+    pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
+        self.scopes = Some(scopes.into());
+        self
+    }
+
+    /// Adds a user; the first is the one who signs in unless told otherwise. Without any, there is jane@example.com.
+    pub fn user(mut self, user: MockUser) -> Self {
+        self.users.push(user);
+        self
+    }
+
+    /// How long access tokens live, in whole seconds; by default as long as the service's.
+    pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.access_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// How long refresh tokens live, from the first login on, in whole seconds; by default as long as the service's.
+    pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.refresh_token_lifetime = Some(lifetime);
+        self
+    }
+
+    /// The clock that codes and tokens expire by; the machine's by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Starts it on a free loopback port.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be had, a scope cannot be one, or a redirect URI could not be sent in a header.
+    pub async fn start(self) -> MockWebex {
+        let clock = self.clock.clone();
+        let state = Arc::new(Mutex::new(self.state()));
+        let server = Server::start(Desk::new(state.clone(), clock.clone())).await;
+        MockWebex { server, state, clock }
+    }
+
+    fn state(mut self) -> State {
+        if self.users.is_empty() {
+            self.users.push(MockUser::new("jane@example.com").name("Jane Doe"));
+        }
+        let usual = self.service.usual_lifetimes();
+        let lifetimes = Lifetimes {
+            access_token: self.access_token_lifetime.unwrap_or(usual.access_token),
+            refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
+        };
+        let users = std::mem::take(&mut self.users);
+        State::new(self.service, users, self.integration(), lifetimes, http::random())
+    }
+
+    #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]
+    fn integration(self) -> Integration {
+        let scopes = self.scopes.as_deref().unwrap_or(self.service.usual_scopes());
+        let scopes = scopes.parse().unwrap_or_else(|error| panic!("MockWebex cannot register {scopes:?}: {error}"));
+        let mut redirect_uris = self.redirect_uris;
+        if redirect_uris.is_empty() {
+            redirect_uris.push("http://localhost:8080/callback".to_owned());
+        }
+        if let Some(bad) = redirect_uris.iter().find(|uri| !uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
+            panic!("MockWebex cannot register {bad:?}: a redirect URI is visible ASCII without \"#\"");
+        }
+        Integration {
+            name: "Integration under test".to_owned(),
+            client_id: self.client_id.unwrap_or_else(|| format!("C{}", opaque::hex(&http::random()))),
+            client_secret: self.client_secret.unwrap_or_else(|| opaque::hex(&http::random())),
+            redirect_uris,
+            scopes,
+        }
+    }
+}

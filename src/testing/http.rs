@@ -1,0 +1,155 @@
+//! The mock on the wire: wiremock listens, the rules answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::runtime::Handle;
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate, matchers};
+
+use crate::clock::Clock;
+use crate::random;
+use crate::testing::exchange::{Body, Fields, Reply, Request};
+use crate::testing::state::{Moment, State};
+use crate::testing::{pages, rules};
+
+/// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
+const REQUESTS_KEPT: u64 = 4096;
+
+/// A running server.
+pub(super) struct Server(Option<MockServer>);
+
+impl Server {
+    /// Listens on a free port of this machine.
+    pub(super) async fn start(desk: Desk) -> Arc<Self> {
+        let server = MockServer::builder().disable_request_recording().start().await;
+        let server = Arc::new(Self(Some(server)));
+        server.register(desk.of(&server)).await;
+        server
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub(super) fn uri(&self) -> String {
+        self.0.as_ref().map(MockServer::uri).unwrap_or_default()
+    }
+
+    async fn register(&self, desk: Desk) {
+        if let Some(server) = &self.0 {
+            server.register(desk.mock()).await;
+        }
+    }
+
+    /// Replaces the mock by a fresh one, and with it what wiremock remembers of the old one's requests.
+    async fn renew(&self, desk: Desk) {
+        if let Some(server) = &self.0 {
+            // Both wait in wiremock's first-come-first-served lock from the same poll on, on the one thread on which
+            // requests come to it: none of them finds the server without a mock.
+            tokio::join!(biased; server.reset(), server.register(desk.mock()));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let server = self.0.take();
+        // wiremock blocks on a tokio lock when dropped. Within a task whose budget is spent, or on the server's own
+        // thread, that waits for ever.
+        let thread = thread::Builder::new().spawn(move || drop(server));
+        // Without a thread to be had, the server was dropped right here.
+        drop(thread);
+    }
+}
+
+/// Locks the world; what a panicking test left is as good as it was.
+pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Random bytes for the rules.
+#[expect(clippy::expect_used, reason = "a test cannot go on without the operating system's generator")]
+pub(super) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    random::fill(&mut bytes).expect("the operating system's random generator works");
+    bytes
+}
+
+/// Where requests are answered.
+#[derive(Clone)]
+pub(super) struct Desk {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+    server: Weak<Server>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Desk {
+    pub(super) fn new(state: Arc<Mutex<State>>, clock: Arc<dyn Clock>) -> Self {
+        Self { state, clock, server: Weak::new(), answered: Arc::default() }
+    }
+
+    fn of(mut self, server: &Arc<Server>) -> Self {
+        self.server = Arc::downgrade(server);
+        self
+    }
+
+    fn mock(self) -> Mock {
+        Mock::given(matchers::any()).respond_with(self)
+    }
+
+    fn forget_requests(&self) {
+        if let (Some(server), Ok(runtime)) = (self.server.upgrade(), Handle::try_current()) {
+            let desk = self.clone();
+            runtime.spawn(async move { server.renew(desk).await });
+        }
+    }
+}
+
+impl Respond for Desk {
+    fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
+        if self.answered.fetch_add(1, Ordering::Relaxed) % REQUESTS_KEPT == REQUESTS_KEPT - 1 {
+            self.forget_requests();
+        }
+        let mut moment = Moment { now: self.clock.now(), random: &mut random };
+        let reply = rules::answer(&read(request), &mut lock(&self.state), &mut moment);
+        write(reply)
+    }
+}
+
+fn read(request: &wiremock::Request) -> Request {
+    let text = |name: HeaderName| text(&request.headers, &name);
+    let is_form = text(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"));
+    Request {
+        method: request.method.to_string(),
+        path: request.url.path().to_owned(),
+        query: Fields::parse(request.url.query().unwrap_or_default().as_bytes()),
+        form: is_form.then(|| Fields::parse(&request.body)),
+        authorization: text(header::AUTHORIZATION),
+        tracking_id: text(TRACKING_ID),
+    }
+}
+
+const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+fn write(reply: Reply) -> ResponseTemplate {
+    let mut template = ResponseTemplate::new(reply.status)
+        .insert_header(TRACKING_ID, reply.tracking_id)
+        .insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+        .insert_header(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Some(reason) = reply.reason {
+        template = template.insert_header("x-mock-reason", reason);
+    }
+    match reply.body {
+        Body::Json(value) => template.set_body_json(value),
+        Body::Page(page) => template
+            .insert_header(header::CONTENT_SECURITY_POLICY, pages::content_security_policy())
+            .insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+            .set_body_raw(page.html(), "text/html; charset=utf-8"),
+        Body::Redirect(url) => template.insert_header(header::LOCATION, url),
+    }
+}

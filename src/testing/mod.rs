@@ -1,0 +1,290 @@
+//! A Webex for tests: [`MockWebex`] answers on a free port of this machine, by Webex's rules and in Webex's words.
+//!
+//! Needs the feature `testing`.
+//!
+//! # A login
+//!
+//! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::service`] is what the client
+//! under test is given in the place of Webex. [`MockWebex::approve`] is the user: it takes the authorization URL, as a
+//! browser would, and gives the callback back. A browser can be used as well: the URL shows a consent page.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! use webex_oauth::testing::MockWebex;
+//!
+//! let mock = MockWebex::start().await;
+//! let endpoint = mock.service().authorization_endpoint().to_owned();
+//! let client_id = mock.client_id();
+//! let callback = mock.approve(format!(
+//!     "{endpoint}?response_type=code&client_id={client_id}&scope=spark%3Aall&state=set-by-the-application"
+//! ));
+//! assert!(callback.starts_with(&mock.redirect_uri()));
+//! assert!(callback.ends_with("&state=set-by-the-application"));
+//! # }
+//! ```
+//!
+//! # What it is strict about
+//!
+//! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
+//! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
+//! login of the same user gets the same refresh token, whose life counts down. A refresh gives a new access token and
+//! leaves the old ones and the refresh token as they were. Webex Meetings wants the site's name before the refresh
+//! token, and the redirect URI and code verifier of the login, at each refresh.
+//!
+//! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
+//!
+//! # Time
+//!
+//! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`] and in the client, a test moves both.
+//!
+//! # The rooms
+//!
+//! [`MockWebexBuilder`] makes the world, which is `state`. `rules`, with `authorize` and `token`, turns an `exchange`'s
+//! request into its reply, without input or output; `opaque` makes codes, tokens and ids; `pages` writes HTML; `http`
+//! connects it all to wiremock.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use url::Url;
+
+use crate::clock::Clock;
+use crate::scope::Scopes;
+use crate::service::Service;
+
+mod opaque;
+mod state;
+mod pages;
+mod exchange;
+mod authorize;
+mod token;
+mod rules;
+mod http;
+mod builder;
+
+use self::authorize::Turned;
+use self::exchange::Fields;
+use self::http::Server;
+use self::state::{Authorization, Moment, State};
+
+pub use self::builder::MockWebexBuilder;
+pub use self::pages::RefusalPage;
+pub use self::state::{MockService, MockUser};
+
+/// A Webex of one's own, until it is dropped. See the [module](self) for a tour.
+pub struct MockWebex {
+    server: Arc<Server>,
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MockWebex {
+    /// Starts the commercial service on a free loopback port, with one user, jane@example.com, and one integration.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be had.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Says what the world is like before it starts.
+    pub fn builder() -> MockWebexBuilder {
+        MockWebexBuilder::new()
+    }
+
+    /// The service that the mock plays, at the mock's address.
+    pub fn service(&self) -> Service {
+        let service = match self.state().service {
+            MockService::Webex => Service::webex(),
+            MockService::WebexGov => Service::webex_gov(),
+            MockService::Meetings => Service::meetings(),
+        };
+        service.at(self.uri())
+    }
+
+    /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
+    pub fn uri(&self) -> String {
+        format!("{}{}", self.server.uri(), self.state().service.base_path())
+    }
+
+    /// The integration's client id: `C` and 64 hexadecimal digits, others in each mock.
+    pub fn client_id(&self) -> String {
+        self.state().integrations[0].client_id.clone()
+    }
+
+    /// The integration's present client secret.
+    pub fn client_secret(&self) -> String {
+        self.state().integrations[0].client_secret.clone()
+    }
+
+    /// The integration's redirect URI, the first if there are several.
+    pub fn redirect_uri(&self) -> String {
+        self.state().integrations[0].redirect_uris[0].clone()
+    }
+
+    /// The scopes that the integration may ask for.
+    pub fn scopes(&self) -> Scopes {
+        self.state().integrations[0].scopes.clone()
+    }
+
+    /// Lets the user that `login_hint` names, or else the first, sign in and consent; returns where the browser is sent.
+    ///
+    /// That is the redirect URI with `code` and `state`, or with Webex's `error` when the request was at fault.
+    /// Nothing is sent over the network.
+    ///
+    /// # Panics
+    ///
+    /// When Webex would show a page instead of redirecting, with what it says, and when the URL is not the mock's
+    /// authorization endpoint. [`try_approve`](Self::try_approve) is for tests of the pages.
+    #[track_caller]
+    pub fn approve(&self, authorization_url: impl AsRef<str>) -> String {
+        redirected(self.try_approve(authorization_url))
+    }
+
+    /// [`approve`](Self::approve), by the user with this e-mail address.
+    ///
+    /// # Panics
+    ///
+    /// As [`approve`](Self::approve), and when the mock has no such user.
+    #[track_caller]
+    pub fn approve_as(&self, authorization_url: impl AsRef<str>, email: impl AsRef<str>) -> String {
+        let user = self.user(email.as_ref());
+        redirected(self.walk(authorization_url.as_ref(), Answer::Accept(Some(user))))
+    }
+
+    /// [`approve`](Self::approve), with the page as a value where Webex would show one.
+    ///
+    /// # Errors
+    ///
+    /// The page, when Webex would not redirect.
+    ///
+    /// # Panics
+    ///
+    /// When the URL is not the mock's authorization endpoint.
+    #[track_caller]
+    pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, RefusalPage> {
+        self.walk(authorization_url.as_ref(), Answer::Accept(None))
+    }
+
+    /// Lets the user decline; returns where the browser is sent: the redirect URI with `error=access_denied`.
+    ///
+    /// # Panics
+    ///
+    /// As [`approve`](Self::approve).
+    #[track_caller]
+    pub fn deny(&self, authorization_url: impl AsRef<str>) -> String {
+        redirected(self.walk(authorization_url.as_ref(), Answer::Deny))
+    }
+
+    /// How many requests the token endpoint has received, good and bad.
+    pub fn token_requests(&self) -> usize {
+        self.state().token_requests
+    }
+
+    /// How many of them were refreshes, good and bad.
+    pub fn refreshes(&self) -> usize {
+        self.state().refreshes
+    }
+
+    /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,
+    /// and every access token that came of them.
+    ///
+    /// # Panics
+    ///
+    /// When the mock has no such user.
+    #[track_caller]
+    pub fn revoke(&self, email: impl AsRef<str>) {
+        let user = self.user(email.as_ref());
+        self.state().revoke(user);
+    }
+
+    /// Ends all grants of all users.
+    pub fn forget_tokens(&self) {
+        self.state().revoke_all();
+    }
+
+    /// Gives the integration another secret, as "Regenerate" in the developer portal does. Tokens live on.
+    pub fn change_secret(&self, client_secret: impl Into<String>) {
+        self.state().integrations[0].client_secret = client_secret.into();
+    }
+
+    /// From now on, authorization requests end with a page: the administrator has not approved the integration.
+    pub fn deny_by_administrator(&self) {
+        self.state().is_denied_by_administrator = true;
+    }
+
+    #[track_caller]
+    fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, RefusalPage> {
+        let query = self.authorization_query(authorization_url);
+        let mut moment = Moment { now: self.clock.now(), random: &mut http::random };
+        let mut state = self.state();
+        let authorization = match authorize::check(&query, &state) {
+            Ok(authorization) => authorization,
+            Err(Turned::Away(page)) => return Err(page),
+            Err(Turned::Back(url)) => return Ok(url),
+        };
+        Ok(answer.give(authorization, &mut state, &mut moment))
+    }
+
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a URL of another server is a mistake in the test")]
+    fn authorization_query(&self, authorization_url: &str) -> Fields {
+        let endpoint = self.service().authorization_endpoint().to_owned();
+        let own = Url::parse(&endpoint).ok();
+        match (Url::parse(authorization_url), own) {
+            (Ok(url), Some(own)) if url.path() == own.path() && url.port() == own.port() => {
+                Fields::parse(url.query().unwrap_or_default().as_bytes())
+            }
+            _ => panic!(
+                "this is not an authorization URL of the mock, which begin with {endpoint}: {authorization_url:?}"
+            ),
+        }
+    }
+
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a user that nobody made is a mistake in the test")]
+    fn user(&self, email: &str) -> usize {
+        let found = self.state().user(email);
+        found.unwrap_or_else(|| panic!("the mock has no user {email:?}: add it with MockWebex::builder().user(..)"))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        http::lock(&self.state)
+    }
+}
+
+impl fmt::Debug for MockWebex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MockWebex").field("uri", &self.uri()).finish_non_exhaustive()
+    }
+}
+
+/// What the user answers.
+enum Answer {
+    /// Yes, as this user or as the one who is chosen when the page opens.
+    Accept(Option<usize>),
+    Deny,
+}
+
+impl Answer {
+    fn give(self, authorization: Authorization, state: &mut State, moment: &mut Moment<'_>) -> String {
+        match self {
+            Self::Accept(user) => {
+                let user = user.unwrap_or_else(|| authorize::hinted_user(&authorization, state));
+                authorize::accept(authorization, user, state, moment)
+            }
+            Self::Deny => authorize::deny(&authorization),
+        }
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "the test wanted a redirect; `try_approve` is there for the others")]
+fn redirected(outcome: Result<String, RefusalPage>) -> String {
+    match outcome {
+        Ok(url) => url,
+        Err(page) => panic!("Webex would show a page instead of redirecting: {page}"),
+    }
+}

@@ -1,0 +1,551 @@
+//! How the mock answers: a request as plain values in, a reply as plain values out, nothing of HTTP between them.
+//!
+//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`.
+
+use serde_json::json;
+
+use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
+use crate::testing::state::{Moment, State};
+use crate::testing::{authorize, opaque, token};
+
+/// Answers one request.
+pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
+    let tracking_id = match &request.tracking_id {
+        Some(id) => id.clone(),
+        None => format!("ROUTER_{}", opaque::uuid(&(moment.random)())),
+    };
+    match route(request, state, moment) {
+        Ok((status, body)) => Reply { status, body, tracking_id, reason: None },
+        Err(Refusal { status, message, description, reason }) => {
+            let errors = json!([{ "description": description }]);
+            let body = json!({ "message": message, "errors": errors, "trackingId": tracking_id });
+            Reply { status, body: Body::Json(body), tracking_id, reason: Some(reason) }
+        }
+    }
+}
+
+fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+    let endpoint = request.path.strip_prefix(state.service.base_path()).unwrap_or_default();
+    let is_token = endpoint == state.service.token_path();
+    match (request.method.as_str(), endpoint) {
+        ("GET", "/authorize") => Ok(authorize::show(&request.query, state, moment)),
+        ("POST", "/consent") => authorize::decide(&form(request)?, state, moment),
+        ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
+        ("GET", "/people/me") if !state.service.is_meetings() => person(request, state, moment),
+        (_, "/authorize" | "/consent" | "/people/me") => Err(wrong_method()),
+        _ if is_token => Err(wrong_method()),
+        _ => Err(unknown_path()),
+    }
+}
+
+fn unknown_path() -> Refusal {
+    let message = "The requested resource could not be found.";
+    Refusal { status: 404, message, description: message, reason: "the mock has no such endpoint" }
+}
+
+fn wrong_method() -> Refusal {
+    let message = "The HTTP method is not supported for this resource.";
+    Refusal { status: 405, message, description: message, reason: "the endpoint wants another method" }
+}
+
+fn form(request: &Request) -> Result<Fields, Refusal> {
+    let message = "The media type of the request is not supported.";
+    let reason = "the body must be application/x-www-form-urlencoded";
+    request.form.clone().ok_or(Refusal { status: 415, message, description: message, reason })
+}
+
+/// `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details): booleans are strings there.
+fn person(request: &Request, state: &State, moment: &Moment<'_>) -> Outcome {
+    let token = request.authorization.as_deref().and_then(bearer_token);
+    let user = token.and_then(|token| state.bearer(token, moment.now)).ok_or_else(|| {
+        let message = "The request requires a valid access token set in the Authorization request header.";
+        let reason = if token.is_none() {
+            "there is no \"Authorization: Bearer\""
+        } else {
+            "the access token is expired, revoked or not of this mock"
+        };
+        Refusal { status: 401, message, description: message, reason }
+    })?;
+    let region = state.service.region();
+    let (first, last) = user.display_name().split_once(' ').unwrap_or((user.display_name(), ""));
+    let person = json!({
+        "id": opaque::rest_id(region, "PEOPLE", &opaque::uuid_of(user.email())),
+        "emails": [user.email()],
+        "phoneNumbers": [],
+        "displayName": user.display_name(),
+        "nickName": first,
+        "firstName": first,
+        "lastName": last,
+        "userName": user.email(),
+        "orgId": opaque::rest_id(region, "ORGANIZATION", user.organization_id()),
+        "roles": [],
+        "licenses": [],
+        "created": "2024-03-31T12:00:00.000Z",
+        "timezone": "Etc/UTC",
+        "status": "active",
+        "invitePending": "false",
+        "loginEnabled": "true",
+        "type": "person",
+    });
+    Ok((200, Body::Json(person)))
+}
+
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::testing::pages::{Page, RefusalPage};
+    use crate::testing::state::{Integration, MockService, MockUser};
+
+    const CALLBACK: &str = "http://localhost:1/cb";
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
+    const DEAD: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
+
+    /// A world without a server: time and dice are the test's.
+    struct World {
+        state: State,
+        now: UnixTime,
+        dice: u8,
+    }
+
+    impl World {
+        fn new(service: MockService, redirect_uris: &[&str]) -> Self {
+            let integration = Integration {
+                name: "App".to_owned(),
+                client_id: "C1".to_owned(),
+                client_secret: "s+1".to_owned(),
+                redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
+                scopes: service.usual_scopes().parse().unwrap(),
+            };
+            let users = vec![MockUser::new("jane@example.com").name("Jane Doe").organization("0r9").site("Acme")];
+            let state = State::new(service, users, integration, service.usual_lifetimes(), [7; 32]);
+            Self { state, now: UnixTime::from_secs(1_000_000), dice: 0 }
+        }
+
+        fn webex() -> Self {
+            Self::new(MockService::Webex, &[CALLBACK])
+        }
+
+        fn meetings() -> Self {
+            Self::new(MockService::Meetings, &[CALLBACK])
+        }
+
+        fn ask(&mut self, request: &Request) -> Reply {
+            let mut random = || {
+                self.dice += 1;
+                [self.dice; 32]
+            };
+            answer(request, &mut self.state, &mut Moment { now: self.now, random: &mut random })
+        }
+
+        fn authorize(&mut self, query: &str) -> Reply {
+            let path = format!("{}/authorize", self.state.service.base_path());
+            self.ask(&Request { method: "GET".into(), path, query: fields(query), ..Request::default() })
+        }
+
+        fn decide(&mut self, form: &str) -> Reply {
+            let path = format!("{}/consent", self.state.service.base_path());
+            self.ask(&Request { method: "POST".into(), path, form: Some(fields(form)), ..Request::default() })
+        }
+
+        fn token(&mut self, form: &str) -> Reply {
+            self.token_with(None, form)
+        }
+
+        fn token_with(&mut self, authorization: Option<&str>, form: &str) -> Reply {
+            let path = format!("{}{}", self.state.service.base_path(), self.state.service.token_path());
+            let authorization = authorization.map(str::to_owned);
+            self.ask(&Request {
+                method: "POST".into(),
+                path,
+                form: Some(fields(form)),
+                authorization,
+                ..Request::default()
+            })
+        }
+
+        fn me(&mut self, authorization: Option<&str>) -> Reply {
+            let (method, path) = ("GET".into(), "/v1/people/me".into());
+            self.ask(&Request { method, path, authorization: authorization.map(str::to_owned), ..Request::default() })
+        }
+
+        /// Through the consent page to a code.
+        fn code(&mut self, query: &str) -> String {
+            let Body::Page(Page::Consent(page)) = self.authorize(query).body else { panic!("no consent page") };
+            let form = format!("transaction={}&user=jane%40example.com&decision=accept", page.transaction);
+            let url = location(&self.decide(&form)).to_owned();
+            fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned()
+        }
+
+        fn login(&mut self) -> Value {
+            let code = self.code(&query("spark:all"));
+            json(&self.token(&exchange(&code))).clone()
+        }
+
+        fn refresh(&mut self, refresh_token: &Value) -> Reply {
+            let refresh_token = refresh_token.as_str().unwrap();
+            self.token(&format!("{CLIENT}&grant_type=refresh_token&refresh_token={refresh_token}"))
+        }
+    }
+
+    const CLIENT: &str = "client_id=C1&client_secret=s%2B1";
+
+    fn fields(text: &str) -> Fields {
+        Fields::parse(text.as_bytes())
+    }
+
+    fn query(scope: &str) -> String {
+        format!("response_type=code&client_id=C1&redirect_uri={CALLBACK}&state=a%26b&scope={scope}")
+    }
+
+    fn exchange(code: &str) -> String {
+        format!("{CLIENT}&grant_type=authorization_code&redirect_uri={CALLBACK}&code={code}")
+    }
+
+    #[track_caller]
+    fn json(reply: &Reply) -> &Value {
+        let Body::Json(value) = &reply.body else { panic!("not JSON: {reply:?}") };
+        value
+    }
+
+    #[track_caller]
+    fn location(reply: &Reply) -> &str {
+        let Body::Redirect(url) = &reply.body else { panic!("not a redirect: {reply:?}") };
+        url
+    }
+
+    #[track_caller]
+    fn refused(reply: &Reply, status: u16, message: &str, description: &str) {
+        let body = json(reply);
+        let found = (reply.status, &body["message"], &body["errors"][0]["description"], &body["trackingId"]);
+        assert_eq!(found, (status, &message.into(), &description.into(), &reply.tracking_id.as_str().into()));
+        assert!(reply.reason.is_some());
+    }
+
+    #[test]
+    fn requests_that_end_with_a_page_and_no_redirect() {
+        let elsewhere = "http://127.0.0.1:1/cb";
+        for (rule, query, redirect_uris, expected) in [
+            ("unknown client", "client_id=C2&scope=spark:all", &[CALLBACK][..], RefusalPage::UnknownClient),
+            ("blank client, nobody's address", "client_id=&redirect_uri=x", &[CALLBACK], RefusalPage::UnknownClient),
+            (
+                "webex-js-sdk#4989: localhost is not 127.0.0.1",
+                &format!("client_id=C1&redirect_uri={elsewhere}"),
+                &[CALLBACK],
+                RefusalPage::RedirectUriMismatch,
+            ),
+            (
+                "compared byte by byte",
+                &format!("client_id=C1&redirect_uri={CALLBACK}/"),
+                &[CALLBACK],
+                RefusalPage::RedirectUriMismatch,
+            ),
+            (
+                "login-with-webex: optional only if one is registered",
+                "client_id=C1&scope=spark:all&response_type=code",
+                &[CALLBACK, elsewhere],
+                RefusalPage::RedirectUriMismatch,
+            ),
+        ] {
+            let reply = World::new(MockService::Webex, redirect_uris).authorize(query);
+            let Body::Page(Page::Refusal(page)) = reply.body else { panic!("{rule}: {reply:?}") };
+            assert_eq!((page, reply.status), (expected, 400), "{rule}");
+        }
+        let mut world = World::webex();
+        world.state.is_denied_by_administrator = true;
+        let reply = world.authorize(&query("spark:all"));
+        assert!(matches!(reply.body, Body::Page(Page::Refusal(RefusalPage::DeniedByAdministrator))));
+        assert_eq!(reply.status, 403);
+    }
+
+    #[test]
+    fn requests_that_end_with_an_error_at_the_redirect_uri() {
+        let (webex, meetings) = (MockService::Webex, MockService::Meetings);
+        for (source, service, query, error) in [
+            ("webex-js-sdk#4990", webex, query("spark:all").replace("C1", ""), "invalid_request"),
+            ("login-with-webex: scope is required", webex, query(""), "invalid_scope"),
+            ("webex-integration-sample#3", webex, query("spark:rooms_read"), "invalid_scope"),
+            ("Meetings knows no openid", meetings, query("openid"), "invalid_scope"),
+            ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "=token"), "unsupported_response_type"),
+            ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "="), "invalid_request"),
+            ("RFC 6749 3.1", webex, query("spark:all&scope=spark:all"), "invalid_request"),
+            ("RFC 7636 4.2", webex, query("spark:all&code_challenge=short"), "invalid_request"),
+            (
+                "RFC 7636 4.4.1",
+                webex,
+                query(&format!("spark:all&code_challenge={CHALLENGE}&code_challenge_method=S512")),
+                "invalid_request",
+            ),
+            (
+                "webex-meetings: up to 10 characters",
+                meetings,
+                query("all_read&code_challenge=01234567890&code_challenge_method=plain"),
+                "invalid_request",
+            ),
+            ("login-with-webex: prompt=none", webex, query("spark:all&prompt=none"), "login_required"),
+        ] {
+            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            let (address, rest) = location(&reply).split_once('?').unwrap();
+            let answer = fields(rest);
+            assert_eq!((reply.status, address), (302, CALLBACK), "{source}: {query}");
+            assert_eq!((answer.get("error"), answer.get("state")), (Some(error), Some("a&b")), "{source}: {query}");
+        }
+    }
+
+    #[test]
+    fn requests_that_reach_the_consent_page() {
+        let (webex, meetings) = (MockService::Webex, MockService::Meetings);
+        for (source, service, query) in [
+            ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all")),
+            ("spark:kms comes with every integration", webex, query("spark:all+spark:kms")),
+            ("login-with-webex: redirect_uri may be omitted", webex, query("spark:all").replace("redirect_uri", "x")),
+            (
+                "login-with-webex: S256",
+                webex,
+                query(&format!("spark:all&code_challenge={CHALLENGE}&code_challenge_method=S256")),
+            ),
+            ("RFC 7636 4.3: plain without a method", webex, query(&format!("spark:all&code_challenge={VERIFIER}"))),
+            ("webex-meetings", meetings, query("all_read&code_challenge=abc&code_challenge_method=plain")),
+            (
+                "webex-meetings-python-samples: S256",
+                meetings,
+                query(&format!("all_read&code_challenge={CHALLENGE}&code_challenge_method=S256")),
+            ),
+        ] {
+            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            assert!(matches!(reply.body, Body::Page(Page::Consent(_))), "{source}: {reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_consent_page_is_answered_once_and_in_time() {
+        let mut world = World::webex();
+        let mut open = |world: &mut World| match world.authorize(&query("spark:all")).body {
+            Body::Page(Page::Consent(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
+            other => panic!("{other:?}"),
+        };
+        let (denied, late) = (open(&mut world), open(&mut world));
+
+        let reply = world.decide(&format!("{denied}&decision=deny"));
+        assert_eq!(reply.status, 303);
+        assert!(location(&reply).starts_with(&format!("{CALLBACK}?error=access_denied&")));
+        assert!(location(&reply).ends_with("&state=a%26b"));
+
+        let again = world.decide(&format!("{denied}&decision=accept"));
+        assert!(matches!(again.body, Body::Page(Page::Refusal(RefusalPage::Expired))));
+        world.now = world.now + std::time::Duration::from_secs(601);
+        let late = world.decide(&format!("{late}&decision=accept"));
+        assert!(matches!(late.body, Body::Page(Page::Refusal(RefusalPage::Expired))));
+    }
+
+    #[test]
+    fn refusals_of_the_client_at_the_token_endpoint() {
+        let basic = |text: &str| Some(format!("Basic {}", STANDARD.encode(text)));
+        let grant = "grant_type=refresh_token&refresh_token=x";
+        let no_id = "client_id cannot be null or empty";
+        let no_secret = "client_secret cannot be null or empty";
+        let (wrong, secret) = ("Invalid client credentials", "The provided clientSecret is invalid");
+        for (source, header, form, status, message, description) in [
+            ("by analogy with the secret", None, "", 400, no_id, no_id),
+            ("seen in two projects", None, "client_id=C1", 400, no_secret, no_secret),
+            ("seen in two projects", basic("C1:"), "", 400, no_secret, no_secret),
+            ("login-with-webex", None, "client_id=C2&client_secret=x", 400, MALFORMED, "Client Id is invalid"),
+            ("login-with-webex", basic("C2:x"), "", 400, MALFORMED, "Client Id is invalid"),
+            ("OpenAPI description", None, "client_id=C1&client_secret=x", 401, wrong, secret),
+            ("RFC 6749 2.3.1: encoded first", basic("C1:s+1"), "", 401, wrong, secret),
+            ("RFC 6749 2.3.1: never both", basic("C1:s%2B1"), CLIENT, 400, MALFORMED, "invalid_request"),
+            ("RFC 6749 2.3.1", basic("C1:s%2B1"), "client_id=C2", 400, MALFORMED, "invalid_request"),
+            ("RFC 7617", Some("Basic ?".to_owned()), "", 400, MALFORMED, "invalid_request"),
+            ("RFC 6749 3.2", None, "grant_type=refresh_token", 400, MALFORMED, "invalid_request"),
+            ("accepted, so the grant is looked at", basic("C1:s%2B1"), "client_id=C1", 400, MALFORMED, DEAD),
+            ("accepted, so the grant is looked at", None, CLIENT, 400, MALFORMED, DEAD),
+        ] {
+            let reply = World::webex().token_with(header.as_deref(), &format!("{grant}&{form}"));
+            println!("{source}: {form}");
+            refused(&reply, status, message, description);
+        }
+        let mut meetings = World::meetings();
+        let header = basic("C1:s%2B1");
+        refused(&meetings.token_with(header.as_deref(), grant), 400, MALFORMED, "invalid_request");
+        let reply = meetings.token("client_id=C1&client_secret=x");
+        refused(&reply, 401, wrong, "Invalid client secret");
+    }
+
+    #[test]
+    fn refusals_of_the_grant_type() {
+        let mut world = World::webex();
+        let reply = world.token(&format!("{CLIENT}&grant_type=password"));
+        refused(&reply, 400, MALFORMED, "unsupported_grant_type");
+        refused(&world.token(CLIENT), 400, MALFORMED, "invalid_request");
+    }
+
+    #[test]
+    fn a_code_is_good_once_in_time_and_for_its_login() {
+        let challenged = query(&format!("spark:all&code_challenge={CHALLENGE}&code_challenge_method=S256"));
+        let no_redirect = query("spark:all").replace("redirect_uri", "x");
+        let plain = query("spark:all");
+        let verifier = format!("&code_verifier={VERIFIER}");
+        let other = "&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXX";
+        let without = |form: String| form.replace("redirect_uri", "x");
+        type Change<'a> = &'a dyn Fn(String) -> String;
+        for (rule, query, change, wait, is_good) in [
+            ("as it should be", &plain, &|form| form as String as _, 0, true),
+            ("in time", &plain, &|form| form, 599, true),
+            ("too late", &plain, &|form| form, 600, false),
+            ("another redirect URI", &plain, &|form: String| form.replace("/cb", "/c"), 0, false),
+            ("redirect URI missing", &plain, &without, 0, false),
+            ("redirect URI never named", &no_redirect, &without, 0, true),
+            ("redirect URI named only now", &no_redirect, &|form| form, 0, true),
+            ("verifier", &challenged, &|form| form + &verifier, 0, true),
+            ("verifier missing", &challenged, &|form| form, 0, false),
+            ("another verifier", &challenged, &|form| form + other, 0, false),
+            ("RFC 9700 4.8.2: verifier without a challenge", &plain, &|form| form + &verifier, 0, false),
+        ] as [(&str, &String, Change<'_>, u64, bool); 11]
+        {
+            let mut world = World::webex();
+            let code = world.code(query);
+            world.now = world.now + std::time::Duration::from_secs(wait);
+            let first = world.token(&change(exchange(&code)));
+            assert_eq!(first.status, if is_good { 200 } else { 400 }, "{rule}: {first:?}");
+            let second = world.token(&change(exchange(&code)));
+            refused(&second, 400, MALFORMED, "The authorization code is invalid");
+        }
+    }
+
+    #[test]
+    fn platform_tokens_look_like_webex_own() {
+        let mut world = World::webex();
+        let code = world.code(&query("spark:all"));
+        assert!(code.ends_with("_PF84_0r9") && code.split('_').count() == 3, "{code}");
+        let tokens = json(&world.token(&exchange(&code))).clone();
+        let keys: Vec<_> = tokens.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected =
+            ["access_token", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "token_type"];
+        assert_eq!(keys, expected);
+        assert_eq!(
+            (&tokens["expires_in"], &tokens["refresh_token_expires_in"]),
+            (&1_209_599.into(), &7_775_999.into())
+        );
+        assert_eq!((&tokens["token_type"], &tokens["scope"]), (&"Bearer".into(), &"spark:kms spark:all".into()));
+        assert!(tokens["access_token"].as_str().unwrap().ends_with("_PF84_0r9"));
+    }
+
+    #[test]
+    fn a_refresh_keeps_the_refresh_token_and_the_older_access_tokens() {
+        let mut world = World::webex();
+        let first = world.login();
+        world.now = world.now + std::time::Duration::from_secs(100);
+        let second = json(&world.refresh(&first["refresh_token"])).clone();
+        assert_eq!(second["refresh_token"], first["refresh_token"]);
+        assert_ne!(second["access_token"], first["access_token"]);
+        assert_eq!(second["refresh_token_expires_in"], 7_775_899);
+        for tokens in [&first, &second] {
+            let header = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+            assert_eq!(world.me(Some(&header)).status, 200);
+        }
+        world.now = world.now + std::time::Duration::from_secs(1_209_499);
+        for (tokens, status) in [(&first, 401), (&second, 200)] {
+            let header = format!("bearer {}", tokens["access_token"].as_str().unwrap());
+            assert_eq!(world.me(Some(&header)).status, status);
+        }
+    }
+
+    #[test]
+    fn a_second_login_gets_the_same_refresh_token_until_that_is_dead() {
+        let mut world = World::webex();
+        let first = world.login();
+        world.now = world.now + std::time::Duration::from_secs(7_775_998);
+        let second = world.login();
+        assert_eq!(second["refresh_token"], first["refresh_token"]);
+        assert_eq!(second["refresh_token_expires_in"], 1);
+        world.now = world.now + std::time::Duration::from_secs(1);
+        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD);
+        let third = world.login();
+        assert_ne!(third["refresh_token"], first["refresh_token"]);
+        let header = format!("Bearer {}", second["access_token"].as_str().unwrap());
+        assert_eq!(world.me(Some(&header)).status, 200, "access tokens end by their own time");
+        world.state.revoke(0);
+        refused(&world.refresh(&third["refresh_token"]), 400, MALFORMED, DEAD);
+        assert_eq!(world.me(Some(&header)).status, 401, "and with the grant");
+    }
+
+    #[test]
+    fn a_meetings_refresh_repeats_the_login_and_names_the_site() {
+        let mut world = World::meetings();
+        let code = world.code(&query("all_read&code_challenge=abc&code_challenge_method=plain"));
+        let tokens = json(&world.token(&format!("{}&code_verifier=abc", exchange(&code)))).clone();
+        assert_eq!(tokens["iss"], "https://Acme.webex.com/Acme");
+        assert!(tokens["siteid"].is_u64() && tokens["userid"].is_u64(), "{tokens}");
+        assert_eq!((&tokens["user_name"], &tokens["email"]), (&"jane@example.com".into(), &"jane@example.com".into()));
+        assert_eq!((&tokens["expires_in"], &tokens["token_type"]), (&7200.into(), &"bearer".into()));
+        let token = tokens["refresh_token"].as_str().unwrap();
+        let same = format!("redirect_uri={CALLBACK}&code_verifier=abc");
+        for (rule, token, rest, status) in [
+            ("as documented", format!("Acme_{token}"), &same[..], 200),
+            ("compared without case", format!("aCME_{token}"), &same, 200),
+            ("no site", token.to_owned(), &same, 400),
+            ("another site", format!("example_{token}"), &same, 400),
+            ("no verifier", format!("Acme_{token}"), &format!("redirect_uri={CALLBACK}"), 400),
+            ("another verifier", format!("Acme_{token}"), &format!("redirect_uri={CALLBACK}&code_verifier=x"), 400),
+            ("no redirect URI", format!("Acme_{token}"), "code_verifier=abc", 400),
+        ] {
+            let form = format!("{CLIENT}&grant_type=refresh_token&refresh_token={token}&{rest}");
+            let reply = world.token(&form);
+            assert_eq!(reply.status, status, "{rule}");
+            if status == 200 {
+                assert_eq!(json(&reply)["refresh_token"], tokens["refresh_token"], "{rule}");
+            }
+        }
+        assert_eq!(world.state.refreshes, 7);
+    }
+
+    #[test]
+    fn the_person_has_the_documented_fields() {
+        let mut world = World::webex();
+        let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
+        let reply = world.me(Some(&header));
+        let person = json(&reply);
+        let id = STANDARD_NO_PAD.decode(person["id"].as_str().unwrap()).unwrap();
+        assert!(String::from_utf8(id).unwrap().starts_with("ciscospark://us/PEOPLE/"));
+        assert_eq!(person["orgId"], STANDARD_NO_PAD.encode("ciscospark://us/ORGANIZATION/0r9"));
+        assert_eq!((&person["firstName"], &person["lastName"]), (&"Jane".into(), &"Doe".into()));
+        assert_eq!((&person["invitePending"], &person["loginEnabled"]), (&"false".into(), &"true".into()));
+        let words = "The request requires a valid access token set in the Authorization request header.";
+        for header in [None, Some("Bearer x"), Some("Bearer "), Some("Basic x"), Some(&header[..header.len() - 1])] {
+            refused(&world.me(header), 401, words, words);
+        }
+    }
+
+    #[test]
+    fn other_paths_methods_and_bodies_are_refused_and_the_tracking_id_comes_back() {
+        for (method, path, status) in [
+            ("GET", "/v1/access_token", 405),
+            ("POST", "/v1/authorize", 405),
+            ("POST", "/v1/access_token", 415),
+            ("GET", "/v1/nothing", 404),
+            ("GET", "/authorize", 404),
+            ("GET", "/", 404),
+        ] {
+            let tracking_id = Some("MINE_1".to_owned());
+            let request = Request { method: method.into(), path: path.into(), tracking_id, ..Request::default() };
+            let reply = World::webex().ask(&request);
+            assert_eq!(reply.status, status, "{method} {path}");
+            assert_eq!((reply.tracking_id.as_str(), &json(&reply)["trackingId"]), ("MINE_1", &"MINE_1".into()));
+        }
+        let request = Request { method: "GET".into(), path: "/v1/people/me".into(), ..Request::default() };
+        let reply = World::meetings().ask(&request);
+        assert_eq!(reply.status, 404);
+        assert!(reply.tracking_id.starts_with("ROUTER_"), "{}", reply.tracking_id);
+    }
+}

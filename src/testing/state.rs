@@ -1,0 +1,386 @@
+//! What the mock world is: users, integrations, and the codes and tokens that were handed out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::UnixTime;
+use crate::scope::Scopes;
+use crate::testing::opaque::{self, Seal, Sealed};
+
+/// How long a code, and an open consent page, can be used. Webex only says "short-lived".
+const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// Which of Webex's services a mock plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum MockService {
+    /// The commercial platform, [`Service::webex`](crate::service::Service::webex).
+    #[default]
+    Webex,
+    /// Webex for Government, [`Service::webex_gov`](crate::service::Service::webex_gov).
+    WebexGov,
+    /// Webex Meetings integrations, [`Service::meetings`](crate::service::Service::meetings).
+    Meetings,
+}
+
+impl MockService {
+    /// What stands before every endpoint.
+    pub(super) fn base_path(self) -> &'static str {
+        match self {
+            Self::Webex | Self::WebexGov => "/v1",
+            Self::Meetings => "/v1/oauth2",
+        }
+    }
+
+    pub(super) fn token_path(self) -> &'static str {
+        match self {
+            Self::Webex | Self::WebexGov => "/access_token",
+            Self::Meetings => "/token",
+        }
+    }
+
+    /// The first part of the REST API's ids.
+    pub(super) fn region(self) -> &'static str {
+        match self {
+            Self::WebexGov => "urn:TEAM:us-gov-west-1_a1",
+            Self::Webex | Self::Meetings => "us",
+        }
+    }
+
+    pub(super) fn is_meetings(self) -> bool {
+        self == Self::Meetings
+    }
+
+    /// What an integration may ask for unless its test says otherwise.
+    pub(super) fn usual_scopes(self) -> &'static str {
+        match self {
+            Self::Webex | Self::WebexGov => "spark:all spark:people_read",
+            Self::Meetings => "all_read user_modify meeting_modify recording_modify",
+        }
+    }
+
+    /// Of access tokens and refresh tokens, as Webex's answers say them.
+    pub(super) fn usual_lifetimes(self) -> Lifetimes {
+        let (access_token, refresh_token) = match self {
+            Self::Webex => (1_209_599, 7_775_999),
+            Self::WebexGov => (43_199, 5_183_999),
+            Self::Meetings => (7_200, 5_184_000),
+        };
+        Lifetimes { access_token: Duration::from_secs(access_token), refresh_token: Duration::from_secs(refresh_token) }
+    }
+}
+
+/// Somebody who can sign in.
+///
+/// Ids are made from the e-mail address, so they are the same in each run.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::testing::MockUser;
+///
+/// let jane = MockUser::new("jane@example.com").name("Jane Doe").site("acme");
+/// assert_eq!(jane.email(), "jane@example.com");
+/// ```
+#[derive(Clone, Debug)]
+pub struct MockUser {
+    email: String,
+    name: String,
+    organization: String,
+    site: String,
+}
+
+impl MockUser {
+    /// A user with this e-mail address, whose name is what stands before the `@`, of the organization that all such
+    /// users share, with the Meetings site `example`.
+    pub fn new(email: impl Into<String>) -> Self {
+        let email = email.into();
+        let name = email.split('@').next().unwrap_or_default().to_owned();
+        Self { email, name, organization: opaque::uuid_of("organization"), site: "example".to_owned() }
+    }
+
+    /// The name to display; its first word is the first name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The UUID of the organization, which is also the last part of the user's codes and tokens.
+    pub fn organization(mut self, uuid: impl Into<String>) -> Self {
+        self.organization = uuid.into();
+        self
+    }
+
+    /// The name of the Webex Meetings site: `acme` for `acme.webex.com`.
+    pub fn site(mut self, name: impl Into<String>) -> Self {
+        self.site = name.into();
+        self
+    }
+
+    /// The e-mail address, by which the mock tells users apart.
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    pub(super) fn display_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn organization_id(&self) -> &str {
+        &self.organization
+    }
+
+    pub(super) fn site_name(&self) -> &str {
+        &self.site
+    }
+}
+
+/// An application that was registered with Webex.
+pub(super) struct Integration {
+    pub(super) name: String,
+    pub(super) client_id: String,
+    pub(super) client_secret: String,
+    pub(super) redirect_uris: Vec<String>,
+    pub(super) scopes: Scopes,
+}
+
+/// How long tokens live.
+#[derive(Clone, Copy)]
+pub(super) struct Lifetimes {
+    pub(super) access_token: Duration,
+    pub(super) refresh_token: Duration,
+}
+
+/// When something happens, and the dice for it.
+pub(super) struct Moment<'a> {
+    pub(super) now: UnixTime,
+    pub(super) random: &'a mut dyn FnMut() -> [u8; 32],
+}
+
+/// An authorization request that passed all checks and waits for the user.
+pub(super) struct Authorization {
+    pub(super) integration: usize,
+    pub(super) binding: Binding,
+    /// Whether the redirect URI was in the request, so that the exchange must repeat it.
+    pub(super) names_redirect_uri: bool,
+    pub(super) state: Option<String>,
+    pub(super) scopes: Scopes,
+    pub(super) login_hint: Option<String>,
+}
+
+/// What only the party that began a login can repeat.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub(super) redirect_uri: String,
+    pub(super) challenge: Option<Challenge>,
+}
+
+/// A PKCE challenge (RFC 7636 section 4.2).
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Plain(String),
+    S256(String),
+}
+
+impl Challenge {
+    pub(super) fn admits(&self, verifier: &str) -> bool {
+        match self {
+            Self::Plain(challenge) => challenge == verifier,
+            Self::S256(challenge) => *challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        }
+    }
+}
+
+impl Binding {
+    /// A verifier without a challenge is refused too: it would hide that PKCE was stripped on the way
+    /// (RFC 9700 section 4.8.2).
+    pub(super) fn admits_verifier(&self, verifier: Option<&str>) -> bool {
+        match (&self.challenge, verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => challenge.admits(verifier),
+            _ => false,
+        }
+    }
+}
+
+/// What a code stands for.
+pub(super) struct Code {
+    pub(super) user: usize,
+    pub(super) authorization: Authorization,
+    expires: UnixTime,
+}
+
+/// One user's consent to one integration: a refresh token, and every access token that came of it.
+pub(super) struct Grant {
+    pub(super) user: usize,
+    pub(super) integration: usize,
+    pub(super) refresh_token: String,
+    pub(super) expires: UnixTime,
+    pub(super) scopes: Scopes,
+    /// Those of every login: Webex Meetings asks for them again at each refresh.
+    pub(super) bindings: Vec<Binding>,
+}
+
+/// Everything that the mock knows.
+pub(super) struct State {
+    pub(super) service: MockService,
+    pub(super) users: Vec<MockUser>,
+    pub(super) integrations: Vec<Integration>,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) is_denied_by_administrator: bool,
+    pub(super) token_requests: usize,
+    pub(super) refreshes: usize,
+    seal: Seal,
+    serial: u64,
+    consents: HashMap<String, (Authorization, UnixTime)>,
+    codes: HashMap<String, Code>,
+    grants: HashMap<u64, Grant>,
+    refresh_tokens: HashMap<String, u64>,
+    /// The latest grant of each user to each integration.
+    logins: HashMap<(usize, usize), u64>,
+}
+
+impl State {
+    pub(super) fn new(
+        service: MockService,
+        users: Vec<MockUser>,
+        integration: Integration,
+        lifetimes: Lifetimes,
+        random: [u8; 32],
+    ) -> Self {
+        Self {
+            service,
+            users,
+            integrations: vec![integration],
+            lifetimes,
+            is_denied_by_administrator: false,
+            token_requests: 0,
+            refreshes: 0,
+            seal: Seal::new(random),
+            serial: 0,
+            consents: HashMap::new(),
+            codes: HashMap::new(),
+            grants: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            logins: HashMap::new(),
+        }
+    }
+
+    pub(super) fn integration(&self, client_id: &str) -> Option<usize> {
+        self.integrations.iter().position(|integration| integration.client_id == client_id)
+    }
+
+    pub(super) fn user(&self, email: &str) -> Option<usize> {
+        self.users.iter().position(|user| user.email.eq_ignore_ascii_case(email))
+    }
+
+    /// Remembers what a consent page is about; the answer is all that the page knows of it.
+    pub(super) fn open_consent(&mut self, authorization: Authorization, moment: &mut Moment<'_>) -> String {
+        if self.consents.len().is_power_of_two() {
+            self.consents.retain(|_, (_, expires)| moment.now < *expires);
+        }
+        let id = opaque::text(&(moment.random)());
+        self.consents.insert(id.clone(), (authorization, moment.now + CODE_LIFETIME));
+        id
+    }
+
+    pub(super) fn close_consent(&mut self, id: &str, now: UnixTime) -> Option<Authorization> {
+        self.consents.remove(id).filter(|(_, expires)| now < *expires).map(|(authorization, _)| authorization)
+    }
+
+    pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
+        // Doubling between two sweeps keeps the cost of forgetting constant.
+        if self.codes.len().is_power_of_two() {
+            self.codes.retain(|_, code| moment.now < code.expires);
+        }
+        let text = self.for_user(user, opaque::text(&(moment.random)()));
+        self.codes.insert(text.clone(), Code { user, authorization, expires: moment.now + CODE_LIFETIME });
+        text
+    }
+
+    /// Hands out what a code stands for, at most once and only to the integration it was made for.
+    pub(super) fn redeem_code(&mut self, code: &str, integration: usize, now: UnixTime) -> Option<Code> {
+        if self.codes.get(code)?.authorization.integration != integration {
+            return None;
+        }
+        self.codes.remove(code).filter(|code| now < code.expires)
+    }
+
+    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives.
+    pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
+        let Code { user, authorization: Authorization { integration, binding, scopes, .. }, .. } = code;
+        let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
+        if let Some((id, grant)) = known.filter(|(_, grant)| moment.now < grant.expires) {
+            grant.scopes = scopes;
+            if !grant.bindings.contains(&binding) {
+                grant.bindings.push(binding);
+            }
+            return id;
+        }
+        let refresh_token = self.for_user(user, opaque::text(&(moment.random)()));
+        let expires = moment.now + self.lifetimes.refresh_token;
+        let id = self.next_serial();
+        self.logins.insert((user, integration), id);
+        self.refresh_tokens.insert(refresh_token.clone(), id);
+        self.grants.insert(id, Grant { user, integration, refresh_token, expires, scopes, bindings: vec![binding] });
+        id
+    }
+
+    /// The grant of an id that this state gave out in the same request.
+    pub(super) fn grant(&self, id: u64) -> &Grant {
+        &self.grants[&id]
+    }
+
+    /// The living grant of a refresh token.
+    pub(super) fn find_grant(&self, refresh_token: &str, now: UnixTime) -> Option<(u64, &Grant)> {
+        let id = *self.refresh_tokens.get(refresh_token)?;
+        let grant = self.grants.get(&id)?;
+        (now < grant.expires).then_some((id, grant))
+    }
+
+    /// A new access token; those issued before stay good until they expire.
+    pub(super) fn issue_access_token(&mut self, grant: u64, now: UnixTime) -> String {
+        let token = Sealed { grant, serial: self.next_serial(), expires: now + self.lifetimes.access_token };
+        self.for_user(self.grant(grant).user, self.seal.close(&token))
+    }
+
+    /// Whose a living access token is.
+    pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<&MockUser> {
+        let (sealed, rest) = access_token.split_once('_')?;
+        let token = self.seal.open(sealed)?;
+        let user = self.users.get(self.grants.get(&token.grant)?.user)?;
+        (now < token.expires && rest == suffix(user)).then_some(user)
+    }
+
+    /// Ends the user's grants: the refresh tokens die, and every access token that came of them.
+    pub(super) fn revoke(&mut self, user: usize) {
+        self.grants.retain(|_, grant| grant.user != user);
+        self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
+    }
+
+    pub(super) fn revoke_all(&mut self) {
+        self.grants.clear();
+        self.refresh_tokens.clear();
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// The platform's codes and tokens end in the user's cluster and organization.
+    fn for_user(&self, user: usize, text: String) -> String {
+        match self.users.get(user) {
+            Some(user) if !self.service.is_meetings() => format!("{text}_{}", suffix(user)),
+            _ => text,
+        }
+    }
+}
+
+fn suffix(user: &MockUser) -> String {
+    format!("PF84_{}", user.organization)
+}

@@ -1,0 +1,188 @@
+//! The token endpoint's rules: who asks, and what for.
+//!
+//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::clock::UnixTime;
+use crate::scope::{Scope, Scopes};
+use crate::testing::authorize::has_spark;
+use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::opaque;
+use crate::testing::state::{Binding, Grant, MockService, Moment, State};
+
+/// The token endpoint.
+pub(super) fn answer(
+    form: &Fields,
+    authorization: Option<&str>,
+    state: &mut State,
+    moment: &mut Moment<'_>,
+) -> Outcome {
+    state.token_requests += 1;
+    let grant_type = form.get("grant_type");
+    if grant_type == Some("refresh_token") {
+        state.refreshes += 1;
+    }
+    if form.has_repetition() {
+        return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
+    }
+    let integration = client(form, authorization, state)?;
+    let id = match grant_type {
+        Some("authorization_code") => code(form, integration, state, moment)?,
+        Some("refresh_token") => refresh_token(form, integration, state, moment.now)?,
+        Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
+        None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
+    };
+    Ok((200, Body::Json(tokens(id, state, moment.now))))
+}
+
+/// Which integration asks, proved by its secret: in the header or in the form, never in both (RFC 6749 section 2.3.1).
+fn client(form: &Fields, authorization: Option<&str>, state: &State) -> Result<usize, Refusal> {
+    let header = authorization.map(|header| basic(header, state.service)).transpose()?;
+    if header.is_some() && form.get("client_secret").is_some() {
+        return Err(Refusal::malformed("invalid_request", "the client secret stands in the header and in the form"));
+    }
+    let (client_id, client_secret) = match &header {
+        Some((client_id, client_secret)) => (Some(client_id.as_str()), Some(client_secret.as_str())),
+        None => (form.get("client_id"), form.get("client_secret")),
+    };
+    if header.is_some() && form.get("client_id").is_some_and(|other| Some(other) != client_id) {
+        return Err(Refusal::malformed("invalid_request", "header and form name different clients"));
+    }
+    let client_id = filled(client_id, "client_id cannot be null or empty", "there is no client id")?;
+    let client_secret = filled(client_secret, "client_secret cannot be null or empty", "there is no client secret")?;
+    let unknown = || Refusal::malformed("Client Id is invalid", "no integration of the mock has this client id");
+    let integration = state.integration(client_id).ok_or_else(unknown)?;
+    if state.integrations[integration].client_secret != client_secret {
+        return Err(wrong_secret(state.service));
+    }
+    Ok(integration)
+}
+
+/// Both halves are form-encoded before they are joined (RFC 6749 section 2.3.1). Webex Meetings documents the form alone.
+fn basic(header: &str, service: MockService) -> Result<(String, String), Refusal> {
+    if service.is_meetings() {
+        return Err(Refusal::malformed("invalid_request", "Webex Meetings wants the client secret in the form"));
+    }
+    let read = || {
+        let (scheme, credentials) = header.split_once(' ')?;
+        let text = String::from_utf8(STANDARD.decode(credentials.trim()).ok()?).ok()?;
+        let (client_id, client_secret) = text.split_once(':')?;
+        scheme.eq_ignore_ascii_case("basic").then(|| (form_decoded(client_id), form_decoded(client_secret)))
+    };
+    read().ok_or_else(|| Refusal::malformed("invalid_request", "the Authorization header is not readable as Basic"))
+}
+
+fn form_decoded(text: &str) -> String {
+    Fields::parse(format!("value={text}").as_bytes()).get("value").unwrap_or_default().to_owned()
+}
+
+fn filled<'a>(value: Option<&'a str>, message: &'static str, reason: &'static str) -> Result<&'a str, Refusal> {
+    let refusal = Refusal { status: 400, message, description: message, reason };
+    value.filter(|value| !value.is_empty()).ok_or(refusal)
+}
+
+/// The sample of the REST API's OpenAPI description; for Webex Meetings only the words "Invalid client secret" are known.
+fn wrong_secret(service: MockService) -> Refusal {
+    let description =
+        if service.is_meetings() { "Invalid client secret" } else { "The provided clientSecret is invalid" };
+    let reason = "the client secret is not the integration's";
+    Refusal { status: 401, message: "Invalid client credentials", description, reason }
+}
+
+/// A code is good once, for ten minutes, for the integration, redirect URI and verifier of its login. Whatever is wrong,
+/// the answer is the same (github.com/WebexSamples/webex-auth-sample/issues/4).
+fn code(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
+    let refuse = |reason| Refusal::malformed("The authorization code is invalid", reason);
+    let code = form.get("code").ok_or_else(|| refuse("there is no code in the form"))?;
+    let used = "the code was used before, is expired, or was not issued to this client";
+    let code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
+    let binding = &code.authorization.binding;
+    match form.get("redirect_uri") {
+        Some(redirect_uri) if redirect_uri == binding.redirect_uri => {}
+        None if !code.authorization.names_redirect_uri => {}
+        _ => return Err(refuse("the redirect URI is not the one of the authorization request")),
+    }
+    if !binding.admits_verifier(form.get("code_verifier")) {
+        return Err(refuse("the code verifier does not fit the code challenge"));
+    }
+    Ok(state.open_grant(code, moment))
+}
+
+/// A refresh token is good until it expires or is revoked, however often it is used.
+fn refresh_token(form: &Fields, integration: usize, state: &State, now: UnixTime) -> Result<u64, Refusal> {
+    let words = "The refresh token provided is expired, revoked, malformed, or invalid";
+    let refuse = |reason| Refusal::malformed(words, reason);
+    let text = form.get("refresh_token").ok_or_else(|| refuse("there is no refresh token in the form"))?;
+    if !state.service.is_meetings() {
+        let grant = state.find_grant(text, now).filter(|(_, grant)| grant.integration == integration);
+        let (id, _) = grant.ok_or_else(|| refuse("the refresh token is not of a living grant to this client"))?;
+        return Ok(id);
+    }
+    let (site, token) = text.split_once('_').ok_or_else(|| refuse("the site name and \"_\" are missing before it"))?;
+    let grant = state.find_grant(token, now).filter(|(_, grant)| grant.integration == integration);
+    let (id, grant) = grant.ok_or_else(|| refuse("the refresh token is not of a living grant to this client"))?;
+    if !state.users[grant.user].site_name().eq_ignore_ascii_case(site) {
+        return Err(refuse("another site's name stands before it"));
+    }
+    if !repeats_login(form, grant) {
+        return Err(refuse("redirect_uri and code_verifier are not those of the login"));
+    }
+    Ok(id)
+}
+
+/// The table of parameters of Webex Meetings (developer.cisco.com/docs/webex-meetings) limits neither `redirect_uri` nor
+/// `code_verifier` to the exchange of the code.
+fn repeats_login(form: &Fields, grant: &Grant) -> bool {
+    let fits = |binding: &Binding| {
+        form.get("redirect_uri") == Some(&binding.redirect_uri) && binding.admits_verifier(form.get("code_verifier"))
+    };
+    grant.bindings.iter().any(fits)
+}
+
+/// The answer to both grants: a new access token, and the refresh token with what is left of its life.
+fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
+    let access_token = state.issue_access_token(id, now);
+    let grant = state.grant(id);
+    match state.service {
+        MockService::Webex | MockService::WebexGov => platform_tokens(&access_token, grant, state, now),
+        MockService::Meetings => meetings_tokens(&access_token, grant, state),
+    }
+}
+
+fn platform_tokens(access_token: &str, grant: &Grant, state: &State, now: UnixTime) -> Value {
+    json!({
+        "access_token": access_token,
+        "expires_in": state.lifetimes.access_token.as_secs(),
+        "refresh_token": grant.refresh_token,
+        "refresh_token_expires_in": grant.expires.since(now).as_secs(),
+        "token_type": "Bearer",
+        "scope": granted(&grant.scopes).to_string(),
+    })
+}
+
+/// The fields of developer.cisco.com/docs/webex-meetings; numbers, because its table calls the ids numerical.
+fn meetings_tokens(access_token: &str, grant: &Grant, state: &State) -> Value {
+    let user = &state.users[grant.user];
+    json!({
+        "access_token": access_token,
+        "token_type": "bearer",
+        "refresh_token": grant.refresh_token,
+        "expires_in": state.lifetimes.access_token.as_secs(),
+        "scope": grant.scopes.to_string(),
+        "user_name": user.email(),
+        "iss": format!("https://{site}.webex.com/{site}", site = user.site_name()),
+        "siteid": opaque::number_of(user.site_name()),
+        "userid": opaque::number_of(user.email()),
+        "authentication_id": opaque::uuid_of(user.email()),
+        "email": user.email(),
+    })
+}
+
+/// `spark:kms` is added to the other `spark:` scopes, in front: the order is nobody's promise.
+fn granted(scopes: &Scopes) -> Scopes {
+    let kms = has_spark(scopes).then_some(Scope::SPARK_KMS);
+    kms.into_iter().chain(scopes.iter().cloned()).collect()
+}
