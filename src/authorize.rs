@@ -1,12 +1,11 @@
 //! The authorization request: where the browser is sent, and what is kept until it comes back.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use url::Url;
 
+use crate::authorization_url::{AuthorizationUrl, Query};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pending::{Payload, PendingAuthorization};
@@ -301,8 +300,7 @@ impl Checked {
     }
 
     fn url(&self, state: &str, nonce: Option<&str>, verifier: &CodeVerifier) -> AuthorizationUrl {
-        let endpoint = self.registration.endpoints.authorization.url();
-        let mut query = Query::after(endpoint);
+        let mut query = Query::after(self.registration.endpoints.authorization.url());
         query.pair("response_type", "code");
         query.pair("client_id", self.registration.client_id());
         query.pair("redirect_uri", self.redirect_uri.as_str());
@@ -325,92 +323,7 @@ impl Checked {
         for (name, value) in self.parameters.iter().filter(|(name, _)| name != "response_type") {
             query.pair(name, value);
         }
-        AuthorizationUrl { text: query.text, registration: Arc::clone(&self.registration) }
-    }
-}
-
-/// A URL under construction, in one buffer.
-struct Query {
-    text: String,
-    separator: char,
-}
-
-impl Query {
-    fn after(endpoint: &Url) -> Self {
-        let mut text = String::with_capacity(1024);
-        text.push_str(endpoint.as_str());
-        let separator = if endpoint.query().is_some() { '&' } else { '?' };
-        Self { text, separator }
-    }
-
-    fn pair(&mut self, name: &str, value: &str) {
-        self.list(name, std::iter::once(value));
-    }
-
-    /// A value of several parts, separated by spaces, which a form writes as `+`.
-    fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
-        self.text.push(self.separator);
-        self.separator = '&';
-        self.encode(name);
-        for (position, part) in parts.enumerate() {
-            self.text.push(if position == 0 { '=' } else { '+' });
-            self.encode(part);
-        }
-    }
-
-    fn encode(&mut self, text: &str) {
-        self.text.extend(form_urlencoded::byte_serialize(text.as_bytes()));
-    }
-}
-
-/// Where to send the browser.
-///
-/// `Display` and [`as_str`](Self::as_str) are the whole URL, state and nonce included: that is its use. `Debug` hides
-/// the query, so keep the URL out of logs.
-#[derive(Clone)]
-pub struct AuthorizationUrl {
-    text: String,
-    registration: Arc<Registration>,
-}
-
-impl AuthorizationUrl {
-    /// The whole URL.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for AuthorizationUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for AuthorizationUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.registration.endpoints.authorization.url().clone();
-        shown.set_query(None);
-        write!(f, "AuthorizationUrl(\"{shown}?[secret]\")")
-    }
-}
-
-impl AsRef<str> for AuthorizationUrl {
-    fn as_ref(&self) -> &str {
-        &self.text
-    }
-}
-
-impl From<AuthorizationUrl> for String {
-    fn from(url: AuthorizationUrl) -> Self {
-        url.text
-    }
-}
-
-impl From<AuthorizationUrl> for Url {
-    fn from(from: AuthorizationUrl) -> Self {
-        let mut url = from.registration.endpoints.authorization.url().clone();
-        url.set_query(from.text.split_once('?').map(|(_, query)| query));
-        url
+        query.into_url(Arc::clone(&self.registration))
     }
 }
 
@@ -419,6 +332,7 @@ mod tests {
     use std::collections::HashMap;
 
     use secrecy::ExposeSecret as _;
+    use url::Url;
 
     use super::*;
     use crate::clock::SystemClock;

@@ -25,6 +25,7 @@ mod token;
 
 // Wire: messages as pure values; nothing here awaits.
 mod pending;
+mod authorization_url;
 mod authorize;
 mod callback;
 mod message;
@@ -43,7 +44,8 @@ mod client;
 pub mod testing;
 
 pub use crate::account::Account;
-pub use crate::authorize::{AuthorizationRequest, AuthorizationUrl, Prompt};
+pub use crate::authorization_url::AuthorizationUrl;
+pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};

@@ -185,9 +185,11 @@ fn description(body: &Value, texts: &[&str]) -> Option<String> {
         return Some(told.join("; "));
     }
     // A shape nobody has seen yet: whatever it says outside of fields that could hold a secret.
-    let harmless = |name: &str| !["token", "secret", "code", "password", "key", "jwt"].iter().any(|word| name.contains(word));
+    let harmless =
+        |name: &str| !["token", "secret", "code", "password", "key", "jwt"].iter().any(|word| name.contains(word));
     let fields = body.as_object()?.iter().filter(|(name, _)| harmless(&name.to_ascii_lowercase()));
-    let leaves: Vec<_> = fields.filter_map(|(_, value)| value.as_str()).filter(|text| known_code(text).is_none()).collect();
+    let leaves: Vec<_> =
+        fields.filter_map(|(_, value)| value.as_str()).filter(|text| known_code(text).is_none()).collect();
     (!leaves.is_empty()).then(|| leaves.join("; "))
 }
 

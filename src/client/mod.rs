@@ -48,7 +48,7 @@ pub use self::login::Login;
 /// use webex_oauth::testing::MockWebex;
 ///
 /// let mock = MockWebex::start().await;
-/// let webex = mock.builder().build()?;
+/// let webex = mock.client();
 ///
 /// let (url, pending) = webex.authorize().begin()?;   // send the browser to `url`, keep `pending`
 /// let callback = Callback::parse(mock.approve(&url))?; // what the browser brings back

@@ -4,25 +4,32 @@
 //!
 //! # A login
 //!
-//! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::service`] is what the client
-//! under test is given in the place of Webex. [`MockWebex::approve`] is the user: it takes the authorization URL, as a
-//! browser would, and gives the callback back. A browser can be used as well: the URL shows a consent page.
+//! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::client`] is a client of it.
+//! [`MockWebex::approve`] is the user: it takes the authorization URL, as a browser would, and gives the callback back.
+//! A real browser can be used as well: the URL shows a consent page.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
+//! # async fn main() -> webex_oauth::Result<()> {
+//! use webex_oauth::Callback;
 //! use webex_oauth::testing::MockWebex;
 //!
 //! let mock = MockWebex::start().await;
-//! let endpoint = mock.service().authorization_endpoint().to_owned();
-//! let client_id = mock.client_id();
-//! let callback = mock.approve(format!(
-//!     "{endpoint}?response_type=code&client_id={client_id}&scope=spark%3Aall&state=set-by-the-application"
-//! ));
-//! assert!(callback.starts_with(&mock.redirect_uri()));
-//! assert!(callback.ends_with("&state=set-by-the-application"));
+//! let webex = mock.client();
+//!
+//! let (url, pending) = webex.authorize().begin()?;
+//! let callback = Callback::parse(mock.approve(&url))?;
+//! let login = webex.login(pending, callback).await?;
+//!
+//! mock.revoke("jane@example.com");
+//! let error = webex.refresh(login.tokens()).await.unwrap_err();
+//! assert!(error.is_login_required());
+//! # Ok(())
 //! # }
 //! ```
+//!
+//! An application that makes its own client is given [`MockWebex::service`], [`MockWebex::client_id`],
+//! [`MockWebex::client_secret`] and [`MockWebex::redirect_uri`] in the place of the real ones.
 //!
 //! # What it is strict about
 //!
@@ -36,7 +43,8 @@
 //!
 //! # Time
 //!
-//! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`] and in the client, a test moves both.
+//! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
+//! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
 //!
 //! # The rooms
 //!
@@ -49,6 +57,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use url::Url;
 
+use crate::client::{WebexOAuth, WebexOAuthBuilder};
 use crate::clock::Clock;
 use crate::scope::Scopes;
 use crate::service::Service;
@@ -102,6 +111,27 @@ impl MockWebex {
             MockService::Meetings => Service::meetings(),
         };
         service.at(self.uri())
+    }
+
+    /// A client of the mock's integration, ready to log users in.
+    ///
+    /// # Panics
+    ///
+    /// When the world was given settings that no client can have, such as a malformed redirect URI.
+    #[expect(clippy::panic, reason = "a world that no client fits is a mistake in the test")]
+    pub fn client(&self) -> WebexOAuth {
+        self.client_builder().build().unwrap_or_else(|error| panic!("no client fits the mock's integration: {error}"))
+    }
+
+    /// The settings of such a client, to be changed before they are built. The client has the mock's clock.
+    pub fn client_builder(&self) -> WebexOAuthBuilder {
+        WebexOAuth::builder()
+            .service(self.service())
+            .client_id(self.client_id())
+            .client_secret(self.client_secret())
+            .redirect_uri(self.redirect_uri())
+            .scopes(self.scopes().to_string())
+            .shared_clock(Arc::clone(&self.clock))
     }
 
     /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.

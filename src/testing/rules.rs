@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_consent_page_is_answered_once_and_in_time() {
         let mut world = World::webex();
-        let mut open = |world: &mut World| match world.authorize(&query("spark:all")).body {
+        let open = |world: &mut World| match world.authorize(&query("spark:all")).body {
             Body::Page(Page::Consent(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
             other => panic!("{other:?}"),
         };

@@ -1,0 +1,97 @@
+//! The URL of an authorization request, written in one buffer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::registration::Registration;
+
+/// Where to send the browser.
+///
+/// `Display` and [`as_str`](Self::as_str) are the whole URL, state and nonce included: that is its use. `Debug` hides
+/// the query, so keep the URL out of logs.
+#[derive(Clone)]
+pub struct AuthorizationUrl {
+    text: String,
+    registration: Arc<Registration>,
+}
+
+impl AuthorizationUrl {
+    /// The whole URL.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for AuthorizationUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for AuthorizationUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.registration.endpoints.authorization.url().clone();
+        shown.set_query(None);
+        write!(f, "AuthorizationUrl(\"{shown}?[secret]\")")
+    }
+}
+
+impl AsRef<str> for AuthorizationUrl {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<AuthorizationUrl> for String {
+    fn from(url: AuthorizationUrl) -> Self {
+        url.text
+    }
+}
+
+impl From<AuthorizationUrl> for Url {
+    fn from(from: AuthorizationUrl) -> Self {
+        let mut url = from.registration.endpoints.authorization.url().clone();
+        url.set_query(from.text.split_once('?').map(|(_, query)| query));
+        url
+    }
+}
+
+/// A URL under construction, in one buffer.
+pub(crate) struct Query {
+    text: String,
+    separator: char,
+}
+
+impl Query {
+    pub(crate) fn after(endpoint: &Url) -> Self {
+        let mut text = String::with_capacity(1024);
+        text.push_str(endpoint.as_str());
+        let separator = if endpoint.query().is_some() { '&' } else { '?' };
+        Self { text, separator }
+    }
+
+    pub(crate) fn pair(&mut self, name: &str, value: &str) {
+        self.list(name, std::iter::once(value));
+    }
+
+    /// A value of several parts, separated by spaces, which a form writes as `+`.
+    pub(crate) fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
+        self.text.push(self.separator);
+        self.separator = '&';
+        self.encode(name);
+        for (position, part) in parts.enumerate() {
+            self.text.push(if position == 0 { '=' } else { '+' });
+            self.encode(part);
+        }
+    }
+
+    pub(crate) fn into_url(self, registration: Arc<Registration>) -> AuthorizationUrl {
+        AuthorizationUrl { text: self.text, registration }
+    }
+
+    fn encode(&mut self, text: &str) {
+        self.text.extend(form_urlencoded::byte_serialize(text.as_bytes()));
+    }
+}
