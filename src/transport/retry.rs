@@ -136,9 +136,13 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::Outcome::{Final, Lost, Refused};
     use super::Repeat::{Never, WhenLost, WhenRefused};
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::error::{Error, ErrorKind};
 
     const fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -192,7 +196,6 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_apart_by_status_delivery_and_whether_time_can_help() {
-        use crate::error::{Error, ErrorKind};
         let now = UnixTime::from_secs(0);
         let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
         for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
@@ -211,15 +214,6 @@ mod tests {
             assert_eq!(Outcome::of(&Err(error), now), expected);
         }
     }
-}
-
-#[cfg(all(test, feature = "testing"))]
-mod carried_out {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::error::{Error, ErrorKind};
 
     const START: UnixTime = UnixTime::from_secs(1_700_000_000);
 

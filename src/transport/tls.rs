@@ -182,7 +182,7 @@ fn unusable_root() -> Error {
     Error::new(ErrorKind::Configuration, "what was given to root_certificate_pem(..) cannot be used")
 }
 
-#[cfg(all(test, feature = "rustls", feature = "rustls-ring", feature = "native-tls"))]
+#[cfg(test)]
 mod tests {
     use std::error::Error as _;
 
