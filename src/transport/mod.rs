@@ -2,6 +2,7 @@
 //!
 //! - [`Transport`] is the seam; put your own behind it to record, to route or to test.
 //! - [`ReqwestTransport`] is the one that clients use unless told otherwise.
+//!   [`TlsBackend`] says with which library it speaks TLS.
 //! - `tls` (inside) builds its TLS configuration; `retry` (inside) repeats what is safe to repeat.
 
 use std::fmt;
@@ -25,8 +26,8 @@ pub use self::tls::TlsBackend;
 /// # Contract
 ///
 /// - One call is one exchange: no redirect is followed, nothing is repeated, nothing is decompressed.
-/// - Every answer is `Ok`, whatever its status. An `Err` comes from [`Error::transport`](crate::Error::transport) and
-///   says whether the request may have reached the server.
+/// - Every answer is `Ok`, whatever its status. A fault on the way is an `Err` from
+///   [`Error::transport`](crate::Error::transport), which says whether the request may have reached the server.
 /// - [`Limits`], in the request's extensions, bound the answer's body and the time of the whole exchange.
 /// - Requests hold secrets: nothing of their headers or bodies is logged or put into an error.
 ///
