@@ -172,9 +172,9 @@ impl WebexOAuth {
     /// Fetches new tokens for old ones (RFC 6749 section 6). What the answer leaves out stays as it was: keep the result
     /// in place of `tokens`.
     ///
-    /// A refresh that never reached the server, or that it put off (429, 502, 503, 504), is repeated within the time of
-    /// one exchange; one whose answer was lost is repeated once, with the same refresh token, unless the service's
-    /// [`Rotation`] is strict.
+    /// A refresh that never reached the server, or that it put off (429, 503), is repeated within the time of one exchange.
+    /// So is one that a gateway gave up on (502, 504) and, once, one whose answer was lost, with the same refresh token,
+    /// unless the service's [`Rotation`] is strict.
     ///
     /// # Errors
     ///

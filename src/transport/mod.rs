@@ -2,6 +2,7 @@
 //!
 //! - [`Transport`] is the seam; put your own behind it to record, to route or to test.
 //! - [`ReqwestTransport`] is the one that clients use unless told otherwise.
+//!   [`TlsBackend`] says with which library it speaks TLS.
 //! - `tls` (inside) builds its TLS configuration; `retry` (inside) repeats what is safe to repeat.
 
 use std::fmt;
@@ -25,8 +26,8 @@ pub use self::tls::TlsBackend;
 /// # Contract
 ///
 /// - One call is one exchange: no redirect is followed, nothing is repeated, nothing is decompressed.
-/// - Every answer is `Ok`, whatever its status. An `Err` comes from [`Error::transport`](crate::Error::transport) and
-///   says whether the request may have reached the server.
+/// - Every answer is `Ok`, whatever its status. A fault on the way is an `Err` from
+///   [`Error::transport`](crate::Error::transport), which says whether the request may have reached the server.
 /// - [`Limits`], in the request's extensions, bound the answer's body and the time of the whole exchange.
 /// - Requests hold secrets: nothing of their headers or bodies is logged or put into an error.
 ///
@@ -78,8 +79,9 @@ impl Default for Limits {
 pub enum Repeat {
     /// Sent once, whatever happens: a code exchange.
     Never,
-    /// Repeated when it never reached the server or the server put it off: a refresh where rotation is strict.
+    /// Repeated when it never reached the server or the server put it off (429, 503): a refresh where rotation is strict.
     WhenRefused,
-    /// Repeated also once after an answer that was lost: reading, and a refresh where the refresh token stays the same.
+    /// Repeated also when a gateway gave up (502, 504), and once after an answer that was lost: reading, and a refresh
+    /// where the refresh token stays the same.
     WhenLost,
 }

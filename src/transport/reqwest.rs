@@ -72,7 +72,7 @@ impl ReqwestTransport {
     /// as under this crate's `rustls-ring`), none is installed for the process, and the builder does not bring TLS
     /// settings of its own. That panic is caught and becomes an error too, except in a program built with
     /// `panic = "abort"`; the panic hook prints its message all the same. To avoid it, call
-    /// `tls_backend_preconfigured(..)` on the builder, install a provider, or turn on the feature `rustls`.
+    /// `tls_backend_preconfigured(..)` on the builder and turn on one of this crate's TLS features, or install a provider.
     pub fn from_builder(builder: ClientBuilder) -> Result<Self> {
         Ok(Self {
             main: Some(finish(builder)?),
@@ -263,7 +263,7 @@ fn failure(error: reqwest::Error) -> Error {
     Error::transport(delivery, error)
 }
 
-#[cfg(all(test, feature = "rustls", feature = "rustls-ring", feature = "native-tls"))]
+#[cfg(test)]
 mod tests {
     use std::process::Command;
 

@@ -63,15 +63,24 @@ enum Outcome {
     Final,
     /// It did not reach the server, or the server put it off, perhaps for a time that it named.
     Refused(Option<Duration>),
-    /// The server may have acted on it.
+    /// A gateway gave up on the server, which may have acted on it (502, 504).
+    Stranded(Option<Duration>),
+    /// The server may have acted on it, and its answer is gone.
     Lost,
 }
 
 impl Outcome {
     fn of(result: &Result<http::Response<Bytes>>, now: UnixTime) -> Self {
         match result {
-            Ok(answer) if is_put_off(answer.status()) => Self::Refused(retry_after(answer.headers(), now)),
-            Ok(_) => Self::Final,
+            Ok(answer) => match answer.status() {
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                    Self::Refused(retry_after(answer.headers(), now))
+                }
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+                    Self::Stranded(retry_after(answer.headers(), now))
+                }
+                _ => Self::Final,
+            },
             Err(error) if !error.is_retryable() => Self::Final,
             Err(error) => match error.delivery() {
                 Some(Delivery::NotSent) => Self::Refused(None),
@@ -80,16 +89,6 @@ impl Outcome {
             },
         }
     }
-}
-
-fn is_put_off(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT
-    )
 }
 
 /// What was sent so far.
@@ -111,8 +110,10 @@ impl Tally {
 /// `left` is what remains of the request's time, and `chance` a number from 0 to 1.
 fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
     let asked = match (repeat, outcome) {
-        (Repeat::Never, _) | (_, Outcome::Final) | (Repeat::WhenRefused, Outcome::Lost) => return None,
-        (Repeat::WhenRefused | Repeat::WhenLost, Outcome::Refused(asked)) => asked,
+        (Repeat::Never, _) | (_, Outcome::Final) | (Repeat::WhenRefused, Outcome::Stranded(_) | Outcome::Lost) => {
+            return None;
+        }
+        (_, Outcome::Refused(asked)) | (Repeat::WhenLost, Outcome::Stranded(asked)) => asked,
         (Repeat::WhenLost, Outcome::Lost) if tally.losses == 1 => None,
         (Repeat::WhenLost, Outcome::Lost) => return None,
     };
@@ -136,9 +137,13 @@ fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome::{Final, Lost, Refused};
+    use std::sync::Mutex;
+
+    use super::Outcome::{Final, Lost, Refused, Stranded};
     use super::Repeat::{Never, WhenLost, WhenRefused};
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::error::{Error, ErrorKind};
 
     const fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -165,6 +170,10 @@ mod tests {
             (WhenLost, 2, 1, Lost, 30, Some(2)),
             (WhenLost, 2, 2, Lost, 30, None),
             (WhenLost, 2, 1, Refused(None), 30, Some(2)),
+            // What a gateway gave up on is repeated where a lost answer may be, and as often as a refusal.
+            (WhenRefused, 1, 0, Stranded(None), 30, None),
+            (WhenLost, 1, 0, Stranded(None), 30, Some(1)),
+            (WhenLost, 2, 1, Stranded(Some(secs(7))), 30, Some(7)),
             // The server's word stands, as long as there is time for it and for one more attempt.
             (WhenRefused, 1, 0, named(7), 30, Some(7)),
             (WhenRefused, 2, 0, named(7), 30, Some(7)),
@@ -192,14 +201,15 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_apart_by_status_delivery_and_whether_time_can_help() {
-        use crate::error::{Error, ErrorKind};
         let now = UnixTime::from_secs(0);
         let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
         for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
             assert_eq!(Outcome::of(&answer(status), now), Final, "{status}");
         }
-        for status in [429, 502, 503, 504] {
-            assert_eq!(Outcome::of(&answer(status), now), Refused(None), "{status}");
+        for (status, expected) in
+            [(429, Refused(None)), (503, Refused(None)), (502, Stranded(None)), (504, Stranded(None))]
+        {
+            assert_eq!(Outcome::of(&answer(status), now), expected, "{status}");
         }
         let unusable = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
         for (error, expected) in [
@@ -211,15 +221,6 @@ mod tests {
             assert_eq!(Outcome::of(&Err(error), now), expected);
         }
     }
-}
-
-#[cfg(all(test, feature = "testing"))]
-mod carried_out {
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::clock::ManualClock;
-    use crate::error::{Error, ErrorKind};
 
     const START: UnixTime = UnixTime::from_secs(1_700_000_000);
 

@@ -179,7 +179,13 @@ async fn ten_megabytes_are_refused_by_their_announced_length() {
 
 #[tokio::test]
 async fn a_body_without_a_length_is_read_up_to_the_limit() {
-    let url = server(async |mut stream: TcpStream| {
+    let short = server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n").await
+    })
+    .await;
+    assert_eq!(standard().exchange(get_limited(&short, 2)).await.unwrap().into_body(), "{}");
+
+    let endless = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await?;
         loop {
             stream.write_all(b"10000\r\n").await?;
@@ -188,7 +194,7 @@ async fn a_body_without_a_length_is_read_up_to_the_limit() {
         }
     })
     .await;
-    let error = standard().exchange(get(&url)).await.unwrap_err();
+    let error = standard().exchange(get(&endless)).await.unwrap_err();
     assert_eq!(error.to_string(), "the server's answer is longer than the limit of 1048576 bytes");
 }
 
