@@ -19,6 +19,7 @@ use crate::grant::{ExchangeOptions, Grant};
 use crate::message;
 use crate::pending::PendingAuthorization;
 use crate::people::{self, Person};
+use crate::redirect::RedirectUri;
 use crate::refusal::Asked;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
@@ -224,6 +225,11 @@ impl WebexOAuth {
     /// The client id.
     pub fn client_id(&self) -> &str {
         self.inner.registration.client_id()
+    }
+
+    /// The redirect URI of logins that choose no other, as it was written.
+    pub fn redirect_uri(&self) -> Option<&str> {
+        self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
     /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.

@@ -81,7 +81,10 @@ pub use self::builder::MockWebexBuilder;
 pub use self::pages::RefusalPage;
 pub use self::state::{MockService, MockUser};
 
-/// A Webex of one's own, until it is dropped. See the [module](self) for a tour.
+/// A Webex of one's own. See the [module](self) for a tour.
+///
+/// Clones are cheap and are the same Webex; it stops when the last of them is dropped.
+#[derive(Clone)]
 pub struct MockWebex {
     server: Arc<Server>,
     state: Arc<Mutex<State>>,
