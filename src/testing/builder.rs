@@ -1,5 +1,6 @@
 //! What a mock is like before it starts.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +31,6 @@ use crate::testing::{MockWebex, opaque};
 /// assert!(mock.uri().ends_with("/v1/oauth2"));
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct MockWebexBuilder {
     service: MockService,
@@ -157,5 +157,13 @@ impl MockWebexBuilder {
             redirect_uris,
             scopes,
         }
+    }
+}
+
+impl fmt::Debug for MockWebexBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("MockWebexBuilder");
+        debug.field("service", &self.service).field("redirect_uris", &self.redirect_uris).field("users", &self.users);
+        debug.finish_non_exhaustive()
     }
 }

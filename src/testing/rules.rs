@@ -226,11 +226,15 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(reply: &Reply, status: u16, message: &str, description: &str) {
+    fn refused(reply: &Reply, status: u16, message: &str, description: &str, source: &str) {
         let body = json(reply);
         let found = (reply.status, &body["message"], &body["errors"][0]["description"], &body["trackingId"]);
-        assert_eq!(found, (status, &message.into(), &description.into(), &reply.tracking_id.as_str().into()));
-        assert!(reply.reason.is_some());
+        assert_eq!(
+            found,
+            (status, &message.into(), &description.into(), &reply.tracking_id.as_str().into()),
+            "{source}"
+        );
+        assert!(reply.reason.is_some(), "{source}");
     }
 
     #[test]
@@ -372,22 +376,27 @@ mod tests {
             ("accepted, so the grant is looked at", None, CLIENT, 400, MALFORMED, DEAD),
         ] {
             let reply = World::webex().token_with(header.as_deref(), &format!("{grant}&{form}"));
-            println!("{source}: {form}");
-            refused(&reply, status, message, description);
+            refused(&reply, status, message, description, source);
         }
         let mut meetings = World::meetings();
         let header = basic("C1:s%2B1");
-        refused(&meetings.token_with(header.as_deref(), grant), 400, MALFORMED, "invalid_request");
+        refused(
+            &meetings.token_with(header.as_deref(), grant),
+            400,
+            MALFORMED,
+            "invalid_request",
+            "webex-meetings: the form alone",
+        );
         let reply = meetings.token("client_id=C1&client_secret=x");
-        refused(&reply, 401, wrong, "Invalid client secret");
+        refused(&reply, 401, wrong, "Invalid client secret", "seen at Webex Meetings");
     }
 
     #[test]
     fn refusals_of_the_grant_type() {
         let mut world = World::webex();
         let reply = world.token(&format!("{CLIENT}&grant_type=password"));
-        refused(&reply, 400, MALFORMED, "unsupported_grant_type");
-        refused(&world.token(CLIENT), 400, MALFORMED, "invalid_request");
+        refused(&reply, 400, MALFORMED, "unsupported_grant_type", "RFC 6749 5.2");
+        refused(&world.token(CLIENT), 400, MALFORMED, "invalid_request", "RFC 6749 5.2");
     }
 
     #[test]
@@ -419,7 +428,7 @@ mod tests {
             let first = world.token(&change(exchange(&code)));
             assert_eq!(first.status, if is_good { 200 } else { 400 }, "{rule}: {first:?}");
             let second = world.token(&change(exchange(&code)));
-            refused(&second, 400, MALFORMED, "The authorization code is invalid");
+            refused(&second, 400, MALFORMED, "The authorization code is invalid", rule);
         }
     }
 
@@ -470,13 +479,13 @@ mod tests {
         assert_eq!(second["refresh_token"], first["refresh_token"]);
         assert_eq!(second["refresh_token_expires_in"], 1);
         world.now = world.now + std::time::Duration::from_secs(1);
-        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD);
+        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "webex-js-sdk#855");
         let third = world.login();
         assert_ne!(third["refresh_token"], first["refresh_token"]);
         let header = format!("Bearer {}", second["access_token"].as_str().unwrap());
         assert_eq!(world.me(Some(&header)).status, 200, "access tokens end by their own time");
         world.state.revoke(0);
-        refused(&world.refresh(&third["refresh_token"]), 400, MALFORMED, DEAD);
+        refused(&world.refresh(&third["refresh_token"]), 400, MALFORMED, DEAD, "webex-js-sdk#855");
         assert_eq!(world.me(Some(&header)).status, 401, "and with the grant");
     }
 
@@ -523,7 +532,7 @@ mod tests {
         assert_eq!((&person["invitePending"], &person["loginEnabled"]), (&"false".into(), &"true".into()));
         let words = "The request requires a valid access token set in the Authorization request header.";
         for header in [None, Some("Bearer x"), Some("Bearer "), Some("Basic x"), Some(&header[..header.len() - 1])] {
-            refused(&world.me(header), 401, words, words);
+            refused(&world.me(header), 401, words, words, "seen in API answers");
         }
     }
 

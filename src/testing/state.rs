@@ -280,6 +280,7 @@ impl State {
 
     /// Remembers what a consent page is about; the answer is all that the page knows of it.
     pub(super) fn open_consent(&mut self, authorization: Authorization, moment: &mut Moment<'_>) -> String {
+        // Doubling between two sweeps keeps the cost of forgetting constant.
         if self.consents.len().is_power_of_two() {
             self.consents.retain(|_, (_, expires)| moment.now < *expires);
         }
@@ -293,7 +294,6 @@ impl State {
     }
 
     pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
-        // Doubling between two sweeps keeps the cost of forgetting constant.
         if self.codes.len().is_power_of_two() {
             self.codes.retain(|_, code| moment.now < code.expires);
         }

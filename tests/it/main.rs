@@ -5,5 +5,6 @@
 mod support;
 
 mod house;
+mod mock_webex;
 mod token_endpoint;
 mod transport;

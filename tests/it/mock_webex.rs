@@ -1,0 +1,358 @@
+//! The mock, spoken to as any program in any language would: plain HTTP, no help from this crate's client.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use reqwest::{Client, Response, header, redirect};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
+
+const CALLBACK: &str = "http://localhost:1234/cb?tenant=1";
+const VERIFIER: &str = "a-verifier-of-at-least-43-characters-0123456789";
+
+fn http() -> Client {
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// One parameter of a URL.
+fn parameter(url: &str, name: &str) -> Option<String> {
+    let url = reqwest::Url::parse(url).unwrap();
+    url.query_pairs().find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
+}
+
+fn challenge() -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER))
+}
+
+fn authorization_url(mock: &MockWebex, more: &[(&str, &str)]) -> String {
+    let (client_id, redirect_uri, scopes) = (mock.client_id(), mock.redirect_uri(), mock.scopes().to_string());
+    let mut fields = vec![
+        ("response_type", "code"),
+        ("client_id", &client_id),
+        ("redirect_uri", &redirect_uri),
+        ("scope", &scopes),
+        ("state", "s t&a=te"),
+    ];
+    fields.extend(more);
+    format!("{}?{}", mock.service().authorization_endpoint(), form(&fields))
+}
+
+async fn post(url: &str, fields: &[(&str, &str)], authorization: Option<String>) -> Response {
+    let mut request = http().post(url).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request.body(form(fields)).send().await.unwrap()
+}
+
+/// A request to the token endpoint with the client in the form.
+async fn ask_token(mock: &MockWebex, fields: &[(&str, &str)]) -> Response {
+    let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
+    let fields = [&[("client_id", client_id.as_str()), ("client_secret", &client_secret)], fields].concat();
+    post(mock.service().token_endpoint(), &fields, None).await
+}
+
+async fn exchange(mock: &MockWebex, callback: &str, verifier: &str) -> Response {
+    let (code, redirect_uri) = (parameter(callback, "code").unwrap(), mock.redirect_uri());
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", &redirect_uri),
+        ("code_verifier", verifier),
+    ];
+    ask_token(mock, &fields).await
+}
+
+async fn refresh(mock: &MockWebex, tokens: &Value) -> Response {
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    ask_token(mock, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
+}
+
+async fn json(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+async fn login(mock: &MockWebex) -> Value {
+    let url = authorization_url(mock, &[("code_challenge", &challenge()), ("code_challenge_method", "S256")]);
+    let response = exchange(mock, &mock.approve(url), VERIFIER).await;
+    assert_eq!(response.status(), 200);
+    json(response).await
+}
+
+async fn assert_generic_refusal(response: Response, reason: &str) {
+    assert_eq!(response.status(), 400);
+    assert!(response.headers()["x-mock-reason"].to_str().unwrap().contains(reason), "{response:?}");
+    let tracking_id = response.headers()["trackingid"].to_str().unwrap().to_owned();
+    let body = json(response).await;
+    assert_eq!(body["message"], "The request could not be understood by the server due to malformed syntax.");
+    assert_eq!(body["trackingId"], tracking_id.as_str());
+    assert!(body.get("access_token").is_none());
+}
+
+#[tokio::test]
+async fn a_browser_walks_through_a_login_and_the_application_refreshes_it() {
+    let mock = MockWebex::builder()
+        .redirect_uri(CALLBACK)
+        .user(MockUser::new("jane@example.com").name("Jane Doe"))
+        .user(MockUser::new("bob@example.com").name("Bob \"B\" Roe"))
+        .start()
+        .await;
+    let more =
+        [("code_challenge", &*challenge()), ("code_challenge_method", "S256"), ("login_hint", "bob@example.com")];
+    let url = authorization_url(&mock, &more);
+
+    let page = http().get(&url).send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert_eq!(page.headers()["referrer-policy"], "no-referrer");
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    let html = page.text().await.unwrap();
+    for part in
+        ["Integration under test", "spark:people_read", "value=\"bob@example.com\" selected>Bob &quot;B&quot; Roe"]
+    {
+        assert!(html.contains(part), "{part} in {html}");
+    }
+    assert!(!html.contains("localhost:1234"), "the form carries no address: {html}");
+
+    let transaction = html.split("name=\"transaction\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let fields = [("transaction", transaction), ("user", "bob@example.com"), ("decision", "accept")];
+    let answer = post(&format!("{}/consent", mock.uri()), &fields, None).await;
+    assert_eq!(answer.status(), 303);
+    let callback = answer.headers()["location"].to_str().unwrap().to_owned();
+    assert!(callback.starts_with(&format!("{CALLBACK}&code=")), "{callback}");
+    assert_eq!(parameter(&callback, "state").as_deref(), Some("s t&a=te"));
+
+    let tokens = json(exchange(&mock, &callback, VERIFIER).await).await;
+    let refreshed = json(refresh(&mock, &tokens).await).await;
+    assert_ne!(refreshed["access_token"], tokens["access_token"]);
+    assert_eq!(refreshed["refresh_token"], tokens["refresh_token"]);
+    for tokens in [&tokens, &refreshed] {
+        let url = mock.service().person_endpoint().unwrap().to_owned();
+        let person = http().get(url).bearer_auth(tokens["access_token"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(person.status(), 200);
+        assert_eq!(json(person).await["displayName"], "Bob \"B\" Roe");
+    }
+    assert_eq!((mock.token_requests(), mock.refreshes()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_browser_that_declines_brings_access_denied() {
+    let mock = MockWebex::start().await;
+    let callback = mock.deny(authorization_url(&mock, &[]));
+    assert_eq!(parameter(&callback, "error").as_deref(), Some("access_denied"));
+    assert_eq!(parameter(&callback, "state").as_deref(), Some("s t&a=te"));
+    assert_eq!(parameter(&callback, "code"), None);
+}
+
+#[tokio::test]
+async fn the_client_may_prove_itself_in_the_header_instead() {
+    let mock = MockWebex::builder().client_secret("s&:+ ü").start().await;
+    let callback = mock.approve(authorization_url(&mock, &[]));
+    let (code, redirect_uri) = (parameter(&callback, "code").unwrap(), mock.redirect_uri());
+    let fields = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", &redirect_uri)];
+    let secret: String = form_urlencoded::byte_serialize(mock.client_secret().as_bytes()).collect();
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:{secret}", mock.client_id())));
+    assert_eq!(post(mock.service().token_endpoint(), &fields, Some(basic)).await.status(), 200);
+}
+
+#[tokio::test]
+async fn webex_meetings_takes_plain_pkce_and_wants_the_site_on_refresh() {
+    let user = MockUser::new("jane@example.com").site("acme");
+    let mock = MockWebex::builder().service(MockService::Meetings).user(user).start().await;
+    assert!(mock.service().token_endpoint().ends_with("/v1/oauth2/token"));
+    let url = authorization_url(&mock, &[("code_challenge", "0123456789"), ("code_challenge_method", "plain")]);
+    let tokens = json(exchange(&mock, &mock.approve(url), "0123456789").await).await;
+    assert!(tokens["iss"].as_str().unwrap().starts_with("https://acme.webex.com/"));
+    assert_eq!(refresh(&mock, &tokens).await.status(), 400);
+
+    let (refresh_token, redirect_uri) = (tokens["refresh_token"].as_str().unwrap(), mock.redirect_uri());
+    assert!(!refresh_token.to_ascii_lowercase().starts_with("acme_"));
+    let prefixed = format!("ACME_{refresh_token}");
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &prefixed),
+        ("redirect_uri", &redirect_uri),
+        ("code_verifier", "0123456789"),
+    ];
+    let refreshed = json(ask_token(&mock, &fields).await).await;
+    assert_eq!(refreshed["refresh_token"], refresh_token);
+    assert_eq!(refreshed["user_name"], "jane@example.com");
+}
+
+#[tokio::test]
+async fn a_code_does_not_work_twice_nor_with_another_verifier_or_redirect_uri() {
+    let mock = MockWebex::builder().redirect_uri(CALLBACK).redirect_uri("http://localhost:1234/other").start().await;
+    let url = authorization_url(&mock, &[("code_challenge", &challenge()), ("code_challenge_method", "S256")]);
+
+    let callback = mock.approve(&url);
+    assert_eq!(exchange(&mock, &callback, VERIFIER).await.status(), 200);
+    assert_generic_refusal(exchange(&mock, &callback, VERIFIER).await, "used before").await;
+
+    let callback = mock.approve(&url);
+    assert_generic_refusal(exchange(&mock, &callback, &VERIFIER.replace('a', "b")).await, "verifier").await;
+
+    let code = parameter(&mock.approve(&url), "code").unwrap();
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", &code),
+        ("redirect_uri", "http://localhost:1234/other"),
+        ("code_verifier", VERIFIER),
+    ];
+    assert_generic_refusal(ask_token(&mock, &fields).await, "redirect URI").await;
+}
+
+#[tokio::test]
+async fn a_wrong_or_changed_secret_is_refused_in_webex_words() {
+    let mock = MockWebex::start().await;
+    let tokens = login(&mock).await;
+    let old = mock.client_secret();
+    mock.change_secret("new");
+    let (client_id, refresh_token) = (mock.client_id(), tokens["refresh_token"].as_str().unwrap());
+    let fields = [
+        ("client_id", &*client_id),
+        ("client_secret", &*old),
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token),
+    ];
+    let request = http().post(mock.service().token_endpoint()).header("TrackingID", "MINE_1");
+    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&fields));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 401);
+    assert_eq!(response.headers()["trackingid"], "MINE_1");
+    let expected = serde_json::json!({
+        "message": "Invalid client credentials",
+        "errors": [{ "description": "The provided clientSecret is invalid" }],
+        "trackingId": "MINE_1",
+    });
+    assert_eq!(json(response).await, expected);
+    assert_eq!(refresh(&mock, &tokens).await.status(), 200);
+}
+
+#[tokio::test]
+async fn three_refusals_are_pages_that_never_redirect() {
+    let mock = MockWebex::start().await;
+    let url = authorization_url(&mock, &[]);
+    let foreign = url.replace(&mock.client_id(), "C0ffee");
+    let elsewhere = url.replace("localhost", "127.0.0.1");
+    let denied = MockWebex::builder().client_id(mock.client_id()).start().await;
+    denied.deny_by_administrator();
+    let denied_url = authorization_url(&denied, &[]);
+
+    for (mock, url, status, words, page) in [
+        (&mock, foreign, 400, "We've encountered an error", RefusalPage::UnknownClient),
+        (&mock, elsewhere, 400, "Try again later", RefusalPage::RedirectUriMismatch),
+        (&denied, denied_url, 403, "Your administrator denied access", RefusalPage::DeniedByAdministrator),
+    ] {
+        let response = http().get(&url).send().await.unwrap();
+        assert_eq!(response.status(), status);
+        assert!(response.headers().get("location").is_none());
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+        assert!(response.text().await.unwrap().contains(words), "{words}");
+        assert_eq!(mock.try_approve(&url), Err(page));
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "no integration of the mock has this client id")]
+async fn a_test_that_expects_a_redirect_and_gets_a_page_fails_with_its_words() {
+    let mock = MockWebex::start().await;
+    mock.approve(format!("{}?client_id=C0ffee", mock.service().authorization_endpoint()));
+}
+
+#[tokio::test]
+#[should_panic(expected = "this is not an authorization URL of the mock")]
+async fn an_authorization_url_of_the_real_webex_is_a_mistake_in_the_test() {
+    MockWebex::start().await.approve("https://webexapis.com/v1/authorize?client_id=C0ffee");
+}
+
+#[tokio::test]
+async fn a_second_login_gets_the_same_refresh_token_and_what_is_left_of_its_life() {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    let mock =
+        MockWebex::builder().clock(clock.clone()).refresh_token_lifetime(Duration::from_secs(1000)).start().await;
+    let first = login(&mock).await;
+    assert_eq!(first["refresh_token_expires_in"], 1000);
+
+    clock.advance(Duration::from_secs(999));
+    let second = login(&mock).await;
+    assert_eq!(second["refresh_token"], first["refresh_token"]);
+    assert_eq!(second["refresh_token_expires_in"], 1);
+    assert_eq!(json(refresh(&mock, &first).await).await["refresh_token_expires_in"], 1);
+
+    clock.advance(Duration::from_secs(1));
+    assert_generic_refusal(refresh(&mock, &first).await, "refresh token").await;
+    assert_ne!(login(&mock).await["refresh_token"], first["refresh_token"]);
+}
+
+#[tokio::test]
+async fn revoking_ends_one_users_tokens_and_forgetting_ends_all() {
+    let mock = MockWebex::builder()
+        .user(MockUser::new("jane@example.com"))
+        .user(MockUser::new("bob@example.com"))
+        .start()
+        .await;
+    let jane = login(&mock).await;
+    let bob = json(exchange_as(&mock, "bob@example.com").await).await;
+
+    mock.revoke("jane@example.com");
+    let response = refresh(&mock, &jane).await;
+    let words = "The refresh token provided is expired, revoked, malformed, or invalid";
+    assert_eq!(json(response).await["errors"][0]["description"], words);
+    assert_eq!(refresh(&mock, &bob).await.status(), 200);
+
+    mock.forget_tokens();
+    assert_eq!(refresh(&mock, &bob).await.status(), 400);
+}
+
+async fn exchange_as(mock: &MockWebex, email: &str) -> Response {
+    let callback = mock.approve_as(authorization_url(mock, &[]), email);
+    let (code, redirect_uri) = (parameter(&callback, "code").unwrap(), mock.redirect_uri());
+    let fields = [("grant_type", "authorization_code"), ("code", &code), ("redirect_uri", &redirect_uri)];
+    ask_token(mock, &fields).await
+}
+
+#[tokio::test]
+async fn many_mocks_start_quickly_and_go_without_a_trace() {
+    let start = Instant::now();
+    for _ in 0..70 {
+        let mock = MockWebex::start().await;
+        assert!(mock.uri().starts_with("http://127.0.0.1:"));
+    }
+    let each = start.elapsed() / 70;
+    assert!(each < Duration::from_millis(50), "{each:?} each");
+
+    let mut together = Vec::new();
+    for _ in 0..70 {
+        together.push(MockWebex::start().await);
+    }
+    let addresses: HashSet<_> = together.iter().map(MockWebex::uri).collect();
+    assert_eq!(addresses.len(), 70);
+    drop(together);
+}
+
+/// wiremock's memory of requests is thrown away now and then; no request may notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_parallel_requests_are_all_answered() {
+    let mock = MockWebex::start().await;
+    let (client, url) = (http(), mock.service().person_endpoint().unwrap().to_owned());
+    let tasks: Vec<_> = (0..16)
+        .map(|_| {
+            let (client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                for _ in 0..600 {
+                    assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
