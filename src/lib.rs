@@ -1,4 +1,166 @@
-//! Log Webex users in, and keep them logged in.
+//! Log Webex users in: OAuth 2.0 for Webex integrations and Webex Meetings, as an async client.
+//!
+//! A person clicks "Log in with Webex", signs in at Webex and comes back; your program then holds an access token for the
+//! Webex APIs and a refresh token to renew it. This crate does everything in between: it writes the authorization URL
+//! with state and PKCE, checks what the browser brings back, exchanges the code, refreshes, and tells you, when
+//! something fails, whether the user, you, or time can help.
+//!
+//! New to this? [Register your integration](guide::register) first, or try it without: `cargo run --example login`
+//! in the repository runs against a Webex of its own.
+//!
+//! # A login in ten lines
+//!
+//! Here [`testing::MockWebex`] plays Webex and the user; in an application, `webex` comes from
+//! [`WebexOAuth::from_env`] or [`WebexOAuth::builder`] and the callback from a browser.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! use webex_oauth::{Callback, WebexOAuth};
+//! # let mock = webex_oauth::testing::MockWebex::start().await;
+//! # let webex: WebexOAuth = mock.client();
+//! # let browser = |url: &webex_oauth::AuthorizationUrl| mock.approve(url);
+//!
+//! let (url, pending) = webex.authorize().begin()?;
+//! // Send the browser to `url`; keep `pending` in its session. It comes back with a code:
+//! let callback = Callback::parse(browser(&url))?;
+//! let login = webex.login(pending, callback).await?;
+//!
+//! let person = webex.person(login.tokens().access_token()).await?;
+//! println!("Logged in as {}", person.email().unwrap_or("somebody"));
+//!
+//! let tokens = webex.refresh(login.tokens()).await?; // whenever `expires_at()` comes near
+//! # assert_eq!(person.email(), Some("jane@example.com"));
+//! # assert_ne!(tokens.access_token(), login.tokens().access_token());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The way of the data
+//!
+//! Each value can only be made from the one before it, so a step cannot be left out.
+//!
+//! | step | gives | proven by then |
+//! |---|---|---|
+//! | [`webex.authorize()`](WebexOAuth::authorize) … [`.begin()`](AuthorizationRequest::begin) | [`AuthorizationUrl`], [`PendingAuthorization`] | nothing yet |
+//! | [`Callback::parse`], or deserialized by a web framework | [`Callback`] | nothing: anybody could have sent it |
+//! | [`callback.pending_id()`](Callback::pending_id) | which pending authorization to look up | nothing |
+//! | [`webex.accept(pending, callback)`](WebexOAuth::accept) | [`AuthorizationCode`] | this browser began this login, here, not long ago |
+//! | [`webex.exchange(code)`](WebexOAuth::exchange) | [`Login`] with a [`TokenSet`] | Webex took the code, the secret and the PKCE verifier |
+//! | [`webex.refresh(&tokens)`](WebexOAuth::refresh) | a [`TokenSet`] to keep in place of the old one | |
+//!
+//! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
+//! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
+//! [`#[serde(with = "webex_oauth::stored")]`](stored).
+//!
+//! # When something fails
+//!
+//! Every failure is an [`Error`], which says what was being done ([`Error::kind`]) and who can help:
+//!
+//! | question | if so |
+//! |---|---|
+//! | [`is_login_required()`](Error::is_login_required) | send the user to Webex again: the code or the refresh token is no good, or the login was refused |
+//! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
+//! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
+//! | none of them | the callback was a stranger's (answer 400), the value you handed in cannot be used, or an access token has ended (refresh it) |
+//!
+//! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
+//! what to do about each are listed at [`ErrorKind`].
+//!
+//! Webex names its reasons in four shapes of JSON, often without an OAuth code. One table decides: first the status (408,
+//! 423, 425, 429, 5xx and anything that is not JSON mean *later*), then an OAuth code wherever it stands, then the words
+//! (client, redirect or scope: *you*; refresh token, expired, revoked: *the user*), and a plain 400 or 401 to a code or a
+//! refresh token means *the user*, with [`ServerError::is_unrecognized`] set. What the other statuses of Webex mean:
+//!
+//! | status | meaning here |
+//! |---|---|
+//! | 400, 401 | as above; from [`person`](WebexOAuth::person) a 401 means that the access token has ended |
+//! | 403, 404, 405, 410, 415, 451 | the client or its addresses are wrong |
+//! | 409 and any other 4xx | later |
+//! | 423, 429 | later; [`retry_after()`](Error::retry_after) says when |
+//! | 428 | pending, in the device grant; not used by these calls |
+//! | 3xx | never followed; later, since it may be a network's sign-in page |
+//! | 500, 502, 503, 504 | later; a refresh was already repeated where that was safe |
+//!
+//! # Security
+//!
+//! - **State, nonce and PKCE cannot be left out**, and are drawn from the operating system's generator, 256 bits each
+//!   (Webex Meetings allows no more than 10 characters for PKCE).
+//! - **No redirect is ever followed** by a request that carries a secret, nothing is decompressed, answers are limited in
+//!   size and time, and only https is spoken, except to this machine or to a host that
+//!   [`insecure_http_to`](WebexOAuthBuilder::insecure_http_to) names.
+//! - **Secrets are types** ([`AccessToken`], [`RefreshToken`], ...): never printed, never part of an error, compared in
+//!   constant time, wiped when dropped. The buffers of the HTTP and TLS libraries are not wiped.
+//! - **Stored values hold secrets** and say so by the method that makes them. A [`PendingAuthorization`] belongs to the
+//!   browser that began the login: keep it in that browser's session or in an encrypted cookie.
+//! - **Tokens know whose they are**: another client, or another service, refuses to refresh them.
+//! - Everything dangerous has a name that says `insecure_`, and can be searched for.
+//! - ID tokens are not verified by this version; therefore the scope `openid` is refused, and who logged in is asked
+//!   of Webex with [`WebexOAuth::person`]. Recognize users by [`Person::id`], never by e-mail address.
+//!
+//! # Two services and more
+//!
+//! [`Service::webex`], [`Service::webex_gov`] and [`Service::meetings`] differ only in data; [`Service::at`] moves one to
+//! another address.
+//!
+//! # Testing your application
+//!
+//! With the feature `testing`, [`testing::MockWebex`] is a Webex with users, consent, one-time codes and Webex's
+//! own words for every refusal. Without it, any mock of the token endpoint will do, here wiremock:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use webex_oauth::{Callback, Service, WebexOAuth};
+//! use wiremock::matchers::{body_string_contains, method, path};
+//! use wiremock::{Mock, MockServer, ResponseTemplate};
+//!
+//! let server = MockServer::start().await;
+//! Mock::given(method("POST"))
+//!     .and(path("/access_token"))
+//!     .and(body_string_contains("code=abc"))
+//!     .respond_with(ResponseTemplate::new(200).set_body_json(serde_json::json!({"access_token": "t0k3n"})))
+//!     .expect(1)
+//!     .mount(&server)
+//!     .await;
+//! let webex = WebexOAuth::builder()
+//!     .service(Service::webex().at(server.uri()))
+//!     .client_id("C1")
+//!     .client_secret("s3cret")
+//!     .redirect_uri("http://localhost:5000/auth/cisco/callback")
+//!     .scopes("spark:all")
+//!     .build()?;
+//!
+//! let (url, pending) = webex.authorize().begin()?;
+//! let (_, state) = url::Url::from(url).query_pairs().into_owned().find(|(name, _)| name == "state").unwrap();
+//! let callback = Callback::parse(format!("code=abc&state={state}"))?;
+//! let login = webex.login(pending, callback).await?;
+//! assert_eq!(login.tokens().access_token().expose(), "t0k3n");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! Features add API; none changes what a call does.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `rustls` (default) | TLS by rustls and aws-lc, as reqwest has it by default |
+//! | `rustls-ring` | TLS by rustls and ring, which builds faster |
+//! | `native-tls` | TLS by the operating system's library |
+//! | `testing` | [`testing::MockWebex`] and [`clock::ManualClock`] |
+//!
+//! With several TLS features on, `rustls` is used unless [`WebexOAuthBuilder::tls`] says otherwise; with none, only
+//! this machine can be spoken to. Whichever it is, nothing process-wide is installed or relied on. What each costs to
+//! build, and why aws-lc is the default, stands in `benches/README.md` in the repository.
+//!
+//! # Requirements
+//!
+//! Rust 1.89 or later, a tokio runtime, and a C compiler for the TLS libraries. The public API is in the types of `http`
+//! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in [`transport::ReqwestTransport`] alone.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The order of these lines is the order of the floors: a module uses only what stands above it.
 
@@ -43,6 +205,9 @@ mod client;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+// Words about it all.
+pub mod guide;
+
 pub use crate::account::Account;
 pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
@@ -57,3 +222,7 @@ pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::token::TokenSet;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -5,6 +5,8 @@
 mod support;
 
 mod house;
+mod login;
 mod mock_webex;
+mod secrets;
 mod token_endpoint;
 mod transport;

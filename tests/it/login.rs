@@ -1,0 +1,242 @@
+//! A whole login, as a user of an application lives through it, against `MockWebex`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{MockService, MockUser, MockWebex};
+use webex_oauth::{
+    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Service, StoredText, TokenSet, WebexOAuth,
+};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Visit {
+    tenant: String,
+    return_to: String,
+}
+
+#[tokio::test]
+async fn jane_logs_in_and_the_application_knows_who_for_what_and_until_when() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock).start().await;
+    let webex = mock.client();
+    let visit = Visit { tenant: "cust10001".into(), return_to: "/rooms".into() };
+
+    let (url, pending) = webex.authorize().payload(&visit).prompt(Prompt::SelectAccount).begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    assert_eq!(login.payload::<Visit>().unwrap(), Some(visit));
+    let tokens = login.into_tokens();
+    assert_eq!(tokens.expires_at(), Some(NOW + Duration::from_secs(1_209_599)));
+    assert_eq!(tokens.refresh_token_expires_at(), Some(NOW + Duration::from_secs(7_775_999)));
+    assert_eq!((tokens.missing_scopes().len(), tokens.extra_scopes().to_string()), (0, "spark:kms".to_owned()));
+    let person = webex.person(tokens.access_token()).await.unwrap();
+    assert_eq!((person.display_name(), person.email()), (Some("Jane Doe"), Some("jane@example.com")));
+    assert_eq!((person.is_login_enabled(), person.is_invite_pending()), (Some(true), Some(false)));
+}
+
+#[tokio::test]
+async fn a_refresh_brings_a_new_access_token_and_keeps_the_refresh_token() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let webex = mock.client();
+    let first = log_in(&mock, &webex).await;
+
+    clock.advance(Duration::from_secs(1_209_600));
+    assert_eq!(webex.person(first.access_token()).await.unwrap_err().server().unwrap().status(), Some(401));
+    let second = webex.refresh(&first).await.unwrap();
+
+    assert_ne!(second.access_token(), first.access_token());
+    assert_eq!(second.refresh_token(), first.refresh_token());
+    assert_eq!(second.refresh_token_expires_at(), first.refresh_token_expires_at());
+    webex.person(second.access_token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_login_of_the_same_user_gets_the_same_refresh_token() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (first, second) = (log_in(&mock, &webex).await, log_in(&mock, &webex).await);
+    assert_eq!(first.refresh_token(), second.refresh_token());
+    assert_ne!(first.access_token(), second.access_token());
+}
+
+#[tokio::test]
+async fn a_login_with_webex_meetings_tells_the_account_and_refreshes_with_the_site_name() {
+    let jane = MockUser::new("jane@example.com").site("acme");
+    let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+    assert_eq!((tokens.account().site_name(), tokens.account().email()), (Some("acme"), Some("jane@example.com")));
+    assert!(tokens.account().site_id().is_some() && tokens.account().user_id().is_some());
+
+    // As after a restart: what a refresh repeats from the login must survive being stored.
+    let stored = TokenSet::from_stored(tokens.to_stored().unwrap().expose()).unwrap();
+    let refreshed = webex.refresh(&stored).await.unwrap();
+    let again = webex.refresh(&refreshed).await.unwrap();
+
+    assert_eq!(mock.refreshes(), 2);
+    assert_ne!(again.access_token(), tokens.access_token());
+    assert_eq!(webex.person(again.access_token()).await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_login_survives_a_restart_between_begin_and_callback() {
+    let mock = MockWebex::start().await;
+    let (url, pending) = mock.client().authorize().payload(&7).begin().unwrap();
+    let cookie: StoredText = pending.to_stored().unwrap();
+    drop(pending);
+
+    let restarted = mock.client();
+    let pending = PendingAuthorization::from_stored(cookie.expose()).unwrap();
+    let login = restarted.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    assert_eq!(login.payload::<u32>().unwrap(), Some(7));
+    // Restored a second time, it still cannot end the login twice: the server's code is spent.
+    let pending = PendingAuthorization::from_stored(cookie.expose()).unwrap();
+    let replayed = Callback::parse(mock.approve(&url)).unwrap();
+    assert!(restarted.login(pending, replayed).await.is_ok(), "a new consent of the same page brings a new code");
+}
+
+#[tokio::test]
+async fn a_code_is_good_for_one_exchange() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let cookie = pending.to_stored().unwrap();
+    let callback = mock.approve(&url);
+    webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap();
+
+    let pending = PendingAuthorization::from_stored(cookie.expose()).unwrap();
+    let error = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Exchange && error.is_login_required(), "{error}");
+}
+
+#[tokio::test]
+async fn several_logins_of_one_browser_wait_at_once_and_end_in_any_order() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let mut session: HashMap<PendingId, PendingAuthorization> = HashMap::new();
+    let mut callbacks = Vec::new();
+    for tab in 0..3 {
+        let (url, pending) = webex.authorize().payload(&tab).begin().unwrap();
+        callbacks.push((tab, mock.approve(&url)));
+        session.insert(pending.id(), pending);
+    }
+    callbacks.reverse();
+
+    for (tab, callback) in callbacks {
+        let callback = Callback::parse(callback).unwrap();
+        let pending = session.remove(&callback.pending_id().unwrap()).unwrap();
+        let login = webex.login(pending, callback).await.unwrap();
+        assert_eq!(login.payload::<i32>().unwrap(), Some(tab));
+    }
+}
+
+#[tokio::test]
+async fn another_logins_callback_is_refused_and_the_login_goes_on_waiting() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (own_url, own) = webex.authorize().begin().unwrap();
+    let (attackers_url, _) = webex.authorize().begin().unwrap();
+
+    let refused = webex.accept(own, Callback::parse(mock.approve(attackers_url)).unwrap()).unwrap_err();
+    let (error, pending) = refused.into_parts();
+
+    assert_eq!(error.kind(), ErrorKind::StateMismatch);
+    assert_eq!(mock.token_requests(), 0);
+    let callback = Callback::parse(mock.approve(own_url)).unwrap();
+    webex.login(pending.unwrap(), callback).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_who_declines_is_data_and_ends_the_login() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+
+    let (error, pending) = webex.accept(pending, Callback::parse(mock.deny(&url)).unwrap()).unwrap_err().into_parts();
+
+    assert_eq!(error.kind(), ErrorKind::Authorization);
+    assert_eq!(error.server().unwrap().code(), Some("access_denied"));
+    assert!(error.is_login_required() && pending.is_none());
+}
+
+#[tokio::test]
+async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
+    let mock = MockWebex::builder().scopes("spark:all").start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().scopes("spark:all spark:people_read").begin().unwrap();
+    let refused = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap_err();
+    assert!(refused.error().is_misconfigured() && refused.to_string().contains("`spark:all` does not stand for"));
+}
+
+#[tokio::test]
+async fn a_callback_that_comes_too_late_is_refused_before_anything_is_sent() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let webex = mock.client_builder().pending_lifetime(Duration::from_secs(60)).build().unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Callback::parse(mock.approve(&url)).unwrap();
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::PendingExpired);
+    assert_eq!(mock.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn who_can_help_is_told_apart_in_webexs_own_words() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+
+    let wrong = mock.client_builder().client_secret("another").build().unwrap();
+    let error = wrong.refresh(&tokens).await.unwrap_err();
+    assert!(error.is_misconfigured() && error.to_string().contains("clientSecret is invalid"), "{error}");
+
+    mock.revoke("jane@example.com");
+    let error = webex.refresh(&tokens).await.unwrap_err();
+    assert!(error.is_login_required() && error.tracking_id().is_some(), "{error}");
+
+    let elsewhere = Service::webex().at("http://127.0.0.1:1/v1").with_id(webex.service().id());
+    let unreachable = mock.client_builder().service(elsewhere).clock(ManualClock::new(NOW).skipping_sleep());
+    let error = unreachable.build().unwrap().refresh(&tokens).await.unwrap_err();
+    assert!(error.is_retryable() && error.kind() == ErrorKind::Refresh, "{error}");
+}
+
+#[tokio::test]
+async fn dropping_a_call_half_way_leaves_the_client_usable() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+    for polls in 1..6 {
+        let mut call = Box::pin(webex.refresh(&tokens));
+        for _ in 0..polls {
+            tokio::select! {
+                biased;
+                _ = &mut call => break,
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        drop(call);
+        webex.refresh(&tokens).await.unwrap();
+    }
+}
+
+#[test]
+fn a_client_outlives_the_runtime_it_was_used_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mock = runtime().block_on(MockWebex::start());
+    let webex = mock.client();
+    let tokens = runtime().block_on(log_in(&mock, &webex));
+    let refreshed = runtime().block_on(webex.refresh(&tokens)).unwrap();
+    assert_ne!(refreshed.access_token(), tokens.access_token());
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
+}

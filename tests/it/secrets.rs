@@ -1,0 +1,192 @@
+//! No secret is printed: everything that flows is planted, and everything that is shown is searched.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Mutex, Once, PoisonError};
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::{AccessToken, Callback, ExchangeOptions, PendingAuthorization, RefreshToken, Service, TokenSet};
+
+use crate::support::{
+    ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, json, parameter, returned, server, tokens,
+};
+
+/// What was logged, by anybody, at any level.
+static LOG: Mutex<String> = Mutex::new(String::new());
+
+struct Everything;
+
+impl log::Log for Everything {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(log, "{} {} {}", record.level(), record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
+impl std::io::Write for Everything {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes everything down that the crate and those below it log, at the most talkative level.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Everything).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(|| Everything)
+            .finish();
+        tracing_subscriber::util::SubscriberInitExt::try_init(subscriber).unwrap();
+    });
+}
+
+/// Everything that was shown, as it is shown.
+#[derive(Default)]
+struct Shown(String);
+
+impl Shown {
+    fn debug(&mut self, value: &impl Debug) {
+        let _ = writeln!(self.0, "{value:?} {value:#?}");
+    }
+
+    fn error(&mut self, error: &(impl std::error::Error + 'static)) {
+        self.debug(error);
+        let mut cause: Option<&dyn std::error::Error> = Some(error);
+        while let Some(error) = cause {
+            let _ = writeln!(self.0, "{error}");
+            cause = error.source();
+        }
+    }
+
+    fn hides(&self, secrets: &[&str]) {
+        for secret in secrets {
+            assert!(!self.0.contains(secret), "{secret} is shown:\n{}", self.0);
+        }
+    }
+}
+
+const PLANTED: [&str; 4] = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_TOKEN];
+
+#[tokio::test]
+async fn a_whole_life_shows_no_secret_in_debug_or_log() {
+    listen();
+    let server = server(json(200, TOKENS)).await;
+    let mut shown = Shown::default();
+    let builder = builder(Service::webex().at(server.uri()));
+    shown.debug(&builder);
+    let webex = builder.build().unwrap();
+    shown.debug(&webex);
+    shown.debug(&webex.authorize().payload(&"PLANTED-payload").state_suffix("eu"));
+
+    let (url, pending) = webex.authorize().payload(&"PLANTED-payload").begin().unwrap();
+    shown.debug(&url);
+    shown.debug(&pending);
+    let (state, challenge) = (parameter(url.as_str(), "state"), parameter(url.as_str(), "code_challenge"));
+    let stored = pending.to_stored().unwrap();
+    shown.debug(&stored);
+    let verifier = serde_json::from_str::<serde_json::Value>(stored.expose()).unwrap()["code_verifier"].clone();
+    let callback = Callback::parse(format!("code={CODE}&state={state}")).unwrap();
+    shown.debug(&callback);
+    let code = webex.accept(pending, callback).unwrap();
+    shown.debug(&code);
+    let options = ExchangeOptions::new().user_info(&"PLANTED-user-info").unwrap();
+    let login = webex.exchange_with(code, options).await.unwrap();
+    shown.debug(&login);
+    let refreshed = webex.refresh(login.tokens()).await.unwrap();
+    shown.debug(&refreshed);
+    shown.debug(&refreshed.access_token());
+    shown.debug(&refreshed.refresh_token());
+    shown.debug(&refreshed.to_stored().unwrap());
+    webex.person(refreshed.access_token()).await.unwrap_err();
+
+    let mut secrets = PLANTED.to_vec();
+    secrets.extend(["PLANTED-payload", &state, &challenge, verifier.as_str().unwrap()]);
+    shown.hides(&secrets);
+    let basic = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(format!("C1:{CLIENT_SECRET}"))
+    };
+    secrets.push(&basic);
+    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    // It did listen: those below log their connections.
+    assert!(log.0.contains("hyper_util") && log.0.contains("reqwest"), "{}", log.0);
+    log.hides(&secrets);
+}
+
+#[tokio::test]
+async fn no_refusal_shows_what_a_hostile_server_throws_back() {
+    let bodies = [
+        TOKENS.to_owned(),
+        format!("{{\"error\":\"{REFRESH_TOKEN}\",\"error_description\":\"{CLIENT_SECRET} {CODE}\"}}"),
+        format!("{{\"message\":\"{ACCESS_TOKEN}\",\"errors\":[{{\"description\":\"{CODE} is bad\"}}]}}"),
+        format!("{{\"anything\":\"{REFRESH_TOKEN}\",\"trackingId\":\"{CLIENT_SECRET}\"}}"),
+        format!("<html>{ACCESS_TOKEN}{CODE}{CLIENT_SECRET}</html>"),
+        format!("{{\"access_token\":\"{ACCESS_TOKEN}\\n\"}}"),
+        format!("{{\"access_token\":7,\"token_type\":\"{ACCESS_TOKEN}\"}}"),
+        format!("{{\"id\":7,\"x\":\"{ACCESS_TOKEN}\""),
+    ];
+    let granting = server(json(200, TOKENS)).await;
+    let same = |uri: String| {
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+        builder(Service::webex().at(uri).with_id("same")).clock(clock).build().unwrap()
+    };
+    let tokens = tokens(&same(granting.uri())).await;
+    for body in bodies {
+        for status in [200, 302, 400, 401, 403, 429, 500, 503] {
+            let echo = format!("{CODE}{REFRESH_TOKEN}{ACCESS_TOKEN}");
+            let answer = json(status, &body).insert_header("trackingid", echo);
+            let hostile = server(answer.insert_header("location", format!("http://localhost/{CODE}"))).await;
+            let webex = same(hostile.uri());
+            let (pending, callback) = returned(&webex);
+            // Each call knows the secrets that it sent; the server has the others from nowhere.
+            if let Err(error) = webex.login(pending, callback).await {
+                shown(&error).hides(&[CLIENT_SECRET, CODE]);
+            }
+            if let Err(error) = webex.refresh(&tokens).await {
+                shown(&error).hides(&[CLIENT_SECRET, ACCESS_TOKEN, REFRESH_TOKEN]);
+            }
+            if let Err(error) = webex.person(tokens.access_token()).await {
+                shown(&error).hides(&[ACCESS_TOKEN]);
+            }
+        }
+    }
+}
+
+fn shown(error: &webex_oauth::Error) -> Shown {
+    let mut shown = Shown::default();
+    shown.error(error);
+    shown
+}
+
+#[test]
+fn no_bad_input_is_quoted_where_it_may_be_a_secret() {
+    let mut shown = Shown::default();
+    shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
+    shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
+    for text in [TOKENS, "PLANTED-code-2", "{\"v\":1,\"access_token\":\"PLANTED-access-token-3\"}"] {
+        shown.error(&TokenSet::from_stored(text).unwrap_err());
+        shown.error(&PendingAuthorization::from_stored(text).unwrap_err());
+    }
+    shown.error(&Callback::parse(format!("code={CODE}&code={CODE}&state={CODE}")).unwrap_err());
+    let secret = builder(Service::webex()).client_secret(format!("{CLIENT_SECRET}\n")).build().unwrap_err();
+    shown.error(&secret);
+    let password = builder(Service::webex()).redirect_uri(format!("https://me:{CLIENT_SECRET}@example.com/")).build();
+    shown.error(&password.unwrap_err());
+    let password = builder(Service::webex().at(format!("https://me:{CLIENT_SECRET}@example.com/"))).build();
+    shown.error(&password.unwrap_err());
+    shown.hides(&PLANTED);
+}
