@@ -92,7 +92,7 @@ impl AuthorizationRequest {
         }
     }
 
-    /// Asks for these scopes, separated by white space, in place of the client's own.
+    /// Asks for these scopes, separated by spaces or commas, in place of the client's own.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),

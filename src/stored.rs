@@ -56,8 +56,8 @@ pub fn deserialize<'de, T: Stored, D: Deserializer<'de>>(deserializer: D) -> std
 pub(crate) const VERSION: u64 = 1;
 
 /// Checks the version that a stored form names.
-pub(crate) fn check_version(what: &str, version: Option<u64>) -> Result<()> {
-    match version {
+pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) -> Result<()> {
+    match version.map_err(|why| unreadable(what, why))? {
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
             let message = format!("the stored {what} is of version {newer}: update webex-oauth to read it");

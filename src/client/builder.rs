@@ -107,7 +107,7 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// The scopes to ask for, separated by white space, in place of those set so far.
+    /// The scopes to ask for, separated by spaces or commas, in place of those set so far.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = scopes,

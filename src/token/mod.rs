@@ -186,14 +186,20 @@ impl TokenSet {
         );
         // A silent answer says nothing new about a token that is already known.
         let known_end = self.refresh_token_expires_at.filter(|_| is_same_token);
-        let mut extra = self.extra.clone();
-        extra.extend(new.extra);
+        // Replaced as a whole, or a server that makes up a new name each time would let it grow for ever.
+        let extra = if new.extra.is_empty() { self.extra.clone() } else { new.extra };
+        // The site name stands before the refresh token, so it stays with the refresh token that it came with.
+        let keeps_refresh_token = new.refresh_token.is_none();
+        let mut account = self.account.updated_by(new.account);
+        if keeps_refresh_token && self.account.iss.is_some() {
+            account.iss.clone_from(&self.account.iss);
+        }
         Self {
             refresh_token_expires_at: new.refresh_token_expires_at.or(known_end),
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
             granted: new.granted.or_else(|| self.granted.clone()),
             id_token: new.id_token.or_else(|| self.id_token.clone()),
-            account: self.account.updated_by(new.account),
+            account,
             extra,
             unknown: self.unknown.clone(),
             ..new
@@ -330,6 +336,16 @@ mod tests {
         assert_eq!(new.expires_at(), None);
         assert_eq!(new.scopes().to_string(), "spark:all");
         assert_eq!((new.account().email(), new.account().site_id()), (Some("j@example.com"), Some("7")));
+    }
+
+    #[test]
+    fn a_refresh_without_a_refresh_token_leaves_the_site_as_it_was() {
+        let service = Service::meetings();
+        let old = tokens(&service, r#"{"access_token":"a","refresh_token":"r","iss":"https://acme.webex.com/x"}"#);
+        let silent = refreshed(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
+        assert_eq!(silent.account().site_name(), Some("acme"));
+        let moved = r#"{"access_token":"b","refresh_token":"s","iss":"https://other.webex.com/x"}"#;
+        assert_eq!(refreshed(&old, &service, moved).account().site_name(), Some("other"));
     }
 
     #[test]
