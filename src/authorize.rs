@@ -101,7 +101,7 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Asks for one scope more: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    /// Asks for one more scope: beside the client's own, or beside those of [`scopes`](Self::scopes).
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.get_or_insert_with(|| self.registration.scopes.clone()).insert(scope);
         self

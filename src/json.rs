@@ -230,64 +230,64 @@ impl<const N: usize> Visitor<'_> for Names<N> {
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyScalar;
+        deserializer.deserialize_any(AnyScalar)
+    }
+}
 
-        impl<'de> Visitor<'de> for AnyScalar {
-            type Value = Scalar;
+struct AnyScalar;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
+impl<'de> Visitor<'de> for AnyScalar {
+    type Value = Scalar;
 
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(Box::<str>::from(text).into()))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Whole(number.into()))
-            }
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(Box::<str>::from(text).into()))
+    }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-                Ok(Scalar::Whole(number.into()))
-            }
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(number.into()))
+    }
 
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Float(number))
-            }
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(number.into()))
+    }
 
-            fn visit_bool<E>(self, truth: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Bool(truth))
-            }
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(number))
+    }
 
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
+    fn visit_bool<E>(self, truth: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(truth))
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
-                let mut texts = Zeroizing::new(String::new());
-                while let Some(item) = items.next_element::<Scalar>()? {
-                    if let Scalar::Text(text) = item {
-                        texts.push_str(text.expose_secret());
-                        texts.push(' ');
-                    }
-                }
-                Ok(Scalar::List(Box::<str>::from(texts.trim_end()).into()))
-            }
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
-                while let Some(name) = fields.next_key::<String>()? {
-                    if name == NUMBER {
-                        let digits: String = fields.next_value()?;
-                        let whole = digits.parse().map(Scalar::Whole);
-                        return Ok(whole.or_else(|_| digits.parse().map(Scalar::Float)).unwrap_or(Scalar::Other));
-                    }
-                    fields.next_value::<IgnoredAny>()?;
-                }
-                Ok(Scalar::Other)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+        let mut texts = Zeroizing::new(String::new());
+        while let Some(item) = items.next_element::<Scalar>()? {
+            if let Scalar::Text(text) = item {
+                texts.push_str(text.expose_secret());
+                texts.push(' ');
             }
         }
+        Ok(Scalar::List(Box::<str>::from(texts.trim_end()).into()))
+    }
 
-        deserializer.deserialize_any(AnyScalar)
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == NUMBER {
+                let digits: String = fields.next_value()?;
+                let whole = digits.parse().map(Scalar::Whole);
+                return Ok(whole.or_else(|_| digits.parse().map(Scalar::Float)).unwrap_or(Scalar::Other));
+            }
+            fields.next_value::<IgnoredAny>()?;
+        }
+        Ok(Scalar::Other)
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -35,7 +35,8 @@ const DEEPEST_PAYLOAD: usize = 30;
 /// A login between the moment the browser left and the moment it comes back.
 ///
 /// **Treat it as a secret** and bind it to the browser that began the login: keep it in the server's session, in an
-/// encrypted cookie, or in memory. It holds the state, the nonce and the PKCE verifier, so it is not `Clone`, its
+/// encrypted cookie, or in memory. Drop those that nobody came back for, by [`begun_at`](Self::begun_at) and
+/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). It holds the state and the PKCE verifier, so it is not `Clone`, its
 /// `Debug` shows none of them, and there is no plain `Serialize`; see [`to_stored`](Self::to_stored).
 pub struct PendingAuthorization {
     pub(crate) owner: Arc<Owner>,
@@ -51,7 +52,8 @@ pub struct PendingAuthorization {
 /// Which pending authorization a callback belongs to: a hash of its state, safe to show and to name cookies with.
 ///
 /// It is 22 characters long, all of them letters, digits, `-` or `_`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PendingId(String);
 
 impl PendingId {
@@ -143,12 +145,12 @@ impl PendingAuthorization {
 
 impl crate::stored::sealed::Sealed for PendingAuthorization {}
 
-impl crate::stored::Stored for PendingAuthorization {
-    fn write(&self) -> Result<StoredText> {
+impl crate::stored::Text for PendingAuthorization {
+    fn to_text(&self) -> Result<StoredText> {
         self.to_stored()
     }
 
-    fn read(text: &str) -> Result<Self> {
+    fn from_text(text: &str) -> Result<Self> {
         Self::from_stored(text)
     }
 }

@@ -140,7 +140,7 @@ impl Scopes {
         self.0.iter()
     }
 
-    /// The scopes of this set that `other` has not.
+    /// The scopes of this set that are not in `other`.
     pub fn without(&self, other: &Self) -> Self {
         self.0.iter().filter(|scope| !other.contains(scope)).cloned().collect()
     }

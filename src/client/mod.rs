@@ -13,7 +13,7 @@ use http::{Request, Response};
 
 use crate::authorize::AuthorizationRequest;
 use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
 use crate::message;
@@ -126,6 +126,10 @@ impl WebexOAuth {
     /// - [`ErrorKind::PendingForeign`]: another client accepted the code.
     /// - [`ErrorKind::Exchange`]: everything else; the code is used up, and a new login is the way on.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn exchange(&self, code: AuthorizationCode) -> Result<Login> {
         self.exchange_with(code, ExchangeOptions::new()).await
     }
@@ -159,8 +163,9 @@ impl WebexOAuth {
 
     /// Ends a login: [`accept`](Self::accept) and [`exchange`](Self::exchange) in one.
     ///
-    /// The pending authorization is gone afterwards, also when the callback was not for it; where a stray callback must
-    /// not end a login that waits in memory, use the two steps.
+    /// Where pending authorizations are kept under their ids, this is all it takes. The pending authorization is gone
+    /// afterwards, also when the callback was not for it; where the only login waits in memory, or where a user who
+    /// declined should be brought back ([`AcceptError::payload`]), use the two steps.
     ///
     /// # Errors
     ///
@@ -184,6 +189,10 @@ impl WebexOAuth {
     /// - [`ErrorKind::Refresh`]: everything else. Only [`is_login_required`](Error::is_login_required) means that the
     ///   login is over; after any other error the old tokens are as good as before.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
         tokens.require_owner(&registration.owner)?;
@@ -204,17 +213,35 @@ impl WebexOAuth {
 
     /// Asks Webex whose access token this is: `GET /people/me`.
     ///
+    /// Webex documents the scope `spark:people_read` for it; tokens with `spark:all` or other `spark:` scopes were seen to
+    /// work too.
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::Unsupported`]: the service cannot be asked; Webex Meetings tells it with the tokens instead
     ///   ([`TokenSet::account`]).
-    /// - [`ErrorKind::Person`]: everything else. A 401 in [`Error::server`] means that the token has ended.
+    /// - [`ErrorKind::Person`]: everything else. [`Error::is_access_token_refused`] means that the token has ended.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
         self.send(Asked::Person, Repeat::WhenLost, request, read).await
+    }
+
+    /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are
+    /// older than [`pending_lifetime`](Self::pending_lifetime).
+    pub fn now(&self) -> UnixTime {
+        self.inner.clock.now()
+    }
+
+    /// How long a login may take from its beginning to its callback. What waits longer can be dropped.
+    pub fn pending_lifetime(&self) -> Duration {
+        self.inner.pending_lifetime
     }
 
     /// The service that this client logs users in to.

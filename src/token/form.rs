@@ -155,13 +155,17 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
         received_at: time("received_at")?.ok_or_else(missing("received_at"))?,
         account,
         exchange: exchange.map(|(redirect_uri, code_verifier)| RepeatedExchange { redirect_uri, code_verifier }),
-        extra: match form.extra.remove("extra") {
-            None => Map::new(),
-            Some(Value::Object(extra)) => extra,
-            Some(_) => return Err(unreadable(WHAT, "its `extra` is damaged")),
-        },
+        extra: taken_extra(&mut form.extra)?,
         unknown: form.extra,
     })
+}
+
+fn taken_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
+    match unknown.remove("extra") {
+        None => Ok(Map::new()),
+        Some(Value::Object(extra)) => Ok(extra),
+        Some(_) => Err(unreadable(WHAT, "its `extra` is damaged")),
+    }
 }
 
 #[cfg(test)]
