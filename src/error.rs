@@ -96,6 +96,8 @@ pub enum ErrorKind {
     /// Carrying a request to the server and its answer back.
     Transport,
 
+    /// The token store failed. The login itself may be well.
+    Store,
     /// A stored form cannot be read: damaged, or written by a newer version of this crate.
     Stored,
     /// The tokens belong to another service or another client id. They are untouched; use the client that obtained them.
@@ -110,6 +112,15 @@ pub enum Delivery {
     NotSent,
     /// The server may have acted on the request; nobody knows.
     Unknown,
+}
+
+/// Whether time can help a store that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retryable {
+    /// It is away, busy or full for the moment.
+    Yes,
+    /// Somebody must mend it.
+    No,
 }
 
 /// Who can help.
@@ -134,6 +145,17 @@ impl Error {
             Delivery::Unknown => "the server's answer was lost",
         };
         Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
+    }
+
+    /// An error for a [`TokenStore`](crate::store::TokenStore) of your own. The text of `source` must hold no secret.
+    ///
+    /// `retryable` says whether time can help: a database that is away, but not a table that is missing.
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, retryable: Retryable) -> Self {
+        let error = Self::new(ErrorKind::Store, "the token store failed").with_source(source);
+        match retryable {
+            Retryable::Yes => error.with_remedy(Remedy::Later),
+            Retryable::No => error.with_remedy(Remedy::Registration),
+        }
     }
 
     /// What this crate was doing.

@@ -196,6 +196,7 @@ mod grant;
 mod people;
 
 // Seams.
+pub mod store;
 pub mod transport;
 
 // Actors.
@@ -213,7 +214,7 @@ pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
-pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
+pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable, ServerError};
 pub use crate::grant::ExchangeOptions;
 pub use crate::pending::{PendingAuthorization, PendingId};
 pub use crate::people::Person;
