@@ -202,6 +202,9 @@ pub mod transport;
 // Actors.
 mod client;
 
+// Keepers.
+mod keeper;
+
 // Stage.
 #[cfg(feature = "testing")]
 pub mod testing;

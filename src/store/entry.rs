@@ -25,7 +25,7 @@ pub struct Entry {
 ///
 /// A store writes it down with [`to_text`](Self::to_text), compares [`revision`](Self::revision), and, if it can list,
 /// indexes [`due`](Self::due). The rest is between the processes that share the store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     v: u64,
     pub(crate) revision: Revision,
@@ -166,7 +166,7 @@ random_id! {
 }
 
 /// Somebody is refreshing this login.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     pub(crate) id: ClaimId,
     #[serde(with = "seconds")]
@@ -177,7 +177,7 @@ pub struct Claim {
 }
 
 /// Why nobody should refresh this login now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// The last attempt failed in passing.

@@ -69,7 +69,7 @@ pub trait TokenIndex: TokenStore {
 }
 
 /// What must be there for a change to happen. There is no "anything".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expect {
     /// Nothing is there.
     Absent,
@@ -78,7 +78,7 @@ pub enum Expect {
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "a conflict means that nothing was changed"]
 pub enum Saved {
     /// It happened.
