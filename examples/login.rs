@@ -1,6 +1,6 @@
 //! Logs one person in with Webex, shows who it is and what was granted, and refreshes once.
 //!
-//! `cargo run --example login` does it against a Webex of its own, on this machine; `-- --auto` without a browser.
+//! `cargo run --example login` does it against a simulated Webex on this machine; `-- --auto` without a browser.
 //! For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must
 //! be registered and begin with `http://localhost:`. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
 
@@ -24,13 +24,14 @@ async fn main() -> ExitCode {
         Some(_) => with_the_real_webex().await,
         None => with_a_webex_of_our_own().await,
     };
-    outcome.map_or_else(
-        |error| {
-            println!("error: {error}");
-            ExitCode::FAILURE
-        },
-        |()| ExitCode::SUCCESS,
-    )
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    println!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        println!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
 }
 
 async fn with_the_real_webex() -> Result<()> {
@@ -47,11 +48,16 @@ async fn with_a_webex_of_our_own() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let redirect_uri = format!("http://localhost:{}/auth/cisco/callback", listener.local_addr()?.port());
     let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
-    println!("WEBEX_CLIENT_ID is not set: this is a Webex of our own, on this machine.\n");
+    println!("WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n");
     let visit = |url| {
         tokio::spawn(visit_unless_somebody_does(mock.clone(), url));
     };
-    log_in(mock.client(), listener, visit).await
+    log_in(mock.client(), listener, visit).await?;
+    println!(
+        "\nNext: register an integration at https://developer.webex.com, set WEBEX_CLIENT_ID and the variables named in"
+    );
+    println!("examples/login.rs, and run this again.");
+    Ok(())
 }
 
 async fn log_in(webex: WebexOAuth, listener: TcpListener, visit: impl FnOnce(String)) -> Result<()> {
@@ -62,7 +68,7 @@ async fn log_in(webex: WebexOAuth, listener: TcpListener, visit: impl FnOnce(Str
     show(&webex, login.tokens()).await?;
 
     let refreshed = webex.refresh(login.tokens()).await?;
-    println!("Refreshed: the new access token {}.", end(&refreshed));
+    println!("Refreshed: a new access token, which {}.", end(&refreshed));
     Ok(())
 }
 

@@ -59,7 +59,8 @@ impl Account {
         let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
         let host = host.split(['/', ':', '?', '#']).next()?;
         let (label, rest) = host.split_once('.')?;
-        let is_label = !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let is_label =
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         (is_label && !rest.is_empty()).then_some(label)
     }
 

@@ -1,5 +1,6 @@
 //! The authorization request: where the browser is sent, and what is kept until it comes back.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,6 @@ const LONGEST_SUFFIX: usize = 64;
 /// A login about to begin; made by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize).
 ///
 /// Nothing here can fail until [`begin`](Self::begin), which reports the first thing that was wrong.
-#[derive(Debug)]
 #[must_use = "a login begins with `begin()`"]
 pub struct AuthorizationRequest {
     registration: Arc<Registration>,
@@ -92,7 +92,7 @@ impl AuthorizationRequest {
         }
     }
 
-    /// Asks for these scopes, separated by white space, in place of the client's own.
+    /// Asks for these scopes, separated by spaces or commas, in place of the client's own.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),
@@ -101,7 +101,7 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Asks for one scope more: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    /// Asks for one more scope: beside the client's own, or beside those of [`scopes`](Self::scopes).
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.get_or_insert_with(|| self.registration.scopes.clone()).insert(scope);
         self
@@ -119,7 +119,7 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Lets the user sign in again when the last time was longer ago than this; whole seconds.
+    /// Makes the user sign in again if the last sign-in is longer ago than this; whole seconds.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
@@ -220,6 +220,20 @@ impl AuthorizationRequest {
     }
 }
 
+impl fmt::Debug for AuthorizationRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("service_id", &self.registration.owner.service)
+            .field("client_id", &self.registration.owner.client_id)
+            .field("scopes", self.scopes.as_ref().unwrap_or(&self.registration.scopes))
+            .field("redirect_uri", &self.redirect_uri)
+            .field("prompt", &self.prompt)
+            // Their values may be secrets of the application.
+            .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
 fn check_suffix(suffix: &str) -> Result<()> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
@@ -231,8 +245,7 @@ fn check_suffix(suffix: &str) -> Result<()> {
 
 fn check_parameter(name: &str, value: &str) -> Result<()> {
     if OWN_PARAMETERS.contains(&name) {
-        let message =
-            format!("the parameter \"{name}\" is set by this crate: use the method of that name, if there is one");
+        let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
         return Err(Error::new(ErrorKind::Input, message));
     }
     check_text("parameter name", name)?;

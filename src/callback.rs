@@ -49,6 +49,7 @@ pub struct Callback {
 enum Defect {
     TooLong,
     Repeated(&'static str),
+    NotText(&'static str),
 }
 
 impl Callback {
@@ -87,18 +88,30 @@ impl Callback {
 
     fn measure(&mut self, length: usize) {
         if length > LONGEST {
-            self.defect = Some(Defect::TooLong);
+            self.blame(Defect::TooLong);
         }
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        let Some(name) = PARAMETERS.into_iter().find(|known| *known == name) else {
-            return;
-        };
+        let Some(name) = known(name) else { return };
         // An empty value counts as absent (RFC 6749 section 3.1), but not as one of two.
-        if self.values.insert(name, value.into()).is_some() && self.defect.is_none() {
-            self.defect = Some(Defect::Repeated(name));
+        if self.values.insert(name, value.into()).is_some() {
+            self.blame(Defect::Repeated(name));
         }
+    }
+
+    /// Adds what a web framework made of a value: some gather repetitions in a list.
+    fn add_any(&mut self, name: &str, value: &Scalar) {
+        match (value, known(name)) {
+            (Scalar::Text(value), _) => self.add(name, value.expose_secret()),
+            (_, None) => {}
+            (Scalar::List(_), Some(name)) => self.blame(Defect::Repeated(name)),
+            (_, Some(name)) => self.blame(Defect::NotText(name)),
+        }
+    }
+
+    fn blame(&mut self, defect: Defect) {
+        self.defect.get_or_insert(defect);
     }
 
     fn value(&self, name: &str) -> Option<&str> {
@@ -111,6 +124,10 @@ impl Callback {
             Some(Defect::TooLong) => {
                 Err(Error::new(ErrorKind::CallbackMalformed, format!("the callback is longer than {LONGEST} bytes")))
             }
+            Some(Defect::NotText(name)) => Err(Error::new(
+                ErrorKind::CallbackMalformed,
+                format!("the callback's parameter `{name}` is not a text"),
+            )),
             Some(Defect::Repeated(name)) => {
                 Err(Error::new(ErrorKind::CallbackDuplicate, format!("the callback repeats the parameter `{name}`")))
             }
@@ -121,11 +138,12 @@ impl Callback {
     fn refusal(&self) -> Option<Error> {
         let code = redact::clean(self.value("error")?, &[], 60);
         let remedy = match code.as_str() {
-            "server_error" | "temporarily_unavailable" => Remedy::Later,
+            "access_denied" => None,
+            "server_error" | "temporarily_unavailable" => Some(Remedy::Later),
             "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
-                Remedy::Registration
+                Some(Remedy::Registration)
             }
-            _ => Remedy::Login,
+            _ => Some(Remedy::Login),
         };
         let message = match code.as_str() {
             "access_denied" => "the user or an administrator refused the login",
@@ -138,17 +156,29 @@ impl Callback {
         };
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
-        Some(Error::new(ErrorKind::Authorization, message).with_remedy(remedy).with_server(server))
+        let error = Error::new(ErrorKind::Authorization, message).with_server(server);
+        Some(match remedy {
+            Some(remedy) => error.with_remedy(remedy),
+            None => error,
+        })
     }
 }
 
+fn known(name: &str) -> Option<&'static str> {
+    PARAMETERS.into_iter().find(|known| *known == name)
+}
+
 /// The query of a URL, or the text itself where it is a query or a form body already.
+///
+/// A URL begins with a scheme or with `/`, which the name of a parameter cannot; a query may contain `?` and `://`.
 fn query(text: &str) -> &str {
     let text = text.trim();
     let text = text.split_once('#').map_or(text, |(before, _)| before);
+    let scheme = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).next().unwrap_or_default();
+    let is_url = text.starts_with(['/', '?']) || text[scheme.len()..].starts_with(':');
     match text.split_once('?') {
-        // A query may itself contain a question mark; then something like `code=` stands before it.
-        Some((before, query)) if before.contains("://") || !before.contains('=') => query,
+        Some((_, query)) if is_url => query,
+        None if is_url => "",
         _ => text,
     }
 }
@@ -182,10 +212,11 @@ impl<'de> Deserialize<'de> for Callback {
                 let mut callback = Callback::empty();
                 let mut length = 0;
                 while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
-                    let Scalar::Text(value) = value else { continue };
-                    length += name.len() + value.expose_secret().len() + 2;
-                    callback.measure(length);
-                    callback.add(&name, value.expose_secret());
+                    if let Scalar::Text(value) = &value {
+                        length += name.len() + value.expose_secret().len() + 2;
+                        callback.measure(length);
+                    }
+                    callback.add_any(&name, &value);
                 }
                 Ok(callback)
             }
@@ -236,6 +267,7 @@ impl fmt::Debug for AuthorizationCode {
 pub struct AcceptError {
     error: Error,
     pending: Option<Box<PendingAuthorization>>,
+    payload: Payload,
 }
 
 impl AcceptError {
@@ -250,20 +282,24 @@ impl AcceptError {
         (self.error, self.pending.map(|pending| *pending))
     }
 
+    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload) when this login began: where
+    /// to bring a user who declined.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.payload.read()
+    }
+
     fn not_for_it(error: Error, pending: PendingAuthorization) -> Self {
-        Self { error, pending: Some(Box::new(pending)) }
+        Self { error, payload: pending.payload.clone(), pending: Some(Box::new(pending)) }
     }
 }
 
 impl From<AcceptError> for Error {
     fn from(refused: AcceptError) -> Self {
         refused.error
-    }
-}
-
-impl From<Error> for AcceptError {
-    fn from(error: Error) -> Self {
-        Self { error, pending: None }
     }
 }
 
@@ -290,15 +326,8 @@ pub(crate) fn accept(
     if let Err(error) = is_for(&pending, callback) {
         return Err(AcceptError::not_for_it(error, pending));
     }
-    registration.require_owner(&pending.owner, "the login was begun")?;
-    require_issuer(registration, callback)?;
-    if pending.age(now) > lifetime {
-        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
-        return Err(Error::new(ErrorKind::PendingExpired, message).into());
-    }
-    let ambiguous = |message| AcceptError::from(Error::new(ErrorKind::CallbackAmbiguous, message));
-    match (callback.value("code"), callback.refusal()) {
-        (Some(code), None) => Ok(AuthorizationCode {
+    match check(registration, &pending, callback, lifetime, now) {
+        Ok(code) => Ok(AuthorizationCode {
             owner: pending.owner,
             code: code.into(),
             verifier: pending.verifier,
@@ -306,9 +335,30 @@ pub(crate) fn accept(
             asked: pending.asked,
             payload: pending.payload,
         }),
-        (None, Some(refusal)) => Err(refusal.into()),
-        (Some(_), Some(_)) => Err(ambiguous("the callback has both a code and an error")),
-        (None, None) => Err(ambiguous("the callback has neither a code nor an error")),
+        Err(error) => Err(AcceptError { error, pending: None, payload: pending.payload }),
+    }
+}
+
+/// The code of a callback that is for this login.
+fn check<'a>(
+    registration: &Registration,
+    pending: &PendingAuthorization,
+    callback: &'a Callback,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<&'a str> {
+    registration.require_owner(&pending.owner, "the login was begun")?;
+    require_issuer(registration, callback)?;
+    if pending.age(now) > lifetime {
+        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
+        return Err(Error::new(ErrorKind::PendingExpired, message));
+    }
+    let ambiguous = |message| Err(Error::new(ErrorKind::CallbackAmbiguous, message));
+    match (callback.value("code"), callback.refusal()) {
+        (Some(code), None) => Ok(code),
+        (None, Some(refusal)) => Err(refusal),
+        (Some(_), Some(_)) => ambiguous("the callback has both a code and an error"),
+        (None, None) => ambiguous("the callback has neither a code nor an error"),
     }
 }
 
@@ -425,6 +475,32 @@ mod tests {
     }
 
     #[test]
+    fn repetitions_that_a_framework_gathers_in_a_list_are_repetitions_all_the_same() {
+        let accept_json = |json: serde_json::Value| {
+            let callback: Callback = serde_json::from_value(json).unwrap();
+            let registration = registration(Service::webex(), "C1");
+            accept(&registration, pending(), &callback, LIFETIME, NOW).unwrap_err().into_parts().0.kind()
+        };
+        let evil = ["https://evil.example", "https://evil.example"];
+        for (json, kind) in [
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": evil}), ErrorKind::CallbackDuplicate),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "error": ["x"]}), ErrorKind::CallbackDuplicate),
+            (serde_json::json!({"code": "c", "state": ["STATE.eu", "STATE.eu"]}), ErrorKind::CallbackDuplicate),
+            (serde_json::json!({"code": ["c", "d"], "state": "STATE.eu"}), ErrorKind::CallbackDuplicate),
+            (serde_json::json!({"code": {"x": 1}, "state": "STATE.eu"}), ErrorKind::CallbackMalformed),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": null}), ErrorKind::CallbackMalformed),
+        ] {
+            assert_eq!(accept_json(json.clone()), kind, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_user_who_declined_can_be_brought_back_to_where_the_login_began() {
+        let refused = accept_at("error=access_denied&state=STATE.eu", NOW).unwrap_err();
+        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+    }
+
+    #[test]
     fn a_stale_login_is_refused_one_second_after_its_time() {
         let callback = "code=abc&state=STATE.eu";
         assert!(accept_at(callback, NOW + LIFETIME).is_ok());
@@ -455,7 +531,7 @@ mod tests {
     #[test]
     fn the_servers_refusal_is_data_and_says_who_can_help() {
         for (callback, code, who) in [
-            ("error=access_denied&error_description=No+way", "access_denied", "login"),
+            ("error=access_denied&error_description=No+way", "access_denied", "nobody"),
             ("error=login_required", "login_required", "login"),
             ("error=invalid_scope", "invalid_scope", "developer"),
             ("error=invalid_request&error_description=Parameter:client_id+is+blank", "invalid_request", "developer"),
@@ -471,6 +547,7 @@ mod tests {
                 _ => "nobody",
             };
             assert_eq!((error.server().unwrap().code(), found), (Some(code), who), "{callback}");
+            assert_eq!(error.is_denied(), code == "access_denied");
         }
     }
 
@@ -493,6 +570,8 @@ mod tests {
             "com.example.app:/cb?state=s.eu&code=a",
             "code=a?b&state=s.eu",
             "https://example.com/a=b?code=a&state=s.eu",
+            "/cb=1?code=a&state=s.eu",
+            "iss=https://evil.example/?x=&code=a&state=s.eu",
         ] {
             let callback = Callback::parse(text).unwrap();
             assert_eq!(callback.pending_id().as_ref(), Some(&id), "{text}");

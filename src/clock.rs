@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::ops::Add;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -105,8 +108,33 @@ impl Clock for SystemClock {
     }
 
     async fn sleep(&self, duration: Duration) {
-        tokio::time::sleep(duration).await;
+        if tokio::runtime::Handle::try_current().is_ok() {
+            tokio::time::sleep(duration).await;
+        } else {
+            sleep_on_a_thread(duration).await;
+        }
     }
+}
+
+/// Waits where there is no tokio: a transport of the application's own may run on any executor.
+async fn sleep_on_a_thread(duration: Duration) {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut begun = None;
+    std::future::poll_fn(move |context| {
+        if is_over.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        // Whoever polls again may have another waker, so each gets a thread; sleepers are few and short.
+        let (is_over, waker) = (Arc::clone(&is_over), context.waker().clone());
+        let left = begun.get_or_insert_with(Instant::now).elapsed();
+        std::thread::spawn(move || {
+            std::thread::sleep(duration.saturating_sub(left));
+            is_over.store(true, Ordering::Release);
+            waker.wake();
+        });
+        Poll::Pending
+    })
+    .await;
 }
 
 #[cfg(feature = "testing")]
@@ -151,7 +179,8 @@ mod manual {
     }
 
     impl ManualClock {
-        /// A clock that stands at `now`; a sleeper waits until [`advance`](Self::advance) takes the clock past its time.
+        /// A clock that stands at `now`. A sleeper waits until [`advance`](Self::advance) takes the clock past its time, so a
+        /// call that pauses before it tries again waits for the test; see [`skipping_sleep`](Self::skipping_sleep).
         pub fn new(now: UnixTime) -> Self {
             let state =
                 State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
@@ -164,7 +193,7 @@ mod manual {
             self
         }
 
-        /// Moves both clocks forward and wakes those whose time has come.
+        /// Moves `now` and `elapsed` forward and wakes those whose time has come.
         pub fn advance(&self, duration: Duration) {
             let mut state = self.state();
             state.now = state.now.saturating_add(duration);

@@ -15,15 +15,23 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Checks `text`; `what` names the address in the error.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
-        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} \"{text}\" {why}")));
+        // Without its query, which may hold a key.
+        let shown = text.split('?').next().unwrap_or_default();
+        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} {shown:?} {why}")));
         if text.contains('@') {
             // Not repeated in the message: it may hold a password.
             let message = format!("the {what} must not contain a user name, a password or an \"@\"");
             return Err(Error::new(ErrorKind::Configuration, message));
         }
+        if !is_plain(text) {
+            return refuse("contains white space, a backslash or another character that no URL has");
+        }
         let Ok(url) = Url::parse(text) else {
             return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
         };
+        if !begins_with_authority(text) {
+            return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
+        }
         if url.fragment().is_some() {
             return refuse("has a fragment: leave out \"#\" and what follows it");
         }
@@ -50,6 +58,17 @@ impl Endpoint {
     pub(crate) fn uri(&self) -> Uri {
         self.uri.clone()
     }
+}
+
+/// Whether a text has only characters that a URL can have as it is: parsers drop or rewrite others in silence, and then
+/// something else would be checked than is sent.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte))
+}
+
+/// Whether what follows the scheme is `//` and a host, which parsers also supply where it is missing.
+pub(crate) fn begins_with_authority(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, rest)| !scheme.contains([':', '/']) && !rest.starts_with('/'))
 }
 
 /// Whether plain http may be spoken: on this machine, or where the developer said so.
@@ -92,6 +111,9 @@ mod tests {
             ("ftp://webexapis.com", "must begin with https://"),
             ("https://webexapis.com/#x", "fragment"),
             ("https://u:p@webexapis.com", "user name"),
+            ("ht\ttps://webexapis.com/v1", "white space"),
+            ("https://webexapis.com\\v1", "backslash"),
+            ("https:webexapis.com/v1", "write it whole"),
             ("", "write it whole"),
         ] {
             let message = check(bad).unwrap_err();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,12 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of this crate.
 ///
-/// It is one word wide. [`kind`](Error::kind) says what was being done; three questions say who can help:
-/// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured)
-/// (the developer or an administrator) and [`is_retryable`](Error::is_retryable) (time). At most one of them is true.
+/// [`kind`](Error::kind) says what was being done. Three questions say who can help, and at most one of them is true:
+/// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured) (the
+/// developer or an administrator) and [`is_retryable`](Error::is_retryable) (time). Two outcomes that need no help have
+/// questions of their own: [`is_denied`](Error::is_denied) and
+/// [`is_access_token_refused`](Error::is_access_token_refused).
 ///
-/// `Display` is one line about this layer and [`source`](StdError::source) carries the cause.
-/// Neither they nor `Debug` ever contain a secret.
+/// It is the size of a pointer. `Display` is one line about this layer and [`source`](StdError::source) carries the
+/// cause. Neither they nor `Debug` ever contain a secret.
 ///
 /// # Example
 ///
@@ -31,8 +34,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///         "tell the operator: the registration or the settings are wrong"
 ///     } else if error.is_retryable() {
 ///         "try again after error.retry_after(), or a little later"
+///     } else if error.is_denied() {
+///         "the user said no: offer the login again"
+///     } else if error.is_access_token_refused() {
+///         "refresh, and ask again with the new token"
 ///     } else {
-///         "a bug, or an answer nobody expected: log the error with its tracking id"
+///         "a callback that belongs to no login of yours: answer 400"
 ///     }
 /// }
 ///
@@ -42,6 +49,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -50,7 +58,7 @@ struct Inner {
     server: Option<ServerError>,
     tracking_id: Option<String>,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What this crate was doing when it failed.
@@ -65,7 +73,7 @@ pub enum ErrorKind {
     Unsupported,
     /// The operating system's random generator failed. Nothing was sent; try again later.
     Random,
-    /// An asynchronous call was polled outside a tokio runtime. Call it from within one.
+    /// A request was to be sent outside a tokio runtime. Call it from within one, with its time and IO drivers enabled.
     Runtime,
 
     /// The callback is not a URL, a query or a form, or it is too long. Answer the browser with 400.
@@ -80,7 +88,7 @@ pub enum ErrorKind {
     StateMismatch,
     /// The login began too long ago. Begin a new one.
     PendingExpired,
-    /// The pending authorization was begun with another service or another client id. Begin a new login.
+    /// The login was begun with another service or another client id. Finish it there, or begin a new one.
     PendingForeign,
     /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
     IssuerMismatch,
@@ -89,16 +97,19 @@ pub enum ErrorKind {
 
     /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
     Exchange,
-    /// Refreshing tokens. The old tokens are as good as they were.
+    /// Refreshing tokens. Unless [`Error::is_login_required`], the old tokens are as good as they were.
     Refresh,
     /// Asking who the person is.
     Person,
     /// Carrying a request to the server and its answer back.
     Transport,
 
+    /// Keeping a login: there is none under this key, or it cannot be kept as asked.
+    Session,
     /// The token store failed. The login itself may be well.
     Store,
-    /// A stored form cannot be read: damaged, or written by a newer version of this crate.
+    /// A stored form cannot be read: damaged, or written by a newer version of this crate. Look at where it is kept; if it
+    /// is lost, the user logs in again.
     Stored,
     /// The tokens belong to another service or another client id. They are untouched; use the client that obtained them.
     ForeignTokens,
@@ -171,7 +182,7 @@ impl Error {
         self.0.remedy == Some(Remedy::Later)
     }
 
-    /// Whether only the user can help, by logging in again.
+    /// Whether only the user can help, by logging in again. Offer it; a redirect at once could go round in circles.
     pub fn is_login_required(&self) -> bool {
         self.0.remedy == Some(Remedy::Login)
     }
@@ -179,6 +190,17 @@ impl Error {
     /// Whether the developer or an administrator must mend something: settings, secret, scopes, registration.
     pub fn is_misconfigured(&self) -> bool {
         self.0.remedy == Some(Remedy::Registration)
+    }
+
+    /// Whether the user, or an administrator, declined the login. Nothing is wrong: offer the login again, but do not send
+    /// the user back at once.
+    pub fn is_denied(&self) -> bool {
+        self.0.kind == ErrorKind::Authorization && self.server().and_then(ServerError::code) == Some("access_denied")
+    }
+
+    /// Whether Webex did not take an access token (401): refresh, and try again with the new one.
+    pub fn is_access_token_refused(&self) -> bool {
+        self.0.kind == ErrorKind::Person && self.server().and_then(ServerError::status) == Some(401)
     }
 
     /// How long the server asked to be left alone, between one second and one hour.
@@ -214,6 +236,11 @@ impl Error {
         }))
     }
 
+    /// The same error once more, for the next of several who wait for one outcome.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Says what was being done when a transport failed. What is no fault of the transport keeps its kind.
     pub(crate) fn during(mut self, kind: ErrorKind) -> Self {
         if self.0.kind == ErrorKind::Transport {
@@ -229,7 +256,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -263,7 +290,9 @@ impl ErrorKind {
     /// Who can help where nothing more is known.
     fn usual_remedy(self) -> Option<Remedy> {
         match self {
-            Self::Configuration | Self::ForeignTokens => Some(Remedy::Registration),
+            Self::Configuration | Self::Input | Self::Unsupported | Self::Stored | Self::ForeignTokens => {
+                Some(Remedy::Registration)
+            }
             Self::Random => Some(Remedy::Later),
             Self::PendingExpired | Self::PendingForeign => Some(Remedy::Login),
             _ => None,

@@ -1,5 +1,7 @@
 //! Grants at the token endpoint: a form to send, and tokens or a refusal to read.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -32,7 +34,7 @@ use crate::token::{NoTokens, TokenResponse, TokenSet};
 ///     .user_info(&serde_json::json!({"device_id": "d-1", "device_name": "Lobby"}))?;
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct ExchangeOptions {
     user_info: Option<String>,
     self_contained_token: bool,
@@ -61,6 +63,15 @@ impl ExchangeOptions {
     pub fn self_contained_token(mut self) -> Self {
         self.self_contained_token = true;
         self
+    }
+}
+
+impl fmt::Debug for ExchangeOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExchangeOptions")
+            .field("user_info", &self.user_info.as_ref().map(|_| "[secret]"))
+            .field("self_contained_token", &self.self_contained_token)
+            .finish()
     }
 }
 
@@ -129,8 +140,9 @@ impl Grant<'_> {
     }
 
     /// Every secret that this grant's request carries.
-    fn secrets<'s>(&'s self, registration: &'s Registration) -> Vec<&'s str> {
+    fn secrets<'s>(&'s self, registration: &'s Registration, credentials: &'s str) -> Vec<&'s str> {
         let mut secrets: Vec<_> = registration.client_secret.iter().map(|secret| secret.expose()).collect();
+        secrets.push(credentials);
         match self {
             Self::Code { code, .. } => secrets.extend([code.code.expose_secret(), code.verifier.expose()]),
             Self::Refresh { tokens, refresh_token } => {
@@ -151,7 +163,10 @@ impl Grant<'_> {
         response: &Response<Bytes>,
         now: UnixTime,
     ) -> Result<TokenResponse> {
-        let refuse = || refusal(self.asked(), response, &self.secrets(registration), now);
+        let client_secret = registration.require_secret()?;
+        let credentials = credentials(registration.client_id(), client_secret.expose());
+        let secrets = self.secrets(registration, &credentials);
+        let refuse = || refusal(self.asked(), response, &secrets, now);
         if !response.status().is_success() {
             return Err(refuse());
         }
@@ -161,7 +176,7 @@ impl Grant<'_> {
             // may hold tokens all the same, so not a word of it is quoted.
             why => Error::new(self.asked().kind(), format!("the token endpoint's answer cannot be used: {why}"))
                 .with_remedy(Remedy::Later)
-                .with_tracking_id(message::received_tracking_id(response, None, &self.secrets(registration))),
+                .with_tracking_id(message::received_tracking_id(response, None, &secrets)),
         })
     }
 }
@@ -178,11 +193,15 @@ fn prefixed(site: Option<&str>, refresh_token: &str) -> Zeroizing<String> {
     })
 }
 
-/// HTTP Basic, with id and secret form-encoded first (RFC 6749 section 2.3.1).
-fn basic(client_id: &str, client_secret: &str) -> Result<HeaderValue> {
+/// The credentials of HTTP Basic, with id and secret form-encoded first (RFC 6749 section 2.3.1).
+fn credentials(client_id: &str, client_secret: &str) -> Zeroizing<String> {
     let encode = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
     let pair = Zeroizing::new(format!("{}:{}", *encode(client_id), *encode(client_secret)));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
+}
+
+fn basic(client_id: &str, client_secret: &str) -> Result<HeaderValue> {
+    let text = Zeroizing::new(format!("Basic {}", *credentials(client_id, client_secret)));
     let mut value = HeaderValue::from_str(&text).map_err(|source| {
         Error::new(ErrorKind::Configuration, "the client cannot be authenticated").with_source(source)
     })?;

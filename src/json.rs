@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -16,14 +17,23 @@ pub(crate) struct Object<const N: usize> {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// A JSON value: text or number, which is what the fields that are asked for hold.
+/// A JSON value, as far as the fields that are asked for care.
 pub(crate) enum Scalar {
     Text(SecretString),
-    Whole(i64),
+    Whole(i128),
     Float(f64),
+    Bool(bool),
+    /// An array; its texts, separated by spaces.
+    List(SecretString),
     /// Anything else.
     Other,
 }
+
+/// The deepest nesting of unknown fields that is kept: they are written down one level deeper, and must be readable then.
+const DEEPEST: usize = 32;
+
+/// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
+const NUMBER: &str = "$serde_json::private::Number";
 
 /// Why a text is not the JSON object that was expected.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +55,11 @@ impl fmt::Display for Fault {
 
 impl<const N: usize> Object<N> {
     /// Reads `json`. A known field that is `null` counts as absent; one that appears twice is a fault.
+    ///
+    /// Unknown fields are kept, unless they are nested too deep to be written down again.
     pub(crate) fn read(json: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
+        // A byte order mark is no JSON, but some servers send one.
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let mut object = Self { names, known: std::array::from_fn(|_| None), extra: Map::new() };
         let mut repeated = None;
         let mut reader = serde_json::Deserializer::from_slice(json);
@@ -53,7 +67,10 @@ impl<const N: usize> Object<N> {
         let read = reader.deserialize_any(seed).and_then(|()| reader.end());
         match (repeated, read) {
             (Some(name), _) => Err(Fault::Repeated(name)),
-            (None, Ok(())) => Ok(object),
+            (None, Ok(())) => {
+                object.extra.retain(|_, value| !is_deeper_than(value, DEEPEST));
+                Ok(object)
+            }
             (None, Err(error)) if error.is_data() => Err(Fault::NotAnObject),
             (None, Err(error)) => Err(Fault::Unreadable { line: error.line(), column: error.column() }),
         }
@@ -64,31 +81,86 @@ impl<const N: usize> Object<N> {
         self.known[self.names.iter().position(|known| *known == name)?].take()
     }
 
-    /// Takes a text or a number out, as text; an empty text counts as absent.
-    pub(crate) fn text(&mut self, name: &str) -> Option<SecretString> {
+    /// Takes a secret out: text, and nothing but text. Empty counts as absent.
+    pub(crate) fn secret(&mut self, name: &str) -> Option<SecretString> {
         match self.take(name)? {
-            Scalar::Text(text) if text.expose_secret().is_empty() => None,
-            Scalar::Text(text) => Some(text),
-            Scalar::Whole(number) => Some(number.to_string().into()),
-            Scalar::Float(number) => Some(number.to_string().into()),
-            Scalar::Other => None,
+            Scalar::Text(text) => Some(text).filter(|text| !text.expose_secret().is_empty()),
+            _ => None,
         }
     }
 
-    /// Takes a text or a number out that is no secret.
+    /// Takes a list of words out: a text, or an array of texts.
+    pub(crate) fn words(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Scalar::Text(text) | Scalar::List(text) => Some(text.expose_secret().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether a field says something: not `null`, `false`, 0 or an empty text.
+    pub(crate) fn says(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None | Some(Scalar::Bool(false) | Scalar::Whole(0)) => false,
+            Some(Scalar::Text(text)) => !text.expose_secret().is_empty(),
+            Some(_) => true,
+        }
+    }
+
+    /// Takes an id or a name out: a text, or a number as text. Empty counts as absent, and so does a number that JSON
+    /// could not carry exactly.
     pub(crate) fn plain(&mut self, name: &str) -> Option<String> {
-        self.text(name).map(|text| text.expose_secret().to_owned())
+        match self.take(name)? {
+            Scalar::Text(text) => Some(text.expose_secret().to_owned()).filter(|text| !text.is_empty()),
+            Scalar::Whole(number) => Some(number.to_string()),
+            Scalar::Float(number) => (number.fract() == 0.0 && number.abs() < EXACT).then(|| number.to_string()),
+            Scalar::Bool(_) | Scalar::List(_) | Scalar::Other => None,
+        }
     }
 
     /// Takes a number of seconds out, however it was written. Fractions are cut off, negative numbers are zero, and
     /// what is no number at all counts as absent.
     pub(crate) fn seconds(&mut self, name: &str) -> Option<u64> {
         match self.take(name)? {
-            Scalar::Whole(number) => Some(u64::try_from(number).unwrap_or(0)),
+            Scalar::Whole(number) => Some(u64::try_from(number.max(0)).unwrap_or(u64::MAX)),
             Scalar::Float(number) => whole_seconds(number),
             Scalar::Text(text) => whole_seconds(text.expose_secret().trim().parse().ok()?),
-            Scalar::Other => None,
+            Scalar::Bool(_) | Scalar::List(_) | Scalar::Other => None,
         }
+    }
+
+    /// Takes a whole number out that this crate itself wrote: anything else there is damage.
+    pub(crate) fn exact(&mut self, name: &str) -> Result<Option<u64>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Scalar::Whole(number)) => u64::try_from(number).map(Some).map_err(|_| damaged(name)),
+            Some(_) => Err(damaged(name)),
+        }
+    }
+
+    /// Takes a text out that this crate itself wrote: anything else there is damage.
+    pub(crate) fn exact_text(&mut self, name: &str) -> Result<Option<SecretString>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Scalar::Text(text)) if !text.expose_secret().is_empty() => Ok(Some(text)),
+            Some(_) => Err(damaged(name)),
+        }
+    }
+}
+
+fn damaged(name: &str) -> String {
+    format!("its `{name}` is damaged")
+}
+
+/// Below it, every whole number has a float of its own.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Whether a value is nested more than `levels` deep.
+pub(crate) fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let deeper = |value: &Value| levels == 0 || is_deeper_than(value, levels - 1);
+    match value {
+        Value::Array(items) => items.iter().any(deeper),
+        Value::Object(fields) => fields.values().any(deeper),
+        _ => false,
     }
 }
 
@@ -158,51 +230,64 @@ impl<const N: usize> Visitor<'_> for Names<N> {
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyScalar;
+        deserializer.deserialize_any(AnyScalar)
+    }
+}
 
-        impl<'de> Visitor<'de> for AnyScalar {
-            type Value = Scalar;
+struct AnyScalar;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value")
-            }
+impl<'de> Visitor<'de> for AnyScalar {
+    type Value = Scalar;
 
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(Box::<str>::from(text).into()))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
 
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Whole(number))
-            }
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(Box::<str>::from(text).into()))
+    }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-                Ok(i64::try_from(number).map_or(Scalar::Float(number as f64), Scalar::Whole))
-            }
+    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(number.into()))
+    }
 
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Float(number))
-            }
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Whole(number.into()))
+    }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
+    fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+        Ok(Scalar::Float(number))
+    }
 
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar::Other)
-            }
+    fn visit_bool<E>(self, truth: bool) -> Result<Scalar, E> {
+        Ok(Scalar::Bool(truth))
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other)
-            }
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar::Other)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
-                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+        let mut texts = Zeroizing::new(String::new());
+        while let Some(item) = items.next_element::<Scalar>()? {
+            if let Scalar::Text(text) = item {
+                texts.push_str(text.expose_secret());
+                texts.push(' ');
             }
         }
+        Ok(Scalar::List(Box::<str>::from(texts.trim_end()).into()))
+    }
 
-        deserializer.deserialize_any(AnyScalar)
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == NUMBER {
+                let digits: String = fields.next_value()?;
+                let whole = digits.parse().map(Scalar::Whole);
+                return Ok(whole.or_else(|_| digits.parse().map(Scalar::Float)).unwrap_or(Scalar::Other));
+            }
+            fields.next_value::<IgnoredAny>()?;
+        }
+        Ok(Scalar::Other)
     }
 }
 
@@ -248,6 +333,10 @@ mod tests {
         for (json, text) in [
             ("\"x\"", Some("x")),
             ("123456789012", Some("123456789012")),
+            ("9223372036854775811", Some("9223372036854775811")),
+            ("7.0", Some("7")),
+            ("7.5", None),
+            ("1e300", None),
             ("\"\"", None),
             ("null", None),
             ("true", None),
@@ -273,6 +362,29 @@ mod tests {
             assert_eq!(found, fault, "{json}");
         }
         assert!(Object::read(b"{\"a\":\"\xff\"}", &NAMES).is_err());
+    }
+
+    #[test]
+    fn only_text_is_a_secret_and_only_what_was_written_is_exact() {
+        assert!(read("{\"a\":12}").ok().unwrap().secret("a").is_none());
+        assert_eq!(read("{\"a\":[\"x\",7,\"y\"]}").ok().unwrap().words("a").as_deref(), Some("x y"));
+        for damaged in ["1.9", "-1", "\"1\"", "true", "{}"] {
+            assert!(read(&format!("{{\"a\":{damaged}}}")).ok().unwrap().exact("a").is_err(), "{damaged}");
+        }
+        assert_eq!(read("{\"a\":7}").ok().unwrap().exact("a"), Ok(Some(7)));
+        assert!(read("{\"a\":7}").ok().unwrap().exact_text("a").is_err());
+        for (json, says) in
+            [("\"\"", false), ("false", false), ("0", false), ("null", false), ("\"x\"", true), ("{}", true)]
+        {
+            assert_eq!(read(&format!("{{\"a\":{json}}}")).ok().unwrap().says("a"), says, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_left_out_and_a_byte_order_mark_is_skipped() {
+        let deep = format!("\u{feff}{{\"a\":1,\"x\":{}{},\"y\":[[2]]}}", "[".repeat(100), "]".repeat(100));
+        let object = read(&deep).ok().unwrap();
+        assert_eq!(object.extra.keys().collect::<Vec<_>>(), ["y"]);
     }
 
     #[test]

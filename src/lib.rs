@@ -10,33 +10,31 @@
 //!
 //! # A login in ten lines
 //!
-//! Here [`testing::MockWebex`] plays Webex and the user; in an application, `webex` comes from
-//! [`WebexOAuth::from_env`] or [`WebexOAuth::builder`] and the callback from a browser.
-//!
 //! ```
+//! use webex_oauth::Callback;
+//! use webex_oauth::testing::MockWebex;
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! use webex_oauth::{Callback, WebexOAuth};
-//! # let mock = webex_oauth::testing::MockWebex::start().await;
-//! # let webex: WebexOAuth = mock.client();
-//! # let browser = |url: &webex_oauth::AuthorizationUrl| mock.approve(url);
+//! let mock = MockWebex::start().await; // plays Webex, and a user called Jane (feature `testing`)
+//! let webex = mock.client(); // in an application: WebexOAuth::from_env()?
 //!
-//! let (url, pending) = webex.authorize().begin()?;
-//! // Send the browser to `url`; keep `pending` in its session. It comes back with a code:
-//! let callback = Callback::parse(browser(&url))?;
+//! let (url, pending) = webex.authorize().begin()?; // send the browser to `url`, keep `pending` in its session
+//! let callback = Callback::parse(mock.approve(&url))?; // the URL that the browser comes back with
 //! let login = webex.login(pending, callback).await?;
 //!
 //! let person = webex.person(login.tokens().access_token()).await?;
-//! println!("Logged in as {}", person.email().unwrap_or("somebody"));
-//!
-//! let tokens = webex.refresh(login.tokens()).await?; // whenever `expires_at()` comes near
-//! # assert_eq!(person.email(), Some("jane@example.com"));
-//! # assert_ne!(tokens.access_token(), login.tokens().access_token());
+//! assert_eq!(person.email(), Some("jane@example.com"));
+//! let tokens = webex.refresh(login.tokens()).await?; // shortly before `expires_at()`
+//! assert_ne!(tokens.access_token(), login.tokens().access_token());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The way of the data
+//! The access token goes into each request to the Webex APIs: with reqwest,
+//! `request.bearer_auth(tokens.access_token().expose())`.
+//!
+//! # The steps of a login
 //!
 //! Each value can only be made from the one before it, so a step cannot be left out.
 //!
@@ -51,7 +49,12 @@
 //!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
-//! [`#[serde(with = "webex_oauth::stored")]`](stored).
+//! [`#[serde(with = "webex_oauth::stored")]`](stored) in a type of your own.
+//!
+//! Several logins of one browser can wait at once: keep each [`PendingAuthorization`] in the browser's session under its
+//! [`id()`](PendingAuthorization::id), remove it when its callback comes, *before* the code is exchanged, and drop what is
+//! older than [`WebexOAuth::pending_lifetime`]. A path to return to, or a tenant, travels as a
+//! [`payload`](AuthorizationRequest::payload); if a path came from a browser, check that it is one of yours.
 //!
 //! # When something fails
 //!
@@ -59,18 +62,21 @@
 //!
 //! | question | if so |
 //! |---|---|
-//! | [`is_login_required()`](Error::is_login_required) | send the user to Webex again: the code or the refresh token is no good, or the login was refused |
+//! | [`is_login_required()`](Error::is_login_required) | offer the user to log in again: the code or the refresh token is no good |
 //! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
-//! | none of them | the callback was a stranger's (answer 400), the value you handed in cannot be used, or an access token has ended (refresh it) |
+//! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
+//! | [`is_access_token_refused()`](Error::is_access_token_refused) | refresh, and ask again with the new token |
+//! | none of them | the callback belongs to no login of this browser: answer 400 |
 //!
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
 //! what to do about each are listed at [`ErrorKind`].
 //!
 //! Webex names its reasons in four shapes of JSON, often without an OAuth code. One table decides: first the status (408,
-//! 423, 425, 429, 5xx and anything that is not JSON mean *later*), then an OAuth code wherever it stands, then the words
-//! (client, redirect or scope: *you*; refresh token, expired, revoked: *the user*), and a plain 400 or 401 to a code or a
-//! refresh token means *the user*, with [`ServerError::is_unrecognized`] set. What the other statuses of Webex mean:
+//! 423, 425, 429, 5xx and anything that is not JSON mean *later*), then an OAuth code wherever it stands, then the
+//! description (one about the client, the redirect URI or the scopes is the operator's; one about a token or code that is
+//! invalid, expired or revoked is the user's, but only with a 400, 401 or 403). A plain 400 or 401 to a code or a refresh
+//! token means *the user*, with [`ServerError::is_unrecognized`] set. What the other statuses of Webex mean:
 //!
 //! | status | meaning here |
 //! |---|---|
@@ -84,8 +90,8 @@
 //!
 //! # Security
 //!
-//! - **State, nonce and PKCE cannot be left out**, and are drawn from the operating system's generator, 256 bits each
-//!   (Webex Meetings allows no more than 10 characters for PKCE).
+//! - **State and PKCE cannot be left out**, and are drawn from the operating system's generator, 256 bits each. (PKCE at
+//!   Webex Meetings is 10 characters in the clear, and proves little.)
 //! - **No redirect is ever followed** by a request that carries a secret, nothing is decompressed, answers are limited in
 //!   size and time, and only https is spoken, except to this machine or to a host that
 //!   [`insecure_http_to`](WebexOAuthBuilder::insecure_http_to) names.
@@ -98,10 +104,10 @@
 //! - ID tokens are not verified by this version; therefore the scope `openid` is refused, and who logged in is asked
 //!   of Webex with [`WebexOAuth::person`]. Recognize users by [`Person::id`], never by e-mail address.
 //!
-//! # Two services and more
+//! # Three services
 //!
-//! [`Service::webex`], [`Service::webex_gov`] and [`Service::meetings`] differ only in data; [`Service::at`] moves one to
-//! another address.
+//! [`Service::webex`], [`Service::webex_gov`] and [`Service::meetings`] differ only in data, and [`Service::at`] moves one
+//! to another address. Who logged in is told by [`WebexOAuth::person`], and at Webex Meetings by [`TokenSet::account`].
 //!
 //! # Testing your application
 //!
@@ -152,12 +158,24 @@
 //! | `testing` | [`testing::MockWebex`] and [`clock::ManualClock`] |
 //!
 //! With several TLS features on, `rustls` is used unless [`WebexOAuthBuilder::tls`] says otherwise; with none, only
-//! this machine can be spoken to. Whichever it is, nothing process-wide is installed or relied on. What each costs to
-//! build, and why aws-lc is the default, stands in `benches/README.md` in the repository.
+//! this machine can be spoken to. Whichever it is, nothing process-wide is installed or relied on.
+//!
+//! | feature | alone: crates, build CPU s, stripped MiB | on top of an application with reqwest |
+//! |---|---|---|
+//! | `rustls` | 112, 162, 6.6 | +23, +37, +0.6 |
+//! | `rustls-ring` | 112, 122, 4.6 | +25, +52, +1.2 |
+//! | `native-tls` | 112, 101, 2.9 (and OpenSSL itself) | +32, +43, +0.6 |
+//! | none | 101, 81, 2.7 | |
+//!
+//! aws-lc is the default because it adds least to an application that has reqwest, and because with ring alone in the
+//! tree a bare `reqwest::Client::new()` of somebody else panics for want of a provider (as does rustls itself where two
+//! providers are compiled in and nobody chose one: call `CryptoProvider::install_default()` in `main` then). How this was
+//! measured stands in `benches/README.md` in the repository.
 //!
 //! # Requirements
 //!
-//! Rust 1.89 or later, a tokio runtime, and a C compiler for the TLS libraries. The public API is in the types of `http`
+//! Rust 1.89 or later, a tokio runtime with its time and IO drivers on, and a C compiler for the TLS libraries
+//! (`native-tls` on Linux: OpenSSL's headers and pkg-config). The public API is in the types of `http`
 //! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in [`transport::ReqwestTransport`] alone.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -1,7 +1,7 @@
 //! What all requests to Webex, and all answers, have in common.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use serde_json::Value;
 
@@ -28,6 +28,8 @@ pub(crate) fn request(
     *request.uri_mut() = endpoint.uri();
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    // Without it a server may choose any coding (RFC 9110 section 12.5.3), and none is unpacked.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, registration.user_agent.clone());
     if let Ok(tracking_id) = HeaderValue::from_str(&format!("WEBEXOAUTH_{}", random::token()?)) {
         headers.insert(TRACKING_ID, tracking_id);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::json::Object;
+use crate::json::{Object, is_deeper_than};
 use crate::pkce::{CodeVerifier, Pkce};
 use crate::registration::Owner;
 use crate::scope::Scopes;
@@ -29,10 +29,14 @@ const LONGEST_STORED: usize = 2867;
 /// The longest payload, as JSON.
 const LONGEST_PAYLOAD: usize = 1024;
 
+/// The deepest payload: it is written down, and must be readable then.
+const DEEPEST_PAYLOAD: usize = 30;
+
 /// A login between the moment the browser left and the moment it comes back.
 ///
 /// **Treat it as a secret** and bind it to the browser that began the login: keep it in the server's session, in an
-/// encrypted cookie, or in memory. It holds the state, the nonce and the PKCE verifier, so it is not `Clone`, its
+/// encrypted cookie, or in memory. Drop those that nobody came back for, by [`begun_at`](Self::begun_at) and
+/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). It holds the state and the PKCE verifier, so it is not `Clone`, its
 /// `Debug` shows none of them, and there is no plain `Serialize`; see [`to_stored`](Self::to_stored).
 pub struct PendingAuthorization {
     pub(crate) owner: Arc<Owner>,
@@ -48,7 +52,8 @@ pub struct PendingAuthorization {
 /// Which pending authorization a callback belongs to: a hash of its state, safe to show and to name cookies with.
 ///
 /// It is 22 characters long, all of them letters, digits, `-` or `_`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PendingId(String);
 
 impl PendingId {
@@ -140,12 +145,12 @@ impl PendingAuthorization {
 
 impl crate::stored::sealed::Sealed for PendingAuthorization {}
 
-impl crate::stored::Stored for PendingAuthorization {
-    fn write(&self) -> Result<StoredText> {
+impl crate::stored::Text for PendingAuthorization {
+    fn to_text(&self) -> Result<StoredText> {
         self.to_stored()
     }
 
-    fn read(text: &str) -> Result<Self> {
+    fn from_text(text: &str) -> Result<Self> {
         Self::from_stored(text)
     }
 }
@@ -177,6 +182,9 @@ impl Payload {
     pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
         let refuse = |why| Error::new(ErrorKind::Input, format!("the payload {why}"));
         let value = serde_json::to_value(value).map_err(|source| refuse("cannot be JSON").with_source(source))?;
+        if is_deeper_than(&value, DEEPEST_PAYLOAD) {
+            return Err(refuse("is nested more than 30 levels deep"));
+        }
         if value.to_string().len() > LONGEST_PAYLOAD {
             return Err(refuse("is longer than 1,024 bytes: keep it on the server and send a key to it"));
         }
@@ -242,23 +250,29 @@ impl<'a> From<&'a PendingAuthorization> for Form<'a> {
 
 fn read(text: &str) -> Result<PendingAuthorization> {
     let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
-    stored::check_version(WHAT, form.seconds("v"))?;
+    stored::check_version(WHAT, form.exact("v"))?;
     let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
-    let method = form.plain("code_challenge_method").and_then(|name| Pkce::from_name(&name));
+    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(WHAT, why));
+    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
+    let owner = Owner {
+        service: plain("service")?.ok_or_else(missing("service"))?,
+        client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
+    };
+    let method = plain("code_challenge_method")?.and_then(|name| Pkce::from_name(&name));
     let method = method.ok_or_else(missing("code_challenge_method"))?;
-    let verifier = form.text("code_verifier").ok_or_else(missing("code_verifier"))?;
+    let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
+    let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
+    let (state, nonce) = (text("state")?, text("nonce")?);
+    let begun_at = form.exact("begun_at").map_err(|why| unreadable(WHAT, why))?;
     Ok(PendingAuthorization {
-        owner: Arc::new(Owner {
-            service: form.plain("service").ok_or_else(missing("service"))?,
-            client_id: form.plain("client_id").ok_or_else(missing("client_id"))?,
-        }),
-        state: form.text("state").ok_or_else(missing("state"))?,
-        nonce: form.text("nonce"),
+        owner: Arc::new(owner),
+        state: state.ok_or_else(missing("state"))?,
+        nonce,
         verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
             .ok_or_else(|| unreadable(WHAT, "its `code_verifier` has a length or a character that none can have"))?,
-        redirect_uri: form.plain("redirect_uri").ok_or_else(missing("redirect_uri"))?,
-        asked: form.plain("scope").map(|text| Scopes::from_server(&text)).unwrap_or_default(),
-        begun_at: form.seconds("begun_at").map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
+        redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
+        asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
         payload: Payload(form.extra.remove("payload")),
     })
 }
@@ -290,6 +304,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_says_what_to_shorten() {
+        let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
         assert!(Payload::new(&"p".repeat(LONGEST_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::Input));
         let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
         let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();

@@ -8,17 +8,38 @@ const LONGEST_WORD: usize = 32;
 pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "[secret]");
-        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        text = text.replace(&encoded, "[secret]");
+        for spelling in spellings(secret) {
+            text = text.replace(&spelling, "[secret]");
+        }
     }
     let mut cleaned = String::new();
     for part in text.split_inclusive(|c| !is_token_character(c)) {
         let word = part.trim_end_matches(|c| !is_token_character(c));
         cleaned.push_str(if word.len() > LONGEST_WORD { "[cut]" } else { word });
-        cleaned.extend(part[word.len()..].chars().map(|c| if c.is_control() { ' ' } else { c }));
+        cleaned.extend(part[word.len()..].chars().map(|c| if is_disruptive(c) { ' ' } else { c }));
     }
     shorten(cleaned.trim(), limit)
+}
+
+/// A secret as it is, and as it stands in forms and URLs.
+fn spellings(secret: &str) -> [String; 5] {
+    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let percent = form.replace('+', "%20").replace('*', "%2A");
+    let lower = |text: &str| {
+        let mut parts = text.split('%');
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| {
+            let (digits, rest) = part.split_at(part.len().min(2));
+            format!("{text}%{}{rest}", digits.to_ascii_lowercase())
+        })
+    };
+    let (lower_form, lower_percent) = (lower(&form), lower(&percent).replace('~', "%7e"));
+    [secret.to_owned(), form, percent, lower_form, lower_percent]
+}
+
+/// Characters that begin a new line or turn the direction of the text.
+fn is_disruptive(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn is_token_character(c: char) -> bool {
@@ -45,6 +66,8 @@ mod tests {
             (&format!("bearer {jwt}, sorry"), "bearer [cut], sorry"),
             ("one\r\ntwo\u{1b}[31m", "one  two [31m"),
             ("unsupported_grant_type", "unsupported_grant_type"),
+            ("x=a%2fb%20c", "x=[secret]"),
+            ("one\u{2028}two\u{202e}", "one two"),
         ] {
             assert_eq!(clean(text, &["hunter2", "a/b c", ""], 300), shown);
         }

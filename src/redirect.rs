@@ -44,9 +44,9 @@ impl fmt::Debug for RedirectUri {
 
 /// Why `text` cannot be a redirect URI.
 fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
-    // `Url` would trim or drop these in silence, and Webex would then compare another text.
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Some("contains white space or control characters: remove them".to_owned());
+    if !endpoint::is_plain(text) {
+        let why = "contains white space or another character that no URL has: remove it, or write it percent-encoded";
+        return Some(why.to_owned());
     }
     if text.contains('#') {
         return Some(
@@ -54,7 +54,8 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
         );
     }
     if let Some(host) = host_without_scheme(text) {
-        let scheme = if matches!(host, "localhost" | "127.0.0.1" | "[::1]") { "http" } else { "https" };
+        let is_here = host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]");
+        let scheme = if is_here { "http" } else { "https" };
         return Some(format!("has no scheme: write {scheme}://{text}"));
     }
     let url = match Url::parse(text) {
@@ -66,15 +67,62 @@ fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
         }
         Err(cause) => return Some(format!("is not a URL: {cause}")),
     };
+    if matches!(url.scheme(), "http" | "https") && !names_its_host(text, &url) {
+        return Some("names its host in a way that programs read differently: write scheme://host, plainly".to_owned());
+    }
+    if let Some((name, _)) = url.query_pairs().find(|(name, _)| RESPONSE_PARAMETERS.contains(&&**name)) {
+        return Some(format!("has the parameter `{name}`, which the answer of Webex has too: use another name"));
+    }
     match url.scheme() {
         "https" => None,
         "http" if endpoint::is_trusted_plain(&url, insecure_hosts) => None,
-        "http" => Some("would carry the code unencrypted: use https, or http://localhost".to_owned()),
-        "javascript" | "data" | "file" | "blob" | "about" | "vbscript" | "view-source" => Some(
-            "has a scheme that runs or shows content: use https, http://localhost or a scheme of your own".to_owned(),
+        "http" => {
+            let why = "would carry the code unencrypted: use https, http://localhost, or for a test network \
+                       `insecure_http_to(..)`";
+            Some(why.to_owned())
+        }
+        foreign if FOREIGN_SCHEMES.contains(&foreign) => Some(
+            "has a scheme that means something else: use https, http://localhost or a scheme of your own".to_owned(),
         ),
         _ => None,
     }
+}
+
+/// Schemes that are no application's own: they run or show content, or send the code to other programs.
+const FOREIGN_SCHEMES: [&str; 19] = [
+    "javascript",
+    "vbscript",
+    "data",
+    "file",
+    "filesystem",
+    "blob",
+    "about",
+    "view-source",
+    "feed",
+    "ftp",
+    "ws",
+    "wss",
+    "mailto",
+    "tel",
+    "sms",
+    "intent",
+    "chrome",
+    "urn",
+    "htps",
+];
+
+/// Parameters that a callback brings; one of the redirect URI's own would be a second one.
+const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
+
+/// Whether the host stands in the text as it was understood: not as a number, not percent-encoded, not after an `@`.
+fn names_its_host(text: &str, url: &Url) -> bool {
+    let Some((_, rest)) = text.split_once("://").filter(|_| endpoint::begins_with_authority(text)) else {
+        return false;
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
+    let host = &authority[..port.unwrap_or(authority.len())];
+    url.host_str().is_some_and(|understood| understood.eq_ignore_ascii_case(host))
 }
 
 /// The host of `localhost:5000/path` and the like, which a URL parser takes for a scheme.
@@ -82,7 +130,8 @@ fn host_without_scheme(text: &str) -> Option<&str> {
     let authority = text.split(['/', '?']).next()?;
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "0"));
     let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    let is_host = host == "localhost" || host == "[::1]" || (host.contains('.') && !host.contains(':'));
+    let is_host =
+        host.eq_ignore_ascii_case("localhost") || host == "[::1]" || (host.contains('.') && !host.contains(':'));
     (is_port && is_host).then_some(host)
 }
 
@@ -110,6 +159,17 @@ mod tests {
     #[test]
     fn a_bad_redirect_uri_says_what_to_write() {
         for (text, hint) in [
+            ("LOCALHOST:5000/cb", "write http://LOCALHOST:5000/cb"),
+            ("http://localhost\\@evil.com/cb", "character that no URL has"),
+            ("https:example.com/cb", "write scheme://host"),
+            ("https:////example.com/cb", "write scheme://host"),
+            ("http://2130706433/cb", "write scheme://host"),
+            ("http://0x7f.1/cb", "write scheme://host"),
+            ("http://%6cocalhost/cb", "write scheme://host"),
+            ("https://@example.com/cb", "write scheme://host"),
+            ("https://exämple.com/cb", "character that no URL has"),
+            ("ftp://example.com/cb", "means something else"),
+            ("https://example.com/cb?state=keep", "use another name"),
             ("localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
             ("127.0.0.1:5000", "write http://127.0.0.1:5000"),
             ("[::1]:5000/cb", "write http://[::1]:5000/cb"),
@@ -120,9 +180,9 @@ mod tests {
             ("https://example.com/cb#done", "fragment"),
             ("http://example.com/cb", "use https"),
             (" https://example.com/cb", "white space"),
-            ("https://example.com/c\nb", "white space or control"),
+            ("https://example.com/c\nb", "white space"),
             ("https://", "is not a URL"),
-            ("javascript:alert(1)", "scheme that runs"),
+            ("javascript:alert(1)", "means something else"),
             ("https://u:hunter2@example.com/cb", "user name"),
         ] {
             let message = RedirectUri::parse(text, &[]).unwrap_err().to_string();

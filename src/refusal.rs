@@ -42,7 +42,8 @@ pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str]
     let verdict = judge(asked, status, body.as_ref());
     let description =
         verdict.description.map(|text| redact::clean(&text, secrets, 300)).filter(|text| !text.is_empty());
-    let code = verdict.code.map(|code| redact::clean(&code, secrets, 60));
+    // A short secret may be a part of a known word.
+    let code = verdict.code.map(|code| if verdict.is_known { code } else { redact::clean(&code, secrets, 60) });
     let mut server = ServerError::new(Some(status), code, description);
     if verdict.is_unrecognized {
         server = server.unrecognized();
@@ -78,27 +79,30 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode) -> &'stati
 struct Verdict {
     remedy: Option<Remedy>,
     code: Option<String>,
+    is_known: bool,
     description: Option<String>,
     is_unrecognized: bool,
 }
 
 fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
     let texts = body.map(texts).unwrap_or_default();
-    let code = texts.iter().find_map(|text| known_code(text)).map(str::to_owned);
+    let code = texts.iter().find_map(|text| known_code(text));
     let found = by_state(status, body)
-        .or_else(|| code.as_deref().and_then(by_code))
-        .or_else(|| texts.iter().find_map(|text| by_words(asked, text)))
+        .or_else(|| code.and_then(by_code))
+        .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
+        .or_else(|| by_words(asked, status, &texts))
         // `invalid_request` says only that something is wrong with the request; the text may have said what.
-        .or_else(|| code.as_deref().map(|_| Remedy::Registration))
+        .or_else(|| code.map(|_| Remedy::Registration))
         .or_else(|| by_status(status));
     let is_unrecognized = found.is_none();
     // A body with a good status may hold tokens: only a known code is taken from it.
     let shown = body.filter(|_| !status.is_success());
     Verdict {
         remedy: found.or(unrecognized(asked)),
+        is_known: code.is_some(),
         // What is no known code but looks like one is kept: Webex may add some.
-        code: code.or_else(|| shown.and_then(unknown_code)),
-        description: shown.and_then(|body| description(body, &texts)),
+        code: code.map(str::to_owned).or_else(|| shown.and_then(unknown_code)),
+        description: shown.and_then(|_| description(&texts)),
         is_unrecognized,
     }
 }
@@ -119,45 +123,96 @@ fn by_state(status: StatusCode, body: Option<&Value>) -> Option<Remedy> {
     (passing || body.is_none_or(|body| !body.is_object())).then_some(Remedy::Later)
 }
 
-/// OAuth codes that settle who can help (RFC 6749 section 5.2 and Webex's own).
+/// The codes that are known, those of RFC 6749 section 5.2 and Webex's own.
+const CODES: [&str; 14] = [
+    "invalid_grant",
+    "expired_token",
+    "access_denied",
+    "login_required",
+    "tokenlimit_reached",
+    "invalid_client",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "unsupported_response_type",
+    "invalid_scope",
+    "server_error",
+    "temporarily_unavailable",
+    "slow_down",
+    "invalid_request",
+];
+
+/// Who can help where a code settles it.
 fn by_code(code: &str) -> Option<Remedy> {
     match code {
         "invalid_grant" | "expired_token" | "access_denied" | "login_required" | "tokenlimit_reached" => {
             Some(Remedy::Login)
         }
-        "invalid_client"
-        | "unauthorized_client"
-        | "unsupported_grant_type"
-        | "unsupported_response_type"
-        | "invalid_scope" => Some(Remedy::Registration),
         "server_error" | "temporarily_unavailable" | "slow_down" => Some(Remedy::Later),
-        _ => None,
+        "invalid_request" => None,
+        _ => Some(Remedy::Registration),
     }
 }
 
-fn known_code(text: &str) -> Option<&str> {
-    let text = text.trim();
-    (by_code(text).is_some() || text == "invalid_request").then_some(text)
+/// A code as a word of a text, in any case: Webex's front passes on what its broker said within a sentence.
+fn known_code(text: &str) -> Option<&'static str> {
+    let text = without_urls(text);
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.find_map(|word| CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
 }
 
-/// Words that Webex was seen to use. The client's come first: "refresh token was issued to another client id" is no
-/// reason to ask the user.
-fn by_words(asked: Asked, text: &str) -> Option<Remedy> {
-    let text: String = text.to_ascii_lowercase().replace(['_', '-'], " ");
+/// A text without the addresses in it, whose parameters have telling names but say nothing.
+fn without_urls(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.contains("://"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The status of a request that Webex's front made in our place: "POST failed: HTTP/1.1 503 Service Unavailable ...".
+fn by_embedded_status(text: &str) -> Option<Remedy> {
+    let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
+    by_state(StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?, Some(&Value::Object(Default::default())))
+}
+
+/// Words that were seen, and their kin. The client's come first: "refresh token was issued to another client id" is no
+/// reason to ask the user. Only statuses that speak of the request's credentials can end a login.
+fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> {
+    let text = texts.iter().map(|text| without_urls(text)).collect::<Vec<_>>().join("; ");
+    let text = text.to_ascii_lowercase().replace(['_', '-'], " ");
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["client id", "clientid", "client secret", "clientsecret", "client credentials", "redirect"]) {
+    if says(&CLIENT_WORDS) {
         return Some(Remedy::Registration);
     }
-    if says(&["scope"]) {
-        return Some(Remedy::Registration);
+    let ends_logins = match status.as_u16() {
+        200..=299 | 400 | 401 => says(&["token", "code", "grant"]) && says(&ENDING_WORDS),
+        403 => says(&["refresh token", "revoked"]),
+        _ => false,
+    };
+    if ends_logins && asked != Asked::Person {
+        return Some(Remedy::Login);
     }
-    if asked == Asked::Person {
-        return None;
-    }
-    // "malformed syntax" is Webex's sentence for every bad request and says nothing.
-    let malformed = text.contains("malformed") && !text.contains("malformed syntax");
-    (malformed || says(&["refresh token", "expired", "revoked"])).then_some(Remedy::Login)
+    says(&PASSING_WORDS).then_some(Remedy::Later)
 }
+
+const CLIENT_WORDS: [&str; 11] = [
+    "client id",
+    "clientid",
+    "client secret",
+    "clientsecret",
+    "client credentials",
+    "client authentication",
+    "invalid client",
+    "unknown client",
+    "bad credentials",
+    "redirect",
+    "scope",
+];
+
+const ENDING_WORDS: [&str; 8] =
+    ["invalid", "expired", "revoked", "malformed,", "is malformed", "not found", "unknown", "inactive"];
+
+const PASSING_WORDS: [&str; 6] =
+    ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];
 
 /// What is left when nothing was said: only a 400 or 401 is about the code or token that was sent.
 fn by_status(status: StatusCode) -> Option<Remedy> {
@@ -168,29 +223,41 @@ fn by_status(status: StatusCode) -> Option<Remedy> {
     }
 }
 
-/// Every text of the four known shapes that may say why:
-/// `{"message", "errors": [{"description"}]}`, `{"error", "error_description"}`, `{"code", "message"}`, and none.
+/// Every text that may say why. The known shapes are `{"error", "error_description"}`,
+/// `{"message", "errors": [{"description"}]}` and `{"code", "message"}`; others are searched in the same way, except
+/// for fields that could hold a secret or only an id.
 fn texts(body: &Value) -> Vec<&str> {
-    let errors = body.get("errors").and_then(Value::as_array).into_iter().flatten();
-    let nested = errors.filter_map(|error| error.get("description")?.as_str());
-    let named = |name| body.get(name).and_then(Value::as_str);
-    named("error").into_iter().chain(named("error_description")).chain(nested).chain(named("message")).collect()
+    fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) if !text.trim().is_empty() && !texts.contains(&text.as_str()) => texts.push(text),
+            Value::Array(items) if depth > 0 => items.iter().for_each(|item| gather(item, depth - 1, texts)),
+            Value::Object(fields) if depth > 0 => {
+                let telling = fields.iter().filter(|(name, _)| is_telling(name));
+                telling.for_each(|(_, value)| gather(value, depth - 1, texts));
+            }
+            _ => {}
+        }
+    }
+
+    let mut texts = Vec::new();
+    for name in ["error", "error_description", "errors"] {
+        body.get(name).into_iter().for_each(|value| gather(value, 4, &mut texts));
+    }
+    gather(body, 4, &mut texts);
+    texts
 }
 
-/// The most telling text, without the code itself.
-fn description(body: &Value, texts: &[&str]) -> Option<String> {
-    let told: Vec<_> =
-        texts.iter().filter(|text| known_code(text).is_none() && !text.trim().is_empty()).copied().collect();
-    if !told.is_empty() {
-        return Some(told.join("; "));
-    }
-    // A shape nobody has seen yet: whatever it says outside of fields that could hold a secret.
-    let harmless =
-        |name: &str| !["token", "secret", "code", "password", "key", "jwt"].iter().any(|word| name.contains(word));
-    let fields = body.as_object()?.iter().filter(|(name, _)| harmless(&name.to_ascii_lowercase()));
-    let leaves: Vec<_> =
-        fields.filter_map(|(_, value)| value.as_str()).filter(|text| known_code(text).is_none()).collect();
-    (!leaves.is_empty()).then(|| leaves.join("; "))
+fn is_telling(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    !["token", "secret", "password", "key", "jwt", "tracking", "code", "uri", "url"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// What the server said, without texts that are a code and nothing else.
+fn description(texts: &[&str]) -> Option<String> {
+    let told: Vec<_> = texts.iter().filter(|text| !CODES.contains(&text.trim())).copied().collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// A word in `error` that no standard knows.
@@ -281,11 +348,39 @@ mod tests {
             (400, r#"{"error":"invalid_request","error_description":"The refresh token provided is expired, revoked, malformed, or invalid"}"#.into(), LOGIN, Some("invalid_request")),
             (400, r#"{"error":"invalid_request"}"#.into(), DEVELOPER, Some("invalid_request")),
             (403, r#"{"message":"the token was revoked"}"#.into(), LOGIN, None),
+            (400, r#"{"error":"INVALID_CLIENT"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"message":"invalid_client: unknown client"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (401, r#"{"message":"Client authentication failed"}"#.into(), DEVELOPER, None),
+            (401, r#"{"message":"Bad credentials"}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":["Client Id is invalid"]}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":{"description":"Client Id is invalid"}}"#.into(), DEVELOPER, None),
+            (400, r#"{"errors":[{"message":"Client Id is invalid"}]}"#.into(), DEVELOPER, None),
+            (400, r#"{"detail":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
+            (400, r#"{"error":{"key":"400","message":[{"description":"invalid_client"}]}}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN, Some("invalid_request")),
+            (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN, None),
+            // What Webex's front passes on from its broker.
+            (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), DEVELOPER, Some("invalid_client")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN, Some("invalid_grant")),
+            (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?redirect_uri=y, error = 'The refresh token provided is expired, revoked, malformed, or invalid')"}"#.into(), LOGIN, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable (url = https://idbroker.webex.com/x, request/response TrackingId = ROUTER_1)"}"#.into(), LATER, None),
+            // Words of passing trouble, under a status that does not say so.
+            (400, r#"{"error":"Internal Server Error","error_description":"The server encountered an unexpected condition which prevented it from fulfilling the request"}"#.into(), LATER, None),
+            (400, r#"{"message":"Too many requests"}"#.into(), LATER, None),
+            // Other statuses never end a login by a word.
+            (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), LATER, None),
+            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), LATER, None),
+            (404, r#"{"message":"No route for grant refresh_token"}"#.into(), DEVELOPER, None),
+            (405, r#"{"message":"refresh_token: method not allowed"}"#.into(), DEVELOPER, None),
+            (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
+            (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), DEVELOPER, None),
+            (451, r#"{"message":"License expired"}"#.into(), DEVELOPER, None),
             // Then what the status leaves.
             (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
             (404, "{}".into(), DEVELOPER, None),
             (405, "{}".into(), DEVELOPER, None),
             (409, "{}".into(), LATER, None),
+            (407, "{}".into(), LATER, None),
             (410, "{}".into(), DEVELOPER, None),
             (415, "{}".into(), DEVELOPER, None),
             (451, "{}".into(), DEVELOPER, None),

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// One scope (RFC 6749 section 3.3), such as `spark:all`.
 ///
-/// The constants name the common ones; any other text of visible ASCII characters except `"` and `\` is a scope too,
+/// The constants name the common ones; any other text of visible ASCII characters except `"`, `\` and `,` is a scope too,
 /// since Webex adds new ones.
 ///
 /// # Example
@@ -65,14 +65,18 @@ impl FromStr for Scope {
         if is_scope(text) {
             Ok(Self(Cow::Owned(text.to_owned())))
         } else {
-            let message = "a scope must be one or more visible ASCII characters other than '\"' and '\\'";
+            let message = "a scope must be one or more visible ASCII characters other than '\"', '\\' and ','";
             Err(Error::new(ErrorKind::Input, message))
         }
     }
 }
 
+fn is_separator(c: char) -> bool {
+    c.is_whitespace() || c == ','
+}
+
 fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\,".contains(&byte))
 }
 
 impl fmt::Display for Scope {
@@ -136,7 +140,7 @@ impl Scopes {
         self.0.iter()
     }
 
-    /// The scopes of this set that `other` has not.
+    /// The scopes of this set that are not in `other`.
     pub fn without(&self, other: &Self) -> Self {
         self.0.iter().filter(|scope| !other.contains(scope)).cloned().collect()
     }
@@ -150,21 +154,21 @@ impl Scopes {
 
     /// What a server wrote: separated by spaces or commas; what no scope can be is left out.
     pub(crate) fn from_server(text: &str) -> Self {
-        text.split([' ', ',', '\t']).filter_map(|part| part.parse().ok()).collect()
+        text.split(is_separator).filter_map(|part| part.parse().ok()).collect()
     }
 }
 
 impl FromStr for Scopes {
     type Err = Error;
 
-    /// Reads scopes separated by white space.
+    /// Reads scopes separated by white space or commas.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Input`] when one of them has a character that a scope cannot have.
     fn from_str(text: &str) -> Result<Self> {
         let mut scopes = Self::new();
-        for part in text.split_whitespace() {
+        for part in text.split(is_separator).filter(|part| !part.is_empty()) {
             scopes.insert(part.parse()?);
         }
         Ok(scopes)
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn scopes_keep_their_order_lose_repetitions_and_compare_as_sets() {
-        let scopes: Scopes = " spark:kms\tspark:all  spark:kms ".parse().unwrap();
+        let scopes: Scopes = " spark:kms,\tspark:all  spark:kms ".parse().unwrap();
         assert_eq!(scopes.to_string(), "spark:kms spark:all");
         assert_eq!(scopes, "spark:all spark:kms".parse().unwrap());
         assert_ne!(scopes, "spark:all".parse().unwrap());
@@ -228,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_no_request_could_carry_is_refused() {
-        for bad in ["", "a b", "spark:all\r\nX: y", "sp\"ark", "sp\\ark", "umläut"] {
+        for bad in ["", "a b", "spark:all\r\nX: y", "sp\"ark", "sp\\ark", "a,b", "umläut"] {
             assert_eq!(bad.parse::<Scope>().unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
         }
         assert!("spark:all \u{7f}".parse::<Scopes>().is_err());

@@ -7,32 +7,54 @@
 //!
 //! # Example
 //!
-//! ```
-//! use serde::{Deserialize, Serialize};
-//! use webex_oauth::PendingAuthorization;
+//! What a web application keeps for each browser:
 //!
-//! #[derive(Serialize, Deserialize)]
+//! ```
+//! use std::collections::HashMap;
+//! use serde::{Deserialize, Serialize};
+//! use webex_oauth::{PendingAuthorization, PendingId, TokenSet};
+//!
+//! #[derive(Default, Serialize, Deserialize)]
 //! struct BrowserSession {
-//!     cart: Vec<u32>,
 //!     #[serde(with = "webex_oauth::stored")]
-//!     login: PendingAuthorization,
+//!     logins: HashMap<PendingId, PendingAuthorization>,
+//!     #[serde(with = "webex_oauth::stored")]
+//!     tokens: Option<TokenSet>,
 //! }
+//!
+//! let session = serde_json::to_string(&BrowserSession::default())?;
+//! assert_eq!(session, r#"{"logins":{},"tokens":null}"#);
+//! # Ok::<(), serde_json::Error>(())
 //! ```
 
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
+
 use secrecy::zeroize::Zeroizing;
-use serde::de::{Deserialize as _, Deserializer, Error as _};
-use serde::ser::{Error as _, Serializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::StoredText;
 
-/// A value with a stored form. Sealed: only this crate's types have one.
+/// Writes the stored form as a text.
+pub fn serialize<T: Stored, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    value.write(serializer)
+}
+
+/// Reads the stored form from a text.
+pub fn deserialize<'de, T: Stored, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
+    T::read(deserializer)
+}
+
+/// A value with a stored form: [`TokenSet`](crate::TokenSet), [`PendingAuthorization`](crate::PendingAuthorization), and
+/// an `Option`, a `Vec`, a `HashMap` or a `BTreeMap` of one. Sealed: only this crate's types have one.
 pub trait Stored: Sized + sealed::Sealed {
     #[doc(hidden)]
-    fn write(&self) -> Result<StoredText>;
+    fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>;
 
     #[doc(hidden)]
-    fn read(text: &str) -> Result<Self>;
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error>;
 }
 
 pub(crate) mod sealed {
@@ -41,23 +63,88 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// Writes the stored form as a text.
-pub fn serialize<T: Stored, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(value.write().map_err(S::Error::custom)?.expose())
+/// A single value whose stored form is one text.
+pub(crate) trait Text: Sized + sealed::Sealed {
+    fn to_text(&self) -> Result<StoredText>;
+    fn from_text(text: &str) -> Result<Self>;
 }
 
-/// Reads the stored form from a text.
-pub fn deserialize<'de, T: Stored, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
-    let text = StoredText::from(String::deserialize(deserializer)?);
-    T::read(text.expose()).map_err(D::Error::custom)
+impl<T: Text> Stored for T {
+    fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.to_text().map_err(S::Error::custom)?.expose())
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = StoredText::from(String::deserialize(deserializer)?);
+        T::from_text(text.expose()).map_err(D::Error::custom)
+    }
 }
+
+/// Hands a value inside of another to serde.
+struct Inside<T>(T);
+
+impl<T: Stored> Serialize for Inside<&T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.0.write(serializer)
+    }
+}
+
+impl<'de, T: Stored> Deserialize<'de> for Inside<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        T::read(deserializer).map(Inside)
+    }
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for Option<T> {}
+
+impl<T: Stored> Stored for Option<T> {
+    fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        self.as_ref().map(Inside).serialize(serializer)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Ok(Option::<Inside<T>>::deserialize(deserializer)?.map(|inside| inside.0))
+    }
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for Vec<T> {}
+
+impl<T: Stored> Stored for Vec<T> {
+    fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Inside))
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        Ok(Vec::<Inside<T>>::deserialize(deserializer)?.into_iter().map(|inside| inside.0).collect())
+    }
+}
+
+macro_rules! stored_map {
+    ($map:ident, $($bound:path),*) => {
+        impl<K, T: sealed::Sealed> sealed::Sealed for $map<K, T> {}
+
+        impl<K: Serialize + DeserializeOwned $(+ $bound)*, T: Stored> Stored for $map<K, T> {
+            fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_map(self.iter().map(|(key, value)| (key, Inside(value))))
+            }
+
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                let map = $map::<K, Inside<T>>::deserialize(deserializer)?;
+                Ok(map.into_iter().map(|(key, inside)| (key, inside.0)).collect())
+            }
+        }
+    };
+}
+
+stored_map!(HashMap, Eq, Hash);
+stored_map!(BTreeMap, Ord);
 
 /// The version of all stored forms so far; a form of a higher one is refused, fields it does not know are kept.
 pub(crate) const VERSION: u64 = 1;
 
 /// Checks the version that a stored form names.
-pub(crate) fn check_version(what: &str, version: Option<u64>) -> Result<()> {
-    match version {
+pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) -> Result<()> {
+    match version.map_err(|why| unreadable(what, why))? {
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
             let message = format!("the stored {what} is of version {newer}: update webex-oauth to read it");

@@ -107,7 +107,7 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// The scopes to ask for, separated by white space, in place of those set so far.
+    /// The scopes to ask for, separated by spaces or commas, in place of those set so far.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = scopes,
@@ -118,7 +118,7 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// One scope more to ask for.
+    /// Asks for one more scope.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.insert(scope);
         self
@@ -130,8 +130,9 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// Allows plain http to one host that is not this machine: a test network. **Everything sent there, secrets
-    /// included, can be read on the way.**
+    /// Allows plain http, for addresses of the service and for redirect URIs, to one host that is not this machine: a test
+    /// network. Give the host alone, without scheme and port. **Everything sent there, secrets included, can be read on the
+    /// way.**
     pub fn insecure_http_to(mut self, host: impl Into<String>) -> Self {
         self.insecure_hosts.push(host.into());
         self
@@ -194,6 +195,9 @@ impl WebexOAuthBuilder {
         if let Some(error) = self.fault {
             return Err(error);
         }
+        check_hosts(&self.insecure_hosts)?;
+        check_duration("timeout", self.limits.time)?;
+        check_duration("pending lifetime", self.pending_lifetime)?;
         let endpoints = self.service.endpoints(&self.insecure_hosts)?;
         let redirect_uri = self.redirect_uri.as_deref();
         let registration = Registration {
@@ -220,6 +224,24 @@ impl WebexOAuthBuilder {
             }),
         })
     }
+}
+
+fn check_hosts(hosts: &[String]) -> Result<()> {
+    match hosts.iter().find(|host| url::Host::parse(host).is_err()) {
+        None => Ok(()),
+        Some(host) => {
+            let message =
+                format!("{host:?} given to `insecure_http_to(..)` is no host: leave out scheme, port and path");
+            Err(Error::new(ErrorKind::Configuration, message))
+        }
+    }
+}
+
+fn check_duration(what: &str, duration: Duration) -> Result<()> {
+    if duration.is_zero() {
+        return Err(Error::new(ErrorKind::Configuration, format!("the {what} must be longer than zero")));
+    }
+    Ok(())
 }
 
 /// A transport for these addresses: without TLS where all of them are this machine's.
@@ -249,6 +271,9 @@ fn checked_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
     let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
     if secret.expose().is_empty() {
         return refuse("the client secret is empty: copy it from the developer portal, or leave it out");
+    }
+    if matches!(secret.expose().as_bytes(), [first @ (b'"' | b'\''), .., last] if first == last) {
+        return refuse("the client secret is in quotation marks: leave them out");
     }
     if secret.expose().chars().any(char::is_control) {
         return refuse("the client secret contains a line break or another control character: copy it again");
@@ -290,7 +315,7 @@ mod tests {
 
     #[test]
     fn each_setting_that_cannot_work_says_what_to_set() {
-        let cases: [(WebexOAuthBuilder, &str); 11] = [
+        let cases: [(WebexOAuthBuilder, &str); 16] = [
             (WebexOAuth::builder(), "call `client_id(..)`"),
             (builder().client_id("C1\n"), "copy it again"),
             (builder().client_secret(""), "client secret is empty"),
@@ -302,6 +327,11 @@ mod tests {
             (builder().service(Service::webex().with_token_endpoint("ftp://x")), "token endpoint"),
             (builder().application("a\r\nX: y"), "visible ASCII"),
             (builder().scopes("a\"b"), "a scope must be"),
+            (builder().client_secret("\"hunter2\""), "quotation marks"),
+            (builder().insecure_http_to("webex.test:81"), "leave out scheme, port"),
+            (builder().insecure_http_to("http://webex.test"), "leave out scheme, port"),
+            (builder().timeout(Duration::ZERO), "longer than zero"),
+            (builder().pending_lifetime(Duration::ZERO), "longer than zero"),
         ];
         for (builder, hint) in cases {
             let error = builder.build().unwrap_err();

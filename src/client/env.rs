@@ -31,7 +31,10 @@ pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     if missing.is_empty() {
         return partial(lookup);
     }
-    let message = format!("the environment lacks {}", missing.join(", "));
+    let message = format!(
+        "the environment lacks {} (a worker that only refreshes begins with `WebexOAuthBuilder::from_env()`)",
+        missing.join(", ")
+    );
     Err(Error::new(ErrorKind::Configuration, message))
 }
 
@@ -94,7 +97,8 @@ mod tests {
     #[test]
     fn all_missing_variables_are_listed_in_one_error() {
         let error = complete_from(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
-        assert_eq!(error.to_string(), "the environment lacks WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES");
+        let beginning = "the environment lacks WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES (a worker";
+        assert!(error.to_string().starts_with(beginning), "{error}");
         assert!(error.is_misconfigured());
     }
 

@@ -13,7 +13,7 @@ use http::{Request, Response};
 
 use crate::authorize::AuthorizationRequest;
 use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
 use crate::message;
@@ -126,6 +126,10 @@ impl WebexOAuth {
     /// - [`ErrorKind::PendingForeign`]: another client accepted the code.
     /// - [`ErrorKind::Exchange`]: everything else; the code is used up, and a new login is the way on.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn exchange(&self, code: AuthorizationCode) -> Result<Login> {
         self.exchange_with(code, ExchangeOptions::new()).await
     }
@@ -139,7 +143,7 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         registration.require_owner(&code.owner, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
-        let response = self.send(Asked::Exchange, Repeat::Never, grant.request(registration)?, |answer| {
+        let response = self.send(Asked::Exchange, Repeat::Never, self.inner.limits, grant.request(registration)?, |answer| {
             grant.read(registration, answer, clock.now())
         });
         let response = response.await?;
@@ -159,8 +163,9 @@ impl WebexOAuth {
 
     /// Ends a login: [`accept`](Self::accept) and [`exchange`](Self::exchange) in one.
     ///
-    /// The pending authorization is gone afterwards, also when the callback was not for it; where a stray callback must
-    /// not end a login that waits in memory, use the two steps.
+    /// Where pending authorizations are kept under their ids, this is all it takes. The pending authorization is gone
+    /// afterwards, also when the callback was not for it; where the only login waits in memory, or where a user who
+    /// declined should be brought back ([`AcceptError::payload`]), use the two steps.
     ///
     /// # Errors
     ///
@@ -184,37 +189,64 @@ impl WebexOAuth {
     /// - [`ErrorKind::Refresh`]: everything else. Only [`is_login_required`](Error::is_login_required) means that the
     ///   login is over; after any other error the old tokens are as good as before.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
+        let repeat = match self.inner.registration.service.rotation() {
+            Rotation::Lenient => Repeat::WhenLost,
+            Rotation::Strict => Repeat::WhenRefused,
+        };
+        self.refresh_within(tokens, self.inner.limits, repeat).await
+    }
+
+    /// [`refresh`](Self::refresh), with limits and repetitions of the caller's choice.
+    pub(crate) async fn refresh_within(&self, tokens: &TokenSet, limits: Limits, repeat: Repeat) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
         tokens.require_owner(&registration.owner)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
             let message = "these tokens came without a refresh token: the user must log in again when they end";
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         })?;
-        let repeat = match registration.service.rotation() {
-            Rotation::Lenient => Repeat::WhenLost,
-            Rotation::Strict => Repeat::WhenRefused,
-        };
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
         let response =
-            self.send(Asked::Refresh, repeat, request, |answer| grant.read(registration, answer, clock.now()));
+            self.send(Asked::Refresh, repeat, limits, request, |answer| grant.read(registration, answer, clock.now()));
         Ok(tokens.refreshed(response.await?, &registration.service, clock.now()))
     }
 
     /// Asks Webex whose access token this is: `GET /people/me`.
     ///
+    /// Webex documents the scope `spark:people_read` for it; tokens with `spark:all` or other `spark:` scopes were seen to
+    /// work too.
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::Unsupported`]: the service cannot be asked; Webex Meetings tells it with the tokens instead
     ///   ([`TokenSet::account`]).
-    /// - [`ErrorKind::Person`]: everything else. A 401 in [`Error::server`] means that the token has ended.
+    /// - [`ErrorKind::Person`]: everything else. [`Error::is_access_token_refused`] means that the token has ended.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
-        self.send(Asked::Person, Repeat::WhenLost, request, read).await
+        self.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+    }
+
+    /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are
+    /// older than [`pending_lifetime`](Self::pending_lifetime).
+    pub fn now(&self) -> UnixTime {
+        self.inner.clock.now()
+    }
+
+    /// How long a login may take from its beginning to its callback. What waits longer can be dropped.
+    pub fn pending_lifetime(&self) -> Duration {
+        self.inner.pending_lifetime
     }
 
     /// The service that this client logs users in to.
@@ -232,16 +264,25 @@ impl WebexOAuth {
         self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
+    /// The clock that everything about this client goes by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.inner.registration
+    }
+
     /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
     async fn send<T>(
         &self,
         asked: Asked,
         repeat: Repeat,
+        limits: Limits,
         mut request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
         let tracking_id = message::sent_tracking_id(&request);
-        let limits = self.inner.limits;
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let outcome = match self.inner.transport.exchange(request).await {

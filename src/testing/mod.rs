@@ -45,12 +45,9 @@
 //!
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
 //! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
-//!
-//! # The rooms
-//!
-//! [`MockWebexBuilder`] makes the world, which is `state`. `rules`, with `authorize` and `token`, turns an `exchange`'s
-//! request into its reply, without input or output; `opaque` makes codes, tokens and ids; `pages` writes HTML; `http`
-//! connects it all to wiremock.
+
+// `builder` makes the world, which is `state`. `rules`, with `authorize` and `token`, turns an `exchange`'s request into its
+// reply, without input or output; `opaque` makes codes, tokens and ids; `pages` writes HTML; `http` connects it to wiremock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};

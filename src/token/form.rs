@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{RepeatedExchange, TokenSet};
 use crate::account::Account;
 use crate::clock::UnixTime;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json::Object;
 use crate::registration::Owner;
 use crate::scope::Scopes;
@@ -56,6 +56,7 @@ struct Form<'a> {
     refresh_token_expires_at: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
     asked: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token: Option<&'a str>,
@@ -113,42 +114,58 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
 
 pub(super) fn read(text: &str) -> Result<TokenSet> {
     let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
-    stored::check_version(WHAT, form.seconds("v"))?;
+    stored::check_version(WHAT, form.exact("v"))?;
+    let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
+    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(WHAT, why));
+    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
     let owner = Owner {
-        service: form.plain("service").ok_or_else(|| unreadable(WHAT, "it has no `service`"))?,
-        client_id: form.plain("client_id").ok_or_else(|| unreadable(WHAT, "it has no `client_id`"))?,
+        service: plain("service")?.ok_or_else(missing("service"))?,
+        client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
     };
-    let access_token = form.text("access_token").ok_or_else(|| unreadable(WHAT, "it has no `access_token`"))?;
-    let exchange = form.plain("redirect_uri").zip(form.text("code_verifier"));
-    let mut time = |name| form.seconds(name).map(UnixTime::from_secs);
-    let (expires_at, refresh_token_expires_at) = (time("expires_at"), time("refresh_token_expires_at"));
-    let received_at = time("received_at").ok_or_else(|| unreadable(WHAT, "it has no `received_at`"))?;
+    if plain("token_type")?.is_some_and(|found| found != "Bearer") {
+        return Err(unreadable(WHAT, "its `token_type` is not \"Bearer\""));
+    }
+    let account = Account {
+        user_name: plain("user_name")?,
+        iss: plain("iss")?,
+        siteid: plain("siteid")?,
+        userid: plain("userid")?,
+        authentication_id: plain("authentication_id")?,
+        email: plain("email")?,
+    };
+    let (granted, asked) = (plain("scope")?, plain("asked")?);
+    let redirect_uri = plain("redirect_uri")?;
+    let exchange = redirect_uri.zip(text("code_verifier")?);
+    let access_token = text("access_token")?.ok_or_else(missing("access_token"))?;
+    let access_token = AccessToken::new(access_token.expose_secret())
+        .map_err(|_| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?;
+    let refresh_token = text("refresh_token")?.map(|text| RefreshToken::unchecked(text.expose_secret()));
+    let id_token = text("id_token")?.map(|text| IdToken::unchecked(text.expose_secret()));
+    let mut time =
+        |name| form.exact(name).map(|time| time.map(UnixTime::from_secs)).map_err(|why| unreadable(WHAT, why));
     Ok(TokenSet {
         owner: Arc::new(owner),
-        access_token: AccessToken::new(access_token.expose_secret())
-            .map_err(|_| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?,
-        expires_at,
-        refresh_token: form.text("refresh_token").map(|text| RefreshToken::unchecked(text.expose_secret())),
-        refresh_token_expires_at,
-        granted: form.plain("scope").map(|text| Scopes::from_server(&text)),
-        asked: form.plain("asked").map(|text| Scopes::from_server(&text)).unwrap_or_default(),
-        id_token: form.text("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
-        received_at,
-        account: Account {
-            user_name: form.plain("user_name"),
-            iss: form.plain("iss"),
-            siteid: form.plain("siteid"),
-            userid: form.plain("userid"),
-            authentication_id: form.plain("authentication_id"),
-            email: form.plain("email"),
-        },
+        access_token,
+        expires_at: time("expires_at")?,
+        refresh_token,
+        refresh_token_expires_at: time("refresh_token_expires_at")?,
+        granted: granted.map(|text| Scopes::from_server(&text)),
+        asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
+        id_token,
+        received_at: time("received_at")?.ok_or_else(missing("received_at"))?,
+        account,
         exchange: exchange.map(|(redirect_uri, code_verifier)| RepeatedExchange { redirect_uri, code_verifier }),
-        extra: match form.extra.remove("extra") {
-            Some(Value::Object(extra)) => extra,
-            _ => Map::new(),
-        },
+        extra: taken_extra(&mut form.extra)?,
         unknown: form.extra,
     })
+}
+
+fn taken_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
+    match unknown.remove("extra") {
+        None => Ok(Map::new()),
+        Some(Value::Object(extra)) => Ok(extra),
+        Some(_) => Err(unreadable(WHAT, "its `extra` is damaged")),
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +197,14 @@ mod tests {
             (&STORED.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
             (&STORED.replace("\"v\":1,", ""), "no version"),
             (&STORED.replace("\"v\":1", "\"v\":0"), "no version"),
+            (&STORED.replace("\"v\":1", "\"v\":1.9"), "`v` is damaged"),
+            (
+                &STORED.replace("\"refresh_token\":\"r\"", "\"refresh_token\":{\"hunter2\":1}"),
+                "`refresh_token` is damaged",
+            ),
+            (&STORED.replace("\"expires_at\":1700007200", "\"expires_at\":\"soon\""), "`expires_at` is damaged"),
+            (&STORED.replace("Bearer", "mac"), "token_type"),
+            (&STORED.replace("{\"odd\":[1]}", "7"), "`extra` is damaged"),
             (&STORED.replace("\"access_token\":\"a\"", "\"access_token\":\"hunter2\\n\""), "access_token"),
             (&STORED.replace("\"client_id\":\"C1\"", "\"client_id\":null"), "client_id"),
             (&STORED.replace("\"received_at\":1700000000,", ""), "received_at"),

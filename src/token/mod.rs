@@ -68,6 +68,13 @@ impl TokenSet {
         self.expires_at
     }
 
+    /// Whether the access token ends within `margin` from `now`; not when its end is unknown.
+    ///
+    /// `now` is the client's, [`WebexOAuth::now`](crate::WebexOAuth::now), so that a test can move it.
+    pub fn expires_within(&self, margin: Duration, now: UnixTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= now + margin)
+    }
+
     /// The refresh token, if there is one.
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
@@ -132,7 +139,7 @@ impl TokenSet {
     ///
     /// # Errors
     ///
-    /// None so far; a future field may have a limit.
+    /// Never, at present.
     pub fn to_stored(&self) -> Result<StoredText> {
         form::write(self)
     }
@@ -174,6 +181,8 @@ impl TokenSet {
     /// The tokens after a refresh: what the answer leaves out stays as it was.
     pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
         let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
+        // A silent answer says nothing new about a token that is already known; documented lifetimes count from its first day.
+        let keeps_end = is_same_token && response.refresh_token_expires_in.is_none();
         let new = Self::received(
             response,
             Receipt {
@@ -184,16 +193,24 @@ impl TokenSet {
                 now,
             },
         );
-        // A silent answer says nothing new about a token that is already known.
-        let known_end = self.refresh_token_expires_at.filter(|_| is_same_token);
-        let mut extra = self.extra.clone();
-        extra.extend(new.extra);
+        // Replaced as a whole, or a server that makes up a new name each time would let it grow for ever.
+        let extra = if new.extra.is_empty() { self.extra.clone() } else { new.extra };
+        // The site name stands before the refresh token, so it stays with the refresh token that it came with.
+        let keeps_refresh_token = new.refresh_token.is_none();
+        let mut account = self.account.updated_by(new.account);
+        if keeps_refresh_token && self.account.iss.is_some() {
+            account.iss.clone_from(&self.account.iss);
+        }
         Self {
-            refresh_token_expires_at: new.refresh_token_expires_at.or(known_end),
+            refresh_token_expires_at: if keeps_end {
+                self.refresh_token_expires_at
+            } else {
+                new.refresh_token_expires_at
+            },
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
             granted: new.granted.or_else(|| self.granted.clone()),
             id_token: new.id_token.or_else(|| self.id_token.clone()),
-            account: self.account.updated_by(new.account),
+            account,
             extra,
             unknown: self.unknown.clone(),
             ..new
@@ -228,12 +245,12 @@ pub(crate) struct Receipt<'a> {
 
 impl crate::stored::sealed::Sealed for TokenSet {}
 
-impl crate::stored::Stored for TokenSet {
-    fn write(&self) -> Result<StoredText> {
+impl crate::stored::Text for TokenSet {
+    fn to_text(&self) -> Result<StoredText> {
         self.to_stored()
     }
 
-    fn read(text: &str) -> Result<Self> {
+    fn from_text(text: &str) -> Result<Self> {
         Self::from_stored(text)
     }
 }
@@ -330,6 +347,20 @@ mod tests {
         assert_eq!(new.expires_at(), None);
         assert_eq!(new.scopes().to_string(), "spark:all");
         assert_eq!((new.account().email(), new.account().site_id()), (Some("j@example.com"), Some("7")));
+    }
+
+    #[test]
+    fn a_refresh_without_a_refresh_token_leaves_the_site_as_it_was() {
+        let service = Service::meetings();
+        let old = tokens(&service, r#"{"access_token":"a","refresh_token":"r","iss":"https://acme.webex.com/x"}"#);
+        let silent = refreshed(&old, &service, r#"{"access_token":"b","iss":"https://idbroker.webex.com/idb"}"#);
+        assert_eq!(silent.account().site_name(), Some("acme"));
+        let same = refreshed(&old, &service, r#"{"access_token":"b","refresh_token":"r"}"#);
+        assert_eq!(same.refresh_token_expires_at(), old.refresh_token_expires_at());
+        let moved = r#"{"access_token":"b","refresh_token":"s","iss":"https://other.webex.com/x"}"#;
+        let moved = refreshed(&old, &service, moved);
+        assert_eq!(moved.account().site_name(), Some("other"));
+        assert_eq!(moved.refresh_token_expires_at(), Some(NOW + Duration::from_secs(1000 + 60 * 86_400)));
     }
 
     #[test]

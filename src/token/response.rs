@@ -66,21 +66,22 @@ impl fmt::Display for NoTokens {
 impl TokenResponse {
     pub(crate) fn read(body: &[u8]) -> Result<Self, NoTokens> {
         let mut fields = Object::read(body, &FIELDS).map_err(NoTokens::Json)?;
-        if fields.take("error").is_some() {
+        if fields.says("error") {
             return Err(NoTokens::Refusal);
         }
         // Cisco's own samples lack the type, and RFC 6749 section 5.1 lets its case vary.
         if fields.plain("token_type").is_some_and(|found| !found.trim().eq_ignore_ascii_case("bearer")) {
             return Err(NoTokens::TokenType);
         }
-        let access_token = fields.text("access_token").ok_or(NoTokens::NoAccessToken)?;
+        let access_token = fields.secret("access_token").ok_or(NoTokens::NoAccessToken)?;
         Ok(Self {
             access_token: AccessToken::new(access_token.expose_secret()).map_err(|_| NoTokens::BadAccessToken)?,
             expires_in: fields.seconds("expires_in").map(Duration::from_secs),
-            refresh_token: fields.text("refresh_token").map(|text| RefreshToken::unchecked(text.expose_secret())),
+            // Nonsense in its place must not cost the refresh token that there already is.
+            refresh_token: fields.secret("refresh_token").and_then(|text| RefreshToken::new(text.expose_secret()).ok()),
             refresh_token_expires_in: fields.seconds("refresh_token_expires_in").map(Duration::from_secs),
-            scopes: fields.plain("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
-            id_token: fields.text("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
+            scopes: fields.words("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
+            id_token: fields.secret("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
             account: Account {
                 user_name: fields.plain("user_name"),
                 iss: fields.plain("iss"),
@@ -126,6 +127,7 @@ mod tests {
             (r#"{"access_token":""}"#, NoTokens::NoAccessToken),
             (r#"{"access_token":null}"#, NoTokens::NoAccessToken),
             (r#"{"access_token":["hunter2"]}"#, NoTokens::NoAccessToken),
+            (r#"{"access_token":12}"#, NoTokens::NoAccessToken),
             (r#"{"access_token":"hunter2\n"}"#, NoTokens::BadAccessToken),
             (r#"{"access_token":"hunter2","error":"invalid_grant"}"#, NoTokens::Refusal),
             (r#"{"access_token":"hunter2","access_token":"x"}"#, NoTokens::Json(Fault::Repeated("access_token"))),
@@ -135,6 +137,20 @@ mod tests {
             assert!(!found.to_string().contains("hunter2") && !format!("{found:?}").contains("hunter2"));
             assert_eq!(found, why, "{json}");
         }
+    }
+
+    #[test]
+    fn a_refresh_token_that_cannot_be_one_counts_as_left_out() {
+        for nonsense in ["\" \"", "\"\\n\"", "0", "[]", "false", "\"\"", "null"] {
+            let json = format!("{{\"access_token\":\"a\",\"refresh_token\":{nonsense},\"error\":\"\"}}");
+            assert!(TokenResponse::read(json.as_bytes()).ok().unwrap().refresh_token.is_none(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn scopes_may_be_a_list() {
+        let response = TokenResponse::read(br#"{"access_token":"a","scope":["spark:all","spark:kms"]}"#).ok().unwrap();
+        assert_eq!(response.scopes.unwrap().to_string(), "spark:all spark:kms");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! - [`Transport`] is the seam; put your own behind it to record, to route or to test.
 //! - [`ReqwestTransport`] is the one that clients use unless told otherwise.
 //!   [`TlsBackend`] says with which library it speaks TLS.
-//! - `tls` (inside) builds its TLS configuration; `retry` (inside) repeats what is safe to repeat.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 
+// `tls` readies reqwest for https; `retry` repeats what is safe to repeat.
 mod tls;
 mod reqwest;
 mod retry;

@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The [`Transport`] that clients use unless told otherwise.
 ///
 /// It follows no redirect, decompresses nothing, sends no `Referer`, and repeats nothing. Proxies are taken from the
-/// system's settings and from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; plain http to this machine
+/// system's settings and from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; what goes to this machine
 /// (`localhost`, 127.0.0.0/8, `[::1]`) never goes through one.
 ///
 /// Clones share one pool of connections; do not wrap it in an `Arc` for that. A pool belongs to the tokio runtime it
@@ -44,8 +44,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ReqwestTransport {
     /// Absent where only this machine is spoken to.
     main: Option<Client>,
-    /// For plain http to this machine.
+    /// For this machine.
     loopback: Client,
+    /// Whether the settings of `main` are not this crate's own.
+    is_foreign: bool,
 }
 
 impl ReqwestTransport {
@@ -77,6 +79,7 @@ impl ReqwestTransport {
         Ok(Self {
             main: Some(finish(builder)?),
             loopback: plain(ClientBuilder::new().connect_timeout(CONNECT_TIMEOUT))?,
+            is_foreign: true,
         })
     }
 
@@ -85,16 +88,21 @@ impl ReqwestTransport {
     /// A client that follows redirects, as reqwest's do by default, sends the client secret and tokens to whatever
     /// address the server answers with. Prefer [`from_builder`](Self::from_builder).
     pub fn insecure_from_client(client: Client) -> Self {
-        Self { main: Some(client.clone()), loopback: client }
+        Self { main: Some(client.clone()), loopback: client, is_foreign: true }
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client> {
-        if url.scheme() == "http" && is_loopback(url) {
-            return Ok(&self.loopback);
+        match &self.main {
+            None if url.scheme() == "http" && is_loopback(url) => Ok(&self.loopback),
+            None => {
+                let message = "this transport was built for plain http to this machine alone";
+                Err(Error::new(ErrorKind::Configuration, message))
+            }
+            // A builder of the user's own can be used once, so its settings serve https to this machine too.
+            Some(main) if self.is_foreign && url.scheme() == "https" => Ok(main),
+            Some(_) if is_loopback(url) => Ok(&self.loopback),
+            Some(main) => Ok(main),
         }
-        self.main.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Configuration, "this transport was built for plain http to this machine alone")
-        })
     }
 }
 
@@ -168,13 +176,15 @@ impl ReqwestTransportBuilder {
     /// [`ErrorKind::Configuration`] when no TLS feature is on, when the machine has no CA certificates (rustls only;
     /// native-tls finds out when it connects), or when a root certificate cannot be used.
     pub fn build(self) -> Result<ReqwestTransport> {
-        let loopback = plain(self.client())?;
-        let main = if self.loopback_only {
-            None
-        } else {
-            Some(finish(tls::for_https(self.client(), self.backend, &self.roots)?)?)
-        };
-        Ok(ReqwestTransport { main, loopback })
+        if self.loopback_only {
+            return Ok(ReqwestTransport { main: None, loopback: plain(self.client())?, is_foreign: false });
+        }
+        let https = tls::Https::new(self.backend, &self.roots)?;
+        Ok(ReqwestTransport {
+            main: Some(finish(https.apply(self.client()))?),
+            loopback: finish(https.apply(self.client()).no_proxy())?,
+            is_foreign: false,
+        })
     }
 
     fn client(&self) -> ClientBuilder {
@@ -217,31 +227,44 @@ fn text(panic: Box<dyn Any + Send>) -> String {
 }
 
 /// Reads an answer to its end.
+///
+/// Of an answer that is no success, an unreadable body is left out: its status says enough, and must not be lost.
 async fn read(mut response: Response, limit: usize) -> Result<http::Response<Bytes>> {
-    if is_encoded(response.headers()) {
-        // Nothing encoded was asked for, and unpacking it could fill the memory.
-        let status = response.status().as_u16();
-        return Err(unusable(format!("the server's answer (HTTP {status}) is compressed, which was not asked for")));
-    }
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_long(limit));
-    }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        if chunk.len() > limit - body.len() {
-            return Err(too_long(limit));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let mut answer = http::Response::new(body.freeze());
+    let body = match body(&mut response, limit).await {
+        Err(error) if !error.is_retryable() && !response.status().is_success() => Bytes::new(),
+        body => body?,
+    };
+    let mut answer = http::Response::new(body);
     *answer.status_mut() = response.status();
     *answer.version_mut() = response.version();
     *answer.headers_mut() = mem::take(response.headers_mut());
     Ok(answer)
 }
 
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(CONTENT_ENCODING).iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+async fn body(response: &mut Response, limit: usize) -> Result<Bytes> {
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(too_long(limit));
+    }
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        if is_compressed(response.headers()) {
+            // None was asked for, and unpacking it could fill the memory.
+            return Err(unusable("the server's answer is compressed, which was not asked for".to_owned()));
+        }
+        if chunk.len() > limit - body.len() {
+            return Err(too_long(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Whether the body is in a coding that hides it; some servers send names here that mean none.
+fn is_compressed(headers: &HeaderMap) -> bool {
+    const CODINGS: [&str; 7] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"];
+    let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names.any(|name| CODINGS.iter().any(|coding| name.eq_ignore_ascii_case(coding)))
 }
 
 fn too_long(limit: usize) -> Error {

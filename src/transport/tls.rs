@@ -35,30 +35,51 @@ impl TlsBackend {
     }
 }
 
-/// Readies `builder` for https; `roots` are PEM bundles that are trusted beside the system's certificates.
-#[cfg_attr(
-    not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
-    expect(unused_variables, reason = "there is nothing to ready")
-)]
-pub(super) fn for_https(
-    builder: ClientBuilder,
-    backend: Option<TlsBackend>,
-    roots: &[Vec<u8>],
-) -> Result<ClientBuilder> {
-    match backend.or_else(TlsBackend::preferred) {
-        #[cfg(feature = "rustls")]
-        Some(TlsBackend::Rustls) => {
-            Ok(builder.tls_backend_preconfigured(with_rustls::for_https(with_rustls::aws_lc(), roots)?))
+/// What is needed to speak https; several clients can be made with it, and the system's certificates are read once.
+pub(super) enum Https {
+    #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
+    Rustls(Box<rustls::ClientConfig>),
+    #[cfg(feature = "native-tls")]
+    Native(Vec<reqwest::Certificate>),
+}
+
+impl Https {
+    /// `roots` are PEM bundles that are trusted beside the system's certificates.
+    #[cfg_attr(
+        not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
+        expect(unused_variables, reason = "there is nothing to ready")
+    )]
+    pub(super) fn new(backend: Option<TlsBackend>, roots: &[Vec<u8>]) -> Result<Self> {
+        match backend.or_else(TlsBackend::preferred) {
+            #[cfg(feature = "rustls")]
+            Some(TlsBackend::Rustls) => {
+                with_rustls::for_https(with_rustls::aws_lc(), roots).map(|config| Self::Rustls(Box::new(config)))
+            }
+            #[cfg(feature = "rustls-ring")]
+            Some(TlsBackend::RustlsRing) => {
+                with_rustls::for_https(with_rustls::ring(), roots).map(|config| Self::Rustls(Box::new(config)))
+            }
+            #[cfg(feature = "native-tls")]
+            Some(TlsBackend::NativeTls) => with_native_tls::certificates(roots).map(Self::Native),
+            None => {
+                let message = "no TLS feature of webex-oauth is on: enable `rustls`, `rustls-ring` or `native-tls` in \
+                               Cargo.toml";
+                Err(Error::new(ErrorKind::Configuration, message))
+            }
         }
-        #[cfg(feature = "rustls-ring")]
-        Some(TlsBackend::RustlsRing) => {
-            Ok(builder.tls_backend_preconfigured(with_rustls::for_https(with_rustls::ring(), roots)?))
-        }
-        #[cfg(feature = "native-tls")]
-        Some(TlsBackend::NativeTls) => with_native_tls::for_https(builder, roots),
-        None => {
-            let message = "no TLS feature is on: enable `rustls`, `rustls-ring` or `native-tls`";
-            Err(Error::new(ErrorKind::Configuration, message))
+    }
+
+    /// Readies `builder`.
+    #[cfg_attr(
+        not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
+        expect(unused_variables, reason = "there is nothing to ready")
+    )]
+    pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        match *self {
+            #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
+            Self::Rustls(ref config) => builder.tls_backend_preconfigured((**config).clone()),
+            #[cfg(feature = "native-tls")]
+            Self::Native(ref roots) => builder.tls_backend_native().tls_certs_merge(roots.clone()),
         }
     }
 }
@@ -170,16 +191,16 @@ mod with_rustls {
 
 #[cfg(feature = "native-tls")]
 mod with_native_tls {
-    use reqwest::{Certificate, ClientBuilder};
+    use reqwest::Certificate;
 
     use crate::error::Result;
 
-    pub(super) fn for_https(builder: ClientBuilder, bundles: &[Vec<u8>]) -> Result<ClientBuilder> {
+    pub(super) fn certificates(bundles: &[Vec<u8>]) -> Result<Vec<Certificate>> {
         let mut roots = Vec::new();
         for bundle in bundles {
             roots.extend(read_bundle(bundle)?);
         }
-        Ok(builder.tls_backend_native().tls_certs_merge(roots))
+        Ok(roots)
     }
 
     fn read_bundle(pem: &[u8]) -> Result<Vec<Certificate>> {
@@ -202,7 +223,12 @@ mod tests {
 
     use super::*;
 
-    const EVERY: [TlsBackend; 3] = [TlsBackend::Rustls, TlsBackend::RustlsRing, TlsBackend::NativeTls];
+    const EVERY: &[TlsBackend] = &[
+        TlsBackend::Rustls,
+        TlsBackend::RustlsRing,
+        #[cfg(feature = "native-tls")]
+        TlsBackend::NativeTls,
+    ];
 
     #[test]
     fn rustls_with_aws_lc_is_preferred() {
@@ -213,9 +239,9 @@ mod tests {
     fn a_root_that_is_no_certificate_is_refused_by_every_backend() {
         let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec();
         let broken = b"-----BEGIN CERTIFICATE-----\n".to_vec();
-        for backend in EVERY {
+        for &backend in EVERY {
             for pem in [&garbage, &broken, &b"hello".to_vec(), &Vec::new()] {
-                let error = for_https(ClientBuilder::new(), Some(backend), std::slice::from_ref(pem)).unwrap_err();
+                let error = Https::new(Some(backend), std::slice::from_ref(pem)).err().unwrap();
                 assert_eq!(error.kind(), ErrorKind::Configuration);
                 assert_eq!(error.to_string(), "what was given to root_certificate_pem(..) cannot be used");
                 assert!(error.source().is_some());
@@ -225,8 +251,8 @@ mod tests {
 
     #[test]
     fn nothing_is_installed_for_the_whole_process() {
-        for backend in EVERY {
-            for_https(ClientBuilder::new(), Some(backend), &[]).unwrap().build().unwrap();
+        for &backend in EVERY {
+            Https::new(Some(backend), &[]).unwrap().apply(ClientBuilder::new()).build().unwrap();
         }
         for_plain_http(ClientBuilder::new()).unwrap().build().unwrap();
         assert!(rustls::crypto::CryptoProvider::get_default().is_none());

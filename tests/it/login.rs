@@ -163,7 +163,7 @@ async fn a_user_who_declines_is_data_and_ends_the_login() {
 
     assert_eq!(error.kind(), ErrorKind::Authorization);
     assert_eq!(error.server().unwrap().code(), Some("access_denied"));
-    assert!(error.is_login_required() && pending.is_none());
+    assert!(error.is_denied() && !error.is_login_required() && pending.is_none());
 }
 
 #[tokio::test]
@@ -205,6 +205,45 @@ async fn who_can_help_is_told_apart_in_webexs_own_words() {
     let unreachable = mock.client_builder().service(elsewhere).clock(ManualClock::new(NOW).skipping_sleep());
     let error = unreachable.build().unwrap().refresh(&tokens).await.unwrap_err();
     assert!(error.is_retryable() && error.kind() == ErrorKind::Refresh, "{error}");
+}
+
+/// What a web application keeps for each browser.
+#[derive(Default, Serialize, Deserialize)]
+struct BrowserSession {
+    #[serde(with = "webex_oauth::stored")]
+    logins: HashMap<PendingId, PendingAuthorization>,
+    #[serde(with = "webex_oauth::stored")]
+    tokens: Option<TokenSet>,
+}
+
+#[tokio::test]
+async fn a_session_with_waiting_logins_and_tokens_is_written_down_and_read_again() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let mut session = BrowserSession { tokens: Some(log_in(&mock, &webex).await), ..BrowserSession::default() };
+    session.logins.insert(pending.id(), pending);
+    let access_token = session.tokens.as_ref().unwrap().access_token().clone();
+
+    let mut session: BrowserSession = serde_json::from_str(&serde_json::to_string(&session).unwrap()).unwrap();
+
+    assert_eq!(session.tokens.unwrap().access_token(), &access_token);
+    let callback = Callback::parse(mock.approve(url)).unwrap();
+    let pending = session.logins.remove(&callback.pending_id().unwrap()).unwrap();
+    webex.login(pending, callback).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_application_knows_when_to_refresh() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).access_token_lifetime(Duration::from_secs(60)).start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+    assert!(!tokens.expires_within(Duration::from_secs(59), webex.now()));
+    assert!(tokens.expires_within(Duration::from_secs(60), webex.now()));
+    clock.advance(Duration::from_secs(61));
+    let error = webex.person(tokens.access_token()).await.unwrap_err();
+    assert!(error.is_access_token_refused() && tokens.expires_within(Duration::ZERO, webex.now()));
 }
 
 #[tokio::test]
