@@ -214,6 +214,7 @@ mod grant;
 mod people;
 
 // Seams.
+pub mod source;
 pub mod store;
 pub mod transport;
 
@@ -222,6 +223,8 @@ mod client;
 
 // Keepers.
 mod keeper;
+mod session;
+mod manager;
 
 // Stage.
 #[cfg(feature = "testing")]
@@ -237,12 +240,15 @@ pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable, ServerError};
 pub use crate::grant::ExchangeOptions;
+pub use crate::keeper::LoginEvent;
+pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
 pub use crate::people::Person;
 pub use crate::pkce::Pkce;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
 pub use crate::service::{ClientAuth, Rotation, Service};
+pub use crate::session::Session;
 pub use crate::token::TokenSet;
 
 #[cfg(doctest)]

@@ -143,9 +143,10 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         registration.require_owner(&code.owner, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
-        let response = self.send(Asked::Exchange, Repeat::Never, self.inner.limits, grant.request(registration)?, |answer| {
-            grant.read(registration, answer, clock.now())
-        });
+        let response =
+            self.send(Asked::Exchange, Repeat::Never, self.inner.limits, grant.request(registration)?, |answer| {
+                grant.read(registration, answer, clock.now())
+            });
         let response = response.await?;
         let exchange = registration
             .service

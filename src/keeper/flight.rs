@@ -48,6 +48,8 @@ pub(crate) struct Now<'a, T> {
     pub(crate) fresh: Revision,
     /// What the policy says of these tokens.
     pub(crate) need: &'a dyn Fn(&T) -> Need,
+    /// When keep-alive should look at these tokens.
+    pub(crate) due: &'a dyn Fn(&T) -> Option<UnixTime>,
     /// The pause before a transient failure is tried again by anybody.
     pub(crate) backoff: Duration,
 }
@@ -226,7 +228,7 @@ enum Stage<T> {
     Ended,
 }
 
-impl<T: Clone + PartialEq> Flight<T> {
+impl<T: Clone> Flight<T> {
     pub(crate) fn new(id: ClaimId, times: Times) -> Self {
         Self {
             times,
@@ -410,6 +412,7 @@ impl<T: Clone + PartialEq> Flight<T> {
                 head.generation = head.generation.saturating_add(1);
                 head.claim = None;
                 head.hold = None;
+                head.due = (now.due)(&tokens);
                 let new = Known { head, tokens };
                 self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve(new))
             }

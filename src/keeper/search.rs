@@ -131,7 +131,7 @@ impl World {
         let process = &mut self.processes[who];
         let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
         let need = |tokens: &Tokens| if tokens.period < PERIOD { Need::Dead } else { Need::None };
-        let now = Now { wall, elapsed, fresh, need: &need, backoff: Duration::from_secs(1) };
+        let now = Now { wall, elapsed, fresh, need: &need, due: &|_| None, backoff: Duration::from_secs(1) };
         let action = process.flight.step(event, &now);
         let todo = match action {
             Action::End(outcome) => {
