@@ -4,9 +4,11 @@
 
 mod support;
 
+mod conformance;
 mod house;
 mod login;
 mod mock_webex;
 mod secrets;
+mod stores;
 mod token_endpoint;
 mod transport;
