@@ -149,7 +149,8 @@
 //! | `rustls` (default) | TLS by rustls and aws-lc, as reqwest has it by default |
 //! | `rustls-ring` | TLS by rustls and ring, which builds faster |
 //! | `native-tls` | TLS by the operating system's library |
-//! | `testing` | [`testing::MockWebex`] and [`clock::ManualClock`] |
+//! | `file` (default) | [`store::FileStore`] |
+//! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
 //! With several TLS features on, `rustls` is used unless [`WebexOAuthBuilder::tls`] says otherwise; with none, only
 //! this machine can be spoken to. Whichever it is, nothing process-wide is installed or relied on. What each costs to

@@ -125,7 +125,7 @@ pub use self::memory::MemoryStore;
 /// 8. **Cancel safe.** A dropped future leaves the old entry or the new one, nothing between, and a store that goes on
 ///    working. A change whose future was dropped may still happen.
 ///
-/// The suite in [`conformance`](crate::store::conformance) tries all of this but what an `Err` means.
+/// The suite in [`conformance`] tries all of this but what an `Err` means.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The entry under `key`, if there is one.
@@ -152,7 +152,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 ///    only [`Page::next`] says where the end is, and every listing has one.
 /// 4. **A cursor stays good** when the entry it stands at is deleted, and for other handles on the same store.
 ///
-/// The suite in [`conformance`](crate::store::conformance) tries all of this.
+/// The suite in [`conformance`] tries all of this.
 #[async_trait]
 pub trait TokenIndex: TokenStore {
     /// Keys whose [`Head::due`] is at or before `before`.

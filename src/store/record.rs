@@ -133,10 +133,9 @@ mod tests {
     #[test]
     fn a_later_version_is_not_damaged() {
         let (key, entry) = sample();
-        let later = |text: &str| {
-            let whole =
-                [b"webex-oauth login v1\n", Hex(&Sha256::digest(text)).to_string().as_bytes(), b"\n", text.as_bytes()];
-            read(&whole.concat()).unwrap_err()
+        let later = |content: &str| {
+            let sum = Sha256::digest(content);
+            read(format!("{TITLE}1\n{}\n{content}", Hex(&sum)).as_bytes()).unwrap_err()
         };
         let title = String::from_utf8_lossy(&write(&key, &entry)).replace("login v1", "login v2");
         let head = format!("[\"a\"]\n{}\n", entry.head.to_text().replace("\"v\":1", "\"v\":2"));

@@ -317,7 +317,6 @@ fn assert_complaints(table: &[(Flaw, &str)], suite: impl Fn(Flawed) -> Option<St
     let mut wrong = Vec::new();
     for (flaw, rule) in table {
         let said = suite(Flawed::new(*flaw)).unwrap_or_else(|| "nothing".to_owned());
-        println!("{flaw:?}: {said}");
         if !said.starts_with(&format!("the store breaks {rule}")) {
             wrong.push(format!("{flaw:?} should break {rule}, but the suite says: {said}"));
         }
