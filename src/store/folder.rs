@@ -46,7 +46,17 @@ impl Kind {
 
 /// Makes a folder, and those above it, where they are missing. What is there is left as it is.
 pub(super) fn make_all(path: &Path) -> Result<()> {
-    private_folder().recursive(true).create(path).map_err(failed("make the folder", path))
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_all(parent)?;
+    }
+    match private_folder().create(path) {
+        // Another process was faster.
+        Err(_) if path.is_dir() => Ok(()),
+        made => made.map_err(failed("make the folder", path)).and_then(|()| sync(parent(path))),
+    }
 }
 
 /// Makes a folder below one that is there.
