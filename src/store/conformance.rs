@@ -33,7 +33,7 @@
 use std::sync::Arc;
 
 use super::index_trials::{self, Indexes};
-use super::rule::Verdict;
+use super::rule::Broken;
 use super::trials::{self, Handles};
 use super::{TokenIndex, TokenStore};
 
@@ -45,7 +45,9 @@ use super::{TokenIndex, TokenStore};
 pub async fn run<S: TokenStore>(open: impl AsyncFn() -> S) {
     let handles = Handles { first: Arc::new(open().await), second: Arc::new(open().await) };
     demand(trials::all(&handles).await);
-    demand(trials::outlives_its_handle(&handles, &open().await).await);
+    let left = demand(trials::leave(&handles).await);
+    drop(handles);
+    demand(trials::find(&open().await, left).await);
 }
 
 /// Tries every rule of [`TokenIndex`]'s contract. Those of [`TokenStore`]'s are tried by [`run`].
@@ -60,8 +62,6 @@ pub async fn run_index<S: TokenIndex>(open: impl AsyncFn() -> S) {
 
 #[track_caller]
 #[allow(clippy::panic, reason = "a suite fails as a test does")]
-fn demand(verdict: Verdict) {
-    if let Err(broken) = verdict {
-        panic!("{broken}");
-    }
+fn demand<T>(outcome: Result<T, Broken>) -> T {
+    outcome.unwrap_or_else(|broken| panic!("{broken}"))
 }

@@ -57,15 +57,17 @@ impl Indexes {
     }
 
     async fn page(&self, rule: Rule, ask: Ask, after: Option<&Cursor>, limit: usize) -> Result<Page, Broken> {
-        // Each cursor is given to the other handle than the one that made it.
-        let is_second = after.is_some_and(|after| after.as_str().len() % 2 == 1);
-        let index = if is_second { &self.second } else { &self.first };
         let page = match ask {
-            Ask::All => index.keys(None, after, limit),
-            Ask::Tenant(tenant) => index.keys(Some(tenant), after, limit),
-            Ask::Due(before) => index.due(before, after, limit),
+            Ask::All => self.first.keys(None, after, limit),
+            Ask::Tenant(tenant) => self.first.keys(Some(tenant), after, limit),
+            Ask::Due(before) => self.first.due(before, after, limit),
         };
         self.witness(rule).answer(format!("listing {ask:?}"), page).await
+    }
+
+    /// The same two, the other way round.
+    fn swapped(&self) -> Self {
+        Self { first: Arc::clone(&self.second), second: Arc::clone(&self.first) }
     }
 
     /// Follows the pages to the end. What `between` does comes after each page.
@@ -77,8 +79,10 @@ impl Indexes {
         mut between: impl AsyncFnMut(&Page) -> Verdict,
     ) -> Result<Vec<TokenKey>, Broken> {
         let (mut keys, mut after) = (Vec::new(), None);
-        for _ in 0..PAGES {
-            let page = self.page(rule, ask, after.as_ref(), limit).await?;
+        let handles = [self, &self.swapped()];
+        for turn in 0..PAGES {
+            // Each cursor is given to the other handle than the one that made it.
+            let page = handles[turn % 2].page(rule, ask, after.as_ref(), limit).await?;
             if page.keys.len() > limit.max(1) {
                 let what = format!("a page of {} keys, but the limit was {limit}: {ask:?}", page.keys.len());
                 return Err(Broken { rule: Rule::Pages, what });

@@ -40,15 +40,20 @@ pub(super) async fn all(handles: &Handles) -> Verdict {
     nothing_lost(handles).await
 }
 
-/// What one handle kept is there for another that was opened later.
-pub(super) async fn outlives_its_handle(handles: &Handles, later: &dyn TokenStore) -> Verdict {
-    let [first, _] = handles.witnesses(Rule::ReadYourWrites);
-    let later = Witness { store: later, ..first };
-    let (key, entry) = (first.key("conformance")?, first.entry(b"1")?);
-    later.clear(&key).await?;
-    first.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
-    later.holds(&key, Some(&entry), "an earlier handle saved it").await?;
-    later.clear(&key).await
+/// Leaves an entry behind for a handle that does not exist yet.
+pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken> {
+    let [witness, _] = handles.witnesses(Rule::ReadYourWrites);
+    let (key, entry) = (witness.key("conformance")?, witness.entry(b"1")?);
+    witness.clear(&key).await?;
+    witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
+    Ok((key, entry))
+}
+
+/// Whether a store that was opened anew has what others left.
+pub(super) async fn find(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> Verdict {
+    let witness = Witness { rule: Rule::ReadYourWrites, store };
+    witness.holds(&key, Some(&entry), "it was saved before the store was opened anew").await?;
+    witness.clear(&key).await
 }
 
 async fn read_your_writes(handles: &Handles) -> Verdict {

@@ -28,6 +28,7 @@ enum Flaw {
     ReadsOld,
     WritesLater,
     OpensAnother,
+    ForgetsWhenReopened,
     FoldsCase,
     Normalizes,
     Trims,
@@ -53,6 +54,7 @@ enum Flaw {
     NeverDueIsDue,
     PagesByNumber,
     CursorsNeedTheirEntry,
+    CursorsNeedTheirHandle,
     PagesOverlap,
     PagesWithoutEnd,
     IgnoresLimits,
@@ -78,6 +80,7 @@ struct Shelf {
     late: Option<(String, TokenKey, Entry)>,
     busy: bool,
     calls: u64,
+    opened: u64,
 }
 
 impl fmt::Debug for Flawed {
@@ -99,8 +102,11 @@ impl Flawed {
 
     /// Another handle on the same store.
     fn again(&self) -> Self {
+        let mut shelf = self.shelf();
+        shelf.opened += 1;
         match self.flaw {
             OpensAnother => Self::new(self.flaw),
+            ForgetsWhenReopened if shelf.opened > 2 => Self::new(self.flaw),
             _ => Self { seen: Arc::default(), ..self.clone() },
         }
     }
@@ -189,6 +195,7 @@ impl Flawed {
         let place = |(name, (.., age)): (&String, &(TokenKey, Entry, u64)), number: usize| match self.flaw {
             PagesByNumber => format!("{number:09}"),
             ListsByAge => format!("{age:09}"),
+            CursorsNeedTheirHandle => format!("{:p} {name}", Arc::as_ptr(&self.seen)),
             _ => name.clone(),
         };
         let numbered = all.iter().enumerate().map(|(number, (name, kept))| (place((name, kept), number), &kept.0));
@@ -339,6 +346,7 @@ fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
         (WritesLater, "rule 4 of TokenStore"),
         (DeletesNothing, "rule 4 of TokenStore"),
         (OpensAnother, "rule 4 of TokenStore"),
+        (ForgetsWhenReopened, "rule 4 of TokenStore"),
         (FoldsCase, "rule 5 of TokenStore"),
         (Normalizes, "rule 5 of TokenStore"),
         (Trims, "rule 5 of TokenStore"),
@@ -368,6 +376,7 @@ fn every_broken_index_is_caught_by_the_rule_that_it_breaks() {
         (StopsAtAnEmptyPage, "rule 1 of TokenIndex"),
         (PagesOverlap, "rule 1 of TokenIndex"),
         (ListsByAge, "rule 1 of TokenIndex"),
+        (CursorsNeedTheirHandle, "rule 1 of TokenIndex"),
         (TenantsByPrefix, "rule 2 of TokenIndex"),
         (TenantsWithoutCase, "rule 2 of TokenIndex"),
         (DueIsExclusive, "rule 1 of TokenIndex"),
