@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keeper::{Keeper, Slot};
 use crate::secret::AccessToken;
 use crate::source::TokenSource;
@@ -90,7 +90,7 @@ impl Session {
         is_unauthorized: impl Fn(&Result<T, E>) -> bool,
     ) -> Result<T, E>
     where
-        E: From<crate::Error>,
+        E: From<Error>,
         F: Future<Output = Result<T, E>>,
     {
         let token = self.access_token().await?;

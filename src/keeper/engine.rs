@@ -1,4 +1,4 @@
-//! Carries out what flights decide: the store, the network, the clock.
+//! The keeper of one client's logins in one store: hands tokens out, and sends flights off for more.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,29 +8,20 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::event::LoginEvent;
-use super::flight::{Action, Answer, Event, Flight, Known, Need, Now, Outcome, StoreFailed, Times};
+use super::flying::{Flying, longest_backoff};
 use super::policy::Moments;
+use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
 use super::slot::{Current, Landing, Slot};
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
-use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
-use crate::random;
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
-use crate::service::Rotation;
-use crate::store::{Entry, Hold, Revision, TokenStore};
-use crate::transport::{Limits, Repeat};
+use crate::store::TokenStore;
+use crate::token::TokenSet;
 
-const TIMES: Times = Times {
-    sending: Duration::from_secs(30),
-    lease: Duration::from_secs(60),
-    skew: Duration::from_secs(600),
-    patience: Duration::from_secs(90),
-};
 /// How long tokens are handed out before the store is asked whether they are still there.
 const REVALIDATE: Duration = Duration::from_secs(30);
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
 /// Keeps the logins of one client in one store.
 pub(crate) struct Keeper {
@@ -51,7 +42,7 @@ struct Halt {
 }
 
 /// One flight in the air, counted for as long as it lives.
-struct Counted(Arc<Keeper>);
+pub(super) struct Counted(pub(super) Arc<Keeper>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -149,14 +140,14 @@ impl Keeper {
     }
 
     /// Why nothing can be refreshed at the moment.
-    fn halted(&self) -> Option<Error> {
+    pub(super) fn halted(&self) -> Option<Error> {
         let elapsed = self.webex.clock().elapsed();
         let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
         halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error.duplicate())
     }
 
     /// The settings turned out to be wrong; says whether that is news.
-    fn halt(&self, error: &Error) -> bool {
+    pub(super) fn halt(&self, error: &Error) -> bool {
         let elapsed = self.webex.clock().elapsed();
         let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = halt.as_ref().map_or(0, |halt| halt.failures);
@@ -165,7 +156,7 @@ impl Keeper {
         failures == 0
     }
 
-    fn unhalt(&self) {
+    pub(super) fn unhalt(&self) {
         *self.halt.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -176,272 +167,17 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// A flight in the air.
-struct Flying {
-    counted: Counted,
-    slot: Arc<Slot>,
-    epoch: u64,
-    sender: watch::Sender<Landing>,
-    /// The last thing that went wrong.
-    trouble: Option<Error>,
-}
-
-impl Flying {
-    fn keeper(&self) -> &Arc<Keeper> {
-        &self.counted.0
-    }
-
-    async fn fly(mut self) {
-        let mut flight = Flight::new(self.slot.claim, TIMES);
-        let mut event = Event::Begun(None);
-        loop {
-            let action = match self.step(&mut flight, event) {
-                Ok(action) => action,
-                Err(error) => return self.fail(error),
-            };
-            event = match action {
-                Action::Load => Event::Loaded(self.load().await),
-                Action::Save { known, expect } => Event::Saved(self.save(&known, expect).await),
-                Action::Send { tokens, limit } => Event::Sent(self.send(tokens, limit).await),
-                Action::Serve(known) => {
-                    self.serve(known);
-                    Event::Served
-                }
-                Action::Wait(pause) => {
-                    self.keeper().webex.clock().sleep(pause).await;
-                    Event::Waited
-                }
-                Action::End(outcome) => return self.land(outcome),
-            };
-        }
-    }
-
-    fn step(&self, flight: &mut Flight<Record>, event: Event<Record>) -> Result<Action<Record>> {
-        let clock = self.keeper().webex.clock();
-        let wall = clock.now();
-        let need = |record: &Record| {
-            if self.slot.is_refused(record.tokens.access_token()) {
-                return Need::Dead;
-            }
-            moments(&self.slot, record).need(wall)
-        };
-        let now = Now {
-            wall,
-            elapsed: clock.elapsed(),
-            fresh: Revision::new()?,
-            need: &need,
-            due: &|record| due(&record.tokens),
-            backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
-        };
-        Ok(flight.step(event, &now))
-    }
-
-    async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
-        let keeper = Arc::clone(self.keeper());
-        let loaded = keeper.store.load(&self.slot.key).await.and_then(|entry| {
-            let Some(entry) = entry else { return Ok(None) };
-            let tokens = Record::read(&entry.body, &keeper.webex.registration().owner)?;
-            Ok(Some(Known { head: entry.head, tokens }))
-        });
-        loaded.map_err(|error| {
-            self.trouble = Some(error);
-            StoreFailed
-        })
-    }
-
-    async fn save(
-        &mut self,
-        known: &Known<Record>,
-        expect: crate::store::Expect,
-    ) -> Result<crate::store::Saved, StoreFailed> {
-        let keeper = Arc::clone(self.keeper());
-        let saved = match known.tokens.write() {
-            Ok(body) => keeper.store.save(&self.slot.key, &Entry { head: known.head.clone(), body }, expect).await,
-            Err(error) => Err(error),
-        };
-        saved.map_err(|error| {
-            if matches!(*self.sender.borrow(), Landing::Serving) {
-                keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
-            }
-            self.trouble = Some(error);
-            StoreFailed
-        })
-    }
-
-    async fn send(&mut self, record: Record, limit: Duration) -> Answer<Record> {
-        let keeper = Arc::clone(self.keeper());
-        if let Some(error) = keeper.halted() {
-            self.trouble = Some(error);
-            return Answer::Misconfigured;
-        }
-        let limits = Limits { time: limit, ..Limits::default() };
-        match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
-            Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
-            Err(error) => {
-                let answer = self.judge(&error);
-                self.trouble = Some(error);
-                answer
-            }
-        }
-    }
-
-    fn judge(&self, error: &Error) -> Answer<Record> {
-        if error.is_login_required() {
-            return Answer::Rejected { code: error.server().and_then(|server| server.code()).map(str::to_owned) };
-        }
-        if error.is_misconfigured() {
-            return Answer::Misconfigured;
-        }
-        let is_lenient = self.keeper().webex.service().rotation() == Rotation::Lenient;
-        let status = error.server().and_then(|server| server.status());
-        let is_repeatable = match (error.delivery(), status) {
-            (Some(Delivery::NotSent), _) | (_, Some(429 | 503)) => true,
-            (Some(Delivery::Unknown), _) | (_, Some(502 | 504)) => is_lenient,
-            _ => false,
-        };
-        Answer::Later { retry_after: error.retry_after(), is_repeatable }
-    }
-
-    /// Hands new tokens out before they are saved: what the server gave must serve, whatever the store does.
-    fn serve(&mut self, known: Known<Record>) {
-        let keeper = Arc::clone(self.keeper());
-        keeper.unhalt();
-        self.slot.succeeded();
-        if self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known))) {
-            keeper.announce(LoginEvent::refreshed(&self.slot.key));
-        }
-        self.sender.send_replace(Landing::Serving);
-    }
-
-    fn land(mut self, outcome: Outcome<Record>) {
-        let keeper = Arc::clone(self.keeper());
-        let (known, error) = match outcome {
-            Outcome::Fresh(known) => {
-                self.slot.succeeded();
-                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
-                self.sender.send_replace(Landing::Landed);
-                return;
-            }
-            Outcome::Absent => {
-                self.slot.publish(self.epoch, None);
-                let error = absent(&self.slot);
-                return self.fail(error);
-            }
-            Outcome::Rejected(known) => self.rejected(known),
-            Outcome::Held { known, until } => self.held(known, until),
-            Outcome::Busy(known) => self.busy(known),
-            Outcome::Misconfigured(known) => self.misconfigured(known),
-            Outcome::StoreFailed(known) => (known, self.store_failed()),
-        };
-        self.settle_for(known, error);
-    }
-
-    /// While the old token lives it serves, whatever went wrong.
-    fn settle_for(self, known: Option<Known<Record>>, error: Error) {
-        let keeper = Arc::clone(self.keeper());
-        if let Some(known) = known {
-            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
-        }
-        let lives = self
-            .slot
-            .current()
-            .as_ref()
-            .is_some_and(|current| current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Need::Dead);
-        self.sender.send_replace(if lives { Landing::Landed } else { Landing::Failed(error) });
-    }
-
-    fn fail(self, error: Error) {
-        self.sender.send_replace(Landing::Failed(error));
-    }
-
-    fn rejected(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        let code = match &known.head.hold {
-            Some(Hold::Rejected { code: Some(code), .. }) => format!(" ({code})"),
-            _ => String::new(),
-        };
-        let keeper = Arc::clone(self.keeper());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
-        let error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
-            let message = format!("webex refused the refresh token{code}: the user must log in again");
-            Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
-        });
-        if self.slot.report(known.head.login, known.head.generation) {
-            keeper.announce(LoginEvent::login_required(&self.slot.key, &error));
-        }
-        (Some(known), error)
-    }
-
-    fn held(&mut self, known: Known<Record>, until: UnixTime) -> (Option<Known<Record>>, Error) {
-        let keeper = Arc::clone(self.keeper());
-        let wait = until.since(keeper.webex.now());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(wait));
-        let news = self.trouble.take();
-        if let Some(error) = &news {
-            self.slot.failed();
-            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
-        }
-        let error = news.unwrap_or_else(|| {
-            Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
-                .with_remedy(Remedy::Later)
-        });
-        (Some(known), error.with_retry_after(Some(wait.max(Duration::from_secs(1)))))
-    }
-
-    fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        self.slot.rest_until(self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
-        let message = "another process is refreshing this login and has not finished";
-        (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
-    }
-
-    fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        let error = self.trouble.take().unwrap_or_else(|| {
-            Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
-        });
-        let keeper = Arc::clone(self.keeper());
-        if keeper.halted().is_none() && keeper.halt(&error) {
-            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
-        }
-        (Some(known), error)
-    }
-
-    fn store_failed(&mut self) -> Error {
-        let keeper = Arc::clone(self.keeper());
-        let pause = longest_backoff(self.slot.failed());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(pause));
-        self.trouble
-            .take()
-            .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
-    }
-}
-
 /// When keep-alive should look at these tokens: when a third of the refresh token's life is left.
-pub(crate) fn due(tokens: &crate::token::TokenSet) -> Option<UnixTime> {
+pub(crate) fn due(tokens: &TokenSet) -> Option<UnixTime> {
     let end = tokens.refresh_token_expires_at()?;
     let life = end.since(tokens.received_at());
     Some(tokens.received_at() + (life / 3) * 2)
 }
 
-fn moments(slot: &Slot, record: &Record) -> Moments {
+pub(super) fn moments(slot: &Slot, record: &Record) -> Moments {
     // The same for each look at the same slot, and another for each slot.
     let [a, b, ..] = slot.claim.to_bytes();
     Moments::of(&record.tokens, f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX))
-}
-
-fn longest_backoff(failures: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
-}
-
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    match random::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 1.0,
-    }
-}
-
-fn absent(slot: &Slot) -> Error {
-    let message = format!("no login is kept under {}: the user must log in", slot.key);
-    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
 }
 
 fn unsaved_and_worn_out() -> Error {

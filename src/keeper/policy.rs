@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::flight::Need;
+use super::protocol::Need;
 use crate::clock::UnixTime;
 use crate::token::TokenSet;
 
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_short_life_keeps_most_of_itself() {
-        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 1), (0, 0, 0)] {
+        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0), (0, 0, 0)] {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
         }

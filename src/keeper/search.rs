@@ -8,7 +8,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::flight::{Action, Answer, Event, Flight, Known, Need, Now, Outcome, StoreFailed, Times};
+use super::flight::Flight;
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, Times};
 use crate::clock::UnixTime;
 use crate::store::{ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
 

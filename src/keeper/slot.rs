@@ -7,8 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::flight::{Known, Need};
 use super::policy::Moments;
+use super::protocol::{Known, Need};
 use super::record::Record;
 use crate::clock::UnixTime;
 use crate::error::{Error, Result};
@@ -94,10 +94,6 @@ impl Slot {
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Current>>> {
         self.current.load()
-    }
-
-    pub(crate) fn epoch(&self) -> u64 {
-        self.guarded().epoch
     }
 
     /// Publishes, unless the login that the flight served was ended meanwhile.
