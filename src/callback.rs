@@ -9,13 +9,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result, ServerError};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::json::Scalar;
 use crate::pending::{Payload, PendingAuthorization, PendingId};
 use crate::pkce::CodeVerifier;
 use crate::redact;
 use crate::registration::{Owner, Registration};
 use crate::scope::Scopes;
+use crate::server_error::ServerError;
 
 /// The longest callback that is read, in bytes.
 const LONGEST: usize = 16 * 1024;

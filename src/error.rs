@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use crate::server_error::ServerError;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -48,6 +49,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -56,7 +58,7 @@ struct Inner {
     server: Option<ServerError>,
     tracking_id: Option<String>,
     retry_after: Option<Duration>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What this crate was doing when it failed.
@@ -102,6 +104,10 @@ pub enum ErrorKind {
     /// Carrying a request to the server and its answer back.
     Transport,
 
+    /// Keeping a login: there is none under this key, or it cannot be kept as asked.
+    Session,
+    /// The token store failed. The login itself may be well.
+    Store,
     /// A stored form cannot be read: damaged, or written by a newer version of this crate. Look at where it is kept; if it
     /// is lost, the user logs in again.
     Stored,
@@ -117,6 +123,15 @@ pub enum Delivery {
     NotSent,
     /// The server may have acted on the request; nobody knows.
     Unknown,
+}
+
+/// Whether time can help a store that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retryable {
+    /// It is away, busy or full for the moment.
+    Yes,
+    /// Somebody must mend it.
+    No,
 }
 
 /// Who can help.
@@ -141,6 +156,17 @@ impl Error {
             Delivery::Unknown => "the server's answer was lost",
         };
         Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
+    }
+
+    /// An error for a [`TokenStore`](crate::store::TokenStore) of your own. The text of `source` must hold no secret.
+    ///
+    /// `retryable` says whether time can help: a database that is away, but not a table that is missing.
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, retryable: Retryable) -> Self {
+        let error = Self::new(ErrorKind::Store, "the token store failed").with_source(source);
+        match retryable {
+            Retryable::Yes => error.with_remedy(Remedy::Later),
+            Retryable::No => error.with_remedy(Remedy::Registration),
+        }
     }
 
     /// What this crate was doing.
@@ -210,6 +236,11 @@ impl Error {
         }))
     }
 
+    /// The same error once more, for the next of several who wait for one outcome.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// Says what was being done when a transport failed. What is no fault of the transport keeps its kind.
     pub(crate) fn during(mut self, kind: ErrorKind) -> Self {
         if self.0.kind == ErrorKind::Transport {
@@ -225,7 +256,7 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -315,71 +346,10 @@ impl StdError for Error {
     }
 }
 
-/// What a server said when it refused: data, not a decision.
-///
-/// Everything that looks like a token, and every secret of the request, was cut out of the texts.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ServerError {
-    status: Option<StatusCode>,
-    code: Option<String>,
-    description: Option<String>,
-    unrecognized: bool,
-}
-
-impl ServerError {
-    /// The HTTP status, unless the refusal came by a browser's redirect.
-    pub fn status(&self) -> Option<u16> {
-        self.status.map(|status| status.as_u16())
-    }
-
-    /// The OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2), wherever in the answer it stood.
-    ///
-    /// Codes that no standard knows are kept as they came.
-    pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
-    }
-
-    /// The server's explanation for developers: at most 300 characters, with secrets cut out.
-    pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
-    }
-
-    /// Whether nothing in the answer said why; the refusal was then judged by its status alone.
-    pub fn is_unrecognized(&self) -> bool {
-        self.unrecognized
-    }
-
-    pub(crate) fn new(status: Option<StatusCode>, code: Option<String>, description: Option<String>) -> Self {
-        Self { status, code, description, unrecognized: false }
-    }
-
-    pub(crate) fn unrecognized(mut self) -> Self {
-        self.unrecognized = true;
-        self
-    }
-}
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        if let Some(status) = self.status {
-            write!(f, "HTTP {}", status.as_u16())?;
-            separator = ", ";
-        }
-        if let Some(code) = &self.code {
-            write!(f, "{separator}{code}")?;
-            separator = ", ";
-        }
-        if let Some(description) = &self.description {
-            write!(f, "{separator}\"{description}\"")?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
     #[test]

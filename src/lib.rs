@@ -155,7 +155,8 @@
 //! | `rustls` (default) | TLS by rustls and aws-lc, as reqwest has it by default |
 //! | `rustls-ring` | TLS by rustls and ring, which builds faster |
 //! | `native-tls` | TLS by the operating system's library |
-//! | `testing` | [`testing::MockWebex`] and [`clock::ManualClock`] |
+//! | `file` (default) | [`store::FileStore`] |
+//! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
 //! With several TLS features on, `rustls` is used unless [`WebexOAuthBuilder::tls`] says otherwise; with none, only
 //! this machine can be spoken to. Whichever it is, nothing process-wide is installed or relied on.
@@ -184,6 +185,7 @@
 
 // Ground: knows nothing of OAuth.
 pub mod clock;
+mod server_error;
 mod error;
 mod random;
 mod secret;
@@ -214,10 +216,17 @@ mod grant;
 mod people;
 
 // Seams.
+pub mod source;
+pub mod store;
 pub mod transport;
 
 // Actors.
 mod client;
+
+// Keepers.
+mod keeper;
+mod session;
+mod manager;
 
 // Stage.
 #[cfg(feature = "testing")]
@@ -231,14 +240,18 @@ pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
-pub use crate::error::{Delivery, Error, ErrorKind, Result, ServerError};
+pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
+pub use crate::keeper::LoginEvent;
+pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
 pub use crate::people::Person;
 pub use crate::pkce::Pkce;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
+pub use crate::server_error::ServerError;
 pub use crate::service::{ClientAuth, Rotation, Service};
+pub use crate::session::Session;
 pub use crate::token::TokenSet;
 
 #[cfg(doctest)]

@@ -9,10 +9,11 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, ServerError};
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::message;
 use crate::redact;
 use crate::retry_after::retry_after;
+use crate::server_error::ServerError;
 
 /// What was asked of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,12 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Compares two secrets in a time that depends on their lengths alone.
 pub(crate) fn same(left: &str, right: &str) -> bool {
-    left.as_bytes().ct_eq(right.as_bytes()).into()
+    same_bytes(left.as_bytes(), right.as_bytes())
+}
+
+/// [`same`], for secrets that are no text.
+pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
+    left.ct_eq(right).into()
 }
 
 macro_rules! secret {

@@ -143,9 +143,10 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         registration.require_owner(&code.owner, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
-        let response = self.send(Asked::Exchange, Repeat::Never, grant.request(registration)?, |answer| {
-            grant.read(registration, answer, clock.now())
-        });
+        let response =
+            self.send(Asked::Exchange, Repeat::Never, self.inner.limits, grant.request(registration)?, |answer| {
+                grant.read(registration, answer, clock.now())
+            });
         let response = response.await?;
         let exchange = registration
             .service
@@ -194,20 +195,25 @@ impl WebexOAuth {
     ///
     /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
+        let repeat = match self.inner.registration.service.rotation() {
+            Rotation::Lenient => Repeat::WhenLost,
+            Rotation::Strict => Repeat::WhenRefused,
+        };
+        self.refresh_within(tokens, self.inner.limits, repeat).await
+    }
+
+    /// [`refresh`](Self::refresh), with limits and repetitions of the caller's choice.
+    pub(crate) async fn refresh_within(&self, tokens: &TokenSet, limits: Limits, repeat: Repeat) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
         tokens.require_owner(&registration.owner)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
             let message = "these tokens came without a refresh token: the user must log in again when they end";
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         })?;
-        let repeat = match registration.service.rotation() {
-            Rotation::Lenient => Repeat::WhenLost,
-            Rotation::Strict => Repeat::WhenRefused,
-        };
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
         let response =
-            self.send(Asked::Refresh, repeat, request, |answer| grant.read(registration, answer, clock.now()));
+            self.send(Asked::Refresh, repeat, limits, request, |answer| grant.read(registration, answer, clock.now()));
         Ok(tokens.refreshed(response.await?, &registration.service, clock.now()))
     }
 
@@ -230,7 +236,7 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
-        self.send(Asked::Person, Repeat::WhenLost, request, read).await
+        self.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
     }
 
     /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are
@@ -259,16 +265,25 @@ impl WebexOAuth {
         self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
+    /// The clock that everything about this client goes by.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.inner.registration
+    }
+
     /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
     async fn send<T>(
         &self,
         asked: Asked,
         repeat: Repeat,
+        limits: Limits,
         mut request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
         let tracking_id = message::sent_tracking_id(&request);
-        let limits = self.inner.limits;
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let outcome = match self.inner.transport.exchange(request).await {

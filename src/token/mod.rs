@@ -229,6 +229,23 @@ impl TokenSet {
         Err(Error::new(ErrorKind::ForeignTokens, message))
     }
 
+    /// Whether these tokens and `other` are two accounts', by what both of them tell: the user and site of Webex Meetings,
+    /// or the organization that Webex writes into its opaque tokens. What only one of them tells proves nothing.
+    pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
+        let differs = |own: Option<&str>, other: Option<&str>| own.zip(other).is_some_and(|(own, other)| own != other);
+        let (own, others) = (self.account(), other.account());
+        differs(own.user_id(), others.user_id())
+            || differs(own.site_id(), others.site_id())
+            || differs(self.organization_hint(), other.organization_hint())
+    }
+
+    /// The organization at the end of an opaque token, `<secret>_<cluster>_<organization>`.
+    fn organization_hint(&self) -> Option<&str> {
+        let (rest, organization) = self.access_token.expose().rsplit_once('_')?;
+        let is_uuid = organization.len() == 36 && organization.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        (rest.contains('_') && is_uuid).then_some(organization)
+    }
+
     pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {
         self.exchange.as_ref()
     }

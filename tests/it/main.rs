@@ -4,9 +4,12 @@
 
 mod support;
 
+mod conformance;
 mod house;
+mod keeping;
 mod login;
 mod mock_webex;
 mod secrets;
+mod stores;
 mod token_endpoint;
 mod transport;

@@ -1,0 +1,74 @@
+//! A store of your own: one that counts what another one does, tried by the suite that every store passes.
+//!
+//! `cargo run --example custom_store` needs nothing and talks to nobody. A store over your own database has the same three
+//! methods; the documentation of `webex_oauth::store` shows a whole one.
+
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use webex_oauth::Result;
+use webex_oauth::store::{Entry, Expect, FileStore, Saved, TokenKey, TokenStore, conformance};
+
+/// Counts the calls to a store, as an operator's dashboard would.
+#[derive(Clone, Debug)]
+struct Counted<S> {
+    store: S,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    loads: AtomicU64,
+    changes: AtomicU64,
+    conflicts: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl<S: TokenStore> Counted<S> {
+    fn new(store: S) -> Self {
+        Self { store, counts: Arc::default() }
+    }
+
+    fn count(&self, outcome: Result<Saved>) -> Result<Saved> {
+        let counter = match outcome {
+            Ok(Saved::Yes) => &self.counts.changes,
+            Ok(Saved::Conflict) => &self.counts.conflicts,
+            Err(_) => &self.counts.failures,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        outcome
+    }
+}
+
+#[async_trait]
+impl<S: TokenStore> TokenStore for Counted<S> {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+        self.counts.loads.fetch_add(1, Ordering::Relaxed);
+        self.store.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+        let outcome = self.store.save(key, entry, expect).await;
+        self.count(outcome)
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+        let outcome = self.store.delete(key, expect).await;
+        self.count(outcome)
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = std::env::temp_dir().join(format!("webex-oauth-custom-store-{}", std::process::id()));
+    let store = Counted::new(FileStore::open(&folder)?);
+
+    conformance::run(async || store.clone()).await;
+
+    println!("The store keeps the whole contract. What it took: {:?}", store.counts);
+    std::fs::remove_dir_all(folder)?;
+    Ok(())
+}

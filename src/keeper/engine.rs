@@ -1,0 +1,186 @@
+//! The keeper of one client's logins in one store: hands tokens out, and sends flights off for more.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::event::LoginEvent;
+use super::flying::{Flying, longest_backoff};
+use super::policy::Moments;
+use super::protocol::{Known, Need, TIMES};
+use super::record::Record;
+use super::slot::{Current, Landing, Slot};
+use crate::client::WebexOAuth;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::secret::AccessToken;
+use crate::store::TokenStore;
+use crate::token::TokenSet;
+
+/// How long tokens are handed out before the store is asked whether they are still there.
+const REVALIDATE: Duration = Duration::from_secs(30);
+
+/// Keeps the logins of one client in one store.
+pub(crate) struct Keeper {
+    pub(crate) webex: WebexOAuth,
+    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) listener: Option<Listener>,
+    halt: Mutex<Option<Halt>>,
+    in_the_air: watch::Sender<usize>,
+}
+
+pub(crate) type Listener = Box<dyn Fn(&LoginEvent) + Send + Sync>;
+
+/// The settings are wrong, so nobody's refresh can succeed for now.
+struct Halt {
+    until: Duration,
+    failures: u32,
+    error: Error,
+}
+
+/// One flight in the air, counted for as long as it lives.
+pub(super) struct Counted(pub(super) Arc<Keeper>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.in_the_air.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Keeper {
+    pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Self {
+        Self { webex, store, listener, halt: Mutex::new(None), in_the_air: watch::Sender::new(0) }
+    }
+
+    /// A token to use now: the one at hand, or one that a flight fetches.
+    pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+        if let Some(token) = self.at_hand(slot) {
+            return Ok(token);
+        }
+        // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
+        for _ in 0..3 {
+            let mut flight = self.depart(slot)?;
+            let Ok(landing) = flight.wait_for(|landing| !landing.is_awaited()).await else { continue };
+            if let Landing::Failed(error) = &*landing {
+                return Err(error.duplicate());
+            }
+            let is_unsaved = matches!(*landing, Landing::Serving);
+            drop(landing);
+            match slot.current().as_ref() {
+                Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
+                Some(current) if !current.is_refused => return Ok(current.access_token().clone()),
+                _ => {}
+            }
+        }
+        let message = "the refresh was interrupted: try again";
+        Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+    }
+
+    /// The token in the slot, while it lives; what it needs is done behind the caller's back.
+    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<AccessToken> {
+        let current = slot.current();
+        let current = current.as_ref()?;
+        let elapsed = self.webex.clock().elapsed();
+        let wants_flight = match current.need(self.webex.now(), elapsed) {
+            Need::Dead => return None,
+            Need::Stale => true,
+            Need::None => elapsed.saturating_sub(current.seen_at) >= REVALIDATE,
+        };
+        if wants_flight && !slot.is_resting(elapsed) && self.halted().is_none() {
+            // Outside a runtime nothing can fly, and the living token is good all the same.
+            let _ = self.depart(slot);
+        }
+        Some(current.access_token().clone())
+    }
+
+    /// Whether tokens that could not be saved have ended meanwhile.
+    fn is_worn_out(&self, current: &Current) -> bool {
+        let elapsed = self.webex.clock().elapsed();
+        current.need(self.webex.now(), elapsed) == Need::Dead && elapsed.saturating_sub(current.seen_at) > TIMES.sending
+    }
+
+    /// The flight for a slot: the one in the air, or a new one.
+    fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
+        let Ok(runtime) = Handle::try_current() else {
+            let message =
+                "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
+            return Err(Error::new(ErrorKind::Runtime, message));
+        };
+        Ok(slot.flight(|epoch, sender| {
+            self.in_the_air.send_modify(|count| *count += 1);
+            let flying =
+                Flying { counted: Counted(Arc::clone(self)), slot: Arc::clone(slot), epoch, sender, trouble: None };
+            runtime.spawn(flying.fly());
+        }))
+    }
+
+    /// Waits until nothing is in the air.
+    pub(crate) async fn settle(&self) {
+        // The sender is this keeper's own, so the channel cannot be closed.
+        let _ = self.in_the_air.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// A record as what is handed out.
+    pub(crate) fn current(&self, slot: &Slot, known: Known<Record>) -> Current {
+        let clock = self.webex.clock();
+        let (now, elapsed) = (clock.now(), clock.elapsed());
+        let moments = moments(slot, &known.tokens);
+        let is_refused = slot.is_refused(known.tokens.tokens.access_token());
+        let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
+        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused }
+    }
+
+    pub(crate) fn announce(&self, event: LoginEvent) {
+        if let Some(listener) = &self.listener {
+            listener(&event);
+        }
+    }
+
+    /// Why nothing can be refreshed at the moment.
+    pub(super) fn halted(&self) -> Option<Error> {
+        let elapsed = self.webex.clock().elapsed();
+        let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
+        halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error.duplicate())
+    }
+
+    /// The settings turned out to be wrong; says whether that is news.
+    pub(super) fn halt(&self, error: &Error) -> bool {
+        let elapsed = self.webex.clock().elapsed();
+        let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = halt.as_ref().map_or(0, |halt| halt.failures);
+        let until = elapsed.saturating_add(longest_backoff(failures));
+        *halt = Some(Halt { until, failures: failures.saturating_add(1), error: error.duplicate() });
+        failures == 0
+    }
+
+    pub(super) fn unhalt(&self) {
+        *self.halt.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("webex", &self.webex).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// When keep-alive should look at these tokens: when a third of the refresh token's life is left.
+pub(crate) fn due(tokens: &TokenSet) -> Option<UnixTime> {
+    let end = tokens.refresh_token_expires_at()?;
+    let life = end.since(tokens.received_at());
+    Some(tokens.received_at() + (life / 3) * 2)
+}
+
+pub(super) fn moments(slot: &Slot, record: &Record) -> Moments {
+    // The same for each look at the same slot, and another for each slot.
+    let [a, b, ..] = slot.claim.to_bytes();
+    Moments::of(&record.tokens, f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX))
+}
+
+fn unsaved_and_worn_out() -> Error {
+    let message = "the access token has ended, and the newer refresh token could not be saved yet";
+    Error::new(ErrorKind::Store, message).with_remedy(Remedy::Later)
+}

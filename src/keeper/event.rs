@@ -1,0 +1,54 @@
+//! What happened to the logins that are kept.
+
+use crate::error::Error;
+use crate::store::TokenKey;
+
+/// Something that an operator may want to know; see [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoginEvent {
+    /// A login has new tokens.
+    Refreshed {
+        /// Whose.
+        key: TokenKey,
+    },
+    /// A refresh failed in passing, or for all logins because the settings are wrong; it will be tried again.
+    RefreshFailed {
+        /// Whose refresh it was.
+        key: TokenKey,
+        /// Why.
+        error: Error,
+    },
+    /// The refresh token of a login is dead. Said once for each.
+    LoginRequired {
+        /// Whose.
+        key: TokenKey,
+        /// Why.
+        error: Error,
+    },
+    /// New tokens could not be saved; they are handed out from memory, and saving is tried again.
+    SaveFailed {
+        /// Whose.
+        key: TokenKey,
+        /// Why.
+        error: Error,
+    },
+}
+
+impl LoginEvent {
+    pub(crate) fn refreshed(key: &TokenKey) -> Self {
+        Self::Refreshed { key: key.clone() }
+    }
+
+    pub(crate) fn refresh_failed(key: &TokenKey, error: &Error) -> Self {
+        Self::RefreshFailed { key: key.clone(), error: error.duplicate() }
+    }
+
+    pub(crate) fn login_required(key: &TokenKey, error: &Error) -> Self {
+        Self::LoginRequired { key: key.clone(), error: error.duplicate() }
+    }
+
+    pub(crate) fn save_failed(key: &TokenKey, error: &Error) -> Self {
+        Self::SaveFailed { key: key.clone(), error: error.duplicate() }
+    }
+}

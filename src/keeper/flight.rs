@@ -1,0 +1,394 @@
+//! One attempt to keep a login fresh, as a pure state machine: what happened goes in, what to do next comes out.
+//!
+//! It is the claim protocol: whoever refreshes writes a claim into the store first, by compare and swap, so that one
+//! refresh happens for each login and period, across callers, processes and crashes. Nothing here waits, reads a clock
+//! or touches a store; the engine carries the actions out, and the tests search what two flights can do to each other.
+
+use std::time::Duration;
+
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, Times};
+use crate::clock::UnixTime;
+use crate::store::{Claim, ClaimId, Expect, Hold, LoginId, Revision, Saved};
+
+/// The pause before a refresh that failed in passing is sent again by the same flight.
+const SOON: Duration = Duration::from_secs(1);
+/// How often a flight sends.
+const MOST_SENDINGS: u32 = 3;
+/// The pause before a rejection is believed that may be another's fault.
+const SECOND_LOOK: Duration = Duration::from_secs(5);
+/// The pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The first and the longest pause between two looks at another's claim.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
+/// A flight.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Flight<T> {
+    times: Times,
+    id: ClaimId,
+    /// The login that this flight began with.
+    login: Option<LoginId>,
+    /// Another's claim that is in the way.
+    rival: Option<Rival>,
+    /// When the first wait for another began.
+    waiting_since: Option<Duration>,
+    next_look: Duration,
+    stage: Stage<T>,
+}
+
+/// Another's claim, and since when it was seen unchanged by my own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Rival {
+    id: ClaimId,
+    seen_at: Duration,
+}
+
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Moment {
+    wall: UnixTime,
+    elapsed: Duration,
+}
+
+/// The right to send: a claim of mine in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Claimed<T> {
+    known: Known<T>,
+    /// From before the claim was written.
+    since: Moment,
+    /// Whether somebody else's claim had to lapse first: they may still be about to save.
+    took_over: bool,
+    sendings: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Stage<T> {
+    Beginning,
+    Loading,
+    /// Waiting for another's claim to be lifted or to lapse.
+    Looking,
+    Claiming(Claimed<T>),
+    /// The claim's fate is unknown.
+    FindingClaim(Claimed<T>),
+    Sending(Claimed<T>),
+    /// Between two sendings.
+    Pausing(Claimed<T>),
+    /// New tokens are being served, and then saved.
+    Serving {
+        new: Known<T>,
+        expect: Revision,
+    },
+    Saving {
+        new: Known<T>,
+        pause: Duration,
+    },
+    /// The save's fate is unknown, or something else was there.
+    FindingSave {
+        new: Known<T>,
+        pause: Duration,
+    },
+    /// Between two tries to save.
+    Resting {
+        new: Known<T>,
+        pause: Duration,
+    },
+    /// Lifting the claim.
+    Releasing(Outcome<T>),
+    /// A rejection that may be another's fault is looked at again.
+    Doubting {
+        claimed: Claimed<T>,
+        code: Option<String>,
+        looks_left: u32,
+    },
+    WaitingToDoubt {
+        claimed: Claimed<T>,
+        code: Option<String>,
+    },
+    Rejecting {
+        marked: Known<T>,
+    },
+    Ended,
+}
+
+impl<T: Clone> Flight<T> {
+    pub(crate) fn new(id: ClaimId, times: Times) -> Self {
+        Self {
+            times,
+            id,
+            login: None,
+            rival: None,
+            waiting_since: None,
+            next_look: FIRST_LOOK,
+            stage: Stage::Beginning,
+        }
+    }
+
+    /// Takes in what happened and says what to do next.
+    ///
+    /// An event that does not answer the last action is a mistake of the engine; the flight then begins again with a load.
+    pub(crate) fn step(&mut self, event: Event<T>, now: &Now<'_, T>) -> Action<T> {
+        match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
+            (Stage::Beginning, Event::Begun(Some(known))) => {
+                self.login = Some(known.head.login);
+                self.consider(known, now)
+            }
+            (Stage::Beginning, Event::Begun(None)) => self.load(),
+            (Stage::Loading | Stage::Looking, Event::Loaded(loaded)) => match loaded {
+                Ok(Some(known)) => self.consider(known, now),
+                Ok(None) => self.end(Outcome::Absent),
+                Err(StoreFailed) => self.end(Outcome::StoreFailed(None)),
+            },
+            (Stage::Claiming(claimed), Event::Saved(saved)) => match saved {
+                Ok(Saved::Yes) => self.send(claimed, now),
+                Ok(Saved::Conflict) => self.load(),
+                Err(StoreFailed) => self.go(Stage::FindingClaim(claimed), Action::Load),
+            },
+            (Stage::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
+            (Stage::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
+            (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
+            (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, FIRST_PAUSE),
+            (Stage::Saving { new, pause }, Event::Saved(saved)) => match saved {
+                Ok(Saved::Yes) => self.end(Outcome::Fresh(new)),
+                Ok(Saved::Conflict) | Err(StoreFailed) => self.go(Stage::FindingSave { new, pause }, Action::Load),
+            },
+            (Stage::FindingSave { new, pause }, Event::Loaded(loaded)) => self.found_save(new, pause, loaded, now),
+            (Stage::Resting { new, pause }, Event::Waited) => self.go(Stage::FindingSave { new, pause }, Action::Load),
+            // Whether the claim was lifted or not: a claim that stays behind lapses.
+            (Stage::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
+            (Stage::WaitingToDoubt { claimed, code }, Event::Waited) => {
+                self.go(Stage::Doubting { claimed, code, looks_left: 0 }, Action::Load)
+            }
+            (Stage::Doubting { claimed, code, looks_left }, Event::Loaded(loaded)) => {
+                self.doubted(claimed, code, looks_left, loaded, now)
+            }
+            (Stage::Rejecting { marked }, Event::Saved(saved)) => match saved {
+                Ok(Saved::Yes) => self.end(Outcome::Rejected(marked)),
+                Ok(Saved::Conflict) => self.load(),
+                Err(StoreFailed) => self.end(Outcome::Rejected(marked)),
+            },
+            (Stage::Looking, Event::Waited) => self.go(Stage::Looking, Action::Load),
+            _ => self.load(),
+        }
+    }
+
+    /// New tokens that the store may not have yet.
+    #[cfg(test)]
+    pub(super) fn unsaved(&self) -> Option<&T> {
+        match &self.stage {
+            Stage::Serving { new, .. }
+            | Stage::Saving { new, .. }
+            | Stage::FindingSave { new, .. }
+            | Stage::Resting { new, .. } => Some(&new.tokens),
+            _ => None,
+        }
+    }
+
+    fn go(&mut self, stage: Stage<T>, action: Action<T>) -> Action<T> {
+        self.stage = stage;
+        action
+    }
+
+    fn end(&mut self, outcome: Outcome<T>) -> Action<T> {
+        self.go(Stage::Ended, Action::End(outcome))
+    }
+
+    fn load(&mut self) -> Action<T> {
+        self.go(Stage::Loading, Action::Load)
+    }
+
+    /// Steps 2 to 4: is a refresh still needed, allowed, and mine to do?
+    fn consider(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+        if self.login.is_some_and(|login| login != known.head.login) {
+            self.rival = None;
+        }
+        self.login = Some(known.head.login);
+        let need = (now.need)(&known.tokens);
+        if need == Need::None {
+            return self.end(Outcome::Fresh(known));
+        }
+        match &known.head.hold {
+            Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation => {
+                return self.end(Outcome::Rejected(known));
+            }
+            Some(Hold::RetryAt(until)) if *until > now.wall => {
+                let until = *until;
+                return self.end(Outcome::Held { known, until });
+            }
+            _ => {}
+        }
+        match known.head.claim {
+            Some(claim) if claim.id != self.id && !self.has_lapsed(&claim, now) => {
+                self.wait_for_rival(known, need, now)
+            }
+            Some(claim) if claim.id != self.id => self.claim(known, true, now),
+            _ => self.claim(known, false, now),
+        }
+    }
+
+    /// Step 3: a claim has lapsed when it stood unchanged for its lease by my own clock, or when its time is so far from
+    /// mine that no honest clock explains it.
+    fn has_lapsed(&mut self, claim: &Claim, now: &Now<'_, T>) -> bool {
+        let rival = match self.rival {
+            Some(rival) if rival.id == claim.id => rival,
+            _ => *self.rival.insert(Rival { id: claim.id, seen_at: now.elapsed }),
+        };
+        let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
+        now.elapsed.saturating_sub(rival.seen_at) >= claim.lease || apart > claim.lease.saturating_add(self.times.skew)
+    }
+
+    fn wait_for_rival(&mut self, known: Known<T>, need: Need, now: &Now<'_, T>) -> Action<T> {
+        let since = *self.waiting_since.get_or_insert(now.elapsed);
+        if need == Need::Stale || now.elapsed.saturating_sub(since) >= self.times.patience {
+            return self.end(Outcome::Busy(known));
+        }
+        let pause = self.next_look;
+        self.next_look = pause.mul_f64(1.5).min(LONGEST_LOOK);
+        self.go(Stage::Looking, Action::Wait(pause))
+    }
+
+    /// Step 4.
+    fn claim(&mut self, seen: Known<T>, took_over: bool, now: &Now<'_, T>) -> Action<T> {
+        let expect = Expect::Revision(seen.head.revision);
+        let mut known = seen;
+        known.head.revision = now.fresh;
+        known.head.claim = Some(Claim { id: self.id, at: now.wall, lease: self.times.lease });
+        let since = Moment { wall: now.wall, elapsed: now.elapsed };
+        let claimed = Claimed { known: known.clone(), since, took_over, sendings: 0 };
+        self.go(Stage::Claiming(claimed), Action::Save { known, expect })
+    }
+
+    fn found_claim(
+        &mut self,
+        claimed: Claimed<T>,
+        loaded: Result<Option<Known<T>>, StoreFailed>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        match loaded {
+            Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
+            Ok(Some(known)) => self.consider(known, now),
+            Ok(None) => self.end(Outcome::Absent),
+            // The claim may stand; it lapses.
+            Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
+        }
+    }
+
+    /// Steps 5 and 6: nothing is sent once the claim could have been taken over, by either clock.
+    fn send(&mut self, mut claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+        let by_wall = now.wall.since(claimed.since.wall).max(claimed.since.wall.since(now.wall));
+        let spent = by_wall.max(now.elapsed.saturating_sub(claimed.since.elapsed));
+        if spent >= self.times.sending {
+            return self.load();
+        }
+        claimed.sendings += 1;
+        let action =
+            Action::Send { tokens: claimed.known.tokens.clone(), limit: self.times.sending.saturating_sub(spent) };
+        self.go(Stage::Sending(claimed), action)
+    }
+
+    fn answered(&mut self, claimed: Claimed<T>, answer: Answer<T>, now: &Now<'_, T>) -> Action<T> {
+        match answer {
+            Answer::Granted(tokens) => {
+                let mut head = claimed.known.head.clone();
+                let expect = head.revision;
+                head.revision = now.fresh;
+                head.generation = head.generation.saturating_add(1);
+                head.claim = None;
+                head.hold = None;
+                head.due = (now.due)(&tokens);
+                let new = Known { head, tokens };
+                self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve(new))
+            }
+            Answer::Later { retry_after: None, is_repeatable: true } if claimed.sendings < MOST_SENDINGS => {
+                self.go(Stage::Pausing(claimed), Action::Wait(SOON))
+            }
+            Answer::Later { retry_after, .. } => {
+                let until = now.wall + retry_after.unwrap_or_default().max(now.backoff);
+                let held = |known| Outcome::Held { known, until };
+                self.release(claimed.known, Some(Hold::RetryAt(until)), held, now)
+            }
+            Answer::Rejected { code } => {
+                let looks_left = u32::from(claimed.took_over);
+                self.go(Stage::Doubting { claimed, code, looks_left }, Action::Load)
+            }
+            Answer::Misconfigured => self.release(claimed.known, None, Outcome::Misconfigured, now),
+        }
+    }
+
+    /// Step 8: lifts the claim, with a mark that every process honours.
+    fn release(
+        &mut self,
+        mut known: Known<T>,
+        hold: Option<Hold>,
+        outcome: impl FnOnce(Known<T>) -> Outcome<T>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        let expect = Expect::Revision(known.head.revision);
+        known.head.revision = now.fresh;
+        known.head.claim = None;
+        known.head.hold = hold;
+        self.go(Stage::Releasing(outcome(known.clone())), Action::Save { known, expect })
+    }
+
+    fn save(&mut self, new: Known<T>, expect: Revision, pause: Duration) -> Action<T> {
+        let action = Action::Save { known: new.clone(), expect: Expect::Revision(expect) };
+        self.go(Stage::Saving { new, pause }, action)
+    }
+
+    /// Step 7, after a conflict or an unknown outcome: are ours still the newest tokens that anybody has?
+    fn found_save(
+        &mut self,
+        mut new: Known<T>,
+        pause: Duration,
+        loaded: Result<Option<Known<T>>, StoreFailed>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        match loaded {
+            Ok(Some(known)) if known.head.revision == new.head.revision => self.end(Outcome::Fresh(new)),
+            // Another login, or newer tokens: ours are of no use to anybody.
+            Ok(Some(known)) if known.head.login != new.head.login || known.head.generation >= new.head.generation => {
+                self.consider(known, now)
+            }
+            // Only a claim or a mark was written: over it, for as long as this process lives.
+            Ok(Some(known)) => {
+                new.head.revision = now.fresh;
+                self.save(new, known.head.revision, longer(pause))
+            }
+            Ok(None) => self.end(Outcome::Absent),
+            Err(StoreFailed) => self.go(Stage::Resting { new, pause: longer(pause) }, Action::Wait(pause)),
+        }
+    }
+
+    /// Step 9: a rejected refresh token is believed when nobody has newer ones.
+    fn doubted(
+        &mut self,
+        claimed: Claimed<T>,
+        code: Option<String>,
+        looks_left: u32,
+        loaded: Result<Option<Known<T>>, StoreFailed>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        let Ok(loaded) = loaded else {
+            return self.end(Outcome::StoreFailed(Some(claimed.known)));
+        };
+        let Some(known) = loaded else { return self.end(Outcome::Absent) };
+        if known.head.revision != claimed.known.head.revision {
+            // Somebody has newer tokens, or has taken over and will find out what they are worth.
+            return self.consider(known, now);
+        }
+        if looks_left > 0 {
+            return self.go(Stage::WaitingToDoubt { claimed, code }, Action::Wait(SECOND_LOOK));
+        }
+        let expect = Expect::Revision(known.head.revision);
+        let mut marked = known;
+        marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code });
+        marked.head.revision = now.fresh;
+        marked.head.claim = None;
+        self.go(Stage::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    pause.saturating_mul(2).min(LONGEST_PAUSE)
+}

@@ -1,0 +1,276 @@
+//! A flight in the air: does what the state machine says, with the store, the network and the clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::engine::{Counted, Keeper, due, moments};
+use super::event::LoginEvent;
+use super::flight::Flight;
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
+use super::record::Record;
+use super::slot::{Landing, Slot};
+use crate::clock::UnixTime;
+use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
+use crate::random;
+use crate::service::Rotation;
+use crate::store::{Entry, Expect, Hold, Revision, Saved};
+use crate::transport::{Limits, Repeat};
+
+pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
+
+/// A flight in the air.
+pub(super) struct Flying {
+    pub(super) counted: Counted,
+    pub(super) slot: Arc<Slot>,
+    pub(super) epoch: u64,
+    pub(super) sender: watch::Sender<Landing>,
+    /// The last thing that went wrong.
+    pub(super) trouble: Option<Error>,
+}
+
+impl Flying {
+    fn keeper(&self) -> &Arc<Keeper> {
+        &self.counted.0
+    }
+
+    pub(super) async fn fly(mut self) {
+        let mut flight = Flight::new(self.slot.claim, TIMES);
+        let mut event = Event::Begun(None);
+        loop {
+            let action = match self.step(&mut flight, event) {
+                Ok(action) => action,
+                Err(error) => return self.fail(error),
+            };
+            event = match action {
+                Action::Load => Event::Loaded(self.load().await),
+                Action::Save { known, expect } => Event::Saved(self.save(&known, expect).await),
+                Action::Send { tokens, limit } => Event::Sent(self.send(tokens, limit).await),
+                Action::Serve(known) => {
+                    self.serve(known);
+                    Event::Served
+                }
+                Action::Wait(pause) => {
+                    self.keeper().webex.clock().sleep(pause).await;
+                    Event::Waited
+                }
+                Action::End(outcome) => return self.land(outcome),
+            };
+        }
+    }
+
+    fn step(&self, flight: &mut Flight<Record>, event: Event<Record>) -> Result<Action<Record>> {
+        let clock = self.keeper().webex.clock();
+        let (wall, elapsed) = (clock.now(), clock.elapsed());
+        let current = self.slot.current();
+        let need = |record: &Record| {
+            let token = record.tokens.access_token();
+            // What is known of the very token is more than its times say: the wall clock may have been set back.
+            match current.as_ref().filter(|current| current.access_token() == token) {
+                Some(current) => current.need(wall, elapsed),
+                None => moments(&self.slot, record).need(wall),
+            }
+        };
+        let now = Now {
+            wall,
+            elapsed,
+            fresh: Revision::new()?,
+            need: &need,
+            due: &|record| due(&record.tokens),
+            backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
+        };
+        Ok(flight.step(event, &now))
+    }
+
+    async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
+        let keeper = Arc::clone(self.keeper());
+        let loaded = keeper.store.load(&self.slot.key).await.and_then(|entry| {
+            let Some(entry) = entry else { return Ok(None) };
+            let tokens = Record::read(&entry.body, &keeper.webex.registration().owner)?;
+            Ok(Some(Known { head: entry.head, tokens }))
+        });
+        loaded.map_err(|error| {
+            self.trouble = Some(error);
+            StoreFailed
+        })
+    }
+
+    async fn save(&mut self, known: &Known<Record>, expect: Expect) -> Result<Saved, StoreFailed> {
+        let keeper = Arc::clone(self.keeper());
+        let saved = match known.tokens.write() {
+            Ok(body) => keeper.store.save(&self.slot.key, &Entry { head: known.head.clone(), body }, expect).await,
+            Err(error) => Err(error),
+        };
+        saved.map_err(|error| {
+            if matches!(*self.sender.borrow(), Landing::Serving) {
+                keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
+            }
+            self.trouble = Some(error);
+            StoreFailed
+        })
+    }
+
+    async fn send(&mut self, record: Record, limit: Duration) -> Answer<Record> {
+        let keeper = Arc::clone(self.keeper());
+        if let Some(error) = keeper.halted() {
+            self.trouble = Some(error);
+            return Answer::Misconfigured;
+        }
+        let limits = Limits { time: limit, ..Limits::default() };
+        match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
+            Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
+            Err(error) => {
+                let answer = self.judge(&error);
+                self.trouble = Some(error);
+                answer
+            }
+        }
+    }
+
+    fn judge(&self, error: &Error) -> Answer<Record> {
+        if error.is_login_required() {
+            return Answer::Rejected { code: error.server().and_then(|server| server.code()).map(str::to_owned) };
+        }
+        if error.is_misconfigured() {
+            return Answer::Misconfigured;
+        }
+        let is_lenient = self.keeper().webex.service().rotation() == Rotation::Lenient;
+        let status = error.server().and_then(|server| server.status());
+        let is_repeatable = match (error.delivery(), status) {
+            (Some(Delivery::NotSent), _) | (_, Some(429 | 503)) => true,
+            (Some(Delivery::Unknown), _) | (_, Some(502 | 504)) => is_lenient,
+            _ => false,
+        };
+        Answer::Later { retry_after: error.retry_after(), is_repeatable }
+    }
+
+    /// Hands new tokens out before they are saved: what the server gave must serve, whatever the store does.
+    fn serve(&mut self, known: Known<Record>) {
+        let keeper = Arc::clone(self.keeper());
+        keeper.unhalt();
+        self.slot.succeeded();
+        if self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known))) {
+            keeper.announce(LoginEvent::refreshed(&self.slot.key));
+        }
+        self.sender.send_replace(Landing::Serving);
+    }
+
+    fn land(mut self, outcome: Outcome<Record>) {
+        let keeper = Arc::clone(self.keeper());
+        let (known, error) = match outcome {
+            Outcome::Fresh(known) => {
+                self.slot.succeeded();
+                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+                self.sender.send_replace(Landing::Landed);
+                return;
+            }
+            Outcome::Absent => {
+                self.slot.publish(self.epoch, None);
+                let error = absent(&self.slot);
+                return self.fail(error);
+            }
+            Outcome::Rejected(known) => self.rejected(known),
+            Outcome::Held { known, until } => self.held(known, until),
+            Outcome::Busy(known) => self.busy(known),
+            Outcome::Misconfigured(known) => self.misconfigured(known),
+            Outcome::StoreFailed(known) => (known, self.store_failed()),
+        };
+        self.settle_for(known, error);
+    }
+
+    /// While the old token lives it serves, whatever went wrong.
+    fn settle_for(self, known: Option<Known<Record>>, error: Error) {
+        let keeper = Arc::clone(self.keeper());
+        if let Some(known) = known {
+            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+        }
+        let lives = self
+            .slot
+            .current()
+            .as_ref()
+            .is_some_and(|current| current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Need::Dead);
+        self.sender.send_replace(if lives { Landing::Landed } else { Landing::Failed(error) });
+    }
+
+    fn fail(self, error: Error) {
+        self.sender.send_replace(Landing::Failed(error));
+    }
+
+    fn rejected(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        let code = match &known.head.hold {
+            Some(Hold::Rejected { code: Some(code), .. }) => format!(" ({code})"),
+            _ => String::new(),
+        };
+        let keeper = Arc::clone(self.keeper());
+        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
+        let error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
+            let message = format!("webex refused the refresh token{code}: the user must log in again");
+            Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
+        });
+        if self.slot.report(known.head.login, known.head.generation) {
+            keeper.announce(LoginEvent::login_required(&self.slot.key, &error));
+        }
+        (Some(known), error)
+    }
+
+    fn held(&mut self, known: Known<Record>, until: UnixTime) -> (Option<Known<Record>>, Error) {
+        let keeper = Arc::clone(self.keeper());
+        let wait = until.since(keeper.webex.now());
+        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(wait));
+        let news = self.trouble.take();
+        if let Some(error) = &news {
+            self.slot.failed();
+            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
+        }
+        let error = news.unwrap_or_else(|| {
+            Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
+                .with_remedy(Remedy::Later)
+        });
+        (Some(known), error.with_retry_after(Some(wait.max(Duration::from_secs(1)))))
+    }
+
+    fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        self.slot.rest_until(self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
+        let message = "another process is refreshing this login and has not finished";
+        (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+    }
+
+    fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        let error = self.trouble.take().unwrap_or_else(|| {
+            Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
+        });
+        let keeper = Arc::clone(self.keeper());
+        if keeper.halted().is_none() && keeper.halt(&error) {
+            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+        }
+        (Some(known), error)
+    }
+
+    fn store_failed(&mut self) -> Error {
+        let keeper = Arc::clone(self.keeper());
+        let pause = longest_backoff(self.slot.failed());
+        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(pause));
+        self.trouble
+            .take()
+            .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
+    }
+}
+
+pub(super) fn longest_backoff(failures: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
+}
+
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match random::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 1.0,
+    }
+}
+
+fn absent(slot: &Slot) -> Error {
+    let message = format!("no login is kept under {}: the user must log in", slot.key);
+    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
+}

@@ -1,0 +1,25 @@
+//! The engine that keeps logins fresh.
+//!
+//! - `protocol` has the words of the claim protocol, and `flight` (pure) is one attempt, step by step; `search` (tests)
+//!   looks at everything that two flights can do to each other.
+//! - `policy` (pure) says when tokens want to be refreshed.
+//! - `record` is what is kept of a login, `slot` what a process remembers of it.
+//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide.
+//! - [`LoginEvent`] is what operators hear.
+
+mod protocol;
+mod policy;
+mod flight;
+#[cfg(test)]
+mod search;
+mod record;
+mod slot;
+mod event;
+mod flying;
+mod engine;
+
+pub(crate) use self::engine::{Keeper, Listener, due};
+pub use self::event::LoginEvent;
+pub(crate) use self::protocol::Known;
+pub(crate) use self::record::Record;
+pub(crate) use self::slot::Slot;

@@ -1,0 +1,95 @@
+//! When a token set wants to be refreshed.
+
+use std::time::Duration;
+
+use super::protocol::Need;
+use crate::clock::UnixTime;
+use crate::token::TokenSet;
+
+/// The share of its life after which an access token is refreshed behind the callers' backs.
+const STALE: f64 = 0.75;
+/// By how much of its life that moment varies, so that the tokens of one hour do not all come back in one second.
+const JITTER: f64 = 0.10;
+/// How long before its end an access token is not handed out any more.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The share of a short life that the margin and the gap may take at most.
+const SHARE: u32 = 10;
+/// The shortest time between two refreshes of one login, also when the server hands out the same token again.
+const GAP: Duration = Duration::from_secs(30);
+
+/// The moments of one access token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moments {
+    /// From now on it should be refreshed.
+    pub(crate) stale_at: UnixTime,
+    /// From now on it cannot be used.
+    pub(crate) dead_at: UnixTime,
+}
+
+impl Moments {
+    /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end are used until
+    /// the API refuses them.
+    pub(crate) fn of(tokens: &TokenSet, chance: f64) -> Self {
+        let Some(end) = tokens.expires_at() else {
+            return Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+        };
+        let begin = tokens.received_at();
+        let life = end.since(begin);
+        let share = life / SHARE;
+        let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(GAP.min(share));
+        let dead = life.saturating_sub(MARGIN.min(share));
+        Self { stale_at: begin + stale.min(dead), dead_at: begin + dead }
+    }
+
+    pub(crate) fn need(&self, now: UnixTime) -> Need {
+        if now >= self.dead_at {
+            Need::Dead
+        } else if now >= self.stale_at {
+            Need::Stale
+        } else {
+            Need::None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+    use crate::token::{Receipt, TokenResponse};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn moments(json: &str, chance: f64) -> (u64, u64) {
+        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now: NOW };
+        let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        let moments = Moments::of(&tokens, chance);
+        (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
+    }
+
+    #[test]
+    fn a_long_life_is_stale_at_three_quarters_and_dead_a_minute_before_its_end() {
+        let fortnight = r#"{"access_token":"a","expires_in":1209600}"#;
+        assert_eq!(moments(fortnight, 0.0), (907_200, 1_209_540));
+        assert_eq!(moments(fortnight, 1.0), (786_240, 1_209_540));
+    }
+
+    #[test]
+    fn a_short_life_keeps_most_of_itself() {
+        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0), (0, 0, 0)] {
+            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
+            assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
+        }
+    }
+
+    #[test]
+    fn a_life_without_an_end_needs_nothing() {
+        let unknown = moments(r#"{"access_token":"a"}"#, 0.5);
+        assert!(unknown.0 > 100_000_000 && unknown.1 > 100_000_000);
+    }
+}

@@ -1,0 +1,131 @@
+//! What a flight and those who carry out its decisions say to each other.
+
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+use crate::store::{Expect, Head, Revision, Saved};
+
+/// A login as the store has it, with its tokens read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Known<T> {
+    pub(crate) head: Head,
+    pub(crate) tokens: T,
+}
+
+/// How urgently a login needs a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    /// Not at all.
+    None,
+    /// The access token still lives.
+    Stale,
+    /// It does not.
+    Dead,
+}
+
+/// The times of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Times {
+    /// The limit for all sending of a flight (F).
+    pub(crate) sending: Duration,
+    /// How long a claim is respected (L).
+    pub(crate) lease: Duration,
+    /// How far two machines' clocks may be apart (S).
+    pub(crate) skew: Duration,
+    /// How long a flight waits for another's before it gives up with a retryable error.
+    pub(crate) patience: Duration,
+}
+
+/// The times that all processes go by.
+pub(crate) const TIMES: Times = Times {
+    sending: Duration::from_secs(30),
+    lease: Duration::from_secs(60),
+    skew: Duration::from_secs(600),
+    patience: Duration::from_secs(90),
+};
+
+/// What a step is told beside the event.
+pub(crate) struct Now<'a, T> {
+    pub(crate) wall: UnixTime,
+    pub(crate) elapsed: Duration,
+    /// A revision that nobody has used.
+    pub(crate) fresh: Revision,
+    /// What the policy says of these tokens.
+    pub(crate) need: &'a dyn Fn(&T) -> Need,
+    /// When keep-alive should look at these tokens.
+    pub(crate) due: &'a dyn Fn(&T) -> Option<UnixTime>,
+    /// The pause before a transient failure is tried again by anybody.
+    pub(crate) backoff: Duration,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub(crate) enum Event<T> {
+    /// The flight begins, from what the process remembers, if it does.
+    Begun(Option<Known<T>>),
+    /// An answer to [`Action::Load`].
+    Loaded(Result<Option<Known<T>>, StoreFailed>),
+    /// An answer to [`Action::Save`].
+    Saved(Result<Saved, StoreFailed>),
+    /// An answer to [`Action::Send`].
+    Sent(Answer<T>),
+    /// An answer to [`Action::Serve`].
+    Served,
+    /// An answer to [`Action::Wait`].
+    Waited,
+}
+
+/// The store failed; what became of a change is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StoreFailed;
+
+/// What became of a refresh.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Answer<T> {
+    /// New tokens, merged with the old ones.
+    Granted(T),
+    /// The server could not be reached, put it off or lost its answer; again at once is allowed unless it said for how long.
+    Later { retry_after: Option<Duration>, is_repeatable: bool },
+    /// The refresh token is dead.
+    Rejected { code: Option<String> },
+    /// The settings are wrong: no statement about this login.
+    Misconfigured,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Action<T> {
+    Load,
+    Save {
+        known: Known<T>,
+        expect: Expect,
+    },
+    /// Refresh these tokens, and give up after this time.
+    Send {
+        tokens: T,
+        limit: Duration,
+    },
+    /// Give these to everybody who waits; they are not saved yet.
+    Serve(Known<T>),
+    Wait(Duration),
+    End(Outcome<T>),
+}
+
+/// How a flight ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome<T> {
+    /// These are fresh, and the store has them.
+    Fresh(Known<T>),
+    /// There was no login, or it was ended meanwhile.
+    Absent,
+    /// The refresh token is dead.
+    Rejected(Known<T>),
+    /// Not now: at the earliest at this time.
+    Held { known: Known<T>, until: UnixTime },
+    /// Somebody else is at it.
+    Busy(Known<T>),
+    /// The settings are wrong.
+    Misconfigured(Known<T>),
+    /// The store failed.
+    StoreFailed(Option<Known<T>>),
+}

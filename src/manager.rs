@@ -1,0 +1,253 @@
+//! All logins of an application: kept in a store, and kept alive.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::client::WebexOAuth;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record, Slot};
+use crate::secret::AccessToken;
+use crate::session::Session;
+use crate::store::{Entry, Expect, Head, Saved, TokenKey, TokenStore};
+use crate::token::TokenSet;
+
+/// Keeps the logins of one client in a store, and hands out their tokens.
+///
+/// Refreshing happens by itself: one refresh for each login however many ask, by compare and swap in the store, so that
+/// processes that share a store share the work. See [`Session`] for what callers see.
+///
+/// Clones are cheap and share everything; do not wrap it in an `Arc`. Two managers over one store are as safe as two
+/// processes, but they share no memory.
+#[derive(Clone, Debug)]
+pub struct TokenManager {
+    keeper: Arc<Keeper>,
+    slots: Arc<Mutex<HashMap<TokenKey, Arc<Slot>>>>,
+}
+
+/// Settings of a [`TokenManager`]; made by [`TokenManager::builder`].
+#[must_use = "a builder does nothing until `build()`"]
+pub struct TokenManagerBuilder {
+    webex: WebexOAuth,
+    store: Arc<dyn TokenStore>,
+    listener: Option<Listener>,
+}
+
+impl TokenManagerBuilder {
+    /// Hears what happens to the logins. The listener is called by the refreshing task, with no lock held; it should not
+    /// block.
+    pub fn on_event(mut self, listener: impl Fn(&LoginEvent) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed.
+    pub fn build(self) -> Result<TokenManager> {
+        self.webex.registration().require_secret()?;
+        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener));
+        Ok(TokenManager { keeper, slots: Arc::default() })
+    }
+}
+
+impl std::fmt::Debug for TokenManagerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenManagerBuilder")
+            .field("webex", &self.webex)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TokenManager {
+    /// A manager without a listener.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TokenManagerBuilder::build`].
+    pub fn new(webex: WebexOAuth, store: impl TokenStore) -> Result<Self> {
+        Self::builder(webex, store).build()
+    }
+
+    /// Begins a manager.
+    pub fn builder(webex: WebexOAuth, store: impl TokenStore) -> TokenManagerBuilder {
+        TokenManagerBuilder { webex, store: Arc::new(store), listener: None }
+    }
+
+    /// Keeps a login under a key, in place of an earlier one of the same account.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ForeignTokens`]: another client's tokens.
+    /// - [`ErrorKind::Session`]: another account's login is kept there, as far as both tell whose they are; see
+    ///   [`replace`](Self::replace).
+    /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
+    pub async fn put(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
+        self.keep(key, tokens, None, Replace::SameAccount).await
+    }
+
+    /// [`put`](Self::put), with a value of the application's own that stays with the login through all refreshes and is
+    /// removed with it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put), and [`ErrorKind::Input`] when the value cannot be JSON.
+    pub async fn put_with(&self, key: &TokenKey, tokens: TokenSet, data: &impl Serialize) -> Result<Session> {
+        let data = serde_json::value::to_raw_value(data)
+            .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))?;
+        self.keep(key, tokens, Some(data), Replace::SameAccount).await
+    }
+
+    /// [`put`](Self::put), also in place of another account's login.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`put`](Self::put), except for another account.
+    pub async fn replace(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
+        self.keep(key, tokens, None, Replace::AnyAccount).await
+    }
+
+    /// The handle of a key; whether a login is kept there turns out when it is used.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    pub fn session(&self, key: &TokenKey) -> Result<Session> {
+        Ok(Session::new(Arc::clone(&self.keeper), self.slot(key)?))
+    }
+
+    /// An access token of the login under a key; see [`Session::access_token`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Session::access_token`].
+    pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
+        self.session(key)?.access_token().await
+    }
+
+    /// The API answered 401 to this token; see [`Session::invalidate`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    pub fn invalidate(&self, key: &TokenKey, token: &AccessToken) -> Result<()> {
+        self.session(key)?.invalidate(token);
+        Ok(())
+    }
+
+    /// What the application keeps with a login; `None` when there is no login or no value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the value is not a `T`, [`ErrorKind::Store`] and [`ErrorKind::Stored`].
+    pub async fn data<T: DeserializeOwned>(&self, key: &TokenKey) -> Result<Option<T>> {
+        let Some(entry) = self.keeper.store.load(key).await? else { return Ok(None) };
+        let record = self.read(&entry)?;
+        let Some(data) = record.data else { return Ok(None) };
+        serde_json::from_str(data.get()).map(Some).map_err(|_| {
+            Error::new(ErrorKind::Input, "the data is not of the type that was asked for: read it as what was put in")
+        })
+    }
+
+    /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
+    pub async fn forget(&self, key: &TokenKey) -> Result<()> {
+        let slot = self.slot(key)?;
+        slot.begin_again(None);
+        while let Some(entry) = self.keeper.store.load(key).await? {
+            if self.keeper.store.delete(key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
+                break;
+            }
+        }
+        slot.begin_again(None);
+        self.slots().remove(key);
+        Ok(())
+    }
+
+    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit.
+    pub async fn settle(&self) {
+        self.keeper.settle().await;
+    }
+
+    async fn keep(
+        &self,
+        key: &TokenKey,
+        tokens: TokenSet,
+        data: Option<Box<RawValue>>,
+        replace: Replace,
+    ) -> Result<Session> {
+        tokens.require_owner(&self.keeper.webex.registration().owner)?;
+        let slot = self.slot(key)?;
+        let record = Record { tokens, data };
+        let body = record.write()?;
+        loop {
+            let before = self.keeper.store.load(key).await?;
+            let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
+            if let (Some(before), Replace::SameAccount) = (&before, replace) {
+                self.require_same_account(key, &record, before)?;
+            }
+            let head = Head::begin(keeper::due(&record.tokens))?;
+            let entry = Entry { head, body: body.clone() };
+            if self.save(key, &entry, expect).await? == Saved::Yes {
+                let known = Known { head: entry.head, tokens: record };
+                slot.begin_again(Some(self.keeper.current(&slot, known)));
+                return Ok(Session::new(Arc::clone(&self.keeper), slot));
+            }
+        }
+    }
+
+    /// A save whose outcome is known: after an error, the store is asked what became of it.
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+        match self.keeper.store.save(key, entry, expect).await {
+            Ok(saved) => Ok(saved),
+            Err(error) => match self.keeper.store.load(key).await {
+                Ok(Some(found)) if found.head.revision() == entry.head.revision() => Ok(Saved::Yes),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// A login that cannot be read any more is nobody's, and may be replaced.
+    fn require_same_account(&self, key: &TokenKey, record: &Record, before: &Entry) -> Result<()> {
+        let Ok(before) = self.read(before) else { return Ok(()) };
+        if !record.tokens.is_of_another_account(&before.tokens) {
+            return Ok(());
+        }
+        let message = format!("another account's login is kept under {key}: use another key, or `replace(..)`");
+        Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Registration))
+    }
+
+    fn read(&self, entry: &Entry) -> Result<Record> {
+        Record::read(&entry.body, &self.keeper.webex.registration().owner)
+    }
+
+    fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.get(key) {
+            return Ok(Arc::clone(slot));
+        }
+        let slot = Arc::new(Slot::new(key.clone())?);
+        slots.insert(key.clone(), Arc::clone(&slot));
+        Ok(slot)
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TokenKey, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What may be overwritten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replace {
+    SameAccount,
+    AnyAccount,
+}

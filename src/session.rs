@@ -1,0 +1,119 @@
+//! One user's handle: an access token whenever one is needed.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::error::{Error, Result};
+use crate::keeper::{Keeper, Slot};
+use crate::secret::AccessToken;
+use crate::source::TokenSource;
+use crate::store::TokenKey;
+
+/// A kept login: asked for an access token, it has one.
+///
+/// Made by [`TokenManager`](crate::TokenManager). Clones are cheap and share everything; do not wrap it in an `Arc`.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::store::{MemoryStore, TokenKey};
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, TokenManager};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
+///
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+/// let session = manager.put(&TokenKey::new("jane")?, login.into_tokens()).await?;
+///
+/// let token = session.access_token().await?; // now, and in every hour to come
+/// assert_eq!(webex.person(&token).await?.email(), Some("jane@example.com"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Session {
+    keeper: Arc<Keeper>,
+    slot: Arc<Slot>,
+}
+
+impl Session {
+    pub(crate) fn new(keeper: Arc<Keeper>, slot: Arc<Slot>) -> Self {
+        Self { keeper, slot }
+    }
+
+    /// The key that this login is kept under.
+    pub fn key(&self) -> &TokenKey {
+        &self.slot.key
+    }
+
+    /// An access token to use now.
+    ///
+    /// While the token at hand lives it is returned at once, and refreshed behind the callers' backs when three quarters
+    /// of its life are over. Once it is dead, all callers wait for one refresh. Dropping this future cancels nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, or its refresh token is
+    ///   dead.
+    /// - [`is_retryable`](crate::Error::is_retryable): the token is dead, and Webex or the store cannot be reached.
+    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong.
+    /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
+    pub async fn access_token(&self) -> Result<AccessToken> {
+        self.keeper.access_token(&self.slot).await
+    }
+
+    /// The API answered 401 to this token: unless it was replaced meanwhile, it is not handed out again, and the next
+    /// call refreshes.
+    ///
+    /// A 403 is no reason to call this: a new token of the same login has the same rights.
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.slot.refuse(token);
+    }
+
+    /// Makes a call with a token, and once more with a new one if `is_unauthorized` says that the first was refused.
+    ///
+    /// `call` makes its whole request anew each time. Any client and any body will do; send the token to Webex alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`access_token`](Self::access_token), in the type of the call's own errors.
+    pub async fn with_token<T, E, F>(
+        &self,
+        mut call: impl FnMut(AccessToken) -> F,
+        is_unauthorized: impl Fn(&Result<T, E>) -> bool,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        let token = self.access_token().await?;
+        let answer = call(token.clone()).await;
+        if !is_unauthorized(&answer) {
+            return answer;
+        }
+        self.invalidate(&token);
+        match self.access_token().await {
+            Ok(newer) => call(newer).await,
+            // The first answer is as good as any, unless somebody can help.
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[async_trait]
+impl TokenSource for Session {
+    async fn access_token(&self) -> Result<AccessToken> {
+        Session::access_token(self).await
+    }
+
+    async fn reject(&self, token: &AccessToken) {
+        self.invalidate(token);
+    }
+}

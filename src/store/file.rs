@@ -1,0 +1,308 @@
+//! A store of one file for each login.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::folder::LONGEST;
+use super::layout::{self, Place, ROOT, SHARDS};
+use super::slot::{self, Found, Slot};
+use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, folder, record};
+use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::error::{Error, ErrorKind, Result, Retryable};
+
+/// How long a change waits for others by default.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time between two tries to lock, from the first to the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// How old a file must be that was begun and never finished, before it is swept.
+const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Keeps each login in a file of its own: for programs on one machine, one process or many.
+///
+/// Clones are the same store. Two stores opened on one folder, here or in another process, are the same store as well.
+///
+/// # What is promised
+///
+/// - **Whole files.** A login is written to a file beside its own, written through to the disk, and renamed. After a crash
+///   of the program or of the machine, the old login or the new one is there. After an `Ok` it is the new one.
+/// - **One change at a time.** Whoever changes something holds its folder's lock, which the operating system takes back from a
+///   process that ends. Waiting for it is bounded ([`with_lock_timeout`](Self::with_lock_timeout)) and blocks no thread;
+///   its end is a retryable [`ErrorKind::Store`]. Readers wait for nobody.
+/// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. The
+///   tokens are not encrypted.
+/// - **No links are followed** inside the store: a symbolic link, or anything else that is no file, in the place of a login is
+///   an error and stays untouched. (It is looked at before it is opened; between the two, somebody who may write in
+///   the folder could exchange it.)
+///
+/// | | Linux and other Unix | macOS | Windows |
+/// |---|---|---|---|
+/// | after a crash of the program | promised | promised | promised |
+/// | after a crash of the machine | promised, as far as the disk keeps its word at `fsync` | promised (`F_FULLFSYNC`) | the file is whole; whether it is the old one or the new one is up to NTFS, because a folder cannot be flushed |
+/// | for its owner alone | modes | modes | what the folder's access list says, as below `%LOCALAPPDATA%`: its owner and administrators |
+/// | changes by several processes | promised | promised | promised |
+///
+/// None of it holds on a network file system without locks and atomic renames.
+///
+/// # Damage
+///
+/// A file that is cut off, garbled or another login's is **set aside**: renamed to `<its name>.damaged-<n>` in the same folder,
+/// for somebody to look at and to delete. The call that found it fails once, with an [`ErrorKind::Stored`] that names the
+/// new path and [asks for a login](Error::is_login_required); from then on nothing is there. A file of a later
+/// version is never touched: each call on it fails with an [`ErrorKind::Stored`] that [asks the
+/// operator](Error::is_misconfigured) to update. Listing leaves damaged files out and fails at later ones.
+///
+/// A full disk or a device that is away is retryable; a folder that is missing, read-only or somebody else's is not.
+///
+/// # Layout
+///
+/// ```text
+/// FOLDER/webex-logins-v1/           this store's own, as all below
+///   42/                             00 to ff
+///     4268503a96f2f6f9…ffd6d3       one login
+///     4268503a96f2f6f9…ffd6d3.damaged-1
+///     .tmp-…                        being written, or left by a crash: removed after a day
+///     lock                          always empty, never removed
+/// ```
+///
+/// The name is the SHA-256, in hexadecimal, of the key: each part after one byte that is its length. Its first two digits
+/// are the folder's. In the file stand a title with the version, a checksum, the key, the head, and the body:
+///
+/// ```text
+/// webex-oauth login v1
+/// <SHA-256, in hexadecimal, of everything after this line>
+/// ["cust10001","jane@example.com"]
+/// {"v":1,"revision":"…","login":"…","generation":3,"due":1700000000}
+/// <the body, to the end of the file>
+/// ```
+///
+/// # Cost
+///
+/// A save costs what writing, flushing and renaming a file costs, however many logins there are. Listing reads every file.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::store::{FileStore, TokenKey, TokenStore as _};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// # let folder = std::env::temp_dir().join(format!("webex-oauth-doctest-{}", std::process::id()));
+/// let store = FileStore::open(&folder)?;
+/// assert!(store.load(&TokenKey::new("cust10001")?).await?.is_none());
+/// # std::fs::remove_dir_all(folder).ok();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct FileStore {
+    root: Arc<Path>,
+    shards: Arc<[Arc<Mutex<Shard>>]>,
+    clock: Arc<dyn Clock>,
+    lock_timeout: Duration,
+}
+
+/// What the callers of this process queue for, one of them at a time for each folder.
+#[derive(Default)]
+struct Shard {
+    /// By the clock that never goes back.
+    swept_at: Option<Duration>,
+}
+
+/// What came of one try to change something: it is done, or somebody else holds the lock.
+enum Try<T, C> {
+    Done(T),
+    Locked(C, OwnedMutexGuard<Shard>),
+}
+
+impl FileStore {
+    /// The store below `folder`, which is made if it is missing. A folder that is there keeps its permissions and
+    /// whatever else is in it: the store has a folder of its own inside.
+    ///
+    /// This touches the disk and returns when it has.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] when the folder cannot be made, written to or made its owner's alone.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        // A change of the working directory must not move the store.
+        let path = std::path::absolute(folder.as_ref()).map_err(|source| Error::store(source, Retryable::No))?;
+        folder::make_all(&path)?;
+        let root = path.join(ROOT);
+        folder::make(&root)?;
+        Ok(Self {
+            root: root.into(),
+            shards: (0..SHARDS).map(|_| Arc::default()).collect(),
+            clock: Arc::new(SystemClock::new()),
+            lock_timeout: LOCK_TIMEOUT,
+        })
+    }
+
+    /// The store in the folder where this user's applications keep their data, under the application's name:
+    ///
+    /// | platform | folder |
+    /// |---|---|
+    /// | Linux and other Unix | `$XDG_DATA_HOME/acme-rooms`, by default `~/.local/share/acme-rooms` |
+    /// | macOS | `~/Library/Application Support/acme-rooms` |
+    /// | Windows | `%LOCALAPPDATA%\acme-rooms` |
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the name cannot be a folder's on every platform, [`ErrorKind::Configuration`] when
+    /// there is no such folder (a service without a home, for example), and those of [`open`](Self::open).
+    pub fn for_application(name: &str) -> Result<Self> {
+        Self::open(layout::application_folder(name)?)
+    }
+
+    /// How long a change waits for others before it fails with an error that is retryable; 10 seconds unless set.
+    pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// Where the time comes from; tests set a clock of their own.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The file where the login under `key` is kept, if there is one. It holds every secret of that login.
+    pub fn path(&self, key: &TokenKey) -> PathBuf {
+        Place::of(key).file(&self.root)
+    }
+
+    fn slot(&self, key: &TokenKey) -> Arc<Slot> {
+        Arc::new(Slot::new(Arc::clone(&self.root), key))
+    }
+
+    /// Changes something under the lock of its folder. Once `change` has begun, it runs to its end, whoever waits for it.
+    async fn change<T, C>(&self, slot: &Arc<Slot>, change: C) -> Result<T>
+    where
+        T: Send + 'static,
+        C: FnOnce(&Slot) -> Result<T> + Send + 'static,
+    {
+        let begun = self.clock.elapsed();
+        // Those in one process wait in order; only one of them at a time tries for the lock.
+        let mut turn = Arc::clone(&self.shards[slot.shard()]).lock_owned().await;
+        let mut change = change;
+        let mut pause = PAUSES.0;
+        loop {
+            let (slot_in, clock) = (Arc::clone(slot), Arc::clone(&self.clock));
+            match blocking(move || try_change(&slot_in, &*clock, turn, change)).await? {
+                Try::Done(outcome) => return Ok(outcome),
+                Try::Locked(again, still) => (change, turn) = (again, still),
+            }
+            let waited = self.clock.elapsed().saturating_sub(begun);
+            if waited >= self.lock_timeout {
+                let message = format!("{} was locked by others for {waited:?}", slot.lock().display());
+                return Err(Error::store(message, Retryable::Yes));
+            }
+            self.clock.sleep(pause.min(self.lock_timeout - waited)).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, asked_for: A) -> Result<Page>
+    where
+        A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
+    {
+        let unknown = || Error::new(ErrorKind::Input, "this cursor is not one of a file store");
+        let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
+        let root = Arc::clone(&self.root);
+        blocking(move || slot::list(&root, after.as_ref(), limit.max(1), asked_for)).await
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TokenStore for FileStore {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+        let slot = self.slot(key);
+        let reader = Arc::clone(&slot);
+        match blocking(move || reader.read()).await? {
+            Found::Nothing => Ok(None),
+            Found::Entry(entry) => Ok(Some(*entry)),
+            // A writer may be mending it just now: the lock's holder decides.
+            Found::Damage(why) => {
+                let settled = self.change(&slot, Slot::read_or_set_aside).await;
+                settled.map_err(|error| slot.cannot_set_aside(why, error))
+            }
+        }
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+        let record = record::write(key, entry);
+        if record.len() > LONGEST {
+            let message = format!("a login of {} bytes is longer than the {LONGEST} that are kept", record.len());
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        let change = move |slot: &Slot| {
+            let kept = slot.read_or_set_aside()?;
+            if !expect.is_met_by(kept.map(|kept| kept.head.revision())) {
+                return Ok(Saved::Conflict);
+            }
+            slot.replace(&record).map(|()| Saved::Yes)
+        };
+        self.change(&self.slot(key), change).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+        let change = move |slot: &Slot| {
+            let kept = slot.read_or_set_aside()?.map(|kept| kept.head.revision());
+            if !expect.is_met_by(kept) {
+                return Ok(Saved::Conflict);
+            }
+            kept.map_or(Ok(()), |_| slot.remove()).map(|()| Saved::Yes)
+        };
+        self.change(&self.slot(key), change).await
+    }
+}
+
+#[async_trait]
+impl TokenIndex for FileStore {
+    async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        self.list(after, limit, move |_, entry| entry.head.due().is_some_and(|due| due <= before)).await
+    }
+
+    async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let tenant = tenant.map(str::to_owned);
+        self.list(after, limit, move |key, _| tenant.as_deref().is_none_or(|tenant| key.tenant() == tenant)).await
+    }
+}
+
+/// One try, on a thread that may block. The lock and the turn are given up when it is over, not when nobody waits for it
+/// any more.
+fn try_change<T, C>(slot: &Slot, clock: &dyn Clock, mut turn: OwnedMutexGuard<Shard>, change: C) -> Result<Try<T, C>>
+where
+    C: FnOnce(&Slot) -> Result<T>,
+{
+    let Some(_lock) = slot.try_lock()? else { return Ok(Try::Locked(change, turn)) };
+    let elapsed = clock.elapsed();
+    if turn.swept_at.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
+        slot.sweep(UnixTime::from_secs(clock.now().as_secs().saturating_sub(LEFTOVER.as_secs())))?;
+        turn.swept_at = Some(elapsed);
+    }
+    change(slot).map(Try::Done)
+}
+
+/// Runs `work` to its end on a thread that may block, whether or not anybody still waits for it.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let Ok(runtime) = Handle::try_current() else {
+        let message =
+            "a file store can only be used from within a tokio runtime: call this from an async fn run by one";
+        return Err(Error::new(ErrorKind::Runtime, message));
+    };
+    runtime.spawn_blocking(work).await.unwrap_or_else(|stopped| Err(Error::store(stopped, Retryable::Yes)))
+}

@@ -1,0 +1,225 @@
+//! The rules of `TokenIndex`, each tried.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::rule::{Broken, Rule, Verdict};
+use super::witness::{Witness, brief};
+use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey};
+use crate::clock::UnixTime;
+
+/// Logins that the suite lists.
+const LOGINS: usize = 240;
+
+/// More pages than any listing of the suite can have, unless it has no end.
+const PAGES: usize = 100_000;
+
+/// Around this moment, the suite's logins are due.
+const NOON: u64 = 1_700_000_000;
+
+/// Tenants that a careless filter takes for each other.
+const TENANTS: [&str; 6] = ["cust1", "cust10001", "CUST1", "cust1/", "c%", "cüst_"];
+
+/// Two handles on one store.
+pub(super) struct Indexes {
+    pub(super) first: Arc<dyn TokenIndex>,
+    pub(super) second: Arc<dyn TokenIndex>,
+}
+
+/// What a listing asks for.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    All,
+    Tenant(&'static str),
+    Due(UnixTime),
+}
+
+/// What the suite keeps.
+type Kept = BTreeMap<TokenKey, Entry>;
+
+/// All of them. What the suite put there is gone in the end.
+pub(super) async fn all(indexes: &Indexes) -> Verdict {
+    let mut kept = fill(indexes).await?;
+    pages(indexes, &kept).await?;
+    nothing_else(indexes, &kept).await?;
+    everything_once(indexes, &mut kept).await?;
+    cursors(indexes, &mut kept).await?;
+    let witness = indexes.witness(Rule::EverythingOnce);
+    for key in kept.keys() {
+        witness.clear(key).await?;
+    }
+    Ok(())
+}
+
+impl Indexes {
+    fn witness(&self, rule: Rule) -> Witness<'_> {
+        Witness { rule, store: &*self.first }
+    }
+
+    async fn page(&self, rule: Rule, ask: Ask, after: Option<&Cursor>, limit: usize) -> Result<Page, Broken> {
+        let page = match ask {
+            Ask::All => self.first.keys(None, after, limit),
+            Ask::Tenant(tenant) => self.first.keys(Some(tenant), after, limit),
+            Ask::Due(before) => self.first.due(before, after, limit),
+        };
+        self.witness(rule).answer(format!("listing {ask:?}"), page).await
+    }
+
+    /// The same two, the other way round.
+    fn swapped(&self) -> Self {
+        Self { first: Arc::clone(&self.second), second: Arc::clone(&self.first) }
+    }
+
+    /// Follows the pages to the end. What `between` does comes after each page.
+    async fn list(
+        &self,
+        rule: Rule,
+        ask: Ask,
+        limit: usize,
+        mut between: impl AsyncFnMut(&Page) -> Verdict,
+    ) -> Result<Vec<TokenKey>, Broken> {
+        let (mut keys, mut after) = (Vec::new(), None);
+        let handles = [self, &self.swapped()];
+        for turn in 0..PAGES {
+            // Each cursor is given to the other handle than the one that made it.
+            let page = handles[turn % 2].page(rule, ask, after.as_ref(), limit).await?;
+            if page.keys.len() > limit.max(1) {
+                let what = format!("a page of {} keys, but the limit was {limit}: {ask:?}", page.keys.len());
+                return Err(Broken { rule: Rule::Pages, what });
+            }
+            keys.extend(page.keys.iter().cloned());
+            between(&page).await?;
+            match page.next {
+                None => return Ok(keys),
+                next => after = next,
+            }
+        }
+        Err(Broken { rule: Rule::Pages, what: format!("no end after {PAGES} pages of {limit}: {ask:?}") })
+    }
+}
+
+/// Logins of all tenants, due before noon, at noon, after noon, or never.
+async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
+    let witness = indexes.witness(Rule::EverythingOnce);
+    let mut kept = Kept::new();
+    for number in 0..LOGINS {
+        let tenant = witness.key(TENANTS[number % TENANTS.len()])?;
+        let key = match number / TENANTS.len() {
+            0 => tenant,
+            user => tenant.user(format!("user{user}")).map_err(|error| witness.broken(error.to_string()))?,
+        };
+        let due = match number / TENANTS.len() % 4 {
+            0 => None,
+            step => Some(UnixTime::from_secs(NOON - 2 + step as u64)),
+        };
+        witness.clear(&key).await?;
+        let entry = witness.entry_due(number.to_string().as_bytes(), due)?;
+        witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing is there").await?;
+        kept.insert(key, entry);
+    }
+    Ok(kept)
+}
+
+async fn pages(indexes: &Indexes, kept: &Kept) -> Verdict {
+    for limit in [0, 1, 3, 100, usize::MAX] {
+        for ask in [Ask::All, Ask::Tenant("cust1"), Ask::Due(UnixTime::from_secs(NOON))] {
+            let keys = indexes.list(Rule::Pages, ask, limit, async |_| Ok(())).await?;
+            once(Rule::EverythingOnce, ask, &keys, kept)?;
+        }
+    }
+    Ok(())
+}
+
+async fn nothing_else(indexes: &Indexes, kept: &Kept) -> Verdict {
+    let tenants = TENANTS.iter().chain(&["cust", "cust1user1", "c", "", "c_", "%"]).map(|tenant| Ask::Tenant(tenant));
+    let moments = [0, NOON - 2, NOON - 1, NOON, NOON + 1, NOON + 2, u64::MAX];
+    let moments = moments.into_iter().map(|moment| Ask::Due(UnixTime::from_secs(moment)));
+    let witness = indexes.witness(Rule::NothingElse);
+    for ask in tenants.chain(moments) {
+        let keys = indexes.list(Rule::NothingElse, ask, 50, async |_| Ok(())).await?;
+        for key in &keys {
+            // A stranger's login in the same store has a right to be listed, if it is what was asked for.
+            let entry = match kept.get(key) {
+                Some(entry) => Some(entry.clone()),
+                None => witness.load(key).await?,
+            };
+            if !entry.is_some_and(|entry| ask.wants(key, &entry)) {
+                return Err(witness.broken(format!("{ask:?} lists {}", brief(key))));
+            }
+        }
+        once(Rule::EverythingOnce, ask, &keys, kept)?;
+    }
+    Ok(())
+}
+
+/// Entries that are saved again meanwhile are listed once all the same.
+async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
+    let witness = indexes.witness(Rule::EverythingOnce);
+    for ask in [Ask::All, Ask::Due(UnixTime::from_secs(NOON))] {
+        let asked_for: Vec<_> =
+            kept.iter().filter(|(key, entry)| ask.wants(key, entry)).map(|(key, _)| key.clone()).collect();
+        let (mut turn, mut changed) = (0, kept.clone());
+        let again = async |page: &Page| {
+            // One that was listed, one from the front and one from the back.
+            let others = [&asked_for[turn % asked_for.len()], &asked_for[asked_for.len() - 1 - turn % asked_for.len()]];
+            turn += 1;
+            for key in page.keys.first().into_iter().chain(others) {
+                let Some(entry) = changed.get_mut(key) else { continue };
+                let next = witness.revised(entry)?;
+                let expect = Expect::Revision(entry.head.revision);
+                witness.saves(key, &next, expect, Saved::Yes, "that revision is there").await?;
+                *entry = next;
+            }
+            Ok(())
+        };
+        let keys = indexes.list(Rule::EverythingOnce, ask, 7, again).await?;
+        *kept = changed;
+        once(Rule::EverythingOnce, ask, &keys, kept)?;
+    }
+    Ok(())
+}
+
+/// Entries that are deleted meanwhile take no others with them.
+async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
+    let witness = indexes.witness(Rule::Cursors);
+    for ask in [Ask::Due(UnixTime::from_secs(NOON + 1)), Ask::All] {
+        let mut left = kept.clone();
+        let delete_listed = async |page: &Page| {
+            for key in page.keys.iter().rev().step_by(2) {
+                let Some(entry) = left.remove(key) else { continue };
+                let expect = Expect::Revision(entry.head.revision);
+                witness.deletes(key, expect, Saved::Yes, "that revision is there").await?;
+            }
+            Ok(())
+        };
+        let keys = indexes.list(Rule::Cursors, ask, 5, delete_listed).await?;
+        once(Rule::Cursors, ask, &keys, kept)?;
+        *kept = left;
+    }
+    Ok(())
+}
+
+/// Whether a listing has each of the suite's logins that it asked for, and none twice.
+fn once(rule: Rule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> Verdict {
+    let mut times = BTreeMap::<_, usize>::new();
+    keys.iter().for_each(|key| *times.entry(key).or_default() += 1);
+    for (key, entry) in kept {
+        let (is, right) = (times.get(key).copied().unwrap_or_default(), usize::from(ask.wants(key, entry)));
+        let rule = if right == 0 { Rule::NothingElse } else { rule };
+        if is != right {
+            let what = format!("{ask:?} lists {} {is} times, not {right}", brief(key));
+            return Err(Broken { rule, what });
+        }
+    }
+    Ok(())
+}
+
+impl Ask {
+    fn wants(self, key: &TokenKey, entry: &Entry) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tenant(tenant) => key.tenant() == tenant,
+            Self::Due(before) => entry.head.due.is_some_and(|due| due <= before),
+        }
+    }
+}

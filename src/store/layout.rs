@@ -1,0 +1,187 @@
+//! Where the file of each login lies.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::TokenKey;
+use super::record::Hex;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The store's own folder below the one it was given; a later layout will have another.
+pub(super) const ROOT: &str = "webex-logins-v1";
+
+/// The folders below [`ROOT`]: `00` to `ff`.
+pub(super) const SHARDS: usize = 256;
+
+/// The file that writers of a folder lock.
+pub(super) const LOCK: &str = "lock";
+
+/// What the names of files begin with that are being written.
+pub(super) const UNFINISHED: &str = ".tmp-";
+
+/// Where one login lies: 64 hexadecimal digits, of which the first two are the folder's name as well.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    shard: u8,
+    name: String,
+}
+
+impl Place {
+    /// The SHA-256 of the key's parts, each after a byte that is its length.
+    pub(super) fn of(key: &TokenKey) -> Self {
+        let mut hash = Sha256::new();
+        for part in std::iter::once(key.tenant()).chain(key.user_part()) {
+            // No part is longer than 255 bytes.
+            hash.update([u8::try_from(part.len()).unwrap_or(u8::MAX)]);
+            hash.update(part);
+        }
+        let hash = hash.finalize();
+        Self { shard: hash[0], name: Hex(&hash).to_string() }
+    }
+
+    /// The place of a file of this name, if a login's file can have it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let is_name = name.len() == 64 && name.bytes().all(is_digit);
+        let shard = u8::from_str_radix(name.get(..2)?, 16).ok().filter(|_| is_name)?;
+        Some(Self { shard, name: name.to_owned() })
+    }
+
+    pub(super) fn shard(&self) -> usize {
+        usize::from(self.shard)
+    }
+
+    /// Written down; [`named`](Self::named) reads it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn folder(&self, root: &Path) -> PathBuf {
+        shard_folder(root, self.shard())
+    }
+
+    pub(super) fn file(&self, root: &Path) -> PathBuf {
+        self.folder(root).join(&self.name)
+    }
+}
+
+pub(super) fn shard_folder(root: &Path, shard: usize) -> PathBuf {
+    root.join(format!("{shard:02x}"))
+}
+
+/// Which conventions a machine follows.
+#[derive(Clone, Copy, Debug)]
+enum Platform {
+    Freedesktop,
+    Apple,
+    Windows,
+}
+
+/// The folder where applications of this user keep their data, and below it this application's.
+pub(super) fn application_folder(application: &str) -> Result<PathBuf> {
+    let platform = match () {
+        () if cfg!(windows) => Platform::Windows,
+        () if cfg!(target_vendor = "apple") => Platform::Apple,
+        () => Platform::Freedesktop,
+    };
+    let folder = folder_on(platform, &|name| std::env::var_os(name), std::env::home_dir())?;
+    Ok(folder.join(checked(application)?))
+}
+
+fn folder_on(
+    platform: Platform,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+    home: Option<PathBuf>,
+) -> Result<PathBuf> {
+    // The XDG specification says that relative paths are to be ignored; no platform means them.
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let variable = |name| variable(name).map(PathBuf::from).and_then(absolute);
+    let home = home.and_then(absolute);
+    let (folder, missing) = match platform {
+        Platform::Windows => (variable("LOCALAPPDATA"), "LOCALAPPDATA"),
+        Platform::Apple => (home.map(|home| home.join("Library/Application Support")), "HOME"),
+        Platform::Freedesktop => {
+            (variable("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share"))), "HOME")
+        }
+    };
+    folder.ok_or_else(|| {
+        let message = format!("{missing} is not set, so there is no folder for data: use FileStore::open(folder)");
+        Error::new(ErrorKind::Configuration, message)
+    })
+}
+
+/// An application's name that is one plain folder on every platform.
+fn checked(application: &str) -> Result<&str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
+    let is_edge = |c: char| matches!(c, '.' | ' ');
+    let is_name = (1..=64).contains(&application.len())
+        && application.chars().all(is_plain)
+        && !application.starts_with(is_edge)
+        && !application.ends_with(is_edge);
+    if is_name {
+        return Ok(application);
+    }
+    let message = format!(
+        "{application:?} cannot name a folder on every platform: use 1 to 64 letters, digits, `-`, `_`, and inside `.` or spaces"
+    );
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_a_key_never_moves() {
+        let jane = TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap();
+        let file = Place::of(&jane).file(Path::new("R"));
+        // printf '\011cust10001\020jane@example.com' | sha256sum
+        let name = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
+        assert_eq!(file, Path::new("R").join(&name[..2]).join(name));
+        assert_eq!(Place::named(name), Some(Place::of(&jane)));
+    }
+
+    #[test]
+    fn only_the_files_of_logins_have_places() {
+        let name = "0f".repeat(32);
+        assert_eq!(Place::named(&name).unwrap().shard(), 15);
+        let damaged = format!("{name}.damaged-1");
+        for other in ["", "lock", ".tmp-x", &name[1..], &name.to_uppercase(), &damaged, &"é".repeat(32)] {
+            assert_eq!(Place::named(other), None, "{other}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_platform_has_its_folder() {
+        let home = || Some(PathBuf::from("/home/jane"));
+        let none = |_: &str| None;
+        let set = |name: &str| matches!(name, "XDG_DATA_HOME" | "LOCALAPPDATA").then(|| OsString::from("/data"));
+        let relative = |_: &str| Some(OsString::from("data"));
+        for (platform, variables, expected) in [
+            (Platform::Freedesktop, &none as &dyn Fn(&str) -> Option<OsString>, "/home/jane/.local/share"),
+            (Platform::Freedesktop, &set, "/data"),
+            (Platform::Freedesktop, &relative, "/home/jane/.local/share"),
+            (Platform::Apple, &set, "/home/jane/Library/Application Support"),
+            (Platform::Windows, &set, "/data"),
+        ] {
+            assert_eq!(folder_on(platform, variables, home()).unwrap(), Path::new(expected), "{platform:?}");
+        }
+        for (platform, hint) in [(Platform::Freedesktop, "HOME"), (Platform::Windows, "LOCALAPPDATA")] {
+            let error = folder_on(platform, &none, None).unwrap_err();
+            assert!(error.is_misconfigured() && error.to_string().starts_with(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_application_is_named_plainly() {
+        for good in ["acme-rooms", "com.example.Rooms 2"] {
+            assert_eq!(checked(good).unwrap(), good);
+        }
+        for bad in ["", ".", "..", "a/b", "a\\b", ".hidden", "dot.", " a", "C:", "naïve", &"x".repeat(65)] {
+            assert_eq!(checked(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! The rules of `TokenStore`, each tried.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::nasty;
+use super::rule::{Broken, Rule, Verdict};
+use super::witness::{Witness, brief, polled};
+use super::{Body, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
+use crate::clock::UnixTime;
+
+/// Callers who change one entry at the same time. Each puts one byte of its own into the body.
+const CALLERS: u8 = 64;
+
+/// More often than any store's call waits.
+const POLLS: usize = 64;
+
+/// Two handles on one store.
+#[derive(Clone)]
+pub(super) struct Handles {
+    pub(super) first: Arc<dyn TokenStore>,
+    pub(super) second: Arc<dyn TokenStore>,
+}
+
+impl Handles {
+    fn witnesses(&self, rule: Rule) -> [Witness<'_>; 2] {
+        [&self.first, &self.second].map(|store| Witness { rule, store: &**store })
+    }
+}
+
+/// All of them, the simplest first, so that the rule that is named is the one that is broken.
+pub(super) async fn all(handles: &Handles) -> Verdict {
+    read_your_writes(handles).await?;
+    as_given(handles).await?;
+    compare_and_swap(handles).await?;
+    revisions(handles).await?;
+    keys_apart(handles).await?;
+    secrets_inside(handles).await?;
+    cancel_safe(handles).await?;
+    nothing_lost(handles).await
+}
+
+/// Leaves an entry behind for a handle that does not exist yet.
+pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken> {
+    let [witness, _] = handles.witnesses(Rule::ReadYourWrites);
+    let (key, entry) = (witness.key("conformance")?, witness.entry(b"1")?);
+    witness.clear(&key).await?;
+    witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
+    Ok((key, entry))
+}
+
+/// Whether a store that was opened anew has what others left.
+pub(super) async fn find(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> Verdict {
+    let witness = Witness { rule: Rule::ReadYourWrites, store };
+    witness.holds(&key, Some(&entry), "it was saved before the store was opened anew").await?;
+    witness.clear(&key).await
+}
+
+async fn read_your_writes(handles: &Handles) -> Verdict {
+    let witnesses = handles.witnesses(Rule::ReadYourWrites);
+    let key = witnesses[0].key("conformance")?;
+    witnesses[0].clear(&key).await?;
+    for (writer, reader) in [(0, 1), (1, 0), (0, 0)] {
+        let (writer, reader) = (witnesses[writer], witnesses[reader]);
+        reader.holds(&key, None, "it was deleted").await?;
+        let old = writer.entry(b"1")?;
+        writer.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing was there").await?;
+        let hint = "it was saved. (Does `open` open the same store each time?)";
+        reader.holds(&key, Some(&old), hint).await?;
+        let new = writer.revised(&old)?;
+        writer.saves(&key, &new, Expect::Revision(old.head.revision), Saved::Yes, "it is the revision there").await?;
+        reader.holds(&key, Some(&new), "it was saved over another").await?;
+        writer.deletes(&key, Expect::Revision(new.head.revision), Saved::Yes, "it is the revision there").await?;
+        writer.holds(&key, None, "it was deleted").await?;
+    }
+    Ok(())
+}
+
+async fn as_given(handles: &Handles) -> Verdict {
+    let [witness, other] = handles.witnesses(Rule::AsGiven);
+    let key = witness.key("conformance")?;
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    let bodies: [&[u8]; 7] = [
+        b"",
+        b"\0",
+        b"{\"v\":1}\r\n",
+        &every_byte,
+        "hé\u{301} \u{feff}'\"\\%".as_bytes(),
+        b"\xff\xfe\x80 ",
+        &every_byte.repeat(256),
+    ];
+    for (number, body) in bodies.into_iter().enumerate() {
+        for mut entry in heads(witness)? {
+            entry.body = Body::new(body);
+            witness.clear(&key).await?;
+            witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
+            let kept = other.load(&key).await?;
+            let kept = kept.ok_or_else(|| witness.broken("nothing is there, but it was saved"))?;
+            if kept.body != entry.body {
+                let (came, went) = (kept.body.expose().len(), body.len());
+                let what = format!("body {number} of the suite, {went} bytes, came back as other {came} bytes");
+                return Err(witness.broken(what));
+            }
+            if kept.head != entry.head {
+                let (kept, head) = (kept.head.to_text(), entry.head.to_text());
+                return Err(witness.broken(format!("the head {head} came back as {kept}")));
+            }
+        }
+    }
+    witness.clear(&key).await
+}
+
+/// Entries with everything that a head can hold.
+fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
+    let time = UnixTime::from_secs(1_700_000_000);
+    let plain = witness.entry(b"")?;
+    let mut claimed = witness.entry_due(b"", Some(time))?;
+    claimed.head.generation = u64::from(u32::MAX) + 1;
+    let id = ClaimId::new().map_err(|error| witness.broken(error.to_string()))?;
+    claimed.head.claim = Some(Claim { id, at: time, lease: Duration::from_secs(60) });
+    let mut waiting = witness.entry_due(b"", Some(UnixTime::MAX))?;
+    waiting.head.hold = Some(Hold::RetryAt(UnixTime::from_secs(0)));
+    let mut rejected = witness.entry_due(b"", Some(UnixTime::from_secs(0)))?;
+    rejected.head.generation = 7;
+    rejected.head.claim = claimed.head.claim;
+    rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()) });
+    Ok([plain, claimed, waiting, rejected])
+}
+
+async fn compare_and_swap(handles: &Handles) -> Verdict {
+    let [first, second] = handles.witnesses(Rule::CompareAndSwap);
+    let key = first.key("conformance")?;
+    first.clear(&key).await?;
+    let one = first.entry(b"1")?;
+    let stranger = Expect::Revision(first.revision()?);
+
+    first.saves(&key, &one, stranger, Saved::Conflict, "nothing is there").await?;
+    first.deletes(&key, stranger, Saved::Conflict, "nothing is there").await?;
+    first.deletes(&key, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    first.holds(&key, None, "nothing was saved but what met a conflict").await?;
+
+    first.saves(&key, &one, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    let two = first.revised(&one)?;
+    for witness in [first, second] {
+        witness.saves(&key, &two, Expect::Absent, Saved::Conflict, "something is there").await?;
+        witness.saves(&key, &two, stranger, Saved::Conflict, "another revision is there").await?;
+        witness.deletes(&key, Expect::Absent, Saved::Conflict, "something is there").await?;
+        witness.deletes(&key, stranger, Saved::Conflict, "another revision is there").await?;
+        witness.holds(&key, Some(&one), "a conflict changes nothing").await?;
+    }
+
+    let (seen_one, seen_two) = (Expect::Revision(one.head.revision), Expect::Revision(two.head.revision));
+    second.saves(&key, &two, seen_one, Saved::Yes, "that revision is there").await?;
+    first.saves(&key, &first.revised(&one)?, seen_one, Saved::Conflict, "it was replaced").await?;
+    first.deletes(&key, seen_one, Saved::Conflict, "it was replaced").await?;
+    first.holds(&key, Some(&two), "a conflict changes nothing").await?;
+    first.deletes(&key, seen_two, Saved::Yes, "that revision is there").await?;
+    second.deletes(&key, seen_two, Saved::Conflict, "it is deleted").await?;
+    second.holds(&key, None, "it was deleted").await
+}
+
+async fn revisions(handles: &Handles) -> Verdict {
+    let [first, second] = handles.witnesses(Rule::Revisions);
+    let key = first.key("conformance")?;
+    first.clear(&key).await?;
+    let old = first.entry(b"1")?;
+    let seen_old = Expect::Revision(old.head.revision);
+    first.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    first.deletes(&key, seen_old, Saved::Yes, "that revision is there").await?;
+    first.saves(&key, &first.revised(&old)?, seen_old, Saved::Conflict, "it is deleted").await?;
+    first.saves(&key, &first.revised(&old)?, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    let why = "it is a revision from before a delete";
+    second.saves(&key, &first.revised(&old)?, seen_old, Saved::Conflict, why).await?;
+    second.deletes(&key, seen_old, Saved::Conflict, why).await?;
+    first.clear(&key).await
+}
+
+async fn keys_apart(handles: &Handles) -> Verdict {
+    let [first, second] = handles.witnesses(Rule::KeysApart);
+    let keys = nasty::keys().map_err(|error| first.broken(error.to_string()))?;
+    for key in &keys {
+        first.clear(key).await?;
+    }
+    let mut entries = Vec::new();
+    for (number, key) in keys.iter().enumerate() {
+        let entry = first.entry(number.to_string().as_bytes())?;
+        let why = "only others of the suite's keys are there";
+        first.saves(key, &entry, Expect::Absent, Saved::Yes, why).await?;
+        entries.push(entry);
+    }
+    for (key, entry) in keys.iter().zip(&entries) {
+        second.holds(key, Some(entry), "it was saved after or before others of the suite's keys").await?;
+    }
+    for (number, key) in keys.iter().enumerate().filter(|(number, _)| number % 2 == 0) {
+        let expect = Expect::Revision(entries[number].head.revision);
+        first.deletes(key, expect, Saved::Yes, "that revision is there").await?;
+    }
+    for (number, key) in keys.iter().enumerate() {
+        let left = (number % 2 == 1).then(|| &entries[number]);
+        second.holds(key, left, "others of the suite's keys were deleted").await?;
+        second.clear(key).await?;
+    }
+    Ok(())
+}
+
+async fn secrets_inside(handles: &Handles) -> Verdict {
+    const SECRET: &str = "PLANTED-body-of-the-suite";
+    let [witness, _] = handles.witnesses(Rule::SecretsInside);
+    let key = witness.key("conformance")?;
+    witness.clear(&key).await?;
+    let entry = witness.entry(SECRET.as_bytes())?;
+    witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    let shown = format!("{:?} {:#?}", witness.store, witness.store);
+    if shown.contains(SECRET) || shown.contains(&format!("{:?}", SECRET.as_bytes())) {
+        return Err(witness.broken("the store's `Debug` form shows a body"));
+    }
+    witness.clear(&key).await
+}
+
+/// A save, and a delete, dropped after each number of polls.
+async fn cancel_safe(handles: &Handles) -> Verdict {
+    let [first, second] = handles.witnesses(Rule::CancelSafe);
+    let key = first.key("conformance")?;
+    for polls in 1..=POLLS {
+        first.clear(&key).await?;
+        let old = first.entry(&b"old".repeat(1000))?;
+        first.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing is there").await?;
+        let mut new = first.entry(&b"newer".repeat(1000))?;
+        new.head.generation = 1;
+        let expect = Expect::Revision(old.head.revision);
+        let saved = polled(polls, first.store.save(&key, &new, expect)).await;
+        goes_on(second, &key, &[Some(&old), Some(&new)]).await?;
+
+        let Some(kept) = first.load(&key).await? else { return Err(first.broken("a dropped `save` removed an entry")) };
+        let expect = Expect::Revision(kept.head.revision);
+        let deleted = polled(polls, first.store.delete(&key, expect)).await;
+        goes_on(second, &key, &[Some(&kept), None]).await?;
+        if saved.is_some() && deleted.is_some() {
+            break;
+        }
+    }
+    first.clear(&key).await
+}
+
+/// After a dropped call, one of its two outcomes is there, and the store still takes changes.
+async fn goes_on(witness: Witness<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> Verdict {
+    let kept = witness.load(key).await?;
+    if !outcomes.contains(&kept.as_ref()) {
+        let what = "after a future was dropped, what is there is neither the old entry nor the new one";
+        return Err(witness.broken(format!("{what}, under {}", brief(key))));
+    }
+    let next = |kept: Option<&Entry>| match kept {
+        Some(kept) if kept.body.expose() == b"next" => Ok(None),
+        _ => witness.entry(b"next").map(Some),
+    };
+    witness.change(key, next).await
+}
+
+/// Many callers at once, on both handles: each adds its byte to the body, and none may be missing in the end.
+async fn nothing_lost(handles: &Handles) -> Verdict {
+    let [first, _] = handles.witnesses(Rule::CompareAndSwap);
+    let key = first.key("conformance")?;
+    first.clear(&key).await?;
+    let callers: Vec<_> =
+        (0..CALLERS).map(|number| tokio::spawn(add_own_byte(handles.clone(), key.clone(), number))).collect();
+    for caller in callers {
+        caller.await.map_err(|error| first.broken(format!("a call panicked: {error}")))??;
+    }
+    let mut bytes = first.load(&key).await?.map_or(Vec::new(), |entry| entry.body.expose().to_vec());
+    bytes.sort_unstable();
+    if bytes.iter().copied().ne(0..CALLERS) {
+        let what = format!("{CALLERS} callers changed an entry at once, and {} changes are in it", bytes.len());
+        return Err(first.broken(what));
+    }
+    first.clear(&key).await
+}
+
+async fn add_own_byte(handles: Handles, key: TokenKey, number: u8) -> Verdict {
+    let witness = handles.witnesses(Rule::CompareAndSwap)[usize::from(number % 2)];
+    let next = |kept: Option<&Entry>| {
+        let bytes = kept.map_or(&[][..], |kept| kept.body.expose());
+        match bytes.contains(&number) {
+            true => Ok(None),
+            false => witness.entry(&[bytes, &[number]].concat()).map(Some),
+        }
+    };
+    witness.change(&key, next).await
+}

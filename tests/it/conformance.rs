@@ -1,0 +1,396 @@
+//! The suite for stores can fail: stores that are broken on purpose, each with the rule that it breaks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use webex_oauth::clock::UnixTime;
+use webex_oauth::store::{
+    Body, Cursor, Entry, Expect, Head, MemoryStore, Page, Saved, TokenIndex, TokenKey, TokenStore, conformance,
+};
+use webex_oauth::{Error, Result, Retryable};
+
+/// What is wrong with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    Nothing,
+    IgnoresExpect,
+    ReplacesWhereAbsentIsExpected,
+    ComparesAndSwapsInTwoSteps,
+    DeletesUnconditionally,
+    DeletesNothing,
+    DeletesWhereAbsentIsExpected,
+    RefusesToDeleteNothing,
+    ComparesGenerations,
+    RemembersDeletedRevisions,
+    ReadsOld,
+    WritesLater,
+    OpensAnother,
+    ForgetsWhenReopened,
+    FoldsCase,
+    Normalizes,
+    Trims,
+    ResolvesDots,
+    JoinsParts,
+    IgnoresUsers,
+    CutsAtNul,
+    CutsLongKeys,
+    MistakesKeysForPatterns,
+    TruncatesBodies,
+    ReadsBodiesAsText,
+    ForgetsClaims,
+    ForgetsHolds,
+    ForgetsDue,
+    ShowsBodies,
+    WritesHeadsFirst,
+    StaysLockedWhenCancelled,
+    HangsWhenCancelled,
+    FailsNowAndThen,
+    TenantsByPrefix,
+    TenantsWithoutCase,
+    DueIsExclusive,
+    NeverDueIsDue,
+    PagesByNumber,
+    CursorsNeedTheirEntry,
+    CursorsNeedTheirHandle,
+    PagesOverlap,
+    PagesWithoutEnd,
+    IgnoresLimits,
+    StopsAtAnEmptyPage,
+    ListsByAge,
+}
+
+use Flaw::*;
+
+/// A store as simple as one can be, but for its flaw.
+#[derive(Clone)]
+struct Flawed {
+    flaw: Flaw,
+    shelf: Arc<Mutex<Shelf>>,
+    /// What this handle saw first.
+    seen: Arc<Mutex<BTreeMap<String, Option<Entry>>>>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    entries: BTreeMap<String, (TokenKey, Entry, u64)>,
+    deleted: Vec<Expect>,
+    late: Option<(String, TokenKey, Entry)>,
+    busy: bool,
+    calls: u64,
+    opened: u64,
+}
+
+impl fmt::Debug for Flawed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flawed")?;
+        if self.flaw == ShowsBodies {
+            let shelf = self.shelf();
+            let bodies = shelf.entries.values().map(|(_, entry, _)| String::from_utf8_lossy(entry.body.expose()));
+            f.debug_list().entries(bodies).finish()?;
+        }
+        Ok(())
+    }
+}
+
+impl Flawed {
+    fn new(flaw: Flaw) -> Self {
+        Self { flaw, shelf: Arc::default(), seen: Arc::default() }
+    }
+
+    /// Another handle on the same store.
+    fn again(&self) -> Self {
+        let mut shelf = self.shelf();
+        shelf.opened += 1;
+        match self.flaw {
+            OpensAnother => Self::new(self.flaw),
+            ForgetsWhenReopened if shelf.opened > 2 => Self::new(self.flaw),
+            _ => Self { seen: Arc::default(), ..self.clone() },
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, key: &TokenKey) -> String {
+        let name = match (self.flaw, key.user_part()) {
+            (IgnoresUsers, _) | (_, None) => format!("{:?}", key.tenant()),
+            (JoinsParts, Some(user)) => format!("{:?}", format!("{}{user}", key.tenant())),
+            (_, Some(user)) => format!("{:?} {user:?}", key.tenant()),
+        };
+        match self.flaw {
+            FoldsCase => name.to_lowercase(),
+            Normalizes => name.replace("e\\u{301}", "é"),
+            Trims => format!("{:?}", (key.tenant().trim(), key.user_part().map(str::trim))),
+            ResolvesDots => name.replace("a/../", "").replace("./", ""),
+            CutsAtNul => name.split("\\0").next().unwrap().to_owned(),
+            CutsLongKeys => name.chars().take(255).collect(),
+            MistakesKeysForPatterns => name.replace('?', "*"),
+            _ => name,
+        }
+    }
+
+    /// What is left of an entry.
+    fn kept(&self, entry: &Entry) -> Entry {
+        let mut entry = entry.clone();
+        let forget = |head: &Head, field: &str| {
+            let mut head: serde_json::Value = serde_json::from_str(&head.to_text()).unwrap();
+            head.as_object_mut().unwrap().remove(field);
+            Head::from_text(&head.to_string()).unwrap()
+        };
+        match self.flaw {
+            TruncatesBodies => {
+                let bytes = entry.body.expose();
+                entry.body = Body::new(&bytes[..bytes.len().min(4096)]);
+            }
+            ReadsBodiesAsText => entry.body = Body::new(String::from_utf8_lossy(entry.body.expose()).as_bytes()),
+            ForgetsClaims => entry.head = forget(&entry.head, "claim"),
+            ForgetsHolds => entry.head = forget(&entry.head, "hold"),
+            ForgetsDue => entry.head = forget(&entry.head, "due"),
+            _ => {}
+        }
+        entry
+    }
+
+    fn is_met(&self, shelf: &Shelf, name: &str, entry: Option<&Entry>, expect: Expect) -> bool {
+        let kept = shelf.entries.get(name).map(|(_, kept, _)| kept);
+        match (self.flaw, expect, entry) {
+            (IgnoresExpect, _, Some(_)) | (DeletesUnconditionally, _, None) => true,
+            (ReplacesWhereAbsentIsExpected, Expect::Absent, Some(_)) => true,
+            (DeletesWhereAbsentIsExpected, Expect::Absent, None) => true,
+            (RefusesToDeleteNothing, Expect::Absent, None) => false,
+            (ComparesGenerations, Expect::Revision(_), Some(entry)) => {
+                kept.is_some_and(|kept| kept.head.generation() == entry.head.generation())
+            }
+            (RemembersDeletedRevisions, Expect::Revision(_), _) if shelf.deleted.contains(&expect) => kept.is_some(),
+            _ => expect.is_met_by(kept.map(|kept| kept.head.revision())),
+        }
+    }
+
+    /// Waits once, where a store would talk to its disk; what a flaw does when it is dropped meanwhile, it does.
+    async fn pause(&self) -> Result<()> {
+        if matches!(self.flaw, StaysLockedWhenCancelled | HangsWhenCancelled) {
+            while std::mem::replace(&mut self.shelf().busy, true) {
+                if self.flaw == StaysLockedWhenCancelled {
+                    return Err(Error::store("it is locked", Retryable::Yes));
+                }
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+        tokio::task::yield_now().await;
+        self.shelf().busy = false;
+        Ok(())
+    }
+
+    fn list(&self, after: Option<&Cursor>, limit: usize, wanted: impl Fn(&TokenKey, &Entry) -> bool) -> Page {
+        let shelf = self.shelf();
+        let mut all: Vec<_> = shelf.entries.iter().collect();
+        if self.flaw == ListsByAge {
+            all.sort_by_key(|(_, (.., age))| *age);
+        }
+        let all: Vec<_> = all.into_iter().filter(|(_, (key, entry, _))| wanted(key, entry)).collect();
+        let place = |(name, (.., age)): (&String, &(TokenKey, Entry, u64)), number: usize| match self.flaw {
+            PagesByNumber => format!("{number:09}"),
+            ListsByAge => format!("{age:09}"),
+            CursorsNeedTheirHandle => format!("{:p} {name}", Arc::as_ptr(&self.seen)),
+            _ => name.clone(),
+        };
+        let numbered = all.iter().enumerate().map(|(number, (name, kept))| (place((name, kept), number), &kept.0));
+        let after = after.map(Cursor::as_str);
+        if self.flaw == CursorsNeedTheirEntry && after.is_some_and(|after| !shelf.entries.contains_key(after)) {
+            return Page::default();
+        }
+        let is_behind = |place: &str| match (self.flaw, after) {
+            (_, None) | (PagesWithoutEnd, _) => true,
+            (PagesOverlap, Some(after)) if limit > 2 => place >= after,
+            (_, Some(after)) => place > after,
+        };
+        let limit = if self.flaw == IgnoresLimits { usize::MAX } else { limit.max(1) };
+        let mut rest = numbered.filter(|(place, _)| is_behind(place));
+        let listed: Vec<_> = rest.by_ref().take(limit).collect();
+        let is_end = self.flaw != PagesWithoutEnd && rest.next().is_none();
+        let next = listed.last().filter(|_| !is_end).map(|(place, _)| Cursor::new(place.clone()));
+        Page { keys: listed.into_iter().map(|(_, key)| key.clone()).collect(), next }
+    }
+}
+
+#[async_trait]
+impl TokenStore for Flawed {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+        self.pause().await?;
+        let name = self.name(key);
+        let mut shelf = self.shelf();
+        shelf.calls += 1;
+        if self.flaw == FailsNowAndThen && shelf.calls.is_multiple_of(50) {
+            return Err(Error::store("the connection was lost", Retryable::Yes));
+        }
+        let kept = shelf.entries.get(&name).map(|(_, entry, _)| entry.clone());
+        match self.flaw {
+            ReadsOld => Ok(self.seen.lock().unwrap().entry(name).or_insert(kept).clone()),
+            _ => Ok(kept),
+        }
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+        self.pause().await?;
+        let name = self.name(key);
+        if !self.is_met(&self.shelf(), &name, Some(entry), expect) {
+            return Ok(Saved::Conflict);
+        }
+        if self.flaw == ComparesAndSwapsInTwoSteps {
+            tokio::task::yield_now().await;
+        }
+        let entry = self.kept(entry);
+        if self.flaw == WritesHeadsFirst {
+            if let Some((_, kept, _)) = self.shelf().entries.get_mut(&name) {
+                kept.head = entry.head.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+        let mut shelf = self.shelf();
+        shelf.calls += 1;
+        let age = shelf.calls;
+        if self.flaw == WritesLater {
+            if let Some((name, key, entry)) = shelf.late.take() {
+                shelf.entries.insert(name, (key, entry, age));
+            }
+            shelf.late = Some((name, key.clone(), entry));
+        } else {
+            shelf.entries.insert(name, (key.clone(), entry, age));
+        }
+        Ok(Saved::Yes)
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+        self.pause().await?;
+        let name = self.name(key);
+        let mut shelf = self.shelf();
+        if !self.is_met(&shelf, &name, None, expect) {
+            return Ok(Saved::Conflict);
+        }
+        if self.flaw != DeletesNothing {
+            shelf.entries.remove(&name);
+        }
+        shelf.deleted.push(expect);
+        Ok(Saved::Yes)
+    }
+}
+
+#[async_trait]
+impl TokenIndex for Flawed {
+    async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let flaw = self.flaw;
+        let page = self.list(after, limit, |_, entry| match entry.head.due() {
+            None => flaw == NeverDueIsDue,
+            Some(due) if flaw == DueIsExclusive => due < before,
+            Some(due) => due <= before,
+        });
+        match flaw {
+            // It looks at a few entries for each page, and takes a page without hits for the end.
+            StopsAtAnEmptyPage if limit == 1 => {
+                let all = self.list(after, limit, |_, _| true);
+                let is_due = |key: &TokenKey| page.keys.contains(key);
+                let keys: Vec<_> = all.keys.into_iter().filter(is_due).collect();
+                let next = if keys.is_empty() { None } else { all.next };
+                Ok(Page { keys, next })
+            }
+            _ => Ok(page),
+        }
+    }
+
+    async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        let flaw = self.flaw;
+        Ok(self.list(after, limit, |key, _| match (tenant, flaw) {
+            (None, _) => true,
+            (Some(tenant), TenantsByPrefix) => key.tenant().starts_with(tenant),
+            (Some(tenant), TenantsWithoutCase) => key.tenant().eq_ignore_ascii_case(tenant),
+            (Some(tenant), _) => key.tenant() == tenant,
+        }))
+    }
+}
+
+/// What the suite says of a store, if it says anything. The clock skips what it waits for.
+fn complaint(suite: impl Future<Output = ()>) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(suite)));
+    outcome.err().map(|panic| panic.downcast_ref::<String>().unwrap().clone())
+}
+
+fn assert_complaints(table: &[(Flaw, &str)], suite: impl Fn(Flawed) -> Option<String>) {
+    assert_eq!(suite(Flawed::new(Nothing)), None);
+    let mut wrong = Vec::new();
+    for (flaw, rule) in table {
+        let said = suite(Flawed::new(*flaw)).unwrap_or_else(|| "nothing".to_owned());
+        if !said.starts_with(&format!("the store breaks {rule}")) {
+            wrong.push(format!("{flaw:?} should break {rule}, but the suite says: {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
+    let table = [
+        (IgnoresExpect, "rule 1 of TokenStore"),
+        (ReplacesWhereAbsentIsExpected, "rule 1 of TokenStore"),
+        (ComparesAndSwapsInTwoSteps, "rule 1 of TokenStore"),
+        (DeletesUnconditionally, "rule 1 of TokenStore"),
+        (DeletesWhereAbsentIsExpected, "rule 1 of TokenStore"),
+        (RefusesToDeleteNothing, "rule 1 of TokenStore"),
+        (ComparesGenerations, "rule 1 of TokenStore"),
+        (RemembersDeletedRevisions, "rule 2 of TokenStore"),
+        (ReadsOld, "rule 4 of TokenStore"),
+        (WritesLater, "rule 4 of TokenStore"),
+        (DeletesNothing, "rule 4 of TokenStore"),
+        (OpensAnother, "rule 4 of TokenStore"),
+        (ForgetsWhenReopened, "rule 4 of TokenStore"),
+        (FoldsCase, "rule 5 of TokenStore"),
+        (Normalizes, "rule 5 of TokenStore"),
+        (Trims, "rule 5 of TokenStore"),
+        (ResolvesDots, "rule 5 of TokenStore"),
+        (JoinsParts, "rule 5 of TokenStore"),
+        (IgnoresUsers, "rule 5 of TokenStore"),
+        (CutsAtNul, "rule 5 of TokenStore"),
+        (CutsLongKeys, "rule 5 of TokenStore"),
+        (MistakesKeysForPatterns, "rule 5 of TokenStore"),
+        (TruncatesBodies, "rule 6 of TokenStore"),
+        (ReadsBodiesAsText, "rule 6 of TokenStore"),
+        (ForgetsClaims, "rule 6 of TokenStore"),
+        (ForgetsHolds, "rule 6 of TokenStore"),
+        (ForgetsDue, "rule 6 of TokenStore"),
+        (ShowsBodies, "rule 7 of TokenStore"),
+        (WritesHeadsFirst, "rule 8 of TokenStore"),
+        (StaysLockedWhenCancelled, "rule 8 of TokenStore"),
+        (HangsWhenCancelled, "rule 8 of TokenStore"),
+        (FailsNowAndThen, "rule"),
+    ];
+    assert_complaints(&table, |store| complaint(conformance::run(async || store.again())));
+}
+
+#[test]
+fn every_broken_index_is_caught_by_the_rule_that_it_breaks() {
+    let table = [
+        (StopsAtAnEmptyPage, "rule 1 of TokenIndex"),
+        (PagesOverlap, "rule 1 of TokenIndex"),
+        (ListsByAge, "rule 1 of TokenIndex"),
+        (CursorsNeedTheirHandle, "rule 1 of TokenIndex"),
+        (TenantsByPrefix, "rule 2 of TokenIndex"),
+        (TenantsWithoutCase, "rule 2 of TokenIndex"),
+        (DueIsExclusive, "rule 1 of TokenIndex"),
+        (NeverDueIsDue, "rule 2 of TokenIndex"),
+        (PagesWithoutEnd, "rule 3 of TokenIndex"),
+        (IgnoresLimits, "rule 3 of TokenIndex"),
+        (PagesByNumber, "rule 4 of TokenIndex"),
+        (CursorsNeedTheirEntry, "rule 4 of TokenIndex"),
+    ];
+    assert_complaints(&table, |store| complaint(conformance::run_index(async || store.again())));
+}
+
+#[test]
+fn a_store_of_memory_alone_is_told_that_open_must_open_the_same_one() {
+    let said = complaint(conformance::run(async || MemoryStore::new())).unwrap();
+    assert!(said.contains("Does `open` open the same store each time?"), "{said}");
+}

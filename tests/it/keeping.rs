@@ -1,0 +1,562 @@
+//! What a manager promises: a token whenever one is needed, for as long as Webex lets it.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::source::TokenSource;
+use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{
+    Callback, Error, ErrorKind, LoginEvent, Retryable, Service, Session, TokenManager, TokenSet, WebexOAuth,
+};
+use wiremock::matchers::body_string_contains;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{TOKENS, builder, json, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
+}
+
+/// A Webex, its clock, and Jane's kept login.
+async fn kept(store: impl TokenStore) -> (MockWebex, ManualClock, TokenManager, Session) {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
+    (mock, clock, manager, session)
+}
+
+#[tokio::test]
+async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    clock.advance(FORTNIGHT);
+    let callers: Vec<_> = (0..10_000)
+        .map(|_| {
+            let session = session.clone();
+            tokio::spawn(async move { session.access_token().await.unwrap() })
+        })
+        .collect();
+    let mut first = None;
+    for caller in callers {
+        let token = caller.await.unwrap();
+        assert_eq!(*first.get_or_insert(token.clone()), token);
+    }
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_stale_token_is_served_at_once_and_refreshed_behind() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    let old = session.access_token().await.unwrap();
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    assert_eq!(session.access_token().await.unwrap(), old);
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+    assert_ne!(session.access_token().await.unwrap(), old);
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_token_causes_no_request() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    for _ in 0..100 {
+        clock.advance(Duration::from_secs(60));
+        session.access_token().await.unwrap();
+    }
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 0);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_cancels_nothing() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    clock.advance(FORTNIGHT);
+    {
+        let mut call = Box::pin(session.access_token());
+        tokio::select! {
+            biased;
+            _ = &mut call => panic!("it answered before it was asked"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+    session.access_token().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_a_refresh_leaves_the_login_usable() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (mock, clock, _manager, session) = first.block_on(kept(MemoryStore::new()));
+    clock.advance(FORTNIGHT);
+    first.block_on(async {
+        let mut call = Box::pin(session.access_token());
+        for _ in 0..3 {
+            tokio::select! { biased; _ = &mut call => return, () = tokio::task::yield_now() => {} }
+        }
+    });
+    drop(first);
+
+    let token = runtime().block_on(session.access_token()).unwrap();
+
+    let webex = mock.client();
+    runtime().block_on(webex.person(&token)).unwrap();
+}
+
+#[tokio::test]
+async fn a_login_survives_a_restart_with_what_the_application_keeps_with_it() {
+    let store = MemoryStore::new();
+    let (mock, clock, manager, _session) = kept(store.clone()).await;
+    let tokens = log_in(&mock, &mock.client()).await;
+    manager.put_with(&key("acme"), tokens, &serde_json::json!({"meeting_password": "x"})).await.unwrap();
+    drop(manager);
+
+    clock.advance(FORTNIGHT);
+    let restarted = TokenManager::new(mock.client(), store).unwrap();
+    restarted.access_token(&key("acme")).await.unwrap();
+    restarted.settle().await;
+
+    let data: Option<serde_json::Value> = restarted.data(&key("acme")).await.unwrap();
+    assert_eq!(data.unwrap()["meeting_password"], "x");
+    assert_eq!(mock.refreshes(), 1);
+    restarted.forget(&key("acme")).await.unwrap();
+    assert_eq!(restarted.data::<serde_json::Value>(&key("acme")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn two_managers_on_one_store_refresh_once() {
+    let store = MemoryStore::new();
+    let (mock, clock, manager, session) = kept(store.clone()).await;
+    clock.advance(FORTNIGHT);
+    let other = TokenManager::new(mock.client(), store).unwrap();
+    let calls = [session, other.session(&key("jane")).unwrap()]
+        .map(|session| tokio::spawn(async move { session.access_token().await.unwrap() }));
+    // One of them refreshes; the other looks again and again, by a clock that stands still until the first is done.
+    while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
+        tokio::task::yield_now().await;
+    }
+    manager.settle().await;
+    while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
+        clock.advance(Duration::from_millis(250));
+        tokio::task::yield_now().await;
+    }
+    let [one, two] = calls;
+    assert_eq!(one.await.unwrap(), two.await.unwrap());
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_refresh_token_is_remembered_said_once_and_not_sent_again() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let said = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&said);
+    let manager = TokenManager::builder(mock.client(), MemoryStore::new())
+        .on_event(move |event| {
+            if matches!(event, LoginEvent::LoginRequired { .. }) {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+        .build()
+        .unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    mock.revoke("jane@example.com");
+    clock.advance(FORTNIGHT);
+    for _ in 0..5 {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_login_required(), "{error}");
+        clock.advance(Duration::from_secs(3600));
+    }
+    assert_eq!((mock.refreshes(), said.load(Ordering::SeqCst)), (1, 1));
+
+    // A new login begins anew.
+    let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    session.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_login_that_was_never_kept_needs_the_user() {
+    let mock = MockWebex::start().await;
+    let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
+    let error = manager.access_token(&key("nobody")).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Session && error.is_login_required() && error.to_string().contains("nobody"));
+}
+
+#[tokio::test]
+async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() {
+    let (mock, _clock, manager, session) = kept(MemoryStore::new()).await;
+    let first = session.access_token().await.unwrap();
+    session.invalidate(&first);
+    let second = session.access_token().await.unwrap();
+    assert_ne!(first, second);
+    TokenSource::reject(&session, &first).await;
+    assert_eq!(session.access_token().await.unwrap(), second);
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_call_is_made_again_once_with_a_new_token() {
+    let (mock, _clock, _manager, session) = kept(MemoryStore::new()).await;
+    let webex = mock.client();
+    let first = session.access_token().await.unwrap();
+    let calls = AtomicUsize::new(0);
+    let answer: Result<_, Error> = session
+        .with_token(
+            |token| {
+                let is_first = token == first;
+                calls.fetch_add(1, Ordering::SeqCst);
+                let webex = webex.clone();
+                async move {
+                    if is_first {
+                        webex.person(&webex_oauth::AccessToken::new("refused").unwrap()).await
+                    } else {
+                        webex.person(&token).await
+                    }
+                }
+            },
+            |answer| answer.as_ref().is_err_and(Error::is_access_token_refused),
+        )
+        .await;
+    assert_eq!(answer.unwrap().email(), Some("jane@example.com"));
+    assert_eq!((calls.load(Ordering::SeqCst), mock.refreshes()), (2, 1));
+}
+
+#[tokio::test]
+async fn a_logout_during_a_refresh_stays_a_logout() {
+    let store = MemoryStore::new();
+    let (mock, clock, manager, session) = kept(Slow::new(store.clone())).await;
+    clock.advance(FORTNIGHT);
+    let refreshing = tokio::spawn({
+        let session = session.clone();
+        async move { session.access_token().await }
+    });
+    while mock.refreshes() == 0 {
+        tokio::task::yield_now().await;
+    }
+    manager.forget(&key("jane")).await.unwrap();
+    let _ = refreshing.await.unwrap();
+    manager.settle().await;
+    assert!(store.load(&key("jane")).await.unwrap().is_none());
+    assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
+    assert!(session.access_token().await.unwrap_err().is_login_required());
+}
+
+#[tokio::test]
+async fn another_accounts_login_is_not_overwritten_by_chance() {
+    let mock = MockWebex::builder()
+        .user(MockUser::new("jane@example.com").organization("11111111-1111-1111-1111-111111111111"))
+        .user(MockUser::new("bob@example.org").organization("22222222-2222-2222-2222-222222222222"))
+        .start()
+        .await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    manager.put(&key("cust10001"), log_in(&mock, &webex).await).await.unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Callback::parse(mock.approve_as(&url, "bob@example.org")).unwrap();
+    let bobs = webex.login(pending, callback).await.unwrap().into_tokens();
+
+    let error = manager.put(&key("cust10001"), bobs.clone()).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Session && error.to_string().contains("replace(..)"), "{error}");
+    manager.replace(&key("cust10001"), bobs.clone()).await.unwrap();
+    assert_eq!(&manager.access_token(&key("cust10001")).await.unwrap(), bobs.access_token());
+}
+
+#[tokio::test]
+async fn a_clock_that_steps_back_keeps_no_dead_token_alive() {
+    let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
+    session.access_token().await.unwrap();
+    clock.advance(FORTNIGHT);
+    clock.set(NOW);
+    session.access_token().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_regenerated_secret_logs_nobody_out() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let store = MemoryStore::new();
+    let failures = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&failures);
+    let manager = TokenManager::builder(mock.client(), store.clone())
+        .on_event(move |event| {
+            counter.fetch_add(usize::from(matches!(event, LoginEvent::RefreshFailed { .. })), Ordering::SeqCst);
+        })
+        .build()
+        .unwrap();
+    let tokens = log_in(&mock, &mock.client()).await;
+    for user in 0..1000 {
+        manager.put(&key(&format!("user-{user}")), tokens.clone()).await.unwrap();
+    }
+    mock.change_secret("regenerated");
+    clock.advance(FORTNIGHT);
+    for user in 0..1000 {
+        let error = manager.access_token(&key(&format!("user-{user}"))).await.unwrap_err();
+        assert!(error.is_misconfigured(), "{error}");
+    }
+    assert_eq!(mock.refreshes(), 1, "refreshing pauses for the whole client");
+    assert_eq!(failures.load(Ordering::SeqCst), 1);
+
+    let mended = TokenManager::new(mock.client(), store).unwrap();
+    for user in 0..1000 {
+        mended.access_token(&key(&format!("user-{user}"))).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_manager_that_could_never_refresh_is_not_built() {
+    let mock = MockWebex::start().await;
+    let bare = WebexOAuth::builder().service(mock.service()).client_id("C1").build().unwrap();
+    let error = TokenManager::new(bare, MemoryStore::new()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("client_secret"));
+}
+
+/// A server that grants logins, and answers refreshes as scripted.
+async fn scripted(refresh: ResponseTemplate) -> (MockServer, ManualClock, TokenManager, Session) {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
+    Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(refresh).mount(&server).await;
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    (server, clock, manager, session)
+}
+
+async fn refreshes(server: &MockServer) -> usize {
+    server.received_requests().await.unwrap().len() - 1
+}
+
+#[tokio::test]
+async fn one_retry_after_is_honoured_by_all_callers() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "120");
+    let (server, clock, manager, session) = scripted(busy).await;
+    clock.advance(FORTNIGHT);
+    for _ in 0..100 {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_retryable() && error.retry_after().is_some(), "{error}");
+    }
+    manager.settle().await;
+    assert_eq!(refreshes(&server).await, 1);
+    clock.advance(Duration::from_secs(121));
+    session.access_token().await.unwrap_err();
+    assert_eq!(refreshes(&server).await, 2);
+}
+
+#[tokio::test]
+async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
+    let (server, clock, manager, session) = scripted(ResponseTemplate::new(503)).await;
+    let old = session.access_token().await.unwrap();
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    for _ in 0..3600 {
+        assert_eq!(session.access_token().await.unwrap(), old);
+        manager.settle().await;
+        clock.advance(Duration::from_secs(1));
+    }
+    let sent = refreshes(&server).await;
+    assert!((3..300).contains(&sent), "{sent} requests in an hour");
+}
+
+#[tokio::test]
+async fn html_from_a_captive_portal_logs_nobody_out() {
+    let (_server, clock, _manager, session) = scripted(json(200, "<html>please sign in</html>")).await;
+    clock.advance(FORTNIGHT);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_retryable() && !error.is_login_required(), "{error}");
+}
+
+#[tokio::test]
+async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
+    for answer in [TOKENS, r#"{"access_token":"short","expires_in":5}"#, r#"{"access_token":"none","expires_in":0}"#] {
+        let (server, clock, manager, session) = scripted(json(200, answer)).await;
+        clock.advance(FORTNIGHT.mul_f64(0.9));
+        for _ in 0..20 {
+            session.access_token().await.unwrap();
+            manager.settle().await;
+        }
+        let sent = refreshes(&server).await;
+        // A life of no time needs one for each call; nothing needs more.
+        assert!(sent <= if answer.contains(":0}") { 20 } else { 1 }, "{answer}: {sent}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
+    let (server, clock, manager, session) = scripted(json(200, r#"{"access_token":"endless"}"#)).await;
+    clock.advance(FORTNIGHT);
+    let endless = session.access_token().await.unwrap();
+    for _ in 0..1000 {
+        clock.advance(FORTNIGHT);
+        assert_eq!(session.access_token().await.unwrap(), endless);
+        manager.settle().await;
+    }
+    assert_eq!(refreshes(&server).await, 1);
+    session.invalidate(&endless);
+    session.access_token().await.unwrap_err();
+    assert!(refreshes(&server).await >= 2);
+}
+
+#[tokio::test]
+async fn new_tokens_that_cannot_be_saved_are_served_from_memory_and_saved_later() {
+    let inner = MemoryStore::new();
+    let failing = Failing::new(inner.clone());
+    let mock = MockWebex::builder().clock(ManualClock::new(NOW)).start().await;
+    let clock = ManualClock::new(NOW);
+    let webex = mock.client_builder().clock(clock.clone()).build().unwrap();
+    let saves_failed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&saves_failed);
+    let manager = TokenManager::builder(webex.clone(), failing.clone())
+        .on_event(move |event| {
+            counter.fetch_add(usize::from(matches!(event, LoginEvent::SaveFailed { .. })), Ordering::SeqCst);
+        })
+        .build()
+        .unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
+    let old = session.access_token().await.unwrap();
+    clock.advance(FORTNIGHT);
+    // The claim is written, and the store fails before the new tokens are.
+    failing.fail_after(1);
+    let new = session.access_token().await.unwrap();
+    assert_ne!(new, old);
+    for _ in 0..10 {
+        assert_eq!(session.access_token().await.unwrap(), new);
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    assert!(saves_failed.load(Ordering::SeqCst) >= 1);
+
+    failing.heal();
+    let settled = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.settle().await }
+    });
+    while !settled.is_finished() {
+        clock.advance(Duration::from_secs(60));
+        tokio::task::yield_now().await;
+    }
+    let restarted = TokenManager::new(webex, inner).unwrap();
+    assert_eq!(restarted.access_token(&key("jane")).await.unwrap(), new);
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead_one() {
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = kept(failing.clone()).await;
+    failing.fail_after(0);
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    clock.advance(FORTNIGHT);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
+    assert_eq!(mock.refreshes(), 0);
+    failing.heal();
+    session.access_token().await.unwrap();
+}
+
+/// A store that works until it is told not to.
+#[derive(Clone, Debug)]
+struct Failing {
+    inner: MemoryStore,
+    /// How many more writes succeed; `None` for all.
+    writes_left: Arc<Mutex<Option<usize>>>,
+    is_down: Arc<AtomicBool>,
+}
+
+impl Failing {
+    fn new(inner: MemoryStore) -> Self {
+        Self { inner, writes_left: Arc::default(), is_down: Arc::default() }
+    }
+
+    fn fail_after(&self, writes: usize) {
+        *self.writes_left.lock().unwrap() = Some(writes);
+        self.is_down.store(writes == 0, Ordering::SeqCst);
+    }
+
+    fn heal(&self) {
+        *self.writes_left.lock().unwrap() = None;
+        self.is_down.store(false, Ordering::SeqCst);
+    }
+
+    fn check(&self, is_write: bool) -> webex_oauth::Result<()> {
+        let mut left = self.writes_left.lock().unwrap();
+        if is_write && let Some(left) = &mut *left {
+            if *left == 0 {
+                self.is_down.store(true, Ordering::SeqCst);
+            } else {
+                *left -= 1;
+            }
+        }
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(Error::store("the disk is on fire", Retryable::Yes));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenStore for Failing {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.check(false)?;
+        self.inner.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.check(true)?;
+        self.inner.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.check(true)?;
+        self.inner.delete(key, expect).await
+    }
+}
+
+/// A store that lets others in before each step.
+#[derive(Debug)]
+struct Slow(MemoryStore);
+
+impl Slow {
+    fn new(inner: MemoryStore) -> Self {
+        Self(inner)
+    }
+}
+
+#[async_trait]
+impl TokenStore for Slow {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        tokio::task::yield_now().await;
+        self.0.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        self.0.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.0.delete(key, expect).await
+    }
+}

@@ -1,0 +1,598 @@
+//! Keeping logins: the stores of this crate, and what happens to their files.
+
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{
+    Body, Entry, Expect, FileStore, Head, MemoryStore, Revision, Saved, TokenIndex as _, TokenKey, TokenStore,
+    conformance,
+};
+use webex_oauth::{Error, ErrorKind};
+
+/// Tells a child process which of its stories it is in, and where.
+const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
+
+/// A folder that is gone after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        // Its seed is another each time.
+        let number = RandomState::new().hash_one(std::process::id());
+        let name = format!("webex-oauth-test-{number:016x}");
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn store(&self) -> FileStore {
+        FileStore::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn key() -> TokenKey {
+    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+}
+
+/// An entry of a revision that is only its own. A store never asks where it comes from.
+fn entry(number: u64, body: &[u8]) -> Entry {
+    let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
+    Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
+}
+
+fn seen(entry: &Entry) -> Expect {
+    Expect::Revision(entry.head.revision())
+}
+
+async fn put(store: &dyn TokenStore, entry: &Entry) {
+    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+}
+
+/// Runs this test again in another process, where [`child`] gives it this path.
+fn start_child(story: &str, path: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("stores::{story}"), "--nocapture"]).env(CHILD, path);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn child() -> Option<PathBuf> {
+    std::env::var_os(CHILD).map(PathBuf::from)
+}
+
+fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+// --- the contract
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_store_keeps_the_contract() {
+    let store = MemoryStore::new();
+    conformance::run(async || store.clone()).await;
+    conformance::run_index(async || store.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_store_keeps_the_contract_with_clones_and_with_stores_opened_anew() {
+    let folder = Folder::new();
+    let store = folder.store();
+    conformance::run(async || store.clone()).await;
+    conformance::run(async || folder.store()).await;
+    conformance::run_index(async || folder.store()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_lose_none_of_each_others_changes() {
+    async fn count(store: &FileStore, times: u64, own: u64) {
+        let mut number = own << 32;
+        for _ in 0..times {
+            loop {
+                number += 1;
+                let kept = store.load(&key()).await.unwrap().unwrap();
+                let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
+                let next = entry(number, (sum + 1).to_string().as_bytes());
+                if store.save(&key(), &next, seen(&kept)).await.unwrap() == Saved::Yes {
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(folder) = child() {
+        count(&FileStore::open(folder).unwrap(), 50, 2).await;
+        return;
+    }
+    let folder = Folder::new();
+    let store = folder.store();
+    put(&store, &entry(1, b"0")).await;
+    let mut other = start_child("two_processes_lose_none_of_each_others_changes", &folder.0).spawn().unwrap();
+
+    count(&store, 50, 1).await;
+
+    assert!(other.wait().unwrap().success());
+    assert_eq!(store.load(&key()).await.unwrap().unwrap().body.expose(), b"100");
+}
+
+// --- files
+
+#[cfg(unix)]
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn files_are_their_owners_alone_and_become_so_where_they_were_not() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let (old, new) = (entry(1, b"1"), entry(2, b"2"));
+    put(&store, &old).await;
+    let file = store.path(&key());
+    let (shard, root) = (file.parent().unwrap(), folder.0.join("webex-logins-v1"));
+    assert_eq!((mode(&file), mode(shard), mode(&root), mode(&folder.0)), (0o600, 0o700, 0o700, 0o700));
+    assert_eq!(mode(&shard.join("lock")), 0o600);
+
+    set_mode(&file, 0o644);
+    set_mode(shard, 0o755);
+    assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()));
+    assert_eq!((mode(&file), mode(shard)), (0o600, 0o700));
+
+    set_mode(&file, 0o644);
+    set_mode(&shard.join("lock"), 0o666);
+    assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), Saved::Yes);
+    assert_eq!((mode(&file), mode(&shard.join("lock"))), (0o600, 0o600));
+
+    set_mode(&root, 0o755);
+    set_mode(&folder.0, 0o755);
+    folder.store();
+    assert_eq!(
+        (mode(&root), mode(&folder.0)),
+        (0o700, 0o755),
+        "the folder that was given is not the store's to change"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_of_many_lengths_saved_at_once_are_always_whole() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let body = |number: u64| number.to_string().repeat(1 + (number as usize * 997) % 5000).into_bytes();
+    put(&store, &entry(0, &body(0))).await;
+    let writers: Vec<_> = (0..4_u64)
+        .map(|writer| {
+            let store = if writer % 2 == 0 { store.clone() } else { folder.store() };
+            tokio::spawn(async move {
+                for round in 1..=20 {
+                    let number = writer * 1000 + round;
+                    let kept = store.load(&key()).await.unwrap().unwrap();
+                    assert_eq!(kept.body.expose(), body(kept.head.generation()));
+                    let _ = store.save(&key(), &entry(number, &body(number)), seen(&kept)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let file = store.path(&key());
+    let mut names: Vec<_> =
+        fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [file.file_name().unwrap(), "lock".as_ref()]);
+}
+
+#[test]
+fn a_login_outlives_a_process_that_ends_right_after_saving_it() {
+    const BODY: &[u8] = &[b'x'; 3000];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Some(folder) = child() {
+        runtime.block_on(async {
+            let store = FileStore::open(folder).unwrap();
+            put(&store, &entry(1, BODY)).await;
+            std::process::exit(42);
+        })
+    }
+    let folder = Folder::new();
+    for _ in 0..150 {
+        let mut child =
+            start_child("a_login_outlives_a_process_that_ends_right_after_saving_it", &folder.0).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(42));
+        let store = folder.store();
+        let kept = runtime.block_on(store.load(&key())).unwrap();
+        assert!(kept == Some(entry(1, BODY)));
+        assert_eq!(runtime.block_on(store.delete(&key(), seen(&kept.unwrap()))).unwrap(), Saved::Yes);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind() {
+    let body = |number: u64| number.to_string().repeat(2000).into_bytes();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Some(folder) = child() {
+        return runtime.block_on(async {
+            let store = FileStore::open(folder).unwrap();
+            loop {
+                let kept = store.load(&key()).await.unwrap().unwrap();
+                let number = kept.head.generation() + 1;
+                let _ = store.save(&key(), &entry(number, &body(number)), seen(&kept)).await.unwrap();
+                println!("saved");
+            }
+        });
+    }
+    let folder = Folder::new();
+    let store = folder.store();
+    runtime.block_on(put(&store, &entry(1, &body(1))));
+    for _ in 0..10 {
+        let story = "a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind";
+        let mut child = start_child(story, &folder.0).spawn().unwrap();
+        wait_for(&mut child, "saved");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let kept = runtime.block_on(store.load(&key())).unwrap().unwrap();
+        assert!(kept.body.expose() == body(kept.head.generation()));
+        // Its lock ended with it.
+        let number = kept.head.generation() + 1;
+        let saved = runtime.block_on(store.save(&key(), &entry(number, &body(number)), seen(&kept)));
+        assert_eq!(saved.unwrap(), Saved::Yes);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn whoever_reads_while_another_saves_reads_the_old_login_whole() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let old = entry(1, b"old");
+    put(&store, &old).await;
+    let whole = fs::read_to_string(store.path(&key())).unwrap();
+    let mut reader = File::open(store.path(&key())).unwrap();
+
+    put_over(&store, &old, &entry(2, b"newer")).await;
+
+    let mut read = String::new();
+    reader.read_to_string(&mut read).unwrap();
+    assert_eq!(read, whole);
+}
+
+/// Reads a child's output up to a line that ends with these words.
+fn wait_for(child: &mut Child, words: &str) {
+    let output = BufReader::new(child.stdout.as_mut().unwrap());
+    assert!(output.lines().any(|line| line.unwrap().ends_with(words)), "the child never said {words}");
+}
+
+// --- damage
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_named_once() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let entry = entry(1, b"PLANTED-body");
+    put(&store, &entry).await;
+    let file = store.path(&key());
+    let whole = fs::read(&file).unwrap();
+    let other_key = {
+        let other = TokenKey::new("other").unwrap();
+        assert_eq!(store.save(&other, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+        fs::read(store.path(&other)).unwrap()
+    };
+    let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
+    let cases: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("cut off", &whole[..whole.len() - 1]),
+        ("cut off early", &whole[..10]),
+        ("garbled", &garbled),
+        ("something else", b"{\"access_token\":\"PLANTED\"}\n"),
+        ("another key's", &other_key),
+    ];
+    for (number, (case, content)) in cases.iter().enumerate() {
+        fs::write(&file, content).unwrap();
+        let aside = file.with_extension(format!("damaged-{}", number + 1));
+
+        let error = match number % 3 {
+            0 => store.load(&key()).await.unwrap_err(),
+            1 => store.save(&key(), &entry, Expect::Absent).await.unwrap_err(),
+            _ => store.delete(&key(), seen(&entry)).await.unwrap_err(),
+        };
+
+        assert_eq!(error.kind(), ErrorKind::Stored, "{case}");
+        assert!(error.is_login_required(), "{case}");
+        assert!(error.to_string().ends_with(aside.to_str().unwrap()), "{case}: {error}");
+        assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
+        assert_eq!(fs::read(&aside).unwrap(), *content, "{case}");
+        assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
+        put(&store, &entry).await;
+        assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_never_touched() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let entry = entry(1, b"1");
+    put(&store, &entry).await;
+    let file = store.path(&key());
+    let later = b"webex-oauth login v2\nanything";
+    fs::write(&file, later).unwrap();
+
+    for error in [
+        store.load(&key()).await.unwrap_err(),
+        store.save(&key(), &entry, Expect::Absent).await.unwrap_err(),
+        store.delete(&key(), seen(&entry)).await.unwrap_err(),
+        store.keys(None, None, 10).await.unwrap_err(),
+    ] {
+        assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+        let said = causes(&error);
+        assert!(said.contains(file.to_str().unwrap()) && said.contains("update webex-oauth"), "{said}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), later);
+}
+
+#[tokio::test]
+async fn listing_leaves_damaged_and_misplaced_files_out() {
+    let folder = Folder::new();
+    let store = folder.store();
+    put(&store, &entry(1, b"1")).await;
+    let file = store.path(&key());
+    let other = TokenKey::new("other").unwrap();
+    assert_eq!(store.save(&other, &entry(2, b"2"), Expect::Absent).await.unwrap(), Saved::Yes);
+    let misplaced =
+        file.with_file_name(format!("{}{}", &file.file_name().unwrap().to_str().unwrap()[..2], "0".repeat(62)));
+    fs::copy(&file, misplaced).unwrap();
+    fs::write(store.path(&other), "damaged").unwrap();
+    fs::write(file.with_file_name("notes.txt"), "an operator's").unwrap();
+
+    let page = store.keys(None, None, 100).await.unwrap();
+
+    assert_eq!((page.keys, page.next), (vec![key()], None));
+}
+
+// --- what stands in the way
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_in_the_place_of_a_file_or_a_folder_is_refused_and_not_followed() {
+    use std::os::unix::fs::symlink;
+
+    let folder = Folder::new();
+    let store = folder.store();
+    let entry = entry(1, b"1");
+    put(&store, &entry).await;
+    let file = store.path(&key());
+    let shard = file.parent().unwrap().to_owned();
+    let elsewhere = folder.0.join("elsewhere");
+
+    let refused = async |place: &Path| {
+        for error in [
+            store.load(&key()).await.err(),
+            Some(store.save(&key(), &entry, seen(&entry)).await.unwrap_err()),
+            Some(store.delete(&key(), seen(&entry)).await.unwrap_err()),
+        ] {
+            // Reading has nothing to do with the lock.
+            let Some(error) = error else { continue };
+            assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+            let said = causes(&error);
+            assert!(said.contains(place.to_str().unwrap()) && said.contains("is not a"), "{said}");
+        }
+    };
+    for place in [&file, &shard, &shard.join("lock"), &folder.0.join("webex-logins-v1")] {
+        fs::rename(place, &elsewhere).unwrap();
+        symlink(&elsewhere, place).unwrap();
+        refused(place).await;
+        assert!(fs::symlink_metadata(place).unwrap().is_symlink());
+        fs::remove_file(place).unwrap();
+        fs::rename(&elsewhere, place).unwrap();
+    }
+    assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()), "what the links led to is as it was");
+
+    fs::remove_file(&file).unwrap();
+    symlink(folder.0.join("nowhere"), &file).unwrap();
+    refused(&file).await;
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    refused(&file).await;
+}
+
+#[tokio::test]
+async fn a_missing_folder_is_no_empty_store() {
+    let folder = Folder::new();
+    let store = folder.store();
+    put(&store, &entry(1, b"1")).await;
+    let root = folder.0.join("webex-logins-v1");
+    fs::rename(&root, folder.0.join("unmounted")).unwrap();
+    for error in [
+        store.load(&key()).await.unwrap_err(),
+        store.save(&key(), &entry(1, b"1"), Expect::Absent).await.unwrap_err(),
+        store.keys(None, None, 1).await.unwrap_err(),
+    ] {
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+        assert_eq!(causes(&error), format!("the token store failed: the folder {} is missing", root.display()));
+    }
+    fs::rename(folder.0.join("unmounted"), root).unwrap();
+    assert_eq!(store.load(&key()).await.unwrap(), Some(entry(1, b"1")));
+}
+
+#[test]
+fn a_store_cannot_be_opened_where_no_folder_can_be() {
+    let folder = Folder::new();
+    fs::write(&folder.0, "a file").unwrap();
+    for path in [folder.0.clone(), folder.0.join("below"), PathBuf::from("/proc/webex")] {
+        let error = FileStore::open(&path).unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+        let said = causes(&error);
+        assert!([&folder.0, &path].iter().any(|path| said.contains(&format!("folder {}", path.display()))), "{said}");
+    }
+    fs::remove_file(&folder.0).unwrap();
+    assert_eq!(FileStore::for_application("../up").unwrap_err().kind(), ErrorKind::Input);
+}
+
+/// A file system of 64 KiB, which later cannot be written to, seen by a child alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
+    const STORY: &str = "a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend";
+    let mount = |options: &str, folder: &Path| {
+        let arguments = ["-t", "tmpfs", "-o", options, "none"];
+        Command::new("mount").args(arguments).arg(folder).output().is_ok_and(|output| output.status.success())
+    };
+    let folder = Folder::new();
+    fs::create_dir(&folder.0).unwrap();
+    let Some(folder) = child() else {
+        let program = start_child(STORY, &folder.0);
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--mount").arg(program.get_program()).args(program.get_args()).env(CHILD, &folder.0);
+        match unshare.output() {
+            Ok(output) if output.status.success() => {}
+            Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("unshare") => {
+                panic!("{}", String::from_utf8_lossy(&output.stdout))
+            }
+            _ => println!("skipped: this machine lets nobody mount anything"),
+        }
+        return;
+    };
+    if !mount("size=64k", &folder) {
+        println!("skipped: this machine lets nobody mount anything");
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = FileStore::open(&folder).unwrap();
+        let old = entry(1, b"1");
+        put(&store, &old).await;
+
+        let error = store.save(&key(), &entry(2, &[b'x'; 65536]), seen(&old)).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+        assert!(causes(&error).contains("No space left"), "{}", causes(&error));
+        assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()));
+        let new = entry(3, &[b'x'; 16384]);
+        assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), Saved::Yes, "the unfinished file is gone");
+
+        assert!(mount("remount,ro", &folder));
+        let error = store.save(&key(), &old, seen(&new)).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+        assert!(causes(&error).contains("Read-only"), "{}", causes(&error));
+        assert_eq!(store.load(&key()).await.unwrap(), Some(new));
+    });
+    let _ = Command::new("umount").arg(&folder).output();
+}
+
+#[tokio::test]
+async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
+    if let Some(lock) = child() {
+        let lock = File::options().write(true).create(true).truncate(false).open(lock).unwrap();
+        lock.lock().unwrap();
+        println!("locked");
+        let _ = std::io::stdin().read_line(&mut String::new());
+        return;
+    }
+    let folder = Folder::new();
+    let store = folder.store().with_lock_timeout(Duration::from_millis(50));
+    let old = entry(1, b"1");
+    put(&store, &old).await;
+    let lock = store.path(&key()).with_file_name("lock");
+    let story = "a_lock_that_others_keep_ends_in_an_error_that_time_can_help";
+    let mut holder = start_child(story, &lock).spawn().unwrap();
+    wait_for(&mut holder, "locked");
+
+    let error = store.save(&key(), &entry(2, b"2"), seen(&old)).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+    assert!(causes(&error).contains(&format!("{} was locked by others", lock.display())), "{}", causes(&error));
+    assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "readers wait for nobody");
+    let clock = ManualClock::new(UnixTime::from_secs(0)).skipping_sleep();
+    let patient = folder.store().with_clock(clock.clone());
+    assert!(patient.delete(&key(), seen(&old)).await.unwrap_err().is_retryable());
+    assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));
+    let waiting = {
+        let store = folder.store();
+        tokio::spawn(async move { store.save(&key(), &entry(3, b"3"), seen(&entry(1, b"1"))).await })
+    };
+    holder.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(holder.wait().unwrap().success());
+    assert_eq!(waiting.await.unwrap().unwrap(), Saved::Yes, "it waited for its turn");
+}
+
+#[tokio::test]
+async fn what_killed_writers_left_is_removed_after_a_day() {
+    let folder = Folder::new();
+    let clock = ManualClock::new(SystemTime::now().into());
+    let store = folder.store().with_clock(clock.clone());
+    let (one, two) = (entry(1, b"1"), entry(2, b"2"));
+    put(&store, &one).await;
+    let leave = |name: &str, age: Duration| {
+        let path = store.path(&key()).with_file_name(name);
+        let file = File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+        path
+    };
+    let hour = Duration::from_secs(60 * 60);
+    let (old, young, other) = (leave(".tmp-old", 25 * hour), leave(".tmp-young", hour), leave("kept", 25 * hour));
+
+    put_over(&folder.store(), &one, &two).await;
+    assert!(!old.exists() && young.exists() && other.exists());
+
+    clock.advance(25 * hour);
+    put_over(&store, &two, &one).await;
+    assert!(!young.exists() && other.exists());
+}
+
+async fn put_over(store: &FileStore, old: &Entry, new: &Entry) {
+    assert_eq!(store.save(&key(), new, seen(old)).await.unwrap(), Saved::Yes);
+}
+
+#[test]
+fn outside_a_runtime_the_error_says_so() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let save = std::pin::pin!(store.save(&key(), &entry(1, b"1"), Expect::Absent))
+        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+        .map_ok(|_| None);
+    for poll in [load, save] {
+        let std::task::Poll::Ready(Err(error)) = poll else { panic!("it waits for a runtime that is not there") };
+        assert_eq!(error.kind(), ErrorKind::Runtime);
+        assert!(error.to_string().contains("from within a tokio runtime"), "{error}");
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_lets_a_change_finish_and_frees_its_lock() {
+    let folder = Folder::new();
+    let store = folder.store();
+    for number in 1..=20 {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (store, folder) = (store.clone(), folder.store());
+        runtime.spawn(async move { folder.save(&key(), &entry(number, b"1"), Expect::Absent).await });
+        drop(runtime);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let kept = store.load(&key()).await.unwrap();
+            let expect = kept.as_ref().map_or(Expect::Absent, seen);
+            assert_eq!(store.save(&key(), &entry(100 + number, b"2"), expect).await.unwrap(), Saved::Yes);
+            let revision = Revision::from_bytes(u128::from(100 + number).to_be_bytes());
+            assert_eq!(store.delete(&key(), Expect::Revision(revision)).await.unwrap(), Saved::Yes);
+        });
+    }
+}
