@@ -214,6 +214,7 @@ mod message;
 mod refusal;
 mod grant;
 mod people;
+mod call;
 
 // Seams.
 pub mod source;
@@ -225,6 +226,7 @@ mod client;
 
 // Keepers.
 mod keeper;
+mod status;
 mod session;
 mod manager;
 
@@ -252,6 +254,7 @@ pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, Stored
 pub use crate::server_error::ServerError;
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::session::Session;
+pub use crate::status::{LoginState, Status};
 pub use crate::token::TokenSet;
 
 #[cfg(doctest)]

@@ -12,8 +12,11 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record, Slot};
 use crate::secret::AccessToken;
 use crate::session::Session;
-use crate::store::{Entry, Expect, Head, Saved, TokenKey, TokenStore};
+use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
 use crate::token::TokenSet;
+
+/// How many keys are listed at a time.
+const PAGE: usize = 256;
 
 /// Keeps the logins of one client in a store, and hands out their tokens.
 ///
@@ -25,6 +28,7 @@ use crate::token::TokenSet;
 #[derive(Clone, Debug)]
 pub struct TokenManager {
     keeper: Arc<Keeper>,
+    index: Option<Arc<dyn TokenIndex>>,
     slots: Arc<Mutex<HashMap<TokenKey, Arc<Slot>>>>,
 }
 
@@ -33,6 +37,7 @@ pub struct TokenManager {
 pub struct TokenManagerBuilder {
     webex: WebexOAuth,
     store: Arc<dyn TokenStore>,
+    index: Option<Arc<dyn TokenIndex>>,
     listener: Option<Listener>,
 }
 
@@ -52,7 +57,7 @@ impl TokenManagerBuilder {
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
         let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener));
-        Ok(TokenManager { keeper, slots: Arc::default() })
+        Ok(TokenManager { keeper, index: self.index, slots: Arc::default() })
     }
 }
 
@@ -77,7 +82,14 @@ impl TokenManager {
 
     /// Begins a manager.
     pub fn builder(webex: WebexOAuth, store: impl TokenStore) -> TokenManagerBuilder {
-        TokenManagerBuilder { webex, store: Arc::new(store), listener: None }
+        TokenManagerBuilder { webex, store: Arc::new(store), index: None, listener: None }
+    }
+
+    /// Begins a manager over a store that can list what it keeps, for [`forget_all`](Self::forget_all).
+    pub fn with_index(webex: WebexOAuth, store: impl TokenIndex) -> TokenManagerBuilder {
+        let index: Arc<dyn TokenIndex> = Arc::new(store);
+        let store: Arc<dyn TokenStore> = Arc::clone(&index) as _;
+        TokenManagerBuilder { webex, store, index: Some(index), listener: None }
     }
 
     /// Keeps a login under a key, in place of an earlier one of the same account.
@@ -170,6 +182,47 @@ impl TokenManager {
         }
         slot.begin_again(None);
         self.slots().remove(key);
+        Ok(())
+    }
+
+    /// Ends every login whose key's first part is exactly `tenant`; says how many there were.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] when the manager was not made by [`with_index`](Self::with_index); those of
+    /// [`forget`](Self::forget), after which those that are left can be ended by another call.
+    pub async fn forget_all(&self, tenant: &str) -> Result<usize> {
+        let index = self.index.as_ref().ok_or_else(|| {
+            let message = "this manager cannot list its logins: make it with `TokenManager::with_index(..)`";
+            Error::new(ErrorKind::Configuration, message)
+        })?;
+        let (mut ended, mut place) = (0, None);
+        loop {
+            let page = index.keys(Some(tenant), place.as_ref(), PAGE).await?;
+            for key in &page.keys {
+                self.forget(key).await?;
+                ended += 1;
+            }
+            // An empty page is not the end; only a missing cursor is.
+            let Some(next) = page.next else { return Ok(ended) };
+            place = Some(next);
+        }
+    }
+
+    /// Lets a login try again that was marked dead or told to wait: after an administrator has mended something at Webex.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`], and [`ErrorKind::Random`] when the operating system's generator failed.
+    pub async fn retry(&self, key: &TokenKey) -> Result<()> {
+        let slot = self.slot(key)?;
+        while let Some(mut entry) = self.keeper.store.load(key).await? {
+            let expect = Expect::Revision(entry.head.revision());
+            if !entry.head.lift_hold()? || self.save(key, &entry, expect).await? == Saved::Yes {
+                break;
+            }
+        }
+        slot.succeeded();
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub struct Service {
     prefixes_site: bool,
     lifetimes: Option<Lifetimes>,
     issuers: Vec<String>,
+    api_hosts: Vec<String>,
 }
 
 /// Where the endpoints stand below a service's base address.
@@ -95,6 +96,7 @@ impl Service {
             prefixes_site: false,
             lifetimes: None,
             issuers,
+            api_hosts: Vec::new(),
         }
         .at_home()
     }
@@ -199,6 +201,13 @@ impl Service {
         self
     }
 
+    /// Lets [`Session::send`](crate::Session::send) send access tokens to one more host, such as `analytics.webexapis.com`;
+    /// without port. The hosts of the service's own endpoints are allowed anyway.
+    pub fn with_api_host(mut self, host: impl Into<String>) -> Self {
+        self.api_hosts.push(host.into());
+        self
+    }
+
     /// Gives the service an id of its own, under which tokens are stored.
     ///
     /// Without it a moved service's id contains its token endpoint, so that tokens of a test server are never sent to
@@ -268,6 +277,10 @@ impl Service {
 
     pub(crate) fn issuers(&self) -> &[String] {
         &self.issuers
+    }
+
+    pub(crate) fn api_hosts(&self) -> &[String] {
+        &self.api_hosts
     }
 
     pub(crate) fn allows_issuer(&self, issuer: &str) -> bool {

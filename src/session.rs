@@ -2,14 +2,23 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
 
+use crate::call;
+#[allow(unused_imports, reason = "for the documentation")]
+use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::keeper::{Keeper, Slot};
+use crate::retry_after::retry_after;
+use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::source::TokenSource;
-use crate::store::TokenKey;
+use crate::status::{LoginState, Status};
+use crate::store::{Hold, TokenKey};
 
 /// A kept login: asked for an access token, it has one.
 ///
@@ -104,6 +113,64 @@ impl Session {
             // The first answer is as good as any, unless somebody can help.
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+impl Session {
+    /// Sends one request to the Webex API with a token, and once more with a new one if the answer is 401.
+    ///
+    /// Every other answer is handed back as it is, redirects and refusals included; of a 429 or 423,
+    /// [`retry_after`](Self::retry_after) reads how long Webex asks to be left alone. The answer may be 16 MiB long.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Input`]: the request's host may not see a token. Nothing was sent.
+    /// - [`ErrorKind::Transport`]: the request or its answer was lost; [`Error::delivery`] says how far it got.
+    /// - Those of [`access_token`](Self::access_token).
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        let webex = &self.keeper.webex;
+        call::check(webex.registration(), request.uri())?;
+        let call = |token: AccessToken| {
+            let request = request.clone();
+            async move { webex.call(request, &token).await }
+        };
+        let is_unauthorized = |answer: &Result<Response<Bytes>>| {
+            answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::UNAUTHORIZED)
+        };
+        self.with_token(call, is_unauthorized).await
+    }
+
+    /// How long an answer asks to be left alone: between one second and one hour, 15 seconds where it cannot be read.
+    pub fn retry_after<T>(&self, answer: &Response<T>) -> Option<Duration> {
+        retry_after(answer.headers(), self.keeper.webex.now())
+    }
+
+    /// What is known of this login without asking Webex; `None` when none is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] and [`ErrorKind::Stored`].
+    pub async fn status(&self) -> Result<Option<Status>> {
+        let Some(known) = self.keeper.load(&self.slot.key).await? else { return Ok(None) };
+        let now = self.keeper.webex.now();
+        let state = match known.head.hold {
+            Some(Hold::Rejected { generation, code }) if generation == known.head.generation => {
+                LoginState::LoginRequired(code)
+            }
+            Some(Hold::RetryAt(until)) if until > now => LoginState::Waiting(until),
+            _ => LoginState::Connected,
+        };
+        Ok(Some(Status::new(state, &known.tokens.tokens)))
+    }
+
+    /// Those of `wanted` that this login may not use: a refresh keeps the old scopes, so new ones need a new login.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`status`](Self::status), and [`ErrorKind::Session`] when no login is kept.
+    pub async fn lacks(&self, wanted: &Scopes) -> Result<Scopes> {
+        let status = self.status().await?.ok_or_else(|| self.slot.absent())?;
+        Ok(wanted.without(&status.scopes))
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 
 use crate::authorize::AuthorizationRequest;
+use crate::call;
 use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
@@ -33,6 +34,9 @@ mod login;
 
 pub use self::builder::WebexOAuthBuilder;
 pub use self::login::Login;
+
+/// The longest answer of the API that is read, in bytes.
+const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
 /// A Webex application that logs users in.
 ///
@@ -263,6 +267,15 @@ impl WebexOAuth {
     /// The redirect URI of logins that choose no other, as it was written.
     pub fn redirect_uri(&self) -> Option<&str> {
         self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
+    }
+
+    /// One call of the API: any status is an answer, and only what never reached Webex may be sent again.
+    pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
+        let mut request = call::request(&self.inner.registration, request, token)?;
+        let limits = Limits { body: LONGEST_ANSWER, ..self.inner.limits };
+        request.extensions_mut().insert(limits);
+        request.extensions_mut().insert(Repeat::Never);
+        self.inner.transport.exchange(request).await
     }
 
     /// The clock that everything about this client goes by.

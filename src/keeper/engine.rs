@@ -17,7 +17,7 @@ use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
-use crate::store::TokenStore;
+use crate::store::{TokenKey, TokenStore};
 use crate::token::TokenSet;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
@@ -115,6 +115,13 @@ impl Keeper {
                 Flying { counted: Counted(Arc::clone(self)), slot: Arc::clone(slot), epoch, sender, trouble: None };
             runtime.spawn(flying.fly());
         }))
+    }
+
+    /// A login as the store has it.
+    pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<Known<Record>>> {
+        let Some(entry) = self.store.load(key).await? else { return Ok(None) };
+        let tokens = Record::read(&entry.body, &self.webex.registration().owner)?;
+        Ok(Some(Known { head: entry.head, tokens }))
     }
 
     /// Waits until nothing is in the air.

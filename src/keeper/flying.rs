@@ -86,11 +86,7 @@ impl Flying {
 
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
-        let loaded = keeper.store.load(&self.slot.key).await.and_then(|entry| {
-            let Some(entry) = entry else { return Ok(None) };
-            let tokens = Record::read(&entry.body, &keeper.webex.registration().owner)?;
-            Ok(Some(Known { head: entry.head, tokens }))
-        });
+        let loaded = keeper.load(&self.slot.key).await;
         loaded.map_err(|error| {
             self.trouble = Some(error);
             StoreFailed
@@ -168,7 +164,7 @@ impl Flying {
             }
             Outcome::Absent => {
                 self.slot.publish(self.epoch, None);
-                let error = absent(&self.slot);
+                let error = self.slot.absent();
                 return self.fail(error);
             }
             Outcome::Rejected(known) => self.rejected(known),
@@ -268,9 +264,4 @@ fn chance() -> f64 {
         Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 1.0,
     }
-}
-
-fn absent(slot: &Slot) -> Error {
-    let message = format!("no login is kept under {}: the user must log in", slot.key);
-    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
 }

@@ -11,7 +11,7 @@ use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
 use crate::clock::UnixTime;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::{ClaimId, LoginId, TokenKey};
 
@@ -92,6 +92,12 @@ impl Slot {
         Ok(Self { key, claim, current: ArcSwapOption::empty(), guarded: Mutex::default() })
     }
 
+    /// There is no such login.
+    pub(crate) fn absent(&self) -> Error {
+        let message = format!("no login is kept under {}: the user must log in", self.key);
+        Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
+    }
+
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Current>>> {
         self.current.load()
     }
@@ -159,6 +165,7 @@ impl Slot {
     pub(crate) fn succeeded(&self) {
         let mut guarded = self.guarded();
         guarded.failures = 0;
+        guarded.reported = None;
         guarded.rest_until = Duration::ZERO;
     }
 

@@ -73,6 +73,15 @@ impl Head {
         Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, due })
     }
 
+    /// Lifts what keeps others from refreshing; says whether there was anything.
+    pub(crate) fn lift_hold(&mut self) -> Result<bool> {
+        let had_one = self.hold.take().is_some();
+        if had_one {
+            self.revision = Revision::new()?;
+        }
+        Ok(had_one)
+    }
+
     /// What a change compares.
     pub fn revision(&self) -> Revision {
         self.revision

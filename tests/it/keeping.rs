@@ -10,7 +10,7 @@ use webex_oauth::source::TokenSource;
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    Callback, Error, ErrorKind, LoginEvent, Retryable, Service, Session, TokenManager, TokenSet, WebexOAuth,
+    Callback, Error, ErrorKind, LoginEvent, LoginState, Retryable, Service, Session, TokenManager, TokenSet, WebexOAuth,
 };
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -328,6 +328,68 @@ async fn a_manager_that_could_never_refresh_is_not_built() {
     let bare = WebexOAuth::builder().service(mock.service()).client_id("C1").build().unwrap();
     let error = TokenManager::new(bare, MemoryStore::new()).unwrap_err();
     assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("client_secret"));
+}
+
+#[tokio::test]
+async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
+    let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
+    let person = || http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
+    assert_eq!(session.send(person()).await.unwrap().status(), 200);
+    // Webex's clock runs ahead of ours: it refuses what we believe to be alive.
+    session.invalidate(&session.access_token().await.unwrap());
+    assert_eq!(session.send(person()).await.unwrap().status(), 200);
+    assert_eq!(mock.refreshes(), 1);
+    mock.forget_tokens();
+    clock.advance(Duration::from_secs(31));
+    let error = session.send(person()).await.unwrap_err();
+    assert!(error.is_login_required(), "{error}");
+
+    let elsewhere = http::Request::get("https://evil.example/").body(bytes::Bytes::new()).unwrap();
+    let error = session.send(elsewhere).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("with_api_host"), "{error}");
+}
+
+#[tokio::test]
+async fn the_status_is_known_without_asking_webex() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    let status = session.status().await.unwrap().unwrap();
+    assert_eq!(status.state, LoginState::Connected);
+    assert_eq!(status.access_token_expires_at, Some(NOW + Duration::from_secs(1_209_599)));
+    let wanted = "spark:all spark:rooms_read".parse().unwrap();
+    assert_eq!(session.lacks(&wanted).await.unwrap().to_string(), "spark:rooms_read");
+
+    mock.revoke("jane@example.com");
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap_err();
+    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired(_)));
+    manager.retry(&key("jane")).await.unwrap();
+    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+    session.access_token().await.unwrap_err();
+    assert_eq!(mock.refreshes(), 2, "it was allowed to try again");
+
+    manager.forget(&key("jane")).await.unwrap();
+    assert!(session.status().await.unwrap().is_none());
+    assert!(session.lacks(&wanted).await.unwrap_err().is_login_required());
+}
+
+#[tokio::test]
+async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+    let manager = TokenManager::with_index(webex.clone(), MemoryStore::new()).build().unwrap();
+    for tenant in ["cust1", "cust10001"] {
+        for user in 0..300 {
+            manager.put(&key(tenant).user(format!("user-{user}")).unwrap(), tokens.clone()).await.unwrap();
+        }
+    }
+    assert_eq!(manager.forget_all("cust1").await.unwrap(), 300);
+    assert_eq!(manager.forget_all("cust1").await.unwrap(), 0);
+    manager.access_token(&key("cust10001").user("user-7").unwrap()).await.unwrap();
+    assert_eq!(manager.forget_all("cust10001").await.unwrap(), 300);
+
+    let unlisted = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    assert!(unlisted.forget_all("cust1").await.unwrap_err().to_string().contains("with_index"));
 }
 
 /// A server that grants logins, and answers refreshes as scripted.

@@ -1,0 +1,98 @@
+//! A call of the Webex API with an access token, to the hosts that may see one.
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, USER_AGENT};
+use http::{Request, Uri};
+use url::Url;
+
+use crate::endpoint::is_trusted_plain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registration::Registration;
+use crate::secret::AccessToken;
+
+/// Refuses an address that a token must not be sent to: only https (http to this machine or a named test host), and only
+/// to a host of the service or one that the application added.
+pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
+    let refuse = |why: &str| {
+        let host = uri.host().unwrap_or("no host");
+        Err(Error::new(ErrorKind::Input, format!("an access token is not sent to {host:?}: {why}")))
+    };
+    let Ok(url) = Url::parse(&uri.to_string()) else {
+        return refuse("the request's address must be a whole URL");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("its address contains a user name");
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if is_trusted_plain(&url, &registration.insecure_hosts) => {}
+        _ => return refuse("it would go unencrypted"),
+    }
+    let host = url.host_str().unwrap_or_default();
+    let endpoints = &registration.endpoints;
+    let mut own =
+        std::iter::once(&endpoints.token).chain(&endpoints.person).filter_map(|endpoint| endpoint.url().host_str());
+    let added = registration.service.api_hosts();
+    if own.any(|own| own == host) || added.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+        return Ok(());
+    }
+    refuse("it is none of the service's hosts; if it is Webex's, add it with `Service::with_api_host(..)`")
+}
+
+/// The request with a token in its header, and with what every request of this crate carries.
+pub(crate) fn request(
+    registration: &Registration,
+    mut request: Request<Bytes>,
+    token: &AccessToken,
+) -> Result<Request<Bytes>> {
+    check(registration, request.uri())?;
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
+    bearer.set_sensitive(true);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, bearer);
+    headers.entry(USER_AGENT).or_insert_with(|| registration.user_agent.clone());
+    // Nothing is unpacked, so nothing packed is asked for.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+
+    #[test]
+    fn a_token_goes_to_the_services_hosts_and_those_that_were_added_and_nowhere_else() {
+        let service = Service::webex().with_api_host("analytics.webexapis.com");
+        let registration = Registration {
+            endpoints: service.endpoints(&[]).unwrap(),
+            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            service,
+            client_secret: None,
+            redirect_uri: None,
+            scopes: Scopes::new(),
+            insecure_hosts: Vec::new(),
+            user_agent: HeaderValue::from_static("test"),
+        };
+        for (uri, fits) in [
+            ("https://webexapis.com/v1/rooms", true),
+            ("https://WEBEXAPIS.com/v1/rooms", true),
+            ("https://analytics.webexapis.com/v1/x", true),
+            ("http://webexapis.com/v1/rooms", false),
+            ("https://webexapis.com.evil.example/", false),
+            ("https://evil.example/webexapis.com", false),
+            ("https://webexapis.com@evil.example/", false),
+            ("https://user@webexapis.com/", false),
+            ("https://api.webexapis.com/", false),
+            ("http://localhost:1/", false),
+            ("/v1/rooms", false),
+        ] {
+            assert_eq!(check(&registration, &uri.parse().unwrap()).is_ok(), fits, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What is known of a kept login without asking Webex.
+
+use crate::account::Account;
+use crate::clock::UnixTime;
+use crate::scope::Scopes;
+use crate::token::TokenSet;
+
+/// What is known of a kept login without asking Webex; made by [`Session::status`](crate::Session::status).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether it can go on by itself.
+    pub state: LoginState,
+    /// Who it is, as far as the tokens tell; only Webex Meetings' do.
+    pub account: Account,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When the present access token ends, if it says so.
+    pub access_token_expires_at: Option<UnixTime>,
+    /// When the refresh token ends, if it says so: until then the login can go on.
+    pub refresh_token_expires_at: Option<UnixTime>,
+    /// When the present access token was received.
+    pub refreshed_at: UnixTime,
+}
+
+/// Whether a login can go on by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LoginState {
+    /// All is well.
+    Connected,
+    /// The last refresh failed in passing; the next is at this time.
+    Waiting(UnixTime),
+    /// The refresh token is dead: the user must log in again. The server's code, where it gave one.
+    LoginRequired(Option<String>),
+}
+
+impl Status {
+    pub(crate) fn new(state: LoginState, tokens: &TokenSet) -> Self {
+        Self {
+            state,
+            account: tokens.account().clone(),
+            scopes: tokens.scopes().clone(),
+            access_token_expires_at: tokens.expires_at(),
+            refresh_token_expires_at: tokens.refresh_token_expires_at(),
+            refreshed_at: tokens.received_at(),
+        }
+    }
+}
