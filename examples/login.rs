@@ -1,4 +1,5 @@
-//! Logs one person in with Webex, shows who it is and what was granted, and refreshes once.
+//! Logs one person in with Webex, shows who it is and what was granted, and refreshes once. The login is kept in a file,
+//! so that the next run goes on with it.
 //!
 //! `cargo run --example login` does it against a simulated Webex on this machine; `-- --auto` without a browser.
 //! For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must
@@ -13,8 +14,9 @@ use axum::Router;
 use axum::extract::{Query, State};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{AcceptError, Callback, Login, PendingAuthorization, TokenSet, WebexOAuth};
+use webex_oauth::{AcceptError, Callback, Login, PendingAuthorization, Session, TokenManager, WebexOAuth};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -41,7 +43,7 @@ async fn with_the_real_webex() -> Result<()> {
     let port =
         port.ok_or("this example waits on this machine: use a redirect URI like http://localhost:5000/callback")?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    log_in(webex, listener, |_| ()).await
+    run(&webex, FileStore::for_application("webex-oauth-login-example")?, listener, |_| ()).await
 }
 
 async fn with_a_webex_of_our_own() -> Result<()> {
@@ -49,10 +51,17 @@ async fn with_a_webex_of_our_own() -> Result<()> {
     let redirect_uri = format!("http://localhost:{}/auth/cisco/callback", listener.local_addr()?.port());
     let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
     println!("WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n");
+    let folder = std::env::temp_dir().join(format!("webex-oauth-login-{}", std::process::id()));
+    std::fs::create_dir(&folder)?;
     let visit = |url| {
         tokio::spawn(visit_unless_somebody_does(mock.clone(), url));
     };
-    log_in(mock.client(), listener, visit).await?;
+    run(&mock.client(), FileStore::open(&folder)?, listener, visit).await?;
+
+    println!("\nAnd once more, as when the program is started again:\n");
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    run(&mock.client(), FileStore::open(&folder)?, listener, |_| ()).await?;
+    std::fs::remove_dir_all(folder)?;
     println!(
         "\nNext: register an integration at https://developer.webex.com, set WEBEX_CLIENT_ID and the variables named in"
     );
@@ -60,16 +69,32 @@ async fn with_a_webex_of_our_own() -> Result<()> {
     Ok(())
 }
 
-async fn log_in(webex: WebexOAuth, listener: TcpListener, visit: impl FnOnce(String)) -> Result<()> {
+/// Goes on with the login that is kept, or begins one.
+async fn run(webex: &WebexOAuth, store: FileStore, listener: TcpListener, visit: impl FnOnce(String)) -> Result<()> {
+    let manager = TokenManager::new(webex.clone(), store)?;
+    let session = manager.session(&TokenKey::new("me")?)?;
+    match session.access_token().await {
+        Ok(_) => println!("Still logged in."),
+        Err(error) if error.is_login_required() => {
+            let tokens = log_in(webex, listener, visit).await?.into_tokens();
+            manager.put(session.key(), tokens).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    show(webex, &session).await?;
+
+    session.invalidate(&session.access_token().await?);
+    session.access_token().await?;
+    println!("Refreshed: {}.", end(&session).await?);
+    manager.settle().await;
+    Ok(())
+}
+
+async fn log_in(webex: &WebexOAuth, listener: TcpListener, visit: impl FnOnce(String)) -> Result<Login> {
     let (url, pending) = webex.authorize().begin()?;
     println!("Open this in a browser:\n\n  {url}\n");
     visit(url.into());
-    let login = wait(&webex, pending, callbacks(listener)).await?;
-    show(&webex, login.tokens()).await?;
-
-    let refreshed = webex.refresh(login.tokens()).await?;
-    println!("Refreshed: a new access token, which {}.", end(&refreshed));
-    Ok(())
+    wait(webex, pending, callbacks(listener)).await
 }
 
 /// Serves the redirect URI, and hands on what every browser brings.
@@ -96,22 +121,25 @@ async fn wait(webex: &WebexOAuth, mut pending: PendingAuthorization, mut from: R
     }
 }
 
-/// Says who logged in, and what for.
-async fn show(webex: &WebexOAuth, tokens: &TokenSet) -> Result<()> {
+/// Says who is logged in, and what for.
+async fn show(webex: &WebexOAuth, session: &Session) -> Result<()> {
+    let status = session.status().await?.ok_or("nobody is logged in")?;
     if webex.service().person_endpoint().is_some() {
-        let person = webex.person(tokens.access_token()).await?;
+        let person = webex.person(&session.access_token().await?).await?;
         println!("Logged in as {} <{}>.", person.display_name().unwrap_or("?"), person.email().unwrap_or("?"));
     } else {
-        let account = tokens.account();
+        let account = &status.account;
         println!("Logged in as {} <{}>.", account.user_name().unwrap_or("?"), account.email().unwrap_or("?"));
     }
-    println!("Granted: {}. Asked for and not granted: {}.", tokens.scopes(), tokens.missing_scopes().len());
-    println!("The access token {}.", end(tokens));
+    println!("Granted: {}; {}.", status.scopes, end(session).await?);
     Ok(())
 }
 
-fn end(tokens: &TokenSet) -> String {
-    tokens.expires_at().map_or("does not say when it ends".to_owned(), |at| format!("is good until {at}"))
+async fn end(session: &Session) -> Result<String> {
+    let end = session.status().await?.and_then(|status| status.access_token_expires_at);
+    Ok(end.map_or("the access token does not say when it ends".into(), |at| {
+        format!("the access token is good until {at}")
+    }))
 }
 
 /// Signs in and consents at our own Webex if nobody has for 20 seconds; at once with `--auto`.
