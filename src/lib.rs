@@ -46,6 +46,7 @@
 //! | [`webex.accept(pending, callback)`](WebexOAuth::accept) | [`AuthorizationCode`] | this browser began this login, here, not long ago |
 //! | [`webex.exchange(code)`](WebexOAuth::exchange) | [`Login`] with a [`TokenSet`] | Webex took the code, the secret and the PKCE verifier |
 //! | [`webex.refresh(&tokens)`](WebexOAuth::refresh) | a [`TokenSet`] to keep in place of the old one | |
+//! | [`manager.put(&key, tokens)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
@@ -55,6 +56,45 @@
 //! [`id()`](PendingAuthorization::id), remove it when its callback comes, *before* the code is exchanged, and drop what is
 //! older than [`WebexOAuth::pending_lifetime`]. A path to return to, or a tenant, travels as a
 //! [`payload`](AuthorizationRequest::payload); if a path came from a browser, check that it is one of yours.
+//!
+//! # Keeping logins
+//!
+//! An application that calls Webex for a user next week keeps the login: a [`TokenManager`] over a store gives a
+//! [`Session`], and a session always has a token.
+//!
+//! ```
+//! use webex_oauth::store::{FileStore, TokenKey};
+//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth};
+//!
+//! async fn connect(webex: WebexOAuth, tokens: TokenSet) -> webex_oauth::Result<()> {
+//!     let manager = TokenManager::new(webex, FileStore::for_application("acme-rooms")?)?;
+//!     let session = manager.put(&TokenKey::new("cust10001")?.user("jane")?, tokens).await?;
+//!
+//!     let token = session.access_token().await?; // today, next week, after a restart
+//!     let request = http::Request::get("https://webexapis.com/v1/rooms").body(bytes::Bytes::new()).unwrap();
+//!     let answer = session.send(request).await?; // refreshes and sends again once after a 401
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - While a token lives it is handed out at once, and refreshed behind the callers' backs after three quarters of its
+//!   life; once it is dead, all callers wait for one refresh. While Webex is down, the old token serves as long as it lives.
+//! - One refresh happens for each login, however many callers, managers and processes share the store.
+//! - Only a refused refresh token ends a login: not an outage, not a wrong secret, not a full disk. New tokens that cannot
+//!   be saved are served from memory, and saving is tried again.
+//! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
+//!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before an orderly exit.
+//!
+//! # Which token do I have?
+//!
+//! | it is | it lives | use |
+//! |---|---|---|
+//! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login.into_tokens())`, then the [`Session`] |
+//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | the same, with [`Service::meetings`] |
+//! | a bot's, from the developer portal | until it is regenerated | [`source::StaticToken`] |
+//! | a personal access token, from the developer portal | 12 hours; for trying things out | [`source::StaticToken`] |
+//!
+//! [`source::TokenSource`] is what all of them are, for code that does not care which one it has.
 //!
 //! # When something fails
 //!
