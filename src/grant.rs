@@ -77,15 +77,26 @@ impl fmt::Debug for ExchangeOptions {
 
 /// A grant that can be sent: what is traded for tokens.
 pub(crate) enum Grant<'a> {
-    Code { code: &'a AuthorizationCode, options: &'a ExchangeOptions },
-    Refresh { tokens: &'a TokenSet, refresh_token: &'a RefreshToken },
+    Code {
+        code: &'a AuthorizationCode,
+        options: &'a ExchangeOptions,
+    },
+    Refresh {
+        tokens: &'a TokenSet,
+        refresh_token: &'a RefreshToken,
+    },
+    /// A refresh token from elsewhere, of which nothing else is known but perhaps the site.
+    Adopt {
+        refresh_token: &'a RefreshToken,
+        site: Option<&'a str>,
+    },
 }
 
 impl Grant<'_> {
     pub(crate) fn asked(&self) -> Asked {
         match self {
             Self::Code { .. } => Asked::Exchange,
-            Self::Refresh { .. } => Asked::Refresh,
+            Self::Refresh { .. } | Self::Adopt { .. } => Asked::Refresh,
         }
     }
 
@@ -136,6 +147,11 @@ impl Grant<'_> {
                     form.append_pair("code_verifier", exchange.code_verifier.expose_secret());
                 }
             }
+            Self::Adopt { refresh_token, site } => {
+                form.append_pair("grant_type", "refresh_token");
+                let site = site.filter(|_| service.prefixes_site());
+                form.append_pair("refresh_token", &prefixed(site, refresh_token.expose()));
+            }
         }
     }
 
@@ -150,6 +166,7 @@ impl Grant<'_> {
                 secrets.push(tokens.access_token().expose());
                 secrets.extend(tokens.exchange().map(|exchange| exchange.code_verifier.expose_secret()));
             }
+            Self::Adopt { refresh_token, .. } => secrets.push(refresh_token.expose()),
         }
         secrets
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record, Slot};
-use crate::secret::AccessToken;
+use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
 use crate::token::TokenSet;
@@ -123,6 +123,17 @@ impl TokenManager {
     /// Those of [`put`](Self::put), except for another account.
     pub async fn replace(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
         self.keep(key, tokens, None, Replace::AnyAccount).await
+    }
+
+    /// Keeps a login of which there is only a refresh token, from another program's store for example; it is used once to
+    /// fetch the rest. See [`WebexOAuth::adopt`] for `site`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebexOAuth::adopt`] and [`put`](Self::put).
+    pub async fn adopt(&self, key: &TokenKey, refresh_token: &RefreshToken, site: Option<&str>) -> Result<Session> {
+        let tokens = self.keeper.webex.adopt(refresh_token, site).await?;
+        self.put(key, tokens).await
     }
 
     /// The handle of a key; whether a login is kept there turns out when it is used.

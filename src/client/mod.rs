@@ -23,7 +23,8 @@ use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
 use crate::refusal::Asked;
 use crate::registration::Registration;
-use crate::secret::AccessToken;
+use crate::scope::Scopes;
+use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
 use crate::token::{Receipt, RepeatedExchange, TokenSet};
 use crate::transport::{Limits, Repeat, Retry, Transport as _};
@@ -219,6 +220,40 @@ impl WebexOAuth {
         let response =
             self.send(Asked::Refresh, repeat, limits, request, |answer| grant.read(registration, answer, clock.now()));
         Ok(tokens.refreshed(response.await?, &registration.service, clock.now()))
+    }
+
+    /// Fetches tokens for a refresh token from elsewhere: another program's store, for example.
+    ///
+    /// `site` is the name of the user's Webex Meetings site, which stands before the refresh token there; other services
+    /// do not use it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`refresh`](Self::refresh), and [`ErrorKind::Input`] when the site is not the first label of a host name.
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    pub async fn adopt(&self, refresh_token: &RefreshToken, site: Option<&str>) -> Result<TokenSet> {
+        let Inner { registration, clock, limits, .. } = &*self.inner;
+        let is_label =
+            |site: &str| !site.is_empty() && site.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if !site.is_none_or(is_label) {
+            let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
+            return Err(Error::new(ErrorKind::Input, message));
+        }
+        let grant = Grant::Adopt { refresh_token, site };
+        let request = grant.request(registration)?;
+        let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
+        let response = self.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
+        let receipt = Receipt {
+            owner: Arc::clone(&registration.owner),
+            service: &registration.service,
+            asked: Scopes::new(),
+            exchange: None,
+            now: clock.now(),
+        };
+        Ok(TokenSet::received(response, receipt).adopted(refresh_token, site))
     }
 
     /// Asks Webex whose access token this is: `GET /people/me`.

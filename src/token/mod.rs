@@ -178,6 +178,16 @@ impl TokenSet {
         }
     }
 
+    /// The tokens that a refresh token from elsewhere brought; it stays theirs where the answer brings no other.
+    pub(crate) fn adopted(mut self, refresh_token: &RefreshToken, site: Option<&str>) -> Self {
+        self.refresh_token.get_or_insert_with(|| refresh_token.clone());
+        // The next refresh needs the site again, and finds it where a login's own answer would have put it.
+        if let (None, Some(site)) = (&self.account.iss, site) {
+            self.account.iss = Some(format!("https://{site}.webex.com"));
+        }
+        self
+    }
+
     /// The tokens after a refresh: what the answer leaves out stays as it was.
     pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
         let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;

@@ -10,7 +10,8 @@ use webex_oauth::source::TokenSource;
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    Callback, Error, ErrorKind, LoginEvent, LoginState, Retryable, Service, Session, TokenManager, TokenSet, WebexOAuth,
+    Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Service, Session, TokenManager,
+    TokenSet, WebexOAuth,
 };
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -347,6 +348,24 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
     let elsewhere = http::Request::get("https://evil.example/").body(bytes::Bytes::new()).unwrap();
     let error = session.send(elsewhere).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Input && error.to_string().contains("with_api_host"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site() {
+    let (mock, _clock, manager, _session) = kept(MemoryStore::new()).await;
+    let tokens = log_in(&mock, &mock.client()).await;
+    let session = manager.adopt(&key("adopted"), tokens.refresh_token().unwrap(), None).await.unwrap();
+    mock.client().person(&session.access_token().await.unwrap()).await.unwrap();
+
+    let server = crate::support::server(json(200, r#"{"access_token":"a"}"#)).await;
+    let webex = builder(Service::meetings().at(server.uri())).build().unwrap();
+    let adopted = webex.adopt(&RefreshToken::new("r1").unwrap(), Some("acme")).await.unwrap();
+    webex.refresh(&adopted).await.unwrap();
+    for request in server.received_requests().await.unwrap() {
+        assert_eq!(crate::support::form(&request)["refresh_token"], "acme_r1");
+    }
+    let error = webex.adopt(&RefreshToken::new("r1").unwrap(), Some("acme.webex.com")).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("first label"), "{error}");
 }
 
 #[tokio::test]
