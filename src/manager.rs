@@ -96,7 +96,8 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::ForeignTokens`]: another client's tokens.
+    /// - [`ErrorKind::ForeignTokens`]: another client's tokens, or another client's login is kept there.
+    /// - [`ErrorKind::Stored`]: what is kept there cannot be read, so it may be anybody's.
     /// - [`ErrorKind::Session`]: another account's login is kept there, as far as both tell whose they are; see
     ///   [`replace`](Self::replace).
     /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
@@ -151,7 +152,12 @@ impl TokenManager {
     ///
     /// Those of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        self.session(key)?.access_token().await
+        let slot = self.slot(key)?;
+        let token = self.keeper.access_token(&slot).await;
+        if token.is_err() {
+            self.release(slot);
+        }
+        token
     }
 
     /// The API answered 401 to this token; see [`Session::invalidate`].
@@ -185,14 +191,17 @@ impl TokenManager {
     /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
     pub async fn forget(&self, key: &TokenKey) -> Result<()> {
         let slot = self.slot(key)?;
-        slot.begin_again(None);
-        while let Some(entry) = self.keeper.store.load(key).await? {
-            if self.keeper.store.delete(key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
-                break;
+        {
+            let _change = slot.change.lock().await;
+            slot.begin_again(None);
+            while let Some(entry) = self.keeper.store.load(key).await? {
+                if self.keeper.store.delete(key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
+                    break;
+                }
             }
+            slot.begin_again(None);
         }
-        slot.begin_again(None);
-        self.slots().remove(key);
+        self.release(slot);
         Ok(())
     }
 
@@ -233,11 +242,12 @@ impl TokenManager {
                 break;
             }
         }
-        slot.succeeded();
+        slot.stop_resting();
         Ok(())
     }
 
-    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit.
+    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit. Tokens that cannot be saved
+    /// are tried for as long as the process lives, so bound this with a time limit of your own.
     pub async fn settle(&self) {
         self.keeper.settle().await;
     }
@@ -253,6 +263,7 @@ impl TokenManager {
         let slot = self.slot(key)?;
         let record = Record { tokens, data };
         let body = record.write()?;
+        let change = slot.change.lock().await;
         loop {
             let before = self.keeper.store.load(key).await?;
             let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
@@ -264,6 +275,7 @@ impl TokenManager {
             if self.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 slot.begin_again(Some(self.keeper.current(&slot, known)));
+                drop(change);
                 return Ok(Session::new(Arc::clone(&self.keeper), slot));
             }
         }
@@ -280,9 +292,9 @@ impl TokenManager {
         }
     }
 
-    /// A login that cannot be read any more is nobody's, and may be replaced.
+    /// What cannot be read, another client's login for example, may be somebody's: it takes `replace` to write over it.
     fn require_same_account(&self, key: &TokenKey, record: &Record, before: &Entry) -> Result<()> {
-        let Ok(before) = self.read(before) else { return Ok(()) };
+        let before = self.read(before)?;
         if !record.tokens.is_of_another_account(&before.tokens) {
             return Ok(());
         }
@@ -302,6 +314,15 @@ impl TokenManager {
         let slot = Arc::new(Slot::new(key.clone())?);
         slots.insert(key.clone(), Arc::clone(&slot));
         Ok(slot)
+    }
+
+    /// Forgets a slot that nobody else holds and that holds nothing, so that keys nobody knows leave nothing behind.
+    fn release(&self, slot: Arc<Slot>) {
+        let mut slots = self.slots();
+        // The map's and this one: whoever wants another must come by the lock that is held here.
+        if slot.current().is_none() && Arc::strong_count(&slot) <= 2 {
+            slots.remove(&slot.key);
+        }
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TokenKey, Arc<Slot>>> {

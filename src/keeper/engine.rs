@@ -1,6 +1,7 @@
 //! The keeper of one client's logins in one store: hands tokens out, and sends flights off for more.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::event::LoginEvent;
-use super::flying::{Flying, longest_backoff};
+use super::flying::{Flying, in_time, longest_backoff};
 use super::policy::Moments;
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
@@ -22,6 +23,13 @@ use crate::token::TokenSet;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
 const REVALIDATE: Duration = Duration::from_secs(30);
+/// How old the store's last answer may be before a caller waits for the next.
+const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
+/// The shortest time between a refresh and the next, when the API refuses what the first one brought.
+const SHORTEST_GAP: Duration = Duration::from_secs(30);
+/// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
+/// it guards against runtimes that nobody drives.
+const LONGEST_WAIT: Duration = Duration::from_secs(150);
 
 /// Keeps the logins of one client in one store.
 pub(crate) struct Keeper {
@@ -41,6 +49,13 @@ struct Halt {
     error: Error,
 }
 
+impl Halt {
+    fn error(&self, elapsed: Duration) -> Error {
+        let wait = self.until.saturating_sub(elapsed).max(Duration::from_secs(1));
+        self.error.duplicate().with_retry_after(Some(wait))
+    }
+}
+
 /// One flight in the air, counted for as long as it lives.
 pub(super) struct Counted(pub(super) Arc<Keeper>);
 
@@ -57,13 +72,20 @@ impl Keeper {
 
     /// A token to use now: the one at hand, or one that a flight fetches.
     pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+        self.look_again(slot).await;
         if let Some(token) = self.at_hand(slot) {
             return Ok(token);
         }
+        self.check_haste(slot)?;
         // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
         for _ in 0..3 {
             let mut flight = self.depart(slot)?;
-            let Ok(landing) = flight.wait_for(|landing| !landing.is_awaited()).await else { continue };
+            let landing = flight.wait_for(|landing| !landing.is_awaited());
+            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
+                slot.abandon()?;
+                return Err(later("the refresh has not come back: try again"));
+            };
+            let Ok(landing) = landing else { continue };
             if let Landing::Failed(error) = &*landing {
                 return Err(error.duplicate());
             }
@@ -72,11 +94,45 @@ impl Keeper {
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
                 Some(current) if !current.is_refused => return Ok(current.access_token().clone()),
-                _ => {}
+                Some(_) => return Err(refused_again()),
+                None => {}
             }
         }
-        let message = "the refresh was interrupted: try again";
-        Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+        Err(later("the refresh was interrupted: try again"))
+    }
+
+    /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere. A store that does not
+    /// answer changes nothing.
+    async fn look_again(&self, slot: &Arc<Slot>) {
+        let elapsed = self.webex.clock().elapsed();
+        let is_long_unseen =
+            slot.current().as_ref().is_some_and(|current| elapsed.saturating_sub(current.seen_at) >= TOO_LONG_UNSEEN);
+        if !is_long_unseen || Handle::try_current().is_err() {
+            return;
+        }
+        let epoch = slot.epoch();
+        match in_time(self.load(&slot.key)).await {
+            Ok(known) => {
+                slot.publish(epoch, known.map(|known| self.current(slot, known)));
+            }
+            Err(_) => slot.touch(epoch, elapsed),
+        }
+    }
+
+    /// Refuses what can do no good at the moment.
+    fn check_haste(&self, slot: &Slot) -> Result<()> {
+        let current = slot.current();
+        let Some(current) = current.as_ref() else { return Ok(()) };
+        let elapsed = self.webex.clock().elapsed();
+        if let Some(error) = self.halted() {
+            return Err(error);
+        }
+        // The server has just given this token, and it was refused: another in the same second will be, too.
+        let age = slot.granted_at().map(|at| elapsed.saturating_sub(at));
+        match age.filter(|age| current.is_refused && *age < SHORTEST_GAP) {
+            Some(age) => Err(refused_again().with_retry_after(Some((SHORTEST_GAP - age).max(Duration::from_secs(1))))),
+            None => Ok(()),
+        }
     }
 
     /// The token in the slot, while it lives; what it needs is done behind the caller's back.
@@ -84,12 +140,13 @@ impl Keeper {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
-        let wants_flight = match current.need(self.webex.now(), elapsed) {
+        let age = elapsed.saturating_sub(current.seen_at);
+        let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Need::Dead => return None,
-            Need::Stale => true,
-            Need::None => elapsed.saturating_sub(current.seen_at) >= REVALIDATE,
+            Need::Stale => !slot.is_resting(elapsed) && self.halted().is_none(),
+            Need::None => false,
         };
-        if wants_flight && !slot.is_resting(elapsed) && self.halted().is_none() {
+        if wants_refresh || age >= REVALIDATE {
             // Outside a runtime nothing can fly, and the living token is good all the same.
             let _ = self.depart(slot);
         }
@@ -109,10 +166,9 @@ impl Keeper {
                 "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
             return Err(Error::new(ErrorKind::Runtime, message));
         };
-        Ok(slot.flight(|epoch, sender| {
+        Ok(slot.flight(|departure| {
             self.in_the_air.send_modify(|count| *count += 1);
-            let flying =
-                Flying { counted: Counted(Arc::clone(self)), slot: Arc::clone(slot), epoch, sender, trouble: None };
+            let flying = Flying::new(Counted(Arc::clone(self)), Arc::clone(slot), departure);
             runtime.spawn(flying.fly());
         }))
     }
@@ -134,15 +190,15 @@ impl Keeper {
     pub(crate) fn current(&self, slot: &Slot, known: Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
-        let moments = moments(slot, &known.tokens);
-        let is_refused = slot.is_refused(known.tokens.tokens.access_token());
+        let moments = Moments::of(&known.tokens.tokens, slot.chance);
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
-        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused }
+        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused: false }
     }
 
+    /// Tells the listener, whose panic is its own affair.
     pub(crate) fn announce(&self, event: LoginEvent) {
         if let Some(listener) = &self.listener {
-            listener(&event);
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(&event)));
         }
     }
 
@@ -150,7 +206,19 @@ impl Keeper {
     pub(super) fn halted(&self) -> Option<Error> {
         let elapsed = self.webex.clock().elapsed();
         let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
-        halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error.duplicate())
+        halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error(elapsed))
+    }
+
+    /// Whether a request may be sent: while the settings are known to be wrong, one now and then tries.
+    pub(super) fn admit(&self) -> Result<()> {
+        let elapsed = self.webex.clock().elapsed();
+        let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(halt) = halt.as_mut() else { return Ok(()) };
+        if elapsed < halt.until {
+            return Err(halt.error(elapsed));
+        }
+        halt.until = elapsed.saturating_add(longest_backoff(halt.failures));
+        Ok(())
     }
 
     /// The settings turned out to be wrong; says whether that is news.
@@ -181,10 +249,12 @@ pub(crate) fn due(tokens: &TokenSet) -> Option<UnixTime> {
     Some(tokens.received_at() + (life / 3) * 2)
 }
 
-pub(super) fn moments(slot: &Slot, record: &Record) -> Moments {
-    // The same for each look at the same slot, and another for each slot.
-    let [a, b, ..] = slot.claim.to_bytes();
-    Moments::of(&record.tokens, f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX))
+fn later(message: &'static str) -> Error {
+    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+}
+
+fn refused_again() -> Error {
+    later("the token that was just fetched is refused as well: wait, or look at what the API refuses")
 }
 
 fn unsaved_and_worn_out() -> Error {

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, Times};
-use crate::clock::UnixTime;
+use super::stage::{Claimed, Moment, Rival, Stage};
 use crate::store::{Claim, ClaimId, Expect, Hold, LoginId, Revision, Saved};
 
 /// The pause before a refresh that failed in passing is sent again by the same flight.
 const SOON: Duration = Duration::from_secs(1);
+/// How often a flight considers a login before it leaves it to others: more than any wait for another takes.
+const MOST_TURNS: u32 = 200;
 /// How often a flight sends.
 const MOST_SENDINGS: u32 = 3;
 /// The pause before a rejection is believed that may be another's fault.
@@ -35,90 +37,29 @@ pub(crate) struct Flight<T> {
     /// When the first wait for another began.
     waiting_since: Option<Duration>,
     next_look: Duration,
+    /// How often the claim could not be written.
+    claims_failed: u32,
+    /// How often the refresh token was rejected.
+    rejections: u32,
+    /// How often the login was considered; nothing that goes well needs many.
+    turns: u32,
+    /// Whether it began with tokens that an earlier flight could not save.
+    is_rescue: bool,
     stage: Stage<T>,
 }
 
-/// Another's claim, and since when it was seen unchanged by my own clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Rival {
-    id: ClaimId,
-    seen_at: Duration,
-}
-
-/// A moment by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Moment {
-    wall: UnixTime,
-    elapsed: Duration,
-}
-
-/// The right to send: a claim of mine in the store.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Claimed<T> {
-    known: Known<T>,
-    /// From before the claim was written.
-    since: Moment,
-    /// Whether somebody else's claim had to lapse first: they may still be about to save.
-    took_over: bool,
-    sendings: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Stage<T> {
-    Beginning,
-    Loading,
-    /// Waiting for another's claim to be lifted or to lapse.
-    Looking,
-    Claiming(Claimed<T>),
-    /// The claim's fate is unknown.
-    FindingClaim(Claimed<T>),
-    Sending(Claimed<T>),
-    /// Between two sendings.
-    Pausing(Claimed<T>),
-    /// New tokens are being served, and then saved.
-    Serving {
-        new: Known<T>,
-        expect: Revision,
-    },
-    Saving {
-        new: Known<T>,
-        pause: Duration,
-    },
-    /// The save's fate is unknown, or something else was there.
-    FindingSave {
-        new: Known<T>,
-        pause: Duration,
-    },
-    /// Between two tries to save.
-    Resting {
-        new: Known<T>,
-        pause: Duration,
-    },
-    /// Lifting the claim.
-    Releasing(Outcome<T>),
-    /// A rejection that may be another's fault is looked at again.
-    Doubting {
-        claimed: Claimed<T>,
-        code: Option<String>,
-        looks_left: u32,
-    },
-    WaitingToDoubt {
-        claimed: Claimed<T>,
-        code: Option<String>,
-    },
-    Rejecting {
-        marked: Known<T>,
-    },
-    Ended,
-}
-
 impl<T: Clone> Flight<T> {
-    pub(crate) fn new(id: ClaimId, times: Times) -> Self {
+    /// `rival` is what an earlier flight of this process saw in its way.
+    pub(crate) fn new(id: ClaimId, times: Times, rival: Option<Rival>) -> Self {
         Self {
             times,
             id,
             login: None,
-            rival: None,
+            rival,
+            claims_failed: 0,
+            rejections: 0,
+            turns: 0,
+            is_rescue: false,
             waiting_since: None,
             next_look: FIRST_LOOK,
             stage: Stage::Beginning,
@@ -130,11 +71,12 @@ impl<T: Clone> Flight<T> {
     /// An event that does not answer the last action is a mistake of the engine; the flight then begins again with a load.
     pub(crate) fn step(&mut self, event: Event<T>, now: &Now<'_, T>) -> Action<T> {
         match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
-            (Stage::Beginning, Event::Begun(Some(known))) => {
-                self.login = Some(known.head.login);
-                self.consider(known, now)
+            (Stage::Beginning, Event::Begun) => self.load(),
+            (Stage::Beginning, Event::Rescued(new)) => {
+                self.is_rescue = true;
+                let stage = Stage::FindingSave { new, pause: FIRST_PAUSE, is_rested: true };
+                self.go(stage, Action::Load)
             }
-            (Stage::Beginning, Event::Begun(None)) => self.load(),
             (Stage::Loading | Stage::Looking, Event::Loaded(loaded)) => match loaded {
                 Ok(Some(known)) => self.consider(known, now),
                 Ok(None) => self.end(Outcome::Absent),
@@ -149,12 +91,13 @@ impl<T: Clone> Flight<T> {
             (Stage::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
             (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
             (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, FIRST_PAUSE),
-            (Stage::Saving { new, pause }, Event::Saved(saved)) => match saved {
-                Ok(Saved::Yes) => self.end(Outcome::Fresh(new)),
-                Ok(Saved::Conflict) | Err(StoreFailed) => self.go(Stage::FindingSave { new, pause }, Action::Load),
-            },
-            (Stage::FindingSave { new, pause }, Event::Loaded(loaded)) => self.found_save(new, pause, loaded, now),
-            (Stage::Resting { new, pause }, Event::Waited) => self.go(Stage::FindingSave { new, pause }, Action::Load),
+            (Stage::Saving { new, pause }, Event::Saved(saved)) => self.saved(new, pause, saved, now),
+            (Stage::FindingSave { new, pause, is_rested }, Event::Loaded(loaded)) => {
+                self.found_save(new, pause, is_rested, loaded, now)
+            }
+            (Stage::Resting { new, pause }, Event::Waited) => {
+                self.go(Stage::FindingSave { new, pause, is_rested: true }, Action::Load)
+            }
             // Whether the claim was lifted or not: a claim that stays behind lapses.
             (Stage::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
             (Stage::WaitingToDoubt { claimed, code }, Event::Waited) => {
@@ -171,6 +114,11 @@ impl<T: Clone> Flight<T> {
             (Stage::Looking, Event::Waited) => self.go(Stage::Looking, Action::Load),
             _ => self.load(),
         }
+    }
+
+    /// Another's claim that is in the way, for the next flight to know.
+    pub(crate) fn rival(&self) -> Option<Rival> {
+        self.rival
     }
 
     /// New tokens that the store may not have yet.
@@ -208,11 +156,15 @@ impl<T: Clone> Flight<T> {
         if need == Need::None {
             return self.end(Outcome::Fresh(known));
         }
+        self.turns += 1;
+        if self.turns > MOST_TURNS {
+            return self.end(Outcome::Busy(known));
+        }
         match &known.head.hold {
             Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation => {
                 return self.end(Outcome::Rejected(known));
             }
-            Some(Hold::RetryAt(until)) if *until > now.wall => {
+            Some(Hold::RetryAt(until)) if *until > now.wall && until.since(now.wall) <= self.times.longest_hold => {
                 let until = *until;
                 return self.end(Outcome::Held { known, until });
             }
@@ -235,7 +187,11 @@ impl<T: Clone> Flight<T> {
             _ => *self.rival.insert(Rival { id: claim.id, seen_at: now.elapsed }),
         };
         let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
-        now.elapsed.saturating_sub(rival.seen_at) >= claim.lease || apart > claim.lease.saturating_add(self.times.skew)
+        let seen = now.elapsed.saturating_sub(rival.seen_at);
+        // A machine whose clock is far off writes such claims too, and is at work while it renews them.
+        let is_ancient = apart > claim.lease.saturating_add(self.times.skew) && seen >= SECOND_LOOK;
+        // The lease is read from the store; more than mine is not believed.
+        is_ancient || seen >= claim.lease.min(self.times.lease)
     }
 
     fn wait_for_rival(&mut self, known: Known<T>, need: Need, now: &Now<'_, T>) -> Action<T> {
@@ -267,7 +223,11 @@ impl<T: Clone> Flight<T> {
     ) -> Action<T> {
         match loaded {
             Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
-            Ok(Some(known)) => self.consider(known, now),
+            Ok(Some(known)) if self.claims_failed > 0 => self.end(Outcome::StoreFailed(Some(known))),
+            Ok(Some(known)) => {
+                self.claims_failed += 1;
+                self.consider(known, now)
+            }
             Ok(None) => self.end(Outcome::Absent),
             // The claim may stand; it lapses.
             Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
@@ -309,6 +269,7 @@ impl<T: Clone> Flight<T> {
                 self.release(claimed.known, Some(Hold::RetryAt(until)), held, now)
             }
             Answer::Rejected { code } => {
+                self.rejections += 1;
                 let looks_left = u32::from(claimed.took_over);
                 self.go(Stage::Doubting { claimed, code, looks_left }, Action::Load)
             }
@@ -336,27 +297,54 @@ impl<T: Clone> Flight<T> {
         self.go(Stage::Saving { new, pause }, action)
     }
 
+    fn saved(
+        &mut self,
+        new: Known<T>,
+        pause: Duration,
+        saved: Result<Saved, StoreFailed>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        match saved {
+            Ok(Saved::Yes) => self.kept(new, now),
+            Ok(Saved::Conflict) => {
+                let is_rested = pause == FIRST_PAUSE;
+                self.go(Stage::FindingSave { new, pause, is_rested }, Action::Load)
+            }
+            Err(StoreFailed) => self.rest(new, pause),
+        }
+    }
+
+    /// The store has our tokens. Those of an earlier flight may have aged meanwhile.
+    fn kept(&mut self, new: Known<T>, now: &Now<'_, T>) -> Action<T> {
+        if std::mem::take(&mut self.is_rescue) { self.consider(new, now) } else { self.end(Outcome::Fresh(new)) }
+    }
+
+    fn rest(&mut self, new: Known<T>, pause: Duration) -> Action<T> {
+        self.go(Stage::Resting { new, pause: longer(pause) }, Action::Wait(pause))
+    }
+
     /// Step 7, after a conflict or an unknown outcome: are ours still the newest tokens that anybody has?
     fn found_save(
         &mut self,
         mut new: Known<T>,
         pause: Duration,
+        is_rested: bool,
         loaded: Result<Option<Known<T>>, StoreFailed>,
         now: &Now<'_, T>,
     ) -> Action<T> {
         match loaded {
-            Ok(Some(known)) if known.head.revision == new.head.revision => self.end(Outcome::Fresh(new)),
+            Ok(Some(known)) if known.head.revision == new.head.revision => self.kept(new, now),
             // Another login, or newer tokens: ours are of no use to anybody.
             Ok(Some(known)) if known.head.login != new.head.login || known.head.generation >= new.head.generation => {
                 self.consider(known, now)
             }
-            // Only a claim or a mark was written: over it, for as long as this process lives.
-            Ok(Some(known)) => {
+            // Only a claim or a mark was written: over it, for as long as this process lives, but not in haste.
+            Ok(Some(known)) if is_rested => {
                 new.head.revision = now.fresh;
                 self.save(new, known.head.revision, longer(pause))
             }
             Ok(None) => self.end(Outcome::Absent),
-            Err(StoreFailed) => self.go(Stage::Resting { new, pause: longer(pause) }, Action::Wait(pause)),
+            Ok(Some(_)) | Err(StoreFailed) => self.rest(new, pause),
         }
     }
 
@@ -373,8 +361,11 @@ impl<T: Clone> Flight<T> {
             return self.end(Outcome::StoreFailed(Some(claimed.known)));
         };
         let Some(known) = loaded else { return self.end(Outcome::Absent) };
-        if known.head.revision != claimed.known.head.revision {
-            // Somebody has newer tokens, or has taken over and will find out what they are worth.
+        let head = &known.head;
+        let has_newer = head.login != claimed.known.head.login || head.generation != claimed.known.head.generation;
+        let was_taken_over = head.revision != claimed.known.head.revision;
+        if has_newer || (was_taken_over && self.rejections < 2) {
+            // Whoever has taken over may have newer tokens soon; but two who take over from each other end here.
             return self.consider(known, now);
         }
         if looks_left > 0 {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::engine::{Counted, Keeper, due, moments};
+use super::engine::{Counted, Keeper, due};
 use super::event::LoginEvent;
 use super::flight::Flight;
+use super::policy::Moments;
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
 use super::record::Record;
-use super::slot::{Landing, Slot};
+use super::slot::{Departure, Landing, Slot};
 use crate::clock::UnixTime;
-use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
+use crate::error::{Delivery, Error, ErrorKind, Remedy, Result, Retryable};
 use crate::random;
 use crate::service::Rotation;
 use crate::store::{Entry, Expect, Hold, Revision, Saved};
@@ -21,26 +22,48 @@ use crate::transport::{Limits, Repeat};
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
+/// How long the store may take for one step.
+const STORE_LIMIT: Duration = Duration::from_secs(30);
+
 /// A flight in the air.
 pub(super) struct Flying {
-    pub(super) counted: Counted,
-    pub(super) slot: Arc<Slot>,
-    pub(super) epoch: u64,
-    pub(super) sender: watch::Sender<Landing>,
+    counted: Counted,
+    slot: Arc<Slot>,
+    epoch: u64,
+    sender: watch::Sender<Landing>,
+    flight: Flight<Record>,
+    unsaved: Option<Known<Record>>,
     /// The last thing that went wrong.
-    pub(super) trouble: Option<Error>,
+    trouble: Option<Error>,
+    has_announced_save: bool,
+    was_sent: bool,
 }
 
 impl Flying {
+    pub(super) fn new(counted: Counted, slot: Arc<Slot>, departure: Departure) -> Self {
+        let Departure { epoch, claim, rival, unsaved, sender } = departure;
+        let flight = Flight::new(claim, TIMES, rival);
+        Self {
+            counted,
+            slot,
+            epoch,
+            sender,
+            flight,
+            unsaved,
+            trouble: None,
+            has_announced_save: false,
+            was_sent: false,
+        }
+    }
+
     fn keeper(&self) -> &Arc<Keeper> {
         &self.counted.0
     }
 
     pub(super) async fn fly(mut self) {
-        let mut flight = Flight::new(self.slot.claim, TIMES);
-        let mut event = Event::Begun(None);
+        let mut event = self.unsaved.take().map_or(Event::Begun, Event::Rescued);
         loop {
-            let action = match self.step(&mut flight, event) {
+            let action = match self.step(event) {
                 Ok(action) => action,
                 Err(error) => return self.fail(error),
             };
@@ -61,16 +84,17 @@ impl Flying {
         }
     }
 
-    fn step(&self, flight: &mut Flight<Record>, event: Event<Record>) -> Result<Action<Record>> {
-        let clock = self.keeper().webex.clock();
+    fn step(&mut self, event: Event<Record>) -> Result<Action<Record>> {
+        let clock = self.counted.0.webex.clock();
         let (wall, elapsed) = (clock.now(), clock.elapsed());
         let current = self.slot.current();
+        let chance_of_slot = self.slot.chance;
         let need = |record: &Record| {
             let token = record.tokens.access_token();
-            // What is known of the very token is more than its times say: the wall clock may have been set back.
+            // What is known of the very token is more than its times say: it was refused, or the wall clock set back.
             match current.as_ref().filter(|current| current.access_token() == token) {
                 Some(current) => current.need(wall, elapsed),
-                None => moments(&self.slot, record).need(wall),
+                None => Moments::of(&record.tokens, chance_of_slot).need(wall),
             }
         };
         let now = Now {
@@ -81,12 +105,12 @@ impl Flying {
             due: &|record| due(&record.tokens),
             backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
         };
-        Ok(flight.step(event, &now))
+        Ok(self.flight.step(event, &now))
     }
 
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
-        let loaded = keeper.load(&self.slot.key).await;
+        let loaded = in_time(keeper.load(&self.slot.key)).await;
         loaded.map_err(|error| {
             self.trouble = Some(error);
             StoreFailed
@@ -96,11 +120,15 @@ impl Flying {
     async fn save(&mut self, known: &Known<Record>, expect: Expect) -> Result<Saved, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let saved = match known.tokens.write() {
-            Ok(body) => keeper.store.save(&self.slot.key, &Entry { head: known.head.clone(), body }, expect).await,
+            Ok(body) => {
+                let entry = Entry { head: known.head.clone(), body };
+                in_time(keeper.store.save(&self.slot.key, &entry, expect)).await
+            }
             Err(error) => Err(error),
         };
         saved.map_err(|error| {
-            if matches!(*self.sender.borrow(), Landing::Serving) {
+            let is_serving = matches!(*self.sender.borrow(), Landing::Serving);
+            if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
                 keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
             }
             self.trouble = Some(error);
@@ -110,10 +138,11 @@ impl Flying {
 
     async fn send(&mut self, record: Record, limit: Duration) -> Answer<Record> {
         let keeper = Arc::clone(self.keeper());
-        if let Some(error) = keeper.halted() {
+        if let Err(error) = keeper.admit() {
             self.trouble = Some(error);
             return Answer::Misconfigured;
         }
+        self.was_sent = true;
         let limits = Limits { time: limit, ..Limits::default() };
         match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
             Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
@@ -146,18 +175,20 @@ impl Flying {
     fn serve(&mut self, known: Known<Record>) {
         let keeper = Arc::clone(self.keeper());
         keeper.unhalt();
-        self.slot.succeeded();
-        if self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known))) {
+        self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
+        let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+        self.sender.send_replace(Landing::Serving);
+        if is_news {
             keeper.announce(LoginEvent::refreshed(&self.slot.key));
         }
-        self.sender.send_replace(Landing::Serving);
     }
 
     fn land(mut self, outcome: Outcome<Record>) {
         let keeper = Arc::clone(self.keeper());
+        self.slot.saw(self.epoch, self.flight.rival());
         let (known, error) = match outcome {
             Outcome::Fresh(known) => {
-                self.slot.succeeded();
+                self.slot.succeeded(self.epoch);
                 self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
                 self.sender.send_replace(Landing::Landed);
                 return;
@@ -200,7 +231,7 @@ impl Flying {
             _ => String::new(),
         };
         let keeper = Arc::clone(self.keeper());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
         let error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
             let message = format!("webex refused the refresh token{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
@@ -213,11 +244,11 @@ impl Flying {
 
     fn held(&mut self, known: Known<Record>, until: UnixTime) -> (Option<Known<Record>>, Error) {
         let keeper = Arc::clone(self.keeper());
-        let wait = until.since(keeper.webex.now());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(wait));
+        let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         let news = self.trouble.take();
         if let Some(error) = &news {
-            self.slot.failed();
+            self.slot.failed(self.epoch);
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
         let error = news.unwrap_or_else(|| {
@@ -228,7 +259,7 @@ impl Flying {
     }
 
     fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        self.slot.rest_until(self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
+        self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
         let message = "another process is refreshing this login and has not finished";
         (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
     }
@@ -238,7 +269,7 @@ impl Flying {
             Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
         });
         let keeper = Arc::clone(self.keeper());
-        if keeper.halted().is_none() && keeper.halt(&error) {
+        if self.was_sent && keeper.halt(&error) {
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
         }
         (Some(known), error)
@@ -246,12 +277,20 @@ impl Flying {
 
     fn store_failed(&mut self) -> Error {
         let keeper = Arc::clone(self.keeper());
-        let pause = longest_backoff(self.slot.failed());
-        self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(pause));
+        let pause = longest_backoff(self.slot.failed(self.epoch));
+        self.slot.touch(self.epoch, keeper.webex.clock().elapsed());
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
         self.trouble
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
     }
+}
+
+/// What a store answers in time; after that, what became of a change is unknown.
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(STORE_LIMIT, call)
+        .await
+        .unwrap_or_else(|_| Err(Error::store("it did not answer for 30 seconds", Retryable::Yes)))
 }
 
 pub(super) fn longest_backoff(failures: u32) -> Duration {

@@ -1,6 +1,6 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, and `flight` (pure) is one attempt, step by step; `search` (tests)
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `search` (tests)
 //!   looks at everything that two flights can do to each other.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it.
@@ -9,6 +9,7 @@
 
 mod protocol;
 mod policy;
+mod stage;
 mod flight;
 #[cfg(test)]
 mod search;

@@ -34,6 +34,8 @@ pub(crate) struct Times {
     pub(crate) skew: Duration,
     /// How long a flight waits for another's before it gives up with a retryable error.
     pub(crate) patience: Duration,
+    /// The longest wait for a better time that is believed: one written by a machine with a wrong clock is not.
+    pub(crate) longest_hold: Duration,
 }
 
 /// The times that all processes go by.
@@ -42,6 +44,7 @@ pub(crate) const TIMES: Times = Times {
     lease: Duration::from_secs(60),
     skew: Duration::from_secs(600),
     patience: Duration::from_secs(90),
+    longest_hold: Duration::from_secs(60 * 60 + 600),
 };
 
 /// What a step is told beside the event.
@@ -61,8 +64,10 @@ pub(crate) struct Now<'a, T> {
 /// What happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Event<T> {
-    /// The flight begins, from what the process remembers, if it does.
-    Begun(Option<Known<T>>),
+    /// The flight begins.
+    Begun,
+    /// The flight begins with new tokens that an earlier one could not save.
+    Rescued(Known<T>),
     /// An answer to [`Action::Load`].
     Loaded(Result<Option<Known<T>>, StoreFailed>),
     /// An answer to [`Action::Save`].

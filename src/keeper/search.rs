@@ -18,6 +18,7 @@ const TIMES: Times = Times {
     lease: Duration::from_secs(4),
     skew: Duration::from_secs(6),
     patience: Duration::from_secs(6),
+    longest_hold: Duration::from_secs(60),
 };
 
 /// The tokens of the model: which refresh token, and for which period the access token is good.
@@ -99,7 +100,7 @@ impl World {
         head.revision = Revision::from_bytes(bytes(0));
         head.login = LoginId::from_bytes(bytes(1));
         let idle = |id, ahead| Process {
-            flight: Flight::new(ClaimId::from_bytes(bytes(id)), TIMES),
+            flight: Flight::new(ClaimId::from_bytes(bytes(id)), TIMES, None),
             todo: None,
             ahead,
             minted: 0,
@@ -188,8 +189,8 @@ impl World {
             None if self.budget.flights > 0 => {
                 world.budget.flights -= 1;
                 let id = ClaimId::from_bytes(world.id(who));
-                world.processes[who].flight = Flight::new(id, TIMES);
-                worlds.push(world.feed(who, Event::Begun(None)));
+                world.processes[who].flight = Flight::new(id, TIMES, None);
+                worlds.push(world.feed(who, Event::Begun));
             }
             None => {}
             // A step takes no time: who stands still while time passes is stopped, and that has a budget of its own.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
+use super::stage::Rival;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
@@ -18,9 +19,10 @@ use crate::store::{ClaimId, LoginId, TokenKey};
 /// One login in this process: read by many, changed by one flight at a time.
 pub(crate) struct Slot {
     pub(crate) key: TokenKey,
-    /// Names this slot's claims. Flights of one slot follow each other, so a claim that a cancelled one left behind is
-    /// still this slot's own.
-    pub(crate) claim: ClaimId,
+    /// Where between 0 and 1 this slot's moments lie.
+    pub(crate) chance: f64,
+    /// Held by whoever keeps or ends the login, so that the store and the memory change as one.
+    pub(crate) change: tokio::sync::Mutex<()>,
     current: ArcSwapOption<Current>,
     guarded: Mutex<Guarded>,
 }
@@ -48,18 +50,35 @@ impl Current {
     }
 }
 
-#[derive(Default)]
 struct Guarded {
     flight: Option<watch::Receiver<Landing>>,
+    /// Names this slot's claims. Flights of one slot follow each other, so a claim that a cancelled one left behind is
+    /// still this slot's own.
+    claim: ClaimId,
+    /// Another's claim that the last flight saw in its way.
+    rival: Option<Rival>,
+    /// New tokens that the store does not have yet.
+    unsaved: Option<Known<Record>>,
     /// An access token that the API refused.
     refused: Option<AccessToken>,
-    /// Until then nobody need try again, by the clock that never goes back.
+    /// When the server last gave tokens, by the clock that never goes back.
+    granted_at: Option<Duration>,
+    /// Until then nobody need try again, by the same clock.
     rest_until: Duration,
     /// Counts logouts and new logins: a flight that began before one publishes nothing.
     epoch: u64,
     failures: u32,
     /// The login and generation whose end was announced.
     reported: Option<(LoginId, u64)>,
+}
+
+/// What a flight takes along.
+pub(crate) struct Departure {
+    pub(crate) epoch: u64,
+    pub(crate) claim: ClaimId,
+    pub(crate) rival: Option<Rival>,
+    pub(crate) unsaved: Option<Known<Record>>,
+    pub(crate) sender: watch::Sender<Landing>,
 }
 
 /// How a flight ended, for everybody who waits for it.
@@ -89,7 +108,26 @@ impl Landing {
 impl Slot {
     pub(crate) fn new(key: TokenKey) -> Result<Self> {
         let claim = ClaimId::new()?;
-        Ok(Self { key, claim, current: ArcSwapOption::empty(), guarded: Mutex::default() })
+        let [a, b, ..] = claim.to_bytes();
+        let guarded = Guarded {
+            flight: None,
+            claim,
+            rival: None,
+            unsaved: None,
+            refused: None,
+            granted_at: None,
+            rest_until: Duration::ZERO,
+            epoch: 0,
+            failures: 0,
+            reported: None,
+        };
+        Ok(Self {
+            key,
+            chance: f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX),
+            change: tokio::sync::Mutex::new(()),
+            current: ArcSwapOption::empty(),
+            guarded: Mutex::new(guarded),
+        })
     }
 
     /// There is no such login.
@@ -102,24 +140,65 @@ impl Slot {
         self.current.load()
     }
 
-    /// Publishes, unless the login that the flight served was ended meanwhile.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.guarded().epoch
+    }
+
+    /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
         let guarded = self.guarded();
-        let is_due = guarded.epoch == epoch;
-        if is_due {
-            self.current.store(current.map(Arc::new));
+        if guarded.epoch != epoch {
+            return false;
         }
-        is_due
+        let Some(mut new) = current else {
+            self.current.store(None);
+            return true;
+        };
+        if let Some(old) = self.current.load().as_ref() {
+            let (old_head, new_head) = (&old.known.head, &new.known.head);
+            if old_head.login == new_head.login && old_head.generation > new_head.generation {
+                return false;
+            }
+            if old.access_token() == new.access_token() {
+                // The wall clock may have been set back since; what was known of the end stays known.
+                new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+            }
+        }
+        new.is_refused = guarded.refused.as_ref() == Some(new.access_token());
+        self.current.store(Some(Arc::new(new)));
+        true
+    }
+
+    /// Notes that the store was asked, though it did not answer.
+    pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
+        let guarded = self.guarded();
+        if let Some(current) = self.current.load_full().filter(|_| guarded.epoch == epoch) {
+            self.current.store(Some(Arc::new(Current { seen_at: elapsed, ..Current::clone(&current) })));
+        }
     }
 
     /// A logout or a new login: what any flight brings from before is void.
     pub(crate) fn begin_again(&self, current: Option<Current>) {
         let mut guarded = self.guarded();
         guarded.epoch += 1;
+        guarded.flight = None;
+        guarded.unsaved = None;
         guarded.refused = None;
+        guarded.granted_at = None;
         guarded.rest_until = Duration::ZERO;
         guarded.failures = 0;
+        guarded.reported = None;
         self.current.store(current.map(Arc::new));
+    }
+
+    /// Leaves a flight that does not come back to itself: it publishes nothing any more, and its claim is a stranger's.
+    pub(crate) fn abandon(&self) -> Result<()> {
+        let claim = ClaimId::new()?;
+        let mut guarded = self.guarded();
+        guarded.epoch += 1;
+        guarded.flight = None;
+        guarded.claim = claim;
+        Ok(())
     }
 
     /// Notes that the API refused a token; says whether it is the one that is handed out.
@@ -134,12 +213,8 @@ impl Slot {
         true
     }
 
-    pub(crate) fn is_refused(&self, token: &AccessToken) -> bool {
-        self.guarded().refused.as_ref() == Some(token)
-    }
-
     /// The flight that is in the air, or else one that `depart` sends off.
-    pub(crate) fn flight(&self, depart: impl FnOnce(u64, watch::Sender<Landing>)) -> watch::Receiver<Landing> {
+    pub(crate) fn flight(&self, depart: impl FnOnce(Departure)) -> watch::Receiver<Landing> {
         let mut guarded = self.guarded();
         if let Some(flight) = &guarded.flight {
             // A flight whose task is gone, with its runtime for example, is over.
@@ -149,8 +224,42 @@ impl Slot {
         }
         let (sender, receiver) = watch::channel(Landing::Flying);
         guarded.flight = Some(receiver.clone());
-        depart(guarded.epoch, sender);
+        depart(Departure {
+            epoch: guarded.epoch,
+            claim: guarded.claim,
+            rival: guarded.rival,
+            unsaved: guarded.unsaved.clone(),
+            sender,
+        });
         receiver
+    }
+
+    /// Tokens are about to be saved; should that fail for good, the next flight tries.
+    pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>, elapsed: Duration) {
+        self.at(epoch, |guarded| {
+            guarded.unsaved = Some(known.clone());
+            guarded.granted_at = Some(elapsed);
+            guarded.failures = 0;
+        });
+    }
+
+    /// When the server last gave tokens.
+    pub(crate) fn granted_at(&self) -> Option<Duration> {
+        self.guarded().granted_at
+    }
+
+    /// The store has what there is to have.
+    pub(crate) fn succeeded(&self, epoch: u64) {
+        self.at(epoch, |guarded| {
+            guarded.unsaved = None;
+            guarded.failures = 0;
+            guarded.reported = None;
+            guarded.rest_until = Duration::ZERO;
+        });
+    }
+
+    pub(crate) fn saw(&self, epoch: u64, rival: Option<Rival>) {
+        self.at(epoch, |guarded| guarded.rival = rival);
     }
 
     /// Whether anybody should try again now.
@@ -158,22 +267,26 @@ impl Slot {
         elapsed < self.guarded().rest_until
     }
 
-    pub(crate) fn rest_until(&self, until: Duration) {
-        self.guarded().rest_until = until;
+    pub(crate) fn rest_until(&self, epoch: u64, until: Duration) {
+        self.at(epoch, |guarded| guarded.rest_until = until);
     }
 
-    pub(crate) fn succeeded(&self) {
+    /// Somebody has mended something: let it be tried again.
+    pub(crate) fn stop_resting(&self) {
         let mut guarded = self.guarded();
+        guarded.rest_until = Duration::ZERO;
         guarded.failures = 0;
         guarded.reported = None;
-        guarded.rest_until = Duration::ZERO;
     }
 
-    /// Counts a failure; says how many there were in a row.
-    pub(crate) fn failed(&self) -> u32 {
-        let mut guarded = self.guarded();
-        guarded.failures = guarded.failures.saturating_add(1);
-        guarded.failures
+    /// Counts a failure; says how many there were in a row before it.
+    pub(crate) fn failed(&self, epoch: u64) -> u32 {
+        let mut before = 0;
+        self.at(epoch, |guarded| {
+            before = guarded.failures;
+            guarded.failures = guarded.failures.saturating_add(1);
+        });
+        before
     }
 
     /// Notes that the end of a login is announced; says whether it had not been.
@@ -183,6 +296,14 @@ impl Slot {
 
     pub(crate) fn failures(&self) -> u32 {
         self.guarded().failures
+    }
+
+    /// Changes something on behalf of a flight, unless the login that it served was ended meanwhile.
+    fn at(&self, epoch: u64, change: impl FnOnce(&mut Guarded)) {
+        let mut guarded = self.guarded();
+        if guarded.epoch == epoch {
+            change(&mut guarded);
+        }
     }
 
     fn guarded(&self) -> MutexGuard<'_, Guarded> {

@@ -1,0 +1,82 @@
+//! Where a flight is.
+
+use std::time::Duration;
+
+use super::protocol::{Known, Outcome};
+use crate::clock::UnixTime;
+use crate::store::{ClaimId, Revision};
+
+/// Another's claim, and since when it was seen unchanged by my own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Rival {
+    pub(super) id: ClaimId,
+    pub(super) seen_at: Duration,
+}
+
+/// A moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Moment {
+    pub(super) wall: UnixTime,
+    pub(super) elapsed: Duration,
+}
+
+/// The right to send: a claim of mine in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Claimed<T> {
+    pub(super) known: Known<T>,
+    /// From before the claim was written.
+    pub(super) since: Moment,
+    /// Whether somebody else's claim had to lapse first: they may still be about to save.
+    pub(super) took_over: bool,
+    pub(super) sendings: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stage<T> {
+    Beginning,
+    Loading,
+    /// Waiting for another's claim to be lifted or to lapse.
+    Looking,
+    Claiming(Claimed<T>),
+    /// The claim's fate is unknown.
+    FindingClaim(Claimed<T>),
+    Sending(Claimed<T>),
+    /// Between two sendings.
+    Pausing(Claimed<T>),
+    /// New tokens are being served, and then saved.
+    Serving {
+        new: Known<T>,
+        expect: Revision,
+    },
+    Saving {
+        new: Known<T>,
+        pause: Duration,
+    },
+    /// The save's fate is unknown, or something else was there.
+    FindingSave {
+        new: Known<T>,
+        pause: Duration,
+        is_rested: bool,
+    },
+    /// Between two tries to save.
+    Resting {
+        new: Known<T>,
+        pause: Duration,
+    },
+    /// Lifting the claim.
+    Releasing(Outcome<T>),
+    /// A rejection that may be another's fault is looked at again.
+    Doubting {
+        claimed: Claimed<T>,
+        code: Option<String>,
+        looks_left: u32,
+    },
+    WaitingToDoubt {
+        claimed: Claimed<T>,
+        code: Option<String>,
+    },
+    Rejecting {
+        marked: Known<T>,
+    },
+    Ended,
+}
