@@ -555,6 +555,195 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
     session.access_token().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = kept(failing.clone()).await;
+    failing.fail_writes_after(0);
+    let before = failing.saves.load(Ordering::SeqCst);
+    clock.advance(FORTNIGHT);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
+    manager.settle().await;
+    assert!(failing.saves.load(Ordering::SeqCst) - before <= 2);
+    assert_eq!(mock.refreshes(), 0, "nothing is sent without a claim");
+    failing.heal();
+    session.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn saving_again_pauses_and_is_said_once() {
+    let failing = Failing::new(MemoryStore::new());
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let said = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&said);
+    let manager = TokenManager::builder(mock.client(), failing.clone())
+        .on_event(move |event| {
+            counter.fetch_add(usize::from(matches!(event, LoginEvent::SaveFailed { .. })), Ordering::SeqCst);
+        })
+        .build()
+        .unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    let before = failing.saves.load(Ordering::SeqCst);
+    failing.fail_writes_after(1);
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap();
+    for _ in 0..100 {
+        clock.advance(Duration::from_secs(1));
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // The claim, the first try, and one after each pause of 1/4, 1/2, 1, 2, ... up to 60 seconds.
+    let saves = failing.saves.load(Ordering::SeqCst) - before;
+    assert!((4..=12).contains(&saves), "{saves} writes");
+    assert_eq!(said.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = first.block_on(kept(failing.clone()));
+    clock.advance(FORTNIGHT);
+    failing.fail_writes_after(1);
+    let new = first.block_on(session.access_token()).unwrap();
+    drop(first);
+    failing.heal();
+
+    clock.advance(Duration::from_secs(31));
+    assert_eq!(second.block_on(session.access_token()).unwrap(), new);
+    second.block_on(manager.settle());
+
+    assert_eq!(mock.refreshes(), 1);
+    let restarted = TokenManager::new(mock.client(), failing.inner.clone()).unwrap();
+    assert_eq!(second.block_on(restarted.access_token(&key("jane"))).unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_listener_that_panics_harms_nobody() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let store = MemoryStore::new();
+    let manager = TokenManager::builder(mock.client(), store.clone())
+        .on_event(|_| panic!("the listener's own affair"))
+        .build()
+        .unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    let new = session.access_token().await.unwrap();
+    manager.settle().await;
+    assert_eq!(TokenManager::new(mock.client(), store).unwrap().access_token(&key("jane")).await.unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_session_from_before_a_logout_sees_the_next_login_and_the_next_logout() {
+    let (mock, _clock, manager, old) = kept(MemoryStore::new()).await;
+    manager.forget(&key("jane")).await.unwrap();
+    assert!(old.access_token().await.unwrap_err().is_login_required());
+    let new = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    assert_eq!(old.access_token().await.unwrap(), new.access_token().await.unwrap());
+    manager.forget(&key("jane")).await.unwrap();
+    assert!(old.access_token().await.unwrap_err().is_login_required());
+}
+
+#[tokio::test]
+async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    clock.advance(FORTNIGHT / 2);
+    clock.set(NOW);
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(31));
+        session.access_token().await.unwrap();
+        manager.settle().await;
+    }
+    clock.advance(FORTNIGHT / 2 + Duration::from_secs(3600));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn an_api_that_refuses_every_token_causes_no_storm() {
+    let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
+    let mut refused = 0;
+    for _ in 0..200 {
+        match session.access_token().await {
+            Ok(token) => session.invalidate(&token),
+            Err(error) => {
+                assert!(error.is_retryable() && error.retry_after().is_some(), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 190 && mock.refreshes() == 1, "{refused} {}", mock.refreshes());
+    clock.advance(Duration::from_secs(31));
+    session.access_token().await.unwrap();
+    assert_eq!(mock.refreshes(), 2);
+}
+
+#[tokio::test]
+async fn a_pause_for_all_writes_nothing_and_ends_with_one_try() {
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = kept(failing.clone()).await;
+    mock.change_secret("regenerated");
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap_err();
+    let before = failing.saves.load(Ordering::SeqCst);
+    for _ in 0..100 {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error}");
+    }
+    assert_eq!(failing.saves.load(Ordering::SeqCst), before);
+    let tokens = log_in_with_secret(&mock).await;
+    for user in 0..50 {
+        manager.put(&key(&format!("user-{user}")), tokens.clone()).await.unwrap();
+    }
+    clock.advance(FORTNIGHT);
+    let calls = (0..50).map(|user| {
+        let session = manager.session(&key(&format!("user-{user}"))).unwrap();
+        tokio::spawn(async move { session.access_token().await.unwrap_err() })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap();
+    }
+    assert_eq!(mock.refreshes(), 2, "one for each round");
+}
+
+async fn log_in_with_secret(mock: &MockWebex) -> TokenSet {
+    log_in(mock, &mock.client()).await
+}
+
+#[tokio::test]
+async fn another_clients_login_is_not_overwritten_by_chance() {
+    let store = MemoryStore::new();
+    let (mock, _clock, _manager, _session) = kept(store.clone()).await;
+    let other = MockWebex::start().await;
+    let manager = TokenManager::new(other.client(), store).unwrap();
+    let theirs = log_in(&other, &other.client()).await;
+    let error = manager.put(&key("jane"), theirs.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ForeignTokens);
+    manager.replace(&key("jane"), theirs).await.unwrap();
+    drop(mock);
+}
+
+#[tokio::test]
+async fn a_machine_from_the_future_blocks_no_login() {
+    let store = MemoryStore::new();
+    let (mock, clock, _manager, session) = kept(store.clone()).await;
+    clock.advance(FORTNIGHT);
+    let failing = crate::support::server(json(500, "{}")).await;
+    let ahead = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400)).skipping_sleep();
+    let service = Service::webex().at(failing.uri()).with_id(mock.service().id());
+    let webex = mock.client_builder().service(service).clock(ahead).build().unwrap();
+    TokenManager::new(webex, store).unwrap().access_token(&key("jane")).await.unwrap_err();
+
+    session.access_token().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
+}
+
 /// A store that works until it is told not to.
 #[derive(Clone, Debug)]
 struct Failing {
@@ -562,11 +751,20 @@ struct Failing {
     /// How many more writes succeed; `None` for all.
     writes_left: Arc<Mutex<Option<usize>>>,
     is_down: Arc<AtomicBool>,
+    /// Whether reading works while it is down.
+    still_reads: Arc<AtomicBool>,
+    saves: Arc<AtomicUsize>,
 }
 
 impl Failing {
     fn new(inner: MemoryStore) -> Self {
-        Self { inner, writes_left: Arc::default(), is_down: Arc::default() }
+        Self {
+            inner,
+            writes_left: Arc::default(),
+            is_down: Arc::default(),
+            still_reads: Arc::default(),
+            saves: Arc::default(),
+        }
     }
 
     fn fail_after(&self, writes: usize) {
@@ -574,7 +772,14 @@ impl Failing {
         self.is_down.store(writes == 0, Ordering::SeqCst);
     }
 
+    /// Like a disk that was mounted anew as read-only.
+    fn fail_writes_after(&self, writes: usize) {
+        self.fail_after(writes);
+        self.still_reads.store(true, Ordering::SeqCst);
+    }
+
     fn heal(&self) {
+        self.still_reads.store(false, Ordering::SeqCst);
         *self.writes_left.lock().unwrap() = None;
         self.is_down.store(false, Ordering::SeqCst);
     }
@@ -588,7 +793,9 @@ impl Failing {
                 *left -= 1;
             }
         }
-        if self.is_down.load(Ordering::SeqCst) {
+        self.saves.fetch_add(usize::from(is_write), Ordering::SeqCst);
+        let is_spared = !is_write && self.still_reads.load(Ordering::SeqCst);
+        if self.is_down.load(Ordering::SeqCst) && !is_spared {
             return Err(Error::store("the disk is on fire", Retryable::Yes));
         }
         Ok(())
