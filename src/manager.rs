@@ -14,6 +14,7 @@ use crate::secret::AccessToken;
 use crate::session::Session;
 use crate::store::{Entry, Expect, Head, Saved, TokenKey, TokenStore};
 use crate::token::TokenSet;
+use crate::trace::event;
 
 /// Keeps the logins of one client in a store, and hands out their tokens.
 ///
@@ -170,6 +171,7 @@ impl TokenManager {
         }
         slot.begin_again(None);
         self.slots().remove(key);
+        event!(INFO, key = %key, "forgotten");
         Ok(())
     }
 
@@ -200,6 +202,7 @@ impl TokenManager {
             if self.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 slot.begin_again(Some(self.keeper.current(&slot, known)));
+                event!(INFO, key = %key, "put");
                 return Ok(Session::new(Arc::clone(&self.keeper), slot));
             }
         }

@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::TokenStore;
 use crate::token::TokenSet;
+use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
 const REVALIDATE: Duration = Duration::from_secs(30);
@@ -90,6 +91,7 @@ impl Keeper {
             Need::None => elapsed.saturating_sub(current.seen_at) >= REVALIDATE,
         };
         if wants_flight && !slot.is_resting(elapsed) && self.halted().is_none() {
+            event!(DEBUG, key = %slot.key, generation = current.known.head.generation, "serves at once, and looks behind");
             // Outside a runtime nothing can fly, and the living token is good all the same.
             let _ = self.depart(slot);
         }

@@ -16,6 +16,7 @@ use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::service::Rotation;
 use crate::store::{Entry, Expect, Hold, Revision, Saved};
+use crate::trace::{causes, event};
 use crate::transport::{Limits, Repeat};
 
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ impl Flying {
     }
 
     pub(super) async fn fly(mut self) {
+        event!(DEBUG, key = %self.slot.key, "departs");
         let mut flight = Flight::new(self.slot.claim, TIMES);
         let mut event = Event::Begun(None);
         loop {
@@ -81,7 +83,9 @@ impl Flying {
             due: &|record| due(&record.tokens),
             backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
         };
-        Ok(flight.step(event, &now))
+        let action = flight.step(event, &now);
+        event!(DEBUG, key = %self.slot.key, message = flight.doing());
+        Ok(action)
     }
 
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
@@ -92,6 +96,7 @@ impl Flying {
             Ok(Some(Known { head: entry.head, tokens }))
         });
         loaded.map_err(|error| {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "load failed");
             self.trouble = Some(error);
             StoreFailed
         })
@@ -103,7 +108,12 @@ impl Flying {
             Ok(body) => keeper.store.save(&self.slot.key, &Entry { head: known.head.clone(), body }, expect).await,
             Err(error) => Err(error),
         };
+        if matches!(saved, Ok(Saved::Conflict)) {
+            let was_claim = known.head.claim.is_some();
+            event!(DEBUG, key = %self.slot.key, message = if was_claim { "claim lost" } else { "save lost" });
+        }
         saved.map_err(|error| {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "save failed");
             if matches!(*self.sender.borrow(), Landing::Serving) {
                 keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
             }
@@ -151,7 +161,9 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         keeper.unhalt();
         self.slot.succeeded();
+        let generation = known.head.generation;
         if self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known))) {
+            event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
             keeper.announce(LoginEvent::refreshed(&self.slot.key));
         }
         self.sender.send_replace(Landing::Serving);
@@ -161,12 +173,14 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         let (known, error) = match outcome {
             Outcome::Fresh(known) => {
+                event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
                 self.slot.succeeded();
                 self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
                 self.sender.send_replace(Landing::Landed);
                 return;
             }
             Outcome::Absent => {
+                event!(DEBUG, key = %self.slot.key, "absent");
                 self.slot.publish(self.epoch, None);
                 let error = absent(&self.slot);
                 return self.fail(error);
@@ -209,7 +223,9 @@ impl Flying {
             let message = format!("webex refused the refresh token{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         });
+        event!(DEBUG, key = %self.slot.key, "rejected");
         if self.slot.report(known.head.login, known.head.generation) {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
             keeper.announce(LoginEvent::login_required(&self.slot.key, &error));
         }
         (Some(known), error)
@@ -219,8 +235,10 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         let wait = until.since(keeper.webex.now());
         self.slot.rest_until(keeper.webex.clock().elapsed().saturating_add(wait));
+        event!(DEBUG, key = %self.slot.key, until = %until, "held");
         let news = self.trouble.take();
         if let Some(error) = &news {
+            event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed();
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
@@ -232,6 +250,7 @@ impl Flying {
     }
 
     fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        event!(DEBUG, key = %self.slot.key, "leaves it to another");
         self.slot.rest_until(self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
         let message = "another process is refreshing this login and has not finished";
         (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
@@ -242,7 +261,9 @@ impl Flying {
             Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
         });
         let keeper = Arc::clone(self.keeper());
+        event!(DEBUG, key = %self.slot.key, "misconfigured");
         if keeper.halted().is_none() && keeper.halt(&error) {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
         }
         (Some(known), error)

@@ -476,7 +476,7 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
 
 /// A store that works until it is told not to.
 #[derive(Clone, Debug)]
-struct Failing {
+pub(crate) struct Failing {
     inner: MemoryStore,
     /// How many more writes succeed; `None` for all.
     writes_left: Arc<Mutex<Option<usize>>>,
@@ -484,16 +484,16 @@ struct Failing {
 }
 
 impl Failing {
-    fn new(inner: MemoryStore) -> Self {
+    pub(crate) fn new(inner: MemoryStore) -> Self {
         Self { inner, writes_left: Arc::default(), is_down: Arc::default() }
     }
 
-    fn fail_after(&self, writes: usize) {
+    pub(crate) fn fail_after(&self, writes: usize) {
         *self.writes_left.lock().unwrap() = Some(writes);
         self.is_down.store(writes == 0, Ordering::SeqCst);
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         *self.writes_left.lock().unwrap() = None;
         self.is_down.store(false, Ordering::SeqCst);
     }
