@@ -196,6 +196,7 @@
 //! | `rustls-ring` | TLS by rustls and ring, which builds faster |
 //! | `native-tls` | TLS by the operating system's library |
 //! | `file` (default) | [`store::FileStore`] |
+//! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
 //! With several TLS features on, `rustls` is used unless [`WebexOAuthBuilder::tls`] says otherwise; with none, only
@@ -212,6 +213,11 @@
 //! tree a bare `reqwest::Client::new()` of somebody else panics for want of a provider (as does rustls itself where two
 //! providers are compiled in and nobody chose one: call `CryptoProvider::install_default()` in `main` then). How this was
 //! measured stands in `benches/README.md` in the repository.
+//!
+//! With `tracing`, all goes to the target `webex_oauth`: at WARN what needs a look (a refresh that failed, a user who must log
+//! in again, a store or settings that fail), at INFO each login that is kept, refreshed or forgotten, at DEBUG every step in
+//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh` or
+//! `person`), `host`, `path`, `attempt`, `status`, `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
 //!
 //! # Requirements
 //!
@@ -232,6 +238,7 @@ mod secret;
 mod redact;
 mod json;
 mod retry_after;
+mod trace;
 pub mod stored;
 
 // Words: the values of the protocol.

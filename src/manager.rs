@@ -14,6 +14,7 @@ use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
 use crate::token::TokenSet;
+use crate::trace::event;
 
 /// How many keys are listed at a time.
 const PAGE: usize = 256;
@@ -202,6 +203,7 @@ impl TokenManager {
             slot.begin_again(None);
         }
         self.release(slot);
+        event!(INFO, key = %key, "forgotten");
         Ok(())
     }
 
@@ -276,6 +278,7 @@ impl TokenManager {
                 let known = Known { head: entry.head, tokens: record };
                 slot.begin_again(Some(self.keeper.current(&slot, known)));
                 drop(change);
+                event!(INFO, key = %key, "put");
                 return Ok(Session::new(Arc::clone(&self.keeper), slot));
             }
         }

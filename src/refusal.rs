@@ -27,6 +27,14 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Refresh => "refresh",
+            Self::Person => "person",
+        }
+    }
+
     pub(crate) fn kind(self) -> ErrorKind {
         match self {
             Self::Exchange => ErrorKind::Exchange,

@@ -19,6 +19,7 @@ use crate::secret::AccessToken;
 use crate::source::TokenSource;
 use crate::status::{LoginState, Status};
 use crate::store::{Hold, TokenKey};
+use crate::trace::event;
 
 /// A kept login: asked for an access token, it has one.
 ///
@@ -83,7 +84,9 @@ impl Session {
     ///
     /// A 403 is no reason to call this: a new token of the same login has the same rights.
     pub fn invalidate(&self, token: &AccessToken) {
-        self.slot.refuse(token);
+        if self.slot.refuse(token) {
+            event!(DEBUG, key = %self.slot.key, "refused by the API");
+        }
     }
 
     /// Makes a call with a token, and once more with a new one if `is_unauthorized` says that the first was refused.

@@ -27,6 +27,7 @@ use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
 use crate::token::{Receipt, RepeatedExchange, TokenSet};
+use crate::trace::RequestSpan;
 use crate::transport::{Limits, Repeat, Retry, Transport as _};
 
 mod builder;
@@ -334,7 +335,9 @@ impl WebexOAuth {
         let tracking_id = message::sent_tracking_id(&request);
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
-        let outcome = match self.inner.transport.exchange(request).await {
+        let span = RequestSpan::begin(asked.name(), request.uri(), &*self.inner.clock);
+        span.travel_with(&mut request);
+        let outcome = match span.around(self.inner.transport.exchange(request)).await {
             // A transport of the application's own may have forgotten the limit.
             Ok(answer) if answer.body().len() > limits.body => {
                 let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
@@ -343,6 +346,9 @@ impl WebexOAuth {
             Ok(answer) => read(&answer),
             Err(error) => Err(error),
         };
+        // A server's own id is shown only where it was read as one that echoes no secret.
+        let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
+        span.end(shown, &*self.inner.clock);
         outcome.map_err(|error| error.during(asked.kind()).or_tracking_id(tracking_id))
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::{TokenKey, TokenStore};
 use crate::token::TokenSet;
+use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
 const REVALIDATE: Duration = Duration::from_secs(30);
@@ -147,6 +148,7 @@ impl Keeper {
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
+            event!(DEBUG, key = %slot.key, generation = current.known.head.generation, "serves at once, and looks behind");
             // Outside a runtime nothing can fly, and the living token is good all the same.
             let _ = self.depart(slot);
         }

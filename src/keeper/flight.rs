@@ -121,6 +121,22 @@ impl<T: Clone> Flight<T> {
         self.rival
     }
 
+    /// What it is at, for those who watch.
+    pub(super) fn doing(&self) -> &'static str {
+        match &self.stage {
+            Stage::Looking => "waits for another",
+            Stage::Claiming(claimed) if claimed.took_over => "takes over a claim",
+            Stage::Claiming(_) => "claims",
+            Stage::Sending(_) => "sends",
+            Stage::Serving { .. } | Stage::Saving { .. } => "saves",
+            Stage::Pausing(_) | Stage::Resting { .. } => "waits to try again",
+            Stage::WaitingToDoubt { .. } => "doubts a rejection",
+            Stage::Releasing(_) | Stage::Rejecting { .. } => "lifts its claim",
+            Stage::Ended => "ends",
+            _ => "looks",
+        }
+    }
+
     /// New tokens that the store may not have yet.
     #[cfg(test)]
     pub(super) fn unsaved(&self) -> Option<&T> {

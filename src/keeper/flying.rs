@@ -17,6 +17,7 @@ use crate::error::{Delivery, Error, ErrorKind, Remedy, Result, Retryable};
 use crate::random;
 use crate::service::Rotation;
 use crate::store::{Entry, Expect, Hold, Revision, Saved};
+use crate::trace::{causes, event};
 use crate::transport::{Limits, Repeat};
 
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -61,6 +62,7 @@ impl Flying {
     }
 
     pub(super) async fn fly(mut self) {
+        event!(DEBUG, key = %self.slot.key, "departs");
         let mut event = self.unsaved.take().map_or(Event::Begun, Event::Rescued);
         loop {
             let action = match self.step(event) {
@@ -105,13 +107,16 @@ impl Flying {
             due: &|record| due(&record.tokens),
             backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
         };
-        Ok(self.flight.step(event, &now))
+        let action = self.flight.step(event, &now);
+        event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
+        Ok(action)
     }
 
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let loaded = in_time(keeper.load(&self.slot.key)).await;
         loaded.map_err(|error| {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "load failed");
             self.trouble = Some(error);
             StoreFailed
         })
@@ -126,7 +131,12 @@ impl Flying {
             }
             Err(error) => Err(error),
         };
+        if matches!(saved, Ok(Saved::Conflict)) {
+            let was_claim = known.head.claim.is_some();
+            event!(DEBUG, key = %self.slot.key, message = if was_claim { "claim lost" } else { "save lost" });
+        }
         saved.map_err(|error| {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "save failed");
             let is_serving = matches!(*self.sender.borrow(), Landing::Serving);
             if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
                 keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
@@ -175,10 +185,12 @@ impl Flying {
     fn serve(&mut self, known: Known<Record>) {
         let keeper = Arc::clone(self.keeper());
         keeper.unhalt();
+        let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
         let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
         self.sender.send_replace(Landing::Serving);
         if is_news {
+            event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
             keeper.announce(LoginEvent::refreshed(&self.slot.key));
         }
     }
@@ -188,12 +200,14 @@ impl Flying {
         self.slot.saw(self.epoch, self.flight.rival());
         let (known, error) = match outcome {
             Outcome::Fresh(known) => {
+                event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
                 self.slot.succeeded(self.epoch);
                 self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
                 self.sender.send_replace(Landing::Landed);
                 return;
             }
             Outcome::Absent => {
+                event!(DEBUG, key = %self.slot.key, "absent");
                 self.slot.publish(self.epoch, None);
                 let error = self.slot.absent();
                 return self.fail(error);
@@ -236,7 +250,9 @@ impl Flying {
             let message = format!("webex refused the refresh token{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         });
+        event!(DEBUG, key = %self.slot.key, "rejected");
         if self.slot.report(known.head.login, known.head.generation) {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
             keeper.announce(LoginEvent::login_required(&self.slot.key, &error));
         }
         (Some(known), error)
@@ -246,8 +262,10 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        event!(DEBUG, key = %self.slot.key, until = %until, "held");
         let news = self.trouble.take();
         if let Some(error) = &news {
+            event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
@@ -259,6 +277,7 @@ impl Flying {
     }
 
     fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        event!(DEBUG, key = %self.slot.key, "leaves it to another");
         self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
         let message = "another process is refreshing this login and has not finished";
         (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
@@ -269,7 +288,9 @@ impl Flying {
             Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
         });
         let keeper = Arc::clone(self.keeper());
+        event!(DEBUG, key = %self.slot.key, "misconfigured");
         if self.was_sent && keeper.halt(&error) {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
             keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
         }
         (Some(known), error)

@@ -11,6 +11,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Delivery, Result};
 use crate::random;
 use crate::retry_after::retry_after;
+use crate::trace::{RequestSpan, event};
 
 use super::{Limits, Repeat, Transport};
 
@@ -40,6 +41,7 @@ impl Transport for Retry {
         let repeat = request.extensions().get().copied().unwrap_or(Repeat::Never);
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let deadline = self.clock.elapsed().saturating_add(limits.time);
+        let span = RequestSpan::taken_from(&mut request);
         let mut tally = Tally::default();
         loop {
             let result = self.transport.exchange(request.clone()).await;
@@ -47,8 +49,10 @@ impl Transport for Retry {
             tally.count(outcome);
             let left = deadline.saturating_sub(self.clock.elapsed());
             let Some(pause) = pause(repeat, tally, outcome, left, chance()) else {
+                span.sent(tally.sendings, result.as_ref().ok());
                 return result;
             };
+            event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "will be sent again");
             self.clock.sleep(pause).await;
             let time = deadline.saturating_sub(self.clock.elapsed());
             request.extensions_mut().insert(Limits { time, ..limits });

@@ -746,7 +746,7 @@ async fn a_machine_from_the_future_blocks_no_login() {
 
 /// A store that works until it is told not to.
 #[derive(Clone, Debug)]
-struct Failing {
+pub(crate) struct Failing {
     inner: MemoryStore,
     /// How many more writes succeed; `None` for all.
     writes_left: Arc<Mutex<Option<usize>>>,
@@ -757,7 +757,7 @@ struct Failing {
 }
 
 impl Failing {
-    fn new(inner: MemoryStore) -> Self {
+    pub(crate) fn new(inner: MemoryStore) -> Self {
         Self {
             inner,
             writes_left: Arc::default(),
@@ -767,7 +767,7 @@ impl Failing {
         }
     }
 
-    fn fail_after(&self, writes: usize) {
+    pub(crate) fn fail_after(&self, writes: usize) {
         *self.writes_left.lock().unwrap() = Some(writes);
         self.is_down.store(writes == 0, Ordering::SeqCst);
     }
@@ -778,7 +778,7 @@ impl Failing {
         self.still_reads.store(true, Ordering::SeqCst);
     }
 
-    fn heal(&self) {
+    pub(crate) fn heal(&self) {
         self.still_reads.store(false, Ordering::SeqCst);
         *self.writes_left.lock().unwrap() = None;
         self.is_down.store(false, Ordering::SeqCst);

@@ -13,3 +13,4 @@ mod secrets;
 mod stores;
 mod token_endpoint;
 mod transport;
+mod watching;

@@ -1,11 +1,19 @@
 //! No secret is printed: everything that flows is planted, and everything that is shown is searched.
 
 use std::fmt::{Debug, Write as _};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::{AccessToken, Callback, ExchangeOptions, PendingAuthorization, RefreshToken, Service, TokenSet};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{
+    AccessToken, Callback, ExchangeOptions, LoginEvent, PendingAuthorization, RefreshToken, Service, TokenManager,
+    TokenSet,
+};
+use wiremock::matchers::body_string_contains;
+use wiremock::{Mock, MockServer};
 
+use crate::keeping::Failing;
 use crate::support::{
     ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, TOKENS, builder, json, parameter, returned, server, tokens,
 };
@@ -127,8 +135,83 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
     log.hides(&secrets);
 }
 
+/// A server that grants a login and one refresh, and then throws back all that it knows.
+async fn turning_hostile() -> MockServer {
+    let server = MockServer::start().await;
+    let refreshed =
+        r#"{"access_token":"PLANTED-access-token-5","refresh_token":"PLANTED-refresh-token-6","expires_in":60}"#;
+    let echo = "PLANTED-access-token-5 PLANTED-refresh-token-6 PLANTED-client-secret-1";
+    let hostile = json(400, &format!(r#"{{"error":"invalid_grant","error_description":"{echo}"}}"#));
+    let hostile = hostile.insert_header("trackingid", echo.replace(' ', "_"));
+    let refresh = || Mock::given(body_string_contains("grant_type=refresh_token"));
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
+    refresh().respond_with(json(200, refreshed)).up_to_n_times(1).mount(&server).await;
+    refresh().respond_with(hostile).mount(&server).await;
+    server
+}
+
+#[tokio::test]
+async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
+    listen();
+    let server = turning_hostile().await;
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let events = Arc::new(Mutex::new(Shown::default()));
+    let listener = Arc::clone(&events);
+    let store = Failing::new(MemoryStore::new());
+    let ailing = store.clone();
+    let manager = TokenManager::builder(webex.clone(), store.clone())
+        .on_event(move |event| {
+            let mut shown = listener.lock().unwrap();
+            shown.debug(event);
+            if matches!(event, LoginEvent::SaveFailed { .. }) {
+                ailing.heal();
+            }
+            match event {
+                LoginEvent::RefreshFailed { error, .. }
+                | LoginEvent::LoginRequired { error, .. }
+                | LoginEvent::SaveFailed { error, .. } => shown.error(error),
+                _ => {}
+            }
+        })
+        .build()
+        .unwrap();
+    let mut shown = Shown::default();
+    let key = TokenKey::new("the-kept-login").unwrap();
+    let session = manager.put_with(&key, tokens(&webex).await, &"PLANTED-data").await.unwrap();
+    shown.debug(&(&manager, &session));
+
+    // The claim is written, and the new tokens cannot be until the operator hears of it.
+    clock.advance(Duration::from_secs(1_209_600));
+    store.fail_after(1);
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    clock.advance(Duration::from_secs(3600));
+    shown.error(&session.access_token().await.unwrap_err());
+    shown.debug(&(&manager, &session));
+    manager.forget(&key).await.unwrap();
+    shown.error(&session.access_token().await.unwrap_err());
+
+    let mut secrets = PLANTED.to_vec();
+    secrets.extend(["PLANTED-access-token-5", "PLANTED-refresh-token-6", "PLANTED-data"]);
+    shown.hides(&secrets);
+    let events = events.lock().unwrap();
+    for event in ["Refreshed", "SaveFailed", "LoginRequired"] {
+        assert!(events.0.contains(event), "{event}: {}", events.0);
+    }
+    events.hides(&secrets);
+    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    for event in ["put", "refreshed", "save failed", "login required", "forgotten", "absent"] {
+        let is_told = log.0.lines().any(|line| line.contains(event) && line.contains("the-kept-login"));
+        assert!(is_told, "{event}: {}", log.0);
+    }
+    log.hides(&secrets);
+}
+
 #[tokio::test]
 async fn no_refusal_shows_what_a_hostile_server_throws_back() {
+    // This server tells secrets that the call never knew, and would spoil what the others listen to.
+    let _unheard = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
     let bodies = [
         TOKENS.to_owned(),
         format!("{{\"error\":\"{REFRESH_TOKEN}\",\"error_description\":\"{CLIENT_SECRET} {CODE}\"}}"),

@@ -1,0 +1,132 @@
+//! What an operator can watch with the feature `tracing`; without it, everything here compiles to nothing.
+//!
+//! - [`event`] says what was decided, as in `event!(DEBUG, key = %key, "departs")`. Its values are looked at only when
+//!   somebody listens.
+//! - [`RequestSpan`] is one request to the server, however often it is sent.
+//! - [`causes`] is an error as a value of an event, with all its sources.
+
+use std::error::Error;
+
+#[cfg(feature = "tracing")]
+macro_rules! event {
+    ($level:ident, $($what:tt)+) => {
+        ::tracing::event!(target: "webex_oauth", ::tracing::Level::$level, $($what)+)
+    };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! event {
+    ($level:ident $(, $field:ident = $(%)? $value:expr)* $(, $message:literal)?) => {{
+        // Never called: it keeps what only events use from being called unused.
+        let _ = || { $(let _ = &$value;)* };
+    }};
+}
+
+pub(crate) use event;
+
+#[cfg(not(feature = "tracing"))]
+pub(crate) use self::unwatched::RequestSpan;
+#[cfg(feature = "tracing")]
+pub(crate) use self::watched::RequestSpan;
+
+pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    error
+}
+
+#[cfg(feature = "tracing")]
+mod watched {
+    use std::future::Future;
+    use std::time::Duration;
+
+    use http::{Request, Response, Uri};
+    use tracing::field::Empty;
+    use tracing::{Instrument as _, Span};
+
+    use crate::clock::Clock;
+
+    #[derive(Clone)]
+    pub(crate) struct RequestSpan {
+        span: Span,
+        begun: Duration,
+    }
+
+    impl RequestSpan {
+        pub(crate) fn begin(endpoint: &'static str, uri: &Uri, clock: &dyn Clock) -> Self {
+            let span = tracing::debug_span!(
+                target: "webex_oauth",
+                "webex_oauth::request",
+                endpoint,
+                // A query could hold anything.
+                host = uri.host(),
+                path = uri.path(),
+                attempt = Empty,
+                status = Empty,
+                tracking_id = Empty,
+                elapsed_ms = Empty,
+            );
+            let begun = if span.is_disabled() { Duration::ZERO } else { clock.elapsed() };
+            Self { span, begun }
+        }
+
+        /// Lets those who send the request find its span.
+        pub(crate) fn travel_with<B>(&self, request: &mut Request<B>) {
+            request.extensions_mut().insert(self.clone());
+        }
+
+        pub(crate) fn taken_from<B>(request: &mut Request<B>) -> Self {
+            let none = || Self { span: Span::none(), begun: Duration::ZERO };
+            request.extensions_mut().remove().unwrap_or_else(none)
+        }
+
+        pub(crate) fn around<F: Future>(&self, exchange: F) -> impl Future<Output = F::Output> + use<F> {
+            exchange.instrument(self.span.clone())
+        }
+
+        /// The last sending, and the answer if one came.
+        pub(crate) fn sent<B>(&self, attempt: u32, answer: Option<&Response<B>>) {
+            self.span.record("attempt", attempt);
+            self.span.record("status", answer.map(|answer| answer.status().as_u16()));
+        }
+
+        pub(crate) fn end(&self, tracking_id: Option<&str>, clock: &dyn Clock) {
+            if self.span.is_disabled() {
+                return;
+            }
+            let elapsed = clock.elapsed().saturating_sub(self.begun);
+            self.span.record("tracking_id", tracking_id);
+            self.span.record("elapsed_ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+            self.span.in_scope(|| event!(DEBUG, "request ended"));
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod unwatched {
+    use std::future::Future;
+
+    use http::{Request, Response, Uri};
+
+    use crate::clock::Clock;
+
+    pub(crate) struct RequestSpan;
+
+    impl RequestSpan {
+        pub(crate) fn begin(_: &'static str, _: &Uri, _: &dyn Clock) -> Self {
+            Self
+        }
+
+        pub(crate) fn travel_with<B>(&self, _: &mut Request<B>) {}
+
+        pub(crate) fn taken_from<B>(_: &mut Request<B>) -> Self {
+            Self
+        }
+
+        pub(crate) fn around<F: Future>(&self, exchange: F) -> F {
+            exchange
+        }
+
+        pub(crate) fn sent<B>(&self, _: u32, _: Option<&Response<B>>) {}
+
+        pub(crate) fn end(&self, _: Option<&str>, _: &dyn Clock) {}
+    }
+}

@@ -1,0 +1,199 @@
+//! What an operator sees with the feature `tracing`: a span for each request, an event for each decision.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::LevelFilter;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{Service, Session, TokenManager, WebexOAuth};
+use wiremock::matchers::body_string_contains;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::keeping::Failing;
+use crate::support::{TOKENS, builder, json, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+
+/// What this thread traces, for as long as it lives.
+struct Watch {
+    text: Text,
+    _guard: DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Text(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Text {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Watch {
+    fn begin() -> Self {
+        let text = Text::default();
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// The crate's own lines since the last time.
+    fn lines(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.text.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().filter(|line| line.contains(" webex_oauth: ")).map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// The lines about kept logins.
+    fn decisions(&self) -> Vec<String> {
+        let lines = self.lines().into_iter().filter(|line| line.contains(r#" key="jane""#));
+        lines.map(|line| line.replace(" webex_oauth:", "").replace(r#" key="jane""#, "")).collect()
+    }
+}
+
+/// A server that grants logins, and answers refreshes as scripted.
+async fn scripted(refreshes: impl IntoIterator<Item = ResponseTemplate>) -> (MockServer, ManualClock, WebexOAuth) {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
+    for answer in refreshes {
+        let refresh = Mock::given(body_string_contains("grant_type=refresh_token"));
+        refresh.respond_with(answer).up_to_n_times(1).mount(&server).await;
+    }
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    (server, clock, webex)
+}
+
+async fn kept(webex: &WebexOAuth, store: Failing) -> (TokenManager, Session) {
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens(webex).await).await.unwrap();
+    (manager, session)
+}
+
+#[tokio::test]
+async fn each_request_has_a_span_that_says_what_became_of_it() {
+    let put_off = ResponseTemplate::new(503).insert_header("retry-after", "2");
+    let refused = json(400, r#"{"error":"invalid_grant"}"#).insert_header("trackingid", "ROUTER_1");
+    let (_server, _clock, webex) = scripted([put_off, json(200, TOKENS), refused]).await;
+    let watch = Watch::begin();
+
+    let tokens = tokens(&webex).await;
+    let lines = watch.lines();
+    let exchange = r#"DEBUG webex_oauth::request{endpoint="exchange" host="127.0.0.1" path="/access_token" attempt=1 status=200 tracking_id="WEBEXOAUTH_"#;
+    assert!(lines.len() == 1 && lines[0].starts_with(exchange), "{lines:#?}");
+    assert!(lines[0].ends_with(" elapsed_ms=0}: webex_oauth: request ended"), "{lines:#?}");
+
+    webex.refresh(&tokens).await.unwrap();
+    let lines = watch.lines();
+    assert!(lines.len() == 2 && lines[0].ends_with("will be sent again attempt=1 pause_secs=2.0"), "{lines:#?}");
+    assert!(lines[1].contains(r#"endpoint="refresh""#) && lines[1].contains("attempt=2 status=200"), "{lines:#?}");
+    assert!(lines[1].contains(" elapsed_ms=2000}"), "{lines:#?}");
+
+    webex.refresh(&tokens).await.unwrap_err();
+    webex.person(tokens.access_token()).await.unwrap_err();
+    let lines = watch.lines();
+    assert!(lines[0].contains(r#"status=400 tracking_id="ROUTER_1""#), "{lines:#?}");
+    assert!(lines[1].contains(r#"endpoint="person" host="127.0.0.1" path="/people/me" attempt=1 status=404"#));
+}
+
+#[tokio::test]
+async fn a_refresh_is_told_from_departure_to_the_save() {
+    let (_server, clock, webex) = scripted([json(200, TOKENS)]).await;
+    let watch = Watch::begin();
+    let (manager, session) = kept(&webex, Failing::new(MemoryStore::new())).await;
+    assert_eq!(watch.decisions(), ["INFO put"]);
+
+    clock.advance(FORTNIGHT.mul_f64(0.9));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    let told = [
+        "DEBUG serves at once, and looks behind generation=0",
+        "DEBUG departs",
+        "DEBUG looks",
+        "DEBUG claims",
+        "DEBUG sends",
+        "DEBUG saves",
+        "INFO refreshed generation=1",
+        "DEBUG saves",
+        "DEBUG ends",
+        "DEBUG fresh generation=1",
+    ];
+    assert_eq!(watch.decisions(), told);
+
+    manager.forget(session.key()).await.unwrap();
+    session.access_token().await.unwrap_err();
+    assert_eq!(watch.decisions(), ["INFO forgotten", "DEBUG departs", "DEBUG looks", "DEBUG ends", "DEBUG absent"]);
+}
+
+#[tokio::test]
+async fn trouble_is_a_warning_that_says_why() {
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "120");
+    let other_secret = json(401, r#"{"error":"invalid_client"}"#);
+    let dead = json(400, r#"{"error":"invalid_grant"}"#);
+    let (_server, clock, webex) = scripted([busy, other_secret, dead]).await;
+    let store = Failing::new(MemoryStore::new());
+    let (_manager, session) = kept(&webex, store.clone()).await;
+    clock.advance(FORTNIGHT);
+    let watch = Watch::begin();
+    for (told, why) in [
+        ("WARN refresh failed until=Tue, 28 Nov 2023 22:15:20 GMT", "HTTP 429"),
+        ("WARN halted for all logins", "invalid_client"),
+        ("WARN login required", "invalid_grant"),
+    ] {
+        session.access_token().await.unwrap_err();
+        let decisions = watch.decisions();
+        let warnings: Vec<_> = decisions.iter().filter(|line| line.starts_with("WARN")).collect();
+        assert!(warnings.len() == 1 && warnings[0].starts_with(told) && warnings[0].contains(why), "{decisions:#?}");
+
+        // Nothing new is no warning.
+        session.access_token().await.unwrap_err();
+        let decisions = watch.decisions();
+        assert!(decisions.iter().all(|line| line.starts_with("DEBUG")), "{decisions:#?}");
+        clock.advance(Duration::from_secs(3600));
+    }
+
+    store.fail_after(0);
+    session.access_token().await.unwrap_err();
+    let decisions = watch.decisions();
+    let cause = "WARN load failed error=the token store failed error.sources=[the disk is on fire]";
+    assert!(decisions.iter().any(|line| line == cause), "{decisions:#?}");
+}
+
+#[tokio::test]
+async fn who_waits_for_another_says_so_and_a_claim_that_lapsed_is_taken_over() {
+    let (_server, clock, webex) =
+        scripted([json(200, TOKENS).set_delay(Duration::from_secs(3600)), json(200, TOKENS)]).await;
+    let store = Failing::new(MemoryStore::new());
+    let (_manager, stuck) = kept(&webex, store.clone()).await;
+    clock.advance(FORTNIGHT);
+    let stuck = tokio::spawn(async move { stuck.access_token().await });
+    let watch = Watch::begin();
+    let mut decisions = Vec::new();
+    while !decisions.contains(&"DEBUG sends".to_owned()) {
+        tokio::task::yield_now().await;
+        decisions.extend(watch.decisions());
+    }
+
+    // Another process.
+    let other = TokenManager::new(webex, store).unwrap();
+    other.access_token(&TokenKey::new("jane").unwrap()).await.unwrap();
+
+    let decisions = watch.decisions();
+    let told = ["DEBUG waits for another", "DEBUG takes over a claim", "DEBUG sends", "INFO refreshed generation=1"];
+    let mut lines = decisions.iter();
+    assert!(told.iter().all(|told| lines.any(|line| line == told)), "{decisions:#?}");
+    stuck.abort();
+}
