@@ -1,7 +1,7 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `search` (tests)
-//!   looks at everything that two flights can do to each other.
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table` and `search`
+//!   (tests) try each step, and everything that two flights can do to each other.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide.
@@ -13,6 +13,8 @@ mod stage;
 mod flight;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod table;
 mod record;
 mod slot;
 mod event;
