@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::endpoint::is_trusted_plain;
 use crate::error::{Error, ErrorKind, Result};
+use crate::message;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
@@ -52,6 +53,7 @@ pub(crate) fn request(
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, bearer);
     headers.entry(USER_AGENT).or_insert_with(|| registration.user_agent.clone());
+    message::track(headers)?;
     // Nothing is unpacked, so nothing packed is asked for.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok(request)

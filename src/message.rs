@@ -31,10 +31,16 @@ pub(crate) fn request(
     // Without it a server may choose any coding (RFC 9110 section 12.5.3), and none is unpacked.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, registration.user_agent.clone());
-    if let Ok(tracking_id) = HeaderValue::from_str(&format!("WEBEXOAUTH_{}", random::token()?)) {
-        headers.insert(TRACKING_ID, tracking_id);
-    }
+    track(headers)?;
     Ok(request)
+}
+
+/// Gives a request a tracking id of its own, unless it has one.
+pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
+    if let Ok(tracking_id) = HeaderValue::from_str(&format!("WEBEXOAUTH_{}", random::token()?)) {
+        headers.entry(TRACKING_ID).or_insert(tracking_id);
+    }
+    Ok(())
 }
 
 /// The tracking id that this crate gave a request.

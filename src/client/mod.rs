@@ -305,13 +305,14 @@ impl WebexOAuth {
         self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
-    /// One call of the API: any status is an answer, and only what never reached Webex may be sent again.
+    /// One call of the API, sent once: any status is an answer.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
         let mut request = call::request(&self.inner.registration, request, token)?;
         let limits = Limits { body: LONGEST_ANSWER, ..self.inner.limits };
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(Repeat::Never);
-        self.inner.transport.exchange(request).await
+        let tracking_id = message::sent_tracking_id(&request);
+        self.inner.transport.exchange(request).await.map_err(|error| error.or_tracking_id(tracking_id))
     }
 
     /// The clock that everything about this client goes by.

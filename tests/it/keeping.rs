@@ -345,6 +345,12 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
     let error = session.send(person()).await.unwrap_err();
     assert!(error.is_login_required(), "{error}");
 
+    drop(mock);
+    let gone = http::Request::get("http://127.0.0.1:1/v1/rooms").body(bytes::Bytes::new()).unwrap();
+    let (_other, _clock, _manager, session) = kept(MemoryStore::new()).await;
+    let error = session.send(gone).await.unwrap_err();
+    assert!(error.tracking_id().is_some_and(|id| id.starts_with("WEBEXOAUTH_")), "{error}");
+
     let elsewhere = http::Request::get("https://evil.example/").body(bytes::Bytes::new()).unwrap();
     let error = session.send(elsewhere).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Input && error.to_string().contains("with_api_host"), "{error}");
