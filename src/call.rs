@@ -47,9 +47,7 @@ pub(crate) fn request(
     token: &AccessToken,
 ) -> Result<Request<Bytes>> {
     check(registration, request.uri())?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
-    bearer.set_sensitive(true);
+    let bearer = message::bearer(token)?;
     let headers = request.headers_mut();
     headers.insert(AUTHORIZATION, bearer);
     headers.entry(USER_AGENT).or_insert_with(|| registration.user_agent.clone());

@@ -3,12 +3,14 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 use crate::endpoint::Endpoint;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::registration::Registration;
+use crate::secret::AccessToken;
 
 /// The header that Cisco's support finds a request by.
 const TRACKING_ID: &str = "trackingid";
@@ -33,6 +35,15 @@ pub(crate) fn request(
     headers.insert(USER_AGENT, registration.user_agent.clone());
     track(headers)?;
     Ok(request)
+}
+
+/// The header that carries an access token; it is never logged.
+pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
+    let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
+    let mut bearer = HeaderValue::from_str(&text)
+        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// Gives a request a tracking id of its own, unless it has one.

@@ -1,7 +1,7 @@
 //! Who the logged-in person is: `GET /people/me`.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
@@ -122,10 +122,7 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
         Error::new(ErrorKind::Unsupported, message)
     })?;
     let mut request = message::request(registration, Method::GET, endpoint, Bytes::new())?;
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access_token.expose()))
-        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
-    bearer.set_sensitive(true);
-    request.headers_mut().insert(AUTHORIZATION, bearer);
+    request.headers_mut().insert(AUTHORIZATION, message::bearer(access_token)?);
     Ok(request)
 }
 

@@ -9,8 +9,6 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use crate::call;
-#[allow(unused_imports, reason = "for the documentation")]
-use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::keeper::{Keeper, Slot};
 use crate::retry_after::retry_after;
@@ -127,8 +125,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Input`]: the request's host may not see a token. Nothing was sent.
-    /// - [`ErrorKind::Transport`]: the request or its answer was lost; [`Error::delivery`] says how far it got.
+    /// - [`ErrorKind::Input`](crate::ErrorKind::Input): the request's host may not see a token. Nothing was sent.
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost; [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token).
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = &self.keeper.webex;
@@ -152,7 +150,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] and [`ErrorKind::Stored`].
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::Stored`](crate::ErrorKind::Stored).
     pub async fn status(&self) -> Result<Option<Status>> {
         let Some(known) = self.keeper.load(&self.slot.key).await? else { return Ok(None) };
         let now = self.keeper.webex.now();
@@ -170,7 +168,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and [`ErrorKind::Session`] when no login is kept.
+    /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
     pub async fn lacks(&self, wanted: &Scopes) -> Result<Scopes> {
         let status = self.status().await?.ok_or_else(|| self.slot.absent())?;
         Ok(wanted.without(&status.scopes))

@@ -1,5 +1,6 @@
 //! The body of an entry: the tokens, and what the application keeps with them.
 
+use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -42,9 +43,10 @@ impl Record {
         let stored = self.tokens.to_stored()?;
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
         let writing = Writing { v: VERSION, tokens, data: self.data.as_deref() };
-        let mut json = Vec::with_capacity(stored.expose().len() + self.data.as_ref().map_or(0, |d| d.get().len()) + 64);
-        serde_json::to_writer(&mut json, &writing).map_err(failed)?;
-        Ok(Body::new(json))
+        let length = stored.expose().len() + self.data.as_ref().map_or(0, |data| data.get().len()) + 64;
+        let mut json = Zeroizing::new(Vec::with_capacity(length));
+        serde_json::to_writer(&mut *json, &writing).map_err(failed)?;
+        Ok(Body::new(json.as_slice()))
     }
 
     /// Reads what is in a store; only the client that wrote it can use it.
