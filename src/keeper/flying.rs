@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::engine::{Counted, Keeper, due};
 use super::event::LoginEvent;
 use super::flight::Flight;
-use super::policy::Moments;
+use super::policy::{Moments, expires_soon};
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
 use super::record::Record;
 use super::slot::{Departure, Landing, Slot};
@@ -187,11 +187,17 @@ impl Flying {
         keeper.unhalt();
         let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
+        let before = self.slot.current().as_ref().map(|current| current.known.tokens.tokens.clone());
+        let expiring = expires_soon(before.as_ref(), &known.tokens.tokens, keeper.webex.now());
         let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
         self.sender.send_replace(Landing::Serving);
         if is_news {
             event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
             keeper.announce(LoginEvent::refreshed(&self.slot.key));
+            if let Some(at) = expiring {
+                event!(WARN, key = %self.slot.key, at = %at, "login expiring");
+                keeper.announce(LoginEvent::login_expiring(&self.slot.key, at));
+            }
         }
     }
 
@@ -214,10 +220,15 @@ impl Flying {
             }
             Outcome::Rejected(known) => self.rejected(known),
             Outcome::Held { known, until } => self.held(known, until),
-            Outcome::Busy(known) => self.busy(known),
+            // That somebody else is at it is no trouble.
+            Outcome::Busy(known) => {
+                let (known, error) = self.busy(known);
+                return self.settle_for(known, error);
+            }
             Outcome::Misconfigured(known) => self.misconfigured(known),
             Outcome::StoreFailed(known) => (known, self.store_failed()),
         };
+        self.slot.troubled(self.epoch, &error);
         self.settle_for(known, error);
     }
 

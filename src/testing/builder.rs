@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::testing::http::{self, Desk, Server};
-use crate::testing::state::{Integration, Lifetimes, MockService, MockUser, State};
+use crate::testing::service::{Lifetimes, MockService};
+use crate::testing::state::{Integration, MockUser, State};
 use crate::testing::{MockWebex, opaque};
 
 /// Says what a [`MockWebex`] is like.

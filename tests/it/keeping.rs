@@ -386,7 +386,7 @@ async fn the_status_is_known_without_asking_webex() {
     mock.revoke("jane@example.com");
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap_err();
-    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired(_)));
+    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired { since: Some(_), .. }));
     manager.retry(&key("jane")).await.unwrap();
     assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
     session.access_token().await.unwrap_err();
