@@ -47,7 +47,7 @@
 //! | [`webex.exchange(code)`](WebexOAuth::exchange) | [`Login`] with a [`TokenSet`] | Webex took the code, the secret and the PKCE verifier |
 //! | [`webex.refresh(&tokens)`](WebexOAuth::refresh) | a [`TokenSet`] to keep in place of the old one | |
 //! | [`webex.identify(&mut login)`](WebexOAuth::identify), if you want to know or to choose | a [`Person`] | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
-//! | [`manager.put(&key, tokens)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
+//! | [`manager.put(&key, login)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
@@ -94,12 +94,13 @@
 //!
 //! | it is | it lives | use |
 //! |---|---|---|
-//! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login.into_tokens())`, then the [`Session`] |
-//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | the same, with [`Service::meetings`] |
+//! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login)`, then the [`Session`] |
+//! | a Service App's | as the answer says | `manager.adopt(&key, &refresh_token, None)`, then the [`Session`] |
+//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | as an integration's, with [`Service::meetings`] |
 //! | a bot's, from the developer portal | until it is regenerated | [`source::StaticToken`] |
 //! | a personal access token, from the developer portal | 12 hours; for trying things out | [`source::StaticToken`] |
 //!
-//! [`source::TokenSource`] is what all of them are, for code that does not care which one it has.
+//! [Three lines for each](guide::tokens). [`source::TokenSource`] is what all of them are, for code that does not care which one it has.
 //!
 //! # When something fails
 //!

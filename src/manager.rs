@@ -108,8 +108,8 @@ impl TokenManager {
     /// - [`ErrorKind::Session`]: another account's login is kept there, as far as both tell whose they are; see
     ///   [`replace`](Self::replace).
     /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
-    pub async fn put(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
-        self.keep(key, tokens, None, Replace::SameAccount).await
+    pub async fn put(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
+        self.keep(key, login.into(), None, Replace::SameAccount).await
     }
 
     /// [`put`](Self::put), with a value of the application's own that stays with the login through all refreshes and is
@@ -118,10 +118,10 @@ impl TokenManager {
     /// # Errors
     ///
     /// Those of [`put`](Self::put), and [`ErrorKind::Input`] when the value cannot be JSON.
-    pub async fn put_with(&self, key: &TokenKey, tokens: TokenSet, data: &impl Serialize) -> Result<Session> {
+    pub async fn put_with(&self, key: &TokenKey, login: impl Into<TokenSet>, data: &impl Serialize) -> Result<Session> {
         let data = serde_json::value::to_raw_value(data)
             .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))?;
-        self.keep(key, tokens, Some(data), Replace::SameAccount).await
+        self.keep(key, login.into(), Some(data), Replace::SameAccount).await
     }
 
     /// [`put`](Self::put), also in place of another account's login.
@@ -129,8 +129,8 @@ impl TokenManager {
     /// # Errors
     ///
     /// Those of [`put`](Self::put), except for another account.
-    pub async fn replace(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
-        self.keep(key, tokens, None, Replace::AnyAccount).await
+    pub async fn replace(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
+        self.keep(key, login.into(), None, Replace::AnyAccount).await
     }
 
     /// Keeps a login of which there is only a refresh token, from another program's store for example; it is used once to

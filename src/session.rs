@@ -41,7 +41,7 @@ use crate::trace::event;
 ///
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-/// let session = manager.put(&TokenKey::new("jane")?, login.into_tokens()).await?;
+/// let session = manager.put(&TokenKey::new("jane")?, login).await?;
 ///
 /// let token = session.access_token().await?; // now, and in every hour to come
 /// assert_eq!(webex.person(&token).await?.email(), Some("jane@example.com"));

@@ -122,3 +122,9 @@ impl Login {
         self.person.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, message))
     }
 }
+
+impl From<Login> for TokenSet {
+    fn from(login: Login) -> Self {
+        login.tokens
+    }
+}
