@@ -216,7 +216,7 @@ impl TokenManager {
         })?;
         let (mut ended, mut place) = (0, None);
         loop {
-            let page = index.keys(Some(tenant), place.as_ref(), PAGE).await?;
+            let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
                 self.forget(key).await?;
                 ended += 1;

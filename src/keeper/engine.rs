@@ -9,7 +9,8 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::event::LoginEvent;
-use super::flying::{Flying, in_time, longest_backoff};
+use super::flying::{Flying, longest_backoff};
+use super::patience::Patience;
 use super::policy::Moments;
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
@@ -36,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(150);
 /// Keeps the logins of one client in one store.
 pub(crate) struct Keeper {
     pub(crate) webex: WebexOAuth,
-    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
     pub(super) roster: Roster,
     halt: Mutex<Option<Halt>>,
@@ -72,7 +73,7 @@ impl Keeper {
     pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Self {
         Self {
             webex,
-            store,
+            store: Patience::new(store),
             listener,
             roster: Roster::default(),
             halt: Mutex::new(None),
@@ -142,7 +143,7 @@ impl Keeper {
             return;
         }
         let epoch = slot.epoch();
-        match in_time(self.load(&slot.key)).await {
+        match self.load(&slot.key).await {
             Ok(known) => {
                 slot.publish(epoch, known.map(|known| self.current(slot, known)));
             }
