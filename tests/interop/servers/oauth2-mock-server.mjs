@@ -1,5 +1,7 @@
 // `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the token endpoint's answer as the test orders.
 
+import { randomUUID } from 'node:crypto';
+
 import { OAuth2Server } from 'oauth2-mock-server';
 
 import { openDesk } from './desk.mjs';
@@ -11,6 +13,11 @@ await server.start(0, '127.0.0.1');
 let fault = {};
 let detour = {};
 const requests = [];
+
+// Without it, two tokens of one second are the same.
+server.service.on('beforeTokenSigning', ({ payload }) => {
+  payload.jti = randomUUID();
+});
 
 server.service.on('beforeResponse', (answer, request) => {
   requests.push(request.body.grant_type);
