@@ -107,6 +107,8 @@ fn refusals() -> Vec<(Value, Helper, Option<&'static str>, Option<u64>)> {
         // The server's own state, whatever it says of grants.
         (refusal(500, "invalid_grant"), Time, Some("invalid_grant"), None),
         (refusal(503, "invalid_grant"), Time, Some("invalid_grant"), None),
+        (refusal(429, "invalid_grant"), Time, Some("invalid_grant"), None),
+        (refusal(429, "invalid_client"), Time, Some("invalid_client"), None),
         (page(500), Time, None, None),
         (page(502), Time, None, None),
         (page(503), Time, None, None),
@@ -292,7 +294,8 @@ fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
 fn no_redirect_of_the_token_endpoint_is_followed() {
     tell(async {
         let server = Server::mock().await;
-        let webex = builder(&server).clock(clock()).build().unwrap();
+        // The thief never answers.
+        let webex = builder(&server).timeout(Duration::from_secs(3)).build().unwrap();
         let tokens = log_in(&webex).await.unwrap();
         let thief = TcpListener::bind("127.0.0.1:0").unwrap();
         thief.set_nonblocking(true).unwrap();
