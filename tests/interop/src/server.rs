@@ -24,6 +24,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// A secret that is another one wherever somebody forgets to encode it, or encodes it twice.
+    pub const SECRET: &str = "p+s/w%rd:1 2&x=%20";
+
+    /// Where browsers come back to; nobody listens there.
+    pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
+
     /// The certified `oidc-provider`, which knows two clients: `basic` and `post`, named after the way in which they prove who
     /// they are. Both have the secret [`Server::SECRET`] and the redirect URI [`Server::REDIRECT_URI`].
     pub async fn oidc_provider(access_token_lifetime: Duration, rotation: &str) -> Self {
@@ -53,12 +59,6 @@ impl Server {
     pub async fn mock() -> Self {
         Self::start("oauth2-mock-server.mjs", &[]).await
     }
-
-    /// A secret that is another one wherever somebody forgets to encode it, or encodes it twice.
-    pub const SECRET: &str = "p+s/w%rd:1 2&x=%20";
-
-    /// Where browsers come back to; nobody listens there.
-    pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
     /// Its address, without a slash at the end.
     pub fn url(&self) -> &str {
