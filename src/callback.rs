@@ -15,7 +15,7 @@ use crate::pending::{Payload, PendingAuthorization, PendingId};
 use crate::pkce::CodeVerifier;
 use crate::redact;
 use crate::registration::{Owner, Registration};
-use crate::scope::Scopes;
+use crate::scope::{self, Scopes};
 use crate::server_error::ServerError;
 
 /// The longest callback that is read, in bytes.
@@ -149,10 +149,7 @@ impl Callback {
         let message = match code.as_str() {
             "access_denied" => "the user or an administrator refused the login",
             "login_required" => "the user is not signed in to Webex, and nothing could be shown",
-            "invalid_scope" => {
-                "webex refused the scopes: each must be registered with the integration, and `spark:all` does not stand \
-                 for the others"
-            }
+            "invalid_scope" => scope::REFUSED,
             _ => "webex refused the login",
         };
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));

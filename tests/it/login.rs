@@ -172,7 +172,9 @@ async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("spark:all spark:people_read").begin().unwrap();
     let refused = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap_err();
-    assert!(refused.error().is_misconfigured() && refused.to_string().contains("`spark:all` does not stand for"));
+    let line = refused.to_string();
+    assert!(refused.error().is_misconfigured() && line.contains("register each by its own name"), "{line}");
+    assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
 }
 
 #[tokio::test]
