@@ -10,6 +10,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::hint::TokenHint;
 use crate::json::Scalar;
 use crate::pending::{Payload, PendingAuthorization, PendingId};
 use crate::pkce::CodeVerifier;
@@ -245,6 +246,11 @@ impl AuthorizationCode {
     /// [`ErrorKind::Input`] when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
+    }
+
+    /// Where this code seems to come from. **No proof**: see [`TokenHint`].
+    pub fn hint(&self) -> Option<TokenHint> {
+        TokenHint::read(self.code.expose_secret())
     }
 }
 

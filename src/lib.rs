@@ -249,6 +249,8 @@ mod endpoint;
 mod redirect;
 mod service;
 mod account;
+mod hydra;
+mod hint;
 mod registration;
 mod token;
 
@@ -260,6 +262,7 @@ mod callback;
 mod message;
 mod refusal;
 mod grant;
+mod integration;
 mod people;
 mod call;
 
@@ -291,6 +294,8 @@ pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
+pub use crate::hint::TokenHint;
+pub use crate::integration::IntegrationId;
 pub use crate::keeper::LoginEvent;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};

@@ -244,16 +244,10 @@ impl TokenSet {
     pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
         let differs = |own: Option<&str>, other: Option<&str>| own.zip(other).is_some_and(|(own, other)| own != other);
         let (own, others) = (self.account(), other.account());
+        let organization = |tokens: &Self| Some(tokens.access_token.hint()?.organization_uuid()?.to_owned());
         differs(own.user_id(), others.user_id())
             || differs(own.site_id(), others.site_id())
-            || differs(self.organization_hint(), other.organization_hint())
-    }
-
-    /// The organization at the end of an opaque token, `<secret>_<cluster>_<organization>`.
-    fn organization_hint(&self) -> Option<&str> {
-        let (rest, organization) = self.access_token.expose().rsplit_once('_')?;
-        let is_uuid = organization.len() == 36 && organization.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        (rest.contains('_') && is_uuid).then_some(organization)
+            || differs(organization(self).as_deref(), organization(other).as_deref())
     }
 
     pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {

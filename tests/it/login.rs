@@ -39,6 +39,28 @@ async fn jane_logs_in_and_the_application_knows_who_for_what_and_until_when() {
 }
 
 #[tokio::test]
+async fn code_and_tokens_hint_at_the_organization_before_webex_confirms_it() {
+    let (own, others) = ("1eb65fdf-9643-417f-9974-ad72cae0e10f", "3bf06e7b-f230-427f-9163-c54d2e428d6a");
+    let jane = MockUser::new("jane@example.com").organization(own);
+    let bob = MockUser::new("bob@example.com").organization(others);
+    let mock = MockWebex::builder().user(jane).user(bob).start().await;
+    let webex = mock.client();
+
+    for (email, organization) in [("jane@example.com", own), ("bob@example.com", others)] {
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let code = webex.accept(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).unwrap();
+        let hint = code.hint().unwrap();
+        assert_eq!((hint.organization_uuid(), hint.cluster(), hint.is_consumer()), (Some(organization), "PF84", false));
+
+        let tokens = webex.exchange(code).await.unwrap().into_tokens();
+        assert_eq!(tokens.access_token().hint(), Some(hint.clone()));
+        assert_eq!(tokens.refresh_token().unwrap().hint(), Some(hint.clone()));
+        let person = webex.person(tokens.access_token()).await.unwrap();
+        assert_eq!(person.organization_id(), hint.organization_id().as_deref());
+    }
+}
+
+#[tokio::test]
 async fn a_refresh_brings_a_new_access_token_and_keeps_the_refresh_token() {
     let clock = ManualClock::new(NOW);
     let mock = MockWebex::builder().clock(clock.clone()).start().await;
