@@ -1,5 +1,7 @@
 //! Who logged in, as far as the token endpoint itself says.
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// What Webex Meetings tells about the user in its token response
 /// (<https://developer.cisco.com/docs/webex-meetings/>). Other services leave all of it out.
 ///
@@ -59,9 +61,7 @@ impl Account {
         let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
         let host = host.split(['/', ':', '?', '#']).next()?;
         let (label, rest) = host.split_once('.')?;
-        let is_label =
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        (is_label && !rest.is_empty()).then_some(label)
+        (check_site_name(label).is_ok() && !rest.is_empty()).then_some(label)
     }
 
     /// Whether the server told nothing.
@@ -81,6 +81,15 @@ impl Account {
             email: keep(newer.email, &self.email),
         }
     }
+}
+
+/// Refuses what cannot be the name of a Webex site.
+pub(crate) fn check_site_name(site: &str) -> Result<()> {
+    if !site.is_empty() && site.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Ok(());
+    }
+    let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
+    Err(Error::new(ErrorKind::Input, message))
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@
 //! | it is | it lives | use |
 //! |---|---|---|
 //! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login.into_tokens())`, then the [`Session`] |
-//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | the same, with [`Service::meetings`] |
+//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | the same, with [`Service::meetings`]; for its XML API a [`meetings::SecurityContext`] |
 //! | a bot's, from the developer portal | until it is regenerated | [`source::StaticToken`] |
 //! | a personal access token, from the developer portal | 12 hours; for trying things out | [`source::StaticToken`] |
 //!
@@ -140,6 +140,7 @@
 //! - **Stored values hold secrets** and say so by the method that makes them. A [`PendingAuthorization`] belongs to the
 //!   browser that began the login: keep it in that browser's session or in an encrypted cookie.
 //! - **Tokens know whose they are**: another client, or another service, refuses to refresh them.
+//! - **What is no proof is called a hint**: which organization a token or a code names ([`TokenHint`]) is not signed.
 //! - Everything dangerous has a name that says `insecure_`, and can be searched for.
 //! - ID tokens are not verified by this version; therefore the scope `openid` is refused, and who logged in is asked
 //!   of Webex with [`WebexOAuth::person`]. Recognize users by [`Person::id`], never by e-mail address.
@@ -264,6 +265,7 @@ mod refusal;
 mod grant;
 mod integration;
 mod people;
+pub mod meetings;
 mod call;
 
 // Seams.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::account::check_site_name;
 use crate::authorize::AuthorizationRequest;
 use crate::call;
 use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
@@ -237,12 +238,7 @@ impl WebexOAuth {
     /// As [`exchange`](Self::exchange).
     pub async fn adopt(&self, refresh_token: &RefreshToken, site: Option<&str>) -> Result<TokenSet> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
-        let is_label =
-            |site: &str| !site.is_empty() && site.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        if !site.is_none_or(is_label) {
-            let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
-            return Err(Error::new(ErrorKind::Input, message));
-        }
+        site.map_or(Ok(()), check_site_name)?;
         let grant = Grant::Adopt { refresh_token, site };
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::meetings::{SecurityContext, User};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
     AccessToken, Callback, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken, Scopes,
@@ -267,6 +268,20 @@ fn a_hint_shows_nothing_of_the_secret_that_it_was_read_from() {
     shown.hides(&PLANTED);
     // What stands in the cluster's place is a part of the secret, unless it looks like a cluster.
     assert!(AccessToken::new(format!("a_{ACCESS_TOKEN}_consumer")).unwrap().hint().is_none());
+}
+
+#[test]
+fn a_security_context_shows_its_token_only_where_it_is_told_to() {
+    let token = AccessToken::new(ACCESS_TOKEN).unwrap();
+    let context = SecurityContext::new("acme", User::Email("jane@example.com".into()), &token).unwrap();
+    let xml = context.to_xml();
+    let mut shown = Shown::default();
+    shown.debug(&(&context, &xml));
+    shown
+        .error(&SecurityContext::new(ACCESS_TOKEN.to_owned() + "!", User::WebexId("jane".into()), &token).unwrap_err());
+    shown.error(&SecurityContext::new("acme", User::WebexId(format!("{CODE}\0")), &token).unwrap_err());
+    assert!(shown.0.contains("jane@example.com") && xml.expose().contains(ACCESS_TOKEN), "{}", shown.0);
+    shown.hides(&PLANTED);
 }
 
 #[test]
