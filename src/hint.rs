@@ -6,7 +6,7 @@ use crate::secret::{AccessToken, RefreshToken};
 /// Where an opaque token or authorization code seems to come from: **a hint, never a proof**.
 ///
 /// Webex writes them as `<secret>_<cluster>_<organization>`, where the organization is a UUID, or `consumer` for a user
-/// without one. Its own SDK and samples rely on that; its documentation does not promise it. Nothing is signed: whoever made
+/// without one. Its own SDK relies on that (<https://github.com/webex/webex-js-sdk>); its documentation does not promise it. Nothing is signed: whoever made
 /// the text chose what it says. Use it to sort, to log, or to warn before a second organization's login replaces the first
 /// ("you are logged in to another organization"); what a user may do is decided by
 /// [`WebexOAuth::person`](crate::WebexOAuth::person) and by the API.

@@ -9,8 +9,9 @@ use crate::hydra::{self, HydraId};
 /// The *Integration ID* that the developer portal shows beside the client id, and that an administrator needs to approve
 /// the integration.
 ///
-/// It is the client id in the form of the REST API's ids: base64 of `ciscospark://us/APPLICATION/<client id>`. So the one can
-/// be told from the other, and an application can show its administrator the Integration ID without a setting for it. It is
+/// It is the client id in the form of the REST API's ids: base64 of `ciscospark://us/APPLICATION/<client id>`, as the
+/// examples of Webex's own descriptions show (<https://github.com/webex/webex-openapi-specs>). So the one can be told from
+/// the other, and an application can show its administrator the Integration ID without a setting for it. It is
 /// no secret. Padded and url-safe base64 is read as well; written it is as Webex writes it, standard and without padding.
 ///
 /// # Example

@@ -87,7 +87,8 @@ fn is_scope(text: &str) -> bool {
 /// Why a text is no scope, without the text: nobody knows what was pasted.
 fn no_scope(text: &str) -> Error {
     let message = if text.contains(['&', '=', '?']) || text.contains("://") {
-        "a URL or a query stands where scopes belong: `Scopes::from_authorization_url(..)` takes the scopes out of one"
+        "a URL or a query stands where scopes belong: copy what follows its `scope=`, or let \
+         `Scopes::from_authorization_url(..)` do it"
     } else if text.contains([',', '+', '%', ' ']) {
         "several scopes, or encoded ones, stand where one belongs: parse them as `Scopes`"
     } else {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Service, StoredText, TokenSet, WebexOAuth,
+    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Scope, Scopes, Service, StoredText, TokenSet,
+    WebexOAuth,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -197,6 +198,27 @@ async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
     let line = refused.to_string();
     assert!(refused.error().is_misconfigured() && line.contains("register each by its own name"), "{line}");
     assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
+}
+
+#[tokio::test]
+async fn scopes_are_taken_over_from_the_url_that_the_portal_shows() {
+    let mock = MockWebex::builder().scopes("spark:people_read meeting:schedules_read").start().await;
+    let portals = format!(
+        "{}/authorize?client_id={}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost%3A8080%2Fcallback\
+         &scope=spark%3Apeople_read%20spark%3Akms%20meeting%3Aschedules_read&state=set_state_here",
+        mock.uri(),
+        mock.client_id()
+    );
+    let scopes = Scopes::from_authorization_url(portals).unwrap();
+
+    let webex = mock.client_builder().scopes(scopes.to_string()).build().unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    assert_eq!(Scopes::from_authorization_url(&url).unwrap(), scopes);
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    assert_eq!(login.tokens().scopes(), &scopes);
+    let expected = [Scope::SPARK_PEOPLE_READ, Scope::SPARK_KMS, Scope::MEETING_SCHEDULES_READ];
+    assert_eq!(scopes, Scopes::from_iter(expected));
 }
 
 #[tokio::test]
