@@ -1,11 +1,18 @@
-//! Who logged in, as far as the token endpoint itself says.
+//! Who logged in, as far as it is known.
+
+use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What Webex Meetings tells about the user in its token response
-/// (<https://developer.cisco.com/docs/webex-meetings/>). Other services leave all of it out.
+/// Whose tokens these are, as far as it is known without asking.
 ///
-/// Ids are text, whether the server wrote them as text or as numbers.
+/// Webex Meetings tells it in its token response (<https://developer.cisco.com/docs/webex-meetings/>). The other
+/// services leave that out; there it is known once Webex was asked who the person is, by
+/// [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person), and stays with the
+/// tokens from then on. [`details`](Self::details) says what came from where.
+///
+/// Ids are text, whether the server wrote them as text or as numbers. `Display` is a name for people: "Logged in as
+/// {account}".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
@@ -15,9 +22,84 @@ pub struct Account {
     pub(crate) userid: Option<String>,
     pub(crate) authentication_id: Option<String>,
     pub(crate) email: Option<String>,
+    pub(crate) person: Option<Identity>,
+}
+
+/// What is kept of a [`Person`](crate::Person) with the tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) id: String,
+    pub(crate) organization_id: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) email: Option<String>,
+}
+
+/// One thing that is known of an [`Account`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Detail<'a> {
+    /// Its name, as the server that told it calls it.
+    pub name: &'static str,
+    /// What was told.
+    pub value: &'a str,
+    /// Who told it.
+    pub origin: Origin,
+}
+
+/// Where something that is known of an [`Account`] came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The token endpoint, beside the tokens.
+    TokenResponse,
+    /// Webex, asked who the person is: `GET /people/me`.
+    PeopleMe,
 }
 
 impl Account {
+    /// The person's id ([`Person::id`](crate::Person::id)), by which to recognize a user.
+    pub fn person_id(&self) -> Option<&str> {
+        Some(self.person.as_ref()?.id.as_str())
+    }
+
+    /// The id of the person's organization.
+    pub fn organization_id(&self) -> Option<&str> {
+        self.person.as_ref()?.organization_id.as_deref()
+    }
+
+    /// The person's full name.
+    pub fn display_name(&self) -> Option<&str> {
+        self.person.as_ref()?.display_name.as_deref()
+    }
+
+    /// Whether nothing is known by which another account could be told from this one: no person, and no user of a Webex
+    /// Meetings site. [`TokenManager::put`](crate::TokenManager::put) can then only go by what the tokens themselves show.
+    pub fn is_unverified(&self) -> bool {
+        self.person.is_none() && self.userid.is_none()
+    }
+
+    /// All that is known, each with where it came from.
+    pub fn details(&self) -> impl Iterator<Item = Detail<'_>> {
+        let person = self.person.as_ref();
+        let of_person = [
+            ("id", person.map(|person| person.id.as_str())),
+            ("emails", person.and_then(|person| person.email.as_deref())),
+            ("displayName", person.and_then(|person| person.display_name.as_deref())),
+            ("orgId", person.and_then(|person| person.organization_id.as_deref())),
+        ];
+        let of_response = [
+            ("user_name", self.user_name.as_deref()),
+            ("email", self.email.as_deref()),
+            ("iss", self.iss.as_deref()),
+            ("siteid", self.siteid.as_deref()),
+            ("userid", self.userid.as_deref()),
+            ("authentication_id", self.authentication_id.as_deref()),
+        ];
+        let of_person = of_person.into_iter().map(|(name, value)| (name, value, Origin::PeopleMe));
+        let of_response = of_response.into_iter().map(|(name, value)| (name, value, Origin::TokenResponse));
+        of_person.chain(of_response).filter_map(|(name, value, origin)| Some(Detail { name, value: value?, origin }))
+    }
+
     /// The user's Webex name (`user_name`).
     pub fn user_name(&self) -> Option<&str> {
         self.user_name.as_deref()
@@ -46,9 +128,9 @@ impl Account {
         self.authentication_id.as_deref()
     }
 
-    /// The e-mail address of the account (`email`).
+    /// The e-mail address: the person's first one, else the one that the token endpoint told (`email`).
     pub fn email(&self) -> Option<&str> {
-        self.email.as_deref()
+        self.person.as_ref().and_then(|person| person.email.as_deref()).or(self.email.as_deref())
     }
 
     /// The name of the user's Webex site: the first label of the [issuer](Account::issuer)'s host.
@@ -64,7 +146,7 @@ impl Account {
         (check_site_name(label).is_ok() && !rest.is_empty()).then_some(label)
     }
 
-    /// Whether the server told nothing.
+    /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -79,7 +161,15 @@ impl Account {
             userid: keep(newer.userid, &self.userid),
             authentication_id: keep(newer.authentication_id, &self.authentication_id),
             email: keep(newer.email, &self.email),
+            person: newer.person.or_else(|| self.person.clone()),
         }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.email().or(self.user_name()).or(self.display_name()).or(self.person_id());
+        f.write_str(name.unwrap_or("an unknown Webex user"))
     }
 }
 
@@ -95,6 +185,31 @@ pub(crate) fn check_site_name(site: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_is_called_by_the_best_name_that_is_known_and_says_who_told_it() {
+        let mut account = Account { userid: Some("7".into()), ..Account::default() };
+        assert_eq!(account.to_string(), "an unknown Webex user");
+        account.user_name = Some("jane".into());
+        assert_eq!(account.to_string(), "jane");
+        account.email = Some("old@example.com".into());
+        account.person =
+            Some(Identity { id: "P1".into(), email: Some("jane@example.com".into()), ..Identity::default() });
+        assert_eq!(account.to_string(), "jane@example.com");
+        let told: Vec<_> = account.details().map(|detail| (detail.name, detail.value, detail.origin)).collect();
+        let (person, response) = (Origin::PeopleMe, Origin::TokenResponse);
+        assert_eq!(
+            told,
+            [
+                ("id", "P1", person),
+                ("emails", "jane@example.com", person),
+                ("user_name", "jane", response),
+                ("email", "old@example.com", response),
+                ("userid", "7", response),
+            ]
+        );
+        assert!(!account.is_unverified() && Account::default().is_unverified());
+    }
 
     #[test]
     fn the_site_name_is_the_first_label_of_the_issuers_host() {

@@ -47,6 +47,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.to_string(), "no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
 /// assert!(advice(&error).starts_with("tell the operator"));
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
 #[derive(Clone)]
@@ -101,8 +102,14 @@ pub enum ErrorKind {
     Refresh,
     /// Asking who the person is.
     Person,
+    /// Revoking a token. It may live on at Webex until its own end.
+    Revocation,
     /// Carrying a request to the server and its answer back.
     Transport,
+
+    /// Another account logged in than the application admits. Say so, and offer the login again with
+    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
+    Account,
 
     /// Keeping a login: there is none under this key, or it cannot be kept as asked.
     Session,
@@ -234,11 +241,6 @@ impl Error {
             retry_after: None,
             source: None,
         }))
-    }
-
-    /// The same error once more, for the next of several who wait for one outcome.
-    pub(crate) fn duplicate(&self) -> Self {
-        Self(self.0.clone())
     }
 
     /// Says what was being done when a transport failed. What is no fault of the transport keeps its kind.

@@ -2,24 +2,22 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use form_urlencoded::Serializer;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 
+use crate::account::check_site_name;
 use crate::callback::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::form;
 use crate::message;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::RefreshToken;
-use crate::service::ClientAuth;
 use crate::token::{NoTokens, TokenResponse, TokenSet};
 
 /// What Webex's token endpoint can be told beyond the standard when a code is exchanged.
@@ -92,7 +90,17 @@ pub(crate) enum Grant<'a> {
     },
 }
 
-impl Grant<'_> {
+impl<'a> Grant<'a> {
+    /// A refresh token from elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the site is not the first label of a host name.
+    pub(crate) fn adopt(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
+        site.map_or(Ok(()), check_site_name)?;
+        Ok(Self::Adopt { refresh_token, site })
+    }
+
     pub(crate) fn asked(&self) -> Asked {
         match self {
             Self::Code { .. } => Asked::Exchange,
@@ -106,21 +114,9 @@ impl Grant<'_> {
     ///
     /// [`ErrorKind::Configuration`] when the client has no secret.
     pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
-        let secret = registration.require_secret()?;
         let mut form = Serializer::new(String::with_capacity(1024));
         self.write(registration, &mut form);
-        if registration.service.client_auth() == ClientAuth::Body {
-            form.append_pair("client_id", registration.client_id());
-            form.append_pair("client_secret", secret.expose());
-        }
-        let endpoint = &registration.endpoints.token;
-        let mut request = message::request(registration, Method::POST, endpoint, Bytes::from(form.finish()))?;
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        if registration.service.client_auth() == ClientAuth::Basic {
-            headers.insert(AUTHORIZATION, basic(registration.client_id(), secret.expose())?);
-        }
-        Ok(request)
+        form::request(registration, &registration.endpoints.token, form)
     }
 
     fn write(&self, registration: &Registration, form: &mut Serializer<'_, String>) {
@@ -181,7 +177,7 @@ impl Grant<'_> {
         now: UnixTime,
     ) -> Result<TokenResponse> {
         let client_secret = registration.require_secret()?;
-        let credentials = credentials(registration.client_id(), client_secret.expose());
+        let credentials = form::credentials(registration.client_id(), client_secret.expose());
         let secrets = self.secrets(registration, &credentials);
         let refuse = || refusal(self.asked(), response, &secrets, now);
         if !response.status().is_success() {
@@ -210,33 +206,9 @@ fn prefixed(site: Option<&str>, refresh_token: &str) -> Zeroizing<String> {
     })
 }
 
-/// The credentials of HTTP Basic, with id and secret form-encoded first (RFC 6749 section 2.3.1).
-fn credentials(client_id: &str, client_secret: &str) -> Zeroizing<String> {
-    let encode = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
-    let pair = Zeroizing::new(format!("{}:{}", *encode(client_id), *encode(client_secret)));
-    Zeroizing::new(STANDARD.encode(pair.as_bytes()))
-}
-
-fn basic(client_id: &str, client_secret: &str) -> Result<HeaderValue> {
-    let text = Zeroizing::new(format!("Basic {}", *credentials(client_id, client_secret)));
-    let mut value = HeaderValue::from_str(&text).map_err(|source| {
-        Error::new(ErrorKind::Configuration, "the client cannot be authenticated").with_source(source)
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn basic_is_form_encoded_first() {
-        let value = basic("a:b", "c d%é").unwrap();
-        let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
-        assert_eq!(STANDARD.decode(encoded).unwrap(), b"a%3Ab:c+d%25%C3%A9");
-        assert!(value.is_sensitive());
-    }
 
     #[test]
     fn the_site_name_is_added_once_and_compared_without_case() {

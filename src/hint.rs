@@ -1,15 +1,15 @@
 //! What opaque tokens and codes say of themselves: a hint, and no proof.
 
-use crate::hydra::{self, HydraId};
+use crate::rest_id::{self, RestId};
 use crate::secret::{AccessToken, RefreshToken};
 
 /// Where an opaque token or authorization code seems to come from: **a hint, never a proof**.
 ///
 /// Webex writes them as `<secret>_<cluster>_<organization>`, where the organization is a UUID, or `consumer` for a user
-/// without one. Its own SDK relies on that (<https://github.com/webex/webex-js-sdk>); its documentation does not promise it. Nothing is signed: whoever made
-/// the text chose what it says. Use it to sort, to log, or to warn before a second organization's login replaces the first
-/// ("you are logged in to another organization"); what a user may do is decided by
-/// [`WebexOAuth::person`](crate::WebexOAuth::person) and by the API.
+/// without one. Its own SDK relies on that (<https://github.com/webex/webex-js-sdk>); its documentation does not
+/// promise it. Nothing is signed: whoever made the text chose what it says. Use it to sort, to log, or to warn before the
+/// login of one organization replaces that of another. Proof is what Webex says when it is asked, which
+/// [`Login::require_organization`](crate::Login::require_organization) goes by.
 ///
 /// Self-contained access tokens (JWTs) and the tokens of Webex Meetings have no such form, and give no hint.
 ///
@@ -49,8 +49,8 @@ impl TokenHint {
     /// That both name the organization by the same UUID is inferred from samples, not documented, and only the ids of the
     /// commercial platform are written like this.
     pub fn organization_id(&self) -> Option<String> {
-        let id = self.organization_uuid()?;
-        Some(HydraId { cluster: hydra::COMMERCIAL, kind: "ORGANIZATION", id }.to_string())
+        let id = self.organization.clone()?;
+        Some(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: "ORGANIZATION".to_owned(), id }.to_string())
     }
 
     /// Whether the text says that the user belongs to no organization.
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn the_organization_is_written_as_the_rest_api_writes_it() {
         let hint = TokenHint::read(&format!("ZmFrZQ_PF84_{UUID}")).unwrap();
-        let written = hydra::decoded(&hint.organization_id().unwrap()).unwrap();
-        assert_eq!(written, format!("ciscospark://us/ORGANIZATION/{UUID}"));
+        let written = RestId::parse(&hint.organization_id().unwrap()).unwrap();
+        assert_eq!((&*written.cluster, &*written.kind, &*written.id), ("us", "ORGANIZATION", UUID));
         assert_eq!(TokenHint::read("ZmFrZQ_PF84_consumer").unwrap().organization_id(), None);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::hydra::{self, HydraId};
+use crate::rest_id::{self, RestId};
 
 /// The *Integration ID* that the developer portal shows beside the client id, and that an administrator needs to approve
 /// the integration.
@@ -26,10 +26,7 @@ use crate::hydra::{self, HydraId};
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IntegrationId {
-    cluster: String,
-    client_id: String,
-}
+pub struct IntegrationId(RestId);
 
 /// What an application's id says that it is the id of.
 const KIND: &str = "APPLICATION";
@@ -41,7 +38,8 @@ impl IntegrationId {
     ///
     /// [`ErrorKind::Input`] when the client id is empty, or has a slash or a character that is not visible ASCII.
     pub fn new(client_id: impl Into<String>) -> Result<Self> {
-        Ok(Self { cluster: hydra::COMMERCIAL.to_owned(), client_id: checked(client_id.into(), "a client id")? })
+        let id = checked(client_id.into(), "a client id")?;
+        Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
     }
 
     /// The same integration in another cluster: `urn:TEAM:us-gov-west-1_a1` was seen in the ids of Webex for Government.
@@ -50,23 +48,23 @@ impl IntegrationId {
     ///
     /// [`ErrorKind::Input`] when the cluster is empty, or has a slash or a character that is not visible ASCII.
     pub fn with_cluster(mut self, cluster: impl Into<String>) -> Result<Self> {
-        self.cluster = checked(cluster.into(), "a cluster")?;
+        self.0.cluster = checked(cluster.into(), "a cluster")?;
         Ok(self)
     }
 
     /// The OAuth client id.
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.0.id
     }
 
     /// The cluster of Webex that the integration is registered in: `us` on the commercial platform.
     pub fn cluster(&self) -> &str {
-        &self.cluster
+        &self.0.cluster
     }
 }
 
 fn checked(text: String, what: &str) -> Result<String> {
-    if hydra::is_part(&text) {
+    if rest_id::is_part(&text) {
         return Ok(text);
     }
     let message = format!("{what} must be one or more visible ASCII characters without \"/\"");
@@ -75,7 +73,7 @@ fn checked(text: String, what: &str) -> Result<String> {
 
 impl fmt::Display for IntegrationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HydraId { cluster: &self.cluster, kind: KIND, id: &self.client_id }.fmt(f)
+        self.0.fmt(f)
     }
 }
 
@@ -89,11 +87,8 @@ impl FromStr for IntegrationId {
     /// [`ErrorKind::Input`] when it is something else: a client id, the id of a person or a space, no id at all. The message
     /// says which.
     fn from_str(text: &str) -> Result<Self> {
-        let decoded = hydra::decoded(text).unwrap_or_default();
-        match HydraId::read(&decoded) {
-            Some(HydraId { cluster, kind: KIND, id }) => {
-                Ok(Self { cluster: cluster.to_owned(), client_id: id.to_owned() })
-            }
+        match RestId::parse(text) {
+            Some(id) if id.kind == KIND => Ok(Self(id)),
             Some(_) => Err(Error::new(ErrorKind::Input, "this is the id of something else than an integration")),
             None if is_client_id(text.trim()) => Err(Error::new(
                 ErrorKind::Input,

@@ -46,7 +46,8 @@
 //! | [`webex.accept(pending, callback)`](WebexOAuth::accept) | [`AuthorizationCode`] | this browser began this login, here, not long ago |
 //! | [`webex.exchange(code)`](WebexOAuth::exchange) | [`Login`] with a [`TokenSet`] | Webex took the code, the secret and the PKCE verifier |
 //! | [`webex.refresh(&tokens)`](WebexOAuth::refresh) | a [`TokenSet`] to keep in place of the old one | |
-//! | [`manager.put(&key, tokens)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
+//! | [`webex.identify(&mut login)`](WebexOAuth::identify), if you want to know or to choose | a [`Person`] | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
+//! | [`manager.put(&key, login)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
@@ -82,6 +83,10 @@
 //! - One refresh happens for each login, however many callers, managers and processes share the store.
 //! - Only a refused refresh token ends a login: not an outage, not a wrong secret, not a full disk. New tokens that cannot
 //!   be saved are served from memory, and saving is tried again.
+//! - [`session.person()`](Session::person) asks once whose login it is, and [`session.status()`](Session::status) knows it from
+//!   then on without a request: "Logged in as {account}", until when, and what is wrong.
+//!   [`session.check()`](Session::check) asks Webex whether it is still good, and
+//!   [`session.disconnect()`](Session::disconnect) ends it.
 //! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
 //!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before an orderly exit.
 //!
@@ -89,12 +94,13 @@
 //!
 //! | it is | it lives | use |
 //! |---|---|---|
-//! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login.into_tokens())`, then the [`Session`] |
-//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | the same, with [`Service::meetings`]; for its XML API a [`meetings::SecurityContext`] |
+//! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login)`, then the [`Session`] |
+//! | a Service App's | as the answer says | `manager.adopt(&key, &refresh_token, None)`, then the [`Session`] |
+//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | as an integration's, with [`Service::meetings`]; its XML API takes a [`meetings::SecurityContext`] |
 //! | a bot's, from the developer portal | until it is regenerated | [`source::StaticToken`] |
 //! | a personal access token, from the developer portal | 12 hours; for trying things out | [`source::StaticToken`] |
 //!
-//! [`source::TokenSource`] is what all of them are, for code that does not care which one it has.
+//! [Three lines for each](guide::tokens). [`source::TokenSource`] is what all of them are, for code that does not care which one it has.
 //!
 //! # When something fails
 //!
@@ -107,6 +113,7 @@
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
 //! | [`is_access_token_refused()`](Error::is_access_token_refused) | refresh, and ask again with the new token |
+//! | [`kind()`](Error::kind) is [`ErrorKind::Account`] | another account than you admit has logged in: say so, and offer the login again |
 //! | none of them | the callback belongs to no login of this browser: answer 400 |
 //!
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
@@ -217,8 +224,8 @@
 //!
 //! With `tracing`, all goes to the target `webex_oauth`: at WARN what needs a look (a refresh that failed, a user who must log
 //! in again, a store or settings that fail), at INFO each login that is kept, refreshed or forgotten, at DEBUG every step in
-//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh` or
-//! `person`), `host`, `path`, `attempt`, `status`, `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
+//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh`, `person` or
+//! `revocation`), `host`, `path`, `attempt`, `status`, `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
 //!
 //! # Requirements
 //!
@@ -249,8 +256,8 @@ mod pkce;
 mod endpoint;
 mod redirect;
 mod service;
+mod rest_id;
 mod account;
-mod hydra;
 mod hint;
 mod registration;
 mod token;
@@ -261,11 +268,13 @@ mod authorization_url;
 mod authorize;
 mod callback;
 mod message;
+mod form;
 mod refusal;
 mod grant;
 mod integration;
 mod people;
 pub mod meetings;
+mod revocation;
 mod call;
 
 // Seams.
@@ -279,6 +288,7 @@ mod client;
 // Keepers.
 mod keeper;
 mod status;
+mod disconnect;
 mod session;
 mod manager;
 
@@ -289,11 +299,12 @@ pub mod testing;
 // Words about it all.
 pub mod guide;
 
-pub use crate::account::Account;
+pub use crate::account::{Account, Detail, Origin};
 pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
+pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
 pub use crate::hint::TokenHint;
@@ -303,6 +314,7 @@ pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
 pub use crate::people::Person;
 pub use crate::pkce::Pkce;
+pub use crate::revocation::Reach;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
 pub use crate::server_error::ServerError;

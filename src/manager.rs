@@ -1,7 +1,6 @@
 //! All logins of an application: kept in a store, and kept alive.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record, Slot};
+use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
@@ -30,7 +29,6 @@ const PAGE: usize = 256;
 pub struct TokenManager {
     keeper: Arc<Keeper>,
     index: Option<Arc<dyn TokenIndex>>,
-    slots: Arc<Mutex<HashMap<TokenKey, Arc<Slot>>>>,
 }
 
 /// Settings of a [`TokenManager`]; made by [`TokenManager::builder`].
@@ -58,7 +56,7 @@ impl TokenManagerBuilder {
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
         let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener));
-        Ok(TokenManager { keeper, index: self.index, slots: Arc::default() })
+        Ok(TokenManager { keeper, index: self.index })
     }
 }
 
@@ -93,7 +91,15 @@ impl TokenManager {
         TokenManagerBuilder { webex, store, index: Some(index), listener: None }
     }
 
-    /// Keeps a login under a key, in place of an earlier one of the same account.
+    /// Keeps a login under a key, in place of an earlier one of the same account, whose [data](Self::put_with) stays.
+    ///
+    /// Two accounts are told apart by what both logins know: the person that Webex named to
+    /// [`WebexOAuth::identify`] or [`Session::person`], the subject of an ID token, the user and site of Webex Meetings,
+    /// the organization in the tokens. Where both know nothing, the new one is believed; ask `identify` before you keep
+    /// a login, and another person can never take the place of the first. [`Account::is_unverified`] says which logins
+    /// nobody asked about.
+    ///
+    /// [`Account::is_unverified`]: crate::Account::is_unverified
     ///
     /// # Errors
     ///
@@ -102,8 +108,8 @@ impl TokenManager {
     /// - [`ErrorKind::Session`]: another account's login is kept there, as far as both tell whose they are; see
     ///   [`replace`](Self::replace).
     /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
-    pub async fn put(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
-        self.keep(key, tokens, None, Replace::SameAccount).await
+    pub async fn put(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
+        self.keep(key, login.into(), None, Replace::SameAccount).await
     }
 
     /// [`put`](Self::put), with a value of the application's own that stays with the login through all refreshes and is
@@ -112,10 +118,10 @@ impl TokenManager {
     /// # Errors
     ///
     /// Those of [`put`](Self::put), and [`ErrorKind::Input`] when the value cannot be JSON.
-    pub async fn put_with(&self, key: &TokenKey, tokens: TokenSet, data: &impl Serialize) -> Result<Session> {
+    pub async fn put_with(&self, key: &TokenKey, login: impl Into<TokenSet>, data: &impl Serialize) -> Result<Session> {
         let data = serde_json::value::to_raw_value(data)
             .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))?;
-        self.keep(key, tokens, Some(data), Replace::SameAccount).await
+        self.keep(key, login.into(), Some(data), Replace::SameAccount).await
     }
 
     /// [`put`](Self::put), also in place of another account's login.
@@ -123,8 +129,8 @@ impl TokenManager {
     /// # Errors
     ///
     /// Those of [`put`](Self::put), except for another account.
-    pub async fn replace(&self, key: &TokenKey, tokens: TokenSet) -> Result<Session> {
-        self.keep(key, tokens, None, Replace::AnyAccount).await
+    pub async fn replace(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
+        self.keep(key, login.into(), None, Replace::AnyAccount).await
     }
 
     /// Keeps a login of which there is only a refresh token, from another program's store for example; it is used once to
@@ -144,7 +150,7 @@ impl TokenManager {
     ///
     /// [`ErrorKind::Random`] when the operating system's generator failed.
     pub fn session(&self, key: &TokenKey) -> Result<Session> {
-        Ok(Session::new(Arc::clone(&self.keeper), self.slot(key)?))
+        Ok(Session::new(Arc::clone(&self.keeper), self.keeper.slot(key)?))
     }
 
     /// An access token of the login under a key; see [`Session::access_token`].
@@ -153,10 +159,10 @@ impl TokenManager {
     ///
     /// Those of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        let slot = self.slot(key)?;
+        let slot = self.keeper.slot(key)?;
         let token = self.keeper.access_token(&slot).await;
         if token.is_err() {
-            self.release(slot);
+            self.keeper.release(&slot);
         }
         token
     }
@@ -191,19 +197,9 @@ impl TokenManager {
     ///
     /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
     pub async fn forget(&self, key: &TokenKey) -> Result<()> {
-        let slot = self.slot(key)?;
-        {
-            let _change = slot.change.lock().await;
-            slot.begin_again(None);
-            while let Some(entry) = self.keeper.store.load(key).await? {
-                if self.keeper.store.delete(key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
-                    break;
-                }
-            }
-            slot.begin_again(None);
-        }
-        self.release(slot);
-        event!(INFO, key = %key, "forgotten");
+        let slot = self.keeper.slot(key)?;
+        self.keeper.forget(&slot).await?;
+        self.keeper.release(&slot);
         Ok(())
     }
 
@@ -220,7 +216,7 @@ impl TokenManager {
         })?;
         let (mut ended, mut place) = (0, None);
         loop {
-            let page = index.keys(Some(tenant), place.as_ref(), PAGE).await?;
+            let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
                 self.forget(key).await?;
                 ended += 1;
@@ -237,15 +233,8 @@ impl TokenManager {
     ///
     /// [`ErrorKind::Store`], and [`ErrorKind::Random`] when the operating system's generator failed.
     pub async fn retry(&self, key: &TokenKey) -> Result<()> {
-        let slot = self.slot(key)?;
-        while let Some(mut entry) = self.keeper.store.load(key).await? {
-            let expect = Expect::Revision(entry.head.revision());
-            if !entry.head.lift_hold()? || self.save(key, &entry, expect).await? == Saved::Yes {
-                break;
-            }
-        }
-        slot.stop_resting();
-        Ok(())
+        let slot = self.keeper.slot(key)?;
+        self.keeper.retry(&slot).await
     }
 
     /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit. Tokens that cannot be saved
@@ -262,19 +251,19 @@ impl TokenManager {
         replace: Replace,
     ) -> Result<Session> {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
-        let slot = self.slot(key)?;
-        let record = Record { tokens, data };
-        let body = record.write()?;
+        let slot = self.keeper.slot(key)?;
+        let mut record = Record { tokens, data: None };
         let change = slot.change.lock().await;
         loop {
             let before = self.keeper.store.load(key).await?;
             let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
-            if let (Some(before), Replace::SameAccount) = (&before, replace) {
-                self.require_same_account(key, &record, before)?;
-            }
-            let head = Head::begin(keeper::due(&record.tokens))?;
-            let entry = Entry { head, body: body.clone() };
-            if self.save(key, &entry, expect).await? == Saved::Yes {
+            let kept = match (&before, replace) {
+                (Some(before), Replace::SameAccount) => self.same_account(key, &record, before)?.data,
+                _ => None,
+            };
+            record.data = data.clone().or(kept);
+            let entry = Entry { head: Head::begin(keeper::due(&record.tokens))?, body: record.write()? };
+            if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 slot.begin_again(Some(self.keeper.current(&slot, known)));
                 drop(change);
@@ -284,22 +273,12 @@ impl TokenManager {
         }
     }
 
-    /// A save whose outcome is known: after an error, the store is asked what became of it.
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
-        match self.keeper.store.save(key, entry, expect).await {
-            Ok(saved) => Ok(saved),
-            Err(error) => match self.keeper.store.load(key).await {
-                Ok(Some(found)) if found.head.revision() == entry.head.revision() => Ok(Saved::Yes),
-                _ => Err(error),
-            },
-        }
-    }
-
-    /// What cannot be read, another client's login for example, may be somebody's: it takes `replace` to write over it.
-    fn require_same_account(&self, key: &TokenKey, record: &Record, before: &Entry) -> Result<()> {
+    /// The login that is kept, unless it is another account's. What cannot be read, another client's login for example, may
+    /// be somebody's: it takes `replace` to write over it.
+    fn same_account(&self, key: &TokenKey, record: &Record, before: &Entry) -> Result<Record> {
         let before = self.read(before)?;
         if !record.tokens.is_of_another_account(&before.tokens) {
-            return Ok(());
+            return Ok(before);
         }
         let message = format!("another account's login is kept under {key}: use another key, or `replace(..)`");
         Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Registration))
@@ -307,29 +286,6 @@ impl TokenManager {
 
     fn read(&self, entry: &Entry) -> Result<Record> {
         Record::read(&entry.body, &self.keeper.webex.registration().owner)
-    }
-
-    fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
-        let mut slots = self.slots();
-        if let Some(slot) = slots.get(key) {
-            return Ok(Arc::clone(slot));
-        }
-        let slot = Arc::new(Slot::new(key.clone())?);
-        slots.insert(key.clone(), Arc::clone(&slot));
-        Ok(slot)
-    }
-
-    /// Forgets a slot that nobody else holds and that holds nothing, so that keys nobody knows leave nothing behind.
-    fn release(&self, slot: Arc<Slot>) {
-        let mut slots = self.slots();
-        // The map's and this one: whoever wants another must come by the lock that is held here.
-        if slot.current().is_none() && Arc::strong_count(&slot) <= 2 {
-            slots.remove(&slot.key);
-        }
-    }
-
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<TokenKey, Arc<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
+use crate::account::Identity;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::message;
@@ -93,6 +94,16 @@ impl Person {
     /// Any field by its name, as it came.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// What is kept of it with the tokens.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            id: self.id().to_owned(),
+            organization_id: self.organization_id().map(str::to_owned),
+            display_name: self.display_name().map(str::to_owned),
+            email: self.email().map(str::to_owned),
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {

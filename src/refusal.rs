@@ -25,6 +25,8 @@ pub(crate) enum Asked {
     Refresh,
     /// Who the person is, with an access token.
     Person,
+    /// The end of a token.
+    Revocation,
 }
 
 impl Asked {
@@ -33,6 +35,7 @@ impl Asked {
             Self::Exchange => "exchange",
             Self::Refresh => "refresh",
             Self::Person => "person",
+            Self::Revocation => "revocation",
         }
     }
 
@@ -41,6 +44,7 @@ impl Asked {
             Self::Exchange => ErrorKind::Exchange,
             Self::Refresh => ErrorKind::Refresh,
             Self::Person => ErrorKind::Person,
+            Self::Revocation => ErrorKind::Revocation,
         }
     }
 }
@@ -81,6 +85,7 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
             "webex refuses this access token here: a scope or a role is missing"
         }
         (Asked::Person, _) => "webex does not accept this access token: refresh it",
+        (Asked::Revocation, _) => "webex did not revoke the token: see what its revocation endpoint wants",
         (_, _) if code == Some("invalid_scope") => scope::REFUSED,
         (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
     }
@@ -100,7 +105,7 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
     let texts = body.map(texts).unwrap_or_default();
     let code = texts.iter().find_map(|text| known_code(text));
     let found = by_state(status, body)
-        .or_else(|| code.and_then(by_code))
+        .or_else(|| code.and_then(by_code).filter(|remedy| asked != Asked::Revocation || *remedy != Remedy::Login))
         .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
         .or_else(|| by_words(asked, status, &texts))
         // `invalid_request` says only that something is wrong with the request; the text may have said what.
@@ -125,6 +130,8 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
     match asked {
         Asked::Exchange | Asked::Refresh => Some(Remedy::Login),
         Asked::Person => None,
+        // Whatever it is, the user has nothing to do with it.
+        Asked::Revocation => Some(Remedy::Registration),
     }
 }
 
@@ -200,7 +207,7 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
         403 => says(&["refresh token", "revoked"]),
         _ => false,
     };
-    if ends_logins && asked != Asked::Person {
+    if ends_logins && matches!(asked, Asked::Exchange | Asked::Refresh) {
         return Some(Remedy::Login);
     }
     says(&PASSING_WORDS).then_some(Remedy::Later)

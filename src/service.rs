@@ -28,6 +28,7 @@ pub struct Service {
     authorization_endpoint: String,
     token_endpoint: String,
     person_endpoint: Option<String>,
+    revocation_endpoint: Option<String>,
     client_auth: ClientAuth,
     pkce: Pkce,
     rotation: Rotation,
@@ -89,6 +90,7 @@ impl Service {
             authorization_endpoint: String::new(),
             token_endpoint: String::new(),
             person_endpoint: None,
+            revocation_endpoint: None,
             client_auth: ClientAuth::Basic,
             pkce: Pkce::S256,
             rotation: Rotation::Lenient,
@@ -152,6 +154,7 @@ impl Service {
         self.authorization_endpoint = format!("{base}{}", self.paths.authorization);
         self.token_endpoint = format!("{base}{}", self.paths.token);
         self.person_endpoint = self.paths.person.map(|path| format!("{base}{path}"));
+        self.revocation_endpoint = None;
         self
     }
 
@@ -175,6 +178,16 @@ impl Service {
     /// Asks another address for the logged-in person (`GET /people/me`).
     pub fn with_person_endpoint(mut self, url: impl Into<String>) -> Self {
         self.person_endpoint = Some(url.into());
+        self
+    }
+
+    /// Tells Webex about the end of a login, by RFC 7009; see [`Session::disconnect`](crate::Session::disconnect).
+    ///
+    /// Without it nobody is told: Webex documents no revocation for integrations. Cisco's own JavaScript SDK posts to
+    /// `https://idbroker.webex.com/idb/oauth2/v1/revoke`
+    /// (<https://github.com/webex/webex-js-sdk>, `credentials-config.js`), which may stop working on any day.
+    pub fn with_revocation_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.revocation_endpoint = Some(url.into());
         self
     }
 
@@ -245,6 +258,11 @@ impl Service {
         self.person_endpoint.as_deref()
     }
 
+    /// Where tokens are revoked, if that was set.
+    pub fn revocation_endpoint(&self) -> Option<&str> {
+        self.revocation_endpoint.as_deref()
+    }
+
     pub(crate) fn client_auth(&self) -> ClientAuth {
         self.client_auth
     }
@@ -290,11 +308,14 @@ impl Service {
 
     /// Checks all addresses.
     pub(crate) fn endpoints(&self, insecure_hosts: &[String]) -> Result<Endpoints> {
-        let person = self.person_endpoint.as_deref();
+        let parse = |what, url: &Option<String>| -> Result<Option<Endpoint>> {
+            url.as_deref().map(|url| Endpoint::parse(what, url, insecure_hosts)).transpose()
+        };
         Ok(Endpoints {
             authorization: Endpoint::parse("authorization endpoint", &self.authorization_endpoint, insecure_hosts)?,
             token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
-            person: person.map(|url| Endpoint::parse("person endpoint", url, insecure_hosts)).transpose()?,
+            person: parse("person endpoint", &self.person_endpoint)?,
+            revocation: parse("revocation endpoint", &self.revocation_endpoint)?,
         })
     }
 }
@@ -312,6 +333,7 @@ pub(crate) struct Endpoints {
     pub(crate) authorization: Endpoint,
     pub(crate) token: Endpoint,
     pub(crate) person: Option<Endpoint>,
+    pub(crate) revocation: Option<Endpoint>,
 }
 
 #[cfg(test)]

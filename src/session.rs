@@ -8,9 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
+use crate::account::Account;
 use crate::call;
+use crate::disconnect::Disconnect;
 use crate::error::{Error, Result};
 use crate::keeper::{Keeper, Slot};
+use crate::people::Person;
 use crate::retry_after::retry_after;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
@@ -38,7 +41,7 @@ use crate::trace::event;
 ///
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-/// let session = manager.put(&TokenKey::new("jane")?, login.into_tokens()).await?;
+/// let session = manager.put(&TokenKey::new("jane")?, login).await?;
 ///
 /// let token = session.access_token().await?; // now, and in every hour to come
 /// assert_eq!(webex.person(&token).await?.email(), Some("jane@example.com"));
@@ -49,6 +52,13 @@ use crate::trace::event;
 pub struct Session {
     keeper: Arc<Keeper>,
     slot: Arc<Slot>,
+}
+
+impl Drop for Session {
+    /// A key under which nothing turned out to be kept leaves nothing behind.
+    fn drop(&mut self) {
+        self.keeper.release(&self.slot);
+    }
 }
 
 impl Session {
@@ -75,6 +85,17 @@ impl Session {
     /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper.access_token(&self.slot).await
+    }
+
+    /// Refreshes now, though it is not time: to have new tokens after an administrator has changed what the user may do, or
+    /// to learn whether the login is still good. The old token serves until the new one is there. What was refreshed
+    /// less than 30 seconds ago is left as it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`access_token`](Self::access_token), also while the old token lives, and then it lives on.
+    pub async fn refresh(&self) -> Result<()> {
+        self.keeper.refresh(&self.slot).await
     }
 
     /// The API answered 401 to this token: unless it was replaced meanwhile, it is not handed out again, and the next
@@ -155,13 +176,67 @@ impl Session {
         let Some(known) = self.keeper.load(&self.slot.key).await? else { return Ok(None) };
         let now = self.keeper.webex.now();
         let state = match known.head.hold {
-            Some(Hold::Rejected { generation, code }) if generation == known.head.generation => {
-                LoginState::LoginRequired(code)
+            Some(Hold::Rejected { generation, code, at }) if generation == known.head.generation => {
+                LoginState::LoginRequired { code, since: at }
             }
             Some(Hold::RetryAt(until)) if until > now => LoginState::Waiting(until),
             _ => LoginState::Connected,
         };
-        Ok(Some(Status::new(state, &known.tokens.tokens)))
+        Ok(Some(Status::new(state, self.slot.trouble(), &known.tokens.tokens)))
+    }
+
+    /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".
+    ///
+    /// It asks who the person is, with one refresh if the access token is refused. Webex Meetings cannot be asked that,
+    /// so there the login is refreshed ([`refresh`](Self::refresh)). That the login is dead is an answer, in
+    /// [`Status::state`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`status`](Self::status), and everything that kept Webex from answering:
+    /// [`is_retryable`](Error::is_retryable) or [`is_misconfigured`](Error::is_misconfigured).
+    pub async fn check(&self) -> Result<Option<Status>> {
+        let asked = match self.keeper.webex.service().person_endpoint() {
+            Some(_) => self.person().await.map(drop),
+            None => self.refresh().await,
+        };
+        match asked {
+            // Webex knows the token, and has its reasons not to say whose it is: a scope is missing.
+            Err(error) if error.server().and_then(|server| server.status()) == Some(403) => {}
+            Err(error) if !error.is_login_required() => return Err(error),
+            _ => {}
+        }
+        self.status().await
+    }
+
+    /// Asks Webex who the person is, and notes the answer with the login: from then on [`account`](Self::account) and
+    /// [`status`](Self::status) know it without asking.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
+    pub async fn person(&self) -> Result<Person> {
+        let webex = &self.keeper.webex;
+        let call = |token: AccessToken| async move {
+            let login = self.keeper.login_of(&self.slot, &token);
+            let person = webex.person(&token).await?;
+            Ok::<_, Error>((login, person))
+        };
+        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
+        let (login, person) = self.with_token(call, is_refused).await?;
+        if let Some(login) = login {
+            self.keeper.note(&self.slot, login, &person.identity()).await;
+        }
+        Ok(person)
+    }
+
+    /// Whose login this is, as far as it is known without asking Webex.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
+    pub async fn account(&self) -> Result<Account> {
+        Ok(self.kept_status().await?.account)
     }
 
     /// Those of `wanted` that this login may not use: a refresh keeps the old scopes, so new ones need a new login.
@@ -170,8 +245,36 @@ impl Session {
     ///
     /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
     pub async fn lacks(&self, wanted: &Scopes) -> Result<Scopes> {
-        let status = self.status().await?.ok_or_else(|| self.slot.absent())?;
-        Ok(wanted.without(&status.scopes))
+        Ok(wanted.without(&self.kept_status().await?.scopes))
+    }
+
+    /// Ends this login: it is forgotten here, in any case, and Webex is told if it can be
+    /// ([`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint)).
+    ///
+    /// Only this login's access token is ended at Webex; [`everywhere`](Disconnect::everywhere) ends every login of this
+    /// user with this integration.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store): the login may still be kept here, and Webex was not told.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
+    /// let disconnected = session.disconnect().await?;
+    /// if let Err(why) = disconnected.told {
+    ///     println!("Webex was not told: {why}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn disconnect(&self) -> Disconnect {
+        Disconnect::new(Arc::clone(&self.keeper), Arc::clone(&self.slot))
+    }
+
+    async fn kept_status(&self) -> Result<Status> {
+        self.status().await?.ok_or_else(|| self.slot.absent())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::account::Account;
 use crate::clock::UnixTime;
+use crate::error::Error;
 use crate::scope::Scopes;
 use crate::token::TokenSet;
 
@@ -11,7 +12,9 @@ use crate::token::TokenSet;
 pub struct Status {
     /// Whether it can go on by itself.
     pub state: LoginState,
-    /// Who it is, as far as the tokens tell; only Webex Meetings' do.
+    /// What went wrong in this process the last time, if nothing has gone well since.
+    pub trouble: Option<Error>,
+    /// Whose it is, as far as it is known: "Logged in as {account}".
     pub account: Account,
     /// What it may do.
     pub scopes: Scopes,
@@ -31,14 +34,20 @@ pub enum LoginState {
     Connected,
     /// The last refresh failed in passing; the next is at this time.
     Waiting(UnixTime),
-    /// The refresh token is dead: the user must log in again. The server's code, where it gave one.
-    LoginRequired(Option<String>),
+    /// The refresh token is dead: the user must log in again.
+    LoginRequired {
+        /// Why: the server's code, where it gave one.
+        code: Option<String>,
+        /// Since when that is known.
+        since: Option<UnixTime>,
+    },
 }
 
 impl Status {
-    pub(crate) fn new(state: LoginState, tokens: &TokenSet) -> Self {
+    pub(crate) fn new(state: LoginState, trouble: Option<Error>, tokens: &TokenSet) -> Self {
         Self {
             state,
+            trouble,
             account: tokens.account().clone(),
             scopes: tokens.scopes().clone(),
             access_token_expires_at: tokens.expires_at(),

@@ -248,7 +248,7 @@ fn check_duration(what: &str, duration: Duration) -> Result<()> {
 
 /// A transport for these addresses: without TLS where all of them are this machine's.
 fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) -> Result<ReqwestTransport> {
-    let mut spoken = std::iter::once(&endpoints.token).chain(&endpoints.person);
+    let mut spoken = std::iter::once(&endpoints.token).chain(&endpoints.person).chain(&endpoints.revocation);
     if spoken.all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
         builder.loopback_only().build()
     } else {

@@ -2,21 +2,54 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::pending::Payload;
+use crate::people::Person;
+use crate::rest_id::RestId;
 use crate::token::TokenSet;
 
 /// A login that succeeded: its tokens, and what the application gave along when it began.
+///
+/// # Example
+///
+/// Only people of one organization may log in:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::{Callback, ErrorKind};
+/// use webex_oauth::testing::{MockUser, MockWebex};
+///
+/// let organization = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+/// let jane = MockUser::new("jane@example.com").organization(organization);
+/// let mock = MockWebex::builder().user(jane).start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let mut login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+///
+/// webex.identify(&mut login).await?;
+/// login.require_organization(organization)?;
+/// let error = login.require_email_domain("example.org").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Account);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Login {
     tokens: TokenSet,
     payload: Payload,
+    person: Option<Person>,
 }
 
 impl Login {
     pub(super) fn new(tokens: TokenSet, payload: Payload) -> Self {
-        Self { tokens, payload }
+        Self { tokens, payload, person: None }
+    }
+
+    pub(super) fn note(&mut self, person: Person) -> &Person {
+        self.tokens.identify(person.identity());
+        self.person.insert(person)
     }
 
     /// The tokens.
@@ -36,5 +69,62 @@ impl Login {
     /// [`ErrorKind::Input`](crate::ErrorKind::Input) when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
+    }
+
+    /// Who logged in, once [`WebexOAuth::identify`](crate::WebexOAuth::identify) has asked.
+    pub fn person(&self) -> Option<&Person> {
+        self.person.as_ref()
+    }
+
+    /// Refuses everybody who is not of this organization: Webex's id of it, as [`Person::organization_id`] has it, or the
+    /// UUID within, compared exactly. What Webex said of the person is the proof; the organization that an
+    /// access token names is none.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Account`]: another organization, or Webex did not tell which.
+    /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    pub fn require_organization(&self, organization: &str) -> Result<()> {
+        let found = self.identified()?.organization_id();
+        if found.is_some_and(|found| RestId::are_same("ORGANIZATION", found, organization)) {
+            return Ok(());
+        }
+        let found = found.unwrap_or("unknown");
+        let message = format!("the person is of the organization {found:?}, and only {organization:?} may log in");
+        Err(Error::new(ErrorKind::Account, message))
+    }
+
+    /// Refuses everybody whose first e-mail address is not of this domain, exactly: `example.com` admits nobody at
+    /// `mail.example.com`. An address counts once its owner has answered Webex's invitation.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Account`]: an address of another domain, an unconfirmed one, or none.
+    /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    pub fn require_email_domain(&self, domain: &str) -> Result<()> {
+        let person = self.identified()?;
+        let refuse = |why: &str| {
+            let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
+            Err(Error::new(ErrorKind::Account, message))
+        };
+        if person.is_invite_pending() == Some(true) {
+            return refuse("this person has not confirmed theirs yet");
+        }
+        match person.email().and_then(|email| email.rsplit_once('@')) {
+            Some((_, found)) if found.eq_ignore_ascii_case(domain) => Ok(()),
+            Some((_, found)) => refuse(&format!("this one is at {found:?}")),
+            None => refuse("this person has none"),
+        }
+    }
+
+    fn identified(&self) -> Result<&Person> {
+        let message = "nobody has asked Webex who logged in: call `webex.identify(&mut login)` before";
+        self.person.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, message))
+    }
+}
+
+impl From<Login> for TokenSet {
+    fn from(login: Login) -> Self {
+        login.tokens
     }
 }

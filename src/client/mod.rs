@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
-use crate::account::check_site_name;
 use crate::authorize::AuthorizationRequest;
 use crate::call;
 use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
@@ -24,6 +23,7 @@ use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
 use crate::refusal::Asked;
 use crate::registration::Registration;
+use crate::revocation::{self, Reach};
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
@@ -238,8 +238,7 @@ impl WebexOAuth {
     /// As [`exchange`](Self::exchange).
     pub async fn adopt(&self, refresh_token: &RefreshToken, site: Option<&str>) -> Result<TokenSet> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
-        site.map_or(Ok(()), check_site_name)?;
-        let grant = Grant::Adopt { refresh_token, site };
+        let grant = Grant::adopt(refresh_token, site)?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
         let response = self.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
@@ -273,6 +272,43 @@ impl WebexOAuth {
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
         self.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+    }
+
+    /// Asks Webex who has just logged in, and notes it on the login: who it is told of in
+    /// [`TokenSet::account`] and [`Login::person`], is compared when the login is kept
+    /// ([`TokenManager::put`](crate::TokenManager::put)), and can be required
+    /// ([`Login::require_organization`], [`Login::require_email_domain`]).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`person`](Self::person). The login is as it was, and can be asked about again.
+    pub async fn identify<'a>(&self, login: &'a mut Login) -> Result<&'a Person> {
+        login.tokens().require_owner(&self.inner.registration.owner)?;
+        let person = self.person(login.tokens().access_token()).await?;
+        Ok(login.note(person))
+    }
+
+    /// Asks Webex to end a token (RFC 7009). Kept logins are ended with
+    /// [`Session::disconnect`](crate::Session::disconnect).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Unsupported`]: the service has no revocation endpoint, as is usual for Webex; see
+    ///   [`Service::with_revocation_endpoint`].
+    /// - [`ErrorKind::ForeignTokens`]: the tokens are another client's or another service's.
+    /// - [`ErrorKind::Configuration`]: the client has no secret.
+    /// - [`ErrorKind::Revocation`]: everything else; the token may live on.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    pub async fn revoke(&self, tokens: &TokenSet, reach: Reach) -> Result<()> {
+        let Inner { registration, clock, limits, .. } = &*self.inner;
+        tokens.require_owner(&registration.owner)?;
+        let request = revocation::request(registration, tokens, reach)?;
+        let read = |answer: &Response<Bytes>| revocation::read(registration, tokens, answer, clock.now());
+        self.send(Asked::Revocation, Repeat::WhenLost, *limits, request, read).await
     }
 
     /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are

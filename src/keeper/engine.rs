@@ -9,10 +9,12 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::event::LoginEvent;
-use super::flying::{Flying, in_time, longest_backoff};
+use super::flying::{Flying, longest_backoff};
+use super::patience::Patience;
 use super::policy::Moments;
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
+use super::roster::Roster;
 use super::slot::{Current, Landing, Slot};
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
@@ -35,8 +37,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(150);
 /// Keeps the logins of one client in one store.
 pub(crate) struct Keeper {
     pub(crate) webex: WebexOAuth,
-    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
+    pub(super) roster: Roster,
     halt: Mutex<Option<Halt>>,
     in_the_air: watch::Sender<usize>,
 }
@@ -53,7 +56,7 @@ struct Halt {
 impl Halt {
     fn error(&self, elapsed: Duration) -> Error {
         let wait = self.until.saturating_sub(elapsed).max(Duration::from_secs(1));
-        self.error.duplicate().with_retry_after(Some(wait))
+        self.error.clone().with_retry_after(Some(wait))
     }
 }
 
@@ -68,7 +71,14 @@ impl Drop for Counted {
 
 impl Keeper {
     pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Self {
-        Self { webex, store, listener, halt: Mutex::new(None), in_the_air: watch::Sender::new(0) }
+        Self {
+            webex,
+            store: Patience::new(store),
+            listener,
+            roster: Roster::default(),
+            halt: Mutex::new(None),
+            in_the_air: watch::Sender::new(0),
+        }
     }
 
     /// A token to use now: the one at hand, or one that a flight fetches.
@@ -88,7 +98,7 @@ impl Keeper {
             };
             let Ok(landing) = landing else { continue };
             if let Landing::Failed(error) = &*landing {
-                return Err(error.duplicate());
+                return Err(error.clone());
             }
             let is_unsaved = matches!(*landing, Landing::Serving);
             drop(landing);
@@ -102,6 +112,27 @@ impl Keeper {
         Err(later("the refresh was interrupted: try again"))
     }
 
+    /// A refresh now, though the token lives; it is handed out until the new one is there.
+    pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<()> {
+        let old = self.access_token(slot).await?;
+        let elapsed = self.webex.clock().elapsed();
+        if slot.granted_at().is_some_and(|at| elapsed.saturating_sub(at) < SHORTEST_GAP) {
+            return Ok(());
+        }
+        slot.outdate(&old);
+        slot.stop_resting();
+        let mut flight = self.depart(slot)?;
+        let landing = flight.wait_for(|landing| !landing.is_awaited());
+        if tokio::time::timeout(LONGEST_WAIT, landing).await.is_err() {
+            slot.abandon()?;
+        }
+        match slot.current().as_ref() {
+            Some(current) if *current.access_token() != old => Ok(()),
+            Some(_) => Err(slot.trouble().unwrap_or_else(|| later("the refresh has not come back: try again"))),
+            None => Err(slot.absent()),
+        }
+    }
+
     /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere. A store that does not
     /// answer changes nothing.
     async fn look_again(&self, slot: &Arc<Slot>) {
@@ -112,7 +143,7 @@ impl Keeper {
             return;
         }
         let epoch = slot.epoch();
-        match in_time(self.load(&slot.key)).await {
+        match self.load(&slot.key).await {
             Ok(known) => {
                 slot.publish(epoch, known.map(|known| self.current(slot, known)));
             }
@@ -194,7 +225,7 @@ impl Keeper {
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let moments = Moments::of(&known.tokens.tokens, slot.chance);
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
-        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused: false }
+        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused: false, is_outdated: false }
     }
 
     /// Tells the listener, whose panic is its own affair.
@@ -229,7 +260,7 @@ impl Keeper {
         let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = halt.as_ref().map_or(0, |halt| halt.failures);
         let until = elapsed.saturating_add(longest_backoff(failures));
-        *halt = Some(Halt { until, failures: failures.saturating_add(1), error: error.duplicate() });
+        *halt = Some(Halt { until, failures: failures.saturating_add(1), error: error.clone() });
         failures == 0
     }
 
@@ -240,7 +271,11 @@ impl Keeper {
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("webex", &self.webex).field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Keeper")
+            .field("webex", &self.webex)
+            .field("store", &self.store)
+            .field("keys", &self.roster.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What happened to the logins that are kept.
 
+use crate::clock::UnixTime;
 use crate::error::Error;
 use crate::store::TokenKey;
 
@@ -26,6 +27,14 @@ pub enum LoginEvent {
         /// Why.
         error: Error,
     },
+    /// A login has new tokens, and its refresh token ends soon all the same: refreshing buys no more time. Ask the user to
+    /// log in again before.
+    LoginExpiring {
+        /// Whose.
+        key: TokenKey,
+        /// When the refresh token ends.
+        at: UnixTime,
+    },
     /// New tokens could not be saved; they are handed out from memory, and saving is tried again.
     SaveFailed {
         /// Whose.
@@ -41,14 +50,18 @@ impl LoginEvent {
     }
 
     pub(crate) fn refresh_failed(key: &TokenKey, error: &Error) -> Self {
-        Self::RefreshFailed { key: key.clone(), error: error.duplicate() }
+        Self::RefreshFailed { key: key.clone(), error: error.clone() }
     }
 
     pub(crate) fn login_required(key: &TokenKey, error: &Error) -> Self {
-        Self::LoginRequired { key: key.clone(), error: error.duplicate() }
+        Self::LoginRequired { key: key.clone(), error: error.clone() }
+    }
+
+    pub(crate) fn login_expiring(key: &TokenKey, at: UnixTime) -> Self {
+        Self::LoginExpiring { key: key.clone(), at }
     }
 
     pub(crate) fn save_failed(key: &TokenKey, error: &Error) -> Self {
-        Self::SaveFailed { key: key.clone(), error: error.duplicate() }
+        Self::SaveFailed { key: key.clone(), error: error.clone() }
     }
 }

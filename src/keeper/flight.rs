@@ -389,7 +389,7 @@ impl<T: Clone> Flight<T> {
         }
         let expect = Expect::Revision(known.head.revision);
         let mut marked = known;
-        marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code });
+        marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(now.wall) });
         marked.head.revision = now.fresh;
         marked.head.claim = None;
         self.go(Stage::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use super::engine::{Counted, Keeper, due};
 use super::event::LoginEvent;
 use super::flight::Flight;
-use super::policy::Moments;
+use super::policy::{Moments, expires_soon};
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
 use super::record::Record;
 use super::slot::{Departure, Landing, Slot};
 use crate::clock::UnixTime;
-use crate::error::{Delivery, Error, ErrorKind, Remedy, Result, Retryable};
+use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::service::Rotation;
 use crate::store::{Entry, Expect, Hold, Revision, Saved};
@@ -22,9 +22,6 @@ use crate::transport::{Limits, Repeat};
 
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
-
-/// How long the store may take for one step.
-const STORE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A flight in the air.
 pub(super) struct Flying {
@@ -114,7 +111,7 @@ impl Flying {
 
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
-        let loaded = in_time(keeper.load(&self.slot.key)).await;
+        let loaded = keeper.load(&self.slot.key).await;
         loaded.map_err(|error| {
             event!(WARN, key = %self.slot.key, error = causes(&error), "load failed");
             self.trouble = Some(error);
@@ -127,7 +124,7 @@ impl Flying {
         let saved = match known.tokens.write() {
             Ok(body) => {
                 let entry = Entry { head: known.head.clone(), body };
-                in_time(keeper.store.save(&self.slot.key, &entry, expect)).await
+                keeper.store.save(&self.slot.key, &entry, expect).await
             }
             Err(error) => Err(error),
         };
@@ -187,11 +184,17 @@ impl Flying {
         keeper.unhalt();
         let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
+        let before = self.slot.current().as_ref().map(|current| current.known.tokens.tokens.clone());
+        let expiring = expires_soon(before.as_ref(), &known.tokens.tokens, keeper.webex.now());
         let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
         self.sender.send_replace(Landing::Serving);
         if is_news {
             event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
             keeper.announce(LoginEvent::refreshed(&self.slot.key));
+            if let Some(at) = expiring {
+                event!(WARN, key = %self.slot.key, at = %at, "login expiring");
+                keeper.announce(LoginEvent::login_expiring(&self.slot.key, at));
+            }
         }
     }
 
@@ -214,10 +217,15 @@ impl Flying {
             }
             Outcome::Rejected(known) => self.rejected(known),
             Outcome::Held { known, until } => self.held(known, until),
-            Outcome::Busy(known) => self.busy(known),
+            // That somebody else is at it is no trouble.
+            Outcome::Busy(known) => {
+                let (known, error) = self.busy(known);
+                return self.settle_for(known, error);
+            }
             Outcome::Misconfigured(known) => self.misconfigured(known),
             Outcome::StoreFailed(known) => (known, self.store_failed()),
         };
+        self.slot.troubled(self.epoch, &error);
         self.settle_for(known, error);
     }
 
@@ -305,13 +313,6 @@ impl Flying {
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
     }
-}
-
-/// What a store answers in time; after that, what became of a change is unknown.
-pub(super) async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::time::timeout(STORE_LIMIT, call)
-        .await
-        .unwrap_or_else(|_| Err(Error::store("it did not answer for 30 seconds", Retryable::Yes)))
 }
 
 pub(super) fn longest_backoff(failures: u32) -> Duration {

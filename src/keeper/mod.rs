@@ -1,10 +1,12 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table` and `search`
-//!   (tests) try each step, and everything that two flights can do to each other.
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`, `search`
+//!   and `walk` (tests) try each step, and everything that two flights can do to each other.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it.
-//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide.
+//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
+//!   `patience` the store.
+//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `change` is what is
+//!   done to a login from outside.
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
@@ -15,14 +17,20 @@ mod flight;
 mod search;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod walk;
 mod record;
 mod slot;
 mod event;
+mod roster;
+mod patience;
 mod flying;
 mod engine;
+mod change;
 
 pub(crate) use self::engine::{Keeper, Listener, due};
 pub use self::event::LoginEvent;
+pub(crate) use self::patience::in_time;
 pub(crate) use self::protocol::Known;
 pub(crate) use self::record::Record;
 pub(crate) use self::slot::Slot;

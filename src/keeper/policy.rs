@@ -17,6 +17,11 @@ const SHARE: u32 = 10;
 /// The shortest time between two refreshes of one login, also when the server hands out the same token again.
 const GAP: Duration = Duration::from_secs(30);
 
+/// How long before the refresh token's end the user should be asked to log in again.
+const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// Two ends that are no further apart are the same: they come as remaining seconds.
+const SAME_MOMENT: Duration = Duration::from_secs(60 * 60);
+
 /// The moments of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moments {
@@ -50,6 +55,14 @@ impl Moments {
             Need::None
         }
     }
+}
+
+/// When the refresh token ends, if that is soon and the refresh has not put it off.
+pub(crate) fn expires_soon(before: Option<&TokenSet>, after: &TokenSet, now: UnixTime) -> Option<UnixTime> {
+    let end = after.refresh_token_expires_at()?;
+    let old_end = before.and_then(TokenSet::refresh_token_expires_at);
+    let was_put_off = old_end.is_some_and(|old| end > old + SAME_MOMENT);
+    (!was_put_off && end.since(now) < WARNING).then_some(end)
 }
 
 #[cfg(test)]

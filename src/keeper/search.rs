@@ -29,17 +29,17 @@ struct Tokens {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Budget {
-    store_faults: u8,
-    network_faults: u8,
-    crashes: u8,
-    stops: u8,
-    forgets: u8,
-    puts: u8,
-    flights: u8,
+pub(super) struct Budget {
+    pub(super) store_faults: u8,
+    pub(super) network_faults: u8,
+    pub(super) crashes: u8,
+    pub(super) stops: u8,
+    pub(super) forgets: u8,
+    pub(super) puts: u8,
+    pub(super) flights: u8,
 }
 
-const QUIET: Budget =
+pub(super) const QUIET: Budget =
     Budget { store_faults: 0, network_faults: 0, crashes: 0, stops: 0, forgets: 0, puts: 0, flights: 2 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,8 +71,10 @@ enum Todo {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct World {
+pub(super) struct World {
     is_strict: bool,
+    /// Whether the old access token still lives, so that nobody has to wait for the new one.
+    is_stale: bool,
     elapsed: Duration,
     store: Option<Known<Tokens>>,
     /// The refresh token that the server takes.
@@ -83,7 +85,7 @@ struct World {
     /// Something that no client can mend: the newest tokens were lost with an answer or a process.
     is_lost: bool,
     processes: [Process; 2],
-    budget: Budget,
+    pub(super) budget: Budget,
 }
 
 const PERIOD: u8 = 1;
@@ -95,7 +97,7 @@ fn bytes(number: u8) -> [u8; 16] {
 }
 
 impl World {
-    fn new(is_strict: bool, ahead: u64, budget: Budget) -> Self {
+    pub(super) fn new(is_strict: bool, ahead: u64, budget: Budget) -> Self {
         let mut head = Head::begin(None).unwrap();
         head.revision = Revision::from_bytes(bytes(0));
         head.login = LoginId::from_bytes(bytes(1));
@@ -107,6 +109,7 @@ impl World {
         };
         Self {
             is_strict,
+            is_stale: false,
             elapsed: Duration::ZERO,
             store: Some(Known { head, tokens: Tokens { refresh: 0, period: 0 } }),
             valid: 0,
@@ -116,6 +119,10 @@ impl World {
             processes: [idle(100, 0), idle(200, ahead)],
             budget,
         }
+    }
+
+    pub(super) fn while_the_old_token_lives(self) -> Self {
+        Self { is_stale: true, ..self }
     }
 
     fn id(&mut self, who: usize) -> [u8; 16] {
@@ -130,9 +137,10 @@ impl World {
     fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
         let fresh = Revision::from_bytes(self.id(who));
         let elapsed = self.elapsed;
+        let old = if self.is_stale { Need::Stale } else { Need::Dead };
         let process = &mut self.processes[who];
         let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
-        let need = |tokens: &Tokens| if tokens.period < PERIOD { Need::Dead } else { Need::None };
+        let need = |tokens: &Tokens| if tokens.period < PERIOD { old } else { Need::None };
         let now = Now { wall, elapsed, fresh, need: &need, due: &|_| None, backoff: Duration::from_secs(1) };
         let action = process.flight.step(event, &now);
         let todo = match action {
@@ -148,7 +156,7 @@ impl World {
     }
 
     /// All that can happen next.
-    fn successors(&self) -> Vec<Self> {
+    pub(super) fn successors(&self) -> Vec<Self> {
         let mut worlds = Vec::new();
         for who in 0..2 {
             self.steps_of(who, &mut worlds);
@@ -171,8 +179,8 @@ impl World {
             let mut world = self.clone();
             world.budget.puts -= 1;
             let mut head = Head::begin(None).unwrap();
-            head.revision = Revision::from_bytes(bytes(2));
-            head.login = LoginId::from_bytes(bytes(3));
+            head.revision = Revision::from_bytes(bytes(20 + world.budget.puts));
+            head.login = LoginId::from_bytes(bytes(30 + world.budget.puts));
             world.ended_logins.extend(self.store.iter().map(|known| known.head.login));
             // The newest login has tokens of its own; what the old one had is nobody's concern any more.
             world.valid += 1;
@@ -238,11 +246,14 @@ impl World {
             Action::Send { tokens, limit } => {
                 assert!(limit > Duration::ZERO && limit <= TIMES.sending);
                 if self.budget.network_faults > 0 {
-                    // It never reaches the server.
+                    // It never reaches the server, or not now.
                     let mut world = self.clone();
                     world.budget.network_faults -= 1;
-                    let later = Answer::Later { retry_after: None, is_repeatable: true };
-                    worlds.push(world.feed(who, Event::Sent(later)));
+                    let later = |retry_after| Answer::Later { retry_after, is_repeatable: true };
+                    worlds.push(world.clone().feed(who, Event::Sent(later(None))));
+                    // It puts it off, or finds the client's settings wrong: no word about the login.
+                    worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
+                    worlds.push(world.feed(who, Event::Sent(Answer::Misconfigured)));
                 }
                 let answer = self.serve(tokens);
                 self.processes[who].todo = Some(Todo::Receive(answer));
@@ -309,7 +320,7 @@ impl World {
     }
 
     /// What holds when nothing is left to do.
-    fn check_rest(&self, quiet: bool) {
+    pub(super) fn check_rest(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
         if !self.is_lost {
             let shown = || format!("{self:#?}");
@@ -324,7 +335,7 @@ impl World {
         }
     }
 
-    fn is_at_rest(&self) -> bool {
+    pub(super) fn is_at_rest(&self) -> bool {
         self.processes.iter().all(|process| process.todo.is_none())
     }
 }
@@ -377,6 +388,8 @@ fn with_trouble_no_login_is_lost_that_could_be_saved() {
         ] {
             states += search(World::new(is_strict, 0, budget));
         }
+        let budget = Budget { network_faults: 1, store_faults: 1, ..QUIET };
+        states += search(World::new(is_strict, 0, budget).while_the_old_token_lives());
     }
     assert!(states > 10_000, "{states}");
     println!("{states} states");

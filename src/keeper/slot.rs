@@ -38,11 +38,19 @@ pub(crate) struct Current {
     pub(crate) seen_at: Duration,
     /// Whether the API refused this access token.
     pub(crate) is_refused: bool,
+    /// Whether somebody wants a newer one, though it lives.
+    pub(crate) is_outdated: bool,
 }
 
 impl Current {
     pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Need {
-        if self.is_refused || elapsed >= self.dead_elapsed { Need::Dead } else { self.moments.need(now) }
+        if self.is_refused || elapsed >= self.dead_elapsed {
+            return Need::Dead;
+        }
+        match self.moments.need(now) {
+            Need::None if self.is_outdated => Need::Stale,
+            need => need,
+        }
     }
 
     pub(crate) fn access_token(&self) -> &AccessToken {
@@ -61,6 +69,8 @@ struct Guarded {
     unsaved: Option<Known<Record>>,
     /// An access token that the API refused.
     refused: Option<AccessToken>,
+    /// An access token that somebody wants a newer one for.
+    outdated: Option<AccessToken>,
     /// When the server last gave tokens, by the clock that never goes back.
     granted_at: Option<Duration>,
     /// Until then nobody need try again, by the same clock.
@@ -68,6 +78,8 @@ struct Guarded {
     /// Counts logouts and new logins: a flight that began before one publishes nothing.
     epoch: u64,
     failures: u32,
+    /// What went wrong the last time.
+    trouble: Option<Error>,
     /// The login and generation whose end was announced.
     reported: Option<(LoginId, u64)>,
 }
@@ -115,10 +127,12 @@ impl Slot {
             rival: None,
             unsaved: None,
             refused: None,
+            outdated: None,
             granted_at: None,
             rest_until: Duration::ZERO,
             epoch: 0,
             failures: 0,
+            trouble: None,
             reported: None,
         };
         Ok(Self {
@@ -165,6 +179,7 @@ impl Slot {
             }
         }
         new.is_refused = guarded.refused.as_ref() == Some(new.access_token());
+        new.is_outdated = guarded.outdated.as_ref() == Some(new.access_token());
         self.current.store(Some(Arc::new(new)));
         true
     }
@@ -184,9 +199,11 @@ impl Slot {
         guarded.flight = None;
         guarded.unsaved = None;
         guarded.refused = None;
+        guarded.outdated = None;
         guarded.granted_at = None;
         guarded.rest_until = Duration::ZERO;
         guarded.failures = 0;
+        guarded.trouble = None;
         guarded.reported = None;
         self.current.store(current.map(Arc::new));
     }
@@ -211,6 +228,15 @@ impl Slot {
         guarded.rest_until = Duration::ZERO;
         self.current.store(Some(Arc::new(Current { is_refused: true, ..Current::clone(&current) })));
         true
+    }
+
+    /// Notes that a newer token than this is wanted.
+    pub(crate) fn outdate(&self, token: &AccessToken) {
+        let mut guarded = self.guarded();
+        guarded.outdated = Some(token.clone());
+        if let Some(current) = self.current.load_full().filter(|current| current.access_token() == token) {
+            self.current.store(Some(Arc::new(Current { is_outdated: true, ..Current::clone(&current) })));
+        }
     }
 
     /// The flight that is in the air, or else one that `depart` sends off.
@@ -253,6 +279,7 @@ impl Slot {
         self.at(epoch, |guarded| {
             guarded.unsaved = None;
             guarded.failures = 0;
+            guarded.trouble = None;
             guarded.reported = None;
             guarded.rest_until = Duration::ZERO;
         });
@@ -276,7 +303,17 @@ impl Slot {
         let mut guarded = self.guarded();
         guarded.rest_until = Duration::ZERO;
         guarded.failures = 0;
+        guarded.trouble = None;
         guarded.reported = None;
+    }
+
+    /// Notes what went wrong, for those who ask how the login is.
+    pub(crate) fn troubled(&self, epoch: u64, error: &Error) {
+        self.at(epoch, |guarded| guarded.trouble = Some(error.clone()));
+    }
+
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        self.guarded().trouble.clone()
     }
 
     /// Counts a failure; says how many there were in a row before it.

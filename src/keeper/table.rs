@@ -143,7 +143,10 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     let rejected = Event::Sent(Answer::Rejected { code: Some("invalid_grant".into()) });
     assert_eq!(driver.step(rejected), Action::Load);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
-    assert_eq!(marked.head.hold, Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()) }));
+    assert_eq!(
+        marked.head.hold,
+        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW) })
+    );
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Rejected(marked)));
 }
 
@@ -182,12 +185,12 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known.clone()))))
     };
-    let dead = held(Hold::Rejected { generation: 7, code: None });
+    let dead = held(Hold::Rejected { generation: 7, code: None, at: None });
     assert_eq!(first(&dead), Action::End(Outcome::Rejected(dead)));
     let waiting = held(Hold::RetryAt(NOW + secs(1)));
     assert_eq!(first(&waiting), Action::End(Outcome::Held { known: waiting, until: NOW + secs(1) }));
     for passable in [
-        Hold::Rejected { generation: 6, code: None },
+        Hold::Rejected { generation: 6, code: None, at: None },
         Hold::RetryAt(NOW),
         Hold::RetryAt(NOW + TIMES.longest_hold + secs(1)),
     ] {
@@ -297,7 +300,7 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     let (mut driver, _) = serving();
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
     let mut marked = known();
-    marked.head.hold = Some(Hold::Rejected { generation: 7, code: None });
+    marked.head.hold = Some(Hold::Rejected { generation: 7, code: None, at: None });
     let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
         panic!("the newest tokens are dropped");
     };

@@ -219,6 +219,9 @@ pub enum Hold {
         /// The server's code, where it gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
+        /// Since when this is known, by the clock of whoever found it out.
+        #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
+        at: Option<UnixTime>,
     },
 }
 
@@ -304,7 +307,7 @@ mod tests {
         let mut head = Head::begin(Some(time)).unwrap();
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.claim = Some(Claim { id: ClaimId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
-        head.hold = Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()) });
+        head.hold = Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time) });
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.hold = Some(Hold::RetryAt(time));
         head.due = None;

@@ -5,7 +5,8 @@
 use crate::scope::{Scope, Scopes};
 use crate::testing::exchange::{Body, Fields, Outcome};
 use crate::testing::pages::{Consent, Page, RefusalPage};
-use crate::testing::state::{Authorization, Binding, Challenge, MockService, Moment, State};
+use crate::testing::service::MockService;
+use crate::testing::state::{Authorization, Binding, Challenge, Moment, State};
 
 /// How an authorization request ends before the user was asked.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::testing::http::{self, Desk, Server};
-use crate::testing::state::{Integration, Lifetimes, MockService, MockUser, State};
+use crate::testing::service::{Lifetimes, MockService};
+use crate::testing::state::{Integration, MockUser, State};
 use crate::testing::{MockWebex, opaque};
 
 /// Says what a [`MockWebex`] is like.
@@ -42,6 +43,7 @@ pub struct MockWebexBuilder {
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
     clock: Arc<dyn Clock>,
+    port: u16,
 }
 
 impl MockWebexBuilder {
@@ -56,6 +58,7 @@ impl MockWebexBuilder {
             access_token_lifetime: None,
             refresh_token_lifetime: None,
             clock: Arc::new(SystemClock::new()),
+            port: 0,
         }
     }
 
@@ -114,15 +117,23 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Starts it on a free loopback port.
+    /// Listens on this port of `127.0.0.1`, for programs that are told the address beforehand; 0 is a free one, as by
+    /// default.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Starts it on a loopback port.
     ///
     /// # Panics
     ///
-    /// When no port can be had, a scope cannot be one, or a redirect URI could not be sent in a header.
+    /// When the port cannot be had, a scope cannot be one, or a redirect URI could not be sent in a header.
     pub async fn start(self) -> MockWebex {
         let clock = self.clock.clone();
+        let port = self.port;
         let state = Arc::new(Mutex::new(self.state()));
-        let server = Server::start(Desk::new(state.clone(), clock.clone())).await;
+        let server = Server::start(Desk::new(state.clone(), clock.clone()), port).await;
         MockWebex { server, state, clock }
     }
 

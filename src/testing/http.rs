@@ -1,5 +1,6 @@
 //! The mock on the wire: wiremock listens, the rules answer.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -21,9 +22,12 @@ const REQUESTS_KEPT: u64 = 4096;
 pub(super) struct Server(Option<MockServer>);
 
 impl Server {
-    /// Listens on a free port of this machine.
-    pub(super) async fn start(desk: Desk) -> Arc<Self> {
-        let server = MockServer::builder().disable_request_recording().start().await;
+    /// Listens on a port of this machine; 0 is a free one.
+    #[expect(clippy::panic, reason = "a port that cannot be had leaves a test nothing to do")]
+    pub(super) async fn start(desk: Desk, port: u16) -> Arc<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .unwrap_or_else(|error| panic!("MockWebex cannot listen on port {port}: {error}"));
+        let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
         let server = Arc::new(Self(Some(server)));
         server.register(desk.of(&server)).await;
         server

@@ -60,6 +60,7 @@ use crate::scope::Scopes;
 use crate::service::Service;
 
 mod opaque;
+mod service;
 mod state;
 mod pages;
 mod exchange;
@@ -76,7 +77,8 @@ use self::state::{Authorization, Moment, State};
 
 pub use self::builder::MockWebexBuilder;
 pub use self::pages::RefusalPage;
-pub use self::state::{MockService, MockUser};
+pub use self::service::MockService;
+pub use self::state::MockUser;
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
@@ -216,6 +218,17 @@ impl MockWebex {
     /// How many of them were refreshes, good and bad.
     pub fn refreshes(&self) -> usize {
         self.state().refreshes
+    }
+
+    /// Where the mock revokes tokens (RFC 7009), for
+    /// [`Service::with_revocation_endpoint`]; [`client`](Self::client) does without, as Webex's documentation does.
+    pub fn revocation_endpoint(&self) -> String {
+        format!("{}/revoke", self.uri())
+    }
+
+    /// How many requests the revocation endpoint has received, good and bad.
+    pub fn revocations(&self) -> usize {
+        self.state().revocations
     }
 
     /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,

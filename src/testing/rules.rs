@@ -31,8 +31,9 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         ("GET", "/authorize") => Ok(authorize::show(&request.query, state, moment)),
         ("POST", "/consent") => authorize::decide(&form(request)?, state, moment),
         ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
+        ("POST", "/revoke") => token::revoke(&form(request)?, request.authorization.as_deref(), state, moment.now),
         ("GET", "/people/me") if !state.service.is_meetings() => person(request, state, moment),
-        (_, "/authorize" | "/consent" | "/people/me") => Err(wrong_method()),
+        (_, "/authorize" | "/consent" | "/people/me" | "/revoke") => Err(wrong_method()),
         _ if is_token => Err(wrong_method()),
         _ => Err(unknown_path()),
     }
@@ -104,7 +105,8 @@ mod tests {
     use super::*;
     use crate::clock::UnixTime;
     use crate::testing::pages::{Page, RefusalPage};
-    use crate::testing::state::{Integration, MockService, MockUser};
+    use crate::testing::service::MockService;
+    use crate::testing::state::{Integration, MockUser};
 
     const CALLBACK: &str = "http://localhost:1/cb";
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";

@@ -1,6 +1,6 @@
 //! What the mock world is: users, integrations, and the codes and tokens that were handed out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,69 +10,10 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::testing::opaque::{self, Seal, Sealed};
+use crate::testing::service::{Lifetimes, MockService};
 
 /// How long a code, and an open consent page, can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
-
-/// Which of Webex's services a mock plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MockService {
-    /// The commercial platform, [`Service::webex`](crate::service::Service::webex).
-    #[default]
-    Webex,
-    /// Webex for Government, [`Service::webex_gov`](crate::service::Service::webex_gov).
-    WebexGov,
-    /// Webex Meetings integrations, [`Service::meetings`](crate::service::Service::meetings).
-    Meetings,
-}
-
-impl MockService {
-    /// What stands before every endpoint.
-    pub(super) fn base_path(self) -> &'static str {
-        match self {
-            Self::Webex | Self::WebexGov => "/v1",
-            Self::Meetings => "/v1/oauth2",
-        }
-    }
-
-    pub(super) fn token_path(self) -> &'static str {
-        match self {
-            Self::Webex | Self::WebexGov => "/access_token",
-            Self::Meetings => "/token",
-        }
-    }
-
-    /// The first part of the REST API's ids.
-    pub(super) fn region(self) -> &'static str {
-        match self {
-            Self::WebexGov => "urn:TEAM:us-gov-west-1_a1",
-            Self::Webex | Self::Meetings => "us",
-        }
-    }
-
-    pub(super) fn is_meetings(self) -> bool {
-        self == Self::Meetings
-    }
-
-    /// What an integration may ask for unless its test says otherwise.
-    pub(super) fn usual_scopes(self) -> &'static str {
-        match self {
-            Self::Webex | Self::WebexGov => "spark:all spark:people_read",
-            Self::Meetings => "all_read user_modify meeting_modify recording_modify",
-        }
-    }
-
-    /// Of access tokens and refresh tokens, as Webex's answers say them.
-    pub(super) fn usual_lifetimes(self) -> Lifetimes {
-        let (access_token, refresh_token) = match self {
-            Self::Webex => (1_209_599, 7_775_999),
-            Self::WebexGov => (43_199, 5_183_999),
-            Self::Meetings => (7_200, 5_184_000),
-        };
-        Lifetimes { access_token: Duration::from_secs(access_token), refresh_token: Duration::from_secs(refresh_token) }
-    }
-}
 
 /// Somebody who can sign in.
 ///
@@ -146,13 +87,6 @@ pub(super) struct Integration {
     pub(super) client_secret: String,
     pub(super) redirect_uris: Vec<String>,
     pub(super) scopes: Scopes,
-}
-
-/// How long tokens live.
-#[derive(Clone, Copy)]
-pub(super) struct Lifetimes {
-    pub(super) access_token: Duration,
-    pub(super) refresh_token: Duration,
 }
 
 /// When something happens, and the dice for it.
@@ -234,12 +168,15 @@ pub(super) struct State {
     pub(super) is_denied_by_administrator: bool,
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
+    pub(super) revocations: usize,
     seal: Seal,
     serial: u64,
     consents: HashMap<String, (Authorization, UnixTime)>,
     codes: HashMap<String, Code>,
     grants: HashMap<u64, Grant>,
     refresh_tokens: HashMap<String, u64>,
+    /// The serials of access tokens that were ended before their time.
+    ended: HashSet<u64>,
     /// The latest grant of each user to each integration.
     logins: HashMap<(usize, usize), u64>,
 }
@@ -260,12 +197,14 @@ impl State {
             is_denied_by_administrator: false,
             token_requests: 0,
             refreshes: 0,
+            revocations: 0,
             seal: Seal::new(random),
             serial: 0,
             consents: HashMap::new(),
             codes: HashMap::new(),
             grants: HashMap::new(),
             refresh_tokens: HashMap::new(),
+            ended: HashSet::new(),
             logins: HashMap::new(),
         }
     }
@@ -353,7 +292,23 @@ impl State {
         let (sealed, rest) = access_token.split_once('_')?;
         let token = self.seal.open(sealed)?;
         let user = self.users.get(self.grants.get(&token.grant)?.user)?;
-        (now < token.expires && rest == suffix(user)).then_some(user)
+        let lives = now < token.expires && !self.ended.contains(&token.serial);
+        (lives && rest == suffix(user)).then_some(user)
+    }
+
+    /// Ends a token of this integration: an access token alone, or a refresh token with all that came of it.
+    pub(super) fn end_token(&mut self, text: &str, integration: usize, now: UnixTime) {
+        if let Some((id, _)) = self.find_grant(text, now).filter(|(_, grant)| grant.integration == integration) {
+            self.grants.remove(&id);
+            self.refresh_tokens.remove(text);
+            return;
+        }
+        let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
+        let is_own =
+            |token: &Sealed| self.grants.get(&token.grant).is_some_and(|grant| grant.integration == integration);
+        if let Some(token) = self.seal.open(sealed).filter(is_own) {
+            self.ended.insert(token.serial);
+        }
     }
 
     /// Ends the user's grants: the refresh tokens die, and every access token that came of them.

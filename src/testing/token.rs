@@ -11,7 +11,8 @@ use crate::scope::{Scope, Scopes};
 use crate::testing::authorize::has_spark;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::opaque;
-use crate::testing::state::{Binding, Grant, MockService, Moment, State};
+use crate::testing::service::MockService;
+use crate::testing::state::{Binding, Grant, Moment, State};
 
 /// The token endpoint.
 pub(super) fn answer(
@@ -36,6 +37,19 @@ pub(super) fn answer(
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
     Ok((200, Body::Json(tokens(id, state, moment.now))))
+}
+
+/// The end of a token (RFC 7009): of an access token alone, or of a refresh token and all that came of it. One that is dead
+/// or unknown is dead enough.
+pub(super) fn revoke(form: &Fields, authorization: Option<&str>, state: &mut State, now: UnixTime) -> Outcome {
+    state.revocations += 1;
+    if form.has_repetition() {
+        return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
+    }
+    let integration = client(form, authorization, state)?;
+    let token = filled(form.get("token"), "invalid_request", "there is no token in the form")?;
+    state.end_token(token, integration, now);
+    Ok((200, Body::Json(json!({}))))
 }
 
 /// Which integration asks, proved by its secret: in the header or in the form, never in both (RFC 6749 section 2.3.1).

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{RepeatedExchange, TokenSet};
-use crate::account::Account;
+use crate::account::{Account, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, Result};
 use crate::json::Object;
@@ -18,7 +18,7 @@ use crate::stored::{self, unreadable};
 
 const WHAT: &str = "token set";
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 24] = [
     "v",
     "service",
     "client_id",
@@ -37,6 +37,10 @@ const FIELDS: [&str; 20] = [
     "userid",
     "authentication_id",
     "email",
+    "person_id",
+    "person_organization_id",
+    "person_display_name",
+    "person_email",
     "redirect_uri",
     "code_verifier",
 ];
@@ -74,6 +78,14 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    person_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person_organization_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person_display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person_email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code_verifier: Option<&'a str>,
@@ -103,7 +115,11 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
         siteid: account.site_id(),
         userid: account.user_id(),
         authentication_id: account.authentication_id(),
-        email: account.email(),
+        email: account.email.as_deref(),
+        person_id: account.person_id(),
+        person_organization_id: account.organization_id(),
+        person_display_name: account.display_name(),
+        person_email: account.person.as_ref().and_then(|person| person.email.as_deref()),
         redirect_uri: tokens.exchange.as_ref().map(|exchange| exchange.redirect_uri.as_str()),
         code_verifier: tokens.exchange.as_ref().map(|exchange| exchange.code_verifier.expose_secret()),
         extra: &tokens.extra,
@@ -125,14 +141,7 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
     if plain("token_type")?.is_some_and(|found| found != "Bearer") {
         return Err(unreadable(WHAT, "its `token_type` is not \"Bearer\""));
     }
-    let account = Account {
-        user_name: plain("user_name")?,
-        iss: plain("iss")?,
-        siteid: plain("siteid")?,
-        userid: plain("userid")?,
-        authentication_id: plain("authentication_id")?,
-        email: plain("email")?,
-    };
+    let account = account(&mut plain)?;
     let (granted, asked) = (plain("scope")?, plain("asked")?);
     let redirect_uri = plain("redirect_uri")?;
     let exchange = redirect_uri.zip(text("code_verifier")?);
@@ -157,6 +166,24 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
         exchange: exchange.map(|(redirect_uri, code_verifier)| RepeatedExchange { redirect_uri, code_verifier }),
         extra: taken_extra(&mut form.extra)?,
         unknown: form.extra,
+    })
+}
+
+fn account(plain: &mut impl FnMut(&'static str) -> Result<Option<String>>) -> Result<Account> {
+    let person = Identity {
+        id: plain("person_id")?.unwrap_or_default(),
+        organization_id: plain("person_organization_id")?,
+        display_name: plain("person_display_name")?,
+        email: plain("person_email")?,
+    };
+    Ok(Account {
+        user_name: plain("user_name")?,
+        iss: plain("iss")?,
+        siteid: plain("siteid")?,
+        userid: plain("userid")?,
+        authentication_id: plain("authentication_id")?,
+        email: plain("email")?,
+        person: Some(person).filter(|person| !person.id.is_empty()),
     })
 }
 

@@ -3,6 +3,7 @@
 //! - [`TokenSet`] is what applications keep.
 //! - `response` (inside) reads what a token endpoint sends.
 //! - `form` (inside) writes a token set down and reads it back.
+//! - `whose` (inside) tells two accounts' tokens apart.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::account::Account;
+use crate::account::{Account, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Owner;
@@ -21,6 +22,7 @@ use crate::service::Service;
 
 mod form;
 mod response;
+mod whose;
 
 pub(crate) use self::response::{NoTokens, TokenResponse};
 
@@ -106,7 +108,8 @@ impl TokenSet {
         self.id_token.as_ref()
     }
 
-    /// What the token endpoint told about the user; only Webex Meetings does.
+    /// Whose tokens these are, as far as it is known: Webex Meetings tells it with the tokens; elsewhere it is known
+    /// after [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person).
     pub fn account(&self) -> &Account {
         &self.account
     }
@@ -239,15 +242,9 @@ impl TokenSet {
         Err(Error::new(ErrorKind::ForeignTokens, message))
     }
 
-    /// Whether these tokens and `other` are two accounts', by what both of them tell: the user and site of Webex Meetings,
-    /// or the organization that Webex writes into its opaque tokens. What only one of them tells proves nothing.
-    pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
-        let differs = |own: Option<&str>, other: Option<&str>| own.zip(other).is_some_and(|(own, other)| own != other);
-        let (own, others) = (self.account(), other.account());
-        let organization = |tokens: &Self| Some(tokens.access_token.hint()?.organization_uuid()?.to_owned());
-        differs(own.user_id(), others.user_id())
-            || differs(own.site_id(), others.site_id())
-            || differs(organization(self).as_deref(), organization(other).as_deref())
+    /// Notes who was logged in, as Webex itself said when it was asked with these tokens.
+    pub(crate) fn identify(&mut self, identity: Identity) {
+        self.account.person = Some(identity);
     }
 
     pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {

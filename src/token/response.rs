@@ -83,6 +83,7 @@ impl TokenResponse {
             scopes: fields.words("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
             id_token: fields.secret("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
             account: Account {
+                person: None,
                 user_name: fields.plain("user_name"),
                 iss: fields.plain("iss"),
                 siteid: fields.plain("siteid"),

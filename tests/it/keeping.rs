@@ -386,7 +386,7 @@ async fn the_status_is_known_without_asking_webex() {
     mock.revoke("jane@example.com");
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap_err();
-    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired(_)));
+    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired { since: Some(_), .. }));
     manager.retry(&key("jane")).await.unwrap();
     assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
     session.access_token().await.unwrap_err();
@@ -559,6 +559,32 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
     assert_eq!(mock.refreshes(), 0);
     failing.heal();
     session.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
+    let stuck = Stuck(MemoryStore::new(), Arc::default());
+    let (mock, clock, manager, session) = kept(stuck.clone()).await;
+    let tokens = log_in(&mock, &mock.client()).await;
+    // From here on nothing but the store is waited for.
+    tokio::time::pause();
+    stuck.1.store(true, Ordering::SeqCst);
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    clock.advance(FORTNIGHT);
+    for error in [
+        session.access_token().await.unwrap_err(),
+        session.status().await.unwrap_err(),
+        session.disconnect().await.unwrap_err(),
+        manager.put(&key("jane"), tokens).await.unwrap_err(),
+        manager.forget(&key("jane")).await.unwrap_err(),
+        manager.retry(&key("jane")).await.unwrap_err(),
+        manager.data::<i32>(&key("jane")).await.unwrap_err(),
+    ] {
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
+    }
+    assert_eq!(mock.refreshes(), 0);
 }
 
 #[tokio::test]
@@ -823,6 +849,36 @@ impl TokenStore for Failing {
     async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
         self.check(true)?;
         self.inner.delete(key, expect).await
+    }
+}
+
+/// A store that stops answering.
+#[derive(Clone, Debug)]
+struct Stuck(MemoryStore, Arc<AtomicBool>);
+
+impl Stuck {
+    async fn wait(&self) {
+        if self.1.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
+    }
+}
+
+#[async_trait]
+impl TokenStore for Stuck {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.wait().await;
+        self.0.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.wait().await;
+        self.0.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.wait().await;
+        self.0.delete(key, expect).await
     }
 }
 

@@ -15,3 +15,4 @@ mod stores;
 mod token_endpoint;
 mod transport;
 mod watching;
+mod whose;

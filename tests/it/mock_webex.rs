@@ -337,6 +337,18 @@ async fn many_mocks_start_quickly_and_go_without_a_trace() {
     drop(together);
 }
 
+#[tokio::test]
+async fn a_mock_takes_the_port_that_it_is_given_or_says_why_not() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+
+    let started = tokio::spawn(MockWebex::builder().port(port).start()).await;
+
+    let panic = started.unwrap_err().into_panic();
+    let message = panic.downcast::<String>().unwrap();
+    assert!(message.starts_with(&format!("MockWebex cannot listen on port {port}: ")), "{message}");
+}
+
 /// wiremock's memory of requests is thrown away now and then; no request may notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_parallel_requests_are_all_answered() {

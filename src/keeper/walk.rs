@@ -1,0 +1,47 @@
+//! Long walks at random through what the search visits step by step: more trouble at once than can be searched.
+
+use proptest::prelude::*;
+
+use super::search::{Budget, QUIET, World};
+
+const TROUBLE: Budget =
+    Budget { store_faults: 8, network_faults: 6, crashes: 3, stops: 3, forgets: 1, puts: 3, flights: 12 };
+
+/// No flight takes more steps than this to come to rest once the trouble is over.
+const MOST_STEPS: usize = 2000;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a world must never be is checked with every step, by the world itself.
+    #[test]
+    fn whatever_happens_no_login_is_lost_that_could_be_saved_and_every_wait_ends(
+        is_strict: bool,
+        is_stale: bool,
+        ahead in 0_u64..=5,
+        choices in prop::collection::vec(any::<u16>(), 1..250),
+    ) {
+        let mut world = World::new(is_strict, ahead, TROUBLE);
+        if is_stale {
+            world = world.while_the_old_token_lives();
+        }
+        for choice in choices {
+            let mut next = world.successors();
+            if next.is_empty() {
+                break;
+            }
+            world = next.swap_remove(usize::from(choice) % next.len());
+        }
+        world.budget = Budget { flights: 0, ..QUIET };
+        let mut steps = 0;
+        while !world.is_at_rest() {
+            steps += 1;
+            prop_assert!(steps < MOST_STEPS, "a flight does not end: {world:#?}");
+            let mut next = world.successors();
+            prop_assert!(!next.is_empty(), "a flight waits for nothing: {world:#?}");
+            // Turn and turn about, or one process would wait for the other for ever.
+            world = next.swap_remove(steps % next.len());
+        }
+        world.check_rest(false);
+    }
+}

@@ -1,0 +1,62 @@
+//! Telling Webex that a token has served its time (RFC 7009).
+
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use http::{Request, Response};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Result};
+use crate::form;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::token::TokenSet;
+
+/// How far the end of a login reaches.
+///
+/// Webex hands the same refresh token to every login of one user with one integration, on whatever device. Revoking it
+/// ends them all; revoking an access token ends that one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reach {
+    /// This login's access token alone.
+    ThisLogin,
+    /// The refresh token, and with it every login of this user with this integration.
+    Everywhere,
+}
+
+/// The request that ends a token.
+pub(crate) fn request(registration: &Registration, tokens: &TokenSet, reach: Reach) -> Result<Request<Bytes>> {
+    let endpoint = registration.endpoints.revocation.as_ref().ok_or_else(|| {
+        let message = "Webex documents no way to revoke a token; if yours has one, name it with \
+                       `Service::with_revocation_endpoint(..)`";
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    let (token, hint) = match reach {
+        Reach::ThisLogin => (tokens.access_token().expose(), "access_token"),
+        Reach::Everywhere => {
+            let message = "there is no refresh token to revoke: the login ends with its access token";
+            let missing = || Error::new(ErrorKind::Revocation, message);
+            (tokens.refresh_token().ok_or_else(missing)?.expose(), "refresh_token")
+        }
+    };
+    let mut form = Serializer::new(String::with_capacity(512));
+    form.append_pair("token", token).append_pair("token_type_hint", hint);
+    form::request(registration, endpoint, form)
+}
+
+/// Reads the answer: any success means that the token is dead, also one that was dead before (RFC 7009 section 2.2).
+pub(crate) fn read(
+    registration: &Registration,
+    tokens: &TokenSet,
+    response: &Response<Bytes>,
+    now: UnixTime,
+) -> Result<()> {
+    if response.status().is_success() {
+        return Ok(());
+    }
+    let secret = registration.require_secret()?.expose();
+    let credentials = form::credentials(registration.client_id(), secret);
+    let mut secrets = vec![secret, &credentials, tokens.access_token().expose()];
+    secrets.extend(tokens.refresh_token().map(|token| token.expose()));
+    Err(refusal(Asked::Revocation, response, &secrets, now))
+}

@@ -1,0 +1,85 @@
+//! Logs in, keeps the login, and finds it again after a restart, with nothing but the crate's default features.
+//!
+//! The program in its first argument is the example `mock_webex`, which plays Webex in a process of its own.
+
+mod browser;
+mod webex;
+
+use std::path::Path;
+use std::time::Duration;
+
+use webex_oauth::store::{FileStore, TokenKey};
+use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
+
+use self::webex::Webex;
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+/// For the whole of it; nothing here waits for anybody but processes of this machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let program = std::env::args().nth(1).ok_or("the first argument is the program that plays Webex")?;
+    let webex = Webex::start(&program)?;
+    let folder = std::env::temp_dir().join(format!("webex-oauth-features-login-{}", std::process::id()));
+    std::fs::create_dir(&folder)?;
+    let outcome = tokio::time::timeout(LIMIT, run(&webex, &folder)).await;
+    std::fs::remove_dir_all(&folder)?;
+    outcome.map_err(|_| format!("it took longer than {LIMIT:?}"))??;
+    webex.stop()?;
+    println!("logged in, kept and found again");
+    Ok(())
+}
+
+async fn run(webex: &Webex, folder: &Path) -> Result<()> {
+    let client = client(webex)?;
+    decline(&client).await?;
+    let key = TokenKey::new("acme")?.user("jane")?;
+
+    let (url, pending) = client.authorize().payload(&"/rooms").begin()?;
+    let login = client.login(pending, Callback::parse(browser::answer(url.as_str(), "accept").await?)?).await?;
+    check(login.payload::<String>()?.as_deref() == Some("/rooms"), "the payload comes back")?;
+    let person = client.person(login.tokens().access_token()).await?;
+    check(person.email() == Some("jane@example.com"), "Jane has logged in")?;
+    let manager = TokenManager::new(client, FileStore::open(folder)?)?;
+    let first = manager.put(&key, login.into_tokens()).await?.access_token().await?;
+    manager.settle().await;
+    drop(manager);
+
+    let client = self::client(webex)?;
+    let manager = TokenManager::new(client.clone(), FileStore::open(folder)?)?;
+    let session = manager.session(&key)?;
+    check(session.access_token().await? == first, "the login is found again")?;
+    session.invalidate(&first);
+    let second = session.access_token().await?;
+    check(second != first, "a refused token is replaced")?;
+    client.person(&second).await?;
+    manager.forget(&key).await?;
+    manager.settle().await;
+    let error = session.access_token().await.err().ok_or("a forgotten login gives a token")?;
+    check(error.is_login_required(), "a forgotten login wants a new one")
+}
+
+/// A client of the integration that the simulated Webex told of.
+fn client(webex: &Webex) -> Result<WebexOAuth> {
+    let value = |name| webex.variable(name);
+    let builder = WebexOAuth::builder()
+        .service(Service::webex().at(webex.base()))
+        .client_id(value("WEBEX_CLIENT_ID")?)
+        .client_secret(value("WEBEX_CLIENT_SECRET")?)
+        .redirect_uri(value("WEBEX_REDIRECT_URI")?)
+        .scopes(value("WEBEX_SCOPES")?);
+    Ok(builder.build()?)
+}
+
+async fn decline(client: &WebexOAuth) -> Result<()> {
+    let (url, pending) = client.authorize().begin()?;
+    let callback = Callback::parse(browser::answer(url.as_str(), "deny").await?)?;
+    let error = client.login(pending, callback).await.err().ok_or("a declined login succeeds")?;
+    check(error.is_denied(), "a declined login is one")
+}
+
+fn check(holds: bool, what: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(format!("it does not hold that {what}").into()) }
+}

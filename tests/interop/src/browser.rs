@@ -1,0 +1,140 @@
+//! A browser without a screen: it keeps cookies, follows redirects as far as the application, and fills forms in.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, StatusCode};
+use url::{Url, form_urlencoded};
+
+use crate::Server;
+
+/// Redirects in a row, after which somebody sends the browser round in circles.
+const MOST_REDIRECTS: usize = 10;
+
+/// One person's browser.
+#[derive(Debug)]
+pub struct Browser {
+    http: Client,
+    /// By name alone: each test has one browser, and each browser one server.
+    cookies: BTreeMap<String, String>,
+}
+
+/// Where a walk has led.
+enum Place {
+    /// To a page of the server, whose address and text these are.
+    Page(Url, String),
+    /// Back to the application, with this URL.
+    Application(String),
+}
+
+impl Default for Browser {
+    fn default() -> Self {
+        let http = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
+        Self { http, cookies: BTreeMap::new() }
+    }
+}
+
+impl Browser {
+    /// One without cookies.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Opens a URL that leads to the application without a question; gives what the application gets.
+    ///
+    /// # Panics
+    ///
+    /// When there is a page on the way.
+    pub async fn pass(&mut self, url: &str) -> String {
+        match self.open(url).await {
+            Place::Application(callback) => callback,
+            Place::Page(url, text) => panic!("{url} shows a page: {text}"),
+        }
+    }
+
+    /// Signs in at oidc-provider as `login` and consents; gives what the application gets.
+    ///
+    /// # Panics
+    ///
+    /// When the pages are not those of oidc-provider.
+    pub async fn consent(&mut self, authorization_url: &str, login: &str) -> String {
+        let mut place = self.open(authorization_url).await;
+        loop {
+            let (url, text) = match place {
+                Place::Application(callback) => return callback,
+                Place::Page(url, text) => (url, text),
+            };
+            let form = if text.contains(r#"name="prompt" value="login""#) {
+                vec![("prompt", "login"), ("login", login), ("password", "x")]
+            } else {
+                assert!(text.contains(r#"name="prompt" value="consent""#), "no form at {url}: {text}");
+                vec![("prompt", "consent")]
+            };
+            let action = attribute(&text, "action").expect("the form has an action");
+            place = self.submit(url.join(&action).unwrap(), &form).await;
+        }
+    }
+
+    /// Opens oidc-provider's first page, and leaves by "Cancel"; gives what the application gets.
+    ///
+    /// # Panics
+    ///
+    /// As [`consent`](Self::consent).
+    pub async fn cancel(&mut self, authorization_url: &str) -> String {
+        let Place::Page(url, text) = self.open(authorization_url).await else { panic!("no page") };
+        let mut links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let link = links.find(|link| link.ends_with("/abort")).expect("the page has a link to cancel");
+        self.pass(url.join(link).unwrap().as_str()).await
+    }
+
+    async fn open(&mut self, url: &str) -> Place {
+        let url = Url::parse(url).unwrap();
+        self.walk(self.http.get(url.clone()), url).await
+    }
+
+    async fn submit(&mut self, url: Url, form: &[(&str, &str)]) -> Place {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        self.walk(request, url).await
+    }
+
+    async fn walk(&mut self, mut request: RequestBuilder, mut url: Url) -> Place {
+        for _ in 0..MOST_REDIRECTS {
+            let answer = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
+            for cookie in answer.headers().get_all(SET_COOKIE) {
+                self.keep(cookie.to_str().unwrap());
+            }
+            let Some(location) = answer.headers().get(LOCATION) else {
+                assert_eq!(answer.status(), StatusCode::OK, "{url}");
+                return Place::Page(url, answer.text().await.unwrap());
+            };
+            let location = location.to_str().unwrap();
+            if location.starts_with(Server::REDIRECT_URI) {
+                return Place::Application(location.to_owned());
+            }
+            url = url.join(location).unwrap();
+            request = self.http.get(url.clone());
+        }
+        panic!("more than {MOST_REDIRECTS} redirects, the last to {url}");
+    }
+
+    fn keep(&mut self, cookie: &str) {
+        let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+        // An empty value is how the server takes a cookie away.
+        if value.is_empty() {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// An attribute of the first element that has it.
+fn attribute(html: &str, name: &str) -> Option<String> {
+    Some(html.split_once(&format!("{name}=\""))?.1.split('"').next()?.replace("&amp;", "&"))
+}

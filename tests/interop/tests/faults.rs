@@ -1,0 +1,414 @@
+//! What `oauth2-mock-server` can be made to do wrong with codes and tokens, each as a row: who can help, and what is lost.
+
+use std::io::ErrorKind::WouldBlock;
+use std::net::TcpListener;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{
+    Callback, Error, ErrorKind, PendingAuthorization, Rotation, Service, TokenManager, TokenSet, WebexOAuth,
+    WebexOAuthBuilder,
+};
+use webex_oauth_interop::{Browser, Server, tell};
+
+const SCOPES: &str = "spark:all spark:people_read";
+
+fn service(server: &Server) -> Service {
+    Service::webex().at(server.url()).with_token_endpoint(format!("{}/token", server.url())).with_issuer(server.url())
+}
+
+fn builder(server: &Server) -> WebexOAuthBuilder {
+    WebexOAuth::builder()
+        .service(service(server))
+        .client_id("C1")
+        .client_secret(Server::SECRET)
+        .redirect_uri(Server::REDIRECT_URI)
+        .scopes(SCOPES)
+}
+
+/// A clock on which the pauses between repetitions take no time.
+fn clock() -> ManualClock {
+    ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep()
+}
+
+/// A login whose browser has come back.
+async fn returned(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Browser::new().pass(url.as_str()).await;
+    (pending, Callback::parse(callback).unwrap())
+}
+
+async fn log_in(webex: &WebexOAuth) -> Result<TokenSet, Error> {
+    let (pending, callback) = returned(webex).await;
+    Ok(webex.login(pending, callback).await?.into_tokens())
+}
+
+/// Who can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Helper {
+    User,
+    Developer,
+    Time,
+    /// The user declined, or the callback is nobody's.
+    Nobody,
+}
+
+use Helper::{Developer, Nobody, Time, User};
+
+/// The one helper that the error names.
+fn helper(error: &Error) -> Helper {
+    match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
+        (true, false, false) => User,
+        (false, true, false) => Developer,
+        (false, false, true) => Time,
+        (false, false, false) => Nobody,
+        several => panic!("several can help, {several:?}: {error}"),
+    }
+}
+
+/// Answers of a token endpoint that hold no tokens: what is wrong, who can help, the code, and the seconds to wait.
+fn refusals() -> Vec<(Value, Helper, Option<&'static str>, Option<u64>)> {
+    let refusal = |status: u16, code: &str| json!({ "status": status, "only": { "error": code } });
+    let put_off = |status: u16, after: &str| json!({ "status": status, "headers": { "retry-after": after }, "only": { "error": "slow_down" } });
+    let page = |status: u16| {
+        let text = "<!doctype html><title>Sorry</title><p>invalid_grant</p>";
+        json!({ "status": status, "headers": { "content-type": "text/html" }, "text": text })
+    };
+    vec![
+        // A good status, and no token.
+        (json!({ "body": { "access_token": "" } }), Time, None, None),
+        (json!({ "body": { "access_token": null } }), Time, None, None),
+        (json!({ "body": { "access_token": 12 } }), Time, None, None),
+        (json!({ "body": { "access_token": ["a"] } }), Time, None, None),
+        (json!({ "body": { "access_token": "two\r\nlines" } }), Time, None, None),
+        (json!({ "without": ["access_token"] }), Time, None, None),
+        (json!({ "only": ["a", "list"] }), Time, None, None),
+        (json!({ "text": "" }), Time, None, None),
+        (json!({ "text": r#"{"access_token":"half"# }), Time, None, None),
+        (json!({ "text": r#"{"access_token":"one","access_token":"two"}"# }), Time, None, None),
+        (page(200), Time, None, None),
+        (json!({ "status": 204, "text": "" }), Time, None, None),
+        // A good status with a refusal, also beside tokens.
+        (json!({ "body": { "error": "invalid_grant" } }), User, Some("invalid_grant"), None),
+        (json!({ "body": { "error": "invalid_client" } }), Developer, Some("invalid_client"), None),
+        (json!({ "body": { "error": "temporarily_unavailable" } }), Time, Some("temporarily_unavailable"), None),
+        // Tokens of a kind that this crate must not use as bearers.
+        (json!({ "body": { "token_type": "DPoP" } }), Time, None, None),
+        (json!({ "body": { "token_type": "mac" } }), Time, None, None),
+        // The codes of RFC 6749 section 5.2.
+        (refusal(400, "invalid_grant"), User, Some("invalid_grant"), None),
+        (refusal(401, "invalid_client"), Developer, Some("invalid_client"), None),
+        (refusal(400, "unauthorized_client"), Developer, Some("unauthorized_client"), None),
+        (refusal(400, "unsupported_grant_type"), Developer, Some("unsupported_grant_type"), None),
+        (refusal(400, "invalid_scope"), Developer, Some("invalid_scope"), None),
+        (refusal(400, "invalid_request"), Developer, Some("invalid_request"), None),
+        // The server's own state, whatever it says of grants.
+        (refusal(500, "invalid_grant"), Time, Some("invalid_grant"), None),
+        (refusal(503, "invalid_grant"), Time, Some("invalid_grant"), None),
+        (refusal(429, "invalid_grant"), Time, Some("invalid_grant"), None),
+        (refusal(429, "invalid_client"), Time, Some("invalid_client"), None),
+        (page(500), Time, None, None),
+        (page(502), Time, None, None),
+        (page(503), Time, None, None),
+        (page(504), Time, None, None),
+        // A proxy's page is no word of the server.
+        (page(400), Time, None, None),
+        (page(401), Time, None, None),
+        (page(403), Time, None, None),
+        // How long it wants to be left alone.
+        (put_off(429, "7"), Time, Some("slow_down"), Some(7)),
+        (put_off(503, "7"), Time, Some("slow_down"), Some(7)),
+        (put_off(429, "0"), Time, Some("slow_down"), Some(1)),
+        (put_off(429, "86400"), Time, Some("slow_down"), Some(3600)),
+        (put_off(429, "Fri, 31 Dec 2100 23:59:59 GMT"), Time, Some("slow_down"), Some(3600)),
+        (put_off(429, "Tue, 15 Nov 1994 08:12:31 GMT"), Time, Some("slow_down"), Some(1)),
+        (put_off(429, "in a minute"), Time, Some("slow_down"), Some(15)),
+        (put_off(429, "-5"), Time, Some("slow_down"), Some(15)),
+        (refusal(429, "slow_down"), Time, Some("slow_down"), None),
+    ]
+}
+
+#[test]
+fn each_refusal_of_a_code_says_who_can_help() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).clock(clock()).build().unwrap();
+        for (number, (fault, who, code, seconds)) in refusals().into_iter().enumerate() {
+            server.order("fault", fault.clone()).await;
+
+            let error = log_in(&webex).await.expect_err(&fault.to_string());
+
+            assert_eq!((error.kind(), helper(&error)), (ErrorKind::Exchange, who), "{fault}: {error}");
+            assert_eq!(error.server().and_then(|server| server.code()), code, "{fault}: {error}");
+            assert_eq!(error.retry_after().map(|time| time.as_secs()), seconds, "{fault}: {error}");
+            assert_eq!(server.requests().await.len(), number + 1, "a code is sent once: {fault}");
+        }
+    });
+}
+
+#[test]
+fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_login() {
+    tell(async {
+        let server = Server::mock().await;
+        let clock = clock();
+        let webex = builder(&server).clock(clock.clone()).build().unwrap();
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let key = TokenKey::new("jane").unwrap();
+        for (fault, who, code, seconds) in refusals() {
+            server.order("fault", json!({})).await;
+            let session = manager.put(&key, log_in(&webex).await.unwrap()).await.unwrap();
+            session.invalidate(&session.access_token().await.unwrap());
+            server.order("fault", fault.clone()).await;
+
+            let error = session.access_token().await.expect_err(&fault.to_string());
+
+            assert_eq!((error.kind(), helper(&error)), (ErrorKind::Refresh, who), "{fault}: {error}");
+            assert_eq!(error.server().and_then(|server| server.code()), code, "{fault}: {error}");
+            // The manager has a pace of its own where the server names none.
+            let pause = error.retry_after().map(|time| time.as_secs());
+            assert!(seconds.is_none() || pause == seconds, "{fault}: {pause:?} for {error}");
+            server.order("fault", json!({})).await;
+            clock.advance(Duration::from_secs(2 * 3600));
+            let later = session.access_token().await;
+            assert_eq!(later.is_err(), who == User, "{fault}: {later:?}");
+            manager.settle().await;
+        }
+    });
+}
+
+#[test]
+fn a_refresh_is_repeated_only_where_that_is_safe() {
+    tell(async {
+        let server = Server::mock().await;
+        for (rotation, status, after, sendings) in [
+            (Rotation::Lenient, 429, "1", 3),
+            (Rotation::Lenient, 503, "1", 3),
+            (Rotation::Lenient, 504, "1", 3),
+            (Rotation::Lenient, 500, "1", 1),
+            (Rotation::Lenient, 400, "1", 1),
+            (Rotation::Lenient, 307, "1", 1),
+            // Longer than the exchange may take.
+            (Rotation::Lenient, 503, "60", 1),
+            (Rotation::Strict, 503, "1", 3),
+            // The server may have spent the refresh token.
+            (Rotation::Strict, 504, "1", 1),
+        ] {
+            server.order("fault", json!({})).await;
+            let webex = builder(&server).service(service(&server).with_rotation(rotation)).clock(clock());
+            let webex = webex.build().unwrap();
+            let tokens = log_in(&webex).await.unwrap();
+            let before = server.requests().await.len();
+            let fault = json!({ "status": status, "headers": { "retry-after": after }, "only": { "message": "no" } });
+            server.order("fault", fault).await;
+
+            webex.refresh(&tokens).await.unwrap_err();
+
+            assert_eq!(server.requests().await.len() - before, sendings, "{rotation:?} {status} {after}");
+        }
+    });
+}
+
+#[test]
+fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).clock(clock()).build().unwrap();
+        let life = |value: Value| json!({ "body": { "expires_in": value } });
+        for (fault, seconds) in [
+            (json!({}), Some(3600)),
+            (life(json!("1800")), Some(1800)),
+            (life(json!(" 1800.0 ")), Some(1800)),
+            (life(json!(1799.9)), Some(1799)),
+            (life(json!(-5)), Some(0)),
+            (life(json!(0)), Some(0)),
+            (life(json!("soon")), None),
+            (life(json!(null)), None),
+            (life(json!({})), None),
+            (json!({ "without": ["expires_in"] }), None),
+            (json!({ "without": ["token_type"] }), Some(3600)),
+            (json!({ "body": { "token_type": "" } }), Some(3600)),
+            (json!({ "body": { "token_type": "bearer" } }), Some(3600)),
+            (json!({ "body": { "token_type": "BEARER" } }), Some(3600)),
+            (json!({ "headers": { "content-type": "text/plain" } }), Some(3600)),
+            (json!({ "status": 201 }), Some(3600)),
+            (json!({ "body": { "surprise": { "deep": [1, 2] } } }), Some(3600)),
+        ] {
+            server.order("fault", fault.clone()).await;
+
+            let tokens = log_in(&webex).await.unwrap_or_else(|error| panic!("{fault}: {error}"));
+
+            let life = tokens.expires_at().map(|end| end.since(tokens.received_at()).as_secs());
+            assert_eq!((life, tokens.token_type()), (seconds, "Bearer"), "{fault}");
+            let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+            let session = manager.put(&TokenKey::new("jane").unwrap(), tokens).await.unwrap();
+            // One that is dead on arrival is refreshed, to another that is; the callers get it all the same, or are told to wait.
+            match session.access_token().await {
+                Ok(_) => {}
+                Err(error) => assert!(seconds == Some(0) && !error.is_login_required(), "{fault}: {error}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn scopes_that_are_not_named_are_those_that_were_asked_for() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).build().unwrap();
+        for (fault, scopes) in [
+            (json!({ "without": ["scope"] }), SCOPES),
+            (json!({ "body": { "scope": "" } }), SCOPES),
+            (json!({ "body": { "scope": null } }), SCOPES),
+            (json!({ "body": { "scope": "spark:all" } }), "spark:all"),
+            (json!({ "body": { "scope": ["spark:kms", "spark:all"] } }), "spark:kms spark:all"),
+        ] {
+            server.order("fault", fault.clone()).await;
+            assert_eq!(log_in(&webex).await.unwrap().scopes().to_string(), scopes, "{fault}");
+        }
+    });
+}
+
+#[test]
+fn a_refresh_that_brings_no_usable_refresh_token_keeps_the_old_one() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).build().unwrap();
+        let old = log_in(&webex).await.unwrap();
+        for fault in [
+            json!({ "without": ["refresh_token"] }),
+            json!({ "body": { "refresh_token": "" } }),
+            json!({ "body": { "refresh_token": null } }),
+            json!({ "body": { "refresh_token": false } }),
+        ] {
+            server.order("fault", fault.clone()).await;
+            let new = webex.refresh(&old).await.unwrap();
+            assert_eq!(new.refresh_token(), old.refresh_token(), "{fault}");
+            assert_ne!(new.access_token(), old.access_token(), "{fault}");
+        }
+    });
+}
+
+#[test]
+fn no_redirect_of_the_token_endpoint_is_followed() {
+    tell(async {
+        let server = Server::mock().await;
+        // The thief never answers.
+        let webex = builder(&server).timeout(Duration::from_secs(3)).build().unwrap();
+        let tokens = log_in(&webex).await.unwrap();
+        let thief = TcpListener::bind("127.0.0.1:0").unwrap();
+        thief.set_nonblocking(true).unwrap();
+        let away = format!("http://{}/token", thief.local_addr().unwrap());
+        for status in [301, 302, 303, 307, 308] {
+            let fault = json!({ "status": status, "headers": { "location": away } });
+            let (pending, callback) = returned(&webex).await;
+            server.order("fault", fault).await;
+
+            let errors = [webex.login(pending, callback).await.unwrap_err(), webex.refresh(&tokens).await.unwrap_err()];
+
+            for error in errors {
+                assert!(!error.is_login_required(), "{status}: {error}");
+                assert!(error.to_string().contains("a redirect, which is never followed"), "{error}");
+            }
+            // A connection, once made, would wait here to be accepted.
+            assert_eq!(thief.accept().map(|_| "somebody came").unwrap_err().kind(), WouldBlock, "{status}");
+        }
+    });
+}
+
+#[test]
+fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).build().unwrap();
+        let refusal = |code: &str| json!({ "without": ["code"], "change": { "error": code } });
+        for (detour, kind, who, still_waits) in [
+            (json!({ "without": ["state"] }), ErrorKind::StateMissing, Nobody, true),
+            (json!({ "change": { "state": "" } }), ErrorKind::StateMissing, Nobody, true),
+            (json!({ "change": { "state": "guessed" } }), ErrorKind::StateMismatch, Nobody, true),
+            (json!({ "append": { "state": "guessed" } }), ErrorKind::CallbackDuplicate, Nobody, true),
+            (json!({ "append": { "code": "other" } }), ErrorKind::CallbackDuplicate, Nobody, true),
+            (json!({ "append": { "code": "" } }), ErrorKind::CallbackDuplicate, Nobody, true),
+            (json!({ "without": ["code"] }), ErrorKind::CallbackAmbiguous, Nobody, false),
+            (json!({ "change": { "code": "" } }), ErrorKind::CallbackAmbiguous, Nobody, false),
+            (json!({ "append": { "error": "access_denied" } }), ErrorKind::CallbackAmbiguous, Nobody, false),
+            (json!({ "change": { "iss": "https://evil.example" } }), ErrorKind::IssuerMismatch, Nobody, false),
+            (json!({ "change": { "iss": format!("{}/", server.url()) } }), ErrorKind::IssuerMismatch, Nobody, false),
+            (refusal("access_denied"), ErrorKind::Authorization, Nobody, false),
+            (refusal("login_required"), ErrorKind::Authorization, User, false),
+            (refusal("invalid_scope"), ErrorKind::Authorization, Developer, false),
+            (refusal("unauthorized_client"), ErrorKind::Authorization, Developer, false),
+            (refusal("server_error"), ErrorKind::Authorization, Time, false),
+            (refusal("temporarily_unavailable"), ErrorKind::Authorization, Time, false),
+            (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::CallbackMalformed, Nobody, true),
+        ] {
+            server.order("detour", detour.clone()).await;
+            let (url, pending) = webex.authorize().begin().unwrap();
+            let url = String::from(url);
+            let callback = Browser::new().pass(&url).await;
+
+            // What is unreadable is found when it is read, everything else when it is compared with the login.
+            let query = callback.split_once('?').unwrap().1;
+            let (error, waiting) = match Callback::parse(query) {
+                Ok(callback) => webex.accept(pending, callback).unwrap_err().into_parts(),
+                Err(error) => (error, Some(pending)),
+            };
+
+            assert_eq!((error.kind(), helper(&error)), (kind, who), "{detour}: {error}");
+            assert_eq!(error.is_denied(), detour == refusal("access_denied"), "{detour}: {error}");
+            assert_eq!(waiting.is_some(), still_waits, "{detour}");
+            assert!(server.requests().await.is_empty(), "{detour}");
+        }
+    });
+}
+
+#[test]
+fn a_login_that_strangers_interrupted_is_finished_by_its_own_callback() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).build().unwrap();
+        let (url, mut pending) = webex.authorize().begin().unwrap();
+        for detour in [json!({ "change": { "state": "guessed" } }), json!({ "without": ["state"] })] {
+            server.order("detour", detour).await;
+            let stray = Callback::parse(Browser::new().pass(url.as_str()).await).unwrap();
+            pending = webex.accept(pending, stray).unwrap_err().into_parts().1.unwrap();
+        }
+        server.order("detour", json!({})).await;
+        let own = Callback::parse(Browser::new().pass(url.as_str()).await).unwrap();
+
+        let login = webex.login(pending, own).await.unwrap();
+
+        assert!(!login.tokens().access_token().expose().is_empty());
+    });
+}
+
+#[test]
+fn no_secret_is_in_what_an_application_may_log_of_a_fault() {
+    tell(async {
+        let server = Server::mock().await;
+        let webex = builder(&server).clock(clock()).build().unwrap();
+        let tokens = log_in(&webex).await.unwrap();
+        let refresh_token = tokens.refresh_token().unwrap().expose().to_owned();
+        let echo = format!("the token {refresh_token} of {} is bad", Server::SECRET);
+        for fault in [
+            json!({ "status": 400, "only": { "error": "invalid_grant", "error_description": echo } }),
+            json!({ "status": 400, "only": { "error": refresh_token } }),
+            json!({ "status": 500, "headers": { "trackingid": refresh_token }, "text": echo }),
+            json!({ "body": { "access_token": "PLANTED", "token_type": "PLANTED" } }),
+            json!({ "text": r#"{"access_token":"PLANTED","refresh_token":PLANTED}"# }),
+        ] {
+            server.order("fault", fault.clone()).await;
+            let error = webex.refresh(&tokens).await.unwrap_err();
+            let mut shown = format!("{error} {error:?}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(inner) = cause {
+                shown += &format!(" {inner} {inner:?}");
+                cause = inner.source();
+            }
+            for secret in [&*refresh_token, Server::SECRET, "PLANTED"] {
+                assert!(!shown.contains(secret), "{fault}: {shown}");
+            }
+        }
+    });
+}

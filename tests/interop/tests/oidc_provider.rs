@@ -1,0 +1,434 @@
+//! Logins at the certified authorization server `oidc-provider`: PKCE, one-time codes, rotating refresh tokens, both ways
+//! of proving the client, issuers in callbacks (RFC 9207).
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{FileStore, MemoryStore, TokenKey, TokenStore};
+use webex_oauth::{
+    AccessToken, Callback, ClientAuth, Error, ErrorKind, LoginState, PendingAuthorization, Rotation, Service, Session,
+    TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
+};
+use webex_oauth_interop::{Browser, Server, tell};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const SCOPES: &str = "spark:all spark:people_read";
+
+/// How somebody who is not at Webex describes the server to the crate. The first line moves what the others do not name.
+fn service(server: &Server) -> Service {
+    Service::webex()
+        .at(server.url())
+        .with_authorization_endpoint(format!("{}/auth", server.url()))
+        .with_token_endpoint(format!("{}/token", server.url()))
+        .with_issuer(server.url())
+        .with_rotation(Rotation::Strict)
+}
+
+fn builder(server: &Server) -> WebexOAuthBuilder {
+    WebexOAuth::builder()
+        .service(service(server))
+        .client_id("basic")
+        .client_secret(Server::SECRET)
+        .redirect_uri(Server::REDIRECT_URI)
+        .scopes(SCOPES)
+}
+
+fn client(server: &Server) -> WebexOAuth {
+    builder(server).build().unwrap()
+}
+
+async fn log_in(webex: &WebexOAuth) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Browser::new().consent(url.as_str(), "jane").await;
+    webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap().into_tokens()
+}
+
+fn key() -> TokenKey {
+    TokenKey::new("jane").unwrap()
+}
+
+/// A clock that the test moves; a pause before a second try takes it no time.
+fn clock() -> ManualClock {
+    ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep()
+}
+
+/// Jane's login, kept in `store` by a manager of `webex`.
+async fn keep(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Session) {
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key(), log_in(webex).await).await.unwrap();
+    (manager, session)
+}
+
+/// Another token than the present one, for which the server has to be asked.
+async fn renew(session: &Session) -> Result<AccessToken, Error> {
+    session.invalidate(&session.access_token().await?);
+    session.access_token().await
+}
+
+async fn honours(server: &Server, token: &str) -> bool {
+    server.order("honours", json!({ "token": token })).await.as_bool().unwrap()
+}
+
+async fn refreshes(server: &Server) -> usize {
+    server.requests().await.iter().filter(|request| request["grant"] == "refresh_token").count()
+}
+
+/// A folder of this test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("webex-oauth-interop-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn a_login_brings_tokens_that_the_server_honours_with_the_scopes_that_were_asked_for() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server);
+
+        let tokens = log_in(&webex).await;
+
+        assert!(honours(&server, tokens.access_token().expose()).await);
+        assert!(honours(&server, tokens.refresh_token().unwrap().expose()).await);
+        assert_eq!(tokens.scopes().to_string(), SCOPES);
+        assert!(tokens.missing_scopes().is_empty() && tokens.extra_scopes().is_empty());
+        assert_eq!(tokens.expires_at().unwrap().since(tokens.received_at()), HOUR);
+    });
+}
+
+#[test]
+fn the_client_proves_itself_in_the_header_or_in_the_form_and_never_in_both() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        for (client_id, auth, scheme, has_secret) in
+            [("basic", ClientAuth::Basic, json!("Basic"), false), ("post", ClientAuth::Body, Value::Null, true)]
+        {
+            let webex = builder(&server).client_id(client_id).service(service(&server).with_client_auth(auth));
+            let webex = webex.build().unwrap();
+
+            let tokens = log_in(&webex).await;
+            webex.refresh(&tokens).await.unwrap();
+
+            let requests = server.requests().await;
+            for request in &requests[requests.len() - 2..] {
+                assert_eq!((&request["status"], &request["authorization"]), (&json!(200), &scheme), "{request}");
+                let fields = request["fields"].as_array().unwrap();
+                assert_eq!(fields.contains(&json!("client_secret")), has_secret, "{request}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server);
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let callback = Browser::new().consent(url.as_str(), "jane").await;
+        let mut stored: Value = serde_json::from_str(pending.to_stored().unwrap().expose()).unwrap();
+        stored["code_verifier"] = json!("another-verifier-of-at-least-43-characters-0123");
+        let pending = PendingAuthorization::from_stored(&stored.to_string()).unwrap();
+
+        let error = webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert!(error.is_login_required(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+        assert_eq!(server.requests().await.len(), 1);
+    });
+}
+
+#[test]
+fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server);
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let callback = Browser::new().consent(url.as_str(), "jane").await;
+        // An application that forgets to remove the pending authorization before it exchanges.
+        let again = PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap();
+        let first = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap().into_tokens();
+        assert!(honours(&server, first.access_token().expose()).await);
+
+        let error = webex.login(again, Callback::parse(&callback).unwrap()).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert!(error.is_login_required(), "{error}");
+        assert!(!honours(&server, first.access_token().expose()).await);
+        let error = webex.refresh(&first).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refresh);
+        assert!(error.is_login_required(), "{error}");
+    });
+}
+
+#[test]
+fn a_refresh_without_rotation_keeps_the_refresh_token() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server);
+        let old = log_in(&webex).await;
+
+        let new = webex.refresh(&old).await.unwrap();
+
+        assert_eq!(new.refresh_token(), old.refresh_token());
+        assert_ne!(new.access_token(), old.access_token());
+        assert!(honours(&server, new.access_token().expose()).await);
+        assert_eq!(new.scopes(), old.scopes());
+    });
+}
+
+#[test]
+fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let (webex, store) = (client(&server), MemoryStore::new());
+        let (manager, _) = keep(&webex, store.clone()).await;
+        manager.settle().await;
+        drop(manager);
+        // Each manager knows only what the one before it has stored, and a spent token would end the login.
+        for round in 1..=4 {
+            let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+            let token = renew(&manager.session(&key()).unwrap()).await.unwrap();
+            manager.settle().await;
+            assert!(honours(&server, token.expose()).await);
+            assert_eq!(refreshes(&server).await, round);
+        }
+    });
+}
+
+#[test]
+fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_once_more() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let clock = clock();
+        let webex = builder(&server).clock(clock.clone()).build().unwrap();
+        let stolen = log_in(&webex).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key(), stolen.clone()).await.unwrap();
+        let token = renew(&session).await.unwrap();
+        assert!(honours(&server, token.expose()).await);
+
+        let error = webex.refresh(&stolen).await.unwrap_err();
+        assert!(error.is_login_required(), "{error}");
+        assert!(!honours(&server, token.expose()).await, "the server ends the whole family");
+
+        // A token that was fetched only now is not thrown away at the first refusal.
+        clock.advance(HOUR / 2);
+        let error = renew(&session).await.unwrap_err();
+        assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::Refresh, true), "{error}");
+        let state = session.status().await.unwrap().unwrap().state;
+        assert_eq!(state, LoginState::LoginRequired(Some("invalid_grant".to_owned())));
+        let sent = refreshes(&server).await;
+        for _ in 0..3 {
+            assert!(session.access_token().await.unwrap_err().is_login_required());
+        }
+        manager.settle().await;
+        assert_eq!(refreshes(&server).await, sent);
+    });
+}
+
+#[test]
+fn a_new_login_mends_a_login_that_was_ended() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let webex = builder(&server).clock(clock()).build().unwrap();
+        let (manager, session) = keep(&webex, MemoryStore::new()).await;
+        let copy = log_in(&webex).await;
+        manager.put(&key(), copy.clone()).await.unwrap();
+        webex.refresh(&copy).await.unwrap();
+        assert!(renew(&session).await.unwrap_err().is_login_required());
+
+        manager.put(&key(), log_in(&webex).await).await.unwrap();
+
+        let token = renew(&session).await.unwrap();
+        assert!(honours(&server, token.expose()).await);
+    });
+}
+
+#[test]
+fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = builder(&server).client_secret("regenerated since").build().unwrap();
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let callback = Callback::parse(Browser::new().consent(url.as_str(), "jane").await).unwrap();
+
+        let error = webex.login(pending, callback).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert!(error.is_misconfigured(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
+    });
+}
+
+#[test]
+fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let (store, clock) = (MemoryStore::new(), clock());
+        let right = builder(&server).clock(clock.clone()).build().unwrap();
+        keep(&right, store.clone()).await.0.settle().await;
+        let wrong = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
+        let manager = TokenManager::new(wrong, store.clone()).unwrap();
+        let session = manager.session(&key()).unwrap();
+
+        let error = renew(&session).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Refresh);
+        assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
+        manager.settle().await;
+        drop(manager);
+        let manager = TokenManager::new(right, store).unwrap();
+        clock.advance(HOUR);
+        let token = manager.access_token(&key()).await.unwrap();
+        assert!(honours(&server, token.expose()).await);
+    });
+}
+
+#[test]
+fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server);
+        let (url, pending) = webex.authorize().payload(&"/rooms").begin().unwrap();
+        let callback = Callback::parse(Browser::new().cancel(url.as_str()).await).unwrap();
+
+        let refused = webex.accept(pending, callback).unwrap_err();
+
+        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("/rooms"));
+        let error = Error::from(refused);
+        assert_eq!(error.kind(), ErrorKind::Authorization);
+        assert!(error.is_denied() && !error.is_login_required() && !error.is_misconfigured(), "{error}");
+        assert!(server.requests().await.is_empty());
+    });
+}
+
+#[test]
+fn a_scope_that_the_server_leaves_out_is_seen_to_be_missing() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = builder(&server).scopes("spark:all spark:rooms_read").build().unwrap();
+
+        let tokens = log_in(&webex).await;
+
+        // This server leaves out what it does not know (RFC 6749 section 3.3).
+        assert_eq!(tokens.scopes().to_string(), "spark:all");
+        assert_eq!(tokens.missing_scopes().to_string(), "spark:rooms_read");
+    });
+}
+
+#[test]
+fn only_the_issuer_that_was_named_may_answer() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let ours = client(&server);
+        let stranger = Service::webex()
+            .at(server.url())
+            .with_authorization_endpoint(format!("{}/auth", server.url()))
+            .with_token_endpoint(format!("{}/token", server.url()));
+        let strangers = builder(&server).service(stranger).build().unwrap();
+        let attack = |callback: String| callback.replace("iss=http", "iss=https");
+        for (webex, forged) in [(&strangers, false), (&ours, true)] {
+            let (url, pending) = webex.authorize().begin().unwrap();
+            let callback = Browser::new().consent(url.as_str(), "jane").await;
+            assert!(callback.contains("&iss=http"), "{callback}");
+            let callback = if forged { attack(callback) } else { callback };
+
+            let error = webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
+
+            assert_eq!(error.kind(), ErrorKind::IssuerMismatch);
+            assert!(error.to_string().contains("Service::with_issuer"), "{error}");
+        }
+        assert!(server.requests().await.is_empty());
+    });
+}
+
+#[test]
+fn a_kept_login_survives_restarts() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let folder = Folder::new("restarts");
+        let store = || FileStore::open(&folder.0).unwrap();
+        let (manager, session) = keep(&client(&server), store()).await;
+        let mut token = session.access_token().await.unwrap();
+        manager.settle().await;
+        drop((manager, session));
+        for round in 1..=3 {
+            let manager = TokenManager::new(client(&server), store()).unwrap();
+            let session = manager.session(&key()).unwrap();
+            assert_eq!(session.access_token().await.unwrap(), token);
+
+            token = renew(&session).await.unwrap();
+
+            manager.settle().await;
+            assert!(honours(&server, token.expose()).await);
+            assert_eq!(refreshes(&server).await, round);
+        }
+    });
+}
+
+#[test]
+fn many_callers_on_an_expired_token_cause_one_refresh() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let (clock, folder) = (clock(), Folder::new("callers"));
+        let webex = builder(&server).clock(clock.clone()).build().unwrap();
+        let (manager, session) = keep(&webex, FileStore::open(&folder.0).unwrap()).await;
+        let second = TokenManager::new(webex.clone(), FileStore::open(&folder.0).unwrap()).unwrap();
+        let other = second.session(&key()).unwrap();
+        let old = other.access_token().await.unwrap();
+        clock.advance(HOUR);
+
+        let callers: Vec<_> = (0..500)
+            .map(|number| {
+                let session = if number % 2 == 0 { session.clone() } else { other.clone() };
+                tokio::spawn(async move { session.access_token().await.unwrap() })
+            })
+            .collect();
+        let mut tokens = Vec::new();
+        for caller in callers {
+            tokens.push(caller.await.unwrap());
+        }
+
+        manager.settle().await;
+        second.settle().await;
+        assert!(tokens.iter().all(|token| *token == tokens[0] && *token != old));
+        assert!(honours(&server, tokens[0].expose()).await);
+        assert_eq!(refreshes(&server).await, 1);
+    });
+}
+
+#[test]
+fn no_token_is_handed_out_that_the_server_has_let_die() {
+    tell(async {
+        let server = Server::oidc_provider(Duration::from_secs(3), "on").await;
+        let webex = client(&server);
+        let (_manager, session) = keep(&webex, MemoryStore::new()).await;
+        let mut seen = vec![session.access_token().await.unwrap()];
+        // Three lives, by the clocks of the machine and of the server.
+        while seen.len() < 4 {
+            let asked = Instant::now();
+            let token = session.access_token().await.unwrap();
+            let is_honoured = honours(&server, token.expose()).await;
+            // A machine that stood still in between proves nothing.
+            assert!(is_honoured || asked.elapsed() > Duration::from_millis(500));
+            if seen.last() != Some(&token) {
+                seen.push(token);
+            }
+        }
+    });
+}

@@ -1,0 +1,402 @@
+//! Whose a kept login is, and its end: here, and at Webex.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{MockService, MockUser, MockWebex};
+use webex_oauth::{
+    AccessToken, Callback, ErrorKind, Login, LoginEvent, LoginState, Origin, Reach, Service, TokenManager, WebexOAuth,
+};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, ResponseTemplate};
+
+use crate::support::{TOKENS, builder, form, json, server, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const ORGANIZATION: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> Login {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap()
+}
+
+/// Two people of one organization, whose tokens therefore say the same of them.
+async fn colleagues() -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let mock = MockWebex::builder()
+        .clock(clock.clone())
+        .user(MockUser::new("jane@example.com").name("Jane Doe").organization(ORGANIZATION))
+        .user(MockUser::new("bob@example.com").organization(ORGANIZATION))
+        .start()
+        .await;
+    (mock, clock)
+}
+
+/// A client that can tell the mock of the end of a login.
+fn telling(mock: &MockWebex) -> WebexOAuth {
+    mock.client_builder().service(mock.service().with_revocation_endpoint(mock.revocation_endpoint())).build().unwrap()
+}
+
+async fn is_good(webex: &WebexOAuth, token: &AccessToken) -> bool {
+    match webex.person(token).await {
+        Ok(_) => true,
+        Err(error) if error.is_access_token_refused() => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refresh_and_a_restart() {
+    let (mock, clock) = colleagues().await;
+    let (webex, store) = (mock.client(), MemoryStore::new());
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+    let session = manager.put_with(&key("cust10001"), tokens, &7).await.unwrap();
+    let account = session.account().await.unwrap();
+    assert!(account.is_unverified() && account.is_empty());
+    assert_eq!(account.to_string(), "an unknown Webex user");
+
+    let person = session.person().await.unwrap();
+
+    let account = session.account().await.unwrap();
+    assert_eq!(format!("Logged in as {account}"), "Logged in as jane@example.com");
+    assert_eq!((account.person_id(), account.display_name()), (Some(person.id()), Some("Jane Doe")));
+    assert!(!account.is_unverified() && account.details().all(|detail| detail.origin == Origin::PeopleMe));
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    let restarted = TokenManager::new(webex, store).unwrap().session(&key("cust10001")).unwrap();
+    assert_eq!(restarted.status().await.unwrap().unwrap().account, account);
+    assert_eq!(manager.data::<i32>(&key("cust10001")).await.unwrap(), Some(7));
+    assert_eq!(mock.refreshes(), 1, "the note disturbed no refresh");
+}
+
+#[tokio::test]
+async fn a_colleague_takes_nobodys_place_once_webex_was_asked_who_they_are() {
+    let (mock, _clock) = colleagues().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let mut janes = log_in(&mock, &webex, "jane@example.com").await;
+    let mut bobs = log_in(&mock, &webex, "bob@example.com").await;
+    webex.identify(&mut janes).await.unwrap();
+    webex.identify(&mut bobs).await.unwrap();
+    manager.put_with(&key("cust10001"), janes.into_tokens(), &"the meeting password").await.unwrap();
+
+    let error = manager.put(&key("cust10001"), bobs.into_tokens()).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Session && error.to_string().contains("another account"), "{error}");
+    let mut again = log_in(&mock, &webex, "jane@example.com").await;
+    webex.identify(&mut again).await.unwrap();
+    manager.put(&key("cust10001"), again.into_tokens()).await.unwrap();
+    let data: Option<String> = manager.data(&key("cust10001")).await.unwrap();
+    assert_eq!(data.as_deref(), Some("the meeting password"), "a new login of the same account keeps it");
+    let strangers = log_in(&mock, &webex, "bob@example.com").await.into_tokens();
+    manager.replace(&key("cust10001"), strangers).await.unwrap();
+    assert_eq!(manager.data::<String>(&key("cust10001")).await.unwrap(), None, "it was Jane's");
+}
+
+#[tokio::test]
+async fn only_the_organization_and_the_domain_that_are_required_get_in() {
+    let (mock, _clock) = colleagues().await;
+    let webex = mock.client();
+    let mut login = log_in(&mock, &webex, "jane@example.com").await;
+    let unasked = login.require_organization(ORGANIZATION).unwrap_err();
+    assert!(unasked.kind() == ErrorKind::Input && unasked.to_string().contains("identify"), "{unasked}");
+
+    let rest_id = webex.identify(&mut login).await.unwrap().organization_id().unwrap().to_owned();
+
+    login.require_organization(ORGANIZATION).unwrap();
+    login.require_organization(&ORGANIZATION.to_uppercase()).unwrap();
+    login.require_organization(&rest_id).unwrap();
+    login.require_email_domain("Example.com").unwrap();
+    let other = "3f2504e0-4f89-11d3-9a0c-0305e82c3302";
+    for (refused, shown) in [
+        (login.require_organization(other), other),
+        (login.require_organization(""), "only \"\""),
+        (login.require_organization(&rest_id[..20]), "organization"),
+        (login.require_email_domain("example.org"), "this one is at \"example.com\""),
+        (login.require_email_domain("ample.com"), "ample.com"),
+        (login.require_email_domain("mail.example.com"), "mail.example.com"),
+        (login.require_email_domain(""), "at \"\""),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(error.kind() == ErrorKind::Account && error.to_string().contains(shown), "{error}");
+        assert!(!error.is_retryable() && !error.is_misconfigured() && !error.is_login_required());
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_confirmed_opens_no_door() {
+    for (person, opens) in [
+        (r#"{"id":"P1","emails":["jane@example.com"],"invitePending":"true"}"#, false),
+        (r#"{"id":"P1","emails":["jane@example.com"],"invitePending":true}"#, false),
+        (r#"{"id":"P1","emails":["jane@evil.org","jane@example.com"]}"#, false),
+        (r#"{"id":"P1","emails":["jane@evil.org@example.com"]}"#, true),
+        (r#"{"id":"P1","emails":[]}"#, false),
+        (r#"{"id":"P1"}"#, false),
+        (r#"{"id":"P1","emails":["jane@example.com"],"invitePending":"false"}"#, true),
+    ] {
+        let server = server(json(200, TOKENS)).await;
+        Mock::given(path("/people/me")).respond_with(json(200, person)).with_priority(1).mount(&server).await;
+        let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+        let (pending, callback) = crate::support::returned(&webex);
+        let mut login = webex.login(pending, callback).await.unwrap();
+        webex.identify(&mut login).await.unwrap();
+        assert_eq!(login.require_email_domain("example.com").is_ok(), opens, "{person}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_could_not_be_asked_about_is_not_lost() {
+    let server = server(json(200, TOKENS)).await;
+    Mock::given(path("/people/me")).respond_with(json(503, "")).with_priority(1).mount(&server).await;
+    let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+    let (pending, callback) = crate::support::returned(&webex);
+    let mut login = webex.login(pending, callback).await.unwrap();
+    assert!(webex.identify(&mut login).await.unwrap_err().is_retryable());
+    assert!(login.person().is_none() && login.tokens().account().is_unverified());
+}
+
+#[tokio::test]
+async fn disconnecting_ends_this_login_and_everywhere_ends_them_all_because_they_share_a_refresh_token() {
+    let (mock, clock) = colleagues().await;
+    let webex = telling(&mock);
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let mut sessions = Vec::new();
+    let mut refresh_tokens = Vec::new();
+    for device in ["phone", "desk", "wall"] {
+        let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+        refresh_tokens.push(tokens.refresh_token().unwrap().clone());
+        sessions.push(manager.put(&key(device), tokens).await.unwrap());
+    }
+    let bobs = log_in(&mock, &webex, "bob@example.com").await.into_tokens();
+    assert!(refresh_tokens.iter().all(|token| *token == refresh_tokens[0]), "Webex hands out the same one");
+    let [phone, desk, wall] = &sessions[..] else { unreachable!() };
+    let (phones, desks) = (phone.access_token().await.unwrap(), desk.access_token().await.unwrap());
+
+    let disconnected = phone.disconnect().await.unwrap();
+
+    disconnected.told.unwrap();
+    assert!(phone.access_token().await.unwrap_err().is_login_required());
+    assert!(!is_good(&webex, &phones).await && is_good(&webex, &desks).await);
+    clock.advance(FORTNIGHT);
+    desk.access_token().await.unwrap();
+    manager.settle().await;
+
+    desk.disconnect().everywhere().await.unwrap().told.unwrap();
+
+    assert!(desk.status().await.unwrap().is_none());
+    assert!(wall.status().await.unwrap().is_some(), "what is kept under other keys learns of it by itself");
+    assert!(wall.access_token().await.unwrap_err().is_login_required());
+    assert!(matches!(wall.status().await.unwrap().unwrap().state, LoginState::LoginRequired { since: Some(_), .. }));
+    webex.refresh(&bobs).await.unwrap();
+    assert_eq!(mock.revocations(), 2);
+}
+
+#[tokio::test]
+async fn a_login_is_forgotten_here_whether_or_not_webex_can_be_told() {
+    let (mock, _clock) = colleagues().await;
+    let refusing = server(json(200, "{}")).await;
+    Mock::given(path("/no"))
+        .respond_with(json(400, r#"{"error":"invalid_grant"}"#))
+        .with_priority(1)
+        .mount(&refusing)
+        .await;
+    let down = ResponseTemplate::new(503);
+    Mock::given(path("/down")).respond_with(down).with_priority(1).mount(&refusing).await;
+    let with =
+        |url: String| mock.client_builder().service(mock.service().with_revocation_endpoint(url)).build().unwrap();
+    let webexes = [
+        ("nobody to tell", mock.client(), ErrorKind::Unsupported, false),
+        ("no", with(format!("{}/no", refusing.uri())), ErrorKind::Revocation, false),
+        ("down", with(format!("{}/down", refusing.uri())), ErrorKind::Revocation, true),
+        ("gone", with("http://127.0.0.1:1/revoke".to_owned()), ErrorKind::Revocation, true),
+    ];
+    for (case, webex, kind, retryable) in webexes {
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+        let session = manager.put(&key("jane"), tokens).await.unwrap();
+        let error = session.disconnect().everywhere().await.unwrap().told.unwrap_err();
+        assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{case}: {error}");
+        assert!(!error.is_login_required(), "{case}: {error}");
+        assert!(session.status().await.unwrap().is_none(), "{case}");
+        let nothing = session.disconnect().await.unwrap().told.unwrap_err();
+        assert_eq!(nothing.kind(), ErrorKind::Session, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_revocation_is_a_form_that_the_client_signs_and_whose_token_is_in_no_error() {
+    let refusing = server(json(200, TOKENS)).await;
+    let echo = r#"{"error":"no-access-token","error_description":"acce55 and s3cret-b"}"#;
+    Mock::given(path("/revoke"))
+        .and(method("POST"))
+        .respond_with(json(403, echo))
+        .with_priority(1)
+        .mount(&refusing)
+        .await;
+    let service = Service::webex().at(refusing.uri()).with_revocation_endpoint(format!("{}/revoke", refusing.uri()));
+    let webex = builder(service).build().unwrap();
+    let tokens = tokens(&webex).await;
+    let error = webex.revoke(&tokens, Reach::Everywhere).await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error:?}");
+    let requests = refusing.received_requests().await.unwrap();
+    let request = requests.last().unwrap();
+    let sent = form(request);
+    assert_eq!(sent["token"], tokens.refresh_token().unwrap().expose());
+    assert_eq!(sent["token_type_hint"], "refresh_token");
+    assert!(request.headers["authorization"].to_str().unwrap().starts_with("Basic "));
+    for secret in [tokens.refresh_token().unwrap().expose(), tokens.access_token().expose()] {
+        assert!(!format!("{error:?} {error}").contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn a_check_asks_webex_and_a_dead_login_is_an_answer() {
+    let (mock, clock) = colleagues().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.session(&key("cust10001")).unwrap();
+    assert!(session.check().await.unwrap().is_none());
+    let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+    manager.put(&key("cust10001"), tokens).await.unwrap();
+
+    let status = session.check().await.unwrap().unwrap();
+    assert_eq!((status.state, status.account.email()), (LoginState::Connected, Some("jane@example.com")));
+    clock.advance(Duration::from_secs(60));
+    mock.revoke("jane@example.com");
+    let status = session.check().await.unwrap().unwrap();
+    let LoginState::LoginRequired { since, .. } = status.state else { panic!("{status:?}") };
+    assert_eq!(since, Some(NOW + Duration::from_secs(60)));
+    assert!(status.trouble.unwrap().is_login_required());
+}
+
+#[tokio::test]
+async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().service(MockService::Meetings).clock(clock.clone()).start().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let mut login = log_in(&mock, &webex, "jane@example.com").await;
+    assert_eq!(webex.identify(&mut login).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let session = manager.put(&key("jane"), login.into_tokens()).await.unwrap();
+    let status = session.check().await.unwrap().unwrap();
+    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
+    let account = status.account;
+    assert_eq!(account.to_string(), "jane@example.com");
+    assert!(!account.is_unverified() && account.details().all(|detail| detail.origin == Origin::TokenResponse));
+    mock.forget_tokens();
+    clock.advance(Duration::from_secs(31));
+    assert!(matches!(session.check().await.unwrap().unwrap().state, LoginState::LoginRequired { .. }));
+}
+
+#[tokio::test]
+async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
+    let (mock, clock) = colleagues().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+    let session = manager.put(&key("jane"), tokens).await.unwrap();
+    let old = session.access_token().await.unwrap();
+
+    session.refresh().await.unwrap();
+
+    let new = session.access_token().await.unwrap();
+    assert_ne!(new, old);
+    session.refresh().await.unwrap();
+    manager.settle().await;
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, new.clone()), "it is new enough");
+
+    clock.advance(Duration::from_secs(31));
+    let secret = mock.client_secret();
+    mock.change_secret("another");
+    assert!(session.refresh().await.unwrap_err().is_misconfigured());
+    assert_eq!(session.access_token().await.unwrap(), new, "it lives on");
+    mock.change_secret(secret);
+    clock.advance(Duration::from_secs(600));
+    session.refresh().await.unwrap();
+    mock.revoke("jane@example.com");
+    clock.advance(Duration::from_secs(31));
+    assert!(session.refresh().await.unwrap_err().is_login_required());
+    let nobody = manager.session(&key("nobody")).unwrap();
+    assert!(nobody.refresh().await.unwrap_err().is_login_required());
+}
+
+#[tokio::test]
+async fn trouble_is_told_with_the_status_until_something_goes_well() {
+    let (mock, clock) = colleagues().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+    let session = manager.put(&key("jane"), tokens).await.unwrap();
+    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+    let secret = mock.client_secret();
+    mock.change_secret("another");
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap_err();
+    let status = session.status().await.unwrap().unwrap();
+    assert!(status.state == LoginState::Connected && status.trouble.unwrap().is_misconfigured());
+    mock.change_secret(secret);
+    clock.advance(Duration::from_secs(600));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+}
+
+/// Webex's two ways with refresh tokens: their end is put off by each refresh, or it is not. The mock's stays where it is.
+#[tokio::test]
+async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_end() {
+    let (mock, clock) = colleagues().await;
+    let webex = mock.client();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let manager = TokenManager::builder(webex.clone(), MemoryStore::new())
+        .on_event(move |event| {
+            if let LoginEvent::LoginExpiring { key, at } = event {
+                heard.lock().unwrap().push((key.clone(), *at));
+            }
+        })
+        .build()
+        .unwrap();
+    let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
+    let end = tokens.refresh_token_expires_at().unwrap();
+    let session = manager.put(&key("jane"), tokens).await.unwrap();
+    let mut silent = 0;
+    while events.lock().unwrap().is_empty() {
+        clock.advance(FORTNIGHT);
+        session.access_token().await.unwrap();
+        manager.settle().await;
+        silent += 1;
+    }
+    assert_eq!(silent, 6, "84 of 90 days");
+    assert_eq!(*events.lock().unwrap(), [(key("jane"), end)]);
+}
+
+#[tokio::test]
+async fn keys_that_nobody_knows_leave_nothing_behind() {
+    let (mock, _clock) = colleagues().await;
+    let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
+    let kept = log_in(&mock, &mock.client(), "jane@example.com").await.into_tokens();
+    let jane = manager.put(&key("jane"), kept).await.unwrap();
+    for number in 0..100 {
+        let session = manager.session(&key(&format!("stranger-{number}"))).unwrap();
+        let again = session.clone();
+        assert!(session.access_token().await.unwrap_err().is_login_required());
+        drop((session, again));
+        manager.access_token(&key(&format!("other-{number}"))).await.unwrap_err();
+    }
+    manager.settle().await;
+    // The slot of the last flight goes with its task.
+    tokio::task::yield_now().await;
+    manager.session(&key("stranger-99")).unwrap();
+    assert!(format!("{manager:?}").contains("keys: 1,"), "{manager:?}");
+    drop(jane);
+    assert!(format!("{manager:?}").contains("keys: 1,"), "a living login stays at hand: {manager:?}");
+}
