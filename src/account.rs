@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// Whose tokens these are, as far as it is known without asking.
 ///
 /// Webex Meetings tells it in its token response (<https://developer.cisco.com/docs/webex-meetings/>). The other
@@ -141,9 +143,7 @@ impl Account {
         let host = issuer.split_once("://").map_or(issuer, |(_, rest)| rest);
         let host = host.split(['/', ':', '?', '#']).next()?;
         let (label, rest) = host.split_once('.')?;
-        let is_label =
-            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        (is_label && !rest.is_empty()).then_some(label)
+        (check_site_name(label).is_ok() && !rest.is_empty()).then_some(label)
     }
 
     /// Whether nothing is known.
@@ -171,6 +171,15 @@ impl fmt::Display for Account {
         let name = self.email().or(self.user_name()).or(self.display_name()).or(self.person_id());
         f.write_str(name.unwrap_or("an unknown Webex user"))
     }
+}
+
+/// Refuses what cannot be the name of a Webex site.
+pub(crate) fn check_site_name(site: &str) -> Result<()> {
+    if !site.is_empty() && site.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Ok(());
+    }
+    let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
+    Err(Error::new(ErrorKind::Input, message))
 }
 
 #[cfg(test)]

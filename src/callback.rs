@@ -10,12 +10,13 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor}
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::hint::TokenHint;
 use crate::json::Scalar;
 use crate::pending::{Payload, PendingAuthorization, PendingId};
 use crate::pkce::CodeVerifier;
 use crate::redact;
 use crate::registration::{Owner, Registration};
-use crate::scope::Scopes;
+use crate::scope::{self, Scopes};
 use crate::server_error::ServerError;
 
 /// The longest callback that is read, in bytes.
@@ -149,10 +150,7 @@ impl Callback {
         let message = match code.as_str() {
             "access_denied" => "the user or an administrator refused the login",
             "login_required" => "the user is not signed in to Webex, and nothing could be shown",
-            "invalid_scope" => {
-                "webex refused the scopes: each must be registered with the integration, and `spark:all` does not stand \
-                 for the others"
-            }
+            "invalid_scope" => scope::REFUSED,
             _ => "webex refused the login",
         };
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
@@ -248,6 +246,11 @@ impl AuthorizationCode {
     /// [`ErrorKind::Input`] when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
+    }
+
+    /// Where this code seems to come from. **No proof**: see [`TokenHint`].
+    pub fn hint(&self) -> Option<TokenHint> {
+        TokenHint::read(self.code.expose_secret())
     }
 }
 

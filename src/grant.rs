@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 
+use crate::account::check_site_name;
 use crate::callback::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -96,13 +97,8 @@ impl<'a> Grant<'a> {
     ///
     /// [`ErrorKind::Input`] when the site is not the first label of a host name.
     pub(crate) fn adopt(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
-        let is_label =
-            |site: &str| !site.is_empty() && site.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        if site.is_none_or(is_label) {
-            return Ok(Self::Adopt { refresh_token, site });
-        }
-        let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
-        Err(Error::new(ErrorKind::Input, message))
+        site.map_or(Ok(()), check_site_name)?;
+        Ok(Self::Adopt { refresh_token, site })
     }
 
     pub(crate) fn asked(&self) -> Asked {

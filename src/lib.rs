@@ -96,7 +96,7 @@
 //! |---|---|---|
 //! | an integration's, from a login | 14 days, its refresh token 90 | `manager.put(&key, login)`, then the [`Session`] |
 //! | a Service App's | as the answer says | `manager.adopt(&key, &refresh_token, None)`, then the [`Session`] |
-//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | as an integration's, with [`Service::meetings`] |
+//! | a Webex Meetings integration's | 2 hours, its refresh token 60 days | as an integration's, with [`Service::meetings`]; its XML API takes a [`meetings::SecurityContext`] |
 //! | a bot's, from the developer portal | until it is regenerated | [`source::StaticToken`] |
 //! | a personal access token, from the developer portal | 12 hours; for trying things out | [`source::StaticToken`] |
 //!
@@ -147,6 +147,7 @@
 //! - **Stored values hold secrets** and say so by the method that makes them. A [`PendingAuthorization`] belongs to the
 //!   browser that began the login: keep it in that browser's session or in an encrypted cookie.
 //! - **Tokens know whose they are**: another client, or another service, refuses to refresh them.
+//! - **What is no proof is called a hint**: which organization a token or a code names ([`TokenHint`]) is not signed.
 //! - Everything dangerous has a name that says `insecure_`, and can be searched for.
 //! - ID tokens are not verified by this version; therefore the scope `openid` is refused, and who logged in is asked
 //!   of Webex with [`WebexOAuth::person`]. Recognize users by [`Person::id`], never by e-mail address.
@@ -257,6 +258,7 @@ mod redirect;
 mod service;
 mod rest_id;
 mod account;
+mod hint;
 mod registration;
 mod token;
 
@@ -269,7 +271,9 @@ mod message;
 mod form;
 mod refusal;
 mod grant;
+mod integration;
 mod people;
+pub mod meetings;
 mod revocation;
 mod call;
 
@@ -303,6 +307,8 @@ pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
+pub use crate::hint::TokenHint;
+pub use crate::integration::IntegrationId;
 pub use crate::keeper::LoginEvent;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Remedy};
 use crate::message;
 use crate::redact;
 use crate::retry_after::retry_after;
+use crate::scope;
 use crate::server_error::ServerError;
 
 /// What was asked of the server.
@@ -61,7 +62,8 @@ pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str]
     if verdict.is_unrecognized {
         server = server.unrecognized();
     }
-    let error = Error::new(asked.kind(), sentence(asked, verdict.remedy, status))
+    let sentence = sentence(asked, verdict.remedy, status, server.code());
+    let error = Error::new(asked.kind(), sentence)
         .with_server(server)
         .with_tracking_id(message::received_tracking_id(response, body.as_ref(), secrets))
         .with_retry_after(retry_after(response.headers(), now));
@@ -71,7 +73,7 @@ pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str]
     }
 }
 
-fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode) -> &'static str {
+fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Option<&str>) -> &'static str {
     if status.is_redirection() {
         return "the server answered with a redirect, which is never followed: check the service's addresses";
     }
@@ -84,6 +86,7 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode) -> &'stati
         }
         (Asked::Person, _) => "webex does not accept this access token: refresh it",
         (Asked::Revocation, _) => "webex did not revoke the token: see what its revocation endpoint wants",
+        (_, _) if code == Some("invalid_scope") => scope::REFUSED,
         (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
     }
 }
@@ -423,6 +426,20 @@ mod tests {
                 assert_eq!(error.tracking_id(), Some("ROUTER_9"));
             }
         }
+    }
+
+    #[test]
+    fn refused_scopes_are_explained_to_the_developer_unless_time_can_help() {
+        let body = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#;
+        for asked in [Asked::Exchange, Asked::Refresh] {
+            let error = refused(asked, 400, body);
+            let line = error.to_string();
+            assert!(error.is_misconfigured() && line.contains("register each by its own name"), "{line}");
+            assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
+            assert!(!refused(asked, 503, body).to_string().contains("register each"));
+            assert!(!refused(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
+        }
+        assert!(refused(Asked::Person, 403, body).to_string().contains("a scope or a role is missing"));
     }
 
     #[test]

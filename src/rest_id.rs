@@ -1,5 +1,7 @@
 //! The ids of Webex's REST API: base64 of `ciscospark://<cluster>/<type>/<id>`.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -9,6 +11,11 @@ const EITHER: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, EITHER);
 const SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, EITHER);
+
+const SCHEME: &str = "ciscospark://";
+
+/// The cluster of the ids of the commercial platform.
+pub(crate) const COMMERCIAL: &str = "us";
 
 /// An id, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,13 +31,17 @@ pub(crate) struct RestId {
 impl RestId {
     /// Reads standard and URL-safe base64, with padding or without.
     pub(crate) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
         let bytes = PLAIN.decode(text).or_else(|_| SAFE.decode(text)).ok()?;
         let text = String::from_utf8(bytes).ok()?;
-        let mut parts = text.strip_prefix("ciscospark://")?.split('/');
+        let mut parts = text.strip_prefix(SCHEME)?.split('/');
         let parts = (parts.next()?, parts.next()?, parts.next()?, parts.next());
         let (cluster, kind, id, None) = parts else { return None };
-        let is_whole = !cluster.is_empty() && !kind.is_empty() && !id.is_empty();
-        is_whole.then(|| Self { cluster: cluster.to_owned(), kind: kind.to_owned(), id: id.to_owned() })
+        [cluster, kind, id].into_iter().all(is_part).then(|| Self {
+            cluster: cluster.to_owned(),
+            kind: kind.to_owned(),
+            id: id.to_owned(),
+        })
     }
 
     /// Whether two texts name the same thing of this kind, each as an id of the REST API or as what is unique about it.
@@ -41,6 +52,19 @@ impl RestId {
         };
         one == other || unique(one).eq_ignore_ascii_case(&unique(other))
     }
+}
+
+/// Written as Webex writes it.
+impl fmt::Display for RestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cluster, kind, id } = self;
+        f.write_str(&PLAIN.encode(format!("{SCHEME}{cluster}/{kind}/{id}")))
+    }
+}
+
+/// Whether a text can stand between two slashes.
+pub(crate) fn is_part(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
 #[cfg(test)]

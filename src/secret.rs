@@ -81,6 +81,11 @@ secret! {
     StoredText, SecretString, std::convert::identity
 }
 
+secret! {
+    /// An XML element that has an access token in it.
+    XmlText, SecretString, std::convert::identity
+}
+
 impl AccessToken {
     /// Takes a token from elsewhere, a bot's for example.
     ///

@@ -123,7 +123,8 @@ impl Service {
     /// with at most 10 characters ([`Pkce::S256`] was seen to work too, see [`Service::with_pkce`]); a refresh repeats
     /// `redirect_uri` and `code_verifier`, and writes the user's site name before the refresh token; where the answer is
     /// silent, access tokens live 2 hours and refresh tokens 60 days; the answer says who logged in
-    /// ([`Account`](crate::Account)). The scopes are the five of [`Scope`](crate::Scope) marked "Webex Meetings".
+    /// ([`Account`](crate::Account)), and [`SecurityContext`](crate::meetings::SecurityContext) makes of it and of the token
+    /// what the XML API wants. The scopes are the five of [`Scope`](crate::Scope) marked "Webex Meetings".
     pub fn meetings() -> Self {
         Self {
             name: "meetings",

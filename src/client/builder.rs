@@ -108,6 +108,8 @@ impl WebexOAuthBuilder {
     }
 
     /// The scopes to ask for, separated by spaces or commas, in place of those set so far.
+    ///
+    /// Those of a whole URL are read by [`Scopes::from_authorization_url`], whose `to_string()` can be handed on to here.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = scopes,

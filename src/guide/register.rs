@@ -14,7 +14,10 @@
 //!    different texts, and so are URIs with and without a slash at the end. Several can be registered;
 //!    [`AuthorizationRequest::redirect_uri`](crate::AuthorizationRequest::redirect_uri) picks one for a login.
 //! 5. **Scopes:** what your application may do. Each one that it asks for must be checked here by its own name:
-//!    `spark:all` does not stand for `spark:people_read`. Ask for as little as you can.
+//!    `spark:all` does not stand for `spark:people_read`. Ask for as little as you can. The constants of
+//!    [`Scope`](crate::Scope) say what each is for, and
+//!    [`Scopes::from_authorization_url`](crate::Scopes::from_authorization_url) reads them from the authorization URL that
+//!    the page shows later.
 //! 6. *Add Integration.* The page that follows shows the **Client ID** and, this once, the **Client Secret**. Lost it?
 //!    *Regenerate* on the integration's page makes a new one; the old one stops working, so change it everywhere at once.
 //!
@@ -36,7 +39,8 @@
 //!
 //! An organization can allow users only those integrations that its administrator has approved. Users of an integration
 //! that is not approved see a page of Webex's that says so, and **the application hears nothing**: no callback comes.
-//! Tell the administrator the *Integration ID*, which is shown beside the Client ID, and its name. In Control Hub
+//! Tell the administrator the *Integration ID*, which is shown beside the Client ID
+//! ([`IntegrationId::new`](crate::IntegrationId::new) makes it from that), and its name. In Control Hub
 //! (<https://admin.webex.com>), the integration is found under *Apps*, where its access can be allowed for
 //! everybody or for some.
 //!

@@ -125,9 +125,13 @@ fn response_type(query: &Fields) -> Result<(), Error> {
 /// scopes of Login with Webex need no registration.
 fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<Scopes, Error> {
     let invalid = Error { code: "invalid_scope", description: "The requested scope is invalid." };
-    let Some(Ok(asked)) = query.filled("scope").map(str::parse::<Scopes>) else {
+    let names = query.filled("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
+    let Ok(asked) = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>() else {
         return Err(invalid);
     };
+    if asked.is_empty() {
+        return Err(invalid);
+    }
     let login = ["openid", "email", "profile", "phone", "address"];
     let is_free = |scope: &Scope| {
         !service.is_meetings()

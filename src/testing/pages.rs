@@ -188,13 +188,14 @@ mod tests {
         let consent = Consent {
             transaction: evil.to_owned(),
             integration: evil.to_owned(),
-            scopes: "a'><script>&b".parse().unwrap(),
+            scopes: "a'><script>b".parse().unwrap(),
             users: vec![(evil.to_owned(), evil.to_owned())],
             selected: 0,
         };
         let html = Page::Consent(consent).html();
-        assert!(!html.contains("<script") && !html.contains("&b"), "{html}");
-        assert_eq!(html.matches("&lt;script&gt;&amp;").count(), 6, "{html}");
+        assert!(!html.contains("<script"), "{html}");
+        assert_eq!(html.matches("&lt;script&gt;").count(), 6, "{html}");
+        assert_eq!(html.matches("&lt;script&gt;&amp;").count(), 5, "{html}");
     }
 
     #[test]

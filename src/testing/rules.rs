@@ -282,6 +282,8 @@ mod tests {
             ("webex-js-sdk#4990", webex, query("spark:all").replace("C1", ""), "invalid_request"),
             ("login-with-webex: scope is required", webex, query(""), "invalid_scope"),
             ("webex-integration-sample#3", webex, query("spark:rooms_read"), "invalid_scope"),
+            ("login-with-webex: separated by spaces", webex, query("spark:all,spark:kms"), "invalid_scope"),
+            ("encoded twice", webex, query("spark%253Aall"), "invalid_scope"),
             ("Meetings knows no openid", meetings, query("openid"), "invalid_scope"),
             ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "=token"), "unsupported_response_type"),
             ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "="), "invalid_request"),

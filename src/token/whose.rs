@@ -19,7 +19,7 @@ impl TokenSet {
         differs(self.subject().as_deref(), other.subject().as_deref())
             || differs(own.user_id(), others.user_id())
             || differs(own.site_id(), others.site_id())
-            || differs(self.organization_hint(), other.organization_hint())
+            || differs(self.organization_hint().as_deref(), other.organization_hint().as_deref())
     }
 
     /// The subject of the ID token. Nobody has verified it: it came from the token endpoint, and only keeps accounts apart.
@@ -29,11 +29,8 @@ impl TokenSet {
         Some(claims.get("sub")?.as_str()?.to_owned())
     }
 
-    /// The organization at the end of an opaque token, `<secret>_<cluster>_<organization>`.
-    fn organization_hint(&self) -> Option<&str> {
-        let (rest, organization) = self.access_token().expose().rsplit_once('_')?;
-        let is_uuid = organization.len() == 36 && organization.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-        (rest.contains('_') && is_uuid).then_some(organization)
+    fn organization_hint(&self) -> Option<String> {
+        self.access_token().hint()?.organization_uuid().map(str::to_owned)
     }
 }
 

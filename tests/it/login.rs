@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Service, StoredText, TokenSet, WebexOAuth,
+    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Scope, Scopes, Service, StoredText, TokenSet,
+    WebexOAuth,
 };
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -36,6 +37,28 @@ async fn jane_logs_in_and_the_application_knows_who_for_what_and_until_when() {
     let person = webex.person(tokens.access_token()).await.unwrap();
     assert_eq!((person.display_name(), person.email()), (Some("Jane Doe"), Some("jane@example.com")));
     assert_eq!((person.is_login_enabled(), person.is_invite_pending()), (Some(true), Some(false)));
+}
+
+#[tokio::test]
+async fn code_and_tokens_hint_at_the_organization_before_webex_confirms_it() {
+    let (own, others) = ("1eb65fdf-9643-417f-9974-ad72cae0e10f", "3bf06e7b-f230-427f-9163-c54d2e428d6a");
+    let jane = MockUser::new("jane@example.com").organization(own);
+    let bob = MockUser::new("bob@example.com").organization(others);
+    let mock = MockWebex::builder().user(jane).user(bob).start().await;
+    let webex = mock.client();
+
+    for (email, organization) in [("jane@example.com", own), ("bob@example.com", others)] {
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let code = webex.accept(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).unwrap();
+        let hint = code.hint().unwrap();
+        assert_eq!((hint.organization_uuid(), hint.cluster(), hint.is_consumer()), (Some(organization), "PF84", false));
+
+        let tokens = webex.exchange(code).await.unwrap().into_tokens();
+        assert_eq!(tokens.access_token().hint(), Some(hint.clone()));
+        assert_eq!(tokens.refresh_token().unwrap().hint(), Some(hint.clone()));
+        let person = webex.person(tokens.access_token()).await.unwrap();
+        assert_eq!(person.organization_id(), hint.organization_id().as_deref());
+    }
 }
 
 #[tokio::test]
@@ -172,7 +195,30 @@ async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
     let webex = mock.client();
     let (url, pending) = webex.authorize().scopes("spark:all spark:people_read").begin().unwrap();
     let refused = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap_err();
-    assert!(refused.error().is_misconfigured() && refused.to_string().contains("`spark:all` does not stand for"));
+    let line = refused.to_string();
+    assert!(refused.error().is_misconfigured() && line.contains("register each by its own name"), "{line}");
+    assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
+}
+
+#[tokio::test]
+async fn scopes_are_taken_over_from_the_url_that_the_portal_shows() {
+    let mock = MockWebex::builder().scopes("spark:people_read meeting:schedules_read").start().await;
+    let portals = format!(
+        "{}/authorize?client_id={}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost%3A8080%2Fcallback\
+         &scope=spark%3Apeople_read%20spark%3Akms%20meeting%3Aschedules_read&state=set_state_here",
+        mock.uri(),
+        mock.client_id()
+    );
+    let scopes = Scopes::from_authorization_url(portals).unwrap();
+
+    let webex = mock.client_builder().scopes(scopes.to_string()).build().unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    assert_eq!(Scopes::from_authorization_url(&url).unwrap(), scopes);
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    assert_eq!(login.tokens().scopes(), &scopes);
+    let expected = [Scope::SPARK_PEOPLE_READ, Scope::SPARK_KMS, Scope::MEETING_SCHEDULES_READ];
+    assert_eq!(scopes, Scopes::from_iter(expected));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod conformance;
 mod house;
 mod keeping;
 mod login;
+mod meetings;
 mod mock_webex;
 mod secrets;
 mod stores;

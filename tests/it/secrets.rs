@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::meetings::{SecurityContext, User};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
-    AccessToken, Callback, ExchangeOptions, LoginEvent, PendingAuthorization, RefreshToken, Service, TokenManager,
-    TokenSet,
+    AccessToken, Callback, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken, Scopes,
+    Service, TokenManager, TokenSet,
 };
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer};
@@ -256,10 +257,41 @@ fn shown(error: &webex_oauth::Error) -> Shown {
 }
 
 #[test]
+fn a_hint_shows_nothing_of_the_secret_that_it_was_read_from() {
+    let organization = "1eb65fdf-9643-417f-9974-ad72cae0e10f";
+    let mut shown = Shown::default();
+    let access_token = AccessToken::new(format!("{ACCESS_TOKEN}_PF84_{organization}")).unwrap();
+    shown.debug(&access_token.hint().unwrap());
+    let refresh_token = RefreshToken::new(format!("{REFRESH_TOKEN}_{REFRESH_TOKEN}_PF84_consumer")).unwrap();
+    shown.debug(&refresh_token.hint().unwrap());
+    assert!(shown.0.contains("PF84") && shown.0.contains(organization), "{}", shown.0);
+    shown.hides(&PLANTED);
+    // What stands in the cluster's place is a part of the secret, unless it looks like a cluster.
+    assert!(AccessToken::new(format!("a_{ACCESS_TOKEN}_consumer")).unwrap().hint().is_none());
+}
+
+#[test]
+fn a_security_context_shows_its_token_only_where_it_is_told_to() {
+    let token = AccessToken::new(ACCESS_TOKEN).unwrap();
+    let context = SecurityContext::new("acme", User::Email("jane@example.com".into()), &token).unwrap();
+    let xml = context.to_xml();
+    let mut shown = Shown::default();
+    shown.debug(&(&context, &xml));
+    shown
+        .error(&SecurityContext::new(ACCESS_TOKEN.to_owned() + "!", User::WebexId("jane".into()), &token).unwrap_err());
+    shown.error(&SecurityContext::new("acme", User::WebexId(format!("{CODE}\0")), &token).unwrap_err());
+    assert!(shown.0.contains("jane@example.com") && xml.expose().contains(ACCESS_TOKEN), "{}", shown.0);
+    shown.hides(&PLANTED);
+}
+
+#[test]
 fn no_bad_input_is_quoted_where_it_may_be_a_secret() {
     let mut shown = Shown::default();
     shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
     shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
+    shown.error(&REFRESH_TOKEN.parse::<IntegrationId>().unwrap_err());
+    shown.error(&Scopes::from_authorization_url(format!("scope=\"{CODE}")).unwrap_err());
+    shown.error(&format!("{CLIENT_SECRET}\"").parse::<Scopes>().unwrap_err());
     for text in [TOKENS, "PLANTED-code-2", "{\"v\":1,\"access_token\":\"PLANTED-access-token-3\"}"] {
         shown.error(&TokenSet::from_stored(text).unwrap_err());
         shown.error(&PendingAuthorization::from_stored(text).unwrap_err());

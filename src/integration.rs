@@ -1,0 +1,175 @@
+//! The id under which administrators know an integration.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::rest_id::{self, RestId};
+
+/// The *Integration ID* that the developer portal shows beside the client id, and that an administrator needs to approve
+/// the integration.
+///
+/// It is the client id in the form of the REST API's ids: base64 of `ciscospark://us/APPLICATION/<client id>`, as the
+/// examples of Webex's own descriptions show (<https://github.com/webex/webex-openapi-specs>). So the one can be told from
+/// the other, and an application can show its administrator the Integration ID without a setting for it. It is
+/// no secret. Padded and url-safe base64 is read as well; written it is as Webex writes it, standard and without padding.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::IntegrationId;
+///
+/// let shown = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx";
+/// let id: IntegrationId = shown.parse()?;
+/// assert_eq!((id.cluster(), id.client_id()), ("us", "C1"));
+/// assert_eq!(IntegrationId::new("C1")?.to_string(), shown); // of a client: webex.client_id()
+/// # Ok::<(), webex_oauth::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IntegrationId(RestId);
+
+/// What an application's id says that it is the id of.
+const KIND: &str = "APPLICATION";
+
+impl IntegrationId {
+    /// The integration id of a client id of the commercial platform.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the client id is empty, or has a slash or a character that is not visible ASCII.
+    pub fn new(client_id: impl Into<String>) -> Result<Self> {
+        let id = checked(client_id.into(), "a client id")?;
+        Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
+    }
+
+    /// The same integration in another cluster: `urn:TEAM:us-gov-west-1_a1` was seen in the ids of Webex for Government.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the cluster is empty, or has a slash or a character that is not visible ASCII.
+    pub fn with_cluster(mut self, cluster: impl Into<String>) -> Result<Self> {
+        self.0.cluster = checked(cluster.into(), "a cluster")?;
+        Ok(self)
+    }
+
+    /// The OAuth client id.
+    pub fn client_id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The cluster of Webex that the integration is registered in: `us` on the commercial platform.
+    pub fn cluster(&self) -> &str {
+        &self.0.cluster
+    }
+}
+
+fn checked(text: String, what: &str) -> Result<String> {
+    if rest_id::is_part(&text) {
+        return Ok(text);
+    }
+    let message = format!("{what} must be one or more visible ASCII characters without \"/\"");
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+impl fmt::Display for IntegrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for IntegrationId {
+    type Err = Error;
+
+    /// Reads an integration id; white space around it is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when it is something else: a client id, the id of a person or a space, no id at all. The message
+    /// says which.
+    fn from_str(text: &str) -> Result<Self> {
+        match RestId::parse(text) {
+            Some(id) if id.kind == KIND => Ok(Self(id)),
+            Some(_) => Err(Error::new(ErrorKind::Input, "this is the id of something else than an integration")),
+            None if is_client_id(text.trim()) => Err(Error::new(
+                ErrorKind::Input,
+                "this is a client id: `IntegrationId::new(..)` makes its integration id",
+            )),
+            None => {
+                let message = "this is no integration id: copy all of the one that the developer portal shows beside the \
+                               client id, which begins with \"Y2lzY29zcGFyazovL\"";
+                Err(Error::new(ErrorKind::Input, message))
+            }
+        }
+    }
+}
+
+/// `C` and 64 hexadecimal digits.
+fn is_client_id(text: &str) -> bool {
+    text.strip_prefix('C').is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The integration id of SuperOffice's application, as its documentation shows it.
+    const SUPEROFFICE: &str = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0MwZThkNmFkYmUzYzZkOTE5Y2MyYzMzNjExYTMzMGQ2NzAzNWQwODYxMTliY2I4ZjhkMGQzZWNkODQ4NDQ2OGVh";
+
+    #[test]
+    fn a_published_id_is_read_and_written_back_byte_for_byte() {
+        let id: IntegrationId = SUPEROFFICE.parse().unwrap();
+        let client_id = "C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea";
+        assert_eq!((id.cluster(), id.client_id()), ("us", client_id));
+        assert_eq!(id.to_string(), SUPEROFFICE);
+        assert_eq!(IntegrationId::new(client_id).unwrap(), id);
+    }
+
+    #[test]
+    fn what_is_something_else_is_refused_with_advice() {
+        let hydra = |text: &str| STANDARD_NO_PAD.encode(text);
+        let client_id = format!("C{}", "0f".repeat(32));
+        for (text, advice) in [
+            (String::new(), "copy all of the one"),
+            (SUPEROFFICE[..30].to_owned(), "copy all of the one"),
+            (format!("{SUPEROFFICE}="), "copy all of the one"),
+            (SUPEROFFICE.replace('Z', "%"), "copy all of the one"),
+            (hydra("ciscospark://us/APPLICATION/"), "copy all of the one"),
+            (hydra("ciscospark:///APPLICATION/C1"), "copy all of the one"),
+            (hydra("ciscospark://us/APPLICATION/C1/x"), "copy all of the one"),
+            (hydra("ciscospark://us/APPLICATION/C 1"), "copy all of the one"),
+            (hydra("https://us/APPLICATION/C1"), "copy all of the one"),
+            (STANDARD_NO_PAD.encode(b"ciscospark://us/APPLICATION/\xff"), "copy all of the one"),
+            (hydra("ciscospark://us/PEOPLE/C1"), "something else"),
+            (client_id, "is a client id"),
+        ] {
+            let error = text.parse::<IntegrationId>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Input);
+            assert!(error.to_string().contains(advice), "{text}: {error}");
+        }
+        for bad in ["", "a/b", "a b", "ä"] {
+            assert_eq!(IntegrationId::new(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+            let moved = IntegrationId::new("C1").unwrap().with_cluster(bad);
+            assert_eq!(moved.unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_is_read_back_from_all_four_forms_of_base64(
+            cluster in "us|eu|urn:TEAM:us-gov-west-1_a1|[!-.0-~]{1,30}",
+            client_id in "C[0-9a-f]{64}|[!-.0-~]{1,70}",
+        ) {
+            let id = IntegrationId::new(client_id.clone()).unwrap().with_cluster(cluster.clone()).unwrap();
+            let text = format!("ciscospark://{cluster}/APPLICATION/{client_id}");
+            for form in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
+                prop_assert_eq!(&form.encode(&text).parse::<IntegrationId>().unwrap(), &id);
+            }
+            prop_assert_eq!(id.to_string(), STANDARD_NO_PAD.encode(&text));
+            prop_assert_eq!((id.cluster(), id.client_id()), (&*cluster, &*client_id));
+        }
+    }
+}

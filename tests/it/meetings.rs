@@ -1,0 +1,76 @@
+//! Webex Meetings: what a login there brings, made into the element that its XML API wants.
+
+use webex_oauth::meetings::{SecurityContext, User};
+use webex_oauth::testing::{MockService, MockUser, MockWebex};
+use webex_oauth::{AccessToken, Callback, ErrorKind, Service, TokenSet, WebexOAuth};
+
+use crate::support::{builder, json, server, tokens};
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
+}
+
+#[tokio::test]
+async fn a_login_and_each_refresh_of_it_give_a_context_with_the_token_of_the_day() {
+    let jane = MockUser::new("jane@example.com").site("acme");
+    let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
+    let webex = mock.client();
+
+    let first = log_in(&mock, &webex).await;
+    let second = webex.refresh(&first).await.unwrap();
+
+    assert_ne!(first.access_token(), second.access_token());
+    for tokens in [first, second] {
+        let context = SecurityContext::of(&tokens).unwrap();
+        assert_eq!(context.site_name(), "acme");
+        assert_eq!(context.user(), &User::WebexId("jane@example.com".into()));
+        let expected = format!(
+            "<securityContext><siteName>acme</siteName><webExID>jane@example.com</webExID>\
+             <webExAccessToken>{}</webExAccessToken></securityContext>",
+            tokens.access_token().expose()
+        );
+        assert_eq!(context.to_xml().expose(), expected);
+    }
+}
+
+/// The tokens of a Webex Meetings whose answer says this of the user.
+async fn tokens_that_say(account: &str) -> TokenSet {
+    let server = server(json(200, &format!(r#"{{"access_token":"a"{account}}}"#))).await;
+    tokens(&builder(Service::meetings().at(server.uri())).build().unwrap()).await
+}
+
+#[tokio::test]
+async fn an_e_mail_address_stands_in_for_a_missing_webex_id() {
+    let account = r#","iss":"https://acme.webex.com/acme","email":"jane@example.com""#;
+    let context = SecurityContext::of(&tokens_that_say(account).await).unwrap();
+    assert_eq!(context.user(), &User::Email("jane@example.com".into()));
+    assert!(context.to_xml().expose().contains("<siteName>acme</siteName><email>jane@example.com</email>"));
+}
+
+#[tokio::test]
+async fn tokens_that_do_not_say_whose_they_are_make_no_context() {
+    for (account, kind, words) in [
+        ("", ErrorKind::Unsupported, "do not name the site"),
+        (r#","user_name":"jane""#, ErrorKind::Unsupported, "do not name the site"),
+        (r#","iss":"https://acme.webex.com/acme""#, ErrorKind::Unsupported, "do not name the user"),
+        (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::Input, "XML can carry"),
+    ] {
+        let error = SecurityContext::of(&tokens_that_say(account).await).unwrap_err();
+        assert_eq!(error.kind(), kind, "{account}");
+        assert!(error.to_string().contains(words), "{account}: {error}");
+    }
+    let mock = MockWebex::start().await;
+    let platform = log_in(&mock, &mock.client()).await;
+    assert_eq!(SecurityContext::of(&platform).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn a_context_is_made_of_parts_where_no_login_tells_them() {
+    let token = AccessToken::new("a&b").unwrap();
+    let context = SecurityContext::new("acme", User::WebexId("jane <admin>".into()), &token).unwrap();
+    let xml = context.to_xml();
+    let expected =
+        "<webExID>jane &lt;admin&gt;</webExID><webExAccessToken>a&amp;b</webExAccessToken></securityContext>";
+    assert!(xml.expose().ends_with(expected), "{}", xml.expose());
+}
