@@ -13,6 +13,7 @@ use crate::call;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, Result};
 use crate::keeper::{Keeper, Slot};
+use crate::meetings::SecurityContext;
 use crate::people::Person;
 use crate::retry_after::retry_after;
 use crate::scope::Scopes;
@@ -246,6 +247,19 @@ impl Session {
     /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
     pub async fn lacks(&self, wanted: &Scopes) -> Result<Scopes> {
         Ok(wanted.without(&self.kept_status().await?.scopes))
+    }
+
+    /// The element that says who asks the XML API of Webex Meetings, with a token to use now.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`access_token`](Self::access_token) and [`SecurityContext::of`]:
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for the login of another service, whose tokens name no site.
+    pub async fn security_context(&self) -> Result<SecurityContext> {
+        self.access_token().await?;
+        let current = self.slot.current();
+        let current = current.as_ref().ok_or_else(|| self.slot.absent())?;
+        SecurityContext::of(&current.known.tokens.tokens)
     }
 
     /// Ends this login: it is forgotten here, in any case, and Webex is told if it can be

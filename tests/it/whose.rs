@@ -292,6 +292,14 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     let account = status.account;
     assert_eq!(account.to_string(), "jane@example.com");
     assert!(!account.is_unverified() && account.details().all(|detail| detail.origin == Origin::TokenResponse));
+    let context = session.security_context().await.unwrap();
+    let token = session.access_token().await.unwrap();
+    assert!(context.to_xml().expose().contains(&format!("<webExAccessToken>{}</", token.expose())));
+    let (elsewhere, _clock) = colleagues().await;
+    let others = TokenManager::new(elsewhere.client(), MemoryStore::new()).unwrap();
+    let tokens = log_in(&elsewhere, &elsewhere.client(), "jane@example.com").await;
+    let other = others.put(&key("jane"), tokens).await.unwrap();
+    assert_eq!(other.security_context().await.unwrap_err().kind(), ErrorKind::Unsupported);
     mock.forget_tokens();
     clock.advance(Duration::from_secs(31));
     assert!(matches!(session.check().await.unwrap().unwrap().state, LoginState::LoginRequired { .. }));
