@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::authorization_url::{AuthorizationUrl, Query};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
+use crate::issuer;
 use crate::pending::{Payload, PendingAuthorization};
 use crate::pkce::CodeVerifier;
 use crate::random;
@@ -163,8 +164,8 @@ impl AuthorizationRequest {
     ///
     /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, or a malformed redirect URI.
     /// - [`ErrorKind::Input`]: a scope, parameter, suffix or payload that cannot be sent.
-    /// - [`ErrorKind::Unsupported`]: the scope `openid` or a response type other than `code`, since this version cannot
-    ///   verify ID tokens and never hands out an identity that it has not proven.
+    /// - [`ErrorKind::Unsupported`]: the scope `openid` where the ID token could not be verified (a build without the feature
+    ///   `oidc`, or Webex Meetings), since no identity is handed out that is not proven; a response type other than `code`.
     /// - [`ErrorKind::Random`]: the operating system's generator failed.
     pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         if let Some(error) = self.fault.take() {
@@ -273,13 +274,19 @@ struct Checked {
 }
 
 impl Checked {
-    /// Refuses what would bring an ID token, as long as none can be verified.
+    /// Refuses what would bring an ID token that cannot be verified.
     fn require_code_flow(&self) -> Result<()> {
         let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
         if self.scopes.contains(Scope::OPENID) {
-            return unsupported(
-                "the scope `openid` asks for an ID token, which this version cannot verify: leave it out",
-            );
+            if !issuer::ARE_VERIFIED {
+                return unsupported(
+                    "the scope `openid` asks for an ID token, which this build cannot verify: enable the feature `oidc` \
+                     and one of `rustls`, `rustls-ring` and `native-tls`, or leave the scope out",
+                );
+            }
+            if self.registration.endpoints.keys.is_none() {
+                return unsupported("this service issues no ID tokens: leave out the scope `openid`");
+            }
         }
         let mut types = self.parameters.iter().filter(|(name, _)| name == "response_type");
         match (types.next(), types.next()) {
@@ -303,6 +310,7 @@ impl Checked {
             owner: Arc::clone(&self.registration.owner),
             state: state.into(),
             nonce: nonce.map(Into::into),
+            max_age: self.max_age,
             verifier,
             redirect_uri: self.redirect_uri.as_str().to_owned(),
             asked: self.scopes,
@@ -420,7 +428,7 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_says_why() {
         type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
-        let cases: [(Change, ErrorKind, &str); 14] = [
+        let cases: [(Change, ErrorKind, &str); 13] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
             (|r| r.scopes("sp\"ark"), ErrorKind::Input, "scope must be"),
             (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "write http://localhost:5000/x"),
@@ -432,7 +440,6 @@ mod tests {
             (|r| r.parameter("", "x"), ErrorKind::Input, "not be empty"),
             (|r| r.login_hint("a\u{0}"), ErrorKind::Input, "control characters"),
             (|r| r.payload(&"x".repeat(2000)), ErrorKind::Input, "1,024 bytes"),
-            (|r| r.scopes("openid email"), ErrorKind::Unsupported, "openid"),
             (|r| r.parameter("response_type", "id_token"), ErrorKind::Unsupported, "response type"),
             (
                 |r| r.parameter("response_type", "code").parameter("response_type", "token"),

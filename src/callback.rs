@@ -2,21 +2,19 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 
+use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::hint::TokenHint;
 use crate::json::Scalar;
 use crate::pending::{Payload, PendingAuthorization, PendingId};
-use crate::pkce::CodeVerifier;
 use crate::redact;
-use crate::registration::{Owner, Registration};
-use crate::scope::{self, Scopes};
+use crate::registration::Registration;
+use crate::scope::{self};
 use crate::server_error::ServerError;
 
 /// The longest callback that is read, in bytes.
@@ -225,45 +223,6 @@ impl<'de> Deserialize<'de> for Callback {
     }
 }
 
-/// An authorization code that belongs to this application, this browser and this login.
-///
-/// Only [`WebexOAuth::accept`](crate::WebexOAuth::accept) makes one. It is not `Clone` and
-/// [`WebexOAuth::exchange`](crate::WebexOAuth::exchange) consumes it, since Webex takes each code once.
-pub struct AuthorizationCode {
-    pub(crate) owner: Arc<Owner>,
-    pub(crate) code: SecretString,
-    pub(crate) verifier: CodeVerifier,
-    pub(crate) redirect_uri: String,
-    pub(crate) asked: Scopes,
-    pub(crate) payload: Payload,
-}
-
-impl AuthorizationCode {
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Input`] when the payload is not a `T`.
-    pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        self.payload.read()
-    }
-
-    /// Where this code seems to come from. **No proof**: see [`TokenHint`].
-    pub fn hint(&self) -> Option<TokenHint> {
-        TokenHint::read(self.code.expose_secret())
-    }
-}
-
-impl fmt::Debug for AuthorizationCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuthorizationCode")
-            .field("service_id", &self.owner.service)
-            .field("client_id", &self.owner.client_id)
-            .field("redirect_uri", &self.redirect_uri)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A callback that was refused, and the pending authorization if the callback was not for it.
 ///
 /// `?` turns it into an [`Error`].
@@ -337,6 +296,8 @@ pub(crate) fn accept(
             verifier: pending.verifier,
             redirect_uri: pending.redirect_uri,
             asked: pending.asked,
+            nonce: pending.nonce,
+            max_age: pending.max_age,
             payload: pending.payload,
         }),
         Err(error) => Err(AcceptError { error, pending: None, payload: pending.payload }),
@@ -400,8 +361,13 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::pkce::CodeVerifier;
     use crate::pkce::Pkce;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
     use crate::service::Service;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -425,6 +391,7 @@ mod tests {
             owner: Arc::new(Owner { service: "webex".into(), client_id: "C1".into() }),
             state: "STATE.eu".into(),
             nonce: None,
+            max_age: None,
             verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
             redirect_uri: "https://example.com/cb".into(),
             asked: Scopes::new(),

@@ -102,6 +102,20 @@ pub enum ErrorKind {
     Refresh,
     /// Asking who the person is.
     Person,
+    /// The ID token is not what it must be: the message says which claim, or that its signature is not Webex's. Nobody is
+    /// logged in: begin a new login, and look for an attack.
+    IdToken,
+    /// The ID token that was asked for did not come. Nobody is logged in.
+    IdTokenMissing,
+    /// The ID token and the access token came through the browser with nothing (`at_hash`) to prove that they belong
+    /// together.
+    IdTokenHashMissing,
+    /// Fetching the keys that ID tokens are signed with.
+    Keys,
+    /// Asking who the user is, by OpenID Connect.
+    UserInfo,
+    /// Reading what a server says of itself.
+    Discovery,
     /// Revoking a token. It may live on at Webex until its own end.
     Revocation,
     /// Carrying a request to the server and its answer back.
@@ -207,7 +221,8 @@ impl Error {
 
     /// Whether Webex did not take an access token (401): refresh, and try again with the new one.
     pub fn is_access_token_refused(&self) -> bool {
-        self.0.kind == ErrorKind::Person && self.server().and_then(ServerError::status) == Some(401)
+        matches!(self.0.kind, ErrorKind::Person | ErrorKind::UserInfo)
+            && self.server().and_then(ServerError::status) == Some(401)
     }
 
     /// How long the server asked to be left alone, between one second and one hour.

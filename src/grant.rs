@@ -10,7 +10,7 @@ use secrecy::zeroize::Zeroizing;
 use serde::Serialize;
 
 use crate::account::check_site_name;
-use crate::callback::AuthorizationCode;
+use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::form;

@@ -15,3 +15,7 @@ pub(crate) const COMMERCIAL: &[&str] = &[
 
 /// The `iss` of Webex for Government; its host is known from Cisco's own code, its path by analogy.
 pub(crate) const GOVERNMENT: &[&str] = &["https://idbroker-f.webex.com/idb"];
+
+/// Whether this build can verify what they say: it takes the feature, and a library for signatures.
+pub(crate) const ARE_VERIFIED: bool =
+    cfg!(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")));

@@ -149,8 +149,9 @@
 //! - **Tokens know whose they are**: another client, or another service, refuses to refresh them.
 //! - **What is no proof is called a hint**: which organization a token or a code names ([`TokenHint`]) is not signed.
 //! - Everything dangerous has a name that says `insecure_`, and can be searched for.
-//! - ID tokens are not verified by this version; therefore the scope `openid` is refused, and who logged in is asked
-//!   of Webex with [`WebexOAuth::person`]. Recognize users by [`Person::id`], never by e-mail address.
+//! - **ID tokens are always verified**: signature, issuer, audience, times and nonce, with keys that are fetched when they
+//!   are needed; one that is missing or bad ends the login with an error. See [`oidc`].
+//! - Recognize users by [`Person::id`], or by issuer and subject of the ID token, never by e-mail address.
 //!
 //! # Three services
 //!
@@ -203,6 +204,7 @@
 //! | `rustls` (default) | TLS by rustls and aws-lc, as reqwest has it by default |
 //! | `rustls-ring` | TLS by rustls and ring, which builds faster |
 //! | `native-tls` | TLS by the operating system's library |
+//! | `oidc` (default) | the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
@@ -245,6 +247,8 @@ mod random;
 mod secret;
 mod redact;
 mod json;
+#[cfg(feature = "oidc")]
+mod strict;
 mod retry_after;
 mod trace;
 pub mod stored;
@@ -266,10 +270,13 @@ mod token;
 mod pending;
 mod authorization_url;
 mod authorize;
+mod authorization_code;
 mod callback;
 mod message;
 mod form;
 mod refusal;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 mod grant;
 mod integration;
 mod people;
@@ -300,9 +307,10 @@ pub mod testing;
 pub mod guide;
 
 pub use crate::account::{Account, Detail, Origin};
+pub use crate::authorization_code::AuthorizationCode;
 pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
-pub use crate::callback::{AcceptError, AuthorizationCode, Callback};
+pub use crate::callback::{AcceptError, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};

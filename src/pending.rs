@@ -42,6 +42,8 @@ pub struct PendingAuthorization {
     pub(crate) owner: Arc<Owner>,
     pub(crate) state: SecretString,
     pub(crate) nonce: Option<SecretString>,
+    /// How long ago the user may have signed in, when an ID token has to say so.
+    pub(crate) max_age: Option<Duration>,
     pub(crate) verifier: CodeVerifier,
     pub(crate) redirect_uri: String,
     pub(crate) asked: Scopes,
@@ -200,12 +202,13 @@ impl Payload {
     }
 }
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "v",
     "service",
     "client_id",
     "state",
     "nonce",
+    "max_age",
     "code_verifier",
     "code_challenge_method",
     "redirect_uri",
@@ -221,6 +224,8 @@ struct Form<'a> {
     state: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<u64>,
     code_verifier: &'a str,
     code_challenge_method: &'a str,
     redirect_uri: &'a str,
@@ -238,6 +243,7 @@ impl<'a> From<&'a PendingAuthorization> for Form<'a> {
             client_id: &pending.owner.client_id,
             state: pending.state.expose_secret(),
             nonce: pending.nonce.as_ref().map(|nonce| nonce.expose_secret()),
+            max_age: pending.max_age.map(|max_age| max_age.as_secs()),
             code_verifier: pending.verifier.expose(),
             code_challenge_method: pending.verifier.method().name(),
             redirect_uri: &pending.redirect_uri,
@@ -263,11 +269,13 @@ fn read(text: &str) -> Result<PendingAuthorization> {
     let (redirect_uri, asked) = (plain("redirect_uri")?, plain("scope")?);
     let verifier = text("code_verifier")?.ok_or_else(missing("code_verifier"))?;
     let (state, nonce) = (text("state")?, text("nonce")?);
-    let begun_at = form.exact("begun_at").map_err(|why| unreadable(WHAT, why))?;
+    let mut number = |name| form.exact(name).map_err(|why| unreadable(WHAT, why));
+    let (begun_at, max_age) = (number("begun_at")?, number("max_age")?);
     Ok(PendingAuthorization {
         owner: Arc::new(owner),
         state: state.ok_or_else(missing("state"))?,
         nonce,
+        max_age: max_age.map(Duration::from_secs),
         verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
             .ok_or_else(|| unreadable(WHAT, "its `code_verifier` has a length or a character that none can have"))?,
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
@@ -286,6 +294,7 @@ mod tests {
             owner: Arc::new(Owner { service: "webex".into(), client_id: format!("C{}", "0".repeat(64)) }),
             state: format!("{}.{}", "s".repeat(43), "x".repeat(64)).into(),
             nonce: Some("n".repeat(43).into()),
+            max_age: Some(Duration::from_secs(86_400)),
             verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
             redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
             asked: scopes.parse().unwrap(),

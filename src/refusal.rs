@@ -27,6 +27,12 @@ pub(crate) enum Asked {
     Person,
     /// The end of a token.
     Revocation,
+    /// The keys that ID tokens are signed with.
+    #[cfg(feature = "oidc")]
+    Keys,
+    /// What OpenID Connect tells of a user, with an access token.
+    #[cfg(feature = "oidc")]
+    UserInfo,
 }
 
 impl Asked {
@@ -36,7 +42,16 @@ impl Asked {
             Self::Refresh => "refresh",
             Self::Person => "person",
             Self::Revocation => "revocation",
+            #[cfg(feature = "oidc")]
+            Self::Keys => "keys",
+            #[cfg(feature = "oidc")]
+            Self::UserInfo => "userinfo",
         }
+    }
+
+    /// Whether the user's own credentials are what is refused.
+    fn is_grant(self) -> bool {
+        matches!(self, Self::Exchange | Self::Refresh)
     }
 
     pub(crate) fn kind(self) -> ErrorKind {
@@ -45,6 +60,10 @@ impl Asked {
             Self::Refresh => ErrorKind::Refresh,
             Self::Person => ErrorKind::Person,
             Self::Revocation => ErrorKind::Revocation,
+            #[cfg(feature = "oidc")]
+            Self::Keys => ErrorKind::Keys,
+            #[cfg(feature = "oidc")]
+            Self::UserInfo => ErrorKind::UserInfo,
         }
     }
 }
@@ -85,6 +104,14 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
             "webex refuses this access token here: a scope or a role is missing"
         }
         (Asked::Person, _) => "webex does not accept this access token: refresh it",
+        #[cfg(feature = "oidc")]
+        (Asked::Keys, _) => "webex does not hand out the keys of its ID tokens: check the service's addresses",
+        #[cfg(feature = "oidc")]
+        (Asked::UserInfo, Some(Remedy::Registration)) => {
+            "webex refuses this access token here: the scope `openid` is missing"
+        }
+        #[cfg(feature = "oidc")]
+        (Asked::UserInfo, _) => "webex does not accept this access token: refresh it",
         (Asked::Revocation, _) => "webex did not revoke the token: see what its revocation endpoint wants",
         (_, _) if code == Some("invalid_scope") => scope::REFUSED,
         (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
@@ -105,7 +132,7 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
     let texts = body.map(texts).unwrap_or_default();
     let code = texts.iter().find_map(|text| known_code(text));
     let found = by_state(status, body)
-        .or_else(|| code.and_then(by_code).filter(|remedy| asked != Asked::Revocation || *remedy != Remedy::Login))
+        .or_else(|| code.and_then(by_code).filter(|remedy| asked.is_grant() || *remedy != Remedy::Login))
         .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
         .or_else(|| by_words(asked, status, &texts))
         // `invalid_request` says only that something is wrong with the request; the text may have said what.
@@ -132,6 +159,10 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
         Asked::Person => None,
         // Whatever it is, the user has nothing to do with it.
         Asked::Revocation => Some(Remedy::Registration),
+        #[cfg(feature = "oidc")]
+        Asked::Keys => Some(Remedy::Registration),
+        #[cfg(feature = "oidc")]
+        Asked::UserInfo => None,
     }
 }
 
@@ -207,7 +238,7 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
         403 => says(&["refresh token", "revoked"]),
         _ => false,
     };
-    if ends_logins && matches!(asked, Asked::Exchange | Asked::Refresh) {
+    if ends_logins && asked.is_grant() {
         return Some(Remedy::Login);
     }
     says(&PASSING_WORDS).then_some(Remedy::Later)

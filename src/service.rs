@@ -28,6 +28,8 @@ pub struct Service {
     authorization_endpoint: String,
     token_endpoint: String,
     person_endpoint: Option<String>,
+    keys_endpoint: Option<String>,
+    user_info_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     client_auth: ClientAuth,
     pkce: Pkce,
@@ -45,10 +47,19 @@ struct Paths {
     authorization: &'static str,
     token: &'static str,
     person: Option<&'static str>,
+    keys: Option<&'static str>,
+    user_info: Option<&'static str>,
 }
 
-const PLATFORM: Paths = Paths { authorization: "/authorize", token: "/access_token", person: Some("/people/me") };
-const MEETINGS: Paths = Paths { authorization: "/authorize", token: "/token", person: None };
+const PLATFORM: Paths = Paths {
+    authorization: "/authorize",
+    token: "/access_token",
+    person: Some("/people/me"),
+    keys: Some("/verification"),
+    user_info: Some("/userinfo"),
+};
+const MEETINGS: Paths =
+    Paths { authorization: "/authorize", token: "/token", person: None, keys: None, user_info: None };
 
 /// How the client proves who it is to the token endpoint (RFC 6749 section 2.3.1). Never both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +101,8 @@ impl Service {
             authorization_endpoint: String::new(),
             token_endpoint: String::new(),
             person_endpoint: None,
+            keys_endpoint: None,
+            user_info_endpoint: None,
             revocation_endpoint: None,
             client_auth: ClientAuth::Basic,
             pkce: Pkce::S256,
@@ -153,7 +166,10 @@ impl Service {
         let base = base.as_ref().trim_end_matches('/');
         self.authorization_endpoint = format!("{base}{}", self.paths.authorization);
         self.token_endpoint = format!("{base}{}", self.paths.token);
-        self.person_endpoint = self.paths.person.map(|path| format!("{base}{path}"));
+        let optional = |path: Option<&str>| path.map(|path| format!("{base}{path}"));
+        self.person_endpoint = optional(self.paths.person);
+        self.keys_endpoint = optional(self.paths.keys);
+        self.user_info_endpoint = optional(self.paths.user_info);
         self.revocation_endpoint = None;
         self
     }
@@ -178,6 +194,18 @@ impl Service {
     /// Asks another address for the logged-in person (`GET /people/me`).
     pub fn with_person_endpoint(mut self, url: impl Into<String>) -> Self {
         self.person_endpoint = Some(url.into());
+        self
+    }
+
+    /// Asks another address for the keys that ID tokens are signed with (`jwks_uri`).
+    pub fn with_keys_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.keys_endpoint = Some(url.into());
+        self
+    }
+
+    /// Asks another address for the claims about a user (OpenID Connect Core 1.0 section 5.3).
+    pub fn with_user_info_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.user_info_endpoint = Some(url.into());
         self
     }
 
@@ -209,7 +237,7 @@ impl Service {
         self
     }
 
-    /// Accepts one more issuer in callbacks, compared exactly: `https://idbrokerbts.webex.com/idb` for Cisco's test system.
+    /// Accepts one more issuer in callbacks and in ID tokens, compared exactly: `https://idbrokerbts.webex.com/idb` for Cisco's test system.
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
@@ -256,6 +284,16 @@ impl Service {
     /// Where the logged-in person is asked for, if the service can be asked.
     pub fn person_endpoint(&self) -> Option<&str> {
         self.person_endpoint.as_deref()
+    }
+
+    /// Where the keys of ID tokens are published, if the service issues any.
+    pub fn keys_endpoint(&self) -> Option<&str> {
+        self.keys_endpoint.as_deref()
+    }
+
+    /// Where the claims about a user are asked for, if the service issues ID tokens.
+    pub fn user_info_endpoint(&self) -> Option<&str> {
+        self.user_info_endpoint.as_deref()
     }
 
     /// Where tokens are revoked, if that was set.
@@ -315,6 +353,8 @@ impl Service {
             authorization: Endpoint::parse("authorization endpoint", &self.authorization_endpoint, insecure_hosts)?,
             token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
             person: parse("person endpoint", &self.person_endpoint)?,
+            keys: parse("keys endpoint", &self.keys_endpoint)?,
+            user_info: parse("userinfo endpoint", &self.user_info_endpoint)?,
             revocation: parse("revocation endpoint", &self.revocation_endpoint)?,
         })
     }
@@ -333,7 +373,17 @@ pub(crate) struct Endpoints {
     pub(crate) authorization: Endpoint,
     pub(crate) token: Endpoint,
     pub(crate) person: Option<Endpoint>,
+    pub(crate) keys: Option<Endpoint>,
+    pub(crate) user_info: Option<Endpoint>,
     pub(crate) revocation: Option<Endpoint>,
+}
+
+impl Endpoints {
+    /// Those that this crate itself sends requests to.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
+        let optional = [&self.person, &self.keys, &self.user_info, &self.revocation];
+        std::iter::once(&self.token).chain(optional.into_iter().flatten())
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::line::Line;
+#[cfg(feature = "oidc")]
+use super::prover::Prover;
 use super::{Inner, WebexOAuth, env};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::is_loopback;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "oidc")]
+use crate::oidc::SigningAlgorithm;
 use crate::redirect::RedirectUri;
 use crate::registration::{Owner, Registration};
 use crate::scope::{Scope, Scopes};
@@ -51,6 +56,8 @@ pub struct WebexOAuthBuilder {
     clock: Arc<dyn Clock>,
     pending_lifetime: Duration,
     limits: Limits,
+    #[cfg(feature = "oidc")]
+    prover: Prover,
 }
 
 impl WebexOAuthBuilder {
@@ -69,6 +76,8 @@ impl WebexOAuthBuilder {
             clock: Arc::new(SystemClock::new()),
             pending_lifetime: Duration::from_secs(10 * 60),
             limits: Limits::default(),
+            #[cfg(feature = "oidc")]
+            prover: Prover::default(),
         }
     }
 
@@ -187,6 +196,21 @@ impl WebexOAuthBuilder {
         self
     }
 
+    /// Accepts ID tokens that are signed with these algorithms, in place of RS256 alone, which is Webex's.
+    #[cfg(feature = "oidc")]
+    pub fn id_token_algorithms(mut self, algorithms: impl IntoIterator<Item = SigningAlgorithm>) -> Self {
+        self.prover.algorithms = algorithms.into_iter().collect();
+        self
+    }
+
+    /// How far this machine's clock and Webex's may be apart when the times of an ID token are checked: 60 seconds unless
+    /// set, 5 minutes at most.
+    #[cfg(feature = "oidc")]
+    pub fn id_token_skew(mut self, skew: Duration) -> Self {
+        self.prover.skew = skew;
+        self
+    }
+
     /// Checks the settings and makes the client.
     ///
     /// # Errors
@@ -200,6 +224,8 @@ impl WebexOAuthBuilder {
         check_hosts(&self.insecure_hosts)?;
         check_duration("timeout", self.limits.time)?;
         check_duration("pending lifetime", self.pending_lifetime)?;
+        #[cfg(feature = "oidc")]
+        self.prover.check()?;
         let endpoints = self.service.endpoints(&self.insecure_hosts)?;
         let redirect_uri = self.redirect_uri.as_deref();
         let registration = Registration {
@@ -219,10 +245,12 @@ impl WebexOAuthBuilder {
         Ok(WebexOAuth {
             inner: Arc::new(Inner {
                 registration: Arc::new(registration),
-                transport: Retry::new(transport, Arc::clone(&self.clock)),
+                line: Line::new(Retry::new(transport, Arc::clone(&self.clock)), Arc::clone(&self.clock)),
                 clock: self.clock,
                 pending_lifetime: self.pending_lifetime,
                 limits: self.limits,
+                #[cfg(feature = "oidc")]
+                prover: self.prover,
             }),
         })
     }
@@ -248,8 +276,7 @@ fn check_duration(what: &str, duration: Duration) -> Result<()> {
 
 /// A transport for these addresses: without TLS where all of them are this machine's.
 fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) -> Result<ReqwestTransport> {
-    let mut spoken = std::iter::once(&endpoints.token).chain(&endpoints.person).chain(&endpoints.revocation);
-    if spoken.all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
+    if endpoints.asked().all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
         builder.loopback_only().build()
     } else {
         builder.build()

@@ -3,6 +3,8 @@
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(feature = "oidc")]
+use crate::oidc::VerifiedIdToken;
 use crate::pending::Payload;
 use crate::people::Person;
 use crate::rest_id::RestId;
@@ -40,11 +42,24 @@ pub struct Login {
     tokens: TokenSet,
     payload: Payload,
     person: Option<Person>,
+    #[cfg(feature = "oidc")]
+    id_token: Option<VerifiedIdToken>,
 }
 
 impl Login {
     pub(super) fn new(tokens: TokenSet, payload: Payload) -> Self {
-        Self { tokens, payload, person: None }
+        Self {
+            tokens,
+            payload,
+            person: None,
+            #[cfg(feature = "oidc")]
+            id_token: None,
+        }
+    }
+
+    #[cfg(feature = "oidc")]
+    pub(super) fn proven(self, id_token: Option<VerifiedIdToken>) -> Self {
+        Self { id_token, ..self }
     }
 
     pub(super) fn note(&mut self, person: Person) -> &Person {
@@ -69,6 +84,12 @@ impl Login {
     /// [`ErrorKind::Input`](crate::ErrorKind::Input) when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
+    }
+
+    /// Who logged in, proven by the ID token; always there when the scope `openid` was asked for.
+    #[cfg(feature = "oidc")]
+    pub fn id_token(&self) -> Option<&VerifiedIdToken> {
+        self.id_token.as_ref()
     }
 
     /// Who logged in, once [`WebexOAuth::identify`](crate::WebexOAuth::identify) has asked.

@@ -3,6 +3,8 @@
 //! - [`WebexOAuth`] is what applications hold.
 //! - [`WebexOAuthBuilder`] checks its settings; `env` (inside) reads them from the environment.
 //! - [`Login`] is what a finished login brings.
+//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with, and
+//!   `prover` verifies them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +13,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 
+use crate::authorization_code::AuthorizationCode;
 use crate::authorize::AuthorizationRequest;
 use crate::call;
-use crate::callback::{self, AcceptError, AuthorizationCode, Callback};
+use crate::callback::{self, AcceptError, Callback};
 use crate::clock::{Clock, UnixTime};
-use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
 use crate::message;
+#[cfg(feature = "oidc")]
+use crate::oidc::claims::VerifiedIdToken;
+#[cfg(feature = "oidc")]
+use crate::oidc::user_info::{self, UserInfo};
 use crate::pending::PendingAuthorization;
 use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
@@ -28,15 +35,22 @@ use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
 use crate::token::{Receipt, RepeatedExchange, TokenSet};
-use crate::trace::RequestSpan;
-use crate::transport::{Limits, Repeat, Retry, Transport as _};
+use crate::transport::{Limits, Repeat};
 
 mod builder;
 mod env;
+mod line;
+#[cfg(feature = "oidc")]
+mod keys;
+#[cfg(feature = "oidc")]
+mod prover;
 mod login;
 
 pub use self::builder::WebexOAuthBuilder;
+use self::line::Line;
 pub use self::login::Login;
+#[cfg(feature = "oidc")]
+use self::prover::Prover;
 
 /// The longest answer of the API that is read, in bytes.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -74,10 +88,12 @@ pub struct WebexOAuth {
 
 struct Inner {
     registration: Arc<Registration>,
-    transport: Retry,
+    line: Line,
     clock: Arc<dyn Clock>,
     pending_lifetime: Duration,
     limits: Limits,
+    #[cfg(feature = "oidc")]
+    prover: Prover,
 }
 
 impl WebexOAuth {
@@ -150,11 +166,16 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         registration.require_owner(&code.owner, "the code was accepted")?;
         let grant = Grant::Code { code: &code, options: &options };
-        let response =
-            self.send(Asked::Exchange, Repeat::Never, self.inner.limits, grant.request(registration)?, |answer| {
-                grant.read(registration, answer, clock.now())
-            });
+        let response = self.inner.line.send(
+            Asked::Exchange,
+            Repeat::Never,
+            self.inner.limits,
+            grant.request(registration)?,
+            |answer| grant.read(registration, answer, clock.now()),
+        );
         let response = response.await?;
+        #[cfg(feature = "oidc")]
+        let id_token = self.inner.prover.login(&self.inner, &code, &response).await?;
         let exchange = registration
             .service
             .repeats_exchange()
@@ -166,7 +187,10 @@ impl WebexOAuth {
             exchange,
             now: clock.now(),
         };
-        Ok(Login::new(TokenSet::received(response, receipt), code.payload))
+        let login = Login::new(TokenSet::received(response, receipt), code.payload);
+        #[cfg(feature = "oidc")]
+        let login = login.proven(id_token);
+        Ok(login)
     }
 
     /// Ends a login: [`accept`](Self::accept) and [`exchange`](Self::exchange) in one.
@@ -219,9 +243,15 @@ impl WebexOAuth {
         })?;
         let grant = Grant::Refresh { tokens, refresh_token };
         let request = grant.request(registration)?;
-        let response =
-            self.send(Asked::Refresh, repeat, limits, request, |answer| grant.read(registration, answer, clock.now()));
-        Ok(tokens.refreshed(response.await?, &registration.service, clock.now()))
+        let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
+        let response = self.inner.line.send(Asked::Refresh, repeat, limits, request, read).await?;
+        #[cfg(feature = "oidc")]
+        let response = {
+            let mut response = response;
+            self.inner.prover.refresh(&self.inner, tokens, &mut response).await?;
+            response
+        };
+        Ok(tokens.refreshed(response, &registration.service, clock.now()))
     }
 
     /// Fetches tokens for a refresh token from elsewhere: another program's store, for example.
@@ -241,7 +271,7 @@ impl WebexOAuth {
         let grant = Grant::adopt(refresh_token, site)?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
-        let response = self.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
+        let response = self.inner.line.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
         let receipt = Receipt {
             owner: Arc::clone(&registration.owner),
             service: &registration.service,
@@ -271,7 +301,28 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
-        self.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+        self.inner.line.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+    }
+
+    /// Asks for the claims about a user beyond the ID token: `GET /userinfo`, by the scopes `email`, `profile`, `phone` and
+    /// `address` (<https://developer.webex.com/docs/login-with-webex>).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::UserInfo`]: an answer that is not about the user of `id_token`, or everything else;
+    ///   [`Error::is_access_token_refused`] means that the token has ended.
+    /// - [`ErrorKind::Unsupported`]: Webex Meetings knows no OpenID Connect.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    #[cfg(feature = "oidc")]
+    pub async fn user_info(&self, id_token: &VerifiedIdToken, access_token: &AccessToken) -> Result<UserInfo> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let request = user_info::request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| user_info::read(answer, id_token, access_token, clock.now());
+        line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
     }
 
     /// Asks Webex who has just logged in, and notes it on the login: who it is told of in
@@ -308,7 +359,7 @@ impl WebexOAuth {
         tokens.require_owner(&registration.owner)?;
         let request = revocation::request(registration, tokens, reach)?;
         let read = |answer: &Response<Bytes>| revocation::read(registration, tokens, answer, clock.now());
-        self.send(Asked::Revocation, Repeat::WhenLost, *limits, request, read).await
+        self.inner.line.send(Asked::Revocation, Repeat::WhenLost, *limits, request, read).await
     }
 
     /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are
@@ -344,7 +395,7 @@ impl WebexOAuth {
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(Repeat::Never);
         let tracking_id = message::sent_tracking_id(&request);
-        self.inner.transport.exchange(request).await.map_err(|error| error.or_tracking_id(tracking_id))
+        self.inner.line.exchange(request).await.map_err(|error| error.or_tracking_id(tracking_id))
     }
 
     /// The clock that everything about this client goes by.
@@ -354,35 +405,6 @@ impl WebexOAuth {
 
     pub(crate) fn registration(&self) -> &Registration {
         &self.inner.registration
-    }
-
-    /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
-    async fn send<T>(
-        &self,
-        asked: Asked,
-        repeat: Repeat,
-        limits: Limits,
-        mut request: Request<Bytes>,
-        read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
-    ) -> Result<T> {
-        let tracking_id = message::sent_tracking_id(&request);
-        request.extensions_mut().insert(limits);
-        request.extensions_mut().insert(repeat);
-        let span = RequestSpan::begin(asked.name(), request.uri(), &*self.inner.clock);
-        span.travel_with(&mut request);
-        let outcome = match span.around(self.inner.transport.exchange(request)).await {
-            // A transport of the application's own may have forgotten the limit.
-            Ok(answer) if answer.body().len() > limits.body => {
-                let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
-                Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
-            }
-            Ok(answer) => read(&answer),
-            Err(error) => Err(error),
-        };
-        // A server's own id is shown only where it was read as one that echoes no secret.
-        let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
-        span.end(shown, &*self.inner.clock);
-        outcome.map_err(|error| error.during(asked.kind()).or_tracking_id(tracking_id))
     }
 }
 

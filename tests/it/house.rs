@@ -14,7 +14,8 @@ const AWAITING: &[&str] =
     &["clock", "source", "store", "transport", "client", "keeper", "disconnect", "session", "manager", "testing"];
 
 /// Files over 400 lines, each with the reason.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] =
+    &[("src/client/mod.rs", "every call of the client stands here, and most of its lines document them")];
 
 /// Functions over 50 lines, as `src/file.rs: name`, each with the reason.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[];

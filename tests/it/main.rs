@@ -6,10 +6,13 @@ mod support;
 
 mod conformance;
 mod house;
+mod issuer;
 mod keeping;
+mod key_sets;
 mod login;
 mod meetings;
 mod mock_webex;
+mod open_id;
 mod secrets;
 mod stores;
 mod token_endpoint;

@@ -1,0 +1,59 @@
+//! One request to the server, and its answer.
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::message;
+use crate::refusal::Asked;
+use crate::trace::RequestSpan;
+use crate::transport::{Limits, Repeat, Retry, Transport as _};
+
+/// The way to the server.
+pub(super) struct Line {
+    transport: Retry,
+    clock: Arc<dyn Clock>,
+}
+
+impl Line {
+    pub(super) fn new(transport: Retry, clock: Arc<dyn Clock>) -> Self {
+        Self { transport, clock }
+    }
+
+    /// One exchange, as it is.
+    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.transport.exchange(request).await
+    }
+
+    /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
+    pub(super) async fn send<T>(
+        &self,
+        asked: Asked,
+        repeat: Repeat,
+        limits: Limits,
+        mut request: Request<Bytes>,
+        read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let tracking_id = message::sent_tracking_id(&request);
+        request.extensions_mut().insert(limits);
+        request.extensions_mut().insert(repeat);
+        let span = RequestSpan::begin(asked.name(), request.uri(), &*self.clock);
+        span.travel_with(&mut request);
+        let outcome = match span.around(self.transport.exchange(request)).await {
+            // A transport of the application's own may have forgotten the limit.
+            Ok(answer) if answer.body().len() > limits.body => {
+                let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
+                Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
+            }
+            Ok(answer) => read(&answer),
+            Err(error) => Err(error),
+        };
+        // A server's own id is shown only where it was read as one that echoes no secret.
+        let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
+        span.end(shown, &*self.clock);
+        outcome.map_err(|error| error.during(asked.kind()).or_tracking_id(tracking_id))
+    }
+}

@@ -1,0 +1,186 @@
+//! Proves ID tokens, with keys that are fetched when they are needed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, Method, Response};
+
+use bytes::Bytes;
+use secrecy::ExposeSecret as _;
+use tokio::runtime::Handle;
+
+use super::Inner;
+use super::keys::{Fetched, KeyRing, KeyServer};
+use crate::authorization_code::AuthorizationCode;
+use crate::clock::UnixTime;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::message;
+use crate::oidc::algorithm::SigningAlgorithm;
+use crate::oidc::claims::VerifiedIdToken;
+use crate::oidc::jwk::JwkSet;
+use crate::oidc::verify::{Checked, Expected, Occasion};
+use crate::refusal::{Asked, refusal};
+use crate::secret::IdToken;
+use crate::token::{TokenResponse, TokenSet};
+use crate::transport::Repeat;
+
+/// How far two clocks may be apart unless set, and at most.
+const SKEW: Duration = Duration::from_secs(60);
+const LONGEST_SKEW: Duration = Duration::from_secs(5 * 60);
+/// Where a broker of Webex publishes its own keys, below its issuer.
+const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
+
+/// What ID tokens are proven by.
+#[derive(Debug)]
+pub(super) struct Prover {
+    pub(super) algorithms: Vec<SigningAlgorithm>,
+    pub(super) skew: Duration,
+    keys: KeyRing,
+}
+
+impl Default for Prover {
+    fn default() -> Self {
+        Self { algorithms: vec![SigningAlgorithm::Rs256], skew: SKEW, keys: KeyRing::default() }
+    }
+}
+
+impl Prover {
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
+        if self.skew > LONGEST_SKEW {
+            return refuse("the skew of ID tokens can be 5 minutes at most: set this machine's clock right");
+        }
+        if self.algorithms.is_empty() {
+            return refuse("no algorithm for ID tokens is allowed: name one, or leave it at RS256");
+        }
+        Ok(())
+    }
+
+    /// The ID token of a login, if one was asked for.
+    pub(super) async fn login(
+        &self,
+        client: &Arc<Inner>,
+        code: &AuthorizationCode,
+        response: &TokenResponse,
+    ) -> Result<Option<VerifiedIdToken>> {
+        let Some(nonce) = &code.nonce else { return Ok(None) };
+        let id_token = response.id_token.as_ref().ok_or_else(|| {
+            let message = "webex sent no ID token, though the scope `openid` was asked for";
+            Error::new(ErrorKind::IdTokenMissing, message)
+        })?;
+        let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
+        let expected = Expected {
+            access_token: Some(response.access_token.expose()),
+            code: Some(code.code.expose_secret()),
+            ..self.expected(client, occasion)
+        };
+        self.prove(client, id_token, &expected).await.map(Some)
+    }
+
+    /// The ID token that a refresh brought must be about the user whose login was refreshed. One whose keys cannot be had now
+    /// is left out: the refresh itself has succeeded.
+    pub(super) async fn refresh(
+        &self,
+        client: &Arc<Inner>,
+        before: &TokenSet,
+        response: &mut TokenResponse,
+    ) -> Result<()> {
+        let (Some(before), Some(id_token)) = (before.id_token(), &response.id_token) else { return Ok(()) };
+        let occasion = Occasion::Refresh { before: before.expose() };
+        let expected =
+            Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };
+        match self.prove(client, id_token, &expected).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Keys => {
+                response.id_token = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn expected<'a>(&'a self, client: &'a Inner, occasion: Occasion<'a>) -> Expected<'a> {
+        Expected {
+            client_id: client.registration.client_id(),
+            issuers: client.registration.service.issuers(),
+            algorithms: &self.algorithms,
+            skew: self.skew,
+            occasion,
+            access_token: None,
+            code: None,
+            requires_at_hash: false,
+        }
+    }
+
+    async fn prove(&self, client: &Arc<Inner>, id_token: &IdToken, expected: &Expected<'_>) -> Result<VerifiedIdToken> {
+        let checked = Checked::new(id_token.expose(), expected, client.clock.now())?;
+        let own = client.registration.endpoints.keys.clone();
+        // The issuer is one of those that are allowed, so its address is no stranger's.
+        let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
+        let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
+        let addresses: Vec<_> = own.into_iter().chain(home).collect();
+        let proven = self.keys.prove(&checked, &addresses, &*client.clock, &**client).await?;
+        if let (Some(address), Ok(runtime)) = (proven.outdated, Handle::try_current()) {
+            let client = Arc::clone(client);
+            // Nobody waits: the token is proven, and what is wrong with the keys shows when the next one is not.
+            runtime.spawn(async move { client.prover.keys.renew(&address, &*client.clock, &*client).await });
+        }
+        Ok(proven.id_token)
+    }
+}
+
+impl KeyServer for Inner {
+    async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
+        let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
+        let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
+        self.line.send(Asked::Keys, Repeat::WhenLost, self.limits, request, read).await
+    }
+}
+
+fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<Fetched> {
+    if !answer.status().is_success() {
+        return Err(refusal(Asked::Keys, answer, &[], now));
+    }
+    let keys = JwkSet::read(answer.body()).map_err(|why| {
+        Error::new(ErrorKind::Keys, format!("the keys of ID tokens cannot be used: {why}"))
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(message::received_tracking_id(answer, None, &[]))
+    })?;
+    Ok(Fetched { keys, max_age: max_age(answer.headers()) })
+}
+
+/// How long an answer may be kept (RFC 9111 section 5.2.2).
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let directives = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
+    let mut directives =
+        directives.flat_map(|value| value.split(',')).map(|directive| directive.trim().to_ascii_lowercase());
+    directives.find_map(|directive| match directive.as_str() {
+        "no-store" | "no-cache" => Some(Duration::ZERO),
+        directive => directive.strip_prefix("max-age=")?.trim_matches('"').parse().ok().map(Duration::from_secs),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_age_of_keys_is_what_the_server_says() {
+        for (value, age) in [
+            ("max-age=300", Some(300)),
+            ("public, Max-Age=\"60\"", Some(60)),
+            ("no-store", Some(0)),
+            ("max-age=99999999999999999999", None),
+            ("private", None),
+            ("", None),
+        ] {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(value))]);
+            assert_eq!(max_age(&headers), age.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(max_age(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! Who is this, proven: OpenID Connect, as Webex speaks it (<https://developer.webex.com/docs/login-with-webex>).
+//!
+//! Ask for the scope `openid`, and the login brings a [`VerifiedIdToken`]; a missing or bad one is an error:
+//!
+//! ```no_run
+//! # async fn login(webex: webex_oauth::WebexOAuth) -> webex_oauth::Result<()> {
+//! let (url, pending) = webex.authorize().scopes("openid email").begin()?;
+//! # let callback = webex_oauth::Callback::parse("")?;
+//! let login = webex.login(pending, callback).await?;
+//! if let Some(user) = login.id_token() {
+//!     println!("user {} of {}", user.subject(), user.issuer());
+//!     let info = webex.user_info(user, login.tokens().access_token()).await?;
+//!     println!("{:?}", info.email());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is checked (OpenID Connect Core 1.0 section 3.1.3.7): that the token is signed with RS256 by a key of its issuer; that
+//! the issuer is one of Webex's brokers, whichever is the user's home (it need not be the one that Webex's discovery document
+//! names); that it is for this client and no other; that it is of now, to a minute; that it answers this very login
+//! (`nonce`, and `max_age` if it was asked for); and its hashes of the access token and the code where it has them.
+//!
+//! Keys come from the service's own set, else from the issuer's; a token that names an unknown key causes one fetch for all
+//! who wait, at most one a second and ten in five minutes. A token that names no key is accepted where there is only one.
+//!
+//! - [`VerifiedIdToken`] is what such a login brings; `verify` (inside) is the only maker of one.
+//! - [`UserInfo`] is what Webex tells of the user beyond that.
+//! - `jws` takes a token apart, `algorithm` is what it may be signed with, `jwk` reads the keys of an issuer, and `signature`
+//!   verifies with the library that TLS uses.
+
+pub(crate) mod algorithm;
+pub(crate) mod jwk;
+pub(crate) mod signature;
+pub(crate) mod jws;
+pub(crate) mod claims;
+pub(crate) mod verify;
+pub(crate) mod user_info;
+
+pub use self::algorithm::SigningAlgorithm;
+pub use self::claims::VerifiedIdToken;
+pub use self::user_info::UserInfo;

@@ -1,0 +1,136 @@
+//! What OpenID Connect tells of a user beyond the ID token: `GET /userinfo`.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response};
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::message;
+use crate::oidc::claims::VerifiedIdToken;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::secret::AccessToken;
+use crate::strict;
+
+/// The claims about a user, by the scopes of the login (OpenID Connect Core 1.0 section 5.3;
+/// <https://developer.webex.com/docs/login-with-webex>).
+///
+/// | scope | claims |
+/// |---|---|
+/// | `openid` | `sub` |
+/// | `email` | `email`, `email_verified` |
+/// | `profile` | `name`, `given_name`, `family_name`, `locale` |
+/// | `phone` | `phone` |
+/// | `address` | `address` |
+///
+/// They are about the user of the ID token that was asked with: another subject is refused.
+#[derive(Clone, PartialEq)]
+pub struct UserInfo(Map<String, Value>);
+
+impl UserInfo {
+    /// The user's id at the issuer of the ID token (`sub`).
+    #[doc(alias = "sub")]
+    pub fn subject(&self) -> &str {
+        self.text("sub").unwrap_or_default()
+    }
+
+    /// The e-mail address.
+    pub fn email(&self) -> Option<&str> {
+        self.text("email")
+    }
+
+    /// Whether Webex has verified the address; it writes that as text.
+    pub fn is_email_verified(&self) -> Option<bool> {
+        strict::truth(self.0.get("email_verified")?)
+    }
+
+    /// The full name.
+    pub fn name(&self) -> Option<&str> {
+        self.text("name")
+    }
+
+    /// The first name.
+    pub fn given_name(&self) -> Option<&str> {
+        self.text("given_name")
+    }
+
+    /// The last name.
+    pub fn family_name(&self) -> Option<&str> {
+        self.text("family_name")
+    }
+
+    /// The language and country, such as `en_US`.
+    pub fn locale(&self) -> Option<&str> {
+        self.text("locale")
+    }
+
+    /// The phone number: Webex's `phone`, else the standard's `phone_number`.
+    pub fn phone(&self) -> Option<&str> {
+        self.text("phone").or_else(|| self.text("phone_number"))
+    }
+
+    /// The postal address, as it came: a text or an object (OpenID Connect Core 1.0 section 5.1.1).
+    pub fn address(&self) -> Option<&Value> {
+        self.0.get("address").filter(|address| !address.is_null())
+    }
+
+    /// Any claim by its name, as it came.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+}
+
+impl fmt::Debug for UserInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserInfo")
+            .field("subject", &self.subject())
+            .field("claims", &self.0.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The request for the claims about the user whose access token this is.
+pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+    let endpoint = registration.endpoints.user_info.as_ref().ok_or_else(|| {
+        let message = format!("the service {:?} knows no OpenID Connect", registration.owner.service);
+        Error::new(ErrorKind::Unsupported, message)
+    })?;
+    let mut request = message::request(registration, Method::GET, endpoint, Bytes::new())?;
+    request.headers_mut().insert(AUTHORIZATION, message::bearer(access_token)?);
+    Ok(request)
+}
+
+/// Reads the answer: claims about the same user as the ID token's (OpenID Connect Core 1.0 section 5.3.2).
+pub(crate) fn read(
+    response: &Response<Bytes>,
+    id_token: &VerifiedIdToken,
+    access_token: &AccessToken,
+    now: UnixTime,
+) -> Result<UserInfo> {
+    let secrets = [access_token.expose()];
+    if !response.status().is_success() {
+        return Err(refusal(Asked::UserInfo, response, &secrets, now));
+    }
+    let unusable = |why: String| {
+        Error::new(ErrorKind::UserInfo, format!("the claims about the user cannot be used: {why}"))
+            .with_tracking_id(message::received_tracking_id(response, None, &secrets))
+    };
+    let claims =
+        strict::object(response.body()).map_err(|fault| unusable(fault.to_string()).with_remedy(Remedy::Later))?;
+    let info = UserInfo(claims);
+    match info.subject() {
+        "" => Err(unusable("they have no `sub`".to_owned())),
+        subject if subject != id_token.subject() => {
+            Err(unusable("they are about another user than the ID token: use the tokens of one login".to_owned()))
+        }
+        _ => Ok(info),
+    }
+}

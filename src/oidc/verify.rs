@@ -1,0 +1,242 @@
+//! The check of an ID token (OpenID Connect Core 1.0 sections 3.1.3.7, 3.2.2.11, 3.3.2.12 and 12.2).
+//!
+//! Everything but the signature is checked first, so that a bad token causes no request for keys.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Result};
+use crate::oidc::algorithm::SigningAlgorithm;
+use crate::oidc::claims::VerifiedIdToken;
+use crate::oidc::jwk::JwkSet;
+use crate::oidc::jws::Jws;
+use crate::oidc::signature;
+use crate::secret::same;
+use crate::strict;
+
+/// How long ago an ID token may have been issued when a login ends.
+const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest subject (OpenID Connect Core 1.0 section 2).
+const LONGEST_SUBJECT: usize = 255;
+
+/// What an ID token has to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected<'a> {
+    pub(crate) client_id: &'a str,
+    /// The issuers that may say it.
+    pub(crate) issuers: &'a [String],
+    pub(crate) algorithms: &'a [SigningAlgorithm],
+    /// How far this machine's clock and the issuer's may be apart.
+    pub(crate) skew: Duration,
+    pub(crate) occasion: Occasion<'a>,
+    /// What it came with, if it says something about that.
+    pub(crate) access_token: Option<&'a str>,
+    pub(crate) code: Option<&'a str>,
+    /// Whether the access token came through the browser, where only its hash ties it to the ID token.
+    pub(crate) requires_at_hash: bool,
+}
+
+/// Why there is an ID token.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Occasion<'a> {
+    /// A login, which asked for this.
+    Login { nonce: &'a str, max_age: Option<Duration> },
+    /// A refresh of a login that this was the ID token of; it was verified then.
+    Refresh { before: &'a str },
+}
+
+/// An ID token that says what it should; nothing of it is proven before its signature is.
+#[derive(Debug)]
+pub(crate) struct Checked<'a> {
+    jws: Jws<'a>,
+    issuer: String,
+}
+
+/// What a set of keys says about a signature.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    Valid(VerifiedIdToken),
+    Forged,
+    /// The set has no key that it could be of.
+    UnknownKey,
+    /// It names no key, and there are several: none of them is tried, since a guess is no proof.
+    Ambiguous,
+}
+
+impl<'a> Checked<'a> {
+    /// Checks everything but the signature.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::IdToken`] with a sentence about what is wrong, [`ErrorKind::IdTokenHashMissing`].
+    pub(crate) fn new(token: &'a str, expected: &Expected<'_>, now: UnixTime) -> Result<Self> {
+        let jws = Jws::parse(token, expected.algorithms).map_err(refused)?;
+        let issuer = check_claims(&jws.claims, expected, now)?;
+        check_hashes(&jws, expected)?;
+        Ok(Self { jws, issuer })
+    }
+
+    /// Who claims to have issued it; one of those who may.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.jws.key_id.as_deref()
+    }
+
+    /// Checks the signature with these keys.
+    pub(crate) fn against(&self, keys: &JwkSet) -> Finding {
+        let candidates = keys.candidates(self.jws.algorithm, self.key_id());
+        match (candidates.len(), self.key_id()) {
+            (0, _) => return Finding::UnknownKey,
+            (2.., None) => return Finding::Ambiguous,
+            _ => {}
+        }
+        let is_of = |key: &_| signature::is_valid(self.jws.algorithm, key, self.jws.input, &self.jws.signature);
+        if candidates.into_iter().any(is_of) {
+            Finding::Valid(VerifiedIdToken::believe(self.jws.claims.clone()))
+        } else {
+            Finding::Forged
+        }
+    }
+}
+
+pub(crate) fn refused(why: impl AsRef<str>) -> Error {
+    Error::new(ErrorKind::IdToken, format!("the ID token is refused: {}", why.as_ref()))
+}
+
+fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<String> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let issuer = check_issuer(text("iss"), expected.issuers)?;
+    check_audience(claims, expected.client_id)?;
+    check_times(claims, expected, now)?;
+    let subject = text("sub").ok_or_else(|| refused("it has no `sub`"))?;
+    if subject.len() > LONGEST_SUBJECT {
+        return Err(refused("its `sub` is longer than 255 characters"));
+    }
+    match expected.occasion {
+        Occasion::Login { nonce, .. } => match text("nonce") {
+            Some(found) if same(found, nonce) => {}
+            Some(_) => return Err(refused("its `nonce` is another login's")),
+            None => return Err(refused("it has no `nonce`")),
+        },
+        Occasion::Refresh { before } => check_successor(claims, before)?,
+    }
+    Ok(issuer)
+}
+
+fn check_issuer(found: Option<&str>, allowed: &[String]) -> Result<String> {
+    let found = found.ok_or_else(|| refused("it has no `iss`"))?;
+    if allowed.iter().any(|own| own == found) {
+        return Ok(found.to_owned());
+    }
+    let shown: String = found.chars().filter(|c| !c.is_control()).take(120).collect();
+    let why = format!(
+        "its `iss` is {shown:?}, and only {} may say who a user is; if it is Webex's, add it with `Service::with_issuer(..)`",
+        allowed.join(", ")
+    );
+    Err(refused(why))
+}
+
+/// It must be meant for this client, and for nobody else: this crate trusts no other client.
+fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
+    let audiences = claims.get("aud").and_then(strict::texts).ok_or_else(|| refused("it has no `aud`"))?;
+    if !audiences.contains(&client_id) {
+        return Err(refused("its `aud` is another client"));
+    }
+    if audiences.iter().any(|audience| *audience != client_id) {
+        return Err(refused("its `aud` has other clients beside this one"));
+    }
+    match claims.get("azp") {
+        None | Some(Value::Null) => Ok(()),
+        Some(party) if party == client_id => Ok(()),
+        Some(_) => Err(refused("its `azp` is another client")),
+    }
+}
+
+/// Times agree within the skew, in whichever direction the clocks are apart.
+fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<()> {
+    let time = |name: &str| match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match strict::seconds(value) {
+            Some(seconds) => Ok(Some(UnixTime::from_secs(seconds))),
+            None => Err(refused(format!("its `{name}` is no time"))),
+        },
+    };
+    let skew = expected.skew;
+    let required = |name: &str| time(name)?.ok_or_else(|| refused(format!("it has no `{name}`")));
+    if now >= required("exp")? + skew {
+        return Err(refused("it has expired (`exp`)"));
+    }
+    if time("nbf")?.is_some_and(|begin| begin > now + skew) {
+        return Err(refused("it is not valid yet (`nbf`): is this machine's clock right?"));
+    }
+    let issued_at = required("iat")?;
+    if issued_at > now + skew {
+        return Err(refused("it was issued in the future (`iat`): is this machine's clock right?"));
+    }
+    if now > issued_at + OLDEST + skew {
+        return Err(refused("it was issued more than 24 hours ago (`iat`)"));
+    }
+    let auth_time = time("auth_time")?;
+    let Occasion::Login { max_age: Some(max_age), .. } = expected.occasion else { return Ok(()) };
+    let auth_time = auth_time.ok_or_else(|| refused("it has no `auth_time`, and `max_age` was asked for"))?;
+    if auth_time > now + skew {
+        return Err(refused("its `auth_time` is in the future"));
+    }
+    if now > auth_time + max_age + skew {
+        return Err(refused("the user signed in longer ago than `max_age` allows (`auth_time`)"));
+    }
+    Ok(())
+}
+
+/// After a refresh it must be about the same user, from the same issuer (section 12.2). `before` was verified when it came.
+fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
+    let Some(before) = unverified_claims(before) else { return Ok(()) };
+    for name in ["iss", "sub"] {
+        if before.get(name) != claims.get(name) {
+            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+        }
+    }
+    let changed = |name: &str| before.get(name).zip(claims.get(name)).is_some_and(|(old, new)| old != new);
+    for name in ["azp", "nonce"] {
+        if changed(name) {
+            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+        }
+    }
+    Ok(())
+}
+
+/// What a token says of itself, to compare with.
+pub(crate) fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    strict::object(&payload).ok()
+}
+
+fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
+    let check = |name: &str, text: Option<&str>| match (jws.claims.get(name), text) {
+        (None | Some(Value::Null), _) | (_, None) => Ok(()),
+        (Some(found), Some(text)) => {
+            let expected = URL_SAFE_NO_PAD.encode(jws.algorithm.half_hash(text));
+            if found.as_str().is_some_and(|found| found.trim_end_matches('=') == expected) {
+                Ok(())
+            } else {
+                Err(refused(format!("its `{name}` is that of something else than what it came with")))
+            }
+        }
+    };
+    check("at_hash", expected.access_token)?;
+    check("c_hash", expected.code)?;
+    let is_missing = jws.claims.get("at_hash").is_none_or(Value::is_null);
+    if expected.requires_at_hash && expected.access_token.is_some() && is_missing {
+        let message = "the access token came through the browser, and the ID token has no `at_hash` to prove that they \
+                       belong together: use the code flow, or `insecure_accept_missing_at_hash()`";
+        return Err(Error::new(ErrorKind::IdTokenHashMissing, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! An issuer of ID tokens that signs whatever a test wants, and counts what it is asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::{Callback, Login, Service, WebexOAuth};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use crate::support::{builder, json as answer, parameter};
+
+pub(crate) const NOW: u64 = 1_700_000_000;
+pub(crate) const SUBJECT: &str = "0b3a7c3e-5a0a-4b4e-9d3c-1f5b1d7c0f11";
+pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
+
+/// Two keys that were made for these tests and are no secret.
+const KEYS: [&[u8]; 2] = [include_bytes!("keys/one.pk8"), include_bytes!("keys/two.pk8")];
+
+/// A key that signs.
+pub(crate) enum Key {
+    Rsa(RsaKeyPair),
+    P256(EcdsaKeyPair),
+}
+
+impl Key {
+    pub(crate) fn one() -> Self {
+        Self::Rsa(RsaKeyPair::from_pkcs8(KEYS[0]).unwrap())
+    }
+
+    pub(crate) fn two() -> Self {
+        Self::Rsa(RsaKeyPair::from_pkcs8(KEYS[1]).unwrap())
+    }
+
+    pub(crate) fn p256() -> Self {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        Self::P256(EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap())
+    }
+
+    /// The public half, as Webex publishes it: without `alg`.
+    pub(crate) fn jwk(&self, id: Option<&str>) -> Value {
+        let mut jwk = match self {
+            Self::Rsa(pair) => {
+                let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
+                json!({"kty": "RSA", "use": "sig", "n": b64(&public.n), "e": b64(&public.e)})
+            }
+            Self::P256(pair) => {
+                let point = pair.public_key().as_ref();
+                json!({"kty": "EC", "crv": "P-256", "use": "sig", "x": b64(&point[1..33]), "y": b64(&point[33..])})
+            }
+        };
+        if let Some(id) = id {
+            jwk["kid"] = id.into();
+        }
+        jwk
+    }
+
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
+        self.sign_text(&header.to_string(), &claims.to_string())
+    }
+
+    pub(crate) fn sign_text(&self, header: &str, claims: &str) -> String {
+        let input = format!("{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()));
+        let random = SystemRandom::new();
+        let signature = match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
+                signature
+            }
+            Self::P256(pair) => pair.sign(&random, input.as_bytes()).unwrap().as_ref().to_vec(),
+        };
+        format!("{input}.{}", b64(&signature))
+    }
+}
+
+pub(crate) fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The left half of a text's SHA-256.
+pub(crate) fn half_hash(text: &str) -> String {
+    use sha2::Digest as _;
+    b64(&sha2::Sha256::digest(text)[..16])
+}
+
+/// Answers each path as it was told, and others not at all.
+#[derive(Clone, Default)]
+struct Desk(Arc<Mutex<HashMap<String, ResponseTemplate>>>);
+
+impl Respond for Desk {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let answers = self.0.lock().unwrap();
+        answers.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
+    }
+}
+
+/// The server of a client: token endpoint, keys and userinfo, each answering as it was told.
+pub(crate) struct Issuer {
+    pub(crate) server: MockServer,
+    pub(crate) webex: WebexOAuth,
+    pub(crate) clock: ManualClock,
+    desk: Desk,
+}
+
+impl Issuer {
+    pub(crate) async fn start() -> Self {
+        Self::of(|service, _| service).await
+    }
+
+    pub(crate) async fn of(service: impl FnOnce(Service, &str) -> Service) -> Self {
+        let server = MockServer::start().await;
+        let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+        let own = format!("{}/idb", server.uri());
+        let service = service(Service::webex().at(server.uri()).with_issuer(&own), &own);
+        let webex = builder(service).scopes("openid email").clock(clock.clone()).build().unwrap();
+        let desk = Desk::default();
+        Mock::given(any()).respond_with(desk.clone()).mount(&server).await;
+        Self { server, webex, clock, desk }
+    }
+
+    /// The issuer that it signs as.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/idb", self.server.uri())
+    }
+
+    /// Publishes these keys from now on.
+    pub(crate) fn publish(&self, keys: &[Value]) {
+        self.answer("/verification", answer(200, &json!({ "keys": keys }).to_string()));
+    }
+
+    /// Answers a path so from now on.
+    pub(crate) fn answer(&self, at: &str, response: ResponseTemplate) {
+        self.desk.0.lock().unwrap().insert(at.to_owned(), response);
+    }
+
+    /// How often a path was asked for.
+    pub(crate) async fn requests(&self, at: &str) -> usize {
+        self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+    }
+
+    /// The claims of a good ID token.
+    pub(crate) fn claims(&self, nonce: &str) -> Value {
+        json!({"iss": self.name(), "aud": "C1", "sub": SUBJECT, "exp": NOW + 7200, "iat": NOW, "auth_time": NOW - 10,
+            "nonce": nonce})
+    }
+
+    /// A login whose ID token is what `id_token` makes of the nonce.
+    pub(crate) async fn login(&self, id_token: impl FnOnce(&str) -> Option<String>) -> webex_oauth::Result<Login> {
+        self.login_with(self.webex.authorize(), id_token).await
+    }
+
+    pub(crate) async fn login_with(
+        &self,
+        request: webex_oauth::AuthorizationRequest,
+        id_token: impl FnOnce(&str) -> Option<String>,
+    ) -> webex_oauth::Result<Login> {
+        let (url, pending) = request.begin()?;
+        let nonce = parameter(url.as_str(), "nonce");
+        self.grant(id_token(&nonce));
+        let state = parameter(url.as_str(), "state");
+        self.webex.login(pending, Callback::parse(format!("code=c0de&state={state}"))?).await
+    }
+
+    /// Answers the token endpoint with tokens and this ID token.
+    pub(crate) fn grant(&self, id_token: Option<String>) {
+        let mut tokens = json!({"access_token": ACCESS_TOKEN, "expires_in": 1000, "refresh_token": "r",
+            "scope": "openid email"});
+        if let Some(id_token) = id_token {
+            tokens["id_token"] = id_token.into();
+        }
+        self.answer("/access_token", answer(200, &tokens.to_string()));
+    }
+}
+
+/// The header of a good ID token.
+pub(crate) fn header(key_id: &str) -> Value {
+    json!({"alg": "RS256", "kid": key_id})
+}
