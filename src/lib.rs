@@ -282,6 +282,7 @@ mod integration;
 mod people;
 pub mod meetings;
 mod revocation;
+mod authorizations;
 mod call;
 
 // Seams.

@@ -33,6 +33,9 @@ pub(crate) enum Asked {
     /// What OpenID Connect tells of a user, with an access token.
     #[cfg(feature = "oidc")]
     UserInfo,
+    /// What a service says of itself, or of whose issuer a user's is.
+    #[cfg(feature = "oidc")]
+    Discovery,
 }
 
 impl Asked {
@@ -46,6 +49,8 @@ impl Asked {
             Self::Keys => "keys",
             #[cfg(feature = "oidc")]
             Self::UserInfo => "userinfo",
+            #[cfg(feature = "oidc")]
+            Self::Discovery => "discovery",
         }
     }
 
@@ -64,6 +69,8 @@ impl Asked {
             Self::Keys => ErrorKind::Keys,
             #[cfg(feature = "oidc")]
             Self::UserInfo => ErrorKind::UserInfo,
+            #[cfg(feature = "oidc")]
+            Self::Discovery => ErrorKind::Discovery,
         }
     }
 }
@@ -104,6 +111,8 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
             "webex refuses this access token here: a scope or a role is missing"
         }
         (Asked::Person, _) => "webex does not accept this access token: refresh it",
+        #[cfg(feature = "oidc")]
+        (Asked::Discovery, _) => "webex does not answer that: check the service's addresses",
         #[cfg(feature = "oidc")]
         (Asked::Keys, _) => "webex does not hand out the keys of its ID tokens: check the service's addresses",
         #[cfg(feature = "oidc")]
@@ -160,7 +169,7 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
         // Whatever it is, the user has nothing to do with it.
         Asked::Revocation => Some(Remedy::Registration),
         #[cfg(feature = "oidc")]
-        Asked::Keys => Some(Remedy::Registration),
+        Asked::Keys | Asked::Discovery => Some(Remedy::Registration),
         #[cfg(feature = "oidc")]
         Asked::UserInfo => None,
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
@@ -45,6 +46,16 @@ impl Registration {
             owner.client_id, owner.service, self.owner.client_id, self.owner.service,
         );
         Err(Error::new(ErrorKind::PendingForeign, message))
+    }
+
+    /// The address of something below the service's base.
+    pub(crate) fn below_base(&self, path: &str) -> Result<Endpoint> {
+        let base = self.endpoints.base.as_ref().ok_or_else(|| {
+            let message = format!("the service {:?} has tokens and nothing else to ask for", self.owner.service);
+            Error::new(ErrorKind::Unsupported, message)
+        })?;
+        let base = base.url().as_str().trim_end_matches('/');
+        Endpoint::parse("address", &format!("{base}{path}"), &self.insecure_hosts)
     }
 
     /// The client secret, for the steps that cannot do without.

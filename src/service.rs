@@ -25,6 +25,8 @@ pub struct Service {
     home: &'static str,
     paths: &'static Paths,
     id: Option<String>,
+    /// Where everything else of the platform's API is.
+    base: String,
     authorization_endpoint: String,
     token_endpoint: String,
     person_endpoint: Option<String>,
@@ -98,6 +100,7 @@ impl Service {
             home: "https://webexapis.com/v1",
             paths: &PLATFORM,
             id: None,
+            base: String::new(),
             authorization_endpoint: String::new(),
             token_endpoint: String::new(),
             person_endpoint: None,
@@ -164,6 +167,7 @@ impl Service {
     /// A bad address is reported by [`build()`](crate::WebexOAuthBuilder::build).
     pub fn at(mut self, base: impl AsRef<str>) -> Self {
         let base = base.as_ref().trim_end_matches('/');
+        self.base = base.to_owned();
         self.authorization_endpoint = format!("{base}{}", self.paths.authorization);
         self.token_endpoint = format!("{base}{}", self.paths.token);
         let optional = |path: Option<&str>| path.map(|path| format!("{base}{path}"));
@@ -352,6 +356,7 @@ impl Service {
         Ok(Endpoints {
             authorization: Endpoint::parse("authorization endpoint", &self.authorization_endpoint, insecure_hosts)?,
             token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
+            base: self.paths.person.map(|_| Endpoint::parse("base address", &self.base, insecure_hosts)).transpose()?,
             person: parse("person endpoint", &self.person_endpoint)?,
             keys: parse("keys endpoint", &self.keys_endpoint)?,
             user_info: parse("userinfo endpoint", &self.user_info_endpoint)?,
@@ -372,6 +377,8 @@ impl Default for Service {
 pub(crate) struct Endpoints {
     pub(crate) authorization: Endpoint,
     pub(crate) token: Endpoint,
+    /// Of a service that has more than tokens.
+    pub(crate) base: Option<Endpoint>,
     pub(crate) person: Option<Endpoint>,
     pub(crate) keys: Option<Endpoint>,
     pub(crate) user_info: Option<Endpoint>,
@@ -381,7 +388,7 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// Those that this crate itself sends requests to.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
-        let optional = [&self.person, &self.keys, &self.user_info, &self.revocation];
+        let optional = [&self.base, &self.person, &self.keys, &self.user_info, &self.revocation];
         std::iter::once(&self.token).chain(optional.into_iter().flatten())
     }
 }

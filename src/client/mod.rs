@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+#[cfg(feature = "oidc")]
+use url::Url;
 
 use crate::authorization_code::AuthorizationCode;
+use crate::authorizations;
 use crate::authorize::AuthorizationRequest;
 use crate::call;
 use crate::callback::{self, AcceptError, Callback};
@@ -24,7 +27,13 @@ use crate::message;
 #[cfg(feature = "oidc")]
 use crate::oidc::claims::VerifiedIdToken;
 #[cfg(feature = "oidc")]
+use crate::oidc::discovery::{self, Discovery};
+#[cfg(feature = "oidc")]
+use crate::oidc::logout;
+#[cfg(feature = "oidc")]
 use crate::oidc::user_info::{self, UserInfo};
+#[cfg(feature = "oidc")]
+use crate::oidc::web_finger;
 use crate::pending::PendingAuthorization;
 use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
@@ -323,6 +332,95 @@ impl WebexOAuth {
         let request = user_info::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| user_info::read(answer, id_token, access_token, clock.now());
         line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
+    }
+
+    /// Asks the service what it says of itself (OpenID Connect Discovery 1.0). Nothing of this client changes by it;
+    /// [`Service::discovered`] takes the endpoints over.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Discovery`]: a document of another issuer, or one that names another host; or everything else.
+    /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    #[cfg(feature = "oidc")]
+    pub async fn discover(&self) -> Result<Discovery> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let read = |answer: &Response<Bytes>| discovery::read(registration, answer, clock.now());
+        line.send(Asked::Discovery, Repeat::WhenLost, *limits, discovery::request(registration)?, read).await
+    }
+
+    /// Asks which issuer is the home of the user with this e-mail address (WebFinger, RFC 7033); their ID tokens will be from
+    /// there. Anybody may ask for anybody.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Input`]: no e-mail address.
+    /// - [`ErrorKind::Discovery`]: an issuer that is none of the service's, or everything else.
+    /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    #[cfg(feature = "oidc")]
+    pub async fn home_issuer(&self, email: &str) -> Result<String> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let read = |answer: &Response<Bytes>| web_finger::read(registration, answer, clock.now());
+        line.send(Asked::Discovery, Repeat::WhenLost, *limits, web_finger::request(registration, email)?, read).await
+    }
+
+    /// The page that logs the browser out of Webex and then sends it to `goto`, of the user whose ID token this is, or of the
+    /// service's first issuer.
+    ///
+    /// Webex documents none; this is the one of Cisco's SDK and samples
+    /// (<https://github.com/webex/webex-js-sdk>, `credentials.js`), and it works for a browser that is signed in. Begin the next
+    /// login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently be the same user's again.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Input`]: `goto` is no whole URL, or the ID token is of another service's issuer.
+    /// - [`ErrorKind::Unsupported`]: the service has no issuer.
+    #[cfg(feature = "oidc")]
+    pub fn logout_url(&self, id_token: Option<&VerifiedIdToken>, goto: impl AsRef<str>) -> Result<Url> {
+        logout::url(&self.inner.registration, id_token.map(VerifiedIdToken::issuer), goto.as_ref(), None)
+    }
+
+    /// [`logout_url`](Self::logout_url), with the access token in it, which Cisco's samples use to end the token too. **The
+    /// token then stands in the browser's history, in logs and in proxies**; rather end it with [`revoke`](Self::revoke).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`logout_url`](Self::logout_url).
+    #[cfg(feature = "oidc")]
+    pub fn insecure_logout_url_with_token(
+        &self,
+        id_token: Option<&VerifiedIdToken>,
+        goto: impl AsRef<str>,
+        access_token: &AccessToken,
+    ) -> Result<Url> {
+        let issuer = id_token.map(VerifiedIdToken::issuer);
+        logout::url(&self.inner.registration, issuer, goto.as_ref(), Some(access_token))
+    }
+
+    /// Asks Webex when an access token ends, of which that is not known: a bot's, or one from elsewhere
+    /// (<https://developer.webex.com/docs/api/v1/authorizations>).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`person`](Self::person).
+    ///
+    /// # Panics
+    ///
+    /// As [`exchange`](Self::exchange).
+    pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let request = authorizations::request(registration, access_token)?;
+        let read = |answer: &Response<Bytes>| authorizations::read(answer, access_token, clock.now());
+        line.send(Asked::Person, Repeat::WhenLost, *limits, request, read).await
     }
 
     /// Asks Webex who has just logged in, and notes it on the login: who it is told of in

@@ -26,6 +26,8 @@
 //!
 //! - [`VerifiedIdToken`] is what such a login brings; `verify` (inside) is the only maker of one.
 //! - [`UserInfo`] is what Webex tells of the user beyond that.
+//! - [`Discovery`] is what the service says of itself; `web_finger` asks for a user's home issuer, `logout` writes the URL that
+//!   logs a browser out.
 //! - `jws` takes a token apart, `algorithm` is what it may be signed with, `jwk` reads the keys of an issuer, and `signature`
 //!   verifies with the library that TLS uses.
 
@@ -36,7 +38,11 @@ pub(crate) mod jws;
 pub(crate) mod claims;
 pub(crate) mod verify;
 pub(crate) mod user_info;
+pub(crate) mod discovery;
+pub(crate) mod web_finger;
+pub(crate) mod logout;
 
 pub use self::algorithm::SigningAlgorithm;
 pub use self::claims::VerifiedIdToken;
+pub use self::discovery::Discovery;
 pub use self::user_info::UserInfo;

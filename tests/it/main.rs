@@ -5,6 +5,7 @@
 mod support;
 
 mod conformance;
+mod discovery;
 mod house;
 mod issuer;
 mod keeping;

@@ -1,0 +1,39 @@
+//! When an access token ends, by Webex's own account: `GET /authorizations/tokenExpiry`.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response};
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::message;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::secret::AccessToken;
+
+/// The request about the token that it carries.
+pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
+    let endpoint = registration.below_base("/authorizations/tokenExpiry")?;
+    let mut request = message::request(registration, Method::GET, &endpoint, Bytes::new())?;
+    request.headers_mut().insert(AUTHORIZATION, message::bearer(access_token)?);
+    Ok(request)
+}
+
+/// Reads the answer, which is in milliseconds since 1970.
+pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<UnixTime> {
+    let secrets = [access_token.expose()];
+    if !response.status().is_success() {
+        return Err(refusal(Asked::Person, response, &secrets, now));
+    }
+    let body: Option<Value> = serde_json::from_slice(response.body()).ok();
+    let end = body.as_ref().and_then(|body| body.get("exp")).and_then(Value::as_u64);
+    end.map(|milliseconds| UnixTime::from_secs(milliseconds / 1000)).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Person,
+            "the answer about the token's end cannot be used: it has no `exp` in milliseconds",
+        )
+        .with_remedy(Remedy::Later)
+        .with_tracking_id(message::received_tracking_id(response, None, &secrets))
+    })
+}

@@ -1,0 +1,159 @@
+//! What a service says of itself and of its users, and the way out.
+
+use serde_json::{Value, json};
+use webex_oauth::{AccessToken, ErrorKind, Service};
+
+use crate::issuer::{Issuer, Key, NOW, header};
+use crate::support::{builder, json as answer, parameter};
+
+/// The sample of Webex's documentation, at the test's own addresses.
+fn document(issuer: &Issuer) -> Value {
+    let base = issuer.server.uri();
+    json!({
+        "issuer": "https://idbroker-b-us.webex.com/idb",
+        "authorization_endpoint": format!("{base}/authorize"),
+        "token_endpoint": format!("{base}/access_token"),
+        "userinfo_endpoint": format!("{base}/userinfo"),
+        "jwks_uri": format!("{base}/verification"),
+        "response_types_supported": ["code", "id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "email", "profile", "phone", "address"],
+        "claims_supported": ["aud", "sub"],
+        "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "code_challenge_methods_supported": ["plain", "S256"],
+    })
+}
+
+const ADDRESS: &str = "/.well-known/openid-configuration";
+
+#[tokio::test]
+async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
+    let issuer = Issuer::start().await;
+    let mut document = document(&issuer);
+    document["jwks_uri"] = format!("{}/other-keys", issuer.server.uri()).into();
+    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+
+    let found = issuer.webex.discover().await.unwrap();
+
+    assert_eq!(found.issuer(), Some("https://idbroker-b-us.webex.com/idb"), "on another host, as Webex has it");
+    assert_eq!(found.grant_types_supported(), ["authorization_code", "implicit", "refresh_token"]);
+    assert_eq!(found.code_challenge_methods(), ["plain", "S256"]);
+    assert!(!found.is_request_parameter_supported() && !found.is_request_uri_parameter_supported());
+    assert_eq!((found.revocation_endpoint(), found.end_session_endpoint()), (None, None));
+    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
+    let mut issuer = issuer;
+    issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
+    let key = Key::one();
+    issuer.answer("/other-keys", answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
+    issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+    assert_eq!((issuer.requests("/other-keys").await, issuer.requests("/verification").await), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_document_leaves_out_is_what_the_standard_says() {
+    let issuer = Issuer::start().await;
+    issuer.answer(ADDRESS, answer(200, &json!({"issuer": issuer.name()}).to_string()));
+    let found = issuer.webex.discover().await.unwrap();
+    assert_eq!(found.grant_types_supported(), ["authorization_code", "implicit"]);
+    assert_eq!(found.token_endpoint_auth_methods(), ["client_secret_basic"]);
+    assert!(found.is_request_uri_parameter_supported() && found.code_challenge_methods().is_empty());
+    let service = Service::webex();
+    assert_eq!(service.clone().discovered(&found).token_endpoint(), service.token_endpoint());
+}
+
+#[tokio::test]
+async fn rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refused() {
+    let issuer = Issuer::start().await;
+    for (name, value, reason) in [
+        ("issuer", json!("https://idbroker.webex.com/idb1"), "with_issuer"),
+        ("issuer", json!("https://evil.example"), "https://evil.example"),
+        ("issuer", Value::Null, "no `issuer`"),
+        ("token_endpoint", json!("https://evil.example/token"), "with_api_host"),
+        ("jwks_uri", json!("http://webexapis.com/keys"), "https"),
+        ("jwks_uri", json!("https://127.0.0.1.evil.example/"), "none of the service's hosts"),
+        ("revocation_endpoint", json!(["x"]), "no text"),
+        ("end_session_endpoint", json!("javascript:alert(1)"), "https"),
+    ] {
+        let mut document = document(&issuer);
+        document[name] = value;
+        issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        let error = issuer.webex.discover().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{name}: {error}");
+        assert!(!error.is_retryable(), "{error}");
+    }
+    for (status, body) in [(200, "<html>"), (503, ""), (200, r#"{"issuer":"a","issuer":"b"}"#)] {
+        issuer.answer(ADDRESS, answer(status, body));
+        let error = issuer.webex.discover().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Discovery && error.is_retryable(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
+    let issuer = Issuer::start().await;
+    let link = |href: &str| {
+        json!({"subject": "acct:joe@example.com",
+            "links": [{"rel": "x", "href": "y"}, {"rel": "http://openid.net/specs/connect/1.0/issuer", "href": href}]})
+        .to_string()
+    };
+    issuer.answer("/.well-known/webfinger", answer(200, &link("https://idbroker-eu.webex.com/idb")));
+    let home = issuer.webex.home_issuer("joe+x&y=z@example.com").await.unwrap();
+    assert_eq!(home, "https://idbroker-eu.webex.com/idb");
+    let asked = issuer.server.received_requests().await.unwrap().last().unwrap().url.to_string();
+    assert_eq!(parameter(&asked, "resource"), "acct:joe+x&y=z@example.com");
+    for (body, reason) in [
+        (link("https://evil.example/idb"), "none of the service's"),
+        (link("https://idbroker-eu.webex.com/idb1"), "none of the service's"),
+        ("{}".to_owned(), "links to no issuer"),
+        (r#"{"links":[{"rel":"http://openid.net/specs/connect/1.0/issuer"}]}"#.to_owned(), "links to no issuer"),
+    ] {
+        issuer.answer("/.well-known/webfinger", answer(200, &body));
+        let error = issuer.webex.home_issuer("joe@example.com").await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{error}");
+    }
+    for bad in ["", "joe", "@example.com", "joe@", "joe smith@example.com", "joe@example.com\n"] {
+        assert_eq!(issuer.webex.home_issuer(bad).await.unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out_of_the_url() {
+    let issuer = Issuer::start().await;
+    let key = Key::one();
+    issuer.publish(&[key.jwk(Some("k1"))]);
+    let login = issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+    let goto = "https://app.example.com/bye?x=1&y=2";
+    let url = issuer.webex.logout_url(login.id_token(), goto).unwrap();
+    assert!(url.as_str().starts_with(&format!("{}/oauth2/v1/logout?", issuer.name())), "{url}");
+    assert_eq!(parameter(url.as_str(), "goto"), goto);
+    assert!(!url.as_str().contains("token="));
+    let token = login.tokens().access_token();
+    let url = issuer.webex.insecure_logout_url_with_token(login.id_token(), goto, token).unwrap();
+    assert_eq!(parameter(url.as_str(), "token"), token.expose());
+    let url = issuer.webex.logout_url(None, goto).unwrap();
+    assert_eq!(url.host_str(), Some("idbroker.webex.com"));
+    for bad in ["", "/bye", "javascript:alert(1)", "app.example.com"] {
+        assert_eq!(issuer.webex.logout_url(None, bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+    }
+    let meetings = builder(Service::meetings()).build().unwrap();
+    assert_eq!(meetings.logout_url(None, goto).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn webex_says_when_a_token_ends_in_milliseconds() {
+    let issuer = Issuer::start().await;
+    let token = AccessToken::new("PLANTED-access-token-3").unwrap();
+    let at = "/authorizations/tokenExpiry";
+    issuer.answer(at, answer(200, &format!(r#"{{"exp": {}}}"#, NOW * 1000 + 999)));
+    assert_eq!(issuer.webex.token_expiry(&token).await.unwrap().as_secs(), NOW);
+    for bad in ["{}", r#"{"exp":"soon"}"#, "", "[1]"] {
+        issuer.answer(at, answer(200, bad));
+        assert_eq!(issuer.webex.token_expiry(&token).await.unwrap_err().kind(), ErrorKind::Person, "{bad}");
+    }
+    issuer.answer(at, answer(401, r#"{"message":"no"}"#));
+    assert!(issuer.webex.token_expiry(&token).await.unwrap_err().is_access_token_refused());
+}
