@@ -23,6 +23,16 @@ pub struct Account {
     pub(crate) authentication_id: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) person: Option<Identity>,
+    pub(crate) subject: Option<Subject>,
+}
+
+/// What is kept of a verified ID token with the tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    pub(crate) email: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// What is kept of a [`Person`](crate::Person) with the tokens.
@@ -54,6 +64,19 @@ pub enum Origin {
     TokenResponse,
     /// Webex, asked who the person is: `GET /people/me`.
     PeopleMe,
+    /// An ID token whose signature was verified.
+    IdToken,
+}
+
+impl Origin {
+    /// Whether it is proof of who logged in: what Webex signed, or answered when it was asked; not what came along with the
+    /// tokens.
+    pub fn is_proof(self) -> bool {
+        match self {
+            Self::PeopleMe | Self::IdToken => true,
+            Self::TokenResponse => false,
+        }
+    }
 }
 
 impl Account {
@@ -69,13 +92,19 @@ impl Account {
 
     /// The person's full name.
     pub fn display_name(&self) -> Option<&str> {
-        self.person.as_ref()?.display_name.as_deref()
+        let of_person = self.person.as_ref().and_then(|person| person.display_name.as_deref());
+        of_person.or_else(|| self.subject.as_ref()?.name.as_deref())
     }
 
-    /// Whether nothing is known by which another account could be told from this one: no person, and no user of a Webex
-    /// Meetings site. [`TokenManager::put`](crate::TokenManager::put) can then only go by what the tokens themselves show.
+    /// The user's id at its issuer, from the ID token (`sub`), and the issuer (`iss`).
+    pub fn subject(&self) -> Option<(&str, &str)> {
+        self.subject.as_ref().map(|subject| (subject.subject.as_str(), subject.issuer.as_str()))
+    }
+
+    /// Whether nothing is known by which another account could be told from this one: no person, no ID token, and no user of a
+    /// Webex Meetings site. [`TokenManager::put`](crate::TokenManager::put) can then only go by what the tokens themselves show.
     pub fn is_unverified(&self) -> bool {
-        self.person.is_none() && self.userid.is_none()
+        self.person.is_none() && self.subject.is_none() && self.userid.is_none()
     }
 
     /// All that is known, each with where it came from.
@@ -95,9 +124,20 @@ impl Account {
             ("userid", self.userid.as_deref()),
             ("authentication_id", self.authentication_id.as_deref()),
         ];
+        let subject = self.subject.as_ref();
+        let of_id_token = [
+            ("iss", subject.map(|subject| subject.issuer.as_str())),
+            ("sub", subject.map(|subject| subject.subject.as_str())),
+            ("email", subject.and_then(|subject| subject.email.as_deref())),
+            ("name", subject.and_then(|subject| subject.name.as_deref())),
+        ];
+        let of_id_token = of_id_token.into_iter().map(|(name, value)| (name, value, Origin::IdToken));
         let of_person = of_person.into_iter().map(|(name, value)| (name, value, Origin::PeopleMe));
         let of_response = of_response.into_iter().map(|(name, value)| (name, value, Origin::TokenResponse));
-        of_person.chain(of_response).filter_map(|(name, value, origin)| Some(Detail { name, value: value?, origin }))
+        of_id_token
+            .chain(of_person)
+            .chain(of_response)
+            .filter_map(|(name, value, origin)| Some(Detail { name, value: value?, origin }))
     }
 
     /// The user's Webex name (`user_name`).
@@ -128,9 +168,11 @@ impl Account {
         self.authentication_id.as_deref()
     }
 
-    /// The e-mail address: the person's first one, else the one that the token endpoint told (`email`).
+    /// The e-mail address: the person's first one, else the ID token's, else the one that the token endpoint told (`email`).
     pub fn email(&self) -> Option<&str> {
-        self.person.as_ref().and_then(|person| person.email.as_deref()).or(self.email.as_deref())
+        let of_person = self.person.as_ref().and_then(|person| person.email.as_deref());
+        let of_id_token = self.subject.as_ref().and_then(|subject| subject.email.as_deref());
+        of_person.or(of_id_token).or(self.email.as_deref())
     }
 
     /// The name of the user's Webex site: the first label of the [issuer](Account::issuer)'s host.
@@ -162,6 +204,7 @@ impl Account {
             authentication_id: keep(newer.authentication_id, &self.authentication_id),
             email: keep(newer.email, &self.email),
             person: newer.person.or_else(|| self.person.clone()),
+            subject: newer.subject.or_else(|| self.subject.clone()),
         }
     }
 }
@@ -169,6 +212,7 @@ impl Account {
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.email().or(self.user_name()).or(self.display_name()).or(self.person_id());
+        let name = name.or_else(|| self.subject().map(|(subject, _)| subject));
         f.write_str(name.unwrap_or("an unknown Webex user"))
     }
 }

@@ -11,6 +11,8 @@ use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::issuer;
 use crate::pending::{Payload, PendingAuthorization};
+#[cfg(feature = "oidc")]
+use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
 use crate::pkce::CodeVerifier;
 use crate::random;
 use crate::redirect::RedirectUri;
@@ -174,7 +176,33 @@ impl AuthorizationRequest {
         let now = self.clock.now();
         let request = self.check()?;
         request.require_code_flow()?;
-        request.prepare(now)
+        request.prepare(now, Flow::Code)
+    }
+
+    /// Begins a login by the implicit flow (OpenID Connect Core 1.0 section 3.2): tokens come back in the fragment of the
+    /// redirect URI, which only a page's script sees.
+    ///
+    /// **Discouraged** (RFC 9700 section 2.1.2): the tokens pass through the browser's history and scripts, and there is no refresh
+    /// token. [`begin`](Self::begin) is better in every way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Self::begin), and [`ErrorKind::Configuration`] when an ID token is asked for without the scope
+    /// `openid`.
+    #[cfg(feature = "oidc")]
+    pub fn begin_implicit(mut self, response: ImplicitResponse) -> Result<(AuthorizationUrl, PendingImplicit)> {
+        if let Some(error) = self.fault.take() {
+            return Err(error);
+        }
+        let now = self.clock.now();
+        let request = self.check()?;
+        request.require_code_flow()?;
+        if response.brings_id_token() && !request.scopes.contains(Scope::OPENID) {
+            let message = "an ID token comes with the scope `openid`: add it";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        let (url, pending) = request.prepare(now, Flow::Implicit(response.name()))?;
+        Ok((url, PendingImplicit { pending, response }))
     }
 
     fn refuse(&mut self, error: Error) {
@@ -260,6 +288,25 @@ fn check_text(what: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// How the answer comes back.
+#[derive(Clone, Copy)]
+enum Flow {
+    Code,
+    /// With this response type.
+    #[cfg(feature = "oidc")]
+    Implicit(&'static str),
+}
+
+impl Flow {
+    fn response_type(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            #[cfg(feature = "oidc")]
+            Self::Implicit(name) => name,
+        }
+    }
+}
+
 /// An authorization request that can be sent.
 struct Checked {
     registration: Arc<Registration>,
@@ -297,7 +344,7 @@ impl Checked {
     }
 
     /// Draws the secrets and writes the URL.
-    fn prepare(self, begun_at: UnixTime) -> Result<(AuthorizationUrl, PendingAuthorization)> {
+    fn prepare(self, begun_at: UnixTime, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         let mut state = random::token()?;
         if let Some(suffix) = &self.state_suffix {
             state.push('.');
@@ -305,7 +352,7 @@ impl Checked {
         }
         let nonce = self.scopes.contains(Scope::OPENID).then(random::token).transpose()?;
         let verifier = CodeVerifier::generate(self.registration.service.pkce())?;
-        let url = self.url(&state, nonce.as_deref(), &verifier);
+        let url = self.url(flow, &state, nonce.as_deref(), &verifier);
         let pending = PendingAuthorization {
             owner: Arc::clone(&self.registration.owner),
             state: state.into(),
@@ -320,9 +367,9 @@ impl Checked {
         Ok((url, pending))
     }
 
-    fn url(&self, state: &str, nonce: Option<&str>, verifier: &CodeVerifier) -> AuthorizationUrl {
+    fn url(&self, flow: Flow, state: &str, nonce: Option<&str>, verifier: &CodeVerifier) -> AuthorizationUrl {
         let mut query = Query::after(self.registration.endpoints.authorization.url());
-        query.pair("response_type", "code");
+        query.pair("response_type", flow.response_type());
         query.pair("client_id", self.registration.client_id());
         query.pair("redirect_uri", self.redirect_uri.as_str());
         query.list("scope", self.scopes.iter().map(Scope::as_str));
@@ -330,8 +377,10 @@ impl Checked {
         if let Some(nonce) = nonce {
             query.pair("nonce", nonce);
         }
-        query.pair("code_challenge", &verifier.challenge());
-        query.pair("code_challenge_method", verifier.method().name());
+        if matches!(flow, Flow::Code) {
+            query.pair("code_challenge", &verifier.challenge());
+            query.pair("code_challenge_method", verifier.method().name());
+        }
         if let Some(prompt) = self.prompt {
             query.pair("prompt", prompt.as_str());
         }
@@ -457,7 +506,7 @@ mod tests {
     #[test]
     fn openid_draws_a_nonce_once_it_is_allowed() {
         let request = request(Service::webex()).scopes("openid");
-        let (url, pending) = request.check().unwrap().prepare(UnixTime::from_secs(0)).unwrap();
+        let (url, pending) = request.check().unwrap().prepare(UnixTime::from_secs(0), Flow::Code).unwrap();
         let nonce = query(&url)["nonce"].clone();
         assert_eq!(nonce.len(), 43);
         assert_eq!(pending.nonce.unwrap().expose_secret(), nonce);

@@ -40,6 +40,8 @@ const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "e
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 pub struct Callback {
+    /// The parameters that mean something.
+    names: &'static [&'static str],
     values: HashMap<&'static str, SecretString>,
     defect: Option<Defect>,
 }
@@ -61,10 +63,15 @@ impl Callback {
     /// - [`ErrorKind::CallbackDuplicate`]: a parameter appears twice.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
-        let mut callback = Self::empty();
-        callback.measure(text.len());
+        Self::read(text.len(), query(text), &PARAMETERS)
+    }
+
+    /// Reads the parameters that mean something out of a form-encoded text, which is part of something of this length.
+    pub(crate) fn read(length: usize, form: &str, names: &'static [&'static str]) -> Result<Self> {
+        let mut callback = Self::empty(names);
+        callback.measure(length);
         if callback.defect.is_none() {
-            for (name, value) in form_urlencoded::parse(query(text).as_bytes()) {
+            for (name, value) in form_urlencoded::parse(form.as_bytes()) {
                 callback.add(&name, &value);
             }
         }
@@ -82,8 +89,8 @@ impl Callback {
         self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
     }
 
-    fn empty() -> Self {
-        Self { values: HashMap::new(), defect: None }
+    fn empty(names: &'static [&'static str]) -> Self {
+        Self { names, values: HashMap::new(), defect: None }
     }
 
     fn measure(&mut self, length: usize) {
@@ -93,7 +100,7 @@ impl Callback {
     }
 
     fn add(&mut self, name: &str, value: &str) {
-        let Some(name) = known(name) else { return };
+        let Some(name) = self.known(name) else { return };
         // An empty value counts as absent (RFC 6749 section 3.1), but not as one of two.
         if self.values.insert(name, value.into()).is_some() {
             self.blame(Defect::Repeated(name));
@@ -102,7 +109,7 @@ impl Callback {
 
     /// Adds what a web framework made of a value: some gather repetitions in a list.
     fn add_any(&mut self, name: &str, value: &Scalar) {
-        match (value, known(name)) {
+        match (value, self.known(name)) {
             (Scalar::Text(value), _) => self.add(name, value.expose_secret()),
             (_, None) => {}
             (Scalar::List(_), Some(name)) => self.blame(Defect::Repeated(name)),
@@ -114,7 +121,11 @@ impl Callback {
         self.defect.get_or_insert(defect);
     }
 
-    fn value(&self, name: &str) -> Option<&str> {
+    fn known(&self, name: &str) -> Option<&'static str> {
+        self.names.iter().copied().find(|known| *known == name)
+    }
+
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| value.expose_secret()).filter(|value| !value.is_empty())
     }
 
@@ -135,7 +146,7 @@ impl Callback {
     }
 
     /// The server's refusal, when this is one.
-    fn refusal(&self) -> Option<Error> {
+    pub(crate) fn refusal(&self) -> Option<Error> {
         let code = redact::clean(self.value("error")?, &[], 60);
         let remedy = match code.as_str() {
             "access_denied" => None,
@@ -159,10 +170,6 @@ impl Callback {
             None => error,
         })
     }
-}
-
-fn known(name: &str) -> Option<&'static str> {
-    PARAMETERS.into_iter().find(|known| *known == name)
 }
 
 /// The query of a URL, or the text itself where it is a query or a form body already.
@@ -192,34 +199,35 @@ impl fmt::Debug for Callback {
 /// by [`WebexOAuth::accept`](crate::WebexOAuth::accept).
 impl<'de> Deserialize<'de> for Callback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parameters;
+        deserializer.deserialize_map(Parameters(&PARAMETERS))
+    }
+}
 
-        impl<'de> Visitor<'de> for Parameters {
-            type Value = Callback;
+/// Reads these parameters.
+pub(crate) struct Parameters(pub(crate) &'static [&'static str]);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the parameters of a callback")
+impl<'de> Visitor<'de> for Parameters {
+    type Value = Callback;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the parameters of a callback")
+    }
+
+    fn visit_unit<E>(self) -> Result<Callback, E> {
+        Ok(Callback::empty(self.0))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Callback, A::Error> {
+        let mut callback = Callback::empty(self.0);
+        let mut length = 0;
+        while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
+            if let Scalar::Text(value) = &value {
+                length += name.len() + value.expose_secret().len() + 2;
+                callback.measure(length);
             }
-
-            fn visit_unit<E>(self) -> Result<Callback, E> {
-                Ok(Callback::empty())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Callback, A::Error> {
-                let mut callback = Callback::empty();
-                let mut length = 0;
-                while let Some((name, value)) = map.next_entry::<String, Scalar>()? {
-                    if let Scalar::Text(value) = &value {
-                        length += name.len() + value.expose_secret().len() + 2;
-                        callback.measure(length);
-                    }
-                    callback.add_any(&name, &value);
-                }
-                Ok(callback)
-            }
+            callback.add_any(&name, &value);
         }
-
-        deserializer.deserialize_map(Parameters)
+        Ok(callback)
     }
 }
 
@@ -312,12 +320,7 @@ fn check<'a>(
     lifetime: Duration,
     now: UnixTime,
 ) -> Result<&'a str> {
-    registration.require_owner(&pending.owner, "the login was begun")?;
-    require_issuer(registration, callback)?;
-    if pending.age(now) > lifetime {
-        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
-        return Err(Error::new(ErrorKind::PendingExpired, message));
-    }
+    check_circumstances(registration, pending, callback, lifetime, now)?;
     let ambiguous = |message| Err(Error::new(ErrorKind::CallbackAmbiguous, message));
     match (callback.value("code"), callback.refusal()) {
         (Some(code), None) => Ok(code),
@@ -327,8 +330,25 @@ fn check<'a>(
     }
 }
 
+/// Whether this client can end the login, in time, with an answer of its own service.
+pub(crate) fn check_circumstances(
+    registration: &Registration,
+    pending: &PendingAuthorization,
+    callback: &Callback,
+    lifetime: Duration,
+    now: UnixTime,
+) -> Result<()> {
+    registration.require_owner(&pending.owner, "the login was begun")?;
+    require_issuer(registration, callback)?;
+    if pending.age(now) > lifetime {
+        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
+        return Err(Error::new(ErrorKind::PendingExpired, message));
+    }
+    Ok(())
+}
+
 /// Whether the callback can only have been caused by this login: it alone knows the state.
-fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
+pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
     callback.check()?;
     match callback.value("state") {
         Some(state) if pending.has_state(state) => Ok(()),

@@ -268,6 +268,8 @@ mod token;
 
 // Wire: messages as pure values; nothing here awaits.
 mod pending;
+#[cfg(feature = "oidc")]
+mod pending_implicit;
 mod authorization_url;
 mod authorize;
 mod authorization_code;
@@ -277,6 +279,8 @@ mod form;
 mod refusal;
 #[cfg(feature = "oidc")]
 pub mod oidc;
+#[cfg(feature = "oidc")]
+mod implicit;
 mod grant;
 mod integration;
 mod people;
@@ -317,10 +321,14 @@ pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
 pub use crate::hint::TokenHint;
+#[cfg(feature = "oidc")]
+pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
 pub use crate::integration::IntegrationId;
 pub use crate::keeper::LoginEvent;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
+#[cfg(feature = "oidc")]
+pub use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
 pub use crate::people::Person;
 pub use crate::pkce::Pkce;
 pub use crate::revocation::Reach;

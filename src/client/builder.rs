@@ -211,6 +211,14 @@ impl WebexOAuthBuilder {
         self
     }
 
+    /// Accepts an access token that comes through the browser beside an ID token without `at_hash`: then nothing proves that
+    /// the two belong together, and an attacker may have put another one there. Webex documents no `at_hash`.
+    #[cfg(feature = "oidc")]
+    pub fn insecure_accept_missing_at_hash(mut self) -> Self {
+        self.prover.accepts_missing_at_hash = true;
+        self
+    }
+
     /// Checks the settings and makes the client.
     ///
     /// # Errors

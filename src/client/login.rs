@@ -58,7 +58,10 @@ impl Login {
     }
 
     #[cfg(feature = "oidc")]
-    pub(super) fn proven(self, id_token: Option<VerifiedIdToken>) -> Self {
+    pub(super) fn proven(mut self, id_token: Option<VerifiedIdToken>) -> Self {
+        if let Some(id_token) = &id_token {
+            self.tokens.prove(id_token.subject_of());
+        }
         Self { id_token, ..self }
     }
 
@@ -116,26 +119,43 @@ impl Login {
     }
 
     /// Refuses everybody whose first e-mail address is not of this domain, exactly: `example.com` admits nobody at
-    /// `mail.example.com`. An address counts once its owner has answered Webex's invitation.
+    /// `mail.example.com`. The ID token's address counts if it says that it is verified; else the one that Webex names when
+    /// asked, once its owner has answered Webex's invitation.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Account`]: an address of another domain, an unconfirmed one, or none.
-    /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    /// - [`ErrorKind::Input`]: there is no such ID token, and nobody was asked; call
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
     pub fn require_email_domain(&self, domain: &str) -> Result<()> {
-        let person = self.identified()?;
         let refuse = |why: &str| {
             let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
             Err(Error::new(ErrorKind::Account, message))
         };
-        if person.is_invite_pending() == Some(true) {
-            return refuse("this person has not confirmed theirs yet");
-        }
-        match person.email().and_then(|email| email.rsplit_once('@')) {
+        let email = match self.verified_email() {
+            Some(email) => Some(email),
+            None => {
+                let person = self.identified()?;
+                if person.is_invite_pending() == Some(true) {
+                    return refuse("this person has not confirmed theirs yet");
+                }
+                person.email()
+            }
+        };
+        match email.and_then(|email| email.rsplit_once('@')) {
             Some((_, found)) if found.eq_ignore_ascii_case(domain) => Ok(()),
             Some((_, found)) => refuse(&format!("this one is at {found:?}")),
             None => refuse("this person has none"),
         }
+    }
+
+    /// The address of an ID token that says that it is verified.
+    fn verified_email(&self) -> Option<&str> {
+        #[cfg(feature = "oidc")]
+        if let Some(id_token) = self.id_token.as_ref().filter(|id_token| id_token.is_email_verified() == Some(true)) {
+            return id_token.email();
+        }
+        None
     }
 
     fn identified(&self) -> Result<&Person> {

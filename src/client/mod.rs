@@ -23,6 +23,8 @@ use crate::callback::{self, AcceptError, Callback};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
+#[cfg(feature = "oidc")]
+use crate::implicit::{self, ImplicitCallback, ImplicitLogin};
 use crate::message;
 #[cfg(feature = "oidc")]
 use crate::oidc::claims::VerifiedIdToken;
@@ -35,6 +37,8 @@ use crate::oidc::user_info::{self, UserInfo};
 #[cfg(feature = "oidc")]
 use crate::oidc::web_finger;
 use crate::pending::PendingAuthorization;
+#[cfg(feature = "oidc")]
+use crate::pending_implicit::PendingImplicit;
 use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
 use crate::refusal::Asked;
@@ -332,6 +336,24 @@ impl WebexOAuth {
         let request = user_info::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| user_info::read(answer, id_token, access_token, clock.now());
         line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
+    }
+
+    /// Ends a login by the implicit flow: checks that the callback is for it, and proves the ID token.
+    ///
+    /// # Errors
+    ///
+    /// - As [`accept`](Self::accept): the callback is not for this login, or Webex or the user refused.
+    /// - [`ErrorKind::IdTokenMissing`], [`ErrorKind::IdToken`], [`ErrorKind::Keys`]: the ID token is missing, bad, or cannot be
+    ///   proven now.
+    /// - [`ErrorKind::IdTokenHashMissing`]: nothing ties the access token to the ID token; see
+    ///   [`insecure_accept_missing_at_hash`](WebexOAuthBuilder::insecure_accept_missing_at_hash).
+    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    #[cfg(feature = "oidc")]
+    pub async fn accept_implicit(&self, pending: PendingImplicit, callback: ImplicitCallback) -> Result<ImplicitLogin> {
+        let Inner { registration, clock, pending_lifetime, prover, .. } = &*self.inner;
+        let brought = implicit::accept(registration, &pending, &callback, *pending_lifetime, clock.now())?;
+        let id_token = prover.implicit(&self.inner, &pending, &brought).await?;
+        Ok(implicit::finish(registration, pending, brought.response, id_token, clock.now()))
     }
 
     /// Asks the service what it says of itself (OpenID Connect Discovery 1.0). Nothing of this client changes by it;

@@ -16,11 +16,13 @@ use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::implicit::Brought;
 use crate::message;
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Expected, Occasion};
+use crate::pending_implicit::PendingImplicit;
 use crate::refusal::{Asked, refusal};
 use crate::secret::IdToken;
 use crate::token::{TokenResponse, TokenSet};
@@ -37,12 +39,18 @@ const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 pub(super) struct Prover {
     pub(super) algorithms: Vec<SigningAlgorithm>,
     pub(super) skew: Duration,
+    pub(super) accepts_missing_at_hash: bool,
     keys: KeyRing,
 }
 
 impl Default for Prover {
     fn default() -> Self {
-        Self { algorithms: vec![SigningAlgorithm::Rs256], skew: SKEW, keys: KeyRing::default() }
+        Self {
+            algorithms: vec![SigningAlgorithm::Rs256],
+            skew: SKEW,
+            accepts_missing_at_hash: false,
+            keys: KeyRing::default(),
+        }
     }
 }
 
@@ -74,6 +82,23 @@ impl Prover {
         let expected = Expected {
             access_token: Some(response.access_token.expose()),
             code: Some(code.code.expose_secret()),
+            ..self.expected(client, occasion)
+        };
+        self.prove(client, id_token, &expected).await.map(Some)
+    }
+
+    /// The ID token that came through the browser.
+    pub(super) async fn implicit(
+        &self,
+        client: &Arc<Inner>,
+        login: &PendingImplicit,
+        brought: &Brought,
+    ) -> Result<Option<VerifiedIdToken>> {
+        let (Some(id_token), Some(nonce)) = (&brought.id_token, &login.pending.nonce) else { return Ok(None) };
+        let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: login.pending.max_age };
+        let expected = Expected {
+            access_token: brought.response.as_ref().map(|response| response.access_token.expose()),
+            requires_at_hash: !self.accepts_missing_at_hash,
             ..self.expected(client, occasion)
         };
         self.prove(client, id_token, &expected).await.map(Some)

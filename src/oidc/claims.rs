@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::account::Subject;
 use crate::clock::UnixTime;
 use crate::strict;
 
@@ -78,6 +79,16 @@ impl VerifiedIdToken {
     /// Any claim by its name, as it came.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// What is kept of it with the tokens.
+    pub(crate) fn subject_of(&self) -> Subject {
+        Subject {
+            issuer: self.issuer().to_owned(),
+            subject: self.subject().to_owned(),
+            email: self.email().map(str::to_owned),
+            name: self.name().map(str::to_owned),
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {

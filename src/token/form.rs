@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{RepeatedExchange, TokenSet};
-use crate::account::{Account, Identity};
+use crate::account::{Account, Identity, Subject};
 use crate::clock::UnixTime;
 use crate::error::{Error, Result};
 use crate::json::Object;
@@ -18,7 +18,7 @@ use crate::stored::{self, unreadable};
 
 const WHAT: &str = "token set";
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 28] = [
     "v",
     "service",
     "client_id",
@@ -41,6 +41,10 @@ const FIELDS: [&str; 24] = [
     "person_organization_id",
     "person_display_name",
     "person_email",
+    "id_token_issuer",
+    "id_token_subject",
+    "id_token_email",
+    "id_token_name",
     "redirect_uri",
     "code_verifier",
 ];
@@ -86,6 +90,14 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     person_email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code_verifier: Option<&'a str>,
@@ -97,6 +109,7 @@ struct Form<'a> {
 
 pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
     let account = &tokens.account;
+    let (person, subject) = (account.person.as_ref(), account.subject.as_ref());
     let form = Form {
         v: stored::VERSION,
         service: &tokens.owner.service,
@@ -118,8 +131,12 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
         email: account.email.as_deref(),
         person_id: account.person_id(),
         person_organization_id: account.organization_id(),
-        person_display_name: account.display_name(),
-        person_email: account.person.as_ref().and_then(|person| person.email.as_deref()),
+        person_display_name: person.and_then(|person| person.display_name.as_deref()),
+        person_email: person.and_then(|person| person.email.as_deref()),
+        id_token_issuer: subject.map(|subject| subject.issuer.as_str()),
+        id_token_subject: subject.map(|subject| subject.subject.as_str()),
+        id_token_email: subject.and_then(|subject| subject.email.as_deref()),
+        id_token_name: subject.and_then(|subject| subject.name.as_deref()),
         redirect_uri: tokens.exchange.as_ref().map(|exchange| exchange.redirect_uri.as_str()),
         code_verifier: tokens.exchange.as_ref().map(|exchange| exchange.code_verifier.expose_secret()),
         extra: &tokens.extra,
@@ -176,6 +193,12 @@ fn account(plain: &mut impl FnMut(&'static str) -> Result<Option<String>>) -> Re
         display_name: plain("person_display_name")?,
         email: plain("person_email")?,
     };
+    let subject = Subject {
+        issuer: plain("id_token_issuer")?.unwrap_or_default(),
+        subject: plain("id_token_subject")?.unwrap_or_default(),
+        email: plain("id_token_email")?,
+        name: plain("id_token_name")?,
+    };
     Ok(Account {
         user_name: plain("user_name")?,
         iss: plain("iss")?,
@@ -184,6 +207,7 @@ fn account(plain: &mut impl FnMut(&'static str) -> Result<Option<String>>) -> Re
         authentication_id: plain("authentication_id")?,
         email: plain("email")?,
         person: Some(person).filter(|person| !person.id.is_empty()),
+        subject: Some(subject).filter(|subject| !subject.subject.is_empty()),
     })
 }
 

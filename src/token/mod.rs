@@ -12,6 +12,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "oidc")]
+use crate::account::Subject;
 use crate::account::{Account, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
@@ -240,6 +242,12 @@ impl TokenSet {
             self.owner.client_id, self.owner.service, owner.client_id, owner.service,
         );
         Err(Error::new(ErrorKind::ForeignTokens, message))
+    }
+
+    /// Notes whom a verified ID token named.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn prove(&mut self, subject: Subject) {
+        self.account.subject = Some(subject);
     }
 
     /// Notes who was logged in, as Webex itself said when it was asked with these tokens.

@@ -84,6 +84,7 @@ impl TokenResponse {
             id_token: fields.secret("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
             account: Account {
                 person: None,
+                subject: None,
                 user_name: fields.plain("user_name"),
                 iss: fields.plain("iss"),
                 siteid: fields.plain("siteid"),

@@ -16,6 +16,9 @@ impl TokenSet {
         if own.person_id().is_some() && others.person_id().is_some() {
             return own.person_id() != others.person_id();
         }
+        if let (Some(own), Some(others)) = (own.subject(), others.subject()) {
+            return own != others;
+        }
         differs(self.subject().as_deref(), other.subject().as_deref())
             || differs(own.user_id(), others.user_id())
             || differs(own.site_id(), others.site_id())

@@ -7,6 +7,7 @@ mod support;
 mod conformance;
 mod discovery;
 mod house;
+mod implicit;
 mod issuer;
 mod keeping;
 mod key_sets;

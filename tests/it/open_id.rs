@@ -7,7 +7,7 @@
 //! |---|---|
 //! | RP-12 | tokens signed with a shared secret are always refused: see `rp_13` |
 //! | RP-15, RP-22 to RP-28 by form or claims parameter | Webex knows none of it |
-//! | RP-34 to RP-40, RP-44 to RP-57 | dynamic registration, request objects, sessions and logout tokens: Webex has none |
+//! | RP-35 to RP-40, RP-44 to RP-57 | dynamic registration, request objects, sessions and logout tokens: Webex has none |
 //! | F-13's `s_hash`, F-20 to F-22 | JARM, encrypted tokens and DPoP: Webex has none |
 
 use std::time::Duration;
@@ -441,4 +441,47 @@ async fn without_openid_nothing_of_it_happens() {
     assert!(login.id_token().is_none() && login.tokens().id_token().is_some());
     let meetings = crate::support::builder(Service::meetings()).scopes("openid").build().unwrap();
     assert_eq!(meetings.authorize().begin().unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out() {
+    use webex_oauth::store::{MemoryStore, TokenKey};
+    use webex_oauth::{Origin, TokenManager, TokenSet};
+
+    let person = |sub: &'static str, verified: Value| {
+        move |claims: &mut Value| {
+            claims["sub"] = sub.into();
+            claims["email"] = "jane@example.com".into();
+            claims["email_verified"] = verified;
+        }
+    };
+    let (issuer, login) = login_with(person("jane", true.into())).await;
+    let login = login.unwrap();
+    login.require_email_domain("example.com").unwrap();
+    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+    let account = login.tokens().account().clone();
+    assert_eq!(
+        (account.to_string(), account.subject()),
+        ("jane@example.com".to_owned(), Some(("jane", &*issuer.name())))
+    );
+    assert!(account.details().all(|detail| detail.origin == Origin::IdToken && detail.origin.is_proof()));
+    let stored = login.tokens().to_stored().unwrap();
+    assert_eq!(TokenSet::from_stored(stored.expose()).unwrap().account(), &account);
+
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let key = TokenKey::new("cust10001").unwrap();
+    manager.put(&key, login).await.unwrap();
+    let mallory = |nonce: &str| {
+        let mut claims = issuer.claims(nonce);
+        claims["sub"] = "mallory".into();
+        Some(Key::one().sign(&header("k1"), &claims))
+    };
+    let error = manager.put(&key, issuer.login(mallory).await.unwrap()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Session && error.to_string().contains("another account"), "{error}");
+
+    for unverified in [json!(false), json!("false"), Value::Null] {
+        let (_, login) = login_with(person("jane", unverified)).await;
+        let error = login.unwrap().require_email_domain("example.com").unwrap_err();
+        assert!(error.kind() == ErrorKind::Input && error.to_string().contains("identify"), "{error}");
+    }
 }
