@@ -119,6 +119,13 @@ impl RefreshToken {
     }
 }
 
+impl IdToken {
+    /// Takes an ID token that came another way, for [`WebexOAuth::verify_id_token`](crate::WebexOAuth::verify_id_token).
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self::unchecked(text.as_ref())
+    }
+}
+
 impl From<&str> for ClientSecret {
     fn from(text: &str) -> Self {
         Self::unchecked(text)

@@ -45,6 +45,8 @@ use crate::refusal::Asked;
 use crate::registration::Registration;
 use crate::revocation::{self, Reach};
 use crate::scope::Scopes;
+#[cfg(feature = "oidc")]
+use crate::secret::IdToken;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
 use crate::token::{Receipt, RepeatedExchange, TokenSet};
@@ -315,6 +317,20 @@ impl WebexOAuth {
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
         self.inner.line.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+    }
+
+    /// Verifies an ID token that came another way than by a login of this crate: from an app of yours, for example, which had
+    /// asked for it with this nonce. The nonce must be one that you handed to the app, and be taken once; without one, a
+    /// token that somebody got hold of could be used again.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::IdToken`]: the token is not what it must be; nobody is proven by it.
+    /// - [`ErrorKind::Keys`]: its issuer's keys cannot be had now.
+    /// - [`ErrorKind::Runtime`]: keys were needed outside a tokio runtime.
+    #[cfg(feature = "oidc")]
+    pub async fn verify_id_token(&self, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
+        self.inner.prover.stray(&self.inner, id_token, nonce).await
     }
 
     /// Asks for the claims about a user beyond the ID token: `GET /userinfo`, by the scopes `email`, `profile`, `phone` and

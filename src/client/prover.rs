@@ -87,6 +87,12 @@ impl Prover {
         self.prove(client, id_token, &expected).await.map(Some)
     }
 
+    /// An ID token that came another way.
+    pub(super) async fn stray(&self, client: &Arc<Inner>, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
+        let occasion = Occasion::Login { nonce, max_age: None };
+        self.prove(client, id_token, &self.expected(client, occasion)).await
+    }
+
     /// The ID token that came through the browser.
     pub(super) async fn implicit(
         &self,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webex_oauth::oidc::SigningAlgorithm;
-use webex_oauth::{Error, ErrorKind, Service};
+use webex_oauth::{Error, ErrorKind, IdToken, Service};
 
 use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, SUBJECT, b64, half_hash, header};
 use crate::support::{json as answer, parameter};
@@ -484,4 +484,17 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
         let error = login.unwrap().require_email_domain("example.com").unwrap_err();
         assert!(error.kind() == ErrorKind::Input && error.to_string().contains("identify"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_id_token_that_an_app_hands_over_is_verified_by_the_same_rules() {
+    let issuer = Issuer::start().await;
+    let key = Key::one();
+    issuer.publish(&[key.jwk(Some("k1"))]);
+    let token = IdToken::new(key.sign(&header("k1"), &issuer.claims("n-1")));
+    assert_eq!(issuer.webex.verify_id_token(&token, "n-1").await.unwrap().subject(), SUBJECT);
+    assert_eq!(issuer.webex.verify_id_token(&token, "n-2").await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(issuer.webex.verify_id_token(&token, "").await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(issuer.webex.verify_id_token(&IdToken::new(""), "n").await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(issuer.requests("/verification").await, 1);
 }
