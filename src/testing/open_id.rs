@@ -57,7 +57,7 @@ pub(super) fn web_finger(query: &Fields, state: &State) -> Outcome {
 /// The claims that the scopes cover. `email_verified` is a text here, and the phone number is `phone`.
 pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Outcome {
     if !scopes.contains(Scope::OPENID) {
-        // Nobody wrote down what Webex says here; this is its general answer to a token that lacks a scope.
+        // Nobody wrote down what Webex says here. 403 is what the REST API documents for a missing scope; the words are ours.
         let message = "The access token provided is missing the required scopes.";
         let reason = "the access token was not granted `openid`";
         return Err(Refusal { status: 403, message, description: message, reason });
