@@ -62,7 +62,8 @@ fn introduce(mock: &MockWebex) {
     println!("export WEBEX_CLIENT_SECRET='{}'", mock.client_secret());
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
-    println!("# and in the program: WebexOAuthBuilder::from_env()?.service(Service::webex().at(\"{base}\")).build()?");
+    println!("# and in the program: let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
+    println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }
 
 fn read(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {

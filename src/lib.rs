@@ -160,8 +160,8 @@
 //!
 //! # Testing your application
 //!
-//! With the feature `testing`, [`testing::MockWebex`] is a Webex with users, consent, one-time codes and Webex's
-//! own words for every refusal. Without it, any mock of the token endpoint will do, here wiremock:
+//! With the feature `testing`, [`testing::MockWebex`] is a Webex with users, consent, one-time codes, signed ID tokens and
+//! Webex's own words for every refusal. Without it, any mock of the token endpoint will do, here wiremock:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]

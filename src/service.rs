@@ -247,6 +247,13 @@ impl Service {
         self
     }
 
+    /// Accepts these issuers and no others in callbacks and in ID tokens, in place of Webex's own: for a test server that
+    /// plays Webex. With none, every ID token is refused, and the `iss` of a callback is not looked at, as at Webex Meetings.
+    pub fn with_issuers(mut self, issuers: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.issuers = issuers.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Lets [`Session::send`](crate::Session::send) send access tokens to one more host, such as `analytics.webexapis.com`;
     /// without port. The hosts of the service's own endpoints are allowed anyway.
     pub fn with_api_host(mut self, host: impl Into<String>) -> Self {

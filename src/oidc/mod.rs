@@ -2,16 +2,20 @@
 //!
 //! Ask for the scope `openid`, and the login brings a [`VerifiedIdToken`]; a missing or bad one is an error:
 //!
-//! ```no_run
-//! # async fn login(webex: webex_oauth::WebexOAuth) -> webex_oauth::Result<()> {
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! # use webex_oauth::{Callback, testing::MockWebex};
+//! # let mock = MockWebex::start().await;
+//! # let webex = mock.client();
 //! let (url, pending) = webex.authorize().scopes("openid email").begin()?;
-//! # let callback = webex_oauth::Callback::parse("")?;
+//! # let callback = Callback::parse(mock.approve(&url))?;
 //! let login = webex.login(pending, callback).await?;
-//! if let Some(user) = login.id_token() {
-//!     println!("user {} of {}", user.subject(), user.issuer());
-//!     let info = webex.user_info(user, login.tokens().access_token()).await?;
-//!     println!("{:?}", info.email());
-//! }
+//! let user = login.id_token().expect("a login with `openid` has one");
+//! println!("user {} of {}", user.subject(), user.issuer());
+//!
+//! let info = webex.user_info(user, login.tokens().access_token()).await?;
+//! assert_eq!(info.email(), Some("jane@example.com"));
 //! # Ok(())
 //! # }
 //! ```

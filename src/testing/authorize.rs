@@ -2,11 +2,12 @@
 //!
 //! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
 
+use crate::issuer;
 use crate::scope::{Scope, Scopes};
 use crate::testing::exchange::{Body, Fields, Outcome};
 use crate::testing::pages::{Consent, Page, RefusalPage};
 use crate::testing::service::MockService;
-use crate::testing::state::{Authorization, Binding, Challenge, Moment, State};
+use crate::testing::state::{Authentication, Authorization, Binding, Challenge, Moment, State};
 
 /// How an authorization request ends before the user was asked.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ pub(super) fn check(query: &Fields, state: &State) -> Result<Authorization, Turn
     let scopes = scopes(query, &state.integrations[integration].scopes, state.service).map_err(back)?;
     let challenge = challenge(query, state.service).map_err(back)?;
     prompt(query).map_err(back)?;
+    let authentication = authentication(query, &scopes).map_err(back)?;
     administrator(state)?;
     Ok(Authorization {
         integration,
@@ -73,6 +75,7 @@ pub(super) fn check(query: &Fields, state: &State) -> Result<Authorization, Turn
         state: query.get("state").map(str::to_owned),
         scopes,
         login_hint: query.get("login_hint").map(str::to_owned),
+        authentication,
     })
 }
 
@@ -174,6 +177,26 @@ fn prompt(query: &Fields) -> Result<(), Error> {
         Some("none") => Err(Error { code: "login_required", description: "The user is not signed in." }),
         _ => Ok(()),
     }
+}
+
+/// `openid` needs a nonce, and somebody who signs. Everybody signs in anew at the mock, however long `max_age` allows.
+fn authentication(query: &Fields, scopes: &Scopes) -> Result<Authentication, Error> {
+    let refuse = |description| Err(Error { code: "invalid_request", description });
+    let max_age = match query.filled("max_age").map(str::parse) {
+        None => None,
+        Some(Ok(seconds)) => Some(seconds),
+        Some(Err(_)) => return refuse("Parameter:max_age is no number of seconds"),
+    };
+    let nonce = query.filled("nonce").map(str::to_owned);
+    if scopes.contains(Scope::OPENID) {
+        if !issuer::ARE_VERIFIED {
+            return refuse("this mock signs no ID tokens: it takes the feature `oidc` and one of those for TLS");
+        }
+        if nonce.is_none() {
+            return refuse("Parameter:nonce is blank");
+        }
+    }
+    Ok(Authentication { nonce, max_age })
 }
 
 /// An administrator who has not approved the integration: a page, no redirect (Imagicle's knowledge base, "Cisco Webex

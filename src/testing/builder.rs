@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::service::{Lifetimes, MockService};
-use crate::testing::state::{Integration, MockUser, State};
+use crate::testing::state::{Integration, State};
+use crate::testing::user::MockUser;
 use crate::testing::{MockWebex, opaque};
 
 /// Says what a [`MockWebex`] is like.
@@ -128,18 +129,24 @@ impl MockWebexBuilder {
     ///
     /// # Panics
     ///
-    /// When the port cannot be had, a scope cannot be one, or a redirect URI could not be sent in a header.
+    /// When the port cannot be had, a scope cannot be one, a redirect URI could not be sent in a header, or a user's home
+    /// could not stand in a path.
     pub async fn start(self) -> MockWebex {
         let clock = self.clock.clone();
-        let port = self.port;
-        let state = Arc::new(Mutex::new(self.state()));
-        let server = Server::start(Desk::new(state.clone(), clock.clone()), port).await;
-        MockWebex { server, state, clock }
+        let (listener, origin) = http::listen(self.port);
+        let state = Arc::new(Mutex::new(self.state(origin)));
+        let server = Server::start(Desk::new(state.clone(), clock.clone()), listener).await;
+        MockWebex { _server: server, state, clock }
     }
 
-    fn state(mut self) -> State {
+    #[expect(clippy::panic, reason = "a home that no address could have is a mistake in the test")]
+    fn state(mut self, origin: String) -> State {
         if self.users.is_empty() {
             self.users.push(MockUser::new("jane@example.com").name("Jane Doe"));
+        }
+        let is_label = |home: &str| home.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if let Some(user) = self.users.iter().find(|user| !is_label(user.region())) {
+            panic!("MockWebex cannot be home to {:?}: a region is letters, digits and \"-\"", user.region());
         }
         let usual = self.service.usual_lifetimes();
         let lifetimes = Lifetimes {
@@ -147,7 +154,7 @@ impl MockWebexBuilder {
             refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
         };
         let users = std::mem::take(&mut self.users);
-        State::new(self.service, users, self.integration(), lifetimes, http::random())
+        State::new(self.service, origin, users, self.integration(), lifetimes, http::random())
     }
 
     #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]

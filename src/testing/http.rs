@@ -18,24 +18,23 @@ use crate::testing::{pages, rules};
 /// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
 const REQUESTS_KEPT: u64 = 4096;
 
+/// Listens on a port of this machine, and says at which origin; 0 is a free port.
+#[expect(clippy::panic, reason = "a port that cannot be had leaves a test nothing to do")]
+pub(super) fn listen(port: u16) -> (TcpListener, String) {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, format!("http://{address}"))));
+    bound.unwrap_or_else(|error| panic!("MockWebex cannot listen on port {port}: {error}"))
+}
+
 /// A running server.
 pub(super) struct Server(Option<MockServer>);
 
 impl Server {
-    /// Listens on a port of this machine; 0 is a free one.
-    #[expect(clippy::panic, reason = "a port that cannot be had leaves a test nothing to do")]
-    pub(super) async fn start(desk: Desk, port: u16) -> Arc<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .unwrap_or_else(|error| panic!("MockWebex cannot listen on port {port}: {error}"));
+    pub(super) async fn start(desk: Desk, listener: TcpListener) -> Arc<Self> {
         let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
         let server = Arc::new(Self(Some(server)));
         server.register(desk.of(&server)).await;
         server
-    }
-
-    /// `http://127.0.0.1:<port>`.
-    pub(super) fn uri(&self) -> String {
-        self.0.as_ref().map(MockServer::uri).unwrap_or_default()
     }
 
     async fn register(&self, desk: Desk) {

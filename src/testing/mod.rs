@@ -31,6 +31,32 @@
 //! An application that makes its own client is given [`MockWebex::service`], [`MockWebex::client_id`],
 //! [`MockWebex::client_secret`] and [`MockWebex::redirect_uri`] in the place of the real ones.
 //!
+//! # Who is this, proven
+//!
+//! With the features `oidc` and one of those for TLS, the mock signs ID tokens for whoever asks for the scope `openid`; in
+//! other builds it refuses that scope. [`MockUser::home`] says whose broker is a user's issuer, [`MockWebex::rotate_keys`]
+//! changes the key, and [`MockWebex::next_id_token`] makes a token that has to be refused. Discovery, WebFinger, keys and
+//! userinfo answer as Webex documents it: the discovery document names another issuer than the ID tokens do.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! use webex_oauth::Callback;
+//! use webex_oauth::testing::{MockUser, MockWebex};
+//!
+//! let jane = MockUser::new("jane@example.com").home("eu");
+//! let mock = MockWebex::builder().user(jane.clone()).start().await;
+//! let webex = mock.client();
+//!
+//! let (url, pending) = webex.authorize().scopes("openid").begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let user = login.id_token().expect("there is one whenever `openid` was asked for");
+//! assert!(user.issuer().ends_with("/idb-eu"));
+//! assert_eq!(user.subject(), jane.uuid());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it is strict about
 //!
 //! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
@@ -46,8 +72,9 @@
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
 //! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
 
-// `builder` makes the world, which is `state`. `rules`, with `authorize` and `token`, turns an `exchange`'s request into its
-// reply, without input or output; `opaque` makes codes, tokens and ids; `pages` writes HTML; `http` connects it to wiremock.
+// `builder` makes the world, which is `state`, with its `user`s. `rules`, with `authorize`, `token` and `open_id`, turns an
+// `exchange`'s request into its reply, without input or output; `opaque` makes codes, tokens and ids, `id_token` those that
+// `signing` signs, right or with an `id_token_fault`; `pages` writes HTML; `http` connects it to wiremock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -60,32 +87,41 @@ use crate::scope::Scopes;
 use crate::service::Service;
 
 mod opaque;
+mod user;
 mod service;
+mod signing;
+mod id_token_fault;
 mod state;
 mod pages;
 mod exchange;
 mod authorize;
+mod id_token;
 mod token;
+mod open_id;
+mod answer;
 mod rules;
 mod http;
 mod builder;
 
+use self::answer::Answer;
 use self::authorize::Turned;
 use self::exchange::Fields;
 use self::http::Server;
-use self::state::{Authorization, Moment, State};
+use self::state::{Moment, State};
 
 pub use self::builder::MockWebexBuilder;
+pub use self::id_token_fault::IdTokenFault;
 pub use self::pages::RefusalPage;
 pub use self::service::MockService;
-pub use self::state::MockUser;
+pub use self::user::MockUser;
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
 /// Clones are cheap and are the same Webex; it stops when the last of them is dropped.
 #[derive(Clone)]
 pub struct MockWebex {
-    server: Arc<Server>,
+    /// Lives as long as one of the clones.
+    _server: Arc<Server>,
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
 }
@@ -112,7 +148,8 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        service.at(self.uri())
+        let service = service.at(self.uri());
+        if service.issuers().is_empty() { service } else { service.with_issuers(self.issuers()) }
     }
 
     /// A client of the mock's integration, ready to log users in.
@@ -138,7 +175,8 @@ impl MockWebex {
 
     /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
     pub fn uri(&self) -> String {
-        format!("{}{}", self.server.uri(), self.state().service.base_path())
+        let state = self.state();
+        format!("{}{}", state.origin, state.service.base_path())
     }
 
     /// The integration's client id: `C` and 64 hexadecimal digits, others in each mock.
@@ -231,6 +269,46 @@ impl MockWebex {
         self.state().revocations
     }
 
+    /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these and no others.
+    pub fn issuers(&self) -> Vec<String> {
+        self.state().issuers()
+    }
+
+    /// Makes one thing wrong with the next ID token, of a login or a refresh; called again, with the one after it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> webex_oauth::Result<()> {
+    /// use webex_oauth::testing::{IdTokenFault, MockWebex};
+    /// use webex_oauth::{Callback, ErrorKind};
+    ///
+    /// let mock = MockWebex::start().await;
+    /// let webex = mock.client();
+    /// mock.next_id_token(IdTokenFault::WrongAudience);
+    ///
+    /// let (url, pending) = webex.authorize().scopes("openid").begin()?;
+    /// let error = webex.login(pending, Callback::parse(mock.approve(&url))?).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::IdToken);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn next_id_token(&self, fault: IdTokenFault) {
+        self.state().id_token_faults.push_back(fault);
+    }
+
+    /// Signs ID tokens with a new key from now on. Those before it stay published, so that tokens already issued can be
+    /// verified.
+    pub fn add_key(&self) {
+        self.state().keys.add();
+    }
+
+    /// Signs ID tokens with a new key from now on, and withdraws all others at once.
+    pub fn rotate_keys(&self) {
+        self.state().keys.replace();
+    }
+
     /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,
     /// and every access token that came of them.
     ///
@@ -301,25 +379,6 @@ impl MockWebex {
 impl fmt::Debug for MockWebex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MockWebex").field("uri", &self.uri()).finish_non_exhaustive()
-    }
-}
-
-/// What the user answers.
-enum Answer {
-    /// Yes, as this user or as the one who is chosen when the page opens.
-    Accept(Option<usize>),
-    Deny,
-}
-
-impl Answer {
-    fn give(self, authorization: Authorization, state: &mut State, moment: &mut Moment<'_>) -> String {
-        match self {
-            Self::Accept(user) => {
-                let user = user.unwrap_or_else(|| authorize::hinted_user(&authorization, state));
-                authorize::accept(authorization, user, state, moment)
-            }
-            Self::Deny => authorize::deny(&authorization),
-        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! How the mock answers: a request as plain values in, a reply as plain values out, nothing of HTTP between them.
 //!
-//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`.
+//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`, those of OpenID Connect
+//! in `open_id`.
 
 use serde_json::json;
 
+use crate::clock::UnixTime;
+use crate::scope::Scopes;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
+use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::state::{Moment, State};
-use crate::testing::{authorize, opaque, token};
+use crate::testing::user::MockUser;
+use crate::testing::{authorize, opaque, open_id, token};
 
 /// Answers one request.
 pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
@@ -25,18 +30,42 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
 }
 
 fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+    if is_keys_of_issuer(&request.path, state) {
+        return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
+    }
     let endpoint = request.path.strip_prefix(state.service.base_path()).unwrap_or_default();
+    let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
     match (request.method.as_str(), endpoint) {
         ("GET", "/authorize") => Ok(authorize::show(&request.query, state, moment)),
         ("POST", "/consent") => authorize::decide(&form(request)?, state, moment),
         ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
         ("POST", "/revoke") => token::revoke(&form(request)?, request.authorization.as_deref(), state, moment.now),
-        ("GET", "/people/me") if !state.service.is_meetings() => person(request, state, moment),
-        (_, "/authorize" | "/consent" | "/people/me" | "/revoke") => Err(wrong_method()),
+        ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.0, state)),
+        ("GET", "/userinfo") if is_platform => {
+            let (user, scopes) = bearer(request, state, moment.now)?;
+            open_id::user_info(user, scopes)
+        }
+        ("GET", "/verification") if is_platform => keys(state),
+        ("GET", DISCOVERY) if is_platform => open_id::discovery(state),
+        ("GET", WEB_FINGER) if is_platform => open_id::web_finger(&request.query, state),
+        (_, "/authorize" | "/consent" | "/revoke") => Err(wrong_method()),
+        (_, "/people/me" | "/userinfo" | "/verification" | DISCOVERY | WEB_FINGER) if is_platform => {
+            Err(wrong_method())
+        }
         _ if is_token => Err(wrong_method()),
         _ => Err(unknown_path()),
     }
+}
+
+/// All issuers sign with the same keys.
+fn is_keys_of_issuer(path: &str, state: &State) -> bool {
+    let issuer = path.strip_suffix(KEYS_OF_ISSUER).map(|path| format!("{}{path}", state.origin));
+    issuer.is_some_and(|issuer| state.issuers().contains(&issuer))
+}
+
+fn keys(state: &State) -> Outcome {
+    Ok((200, Body::Json(state.keys.published())))
 }
 
 fn unknown_path() -> Refusal {
@@ -55,10 +84,10 @@ fn form(request: &Request) -> Result<Fields, Refusal> {
     request.form.clone().ok_or(Refusal { status: 415, message, description: message, reason })
 }
 
-/// `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details): booleans are strings there.
-fn person(request: &Request, state: &State, moment: &Moment<'_>) -> Outcome {
+/// Who asks, by a living access token, and what it may do.
+fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<(&'a MockUser, &'a Scopes), Refusal> {
     let token = request.authorization.as_deref().and_then(bearer_token);
-    let user = token.and_then(|token| state.bearer(token, moment.now)).ok_or_else(|| {
+    token.and_then(|token| state.bearer(token, now)).ok_or_else(|| {
         let message = "The request requires a valid access token set in the Authorization request header.";
         let reason = if token.is_none() {
             "there is no \"Authorization: Bearer\""
@@ -66,11 +95,15 @@ fn person(request: &Request, state: &State, moment: &Moment<'_>) -> Outcome {
             "the access token is expired, revoked or not of this mock"
         };
         Refusal { status: 401, message, description: message, reason }
-    })?;
+    })
+}
+
+/// `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details): booleans are strings there.
+fn person(user: &MockUser, state: &State) -> (u16, Body) {
     let region = state.service.region();
-    let (first, last) = user.display_name().split_once(' ').unwrap_or((user.display_name(), ""));
+    let (first, last) = user.names();
     let person = json!({
-        "id": opaque::rest_id(region, "PEOPLE", &opaque::uuid_of(user.email())),
+        "id": opaque::rest_id(region, "PEOPLE", &user.uuid()),
         "emails": [user.email()],
         "phoneNumbers": [],
         "displayName": user.display_name(),
@@ -88,7 +121,7 @@ fn person(request: &Request, state: &State, moment: &Moment<'_>) -> Outcome {
         "loginEnabled": "true",
         "type": "person",
     });
-    Ok((200, Body::Json(person)))
+    (200, Body::Json(person))
 }
 
 fn bearer_token(authorization: &str) -> Option<&str> {
@@ -103,10 +136,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::clock::UnixTime;
     use crate::testing::pages::{Page, RefusalPage};
     use crate::testing::service::MockService;
-    use crate::testing::state::{Integration, MockUser};
+    use crate::testing::state::Integration;
 
     const CALLBACK: &str = "http://localhost:1/cb";
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -131,7 +163,8 @@ mod tests {
                 scopes: service.usual_scopes().parse().unwrap(),
             };
             let users = vec![MockUser::new("jane@example.com").name("Jane Doe").organization("0r9").site("Acme")];
-            let state = State::new(service, users, integration, service.usual_lifetimes(), [7; 32]);
+            let origin = "http://127.0.0.1:1".to_owned();
+            let state = State::new(service, origin, users, integration, service.usual_lifetimes(), [7; 32]);
             Self { state, now: UnixTime::from_secs(1_000_000), dice: 0 }
         }
 
@@ -315,7 +348,7 @@ mod tests {
     fn requests_that_reach_the_consent_page() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query) in [
-            ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all")),
+            ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all&nonce=n")),
             ("spark:kms comes with every integration", webex, query("spark:all+spark:kms")),
             ("login-with-webex: redirect_uri may be omitted", webex, query("spark:all").replace("redirect_uri", "x")),
             (

@@ -1,6 +1,6 @@
 //! What the mock world is: users, integrations, and the codes and tokens that were handed out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,76 +9,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
+use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::opaque::{self, Seal, Sealed};
 use crate::testing::service::{Lifetimes, MockService};
+use crate::testing::signing::SigningKeys;
+use crate::testing::user::MockUser;
 
 /// How long a code, and an open consent page, can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
-
-/// Somebody who can sign in.
-///
-/// Ids are made from the e-mail address, so they are the same in each run.
-///
-/// # Example
-///
-/// ```
-/// use webex_oauth::testing::MockUser;
-///
-/// let jane = MockUser::new("jane@example.com").name("Jane Doe").site("acme");
-/// assert_eq!(jane.email(), "jane@example.com");
-/// ```
-#[derive(Clone, Debug)]
-pub struct MockUser {
-    email: String,
-    name: String,
-    organization: String,
-    site: String,
-}
-
-impl MockUser {
-    /// A user with this e-mail address, whose name is what stands before the `@`, of the organization that all such
-    /// users share, with the Meetings site `example`.
-    pub fn new(email: impl Into<String>) -> Self {
-        let email = email.into();
-        let name = email.split('@').next().unwrap_or_default().to_owned();
-        Self { email, name, organization: opaque::uuid_of("organization"), site: "example".to_owned() }
-    }
-
-    /// The name to display; its first word is the first name.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// The UUID of the organization, which is also the last part of the user's codes and tokens.
-    pub fn organization(mut self, uuid: impl Into<String>) -> Self {
-        self.organization = uuid.into();
-        self
-    }
-
-    /// The name of the Webex Meetings site: `acme` for `acme.webex.com`.
-    pub fn site(mut self, name: impl Into<String>) -> Self {
-        self.site = name.into();
-        self
-    }
-
-    /// The e-mail address, by which the mock tells users apart.
-    pub fn email(&self) -> &str {
-        &self.email
-    }
-
-    pub(super) fn display_name(&self) -> &str {
-        &self.name
-    }
-
-    pub(super) fn organization_id(&self) -> &str {
-        &self.organization
-    }
-
-    pub(super) fn site_name(&self) -> &str {
-        &self.site
-    }
-}
 
 /// An application that was registered with Webex.
 pub(super) struct Integration {
@@ -104,6 +42,15 @@ pub(super) struct Authorization {
     pub(super) state: Option<String>,
     pub(super) scopes: Scopes,
     pub(super) login_hint: Option<String>,
+    pub(super) authentication: Authentication,
+}
+
+/// What an authentication request wants to find in the ID token (OpenID Connect Core 1.0 section 3.1.2.1).
+#[derive(Default)]
+pub(super) struct Authentication {
+    pub(super) nonce: Option<String>,
+    /// In seconds.
+    pub(super) max_age: Option<u64>,
 }
 
 /// What only the party that began a login can repeat.
@@ -145,7 +92,7 @@ impl Binding {
 pub(super) struct Code {
     pub(super) user: usize,
     pub(super) authorization: Authorization,
-    expires: UnixTime,
+    approved: UnixTime,
 }
 
 /// One user's consent to one integration: a refresh token, and every access token that came of it.
@@ -155,6 +102,8 @@ pub(super) struct Grant {
     pub(super) refresh_token: String,
     pub(super) expires: UnixTime,
     pub(super) scopes: Scopes,
+    /// When the user last signed in: at the mock, with each consent.
+    pub(super) auth_time: UnixTime,
     /// Those of every login: Webex Meetings asks for them again at each refresh.
     pub(super) bindings: Vec<Binding>,
 }
@@ -162,10 +111,15 @@ pub(super) struct Grant {
 /// Everything that the mock knows.
 pub(super) struct State {
     pub(super) service: MockService,
+    /// `http://127.0.0.1:<port>`.
+    pub(super) origin: String,
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
     pub(super) lifetimes: Lifetimes,
     pub(super) is_denied_by_administrator: bool,
+    pub(super) keys: SigningKeys,
+    /// What is wrong with the next ID tokens.
+    pub(super) id_token_faults: VecDeque<IdTokenFault>,
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
@@ -184,6 +138,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(
         service: MockService,
+        origin: String,
         users: Vec<MockUser>,
         integration: Integration,
         lifetimes: Lifetimes,
@@ -191,10 +146,13 @@ impl State {
     ) -> Self {
         Self {
             service,
+            origin,
             users,
             integrations: vec![integration],
             lifetimes,
             is_denied_by_administrator: false,
+            keys: SigningKeys::new(),
+            id_token_faults: VecDeque::new(),
             token_requests: 0,
             refreshes: 0,
             revocations: 0,
@@ -214,7 +172,29 @@ impl State {
     }
 
     pub(super) fn user(&self, email: &str) -> Option<usize> {
-        self.users.iter().position(|user| user.email.eq_ignore_ascii_case(email))
+        self.users.iter().position(|user| user.email().eq_ignore_ascii_case(email))
+    }
+
+    /// The identity broker of a region: the one of the users without a region, where it is empty.
+    pub(super) fn issuer(&self, region: &str) -> String {
+        let separator = if region.is_empty() { "" } else { "-" };
+        format!("{}/idb{separator}{region}", self.origin)
+    }
+
+    /// Who issues the ID tokens of a user.
+    pub(super) fn issuer_of(&self, user: &MockUser) -> String {
+        self.issuer(user.region())
+    }
+
+    /// Who issues ID tokens, each once; Webex Meetings knows none.
+    pub(super) fn issuers(&self) -> Vec<String> {
+        let mut issuers = Vec::new();
+        for issuer in self.users.iter().map(|user| self.issuer_of(user)) {
+            if !self.service.is_meetings() && !issuers.contains(&issuer) {
+                issuers.push(issuer);
+            }
+        }
+        issuers
     }
 
     /// Remembers what a consent page is about; the answer is all that the page knows of it.
@@ -234,10 +214,10 @@ impl State {
 
     pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
         if self.codes.len().is_power_of_two() {
-            self.codes.retain(|_, code| moment.now < code.expires);
+            self.codes.retain(|_, code| moment.now < code.approved + CODE_LIFETIME);
         }
         let text = self.for_user(user, opaque::text(&(moment.random)()));
-        self.codes.insert(text.clone(), Code { user, authorization, expires: moment.now + CODE_LIFETIME });
+        self.codes.insert(text.clone(), Code { user, authorization, approved: moment.now });
         text
     }
 
@@ -246,15 +226,16 @@ impl State {
         if self.codes.get(code)?.authorization.integration != integration {
             return None;
         }
-        self.codes.remove(code).filter(|code| now < code.expires)
+        self.codes.remove(code).filter(|code| now < code.approved + CODE_LIFETIME)
     }
 
     /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives.
     pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
-        let Code { user, authorization: Authorization { integration, binding, scopes, .. }, .. } = code;
+        let Code { user, approved, authorization: Authorization { integration, binding, scopes, .. } } = code;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
         if let Some((id, grant)) = known.filter(|(_, grant)| moment.now < grant.expires) {
             grant.scopes = scopes;
+            grant.auth_time = approved;
             if !grant.bindings.contains(&binding) {
                 grant.bindings.push(binding);
             }
@@ -265,7 +246,9 @@ impl State {
         let id = self.next_serial();
         self.logins.insert((user, integration), id);
         self.refresh_tokens.insert(refresh_token.clone(), id);
-        self.grants.insert(id, Grant { user, integration, refresh_token, expires, scopes, bindings: vec![binding] });
+        let bindings = vec![binding];
+        let grant = Grant { user, integration, refresh_token, expires, scopes, auth_time: approved, bindings };
+        self.grants.insert(id, grant);
         id
     }
 
@@ -287,13 +270,14 @@ impl State {
         self.for_user(self.grant(grant).user, self.seal.close(&token))
     }
 
-    /// Whose a living access token is.
-    pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<&MockUser> {
+    /// Whose a living access token is, and what it may do.
+    pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<(&MockUser, &Scopes)> {
         let (sealed, rest) = access_token.split_once('_')?;
         let token = self.seal.open(sealed)?;
-        let user = self.users.get(self.grants.get(&token.grant)?.user)?;
+        let grant = self.grants.get(&token.grant)?;
+        let user = self.users.get(grant.user)?;
         let lives = now < token.expires && !self.ended.contains(&token.serial);
-        (lives && rest == suffix(user)).then_some(user)
+        (lives && rest == suffix(user)).then_some((user, &grant.scopes))
     }
 
     /// Ends a token of this integration: an access token alone, or a refresh token with all that came of it.
@@ -337,5 +321,5 @@ impl State {
 }
 
 fn suffix(user: &MockUser) -> String {
-    format!("PF84_{}", user.organization)
+    format!("PF84_{}", user.organization_id())
 }

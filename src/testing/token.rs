@@ -10,9 +10,9 @@ use crate::clock::UnixTime;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorize::has_spark;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
-use crate::testing::opaque;
 use crate::testing::service::MockService;
-use crate::testing::state::{Binding, Grant, Moment, State};
+use crate::testing::state::{Authentication, Binding, Grant, Moment, State};
+use crate::testing::{id_token, opaque};
 
 /// The token endpoint.
 pub(super) fn answer(
@@ -30,13 +30,19 @@ pub(super) fn answer(
         return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
     }
     let integration = client(form, authorization, state)?;
-    let id = match grant_type {
+    let (id, authentication) = match grant_type {
         Some("authorization_code") => code(form, integration, state, moment)?,
-        Some("refresh_token") => refresh_token(form, integration, state, moment.now)?,
+        Some("refresh_token") => (refresh_token(form, integration, state, moment.now)?, Authentication::default()),
         Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
-    Ok((200, Body::Json(tokens(id, state, moment.now))))
+    let mut tokens = tokens(id, state, moment.now);
+    if state.grant(id).scopes.contains(Scope::OPENID)
+        && let Some(id_token) = id_token::issue(id, &authentication, state, moment.now)
+    {
+        tokens["id_token"] = id_token.into();
+    }
+    Ok((200, Body::Json(tokens)))
 }
 
 /// The end of a token (RFC 7009): of an access token alone, or of a refresh token and all that came of it. One that is dead
@@ -108,11 +114,16 @@ fn wrong_secret(service: MockService) -> Refusal {
 
 /// A code is good once, for ten minutes, for the integration, redirect URI and verifier of its login. Whatever is wrong,
 /// the answer is the same (github.com/WebexSamples/webex-auth-sample/issues/4).
-fn code(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
+fn code(
+    form: &Fields,
+    integration: usize,
+    state: &mut State,
+    moment: &mut Moment<'_>,
+) -> Result<(u64, Authentication), Refusal> {
     let refuse = |reason| Refusal::malformed("The authorization code is invalid", reason);
     let code = form.get("code").ok_or_else(|| refuse("there is no code in the form"))?;
     let used = "the code was used before, is expired, or was not issued to this client";
-    let code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
+    let mut code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
     let binding = &code.authorization.binding;
     match form.get("redirect_uri") {
         Some(redirect_uri) if redirect_uri == binding.redirect_uri => {}
@@ -122,7 +133,8 @@ fn code(form: &Fields, integration: usize, state: &mut State, moment: &mut Momen
     if !binding.admits_verifier(form.get("code_verifier")) {
         return Err(refuse("the code verifier does not fit the code challenge"));
     }
-    Ok(state.open_grant(code, moment))
+    let authentication = std::mem::take(&mut code.authorization.authentication);
+    Ok((state.open_grant(code, moment), authentication))
 }
 
 /// A refresh token is good until it expires or is revoked, however often it is used.

@@ -13,6 +13,7 @@ mod keeping;
 mod key_sets;
 mod login;
 mod meetings;
+mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod secrets;

@@ -42,6 +42,9 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     check(login.payload::<String>()?.as_deref() == Some("/rooms"), "the payload comes back")?;
     let person = client.person(login.tokens().access_token()).await?;
     check(person.email() == Some("jane@example.com"), "Jane has logged in")?;
+    let proof = login.id_token().ok_or("there is no ID token")?;
+    let info = client.user_info(proof, login.tokens().access_token()).await?;
+    check(info.email() == person.email(), "the ID token is hers")?;
     let manager = TokenManager::new(client, FileStore::open(folder)?)?;
     let first = manager.put(&key, login.into_tokens()).await?.access_token().await?;
     manager.settle().await;
@@ -65,11 +68,11 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
 fn client(webex: &Webex) -> Result<WebexOAuth> {
     let value = |name| webex.variable(name);
     let builder = WebexOAuth::builder()
-        .service(Service::webex().at(webex.base()))
+        .service(Service::webex().at(webex.base()).with_issuers([webex.issuer()]))
         .client_id(value("WEBEX_CLIENT_ID")?)
         .client_secret(value("WEBEX_CLIENT_SECRET")?)
         .redirect_uri(value("WEBEX_REDIRECT_URI")?)
-        .scopes(value("WEBEX_SCOPES")?);
+        .scopes(format!("openid email {}", value("WEBEX_SCOPES")?));
     Ok(builder.build()?)
 }
 

@@ -41,6 +41,11 @@ impl Webex {
         format!("{}/v1", self.address)
     }
 
+    /// Who issues its ID tokens.
+    pub(crate) fn issuer(&self) -> String {
+        format!("{}/idb", self.address)
+    }
+
     pub(crate) fn variable(&self, name: &str) -> Result<&str> {
         Ok(self.variables.get(name).ok_or_else(|| format!("it did not say {name}"))?)
     }

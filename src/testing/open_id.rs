@@ -1,0 +1,81 @@
+//! The rules of OpenID Connect's endpoints: discovery, a user's home, and what userinfo tells.
+//!
+//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+
+use serde_json::{Value, json};
+
+use crate::scope::{Scope, Scopes};
+use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::state::State;
+use crate::testing::user::MockUser;
+
+pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
+pub(super) const WEB_FINGER: &str = "/.well-known/webfinger";
+/// Where an issuer publishes its own keys, below its address (seen in Cisco's own samples for BYODS).
+pub(super) const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
+
+/// The discovery document. Its issuer is one region's broker, whoever asks: an ID token's issuer is the broker of the user's
+/// home.
+pub(super) fn discovery(state: &State) -> Outcome {
+    let base = format!("{}{}", state.origin, state.service.base_path());
+    let document = json!({
+        "issuer": state.issuer("b-us"),
+        "authorization_endpoint": format!("{base}/authorize"),
+        "token_endpoint": format!("{base}{}", state.service.token_path()),
+        "userinfo_endpoint": format!("{base}/userinfo"),
+        "jwks_uri": format!("{base}/verification"),
+        "response_types_supported": ["code", "id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "email", "profile", "phone", "address"],
+        "claims_supported": ["aud", "sub", "auth_time", "iss", "exp", "iat", "nonce", "email", "email_verified", "name",
+            "given_name", "family_name", "locale", "phone", "address"],
+        "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "token_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "code_challenge_methods_supported": ["plain", "S256"],
+    });
+    Ok((200, Body::Json(document)))
+}
+
+/// The home of a user (RFC 7033), for anybody who asks; an address that the mock does not know is at home where most are.
+pub(super) fn web_finger(query: &Fields, state: &State) -> Outcome {
+    let resource = query.get("resource").unwrap_or_default();
+    let email = resource
+        .strip_prefix("acct:")
+        .filter(|email| email.contains('@'))
+        .ok_or_else(|| Refusal::malformed("invalid_request", "`resource` must be \"acct:\" and an e-mail address"))?;
+    let issuer = match state.user(email) {
+        Some(user) => state.issuer_of(&state.users[user]),
+        None => state.issuer(""),
+    };
+    let link = json!({"rel": "http://openid.net/specs/connect/1.0/issuer", "href": issuer});
+    Ok((200, Body::Json(json!({"subject": resource, "links": [link]}))))
+}
+
+/// The claims that the scopes cover. `email_verified` is a text here, and the phone number is `phone`.
+pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Outcome {
+    if !scopes.contains(Scope::OPENID) {
+        // Nobody wrote down what Webex says here. 403 is what the REST API documents for a missing scope; the words are ours.
+        let message = "The access token provided is missing the required scopes.";
+        let reason = "the access token was not granted `openid`";
+        return Err(Refusal { status: 403, message, description: message, reason });
+    }
+    let (first, last) = user.names();
+    let mut claims = json!({"sub": user.uuid()});
+    let mut tell = |scope: Scope, name: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty() && scopes.contains(scope)) {
+            claims[name] = Value::from(value);
+        }
+    };
+    tell(Scope::EMAIL, "email", Some(user.email()));
+    tell(Scope::EMAIL, "email_verified", Some("true"));
+    tell(Scope::PROFILE, "name", Some(user.display_name()));
+    tell(Scope::PROFILE, "given_name", Some(first));
+    tell(Scope::PROFILE, "family_name", Some(last));
+    tell(Scope::PROFILE, "locale", Some("en_US"));
+    tell(Scope::PHONE, "phone", user.phone_number());
+    tell(Scope::ADDRESS, "address", user.postal_address());
+    Ok((200, Body::Json(claims)))
+}
