@@ -72,7 +72,8 @@ fn verify(criterion: &mut Criterion) {
     let der = pair.public().as_ref();
     verifiers[0].verify_signature(der, input.as_bytes(), &signature).unwrap();
     group.bench_function("floor: the provider's check of the signature", |bencher| {
-        bencher.iter(|| verifiers[0].verify_signature(black_box(der), black_box(input.as_bytes()), &signature).unwrap());
+        bencher
+            .iter(|| verifiers[0].verify_signature(black_box(der), black_box(input.as_bytes()), &signature).unwrap());
     });
     group.bench_function("verify_id_token", |bencher| {
         bencher.iter(|| runtime.block_on(webex.verify_id_token(black_box(&token), "n")).unwrap());

@@ -60,6 +60,27 @@ impl Endpoint {
     }
 }
 
+/// The addresses of a service, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) authorization: Endpoint,
+    pub(crate) token: Endpoint,
+    /// Of a service that has more than tokens.
+    pub(crate) base: Option<Endpoint>,
+    pub(crate) person: Option<Endpoint>,
+    pub(crate) keys: Option<Endpoint>,
+    pub(crate) user_info: Option<Endpoint>,
+    pub(crate) revocation: Option<Endpoint>,
+}
+
+impl Endpoints {
+    /// Those that this crate itself sends requests to.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
+        let optional = [&self.base, &self.person, &self.keys, &self.user_info, &self.revocation];
+        std::iter::once(&self.token).chain(optional.into_iter().flatten())
+    }
+}
+
 /// Whether a text has only characters that a URL can have as it is: parsers drop or rewrite others in silence, and then
 /// something else would be checked than is sent.
 pub(crate) fn is_plain(text: &str) -> bool {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Endpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
 use crate::secret::ClientSecret;
-use crate::service::{Endpoints, Service};
+use crate::service::Service;
 
 /// One application at one service.
 #[derive(Debug)]

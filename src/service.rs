@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Endpoints};
 use crate::error::Result;
 use crate::issuer;
 use crate::pkce::Pkce;
@@ -376,27 +376,6 @@ impl Default for Service {
     /// [`Service::webex`].
     fn default() -> Self {
         Self::webex()
-    }
-}
-
-/// The addresses of a service, checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Endpoints {
-    pub(crate) authorization: Endpoint,
-    pub(crate) token: Endpoint,
-    /// Of a service that has more than tokens.
-    pub(crate) base: Option<Endpoint>,
-    pub(crate) person: Option<Endpoint>,
-    pub(crate) keys: Option<Endpoint>,
-    pub(crate) user_info: Option<Endpoint>,
-    pub(crate) revocation: Option<Endpoint>,
-}
-
-impl Endpoints {
-    /// Those that this crate itself sends requests to.
-    pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
-        let optional = [&self.base, &self.person, &self.keys, &self.user_info, &self.revocation];
-        std::iter::once(&self.token).chain(optional.into_iter().flatten())
     }
 }
 

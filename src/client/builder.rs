@@ -11,7 +11,7 @@ use super::line::Line;
 use super::prover::Prover;
 use super::{Inner, WebexOAuth, env};
 use crate::clock::{Clock, SystemClock};
-use crate::endpoint::is_loopback;
+use crate::endpoint::{Endpoints, is_loopback};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "oidc")]
 use crate::oidc::SigningAlgorithm;
@@ -19,7 +19,7 @@ use crate::redirect::RedirectUri;
 use crate::registration::{Owner, Registration};
 use crate::scope::{Scope, Scopes};
 use crate::secret::ClientSecret;
-use crate::service::{Endpoints, Service};
+use crate::service::Service;
 use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry, TlsBackend, Transport};
 
 /// Settings of a [`WebexOAuth`]; made by [`WebexOAuth::builder`].
