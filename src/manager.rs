@@ -276,7 +276,7 @@ impl TokenManager {
             let entry = Entry { head, body: body.clone() };
             if self.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
-                slot.begin_again(Some(self.keeper.current(&slot, known)));
+                slot.begin_again(Some(self.keeper.current(&slot, &known)));
                 drop(change);
                 event!(INFO, key = %key, "put");
                 return Ok(Session::new(Arc::clone(&self.keeper), slot));

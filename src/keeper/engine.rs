@@ -73,10 +73,18 @@ impl Keeper {
 
     /// A token to use now: the one at hand, or one that a flight fetches.
     pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
-        self.look_again(slot).await;
-        if let Some(token) = self.at_hand(slot) {
+        if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
             return Ok(token);
         }
+        self.look_again(slot).await;
+        match self.at_hand(slot, Duration::MAX) {
+            Some(token) => Ok(token),
+            None => self.fetched(slot).await,
+        }
+    }
+
+    /// The token that a flight fetches, for all who wait for it.
+    async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         self.check_haste(slot)?;
         // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
         for _ in 0..3 {
@@ -94,7 +102,7 @@ impl Keeper {
             drop(landing);
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
-                Some(current) if !current.is_refused => return Ok(current.access_token().clone()),
+                Some(current) if !current.is_refused => return Ok(current.access_token.clone()),
                 Some(_) => return Err(refused_again()),
                 None => {}
             }
@@ -114,7 +122,7 @@ impl Keeper {
         let epoch = slot.epoch();
         match in_time(self.load(&slot.key)).await {
             Ok(known) => {
-                slot.publish(epoch, known.map(|known| self.current(slot, known)));
+                slot.publish(epoch, known.map(|known| self.current(slot, &known)));
             }
             Err(_) => slot.touch(epoch, elapsed),
         }
@@ -136,23 +144,27 @@ impl Keeper {
         }
     }
 
-    /// The token in the slot, while it lives; what it needs is done behind the caller's back.
-    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<AccessToken> {
+    /// The token in the slot, while it lives and the store was asked about it less than `unseen` ago; what it needs is done
+    /// behind the caller's back.
+    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>, unseen: Duration) -> Option<AccessToken> {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
         let age = elapsed.saturating_sub(current.seen_at);
+        if age >= unseen {
+            return None;
+        }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Need::Dead => return None,
             Need::Stale => !slot.is_resting(elapsed) && self.halted().is_none(),
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
-            event!(DEBUG, key = %slot.key, generation = current.known.head.generation, "serves at once, and looks behind");
+            event!(DEBUG, key = %slot.key, generation = current.generation, "serves at once, and looks behind");
             // Outside a runtime nothing can fly, and the living token is good all the same.
             let _ = self.depart(slot);
         }
-        Some(current.access_token().clone())
+        Some(current.access_token.clone())
     }
 
     /// Whether tokens that could not be saved have ended meanwhile.
@@ -189,12 +201,20 @@ impl Keeper {
     }
 
     /// A record as what is handed out.
-    pub(crate) fn current(&self, slot: &Slot, known: Known<Record>) -> Current {
+    pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let moments = Moments::of(&known.tokens.tokens, slot.chance);
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
-        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused: false }
+        Current {
+            access_token: known.tokens.tokens.access_token().clone(),
+            login: known.head.login,
+            generation: known.head.generation,
+            moments,
+            dead_elapsed,
+            seen_at: elapsed,
+            is_refused: false,
+        }
     }
 
     /// Tells the listener, whose panic is its own affair.

@@ -94,7 +94,7 @@ impl Flying {
         let need = |record: &Record| {
             let token = record.tokens.access_token();
             // What is known of the very token is more than its times say: it was refused, or the wall clock set back.
-            match current.as_ref().filter(|current| current.access_token() == token) {
+            match current.as_ref().filter(|current| current.access_token == *token) {
                 Some(current) => current.need(wall, elapsed),
                 None => Moments::of(&record.tokens, chance_of_slot).need(wall),
             }
@@ -187,7 +187,7 @@ impl Flying {
         keeper.unhalt();
         let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
-        let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+        let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
         self.sender.send_replace(Landing::Serving);
         if is_news {
             event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
@@ -202,7 +202,7 @@ impl Flying {
             Outcome::Fresh(known) => {
                 event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
                 self.slot.succeeded(self.epoch);
-                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
                 self.sender.send_replace(Landing::Landed);
                 return;
             }
@@ -225,7 +225,7 @@ impl Flying {
     fn settle_for(self, known: Option<Known<Record>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
-            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
         }
         let lives = self
             .slot

@@ -27,10 +27,12 @@ pub(crate) struct Slot {
     guarded: Mutex<Guarded>,
 }
 
-/// The tokens that are handed out.
+/// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
-    pub(crate) known: Known<Record>,
+    pub(crate) access_token: AccessToken,
+    pub(crate) login: LoginId,
+    pub(crate) generation: u64,
     pub(crate) moments: Moments,
     /// When they end by the clock that never goes back, in case the other one is set back.
     pub(crate) dead_elapsed: Duration,
@@ -43,10 +45,6 @@ pub(crate) struct Current {
 impl Current {
     pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Need {
         if self.is_refused || elapsed >= self.dead_elapsed { Need::Dead } else { self.moments.need(now) }
-    }
-
-    pub(crate) fn access_token(&self) -> &AccessToken {
-        self.known.tokens.tokens.access_token()
     }
 }
 
@@ -155,16 +153,15 @@ impl Slot {
             return true;
         };
         if let Some(old) = self.current.load().as_ref() {
-            let (old_head, new_head) = (&old.known.head, &new.known.head);
-            if old_head.login == new_head.login && old_head.generation > new_head.generation {
+            if old.login == new.login && old.generation > new.generation {
                 return false;
             }
-            if old.access_token() == new.access_token() {
+            if old.access_token == new.access_token {
                 // The wall clock may have been set back since; what was known of the end stays known.
                 new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
             }
         }
-        new.is_refused = guarded.refused.as_ref() == Some(new.access_token());
+        new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
         self.current.store(Some(Arc::new(new)));
         true
     }
@@ -204,7 +201,7 @@ impl Slot {
     /// Notes that the API refused a token; says whether it is the one that is handed out.
     pub(crate) fn refuse(&self, token: &AccessToken) -> bool {
         let mut guarded = self.guarded();
-        let Some(current) = self.current.load_full().filter(|current| current.access_token() == token) else {
+        let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) else {
             return false;
         };
         guarded.refused = Some(token.clone());
