@@ -399,6 +399,7 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
 mod tests {
     use super::*;
     use crate::pkce::Pkce;
+    use crate::random;
     use crate::service::Service;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -422,7 +423,7 @@ mod tests {
             owner: Arc::new(Owner { service: "webex".into(), client_id: "C1".into() }),
             state: "STATE.eu".into(),
             nonce: None,
-            verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
+            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
             redirect_uri: "https://example.com/cb".into(),
             asked: Scopes::new(),
             begun_at: NOW,
