@@ -88,21 +88,16 @@ fn by_hand(fill: fn(&mut [u8])) -> (String, [u8; 43], [u8; 43]) {
     encode(&Sha256::digest(verifier), &mut challenge);
     let mut url = String::with_capacity(512);
     url.push_str(ENDPOINT);
-    let mut separator = '?';
-    let mut pair = |name: &str, value: &str| {
-        url.push(separator);
-        separator = '&';
-        url.push_str(name);
-        url.push('=');
-        url.extend(byte_serialize(value.as_bytes()));
-    };
-    pair("response_type", "code");
-    pair("client_id", CLIENT_ID);
-    pair("redirect_uri", REDIRECT_URI);
-    pair("scope", "spark:all spark:people_read meeting:schedules_read");
-    pair("state", text(&state));
-    pair("code_challenge", text(&challenge));
-    pair("code_challenge_method", "S256");
+    url.push_str("?response_type=code&client_id=");
+    url.extend(byte_serialize(CLIENT_ID.as_bytes()));
+    url.push_str("&redirect_uri=");
+    url.extend(byte_serialize(REDIRECT_URI.as_bytes()));
+    url.push_str("&scope=");
+    url.extend(byte_serialize(b"spark:all spark:people_read meeting:schedules_read"));
+    // These have nothing to encode.
+    for part in ["&state=", text(&state), "&code_challenge=", text(&challenge), "&code_challenge_method=S256"] {
+        url.push_str(part);
+    }
     (url, state, verifier)
 }
 

@@ -36,7 +36,7 @@ fn main() {
         token_response::run();
     }
     if wants("exchange") {
-        runtime.block_on(exchange::run(&folder));
+        runtime.block_on(exchange::run());
     }
     if wants("access_token") {
         access_token::run(&runtime, &folder);
