@@ -76,15 +76,27 @@ impl Query {
         self.list(name, std::iter::once(value));
     }
 
+    /// A pair of nothing but letters, digits, `-`, `_`, `.` and `~`, which a URL has as they are.
+    pub(crate) fn unreserved(&mut self, name: &str, value: &str) {
+        self.separate();
+        self.text.push_str(name);
+        self.text.push('=');
+        self.text.push_str(value);
+    }
+
     /// A value of several parts, separated by spaces, which a form writes as `+`.
     pub(crate) fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
-        self.text.push(self.separator);
-        self.separator = '&';
+        self.separate();
         self.encode(name);
         for (position, part) in parts.enumerate() {
             self.text.push(if position == 0 { '=' } else { '+' });
             self.encode(part);
         }
+    }
+
+    fn separate(&mut self) {
+        self.text.push(self.separator);
+        self.separator = '&';
     }
 
     pub(crate) fn into_url(self, registration: Arc<Registration>) -> AuthorizationUrl {

@@ -345,13 +345,13 @@ impl Checked {
 
     /// Draws the secrets and writes the URL.
     fn prepare(self, begun_at: UnixTime, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
-        let mut state = random::token()?;
+        let [mut state, verifier] = random::tokens()?;
         if let Some(suffix) = &self.state_suffix {
             state.push('.');
             state.push_str(suffix);
         }
         let nonce = self.scopes.contains(Scope::OPENID).then(random::token).transpose()?;
-        let verifier = CodeVerifier::generate(self.registration.service.pkce())?;
+        let verifier = CodeVerifier::of(verifier, self.registration.service.pkce());
         let url = self.url(flow, &state, nonce.as_deref(), &verifier);
         let pending = PendingAuthorization {
             owner: Arc::clone(&self.registration.owner),
@@ -359,7 +359,7 @@ impl Checked {
             nonce: nonce.map(Into::into),
             max_age: self.max_age,
             verifier,
-            redirect_uri: self.redirect_uri.as_str().to_owned(),
+            redirect_uri: self.redirect_uri.into(),
             asked: self.scopes,
             begun_at,
             payload: self.payload,
@@ -373,13 +373,14 @@ impl Checked {
         query.pair("client_id", self.registration.client_id());
         query.pair("redirect_uri", self.redirect_uri.as_str());
         query.list("scope", self.scopes.iter().map(Scope::as_str));
-        query.pair("state", state);
+        // Random texts and what the suffix may hold are unreserved by their making.
+        query.unreserved("state", state);
         if let Some(nonce) = nonce {
-            query.pair("nonce", nonce);
+            query.unreserved("nonce", nonce);
         }
         if matches!(flow, Flow::Code) {
-            query.pair("code_challenge", &verifier.challenge());
-            query.pair("code_challenge_method", verifier.method().name());
+            query.unreserved("code_challenge", &verifier.challenge());
+            query.unreserved("code_challenge_method", verifier.method().name());
         }
         if let Some(prompt) = self.prompt {
             query.pair("prompt", prompt.as_str());

@@ -386,6 +386,7 @@ mod tests {
     use super::*;
     use crate::pkce::CodeVerifier;
     use crate::pkce::Pkce;
+    use crate::random;
     use crate::registration::Owner;
     use crate::scope::Scopes;
     use crate::service::Service;
@@ -412,7 +413,7 @@ mod tests {
             state: "STATE.eu".into(),
             nonce: None,
             max_age: None,
-            verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
+            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
             redirect_uri: "https://example.com/cb".into(),
             asked: Scopes::new(),
             begun_at: NOW,

@@ -4,16 +4,17 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::keeper::{Keeper, Slot};
+use tokio::runtime::Handle;
+
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::keeper::Held;
 use crate::revocation::Reach;
 
 /// A login about to be ended; made by [`Session::disconnect`](crate::Session::disconnect). Await it.
 #[derive(Debug)]
 #[must_use = "nothing is ended until this is awaited"]
 pub struct Disconnect {
-    keeper: Arc<Keeper>,
-    slot: Arc<Slot>,
+    slot: Held,
     reach: Reach,
 }
 
@@ -28,8 +29,8 @@ pub struct Disconnected {
 }
 
 impl Disconnect {
-    pub(crate) fn new(keeper: Arc<Keeper>, slot: Arc<Slot>) -> Self {
-        Self { keeper, slot, reach: Reach::ThisLogin }
+    pub(crate) fn new(slot: Held) -> Self {
+        Self { slot, reach: Reach::ThisLogin }
     }
 
     /// Ends every login of this user with this integration, on every device and in every application that has its client
@@ -39,11 +40,29 @@ impl Disconnect {
         self
     }
 
+    /// In a task of its own: once it has begun, nobody who goes away keeps it from its end, since only it has the tokens that
+    /// Webex is told of.
     async fn run(self) -> Result<Disconnected> {
-        let told = match self.keeper.forget(&self.slot).await? {
-            Some(Ok(record)) => self.keeper.webex.revoke(&record.tokens, self.reach).await,
+        let Ok(runtime) = Handle::try_current() else {
+            let message =
+                "a login can only be ended from within a tokio runtime: call this from an async fn run by one";
+            return Err(Error::new(ErrorKind::Runtime, message));
+        };
+        let keeper = Arc::clone(self.slot.keeper());
+        let ending = runtime.spawn(keeper.count(self.end()));
+        ending.await.unwrap_or_else(|_| {
+            let message = "the runtime ended while the login was ended: look whether it is still kept";
+            Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+        })
+    }
+
+    async fn end(self) -> Result<Disconnected> {
+        let keeper = self.slot.keeper();
+        keeper.let_land(&self.slot).await;
+        let told = match keeper.forget(&self.slot).await? {
+            Some(Ok(record)) => keeper.webex.revoke(&record.tokens, self.reach).await,
             Some(Err(unreadable)) => Err(unreadable),
-            None => Err(self.slot.absent()),
+            None => Err(Error::new(ErrorKind::Session, "no login was kept, so there was nothing to tell")),
         };
         Ok(Disconnected { told })
     }

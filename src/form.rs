@@ -40,8 +40,11 @@ pub(crate) fn request(
 
 /// The credentials of HTTP Basic, with id and secret form-encoded first (RFC 6749 section 2.3.1).
 pub(crate) fn credentials(client_id: &str, client_secret: &str) -> Zeroizing<String> {
-    let encode = |text: &str| Zeroizing::new(form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
-    let pair = Zeroizing::new(format!("{}:{}", *encode(client_id), *encode(client_secret)));
+    // As long as encoding can make them: a text that has to grow leaves copies of itself behind.
+    let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + client_secret.len()) + 1));
+    pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
+    pair.push(':');
+    pair.extend(form_urlencoded::byte_serialize(client_secret.as_bytes()));
     Zeroizing::new(STANDARD.encode(pair.as_bytes()))
 }
 

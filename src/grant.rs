@@ -152,9 +152,8 @@ impl<'a> Grant<'a> {
     }
 
     /// Every secret that this grant's request carries.
-    fn secrets<'s>(&'s self, registration: &'s Registration, credentials: &'s str) -> Vec<&'s str> {
-        let mut secrets: Vec<_> = registration.client_secret.iter().map(|secret| secret.expose()).collect();
-        secrets.push(credentials);
+    fn secrets<'s>(&'s self, client_secret: &'s str, credentials: &'s str) -> Vec<&'s str> {
+        let mut secrets = vec![client_secret, credentials];
         match self {
             Self::Code { code, .. } => secrets.extend([code.code.expose_secret(), code.verifier.expose()]),
             Self::Refresh { tokens, refresh_token } => {
@@ -176,20 +175,21 @@ impl<'a> Grant<'a> {
         response: &Response<Bytes>,
         now: UnixTime,
     ) -> Result<TokenResponse> {
-        let client_secret = registration.require_secret()?;
-        let credentials = form::credentials(registration.client_id(), client_secret.expose());
-        let secrets = self.secrets(registration, &credentials);
-        let refuse = || refusal(self.asked(), response, &secrets, now);
-        if !response.status().is_success() {
-            return Err(refuse());
-        }
-        TokenResponse::read(response.body()).map_err(|why| match why {
-            NoTokens::Refusal => refuse(),
-            // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass. The body
-            // may hold tokens all the same, so not a word of it is quoted.
-            why => Error::new(self.asked().kind(), format!("the token endpoint's answer cannot be used: {why}"))
-                .with_remedy(Remedy::Later)
-                .with_tracking_id(message::received_tracking_id(response, None, &secrets)),
+        let client_secret = registration.require_secret()?.expose();
+        let is_success = response.status().is_success();
+        let read = if is_success { TokenResponse::read(response.body()) } else { Err(NoTokens::Refusal) };
+        read.map_err(|why| {
+            // Only an error could quote them.
+            let credentials = form::credentials(registration.client_id(), client_secret);
+            let secrets = self.secrets(client_secret, &credentials);
+            match why {
+                NoTokens::Refusal => refusal(self.asked(), response, &secrets, now),
+                // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass. The body
+                // may hold tokens all the same, so not a word of it is quoted.
+                why => Error::new(self.asked().kind(), format!("the token endpoint's answer cannot be used: {why}"))
+                    .with_remedy(Remedy::Later)
+                    .with_tracking_id(message::received_tracking_id(response, None, &secrets)),
+            }
         })
     }
 }

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
-use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::keeper::{self, Keeper, Known, Listener, LoginEvent, Record};
+use crate::error::{Error, ErrorKind, Result};
+use crate::keeper::{self, Change, Held, Keeper, Known, Listener, LoginEvent, Record};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
@@ -95,9 +95,9 @@ impl TokenManager {
     ///
     /// Two accounts are told apart by what both logins know: the person that Webex named to
     /// [`WebexOAuth::identify`] or [`Session::person`], the subject of an ID token, the user and site of Webex Meetings,
-    /// the organization in the tokens. Where both know nothing, the new one is believed; ask `identify` before you keep
-    /// a login, and another person can never take the place of the first. [`Account::is_unverified`] says which logins
-    /// nobody asked about.
+    /// the organization in the tokens. Where the kept login's person is known and the new one's is not, Webex is asked. Where
+    /// nothing is known of the kept one, the new one is believed: ask `identify` before you keep a login for the first time.
+    /// [`Account::is_unverified`] says which logins nobody asked about.
     ///
     /// [`Account::is_unverified`]: crate::Account::is_unverified
     ///
@@ -105,8 +105,8 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::ForeignTokens`]: another client's tokens, or another client's login is kept there.
     /// - [`ErrorKind::Stored`]: what is kept there cannot be read, so it may be anybody's.
-    /// - [`ErrorKind::Session`]: another account's login is kept there, as far as both tell whose they are; see
-    ///   [`replace`](Self::replace).
+    /// - [`ErrorKind::Account`]: another account's login is kept there; see [`replace`](Self::replace).
+    /// - Those of [`WebexOAuth::person`], where Webex had to be asked who it is.
     /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
     pub async fn put(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
         self.keep(key, login.into(), None, Replace::SameAccount).await
@@ -119,12 +119,11 @@ impl TokenManager {
     ///
     /// Those of [`put`](Self::put), and [`ErrorKind::Input`] when the value cannot be JSON.
     pub async fn put_with(&self, key: &TokenKey, login: impl Into<TokenSet>, data: &impl Serialize) -> Result<Session> {
-        let data = serde_json::value::to_raw_value(data)
-            .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))?;
+        let data = json(data)?;
         self.keep(key, login.into(), Some(data), Replace::SameAccount).await
     }
 
-    /// [`put`](Self::put), also in place of another account's login.
+    /// [`put`](Self::put), also in place of another account's login; what the application kept with that is gone.
     ///
     /// # Errors
     ///
@@ -150,7 +149,7 @@ impl TokenManager {
     ///
     /// [`ErrorKind::Random`] when the operating system's generator failed.
     pub fn session(&self, key: &TokenKey) -> Result<Session> {
-        Ok(Session::new(Arc::clone(&self.keeper), self.keeper.slot(key)?))
+        Ok(Session::new(self.slot(key)?))
     }
 
     /// An access token of the login under a key; see [`Session::access_token`].
@@ -159,12 +158,7 @@ impl TokenManager {
     ///
     /// Those of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        let slot = self.keeper.slot(key)?;
-        let token = self.keeper.access_token(&slot).await;
-        if token.is_err() {
-            self.keeper.release(&slot);
-        }
-        token
+        self.keeper.access_token(&*self.slot(key)?).await
     }
 
     /// The API answered 401 to this token; see [`Session::invalidate`].
@@ -191,15 +185,26 @@ impl TokenManager {
         })
     }
 
+    /// Keeps another value with a login, in place of the one that is there.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Session`] when no login is kept, [`ErrorKind::Input`] when the value cannot be JSON, [`ErrorKind::Store`]
+    /// and [`ErrorKind::Stored`].
+    pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
+        let data = json(data)?;
+        let slot = self.slot(key)?;
+        let was_kept = self.keeper.amend(&slot, |record| record.data = Some(data.clone())).await?;
+        if was_kept { Ok(()) } else { Err(slot.absent()) }
+    }
+
     /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
     pub async fn forget(&self, key: &TokenKey) -> Result<()> {
-        let slot = self.keeper.slot(key)?;
-        self.keeper.forget(&slot).await?;
-        self.keeper.release(&slot);
+        self.keeper.forget(&*self.slot(key)?).await?;
         Ok(())
     }
 
@@ -233,8 +238,7 @@ impl TokenManager {
     ///
     /// [`ErrorKind::Store`], and [`ErrorKind::Random`] when the operating system's generator failed.
     pub async fn retry(&self, key: &TokenKey) -> Result<()> {
-        let slot = self.keeper.slot(key)?;
-        self.keeper.retry(&slot).await
+        self.keeper.retry(&*self.slot(key)?).await
     }
 
     /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit. Tokens that cannot be saved
@@ -251,37 +255,47 @@ impl TokenManager {
         replace: Replace,
     ) -> Result<Session> {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
-        let slot = self.keeper.slot(key)?;
+        let slot = self.slot(key)?;
         let mut record = Record { tokens, data: None };
-        let change = slot.change.lock().await;
+        let lock = slot.change.lock().await;
+        let change = Change::begin(&slot);
         loop {
             let before = self.keeper.store.load(key).await?;
             let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
             let kept = match (&before, replace) {
-                (Some(before), Replace::SameAccount) => self.same_account(key, &record, before)?.data,
+                (Some(before), Replace::SameAccount) => self.same_account(key, &mut record, before).await?.data,
                 _ => None,
             };
             record.data = data.clone().or(kept);
             let entry = Entry { head: Head::begin(keeper::due(&record.tokens))?, body: record.write()? };
             if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
-                slot.begin_again(Some(self.keeper.current(&slot, known)));
-                drop(change);
+                change.confirm(Some(self.keeper.current(&slot, &known)));
+                drop(lock);
                 event!(INFO, key = %key, "put");
-                return Ok(Session::new(Arc::clone(&self.keeper), slot));
+                return Ok(Session::new(slot));
             }
         }
     }
 
     /// The login that is kept, unless it is another account's. What cannot be read, another client's login for example, may
-    /// be somebody's: it takes `replace` to write over it.
-    fn same_account(&self, key: &TokenKey, record: &Record, before: &Entry) -> Result<Record> {
+    /// be somebody's: it takes `replace` to write over it. Where the kept one is known and the new one is not, Webex is asked.
+    async fn same_account(&self, key: &TokenKey, record: &mut Record, before: &Entry) -> Result<Record> {
         let before = self.read(before)?;
+        let is_known = |record: &Record| record.tokens.account().person.is_some();
+        if is_known(&before) && !is_known(record) {
+            let person = self.keeper.webex.person(record.tokens.access_token()).await?;
+            record.tokens.identify(person.identity());
+        }
         if !record.tokens.is_of_another_account(&before.tokens) {
             return Ok(before);
         }
         let message = format!("another account's login is kept under {key}: use another key, or `replace(..)`");
-        Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Registration))
+        Err(Error::new(ErrorKind::Account, message))
+    }
+
+    fn slot(&self, key: &TokenKey) -> Result<Held> {
+        Held::new(&self.keeper, key)
     }
 
     fn read(&self, entry: &Entry) -> Result<Record> {
@@ -294,4 +308,9 @@ impl TokenManager {
 enum Replace {
     SameAccount,
     AnyAccount,
+}
+
+fn json(data: &impl Serialize) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(data)
+        .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))
 }

@@ -44,7 +44,7 @@
 
 use secrecy::zeroize::Zeroizing;
 
-use crate::account::check_site_name;
+use crate::account::{Account, check_site_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::AccessToken;
 use crate::token::TokenSet;
@@ -100,18 +100,19 @@ impl SecurityContext {
     ///   [`Service::meetings`](crate::Service::meetings) do.
     /// - [`ErrorKind::Input`]: as for [`new`](Self::new).
     pub fn of(tokens: &TokenSet) -> Result<Self> {
-        let account = tokens.account();
+        Self::of_account(tokens.account(), tokens.access_token())
+    }
+
+    pub(crate) fn of_account(account: &Account, access_token: &AccessToken) -> Result<Self> {
         let lacks = |what: &str| {
-            let message = format!(
-                "the tokens of {:?} do not name the {what} that they are for: use `SecurityContext::new(..)`",
-                tokens.service_id()
-            );
+            let message =
+                format!("the tokens do not name the {what} that they are for: use `SecurityContext::new(..)`");
             Error::new(ErrorKind::Unsupported, message)
         };
         let site_name = account.site_name().ok_or_else(|| lacks("site"))?;
         let webex_id = account.user_name().map(|name| User::WebexId(name.to_owned()));
         let user = webex_id.or_else(|| account.email().map(|email| User::Email(email.to_owned())));
-        Self::new(site_name, user.ok_or_else(|| lacks("user"))?, tokens.access_token())
+        Self::new(site_name, user.ok_or_else(|| lacks("user"))?, access_token)
     }
 
     /// The name of the site.

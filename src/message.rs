@@ -1,7 +1,7 @@
 //! What all requests to Webex, and all answers, have in common.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
@@ -48,8 +48,10 @@ pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
 
 /// Gives a request a tracking id of its own, unless it has one.
 pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
-    if let Ok(tracking_id) = HeaderValue::from_str(&format!("WEBEXOAUTH_{}", random::token()?)) {
-        headers.entry(TRACKING_ID).or_insert(tracking_id);
+    if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
+        let tracking_id = format!("WEBEXOAUTH_{}", random::token()?);
+        // Such a text is a header's value, always.
+        place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
     Ok(())
 }

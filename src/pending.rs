@@ -288,6 +288,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random;
 
     fn pending(payload: Payload, scopes: &str) -> PendingAuthorization {
         PendingAuthorization {
@@ -295,7 +296,7 @@ mod tests {
             state: format!("{}.{}", "s".repeat(43), "x".repeat(64)).into(),
             nonce: Some("n".repeat(43).into()),
             max_age: Some(Duration::from_secs(86_400)),
-            verifier: CodeVerifier::generate(Pkce::S256).unwrap(),
+            verifier: CodeVerifier::of(random::token().unwrap(), Pkce::S256),
             redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
             asked: scopes.parse().unwrap(),
             begun_at: UnixTime::from_secs(1_700_000_000),

@@ -7,9 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Result;
-use crate::random;
-
 /// How a login proves that the one who began it is the one who ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -50,11 +47,10 @@ pub(crate) struct CodeVerifier {
 }
 
 impl CodeVerifier {
-    /// A new one from the operating system's generator.
-    pub(crate) fn generate(method: Pkce) -> Result<Self> {
-        let mut text = random::token()?;
-        text.truncate(method.verifier_length());
-        Ok(Self { text: text.into(), method })
+    /// A new one, of a random token.
+    pub(crate) fn of(mut token: String, method: Pkce) -> Self {
+        token.truncate(method.verifier_length());
+        Self { text: token.into(), method }
     }
 
     /// One that was written down: 1 to 10 unreserved characters for the short form, 43 to 128 for S256.
@@ -100,6 +96,7 @@ impl fmt::Debug for CodeVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random;
 
     #[test]
     fn the_challenge_is_the_one_of_rfc_7636_appendix_b() {
@@ -109,8 +106,8 @@ mod tests {
 
     #[test]
     fn generated_verifiers_have_the_lengths_their_service_allows() {
-        assert_eq!(CodeVerifier::generate(Pkce::S256).unwrap().expose().len(), 43);
-        let short = CodeVerifier::generate(Pkce::ShortPlain).unwrap();
+        assert_eq!(CodeVerifier::of(random::token().unwrap(), Pkce::S256).expose().len(), 43);
+        let short = CodeVerifier::of(random::token().unwrap(), Pkce::ShortPlain);
         assert_eq!((short.expose().len(), short.challenge().as_str()), (10, short.expose()));
     }
 

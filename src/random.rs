@@ -16,9 +16,14 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
 
 /// 256 random bits as 43 base64url characters, all of them unreserved in a URL (RFC 3986 section 2.3).
 pub(crate) fn token() -> Result<String> {
-    let mut bytes = [0; 32];
-    fill(&mut bytes)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    tokens().map(|[token]| token)
+}
+
+/// Several tokens at once, for one call of the operating system.
+pub(crate) fn tokens<const N: usize>() -> Result<[String; N]> {
+    let mut bytes = [[0; 32]; N];
+    fill(bytes.as_flattened_mut())?;
+    Ok(bytes.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 #[cfg(test)]

@@ -36,7 +36,12 @@ macro_rules! secret {
 
             #[allow(dead_code, reason = "not every secret is made both ways")]
             pub(crate) fn unchecked(text: &str) -> Self {
-                Self($wrap(SecretString::from(Box::<str>::from(text))))
+                Self::of(Box::<str>::from(text).into())
+            }
+
+            /// [`unchecked`](Self::unchecked), without another copy.
+            pub(crate) fn of(text: SecretString) -> Self {
+                Self($wrap(text))
             }
         }
 
@@ -94,12 +99,17 @@ impl AccessToken {
     /// [`ErrorKind::Input`] when the text is empty or has characters other than visible ASCII, which no
     /// `Authorization` header could carry.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        let text = text.as_ref();
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "an access token must be one or more visible ASCII characters, without spaces or line breaks";
-            return Err(Error::new(ErrorKind::Input, message));
-        }
-        Ok(Self::unchecked(text))
+            Error::new(ErrorKind::Input, message)
+        })
+    }
+
+    /// Takes one that a server sent, if it can be one.
+    pub(crate) fn checked(text: SecretString) -> Option<Self> {
+        let token = text.expose_secret();
+        let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self::of(text))
     }
 }
 
@@ -110,12 +120,17 @@ impl RefreshToken {
     ///
     /// [`ErrorKind::Input`] when the text is empty or has a control character or a space.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        let text = text.as_ref();
-        if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "a refresh token must be one or more characters, without spaces or line breaks";
-            return Err(Error::new(ErrorKind::Input, message));
-        }
-        Ok(Self::unchecked(text))
+            Error::new(ErrorKind::Input, message)
+        })
+    }
+
+    /// Takes one that a server sent, if it can be one.
+    pub(crate) fn checked(text: SecretString) -> Option<Self> {
+        let token = text.expose_secret();
+        let fits = !token.is_empty() && !token.chars().any(|c| c.is_control() || c.is_whitespace());
+        fits.then(|| Self::of(text))
     }
 }
 
@@ -134,13 +149,13 @@ impl From<&str> for ClientSecret {
 
 impl From<String> for ClientSecret {
     fn from(text: String) -> Self {
-        Self(Arc::new(SecretString::from(text)))
+        Self::of(text.into())
     }
 }
 
 impl From<String> for StoredText {
     fn from(text: String) -> Self {
-        Self(SecretString::from(text))
+        Self::of(text.into())
     }
 }
 

@@ -11,8 +11,8 @@ use http::{Request, Response, StatusCode};
 use crate::account::Account;
 use crate::call;
 use crate::disconnect::Disconnect;
-use crate::error::{Error, Result};
-use crate::keeper::{Keeper, Slot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::keeper::{Held, Keeper, LONGEST_HOLD};
 use crate::meetings::SecurityContext;
 use crate::people::Person;
 use crate::retry_after::retry_after;
@@ -51,20 +51,16 @@ use crate::trace::event;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Session {
-    keeper: Arc<Keeper>,
-    slot: Arc<Slot>,
-}
-
-impl Drop for Session {
-    /// A key under which nothing turned out to be kept leaves nothing behind.
-    fn drop(&mut self) {
-        self.keeper.release(&self.slot);
-    }
+    slot: Held,
 }
 
 impl Session {
-    pub(crate) fn new(keeper: Arc<Keeper>, slot: Arc<Slot>) -> Self {
-        Self { keeper, slot }
+    pub(crate) fn new(slot: Held) -> Self {
+        Self { slot }
+    }
+
+    fn keeper(&self) -> &Arc<Keeper> {
+        self.slot.keeper()
     }
 
     /// The key that this login is kept under.
@@ -85,7 +81,7 @@ impl Session {
     /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong.
     /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
-        self.keeper.access_token(&self.slot).await
+        self.keeper().access_token(&self.slot).await
     }
 
     /// Refreshes now, though it is not time: to have new tokens after an administrator has changed what the user may do, or
@@ -96,7 +92,7 @@ impl Session {
     ///
     /// Those of [`access_token`](Self::access_token), also while the old token lives, and then it lives on.
     pub async fn refresh(&self) -> Result<()> {
-        self.keeper.refresh(&self.slot).await
+        self.keeper().refresh(&self.slot).await
     }
 
     /// The API answered 401 to this token: unless it was replaced meanwhile, it is not handed out again, and the next
@@ -151,7 +147,7 @@ impl Session {
     /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost; [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token).
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        let webex = &self.keeper.webex;
+        let webex = &self.keeper().webex;
         call::check(webex.registration(), request.uri())?;
         let call = |token: AccessToken| {
             let request = request.clone();
@@ -165,7 +161,7 @@ impl Session {
 
     /// How long an answer asks to be left alone: between one second and one hour, 15 seconds where it cannot be read.
     pub fn retry_after<T>(&self, answer: &Response<T>) -> Option<Duration> {
-        retry_after(answer.headers(), self.keeper.webex.now())
+        retry_after(answer.headers(), self.keeper().webex.now())
     }
 
     /// What is known of this login without asking Webex; `None` when none is kept.
@@ -174,14 +170,14 @@ impl Session {
     ///
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::Stored`](crate::ErrorKind::Stored).
     pub async fn status(&self) -> Result<Option<Status>> {
-        let Some(known) = self.keeper.load(&self.slot.key).await? else { return Ok(None) };
-        let now = self.keeper.webex.now();
+        let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
+        let now = self.keeper().webex.now();
         let state = match known.head.hold {
             Some(Hold::Rejected { generation, code, at }) if generation == known.head.generation => {
                 LoginState::LoginRequired { code, since: at }
             }
-            Some(Hold::RetryAt(until)) if until > now => LoginState::Waiting(until),
-            _ => LoginState::Connected,
+            Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
+            _ => LoginState::of(&known.tokens.tokens, now),
         };
         Ok(Some(Status::new(state, self.slot.trouble(), &known.tokens.tokens)))
     }
@@ -197,13 +193,13 @@ impl Session {
     /// Those of [`status`](Self::status), and everything that kept Webex from answering:
     /// [`is_retryable`](Error::is_retryable) or [`is_misconfigured`](Error::is_misconfigured).
     pub async fn check(&self) -> Result<Option<Status>> {
-        let asked = match self.keeper.webex.service().person_endpoint() {
+        let asked = match self.keeper().webex.service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
         };
         match asked {
             // Webex knows the token, and has its reasons not to say whose it is: a scope is missing.
-            Err(error) if error.server().and_then(|server| server.status()) == Some(403) => {}
+            Err(error) if error.kind() == ErrorKind::Person && error.is_misconfigured() => {}
             Err(error) if !error.is_login_required() => return Err(error),
             _ => {}
         }
@@ -217,16 +213,16 @@ impl Session {
     ///
     /// Those of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
     pub async fn person(&self) -> Result<Person> {
-        let webex = &self.keeper.webex;
+        let webex = &self.keeper().webex;
         let call = |token: AccessToken| async move {
-            let login = self.keeper.login_of(&self.slot, &token);
+            let login = self.keeper().login_of(&self.slot, &token);
             let person = webex.person(&token).await?;
             Ok::<_, Error>((login, person))
         };
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
         let (login, person) = self.with_token(call, is_refused).await?;
         if let Some(login) = login {
-            self.keeper.note(&self.slot, login, &person.identity()).await;
+            self.keeper().note(&self.slot, login, person.identity()).await;
         }
         Ok(person)
     }
@@ -256,10 +252,8 @@ impl Session {
     /// Those of [`access_token`](Self::access_token) and [`SecurityContext::of`]:
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for the login of another service, whose tokens name no site.
     pub async fn security_context(&self) -> Result<SecurityContext> {
-        self.access_token().await?;
-        let current = self.slot.current();
-        let current = current.as_ref().ok_or_else(|| self.slot.absent())?;
-        SecurityContext::of(&current.known.tokens.tokens)
+        let token = self.access_token().await?;
+        SecurityContext::of_account(&self.account().await?, &token)
     }
 
     /// Ends this login: it is forgotten here, in any case, and Webex is told if it can be
@@ -284,7 +278,7 @@ impl Session {
     /// # }
     /// ```
     pub fn disconnect(&self) -> Disconnect {
-        Disconnect::new(Arc::clone(&self.keeper), Arc::clone(&self.slot))
+        Disconnect::new(self.slot.clone())
     }
 
     async fn kept_status(&self) -> Result<Status> {

@@ -30,7 +30,8 @@ pub struct Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoginState {
-    /// All is well.
+    /// The refresh token was not refused, and has not ended by this machine's clock. Whether the last refresh went well is in
+    /// [`Status::trouble`].
     Connected,
     /// The last refresh failed in passing; the next is at this time.
     Waiting(UnixTime),
@@ -41,6 +42,24 @@ pub enum LoginState {
         /// Since when that is known.
         since: Option<UnixTime>,
     },
+}
+
+impl LoginState {
+    /// What the tokens' own times say: without a refresh token that lives, a login ends with its access token.
+    pub(crate) fn of(tokens: &TokenSet, now: UnixTime) -> Self {
+        let refresh_end = match (tokens.refresh_token(), tokens.refresh_token_expires_at()) {
+            (Some(_), None) => return Self::Connected,
+            (Some(_), Some(end)) => Some(end),
+            (None, _) => None,
+        };
+        match tokens.expires_at() {
+            Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
+                code: None,
+                since: Some(refresh_end.map_or(end, |refresh_end| refresh_end.max(end))),
+            },
+            _ => Self::Connected,
+        }
+    }
 }
 
 impl Status {

@@ -109,6 +109,9 @@ impl Login {
     /// - [`ErrorKind::Account`]: another organization, or Webex did not tell which.
     /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
     pub fn require_organization(&self, organization: &str) -> Result<()> {
+        if organization.trim().is_empty() {
+            return Err(Error::new(ErrorKind::Input, "no organization is named: give Webex's id of it, or its UUID"));
+        }
         let found = self.identified()?.organization_id();
         if found.is_some_and(|found| RestId::are_same("ORGANIZATION", found, organization)) {
             return Ok(());
@@ -128,6 +131,11 @@ impl Login {
     /// - [`ErrorKind::Input`]: there is no such ID token, and nobody was asked; call
     ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
     pub fn require_email_domain(&self, domain: &str) -> Result<()> {
+        if domain.is_empty() || domain.contains('@') || domain.contains(char::is_whitespace) {
+            let message =
+                format!("{domain:?} is no domain: write what stands after the \"@\", such as \"example.com\"");
+            return Err(Error::new(ErrorKind::Input, message));
+        }
         let refuse = |why: &str| {
             let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
             Err(Error::new(ErrorKind::Account, message))

@@ -1,6 +1,9 @@
 //! What is done to a kept login from outside a flight: it is ended, let try again, or noted whose it is.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::engine::Keeper;
 use super::protocol::Known;
@@ -10,10 +13,42 @@ use crate::account::Identity;
 use crate::error::Result;
 use crate::secret::AccessToken;
 use crate::store::{Entry, Expect, LoginId, Revision, Saved, TokenKey};
-use crate::trace::event;
+use crate::trace::{causes, event};
 
-/// How often a note is tried that others write over; it is made again with the next answer.
-const NOTE_TRIES: usize = 3;
+/// How often a change is tried that others write over.
+const TRIES: usize = 3;
+/// How long a caller waits until it is noted whose login it is.
+const NOTE_LIMIT: Duration = Duration::from_secs(1);
+/// How long the end of a login waits for a refresh that is under way: longer than that can be sent.
+const LANDING_LIMIT: Duration = Duration::from_secs(35);
+
+/// While the store changes, memory must not say otherwise, whatever becomes of the change: its future may be dropped, and its
+/// outcome may stay unknown. What was in memory is forgotten at the end, unless the change was confirmed.
+pub(crate) struct Change<'a> {
+    slot: &'a Slot,
+    is_confirmed: bool,
+}
+
+impl<'a> Change<'a> {
+    pub(crate) fn begin(slot: &'a Slot) -> Self {
+        slot.begin_again(None);
+        Self { slot, is_confirmed: false }
+    }
+
+    /// The store has this now.
+    pub(crate) fn confirm(mut self, current: Option<super::slot::Current>) {
+        self.slot.begin_again(current);
+        self.is_confirmed = true;
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        if !self.is_confirmed {
+            self.slot.begin_again(None);
+        }
+    }
+}
 
 impl Keeper {
     /// A save whose outcome is known: after an error, the store is asked what became of it.
@@ -27,27 +62,45 @@ impl Keeper {
         }
     }
 
+    /// A delete whose outcome is known.
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+        match self.store.delete(key, expect).await {
+            Ok(deleted) => Ok(deleted),
+            Err(error) => match self.store.load(key).await {
+                Ok(None) => Ok(Saved::Yes),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Ends a login: nothing of it is left, and a refresh under way brings nothing back. Gives the last tokens back, if
     /// they can be read.
     pub(crate) async fn forget(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
-        let _change = slot.change.lock().await;
+        let _lock = slot.change.lock().await;
         // New tokens that could not be saved are here alone.
-        let at_hand = slot.current().as_ref().map(|current| current.known.clone());
-        slot.begin_again(None);
+        let unsaved = slot.unsaved();
+        let change = Change::begin(slot);
         let mut ended = None;
         while let Some(entry) = self.store.load(&slot.key).await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);
-            let newer = at_hand
+            let newer = unsaved
                 .as_ref()
                 .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
-            if self.store.delete(&slot.key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
+            if self.delete(&slot.key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
                 break;
             }
         }
-        slot.begin_again(None);
+        change.confirm(None);
         event!(INFO, key = %slot.key, "forgotten");
         Ok(ended)
+    }
+
+    /// Waits for the refresh that is under way, whose tokens nobody could end otherwise; not for ever.
+    pub(crate) async fn let_land(&self, slot: &Slot) {
+        if let Some(mut flight) = slot.in_the_air() {
+            let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_in_the_air())).await;
+        }
     }
 
     /// Lets a login try again that was marked dead or told to wait.
@@ -62,33 +115,43 @@ impl Keeper {
         Ok(())
     }
 
-    /// The login that an access token at hand belongs to.
-    pub(crate) fn login_of(&self, slot: &Slot, token: &AccessToken) -> Option<LoginId> {
-        slot.current()
-            .as_ref()
-            .filter(|current| current.access_token() == token)
-            .map(|current| current.known.head.login)
-    }
-
-    /// Keeps with a login whom Webex said it is. That is a convenience, so what prevents it is no error: a store that
-    /// fails, a refresh under way, another login meanwhile.
-    pub(crate) async fn note(&self, slot: &Slot, login: LoginId, identity: &Identity) {
-        let _change = slot.change.lock().await;
-        for _ in 0..NOTE_TRIES {
-            match self.try_to_note(slot, login, identity).await {
-                Ok(Saved::Yes) => return,
-                Ok(Saved::Conflict) => {}
-                Err(error) => {
-                    event!(DEBUG, key = %slot.key, error = crate::trace::causes(&error), "not noted");
-                    let _ = error;
-                    return;
-                }
+    /// Changes what is kept with the tokens, under the same generation; says whether there was a login.
+    pub(crate) async fn amend(&self, slot: &Slot, amend: impl Fn(&mut Record)) -> Result<bool> {
+        loop {
+            let Some(Known { mut head, mut tokens }) = self.load(&slot.key).await? else { return Ok(false) };
+            let expect = Expect::Revision(head.revision);
+            head.revision = Revision::new()?;
+            amend(&mut tokens);
+            let entry = Entry { head, body: tokens.write()? };
+            if self.save(&slot.key, &entry, expect).await? == Saved::Yes {
+                return Ok(true);
             }
         }
     }
 
+    /// The login that an access token at hand belongs to.
+    pub(crate) fn login_of(&self, slot: &Slot, token: &AccessToken) -> Option<LoginId> {
+        slot.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
+    }
+
+    /// Keeps with a login whom Webex said it is. That is a convenience, so what prevents it is no error, and nobody waits for
+    /// it long: a store that fails, a refresh under way, another login meanwhile.
+    pub(crate) async fn note(self: &Arc<Self>, slot: &Arc<Slot>, login: LoginId, identity: Identity) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let (keeper, slot) = (self.counted(), Arc::clone(slot));
+        let noting = runtime.spawn(async move {
+            for _ in 0..TRIES {
+                match keeper.0.try_to_note(&slot, login, &identity).await {
+                    Ok(Saved::Yes) => return,
+                    Ok(Saved::Conflict) => {}
+                    Err(error) => return event!(DEBUG, key = %slot.key, error = causes(&error), "not noted"),
+                }
+            }
+        });
+        let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
+    }
+
     async fn try_to_note(&self, slot: &Slot, login: LoginId, identity: &Identity) -> Result<Saved> {
-        let epoch = slot.epoch();
         let Some(Known { mut head, mut tokens }) = self.load(&slot.key).await? else { return Ok(Saved::Yes) };
         let known = tokens.tokens.account().person.as_ref();
         let is_another = known.is_some_and(|known| known.id != identity.id);
@@ -98,21 +161,12 @@ impl Keeper {
         let expect = Expect::Revision(head.revision);
         head.revision = Revision::new()?;
         tokens.tokens.identify(identity.clone());
-        let entry = Entry { head: head.clone(), body: tokens.write()? };
-        let saved = self.save(&slot.key, &entry, expect).await?;
-        if saved == Saved::Yes {
-            slot.publish(epoch, Some(self.current(slot, Known { head, tokens })));
-        }
-        Ok(saved)
-    }
-
-    /// The slot of a key: the one that all share.
-    pub(crate) fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
-        self.roster.slot(key)
+        let entry = Entry { head, body: tokens.write()? };
+        self.save(&slot.key, &entry, expect).await
     }
 
     /// See [`Roster::release`](super::roster::Roster::release).
-    pub(crate) fn release(&self, slot: &Arc<Slot>) {
+    pub(super) fn release(&self, slot: &Arc<Slot>) {
         self.roster.release(slot);
     }
 }

@@ -83,10 +83,18 @@ impl Keeper {
 
     /// A token to use now: the one at hand, or one that a flight fetches.
     pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
-        self.look_again(slot).await;
-        if let Some(token) = self.at_hand(slot) {
+        if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
             return Ok(token);
         }
+        self.look_again(slot).await;
+        match self.at_hand(slot, Duration::MAX) {
+            Some(token) => Ok(token),
+            None => self.fetched(slot).await,
+        }
+    }
+
+    /// The token that a flight fetches, for all who wait for it.
+    async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         self.check_haste(slot)?;
         // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
         for _ in 0..3 {
@@ -104,7 +112,7 @@ impl Keeper {
             drop(landing);
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
-                Some(current) if !current.is_refused => return Ok(current.access_token().clone()),
+                Some(current) if !current.is_refused => return Ok(current.access_token.clone()),
                 Some(_) => return Err(refused_again()),
                 None => {}
             }
@@ -119,18 +127,26 @@ impl Keeper {
         if slot.granted_at().is_some_and(|at| elapsed.saturating_sub(at) < SHORTEST_GAP) {
             return Ok(());
         }
+        let before = slot.current().as_ref().map(|current| (current.login, current.generation));
         slot.outdate(&old);
-        slot.stop_resting();
-        let mut flight = self.depart(slot)?;
-        let landing = flight.wait_for(|landing| !landing.is_awaited());
-        if tokio::time::timeout(LONGEST_WAIT, landing).await.is_err() {
-            slot.abandon()?;
+        slot.wake();
+        // Once more for a flight that had looked at the token before it was known to be outdated.
+        for _ in 0..2 {
+            let mut flight = self.depart(slot)?;
+            let landing = flight.wait_for(|landing| !landing.is_awaited());
+            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
+                slot.abandon()?;
+                return Err(later("the refresh has not come back: try again"));
+            };
+            if let Ok(Landing::Failed(error) | Landing::Landed(Some(error))) = landing.as_deref() {
+                return Err(error.clone());
+            }
+            drop(landing);
+            if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {
+                return Ok(());
+            }
         }
-        match slot.current().as_ref() {
-            Some(current) if *current.access_token() != old => Ok(()),
-            Some(_) => Err(slot.trouble().unwrap_or_else(|| later("the refresh has not come back: try again"))),
-            None => Err(slot.absent()),
-        }
+        Err(later("the refresh was interrupted: try again"))
     }
 
     /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere. A store that does not
@@ -145,7 +161,7 @@ impl Keeper {
         let epoch = slot.epoch();
         match self.load(&slot.key).await {
             Ok(known) => {
-                slot.publish(epoch, known.map(|known| self.current(slot, known)));
+                slot.publish(epoch, known.map(|known| self.current(slot, &known)));
             }
             Err(_) => slot.touch(epoch, elapsed),
         }
@@ -167,23 +183,27 @@ impl Keeper {
         }
     }
 
-    /// The token in the slot, while it lives; what it needs is done behind the caller's back.
-    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>) -> Option<AccessToken> {
+    /// The token in the slot, while it lives and the store was asked about it less than `unseen` ago; what it needs is done
+    /// behind the caller's back.
+    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>, unseen: Duration) -> Option<AccessToken> {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
         let age = elapsed.saturating_sub(current.seen_at);
+        if age >= unseen {
+            return None;
+        }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Need::Dead => return None,
             Need::Stale => !slot.is_resting(elapsed) && self.halted().is_none(),
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
-            event!(DEBUG, key = %slot.key, generation = current.known.head.generation, "serves at once, and looks behind");
+            event!(DEBUG, key = %slot.key, generation = current.generation, "serves at once, and looks behind");
             // Outside a runtime nothing can fly, and the living token is good all the same.
             let _ = self.depart(slot);
         }
-        Some(current.access_token().clone())
+        Some(current.access_token.clone())
     }
 
     /// Whether tokens that could not be saved have ended meanwhile.
@@ -200,8 +220,7 @@ impl Keeper {
             return Err(Error::new(ErrorKind::Runtime, message));
         };
         Ok(slot.flight(|departure| {
-            self.in_the_air.send_modify(|count| *count += 1);
-            let flying = Flying::new(Counted(Arc::clone(self)), Arc::clone(slot), departure);
+            let flying = Flying::new(self.counted(), Arc::clone(slot), departure);
             runtime.spawn(flying.fly());
         }))
     }
@@ -213,6 +232,22 @@ impl Keeper {
         Ok(Some(Known { head: entry.head, tokens }))
     }
 
+    /// Counts something that is under way, for as long as what it gives lives.
+    pub(super) fn counted(self: &Arc<Self>) -> Counted {
+        self.in_the_air.send_modify(|count| *count += 1);
+        Counted(Arc::clone(self))
+    }
+
+    /// Counts a future as under way.
+    pub(crate) fn count<T, F: Future<Output = T>>(self: &Arc<Self>, future: F) -> impl Future<Output = T> + use<T, F> {
+        let counted = self.counted();
+        async move {
+            let outcome = future.await;
+            drop(counted);
+            outcome
+        }
+    }
+
     /// Waits until nothing is in the air.
     pub(crate) async fn settle(&self) {
         // The sender is this keeper's own, so the channel cannot be closed.
@@ -220,12 +255,21 @@ impl Keeper {
     }
 
     /// A record as what is handed out.
-    pub(crate) fn current(&self, slot: &Slot, known: Known<Record>) -> Current {
+    pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let moments = Moments::of(&known.tokens.tokens, slot.chance);
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
-        Current { known, moments, dead_elapsed, seen_at: elapsed, is_refused: false, is_outdated: false }
+        Current {
+            access_token: known.tokens.tokens.access_token().clone(),
+            login: known.head.login,
+            generation: known.head.generation,
+            moments,
+            dead_elapsed,
+            seen_at: elapsed,
+            is_refused: false,
+            is_outdated: false,
+        }
     }
 
     /// Tells the listener, whose panic is its own affair.

@@ -35,6 +35,8 @@ pub(super) struct Flying {
     trouble: Option<Error>,
     has_announced_save: bool,
     was_sent: bool,
+    /// When the refresh token that was sent ends.
+    old_end: Option<UnixTime>,
 }
 
 impl Flying {
@@ -51,6 +53,7 @@ impl Flying {
             trouble: None,
             has_announced_save: false,
             was_sent: false,
+            old_end: None,
         }
     }
 
@@ -66,6 +69,9 @@ impl Flying {
                 Ok(action) => action,
                 Err(error) => return self.fail(error),
             };
+            if self.is_void() && takes_on(&action) {
+                return self.fail(overtaken());
+            }
             event = match action {
                 Action::Load => Event::Loaded(self.load().await),
                 Action::Save { known, expect } => Event::Saved(self.save(&known, expect).await),
@@ -83,6 +89,18 @@ impl Flying {
         }
     }
 
+    /// Whether the login that this flight served was ended or replaced here: what it has it may save, but it begins nothing.
+    fn is_void(&self) -> bool {
+        self.slot.epoch() != self.epoch
+    }
+
+    /// Tells the listener what happened to the login, unless it was ended meanwhile.
+    fn announce(&self, event: LoginEvent) {
+        if !self.is_void() {
+            self.keeper().announce(event);
+        }
+    }
+
     fn step(&mut self, event: Event<Record>) -> Result<Action<Record>> {
         let clock = self.counted.0.webex.clock();
         let (wall, elapsed) = (clock.now(), clock.elapsed());
@@ -91,7 +109,7 @@ impl Flying {
         let need = |record: &Record| {
             let token = record.tokens.access_token();
             // What is known of the very token is more than its times say: it was refused, or the wall clock set back.
-            match current.as_ref().filter(|current| current.access_token() == token) {
+            match current.as_ref().filter(|current| current.access_token == *token) {
                 Some(current) => current.need(wall, elapsed),
                 None => Moments::of(&record.tokens, chance_of_slot).need(wall),
             }
@@ -136,7 +154,7 @@ impl Flying {
             event!(WARN, key = %self.slot.key, error = causes(&error), "save failed");
             let is_serving = matches!(*self.sender.borrow(), Landing::Serving);
             if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
-                keeper.announce(LoginEvent::save_failed(&self.slot.key, &error));
+                self.announce(LoginEvent::save_failed(&self.slot.key, &error));
             }
             self.trouble = Some(error);
             StoreFailed
@@ -150,6 +168,7 @@ impl Flying {
             return Answer::Misconfigured;
         }
         self.was_sent = true;
+        self.old_end = record.tokens.refresh_token_expires_at();
         let limits = Limits { time: limit, ..Limits::default() };
         match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
             Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
@@ -165,11 +184,14 @@ impl Flying {
         if error.is_login_required() {
             return Answer::Rejected { code: error.server().and_then(|server| server.code()).map(str::to_owned) };
         }
-        if error.is_misconfigured() {
+        let status = error.server().and_then(|server| server.status());
+        // A status alone may be about this login; what names the client is about all.
+        let is_unexplained =
+            error.server().is_some_and(|server| server.code().is_none()) && !matches!(status, Some(400 | 401));
+        if error.is_misconfigured() && !is_unexplained {
             return Answer::Misconfigured;
         }
         let is_lenient = self.keeper().webex.service().rotation() == Rotation::Lenient;
-        let status = error.server().and_then(|server| server.status());
         let is_repeatable = match (error.delivery(), status) {
             (Some(Delivery::NotSent), _) | (_, Some(429 | 503)) => true,
             (Some(Delivery::Unknown), _) | (_, Some(502 | 504)) => is_lenient,
@@ -184,16 +206,15 @@ impl Flying {
         keeper.unhalt();
         let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
-        let before = self.slot.current().as_ref().map(|current| current.known.tokens.tokens.clone());
-        let expiring = expires_soon(before.as_ref(), &known.tokens.tokens, keeper.webex.now());
-        let is_news = self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+        let expiring = expires_soon(self.old_end, &known.tokens.tokens, keeper.webex.now());
+        let is_news = self.slot.publish_granted(self.epoch, keeper.current(&self.slot, &known));
         self.sender.send_replace(Landing::Serving);
         if is_news {
             event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
-            keeper.announce(LoginEvent::refreshed(&self.slot.key));
+            self.announce(LoginEvent::refreshed(&self.slot.key));
             if let Some(at) = expiring {
                 event!(WARN, key = %self.slot.key, at = %at, "login expiring");
-                keeper.announce(LoginEvent::login_expiring(&self.slot.key, at));
+                self.announce(LoginEvent::login_expiring(&self.slot.key, at));
             }
         }
     }
@@ -205,8 +226,8 @@ impl Flying {
             Outcome::Fresh(known) => {
                 event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
                 self.slot.succeeded(self.epoch);
-                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
-                self.sender.send_replace(Landing::Landed);
+                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
+                self.sender.send_replace(Landing::Landed(None));
                 return;
             }
             Outcome::Absent => {
@@ -233,14 +254,14 @@ impl Flying {
     fn settle_for(self, known: Option<Known<Record>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
-            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, known)));
+            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
         }
         let lives = self
             .slot
             .current()
             .as_ref()
             .is_some_and(|current| current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Need::Dead);
-        self.sender.send_replace(if lives { Landing::Landed } else { Landing::Failed(error) });
+        self.sender.send_replace(if lives { Landing::Landed(Some(error)) } else { Landing::Failed(error) });
     }
 
     fn fail(self, error: Error) {
@@ -261,7 +282,7 @@ impl Flying {
         event!(DEBUG, key = %self.slot.key, "rejected");
         if self.slot.report(known.head.login, known.head.generation) {
             event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
-            keeper.announce(LoginEvent::login_required(&self.slot.key, &error));
+            self.announce(LoginEvent::login_required(&self.slot.key, &error));
         }
         (Some(known), error)
     }
@@ -275,7 +296,7 @@ impl Flying {
         if let Some(error) = &news {
             event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);
-            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, error));
+            self.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
         let error = news.unwrap_or_else(|| {
             Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
@@ -299,7 +320,7 @@ impl Flying {
         event!(DEBUG, key = %self.slot.key, "misconfigured");
         if self.was_sent && keeper.halt(&error) {
             event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
-            keeper.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+            self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
         }
         (Some(known), error)
     }
@@ -315,6 +336,20 @@ impl Flying {
     }
 }
 
+/// Whether an action begins something that only the latest flight may begin: a claim, or a request.
+fn takes_on(action: &Action<Record>) -> bool {
+    match action {
+        Action::Send { .. } => true,
+        Action::Save { known, .. } => known.head.claim.is_some(),
+        _ => false,
+    }
+}
+
+fn overtaken() -> Error {
+    let message = "the login was ended or replaced while it was refreshed: ask again";
+    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+}
+
 pub(super) fn longest_backoff(failures: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
 }
@@ -324,5 +359,12 @@ fn chance() -> f64 {
     match random::fill(&mut bytes) {
         Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
         Err(_) => 1.0,
+    }
+}
+
+impl Drop for Flying {
+    /// A key under which nothing turned out to be kept leaves nothing behind.
+    fn drop(&mut self) {
+        self.counted.0.release(&self.slot);
     }
 }

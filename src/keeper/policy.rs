@@ -58,9 +58,8 @@ impl Moments {
 }
 
 /// When the refresh token ends, if that is soon and the refresh has not put it off.
-pub(crate) fn expires_soon(before: Option<&TokenSet>, after: &TokenSet, now: UnixTime) -> Option<UnixTime> {
+pub(crate) fn expires_soon(old_end: Option<UnixTime>, after: &TokenSet, now: UnixTime) -> Option<UnixTime> {
     let end = after.refresh_token_expires_at()?;
-    let old_end = before.and_then(TokenSet::refresh_token_expires_at);
     let was_put_off = old_end.is_some_and(|old| end > old + SAME_MOMENT);
     (!was_put_off && end.since(now) < WARNING).then_some(end)
 }

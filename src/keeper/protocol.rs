@@ -44,8 +44,11 @@ pub(crate) const TIMES: Times = Times {
     lease: Duration::from_secs(60),
     skew: Duration::from_secs(600),
     patience: Duration::from_secs(90),
-    longest_hold: Duration::from_secs(60 * 60 + 600),
+    longest_hold: LONGEST_HOLD,
 };
+
+/// The longest wait that is believed.
+pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
 
 /// What a step is told beside the event.
 pub(crate) struct Now<'a, T> {

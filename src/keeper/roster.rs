@@ -1,11 +1,51 @@
 //! The slots of a keeper: one for each key that somebody uses.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::engine::Keeper;
 use super::slot::Slot;
 use crate::error::Result;
 use crate::store::TokenKey;
+
+/// A slot that somebody uses; let go of when it turns out that nothing is kept there.
+#[derive(Clone)]
+pub(crate) struct Held {
+    keeper: Arc<Keeper>,
+    slot: Arc<Slot>,
+}
+
+impl Held {
+    pub(crate) fn new(keeper: &Arc<Keeper>, key: &TokenKey) -> Result<Self> {
+        Ok(Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot(key)? })
+    }
+
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+}
+
+impl Deref for Held {
+    type Target = Arc<Slot>;
+
+    fn deref(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.keeper.roster.release(&self.slot);
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("keeper", &self.keeper).field("slot", &self.slot).finish()
+    }
+}
 
 /// One slot for each key, shared by all who ask for it: two would refresh one login twice.
 #[derive(Default)]

@@ -27,10 +27,12 @@ pub(crate) struct Slot {
     guarded: Mutex<Guarded>,
 }
 
-/// The tokens that are handed out.
+/// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
-    pub(crate) known: Known<Record>,
+    pub(crate) access_token: AccessToken,
+    pub(crate) login: LoginId,
+    pub(crate) generation: u64,
     pub(crate) moments: Moments,
     /// When they end by the clock that never goes back, in case the other one is set back.
     pub(crate) dead_elapsed: Duration,
@@ -51,10 +53,6 @@ impl Current {
             Need::None if self.is_outdated => Need::Stale,
             need => need,
         }
-    }
-
-    pub(crate) fn access_token(&self) -> &AccessToken {
-        self.known.tokens.tokens.access_token()
     }
 }
 
@@ -101,8 +99,8 @@ pub(crate) enum Landing {
     Flying,
     /// There are new tokens in the slot, and the flight goes on to save them.
     Serving,
-    /// There are tokens in the slot.
-    Landed,
+    /// There are tokens in the slot; older ones that still live, where something went wrong.
+    Landed(Option<Error>),
     /// There are none to hand out.
     Failed(Error),
 }
@@ -158,6 +156,12 @@ impl Slot {
         self.guarded().epoch
     }
 
+    /// Publishes new tokens of a login; another login that was seen meanwhile is newer.
+    pub(crate) fn publish_granted(&self, epoch: u64, new: Current) -> bool {
+        let is_of_another = self.current.load().as_ref().is_some_and(|old| old.login != new.login);
+        !is_of_another && self.publish(epoch, Some(new))
+    }
+
     /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
         let guarded = self.guarded();
@@ -169,17 +173,16 @@ impl Slot {
             return true;
         };
         if let Some(old) = self.current.load().as_ref() {
-            let (old_head, new_head) = (&old.known.head, &new.known.head);
-            if old_head.login == new_head.login && old_head.generation > new_head.generation {
+            if old.login == new.login && old.generation > new.generation {
                 return false;
             }
-            if old.access_token() == new.access_token() {
+            if old.access_token == new.access_token {
                 // The wall clock may have been set back since; what was known of the end stays known.
                 new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
             }
         }
-        new.is_refused = guarded.refused.as_ref() == Some(new.access_token());
-        new.is_outdated = guarded.outdated.as_ref() == Some(new.access_token());
+        new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
+        new.is_outdated = guarded.outdated.as_ref() == Some(&new.access_token);
         self.current.store(Some(Arc::new(new)));
         true
     }
@@ -221,7 +224,7 @@ impl Slot {
     /// Notes that the API refused a token; says whether it is the one that is handed out.
     pub(crate) fn refuse(&self, token: &AccessToken) -> bool {
         let mut guarded = self.guarded();
-        let Some(current) = self.current.load_full().filter(|current| current.access_token() == token) else {
+        let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) else {
             return false;
         };
         guarded.refused = Some(token.clone());
@@ -234,7 +237,7 @@ impl Slot {
     pub(crate) fn outdate(&self, token: &AccessToken) {
         let mut guarded = self.guarded();
         guarded.outdated = Some(token.clone());
-        if let Some(current) = self.current.load_full().filter(|current| current.access_token() == token) {
+        if let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) {
             self.current.store(Some(Arc::new(Current { is_outdated: true, ..Current::clone(&current) })));
         }
     }
@@ -266,7 +269,17 @@ impl Slot {
             guarded.unsaved = Some(known.clone());
             guarded.granted_at = Some(elapsed);
             guarded.failures = 0;
+            // The server has had its say, also where it gives the same token again.
+            guarded.outdated = None;
+            if guarded.refused.as_ref() == Some(known.tokens.tokens.access_token()) {
+                guarded.refused = None;
+            }
         });
+    }
+
+    /// New tokens that the store does not have yet.
+    pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
+        self.guarded().unsaved.clone()
     }
 
     /// When the server last gave tokens.
@@ -296,6 +309,16 @@ impl Slot {
 
     pub(crate) fn rest_until(&self, epoch: u64, until: Duration) {
         self.at(epoch, |guarded| guarded.rest_until = until);
+    }
+
+    /// Somebody asks for a try before its time. What was learned of earlier ones stays known.
+    pub(crate) fn wake(&self) {
+        self.guarded().rest_until = Duration::ZERO;
+    }
+
+    /// The flight that is in the air, if there is one.
+    pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<Landing>> {
+        self.guarded().flight.clone().filter(|flight| flight.borrow().is_in_the_air() && flight.has_changed().is_ok())
     }
 
     /// Somebody has mended something: let it be tried again.

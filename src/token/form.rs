@@ -163,10 +163,10 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
     let redirect_uri = plain("redirect_uri")?;
     let exchange = redirect_uri.zip(text("code_verifier")?);
     let access_token = text("access_token")?.ok_or_else(missing("access_token"))?;
-    let access_token = AccessToken::new(access_token.expose_secret())
-        .map_err(|_| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?;
-    let refresh_token = text("refresh_token")?.map(|text| RefreshToken::unchecked(text.expose_secret()));
-    let id_token = text("id_token")?.map(|text| IdToken::unchecked(text.expose_secret()));
+    let access_token = AccessToken::checked(access_token)
+        .ok_or_else(|| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?;
+    let refresh_token = text("refresh_token")?.map(RefreshToken::of);
+    let id_token = text("id_token")?.map(IdToken::of);
     let mut time =
         |name| form.exact(name).map(|time| time.map(UnixTime::from_secs)).map_err(|why| unreadable(WHAT, why));
     Ok(TokenSet {

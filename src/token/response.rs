@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use crate::account::Account;
@@ -75,13 +74,13 @@ impl TokenResponse {
         }
         let access_token = fields.secret("access_token").ok_or(NoTokens::NoAccessToken)?;
         Ok(Self {
-            access_token: AccessToken::new(access_token.expose_secret()).map_err(|_| NoTokens::BadAccessToken)?,
+            access_token: AccessToken::checked(access_token).ok_or(NoTokens::BadAccessToken)?,
             expires_in: fields.seconds("expires_in").map(Duration::from_secs),
             // Nonsense in its place must not cost the refresh token that there already is.
-            refresh_token: fields.secret("refresh_token").and_then(|text| RefreshToken::new(text.expose_secret()).ok()),
+            refresh_token: fields.secret("refresh_token").and_then(RefreshToken::checked),
             refresh_token_expires_in: fields.seconds("refresh_token_expires_in").map(Duration::from_secs),
             scopes: fields.words("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
-            id_token: fields.secret("id_token").map(|text| IdToken::unchecked(text.expose_secret())),
+            id_token: fields.secret("id_token").map(IdToken::of),
             account: Account {
                 person: None,
                 subject: None,

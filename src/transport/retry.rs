@@ -1,5 +1,6 @@
 //! Sending again what is safe to send again, within the time that one exchange may take.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,11 +45,17 @@ impl Transport for Retry {
         let span = RequestSpan::taken_from(&mut request);
         let mut tally = Tally::default();
         loop {
-            let result = self.transport.exchange(request.clone()).await;
+            let sent = match repeat {
+                Repeat::Never => mem::take(&mut request),
+                Repeat::WhenRefused | Repeat::WhenLost => request.clone(),
+            };
+            let result = self.transport.exchange(sent).await;
             let outcome = Outcome::of(&result, self.clock.now());
             tally.count(outcome);
             let left = deadline.saturating_sub(self.clock.elapsed());
-            let Some(pause) = pause(repeat, tally, outcome, left, chance()) else {
+            // Most answers are final, and need no random number.
+            let pause = (outcome != Outcome::Final).then(|| pause(repeat, tally, outcome, left, chance())).flatten();
+            let Some(pause) = pause else {
                 span.sent(tally.sendings, result.as_ref().ok());
                 return result;
             };

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod adversity;
 mod conformance;
 mod discovery;
 mod house;

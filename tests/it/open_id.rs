@@ -477,7 +477,7 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
         Some(Key::one().sign(&header("k1"), &claims))
     };
     let error = manager.put(&key, issuer.login(mallory).await.unwrap()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Session && error.to_string().contains("another account"), "{error}");
+    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
 
     for unverified in [json!(false), json!("false"), Value::Null] {
         let (_, login) = login_with(person("jane", unverified)).await;

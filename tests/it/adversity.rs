@@ -1,0 +1,839 @@
+//! What can go wrong between a browser that goes away, a store that loses an answer, and a Webex that repeats itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{Callback, Error, LoginEvent, LoginState, Retryable, Service, TokenManager, TokenSet, WebexOAuth};
+use wiremock::matchers::{body_string_contains, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::keeping::Failing;
+use crate::support::{builder, json, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+/// Tokens of somebody, good for a fortnight.
+fn of(who: &str) -> String {
+    format!(
+        r#"{{"access_token":"access-{who}","expires_in":1209600,"refresh_token":"refresh-{who}","refresh_token_expires_in":7776000}}"#
+    )
+}
+
+/// A server whose logins bring the tokens of these people in turn.
+async fn logins(people: &[&str], clock: &ManualClock) -> (MockServer, WebexOAuth) {
+    let server = MockServer::start().await;
+    for who in people {
+        Mock::given(body_string_contains("authorization_code"))
+            .respond_with(json(200, &of(who)))
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    (server, webex)
+}
+
+async fn refreshing(server: &MockServer, who: &str, answer: ResponseTemplate) {
+    Mock::given(body_string_contains(format!("refresh_token=refresh-{who}"))).respond_with(answer).mount(server).await;
+}
+
+async fn sent(server: &MockServer, what: &str) -> usize {
+    let requests = server.received_requests().await.unwrap();
+    requests.iter().filter(|request| String::from_utf8_lossy(&request.body).contains(what)).count()
+}
+
+/// Gives others the processor until something has happened.
+async fn until(mut happened: impl AsyncFnMut() -> bool) {
+    while !happened().await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> TokenSet {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap().into_tokens()
+}
+
+/// Webex may answer with the same access token; a refresh that worked is no error ...
+#[tokio::test]
+async fn a_refresh_that_brings_the_same_token_is_no_failure() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(200, &of("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    session.refresh().await.unwrap();
+}
+
+/// ... and causes no storm.
+#[tokio::test]
+async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(200, &of("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let _ = session.refresh().await;
+    for _ in 0..100 {
+        session.access_token().await.unwrap();
+        manager.settle().await;
+    }
+    let requests = sent(&server, "grant_type=refresh_token").await;
+    assert!(requests <= 2, "{requests} refreshes in the same second, of a token that lives a fortnight");
+}
+
+/// A flight of the login before, and one of the login after a `put`, have the same claim id, so the first takes the second's
+/// claim for its own.
+#[tokio::test]
+async fn a_flight_of_the_login_before_does_not_refresh_the_next_login_a_second_time() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["a", "b"], &clock).await;
+    refreshing(&server, "a", json(200, &of("a")).set_delay(Duration::from_millis(500))).await;
+    refreshing(&server, "b", json(200, &of("b2")).set_delay(Duration::from_millis(1500))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let first = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    until(async || sent(&server, "grant_type=refresh_token").await > 0).await;
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let second = tokio::spawn(async move { session.refresh().await });
+    let _ = (first.await, second.await);
+    manager.settle().await;
+    assert_eq!(sent(&server, "refresh_token=refresh-b").await, 1, "one refresh for one generation of one login");
+}
+
+/// Lets others in before and after each step, so that a future can be dropped there.
+#[derive(Clone, Debug)]
+struct Steps(MemoryStore);
+
+#[async_trait]
+impl TokenStore for Steps {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        tokio::task::yield_now().await;
+        let loaded = self.0.load(key).await;
+        tokio::task::yield_now().await;
+        loaded
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        tokio::task::yield_now().await;
+        let saved = self.0.save(key, entry, expect).await;
+        tokio::task::yield_now().await;
+        saved
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        tokio::task::yield_now().await;
+        let deleted = self.0.delete(key, expect).await;
+        tokio::task::yield_now().await;
+        deleted
+    }
+}
+
+/// Polls a future so often, and drops it.
+async fn leave_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        let mut answer = None;
+        std::future::poll_fn(|context| {
+            if let std::task::Poll::Ready(ready) = future.as_mut().poll(context) {
+                answer = Some(ready);
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+        if answer.is_some() {
+            return answer;
+        }
+    }
+    None
+}
+
+/// A handler that is cancelled during `replace` leaves a store with one account, and a memory with the other.
+#[tokio::test]
+async fn a_replace_that_is_dropped_leaves_no_token_of_a_in_the_place_of_b() {
+    for polls in 0..12 {
+        let clock = ManualClock::new(NOW);
+        let (_server, webex) = logins(&["a", "b"], &clock).await;
+        let store = MemoryStore::new();
+        let manager = TokenManager::new(webex.clone(), Steps(store.clone())).unwrap();
+        let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+        let theirs = tokens(&webex).await;
+        let key = key("room");
+        let _ = leave_after(polls, manager.replace(&key, theirs)).await;
+
+        let served = session.access_token().await.unwrap();
+        let kept = TokenManager::new(webex, store).unwrap().access_token(&key).await.unwrap();
+        assert_eq!(served.expose(), kept.expose(), "dropped after {polls} polls");
+    }
+}
+
+/// The same for a logout that comes to its end in the store alone.
+#[tokio::test]
+async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more() {
+    for polls in 0..12 {
+        let clock = ManualClock::new(NOW);
+        let (_server, webex) = logins(&["a"], &clock).await;
+        let store = MemoryStore::new();
+        let manager = TokenManager::new(webex.clone(), Steps(store.clone())).unwrap();
+        let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+        let key = key("room");
+        let mut logout = Box::pin(manager.forget(&key));
+        for poll in 0..polls {
+            if std::future::poll_fn(|context| std::task::Poll::Ready(logout.as_mut().poll(context).is_ready())).await {
+                break;
+            }
+            if poll == 1 {
+                // Another caller, meanwhile.
+                let _ = leave_after(3, session.access_token()).await;
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        drop(logout);
+        manager.settle().await;
+        let is_kept = store.load(&key).await.unwrap().is_some();
+        let is_served = session.access_token().await.is_ok();
+        assert!(is_kept || !is_served, "dropped after {polls} polls: the store has forgotten it, and it is served");
+    }
+}
+
+/// A process that was stopped (a laptop's lid) while it refreshed A, and that has seen since that B is kept there.
+#[tokio::test]
+async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["a", "b"], &clock).await;
+    refreshing(&server, "a", json(200, &of("a2")).set_delay(Duration::from_millis(600))).await;
+    let memory = MemoryStore::new();
+    let store = Failing::new(memory.clone());
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+    let late = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    until(async || sent(&server, "grant_type=refresh_token").await > 0).await;
+    let elsewhere = TokenManager::new(webex.clone(), memory).unwrap();
+    elsewhere.replace(&key("room"), tokens(&webex).await).await.unwrap();
+    clock.advance(Duration::from_secs(360));
+    assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "seen");
+    store.fail_after(0);
+    let _ = late.await;
+
+    assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "A's token, under B's login");
+}
+
+/// `check` says "connected" though nobody at Webex was reached: the token endpoint's own 403.
+#[tokio::test]
+async fn a_check_whose_refresh_was_refused_says_so() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(403, r#"{"message":"This integration was disabled."}"#)).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_misconfigured());
+    clock.advance(Duration::from_secs(600));
+
+    let checked = session.check().await;
+
+    assert!(checked.is_err(), "the token is dead and cannot be refreshed: {:?}", checked.unwrap().unwrap().state);
+}
+
+/// ... and a proxy's page.
+#[tokio::test]
+async fn a_check_that_a_proxy_answered_is_no_check() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    let page = ResponseTemplate::new(403).set_body_raw("<html>Blocked by Acme Proxy</html>", "text/html");
+    Mock::given(path("/people/me")).respond_with(page).mount(&server).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let error = session.person().await.unwrap_err();
+    assert!(error.is_retryable(), "the crate itself calls that \"later\"");
+
+    let checked = session.check().await;
+
+    assert!(checked.is_err(), "nobody asked Webex: {:?}", checked.unwrap().unwrap().state);
+}
+
+fn listening(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<Mutex<Vec<String>>>) {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let manager = TokenManager::builder(webex.clone(), store)
+        .on_event(move |event| {
+            let name = match event {
+                LoginEvent::LoginRequired { .. } => "login required",
+                LoginEvent::RefreshFailed { .. } => "failed",
+                LoginEvent::LoginExpiring { .. } => "expiring",
+                LoginEvent::Refreshed { .. } => "refreshed",
+                LoginEvent::SaveFailed { .. } => "save failed",
+                _ => "other",
+            };
+            heard.lock().unwrap().push(name.to_owned());
+        })
+        .build()
+        .unwrap();
+    (manager, events)
+}
+
+/// "The refresh token of a login is dead. Said once for each."
+#[tokio::test]
+async fn that_a_login_is_dead_is_said_once_however_often_somebody_asks_for_a_refresh() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
+    let (manager, events) = listening(&webex, MemoryStore::new());
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    for _ in 0..20 {
+        session.refresh().await.unwrap_err();
+    }
+    let said = events.lock().unwrap().iter().filter(|event| *event == "login required").count();
+    assert_eq!(said, 1);
+}
+
+/// Backoff "1 s to 5 min": `refresh()` begins it anew each time.
+#[tokio::test]
+async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(500, "{}")).await;
+    let (manager, events) = listening(&webex, MemoryStore::new());
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    for _ in 0..300 {
+        session.refresh().await.unwrap_err();
+        clock.advance(Duration::from_secs(2));
+    }
+    manager.settle().await;
+    let requests = sent(&server, "grant_type=refresh_token").await;
+    // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
+    assert!(
+        requests < 60,
+        "{requests} requests and {} events in ten minutes of an outage",
+        events.lock().unwrap().len()
+    );
+}
+
+/// One caller's refresh takes away the reason that another's is about to read.
+#[tokio::test]
+async fn many_who_ask_for_a_refresh_of_a_dead_login_are_all_told_that_it_is_dead() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
+    let manager = TokenManager::new(webex.clone(), Steps(MemoryStore::new())).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let mut callers = Vec::new();
+    for number in 0..200 {
+        let session = session.clone();
+        callers.push(tokio::spawn(async move {
+            for _ in 0..number {
+                tokio::task::yield_now().await;
+            }
+            session.refresh().await.unwrap_err()
+        }));
+    }
+    let mut wrong = 0;
+    for caller in callers {
+        wrong += usize::from(!caller.await.unwrap().is_login_required());
+    }
+    assert_eq!(wrong, 0, "of 200 were told to try again later");
+}
+
+/// A browser that goes away during "Disconnect" leaves a login that nobody can end any more.
+#[tokio::test]
+async fn a_disconnect_that_is_dropped_still_tells_webex() {
+    let mock = MockWebex::start().await;
+    let webex = mock
+        .client_builder()
+        .service(mock.service().with_revocation_endpoint(mock.revocation_endpoint()))
+        .build()
+        .unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    let _ = leave_after(1, session.disconnect().everywhere().into_future()).await;
+    manager.settle().await;
+    let is_kept = session.status().await.unwrap().is_some();
+    let again = session.disconnect().everywhere().await.unwrap().told;
+    assert!(is_kept || mock.revocations() > 0, "forgotten here, Webex was not told, and cannot be told: {again:?}");
+}
+
+/// Deletes, and then says that it failed.
+#[derive(Clone, Debug)]
+struct LostAnswer(MemoryStore, Arc<AtomicBool>);
+
+#[async_trait]
+impl TokenStore for LostAnswer {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.0.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.0.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        let deleted = self.0.delete(key, expect).await;
+        if self.1.swap(false, Ordering::SeqCst) {
+            return Err(Error::store("the connection was lost", Retryable::Yes));
+        }
+        deleted
+    }
+}
+
+/// "An `Err` from `save` or `delete` means unknown: the caller loads and compares".
+#[tokio::test]
+async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
+    let mock = MockWebex::start().await;
+    let webex = mock
+        .client_builder()
+        .service(mock.service().with_revocation_endpoint(mock.revocation_endpoint()))
+        .build()
+        .unwrap();
+    let store = LostAnswer(MemoryStore::new(), Arc::new(AtomicBool::new(true)));
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    let first = session.disconnect().await;
+    let second = session.disconnect().await.unwrap().told;
+    assert_eq!(mock.revocations(), 1, "{first:?}, then {second:?}");
+}
+
+/// Keys that a stranger makes up.
+#[tokio::test]
+async fn a_retry_or_a_put_that_fails_leaves_no_key_behind() {
+    let clock = ManualClock::new(NOW);
+    let (_server, webex) = logins(&["jane"], &clock).await;
+    let jane = tokens(&webex).await;
+    let store = Failing::new(MemoryStore::new());
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    for number in 0..100 {
+        manager.retry(&key(&format!("retry-{number}"))).await.unwrap();
+    }
+    let retried = format!("{manager:?}");
+    store.fail_after(0);
+    for number in 0..100 {
+        manager.put(&key(&format!("put-{number}")), jane.clone()).await.unwrap_err();
+        manager.forget(&key(&format!("forget-{number}"))).await.unwrap_err();
+    }
+    let failed = format!("{manager:?}");
+    assert!(retried.contains("keys: 0,") && failed.contains("keys: 0,"), "{retried}\n{failed}");
+}
+
+/// On two threads the flight may still hold the slot when its caller has the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_nobody_knows_leave_nothing_behind_on_two_threads_either() {
+    let clock = ManualClock::new(NOW);
+    let (_server, webex) = logins(&[], &clock).await;
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let tasks: Vec<_> = (0..4)
+        .map(|task| {
+            let manager = manager.clone();
+            tokio::spawn(async move {
+                for number in 0..5000 {
+                    manager.access_token(&key(&format!("stranger-{task}-{number}"))).await.unwrap_err();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    manager.settle().await;
+    until(async || format!("{manager:?}").contains("keys: 0,")).await;
+    assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
+}
+
+/// A convenience holds nobody up.
+#[tokio::test]
+async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting() {
+    #[derive(Clone, Debug)]
+    struct Hanging(MemoryStore, Arc<AtomicBool>);
+    #[async_trait]
+    impl TokenStore for Hanging {
+        async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+            self.0.load(key).await
+        }
+        async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+            if self.1.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            self.0.save(key, entry, expect).await
+        }
+        async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+            self.0.delete(key, expect).await
+        }
+    }
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let hangs = Arc::new(AtomicBool::new(false));
+    let manager = TokenManager::new(webex.clone(), Hanging(MemoryStore::new(), Arc::clone(&hangs))).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    hangs.store(true, Ordering::SeqCst);
+    let asked = tokio::spawn({
+        let session = session.clone();
+        async move { session.person().await }
+    });
+    let person = tokio::time::timeout(Duration::from_secs(3), asked).await;
+    let logout = tokio::time::timeout(Duration::from_secs(3), session.disconnect().into_future()).await;
+    assert!(person.is_ok() && logout.is_ok(), "person: {}, logout: {}", person.is_ok(), logout.is_ok());
+}
+
+/// One tenant whose administrator has forbidden the integration keeps all others from their refresh.
+#[tokio::test]
+async fn one_users_403_does_not_starve_the_others() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let (server, webex) = logins(&["a", "b"], &clock).await;
+    refreshing(&server, "a", json(403, r#"{"message":"Your organization does not allow this."}"#)).await;
+    refreshing(&server, "b", json(200, &of("b2"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let a = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    let b = manager.put(&key("b"), tokens(&webex).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    for second in 0..1800 {
+        a.access_token().await.unwrap_err();
+        if b.access_token().await.is_ok() {
+            println!("b was served after {second} s");
+            return;
+        }
+        clock.advance(Duration::from_secs(1));
+    }
+    panic!("b got no token for half an hour, because of a");
+}
+
+/// "Connected: all is well."
+#[tokio::test]
+async fn a_login_that_cannot_go_on_is_not_called_connected() {
+    let clock = ManualClock::new(NOW);
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code"))
+        .respond_with(json(200, r#"{"access_token":"a","expires_in":60}"#))
+        .mount(&server)
+        .await;
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    let state = session.status().await.unwrap().unwrap().state;
+    assert_ne!(state, LoginState::Connected, "no refresh token, and an access token that ended a fortnight ago");
+}
+
+/// A restart must not turn "put off" into "expiring".
+#[tokio::test]
+async fn after_a_restart_a_login_that_each_refresh_prolongs_is_not_called_expiring() {
+    let clock = ManualClock::new(NOW);
+    let week = |who: &str| of(who).replace("7776000", "604800").replace("1209600", "86400");
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, &week("jane"))).mount(&server).await;
+    refreshing(&server, "jane", json(200, &week("jane"))).await;
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let store = MemoryStore::new();
+    let before = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    before.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    drop(before);
+    clock.advance(FORTNIGHT / 4);
+    let (manager, events) = listening(&webex, store);
+    manager.access_token(&key("jane")).await.unwrap();
+    manager.settle().await;
+    assert!(!events.lock().unwrap().contains(&"expiring".to_owned()), "{:?}", events.lock().unwrap());
+}
+
+async fn opaque(clock: &ManualClock, people: &[&str]) -> (MockServer, WebexOAuth) {
+    let server = MockServer::start().await;
+    for who in people {
+        Mock::given(body_string_contains("authorization_code"))
+            .respond_with(json(200, &format!(r#"{{"access_token":"{who}","expires_in":1209600,"refresh_token":"r"}}"#)))
+            .up_to_n_times(1)
+            .mount(&server)
+            .await;
+    }
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    (server, webex)
+}
+
+/// A consumer, who is nobody's employee by Webex's own word, is another than somebody of an organization.
+#[tokio::test]
+async fn a_consumer_does_not_take_the_place_and_the_data_of_somebody_of_an_organization() {
+    let clock = ManualClock::new(NOW);
+    let org = "s_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
+    let (_server, webex) = opaque(&clock, &[org, "t_PF84_consumer"]).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    manager.put_with(&key("room"), tokens(&webex).await, &"the meeting password").await.unwrap();
+    let put = manager.put(&key("room"), tokens(&webex).await).await;
+    let data: Option<String> = manager.data(&key("room")).await.unwrap();
+    assert!(put.is_err(), "the stranger has {data:?}");
+}
+
+/// A login that Webex has named is not given up, with its data, to one that nobody asked about.
+#[tokio::test]
+async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login() {
+    let mock = MockWebex::builder()
+        .user(MockUser::new("jane@example.com"))
+        .user(MockUser::new("bob@example.com"))
+        .start()
+        .await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let jane = log_in(&mock, &webex, "jane@example.com").await;
+    let session = manager.put_with(&key("room"), jane, &"the meeting password").await.unwrap();
+    session.person().await.unwrap();
+    assert!(!session.account().await.unwrap().is_unverified());
+    let _ = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await;
+    let person = session.person().await.unwrap();
+    let data: Option<String> = manager.data(&key("room")).await.unwrap();
+    assert!(person.email() == Some("jane@example.com") || data.is_none(), "{:?} has {data:?}", person.email());
+}
+
+/// An empty setting admits nobody; an address without a domain is none.
+#[tokio::test]
+async fn an_empty_domain_admits_nobody() {
+    let mock = MockWebex::builder().user(MockUser::new("jane@")).start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let mut login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    webex.identify(&mut login).await.unwrap();
+    assert!(login.require_email_domain("").is_err());
+}
+
+/// One 401 in passing, and a server that gives the same token again: it has just vouched for it.
+#[tokio::test]
+async fn a_token_that_webex_has_given_again_is_served_again() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", json(200, &of("jane"))).await;
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let token = session.access_token().await.unwrap();
+    session.invalidate(&token);
+    let mut failed = 0;
+    for _ in 0..48 {
+        failed += usize::from(session.access_token().await.is_err());
+        clock.advance(Duration::from_secs(3600));
+    }
+    assert!(failed < 48, "one 401 two days ago, a token that lives a fortnight, and no call was served since");
+}
+
+/// The flight does not believe a wait of years; the status does.
+#[tokio::test]
+async fn the_status_believes_no_wait_that_the_keeper_does_not_believe() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["jane"], &clock).await;
+    refreshing(&server, "jane", ResponseTemplate::new(503).insert_header("retry-after", "60")).await;
+    let store = MemoryStore::new();
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    let future = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400));
+    let wrong = builder(Service::webex().at(server.uri())).clock(future).build().unwrap();
+    TokenManager::new(wrong, store).unwrap().access_token(&key("jane")).await.unwrap_err();
+    let state = session.status().await.unwrap().unwrap().state;
+    assert_eq!(state, LoginState::Connected);
+}
+
+/// A refresh that was under way when the user left brings a token that nobody ends.
+#[tokio::test]
+async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
+    let clock = ManualClock::new(NOW);
+    let (server, _) = logins(&["a"], &clock).await;
+    refreshing(&server, "a", json(200, &of("a2")).set_delay(Duration::from_millis(400))).await;
+    Mock::given(path("/revoke")).respond_with(json(200, "{}")).mount(&server).await;
+    let service = Service::webex().at(server.uri()).with_revocation_endpoint(format!("{}/revoke", server.uri()));
+    let webex = builder(service).clock(clock).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    let refresh = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    until(async || sent(&server, "grant_type=refresh_token").await > 0).await;
+    session.disconnect().await.unwrap().told.unwrap();
+    let _ = refresh.await;
+    manager.settle().await;
+    assert_eq!(sent(&server, "token=access-a2&").await, 1, "Webex has issued access-a2 to a login that was ended");
+}
+
+/// The failure of a refresh of a login that was ended is nobody's concern.
+#[tokio::test]
+async fn nothing_is_said_of_a_login_after_its_end() {
+    let clock = ManualClock::new(NOW);
+    let (server, webex) = logins(&["a"], &clock).await;
+    refreshing(&server, "a", json(500, "{}").set_delay(Duration::from_millis(400))).await;
+    let (manager, events) = listening(&webex, MemoryStore::new());
+    let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    let refresh = tokio::spawn({
+        let session = session.clone();
+        async move { session.refresh().await }
+    });
+    until(async || sent(&server, "grant_type=refresh_token").await > 0).await;
+    manager.forget(&key("a")).await.unwrap();
+    let _ = refresh.await;
+    manager.settle().await;
+    assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
+}
+
+/// Nothing is given up before it is known that Webex can be told.
+#[test]
+fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mock, session) = runtime.block_on(async {
+        let mock = MockWebex::start().await;
+        let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
+        let webex = mock.client_builder().service(service).build().unwrap();
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+        (mock, session)
+    });
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut ending = session.disconnect().into_future();
+    let std::task::Poll::Ready(ended) = ending.as_mut().poll(&mut context) else { panic!("not at once") };
+    let told = format!("{ended:?}");
+    let is_kept = runtime.block_on(session.status()).unwrap().is_some();
+    assert!(is_kept || mock.revocations() > 0, "{told}");
+}
+
+/// No future panics outside a runtime.
+#[test]
+fn outside_a_runtime_nothing_panics() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clock = ManualClock::new(NOW);
+    let (_server, manager, session, jane) = runtime.block_on(async {
+        let (server, webex) = logins(&["a"], &clock).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let jane = tokens(&webex).await;
+        let session = manager.put(&key("a"), jane.clone()).await.unwrap();
+        (server, manager, session, jane)
+    });
+    fn once<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(answer) => Some(answer),
+            std::task::Poll::Pending => None,
+        }
+    }
+    for _ in 0..2 {
+        let _ = once(session.access_token());
+        let _ = once(session.refresh());
+        let _ = once(session.check());
+        let _ = once(session.person());
+        let _ = once(session.status());
+        let _ = once(session.account());
+        let _ = once(session.security_context());
+        let _ = once(manager.put(&key("b"), jane.clone()));
+        let _ = once(manager.retry(&key("a")));
+        let _ = once(manager.data::<i32>(&key("a")));
+        let _ = once(manager.settle());
+        let _ = once(manager.adopt(&key("c"), jane.refresh_token().unwrap(), None));
+        clock.advance(FORTNIGHT);
+    }
+    let _ = once(manager.forget(&key("b")));
+    let _ = once(session.disconnect().into_future());
+}
+
+/// Whatever is dropped wherever, what follows works, and there is one refresh.
+#[tokio::test]
+async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
+    for call in 0..4 {
+        for polls in 0..25 {
+            let clock = ManualClock::new(NOW);
+            let mock = MockWebex::builder().clock(clock.clone()).start().await;
+            let webex = mock.client();
+            let store = Steps(MemoryStore::new());
+            let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+            let session = manager.put(&key("a"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+            clock.advance(FORTNIGHT);
+            let leave = async {
+                for _ in 0..polls {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = leave => {}
+                () = async {
+                    match call {
+                        0 => drop(session.access_token().await),
+                        1 => drop(session.refresh().await),
+                        2 => drop(session.check().await),
+                        _ => drop(manager.retry(&key("a")).await),
+                    }
+                } => {}
+            }
+            let token = session.access_token().await.unwrap();
+            manager.settle().await;
+            webex.person(&token).await.unwrap();
+            assert_eq!(mock.refreshes(), 1, "call {call}, dropped after {polls}");
+        }
+    }
+}
+
+/// Everything at once, by two managers over one store; afterwards all agree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_everything_at_once_all_agree() {
+    for round in 0..6_u64 {
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let mock = MockWebex::builder()
+            .clock(clock.clone())
+            .user(MockUser::new("jane@example.com"))
+            .user(MockUser::new("bob@example.com"))
+            .start()
+            .await;
+        let webex = mock.client();
+        let store = Steps(MemoryStore::new());
+        let managers: Vec<_> = (0..2).map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap()).collect();
+        let jane = log_in(&mock, &webex, "jane@example.com").await;
+        let bob = log_in(&mock, &webex, "bob@example.com").await;
+        managers[0].put(&key("room"), jane.clone()).await.unwrap();
+        let tasks: Vec<_> = (0..8_u64)
+            .map(|task| {
+                let (manager, jane, bob) = (managers[task as usize % 2].clone(), jane.clone(), bob.clone());
+                let clock = clock.clone();
+                tokio::spawn(async move {
+                    let mut dice = round * 977 + task * 7919 + 1;
+                    for _ in 0..60 {
+                        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let session = manager.session(&key("room")).unwrap();
+                        match (dice >> 33) % 10 {
+                            0 => drop(manager.replace(&key("room"), jane.clone()).await),
+                            1 => drop(manager.replace(&key("room"), bob.clone()).await),
+                            2 => drop(manager.forget(&key("room")).await),
+                            3 => drop(session.refresh().await),
+                            4 => drop(session.person().await),
+                            5 => drop(manager.retry(&key("room")).await),
+                            6 => clock.advance(Duration::from_secs(100_000)),
+                            7 => {
+                                if let Ok(token) = session.access_token().await {
+                                    session.invalidate(&token);
+                                }
+                            }
+                            _ => drop(session.access_token().await),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        managers[0].replace(&key("room"), bob.clone()).await.unwrap();
+        clock.advance(Duration::from_secs(31));
+        for manager in &managers {
+            let _ = manager.access_token(&key("room")).await;
+            manager.settle().await;
+        }
+        for manager in &managers {
+            let person = manager.session(&key("room")).unwrap().person().await.unwrap();
+            assert_eq!(person.email(), Some("bob@example.com"), "round {round}");
+        }
+    }
+}
