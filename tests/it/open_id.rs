@@ -88,6 +88,12 @@ async fn rp_02_another_issuer_is_refused() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_echoes_secrets_is_shown_without_them() {
+    let error = assert_refused(|claims| claims["iss"] = format!("{ACCESS_TOKEN} c0de").into(), "with_issuer").await;
+    assert!(!error.to_string().contains(ACCESS_TOKEN) && !error.to_string().contains("c0de"), "{error}");
+}
+
+#[tokio::test]
 async fn rp_03_a_token_without_subject_is_refused() {
     assert_refused(remove("sub"), "no `sub`").await;
     assert_refused(|claims| claims["sub"] = "".into(), "no `sub`").await;
