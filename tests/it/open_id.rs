@@ -445,6 +445,9 @@ async fn without_openid_nothing_of_it_happens() {
     let callback = webex_oauth::Callback::parse(format!("code=c&state={state}")).unwrap();
     let login = issuer.webex.login(pending, callback).await.unwrap();
     assert!(login.id_token().is_none() && login.tokens().id_token().is_some());
+    issuer.grant(Some("another that is no token".to_owned()));
+    let refreshed = issuer.webex.refresh(login.tokens()).await.unwrap();
+    assert_eq!(refreshed.id_token().unwrap().expose(), "another that is no token");
     let meetings = crate::support::builder(Service::meetings()).scopes("openid").build().unwrap();
     assert_eq!(meetings.authorize().begin().unwrap_err().kind(), ErrorKind::Unsupported);
 }
