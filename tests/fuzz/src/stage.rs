@@ -27,7 +27,7 @@ pub(crate) const CODE: &str = "PLANTED-code-Zm9vYmFyYmF6";
 pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-Zm9v";
 const VERIFIER: &str = "PLANTED-verifier-0123456789abcdefghijklmnopqrstuv";
 const PAYLOAD: &str = "PLANTED payload";
-const REFRESH_TOKEN: &str = "PLANTED-refresh-token-YmFy";
+pub(crate) const REFRESH_TOKEN: &str = "PLANTED-refresh-token-YmFy";
 /// Another one wherever somebody forgets to encode it, or encodes it twice.
 const CLIENT_SECRET: &str = "PLANTED p+s/w%rd:1 2&x=%20";
 /// The client's credentials as Basic authentication writes them.

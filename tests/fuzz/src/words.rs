@@ -79,7 +79,7 @@ pub fn security_context(input: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(input) else { return false };
     let token = AccessToken::new("PLANTED<access>&token").unwrap();
     if let Ok(context) = SecurityContext::new(name, User::Email("jane@example.com".into()), &token) {
-        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{name:?}");
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{name:?}");
         assert!(context.to_xml().expose().contains(&format!("<siteName>{name}</siteName>")));
     }
     for (element, user) in [("webExID", User::WebexId(name.into())), ("email", User::Email(name.into()))] {
