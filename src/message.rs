@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
+use crate::redact;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
@@ -86,8 +87,7 @@ fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
     // Webex sometimes doubles it, with a comma between.
     let id = text.split(',').next()?.trim();
     let fits = (1..=LONGEST_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    let leaks = secrets.iter().any(|secret| !secret.is_empty() && id.contains(secret));
-    (fits && !leaks).then(|| id.to_owned())
+    (fits && !redact::shows(id, secrets)).then(|| id.to_owned())
 }
 
 #[cfg(test)]
@@ -108,12 +108,13 @@ mod tests {
             (None, json!([]), None),
             (Some("two words"), json!({}), None),
             (Some("x-hunter2-x"), json!({"trackingId": "hunter2"}), None),
+            (Some("x-hunter%2B3-x"), json!({"trackingId": "hunter%2b3"}), None),
         ] {
             let mut response = Response::new(Bytes::new());
             if let Some(header) = header {
                 response.headers_mut().insert("TrackingID", HeaderValue::from_static(header));
             }
-            let id = received_tracking_id(&response, Some(&body), &["hunter2", ""]);
+            let id = received_tracking_id(&response, Some(&body), &["hunter2", "hunter+3", ""]);
             assert_eq!(id.as_deref(), found, "{header:?} {body}");
         }
     }

@@ -229,6 +229,7 @@ struct Form<'a> {
     code_verifier: &'a str,
     code_challenge_method: &'a str,
     redirect_uri: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
     begun_at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -335,6 +336,12 @@ mod tests {
         assert_eq!(after.nonce.unwrap().expose_secret(), before.nonce.unwrap().expose_secret());
         let payload: Option<Value> = after.payload.read().unwrap();
         assert_eq!(payload.unwrap()["tenant"], "cust10001");
+    }
+
+    #[test]
+    fn a_login_without_scopes_comes_back_too() {
+        let stored = pending(Payload::default(), "").to_stored().unwrap();
+        assert!(PendingAuthorization::from_stored(stored.expose()).unwrap().asked.is_empty());
     }
 
     #[test]

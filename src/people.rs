@@ -111,7 +111,7 @@ impl Person {
     }
 
     fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        self.0.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).filter(|text| !text.is_empty())
     }
 
     fn truth(&self, name: &str) -> Option<bool> {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_person_is_read_with_webexs_text_booleans_and_every_unknown_field() {
         let person = read_body(
-            r#"{"id":"P1","emails":["jane@example.com",7],"displayName":"Jane Smith","firstName":"Jane","orgId":"O1",
+            r#"{"id":"P1","emails":["","jane@example.com",7],"displayName":"Jane Smith","firstName":"Jane","orgId":"O1",
             "invitePending":"false","loginEnabled":true,"type":"person","shoeSize":37,"nickName":""}"#,
         )
         .unwrap();

@@ -6,19 +6,24 @@ const LONGEST_WORD: usize = 32;
 /// `text` with every one of `secrets` cut out, everything that looks like a token cut out, on one line and at most
 /// `limit` characters long.
 pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        for spelling in spellings(secret) {
-            text = text.replace(&spelling, "[secret]");
-        }
+    // First of all, or a line break that stood for a secret's space would become one afterwards.
+    let mut text = on_one_line(text);
+    for spelling in secrets.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret)) {
+        text = text.replace(&spelling, "[secret]");
     }
     let mut cleaned = String::new();
     for part in text.split_inclusive(|c| !is_token_character(c)) {
         let word = part.trim_end_matches(|c| !is_token_character(c));
         cleaned.push_str(if word.len() > LONGEST_WORD { "[cut]" } else { word });
-        cleaned.extend(part[word.len()..].chars().map(|c| if is_disruptive(c) { ' ' } else { c }));
+        cleaned.push_str(&part[word.len()..]);
     }
     shorten(cleaned.trim(), limit)
+}
+
+/// Whether one of `secrets` stands in `text`, in any spelling.
+pub(crate) fn shows(text: &str, secrets: &[&str]) -> bool {
+    let mut spellings = secrets.iter().filter(|secret| !secret.is_empty()).flat_map(|secret| spellings(secret));
+    spellings.any(|spelling| text.contains(&spelling))
 }
 
 /// A secret as it is, and as it stands in forms and URLs.
@@ -34,7 +39,11 @@ fn spellings(secret: &str) -> [String; 5] {
         })
     };
     let (lower_form, lower_percent) = (lower(&form), lower(&percent).replace('~', "%7e"));
-    [secret.to_owned(), form, percent, lower_form, lower_percent]
+    [on_one_line(secret), form, percent, lower_form, lower_percent]
+}
+
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if is_disruptive(c) { ' ' } else { c }).collect()
 }
 
 /// Characters that begin a new line or turn the direction of the text.
@@ -67,9 +76,19 @@ mod tests {
             ("one\r\ntwo\u{1b}[31m", "one  two [31m"),
             ("unsupported_grant_type", "unsupported_grant_type"),
             ("x=a%2fb%20c", "x=[secret]"),
+            ("folded a/b\nc", "folded [secret]"),
             ("one\u{2028}two\u{202e}", "one two"),
         ] {
             assert_eq!(clean(text, &["hunter2", "a/b c", ""], 300), shown);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_spelling() {
+        for (text, found) in
+            [("x-a/b c-x", true), ("a%2Fb+c", true), ("a%2fb%20c", true), ("a/b", false), ("hunter2", true), ("", false)]
+        {
+            assert_eq!(shows(text, &["hunter2", "a/b c", ""]), found, "{text}");
         }
     }
 

@@ -118,7 +118,9 @@ impl Prover {
         before: &TokenSet,
         response: &mut TokenResponse,
     ) -> Result<()> {
-        let (Some(before), Some(id_token)) = (before.id_token(), &response.id_token) else { return Ok(()) };
+        // One that nobody asked for was not verified at the login either, and is no reason to lose it.
+        let verified = before.id_token().filter(|_| before.is_of_openid());
+        let (Some(before), Some(id_token)) = (verified, &response.id_token) else { return Ok(()) };
         let occasion = Occasion::Refresh { before: before.expose() };
         let expected =
             Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };

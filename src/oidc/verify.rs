@@ -15,6 +15,7 @@ use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::jws::Jws;
 use crate::oidc::signature;
+use crate::redact;
 use crate::secret::same;
 use crate::strict;
 
@@ -112,7 +113,7 @@ pub(crate) fn refused(why: impl AsRef<str>) -> Error {
 
 fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let issuer = check_issuer(text("iss"), expected.issuers)?;
+    let issuer = check_issuer(text("iss"), expected)?;
     check_audience(claims, expected.client_id)?;
     check_times(claims, expected, now)?;
     let subject = text("sub").ok_or_else(|| refused("it has no `sub`"))?;
@@ -130,14 +131,15 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     Ok(issuer)
 }
 
-fn check_issuer(found: Option<&str>, allowed: &[String]) -> Result<String> {
-    let found = found.ok_or_else(|| refused("it has no `iss`"))?;
+fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> {
+    let (found, allowed) = (found.ok_or_else(|| refused("it has no `iss`"))?, expected.issuers);
     if allowed.iter().any(|own| own == found) {
         return Ok(found.to_owned());
     }
-    let shown: String = found.chars().filter(|c| !c.is_control()).take(120).collect();
+    let secrets: Vec<_> = [expected.access_token, expected.code].into_iter().flatten().collect();
     let why = format!(
-        "its `iss` is {shown:?}, and only {} may say who a user is; if it is Webex's, add it with `Service::with_issuer(..)`",
+        "its `iss` is \"{}\", and only {} may say who a user is; if it is Webex's, add it with `Service::with_issuer(..)`",
+        redact::clean(found, &secrets, 120),
         allowed.join(", ")
     );
     Err(refused(why))

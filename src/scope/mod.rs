@@ -166,14 +166,16 @@ impl Scopes {
         let url = url.split_once('#').map_or(url, |(before, _)| before);
         let query = url.split_once('?').map_or(url, |(_, query)| query);
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
-        match (found.next(), found.next()) {
-            (Some((_, scopes)), None) if !scopes.trim().is_empty() => scopes.parse(),
-            (Some(_), Some(_)) => Err(Error::new(ErrorKind::Input, "the URL has more than one `scope`")),
-            _ => {
-                let message = "the URL has no scopes: copy all of it, with the part that begins with `scope=`";
-                Err(Error::new(ErrorKind::Input, message))
-            }
+        let scopes: Self = match (found.next(), found.next()) {
+            (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Input, "the URL has more than one `scope`")),
+            (Some((_, scopes)), None) => scopes.parse()?,
+            (None, _) => Self::new(),
+        };
+        if scopes.is_empty() {
+            let message = "the URL has no scopes: copy all of it, with the part that begins with `scope=`";
+            return Err(Error::new(ErrorKind::Input, message));
         }
+        Ok(scopes)
     }
 
     /// Whether there is none.
@@ -417,6 +419,7 @@ mod tests {
             ("spark:all spark:kms", "copy all of it"),
             ("https://webexapis.com/v1/authorize", "copy all of it"),
             ("https://webexapis.com/v1/authorize?scope=&x=y", "copy all of it"),
+            ("https://webexapis.com/v1/authorize?scope=%20,%20", "copy all of it"),
             ("https://webexapis.com/v1/authorize#scope=spark:all", "copy all of it"),
             ("https://webexapis.com/v1/authorize?scope=spark:all&scope=spark:kms", "more than one"),
             ("https://webexapis.com/v1/authorize?scope=https%3A%2F%2Fhunter2", "URL"),

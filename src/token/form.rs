@@ -175,7 +175,7 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
         expires_at: time("expires_at")?,
         refresh_token,
         refresh_token_expires_at: time("refresh_token_expires_at")?,
-        granted: granted.map(|text| Scopes::from_server(&text)),
+        granted: granted.map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         id_token,
         received_at: time("received_at")?.ok_or_else(missing("received_at"))?,
@@ -229,6 +229,13 @@ mod tests {
         "asked":"all_read user_modify","received_at":1700000000,"user_name":"jane","iss":"https://acme.webex.com/x",
         "siteid":"7","userid":"8","authentication_id":"9","email":"jane@example.com",
         "redirect_uri":"https://example.com/cb","code_verifier":"0123456789","extra":{"odd":[1]},"from_the_future":{"x":2}}"#;
+
+    #[test]
+    fn scopes_of_which_nothing_is_left_are_none() {
+        let tokens = read(&STORED.replace("\"all_read\"", "\"$?\"")).unwrap();
+        assert_eq!(tokens.scopes().to_string(), "all_read user_modify");
+        assert!(read(write(&tokens).unwrap().expose()).is_ok());
+    }
 
     #[test]
     fn what_was_stored_is_read_and_written_again_field_by_field() {

@@ -18,6 +18,8 @@ use crate::account::{Account, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Owner;
+#[cfg(feature = "oidc")]
+use crate::scope::Scope;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
 use crate::service::Service;
@@ -253,6 +255,12 @@ impl TokenSet {
     /// Notes who was logged in, as Webex itself said when it was asked with these tokens.
     pub(crate) fn identify(&mut self, identity: Identity) {
         self.account.person = Some(identity);
+    }
+
+    /// Whether the login asked for an ID token, and so has verified the one that it brought.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn is_of_openid(&self) -> bool {
+        self.asked.contains(Scope::OPENID)
     }
 
     pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {

@@ -88,6 +88,12 @@ async fn rp_02_another_issuer_is_refused() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_echoes_secrets_is_shown_without_them() {
+    let error = assert_refused(|claims| claims["iss"] = format!("{ACCESS_TOKEN} c0de").into(), "with_issuer").await;
+    assert!(!error.to_string().contains(ACCESS_TOKEN) && !error.to_string().contains("c0de"), "{error}");
+}
+
+#[tokio::test]
 async fn rp_03_a_token_without_subject_is_refused() {
     assert_refused(remove("sub"), "no `sub`").await;
     assert_refused(|claims| claims["sub"] = "".into(), "no `sub`").await;
@@ -439,6 +445,9 @@ async fn without_openid_nothing_of_it_happens() {
     let callback = webex_oauth::Callback::parse(format!("code=c&state={state}")).unwrap();
     let login = issuer.webex.login(pending, callback).await.unwrap();
     assert!(login.id_token().is_none() && login.tokens().id_token().is_some());
+    issuer.grant(Some("another that is no token".to_owned()));
+    let refreshed = issuer.webex.refresh(login.tokens()).await.unwrap();
+    assert_eq!(refreshed.id_token().unwrap().expose(), "another that is no token");
     let meetings = crate::support::builder(Service::meetings()).scopes("openid").build().unwrap();
     assert_eq!(meetings.authorize().begin().unwrap_err().kind(), ErrorKind::Unsupported);
 }

@@ -9,20 +9,38 @@ import { openDesk } from './desk.mjs';
 const server = new OAuth2Server();
 await server.issuer.keys.generate('RS256');
 await server.start(0, '127.0.0.1');
+const url = `http://127.0.0.1:${server.address().port}`;
+server.issuer.url = url;
 
 let fault = {};
 let detour = {};
+let lie = {};
 const requests = [];
 
-// Without it, two tokens of one second are the same.
-server.service.on('beforeTokenSigning', ({ payload }) => {
+server.service.on('beforeTokenSigning', ({ header, payload }) => {
+  // Without it, two tokens of one second are the same.
   payload.jti = randomUUID();
+  // The access tokens of this server are for nobody in particular.
+  if (!payload.aud) return;
+  const { claims = {}, without = [], kid } = lie;
+  Object.assign(payload, claims);
+  for (const name of without) delete payload[name];
+  for (const [name, seconds] of Object.entries(lie.later ?? {})) payload[name] = (payload.iat ?? 0) + seconds;
+  if (kid) header.kid = kid;
 });
+
+/** Says of a token that it is signed in another way, and takes its signature away. */
+function unsigned(token, alg) {
+  const [header, payload] = token.split('.');
+  const fields = JSON.parse(Buffer.from(header, 'base64url'));
+  return `${Buffer.from(JSON.stringify({ ...fields, alg })).toString('base64url')}.${payload}.`;
+}
 
 server.service.on('beforeResponse', (answer, request) => {
   requests.push(request.body.grant_type);
   const { status, headers = {}, text, body = {}, without = [] } = fault;
   const { res } = request;
+  if (lie.unsigned) answer.body.id_token = unsigned(answer.body.id_token, lie.unsigned);
   if (status) answer.statusCode = status;
   for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
   if (text !== undefined) {
@@ -48,11 +66,15 @@ await openDesk(
     fault: (order) => {
       fault = order;
     },
+    /** What is wrong with every ID token from now on. */
+    lie: (order) => {
+      lie = order;
+    },
     /** What is wrong with every redirect from now on. */
     detour: (order) => {
       detour = order;
     },
     requests: () => requests,
   },
-  `http://127.0.0.1:${server.address().port}`,
+  url,
 );

@@ -5,6 +5,8 @@
 //   ACCESS_TOKEN_SECONDS  how long access tokens live
 //   ROTATION              `on` or `off`
 
+import { generateKeyPairSync } from 'node:crypto';
+
 import { Provider } from 'oidc-provider';
 
 import { address, listen, openDesk } from './desk.mjs';
@@ -14,7 +16,15 @@ const { CLIENTS, SCOPES, ACCESS_TOKEN_SECONDS, ROTATION } = process.env;
 let answer;
 const server = await listen((request, response) => answer(request, response));
 const url = address(server);
-const provider = new Provider(url, {
+
+/** A new key for each algorithm that the clients have their ID tokens signed with. */
+function keys() {
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' });
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' });
+  return { keys: [{ ...rsa, use: 'sig' }, { ...ec, use: 'sig' }] };
+}
+
+const settings = {
   clients: JSON.parse(CLIENTS),
   scopes: SCOPES.split(' '),
   cookies: { keys: ['a key for the cookies of a test'] },
@@ -25,12 +35,23 @@ const provider = new Provider(url, {
   expiresWithSession: async () => false,
   ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS) },
   features: { devInteractions: { enabled: true } },
-  findAccount: async (_, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
-});
+  claims: { openid: ['sub', 'auth_time'], email: ['email', 'email_verified'], profile: ['name', 'given_name', 'locale'] },
+  findAccount: async (_, id) => ({
+    accountId: id,
+    claims: async () => ({
+      sub: id,
+      email: `${id}@example.com`,
+      email_verified: true,
+      name: `${id} Smith`,
+      given_name: id,
+      locale: 'en_US',
+    }),
+  }),
+};
 
 // What came to the token endpoint, and what became of it; values of secrets are left out.
 const requests = [];
-provider.use(async (ctx, next) => {
+async function record(ctx, next) {
   await next();
   if (ctx.oidc?.route !== 'token') return;
   const authorization = ctx.get('authorization');
@@ -42,12 +63,22 @@ provider.use(async (ctx, next) => {
     error: ctx.body?.error ?? null,
     description: ctx.body?.error_description ?? null,
   });
-});
-answer = provider.callback();
+}
+
+let provider;
+/** Opens the server, or opens it again with other keys; it then knows nothing of what it issued before. */
+function open() {
+  provider = new Provider(url, { ...settings, jwks: keys() });
+  provider.use(record);
+  answer = provider.callback();
+}
+open();
 
 await openDesk(
   {
     requests: () => requests,
+    /** Signs with new keys from now on, and publishes no others. */
+    rotate: open,
     /** Whether the server still honours a token, by its own book. */
     honours: async ({ token }) => {
       const found = (await provider.AccessToken.find(token)) ?? (await provider.RefreshToken.find(token));

@@ -30,19 +30,20 @@ impl Server {
     /// Where browsers come back to; nobody listens there.
     pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
-    /// The certified `oidc-provider`, which knows two clients: `basic` and `post`, named after the way in which they prove who
-    /// they are. Both have the secret [`Server::SECRET`] and the redirect URI [`Server::REDIRECT_URI`].
+    /// The certified `oidc-provider`, which knows the clients `basic` and `post`, named after the way in which they prove who
+    /// they are, and `es256`, named after how its ID tokens are signed. All have the secret [`Server::SECRET`] and the redirect URI [`Server::REDIRECT_URI`].
     pub async fn oidc_provider(access_token_lifetime: Duration, rotation: &str) -> Self {
-        let clients: Vec<_> = ["basic", "post"]
+        let clients: Vec<_> = [("basic", "basic", "RS256"), ("post", "post", "RS256"), ("es256", "basic", "ES256")]
             .into_iter()
-            .map(|method| {
+            .map(|(id, method, algorithm)| {
                 json!({
-                    "client_id": method,
+                    "client_id": id,
                     "client_secret": Self::SECRET,
                     "redirect_uris": [Self::REDIRECT_URI],
                     "grant_types": ["authorization_code", "refresh_token"],
                     "response_types": ["code"],
                     "token_endpoint_auth_method": format!("client_secret_{method}"),
+                    "id_token_signed_response_alg": algorithm,
                 })
             })
             .collect();

@@ -1,0 +1,184 @@
+//! OpenID Connect at the certified `oidc-provider`: ID tokens and their keys, userinfo, refreshes.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::oidc::SigningAlgorithm;
+use webex_oauth::{AccessToken, Callback, ErrorKind, Login, Result, Rotation, Service, WebexOAuth, WebexOAuthBuilder};
+use webex_oauth_interop::{Browser, Server, Wire, tell};
+
+async fn server() -> Server {
+    Server::oidc_provider(Duration::from_secs(3600), "on").await
+}
+
+/// A client whose pauses take no time: two fetches of keys are a second apart.
+fn builder(server: &Server, wire: &Wire) -> WebexOAuthBuilder {
+    let at = |path: &str| format!("{}{path}", server.url());
+    let service = Service::webex()
+        .at(server.url())
+        .with_authorization_endpoint(at("/auth"))
+        .with_token_endpoint(at("/token"))
+        .with_keys_endpoint(at("/jwks"))
+        .with_user_info_endpoint(at("/me"))
+        .with_issuer(server.url())
+        .with_rotation(Rotation::Strict);
+    WebexOAuth::builder()
+        .service(service)
+        .client_id("basic")
+        .client_secret(Server::SECRET)
+        .redirect_uri(Server::REDIRECT_URI)
+        .scopes("openid email profile")
+        .clock(ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+        .transport(wire.clone())
+}
+
+async fn log_in(webex: &WebexOAuth, user: &str) -> Result<Login> {
+    let (url, pending) = webex.authorize().max_age(Duration::from_secs(600)).begin().unwrap();
+    let callback = Browser::new().consent(url.as_str(), user).await;
+    webex.login(pending, Callback::parse(callback).unwrap()).await
+}
+
+/// The signature, or another part of a token, with one character changed.
+fn with_change_in(token: &str, part: usize) -> String {
+    let mut parts: Vec<_> = token.split('.').map(str::to_owned).collect();
+    let first = if parts[part].starts_with('A') { "B" } else { "A" };
+    parts[part].replace_range(..1, first);
+    parts.join(".")
+}
+
+#[test]
+fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+
+        let login = log_in(&webex, "jane").await.unwrap();
+
+        let id_token = login.id_token().unwrap();
+        assert_eq!((id_token.issuer(), id_token.subject()), (server.url(), "jane"));
+        assert!(id_token.auth_time().is_some(), "`max_age` was asked for");
+        let info = webex.user_info(id_token, login.tokens().access_token()).await.unwrap();
+        assert_eq!((info.email(), info.is_email_verified()), (Some("jane@example.com"), Some(true)));
+        assert_eq!((info.name(), info.given_name(), info.locale()), (Some("jane Smith"), Some("jane"), Some("en_US")));
+        assert_eq!(wire.paths(), ["/token", "/jwks", "/me"]);
+        log_in(&webex, "john").await.unwrap();
+        assert_eq!(wire.paths(), ["/token"], "the keys are known");
+    });
+}
+
+#[test]
+fn userinfo_about_another_user_is_refused() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        let (jane, john) = (log_in(&webex, "jane").await.unwrap(), log_in(&webex, "john").await.unwrap());
+
+        let error = webex.user_info(jane.id_token().unwrap(), john.tokens().access_token()).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::UserInfo);
+        assert!(error.to_string().contains("another user"), "{error}");
+    });
+}
+
+#[test]
+fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        let login = log_in(&webex, "jane").await.unwrap();
+
+        let error =
+            webex.user_info(login.id_token().unwrap(), &AccessToken::new("another").unwrap()).await.unwrap_err();
+
+        assert!(error.is_access_token_refused() && !error.is_login_required(), "{error:?}");
+    });
+}
+
+#[test]
+fn the_id_token_of_a_refresh_is_about_the_same_user() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        let mut tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
+        wire.change(|said| assert!(said["id_token"].is_string(), "the server sends one with each refresh"));
+        for _ in 0..3 {
+            tokens = webex.refresh(&tokens).await.unwrap();
+        }
+
+        let johns = log_in(&webex, "john").await.unwrap().into_tokens().id_token().unwrap().expose().to_owned();
+        wire.change(move |said| said["id_token"] = johns.clone().into());
+        let error = webex.refresh(&tokens).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::IdToken);
+        assert!(!error.is_login_required(), "{error}");
+    });
+}
+
+#[test]
+fn a_token_that_somebody_has_changed_is_refused() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        let another = log_in(&webex, "jane").await.unwrap();
+        let another = another.tokens().id_token().unwrap().expose().to_owned();
+        wire.paths();
+        let tampered = |part| {
+            move |said: &mut Value| {
+                said["id_token"] = with_change_in(said["id_token"].as_str().unwrap(), part).into();
+            }
+        };
+        let changes: [(&str, Box<dyn Fn(&mut Value) + Send>); 5] = [
+            ("signature is not", Box::new(tampered(2))),
+            ("payload cannot be read", Box::new(tampered(1))),
+            ("header cannot be read", Box::new(tampered(0))),
+            ("`nonce` is another login's", Box::new(move |said| said["id_token"] = another.clone().into())),
+            ("three parts", Box::new(|said| said["id_token"] = "x".into())),
+        ];
+        for (reason, change) in changes {
+            wire.change(change);
+
+            let error = log_in(&webex, "jane").await.unwrap_err();
+
+            assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+            assert!(error.to_string().contains(reason), "{reason}: {error}");
+            assert_eq!(wire.paths(), ["/token"], "{reason}: nothing more is asked for");
+        }
+        wire.change(|said| said["id_token"] = json!(null));
+        assert_eq!(log_in(&webex, "jane").await.unwrap_err().kind(), ErrorKind::IdTokenMissing);
+    });
+}
+
+#[test]
+fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let usual = builder(&server, &wire).client_id("es256");
+        let error = log_in(&usual.build().unwrap(), "jane").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IdToken);
+        assert!(error.to_string().contains("only RS256"), "{error}");
+
+        let allowed = builder(&server, &wire).client_id("es256").id_token_algorithms([SigningAlgorithm::Es256]);
+        let login = log_in(&allowed.build().unwrap(), "jane").await.unwrap();
+        assert_eq!(login.id_token().unwrap().subject(), "jane");
+
+        let strict = builder(&server, &wire).id_token_algorithms([SigningAlgorithm::Es256]).build().unwrap();
+        assert_eq!(log_in(&strict, "jane").await.unwrap_err().kind(), ErrorKind::IdToken);
+    });
+}
+
+#[test]
+fn new_keys_of_the_server_are_fetched_once_when_they_are_needed() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        log_in(&webex, "jane").await.unwrap();
+        server.order("rotate", Value::Null).await;
+        wire.paths();
+
+        let tokens = log_in(&webex, "jane").await.unwrap().into_tokens();
+        webex.refresh(&tokens).await.unwrap();
+
+        assert_eq!(wire.paths(), ["/token", "/jwks", "/token"]);
+    });
+}
