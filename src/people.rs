@@ -111,7 +111,13 @@ impl Person {
     }
 
     fn list(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).filter(|text| !text.is_empty())
+        self.0
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     fn truth(&self, name: &str) -> Option<bool> {

@@ -85,9 +85,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_in_every_spelling() {
-        for (text, found) in
-            [("x-a/b c-x", true), ("a%2Fb+c", true), ("a%2fb%20c", true), ("a/b", false), ("hunter2", true), ("", false)]
-        {
+        for (text, found) in [
+            ("x-a/b c-x", true),
+            ("a%2Fb+c", true),
+            ("a%2fb%20c", true),
+            ("a/b", false),
+            ("hunter2", true),
+            ("", false),
+        ] {
             assert_eq!(shows(text, &["hunter2", "a/b c", ""]), found, "{text}");
         }
     }

@@ -50,3 +50,51 @@ fn verify(algorithm: SigningAlgorithm, key: &[u8], input: &[u8], signature: &[u8
 fn verify(_: SigningAlgorithm, _: &[u8], _: &[u8], _: &[u8]) -> bool {
     false
 }
+
+#[cfg(test)]
+#[cfg(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    use super::*;
+    use crate::oidc::jwk::JwkSet;
+
+    /// Whether `token` is signed by the only key of a set.
+    fn holds(algorithm: SigningAlgorithm, key: &serde_json::Value, token: &str) -> bool {
+        let set = JwkSet::read(json!({ "keys": [key] }).to_string().as_bytes()).unwrap();
+        let (input, signature) = token.rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        is_valid(algorithm, set.candidates(algorithm, None)[0], input, &signature)
+    }
+
+    const PAYLOAD: &str =
+        "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+
+    #[test]
+    fn the_sample_of_rfc_7515_appendix_a_2_holds_and_nothing_near_it() {
+        let key = json!({"kty": "RSA", "e": "AQAB", "n": "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"});
+        let token = format!(
+            "eyJhbGciOiJSUzI1NiJ9.{PAYLOAD}.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
+        );
+        assert!(holds(SigningAlgorithm::Rs256, &key, &token));
+        assert!(!holds(SigningAlgorithm::Rs256, &key, &token.replace(".eyJpc3M", ".eyJpc3N")));
+        assert!(!holds(SigningAlgorithm::Rs512, &key, &token));
+        assert!(!holds(SigningAlgorithm::Rs256, &key, &format!("{}.", token.rsplit_once('.').unwrap().0)));
+    }
+
+    #[test]
+    fn the_sample_of_rfc_7515_appendix_a_3_holds_and_nothing_near_it() {
+        let key = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
+        let token = format!(
+            "eyJhbGciOiJFUzI1NiJ9.{PAYLOAD}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+        );
+        assert!(holds(SigningAlgorithm::Es256, &key, &token));
+        assert!(!holds(SigningAlgorithm::Es256, &key, &token.replace(".eyJpc3M", ".eyJpc3N")));
+        assert!(!holds(SigningAlgorithm::Es256, &key, &token[..token.len() - 2]));
+        let zeros = format!("eyJhbGciOiJFUzI1NiJ9.{PAYLOAD}.{}", URL_SAFE_NO_PAD.encode([0; 64]));
+        assert!(!holds(SigningAlgorithm::Es256, &key, &zeros));
+    }
+}

@@ -242,3 +242,73 @@ fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000;
+    const SKEW: u64 = 60;
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn token(claims: &Value) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.c2ln", part(r#"{"alg":"RS256"}"#), part(&claims.to_string()))
+    }
+
+    fn is_accepted(claims: &Value, max_age: Option<u64>) -> bool {
+        let issuers = ["https://idbroker.webex.com/idb".to_owned(), "https://idbroker-eu.webex.com/idb".to_owned()];
+        let expected = Expected {
+            client_id: "C1",
+            issuers: &issuers,
+            algorithms: &[SigningAlgorithm::Rs256],
+            skew: Duration::from_secs(SKEW),
+            occasion: Occasion::Login { nonce: "n-1", max_age: max_age.map(Duration::from_secs) },
+            access_token: None,
+            code: None,
+            requires_at_hash: false,
+        };
+        Checked::new(&token(claims), &expected, UnixTime::from_secs(NOW)).is_ok()
+    }
+
+    /// A time near a moment that matters.
+    fn around(moment: u64) -> impl Strategy<Value = u64> {
+        prop_oneof![Just(moment), moment - 2..moment + 3, moment - 100..moment + 100]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The rules in other words: a token is accepted if, and only if, every one of them holds.
+        #[test]
+        fn a_token_is_accepted_exactly_when_every_rule_holds(
+            exp in prop_oneof![around(NOW - SKEW), around(NOW), Just(NOW + 7200)],
+            iat in prop_oneof![around(NOW - DAY - SKEW), around(NOW + SKEW), Just(NOW)],
+            nbf in prop::option::of(prop_oneof![around(NOW + SKEW), Just(NOW)]),
+            auth_time in prop::option::of(prop_oneof![around(NOW - 300 - SKEW), around(NOW + SKEW), Just(NOW)]),
+            max_age in prop::option::of(Just(300_u64)),
+            issuer in prop::sample::select(vec!["https://idbroker.webex.com/idb", "https://idbroker-eu.webex.com/idb",
+                "https://idbroker.webex.com/idb1", "https://idbroker.webex.com", ""]),
+            audience in prop::sample::select(vec![json!("C1"), json!(["C1"]), json!(["C1", "C1"]), json!("C2"),
+                json!(["C1", "C2"]), json!([]), json!(null), json!("C11")]),
+            party in prop::sample::select(vec![json!(null), json!("C1"), json!("C2")]),
+            subject in prop::sample::select(vec!["s", "", "x"]),
+            nonce in prop::sample::select(vec![json!("n-1"), json!("n-2"), json!(""), json!(null)]),
+        ) {
+            let claims = json!({"iss": issuer, "aud": audience, "azp": party, "sub": subject, "nonce": nonce,
+                "exp": exp, "iat": iat, "nbf": nbf, "auth_time": auth_time});
+            let is_for_us = [json!("C1"), json!(["C1"]), json!(["C1", "C1"])].contains(&audience);
+            let is_now = exp + SKEW > NOW && nbf.is_none_or(|nbf| nbf <= NOW + SKEW);
+            let is_recent = iat <= NOW + SKEW && iat + DAY + SKEW >= NOW;
+            let is_signed_in = max_age.is_none_or(|age| {
+                auth_time.is_some_and(|at| at <= NOW + SKEW && at + age + SKEW >= NOW)
+            });
+            let holds = issuer.ends_with("/idb") && is_for_us && party != json!("C2") && !subject.is_empty()
+                && nonce == json!("n-1") && is_now && is_recent && is_signed_in;
+            prop_assert_eq!(is_accepted(&claims, max_age), holds, "{}", claims);
+        }
+    }
+}

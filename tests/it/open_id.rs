@@ -3,12 +3,22 @@
 //!
 //! After a bad artefact nothing more is asked for: that is part of each refusal here.
 //!
-//! | rows that are left out | why |
+//! | row | here |
 //! |---|---|
-//! | RP-12 | tokens signed with a shared secret are always refused: see `rp_13` |
-//! | RP-15, RP-22 to RP-28 by form or claims parameter | Webex knows none of it |
-//! | RP-35 to RP-40, RP-44 to RP-57 | dynamic registration, request objects, sessions and logout tokens: Webex has none |
-//! | F-13's `s_hash`, F-20 to F-22 | JARM, encrypted tokens and DPoP: Webex has none |
+//! | RP-01 to RP-11, RP-13, RP-14, RP-16 to RP-20, RP-30, RP-32, RP-33, RP-41 to RP-43 | below |
+//! | RP-12 | tokens signed with a shared secret are always refused: `rp_13` |
+//! | RP-21, RP-22 | hybrid flows are left out: Webex has none; a `c_hash` in the code flow is compared (`f_13`) |
+//! | RP-23, RP-24 | `f_13`, and in `implicit` for tokens that come through the browser |
+//! | RP-29, RP-31, RP-34 | in `discovery` |
+//! | RP-15, RP-26 to RP-28 | left out: tokens in forms, aggregated claims and mutual TLS are unknown to Webex |
+//! | RP-35 to RP-40 | left out: Webex has no dynamic registration and no request objects, and starts no logins itself |
+//! | RP-44 to RP-57 | left out: Webex has no sessions to manage and no logout tokens; the logout URL is in `discovery` |
+//! | RP-58 | `client_secret_post` is in `token_endpoint`; encryption is left out: Webex has none |
+//! | F-01, F-02, F-04 to F-12, F-14 to F-17 | below, and `rp_*` for the claims |
+//! | F-03 | left out: Webex does not say that it sends `iss` in callbacks, so a missing one is no fault |
+//! | F-13 | below, without `s_hash`, which no flow of Webex's has |
+//! | F-18 | in `discovery`; F-19 in `keeping` (a request is sent again once after a 401) |
+//! | F-20 to F-22 | left out: JARM, encrypted tokens and DPoP are unknown to Webex |
 
 use std::time::Duration;
 
@@ -59,7 +69,7 @@ fn append_one(name: &'static str) -> impl FnOnce(&mut Value) {
 }
 
 #[tokio::test]
-async fn rp_01_a_login_with_openid_brings_a_proven_identity_and_the_rest_from_userinfo() {
+async fn rp_01_and_19_a_login_with_openid_brings_a_proven_identity_and_the_rest_from_userinfo() {
     let (issuer, login) = login_with(|claims| {
         claims["email"] = "jane@example.com".into();
         claims["email_verified"] = true.into();
@@ -267,6 +277,51 @@ async fn rp_17_and_18_a_missing_or_another_nonce_is_refused() {
     assert_refused(append_one("nonce"), "another login's").await;
     assert_refused(remove("nonce"), "no `nonce`").await;
     assert_refused(|claims| claims["nonce"] = "".into(), "no `nonce`").await;
+}
+
+#[tokio::test]
+async fn rp_20_the_client_proves_itself_in_the_header_and_nowhere_else() {
+    let (issuer, login) = login_with(|_| ()).await;
+    login.unwrap();
+    let requests = issuer.server.received_requests().await.unwrap();
+    let exchange = requests.iter().find(|request| request.url.path() == "/access_token").unwrap();
+    assert!(exchange.headers["authorization"].to_str().unwrap().starts_with("Basic "));
+    assert!(!crate::support::form(exchange).contains_key("client_secret"));
+}
+
+#[tokio::test]
+async fn rp_25_a_refusal_that_is_posted_as_a_form_is_read() {
+    let issuer = Issuer::start().await;
+    let request = issuer.webex.authorize().prompt(webex_oauth::Prompt::None).max_age(Duration::ZERO);
+    let (url, pending) = request.begin().unwrap();
+    let body = format!("error=login_required&state={}", parameter(url.as_str(), "state"));
+    let error = issuer.webex.login(pending, webex_oauth::Callback::parse(body).unwrap()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Authorization && error.is_login_required(), "{error}");
+    assert!(issuer.server.received_requests().await.unwrap().is_empty());
+}
+
+/// What a callback with this query makes of a login; nothing may be asked for.
+async fn assert_callback_refused(query: impl FnOnce(&str) -> String, kind: ErrorKind) {
+    let issuer = Issuer::start().await;
+    let (url, pending) = issuer.webex.authorize().begin().unwrap();
+    let query = query(&parameter(url.as_str(), "state"));
+    let error = issuer.webex.login(pending, webex_oauth::Callback::parse(query).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(issuer.server.received_requests().await.unwrap().is_empty(), "{error}");
+}
+
+#[tokio::test]
+async fn f_02_a_callback_of_another_issuer_ends_the_login() {
+    let wrong = |state: &str| format!("code=c&state={state}&iss=https%3A%2F%2Fidbroker.webex.com%2Fidb1");
+    assert_callback_refused(wrong, ErrorKind::IssuerMismatch).await;
+    let denied = |state: &str| format!("error=access_denied&state={state}&iss=https%3A%2F%2Fevil.example");
+    assert_callback_refused(denied, ErrorKind::IssuerMismatch).await;
+}
+
+#[tokio::test]
+async fn f_04_and_05_a_callback_with_another_state_or_none_ends_no_login() {
+    assert_callback_refused(|state| format!("code=c&state={state}1"), ErrorKind::StateMismatch).await;
+    assert_callback_refused(|_| "code=c".to_owned(), ErrorKind::StateMissing).await;
 }
 
 #[tokio::test]
