@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::redact;
 
 /// Whose tokens these are, as far as it is known without asking.
 ///
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person), and stays with the
 /// tokens from then on. [`details`](Self::details) says what came from where.
 ///
-/// Ids are text, whether the server wrote them as text or as numbers. `Display` is a name for people: "Logged in as
+/// Ids are text, whether the server wrote them as text or as numbers. `Display` is a name for people, on one line: "Logged in as
 /// {account}".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -213,7 +214,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.email().or(self.user_name()).or(self.display_name()).or(self.person_id());
         let name = name.or_else(|| self.subject().map(|(subject, _)| subject));
-        f.write_str(name.unwrap_or("an unknown Webex user"))
+        f.write_str(&redact::on_one_line(name.unwrap_or("an unknown Webex user")))
     }
 }
 
@@ -236,6 +237,8 @@ mod tests {
         assert_eq!(account.to_string(), "an unknown Webex user");
         account.user_name = Some("jane".into());
         assert_eq!(account.to_string(), "jane");
+        let odd = Account { user_name: Some("jane\nroot \u{202e}".into()), ..Account::default() };
+        assert_eq!(odd.to_string(), "jane root  ");
         account.email = Some("old@example.com".into());
         account.person =
             Some(Identity { id: "P1".into(), email: Some("jane@example.com".into()), ..Identity::default() });

@@ -64,7 +64,7 @@ pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<String> {
 
 /// The server's tracking id: from the header, else from the body, whatever its spelling there.
 ///
-/// One that contains a secret of the request is none: a hostile server could send it back that way.
+/// One that contains a secret of the request, or much of one in whatever spelling, is none: a hostile server could send it back that way.
 pub(crate) fn received_tracking_id(
     response: &Response<Bytes>,
     body: Option<&Value>,
@@ -84,10 +84,14 @@ fn header_tracking_id(headers: &HeaderMap, secrets: &[&str]) -> Option<String> {
 }
 
 fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
+    // Before it is split: the comma may stand within a secret.
+    if redact::tells(text, secrets) {
+        return None;
+    }
     // Webex sometimes doubles it, with a comma between.
     let id = text.split(',').next()?.trim();
     let fits = (1..=LONGEST_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
-    (fits && !redact::shows(id, secrets)).then(|| id.to_owned())
+    fits.then(|| id.to_owned())
 }
 
 #[cfg(test)]
@@ -109,12 +113,16 @@ mod tests {
             (Some("two words"), json!({}), None),
             (Some("x-hunter2-x"), json!({"trackingId": "hunter2"}), None),
             (Some("x-hunter%2B3-x"), json!({"trackingId": "hunter%2b3"}), None),
+            (Some("HUNTER2"), json!({"trackingId": "aHVudGVyMg=="}), None),
+            (Some("x-hunt%65r2"), json!({"trackingId": "hun ter2"}), None),
+            (Some("a-much-longer-se"), json!({"trackingId": "x,longer-secret"}), None),
         ] {
             let mut response = Response::new(Bytes::new());
             if let Some(header) = header {
                 response.headers_mut().insert("TrackingID", HeaderValue::from_static(header));
             }
-            let id = received_tracking_id(&response, Some(&body), &["hunter2", "hunter+3", ""]);
+            let secrets = ["hunter2", "hunter+3", "", "a-much-longer-secret"];
+            let id = received_tracking_id(&response, Some(&body), &secrets);
             assert_eq!(id.as_deref(), found, "{header:?} {body}");
         }
     }

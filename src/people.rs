@@ -86,9 +86,11 @@ impl Person {
         self.truth("loginEnabled")
     }
 
-    /// Whether the person has not yet answered the invitation. Webex writes it as text.
+    /// Whether the person has not yet answered the invitation. Webex writes it as text. What is neither yes nor no counts
+    /// as yes, since an address is taken for its owner's once this is no.
     pub fn is_invite_pending(&self) -> Option<bool> {
-        self.truth("invitePending")
+        self.field("invitePending").filter(|value| !value.is_null())?;
+        Some(self.truth("invitePending").unwrap_or(true))
     }
 
     /// Any field by its name, as it came.
@@ -184,6 +186,23 @@ mod tests {
         assert_eq!((person.is_invite_pending(), person.is_login_enabled()), (Some(false), Some(true)));
         assert_eq!(person.field("shoeSize"), Some(&Value::from(37)));
         assert_eq!((person.organization_id(), person.roles().count()), (Some("O1"), 0));
+    }
+
+    #[test]
+    fn an_invitation_is_answered_where_webex_says_so_and_nowhere_else() {
+        for (field, pending) in [
+            (r#""yes""#, Some(true)),
+            ("1", Some(true)),
+            (r#""1""#, Some(true)),
+            ("[]", Some(true)),
+            (r#"" FALSE ""#, Some(false)),
+            ("false", Some(false)),
+            ("null", None),
+        ] {
+            let person = read_body(&format!(r#"{{"id":"P1","invitePending":{field}}}"#)).unwrap();
+            assert_eq!(person.is_invite_pending(), pending, "{field}");
+        }
+        assert_eq!(read_body(r#"{"id":"P1"}"#).unwrap().is_invite_pending(), None);
     }
 
     #[test]

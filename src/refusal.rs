@@ -282,13 +282,22 @@ fn by_status(status: StatusCode) -> Option<Remedy> {
     }
 }
 
+/// What is looked at of an answer: Webex's have four texts at most, of a line each; a hostile one may be a mebibyte of them.
+const MOST_TEXTS: usize = 32;
+const LONGEST_TEXT: usize = 2048;
+
 /// Every text that may say why. The known shapes are `{"error", "error_description"}`,
 /// `{"message", "errors": [{"description"}]}` and `{"code", "message"}`; others are searched in the same way, except
 /// for fields that could hold a secret or only an id.
 fn texts(body: &Value) -> Vec<&str> {
     fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
         match value {
-            Value::String(text) if !text.trim().is_empty() && !texts.contains(&text.as_str()) => texts.push(text),
+            Value::String(text) if texts.len() < MOST_TEXTS && !text.trim().is_empty() => {
+                let text = text.char_indices().nth(LONGEST_TEXT).map_or(text.as_str(), |(end, _)| &text[..end]);
+                if !texts.contains(&text) {
+                    texts.push(text);
+                }
+            }
             Value::Array(items) if depth > 0 => items.iter().for_each(|item| gather(item, depth - 1, texts)),
             Value::Object(fields) if depth > 0 => {
                 let telling = fields.iter().filter(|(name, _)| is_telling(name));
@@ -499,6 +508,16 @@ mod tests {
         let error = refusal(Asked::Refresh, &response, &["hunter2", "a/b"], UnixTime::from_secs(0));
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
+    }
+
+    #[test]
+    fn a_mebibyte_of_texts_is_not_looked_at_to_its_end() {
+        let many: Vec<_> = (0..100_000).map(|number| format!("s{number}")).collect();
+        for body in [serde_json::json!({ "errors": many }), serde_json::json!({ "message": "ä".repeat(500_000) })] {
+            let texts = texts(&body);
+            assert!(texts.len() <= MOST_TEXTS && texts.iter().all(|text| text.len() <= 2 * LONGEST_TEXT));
+            assert!(!texts.is_empty());
+        }
     }
 
     #[test]

@@ -44,13 +44,15 @@ impl RestId {
         })
     }
 
-    /// Whether two texts name the same thing of this kind, each as an id of the REST API or as what is unique about it.
+    /// Whether two texts name the same thing of this kind, each as an id of the REST API or as what is unique about it. Case
+    /// means nothing in UUIDs, and much in base64.
     pub(crate) fn are_same(kind: &str, one: &str, other: &str) -> bool {
         let unique = |text: &str| match Self::parse(text) {
             Some(id) if id.kind == kind => id.id,
             _ => text.to_owned(),
         };
-        one == other || unique(one).eq_ignore_ascii_case(&unique(other))
+        let (one, other) = (unique(one), unique(other));
+        one == other || is_uuid(&one) && one.eq_ignore_ascii_case(&other)
     }
 }
 
@@ -60,6 +62,11 @@ impl fmt::Display for RestId {
         let Self { cluster, kind, id } = self;
         f.write_str(&PLAIN.encode(format!("{SCHEME}{cluster}/{kind}/{id}")))
     }
+}
+
+fn is_uuid(text: &str) -> bool {
+    let groups = text.split('-').map(str::len);
+    groups.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
 /// Whether a text can stand between two slashes.
@@ -87,7 +94,10 @@ mod tests {
         let whole = "Y2lzY29zcGFyazovL3VzL1BFT1BMRS94";
         for (kind, one, other, same) in [
             ("PEOPLE", whole, "x", true),
-            ("PEOPLE", "X", whole, true),
+            ("PEOPLE", "X", whole, false),
+            ("PEOPLE", "y2lzy29zcgfyazovl3vzl1bft1bmrs94", whole, false),
+            ("ORGANIZATION", whole, &whole.to_lowercase(), false),
+            ("PEOPLE", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3F2504E0-4F89-11D3-9A0C-0305E82C3301", true),
             ("PEOPLE", whole, whole, true),
             ("PEOPLE", whole, "y", false),
             ("ORGANIZATION", whole, "x", false),

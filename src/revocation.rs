@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::{Request, Response};
+use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
@@ -44,14 +45,15 @@ pub(crate) fn request(registration: &Registration, tokens: &TokenSet, reach: Rea
     form::request(registration, endpoint, form)
 }
 
-/// Reads the answer: any success means that the token is dead, also one that was dead before (RFC 7009 section 2.2).
+/// Reads the answer: any success means that the token is dead, also one that was dead before (RFC 7009 section 2.2). A
+/// success with a page, such as that of a network that wants a login, is none.
 pub(crate) fn read(
     registration: &Registration,
     tokens: &TokenSet,
     response: &Response<Bytes>,
     now: UnixTime,
 ) -> Result<()> {
-    if response.status().is_success() {
+    if response.status().is_success() && is_answer(response.body()) {
         return Ok(());
     }
     let secret = registration.require_secret()?.expose();
@@ -59,4 +61,31 @@ pub(crate) fn read(
     let mut secrets = vec![secret, &credentials, tokens.access_token().expose()];
     secrets.extend(tokens.refresh_token().map(|token| token.expose()));
     Err(refusal(Asked::Revocation, response, &secrets, now))
+}
+
+/// Nothing, or a JSON object that speaks of no error; RFC 7009 gives the body no meaning.
+fn is_answer(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty()
+        || serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|fields| !fields.contains_key("error"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revocation_answers_with_nothing_or_an_object_without_an_error() {
+        for (body, is_one) in [
+            ("", true),
+            (" \r\n", true),
+            ("{}", true),
+            (r#"{"result":"ok"}"#, true),
+            (r#"{"error":"invalid_client"}"#, false),
+            ("<html>Please sign in to the Wi-Fi</html>", false),
+            ("[]", false),
+            ("null", false),
+        ] {
+            assert_eq!(is_answer(body.as_bytes()), is_one, "{body}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //!   who may use them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -166,9 +167,9 @@ impl Scopes {
         let url = url.split_once('#').map_or(url, |(before, _)| before);
         let query = url.split_once('?').map_or(url, |(_, query)| query);
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
-        let scopes: Self = match (found.next(), found.next()) {
+        let scopes = match (found.next(), found.next()) {
             (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Input, "the URL has more than one `scope`")),
-            (Some((_, scopes)), None) => scopes.parse()?,
+            (Some((_, scopes)), None) => Self::from_decoded(&scopes)?,
             (None, _) => Self::new(),
         };
         if scopes.is_empty() {
@@ -200,7 +201,8 @@ impl Scopes {
 
     /// The scopes of this set that are not in `other`.
     pub fn without(&self, other: &Self) -> Self {
-        self.0.iter().filter(|scope| !other.contains(scope)).cloned().collect()
+        let others = other.names();
+        Self(self.0.iter().filter(|scope| !others.contains(scope.as_str())).cloned().collect())
     }
 
     /// Adds one, unless it is there already.
@@ -208,6 +210,22 @@ impl Scopes {
         if !self.contains(&scope) {
             self.0.push(scope);
         }
+    }
+
+    fn from_decoded(text: &str) -> Result<Self> {
+        text.split(is_separator).filter(|part| !part.is_empty()).map(str::parse).collect()
+    }
+
+    fn names(&self) -> HashSet<&str> {
+        self.0.iter().map(Scope::as_str).collect()
+    }
+
+    /// Takes out repetitions: once for all, since a server may write a hundred thousand scopes.
+    fn deduplicate(&mut self) {
+        let mut seen = HashSet::with_capacity(self.0.len());
+        let are_new: Vec<_> = self.0.iter().map(|scope| seen.insert(scope.as_str())).collect();
+        let mut are_new = are_new.into_iter();
+        self.0.retain(|_| are_new.next().unwrap_or_default());
     }
 
     /// What a server wrote: separated by spaces, commas or `+`; what no scope can be is left out.
@@ -229,12 +247,7 @@ impl FromStr for Scopes {
         if text.contains(['&', '=', '?']) || text.contains("://") {
             return Err(no_scope(text));
         }
-        let decoded = percent_decoded(text);
-        let mut scopes = Self::new();
-        for part in decoded.split(is_separator).filter(|part| !part.is_empty()) {
-            scopes.insert(part.parse()?);
-        }
-        Ok(scopes)
+        Self::from_decoded(&percent_decoded(text))
     }
 }
 
@@ -253,15 +266,14 @@ impl FromIterator<Scope> for Scopes {
 
 impl Extend<Scope> for Scopes {
     fn extend<I: IntoIterator<Item = Scope>>(&mut self, scopes: I) {
-        for scope in scopes {
-            self.insert(scope);
-        }
+        self.0.extend(scopes);
+        self.deduplicate();
     }
 }
 
 impl PartialEq for Scopes {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.0.iter().all(|scope| other.contains(scope))
+        self.len() == other.len() && self.names() == other.names()
     }
 }
 
@@ -384,6 +396,16 @@ mod tests {
     }
 
     #[test]
+    fn a_mebibyte_of_scopes_costs_no_more_than_its_length() {
+        let text: String = (0..130_000).map(|number| format!("s{number:06} ")).collect();
+        let begun = std::time::Instant::now();
+        let scopes: Scopes = text.parse().unwrap();
+        assert_eq!((scopes.len(), Scopes::from_server(&text) == scopes), (130_000, true));
+        assert!(scopes.without(&scopes).is_empty());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn a_list_is_read_however_it_was_written_down() {
         for text in [
             "spark:all spark:kms",
@@ -424,6 +446,7 @@ mod tests {
             ("https://webexapis.com/v1/authorize?scope=spark:all&scope=spark:kms", "more than one"),
             ("https://webexapis.com/v1/authorize?scope=https%3A%2F%2Fhunter2", "URL"),
             ("https://webexapis.com/v1/authorize?scope=a%22hunter2", "visible ASCII"),
+            ("https://webexapis.com/v1/authorize?scope=spark%253Aall", "encoded"),
         ] {
             let error = Scopes::from_authorization_url(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Input, "{url}");
