@@ -1,9 +1,9 @@
 //! What does a token at hand cost? The floor, in the same run, is one atomic load, one clock and one clone.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
+use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -11,10 +11,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use webex_oauth::clock::{Clock, SystemClock};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{AccessToken, Callback, Session, TokenManager};
+use webex_oauth::{AccessToken, Callback, Session, TokenManager, TokenSet};
 
 /// Logs Jane in and keeps her under `keys`.
-async fn kept(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<Session>) {
+async fn kept(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<(Session, TokenSet)>) {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
@@ -22,7 +22,8 @@ async fn kept(keys: &[TokenKey]) -> (MockWebex, TokenManager, Vec<Session>) {
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let mut sessions = Vec::new();
     for key in keys {
-        sessions.push(manager.put(key, login.tokens().clone()).await.unwrap());
+        let session = manager.put(key, login.tokens().clone()).await.unwrap();
+        sessions.push((session, login.tokens().clone()));
     }
     (mock, manager, sessions)
 }
@@ -32,6 +33,10 @@ fn hot(criterion: &mut Criterion) {
     let keys = [TokenKey::new("jane").unwrap(), TokenKey::new("bob").unwrap()];
     let (_mock, manager, sessions) = runtime.block_on(kept(&keys));
     let _guard = runtime.enter();
+
+    let session = &sessions[0].0;
+    assert_eq!(futures_ready(session.access_token()).unwrap(), *sessions[0].1.access_token());
+    assert_eq!(futures_ready(manager.access_token(&keys[1])).unwrap(), *sessions[1].1.access_token());
 
     let mut group = criterion.benchmark_group("hot");
     let floor = ArcSwap::from_pointee((AccessToken::new("token").unwrap(), SystemClock::new().now()));
@@ -43,7 +48,7 @@ fn hot(criterion: &mut Criterion) {
         });
     });
     group.bench_function("session", |bencher| {
-        bencher.iter(|| futures_ready(sessions[0].access_token()));
+        bencher.iter(|| futures_ready(session.access_token()));
     });
     group.bench_function("manager by key", |bencher| {
         bencher.iter(|| futures_ready(manager.access_token(&keys[0])));
@@ -54,7 +59,7 @@ fn hot(criterion: &mut Criterion) {
                 let begun = Instant::now();
                 std::thread::scope(|scope| {
                     for index in own {
-                        let session = &sessions[index];
+                        let session = &sessions[index].0;
                         scope.spawn(move || (0..times).for_each(|_| drop(futures_ready(session.access_token()))));
                     }
                 });
@@ -77,32 +82,41 @@ fn futures_ready<T>(future: impl Future<Output = T>) -> T {
 
 fn herd(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let key = [TokenKey::new("jane").unwrap()];
-    let (mock, _manager, sessions) = runtime.block_on(kept(&key));
-    let session = Arc::new(sessions[0].clone());
-    let mut rounds = 0;
-    criterion.bench_function("10,000 callers on a refused token", |bencher| {
+    let key = TokenKey::new("jane").unwrap();
+    let (mock, manager, tokens) = runtime.block_on(kept(std::slice::from_ref(&key)));
+    let ended = ended(&tokens[0].1);
+    let rounds = Cell::new(0);
+    criterion.bench_function("10,000 callers on a token that has ended", |bencher| {
         bencher.iter_custom(|times| {
-            let begun = Instant::now();
-            for _ in 0..times {
-                rounds += 1;
+            let round = || {
+                rounds.set(rounds.get() + 1);
                 runtime.block_on(async {
-                    session.invalidate(&session.access_token().await.unwrap());
-                    let callers: Vec<_> = (0..10_000)
-                        .map(|_| {
-                            let session = Arc::clone(&session);
-                            tokio::spawn(async move { session.access_token().await.unwrap() })
-                        })
-                        .collect();
+                    let session = manager.put(&key, ended.clone()).await.unwrap();
+                    let begun = Instant::now();
+                    let call = || {
+                        let session = session.clone();
+                        tokio::spawn(async move { session.access_token().await.unwrap() })
+                    };
+                    let callers: Vec<_> = (0..10_000).map(|_| call()).collect();
                     for caller in callers {
                         caller.await.unwrap();
                     }
-                });
-            }
-            begun.elapsed()
+                    let time = begun.elapsed();
+                    manager.settle().await;
+                    time
+                })
+            };
+            (0..times).map(|_| round()).sum::<Duration>()
         });
     });
-    println!("refreshes in {rounds} rounds: {}", mock.refreshes());
+    assert_eq!(mock.refreshes(), rounds.get(), "one refresh a round");
+}
+
+/// The same tokens, had they ended as soon as they came.
+fn ended(tokens: &TokenSet) -> TokenSet {
+    let mut stored: serde_json::Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
+    stored["expires_at"] = stored["received_at"].clone();
+    TokenSet::from_stored(&stored.to_string()).unwrap()
 }
 
 criterion_group!(benches, hot, herd);

@@ -63,8 +63,8 @@ struct Guarded {
     claim: ClaimId,
     /// Another's claim that the last flight saw in its way.
     rival: Option<Rival>,
-    /// New tokens that the store does not have yet.
-    unsaved: Option<Known<Record>>,
+    /// New tokens that the store does not have yet: seldom any, so elsewhere.
+    unsaved: Option<Box<Known<Record>>>,
     /// An access token that the API refused.
     refused: Option<AccessToken>,
     /// An access token that somebody wants a newer one for.
@@ -257,7 +257,7 @@ impl Slot {
             epoch: guarded.epoch,
             claim: guarded.claim,
             rival: guarded.rival,
-            unsaved: guarded.unsaved.clone(),
+            unsaved: guarded.unsaved.as_deref().cloned(),
             sender,
         });
         receiver
@@ -266,7 +266,7 @@ impl Slot {
     /// Tokens are about to be saved; should that fail for good, the next flight tries.
     pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>, elapsed: Duration) {
         self.at(epoch, |guarded| {
-            guarded.unsaved = Some(known.clone());
+            guarded.unsaved = Some(Box::new(known.clone()));
             guarded.granted_at = Some(elapsed);
             guarded.failures = 0;
             // The server has had its say, also where it gives the same token again.
@@ -279,7 +279,7 @@ impl Slot {
 
     /// New tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
-        self.guarded().unsaved.clone()
+        self.guarded().unsaved.clone().map(|known| *known)
     }
 
     /// When the server last gave tokens.

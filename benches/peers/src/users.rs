@@ -114,15 +114,17 @@ fn scattered(number: usize) -> usize {
 /// What one would write by hand: 64 maps with a lock each, and in them the token and the text of the login.
 struct Shards {
     hasher: RandomState,
-    maps: Vec<Mutex<HashMap<TokenKey, (AccessToken, Box<str>)>>>,
+    maps: Vec<Shard>,
 }
+
+type Shard = Mutex<HashMap<TokenKey, (AccessToken, Box<str>)>>;
 
 impl Shards {
     fn new() -> Self {
         Self { hasher: RandomState::new(), maps: (0..64).map(|_| Mutex::default()).collect() }
     }
 
-    fn shard(&self, key: &TokenKey) -> &Mutex<HashMap<TokenKey, (AccessToken, Box<str>)>> {
+    fn shard(&self, key: &TokenKey) -> &Shard {
         &self.maps[(self.hasher.hash_one(key) >> 58) as usize]
     }
 

@@ -1,0 +1,69 @@
+//! What does it cost to begin a login? The floor, in the same run, is the same URL in one string, with the same generator.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use criterion::{Criterion, criterion_group, criterion_main};
+use form_urlencoded::byte_serialize;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+use webex_oauth::{Prompt, Service, WebexOAuth};
+
+const REDIRECT_URI: &str = "https://rooms.example.com/auth/webex/callback";
+const SCOPES: &str = "spark:all spark:people_read meeting:schedules_read";
+
+fn begin(criterion: &mut Criterion) {
+    let client = |service: Service| {
+        let builder = WebexOAuth::builder().service(service).client_id("C1").client_secret("s3cret");
+        builder.redirect_uri(REDIRECT_URI).scopes(SCOPES).build().unwrap()
+    };
+    let (webex, meetings) = (client(Service::webex()), client(Service::meetings()));
+    assert_eq!(pairs(webex.authorize().begin().unwrap().0.as_str()), pairs(&by_hand().0));
+
+    let mut group = criterion.benchmark_group("authorize");
+    group.bench_function("floor: one string", |bencher| bencher.iter(by_hand));
+    group.bench_function("webex", |bencher| bencher.iter(|| webex.authorize().begin().unwrap()));
+    group.bench_function("webex, everything set", |bencher| {
+        bencher.iter(|| {
+            let request = webex.authorize().login_hint("jane@example.com").prompt(Prompt::SelectAccount);
+            request.state_suffix("eu1").payload(&"/rooms/7").begin().unwrap()
+        });
+    });
+    group.bench_function("meetings", |bencher| bencher.iter(|| meetings.authorize().begin().unwrap()));
+    group.finish();
+}
+
+/// What a URL says: the values, but only the lengths of what was drawn.
+fn pairs(url: &str) -> Vec<(String, String)> {
+    let url = Url::parse(url).unwrap();
+    let is_drawn = |name: &str| name == "state" || name == "code_challenge";
+    let shown = |(name, value): (String, String)| {
+        let value = if is_drawn(&name) { value.len().to_string() } else { value };
+        (name, value)
+    };
+    url.query_pairs().into_owned().map(shown).collect()
+}
+
+/// The URL, the state and the verifier.
+fn by_hand() -> (String, String, String) {
+    let mut bytes = [0; 64];
+    SysRng.try_fill_bytes(&mut bytes).unwrap();
+    let (state, verifier) = (URL_SAFE_NO_PAD.encode(&bytes[..32]), URL_SAFE_NO_PAD.encode(&bytes[32..]));
+    let mut url = String::with_capacity(1024);
+    url.push_str("https://webexapis.com/v1/authorize?response_type=code&client_id=C1&redirect_uri=");
+    url.extend(byte_serialize(REDIRECT_URI.as_bytes()));
+    url.push_str("&scope=");
+    url.extend(byte_serialize(SCOPES.as_bytes()));
+    url.push_str("&state=");
+    url.push_str(&state);
+    url.push_str("&code_challenge=");
+    URL_SAFE_NO_PAD.encode_string(Sha256::digest(&verifier), &mut url);
+    url.push_str("&code_challenge_method=S256");
+    (url, state, verifier)
+}
+
+criterion_group!(benches, begin);
+criterion_main!(benches);
