@@ -288,9 +288,9 @@ impl State {
             return;
         }
         let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
-        let is_own =
-            |token: &Sealed| self.grants.get(&token.grant).is_some_and(|grant| grant.integration == integration);
-        if let Some(token) = self.seal.open(sealed).filter(is_own) {
+        let Some(token) = self.seal.open(sealed) else { return };
+        let own = self.grants.get(&token.grant).filter(|grant| grant.integration == integration);
+        if own.is_some_and(|grant| self.for_user(grant.user, sealed.to_owned()) == text) {
             self.ended.insert(token.serial);
         }
     }
