@@ -388,3 +388,17 @@ async fn a_text_that_is_like_a_token_ends_none() {
     webex.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
     webex.person(login.tokens().access_token()).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn access_tokens_can_be_ended_before_their_time_and_their_refresh_token_lives_on() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    mock.expire_access_tokens("jane@example.com");
+
+    webex.person(login.tokens().access_token()).await.unwrap_err();
+    let refreshed = webex.refresh(login.tokens()).await.unwrap();
+    webex.person(refreshed.access_token()).await.unwrap();
+}
