@@ -15,8 +15,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Checks `text`; `what` names the address in the error.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
-        // Without its query, which may hold a key.
-        let shown = text.split('?').next().unwrap_or_default();
+        let shown = without_query(text);
         let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} {shown:?} {why}")));
         if text.contains('@') {
             // Not repeated in the message: it may hold a password.
@@ -79,6 +78,11 @@ impl Endpoints {
         let optional = [&self.base, &self.person, &self.keys, &self.user_info, &self.revocation];
         std::iter::once(&self.token).chain(optional.into_iter().flatten())
     }
+}
+
+/// An address to show: its query may hold a key.
+pub(crate) fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(before, _)| before)
 }
 
 /// Whether a text has only characters that a URL can have as it is: parsers drop or rewrite others in silence, and then

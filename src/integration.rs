@@ -80,17 +80,20 @@ impl fmt::Display for IntegrationId {
 impl FromStr for IntegrationId {
     type Err = Error;
 
-    /// Reads an integration id; white space around it is ignored.
+    /// Reads an integration id as it was copied: white space around and within it is ignored, and so are quotes and angle
+    /// brackets around it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Input`] when it is something else: a client id, the id of a person or a space, no id at all. The message
     /// says which.
     fn from_str(text: &str) -> Result<Self> {
+        let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        let text = text.trim_matches(['"', '\'', '`', '<', '>']);
         match RestId::parse(text) {
             Some(id) if id.kind == KIND => Ok(Self(id)),
             Some(_) => Err(Error::new(ErrorKind::Input, "this is the id of something else than an integration")),
-            None if is_client_id(text.trim()) => Err(Error::new(
+            None if is_client_id(text) => Err(Error::new(
                 ErrorKind::Input,
                 "this is a client id: `IntegrationId::new(..)` makes its integration id",
             )),
@@ -115,6 +118,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_a_mail_or_a_terminal_made_of_an_id_is_read() {
+        for text in ["\"Y2lzY29zcGFyazovL3Vz\n  L0FQUExJQ0FUSU9OL0Mx\"", " <Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx> "]
+        {
+            assert_eq!(text.parse::<IntegrationId>().unwrap().client_id(), "C1", "{text:?}");
+        }
+    }
 
     /// The integration id of SuperOffice's application, as its documentation shows it.
     const SUPEROFFICE: &str = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0MwZThkNmFkYmUzYzZkOTE5Y2MyYzMzNjExYTMzMGQ2NzAzNWQwODYxMTliY2I4ZjhkMGQzZWNkODQ4NDQ2OGVh";

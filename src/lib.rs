@@ -5,7 +5,7 @@
 //! with state and PKCE, checks what the browser brings back, exchanges the code, refreshes, and tells you, when
 //! something fails, whether the user, you, or time can help.
 //!
-//! New to this? [Register your integration](guide::register) first, or try it without: `cargo run --example login`
+//! New to this? [Register your integration](guide::register) first, see [which token is which](guide::tokens), or try it without: `cargo run --example login`
 //! in the repository runs against a Webex of its own.
 //!
 //! # A login in ten lines
@@ -64,15 +64,16 @@
 //! [`Session`], and a session always has a token.
 //!
 //! ```
+//! use webex_oauth::bytes::Bytes;
 //! use webex_oauth::store::{FileStore, TokenKey};
-//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth};
+//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth, http};
 //!
 //! async fn connect(webex: WebexOAuth, tokens: TokenSet) -> webex_oauth::Result<()> {
 //!     let manager = TokenManager::new(webex, FileStore::for_application("acme-rooms")?)?;
 //!     let session = manager.put(&TokenKey::new("cust10001")?.user("jane")?, tokens).await?;
 //!
 //!     let token = session.access_token().await?; // today, next week, after a restart
-//!     let request = http::Request::get("https://webexapis.com/v1/rooms").body(bytes::Bytes::new()).unwrap();
+//!     let request = http::Request::get("https://webexapis.com/v1/rooms").body(Bytes::new()).unwrap();
 //!     let answer = session.send(request).await?; // refreshes and sends again once after a 401
 //!     Ok(())
 //! }
@@ -339,6 +340,8 @@ pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::session::Session;
 pub use crate::status::{LoginState, Status};
 pub use crate::token::TokenSet;
+
+pub use {bytes, http};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

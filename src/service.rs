@@ -1,8 +1,9 @@
 //! The services of Webex that hand out tokens, as values: where they are and how they differ.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::endpoint::{Endpoint, Endpoints};
+use crate::endpoint::{Endpoint, Endpoints, without_query};
 use crate::error::Result;
 use crate::issuer;
 use crate::pkce::Pkce;
@@ -19,7 +20,7 @@ use crate::pkce::Pkce;
 /// let service = Service::webex().at("http://127.0.0.1:8080/v1");
 /// assert_eq!(service.token_endpoint(), "http://127.0.0.1:8080/v1/access_token");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Service {
     name: &'static str,
     home: &'static str,
@@ -163,7 +164,7 @@ impl Service {
     /// The same service at another base address: a test server, a gateway.
     ///
     /// `base` stands for `https://webexapis.com/v1` (Meetings: `https://api.webex.com/v1/oauth2`); a slash at its end is
-    /// ignored. All addresses move; those set with the methods below must be set afterwards.
+    /// ignored. All addresses move, and the added API hosts go: what the methods below set must be set afterwards.
     /// A bad address is reported by [`build()`](crate::WebexOAuthBuilder::build).
     pub fn at(mut self, base: impl AsRef<str>) -> Self {
         let base = base.as_ref().trim_end_matches('/');
@@ -175,6 +176,7 @@ impl Service {
         self.keys_endpoint = optional(self.paths.keys);
         self.user_info_endpoint = optional(self.paths.user_info);
         self.revocation_endpoint = None;
+        self.api_hosts.clear();
         self
     }
 
@@ -271,14 +273,15 @@ impl Service {
     }
 
     /// The id under which tokens of this service are stored: `webex`, `webex-gov`, `meetings`, with ` at <token endpoint>`
-    /// when moved.
+    /// when moved; without that address's query, which may hold a key.
     pub fn id(&self) -> String {
         if let Some(id) = &self.id {
             return id.clone();
         }
-        match self.token_endpoint.strip_prefix(self.home) {
+        let endpoint = without_query(&self.token_endpoint);
+        match endpoint.strip_prefix(self.home) {
             Some(path) if path == self.paths.token => self.name.to_owned(),
-            _ => format!("{} at {}", self.name, self.token_endpoint),
+            _ => format!("{} at {endpoint}", self.name),
         }
     }
 
@@ -372,6 +375,21 @@ impl Service {
     }
 }
 
+impl fmt::Debug for Service {
+    /// Addresses without their queries.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("id", &self.id())
+            .field("authorization_endpoint", &without_query(&self.authorization_endpoint))
+            .field("token_endpoint", &without_query(&self.token_endpoint))
+            .field("revocation_endpoint", &self.revocation_endpoint().map(without_query))
+            .field("client_auth", &self.client_auth)
+            .field("pkce", &self.pkce)
+            .field("rotation", &self.rotation)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Service {
     /// [`Service::webex`].
     fn default() -> Self {
@@ -405,6 +423,21 @@ mod tests {
             assert_eq!(service.id(), id);
             service.endpoints(&[]).unwrap();
         }
+    }
+
+    #[test]
+    fn the_query_of_an_address_is_never_shown() {
+        let service = Service::webex()
+            .at("https://gateway.example/v1?key=hunter2")
+            .with_token_endpoint("https://gateway.example/token?key=hunter2")
+            .with_revocation_endpoint("https://gateway.example/revoke?key=hunter2");
+        assert_eq!(service.id(), "webex at https://gateway.example/token");
+        assert!(!format!("{service:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_a_moved_service_sends_it_sends_to_where_it_moved() {
+        assert!(Service::webex().with_api_host("127.0.0.2").at("http://localhost:1").api_hosts().is_empty());
     }
 
     #[test]

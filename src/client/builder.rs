@@ -13,6 +13,7 @@ use super::{Inner, WebexOAuth, env};
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::{Endpoints, is_loopback};
 use crate::error::{Error, ErrorKind, Result};
+use crate::integration::IntegrationId;
 #[cfg(feature = "oidc")]
 use crate::oidc::SigningAlgorithm;
 use crate::redirect::RedirectUri;
@@ -300,6 +301,10 @@ fn checked_client_id(client_id: String) -> Result<String> {
         return refuse(
             "the client id contains white space or control characters: copy it again from the developer portal",
         );
+    }
+    if let Ok(id) = client_id.parse::<IntegrationId>() {
+        let message = format!("this is an Integration ID; the client id is {:?}", id.client_id());
+        return Err(Error::new(ErrorKind::Configuration, message));
     }
     Ok(client_id)
 }

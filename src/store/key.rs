@@ -84,6 +84,8 @@ impl fmt::Debug for TokenKey {
     }
 }
 
+/// Both parts in quotes, for messages and logs, where a line break in a key must not begin a new line; the text itself is
+/// [`TokenKey::tenant`] and [`TokenKey::user_part`].
 impl fmt::Display for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)

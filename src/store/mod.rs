@@ -55,12 +55,12 @@
 //! conformance::run(async || shelf.clone()).await;
 //! # }
 //! ```
-//!
-//! # The rooms
-//!
-//! `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
-//! `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Below `conformance`, `trials` and `index_trials`
-//! try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
+
+// The rooms.
+//
+// `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
+// `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Below `conformance`, `trials` and `index_trials`
+// try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
 
 use std::fmt;
 

@@ -321,6 +321,13 @@ impl MockWebex {
         self.state().revoke(user);
     }
 
+    /// Ends the user's access tokens before their time; the refresh tokens live on. Panics when the mock has no such user.
+    #[track_caller]
+    pub fn expire_access_tokens(&self, email: impl AsRef<str>) {
+        let user = self.user(email.as_ref());
+        self.state().expire_access_tokens(user);
+    }
+
     /// Ends all grants of all users.
     pub fn forget_tokens(&self) {
         self.state().revoke_all();

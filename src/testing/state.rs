@@ -131,6 +131,8 @@ pub(super) struct State {
     refresh_tokens: HashMap<String, u64>,
     /// The serials of access tokens that were ended before their time.
     ended: HashSet<u64>,
+    /// By grant, the last serial that was in use when its access tokens were ended.
+    ended_until: HashMap<u64, u64>,
     /// The latest grant of each user to each integration.
     logins: HashMap<(usize, usize), u64>,
 }
@@ -163,6 +165,7 @@ impl State {
             grants: HashMap::new(),
             refresh_tokens: HashMap::new(),
             ended: HashSet::new(),
+            ended_until: HashMap::new(),
             logins: HashMap::new(),
         }
     }
@@ -276,7 +279,9 @@ impl State {
         let token = self.seal.open(sealed)?;
         let grant = self.grants.get(&token.grant)?;
         let user = self.users.get(grant.user)?;
-        let lives = now < token.expires && !self.ended.contains(&token.serial);
+        let is_ended = self.ended.contains(&token.serial)
+            || self.ended_until.get(&token.grant).is_some_and(|until| token.serial <= *until);
+        let lives = now < token.expires && !is_ended;
         (lives && rest == suffix(user)).then_some((user, &grant.scopes))
     }
 
@@ -288,9 +293,9 @@ impl State {
             return;
         }
         let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
-        let is_own =
-            |token: &Sealed| self.grants.get(&token.grant).is_some_and(|grant| grant.integration == integration);
-        if let Some(token) = self.seal.open(sealed).filter(is_own) {
+        let Some(token) = self.seal.open(sealed) else { return };
+        let own = self.grants.get(&token.grant).filter(|grant| grant.integration == integration);
+        if own.is_some_and(|grant| self.for_user(grant.user, sealed.to_owned()) == text) {
             self.ended.insert(token.serial);
         }
     }
@@ -299,6 +304,12 @@ impl State {
     pub(super) fn revoke(&mut self, user: usize) {
         self.grants.retain(|_, grant| grant.user != user);
         self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
+    }
+
+    /// Ends the user's access tokens; the refresh tokens live on.
+    pub(super) fn expire_access_tokens(&mut self, user: usize) {
+        let grants = self.grants.iter().filter(|(_, grant)| grant.user == user);
+        self.ended_until.extend(grants.map(|(id, _)| (*id, self.serial)));
     }
 
     pub(super) fn revoke_all(&mut self) {

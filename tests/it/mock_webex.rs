@@ -10,6 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
+use webex_oauth::{Callback, Reach, TokenSet};
 
 const CALLBACK: &str = "http://localhost:1234/cb?tenant=1";
 const VERIFIER: &str = "a-verifier-of-at-least-43-characters-0123456789";
@@ -367,4 +368,37 @@ async fn thousands_of_parallel_requests_are_all_answered() {
     for task in tasks {
         task.await.unwrap();
     }
+}
+
+/// The mock ends a token, and not what is like one.
+#[tokio::test]
+async fn a_text_that_is_like_a_token_ends_none() {
+    let mock = MockWebex::start().await;
+    let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
+    let webex = mock.client_builder().service(service).build().unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let token = login.tokens().access_token().expose();
+    let (sealed, _) = token.split_once('_').unwrap();
+    let forged = login.tokens().to_stored().unwrap().expose().replace(token, &format!("{sealed}_anything"));
+
+    webex.revoke(&TokenSet::from_stored(&forged).unwrap(), Reach::ThisLogin).await.unwrap();
+
+    webex.person(login.tokens().access_token()).await.unwrap();
+    webex.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
+    webex.person(login.tokens().access_token()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn access_tokens_can_be_ended_before_their_time_and_their_refresh_token_lives_on() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+
+    mock.expire_access_tokens("jane@example.com");
+
+    webex.person(login.tokens().access_token()).await.unwrap_err();
+    let refreshed = webex.refresh(login.tokens()).await.unwrap();
+    webex.person(refreshed.access_token()).await.unwrap();
 }
