@@ -36,6 +36,11 @@
 //!
 //! # The steps of a login
 //!
+//! Three words of the standards: the *state* is a random text that goes out with the browser and comes back with it, so that
+//! nobody can slip you somebody else's login; *PKCE* is a secret of your program, of which Webex sees a hash when a login
+//! begins and the secret itself when it ends, so that a stolen code is of no use (RFC 7636); an *issuer* is who says who a
+//! user is: at Webex, the identity broker of the user's region.
+//!
 //! Each value can only be made from the one before it, so a step cannot be left out.
 //!
 //! | step | gives | proven by then |
