@@ -128,7 +128,8 @@ fn a_token_that_somebody_has_changed_is_refused() {
                 said["id_token"] = with_change_in(said["id_token"].as_str().unwrap(), part).into();
             }
         };
-        let changes: [(&str, Box<dyn Fn(&mut Value) + Send>); 5] = [
+        type Change = Box<dyn Fn(&mut Value) + Send>;
+        let changes: [(&str, Change); 5] = [
             ("signature is not", Box::new(tampered(2))),
             ("payload cannot be read", Box::new(tampered(1))),
             ("header cannot be read", Box::new(tampered(0))),
