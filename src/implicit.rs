@@ -36,7 +36,9 @@ impl ImplicitCallback {
     /// - [`ErrorKind::CallbackDuplicate`]: a parameter appears twice.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref().trim();
-        let fragment = text.split_once('#').map_or(text, |(_, fragment)| fragment);
+        // A query is no fragment: servers and proxies see it.
+        let without_fragment = if text.contains("://") { "" } else { text };
+        let fragment = text.split_once('#').map_or(without_fragment, |(_, fragment)| fragment);
         Callback::read(text.len(), fragment, &PARAMETERS).map(Self)
     }
 
@@ -142,6 +144,9 @@ pub(crate) fn finish(
         exchange: None,
         now,
     };
-    let tokens = response.map(|response| TokenSet::received(response, receipt(pending.asked)));
+    let mut tokens = response.map(|response| TokenSet::received(response, receipt(pending.asked)));
+    if let (Some(tokens), Some(id_token)) = (&mut tokens, &id_token) {
+        tokens.prove(id_token.subject_of());
+    }
     ImplicitLogin { id_token, tokens, payload: pending.payload }
 }

@@ -287,6 +287,14 @@ impl TokenManager {
             let person = self.keeper.webex.person(record.tokens.access_token()).await?;
             record.tokens.identify(person.identity());
         }
+        let is_proven = |record: &Record| record.tokens.account().subject().is_some();
+        if is_proven(&before) && !is_known(&before) && !is_proven(record) {
+            let message = format!(
+                "an ID token proved whose login is kept under {key}, and the new one has none to compare: ask for the scope \
+                 `openid` again, or use `replace(..)`"
+            );
+            return Err(Error::new(ErrorKind::Account, message));
+        }
         if !record.tokens.is_of_another_account(&before.tokens) {
             return Ok(before);
         }

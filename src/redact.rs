@@ -65,8 +65,9 @@ fn needles(secret: &str) -> impl Iterator<Item = Vec<u8>> {
         .filter(|needle| !needle.is_empty())
 }
 
+/// In lower case, without white space and without `+`, which stands for a space in forms.
 fn without_space(text: &[u8]) -> Vec<u8> {
-    text.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase).collect()
+    text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'+').map(u8::to_ascii_lowercase).collect()
 }
 
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
@@ -169,6 +170,10 @@ mod tests {
         let encoded = BASE64_STANDARD_NO_PAD.encode(secret);
         for spelling in [&halves, &spaced, &percent, &within, &encoded, &encoded.to_lowercase(), &secret[..20]] {
             assert_eq!(clean(&format!("bad: {spelling}"), &[secret], 300), "[secret]");
+        }
+        let odd = "PLANTED p+s/w%rd:1 2&x=%20";
+        for spelling in ["PLANTED+p%2Bs%2Fw%25rd%3A1+2%26x%3D%2520", "planted+p+s/w%rd:1+2&x=%20"] {
+            assert!(tells(&format!("x{spelling}x"), &[odd]), "{spelling}");
         }
         assert_eq!(clean("bad: planted-REFRESH-token-4", &[secret], 300), "bad: [secret]");
         for innocent in ["the refresh token is expired", "ROUTER_65F0A1B2-0000-01BB-009C-1A2B3C4D5E6F", "", "%zz%"] {

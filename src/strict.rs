@@ -4,12 +4,37 @@
 //! input.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
 const NUMBER: &str = "$serde_json::private::Number";
+
+/// Whether it is on: else an object of that name is an object like any other.
+static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
+    struct Probe;
+
+    impl<'de> Visitor<'de> for Probe {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+            Ok(false)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            while map.next_entry::<String, String>()?.is_some() {}
+            Ok(true)
+        }
+    }
+
+    serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
+});
 
 /// Why a text is not the JSON object that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +120,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if name == NUMBER {
+            if name == NUMBER && *NUMBERS_ARE_MAPS {
                 let digits = map.next_value::<String>()?;
                 return digits.parse().map(Value::Number).map_err(|_| A::Error::custom("no number"));
             }

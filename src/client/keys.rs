@@ -22,6 +22,8 @@ const BUDGET: usize = 10;
 const BUDGET_TIME: Duration = Duration::from_secs(5 * 60);
 /// How long keys are good whose server does not say, and at most.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long keys that have had their time still serve while they are fetched anew; after that, nobody believes them.
+const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long they are good at least.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
@@ -32,17 +34,26 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct KeyRing {
     known: ArcSwap<HashMap<String, Arc<Snapshot>>>,
-    /// Held while fetching.
-    fetching: tokio::sync::Mutex<()>,
+    /// One for each address, held while its keys are fetched: an address that hangs is in nobody else's way.
+    doors: Mutex<HashMap<String, Arc<Door>>>,
     /// When the last fetches began, by the clock that never goes back.
     fetches: Mutex<VecDeque<Duration>>,
 }
+
+/// Who fetches, and when and why the last fetch failed.
+type Door = tokio::sync::Mutex<Option<(Duration, Error)>>;
 
 /// The keys of one address as they were fetched.
 struct Snapshot {
     keys: JwkSet,
     fetched_at: Duration,
     good_until: Duration,
+}
+
+impl Snapshot {
+    fn is_over(&self, now: Duration) -> bool {
+        now >= self.good_until.saturating_add(GRACE)
+    }
 }
 
 /// An answer with keys.
@@ -67,7 +78,7 @@ pub(super) struct Proven {
 
 impl KeyRing {
     /// Proves that a checked token was signed by its issuer. The addresses are asked in turn: the service's own, then the
-    /// issuer's.
+    /// issuer's. What one set refuses another may know; the last word has whoever was asked now.
     pub(super) async fn prove(
         &self,
         checked: &Checked<'_>,
@@ -77,36 +88,64 @@ impl KeyRing {
     ) -> Result<Proven> {
         let seen: Vec<_> = addresses.iter().map(|address| self.snapshot(address)).collect();
         for (address, snapshot) in addresses.iter().zip(&seen) {
-            let Some(snapshot) = snapshot else { continue };
-            if let Some(id_token) = found(checked, &snapshot.keys)? {
+            let Some(snapshot) = snapshot.as_ref().filter(|snapshot| !snapshot.is_over(clock.elapsed())) else {
+                continue;
+            };
+            if let Finding::Valid(id_token) = checked.against(&snapshot.keys) {
                 let is_outdated = clock.elapsed() >= snapshot.good_until;
                 return Ok(Proven { id_token, outdated: is_outdated.then(|| address.clone()) });
             }
         }
-        let mut trouble = None;
-        for (place, (address, snapshot)) in addresses.iter().zip(seen).enumerate() {
-            match self.fetched(address, snapshot, clock, server).await {
-                Ok(snapshot) => {
-                    if let Some(id_token) = found(checked, &snapshot.keys)? {
-                        return Ok(Proven { id_token, outdated: None });
-                    }
-                }
+        let (mut trouble, mut refusal) = (None, None);
+        for (place, (address, seen)) in addresses.iter().zip(seen).enumerate() {
+            // A set that names the key and was fetched lately has no other of that name.
+            let is_settled = seen.as_ref().is_some_and(|seen| {
+                clock.elapsed() < seen.good_until && checked.key_id().is_some() && is_forged(checked, &seen.keys)
+            });
+            let snapshot = match seen {
+                Some(snapshot) if is_settled => Ok(snapshot),
+                seen => self.fetched(address, seen, clock, server).await,
+            };
+            match snapshot.map(|snapshot| checked.against(&snapshot.keys)) {
+                Ok(Finding::Valid(id_token)) => return Ok(Proven { id_token, outdated: None }),
+                Ok(Finding::Forged) => refusal = refusal.or(Some("its signature is not its issuer's")),
+                Ok(Finding::Ambiguous) => refusal = refusal.or(Some("it names no key, and its issuer has several")),
+                Ok(Finding::UnknownKey) => {}
                 // Not every issuer publishes keys of its own where Webex's do.
                 Err(error) if place > 0 && is_absent(&error) => {}
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
-        Err(trouble.unwrap_or_else(|| refused("none of its issuer's keys is the one that it names")))
+        match (refusal, trouble) {
+            (Some(refusal), _) => Err(refused(refusal)),
+            (None, Some(trouble)) => Err(trouble),
+            (None, None) => Err(refused("none of its issuer's keys is the one that it names")),
+        }
+    }
+
+    /// The token, proven by keys that are at hand; nothing is fetched.
+    pub(super) fn known(
+        &self,
+        checked: &Checked<'_>,
+        addresses: &[Endpoint],
+        now: Duration,
+    ) -> Option<VerifiedIdToken> {
+        let snapshots = addresses.iter().filter_map(|address| self.snapshot(address));
+        let mut living = snapshots.filter(|snapshot| !snapshot.is_over(now));
+        living.find_map(|snapshot| match checked.against(&snapshot.keys) {
+            Finding::Valid(id_token) => Some(id_token),
+            _ => None,
+        })
     }
 
     /// Fetches keys anew that have had their time, unless somebody is at it. Whatever goes wrong, the old ones stay.
     pub(super) async fn renew(&self, address: &Endpoint, clock: &dyn Clock, server: &impl KeyServer) {
-        if self.fetching.try_lock().is_ok() {
+        if self.door(address).try_lock().is_ok() {
             let _ = self.fetched(address, self.snapshot(address), clock, server).await;
         }
     }
 
-    /// Fetches keys unless others have just done so.
+    /// The keys of an address as they are now: fetched, unless others have done so while this one waited.
     async fn fetched(
         &self,
         address: &Endpoint,
@@ -114,7 +153,9 @@ impl KeyRing {
         clock: &dyn Clock,
         server: &impl KeyServer,
     ) -> Result<Arc<Snapshot>> {
-        let _fetching = self.fetching.lock().await;
+        let came = clock.elapsed();
+        let door = self.door(address);
+        let mut last_failure = door.lock().await;
         if let Some(snapshot) = self.snapshot(address) {
             if seen.is_none_or(|seen| !Arc::ptr_eq(&seen, &snapshot)) {
                 return Ok(snapshot);
@@ -125,8 +166,25 @@ impl KeyRing {
                 clock.sleep(GAP - age).await;
             }
         }
+        // Whoever came before it was known shares a failure, and whoever comes right after it.
+        if let Some((failed_at, error)) = &*last_failure
+            && (*failed_at >= came || clock.elapsed().saturating_sub(*failed_at) < GAP)
+        {
+            return Err(error.clone());
+        }
         self.spend(clock.elapsed())?;
-        let Fetched { keys, max_age } = server.keys_at(address).await?;
+        let Fetched { keys, max_age } = match server.keys_at(address).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                // An outage is no forgery.
+                if !is_absent(&error) {
+                    self.give_back();
+                }
+                *last_failure = Some((clock.elapsed(), error.clone()));
+                return Err(error);
+            }
+        };
+        *last_failure = None;
         let now = clock.elapsed();
         let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
         let snapshot = Arc::new(Snapshot { keys, fetched_at: now, good_until: now.saturating_add(life) });
@@ -136,6 +194,16 @@ impl KeyRing {
             known
         });
         Ok(snapshot)
+    }
+
+    /// Where those wait who want the keys of an address; inside is when and why the last fetch failed.
+    fn door(&self, address: &Endpoint) -> Arc<Door> {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(doors.entry(name(address)).or_default())
+    }
+
+    fn give_back(&self) {
+        self.fetches.lock().unwrap_or_else(PoisonError::into_inner).pop_back();
     }
 
     /// What is known of an address.
@@ -177,14 +245,7 @@ fn is_absent(error: &Error) -> bool {
     status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 404 | 405 | 410))
 }
 
-/// The token, proven by these keys; `None` when they cannot tell.
-fn found(checked: &Checked<'_>, keys: &JwkSet) -> Result<Option<VerifiedIdToken>> {
-    match checked.against(keys) {
-        Finding::Valid(id_token) => Ok(Some(id_token)),
-        Finding::UnknownKey => Ok(None),
-        // A token that names no key may be of one that is newer than these.
-        Finding::Forged if checked.key_id().is_none() => Ok(None),
-        Finding::Forged => Err(refused("its signature is not its issuer's")),
-        Finding::Ambiguous => Err(refused("it names no key, and its issuer has several")),
-    }
+/// Whether a set has the key that a token names, and it did not sign it.
+fn is_forged(checked: &Checked<'_>, keys: &JwkSet) -> bool {
+    matches!(checked.against(keys), Finding::Forged)
 }

@@ -263,7 +263,7 @@ impl WebexOAuth {
         #[cfg(feature = "oidc")]
         let response = {
             let mut response = response;
-            self.inner.prover.refresh(&self.inner, tokens, &mut response).await?;
+            self.inner.prover.refresh(&self.inner, tokens, &mut response)?;
             response
         };
         Ok(tokens.refreshed(response, &registration.service, clock.now()))

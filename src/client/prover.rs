@@ -21,7 +21,7 @@ use crate::message;
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
-use crate::oidc::verify::{Checked, Expected, Occasion};
+use crate::oidc::verify::{Checked, Expected, Occasion, check_same_user};
 use crate::pending_implicit::PendingImplicit;
 use crate::refusal::{Asked, refusal};
 use crate::secret::IdToken;
@@ -79,7 +79,11 @@ impl Prover {
             Error::new(ErrorKind::IdTokenMissing, message)
         })?;
         let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
+        let mut secrets: Vec<_> = client.registration.client_secret.iter().map(|secret| secret.expose()).collect();
+        secrets.extend(response.refresh_token.iter().map(|token| token.expose()));
+        secrets.extend([response.access_token.expose(), code.code.expose_secret(), code.verifier.expose()]);
         let expected = Expected {
+            secrets: &secrets,
             access_token: Some(response.access_token.expose()),
             code: Some(code.code.expose_secret()),
             ..self.expected(client, occasion)
@@ -110,28 +114,24 @@ impl Prover {
         self.prove(client, id_token, &expected).await.map(Some)
     }
 
-    /// The ID token that a refresh brought must be about the user whose login was refreshed. One whose keys cannot be had now
-    /// is left out: the refresh itself has succeeded.
-    pub(super) async fn refresh(
-        &self,
-        client: &Arc<Inner>,
-        before: &TokenSet,
-        response: &mut TokenResponse,
-    ) -> Result<()> {
+    /// The ID token that a refresh brought must be about the user whose login was refreshed. One that cannot be proven with the
+    /// keys at hand is left out: the refresh has succeeded, and its tokens must not be lost or kept waiting for that.
+    pub(super) fn refresh(&self, client: &Inner, before: &TokenSet, response: &mut TokenResponse) -> Result<()> {
         // One that nobody asked for was not verified at the login either, and is no reason to lose it.
-        let verified = before.id_token().filter(|_| before.is_of_openid());
-        let (Some(before), Some(id_token)) = (verified, &response.id_token) else { return Ok(()) };
-        let occasion = Occasion::Refresh { before: before.expose() };
+        let Some(id_token) = response.id_token.as_ref().filter(|_| before.is_of_openid()) else { return Ok(()) };
+        let old = before.id_token().map(IdToken::expose);
+        check_same_user(id_token.expose(), before.account().subject(), old, client.registration.client_id())?;
+        let occasion = Occasion::Refresh { before: old.unwrap_or_default() };
         let expected =
             Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };
-        match self.prove(client, id_token, &expected).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Keys => {
-                response.id_token = None;
-                Ok(())
-            }
-            Err(error) => Err(error),
+        let proven = Checked::new(id_token.expose(), &expected, client.clock.now()).ok().and_then(|checked| {
+            let addresses = addresses(client, &checked);
+            self.keys.known(&checked, &addresses, client.clock.elapsed())
+        });
+        if proven.is_none() {
+            response.id_token = None;
         }
+        Ok(())
     }
 
     fn expected<'a>(&'a self, client: &'a Inner, occasion: Occasion<'a>) -> Expected<'a> {
@@ -143,17 +143,14 @@ impl Prover {
             occasion,
             access_token: None,
             code: None,
+            secrets: &[],
             requires_at_hash: false,
         }
     }
 
     async fn prove(&self, client: &Arc<Inner>, id_token: &IdToken, expected: &Expected<'_>) -> Result<VerifiedIdToken> {
         let checked = Checked::new(id_token.expose(), expected, client.clock.now())?;
-        let own = client.registration.endpoints.keys.clone();
-        // The issuer is one of those that are allowed, so its address is no stranger's.
-        let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
-        let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
-        let addresses: Vec<_> = own.into_iter().chain(home).collect();
+        let addresses = addresses(client, &checked);
         let proven = self.keys.prove(&checked, &addresses, &*client.clock, &**client).await?;
         if let (Some(address), Ok(runtime)) = (proven.outdated, Handle::try_current()) {
             let client = Arc::clone(client);
@@ -162,6 +159,15 @@ impl Prover {
         }
         Ok(proven.id_token)
     }
+}
+
+/// Where the keys of a token may be: at the service, else at its issuer.
+fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<Endpoint> {
+    let own = client.registration.endpoints.keys.clone();
+    // The issuer is one of those that are allowed, so its address is no stranger's.
+    let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
+    let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
+    own.into_iter().chain(home).collect()
 }
 
 impl KeyServer for Inner {

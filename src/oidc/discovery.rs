@@ -216,10 +216,11 @@ fn require_own(registration: &Registration, url: &str) -> Result<(), String> {
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
     let url = Url::parse(url).map_err(|_| "is not a URL".to_owned())?;
     let host = url.host_str().unwrap_or_default();
+    let place = |url: &Url| (url.host_str().map(str::to_owned), url.port_or_known_default());
     let endpoints = &registration.endpoints;
-    let mut own = endpoints.asked().chain([&endpoints.authorization]).filter_map(|endpoint| endpoint.url().host_str());
-    let added = registration.service.api_hosts();
-    if own.any(|own| own == host) || added.iter().any(|own| own.eq_ignore_ascii_case(host)) {
+    let mut own = endpoints.asked().chain([&endpoints.authorization]).map(|endpoint| place(endpoint.url()));
+    let is_added = registration.service.api_hosts().iter().any(|own| own.eq_ignore_ascii_case(host));
+    if own.any(|own| own == place(&url)) || (is_added && url.port().is_none()) {
         return Ok(());
     }
     Err(format!(

@@ -37,6 +37,8 @@ pub(crate) struct Expected<'a> {
     /// What it came with, if it says something about that.
     pub(crate) access_token: Option<&'a str>,
     pub(crate) code: Option<&'a str>,
+    /// What no error may show, beside these two.
+    pub(crate) secrets: &'a [&'a str],
     /// Whether the access token came through the browser, where only its hash ties it to the ID token.
     pub(crate) requires_at_hash: bool,
 }
@@ -136,7 +138,8 @@ fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> 
     if allowed.iter().any(|own| own == found) {
         return Ok(found.to_owned());
     }
-    let secrets: Vec<_> = [expected.access_token, expected.code].into_iter().flatten().collect();
+    let mut secrets: Vec<_> = [expected.access_token, expected.code].into_iter().flatten().collect();
+    secrets.extend(expected.secrets);
     let why = format!(
         "its `iss` is \"{}\", and only {} may say who a user is; if it is Webex's, add it with `Service::with_issuer(..)`",
         redact::clean(found, &secrets, 120),
@@ -214,6 +217,26 @@ fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a token that says itself that it is about another user than the login's, or for another client. `proven` is the
+/// login's subject and issuer; where that is not known, its old ID token says it.
+pub(crate) fn check_same_user(
+    token: &str,
+    proven: Option<(&str, &str)>,
+    before: Option<&str>,
+    client_id: &str,
+) -> Result<()> {
+    let Some(claims) = unverified_claims(token) else { return Ok(()) };
+    check_audience(&claims, client_id)?;
+    if let Some((subject, issuer)) = proven {
+        for (name, known) in [("iss", issuer), ("sub", subject)] {
+            if claims.get(name).is_none_or(|found| found != known) {
+                return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+            }
+        }
+    }
+    before.map_or(Ok(()), |before| check_successor(&claims, before))
+}
+
 /// What a token says of itself, to compare with.
 pub(crate) fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
@@ -269,6 +292,7 @@ mod tests {
             occasion: Occasion::Login { nonce: "n-1", max_age: max_age.map(Duration::from_secs) },
             access_token: None,
             code: None,
+            secrets: &[],
             requires_at_hash: false,
         };
         Checked::new(&token(claims), &expected, UnixTime::from_secs(NOW)).is_ok()

@@ -18,7 +18,8 @@ const STALE_SINCE: u64 = 24 * 60 * 60;
 /// | [`Missing`](Self::Missing) | after a login, [`ErrorKind::IdTokenMissing`](crate::error::ErrorKind::IdTokenMissing); a refresh needs none |
 /// | [`MissingNonce`](Self::MissingNonce), [`StaleAuthTime`](Self::StaleAuthTime) | after a login, [`ErrorKind::IdToken`](crate::error::ErrorKind::IdToken); a refresh asks for neither |
 /// | [`OtherSubject`](Self::OtherSubject) | after a refresh, [`ErrorKind::IdToken`](crate::error::ErrorKind::IdToken); after a login, userinfo is of another user: [`ErrorKind::UserInfo`](crate::error::ErrorKind::UserInfo) |
-/// | all others | after both, [`ErrorKind::IdToken`](crate::error::ErrorKind::IdToken) |
+/// | [`WrongIssuer`](Self::WrongIssuer), [`WrongAudience`](Self::WrongAudience), [`WrongNonce`](Self::WrongNonce) | after both, [`ErrorKind::IdToken`](crate::error::ErrorKind::IdToken) |
+/// | all others | after a login, [`ErrorKind::IdToken`](crate::error::ErrorKind::IdToken); a refresh leaves the token out |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdTokenFault {

@@ -17,6 +17,7 @@ mod meetings;
 mod mock_open_id;
 mod mock_webex;
 mod open_id;
+mod open_id_adversity;
 mod secrets;
 mod stores;
 mod token_endpoint;

@@ -1,0 +1,333 @@
+//! What a hostile server, a hostile browser or a bad hour can do to a login with OpenID Connect.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webex_oauth::{ErrorKind, ImplicitCallback, ImplicitResponse, Login};
+
+use crate::issuer::{ACCESS_TOKEN, Issuer, Key, half_hash, header};
+use crate::support::{json as answer, parameter};
+
+const HOME: &str = "/idb/oauth2/v2/keys/verificationjwk";
+
+/// Claims that are good by the issuer's clock.
+fn claims_now(issuer: &Issuer, nonce: &str) -> Value {
+    let now = issuer.webex.now().as_secs();
+    let mut claims = issuer.claims(nonce);
+    claims["iat"] = now.into();
+    claims["exp"] = (now + 3600).into();
+    claims["auth_time"] = now.into();
+    claims
+}
+
+async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Login> {
+    issuer.login(|nonce| Some(key.sign(&header(id), &claims_now(issuer, nonce)))).await
+}
+
+#[tokio::test]
+async fn a_key_replaced_under_the_same_name_locks_everybody_out_forever() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    log_in(&issuer, &Key::one(), "k1").await.unwrap();
+    issuer.publish(&[Key::two().jwk(Some("k1"))]);
+    for _ in 0..3 {
+        issuer.clock.advance(Duration::from_secs(365 * 24 * 60 * 60));
+        let _ = log_in(&issuer, &Key::two(), "k1").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let last = log_in(&issuer, &Key::two(), "k1").await;
+    let fetches = issuer.requests("/verification").await;
+    assert!(last.is_ok() && fetches > 1, "three years later, after {fetches} fetch: {}", last.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_key_of_the_same_name_in_the_services_set_hides_the_issuers_own() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(Some("k1"))]}).to_string()));
+    log_in(&issuer, &Key::two(), "k1").await.unwrap();
+}
+
+#[tokio::test]
+async fn several_keys_in_the_services_set_hide_the_issuers_only_one() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("a")), Key::one().jwk(Some("b"))]);
+    issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(None)]}).to_string()));
+    let login = issuer.login(|nonce| Some(Key::two().sign(&json!({"alg": "RS256"}), &issuer.claims(nonce)))).await;
+    login.unwrap();
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_believed_a_year_after_its_time() {
+    let issuer = Issuer::start().await;
+    let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
+    issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", "max-age=60"));
+    log_in(&issuer, &Key::one(), "k1").await.unwrap();
+    // The private key leaked, and the issuer withdrew it.
+    issuer.publish(&[Key::two().jwk(Some("k2"))]);
+    issuer.clock.advance(Duration::from_secs(365 * 24 * 60 * 60));
+    let forged = log_in(&issuer, &Key::one(), "k1").await;
+    assert!(forged.is_err(), "a token of a key withdrawn a year ago was accepted");
+}
+
+#[tokio::test]
+async fn a_key_is_believed_for_as_long_as_its_renewals_fail() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    log_in(&issuer, &Key::one(), "k1").await.unwrap();
+    issuer.answer("/verification", answer(503, ""));
+    for _ in 0..30 {
+        issuer.clock.advance(Duration::from_secs(24 * 60 * 60));
+        let accepted = log_in(&issuer, &Key::one(), "k1").await.is_ok();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if !accepted {
+            return;
+        }
+    }
+    panic!("30 days of failed renewals, and the key of the first day is still believed");
+}
+
+#[tokio::test]
+async fn a_short_outage_of_the_keys_ends_all_logins_for_five_minutes() {
+    let issuer = Issuer::start().await;
+    issuer.answer("/verification", answer(500, ""));
+    for _ in 0..5 {
+        assert_eq!(log_in(&issuer, &Key::one(), "k1").await.unwrap_err().kind(), ErrorKind::Keys);
+    }
+    // It is over.
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    issuer.clock.advance(Duration::from_secs(30));
+    let login = log_in(&issuer, &Key::one(), "k1").await;
+    let error = login.map(|_| ()).map_err(|error| format!("{error}; retry after {:?}", error.retry_after()));
+    assert_eq!(error, Ok(()));
+}
+
+#[tokio::test]
+async fn logins_wait_in_a_queue_for_one_failing_fetch_after_the_other() {
+    let issuer = Issuer::start().await;
+    issuer.answer("/verification", answer(404, "").set_delay(Duration::from_millis(300)));
+    let mut logins = Vec::new();
+    for _ in 0..5 {
+        let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
+        let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+        let token = Key::one().sign(&header("k1"), &issuer.claims(&nonce));
+        let callback = ImplicitCallback::parse(format!("id_token={token}&state={state}")).unwrap();
+        let webex = issuer.webex.clone();
+        logins.push(tokio::spawn(async move { webex.accept_implicit(pending, callback).await.map(|_| ()) }));
+    }
+    let begun = std::time::Instant::now();
+    for login in logins {
+        login.await.unwrap().unwrap_err();
+    }
+    let fetches = issuer.requests("/verification").await;
+    assert_eq!(fetches, 1, "each in its turn, in {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn the_tokens_of_an_implicit_login_know_whom_its_id_token_proved() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdTokenToken).unwrap();
+    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+    let mut claims = issuer.claims(&nonce);
+    claims["at_hash"] = half_hash(ACCESS_TOKEN).into();
+    let id_token = Key::one().sign(&header("k1"), &claims);
+    let fragment = format!("access_token={ACCESS_TOKEN}&id_token={id_token}&state={state}");
+    let login = issuer.webex.accept_implicit(pending, ImplicitCallback::parse(fragment).unwrap()).await.unwrap();
+    let tokens = login.tokens.unwrap();
+    assert_eq!(tokens.account().subject().map(|(subject, _)| subject), Some(login.id_token.unwrap().subject()));
+}
+
+#[tokio::test]
+async fn a_stranger_replaces_a_kept_login_by_an_implicit_one() {
+    use webex_oauth::TokenManager;
+    use webex_oauth::store::{MemoryStore, TokenKey};
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let key = TokenKey::new("cust10001").unwrap();
+    manager.put(&key, log_in(&issuer, &Key::one(), "k1").await.unwrap()).await.unwrap();
+
+    let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdTokenToken).unwrap();
+    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+    let mut claims = issuer.claims(&nonce);
+    claims["sub"] = "mallory".into();
+    claims["at_hash"] = half_hash(ACCESS_TOKEN).into();
+    let id_token = Key::one().sign(&header("k1"), &claims);
+    let fragment = format!("access_token={ACCESS_TOKEN}&id_token={id_token}&state={state}");
+    let login = issuer.webex.accept_implicit(pending, ImplicitCallback::parse(fragment).unwrap()).await.unwrap();
+    assert_eq!(login.id_token.as_ref().unwrap().subject(), "mallory");
+    let put = manager.put(&key, login.tokens.unwrap()).await;
+    let error = put.map(|_| ()).unwrap_err();
+    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
+}
+
+#[tokio::test]
+async fn tokens_in_a_query_are_no_answer_of_the_implicit_flow() {
+    let issuer = Issuer::start().await;
+    let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::Token).unwrap();
+    let state = parameter(url.as_str(), "state");
+    let whole = format!("http://localhost:5000/auth/cisco/callback?x=1&access_token=stolen&state={state}");
+    let login = match ImplicitCallback::parse(whole) {
+        Ok(callback) => issuer.webex.accept_implicit(pending, callback).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    assert!(login.is_err(), "tokens were taken from a query, which servers and proxies log");
+}
+
+#[tokio::test]
+async fn a_document_cannot_send_secrets_to_another_port() {
+    let issuer = Issuer::start().await;
+    let document = json!({"issuer": issuer.name(), "token_endpoint": "http://127.0.0.1:1/access_token"});
+    issuer.answer("/.well-known/openid-configuration", answer(200, &document.to_string()));
+    let found = issuer.webex.discover().await;
+    assert!(found.is_err(), "the client secret goes to {:?}", found.unwrap().token_endpoint());
+}
+
+#[tokio::test]
+async fn an_issuer_that_echoes_the_refresh_token_or_client_secret_is_shown_without_it() {
+    let issuer = Issuer::start().await;
+    let (url, pending) = issuer.webex.authorize().begin().unwrap();
+    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+    let mut claims = issuer.claims(&nonce);
+    claims["iss"] = "PLANTED-refresh-token-4 PLANTED-client-secret-1".into();
+    let tokens = json!({"access_token": "quite-another-4711", "refresh_token": "PLANTED-refresh-token-4",
+        "id_token": Key::one().sign(&header("k1"), &claims)});
+    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+    let callback = webex_oauth::Callback::parse(format!("code=c0de&state={state}")).unwrap();
+    let error = issuer.webex.login(pending, callback).await.unwrap_err();
+    assert!(!error.to_string().contains("PLANTED"), "{error}");
+}
+
+#[tokio::test]
+async fn json_that_mimics_a_number_is_no_number() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let login = issuer.login(|nonce| {
+        let mut claims = issuer.claims(nonce);
+        claims["exp"] = json!({"$serde_json::private::Number": "99999999999"});
+        Some(Key::one().sign(&header("k1"), &claims))
+    });
+    assert!(login.await.is_err(), "an object was read as a number");
+}
+
+#[tokio::test]
+async fn a_refreshed_id_token_is_about_the_verified_user_also_when_the_old_one_is_gone() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let tokens = log_in(&issuer, &Key::one(), "k1").await.unwrap().into_tokens();
+    let mut stored: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
+    stored.as_object_mut().unwrap().remove("id_token");
+    let tokens = webex_oauth::TokenSet::from_stored(&stored.to_string()).unwrap();
+    assert!(tokens.account().subject().is_some());
+    let mut claims = issuer.claims("x");
+    claims["sub"] = "mallory".into();
+    claims.as_object_mut().unwrap().remove("nonce");
+    issuer.grant(Some(Key::two().sign(&header("forged"), &claims)));
+    let refreshed = issuer.webex.refresh(&tokens).await;
+    assert!(refreshed.is_err(), "a forged ID token of another user was kept beside the verified account");
+}
+
+#[tokio::test]
+async fn absurd_times_and_ages_panic_nowhere() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    for name in ["exp", "iat", "nbf", "auth_time"] {
+        for value in [
+            json!(u64::MAX),
+            json!(i64::MIN),
+            json!(1e308),
+            json!(-1e308),
+            json!("NaN"),
+            json!("-inf"),
+            json!("1e400"),
+            json!(true),
+            json!([]),
+            json!({}),
+        ] {
+            let request = issuer.webex.authorize().max_age(Duration::MAX);
+            let _ = issuer
+                .login_with(request, |nonce| {
+                    let mut claims = issuer.claims(nonce);
+                    claims[name] = value;
+                    Some(Key::one().sign(&header("k1"), &claims))
+                })
+                .await;
+        }
+    }
+}
+
+/// Claims of an ID token that a refresh brings.
+fn refreshed_claims(issuer: &Issuer) -> Value {
+    let mut claims = claims_now(issuer, "x");
+    let fields = claims.as_object_mut().unwrap();
+    fields.remove("nonce");
+    fields.remove("auth_time");
+    claims
+}
+
+#[tokio::test]
+async fn a_session_waits_for_keys_though_its_refresh_has_succeeded() {
+    use webex_oauth::TokenManager;
+    use webex_oauth::store::{MemoryStore, TokenKey};
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let key = TokenKey::new("cust10001").unwrap();
+    let session = manager.put(&key, log_in(&issuer, &Key::one(), "k1").await.unwrap()).await.unwrap();
+    issuer.clock.advance(Duration::from_secs(2000));
+    issuer.grant(Some(Key::two().sign(&header("k2"), &refreshed_claims(&issuer))));
+    let slow = answer(200, &json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string());
+    issuer.answer("/verification", slow.set_delay(Duration::from_secs(4)));
+    let begun = std::time::Instant::now();
+    let token = tokio::time::timeout(Duration::from_secs(20), session.access_token()).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?} after {:?}", token.map(|_| ()), begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_was_rotated_is_lost_with_a_bad_id_token() {
+    use webex_oauth::Rotation;
+    use webex_oauth::Service;
+    let mut issuer = Issuer::start().await;
+    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).with_rotation(Rotation::Strict);
+    issuer.webex = crate::support::builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let tokens = log_in(&issuer, &Key::one(), "k1").await.unwrap().into_tokens();
+    // A server that repeats the ID token of the login, a day later: the grant was good, and the old refresh token is spent.
+    issuer.grant(tokens.id_token().map(|token| token.expose().to_owned()));
+    issuer.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
+    let refreshed = issuer.webex.refresh(&tokens).await;
+    assert!(refreshed.is_ok(), "the new refresh token is gone: {}", refreshed.unwrap_err());
+}
+
+#[tokio::test]
+async fn a_key_set_of_one_issuer_verifies_no_other() {
+    let issuer = Issuer::of(|service, own| service.with_issuer(format!("{own}2"))).await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string()));
+    log_in(&issuer, &Key::two(), "k2").await.unwrap();
+    // Now the issuer's own keys are known; they say nothing of another issuer's users.
+    let login = issuer.login(|nonce| {
+        let mut claims = issuer.claims(nonce);
+        claims["iss"] = format!("{}2", issuer.name()).into();
+        Some(Key::two().sign(&header("k2"), &claims))
+    });
+    assert_eq!(login.await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(issuer.requests("/idb2/oauth2/v2/keys/verificationjwk").await, 1);
+}
+
+#[tokio::test]
+async fn every_login_fetches_again_while_the_renewal_of_outdated_keys_fails() {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    issuer.answer(HOME, answer(200, &json!({"keys": [Key::two().jwk(Some("k2"))]}).to_string()));
+    log_in(&issuer, &Key::one(), "k1").await.unwrap();
+    issuer.clock.advance(Duration::from_secs(24 * 60 * 60));
+    issuer.answer("/verification", answer(500, ""));
+    for _ in 0..15 {
+        log_in(&issuer, &Key::one(), "k1").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // A user of another issuer, whose own keys are there for the asking.
+    log_in(&issuer, &Key::two(), "k2").await.unwrap();
+}
