@@ -301,7 +301,8 @@ impl fmt::Debug for TokenSet {
             .field("scopes", self.scopes())
             .field("id_token", &self.id_token)
             .field("received_at", &self.received_at)
-            .field("account", &self.account)
+            // What a server tells of a user may be anything, too.
+            .field("account", &self.account.details().map(|detail| detail.name).collect::<Vec<_>>())
             // Unknown fields may hold secrets: their names are enough.
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
