@@ -267,7 +267,7 @@ impl TokenManager {
                 _ => None,
             };
             record.data = data.clone().or(kept);
-            let entry = Entry { head: Head::begin(keeper::due(&record.tokens))?, body: record.write()? };
+            let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
             if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 change.confirm(Some(self.keeper.current(&slot, &known)));

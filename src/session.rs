@@ -179,7 +179,7 @@ impl Session {
             Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
             _ => LoginState::of(&known.tokens.tokens, now),
         };
-        Ok(Some(Status::new(state, self.slot.trouble(), &known.tokens.tokens)))
+        Ok(Some(Status::new(state, self.slot.trouble(), known.head.ends, &known.tokens.tokens)))
     }
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".

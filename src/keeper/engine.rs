@@ -17,11 +17,9 @@ use super::record::Record;
 use super::roster::Roster;
 use super::slot::{Current, Landing, Slot};
 use crate::client::WebexOAuth;
-use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::{TokenKey, TokenStore};
-use crate::token::TokenSet;
 use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
@@ -321,13 +319,6 @@ impl fmt::Debug for Keeper {
             .field("keys", &self.roster.len())
             .finish_non_exhaustive()
     }
-}
-
-/// When keep-alive should look at these tokens: when a third of the refresh token's life is left.
-pub(crate) fn due(tokens: &TokenSet) -> Option<UnixTime> {
-    let end = tokens.refresh_token_expires_at()?;
-    let life = end.since(tokens.received_at());
-    Some(tokens.received_at() + (life / 3) * 2)
 }
 
 fn later(message: &'static str) -> Error {

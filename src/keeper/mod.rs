@@ -29,9 +29,10 @@ mod engine;
 mod change;
 
 pub(crate) use self::change::Change;
-pub(crate) use self::engine::{Keeper, Listener, due};
+pub(crate) use self::engine::{Keeper, Listener};
 pub use self::event::LoginEvent;
 pub(crate) use self::patience::in_time;
+pub(crate) use self::policy::begun;
 pub(crate) use self::protocol::{Known, LONGEST_HOLD};
 pub(crate) use self::record::Record;
 pub(crate) use self::roster::Held;

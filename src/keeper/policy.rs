@@ -1,9 +1,10 @@
-//! When a token set wants to be refreshed.
+//! When a login wants to be refreshed, and until when that helps.
 
 use std::time::Duration;
 
-use super::protocol::Need;
+use super::protocol::{Need, Prospect};
 use crate::clock::UnixTime;
+use crate::store::Head;
 use crate::token::TokenSet;
 
 /// The share of its life after which an access token is refreshed behind the callers' backs.
@@ -19,8 +20,9 @@ const GAP: Duration = Duration::from_secs(30);
 
 /// How long before the refresh token's end the user should be asked to log in again.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// Two ends that are no further apart are the same: they come as remaining seconds.
-const SAME_MOMENT: Duration = Duration::from_secs(60 * 60);
+/// How far two refreshes must lie apart to tell whether the second put the end off: much further than two machines' clocks,
+/// by which the ends are reckoned.
+const TELLING: Duration = Duration::from_secs(60 * 60);
 
 /// The moments of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +59,38 @@ impl Moments {
     }
 }
 
-/// When the refresh token ends, if that is soon and the refresh has not put it off.
-pub(crate) fn expires_soon(old_end: Option<UnixTime>, after: &TokenSet, now: UnixTime) -> Option<UnixTime> {
-    let end = after.refresh_token_expires_at()?;
-    let was_put_off = old_end.is_some_and(|old| end > old + SAME_MOMENT);
-    (!was_put_off && end.since(now) < WARNING).then_some(end)
+/// What becomes of a login that has just begun: whether a refresh puts its end off is seen when a third of its time is left.
+pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
+    let Some(end) = tokens.refresh_token_expires_at() else { return Prospect::default() };
+    let received = tokens.received_at();
+    Prospect { due: Some(received + (end.since(received) / 3) * 2), ..Prospect::default() }
+}
+
+/// What becomes of a login that was refreshed.
+///
+/// Where its end stays, it is due a fortnight before, to see whether that is still so; if it is, the user is told, once.
+/// Then it is due at the end itself, so that its death is noticed, and never again.
+pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
+    let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
+    if !is_fixed(head, old, new) {
+        return begun(new);
+    }
+    let received = new.received_at();
+    let warn_at = end - WARNING;
+    let due = [warn_at, end].into_iter().find(|moment| *moment > received);
+    let was_told = head.ends.is_some_and(|end| head.due.is_none_or(|due| due >= end));
+    Prospect { due, ends: Some(end), is_news: warn_at <= received && !was_told }
+}
+
+/// Whether a refresh left the refresh token's end where it was.
+fn is_fixed(head: &Head, old: &TokenSet, new: &TokenSet) -> bool {
+    let lived = new.received_at().since(old.received_at());
+    match (old.refresh_token_expires_at(), new.refresh_token_expires_at()) {
+        (Some(before), Some(end)) if lived >= TELLING => end.since(before) < lived / 2,
+        // Too soon to tell, so what was known stays known.
+        (Some(_), Some(_)) => head.ends.is_some(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -291,7 +291,7 @@ where
     let Some(_lock) = slot.try_lock()? else { return Ok(Try::Locked(change, turn)) };
     let elapsed = clock.elapsed();
     if turn.swept_at.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
-        slot.sweep(UnixTime::from_secs(clock.now().as_secs().saturating_sub(LEFTOVER.as_secs())))?;
+        slot.sweep(clock.now() - LEFTOVER)?;
         turn.swept_at = Some(elapsed);
     }
     change(slot).map(Try::Done)
