@@ -93,6 +93,7 @@
 //!   then on without a request: "Logged in as {account}", until when, and what is wrong.
 //!   [`session.check()`](Session::check) asks Webex whether it is still good, and
 //!   [`session.disconnect()`](Session::disconnect) ends it.
+//! - [`KeepAlive`] refreshes logins that nobody uses before they die, and says in time which will die all the same.
 //! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
 //!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before an orderly exit.
 //!
@@ -309,6 +310,7 @@ mod status;
 mod disconnect;
 mod session;
 mod manager;
+mod keep_alive;
 
 // Stage.
 #[cfg(feature = "testing")]
@@ -330,6 +332,7 @@ pub use crate::hint::TokenHint;
 #[cfg(feature = "oidc")]
 pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
 pub use crate::integration::IntegrationId;
+pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, Swept};
 pub use crate::keeper::LoginEvent;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};

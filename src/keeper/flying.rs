@@ -118,7 +118,7 @@ impl Flying {
             need: &need,
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
             keep: &Record::keep,
-            backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
+            backoff: longest_backoff(self.slot.failures()).mul_f64(random::chance()).max(FIRST_BACKOFF),
         };
         let action = self.flight.step(event, &now);
         event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
@@ -348,14 +348,6 @@ fn overtaken() -> Error {
 
 pub(super) fn longest_backoff(failures: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
-}
-
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    match random::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 1.0,
-    }
 }
 
 impl Drop for Flying {

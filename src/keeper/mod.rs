@@ -5,8 +5,8 @@
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
 //!   `patience` the store.
-//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `change` is what is
-//!   done to a login from outside.
+//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
+//!   time, and `change` what else is done to a login from outside.
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
@@ -26,6 +26,7 @@ mod roster;
 mod patience;
 mod flying;
 mod engine;
+mod renewal;
 mod change;
 
 pub(crate) use self::change::Change;

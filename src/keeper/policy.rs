@@ -105,11 +105,23 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    fn moments(json: &str, chance: f64) -> (u64, u64) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn tokens(json: &str, now: UnixTime) -> TokenSet {
         let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
-        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now: NOW };
-        let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
-        let moments = Moments::of(&tokens, chance);
+        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now };
+        TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+    }
+
+    /// Tokens of the day `day`, whose refresh token ends on the day `end`.
+    fn ending(day: u32, end: u32) -> TokenSet {
+        let rest = (DAY * end).saturating_sub(DAY * day).as_secs();
+        let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+        tokens(&json, NOW + DAY * day)
+    }
+
+    fn moments(json: &str, chance: f64) -> (u64, u64) {
+        let moments = Moments::of(&tokens(json, NOW), chance);
         (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
     }
 
@@ -125,6 +137,52 @@ mod tests {
         for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0), (0, 0, 0)] {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_due_when_a_third_of_its_time_is_left() {
+        let due = Some(NOW + DAY * 60);
+        assert_eq!(begun(&ending(0, 90)), Prospect { due, ..Prospect::default() });
+        assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Prospect::default());
+    }
+
+    #[test]
+    fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
+        let at = |day: u32| Some(NOW + DAY * day);
+        let fixed = |due, is_news| Prospect { due, ends: at(90), is_news };
+        let renewed = |due| Prospect { due: at(due), ends: None, is_news: false };
+        // Due and end as they were; tokens before and after, as day and end; what becomes of it.
+        for (due, ends, before, after, prospect) in [
+            (60, None, (0, 90), (60, 150), renewed(120)),
+            (60, None, (0, 90), (10, 90), fixed(at(76), false)),
+            (60, None, (0, 90), (60, 90), fixed(at(76), false)),
+            (76, at(90), (60, 90), (76, 90), fixed(at(90), true)),
+            // Told already, and then of no use any more.
+            (90, at(90), (76, 90), (80, 90), fixed(at(90), false)),
+            (90, at(90), (80, 90), (90, 90), fixed(None, false)),
+            // Nobody looked for long: told at once.
+            (60, None, (0, 90), (85, 90), fixed(at(90), true)),
+            // It was thought to be fixed, and is not.
+            (76, at(90), (60, 90), (76, 166), renewed(136)),
+            // Too soon to tell.
+            (60, None, (0, 90), (0, 90), renewed(60)),
+            (76, at(90), (10, 90), (10, 90), fixed(at(76), false)),
+        ] {
+            let mut head = Head::begin(at(due)).unwrap();
+            head.ends = ends;
+            let got = refreshed(&head, &ending(before.0, before.1), &ending(after.0, after.1));
+            assert_eq!(got, prospect, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_of_renewed_life_is_told_from_none_whatever_two_clocks_say() {
+        let head = Head::begin(None).unwrap();
+        for (rest, is_fixed) in [(90 * 86_400 - 3600 + 600, true), (90 * 86_400, false), (90 * 86_400 - 600, false)] {
+            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+            let after = tokens(&json, NOW + Duration::from_secs(3600));
+            assert_eq!(refreshed(&head, &ending(0, 90), &after).ends.is_some(), is_fixed, "{rest}");
         }
     }
 

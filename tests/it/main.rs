@@ -11,6 +11,7 @@ mod house;
 mod implicit;
 mod issuer;
 mod keeping;
+mod keeping_alive;
 mod key_sets;
 mod login;
 mod meetings;
