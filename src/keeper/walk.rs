@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::search::{Budget, QUIET, World};
+use super::budget::{Budget, QUIET};
+use super::world::World;
 
 const TROUBLE: Budget = Budget {
     store_faults: 8,
