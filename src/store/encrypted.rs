@@ -21,8 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// - **A body opens only as what it was saved as.** It is bound to its [`TokenKey`], to the login and the generation that its
 ///   head names, and to the [namespace](Self::with_namespace). One that was changed, or copied to another key, or kept
 ///   from before the user logged in anew, is refused.
-/// - **What does not open is left as it is.** It is an error for the operator
-///   ([`is_misconfigured`](Error::is_misconfigured)), never a lost login: with the right key it opens again.
+/// - **What does not open is left as it is.** It is an error, and never a lost login: with the right key it opens again.
 ///
 /// What it does not hide is which keys there are, when each login changes and is due, and how long its body is. Who may
 /// *write* in the store can still delete a login, mark it in its head as one to wait for or to log in to anew, and
@@ -32,8 +31,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// # The key
 ///
 /// It comes from outside of both the program and the store: an environment variable that a secret manager sets, a key management
-/// service, the operating system's keyring. Several programs that share a store share the keys. One that has lost all copies of
-/// the key has lost the logins.
+/// service, the operating system's keyring. Programs that share a store share the keys. Where all copies of a key are lost, its logins
+/// are lost.
 ///
 /// ```
 /// use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, MemoryStore, TokenKey};
@@ -90,15 +89,15 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # What does not open
 ///
-/// Each is an [`ErrorKind::Stored`] that names the login's key; all but the inner store's own errors
-/// [ask the operator](Error::is_misconfigured), and none of them ends the login.
+/// Each is an [`ErrorKind::Stored`] that names the login's key, and a matter of the operator's
+/// ([`is_misconfigured`](Error::is_misconfigured)). None of them ends the login.
 ///
 /// | what is kept | what helps |
 /// |---|---|
 /// | sealed with a key whose id is not known | add the key |
 /// | sealed with another key of that id; changed; another key's, namespace's or login's | the right key or namespace; else find out who wrote there |
 /// | sealed by a later version of this crate | update |
-/// | not sealed | [`insecure_accept_unencrypted`](Self::insecure_accept_unencrypted), once, if it is from before this store encrypted |
+/// | not sealed | [`insecure_accept_unencrypted`](Self::insecure_accept_unencrypted), for a while, if it is from before this store encrypted |
 ///
 /// A login that does not open can be neither replaced nor forgotten by a [`TokenManager`](crate::TokenManager), which loads it
 /// first. Where its key is lost for good, [`discard`](Self::discard) makes room for a new one.

@@ -45,11 +45,11 @@ fn seen(entry: &Entry) -> Expect {
 }
 
 async fn put(store: &dyn TokenStore, key: &TokenKey, entry: &Entry) {
-    let kept = store_revision(store, key).await;
+    let kept = revision_in(store, key).await;
     assert_eq!(store.save(key, entry, kept).await.unwrap(), Saved::Yes);
 }
 
-async fn store_revision(store: &dyn TokenStore, key: &TokenKey) -> Expect {
+async fn revision_in(store: &dyn TokenStore, key: &TokenKey) -> Expect {
     store.load(key).await.unwrap().map_or(Expect::Absent, |kept| seen(&kept))
 }
 
@@ -487,7 +487,7 @@ async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_o
     let (old, new) = (Encrypted::new(raw.clone(), old_keys()), Encrypted::new(raw.clone(), new_keys()));
     put(&new, &jane(), &entry(2, 8, b"new")).await;
     let logged_in_anew = raw.load(&jane()).await.unwrap().unwrap();
-    let (revision, before) = (store_revision(&raw, &jane()).await, entry(1, 7, b"old"));
+    let (revision, before) = (revision_in(&raw, &jane()).await, entry(1, 7, b"old"));
     assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
     let overtaken = || Overtaken(raw.clone(), Arc::new(Mutex::new(Some(logged_in_anew.clone()))));
 
@@ -495,7 +495,7 @@ async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_o
     assert_eq!(error.kind(), ErrorKind::Input, "{error}");
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew.clone()));
 
-    let revision = store_revision(&raw, &jane()).await;
+    let revision = revision_in(&raw, &jane()).await;
     assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
     let both = new_keys().with_older("2025-03", OLD.into()).unwrap();
     assert!(!Encrypted::new(overtaken(), both).reseal(&jane()).await.unwrap());
