@@ -7,6 +7,7 @@ mod support;
 mod adversity;
 mod conformance;
 mod discovery;
+mod encrypted;
 mod house;
 mod implicit;
 mod issuer;
