@@ -14,6 +14,7 @@ mod keeping;
 mod key_sets;
 mod login;
 mod meetings;
+mod middleware;
 mod mock_open_id;
 mod mock_webex;
 mod open_id;
