@@ -214,6 +214,7 @@
 //! | `oidc` (default) | the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
@@ -241,7 +242,8 @@
 //!
 //! Rust 1.89 or later, a tokio runtime with its time and IO drivers on, and a C compiler for the TLS libraries
 //! (`native-tls` on Linux: OpenSSL's headers and pkg-config). The public API is in the types of `http`
-//! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in [`transport::ReqwestTransport`] alone.
+//! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in
+//! [`transport::ReqwestTransport`] and [`middleware`] alone.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -312,6 +314,10 @@ mod disconnect;
 mod session;
 mod manager;
 mod keep_alive;
+
+// Use.
+#[cfg(feature = "middleware")]
+pub mod middleware;
 
 // Stage.
 #[cfg(feature = "testing")]

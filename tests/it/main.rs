@@ -16,6 +16,7 @@ mod keeping_alive;
 mod key_sets;
 mod login;
 mod meetings;
+mod middleware;
 mod mock_open_id;
 mod mock_webex;
 mod open_id;
