@@ -14,6 +14,8 @@ use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::{Held, Keeper, LONGEST_HOLD};
 use crate::meetings::SecurityContext;
+#[cfg(feature = "oidc")]
+use crate::oidc::UserInfo;
 use crate::people::Person;
 use crate::retry_after::retry_after;
 use crate::scope::Scopes;
@@ -222,9 +224,30 @@ impl Session {
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
         let (login, person) = self.with_token(call, is_refused).await?;
         if let Some(login) = login {
-            self.keeper().note(&self.slot, login, person.identity()).await;
+            let identity = person.identity();
+            self.keeper().note(&self.slot, login, move |tokens| tokens.identify(identity.clone())).await;
         }
         Ok(person)
+    }
+
+    /// Asks Webex for the claims about the user whom this login's ID token proved, also long after the login, and notes name and
+    /// e-mail address with it, as [`person`](Self::person) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of), [`access_token`](Self::access_token) and
+    /// [`account`](Self::account).
+    #[cfg(feature = "oidc")]
+    pub async fn user_info(&self) -> Result<UserInfo> {
+        let webex = &self.keeper().webex;
+        let known = self.keeper().load(&self.slot.key).await?.ok_or_else(|| self.slot.absent())?;
+        let account = known.tokens.tokens.account();
+        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
+        let call = |token: AccessToken| async move { webex.user_info_about(account, &token).await };
+        let info = self.with_token(call, is_refused).await?;
+        let profile = info.profile();
+        self.keeper().note(&self.slot, known.head.login, move |tokens| tokens.describe(profile.clone())).await;
+        Ok(info)
     }
 
     /// Whose login this is, as far as it is known without asking Webex.
