@@ -16,7 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{AcceptError, Callback, Login, PendingAuthorization, Session, TokenManager, WebexOAuth};
+use webex_oauth::{
+    AcceptError, Callback, ErrorKind, Login, PendingAuthorization, Session, Status, TokenManager, WebexOAuth,
+};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -28,11 +30,8 @@ async fn main() -> ExitCode {
     };
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     println!("error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        println!("  because: {error}");
-        cause = error.source();
-    }
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.for_each(|cause| println!("  because: {cause}"));
     ExitCode::FAILURE
 }
 
@@ -81,11 +80,13 @@ async fn run(webex: &WebexOAuth, store: FileStore, listener: TcpListener, visit:
         }
         Err(error) => return Err(error.into()),
     }
-    show(webex, &session).await?;
+    show(&session).await?;
 
-    session.invalidate(&session.access_token().await?);
-    session.access_token().await?;
-    println!("Refreshed: {}.", end(&session).await?);
+    session.refresh().await?;
+    println!("Refreshed.");
+    if let Some(end) = status(&session).await?.access_token_expires_at {
+        println!("The access token is good until {end}.");
+    }
     manager.settle().await;
     Ok(())
 }
@@ -121,25 +122,18 @@ async fn wait(webex: &WebexOAuth, mut pending: PendingAuthorization, mut from: R
     }
 }
 
-/// Says who is logged in, and what for.
-async fn show(webex: &WebexOAuth, session: &Session) -> Result<()> {
-    let status = session.status().await?.ok_or("nobody is logged in")?;
-    if webex.service().person_endpoint().is_some() {
-        let person = webex.person(&session.access_token().await?).await?;
-        println!("Logged in as {} <{}>.", person.display_name().unwrap_or("?"), person.email().unwrap_or("?"));
-    } else {
-        let account = &status.account;
-        println!("Logged in as {} <{}>.", account.user_name().unwrap_or("?"), account.email().unwrap_or("?"));
+/// Says who is logged in, and what for. Webex is asked who it is; Webex Meetings has told it with the tokens.
+async fn show(session: &Session) -> Result<()> {
+    match session.person().await {
+        Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
+        _ => println!("Connected to Webex. Logged in as {}.", session.account().await?),
     }
-    println!("Granted: {}; {}.", status.scopes, end(session).await?);
+    println!("Granted: {}.", status(session).await?.scopes);
     Ok(())
 }
 
-async fn end(session: &Session) -> Result<String> {
-    let end = session.status().await?.and_then(|status| status.access_token_expires_at);
-    Ok(end.map_or("the access token does not say when it ends".into(), |at| {
-        format!("the access token is good until {at}")
-    }))
+async fn status(session: &Session) -> Result<Status> {
+    Ok(session.status().await?.ok_or("nobody is logged in")?)
 }
 
 /// Signs in and consents at our own Webex if nobody has for 20 seconds; at once with `--auto`.

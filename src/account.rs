@@ -8,9 +8,11 @@ use crate::redact;
 /// Whose tokens these are, as far as it is known without asking.
 ///
 /// Webex Meetings tells it in its token response (<https://developer.cisco.com/docs/webex-meetings/>). The other
-/// services leave that out; there it is known once Webex was asked who the person is, by
-/// [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person), and stays with the
-/// tokens from then on. [`details`](Self::details) says what came from where.
+/// services leave that out; there an ID token proves it, or Webex was asked for it: who the person is, by
+/// [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person), or for the user's
+/// claims, by [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) or
+/// [`Session::user_info`](crate::Session::user_info). It stays with the tokens from then on.
+/// [`details`](Self::details) says what came from where, and what of it is proof.
 ///
 /// Ids are text, whether the server wrote them as text or as numbers. `Display` is a name for people, on one line: "Logged in as
 /// {account}".
@@ -25,6 +27,7 @@ pub struct Account {
     pub(crate) email: Option<String>,
     pub(crate) person: Option<Identity>,
     pub(crate) subject: Option<Subject>,
+    pub(crate) profile: Option<Profile>,
 }
 
 /// What is kept of a verified ID token with the tokens.
@@ -32,8 +35,8 @@ pub struct Account {
 pub(crate) struct Subject {
     pub(crate) issuer: String,
     pub(crate) subject: String,
-    pub(crate) email: Option<String>,
     pub(crate) name: Option<String>,
+    pub(crate) address: Option<Address>,
 }
 
 /// What is kept of a [`Person`](crate::Person) with the tokens.
@@ -42,7 +45,43 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     pub(crate) organization_id: Option<String>,
     pub(crate) display_name: Option<String>,
-    pub(crate) email: Option<String>,
+    pub(crate) address: Option<Address>,
+}
+
+/// What is kept of the claims that userinfo told of the ID token's subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Profile {
+    pub(crate) name: Option<String>,
+    pub(crate) address: Option<Address>,
+}
+
+/// An e-mail address, and whether it is its owner's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) email: String,
+    /// What was said of that; `None` when nothing was.
+    pub(crate) is_verified: Option<bool>,
+}
+
+/// An address that is known of an account.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownAddress<'a> {
+    pub(crate) origin: Origin,
+    pub(crate) email: &'a str,
+    pub(crate) is_verified: Option<bool>,
+}
+
+impl Address {
+    pub(crate) fn new(email: Option<&str>, is_verified: Option<bool>) -> Option<Self> {
+        Some(Self { email: email?.to_owned(), is_verified })
+    }
+}
+
+impl KnownAddress<'_> {
+    /// An address proves something once it is verified, whoever told it; one that came along with the tokens never is.
+    pub(crate) fn is_proof(&self) -> bool {
+        self.is_verified == Some(true)
+    }
 }
 
 /// One thing that is known of an [`Account`].
@@ -55,6 +94,15 @@ pub struct Detail<'a> {
     pub value: &'a str,
     /// Who told it.
     pub origin: Origin,
+    is_proof: bool,
+}
+
+impl Detail<'_> {
+    /// Whether it is proof of who logged in: what Webex signed, or answered when it was asked; not what came along with the
+    /// tokens, and no e-mail address that nobody called verified.
+    pub fn is_proof(&self) -> bool {
+        self.is_proof
+    }
 }
 
 /// Where something that is known of an [`Account`] came from.
@@ -67,17 +115,8 @@ pub enum Origin {
     PeopleMe,
     /// An ID token whose signature was verified.
     IdToken,
-}
-
-impl Origin {
-    /// Whether it is proof of who logged in: what Webex signed, or answered when it was asked; not what came along with the
-    /// tokens.
-    pub fn is_proof(self) -> bool {
-        match self {
-            Self::PeopleMe | Self::IdToken => true,
-            Self::TokenResponse => false,
-        }
-    }
+    /// Webex, asked for the claims about the user of such an ID token: `GET /userinfo`.
+    UserInfo,
 }
 
 impl Account {
@@ -94,7 +133,8 @@ impl Account {
     /// The person's full name.
     pub fn display_name(&self) -> Option<&str> {
         let of_person = self.person.as_ref().and_then(|person| person.display_name.as_deref());
-        of_person.or_else(|| self.subject.as_ref()?.name.as_deref())
+        let of_id_token = || self.subject.as_ref()?.name.as_deref();
+        of_person.or_else(of_id_token).or_else(|| self.profile.as_ref()?.name.as_deref())
     }
 
     /// The user's id at its issuer, from the ID token (`sub`), and the issuer (`iss`).
@@ -110,35 +150,49 @@ impl Account {
 
     /// All that is known, each with where it came from.
     pub fn details(&self) -> impl Iterator<Item = Detail<'_>> {
-        let person = self.person.as_ref();
-        let of_person = [
-            ("id", person.map(|person| person.id.as_str())),
-            ("emails", person.and_then(|person| person.email.as_deref())),
-            ("displayName", person.and_then(|person| person.display_name.as_deref())),
-            ("orgId", person.and_then(|person| person.organization_id.as_deref())),
+        let (subject, profile, person) = (self.subject.as_ref(), self.profile.as_ref(), self.person.as_ref());
+        let addresses = self.addresses().map(|address| Detail {
+            name: if address.origin == Origin::PeopleMe { "emails" } else { "email" },
+            value: address.email,
+            origin: address.origin,
+            is_proof: address.is_proof(),
+        });
+        let proven = [
+            ("iss", subject.map(|subject| subject.issuer.as_str()), Origin::IdToken),
+            ("sub", subject.map(|subject| subject.subject.as_str()), Origin::IdToken),
+            ("name", subject.and_then(|subject| subject.name.as_deref()), Origin::IdToken),
+            ("name", profile.and_then(|profile| profile.name.as_deref()), Origin::UserInfo),
+            ("id", person.map(|person| person.id.as_str()), Origin::PeopleMe),
+            ("displayName", person.and_then(|person| person.display_name.as_deref()), Origin::PeopleMe),
+            ("orgId", person.and_then(|person| person.organization_id.as_deref()), Origin::PeopleMe),
         ];
-        let of_response = [
-            ("user_name", self.user_name.as_deref()),
-            ("email", self.email.as_deref()),
-            ("iss", self.iss.as_deref()),
-            ("siteid", self.siteid.as_deref()),
-            ("userid", self.userid.as_deref()),
-            ("authentication_id", self.authentication_id.as_deref()),
+        let told = [
+            ("user_name", self.user_name.as_deref(), Origin::TokenResponse),
+            ("iss", self.iss.as_deref(), Origin::TokenResponse),
+            ("siteid", self.siteid.as_deref(), Origin::TokenResponse),
+            ("userid", self.userid.as_deref(), Origin::TokenResponse),
+            ("authentication_id", self.authentication_id.as_deref(), Origin::TokenResponse),
         ];
-        let subject = self.subject.as_ref();
-        let of_id_token = [
-            ("iss", subject.map(|subject| subject.issuer.as_str())),
-            ("sub", subject.map(|subject| subject.subject.as_str())),
-            ("email", subject.and_then(|subject| subject.email.as_deref())),
-            ("name", subject.and_then(|subject| subject.name.as_deref())),
+        let others = proven.into_iter().chain(told).filter_map(|(name, value, origin)| {
+            Some(Detail { name, value: value?, origin, is_proof: origin != Origin::TokenResponse })
+        });
+        addresses.chain(others)
+    }
+
+    /// The e-mail addresses, in the order in which they count.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = KnownAddress<'_>> {
+        let told = [
+            (Origin::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
+            (Origin::UserInfo, self.profile.as_ref().and_then(|profile| profile.address.as_ref())),
+            (Origin::PeopleMe, self.person.as_ref().and_then(|person| person.address.as_ref())),
         ];
-        let of_id_token = of_id_token.into_iter().map(|(name, value)| (name, value, Origin::IdToken));
-        let of_person = of_person.into_iter().map(|(name, value)| (name, value, Origin::PeopleMe));
-        let of_response = of_response.into_iter().map(|(name, value)| (name, value, Origin::TokenResponse));
-        of_id_token
-            .chain(of_person)
-            .chain(of_response)
-            .filter_map(|(name, value, origin)| Some(Detail { name, value: value?, origin }))
+        let told = told.into_iter().filter_map(|(origin, address)| {
+            let Address { email, is_verified } = address?;
+            Some(KnownAddress { origin, email, is_verified: *is_verified })
+        });
+        // Of the one beside the tokens nobody says whose it is.
+        let of_response = |email| KnownAddress { origin: Origin::TokenResponse, email, is_verified: None };
+        told.chain(self.email.as_deref().map(of_response))
     }
 
     /// The user's Webex name (`user_name`).
@@ -169,11 +223,12 @@ impl Account {
         self.authentication_id.as_deref()
     }
 
-    /// The e-mail address: the person's first one, else the ID token's, else the one that the token endpoint told (`email`).
+    /// The e-mail address: the first that is verified, of the ID token's, userinfo's and the person's first one; where none
+    /// is, the first that was told, and last the one that the token endpoint told (`email`). [`details`](Self::details) says
+    /// which it is.
     pub fn email(&self) -> Option<&str> {
-        let of_person = self.person.as_ref().and_then(|person| person.email.as_deref());
-        let of_id_token = self.subject.as_ref().and_then(|subject| subject.email.as_deref());
-        of_person.or(of_id_token).or(self.email.as_deref())
+        let proven = self.addresses().find(KnownAddress::is_proof);
+        proven.or_else(|| self.addresses().next()).map(|address| address.email)
     }
 
     /// The name of the user's Webex site: the first label of the [issuer](Account::issuer)'s host.
@@ -206,6 +261,7 @@ impl Account {
             email: keep(newer.email, &self.email),
             person: newer.person.or_else(|| self.person.clone()),
             subject: newer.subject.or_else(|| self.subject.clone()),
+            profile: newer.profile.or_else(|| self.profile.clone()),
         }
     }
 }
@@ -240,22 +296,44 @@ mod tests {
         let odd = Account { user_name: Some("jane\nroot \u{202e}".into()), ..Account::default() };
         assert_eq!(odd.to_string(), "jane root  ");
         account.email = Some("old@example.com".into());
-        account.person =
-            Some(Identity { id: "P1".into(), email: Some("jane@example.com".into()), ..Identity::default() });
+        let address = Address::new(Some("jane@example.com"), Some(true));
+        account.person = Some(Identity { id: "P1".into(), address, ..Identity::default() });
         assert_eq!(account.to_string(), "jane@example.com");
-        let told: Vec<_> = account.details().map(|detail| (detail.name, detail.value, detail.origin)).collect();
         let (person, response) = (Origin::PeopleMe, Origin::TokenResponse);
+        let told = account.details().map(|detail| (detail.name, detail.value, detail.origin, detail.is_proof()));
         assert_eq!(
-            told,
+            told.collect::<Vec<_>>(),
             [
-                ("id", "P1", person),
-                ("emails", "jane@example.com", person),
-                ("user_name", "jane", response),
-                ("email", "old@example.com", response),
-                ("userid", "7", response),
+                ("emails", "jane@example.com", person, true),
+                ("email", "old@example.com", response, false),
+                ("id", "P1", person, true),
+                ("user_name", "jane", response, false),
+                ("userid", "7", response, false),
             ]
         );
         assert!(!account.is_unverified() && Account::default().is_unverified());
+    }
+
+    #[test]
+    fn an_account_is_known_by_an_address_that_is_verified_before_one_that_is_not() {
+        let told = |email: &str, is_verified| Address::new(Some(email), is_verified);
+        let account = |id_token: Option<bool>, user_info: Option<bool>, person: Option<bool>| Account {
+            subject: Some(Subject { address: told("id_token", id_token), ..Subject::default() }),
+            profile: Some(Profile { address: told("userinfo", user_info), ..Profile::default() }),
+            person: Some(Identity { address: told("person", person), ..Identity::default() }),
+            email: Some("response".into()),
+            ..Account::default()
+        };
+        let (yes, no) = (Some(true), Some(false));
+        for (account, email) in [
+            (account(yes, yes, yes), "id_token"),
+            (account(no, yes, yes), "userinfo"),
+            (account(None, no, yes), "person"),
+            (account(no, None, None), "id_token"),
+            (Account { email: Some("response".into()), ..Account::default() }, "response"),
+        ] {
+            assert_eq!(account.email(), Some(email), "{account:?}");
+        }
     }
 
     #[test]

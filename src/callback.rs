@@ -540,6 +540,9 @@ mod tests {
             };
             assert_eq!((error.server().unwrap().code(), found), (Some(code), who), "{callback}");
             assert_eq!(error.is_denied(), code == "access_denied");
+            let is_explained =
+                ["ask for at least one", "register each by its own name"].map(|why| error.to_string().contains(why));
+            assert_eq!(is_explained, [code == "invalid_scope"; 2], "{error}");
         }
     }
 

@@ -145,6 +145,15 @@ impl<const N: usize> Object<N> {
             Some(_) => Err(damaged(name)),
         }
     }
+
+    /// Takes a truth value out that this crate itself wrote: anything else there is damage.
+    pub(crate) fn exact_truth(&mut self, name: &str) -> Result<Option<bool>, String> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Scalar::Bool(truth)) => Ok(Some(truth)),
+            Some(_) => Err(damaged(name)),
+        }
+    }
 }
 
 fn damaged(name: &str) -> String {

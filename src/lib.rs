@@ -51,7 +51,7 @@
 //! | [`webex.accept(pending, callback)`](WebexOAuth::accept) | [`AuthorizationCode`] | this browser began this login, here, not long ago |
 //! | [`webex.exchange(code)`](WebexOAuth::exchange) | [`Login`] with a [`TokenSet`] | Webex took the code, the secret and the PKCE verifier |
 //! | [`webex.refresh(&tokens)`](WebexOAuth::refresh) | a [`TokenSet`] to keep in place of the old one | |
-//! | [`webex.identify(&mut login)`](WebexOAuth::identify), if you want to know or to choose | a [`Person`] | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
+//! | [`webex.identify(&mut login)`](WebexOAuth::identify) or [`user_info_of`](WebexOAuth::user_info_of), if you want to know or to choose | a [`Person`], or the claims of OpenID Connect | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
 //! | [`manager.put(&key, login)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
@@ -89,8 +89,9 @@
 //! - One refresh happens for each login, however many callers, managers and processes share the store.
 //! - Only a refused refresh token ends a login: not an outage, not a wrong secret, not a full disk. New tokens that cannot
 //!   be saved are served from memory, and saving is tried again.
-//! - [`session.person()`](Session::person) asks once whose login it is, and [`session.status()`](Session::status) knows it from
-//!   then on without a request: "Logged in as {account}", until when, and what is wrong.
+//! - [`session.person()`](Session::person) and [`session.user_info()`](Session::user_info) ask once whose login it is, and
+//!   [`session.status()`](Session::status) knows it from then on without a request: "Logged in as {account}", until when, and
+//!   what is wrong. [`Account::details`] says who told what, and what of it is proof.
 //!   [`session.check()`](Session::check) asks Webex whether it is still good, and
 //!   [`session.disconnect()`](Session::disconnect) ends it.
 //! - [`KeepAlive`] refreshes logins that nobody uses before they die, and says in time which will die all the same.

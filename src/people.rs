@@ -5,7 +5,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
-use crate::account::Identity;
+use crate::account::{Address, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::message;
@@ -86,8 +86,8 @@ impl Person {
         self.truth("loginEnabled")
     }
 
-    /// Whether the person has not yet answered the invitation. Webex writes it as text. What is neither yes nor no counts
-    /// as yes, since an address is taken for its owner's once this is no.
+    /// Whether the person has not yet answered the invitation; `None` where Webex leaves it out. Webex writes it as text. What
+    /// is neither yes nor no counts as yes, since an address is taken for its owner's unless this is yes.
     pub fn is_invite_pending(&self) -> Option<bool> {
         self.field("invitePending").filter(|value| !value.is_null())?;
         Some(self.truth("invitePending").unwrap_or(true))
@@ -104,7 +104,8 @@ impl Person {
             id: self.id().to_owned(),
             organization_id: self.organization_id().map(str::to_owned),
             display_name: self.display_name().map(str::to_owned),
-            email: self.email().map(str::to_owned),
+            // Webex leaves the field out by scope and license: then it is enough that the person has signed in.
+            address: Address::new(self.email(), Some(self.is_invite_pending() != Some(true))),
         }
     }
 

@@ -485,6 +485,7 @@ mod tests {
             let line = error.to_string();
             assert!(error.is_misconfigured() && line.contains("register each by its own name"), "{line}");
             assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
+            assert!(line.contains("ask for at least one"), "{line}");
             assert!(!refused(asked, 503, body).to_string().contains("register each"));
             assert!(!refused(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
         }

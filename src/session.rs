@@ -15,6 +15,8 @@ use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::{Held, Keeper, LONGEST_HOLD};
 use crate::meetings::SecurityContext;
+#[cfg(feature = "oidc")]
+use crate::oidc::UserInfo;
 use crate::people::Person;
 use crate::retry_after::retry_after;
 use crate::scope::Scopes;
@@ -22,6 +24,7 @@ use crate::secret::AccessToken;
 use crate::source::TokenSource;
 use crate::status::{LoginState, Status};
 use crate::store::{Hold, TokenKey};
+use crate::token::TokenSet;
 use crate::trace::event;
 
 /// A kept login: asked for an access token, it has one.
@@ -227,9 +230,35 @@ impl Session {
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
         let (login, person) = self.with_token(call, is_refused).await?;
         if let Some(login) = login {
-            self.keeper().note(&self.slot, login, person.identity()).await;
+            let identity = person.identity();
+            let note = move |tokens: &mut TokenSet| {
+                // Whoever is known already is nobody else.
+                let is_another = tokens.account().person_id().is_some_and(|known| known != identity.id);
+                !is_another && tokens.identify(identity.clone())
+            };
+            self.keeper().note(&self.slot, login, note).await;
         }
         Ok(person)
+    }
+
+    /// Asks Webex for the claims about the user whom this login's ID token proved, also long after the login, and notes name and
+    /// e-mail address with it, as [`person`](Self::person) does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of), [`access_token`](Self::access_token) and
+    /// [`account`](Self::account).
+    #[cfg(feature = "oidc")]
+    pub async fn user_info(&self) -> Result<UserInfo> {
+        let webex = &self.keeper().webex;
+        let known = self.keeper().load(&self.slot.key).await?.ok_or_else(|| self.slot.absent())?;
+        let account = known.tokens.tokens.account();
+        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
+        let call = |token: AccessToken| async move { webex.user_info_about(account, &token).await };
+        let info = self.with_token(call, is_refused).await?;
+        let profile = info.profile();
+        self.keeper().note(&self.slot, known.head.login, move |tokens| tokens.describe(profile.clone())).await;
+        Ok(info)
     }
 
     /// Whose login this is, as far as it is known without asking Webex.

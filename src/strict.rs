@@ -158,6 +158,12 @@ pub(crate) fn truth(value: &Value) -> Option<bool> {
     }
 }
 
+/// Whether a claim says yes. What is neither yes nor no is no, since something is believed once it is yes; `null` says
+/// nothing.
+pub(crate) fn says_yes(value: &Value) -> Option<bool> {
+    (!value.is_null()).then(|| truth(value).unwrap_or(false))
+}
+
 /// A list of texts, or a single one.
 pub(crate) fn texts(value: &Value) -> Option<Vec<&str>> {
     match value {
@@ -225,7 +231,9 @@ mod tests {
             (json!("yes"), None),
         ] {
             assert_eq!(truth(&value), found, "{value}");
+            assert_eq!(says_yes(&value), Some(found.unwrap_or(false)), "{value}");
         }
+        assert_eq!(says_yes(&json!(null)), None);
         assert_eq!(texts(&json!(["a", "b"])), Some(vec!["a", "b"]));
         assert_eq!((texts(&json!("a")), texts(&json!(["a", 1])), texts(&json!({}))), (Some(vec!["a"]), None, None));
     }

@@ -2,12 +2,14 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::account::{KnownAddress, Origin};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "oidc")]
-use crate::oidc::VerifiedIdToken;
+use crate::oidc::{UserInfo, VerifiedIdToken};
 use crate::pending::Payload;
 use crate::people::Person;
 use crate::rest_id::RestId;
+use crate::service::Service;
 use crate::token::TokenSet;
 
 /// A login that succeeded: its tokens, and what the application gave along when it began.
@@ -42,16 +44,19 @@ pub struct Login {
     tokens: TokenSet,
     payload: Payload,
     person: Option<Person>,
+    /// Whether the service can be asked who a person is.
+    can_identify: bool,
     #[cfg(feature = "oidc")]
     id_token: Option<VerifiedIdToken>,
 }
 
 impl Login {
-    pub(super) fn new(tokens: TokenSet, payload: Payload) -> Self {
+    pub(super) fn new(tokens: TokenSet, payload: Payload, service: &Service) -> Self {
         Self {
             tokens,
             payload,
             person: None,
+            can_identify: service.person_endpoint().is_some(),
             #[cfg(feature = "oidc")]
             id_token: None,
         }
@@ -68,6 +73,11 @@ impl Login {
     pub(super) fn note(&mut self, person: Person) -> &Person {
         self.tokens.identify(person.identity());
         self.person.insert(person)
+    }
+
+    #[cfg(feature = "oidc")]
+    pub(super) fn describe(&mut self, info: &UserInfo) {
+        self.tokens.describe(info.profile());
     }
 
     /// The tokens.
@@ -102,17 +112,22 @@ impl Login {
 
     /// Refuses everybody who is not of this organization: Webex's id of it, as [`Person::organization_id`] has it, or the
     /// UUID within, compared exactly. What Webex said of the person is the proof; the organization that an
-    /// access token names is none.
+    /// access token names is none, and an ID token names none.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Account`]: another organization, or Webex did not tell which.
     /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: what it tells with the tokens,
+    ///   [`Account::site_name`](crate::Account::site_name) for example, is for showing.
     pub fn require_organization(&self, organization: &str) -> Result<()> {
         if organization.trim().is_empty() {
             return Err(Error::new(ErrorKind::Input, "no organization is named: give Webex's id of it, or its UUID"));
         }
-        let found = self.identified()?.organization_id();
+        if self.person.is_none() {
+            return Err(self.nobody_was_asked());
+        }
+        let found = self.tokens.account().organization_id();
         if found.is_some_and(|found| RestId::are_same("ORGANIZATION", found, organization)) {
             return Ok(());
         }
@@ -121,15 +136,28 @@ impl Login {
         Err(Error::new(ErrorKind::Account, message))
     }
 
-    /// Refuses everybody whose first e-mail address is not of this domain, exactly: `example.com` admits nobody at
-    /// `mail.example.com`. The ID token's address counts if it says that it is verified; else the one that Webex names when
-    /// asked, once its owner has answered Webex's invitation.
+    /// Refuses everybody whose e-mail address is not of this domain, exactly: `example.com` admits nobody at
+    /// `mail.example.com`.
+    ///
+    /// One verified address counts, the first of these:
+    ///
+    /// | told by | verified if |
+    /// |---|---|
+    /// | the ID token | its `email_verified` is true |
+    /// | [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) | its `email_verified` is true |
+    /// | [`WebexOAuth::identify`](crate::WebexOAuth::identify), the first address | its `invitePending` is not true |
+    ///
+    /// Whoever calls an address of this domain unverified is believed, whatever the others say: the login is refused. A claim
+    /// that is missing says neither; Webex leaves `invitePending` out by scope and license, and the address counts then, since
+    /// its owner has signed in.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Account`]: an address of another domain, an unconfirmed one, or none.
-    /// - [`ErrorKind::Input`]: there is no such ID token, and nobody was asked; call
-    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    /// - [`ErrorKind::Account`]: an address of another domain, an unverified one, or none.
+    /// - [`ErrorKind::Input`]: no address is verified, and nobody was asked; call
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before, or `user_info_of` where `openid email` was asked for.
+    /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: the address that it tells with the
+    ///   tokens is for showing.
     pub fn require_email_domain(&self, domain: &str) -> Result<()> {
         if domain.is_empty() || domain.contains('@') || domain.contains(char::is_whitespace) {
             let message =
@@ -140,36 +168,43 @@ impl Login {
             let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
             Err(Error::new(ErrorKind::Account, message))
         };
-        let email = match self.verified_email() {
-            Some(email) => Some(email),
-            None => {
-                let person = self.identified()?;
-                if person.is_invite_pending() == Some(true) {
-                    return refuse("this person has not confirmed theirs yet");
-                }
-                person.email()
-            }
+        let account = self.tokens.account();
+        let is_denied = |address: &KnownAddress<'_>| {
+            address.is_verified == Some(false)
+                && domain_of(address.email).is_some_and(|found| found.eq_ignore_ascii_case(domain))
         };
-        match email.and_then(|email| email.rsplit_once('@')) {
-            Some((_, found)) if found.eq_ignore_ascii_case(domain) => Ok(()),
-            Some((_, found)) => refuse(&format!("this one is at {found:?}")),
+        if let Some(denied) = account.addresses().find(is_denied) {
+            return refuse(match denied.origin {
+                Origin::IdToken => "the ID token says that this person's is not verified",
+                Origin::UserInfo => "userinfo says that this person's is not verified",
+                _ => "this person has not confirmed theirs yet",
+            });
+        }
+        let Some(verified) = account.addresses().find(KnownAddress::is_proof) else {
+            return if self.person.is_some() { refuse("this person has none") } else { Err(self.nobody_was_asked()) };
+        };
+        match domain_of(verified.email) {
+            Some(found) if found.eq_ignore_ascii_case(domain) => Ok(()),
+            Some(found) => refuse(&format!("this one is at {found:?}")),
             None => refuse("this person has none"),
         }
     }
 
-    /// The address of an ID token that says that it is verified.
-    fn verified_email(&self) -> Option<&str> {
-        #[cfg(feature = "oidc")]
-        if let Some(id_token) = self.id_token.as_ref().filter(|id_token| id_token.is_email_verified() == Some(true)) {
-            return id_token.email();
+    fn nobody_was_asked(&self) -> Error {
+        if self.can_identify {
+            let message = "nobody has asked Webex who logged in: call `webex.identify(&mut login)` before";
+            return Error::new(ErrorKind::Input, message);
         }
-        None
+        let message = format!(
+            "the service {:?} proves nobody: it cannot be asked who logged in, and what it tells with the tokens is no proof",
+            self.tokens.service_id()
+        );
+        Error::new(ErrorKind::Unsupported, message)
     }
+}
 
-    fn identified(&self) -> Result<&Person> {
-        let message = "nobody has asked Webex who logged in: call `webex.identify(&mut login)` before";
-        self.person.as_ref().ok_or_else(|| Error::new(ErrorKind::Input, message))
-    }
+fn domain_of(email: &str) -> Option<&str> {
+    email.rsplit_once('@').map(|(_, domain)| domain)
 }
 
 impl From<Login> for TokenSet {

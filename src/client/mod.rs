@@ -15,6 +15,8 @@ use http::{Request, Response};
 #[cfg(feature = "oidc")]
 use url::Url;
 
+#[cfg(feature = "oidc")]
+use crate::account::Account;
 use crate::authorization_code::AuthorizationCode;
 use crate::authorizations;
 use crate::authorize::AuthorizationRequest;
@@ -202,7 +204,7 @@ impl WebexOAuth {
             exchange,
             now: clock.now(),
         };
-        let login = Login::new(TokenSet::received(response, receipt), code.payload);
+        let login = Login::new(TokenSet::received(response, receipt), code.payload, &registration.service);
         #[cfg(feature = "oidc")]
         let login = login.proven(id_token);
         Ok(login)
@@ -348,9 +350,39 @@ impl WebexOAuth {
     /// As [`exchange`](Self::exchange).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self, id_token: &VerifiedIdToken, access_token: &AccessToken) -> Result<UserInfo> {
-        let Inner { registration, line, clock, limits, .. } = &*self.inner;
-        let request = user_info::request(registration, access_token)?;
-        let read = |answer: &Response<Bytes>| user_info::read(answer, id_token, access_token, clock.now());
+        let request = user_info::request(&self.inner.registration, access_token)?;
+        self.ask_user_info(request, id_token.subject(), access_token).await
+    }
+
+    /// [`user_info`](Self::user_info) of who has just logged in; notes name and e-mail address on the login. From then on
+    /// [`TokenSet::account`] tells of them, and an address that Webex calls verified counts for
+    /// [`Login::require_email_domain`]: ask for the scopes `openid email`. Webex puts no address into the ID tokens of this
+    /// flow. Kept logins have [`Session::user_info`](crate::Session::user_info).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`user_info`](Self::user_info); [`ErrorKind::UserInfo`], and [`is_misconfigured`](Error::is_misconfigured),
+    /// when no ID token proved who logged in; [`ErrorKind::ForeignTokens`]. The login is as it was, and can be asked about
+    /// again.
+    #[cfg(feature = "oidc")]
+    pub async fn user_info_of(&self, login: &mut Login) -> Result<UserInfo> {
+        login.tokens().require_owner(&self.inner.registration.owner)?;
+        let info = self.user_info_about(login.tokens().account(), login.tokens().access_token()).await?;
+        login.describe(&info);
+        Ok(info)
+    }
+
+    /// The claims about the user whose login this is.
+    #[cfg(feature = "oidc")]
+    pub(crate) async fn user_info_about(&self, account: &Account, access_token: &AccessToken) -> Result<UserInfo> {
+        let request = user_info::request(&self.inner.registration, access_token)?;
+        self.ask_user_info(request, user_info::subject_of(account)?, access_token).await
+    }
+
+    #[cfg(feature = "oidc")]
+    async fn ask_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
+        let Inner { line, clock, limits, .. } = &*self.inner;
+        let read = |answer: &Response<Bytes>| user_info::read(answer, subject, token, clock.now());
         line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
     }
 
@@ -411,8 +443,8 @@ impl WebexOAuth {
         line.send(Asked::Discovery, Repeat::WhenLost, *limits, web_finger::request(registration, email)?, read).await
     }
 
-    /// The page that logs the browser out of Webex and then sends it to `goto`, of the user whose ID token this is, or of the
-    /// service's first issuer.
+    /// The page that logs the browser out of Webex and then sends it to `goto`: at the issuer of the user's ID token, which
+    /// [`Account::subject`] knows also of a kept login, or at the service's first one.
     ///
     /// Webex documents none; this is the one of Cisco's SDK and samples
     /// (<https://github.com/webex/webex-js-sdk>, `credentials.js`), and it works for a browser that is signed in. Begin the next
@@ -420,11 +452,21 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Input`]: `goto` is no whole URL, or the ID token is of another service's issuer.
+    /// - [`ErrorKind::Input`]: `goto` is no whole URL, or the issuer is none of the service's.
     /// - [`ErrorKind::Unsupported`]: the service has no issuer.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # fn leave(webex: webex_oauth::WebexOAuth, account: webex_oauth::Account) -> webex_oauth::Result<()> {
+    /// let issuer = account.subject().map(|(_, issuer)| issuer); // of `session.account().await?`
+    /// let url = webex.logout_url(issuer, "https://app.example.com/bye")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "oidc")]
-    pub fn logout_url(&self, id_token: Option<&VerifiedIdToken>, goto: impl AsRef<str>) -> Result<Url> {
-        logout::url(&self.inner.registration, id_token.map(VerifiedIdToken::issuer), goto.as_ref(), None)
+    pub fn logout_url(&self, issuer: Option<&str>, goto: impl AsRef<str>) -> Result<Url> {
+        logout::url(&self.inner.registration, issuer, goto.as_ref(), None)
     }
 
     /// [`logout_url`](Self::logout_url), with the access token in it, which Cisco's samples use to end the token too. **The
@@ -436,11 +478,10 @@ impl WebexOAuth {
     #[cfg(feature = "oidc")]
     pub fn insecure_logout_url_with_token(
         &self,
-        id_token: Option<&VerifiedIdToken>,
+        issuer: Option<&str>,
         goto: impl AsRef<str>,
         access_token: &AccessToken,
     ) -> Result<Url> {
-        let issuer = id_token.map(VerifiedIdToken::issuer);
         logout::url(&self.inner.registration, issuer, goto.as_ref(), Some(access_token))
     }
 

@@ -9,10 +9,10 @@ use super::engine::Keeper;
 use super::protocol::Known;
 use super::record::Record;
 use super::slot::Slot;
-use crate::account::Identity;
 use crate::error::Result;
 use crate::secret::AccessToken;
 use crate::store::{Entry, Expect, LoginId, Revision, Saved, TokenKey};
+use crate::token::TokenSet;
 use crate::trace::{causes, event};
 
 /// How often a change is tried that others write over.
@@ -134,14 +134,20 @@ impl Keeper {
         slot.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
     }
 
-    /// Keeps with a login whom Webex said it is. That is a convenience, so what prevents it is no error, and nobody waits for
-    /// it long: a store that fails, a refresh under way, another login meanwhile.
-    pub(crate) async fn note(self: &Arc<Self>, slot: &Arc<Slot>, login: LoginId, identity: Identity) {
+    /// Keeps with a login what Webex said of whose it is; `note` writes it down, and says whether it is news. That is a
+    /// convenience, so what prevents it is no error, and nobody waits for it long: a store that fails, a refresh under way,
+    /// another login meanwhile.
+    pub(crate) async fn note(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        login: LoginId,
+        note: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
+    ) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (keeper, slot) = (self.counted(), Arc::clone(slot));
         let noting = runtime.spawn(async move {
             for _ in 0..TRIES {
-                match keeper.0.try_to_note(&slot, login, &identity).await {
+                match keeper.0.try_to_note(&slot, login, &note).await {
                     Ok(Saved::Yes) => return,
                     Ok(Saved::Conflict) => {}
                     Err(error) => return event!(DEBUG, key = %slot.key, error = causes(&error), "not noted"),
@@ -151,16 +157,13 @@ impl Keeper {
         let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
     }
 
-    async fn try_to_note(&self, slot: &Slot, login: LoginId, identity: &Identity) -> Result<Saved> {
+    async fn try_to_note(&self, slot: &Slot, login: LoginId, note: impl Fn(&mut TokenSet) -> bool) -> Result<Saved> {
         let Some(Known { mut head, mut tokens }) = self.load(&slot.key).await? else { return Ok(Saved::Yes) };
-        let known = tokens.tokens.account().person.as_ref();
-        let is_another = known.is_some_and(|known| known.id != identity.id);
-        if head.login != login || head.claim.is_some() || known == Some(identity) || is_another {
+        if head.login != login || head.claim.is_some() || !note(&mut tokens.tokens) {
             return Ok(Saved::Yes);
         }
         let expect = Expect::Revision(head.revision);
         head.revision = Revision::new()?;
-        tokens.tokens.identify(identity.clone());
         let entry = Entry { head, body: tokens.write()? };
         self.save(&slot.key, &entry, expect).await
     }

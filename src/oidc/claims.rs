@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::account::Subject;
+use crate::account::{Address, Subject};
 use crate::clock::UnixTime;
 use crate::strict;
 
@@ -12,7 +12,7 @@ use crate::strict;
 ///
 /// Only this crate's verifier makes one. Recognize a user by [`issuer`](Self::issuer) and [`subject`](Self::subject)
 /// together, never by e-mail address. Webex puts little into it: ask for the scopes `email` and `profile`, and ask
-/// [`WebexOAuth::user_info`](crate::WebexOAuth::user_info) for the rest (<https://developer.webex.com/docs/login-with-webex>).
+/// [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) for the rest (<https://developer.webex.com/docs/login-with-webex>).
 #[derive(Clone, PartialEq)]
 pub struct VerifiedIdToken(Map<String, Value>);
 
@@ -56,9 +56,10 @@ impl VerifiedIdToken {
         self.text("email")
     }
 
-    /// Whether Webex has verified the address. Webex writes it as text in some places.
+    /// Whether Webex has verified the address. Webex writes it as text in some places. What is neither yes nor no counts as
+    /// no.
     pub fn is_email_verified(&self) -> Option<bool> {
-        strict::truth(self.0.get("email_verified")?)
+        strict::says_yes(self.0.get("email_verified")?)
     }
 
     /// The full name, with the scope `profile`.
@@ -86,8 +87,8 @@ impl VerifiedIdToken {
         Subject {
             issuer: self.issuer().to_owned(),
             subject: self.subject().to_owned(),
-            email: self.email().map(str::to_owned),
             name: self.name().map(str::to_owned),
+            address: Address::new(self.email(), self.is_email_verified()),
         }
     }
 

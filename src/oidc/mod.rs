@@ -10,12 +10,13 @@
 //! # let webex = mock.client();
 //! let (url, pending) = webex.authorize().scopes("openid email").begin()?;
 //! # let callback = Callback::parse(mock.approve(&url))?;
-//! let login = webex.login(pending, callback).await?;
+//! let mut login = webex.login(pending, callback).await?;
 //! let user = login.id_token().expect("a login with `openid` has one");
 //! println!("user {} of {}", user.subject(), user.issuer());
 //!
-//! let info = webex.user_info(user, login.tokens().access_token()).await?;
+//! let info = webex.user_info_of(&mut login).await?; // or later: `session.user_info()`
 //! assert_eq!(info.email(), Some("jane@example.com"));
+//! login.require_email_domain("example.com")?; // Webex calls the address verified
 //! # Ok(())
 //! # }
 //! ```

@@ -7,10 +7,10 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
+use crate::account::{Account, Address, Profile};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::message;
-use crate::oidc::claims::VerifiedIdToken;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
@@ -43,9 +43,9 @@ impl UserInfo {
         self.text("email")
     }
 
-    /// Whether Webex has verified the address; it writes that as text.
+    /// Whether Webex has verified the address; it writes that as text. What is neither yes nor no counts as no.
     pub fn is_email_verified(&self) -> Option<bool> {
-        strict::truth(self.0.get("email_verified")?)
+        strict::says_yes(self.0.get("email_verified")?)
     }
 
     /// The full name.
@@ -83,6 +83,11 @@ impl UserInfo {
         self.0.get(name)
     }
 
+    /// What is kept of it with the tokens.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile { name: self.name().map(str::to_owned), address: Address::new(self.email(), self.is_email_verified()) }
+    }
+
     fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str().filter(|text| !text.is_empty())
     }
@@ -108,10 +113,18 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
     Ok(request)
 }
 
+/// Whom the claims must be about: who is named by nothing that was verified could be told anybody's.
+pub(crate) fn subject_of(account: &Account) -> Result<&str> {
+    let message = "no verified ID token says whose login this is, so nobody's claims can be told from theirs: ask for the \
+                   scope `openid` when the login begins";
+    let unknown = || Error::new(ErrorKind::UserInfo, message).with_remedy(Remedy::Registration);
+    account.subject().map(|(subject, _)| subject).ok_or_else(unknown)
+}
+
 /// Reads the answer: claims about the same user as the ID token's (OpenID Connect Core 1.0 section 5.3.2).
 pub(crate) fn read(
     response: &Response<Bytes>,
-    id_token: &VerifiedIdToken,
+    subject: &str,
     access_token: &AccessToken,
     now: UnixTime,
 ) -> Result<UserInfo> {
@@ -128,7 +141,7 @@ pub(crate) fn read(
     let info = UserInfo(claims);
     match info.subject() {
         "" => Err(unusable("they have no `sub`".to_owned())),
-        subject if subject != id_token.subject() => {
+        found if found != subject => {
             Err(unusable("they are about another user than the ID token: use the tokens of one login".to_owned()))
         }
         _ => Ok(info),

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -123,7 +124,7 @@ impl AsRef<str> for Scope {
 
 /// A set of scopes, in the order in which they were written, without repetitions.
 ///
-/// Comparing two sets ignores the order: Webex answers in an order of its own.
+/// Comparing two sets ignores the order: Webex answers in an order of its own. Clones are cheap and share the list.
 ///
 /// # Example
 ///
@@ -136,12 +137,12 @@ impl AsRef<str> for Scope {
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Scopes(Vec<Scope>);
+pub struct Scopes(Arc<Vec<Scope>>);
 
 impl Scopes {
     /// No scope at all.
-    pub const fn new() -> Self {
-        Self(Vec::new())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Takes the scopes out of an authorization URL, such as the one that the developer portal shows for an integration.
@@ -202,13 +203,13 @@ impl Scopes {
     /// The scopes of this set that are not in `other`.
     pub fn without(&self, other: &Self) -> Self {
         let others = other.names();
-        Self(self.0.iter().filter(|scope| !others.contains(scope.as_str())).cloned().collect())
+        Self(Arc::new(self.0.iter().filter(|scope| !others.contains(scope.as_str())).cloned().collect()))
     }
 
     /// Adds one, unless it is there already.
     pub(crate) fn insert(&mut self, scope: Scope) {
         if !self.contains(&scope) {
-            self.0.push(scope);
+            Arc::make_mut(&mut self.0).push(scope);
         }
     }
 
@@ -218,14 +219,6 @@ impl Scopes {
 
     fn names(&self) -> HashSet<&str> {
         self.0.iter().map(Scope::as_str).collect()
-    }
-
-    /// Takes out repetitions: once for all, since a server may write a hundred thousand scopes.
-    fn deduplicate(&mut self) {
-        let mut seen = HashSet::with_capacity(self.0.len());
-        let are_new: Vec<_> = self.0.iter().map(|scope| seen.insert(scope.as_str())).collect();
-        let mut are_new = are_new.into_iter();
-        self.0.retain(|_| are_new.next().unwrap_or_default());
     }
 
     /// What a server wrote: separated by spaces, commas or `+`; what no scope can be is left out.
@@ -266,9 +259,18 @@ impl FromIterator<Scope> for Scopes {
 
 impl Extend<Scope> for Scopes {
     fn extend<I: IntoIterator<Item = Scope>>(&mut self, scopes: I) {
-        self.0.extend(scopes);
-        self.deduplicate();
+        let own = Arc::make_mut(&mut self.0);
+        own.extend(scopes);
+        deduplicate(own);
     }
+}
+
+/// Takes out repetitions: once for all, since a server may write a hundred thousand scopes.
+fn deduplicate(scopes: &mut Vec<Scope>) {
+    let mut seen = HashSet::with_capacity(scopes.len());
+    let are_new: Vec<_> = scopes.iter().map(|scope| seen.insert(scope.as_str())).collect();
+    let mut are_new = are_new.into_iter();
+    scopes.retain(|_| are_new.next().unwrap_or_default());
 }
 
 impl PartialEq for Scopes {
@@ -294,7 +296,7 @@ impl fmt::Display for Scopes {
 
 impl fmt::Debug for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.0).finish()
+        f.debug_set().entries(&*self.0).finish()
     }
 }
 
@@ -393,6 +395,17 @@ mod tests {
         assert_eq!(scopes.to_string(), "spark:kms spark:all");
         assert_eq!(scopes, "spark:all spark:kms".parse().unwrap());
         assert_ne!(scopes, "spark:all".parse().unwrap());
+    }
+
+    #[test]
+    fn copies_share_one_list_until_one_of_them_is_changed() {
+        let own: Scopes = "spark:all spark:kms".parse().unwrap();
+        let mut copy = own.clone();
+        assert!(Arc::ptr_eq(&own.0, &copy.0), "a login that begins copies no scope");
+        copy.insert(Scope::SPARK_KMS);
+        assert!(Arc::ptr_eq(&own.0, &copy.0));
+        copy.insert(Scope::SPARK_ROOMS_READ);
+        assert_eq!((own.len(), copy.to_string().as_str()), (2, "spark:all spark:kms spark:rooms_read"));
     }
 
     #[test]

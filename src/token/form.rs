@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{RepeatedExchange, TokenSet};
-use crate::account::{Account, Identity, Subject};
+use crate::account::{Account, Address, Identity, Profile, Subject};
 use crate::clock::UnixTime;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::json::Object;
 use crate::registration::Owner;
 use crate::scope::Scopes;
@@ -18,7 +18,7 @@ use crate::stored::{self, unreadable};
 
 const WHAT: &str = "token set";
 
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 33] = [
     "v",
     "service",
     "client_id",
@@ -41,13 +41,20 @@ const FIELDS: [&str; 28] = [
     "person_organization_id",
     "person_display_name",
     "person_email",
+    "person_email_verified",
     "id_token_issuer",
     "id_token_subject",
     "id_token_email",
+    "id_token_email_verified",
     "id_token_name",
+    "user_info_email",
+    "user_info_email_verified",
+    "user_info_name",
     "redirect_uri",
     "code_verifier",
 ];
+
+type Stored = Object<{ FIELDS.len() }>;
 
 #[derive(Serialize)]
 struct Form<'a> {
@@ -90,13 +97,23 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     person_email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    person_email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id_token_issuer: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token_subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id_token_email: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    id_token_email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id_token_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_info_email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_info_email_verified: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_info_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect_uri: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +126,10 @@ struct Form<'a> {
 
 pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
     let account = &tokens.account;
-    let (person, subject) = (account.person.as_ref(), account.subject.as_ref());
+    let (person, subject, profile) = (account.person.as_ref(), account.subject.as_ref(), account.profile.as_ref());
+    let of_person = person.and_then(|person| person.address.as_ref());
+    let of_id_token = subject.and_then(|subject| subject.address.as_ref());
+    let of_user_info = profile.and_then(|profile| profile.address.as_ref());
     let form = Form {
         v: stored::VERSION,
         service: &tokens.owner.service,
@@ -132,11 +152,16 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
         person_id: account.person_id(),
         person_organization_id: account.organization_id(),
         person_display_name: person.and_then(|person| person.display_name.as_deref()),
-        person_email: person.and_then(|person| person.email.as_deref()),
+        person_email: of_person.map(|address| address.email.as_str()),
+        person_email_verified: of_person.and_then(|address| address.is_verified),
         id_token_issuer: subject.map(|subject| subject.issuer.as_str()),
         id_token_subject: subject.map(|subject| subject.subject.as_str()),
-        id_token_email: subject.and_then(|subject| subject.email.as_deref()),
+        id_token_email: of_id_token.map(|address| address.email.as_str()),
+        id_token_email_verified: of_id_token.and_then(|address| address.is_verified),
         id_token_name: subject.and_then(|subject| subject.name.as_deref()),
+        user_info_email: of_user_info.map(|address| address.email.as_str()),
+        user_info_email_verified: of_user_info.and_then(|address| address.is_verified),
+        user_info_name: profile.and_then(|profile| profile.name.as_deref()),
         redirect_uri: tokens.exchange.as_ref().map(|exchange| exchange.redirect_uri.as_str()),
         code_verifier: tokens.exchange.as_ref().map(|exchange| exchange.code_verifier.expose_secret()),
         extra: &tokens.extra,
@@ -145,28 +170,26 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
     stored::to_text(WHAT, &form)
 }
 
-pub(super) fn read(text: &str) -> Result<TokenSet> {
-    let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
+pub(super) fn read(json: &str) -> Result<TokenSet> {
+    let mut form = Stored::read(json.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
     stored::check_version(WHAT, form.exact("v"))?;
     let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
-    let mut text = |name| form.exact_text(name).map_err(|why| unreadable(WHAT, why));
-    let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
     let owner = Owner {
-        service: plain("service")?.ok_or_else(missing("service"))?,
-        client_id: plain("client_id")?.ok_or_else(missing("client_id"))?,
+        service: plain(&mut form, "service")?.ok_or_else(missing("service"))?,
+        client_id: plain(&mut form, "client_id")?.ok_or_else(missing("client_id"))?,
     };
-    if plain("token_type")?.is_some_and(|found| found != "Bearer") {
+    if plain(&mut form, "token_type")?.is_some_and(|found| found != "Bearer") {
         return Err(unreadable(WHAT, "its `token_type` is not \"Bearer\""));
     }
-    let account = account(&mut plain)?;
-    let (granted, asked) = (plain("scope")?, plain("asked")?);
-    let redirect_uri = plain("redirect_uri")?;
-    let exchange = redirect_uri.zip(text("code_verifier")?);
-    let access_token = text("access_token")?.ok_or_else(missing("access_token"))?;
+    let account = account(&mut form)?;
+    let (granted, asked) = (plain(&mut form, "scope")?, plain(&mut form, "asked")?);
+    let redirect_uri = plain(&mut form, "redirect_uri")?;
+    let exchange = redirect_uri.zip(text(&mut form, "code_verifier")?);
+    let access_token = text(&mut form, "access_token")?.ok_or_else(missing("access_token"))?;
     let access_token = AccessToken::checked(access_token)
         .ok_or_else(|| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?;
-    let refresh_token = text("refresh_token")?.map(RefreshToken::of);
-    let id_token = text("id_token")?.map(IdToken::of);
+    let refresh_token = text(&mut form, "refresh_token")?.map(RefreshToken::of);
+    let id_token = text(&mut form, "id_token")?.map(IdToken::of);
     let mut time =
         |name| form.exact(name).map(|time| time.map(UnixTime::from_secs)).map_err(|why| unreadable(WHAT, why));
     Ok(TokenSet {
@@ -186,29 +209,48 @@ pub(super) fn read(text: &str) -> Result<TokenSet> {
     })
 }
 
-fn account(plain: &mut impl FnMut(&'static str) -> Result<Option<String>>) -> Result<Account> {
+fn account(form: &mut Stored) -> Result<Account> {
     let person = Identity {
-        id: plain("person_id")?.unwrap_or_default(),
-        organization_id: plain("person_organization_id")?,
-        display_name: plain("person_display_name")?,
-        email: plain("person_email")?,
+        id: plain(form, "person_id")?.unwrap_or_default(),
+        organization_id: plain(form, "person_organization_id")?,
+        display_name: plain(form, "person_display_name")?,
+        address: address(form, "person_email", "person_email_verified")?,
     };
     let subject = Subject {
-        issuer: plain("id_token_issuer")?.unwrap_or_default(),
-        subject: plain("id_token_subject")?.unwrap_or_default(),
-        email: plain("id_token_email")?,
-        name: plain("id_token_name")?,
+        issuer: plain(form, "id_token_issuer")?.unwrap_or_default(),
+        subject: plain(form, "id_token_subject")?.unwrap_or_default(),
+        name: plain(form, "id_token_name")?,
+        address: address(form, "id_token_email", "id_token_email_verified")?,
+    };
+    let profile = Profile {
+        name: plain(form, "user_info_name")?,
+        address: address(form, "user_info_email", "user_info_email_verified")?,
     };
     Ok(Account {
-        user_name: plain("user_name")?,
-        iss: plain("iss")?,
-        siteid: plain("siteid")?,
-        userid: plain("userid")?,
-        authentication_id: plain("authentication_id")?,
-        email: plain("email")?,
+        user_name: plain(form, "user_name")?,
+        iss: plain(form, "iss")?,
+        siteid: plain(form, "siteid")?,
+        userid: plain(form, "userid")?,
+        authentication_id: plain(form, "authentication_id")?,
+        email: plain(form, "email")?,
         person: Some(person).filter(|person| !person.id.is_empty()),
         subject: Some(subject).filter(|subject| !subject.subject.is_empty()),
+        profile: Some(profile).filter(|profile| *profile != Profile::default()),
     })
+}
+
+/// An address. In forms from before it was written down whether it is verified, nothing is said of that.
+fn address(form: &mut Stored, email: &'static str, is_verified: &'static str) -> Result<Option<Address>> {
+    let is_verified = form.exact_truth(is_verified).map_err(|why| unreadable(WHAT, why))?;
+    Ok(Address::new(plain(form, email)?.as_deref(), is_verified))
+}
+
+fn plain(form: &mut Stored, name: &'static str) -> Result<Option<String>> {
+    Ok(text(form, name)?.map(|text| text.expose_secret().to_owned()))
+}
+
+fn text(form: &mut Stored, name: &'static str) -> Result<Option<SecretString>> {
+    form.exact_text(name).map_err(|why| unreadable(WHAT, why))
 }
 
 fn taken_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
@@ -246,6 +288,31 @@ mod tests {
         assert_eq!(again, serde_json::from_str::<Value>(STORED).unwrap());
     }
 
+    const KNOWN: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","token_type":"Bearer","asked":"openid",
+        "received_at":1700000000,"person_id":"P1","person_email":"p@example.com","person_email_verified":false,
+        "id_token_issuer":"https://idbroker.webex.com/idb","id_token_subject":"s","id_token_email":"i@example.com",
+        "id_token_email_verified":true,"id_token_name":"Jane","user_info_email":"u@example.com",
+        "user_info_email_verified":true,"user_info_name":"Jane S."}"#;
+
+    #[test]
+    fn who_told_what_is_read_and_written_again_with_what_is_proof_of_it() {
+        let tokens = TokenSet::from_stored(KNOWN).unwrap();
+        let again: Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(KNOWN).unwrap());
+        let proven = |tokens: &TokenSet| {
+            let account = tokens.account();
+            let proven = account.details().filter(|detail| detail.is_proof() && detail.value.contains("example.com"));
+            proven.map(|detail| detail.value.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(proven(&tokens), ["i@example.com", "u@example.com"]);
+
+        // As it was written before that was written down.
+        let mut older = again;
+        older.as_object_mut().unwrap().retain(|name, _| !name.ends_with("_verified"));
+        let older = TokenSet::from_stored(&older.to_string()).unwrap();
+        assert_eq!((older.account().email(), proven(&older).len()), (Some("i@example.com"), 0));
+    }
+
     #[test]
     fn a_damaged_or_newer_form_is_refused_without_quoting_it() {
         for (text, hint) in [
@@ -262,6 +329,10 @@ mod tests {
             ),
             (&STORED.replace("\"expires_at\":1700007200", "\"expires_at\":\"soon\""), "`expires_at` is damaged"),
             (&STORED.replace("Bearer", "mac"), "token_type"),
+            (
+                &KNOWN.replace("\"id_token_email_verified\":true", "\"id_token_email_verified\":1"),
+                "`id_token_email_verified`",
+            ),
             (&STORED.replace("{\"odd\":[1]}", "7"), "`extra` is damaged"),
             (&STORED.replace("\"access_token\":\"a\"", "\"access_token\":\"hunter2\\n\""), "access_token"),
             (&STORED.replace("\"client_id\":\"C1\"", "\"client_id\":null"), "client_id"),

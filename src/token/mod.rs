@@ -12,9 +12,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-#[cfg(feature = "oidc")]
-use crate::account::Subject;
 use crate::account::{Account, Identity};
+#[cfg(feature = "oidc")]
+use crate::account::{Profile, Subject};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Owner;
@@ -112,8 +112,9 @@ impl TokenSet {
         self.id_token.as_ref()
     }
 
-    /// Whose tokens these are, as far as it is known: Webex Meetings tells it with the tokens; elsewhere it is known
-    /// after [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person).
+    /// Whose tokens these are, as far as it is known: Webex Meetings tells it with the tokens; elsewhere an ID token does, or
+    /// Webex, once it was asked ([`WebexOAuth::identify`](crate::WebexOAuth::identify),
+    /// [`Session::person`](crate::Session::person)).
     pub fn account(&self) -> &Account {
         &self.account
     }
@@ -252,9 +253,21 @@ impl TokenSet {
         self.account.subject = Some(subject);
     }
 
-    /// Notes who was logged in, as Webex itself said when it was asked with these tokens.
-    pub(crate) fn identify(&mut self, identity: Identity) {
-        self.account.person = Some(identity);
+    /// Notes who was logged in, as Webex itself said when it was asked with these tokens; says whether that is news.
+    pub(crate) fn identify(&mut self, identity: Identity) -> bool {
+        let told = Some(identity);
+        let is_news = self.account.person != told;
+        self.account.person = told;
+        is_news
+    }
+
+    /// Notes what userinfo told of the ID token's subject; says whether that is news.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn describe(&mut self, profile: Profile) -> bool {
+        let told = Some(profile).filter(|profile| *profile != Profile::default());
+        let is_news = self.account.profile != told;
+        self.account.profile = told;
+        is_news
     }
 
     /// Whether the login asked for an ID token, and so has verified the one that it brought.

@@ -84,6 +84,7 @@ impl TokenResponse {
             account: Account {
                 person: None,
                 subject: None,
+                profile: None,
                 user_name: fields.plain("user_name"),
                 iss: fields.plain("iss"),
                 siteid: fields.plain("siteid"),

@@ -198,6 +198,7 @@ async fn scopes_that_are_not_registered_are_the_developers_to_mend() {
     let line = refused.to_string();
     assert!(refused.error().is_misconfigured() && line.contains("register each by its own name"), "{line}");
     assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
+    assert!(line.contains("ask for at least one"), "{line}");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
+mod proof;
 mod secrets;
 mod stores;
 mod token_endpoint;

@@ -529,7 +529,8 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
         (account.to_string(), account.subject()),
         ("jane@example.com".to_owned(), Some(("jane", &*issuer.name())))
     );
-    assert!(account.details().all(|detail| detail.origin == Origin::IdToken && detail.origin.is_proof()));
+    let told: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_proof())).collect();
+    assert_eq!(told, ["email", "iss", "sub"].map(|name| (name, Origin::IdToken, true)));
     let stored = login.tokens().to_stored().unwrap();
     assert_eq!(TokenSet::from_stored(stored.expose()).unwrap().account(), &account);
 
@@ -544,10 +545,14 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
     let error = manager.put(&key, issuer.login(mallory).await.unwrap()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
 
-    for unverified in [json!(false), json!("false"), Value::Null] {
+    for (unverified, kind, reason) in [
+        (json!(false), ErrorKind::Account, "is not verified"),
+        (json!("false"), ErrorKind::Account, "is not verified"),
+        (Value::Null, ErrorKind::Input, "identify"),
+    ] {
         let (_, login) = login_with(person("jane", unverified)).await;
         let error = login.unwrap().require_email_domain("example.com").unwrap_err();
-        assert!(error.kind() == ErrorKind::Input && error.to_string().contains("identify"), "{error}");
+        assert!(error.kind() == kind && error.to_string().contains(reason), "{error}");
     }
 }
 

@@ -7,7 +7,8 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    AccessToken, Callback, ErrorKind, Login, LoginEvent, LoginState, Origin, Reach, Service, TokenManager, WebexOAuth,
+    AccessToken, Account, Callback, ErrorKind, Login, LoginEvent, LoginState, Origin, Reach, Service, TokenManager,
+    WebexOAuth,
 };
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, ResponseTemplate};
@@ -44,6 +45,11 @@ fn telling(mock: &MockWebex) -> WebexOAuth {
     mock.client_builder().service(mock.service().with_revocation_endpoint(mock.revocation_endpoint())).build().unwrap()
 }
 
+/// What is known, from where, and whether it is proof.
+fn told(account: &Account) -> Vec<(&str, Origin, bool)> {
+    account.details().map(|detail| (detail.name, detail.origin, detail.is_proof())).collect()
+}
+
 async fn is_good(webex: &WebexOAuth, token: &AccessToken) -> bool {
     match webex.person(token).await {
         Ok(_) => true,
@@ -68,7 +74,8 @@ async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refr
     let account = session.account().await.unwrap();
     assert_eq!(format!("Logged in as {account}"), "Logged in as jane@example.com");
     assert_eq!((account.person_id(), account.display_name()), (Some(person.id()), Some("Jane Doe")));
-    assert!(!account.is_unverified() && account.details().all(|detail| detail.origin == Origin::PeopleMe));
+    assert!(!account.is_unverified());
+    assert_eq!(told(&account), ["emails", "id", "displayName", "orgId"].map(|name| (name, Origin::PeopleMe, true)));
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
     manager.settle().await;
@@ -119,7 +126,7 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
     let other = "3f2504e0-4f89-11d3-9a0c-0305e82c3302";
     for (refused, shown) in [
         (login.require_organization(other), other),
-        (login.require_organization(&rest_id[..20]), "organization"),
+        (login.require_organization(&rest_id[..20]), &*format!("only {:?} may log in", &rest_id[..20])),
         (login.require_email_domain("example.org"), "this one is at \"example.com\""),
         (login.require_email_domain("ample.com"), "ample.com"),
         (login.require_email_domain("mail.example.com"), "mail.example.com"),
@@ -128,6 +135,39 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
         assert!(error.kind() == ErrorKind::Account && error.to_string().contains(shown), "{error}");
         assert!(!error.is_retryable() && !error.is_misconfigured() && !error.is_login_required());
     }
+}
+
+#[tokio::test]
+async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex_names_another() {
+    let other = "3f2504e0-4f89-11d3-9a0c-0305e82c3302";
+    let tokens = format!(r#"{{"access_token":"ZmFrZQ_PF84_{ORGANIZATION}","expires_in":1000}}"#);
+    let server = server(json(200, &tokens)).await;
+    let person = json(200, &format!(r#"{{"id":"P1","orgId":"{other}"}}"#));
+    Mock::given(path("/people/me")).respond_with(person).with_priority(1).mount(&server).await;
+    let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+    let (pending, callback) = crate::support::returned(&webex);
+    let mut login = webex.login(pending, callback).await.unwrap();
+    assert_eq!(login.tokens().access_token().hint().unwrap().organization_uuid(), Some(ORGANIZATION));
+    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::Input);
+
+    webex.identify(&mut login).await.unwrap();
+
+    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::Account);
+    login.require_organization(other).unwrap();
+}
+
+#[tokio::test]
+async fn who_a_person_is_can_be_asked_though_the_access_token_has_ended() {
+    let (mock, _clock) = colleagues().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    mock.expire_access_tokens("jane@example.com");
+
+    let person = session.person().await.unwrap();
+
+    assert_eq!((person.email(), mock.refreshes()), (Some("jane@example.com"), 1));
+    assert_eq!(session.account().await.unwrap().person_id(), Some(person.id()));
 }
 
 #[tokio::test]
@@ -320,12 +360,19 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let mut login = log_in(&mock, &webex, "jane@example.com").await;
     assert_eq!(webex.identify(&mut login).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    for required in [login.require_organization(ORGANIZATION), login.require_email_domain("example.com")] {
+        let error = required.unwrap_err();
+        assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("proves nobody"), "{error}");
+        assert!(!error.to_string().contains("identify"), "{error}");
+    }
     let session = manager.put(&key("jane"), login.into_tokens()).await.unwrap();
     let status = session.check().await.unwrap().unwrap();
     assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
     let account = status.account;
     assert_eq!(account.to_string(), "jane@example.com");
-    assert!(!account.is_unverified() && account.details().all(|detail| detail.origin == Origin::TokenResponse));
+    assert!(!account.is_unverified());
+    let names = ["email", "user_name", "iss", "siteid", "userid", "authentication_id"];
+    assert_eq!(told(&account), names.map(|name| (name, Origin::TokenResponse, false)));
     let context = session.security_context().await.unwrap();
     let token = session.access_token().await.unwrap();
     assert!(context.to_xml().expose().contains(&format!("<webExAccessToken>{}</", token.expose())));

@@ -1,4 +1,5 @@
-// `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the token endpoint's answer as the test orders.
+// `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the answers of the token endpoint and of the one
+// that ends tokens, as the test orders.
 
 import { randomUUID } from 'node:crypto';
 
@@ -15,6 +16,8 @@ server.issuer.url = url;
 let fault = {};
 let detour = {};
 let lie = {};
+let grudge = {};
+let revocations = 0;
 const requests = [];
 
 server.service.on('beforeTokenSigning', ({ header, payload }) => {
@@ -53,6 +56,15 @@ server.service.on('beforeResponse', (answer, request) => {
   if (fault.only) answer.body = fault.only;
 });
 
+server.service.on('beforeRevoke', (answer, { res }) => {
+  revocations += 1;
+  const { status, headers = {}, text } = grudge;
+  if (status) answer.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+  // The server means to send nothing.
+  if (text !== undefined) res.send = () => res.end(text);
+});
+
 server.service.on('beforeAuthorizeRedirect', ({ url }) => {
   const { without = [], change = {}, append = {} } = detour;
   for (const name of without) url.searchParams.delete(name);
@@ -74,7 +86,12 @@ await openDesk(
     detour: (order) => {
       detour = order;
     },
+    /** What is wrong with every answer of the revocation endpoint from now on. */
+    grudge: (order) => {
+      grudge = order;
+    },
     requests: () => requests,
+    revocations: () => revocations,
   },
   url,
 );

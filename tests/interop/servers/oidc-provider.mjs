@@ -34,7 +34,7 @@ const settings = {
   issueRefreshToken: async () => true,
   expiresWithSession: async () => false,
   ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS) },
-  features: { devInteractions: { enabled: true } },
+  features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
   claims: { openid: ['sub', 'auth_time'], email: ['email', 'email_verified'], profile: ['name', 'given_name', 'locale'] },
   findAccount: async (_, id) => ({
     accountId: id,
@@ -49,20 +49,32 @@ const settings = {
   }),
 };
 
-// What came to the token endpoint, and what became of it; values of secrets are left out.
+// What came to the token endpoint and to the one that ends tokens, and what became of it; values of secrets are left out.
 const requests = [];
+const revocations = [];
 async function record(ctx, next) {
   await next();
-  if (ctx.oidc?.route !== 'token') return;
   const authorization = ctx.get('authorization');
-  requests.push({
-    grant: ctx.oidc.params?.grant_type,
+  const entry = {
     authorization: authorization ? authorization.split(' ')[0] : null,
-    fields: Object.keys(ctx.oidc.body ?? {}).sort(),
+    fields: Object.keys(ctx.oidc?.body ?? {}).sort(),
     status: ctx.status,
     error: ctx.body?.error ?? null,
     description: ctx.body?.error_description ?? null,
-  });
+  };
+  switch (ctx.oidc?.route) {
+    case 'token':
+      requests.push({ grant: ctx.oidc.params?.grant_type, ...entry });
+      break;
+    case 'revocation':
+      revocations.push({ hint: ctx.oidc.params?.token_type_hint, ended: kind(ctx.oidc.entities), ...entry });
+      break;
+  }
+}
+
+/** Which kind of token a request was about, by the server's own book. */
+function kind(entities) {
+  return ['AccessToken', 'RefreshToken'].find((name) => entities[name]) ?? null;
 }
 
 let provider;
@@ -77,6 +89,7 @@ open();
 await openDesk(
   {
     requests: () => requests,
+    revocations: () => revocations,
     /** Signs with new keys from now on, and publishes no others. */
     rotate: open,
     /** Whether the server still honours a token, by its own book. */

@@ -241,12 +241,60 @@ fn what_an_answer_leaves_out_or_writes_oddly_costs_no_login() {
 
             let life = tokens.expires_at().map(|end| end.since(tokens.received_at()).as_secs());
             assert_eq!((life, tokens.token_type()), (seconds, "Bearer"), "{fault}");
+            let brought = tokens.access_token().clone();
             let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
             let session = manager.put(&TokenKey::new("jane").unwrap(), tokens).await.unwrap();
-            // One that is dead on arrival is refreshed, to another that is; the callers get it all the same, or are told to wait.
-            match session.access_token().await {
-                Ok(_) => {}
-                Err(error) => assert!(seconds == Some(0) && !error.is_login_required(), "{fault}: {error}"),
+            let handed = session.access_token().await;
+            if seconds == Some(0) {
+                // It is refreshed, to another that is dead on arrival, too: the first callers get that one.
+                assert_ne!(handed.unwrap(), brought, "{fault}");
+            } else {
+                assert_eq!(handed.unwrap(), brought, "{fault}");
+            }
+        }
+    });
+}
+
+#[test]
+fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
+    tell(async {
+        let server = Server::mock().await;
+        let telling = service(&server).with_revocation_endpoint(format!("{}/revoke", server.url()));
+        let webex = builder(&server).service(telling).clock(clock()).build().unwrap();
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let answer = |status: u16, body: &Value| json!({ "status": status, "text": body.to_string() });
+        let page = json!({ "headers": { "content-type": "text/html" }, "text": "<!doctype html><p>Please sign in" });
+        let put_off = json!({ "status": 429, "headers": { "retry-after": "7" }, "text": "{}" });
+        let codes = ["invalid_client", "unsupported_token_type", "invalid_grant"];
+        let [client, kind, grant] = codes.map(|code| (json!({ "error": code }), Some((Developer, Some(code)))));
+        for (grudge, refusal, sendings) in [
+            (json!({}), None, 1),
+            (json!({ "text": "{}" }), None, 1),
+            (page, Some((Time, None)), 1),
+            (answer(200, &client.0), client.1, 1),
+            (answer(400, &kind.0), kind.1, 1),
+            (answer(400, &grant.0), grant.1, 1),
+            (answer(401, &client.0), client.1, 1),
+            (answer(401, &json!({})), Some((Developer, None)), 1),
+            (answer(404, &json!({})), Some((Developer, None)), 1),
+            (put_off, Some((Time, None)), 3),
+            (json!({ "status": 503 }), Some((Time, None)), 3),
+        ] {
+            server.order("grudge", grudge.clone()).await;
+            let session = manager.put(&TokenKey::new("jane").unwrap(), log_in(&webex).await.unwrap()).await.unwrap();
+            let before = server.order("revocations", Value::Null).await.as_u64().unwrap();
+
+            let told = session.disconnect().everywhere().await.unwrap().told;
+
+            assert!(session.status().await.unwrap().is_none(), "{grudge}");
+            assert!(session.access_token().await.unwrap_err().is_login_required(), "{grudge}");
+            let found =
+                told.as_ref().err().map(|error| (helper(error), error.server().and_then(|server| server.code())));
+            assert_eq!(found, refusal, "{grudge}: {told:?}");
+            let after = server.order("revocations", Value::Null).await.as_u64().unwrap();
+            assert_eq!(after - before, sendings, "{grudge}");
+            if let Err(error) = told {
+                assert_eq!(error.kind(), ErrorKind::Revocation, "{grudge}: {error}");
             }
         }
     });

@@ -302,6 +302,73 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
     });
 }
 
+/// A service that can be told of the end of a login (RFC 7009).
+fn with_revocation(server: &Server) -> Service {
+    service(server).with_revocation_endpoint(format!("{}/token/revocation", server.url()))
+}
+
+async fn revocations(server: &Server) -> Vec<Value> {
+    server.order("revocations", Value::Null).await.as_array().unwrap().clone()
+}
+
+#[test]
+fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by_its_refresh_token() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        for (client_id, auth, scheme) in
+            [("basic", ClientAuth::Basic, json!("Basic")), ("post", ClientAuth::Body, Value::Null)]
+        {
+            let webex = builder(&server).client_id(client_id).service(with_revocation(&server).with_client_auth(auth));
+            let webex = webex.build().unwrap();
+            let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+            let (here, there) = (log_in(&webex).await, log_in(&webex).await);
+            let session = manager.put(&key(), here.clone()).await.unwrap();
+            let other = manager.put(&TokenKey::new("desk").unwrap(), there.clone()).await.unwrap();
+            assert!(honours(&server, here.access_token().expose()).await);
+
+            session.disconnect().await.unwrap().told.unwrap();
+
+            assert!(!honours(&server, here.access_token().expose()).await);
+            assert!(session.status().await.unwrap().is_none());
+            let (access, refresh) = (there.access_token().expose(), there.refresh_token().unwrap().expose());
+            assert!(honours(&server, access).await && honours(&server, refresh).await, "another login lives on");
+
+            other.disconnect().everywhere().await.unwrap().told.unwrap();
+
+            assert!(!honours(&server, access).await && !honours(&server, refresh).await);
+            assert!(other.status().await.unwrap().is_none());
+            let requests = revocations(&server).await;
+            let ended = [("access_token", "AccessToken"), ("refresh_token", "RefreshToken")];
+            for (request, (hint, kind)) in requests[requests.len() - 2..].iter().zip(ended) {
+                assert_eq!((&request["hint"], &request["ended"]), (&json!(hint), &json!(kind)), "{request}");
+                assert_eq!((&request["status"], &request["authorization"]), (&json!(200), &scheme), "{request}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_developer_is_told() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let store = MemoryStore::new();
+        let right = builder(&server).service(with_revocation(&server)).build().unwrap();
+        keep(&right, store.clone()).await.0.settle().await;
+        let wrong = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
+        let session = TokenManager::new(wrong.build().unwrap(), store).unwrap().session(&key()).unwrap();
+        let token = session.access_token().await.unwrap();
+
+        let error = session.disconnect().await.unwrap().told.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Revocation);
+        assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
+        assert!(session.status().await.unwrap().is_none());
+        assert!(honours(&server, token.expose()).await, "nobody could end it there");
+        assert_eq!(revocations(&server).await[0]["status"], 401);
+    });
+}
+
 #[test]
 fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
     tell(async {

@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::oidc::SigningAlgorithm;
-use webex_oauth::{AccessToken, Callback, ErrorKind, Login, Result, Rotation, Service, WebexOAuth, WebexOAuthBuilder};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{
+    AccessToken, Callback, ErrorKind, Login, Origin, Result, Rotation, Service, TokenManager, WebexOAuth,
+    WebexOAuthBuilder,
+};
 use webex_oauth_interop::{Browser, Server, Wire, tell};
 
 async fn server() -> Server {
@@ -64,6 +68,29 @@ fn a_login_proves_who_it_is_and_userinfo_tells_the_rest() {
         assert_eq!(wire.paths(), ["/token", "/jwks", "/me"]);
         log_in(&webex, "john").await.unwrap();
         assert_eq!(wire.paths(), ["/token"], "the keys are known");
+    });
+}
+
+#[test]
+fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_kept_login_too() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let webex = builder(&server, &wire).build().unwrap();
+        let mut login = log_in(&webex, "jane").await.unwrap();
+        assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::Input);
+
+        webex.user_info_of(&mut login).await.unwrap();
+
+        login.require_email_domain("example.com").unwrap();
+        assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+        let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
+        let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+        manager.put(&key, log_in(&webex, "jane").await.unwrap()).await.unwrap().user_info().await.unwrap();
+        let session = TokenManager::new(webex, store).unwrap().session(&key).unwrap();
+        let account = session.account().await.unwrap();
+        let address = account.details().find(|detail| detail.value == "jane@example.com").unwrap();
+        assert!(address.origin == Origin::UserInfo && address.is_proof(), "{address:?}");
+        assert_eq!(account.subject(), Some(("jane", server.url())));
     });
 }
 

@@ -1,0 +1,358 @@
+//! What is proof of who logged in: what the ID token, userinfo and people/me tell, kept with the login, each with where it came
+//! from, and an address only once it is verified.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{MockService, MockUser, MockWebex};
+use webex_oauth::{Account, Callback, Error, ErrorKind, Login, Origin, Session, TokenManager, TokenSet, WebexOAuth};
+
+use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
+use crate::support::{json as answer, parameter};
+
+const JANE: &str = "jane@example.com";
+
+/// What a server says of an address: nothing, or the address and what stands in `email_verified`.
+type Said = Option<(&'static str, Option<Value>)>;
+
+fn tell(claims: &mut Value, said: Said) {
+    if let Some((email, verified)) = said {
+        claims["email"] = email.into();
+        if let Some(verified) = verified {
+            claims["email_verified"] = verified;
+        }
+    }
+}
+
+/// A login whose ID token says this of an address.
+async fn log_in(id_token: Said) -> (Issuer, Login) {
+    let issuer = Issuer::start().await;
+    let key = Key::one();
+    issuer.publish(&[key.jwk(Some("k1"))]);
+    let signed = |nonce: &str| {
+        let mut claims = issuer.claims(nonce);
+        tell(&mut claims, id_token);
+        Some(key.sign(&header("k1"), &claims))
+    };
+    let login = issuer.login(signed).await.unwrap();
+    (issuer, login)
+}
+
+async fn ask_user_info(issuer: &Issuer, login: &mut Login, said: Said) {
+    let mut claims = json!({"sub": SUBJECT});
+    tell(&mut claims, said);
+    issuer.answer("/userinfo", answer(200, &claims.to_string()));
+    issuer.webex.user_info_of(login).await.unwrap();
+}
+
+async fn identify(issuer: &Issuer, login: &mut Login, email: &str, more: Value) {
+    let mut person = json!({"id": "P1", "emails": [email]});
+    person.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    issuer.answer("/people/me", answer(200, &person.to_string()));
+    issuer.webex.identify(login).await.unwrap();
+}
+
+fn refused(login: &Login) -> Error {
+    login.require_email_domain("example.com").unwrap_err()
+}
+
+fn of(email: &'static str, verified: impl Into<Value>) -> Said {
+    Some((email, Some(verified.into())))
+}
+
+/// Where each thing came from that is known, without repetitions, and the addresses with whether they are proof.
+fn told(account: &Account) -> (Vec<Origin>, Vec<(&str, Origin, bool)>) {
+    let mut origins: Vec<_> = account.details().map(|detail| detail.origin).collect();
+    origins.dedup();
+    let addresses = account.details().filter(|detail| detail.name.starts_with("email"));
+    (origins, addresses.map(|address| (address.value, address.origin, address.is_proof())).collect())
+}
+
+#[tokio::test]
+async fn an_address_that_the_id_token_calls_unverified_opens_no_door_whatever_people_me_says() {
+    for (said, opens) in [
+        (of(JANE, false), false),
+        (of(JANE, "false"), false),
+        (of(JANE, " False"), false),
+        (of(JANE, "perhaps"), false),
+        (of("Jane.Doe@EXAMPLE.com", false), false),
+        (of(JANE, Value::Null), true),
+        (Some((JANE, None)), true),
+        (of(JANE, true), true),
+        (of("jane@evil.example", false), true),
+        (of("jane@evil.example", true), false),
+        (None, true),
+    ] {
+        let (issuer, mut login) = log_in(said.clone()).await;
+        identify(&issuer, &mut login, JANE, json!({"invitePending": "false"})).await;
+        let admitted = login.require_email_domain("example.com");
+        assert_eq!(admitted.is_ok(), opens, "{said:?}: {admitted:?}");
+        if let Err(error) = admitted {
+            let reason =
+                if said == of("jane@evil.example", true) { "at \"evil.example\"" } else { "the ID token says" };
+            assert!(error.kind() == ErrorKind::Account && error.to_string().contains(reason), "{said:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_unverified_is_refused_without_asking_anybody_and_one_without_a_word_is_asked_about() {
+    for verified in [json!(false), json!("false")] {
+        let (_, login) = log_in(of(JANE, verified)).await;
+        let error = refused(&login);
+        assert!(error.kind() == ErrorKind::Account && error.to_string().contains("is not verified"), "{error}");
+    }
+    for silent in [None, Some((JANE, None)), of(JANE, Value::Null)] {
+        let (_, login) = log_in(silent).await;
+        let error = refused(&login);
+        assert!(error.kind() == ErrorKind::Input && error.to_string().contains("identify"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_another() {
+    for (id_token, user_info, opens) in [
+        (None, of(JANE, true), true),
+        (None, of(JANE, "true"), true),
+        (Some((JANE, None)), of(JANE, "true"), true),
+        (of(JANE, false), of(JANE, "true"), false),
+        (of(JANE, true), of(JANE, "false"), false),
+        (None, of("jane@evil.example", "true"), false),
+        (None, of(JANE, "false"), false),
+    ] {
+        let (issuer, mut login) = log_in(id_token.clone()).await;
+        ask_user_info(&issuer, &mut login, user_info.clone()).await;
+        let admitted = login.require_email_domain("example.com");
+        assert_eq!(admitted.is_ok(), opens, "{id_token:?} {user_info:?}: {admitted:?}");
+        if let Err(error) = admitted {
+            assert_eq!(error.kind(), ErrorKind::Account, "{error}");
+        }
+    }
+    // A word of userinfo's counts beside people/me, too.
+    let (issuer, mut login) = log_in(None).await;
+    identify(&issuer, &mut login, JANE, json!({})).await;
+    login.require_email_domain("example.com").unwrap();
+    ask_user_info(&issuer, &mut login, of(JANE, "false")).await;
+    assert!(refused(&login).to_string().contains("userinfo says"));
+    // And one that says nothing leaves the question open.
+    let (issuer, mut login) = log_in(None).await;
+    ask_user_info(&issuer, &mut login, Some((JANE, None))).await;
+    assert_eq!(refused(&login).kind(), ErrorKind::Input);
+}
+
+#[tokio::test]
+async fn whoever_has_not_answered_the_invitation_is_kept_out_though_the_id_token_is_sure() {
+    let (issuer, mut login) = log_in(of(JANE, true)).await;
+    identify(&issuer, &mut login, JANE, json!({"invitePending": "true"})).await;
+    assert!(refused(&login).to_string().contains("has not confirmed theirs yet"));
+    // Webex leaves the field out for some: that keeps nobody out.
+    for silent in [json!({}), json!({"invitePending": null})] {
+        let (issuer, mut login) = log_in(None).await;
+        identify(&issuer, &mut login, JANE, silent).await;
+        login.require_email_domain("example.com").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the_stored_form() {
+    for (verified, is_proof) in [
+        (Some(json!(true)), true),
+        (Some(json!("true")), true),
+        (Some(json!(false)), false),
+        (Some(json!("false")), false),
+        (Some(Value::Null), false),
+        (None, false),
+    ] {
+        let (issuer, mut login) = log_in(Some((JANE, verified.clone()))).await;
+        ask_user_info(&issuer, &mut login, Some((JANE, verified.clone()))).await;
+        let stored = login.tokens().to_stored().unwrap();
+        let restored = TokenSet::from_stored(stored.expose()).unwrap();
+        for account in [login.tokens().account(), restored.account()] {
+            let addresses = [(JANE, Origin::IdToken, is_proof), (JANE, Origin::UserInfo, is_proof)];
+            assert_eq!(told(account).1, addresses, "{verified:?}");
+            let proven: Vec<_> =
+                account.details().filter(|detail| detail.is_proof()).map(|detail| detail.name).collect();
+            assert!(proven.ends_with(&["iss", "sub"]), "whoever it is, it is they: {proven:?}");
+            assert_eq!(account.to_string(), JANE);
+        }
+    }
+    for (more, is_proof) in
+        [(json!({"invitePending": "true"}), false), (json!({"invitePending": false}), true), (json!({}), true)]
+    {
+        let (issuer, mut login) = log_in(None).await;
+        identify(&issuer, &mut login, JANE, more).await;
+        let stored = login.tokens().to_stored().unwrap();
+        let restored = TokenSet::from_stored(stored.expose()).unwrap();
+        for account in [login.tokens().account(), restored.account()] {
+            assert_eq!(told(account).1, [(JANE, Origin::PeopleMe, is_proof)]);
+        }
+    }
+}
+
+/// A Webex whose ID tokens carry no address, as Webex's do in this flow, and a client that asks for what userinfo tells.
+async fn mock() -> (MockWebex, WebexOAuth, ManualClock) {
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let jane = MockUser::new(JANE).name("Jane Doe").home("eu");
+    let mock =
+        MockWebex::builder().user(jane).user(MockUser::new("bob@example.com")).clock(clock.clone()).start().await;
+    let webex = mock.client_builder().scopes("openid email profile spark:people_read").build().unwrap();
+    (mock, webex, clock)
+}
+
+async fn log_in_at(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> Login {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap()
+}
+
+fn key() -> TokenKey {
+    TokenKey::new("jane").unwrap()
+}
+
+/// Jane's login, kept and found again.
+async fn kept(mock: &MockWebex, webex: &WebexOAuth) -> (MemoryStore, Session) {
+    let store = MemoryStore::new();
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    manager.put(&key(), log_in_at(mock, webex, JANE).await).await.unwrap();
+    let session = restarted(webex, &store);
+    (store, session)
+}
+
+fn restarted(webex: &WebexOAuth, store: &MemoryStore) -> Session {
+    TokenManager::new(webex.clone(), store.clone()).unwrap().session(&key()).unwrap()
+}
+
+#[tokio::test]
+async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
+    let (mock, webex, _clock) = mock().await;
+    let mut login = log_in_at(&mock, &webex, JANE).await;
+    assert_eq!(refused(&login).kind(), ErrorKind::Input, "Webex puts no address into the ID token");
+
+    // Both ways of asking can be a task of their own.
+    let asking = tokio::spawn(async move { webex.user_info_of(&mut login).await.map(|info| (info, login)) });
+    let (info, login) = asking.await.unwrap().unwrap();
+
+    assert_eq!((info.email(), info.name()), (Some(JANE), Some("Jane Doe")));
+    login.require_email_domain("example.com").unwrap();
+    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+    let account = login.tokens().account();
+    assert_eq!((account.email(), account.display_name()), (Some(JANE), Some("Jane Doe")));
+}
+
+#[tokio::test]
+async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
+    let (mock, webex, _clock) = mock().await;
+    let (store, session) = kept(&mock, &webex).await;
+    assert_eq!(told(&session.account().await.unwrap()).0, [Origin::IdToken]);
+
+    session.person().await.unwrap();
+    let account = session.account().await.unwrap();
+    assert_eq!(
+        told(&account),
+        (vec![Origin::PeopleMe, Origin::IdToken, Origin::PeopleMe], vec![(JANE, Origin::PeopleMe, true)])
+    );
+    let info = session.user_info().await.unwrap();
+
+    assert_eq!((info.subject(), info.email()), (&*MockUser::new(JANE).uuid(), Some(JANE)));
+    session.refresh().await.unwrap();
+    let account = session.account().await.unwrap();
+    for account in [&account, &restarted(&webex, &store).account().await.unwrap()] {
+        let (origins, addresses) = told(account);
+        assert_eq!(addresses, [(JANE, Origin::UserInfo, true), (JANE, Origin::PeopleMe, true)]);
+        for origin in [Origin::IdToken, Origin::UserInfo, Origin::PeopleMe] {
+            assert!(origins.contains(&origin), "{origins:?}");
+        }
+        assert!(
+            account
+                .details()
+                .any(|detail| (detail.name, detail.value, detail.origin) == ("name", "Jane Doe", Origin::UserInfo))
+        );
+        assert_eq!((account.email(), account.display_name()), (Some(JANE), Some("Jane Doe")));
+        assert!(account.organization_id().is_some() && account.subject().is_some());
+    }
+}
+
+#[tokio::test]
+async fn the_claims_are_asked_for_with_a_token_that_lives() {
+    let (mock, webex, clock) = mock().await;
+    let (_, session) = kept(&mock, &webex).await;
+    mock.expire_access_tokens(JANE);
+
+    assert_eq!(session.user_info().await.unwrap().email(), Some(JANE));
+
+    assert_eq!(mock.refreshes(), 1);
+    assert_eq!(session.account().await.unwrap().email(), Some(JANE), "noted with the new tokens");
+    mock.revoke(JANE);
+    clock.advance(Duration::from_secs(60));
+    assert!(session.user_info().await.unwrap_err().is_login_required());
+}
+
+#[tokio::test]
+async fn claims_about_another_user_are_refused_and_noted_nowhere() {
+    let (issuer, login) = log_in(None).await;
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key(), login).await.unwrap();
+    let mallorys = json!({"sub": format!("{SUBJECT}1"), "email": "mallory@example.com", "email_verified": true});
+    issuer.answer("/userinfo", answer(200, &mallorys.to_string()));
+
+    let error = session.user_info().await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains("another user"), "{error}");
+    assert_eq!(session.account().await.unwrap().email(), None);
+    issuer.answer("/userinfo", answer(503, ""));
+    assert!(session.user_info().await.unwrap_err().is_retryable());
+}
+
+#[tokio::test]
+async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_sent() {
+    let issuer = Issuer::start().await;
+    issuer.grant(None);
+    let (url, pending) = issuer.webex.authorize().scopes("spark:all").begin().unwrap();
+    let callback = format!("code=c&state={}", parameter(url.as_str(), "state"));
+    let mut login = issuer.webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap();
+    let fresh = issuer.webex.user_info_of(&mut login).await.unwrap_err();
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key(), login).await.unwrap();
+    for error in [fresh, session.user_info().await.unwrap_err()] {
+        assert!(error.kind() == ErrorKind::UserInfo && error.is_misconfigured(), "{error}");
+        assert!(error.to_string().contains("ask for the scope `openid`"), "{error}");
+    }
+    assert_eq!(issuer.requests("/userinfo").await, 0);
+    let nobody = manager.session(&TokenKey::new("nobody").unwrap()).unwrap();
+    assert_eq!(nobody.user_info().await.unwrap_err().kind(), ErrorKind::Session);
+
+    let meetings = MockWebex::builder().service(MockService::Meetings).start().await;
+    let webex = meetings.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let mut login = webex.login(pending, Callback::parse(meetings.approve(&url)).unwrap()).await.unwrap();
+    assert_eq!(webex.user_info_of(&mut login).await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_kept_login_is_logged_out_at_the_issuer_of_its_home() {
+    let (mock, webex, _clock) = mock().await;
+    let (_, session) = kept(&mock, &webex).await;
+    let account = session.account().await.unwrap();
+    let (subject, issuer) = account.subject().unwrap();
+    assert_eq!(subject, MockUser::new(JANE).uuid());
+    assert!(issuer.ends_with("/idb-eu"), "{issuer}");
+    let url = webex.logout_url(Some(issuer), "https://app.example.com/bye").unwrap();
+    assert!(url.as_str().starts_with(&format!("{issuer}/oauth2/v1/logout?")), "{url}");
+    let error = webex.logout_url(Some("https://evil.example/idb"), "https://app.example.com/bye").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input);
+}
+
+#[tokio::test]
+async fn a_new_login_of_another_user_takes_no_claims_over() {
+    let (mock, webex, _clock) = mock().await;
+    let store = MemoryStore::new();
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key(), log_in_at(&mock, &webex, JANE).await).await.unwrap();
+    session.user_info().await.unwrap();
+    manager.replace(&key(), log_in_at(&mock, &webex, "bob@example.com").await.into_tokens()).await.unwrap();
+    assert_eq!(session.account().await.unwrap().email(), None);
+    let asking = tokio::spawn(async move { session.user_info().await });
+    assert_eq!(asking.await.unwrap().unwrap().email(), Some("bob@example.com"));
+    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap();
+}
