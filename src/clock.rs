@@ -1,7 +1,7 @@
 //! Time: the only place this crate reads a clock or waits.
 
 use std::fmt;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -41,6 +41,14 @@ impl Add<Duration> for UnixTime {
 
     fn add(self, rest: Duration) -> Self {
         Self::from_secs(self.0.saturating_add(rest.as_secs()))
+    }
+}
+
+impl Sub<Duration> for UnixTime {
+    type Output = Self;
+
+    fn sub(self, rest: Duration) -> Self {
+        Self(self.0.saturating_sub(rest.as_secs()))
     }
 }
 

@@ -129,8 +129,8 @@ pub enum ErrorKind {
     Session,
     /// The token store failed. The login itself may be well.
     Store,
-    /// A stored form cannot be read: damaged, or written by a newer version of this crate. Look at where it is kept; if it
-    /// is lost, the user logs in again.
+    /// A stored form cannot be read: damaged, written by a newer version of this crate, or sealed with a key that is not at
+    /// hand. Look at where it is kept; if it is lost, the user logs in again.
     Stored,
     /// The tokens belong to another service or another client id. They are untouched; use the client that obtained them.
     ForeignTokens,

@@ -93,6 +93,7 @@
 //!   then on without a request: "Logged in as {account}", until when, and what is wrong.
 //!   [`session.check()`](Session::check) asks Webex whether it is still good, and
 //!   [`session.disconnect()`](Session::disconnect) ends it.
+//! - [`KeepAlive`] refreshes logins that nobody uses before they die, and says in time which will die all the same.
 //! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
 //!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before an orderly exit.
 //!
@@ -212,6 +213,8 @@
 //! | `native-tls` | TLS by the operating system's library |
 //! | `oidc` (default) | the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
+//! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
@@ -239,7 +242,8 @@
 //!
 //! Rust 1.89 or later, a tokio runtime with its time and IO drivers on, and a C compiler for the TLS libraries
 //! (`native-tls` on Linux: OpenSSL's headers and pkg-config). The public API is in the types of `http`
-//! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in [`transport::ReqwestTransport`] alone.
+//! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in
+//! [`transport::ReqwestTransport`] and [`middleware`] alone.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -309,6 +313,11 @@ mod status;
 mod disconnect;
 mod session;
 mod manager;
+mod keep_alive;
+
+// Use.
+#[cfg(feature = "middleware")]
+pub mod middleware;
 
 // Stage.
 #[cfg(feature = "testing")]
@@ -330,6 +339,7 @@ pub use crate::hint::TokenHint;
 #[cfg(feature = "oidc")]
 pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
 pub use crate::integration::IntegrationId;
+pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, Swept};
 pub use crate::keeper::LoginEvent;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};

@@ -84,7 +84,8 @@ impl TokenManager {
         TokenManagerBuilder { webex, store: Arc::new(store), index: None, listener: None }
     }
 
-    /// Begins a manager over a store that can list what it keeps, for [`forget_all`](Self::forget_all).
+    /// Begins a manager over a store that can list what it keeps, for [`forget_all`](Self::forget_all) and
+    /// [`KeepAlive`](crate::KeepAlive).
     pub fn with_index(webex: WebexOAuth, store: impl TokenIndex) -> TokenManagerBuilder {
         let index: Arc<dyn TokenIndex> = Arc::new(store);
         let store: Arc<dyn TokenStore> = Arc::clone(&index) as _;
@@ -215,10 +216,7 @@ impl TokenManager {
     /// [`ErrorKind::Configuration`] when the manager was not made by [`with_index`](Self::with_index); those of
     /// [`forget`](Self::forget), after which those that are left can be ended by another call.
     pub async fn forget_all(&self, tenant: &str) -> Result<usize> {
-        let index = self.index.as_ref().ok_or_else(|| {
-            let message = "this manager cannot list its logins: make it with `TokenManager::with_index(..)`";
-            Error::new(ErrorKind::Configuration, message)
-        })?;
+        let index = self.index()?;
         let (mut ended, mut place) = (0, None);
         loop {
             let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
@@ -247,6 +245,18 @@ impl TokenManager {
         self.keeper.settle().await;
     }
 
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// The store as one that can list.
+    pub(crate) fn index(&self) -> Result<&Arc<dyn TokenIndex>> {
+        self.index.as_ref().ok_or_else(|| {
+            let message = "this manager cannot list its logins: make it with `TokenManager::with_index(..)`";
+            Error::new(ErrorKind::Configuration, message)
+        })
+    }
+
     async fn keep(
         &self,
         key: &TokenKey,
@@ -267,7 +277,7 @@ impl TokenManager {
                 _ => None,
             };
             record.data = data.clone().or(kept);
-            let entry = Entry { head: Head::begin(keeper::due(&record.tokens))?, body: record.write()? };
+            let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
             if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 change.confirm(Some(self.keeper.current(&slot, &known)));

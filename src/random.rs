@@ -14,6 +14,15 @@ pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
     })
 }
 
+/// A number from 0 to 1, so that many who wait do not come back in step. Without randomness it is 1: the longest wait.
+pub(crate) fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    match fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 1.0,
+    }
+}
+
 /// 256 random bits as 43 base64url characters, all of them unreserved in a URL (RFC 3986 section 2.3).
 pub(crate) fn token() -> Result<String> {
     tokens().map(|[token]| token)

@@ -10,6 +10,7 @@ use http::{Request, Response, StatusCode};
 
 use crate::account::Account;
 use crate::call;
+use crate::client::WebexOAuth;
 use crate::disconnect::Disconnect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::{Held, Keeper, LONGEST_HOLD};
@@ -61,6 +62,10 @@ impl Session {
 
     fn keeper(&self) -> &Arc<Keeper> {
         self.slot.keeper()
+    }
+
+    pub(crate) fn webex(&self) -> &WebexOAuth {
+        &self.keeper().webex
     }
 
     /// The key that this login is kept under.
@@ -147,7 +152,7 @@ impl Session {
     /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost; [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token).
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        let webex = &self.keeper().webex;
+        let webex = self.webex();
         call::check(webex.registration(), request.uri())?;
         let call = |token: AccessToken| {
             let request = request.clone();
@@ -161,7 +166,7 @@ impl Session {
 
     /// How long an answer asks to be left alone: between one second and one hour, 15 seconds where it cannot be read.
     pub fn retry_after<T>(&self, answer: &Response<T>) -> Option<Duration> {
-        retry_after(answer.headers(), self.keeper().webex.now())
+        retry_after(answer.headers(), self.webex().now())
     }
 
     /// What is known of this login without asking Webex; `None` when none is kept.
@@ -171,7 +176,7 @@ impl Session {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::Stored`](crate::ErrorKind::Stored).
     pub async fn status(&self) -> Result<Option<Status>> {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
-        let now = self.keeper().webex.now();
+        let now = self.webex().now();
         let state = match known.head.hold {
             Some(Hold::Rejected { generation, code, at }) if generation == known.head.generation => {
                 LoginState::LoginRequired { code, since: at }
@@ -179,7 +184,7 @@ impl Session {
             Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
             _ => LoginState::of(&known.tokens.tokens, now),
         };
-        Ok(Some(Status::new(state, self.slot.trouble(), &known.tokens.tokens)))
+        Ok(Some(Status::new(state, self.slot.trouble(), known.head.ends, &known.tokens.tokens)))
     }
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".
@@ -193,7 +198,7 @@ impl Session {
     /// Those of [`status`](Self::status), and everything that kept Webex from answering:
     /// [`is_retryable`](Error::is_retryable) or [`is_misconfigured`](Error::is_misconfigured).
     pub async fn check(&self) -> Result<Option<Status>> {
-        let asked = match self.keeper().webex.service().person_endpoint() {
+        let asked = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
         };
@@ -213,7 +218,7 @@ impl Session {
     ///
     /// Those of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
     pub async fn person(&self) -> Result<Person> {
-        let webex = &self.keeper().webex;
+        let webex = self.webex();
         let call = |token: AccessToken| async move {
             let login = self.keeper().login_of(&self.slot, &token);
             let person = webex.person(&token).await?;

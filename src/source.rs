@@ -1,6 +1,7 @@
 //! Where an access token comes from: a kept login, a bot's fixed token, or a type of your own.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -39,6 +40,18 @@ pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
 
     /// The API refused this token with 401.
     async fn reject(&self, token: &AccessToken);
+}
+
+/// A shared source is a source.
+#[async_trait]
+impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
+    async fn access_token(&self) -> Result<AccessToken> {
+        T::access_token(self).await
+    }
+
+    async fn reject(&self, token: &AccessToken) {
+        T::reject(self, token).await;
+    }
 }
 
 /// A token that is always the same: a bot's, or a personal access token.

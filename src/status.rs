@@ -22,6 +22,9 @@ pub struct Status {
     pub access_token_expires_at: Option<UnixTime>,
     /// When the refresh token ends, if it says so: until then the login can go on.
     pub refresh_token_expires_at: Option<UnixTime>,
+    /// When the login ends whatever is done, because refreshes no longer put the end of the refresh token off; ask the user to
+    /// log in again before. `None` as long as they do, or nothing is known of it yet.
+    pub login_ends_at: Option<UnixTime>,
     /// When the present access token was received.
     pub refreshed_at: UnixTime,
 }
@@ -63,7 +66,7 @@ impl LoginState {
 }
 
 impl Status {
-    pub(crate) fn new(state: LoginState, trouble: Option<Error>, tokens: &TokenSet) -> Self {
+    pub(crate) fn new(state: LoginState, trouble: Option<Error>, ends: Option<UnixTime>, tokens: &TokenSet) -> Self {
         Self {
             state,
             trouble,
@@ -71,6 +74,7 @@ impl Status {
             scopes: tokens.scopes().clone(),
             access_token_expires_at: tokens.expires_at(),
             refresh_token_expires_at: tokens.refresh_token_expires_at(),
+            login_ends_at: ends,
             refreshed_at: tokens.received_at(),
         }
     }

@@ -107,7 +107,7 @@ impl Keeper {
     pub(crate) async fn retry(&self, slot: &Slot) -> Result<()> {
         while let Some(mut entry) = self.store.load(&slot.key).await? {
             let expect = Expect::Revision(entry.head.revision());
-            if !entry.head.lift_hold()? || self.save(&slot.key, &entry, expect).await? == Saved::Yes {
+            if !entry.head.lift_hold(self.webex.now())? || self.save(&slot.key, &entry, expect).await? == Saved::Yes {
                 break;
             }
         }

@@ -17,11 +17,9 @@ use super::record::Record;
 use super::roster::Roster;
 use super::slot::{Current, Landing, Slot};
 use crate::client::WebexOAuth;
-use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::{TokenKey, TokenStore};
-use crate::token::TokenSet;
 use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
@@ -29,10 +27,10 @@ const REVALIDATE: Duration = Duration::from_secs(30);
 /// How old the store's last answer may be before a caller waits for the next.
 const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
 /// The shortest time between a refresh and the next, when the API refuses what the first one brought.
-const SHORTEST_GAP: Duration = Duration::from_secs(30);
+pub(super) const SHORTEST_GAP: Duration = Duration::from_secs(30);
 /// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
 /// it guards against runtimes that nobody drives.
-const LONGEST_WAIT: Duration = Duration::from_secs(150);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
 
 /// Keeps the logins of one client in one store.
 pub(crate) struct Keeper {
@@ -120,35 +118,6 @@ impl Keeper {
         Err(later("the refresh was interrupted: try again"))
     }
 
-    /// A refresh now, though the token lives; it is handed out until the new one is there.
-    pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<()> {
-        let old = self.access_token(slot).await?;
-        let elapsed = self.webex.clock().elapsed();
-        if slot.granted_at().is_some_and(|at| elapsed.saturating_sub(at) < SHORTEST_GAP) {
-            return Ok(());
-        }
-        let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        slot.outdate(&old);
-        slot.wake();
-        // Once more for a flight that had looked at the token before it was known to be outdated.
-        for _ in 0..2 {
-            let mut flight = self.depart(slot)?;
-            let landing = flight.wait_for(|landing| !landing.is_awaited());
-            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
-                slot.abandon()?;
-                return Err(later("the refresh has not come back: try again"));
-            };
-            if let Ok(Landing::Failed(error) | Landing::Landed(Some(error))) = landing.as_deref() {
-                return Err(error.clone());
-            }
-            drop(landing);
-            if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {
-                return Ok(());
-            }
-        }
-        Err(later("the refresh was interrupted: try again"))
-    }
-
     /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere. A store that does not
     /// answer changes nothing.
     async fn look_again(&self, slot: &Arc<Slot>) {
@@ -213,7 +182,7 @@ impl Keeper {
     }
 
     /// The flight for a slot: the one in the air, or a new one.
-    fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
+    pub(super) fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
         let Ok(runtime) = Handle::try_current() else {
             let message =
                 "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
@@ -280,7 +249,7 @@ impl Keeper {
     }
 
     /// Why nothing can be refreshed at the moment.
-    pub(super) fn halted(&self) -> Option<Error> {
+    pub(crate) fn halted(&self) -> Option<Error> {
         let elapsed = self.webex.clock().elapsed();
         let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
         halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error(elapsed))
@@ -323,14 +292,7 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// When keep-alive should look at these tokens: when a third of the refresh token's life is left.
-pub(crate) fn due(tokens: &TokenSet) -> Option<UnixTime> {
-    let end = tokens.refresh_token_expires_at()?;
-    let life = end.since(tokens.received_at());
-    Some(tokens.received_at() + (life / 3) * 2)
-}
-
-fn later(message: &'static str) -> Error {
+pub(super) fn later(message: &'static str) -> Error {
     Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
 }
 

@@ -16,8 +16,6 @@ const SOON: Duration = Duration::from_secs(1);
 const MOST_TURNS: u32 = 200;
 /// How often a flight sends.
 const MOST_SENDINGS: u32 = 3;
-/// The pause before a rejection is believed that may be another's fault.
-const SECOND_LOOK: Duration = Duration::from_secs(5);
 /// The pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -204,8 +202,9 @@ impl<T: Clone> Flight<T> {
         };
         let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
         let seen = now.elapsed.saturating_sub(rival.seen_at);
-        // A machine whose clock is far off writes such claims too, and is at work while it renews them.
-        let is_ancient = apart > claim.lease.saturating_add(self.times.skew) && seen >= SECOND_LOOK;
+        // Left behind long ago, by a program that was stopped in the middle: whoever starts it again should not wait for a
+        // whole lease. A machine whose clock is further off than any should be writes such claims too, and may be at work.
+        let is_ancient = apart > claim.lease.saturating_add(self.times.skew) && seen >= self.times.second_look;
         // The lease is read from the store; more than mine is not believed.
         is_ancient || seen >= claim.lease.min(self.times.lease)
     }
@@ -272,9 +271,11 @@ impl<T: Clone> Flight<T> {
                 head.generation = head.generation.saturating_add(1);
                 head.claim = None;
                 head.hold = None;
-                head.due = (now.due)(&tokens);
+                let prospect = (now.prospect)(&claimed.known, &tokens);
+                (head.due, head.ends) = (prospect.due, prospect.ends);
                 let new = Known { head, tokens };
-                self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve(new))
+                let expiring = prospect.ends.filter(|_| prospect.is_news);
+                self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })
             }
             Answer::Later { retry_after: None, is_repeatable: true } if claimed.sendings < MOST_SENDINGS => {
                 self.go(Stage::Pausing(claimed), Action::Wait(SOON))
@@ -354,9 +355,11 @@ impl<T: Clone> Flight<T> {
             Ok(Some(known)) if known.head.login != new.head.login || known.head.generation >= new.head.generation => {
                 self.consider(known, now)
             }
-            // Only a claim or a mark was written: over it, for as long as this process lives, but not in haste.
+            // Only a claim, a mark or something beside the tokens was written: over it, for as long as this process lives, but
+            // not in haste.
             Ok(Some(known)) if is_rested => {
                 new.head.revision = now.fresh;
+                new.tokens = (now.keep)(&known.tokens, new.tokens);
                 self.save(new, known.head.revision, longer(pause))
             }
             Ok(None) => self.end(Outcome::Absent),
@@ -385,13 +388,15 @@ impl<T: Clone> Flight<T> {
             return self.consider(known, now);
         }
         if looks_left > 0 {
-            return self.go(Stage::WaitingToDoubt { claimed, code }, Action::Wait(SECOND_LOOK));
+            return self.go(Stage::WaitingToDoubt { claimed, code }, Action::Wait(self.times.second_look));
         }
         let expect = Expect::Revision(known.head.revision);
         let mut marked = known;
         marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(now.wall) });
         marked.head.revision = now.fresh;
         marked.head.claim = None;
+        // Nothing keeps it alive any more.
+        marked.head.due = None;
         self.go(Stage::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::engine::{Counted, Keeper, due};
+use super::engine::{Counted, Keeper};
 use super::event::LoginEvent;
 use super::flight::Flight;
-use super::policy::{Moments, expires_soon};
+use super::policy::{Moments, refreshed};
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
 use super::record::Record;
 use super::slot::{Departure, Landing, Slot};
@@ -35,8 +35,6 @@ pub(super) struct Flying {
     trouble: Option<Error>,
     has_announced_save: bool,
     was_sent: bool,
-    /// When the refresh token that was sent ends.
-    old_end: Option<UnixTime>,
 }
 
 impl Flying {
@@ -53,7 +51,6 @@ impl Flying {
             trouble: None,
             has_announced_save: false,
             was_sent: false,
-            old_end: None,
         }
     }
 
@@ -76,8 +73,8 @@ impl Flying {
                 Action::Load => Event::Loaded(self.load().await),
                 Action::Save { known, expect } => Event::Saved(self.save(&known, expect).await),
                 Action::Send { tokens, limit } => Event::Sent(self.send(tokens, limit).await),
-                Action::Serve(known) => {
-                    self.serve(known);
+                Action::Serve { known, expiring } => {
+                    self.serve(known, expiring);
                     Event::Served
                 }
                 Action::Wait(pause) => {
@@ -119,8 +116,9 @@ impl Flying {
             elapsed,
             fresh: Revision::new()?,
             need: &need,
-            due: &|record| due(&record.tokens),
-            backoff: longest_backoff(self.slot.failures()).mul_f64(chance()).max(FIRST_BACKOFF),
+            prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
+            keep: &Record::keep,
+            backoff: longest_backoff(self.slot.failures()).mul_f64(random::chance()).max(FIRST_BACKOFF),
         };
         let action = self.flight.step(event, &now);
         event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
@@ -168,7 +166,6 @@ impl Flying {
             return Answer::Misconfigured;
         }
         self.was_sent = true;
-        self.old_end = record.tokens.refresh_token_expires_at();
         let limits = Limits { time: limit, ..Limits::default() };
         match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
             Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
@@ -201,12 +198,11 @@ impl Flying {
     }
 
     /// Hands new tokens out before they are saved: what the server gave must serve, whatever the store does.
-    fn serve(&mut self, known: Known<Record>) {
+    fn serve(&mut self, known: Known<Record>, expiring: Option<UnixTime>) {
         let keeper = Arc::clone(self.keeper());
         keeper.unhalt();
         let generation = known.head.generation;
         self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
-        let expiring = expires_soon(self.old_end, &known.tokens.tokens, keeper.webex.now());
         let is_news = self.slot.publish_granted(self.epoch, keeper.current(&self.slot, &known));
         self.sender.send_replace(Landing::Serving);
         if is_news {
@@ -352,14 +348,6 @@ fn overtaken() -> Error {
 
 pub(super) fn longest_backoff(failures: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
-}
-
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    match random::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
-        Err(_) => 1.0,
-    }
 }
 
 impl Drop for Flying {

@@ -1,18 +1,22 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`, `search`
-//!   and `walk` (tests) try each step, and everything that two flights can do to each other.
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`
+//!   (tests) tries each step, `search` and `walk` everything that two flights can do to each other in a `world`, with a `budget` of what may go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
 //!   `patience` the store.
-//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `change` is what is
-//!   done to a login from outside.
+//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
+//!   time, and `change` what else is done to a login from outside.
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
 mod policy;
 mod stage;
 mod flight;
+#[cfg(test)]
+mod budget;
+#[cfg(test)]
+mod world;
 #[cfg(test)]
 mod search;
 #[cfg(test)]
@@ -26,12 +30,14 @@ mod roster;
 mod patience;
 mod flying;
 mod engine;
+mod renewal;
 mod change;
 
 pub(crate) use self::change::Change;
-pub(crate) use self::engine::{Keeper, Listener, due};
+pub(crate) use self::engine::{Keeper, Listener};
 pub use self::event::LoginEvent;
 pub(crate) use self::patience::in_time;
+pub(crate) use self::policy::begun;
 pub(crate) use self::protocol::{Known, LONGEST_HOLD};
 pub(crate) use self::record::Record;
 pub(crate) use self::roster::Held;

@@ -1,9 +1,10 @@
-//! When a token set wants to be refreshed.
+//! When a login wants to be refreshed, and until when that helps.
 
 use std::time::Duration;
 
-use super::protocol::Need;
+use super::protocol::{Need, Prospect};
 use crate::clock::UnixTime;
+use crate::store::Head;
 use crate::token::TokenSet;
 
 /// The share of its life after which an access token is refreshed behind the callers' backs.
@@ -19,8 +20,9 @@ const GAP: Duration = Duration::from_secs(30);
 
 /// How long before the refresh token's end the user should be asked to log in again.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// Two ends that are no further apart are the same: they come as remaining seconds.
-const SAME_MOMENT: Duration = Duration::from_secs(60 * 60);
+/// How far two refreshes must lie apart to tell whether the second put the end off: much further than two machines' clocks,
+/// by which the ends are reckoned.
+const TELLING: Duration = Duration::from_secs(60 * 60);
 
 /// The moments of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +59,38 @@ impl Moments {
     }
 }
 
-/// When the refresh token ends, if that is soon and the refresh has not put it off.
-pub(crate) fn expires_soon(old_end: Option<UnixTime>, after: &TokenSet, now: UnixTime) -> Option<UnixTime> {
-    let end = after.refresh_token_expires_at()?;
-    let was_put_off = old_end.is_some_and(|old| end > old + SAME_MOMENT);
-    (!was_put_off && end.since(now) < WARNING).then_some(end)
+/// What becomes of a login that has just begun: whether a refresh puts its end off is seen when a third of its time is left.
+pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
+    let Some(end) = tokens.refresh_token_expires_at() else { return Prospect::default() };
+    let received = tokens.received_at();
+    Prospect { due: Some(received + (end.since(received) / 3) * 2), ..Prospect::default() }
+}
+
+/// What becomes of a login that was refreshed.
+///
+/// Where its end stays, it is due a fortnight before, to see whether that is still so; if it is, the user is told, once.
+/// Then it is due at the end itself, so that its death is noticed, and never again.
+pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
+    let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
+    if !is_fixed(head, old, new) {
+        return begun(new);
+    }
+    let received = new.received_at();
+    let warn_at = end - WARNING;
+    let due = [warn_at, end].into_iter().find(|moment| *moment > received);
+    let was_told = head.ends.is_some_and(|end| head.due.is_none_or(|due| due >= end));
+    Prospect { due, ends: Some(end), is_news: warn_at <= received && !was_told }
+}
+
+/// Whether a refresh left the refresh token's end where it was.
+fn is_fixed(head: &Head, old: &TokenSet, new: &TokenSet) -> bool {
+    let lived = new.received_at().since(old.received_at());
+    match (old.refresh_token_expires_at(), new.refresh_token_expires_at()) {
+        (Some(before), Some(end)) if lived >= TELLING => end.since(before) < lived / 2,
+        // Too soon to tell, so what was known stays known.
+        (Some(_), Some(_)) => head.ends.is_some(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -76,11 +105,23 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    fn moments(json: &str, chance: f64) -> (u64, u64) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn tokens(json: &str, now: UnixTime) -> TokenSet {
         let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
-        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now: NOW };
-        let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
-        let moments = Moments::of(&tokens, chance);
+        let receipt = Receipt { owner, service: &Service::webex(), asked: Scopes::new(), exchange: None, now };
+        TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+    }
+
+    /// Tokens of the day `day`, whose refresh token ends on the day `end`.
+    fn ending(day: u32, end: u32) -> TokenSet {
+        let rest = (DAY * end).saturating_sub(DAY * day).as_secs();
+        let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+        tokens(&json, NOW + DAY * day)
+    }
+
+    fn moments(json: &str, chance: f64) -> (u64, u64) {
+        let moments = Moments::of(&tokens(json, NOW), chance);
         (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
     }
 
@@ -96,6 +137,52 @@ mod tests {
         for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0), (0, 0, 0)] {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
+        }
+    }
+
+    #[test]
+    fn a_login_is_due_when_a_third_of_its_time_is_left() {
+        let due = Some(NOW + DAY * 60);
+        assert_eq!(begun(&ending(0, 90)), Prospect { due, ..Prospect::default() });
+        assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Prospect::default());
+    }
+
+    #[test]
+    fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
+        let at = |day: u32| Some(NOW + DAY * day);
+        let fixed = |due, is_news| Prospect { due, ends: at(90), is_news };
+        let renewed = |due| Prospect { due: at(due), ends: None, is_news: false };
+        // Due and end as they were; tokens before and after, as day and end; what becomes of it.
+        for (due, ends, before, after, prospect) in [
+            (60, None, (0, 90), (60, 150), renewed(120)),
+            (60, None, (0, 90), (10, 90), fixed(at(76), false)),
+            (60, None, (0, 90), (60, 90), fixed(at(76), false)),
+            (76, at(90), (60, 90), (76, 90), fixed(at(90), true)),
+            // Told already, and then of no use any more.
+            (90, at(90), (76, 90), (80, 90), fixed(at(90), false)),
+            (90, at(90), (80, 90), (90, 90), fixed(None, false)),
+            // Nobody looked for long: told at once.
+            (60, None, (0, 90), (85, 90), fixed(at(90), true)),
+            // It was thought to be fixed, and is not.
+            (76, at(90), (60, 90), (76, 166), renewed(136)),
+            // Too soon to tell.
+            (60, None, (0, 90), (0, 90), renewed(60)),
+            (76, at(90), (10, 90), (10, 90), fixed(at(76), false)),
+        ] {
+            let mut head = Head::begin(at(due)).unwrap();
+            head.ends = ends;
+            let got = refreshed(&head, &ending(before.0, before.1), &ending(after.0, after.1));
+            assert_eq!(got, prospect, "{before:?} {after:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_of_renewed_life_is_told_from_none_whatever_two_clocks_say() {
+        let head = Head::begin(None).unwrap();
+        for (rest, is_fixed) in [(90 * 86_400 - 3600 + 600, true), (90 * 86_400, false), (90 * 86_400 - 600, false)] {
+            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+            let after = tokens(&json, NOW + Duration::from_secs(3600));
+            assert_eq!(refreshed(&head, &ending(0, 90), &after).ends.is_some(), is_fixed, "{rest}");
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Times {
     pub(crate) lease: Duration,
     /// How far two machines' clocks may be apart (S).
     pub(crate) skew: Duration,
+    /// The pause before what may be another's doing is believed: a rejection, a claim from long ago.
+    pub(crate) second_look: Duration,
     /// How long a flight waits for another's before it gives up with a retryable error.
     pub(crate) patience: Duration,
     /// The longest wait for a better time that is believed: one written by a machine with a wrong clock is not.
@@ -43,12 +45,24 @@ pub(crate) const TIMES: Times = Times {
     sending: Duration::from_secs(30),
     lease: Duration::from_secs(60),
     skew: Duration::from_secs(600),
+    second_look: Duration::from_secs(5),
     patience: Duration::from_secs(90),
     longest_hold: LONGEST_HOLD,
 };
 
 /// The longest wait that is believed.
 pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
+
+/// How long a login can live, and what keep-alive has to do for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prospect {
+    /// When it should be refreshed though nobody uses it.
+    pub(crate) due: Option<UnixTime>,
+    /// When it ends whatever is done: a refresh has not put the end off.
+    pub(crate) ends: Option<UnixTime>,
+    /// Whether the user should be told of that end now.
+    pub(crate) is_news: bool,
+}
 
 /// What a step is told beside the event.
 pub(crate) struct Now<'a, T> {
@@ -58,8 +72,10 @@ pub(crate) struct Now<'a, T> {
     pub(crate) fresh: Revision,
     /// What the policy says of these tokens.
     pub(crate) need: &'a dyn Fn(&T) -> Need,
-    /// When keep-alive should look at these tokens.
-    pub(crate) due: &'a dyn Fn(&T) -> Option<UnixTime>,
+    /// What becomes of a login that has these new tokens.
+    pub(crate) prospect: &'a dyn Fn(&Known<T>, &T) -> Prospect,
+    /// New tokens, with what others changed beside the old ones that are stored meanwhile.
+    pub(crate) keep: &'a dyn Fn(&T, T) -> T,
     /// The pause before a transient failure is tried again by anybody.
     pub(crate) backoff: Duration,
 }
@@ -113,8 +129,11 @@ pub(crate) enum Action<T> {
         tokens: T,
         limit: Duration,
     },
-    /// Give these to everybody who waits; they are not saved yet.
-    Serve(Known<T>),
+    /// Give these to everybody who waits; they are not saved yet. Tell the user if the login is `expiring` at that time.
+    Serve {
+        known: Known<T>,
+        expiring: Option<UnixTime>,
+    },
     Wait(Duration),
     End(Outcome<T>),
 }

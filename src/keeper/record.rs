@@ -49,6 +49,15 @@ impl Record {
         Ok(Body::new(json.as_slice()))
     }
 
+    /// New tokens, with what was changed beside the old ones while they were fetched.
+    pub(crate) fn keep(stored: &Self, mut new: Self) -> Self {
+        new.data.clone_from(&stored.data);
+        if let Some(person) = &stored.tokens.account().person {
+            new.tokens.identify(person.clone());
+        }
+        new
+    }
+
     /// Reads what is in a store; only the client that wrote it can use it.
     pub(crate) fn read(body: &Body, owner: &Owner) -> Result<Self> {
         // serde_json's message is left out: it may quote the body.

@@ -22,6 +22,11 @@ impl Held {
         Ok(Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot(key)? })
     }
 
+    /// For a look at a login that nobody may be using: nothing of it stays in memory for that.
+    pub(crate) fn in_passing(keeper: &Arc<Keeper>, key: &TokenKey) -> Result<Self> {
+        Ok(Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot_in_passing(key)? })
+    }
+
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
     }
@@ -53,6 +58,13 @@ pub(super) struct Roster(Mutex<HashMap<TokenKey, Arc<Slot>>>);
 
 impl Roster {
     pub(super) fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
+        let slot = self.slot_in_passing(key)?;
+        slot.stay();
+        Ok(slot)
+    }
+
+    /// A slot that does not stay for this, if it is not there already.
+    fn slot_in_passing(&self, key: &TokenKey) -> Result<Arc<Slot>> {
         let mut slots = self.slots();
         if let Some(slot) = slots.get(key) {
             return Ok(Arc::clone(slot));
@@ -62,15 +74,15 @@ impl Roster {
         Ok(slot)
     }
 
-    /// Lets go of a slot that holds nothing and that nobody holds but the caller, so that keys under which no login is
-    /// kept leave nothing behind.
+    /// Lets go of a slot that nobody holds but the caller, if it holds nothing or was only looked at in passing, so that keys
+    /// that nobody uses leave nothing behind.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
-        if slot.current().is_some() {
+        if slot.is_needed() {
             return;
         }
         let mut slots = self.slots();
         // The map's and the caller's: whoever wants another must come by the lock that is held here.
-        if slot.current().is_none() && Arc::strong_count(slot) <= 2 {
+        if !slot.is_needed() && Arc::strong_count(slot) <= 2 {
             slots.remove(&slot.key);
         }
     }

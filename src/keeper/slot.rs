@@ -1,6 +1,7 @@
 //! What a process remembers of one login.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct Slot {
     /// Held by whoever keeps or ends the login, so that the store and the memory change as one.
     pub(crate) change: tokio::sync::Mutex<()>,
     current: ArcSwapOption<Current>,
+    /// Whether somebody uses it, and not keep-alive alone.
+    stays: AtomicBool,
     guarded: Mutex<Guarded>,
 }
 
@@ -138,6 +141,7 @@ impl Slot {
             chance: f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX),
             change: tokio::sync::Mutex::new(()),
             current: ArcSwapOption::empty(),
+            stays: AtomicBool::new(false),
             guarded: Mutex::new(guarded),
         })
     }
@@ -150,6 +154,16 @@ impl Slot {
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Current>>> {
         self.current.load()
+    }
+
+    /// Notes that somebody uses it.
+    pub(super) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
+    pub(super) fn is_needed(&self) -> bool {
+        self.current().is_some() && (self.stays.load(Ordering::Relaxed) || self.guarded().unsaved.is_some())
     }
 
     pub(crate) fn epoch(&self) -> u64 {

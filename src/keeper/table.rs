@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::flight::Flight;
-use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, Prospect, StoreFailed, TIMES};
 use crate::clock::UnixTime;
 use crate::store::{Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
 
@@ -42,7 +42,13 @@ impl Driver {
             elapsed: self.elapsed,
             fresh: Revision::from_bytes(id(self.minted)),
             need: &need,
-            due: &|tokens| Some(NOW + secs(u64::from(*tokens))),
+            prospect: &|_, tokens| Prospect {
+                due: Some(NOW + secs(u64::from(*tokens))),
+                ends: Some(NOW),
+                is_news: *tokens == 9,
+            },
+            // The hundreds stand for what the application keeps with the tokens.
+            keep: &|old, new| old / 100 * 100 + new % 100,
             backoff: secs(3),
         };
         self.flight.step(event, &now)
@@ -95,9 +101,11 @@ fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
 #[test]
 fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let Action::Serve(new) = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("they are not served first") };
+    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(9))) else {
+        panic!("they are not served first")
+    };
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
-    assert_eq!(new.head.due, Some(NOW + secs(9)));
+    assert_eq!((new.head.due, new.head.ends, expiring), (Some(NOW + secs(9)), Some(NOW), Some(NOW)));
     let Action::Save { known, expect } = driver.step(Event::Served) else { panic!("they are not saved") };
     assert_eq!((&known, expect), (&new, Expect::Revision(claimed.head.revision)));
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Fresh(new)));
@@ -143,6 +151,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     let rejected = Event::Sent(Answer::Rejected { code: Some("invalid_grant".into()) });
     assert_eq!(driver.step(rejected), Action::Load);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    assert_eq!(marked.head.due, None, "nothing keeps it alive any more");
     assert_eq!(
         marked.head.hold,
         Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW) })
@@ -236,7 +245,7 @@ fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
         let mut driver = Driver::new(Need::Dead);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Wait(_)));
-        driver.pass(secs(5));
+        driver.pass(TIMES.second_look);
         driver.step(Event::Waited);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Save { .. }), "{at}");
     }
@@ -301,10 +310,12 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
     let mut marked = known();
     marked.head.hold = Some(Hold::Rejected { generation: 7, code: None, at: None });
+    // And somebody changed what is kept beside the tokens.
+    marked.tokens = 300;
     let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
         panic!("the newest tokens are dropped");
     };
-    assert_eq!((rescued.tokens, rescued.head.generation, &rescued.head.hold), (9, 8, &None));
+    assert_eq!((rescued.tokens, rescued.head.generation, &rescued.head.hold), (309, 8, &None));
     assert_eq!(expect, Expect::Revision(marked.head.revision));
     // It fails again and again: each time after a longer pause.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(500)));

@@ -2,10 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::search::{Budget, QUIET, World};
+use super::budget::{Budget, QUIET};
+use super::world::World;
 
-const TROUBLE: Budget =
-    Budget { store_faults: 8, network_faults: 6, crashes: 3, stops: 3, forgets: 1, puts: 3, flights: 12 };
+const TROUBLE: Budget = Budget {
+    store_faults: 8,
+    network_faults: 6,
+    crashes: 3,
+    delays: 8,
+    stops: 3,
+    forgets: 1,
+    puts: 3,
+    amends: 3,
+    flights: 12,
+};
 
 /// No flight takes more steps than this to come to rest once the trouble is over.
 const MOST_STEPS: usize = 2000;
@@ -18,7 +28,7 @@ proptest! {
     fn whatever_happens_no_login_is_lost_that_could_be_saved_and_every_wait_ends(
         is_strict: bool,
         is_stale: bool,
-        ahead in 0_u64..=5,
+        ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
         let mut world = World::new(is_strict, ahead, TROUBLE);

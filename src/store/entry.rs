@@ -37,6 +37,9 @@ pub struct Head {
     pub(crate) hold: Option<Hold>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) due: Option<UnixTime>,
+    /// When the login ends whatever is done, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
+    pub(crate) ends: Option<UnixTime>,
 }
 
 /// The version of heads so far.
@@ -70,14 +73,15 @@ impl Head {
     #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
-        Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, due })
+        Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, due, ends: None })
     }
 
-    /// Lifts what keeps others from refreshing; says whether there was anything.
-    pub(crate) fn lift_hold(&mut self) -> Result<bool> {
+    /// Lifts what keeps others from refreshing; says whether there was anything. Keep-alive looks at it again, too.
+    pub(crate) fn lift_hold(&mut self, now: UnixTime) -> Result<bool> {
         let had_one = self.hold.take().is_some();
         if had_one {
             self.revision = Revision::new()?;
+            self.due.get_or_insert(now);
         }
         Ok(had_one)
     }

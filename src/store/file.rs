@@ -37,7 +37,7 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 ///   process that ends. Waiting for it is bounded ([`with_lock_timeout`](Self::with_lock_timeout)) and blocks no thread;
 ///   its end is a retryable [`ErrorKind::Store`]. Readers wait for nobody.
 /// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. The
-///   tokens are not encrypted.
+///   tokens are not encrypted; `Encrypted` around this store seals them.
 /// - **No links are followed** inside the store: a symbolic link, or anything else that is no file, in the place of a login is
 ///   an error and stays untouched. (It is looked at before it is opened; between the two, somebody who may write in
 ///   the folder could exchange it.)
@@ -291,7 +291,7 @@ where
     let Some(_lock) = slot.try_lock()? else { return Ok(Try::Locked(change, turn)) };
     let elapsed = clock.elapsed();
     if turn.swept_at.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
-        slot.sweep(UnixTime::from_secs(clock.now().as_secs().saturating_sub(LEFTOVER.as_secs())))?;
+        slot.sweep(clock.now() - LEFTOVER)?;
         turn.swept_at = Some(elapsed);
     }
     change(slot).map(Try::Done)

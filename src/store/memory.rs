@@ -58,13 +58,21 @@ struct Place {
     key: TokenKey,
 }
 
+/// What most entries have none of.
+#[derive(Clone, Default)]
+struct Marks {
+    claim: Option<Claim>,
+    hold: Option<Hold>,
+    ends: Option<UnixTime>,
+}
+
 /// An entry, with what is seldom there put elsewhere: a million of them count.
 struct Kept {
     revision: Revision,
     login: LoginId,
     generation: u64,
     due: Option<UnixTime>,
-    marks: Option<Box<(Option<Claim>, Option<Hold>)>>,
+    marks: Option<Box<Marks>>,
     body: Body,
 }
 
@@ -191,15 +199,16 @@ impl Place {
 
 impl Kept {
     fn new(entry: &Entry) -> Self {
-        let Head { v: Version, revision, login, generation, claim, hold, due } = entry.head.clone();
-        let marks = (claim.is_some() || hold.is_some()).then(|| Box::new((claim, hold)));
+        let Head { v: Version, revision, login, generation, claim, hold, due, ends } = entry.head.clone();
+        let is_marked = claim.is_some() || hold.is_some() || ends.is_some();
+        let marks = is_marked.then(|| Box::new(Marks { claim, hold, ends }));
         Self { revision, login, generation, due, marks, body: entry.body.clone() }
     }
 
     fn entry(&self) -> Entry {
-        let (claim, hold) = self.marks.as_deref().cloned().unwrap_or_default();
+        let Marks { claim, hold, ends } = self.marks.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
-        let head = Head { v: Version, revision, login, generation, claim, hold, due };
+        let head = Head { v: Version, revision, login, generation, claim, hold, due, ends };
         Entry { head, body: self.body.clone() }
     }
 }

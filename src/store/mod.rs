@@ -4,6 +4,7 @@
 //! - [`TokenKey`] is the application's own name for a login.
 //! - [`Entry`] is what is kept: a [`Head`] in the clear, and a secret [`Body`].
 //! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each.
+//! - [`Encrypted`] (feature `encrypted`) seals what another store keeps, with [`EncryptionKeys`] of the application's.
 //! - [`conformance`] (feature `testing`) is the suite that every store passes, yours too.
 //!
 //! # A store of your own
@@ -59,8 +60,9 @@
 // The rooms.
 //
 // `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
-// `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Below `conformance`, `trials` and `index_trials`
-// try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
+// `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Around any store
+// stands `encrypted`: it is given `encryption_keys`, and `sealing` is what it does to a body. Below `conformance`, `trials`
+// and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
 
 use std::fmt;
 
@@ -82,6 +84,12 @@ mod folder;
 mod slot;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "encrypted")]
+mod encryption_keys;
+#[cfg(feature = "encrypted")]
+mod sealing;
+#[cfg(feature = "encrypted")]
+mod encrypted;
 #[cfg(feature = "testing")]
 mod nasty;
 #[cfg(feature = "testing")]
@@ -95,6 +103,10 @@ mod index_trials;
 #[cfg(feature = "testing")]
 pub mod conformance;
 
+#[cfg(feature = "encrypted")]
+pub use self::encrypted::Encrypted;
+#[cfg(feature = "encrypted")]
+pub use self::encryption_keys::{EncryptionKey, EncryptionKeys};
 pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;

@@ -43,6 +43,7 @@ pub struct MockWebexBuilder {
     users: Vec<MockUser>,
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
+    renews_refresh_tokens: bool,
     writes_at_hash: bool,
     clock: Arc<dyn Clock>,
     port: u16,
@@ -59,6 +60,7 @@ impl MockWebexBuilder {
             users: Vec::new(),
             access_token_lifetime: None,
             refresh_token_lifetime: None,
+            renews_refresh_tokens: false,
             writes_at_hash: false,
             clock: Arc::new(SystemClock::new()),
             port: 0,
@@ -114,6 +116,14 @@ impl MockWebexBuilder {
         self
     }
 
+    /// Each refresh gives the refresh token its whole life again. By default its end stays where the first login put it. There
+    /// is evidence for both: the documentation of Webex's Authorizations API says that tokens in use are renewed, and the
+    /// answers that Cisco's contact centre samples show count down.
+    pub fn renewing_refresh_tokens(mut self) -> Self {
+        self.renews_refresh_tokens = true;
+        self
+    }
+
     /// Puts `at_hash`, which ties an ID token to the access token beside it, into ID tokens: of the token endpoint and of the
     /// implicit flow. Without it there is none, since Webex documents none, and this crate accepts no access token beside an
     /// ID token from a browser ([`WebexOAuthBuilder::insecure_accept_missing_at_hash`]).
@@ -164,6 +174,7 @@ impl MockWebexBuilder {
         let lifetimes = Lifetimes {
             access_token: self.access_token_lifetime.unwrap_or(usual.access_token),
             refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
+            is_renewed: self.renews_refresh_tokens,
         };
         let users = std::mem::take(&mut self.users);
         let (service, writes_at_hash) = (self.service, self.writes_at_hash);

@@ -92,7 +92,8 @@
 //!
 //! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
 //! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
-//! login of the same user gets the same refresh token, whose life counts down. A refresh gives a new access token and
+//! login of the same user gets the same refresh token, whose life counts down
+//! ([or begins anew](MockWebexBuilder::renewing_refresh_tokens) with each refresh). A refresh gives a new access token and
 //! leaves the old ones and the refresh token as they were. Webex Meetings wants the site's name before the refresh
 //! token, and the redirect URI and code verifier of the login, at each refresh.
 //!

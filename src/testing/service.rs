@@ -58,7 +58,11 @@ impl MockService {
             Self::WebexGov => (43_199, 5_183_999),
             Self::Meetings => (7_200, 5_184_000),
         };
-        Lifetimes { access_token: Duration::from_secs(access_token), refresh_token: Duration::from_secs(refresh_token) }
+        Lifetimes {
+            access_token: Duration::from_secs(access_token),
+            refresh_token: Duration::from_secs(refresh_token),
+            is_renewed: false,
+        }
     }
 }
 
@@ -67,4 +71,6 @@ impl MockService {
 pub(super) struct Lifetimes {
     pub(super) access_token: Duration,
     pub(super) refresh_token: Duration,
+    /// Whether a refresh begins the refresh token's life anew.
+    pub(super) is_renewed: bool,
 }

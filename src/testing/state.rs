@@ -258,6 +258,13 @@ impl State {
         (now < grant.expires).then_some((id, grant))
     }
 
+    /// A refresh token was used.
+    pub(super) fn renew_grant(&mut self, id: u64, now: UnixTime) {
+        if let Some(grant) = self.grants.get_mut(&id).filter(|_| self.lifetimes.is_renewed) {
+            grant.expires = now + self.lifetimes.refresh_token;
+        }
+    }
+
     /// A new access token; those issued before stay good until they expire.
     pub(super) fn issue_access_token(&mut self, grant: u64, now: UnixTime) -> String {
         let token = Sealed { grant, serial: self.next_serial(), expires: now + self.lifetimes.access_token };

@@ -34,7 +34,11 @@ pub(super) fn answer(
     let integration = client(form, authorization, state)?;
     let (id, authentication) = match grant_type {
         Some("authorization_code") => code(form, integration, state, moment)?,
-        Some("refresh_token") => (refresh_token(form, integration, state, moment.now)?, Authentication::default()),
+        Some("refresh_token") => {
+            let id = refresh_token(form, integration, state, moment.now)?;
+            state.renew_grant(id, moment.now);
+            (id, Authentication::default())
+        }
         Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };

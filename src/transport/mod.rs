@@ -17,6 +17,8 @@ mod tls;
 mod reqwest;
 mod retry;
 
+#[cfg(feature = "middleware")]
+pub(crate) use self::reqwest::build_client;
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 pub(crate) use self::retry::Retry;
 pub use self::tls::TlsBackend;

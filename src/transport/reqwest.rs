@@ -209,6 +209,11 @@ fn finish(builder: ClientBuilder) -> Result<Client> {
         .no_deflate()
         // It would write whole requests into the log.
         .connection_verbose(false);
+    build_client(builder)
+}
+
+/// Builds a client as it is set, without a panic.
+pub(crate) fn build_client(builder: ClientBuilder) -> Result<Client> {
     // Whether reqwest has a crypto provider can be seen neither from its builder nor from its features.
     panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
         .map_err(|panic| unbuildable().with_source(text(panic)))?

@@ -54,7 +54,8 @@ impl Transport for Retry {
             tally.count(outcome);
             let left = deadline.saturating_sub(self.clock.elapsed());
             // Most answers are final, and need no random number.
-            let pause = (outcome != Outcome::Final).then(|| pause(repeat, tally, outcome, left, chance())).flatten();
+            let pause =
+                (outcome != Outcome::Final).then(|| pause(repeat, tally, outcome, left, random::chance())).flatten();
             let Some(pause) = pause else {
                 span.sent(tally.sendings, result.as_ref().ok());
                 return result;
@@ -136,16 +137,6 @@ fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance:
     (pause.saturating_add(SHORTEST_ATTEMPT) <= left).then_some(pause)
 }
 
-/// A random number from 0 to 1, so that many clients do not come back in step.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    match random::fill(&mut bytes) {
-        Ok(()) => f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX),
-        // Without randomness the pause is as long as it can be.
-        Err(_) => 1.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -207,7 +198,7 @@ mod tests {
         assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
         assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
         assert_eq!(pause(WhenRefused, tally, Refused(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
-        assert!((0..1000).map(|_| chance()).all(|chance| (0.0..=1.0).contains(&chance)));
+        assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 
     #[test]

@@ -43,6 +43,7 @@ enum Flaw {
     ForgetsClaims,
     ForgetsHolds,
     ForgetsDue,
+    ForgetsEnds,
     ShowsBodies,
     WritesHeadsFirst,
     StaysLockedWhenCancelled,
@@ -150,6 +151,7 @@ impl Flawed {
             ForgetsClaims => entry.head = forget(&entry.head, "claim"),
             ForgetsHolds => entry.head = forget(&entry.head, "hold"),
             ForgetsDue => entry.head = forget(&entry.head, "due"),
+            ForgetsEnds => entry.head = forget(&entry.head, "ends"),
             _ => {}
         }
         entry
@@ -361,6 +363,7 @@ fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
         (ForgetsClaims, "rule 6 of TokenStore"),
         (ForgetsHolds, "rule 6 of TokenStore"),
         (ForgetsDue, "rule 6 of TokenStore"),
+        (ForgetsEnds, "rule 6 of TokenStore"),
         (ShowsBodies, "rule 7 of TokenStore"),
         (WritesHeadsFirst, "rule 8 of TokenStore"),
         (StaysLockedWhenCancelled, "rule 8 of TokenStore"),

@@ -25,7 +25,7 @@ fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
 }
 
-async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
+pub(crate) async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> TokenSet {
     let (url, pending) = webex.authorize().begin().unwrap();
     webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
 }
@@ -888,10 +888,10 @@ impl TokenStore for Stuck {
 
 /// A store that lets others in before each step.
 #[derive(Debug)]
-struct Slow(MemoryStore);
+pub(crate) struct Slow(MemoryStore);
 
 impl Slow {
-    fn new(inner: MemoryStore) -> Self {
+    pub(crate) fn new(inner: MemoryStore) -> Self {
         Self(inner)
     }
 }

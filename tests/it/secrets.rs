@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::meetings::{SecurityContext, User};
+use webex_oauth::middleware::{BearerMiddleware, without_redirects};
+use webex_oauth::source::StaticToken;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
     AccessToken, Callback, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken, Scopes,
@@ -134,6 +136,20 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
     // It did listen: those below log their connections.
     assert!(log.0.contains("hyper_util") && log.0.contains("reqwest"), "{}", log.0);
     log.hides(&secrets);
+}
+
+#[tokio::test]
+async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
+    listen();
+    let api = server(json(200, "{}")).await;
+    let bot = StaticToken::new(AccessToken::new("PLANTED-bots-token-7").unwrap());
+    let bearer = BearerMiddleware::new(&builder(Service::webex().at(api.uri())).build().unwrap(), bot);
+    let talkative = reqwest::Client::builder().no_proxy().connection_verbose(true);
+
+    without_redirects(talkative).unwrap().with(bearer).build().get(api.uri()).send().await.unwrap();
+
+    assert_eq!(api.received_requests().await.unwrap()[0].headers["authorization"], "Bearer PLANTED-bots-token-7");
+    Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()).hides(&["PLANTED-bots-token-7"]);
 }
 
 /// A server that grants a login and one refresh, and then throws back all that it knows.

@@ -18,17 +18,17 @@ use webex_oauth::{Error, ErrorKind};
 const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
 
 /// A folder that is gone after the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Its seed is another each time.
         let number = RandomState::new().hash_one(std::process::id());
         let name = format!("webex-oauth-test-{number:016x}");
         Self(std::env::temp_dir().join(name))
     }
 
-    fn store(&self) -> FileStore {
+    pub(crate) fn store(&self) -> FileStore {
         FileStore::open(&self.0).unwrap()
     }
 }

@@ -34,7 +34,7 @@ fn get_limited(url: &str, body: usize) -> http::Request<Bytes> {
 }
 
 /// Everything that an error shows: its line, its debug form and its causes.
-fn everything(error: &Error) -> String {
+pub(crate) fn everything(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}");
     let mut source = error.source();
     while let Some(cause) = source {
@@ -365,14 +365,15 @@ fn a_proxy_never_sees_what_is_meant_for_this_machine() {
     });
 }
 
-/// A server with a certificate for `localhost`, issued by an authority that only this test knows.
-struct TlsServer {
-    url: String,
-    authority_pem: String,
+/// A server with a certificate for `localhost`, issued by an authority that only its test knows.
+pub(crate) struct TlsServer {
+    pub(crate) url: String,
+    pub(crate) authority_pem: String,
     offered: tokio::sync::mpsc::UnboundedReceiver<Vec<Vec<u8>>>,
 }
 
-async fn tls_server() -> TlsServer {
+pub(crate) async fn tls_server(answer: impl Into<String>) -> TlsServer {
+    let answer = answer.into();
     use tokio_rustls::{LazyConfigAcceptor, rustls};
 
     let (certificates, key, authority_pem) = issue_certificate("Company CA");
@@ -396,7 +397,7 @@ async fn tls_server() -> TlsServer {
             // A client that does not trust the certificate hangs up here.
             let Ok(mut stream) = hello.into_stream(config.clone()).await else { continue };
             read_head(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await.unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
         }
     });
@@ -426,7 +427,7 @@ fn issue_certificate(
 
 #[tokio::test]
 async fn a_company_ca_is_trusted_by_every_backend_once_it_is_named_and_not_before() {
-    let mut server = tls_server().await;
+    let mut server = tls_server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await;
     let backends = [
         TlsBackend::Rustls,
         TlsBackend::RustlsRing,

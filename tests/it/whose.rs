@@ -419,6 +419,12 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     }
     assert_eq!(silent, 6, "84 of 90 days");
     assert_eq!(*events.lock().unwrap(), [(key("jane"), end)]);
+    assert_eq!(session.status().await.unwrap().unwrap().login_ends_at, Some(end));
+    // It is said once, however often the login is refreshed after that.
+    clock.advance(Duration::from_secs(24 * 60 * 60));
+    session.refresh().await.unwrap();
+    manager.settle().await;
+    assert_eq!(events.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]

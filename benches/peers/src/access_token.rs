@@ -66,16 +66,19 @@ pub fn run(runtime: &Runtime, folder: &Path) {
     let googles = || drop(black_box(waited_for(google.access_token())));
     let azures = || drop(black_box(waited_for(azure.get_token(&SCOPES, None))));
     let yups = || drop(black_box(waited_for(yup.authenticator.token(&SCOPES))));
-    let rows = race_in_pairs(&[
-        Pair { name: "by hand, one ArcSwap", first: &hand, second: &hand },
-        Pair { name: "webex-oauth, two sessions", first: &of_jane, second: &of_bob },
-        Pair { name: "webex-oauth, one session", first: &of_jane, second: &of_jane },
-        Pair { name: "webex-oauth, by two keys", first: &by_jane, second: &by_bob },
-        Pair { name: "webex-oauth, by one key", first: &by_jane, second: &by_jane },
-        Pair { name: "google-cloud-auth", first: &googles, second: &googles },
-        Pair { name: "azure_identity", first: &azures, second: &azures },
-        Pair { name: "yup-oauth2", first: &yups, second: &yups },
-    ]);
+    let rows = race_in_pairs(
+        5_000,
+        &[
+            Pair { name: "by hand, one ArcSwap", first: &hand, second: &hand },
+            Pair { name: "webex-oauth, two sessions", first: &of_jane, second: &of_bob },
+            Pair { name: "webex-oauth, one session", first: &of_jane, second: &of_jane },
+            Pair { name: "webex-oauth, by two keys", first: &by_jane, second: &by_bob },
+            Pair { name: "webex-oauth, by one key", first: &by_jane, second: &by_jane },
+            Pair { name: "google-cloud-auth", first: &googles, second: &googles },
+            Pair { name: "azure_identity", first: &azures, second: &azures },
+            Pair { name: "yup-oauth2", first: &yups, second: &yups },
+        ],
+    );
     table("A token at hand, two threads at once", &rows);
     assert_eq!(endpoint.answered(), fetched, "nobody fetched another");
 }

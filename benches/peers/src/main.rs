@@ -11,6 +11,7 @@ mod callers;
 mod counting;
 mod endpoint;
 mod exchange;
+mod id_token;
 mod measure;
 mod peers;
 mod token_response;
@@ -40,6 +41,9 @@ fn main() {
     }
     if wants("access_token") {
         access_token::run(&runtime, &folder);
+    }
+    if wants("id_token") {
+        id_token::run();
     }
     if wants("callers") {
         callers::run();

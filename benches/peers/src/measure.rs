@@ -81,19 +81,18 @@ pub struct Pair<'a> {
     pub second: &'a (dyn Fn() + Sync),
 }
 
-/// Takes turns on two threads at once.
-pub fn race_in_pairs(pairs: &[Pair<'_>]) -> Vec<Row> {
-    const EACH: u32 = 5_000;
+/// Takes turns on two threads at once, in each of which the work is done `each` times.
+pub fn race_in_pairs(each: u32, pairs: &[Pair<'_>]) -> Vec<Row> {
     let mut times = vec![Vec::with_capacity(ROUNDS); pairs.len()];
     for _ in 0..ROUNDS {
         for (pair, times) in pairs.iter().zip(&mut times) {
             let begun = Instant::now();
             std::thread::scope(|scope| {
                 for work in [pair.first, pair.second] {
-                    scope.spawn(move || (0..EACH).for_each(|_| work()));
+                    scope.spawn(move || (0..each).for_each(|_| work()));
                 }
             });
-            times.push(begun.elapsed() / EACH);
+            times.push(begun.elapsed() / each);
         }
     }
     let rows = pairs.iter().zip(times);

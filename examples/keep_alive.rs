@@ -1,0 +1,65 @@
+//! Keeps logins alive that nobody uses, and says in time which of them will end all the same.
+//!
+//! `cargo run --example keep_alive` lets a hundred days pass in a moment, at two simulated Webexes: one that gives a refresh
+//! token its whole life again with each refresh, and one that does not. A real program needs no more than the lines in
+//! `keeping_alive`, and a clock that moves by itself.
+
+#![allow(clippy::print_stdout, reason = "it talks to a person")]
+
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
+use webex_oauth::{Callback, KeepAlive, LoginEvent, Result, TokenManager, WebexOAuth};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust10002", "bob@example.com")];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    println!("A Webex where each refresh prolongs a login:");
+    a_hundred_idle_days(MockWebex::builder().renewing_refresh_tokens()).await?;
+    println!("\nA Webex where a login ends 90 days after it began:");
+    a_hundred_idle_days(MockWebex::builder()).await
+}
+
+/// All that a program has to do: listen, and sweep.
+fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
+    let manager = TokenManager::with_index(webex, MemoryStore::new()) // a `FileStore`, or one of your own
+        .on_event(|event| match event {
+            LoginEvent::Refreshed { key } => println!("  {key}: refreshed"),
+            LoginEvent::LoginExpiring { key, at } => println!("  {key}: ends on {at}; ask for a new login"),
+            LoginEvent::LoginRequired { key, error } => println!("  {key}: ended: {error}"),
+            other => println!("  {other:?}"),
+        })
+        .build()?;
+    // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
+    let keep_alive = KeepAlive::new(&manager)?.pace(Duration::ZERO);
+    Ok((manager, keep_alive))
+}
+
+async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
+    let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
+    let world = TENANTS.iter().fold(world.clock(clock.clone()), |world, (_, email)| world.user(MockUser::new(*email)));
+    let mock = world.start().await;
+    let webex = mock.client();
+    let (manager, keep_alive) = keeping_alive(webex.clone())?;
+    for (tenant, email) in TENANTS {
+        let (url, pending) = webex.authorize().begin()?;
+        let login = webex.login(pending, Callback::parse(mock.approve_as(&url, email))?).await?;
+        manager.put(&TokenKey::new(tenant)?, login).await?;
+    }
+    for day in 1..=100 {
+        clock.advance(DAY);
+        let swept = keep_alive.sweep().await?;
+        if swept.refreshed + swept.ended > 0 {
+            println!("  day {day}: {} refreshed, {} ended", swept.refreshed, swept.ended);
+        }
+    }
+    for (tenant, _) in TENANTS {
+        let status = manager.session(&TokenKey::new(tenant)?)?.status().await?;
+        println!("  {tenant} after a hundred days: {:?}", status.map(|status| status.state));
+    }
+    Ok(())
+}

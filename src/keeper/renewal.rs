@@ -1,0 +1,53 @@
+//! Refreshes that are asked for, though the access token lives.
+
+use std::sync::Arc;
+
+use super::engine::{Keeper, LONGEST_WAIT, SHORTEST_GAP, later};
+use super::protocol::Known;
+use super::record::Record;
+use super::slot::{Landing, Slot};
+use crate::error::Result;
+use crate::store::LoginId;
+
+impl Keeper {
+    /// A refresh now, though the token lives; it is handed out until the new one is there.
+    pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<()> {
+        let old = self.access_token(slot).await?;
+        let elapsed = self.webex.clock().elapsed();
+        if slot.granted_at().is_some_and(|at| elapsed.saturating_sub(at) < SHORTEST_GAP) {
+            return Ok(());
+        }
+        let before = slot.current().as_ref().map(|current| (current.login, current.generation));
+        slot.outdate(&old);
+        slot.wake();
+        self.superseded(slot, before).await
+    }
+
+    /// A refresh of the tokens that the store has, for keep-alive. Where another process is faster, its tokens will do.
+    pub(crate) async fn renew(self: &Arc<Self>, slot: &Arc<Slot>, known: &Known<Record>) -> Result<()> {
+        slot.publish(slot.epoch(), Some(self.current(slot, known)));
+        slot.outdate(known.tokens.tokens.access_token());
+        self.superseded(slot, Some((known.head.login, known.head.generation))).await
+    }
+
+    /// Waits until other tokens than these are there, or it is known why not.
+    async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<()> {
+        // Once more for a flight that had looked at the token before it was known to be outdated.
+        for _ in 0..2 {
+            let mut flight = self.depart(slot)?;
+            let landing = flight.wait_for(|landing| !landing.is_awaited());
+            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
+                slot.abandon()?;
+                return Err(later("the refresh has not come back: try again"));
+            };
+            if let Ok(Landing::Failed(error) | Landing::Landed(Some(error))) = landing.as_deref() {
+                return Err(error.clone());
+            }
+            drop(landing);
+            if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {
+                return Ok(());
+            }
+        }
+        Err(later("the refresh was interrupted: try again"))
+    }
+}

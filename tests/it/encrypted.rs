@@ -1,0 +1,524 @@
+//! Logins that rest sealed: what opens them, what does not, and what becomes of those that do not open.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{
+    Body, Cursor, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, FileStore, Head, MemoryStore, Page, Saved,
+    TokenIndex, TokenKey, TokenStore, conformance,
+};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{Error, ErrorKind, LoginEvent, LoginState, Retryable, TokenManager, TokenSet};
+
+use crate::keeping::{Slow, log_in};
+use crate::stores::Folder;
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const OLD: [u8; 32] = *b"PLANTED-old-key-of-32-bytes-0001";
+const NEW: [u8; 32] = *b"PLANTED-new-key-of-32-bytes-0002";
+
+fn jane() -> TokenKey {
+    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+}
+
+fn old_keys() -> EncryptionKeys {
+    EncryptionKeys::new("2025-03", OLD.into()).unwrap()
+}
+
+fn new_keys() -> EncryptionKeys {
+    EncryptionKeys::new("2026-11", NEW.into()).unwrap()
+}
+
+/// An entry of the login 7, unless it says otherwise.
+fn entry(revision: u64, login: u64, body: &[u8]) -> Entry {
+    let head = format!(r#"{{"v":1,"revision":"{revision:032x}","login":"{login:032x}","generation":3}}"#);
+    Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
+}
+
+fn seen(entry: &Entry) -> Expect {
+    Expect::Revision(entry.head.revision())
+}
+
+async fn put(store: &dyn TokenStore, key: &TokenKey, entry: &Entry) {
+    let kept = revision_in(store, key).await;
+    assert_eq!(store.save(key, entry, kept).await.unwrap(), Saved::Yes);
+}
+
+async fn revision_in(store: &dyn TokenStore, key: &TokenKey) -> Expect {
+    store.load(key).await.unwrap().map_or(Expect::Absent, |kept| seen(&kept))
+}
+
+/// That an error is the operator's, and nobody else's.
+fn is_operators(error: &Error, says: &[&str]) {
+    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+    assert!(!error.is_login_required() && !error.is_retryable(), "{error:?}");
+    for word in says {
+        assert!(error.to_string().contains(word), "{word}: {error}");
+    }
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("PLANTED"), "{shown}");
+}
+
+/// A Webex with Jane, and its clock.
+async fn webex() -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(NOW);
+    (MockWebex::builder().clock(clock.clone()).start().await, clock)
+}
+
+fn hides(content: &[u8], tokens: &TokenSet) {
+    let content = String::from_utf8_lossy(content);
+    for secret in [tokens.access_token().expose(), tokens.refresh_token().unwrap().expose(), "access_token", "PLANTED"]
+    {
+        assert!(!content.contains(secret), "{secret} stands in the file:\n{content}");
+    }
+}
+
+// --- the contract
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_the_contract_around_every_store() {
+    let memory = Encrypted::new(MemoryStore::new(), old_keys());
+    conformance::run(async || memory.clone()).await;
+    conformance::run_index(async || memory.clone()).await;
+
+    let folder = Folder::new();
+    let open = async || Encrypted::new(folder.store(), old_keys()).with_namespace("production");
+    conformance::run(open).await;
+    conformance::run_index(open).await;
+
+    // Two programs in the middle of a change of keys, one of which still takes what is not sealed.
+    let (store, turn) = (MemoryStore::new(), AtomicUsize::new(0));
+    let either = async || {
+        let (old, new) = (old_keys(), new_keys());
+        match turn.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => Encrypted::new(store.clone(), old.with_older("2026-11", NEW.into()).unwrap()),
+            _ => Encrypted::new(store.clone(), new.with_older("2025-03", OLD.into()).unwrap())
+                .insecure_accept_unencrypted(),
+        }
+    };
+    conformance::run(either).await;
+    conformance::run_index(either).await;
+}
+
+/// Writes down what it is asked, and answers all of it with an error of its own.
+#[derive(Clone, Debug, Default)]
+struct Notebook(Arc<Mutex<Vec<String>>>);
+
+impl Notebook {
+    fn note<T>(&self, call: String) -> webex_oauth::Result<T> {
+        self.0.lock().unwrap().push(call);
+        Err(Error::store("the notebook is full", Retryable::Yes))
+    }
+}
+
+#[async_trait]
+impl TokenStore for Notebook {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.note(format!("load {key}"))
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.note(format!("save {key} {} {expect:?}", entry.head.to_text()))
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.note(format!("delete {key} {expect:?}"))
+    }
+}
+
+#[async_trait]
+impl TokenIndex for Notebook {
+    async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
+        self.note(format!("due {before:?} {after:?} {limit}"))
+    }
+
+    async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
+        self.note(format!("keys {tenant:?} {after:?} {limit}"))
+    }
+}
+
+#[tokio::test]
+async fn every_call_reaches_the_store_inside_once_and_its_error_comes_back_as_it_is() {
+    let inside = Notebook::default();
+    let store = Encrypted::new(inside.clone(), old_keys());
+    let (entry, cursor) = (entry(1, 7, b"PLANTED"), Cursor::new("here"));
+    let errors = [
+        store.load(&jane()).await.unwrap_err(),
+        store.save(&jane(), &entry, Expect::Absent).await.unwrap_err(),
+        store.delete(&jane(), seen(&entry)).await.unwrap_err(),
+        store.due(NOW, Some(&cursor), 5).await.unwrap_err(),
+        store.keys(Some("cust10001"), Some(&cursor), 6).await.unwrap_err(),
+        store.discard(&jane()).await.unwrap_err(),
+        store.reseal(&jane()).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+    }
+    let (key, revision) = (jane(), entry.head.revision());
+    let calls = [
+        format!("load {key}"),
+        format!("save {key} {} Absent", entry.head.to_text()),
+        format!("delete {key} Revision({revision})"),
+        format!("due {NOW:?} {:?} 5", Some(&cursor)),
+        format!("keys {:?} {:?} 6", Some("cust10001"), Some(&cursor)),
+        format!("load {key}"),
+        format!("load {key}"),
+    ];
+    assert_eq!(*inside.0.lock().unwrap(), calls);
+    assert_eq!(store.inner().0.lock().unwrap().len(), 7);
+}
+
+// --- a login's life
+
+#[tokio::test]
+async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
+    let (mock, clock) = webex().await;
+    let folder = Folder::new();
+    let file = folder.store().path(&jane());
+    let restarted = |keys| TokenManager::new(mock.client(), Encrypted::new(folder.store(), keys)).unwrap();
+    let first = log_in(&mock, &mock.client()).await;
+
+    restarted(old_keys()).put_with(&jane(), first.clone(), &"PLANTED-data").await.unwrap();
+    let content = fs::read(&file).unwrap();
+    hides(&content, &first);
+    let text = String::from_utf8_lossy(&content);
+    assert!(text.contains("\nwebex-oauth sealed v1\n2025-03\n") && text.contains("cust10001"), "{text}");
+
+    let manager = restarted(old_keys());
+    assert_eq!(manager.access_token(&jane()).await.unwrap(), *first.access_token());
+    let kept: Option<String> = manager.data(&jane()).await.unwrap();
+    assert_eq!(kept.as_deref(), Some("PLANTED-data"));
+
+    // The new key opens nothing yet; the old one does, and a refresh seals with the new one.
+    let manager = restarted(new_keys().with_older("2025-03", OLD.into()).unwrap());
+    assert_eq!(manager.access_token(&jane()).await.unwrap(), *first.access_token());
+    assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
+    clock.advance(FORTNIGHT);
+    let token = manager.access_token(&jane()).await.unwrap();
+    manager.settle().await;
+    assert_ne!(token, *first.access_token());
+    let content = fs::read(&file).unwrap();
+    hides(&content, &first);
+    let text = String::from_utf8_lossy(&content);
+    assert!(text.contains("2026-11") && !text.contains("2025-03") && !text.contains(token.expose()), "{text}");
+
+    // Now nobody needs the old one.
+    let manager = restarted(new_keys());
+    assert_eq!(manager.access_token(&jane()).await.unwrap(), token);
+    let status = manager.session(&jane()).unwrap().status().await.unwrap().unwrap();
+    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
+    manager.forget(&jane()).await.unwrap();
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_wrong_key_ends_no_login_and_touches_no_file() {
+    let (mock, clock) = webex().await;
+    let folder = Folder::new();
+    let tokens = log_in(&mock, &mock.client()).await;
+    let right = || TokenManager::new(mock.client(), Encrypted::new(folder.store(), old_keys())).unwrap();
+    right().put(&jane(), tokens.clone()).await.unwrap();
+    let content = fs::read(folder.store().path(&jane())).unwrap();
+    clock.advance(FORTNIGHT);
+
+    let another = || EncryptionKeys::new("2025-03", NEW.into()).unwrap();
+    let wrong = [
+        (Encrypted::new(folder.store(), another()), "does not open with the key `2025-03`"),
+        (Encrypted::new(folder.store(), new_keys()), "sealed with the key `2025-03`, which is missing: add it"),
+        (Encrypted::new(folder.store(), old_keys()).with_namespace("test"), "namespace's or login's"),
+    ];
+    for (store, says) in wrong {
+        let said = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&said);
+        let manager = TokenManager::with_index(mock.client(), store)
+            .on_event(move |event| {
+                if matches!(event, LoginEvent::LoginRequired { .. }) {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+            .build()
+            .unwrap();
+        let session = manager.session(&jane()).unwrap();
+        for error in [
+            session.access_token().await.unwrap_err(),
+            session.status().await.unwrap_err(),
+            session.check().await.unwrap_err(),
+            session.refresh().await.unwrap_err(),
+            manager.data::<String>(&jane()).await.unwrap_err(),
+            manager.put(&jane(), tokens.clone()).await.unwrap_err(),
+            manager.replace(&jane(), tokens.clone()).await.unwrap_err(),
+            manager.retry(&jane()).await.unwrap_err(),
+            manager.forget(&jane()).await.unwrap_err(),
+            manager.forget_all("cust10001").await.unwrap_err(),
+        ] {
+            is_operators(&error, &[says, "jane@example.com"]);
+        }
+        manager.settle().await;
+        assert_eq!((said.load(Ordering::SeqCst), mock.refreshes()), (0, 0));
+        assert_eq!(fs::read(folder.store().path(&jane())).unwrap(), content);
+        let names = fs::read_dir(folder.store().path(&jane()).parent().unwrap()).unwrap();
+        assert_eq!(names.count(), 2, "the login and the lock: nothing is set aside");
+    }
+
+    let session = right().session(&jane()).unwrap();
+    session.access_token().await.unwrap();
+    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+}
+
+#[tokio::test]
+async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
+    let (mock, clock) = webex().await;
+    let store = MemoryStore::new();
+    let both = || new_keys().with_older("2025-03", OLD.into()).unwrap();
+    let slow = Encrypted::new(Slow::new(store.clone()), old_keys().with_older("2026-11", NEW.into()).unwrap());
+    let manager = TokenManager::new(mock.client(), slow).unwrap();
+    let session = manager.put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    let refreshing = tokio::spawn(async move { session.access_token().await.unwrap() });
+    while mock.refreshes() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // The new tokens are not saved yet. Sealing the old ones anew does not cost them.
+    assert!(Encrypted::new(store.clone(), both()).reseal(&jane()).await.unwrap());
+    let token = refreshing.await.unwrap();
+    manager.settle().await;
+
+    let other = TokenManager::new(mock.client(), Encrypted::new(store, both())).unwrap();
+    assert_eq!(other.access_token(&jane()).await.unwrap(), token);
+    assert_eq!(mock.refreshes(), 1);
+}
+
+// --- what was not sealed
+
+#[tokio::test]
+async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed() {
+    let (mock, clock) = webex().await;
+    let folder = Folder::new();
+    let tokens = log_in(&mock, &mock.client()).await;
+    TokenManager::new(mock.client(), folder.store()).unwrap().put(&jane(), tokens.clone()).await.unwrap();
+    let file = folder.store().path(&jane());
+    let plain = fs::read(&file).unwrap();
+    let over = |store| TokenManager::new(mock.client(), store).unwrap();
+
+    let strict = over(Encrypted::new(folder.store(), new_keys()));
+    let error = strict.access_token(&jane()).await.unwrap_err();
+    is_operators(&error, &["not encrypted", "insecure_accept_unencrypted()"]);
+    assert_eq!(fs::read(&file).unwrap(), plain);
+
+    let lenient = over(Encrypted::new(folder.store(), new_keys()).insecure_accept_unencrypted());
+    assert_eq!(lenient.access_token(&jane()).await.unwrap(), *tokens.access_token());
+    clock.advance(FORTNIGHT);
+    let token = lenient.access_token(&jane()).await.unwrap();
+    lenient.settle().await;
+    hides(&fs::read(&file).unwrap(), &tokens);
+    assert_eq!(over(Encrypted::new(folder.store(), new_keys())).access_token(&jane()).await.unwrap(), token);
+}
+
+#[tokio::test]
+async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing_else() {
+    let inside = MemoryStore::new();
+    let old = Encrypted::new(inside.clone(), old_keys());
+    let new = Encrypted::new(inside.clone(), new_keys().with_older("2025-03", OLD.into()).unwrap());
+    let (bob, carol) = (TokenKey::new("bob").unwrap(), TokenKey::new("carol").unwrap());
+    let head = r#"{"v":1,"revision":"00000000000000000000000000000001","login":"00000000000000000000000000000007",
+        "generation":3,"claim":{"id":"00000000000000000000000000000009","at":5,"lease":60},"hold":{"retry_at":6},"due":7}"#;
+    let marked = Entry { head: Head::from_text(head).unwrap(), body: Body::new(*b"{}") };
+    put(&old, &jane(), &marked).await;
+    put(&new, &bob, &entry(2, 8, b"{}")).await;
+    put(&inside, &carol, &entry(3, 9, b"{}")).await;
+
+    assert!(new.reseal(&jane()).await.unwrap());
+    let kept = new.load(&jane()).await.unwrap().unwrap();
+    assert_eq!(kept.body, marked.body);
+    assert_ne!(kept.head.revision(), marked.head.revision(), "no revision is used twice");
+    let text = |head: &Head| head.to_text().replace(&head.revision().to_string(), "");
+    assert_eq!(text(&kept.head), text(&marked.head));
+    is_operators(&old.load(&jane()).await.unwrap_err(), &["`2026-11`, which is missing"]);
+
+    for key in [jane(), bob.clone(), TokenKey::new("nobody").unwrap()] {
+        let before = inside.load(&key).await.unwrap();
+        assert!(!new.reseal(&key).await.unwrap(), "{key}");
+        assert_eq!(inside.load(&key).await.unwrap(), before, "{key}");
+    }
+    is_operators(&old.reseal(&bob).await.unwrap_err(), &["`2026-11`, which is missing"]);
+    is_operators(&new.reseal(&carol).await.unwrap_err(), &["not encrypted"]);
+    assert!(new.clone().insecure_accept_unencrypted().reseal(&carol).await.unwrap());
+    assert_eq!(new.load(&carol).await.unwrap().unwrap().body.expose(), b"{}");
+}
+
+// --- what was moved or changed
+
+#[tokio::test]
+async fn a_login_put_in_the_place_of_another_users_is_refused() {
+    let clock = ManualClock::new(NOW);
+    let users = ["jane@example.com", "bob@example.org"].map(MockUser::new);
+    let [jane_user, bob_user] = users;
+    let mock = MockWebex::builder().clock(clock).user(jane_user).user(bob_user).start().await;
+    let webex = mock.client();
+    let folder = Folder::new();
+    let over = || TokenManager::new(mock.client(), Encrypted::new(folder.store(), old_keys())).unwrap();
+    let bob = TokenKey::new("cust10001").unwrap().user("bob@example.org").unwrap();
+    over().put(&jane(), log_in(&mock, &webex).await).await.unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = webex_oauth::Callback::parse(mock.approve_as(&url, "bob@example.org")).unwrap();
+    over().put(&bob, webex.login(pending, callback).await.unwrap()).await.unwrap();
+    let raw = folder.store();
+    let (of_jane, of_bob) = (raw.load(&jane()).await.unwrap().unwrap(), raw.load(&bob).await.unwrap().unwrap());
+
+    // Bob may write in the store: his own login, or Jane's entry as it stands, in the place of hers or his.
+    for (key, planted) in [
+        (jane(), Entry { head: of_jane.head.clone(), body: of_bob.body.clone() }),
+        (jane(), of_bob.clone()),
+        (bob.clone(), Entry { head: of_bob.head.clone(), body: of_jane.body.clone() }),
+        (bob, of_jane.clone()),
+    ] {
+        put(&raw, &key, &planted).await;
+        is_operators(&over().access_token(&key).await.unwrap_err(), &["does not open with the key `2025-03`"]);
+    }
+    put(&raw, &jane(), &of_jane).await;
+    over().access_token(&jane()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_from_before_the_user_logged_in_anew_is_refused() {
+    let (mock, _clock) = webex().await;
+    let raw = MemoryStore::new();
+    let over = || TokenManager::new(mock.client(), Encrypted::new(raw.clone(), old_keys())).unwrap();
+    over().put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
+    let before = raw.load(&jane()).await.unwrap().unwrap();
+    over().put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
+    let now = raw.load(&jane()).await.unwrap().unwrap();
+
+    put(&raw, &jane(), &Entry { head: now.head.clone(), body: before.body }).await;
+    is_operators(&over().access_token(&jane()).await.unwrap_err(), &["login's"]);
+
+    put(&raw, &jane(), &now).await;
+    over().access_token(&jane()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_changed_in_any_place_is_refused_and_stays_where_it_is() {
+    let raw = MemoryStore::new();
+    let store = Encrypted::new(raw.clone(), old_keys());
+    put(&store, &jane(), &entry(1, 7, b"{}")).await;
+    let whole = raw.load(&jane()).await.unwrap().unwrap();
+    let bytes = whole.body.expose();
+    let flipped = (0..bytes.len() * 8).map(|bit| {
+        let mut bad = bytes.to_vec();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        bad
+    });
+    let cut = (0..bytes.len()).map(|length| bytes[..length].to_vec());
+    for bad in flipped.chain(cut) {
+        let bad = Entry { head: whole.head.clone(), body: Body::new(bad) };
+        put(&raw, &jane(), &bad).await;
+        is_operators(&store.load(&jane()).await.unwrap_err(), &["jane@example.com"]);
+        assert_eq!(raw.load(&jane()).await.unwrap(), Some(bad));
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_a_later_version_asks_for_an_update() {
+    let raw = MemoryStore::new();
+    let store = Encrypted::new(raw.clone(), old_keys()).insecure_accept_unencrypted();
+    put(&raw, &jane(), &entry(1, 7, b"webex-oauth sealed v2\nwho knows")).await;
+    is_operators(&store.load(&jane()).await.unwrap_err(), &["version 2", "update webex-oauth"]);
+    is_operators(&store.reseal(&jane()).await.unwrap_err(), &["update webex-oauth"]);
+    is_operators(&store.discard(&jane()).await.unwrap_err(), &["update webex-oauth"]);
+    assert!(raw.load(&jane()).await.unwrap().is_some());
+}
+
+// --- a key that is lost
+
+#[tokio::test]
+async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
+    let (mock, _clock) = webex().await;
+    let folder = Folder::new();
+    let lost = Encrypted::new(folder.store(), old_keys());
+    let store = Encrypted::new(folder.store(), new_keys());
+    let manager = |store: &Encrypted<FileStore>| TokenManager::new(mock.client(), store.clone()).unwrap();
+    let tokens = log_in(&mock, &mock.client()).await;
+    manager(&lost).put(&jane(), tokens.clone()).await.unwrap();
+    is_operators(&manager(&store).replace(&jane(), tokens.clone()).await.unwrap_err(), &["2025-03"]);
+
+    let error = lost.discard(&jane()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("TokenManager::forget"), "{error}");
+    assert!(lost.load(&jane()).await.unwrap().is_some());
+
+    assert!(store.discard(&jane()).await.unwrap());
+    assert!(!folder.store().path(&jane()).exists());
+    assert!(!store.discard(&jane()).await.unwrap(), "there is nothing any more");
+    assert!(manager(&store).access_token(&jane()).await.unwrap_err().is_login_required());
+    manager(&store).put(&jane(), tokens).await.unwrap().access_token().await.unwrap();
+}
+
+/// Another process saves, once, between the load and the delete of this one.
+#[derive(Clone, Debug)]
+struct Overtaken(MemoryStore, Arc<Mutex<Option<Entry>>>);
+
+#[async_trait]
+impl TokenStore for Overtaken {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        let loaded = self.0.load(key).await?;
+        let other = self.1.lock().unwrap().take();
+        if let Some(other) = other {
+            put(&self.0, key, &other).await;
+        }
+        Ok(loaded)
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.0.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.0.delete(key, expect).await
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_over() {
+    let raw = MemoryStore::new();
+    let (old, new) = (Encrypted::new(raw.clone(), old_keys()), Encrypted::new(raw.clone(), new_keys()));
+    put(&new, &jane(), &entry(2, 8, b"new")).await;
+    let logged_in_anew = raw.load(&jane()).await.unwrap().unwrap();
+    let (revision, before) = (revision_in(&raw, &jane()).await, entry(1, 7, b"old"));
+    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
+    let overtaken = || Overtaken(raw.clone(), Arc::new(Mutex::new(Some(logged_in_anew.clone()))));
+
+    let error = Encrypted::new(overtaken(), new_keys()).discard(&jane()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+    assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew.clone()));
+
+    let revision = revision_in(&raw, &jane()).await;
+    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
+    let both = new_keys().with_older("2025-03", OLD.into()).unwrap();
+    assert!(!Encrypted::new(overtaken(), both).reseal(&jane()).await.unwrap());
+    assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew));
+}
+
+// --- what is shown
+
+#[tokio::test]
+async fn neither_keys_nor_tokens_are_shown() {
+    let raw = MemoryStore::new();
+    let key = EncryptionKey::from(OLD);
+    let store = Encrypted::new(raw.clone(), EncryptionKeys::new("2025-03", key.clone()).unwrap());
+    put(&store, &jane(), &entry(1, 7, b"PLANTED-token")).await;
+    let entry = store.load(&jane()).await.unwrap();
+    let manager = {
+        let mock = MockWebex::start().await;
+        TokenManager::new(mock.client(), store.clone()).unwrap()
+    };
+    let shown = format!("{key:?} {store:?} {store:#?} {entry:?} {:?} {manager:?}", key.to_text());
+    assert!(shown.contains("2025-03") && shown.contains("MemoryStore"), "{shown}");
+    let hexadecimal = OLD.map(|byte| format!("{byte:02x}")).concat();
+    for secret in ["PLANTED", key.to_text().expose(), &hexadecimal, &format!("{OLD:?}")] {
+        assert!(!shown.contains(secret), "{secret} is shown:\n{shown}");
+    }
+}

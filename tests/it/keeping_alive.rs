@@ -1,0 +1,333 @@
+//! Logins that nobody uses live as long as Webex lets them, and whoever can do something about their end hears of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
+use webex_oauth::{Callback, ErrorKind, KeepAlive, LoginEvent, LoginState, Service, TokenManager, WebexOAuth};
+use wiremock::matchers::body_string_contains;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{TOKENS, builder, json, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const PEOPLE: [&str; 3] = ["jane@example.com", "bob@example.com", "kim@example.com"];
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+/// What the listener heard, in order.
+type Heard = Arc<Mutex<Vec<String>>>;
+
+fn listening(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, Heard) {
+    let heard = Heard::default();
+    let ear = Arc::clone(&heard);
+    let manager = TokenManager::with_index(webex, store)
+        .on_event(move |event| {
+            let what = match event {
+                LoginEvent::Refreshed { .. } => return,
+                LoginEvent::LoginExpiring { key, at } => format!("{key} expires {at}"),
+                LoginEvent::LoginRequired { key, .. } => format!("{key} ended"),
+                other => format!("{other:?}"),
+            };
+            ear.lock().unwrap().push(what);
+        })
+        .build()
+        .unwrap();
+    (manager, heard)
+}
+
+/// A Webex of three people, all of whom are logged in.
+struct World {
+    mock: MockWebex,
+    clock: ManualClock,
+    store: MemoryStore,
+    manager: TokenManager,
+    heard: Heard,
+}
+
+async fn world(like: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> World {
+    let clock = ManualClock::new(NOW);
+    let builder = MockWebex::builder().clock(clock.clone());
+    let builder = PEOPLE.iter().fold(builder, |builder, email| builder.user(MockUser::new(*email)));
+    let mock = like(builder).start().await;
+    let store = MemoryStore::new();
+    let (manager, heard) = listening(mock.client(), store.clone());
+    for email in PEOPLE {
+        let (url, pending) = mock.client().authorize().begin().unwrap();
+        let callback = Callback::parse(mock.approve_as(&url, email)).unwrap();
+        manager.put(&key(email), mock.client().login(pending, callback).await.unwrap()).await.unwrap();
+    }
+    World { mock, clock, store, manager, heard }
+}
+
+impl World {
+    /// Another process at the same store.
+    fn restarted(&self) -> TokenManager {
+        TokenManager::with_index(self.mock.client(), self.store.clone()).build().unwrap()
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+/// Keep-alive that does not wait for a clock that stands still.
+fn at_once(manager: &TokenManager) -> KeepAlive {
+    KeepAlive::new(manager).unwrap().pace(Duration::ZERO)
+}
+
+#[tokio::test]
+async fn where_a_refresh_renews_the_refresh_token_nobody_is_logged_out_in_half_a_year() {
+    let world = world(MockWebexBuilder::renewing_refresh_tokens).await;
+    let keep_alive = at_once(&world.manager);
+    for _ in 0..180 {
+        world.clock.advance(DAY);
+        assert!(keep_alive.sweep().await.unwrap().is_complete);
+    }
+    assert_eq!(world.mock.refreshes(), 3 * PEOPLE.len(), "one every sixty days");
+    assert_eq!(world.heard(), [""; 0]);
+    for email in PEOPLE {
+        world.manager.access_token(&key(email)).await.unwrap();
+        assert_eq!(world.manager.session(&key(email)).unwrap().status().await.unwrap().unwrap().login_ends_at, None);
+    }
+}
+
+#[tokio::test]
+async fn where_a_refresh_buys_no_time_it_is_not_repeated_and_the_end_is_announced_a_fortnight_before() {
+    let world = world(|builder| builder).await;
+    let keep_alive = at_once(&world.manager);
+    let session = world.manager.session(&key(PEOPLE[0])).unwrap();
+    let end = session.status().await.unwrap().unwrap().refresh_token_expires_at.unwrap();
+    let expiring: Vec<_> = PEOPLE.map(|email| format!("{} expires {end}", key(email))).to_vec();
+    let ended: Vec<_> = PEOPLE.map(|email| format!("{} ended", key(email))).to_vec();
+    let sorted = || {
+        let mut heard = world.heard();
+        heard.sort();
+        heard
+    };
+    let same = |mut expected: Vec<String>| {
+        expected.sort();
+        expected
+    };
+    for hour in 1..=100 * 24 {
+        world.clock.advance(DAY / 24);
+        keep_alive.sweep().await.unwrap();
+        let status = session.status().await.unwrap().unwrap();
+        match hour {
+            1..=1439 => assert_eq!((status.login_ends_at, world.mock.refreshes()), (None, 0), "hour {hour}"),
+            1440..=1823 => {
+                assert_eq!((status.login_ends_at, world.mock.refreshes()), (Some(end), PEOPLE.len()), "hour {hour}");
+                assert_eq!(world.heard(), [""; 0]);
+            }
+            1824..=2159 => {
+                assert_eq!(sorted(), same(expiring.clone()), "hour {hour}");
+                assert_eq!(world.mock.refreshes(), 2 * PEOPLE.len(), "hour {hour}");
+            }
+            _ => {
+                assert_eq!(sorted(), same([expiring.clone(), ended.clone()].concat()), "hour {hour}");
+                assert!(matches!(status.state, LoginState::LoginRequired { .. }), "hour {hour}");
+                assert_eq!(world.mock.refreshes(), 3 * PEOPLE.len(), "hour {hour}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_swept_for_stays_in_no_memory() {
+    let world = world(|builder| builder).await;
+    let manager = world.restarted();
+    world.clock.advance(DAY * 61);
+    let swept = at_once(&manager).sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
+    manager.settle().await;
+    // The slot of the last flight goes with its task.
+    tokio::task::yield_now().await;
+    assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
+    manager.access_token(&key(PEOPLE[0])).await.unwrap();
+    assert!(format!("{manager:?}").contains("keys: 1,"), "what somebody uses stays at hand: {manager:?}");
+}
+
+#[tokio::test]
+async fn a_sweep_of_what_somebody_uses_leaves_it_at_hand() {
+    let world = world(|builder| builder).await;
+    world.clock.advance(DAY * 61);
+    let old = world.manager.access_token(&key(PEOPLE[0])).await.unwrap();
+    assert_eq!(at_once(&world.manager).sweep().await.unwrap().refreshed, 2, "the first was refreshed by its use");
+    world.manager.settle().await;
+    assert_eq!(world.manager.access_token(&key(PEOPLE[0])).await.unwrap(), old);
+    assert_eq!(world.mock.refreshes(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
+    let world = world(|builder| builder).await;
+    world.clock.advance(DAY * 61);
+    let sweeping: Vec<_> = (0..8)
+        .map(|_| {
+            let manager = world.restarted();
+            tokio::spawn(async move {
+                let swept = at_once(&manager).sweep().await.unwrap();
+                manager.settle().await;
+                swept
+            })
+        })
+        .collect();
+    // Whoever finds a login claimed whose token has ended looks again, by a clock that must not run away from the requests.
+    while !sweeping.iter().all(tokio::task::JoinHandle::is_finished) {
+        for _ in 0..500 {
+            tokio::task::yield_now().await;
+        }
+        world.clock.advance(Duration::from_millis(10));
+    }
+    for swept in sweeping {
+        assert_eq!(swept.await.unwrap().ended, 0);
+    }
+    assert_eq!(world.mock.refreshes(), PEOPLE.len());
+}
+
+#[tokio::test]
+async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
+    let world = world(|builder| builder).await;
+    let handle = KeepAlive::new(&world.manager)
+        .unwrap()
+        .every(Duration::from_secs(3600))
+        .pace(Duration::from_secs(10))
+        .start()
+        .unwrap();
+    let hour = async |world: &World| {
+        for _ in 0..3600 {
+            world.clock.advance(Duration::from_secs(1));
+            tokio::task::yield_now().await;
+        }
+    };
+    hour(&world).await;
+    assert_eq!(world.mock.refreshes(), 0, "nothing is due");
+    world.clock.advance(DAY * 61);
+    let (begun, mut times) = (world.clock.now(), Vec::new());
+    while times.len() < PEOPLE.len() {
+        assert!(world.clock.now().since(begun) < DAY, "nobody sweeps");
+        world.clock.advance(Duration::from_secs(1));
+        // A refresh takes a request, which takes real time; the clock stands still for it.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        world.manager.settle().await;
+        times.resize(world.mock.refreshes(), world.clock.now());
+    }
+    assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(9)), "{times:?}");
+
+    drop(handle);
+    world.clock.advance(DAY * 16);
+    hour(&world).await;
+    hour(&world).await;
+    assert_eq!(world.mock.refreshes(), PEOPLE.len(), "nobody sweeps any more");
+}
+
+#[tokio::test]
+async fn a_sweep_during_an_outage_gives_up_early_and_the_next_goes_on_behind_it() {
+    let clock = ManualClock::new(NOW);
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let (manager, _heard) = listening(webex.clone(), MemoryStore::new());
+    let login = tokens(&webex).await;
+    for number in 0..10 {
+        manager.put(&key(&number.to_string()), login.clone()).await.unwrap();
+    }
+    let down = Mock::given(body_string_contains("refresh_token"))
+        .respond_with(ResponseTemplate::new(500))
+        .mount_as_scoped(&server)
+        .await;
+    clock.advance(DAY * 61);
+    let keep_alive = at_once(&manager);
+    let swept = keep_alive.sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.failed, swept.is_complete), (0, 3, false));
+    assert_eq!(down.received_requests().await.len(), 3);
+    drop(down);
+
+    Mock::given(body_string_contains("refresh_token")).respond_with(json(200, TOKENS)).mount(&server).await;
+    let swept = keep_alive.sweep().await.unwrap();
+    // Those that failed are held back for a moment, by every process.
+    assert_eq!((swept.refreshed, swept.failed), (7, 3));
+    clock.advance(DAY / 24);
+    let swept = keep_alive.sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.failed, swept.is_complete), (3, 0, true));
+}
+
+#[tokio::test]
+async fn a_wrong_secret_stops_a_sweep_and_ends_no_login() {
+    let world = world(|builder| builder).await;
+    world.mock.change_secret("another");
+    world.clock.advance(DAY * 61);
+    let swept = at_once(&world.manager).sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 1, false));
+    assert_eq!(world.mock.refreshes(), 1);
+    let mended = TokenManager::with_index(world.mock.client(), world.store.clone()).build().unwrap();
+    let swept = at_once(&mended).sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
+}
+
+#[tokio::test]
+async fn a_dead_login_is_announced_once_and_looked_at_again_when_somebody_has_mended_it() {
+    let world = world(|builder| builder).await;
+    world.mock.revoke(PEOPLE[1]);
+    world.clock.advance(DAY * 61);
+    let keep_alive = at_once(&world.manager);
+    let swept = keep_alive.sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.is_complete), (2, 1, true));
+    assert_eq!(world.heard(), [format!("{} ended", key(PEOPLE[1]))]);
+    assert_eq!(keep_alive.sweep().await.unwrap().ended, 0, "it is not due any more");
+    world.manager.retry(&key(PEOPLE[1])).await.unwrap();
+    assert_eq!(keep_alive.sweep().await.unwrap().ended, 1);
+}
+
+#[tokio::test]
+async fn another_clients_logins_in_the_same_store_are_left_alone() {
+    let world = world(|builder| builder).await;
+    let stranger = world.mock.client_builder().client_id("C2").build().unwrap();
+    let (manager, _heard) = listening(stranger, world.store.clone());
+    world.clock.advance(DAY * 61);
+    let swept = at_once(&manager).sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 0, true));
+}
+
+#[tokio::test]
+async fn a_manager_that_cannot_list_keeps_nothing_alive() {
+    let mock = MockWebex::start().await;
+    let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
+    let error = KeepAlive::new(&manager).unwrap_err();
+    assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("with_index"), "{error}");
+}
+
+#[test]
+fn outside_a_runtime_sweeping_does_not_begin() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mock = runtime.block_on(MockWebex::start());
+    let manager = TokenManager::with_index(mock.client(), MemoryStore::new()).build().unwrap();
+    let error = KeepAlive::new(&manager).unwrap().start().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+}
+
+#[tokio::test]
+async fn another_process_sees_a_logout_when_it_looks_again() {
+    let world = world(|builder| builder).await;
+    let other = world.restarted();
+    let session = other.session(&key(PEOPLE[0])).unwrap();
+    let token = session.access_token().await.unwrap();
+    world.manager.forget(&key(PEOPLE[0])).await.unwrap();
+    // Thirty seconds are the price of not asking the store for each token.
+    world.clock.advance(Duration::from_secs(29));
+    assert_eq!(session.access_token().await.unwrap(), token);
+    other.settle().await;
+    assert_eq!(session.access_token().await.unwrap(), token);
+    world.clock.advance(Duration::from_secs(1));
+    let _ = session.access_token().await;
+    other.settle().await;
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_login_required() && error.kind() == ErrorKind::Session, "{error}");
+}
