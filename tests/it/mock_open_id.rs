@@ -290,7 +290,7 @@ async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
 }
 
 #[tokio::test]
-async fn rp_07_and_08_a_token_that_names_no_key_is_refused_where_several_are_published() {
+async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
     let (mock, _) = start().await;
     let webex = mock.client();
     mock.next_id_token(IdTokenFault::MissingKeyId);
