@@ -2,12 +2,18 @@
 //!
 //! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
 
+use crate::clock::UnixTime;
 use crate::issuer;
 use crate::scope::{Scope, Scopes};
-use crate::testing::exchange::{Body, Fields, Outcome};
+use crate::testing::authorization::{Authentication, Authorization, Binding, Challenge};
+use crate::testing::exchange::{Body, Fields, Outcome, Request};
+use crate::testing::implicit;
 use crate::testing::pages::{Consent, Page, RefusalPage};
+use crate::testing::response_type::ResponseType;
 use crate::testing::service::MockService;
-use crate::testing::state::{Authentication, Authorization, Binding, Challenge, Moment, State};
+use crate::testing::sessions::SignedIn;
+use crate::testing::state::{Moment, State};
+use crate::testing::way_back::WayBack;
 
 /// How an authorization request ends before the user was asked.
 #[derive(Debug)]
@@ -19,63 +25,84 @@ pub(super) enum Turned {
 }
 
 /// The authorization endpoint, for a browser.
-pub(super) fn show(query: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
-    match check(query, state) {
-        Ok(authorization) => (200, Body::Page(Page::Consent(consent(authorization, state, moment)))),
+pub(super) fn show(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+    let browser = state.sessions.find(request.session.as_deref());
+    match check(&request.query, browser, moment.now, state) {
+        Ok(authorization) => match authorization.silent {
+            Some(SignedIn { user, .. }) => (302, Body::Redirect(accept(authorization, user, state, moment))),
+            None => (200, Body::Page(Page::Consent(consent(authorization, browser, state, moment)))),
+        },
         Err(Turned::Away(page)) => (page.status(), Body::Page(Page::Refusal(page))),
         Err(Turned::Back(url)) => (302, Body::Redirect(url)),
     }
 }
 
-/// The consent page's form comes back. It names a transaction, never an address.
-pub(super) fn decide(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+/// The consent page's form comes back. It names a transaction, never an address. Who consents has signed in, and whoever was
+/// signed in before is not any more.
+pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
     let user = form.get("user").and_then(|email| state.user(email));
     let transaction = form.get("transaction").and_then(|id| state.close_consent(id, moment.now));
     let (Some(authorization), Some(user)) = (transaction, user) else {
         return Ok((400, Body::Page(Page::Refusal(RefusalPage::Expired))));
     };
-    let url = match form.get("decision") {
-        Some("accept") => accept(authorization, user, state, moment),
-        _ => deny(&authorization),
-    };
     // 303, so that no browser repeats the form at the redirect URI.
-    Ok((303, Body::Redirect(url)))
+    if form.get("decision") != Some("accept") {
+        return Ok((303, Body::Redirect(deny(authorization, state))));
+    }
+    state.sessions.close(request.session.as_deref());
+    let session = state.sessions.open(SignedIn { user, at: moment.now }, (moment.random)());
+    let url = accept(authorization, user, state, moment);
+    Ok((303, Body::Session(Some(session), Box::new(Body::Redirect(url)))))
 }
 
 /// Where the browser goes when the user consents.
 pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> String {
-    let (redirect_uri, echo) = (authorization.binding.redirect_uri.clone(), authorization.state.clone());
-    let code = state.issue_code(authorization, user, moment);
-    redirect(&redirect_uri, &[("code", &code)], echo.as_deref())
+    let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
+    let parameters = match authorization.response {
+        ResponseType::Code => vec![("code", state.issue_code(authorization, user, moment))],
+        _ => implicit::tokens(&authorization, user, state, moment.now),
+    };
+    way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer)
 }
 
 /// Where the browser goes when the user declines.
-pub(super) fn deny(authorization: &Authorization) -> String {
+pub(super) fn deny(authorization: Authorization, state: &mut State) -> String {
     let description = "The resource owner or authorization server denied the request.";
-    let fields = [("error", "access_denied"), ("error_description", description)];
-    redirect(&authorization.binding.redirect_uri, &fields, authorization.state.as_deref())
+    let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
+    let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
+    authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer)
 }
 
 /// All that is checked before the user is asked. Only after [`redirect_uri`] may a refusal go to the application.
-pub(super) fn check(query: &Fields, state: &State) -> Result<Authorization, Turned> {
+/// `browser` is who is signed in.
+pub(super) fn check(
+    query: &Fields,
+    browser: Option<SignedIn>,
+    now: UnixTime,
+    state: &State,
+) -> Result<Authorization, Turned> {
     let integration = integration(query, state)?;
     let redirect_uri = redirect_uri(query, &state.integrations[integration].redirect_uris)?;
-    let back = |error: Error| Turned::Back(error.at(&redirect_uri, query));
+    let way_back = WayBack::new(redirect_uri.clone(), query);
+    let back = |error: Error| Turned::Back(error.by(way_back.clone()));
     no_repetition(query).map_err(back)?;
-    response_type(query).map_err(back)?;
+    let response = response_type(query, state.service).map_err(back)?;
     let scopes = scopes(query, &state.integrations[integration].scopes, state.service).map_err(back)?;
     let challenge = challenge(query, state.service).map_err(back)?;
-    prompt(query).map_err(back)?;
-    let authentication = authentication(query, &scopes).map_err(back)?;
+    let authentication = authentication(query, &scopes, response).map_err(back)?;
+    let login_hint = query.get("login_hint").map(str::to_owned);
+    let silent = prompt(query, browser, authentication.max_age, now, state).map_err(back)?;
     administrator(state)?;
     Ok(Authorization {
         integration,
         binding: Binding { redirect_uri, challenge },
         names_redirect_uri: query.get("redirect_uri").is_some(),
-        state: query.get("state").map(str::to_owned),
+        response,
+        way_back,
         scopes,
-        login_hint: query.get("login_hint").map(str::to_owned),
+        login_hint,
         authentication,
+        silent,
     })
 }
 
@@ -90,7 +117,7 @@ fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
         state.integrations.iter().any(|integration| integration.redirect_uris.iter().any(|own| own == redirect_uri));
     let blank = Error { code: "invalid_request", description: "Parameter:client_id is blank" };
     Err(if is_registered {
-        Turned::Back(blank.at(redirect_uri, query))
+        Turned::Back(blank.by(WayBack::new(redirect_uri.to_owned(), query)))
     } else {
         Turned::Away(RefusalPage::UnknownClient)
     })
@@ -115,12 +142,12 @@ fn no_repetition(query: &Fields) -> Result<(), Error> {
     Ok(())
 }
 
-fn response_type(query: &Fields) -> Result<(), Error> {
-    match query.filled("response_type") {
-        Some("code") => Ok(()),
-        Some(_) => Err(Error { code: "unsupported_response_type", description: "The response type is not supported." }),
-        None => Err(Error { code: "invalid_request", description: "Parameter:response_type is blank" }),
-    }
+/// Webex Meetings documents `code` alone (developer.cisco.com/docs/webex-meetings).
+fn response_type(query: &Fields, service: MockService) -> Result<ResponseType, Error> {
+    let blank = Error { code: "invalid_request", description: "Parameter:response_type is blank" };
+    let found = ResponseType::parse(query.filled("response_type").ok_or(blank)?);
+    let unsupported = Error { code: "unsupported_response_type", description: "The response type is not supported." };
+    found.filter(|response| *response == ResponseType::Code || !service.is_meetings()).ok_or(unsupported)
 }
 
 /// Each scope must be registered by its own name: `spark:all` covers no other
@@ -171,16 +198,28 @@ fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, 
     }
 }
 
-/// `prompt=none` allows no page, and nobody is ever signed in at the mock.
-fn prompt(query: &Fields) -> Result<(), Error> {
-    match query.get("prompt") {
-        Some("none") => Err(Error { code: "login_required", description: "The user is not signed in." }),
-        _ => Ok(()),
+/// `prompt=none` allows no page: it is for who is signed in with this browser, has signed in lately enough, and is whom
+/// `login_hint` names (OpenID Connect Core 1.0 section 3.1.2.1). `max_age=0` always wants a new sign-in.
+fn prompt(
+    query: &Fields,
+    browser: Option<SignedIn>,
+    max_age: Option<u64>,
+    now: UnixTime,
+    state: &State,
+) -> Result<Option<SignedIn>, Error> {
+    if query.get("prompt") != Some("none") {
+        return Ok(None);
     }
+    let is_fresh = |at: UnixTime| max_age.is_none_or(|seconds| seconds > 0 && now.since(at).as_secs() <= seconds);
+    let is_meant = |user: usize| query.get("login_hint").is_none_or(|hint| state.user(hint) == Some(user));
+    let fitting = browser.filter(|signed_in| is_fresh(signed_in.at) && is_meant(signed_in.user));
+    let required = Error { code: "login_required", description: "The user is not signed in." };
+    fitting.map(Some).ok_or(required)
 }
 
-/// `openid` needs a nonce, and somebody who signs. Everybody signs in anew at the mock, however long `max_age` allows.
-fn authentication(query: &Fields, scopes: &Scopes) -> Result<Authentication, Error> {
+/// `openid` needs a nonce, and somebody who signs; an ID token in the browser needs `openid`. Who sees a page signs in anew,
+/// however long `max_age` allows.
+fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Result<Authentication, Error> {
     let refuse = |description| Err(Error { code: "invalid_request", description });
     let max_age = match query.filled("max_age").map(str::parse) {
         None => None,
@@ -195,6 +234,8 @@ fn authentication(query: &Fields, scopes: &Scopes) -> Result<Authentication, Err
         if nonce.is_none() {
             return refuse("Parameter:nonce is blank");
         }
+    } else if response.brings_id_token() {
+        return refuse("an ID token takes the scope `openid`");
     }
     Ok(Authentication { nonce, max_age })
 }
@@ -208,18 +249,24 @@ fn administrator(state: &State) -> Result<(), Turned> {
     Ok(())
 }
 
-fn consent(authorization: Authorization, state: &mut State, moment: &mut Moment<'_>) -> Consent {
+fn consent(
+    authorization: Authorization,
+    browser: Option<SignedIn>,
+    state: &mut State,
+    moment: &mut Moment<'_>,
+) -> Consent {
     let users = state.users.iter().map(|user| (user.email().to_owned(), user.display_name().to_owned())).collect();
-    let selected = hinted_user(&authorization, state);
+    let signed_in = browser.map(|signed_in| signed_in.user);
+    let selected = hinted_user(&authorization, state).or(signed_in).unwrap_or(0);
     let integration = state.integrations[authorization.integration].name.clone();
     let scopes = authorization.scopes.clone();
     let transaction = state.open_consent(authorization, moment);
     Consent { transaction, integration, scopes, users, selected }
 }
 
-/// The user that `login_hint` names, else the first.
-pub(super) fn hinted_user(authorization: &Authorization, state: &State) -> usize {
-    authorization.login_hint.as_deref().and_then(|hint| state.user(hint)).unwrap_or(0)
+/// The user that `login_hint` names.
+pub(super) fn hinted_user(authorization: &Authorization, state: &State) -> Option<usize> {
+    authorization.login_hint.as_deref().and_then(|hint| state.user(hint))
 }
 
 /// An error for the application (RFC 6749 section 4.1.2.1).
@@ -229,19 +276,8 @@ struct Error {
 }
 
 impl Error {
-    fn at(&self, redirect_uri: &str, query: &Fields) -> String {
-        let fields = [("error", self.code), ("error_description", self.description)];
-        redirect(redirect_uri, &fields, query.get("state"))
+    fn by(&self, way_back: WayBack) -> String {
+        let parameters = vec![("error", self.code.to_owned()), ("error_description", self.description.to_owned())];
+        way_back.with(parameters)
     }
-}
-
-/// Appends to the redirect URI, every byte of which stays as it is.
-fn redirect(redirect_uri: &str, fields: &[(&str, &str)], state: Option<&str>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(fields);
-    if let Some(state) = state {
-        query.append_pair("state", state);
-    }
-    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
-    format!("{redirect_uri}{separator}{}", query.finish())
 }

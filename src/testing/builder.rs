@@ -44,6 +44,7 @@ pub struct MockWebexBuilder {
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
     renews_refresh_tokens: bool,
+    writes_at_hash: bool,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -60,6 +61,7 @@ impl MockWebexBuilder {
             access_token_lifetime: None,
             refresh_token_lifetime: None,
             renews_refresh_tokens: false,
+            writes_at_hash: false,
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -122,6 +124,16 @@ impl MockWebexBuilder {
         self
     }
 
+    /// Puts `at_hash`, which ties an ID token to the access token beside it, into ID tokens: of the token endpoint and of the
+    /// implicit flow. Without it there is none, since Webex documents none, and this crate accepts no access token beside an
+    /// ID token from a browser ([`WebexOAuthBuilder::insecure_accept_missing_at_hash`]).
+    ///
+    /// [`WebexOAuthBuilder::insecure_accept_missing_at_hash`]: crate::client::WebexOAuthBuilder::insecure_accept_missing_at_hash
+    pub fn at_hash(mut self) -> Self {
+        self.writes_at_hash = true;
+        self
+    }
+
     /// The clock that codes and tokens expire by; the machine's by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -165,7 +177,10 @@ impl MockWebexBuilder {
             is_renewed: self.renews_refresh_tokens,
         };
         let users = std::mem::take(&mut self.users);
-        State::new(self.service, origin, users, self.integration(), lifetimes, http::random())
+        let (service, writes_at_hash) = (self.service, self.writes_at_hash);
+        let mut state = State::new(service, origin, users, self.integration(), lifetimes, http::random());
+        state.writes_at_hash = writes_at_hash;
+        state
     }
 
     #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]

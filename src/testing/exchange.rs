@@ -13,6 +13,8 @@ pub(super) struct Request {
     /// The body, if its content type says that it is a form.
     pub(super) form: Option<Fields>,
     pub(super) authorization: Option<String>,
+    /// The name of the browser's session.
+    pub(super) session: Option<String>,
     pub(super) tracking_id: Option<String>,
 }
 
@@ -60,6 +62,8 @@ pub(super) enum Body {
     Page(Page),
     /// An address to go to.
     Redirect(String),
+    /// What follows when a browser signs in, by a session of this name, or out.
+    Session(Option<String>, Box<Body>),
 }
 
 /// What a rule decides: a status and a body, or a refusal.
@@ -79,5 +83,23 @@ impl Refusal {
     pub(super) fn malformed(description: &'static str, reason: &'static str) -> Self {
         let message = "The request could not be understood by the server due to malformed syntax.";
         Self { status: 400, message, description, reason }
+    }
+
+    /// The API says this where a scope is missing; nobody wrote down what Webex says of userinfo, and the words are ours.
+    pub(super) fn missing_scope(reason: &'static str) -> Self {
+        let message = "The access token provided is missing the required scopes.";
+        Self { status: 403, message, description: message, reason }
+    }
+
+    /// Too many have asked (the table of statuses of the REST API's OpenAPI description; the words are ours).
+    pub(super) fn too_many_requests() -> Self {
+        let message = "Too many requests: wait as long as Retry-After says.";
+        Self { status: 429, message, description: message, reason: "the test wants it so" }
+    }
+
+    /// The server cannot answer now (the same table; the words are ours).
+    pub(super) fn unavailable() -> Self {
+        let message = "The server is busy: try again later.";
+        Self { status: 503, message, description: message, reason: "the test wants it so" }
     }
 }

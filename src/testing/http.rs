@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::random;
 use crate::testing::exchange::{Body, Fields, Reply, Request};
 use crate::testing::state::{Moment, State};
-use crate::testing::{pages, rules};
+use crate::testing::{pages, rules, sessions};
 
 /// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
 const REQUESTS_KEPT: u64 = 4096;
@@ -129,6 +129,7 @@ fn read(request: &wiremock::Request) -> Request {
         query: Fields::parse(request.url.query().unwrap_or_default().as_bytes()),
         form: is_form.then(|| Fields::parse(&request.body)),
         authorization: text(header::AUTHORIZATION),
+        session: text(header::COOKIE).as_deref().and_then(sessions::named_in).map(str::to_owned),
         tracking_id: text(TRACKING_ID),
     }
 }
@@ -147,12 +148,25 @@ fn write(reply: Reply) -> ResponseTemplate {
     if let Some(reason) = reply.reason {
         template = template.insert_header("x-mock-reason", reason);
     }
-    match reply.body {
+    if reply.status == 429 {
+        template = template.insert_header(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    fill(template, reply.body)
+}
+
+/// How long whoever asked too often should wait, in seconds.
+const RETRY_AFTER: &str = "7";
+
+fn fill(template: ResponseTemplate, body: Body) -> ResponseTemplate {
+    match body {
         Body::Json(value) => template.set_body_json(value),
         Body::Page(page) => template
             .insert_header(header::CONTENT_SECURITY_POLICY, pages::content_security_policy())
             .insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
             .set_body_raw(page.html(), "text/html; charset=utf-8"),
         Body::Redirect(url) => template.insert_header(header::LOCATION, url),
+        Body::Session(name, then) => {
+            fill(template.insert_header(header::SET_COOKIE, sessions::cookie(name.as_deref())), *then)
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The ID tokens of the token endpoint.
+//! The ID tokens of a login or a refresh.
 //!
 //! The facts are those of developer.webex.com/docs/login-with-webex: RS256 and a `kid`, two hours, and no claims but those
 //! of the scope `openid`.
@@ -8,44 +8,76 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::clock::UnixTime;
-use crate::testing::id_token_fault::IdTokenFault;
-use crate::testing::state::{Authentication, Grant, State};
+use crate::testing::authorization::Authentication;
+use crate::testing::id_token_fault::{IdTokenFault, Right};
+use crate::testing::signing::Algorithm;
+use crate::testing::state::State;
 
 /// How long an ID token lives, in seconds.
 const LIFETIME: u64 = 7200;
 
-/// The ID token of a grant, unless the test wants none. `authentication` is what a login asked for; a refresh asks nothing.
-pub(super) fn issue(grant: u64, authentication: &Authentication, state: &mut State, now: UnixTime) -> Option<String> {
-    let fault = state.id_token_faults.pop_front();
+/// What an ID token is about, and what it goes out with.
+pub(super) struct Wanted<'a> {
+    pub(super) user: usize,
+    pub(super) integration: usize,
+    pub(super) auth_time: UnixTime,
+    /// What a login asked for; a refresh asks nothing.
+    pub(super) authentication: &'a Authentication,
+    pub(super) access_token: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
+}
+
+/// An ID token, unless the test wants none.
+pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Option<String> {
+    let fault = state.faults.id_tokens.pop_front();
     if fault == Some(IdTokenFault::Missing) {
         return None;
     }
-    let mut header = json!({"alg": "RS256", "kid": state.keys.id()});
-    let mut claims = claims(state.grant(grant), authentication.nonce.as_deref(), state, now);
+    let algorithm = fault.map_or(Algorithm::Rs256, IdTokenFault::algorithm);
+    let mut header = json!({"alg": algorithm.name(), "kid": state.keys.id_for(algorithm)});
+    let mut claims = wanted.claims(algorithm, state, now);
     if let Some(fault) = fault {
-        fault.spoil(&mut header, &mut claims, authentication.max_age);
+        fault.spoil_header(&mut header);
+        fault.spoil_claims(&mut claims, wanted.right(algorithm, state));
     }
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let input = format!("{}.{}", part(&header), part(&claims));
-    let mut signature = state.keys.sign(&input);
+    let mut payload = claims.to_string();
+    if let Some(fault) = fault {
+        fault.spoil_payload(&mut payload);
+    }
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload));
+    let mut signature = state.keys.sign(algorithm, &input);
     if let Some(fault) = fault {
         fault.spoil_signature(&mut signature);
     }
     Some(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-fn claims(grant: &Grant, nonce: Option<&str>, state: &State, now: UnixTime) -> Value {
-    let user = &state.users[grant.user];
-    let mut claims = json!({
-        "iss": state.issuer_of(user),
-        "aud": state.integrations[grant.integration].client_id,
-        "sub": user.uuid(),
-        "exp": now.as_secs() + LIFETIME,
-        "iat": now.as_secs(),
-        "auth_time": grant.auth_time.as_secs(),
-    });
-    if let Some(nonce) = nonce {
-        claims["nonce"] = nonce.into();
+impl Wanted<'_> {
+    fn claims(&self, algorithm: Algorithm, state: &State, now: UnixTime) -> Value {
+        let user = &state.users[self.user];
+        let mut claims = json!({
+            "iss": state.issuer_of(user),
+            "aud": state.integrations[self.integration].client_id,
+            "sub": user.uuid(),
+            "exp": now.as_secs() + LIFETIME,
+            "iat": now.as_secs(),
+            "auth_time": self.auth_time.as_secs(),
+        });
+        if let Some(nonce) = &self.authentication.nonce {
+            claims["nonce"] = nonce.as_str().into();
+        }
+        if let Some(token) = self.access_token.filter(|_| state.writes_at_hash) {
+            claims["at_hash"] = algorithm.half_hash(token).into();
+        }
+        claims
     }
-    claims
+
+    fn right(&self, algorithm: Algorithm, state: &State) -> Right {
+        Right {
+            max_age: self.authentication.max_age,
+            at_hash: algorithm.half_hash(self.access_token.unwrap_or_default()),
+            c_hash: algorithm.half_hash(self.code.unwrap_or_default()),
+            email: state.users[self.user].email().to_owned(),
+        }
+    }
 }

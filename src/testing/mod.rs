@@ -34,9 +34,10 @@
 //! # Who is this, proven
 //!
 //! With the features `oidc` and one of those for TLS, the mock signs ID tokens for whoever asks for the scope `openid`; in
-//! other builds it refuses that scope. [`MockUser::home`] says whose broker is a user's issuer, [`MockWebex::rotate_keys`]
-//! changes the key, and [`MockWebex::next_id_token`] makes a token that has to be refused. Discovery, WebFinger, keys and
-//! userinfo answer as Webex documents it: the discovery document names another issuer than the ID tokens do.
+//! other builds it refuses that scope. [`MockUser::home`] says whose broker is a user's issuer, and
+//! [`MockWebex::rotate_keys`] changes the key. Discovery, WebFinger, keys and userinfo answer as Webex documents it: the
+//! discovery document names another issuer than the ID tokens do. The implicit flow's tokens come in the fragment, without
+//! `at_hash` unless [`MockWebexBuilder::at_hash`] says so.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -57,7 +58,37 @@
 //! # }
 //! ```
 //!
+//! # What goes wrong on command
+//!
+//! Each fault is a value, and each call orders one of them, for the next answer that none was ordered for yet:
+//!
+//! | call | of | such as |
+//! |---|---|---|
+//! | [`next_id_token`](MockWebex::next_id_token) | [`IdTokenFault`] | no `aud`, a week old, signed with `none`, a claim twice |
+//! | [`next_keys`](MockWebex::next_keys) | [`KeysFault`] | a web page, an outage, a tiny key, keys without names |
+//! | [`next_callback`](MockWebex::next_callback) | [`CallbackFault`] | another state, the code twice, another issuer |
+//! | [`next_user_info`](MockWebex::next_user_info) | [`UserInfoFault`] | another user, a missing scope |
+//! | [`next_discovery`](MockWebex::next_discovery) | [`DiscoveryFault`] | another issuer, an endpoint of a stranger |
+//! | [`next_tokens`](MockWebex::next_tokens) | [`TokensFault`] | no `scope`, no `expires_in` |
+//!
+//! They are those of the OpenID Foundation's tests for relying parties, as far as they concern a client of Webex, and each
+//! says what this crate makes of it. An application that leaves the checks to this crate can be tested for what it says to its
+//! user then; one that has checks of its own, for the checks.
+//!
 //! # What it is strict about
+//!
+//! What the authorization endpoint is asked for:
+//!
+//! | rule | source |
+//! |---|---|
+//! | response types: `code`, `id_token`, `token`, `id_token token`, and no hybrid flow; Webex Meetings knows `code` alone | <https://developer.webex.com/docs/login-with-webex> |
+//! | with `openid` there is a nonce | the same |
+//! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 |
+//! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 |
+//! | `prompt=none` is for a browser that has been through the consent page (there is a cookie) and not through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 |
+//! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 |
+//! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples |
+//!
 //!
 //! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
 //! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
@@ -73,14 +104,15 @@
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
 //! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
 
-// `builder` makes the world, which is `state`, with its `user`s. `rules`, with `authorize`, `token` and `open_id`, turns an
-// `exchange`'s request into its reply, without input or output; `opaque` makes codes, tokens and ids, `id_token` those that
-// `signing` signs, right or with an `id_token_fault`; `pages` writes HTML; `http` connects it to wiremock.
+// `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions`. `rules` turns an `exchange`'s
+// request into its reply, without input or output: `authorize` checks what a browser asks for, whose `authorization` goes by a
+// `way_back` of its `response_type`, by a code or the `implicit` flow; `token`, `open_id` and `logout` are other endpoints.
+// `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
+// `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
+// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
-
-use url::Url;
 
 use crate::client::{WebexOAuth, WebexOAuthBuilder};
 use crate::clock::Clock;
@@ -88,33 +120,50 @@ use crate::scope::Scopes;
 use crate::service::Service;
 
 mod opaque;
+mod mutation;
 mod user;
 mod service;
+mod shared_secret;
 mod signing;
-mod id_token_fault;
-mod state;
 mod pages;
 mod exchange;
-mod authorize;
+mod response_type;
+mod id_token_fault;
+mod keys_fault;
+mod discovery_fault;
+mod user_info_fault;
+mod tokens_fault;
+mod callback_fault;
+mod faults;
+mod way_back;
+mod sessions;
+mod authorization;
+mod state;
 mod id_token;
+mod implicit;
+mod authorize;
 mod token;
 mod open_id;
-mod answer;
+mod logout;
 mod rules;
 mod http;
 mod builder;
+mod answer;
+mod script;
 
-use self::answer::Answer;
-use self::authorize::Turned;
-use self::exchange::Fields;
 use self::http::Server;
-use self::state::{Moment, State};
+use self::state::State;
 
 pub use self::builder::MockWebexBuilder;
+pub use self::callback_fault::CallbackFault;
+pub use self::discovery_fault::DiscoveryFault;
 pub use self::id_token_fault::IdTokenFault;
+pub use self::keys_fault::KeysFault;
 pub use self::pages::RefusalPage;
 pub use self::service::MockService;
+pub use self::tokens_fault::TokensFault;
 pub use self::user::MockUser;
+pub use self::user_info_fault::UserInfoFault;
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
@@ -150,7 +199,7 @@ impl MockWebex {
             MockService::Meetings => Service::meetings(),
         };
         let service = service.at(self.uri());
-        if service.issuers().is_empty() { service } else { service.with_issuers(self.issuers()) }
+        if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
     /// A client of the mock's integration, ready to log users in.
@@ -200,55 +249,6 @@ impl MockWebex {
         self.state().integrations[0].scopes.clone()
     }
 
-    /// Lets the user that `login_hint` names, or else the first, sign in and consent; returns where the browser is sent.
-    ///
-    /// That is the redirect URI with `code` and `state`, or with Webex's `error` when the request was at fault.
-    /// Nothing is sent over the network.
-    ///
-    /// # Panics
-    ///
-    /// When Webex would show a page instead of redirecting, with what it says, and when the URL is not the mock's
-    /// authorization endpoint. [`try_approve`](Self::try_approve) is for tests of the pages.
-    #[track_caller]
-    pub fn approve(&self, authorization_url: impl AsRef<str>) -> String {
-        redirected(self.try_approve(authorization_url))
-    }
-
-    /// [`approve`](Self::approve), by the user with this e-mail address.
-    ///
-    /// # Panics
-    ///
-    /// As [`approve`](Self::approve), and when the mock has no such user.
-    #[track_caller]
-    pub fn approve_as(&self, authorization_url: impl AsRef<str>, email: impl AsRef<str>) -> String {
-        let user = self.user(email.as_ref());
-        redirected(self.walk(authorization_url.as_ref(), Answer::Accept(Some(user))))
-    }
-
-    /// [`approve`](Self::approve), with the page as a value where Webex would show one.
-    ///
-    /// # Errors
-    ///
-    /// The page, when Webex would not redirect.
-    ///
-    /// # Panics
-    ///
-    /// When the URL is not the mock's authorization endpoint.
-    #[track_caller]
-    pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, RefusalPage> {
-        self.walk(authorization_url.as_ref(), Answer::Accept(None))
-    }
-
-    /// Lets the user decline; returns where the browser is sent: the redirect URI with `error=access_denied`.
-    ///
-    /// # Panics
-    ///
-    /// As [`approve`](Self::approve).
-    #[track_caller]
-    pub fn deny(&self, authorization_url: impl AsRef<str>) -> String {
-        redirected(self.walk(authorization_url.as_ref(), Answer::Deny))
-    }
-
     /// How many requests the token endpoint has received, good and bad.
     pub fn token_requests(&self) -> usize {
         self.state().token_requests
@@ -270,44 +270,10 @@ impl MockWebex {
         self.state().revocations
     }
 
-    /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these and no others.
+    /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these, the one that the
+    /// discovery document names, and no others.
     pub fn issuers(&self) -> Vec<String> {
         self.state().issuers()
-    }
-
-    /// Makes one thing wrong with the next ID token, of a login or a refresh; called again, with the one after it.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> webex_oauth::Result<()> {
-    /// use webex_oauth::testing::{IdTokenFault, MockWebex};
-    /// use webex_oauth::{Callback, ErrorKind};
-    ///
-    /// let mock = MockWebex::start().await;
-    /// let webex = mock.client();
-    /// mock.next_id_token(IdTokenFault::WrongAudience);
-    ///
-    /// let (url, pending) = webex.authorize().scopes("openid").begin()?;
-    /// let error = webex.login(pending, Callback::parse(mock.approve(&url))?).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::IdToken);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn next_id_token(&self, fault: IdTokenFault) {
-        self.state().id_token_faults.push_back(fault);
-    }
-
-    /// Signs ID tokens with a new key from now on. Those before it stay published, so that tokens already issued can be
-    /// verified.
-    pub fn add_key(&self) {
-        self.state().keys.add();
-    }
-
-    /// Signs ID tokens with a new key from now on, and withdraws all others at once.
-    pub fn rotate_keys(&self) {
-        self.state().keys.replace();
     }
 
     /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,
@@ -345,34 +311,6 @@ impl MockWebex {
     }
 
     #[track_caller]
-    fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, RefusalPage> {
-        let query = self.authorization_query(authorization_url);
-        let mut moment = Moment { now: self.clock.now(), random: &mut http::random };
-        let mut state = self.state();
-        let authorization = match authorize::check(&query, &state) {
-            Ok(authorization) => authorization,
-            Err(Turned::Away(page)) => return Err(page),
-            Err(Turned::Back(url)) => return Ok(url),
-        };
-        Ok(answer.give(authorization, &mut state, &mut moment))
-    }
-
-    #[track_caller]
-    #[expect(clippy::panic, reason = "a URL of another server is a mistake in the test")]
-    fn authorization_query(&self, authorization_url: &str) -> Fields {
-        let endpoint = self.service().authorization_endpoint().to_owned();
-        let own = Url::parse(&endpoint).ok();
-        match (Url::parse(authorization_url), own) {
-            (Ok(url), Some(own)) if url.path() == own.path() && url.port() == own.port() => {
-                Fields::parse(url.query().unwrap_or_default().as_bytes())
-            }
-            _ => panic!(
-                "this is not an authorization URL of the mock, which begin with {endpoint}: {authorization_url:?}"
-            ),
-        }
-    }
-
-    #[track_caller]
     #[expect(clippy::panic, reason = "a user that nobody made is a mistake in the test")]
     fn user(&self, email: &str) -> usize {
         let found = self.state().user(email);
@@ -387,14 +325,5 @@ impl MockWebex {
 impl fmt::Debug for MockWebex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MockWebex").field("uri", &self.uri()).finish_non_exhaustive()
-    }
-}
-
-#[track_caller]
-#[expect(clippy::panic, reason = "the test wanted a redirect; `try_approve` is there for the others")]
-fn redirected(outcome: Result<String, RefusalPage>) -> String {
-    match outcome {
-        Ok(url) => url,
-        Err(page) => panic!("Webex would show a page instead of redirecting: {page}"),
     }
 }

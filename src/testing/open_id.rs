@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scope::{Scope, Scopes};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
-use crate::testing::state::State;
+use crate::testing::state::{DISCOVERED_REGION, State};
 use crate::testing::user::MockUser;
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -16,10 +16,10 @@ pub(super) const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
 /// The discovery document. Its issuer is one region's broker, whoever asks: an ID token's issuer is the broker of the user's
 /// home.
-pub(super) fn discovery(state: &State) -> Outcome {
+pub(super) fn discovery(state: &mut State) -> Outcome {
     let base = format!("{}{}", state.origin, state.service.base_path());
     let document = json!({
-        "issuer": state.issuer("b-us"),
+        "issuer": state.issuer(DISCOVERED_REGION),
         "authorization_endpoint": format!("{base}/authorize"),
         "token_endpoint": format!("{base}{}", state.service.token_path()),
         "userinfo_endpoint": format!("{base}/userinfo"),
@@ -36,7 +36,10 @@ pub(super) fn discovery(state: &State) -> Outcome {
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "code_challenge_methods_supported": ["plain", "S256"],
     });
-    Ok((200, Body::Json(document)))
+    match state.faults.discoveries.pop_front() {
+        Some(fault) => fault.spoil(document),
+        None => Ok((200, Body::Json(document))),
+    }
 }
 
 /// The home of a user (RFC 7033), for anybody who asks; an address that the mock does not know is at home where most are.
@@ -55,12 +58,9 @@ pub(super) fn web_finger(query: &Fields, state: &State) -> Outcome {
 }
 
 /// The claims that the scopes cover. `email_verified` is a text here, and the phone number is `phone`.
-pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Outcome {
+pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Result<Value, Refusal> {
     if !scopes.contains(Scope::OPENID) {
-        // Nobody wrote down what Webex says here. 403 is what the REST API documents for a missing scope; the words are ours.
-        let message = "The access token provided is missing the required scopes.";
-        let reason = "the access token was not granted `openid`";
-        return Err(Refusal { status: 403, message, description: message, reason });
+        return Err(Refusal::missing_scope("the access token was not granted `openid`"));
     }
     let (first, last) = user.names();
     let mut claims = json!({"sub": user.uuid()});
@@ -77,5 +77,5 @@ pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Outcome {
     tell(Scope::PROFILE, "locale", Some("en_US"));
     tell(Scope::PHONE, "phone", user.phone_number());
     tell(Scope::ADDRESS, "address", user.postal_address());
-    Ok((200, Body::Json(claims)))
+    Ok(claims)
 }

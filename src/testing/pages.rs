@@ -15,6 +15,10 @@ use crate::scope::Scopes;
 pub(super) enum Page {
     Consent(Consent),
     Refusal(RefusalPage),
+    /// What the logout page says to a browser that has nowhere to go.
+    SignedOut,
+    /// No page of Webex's: one that stands where JSON should.
+    Stray,
 }
 
 /// What the consent page shows.
@@ -118,6 +122,8 @@ impl Page {
     pub(super) fn html(&self) -> String {
         match self {
             Self::Consent(consent) => consent.html(),
+            Self::SignedOut => document("You have signed out", "<p>You can close this window.</p>"),
+            Self::Stray => document("Welcome to the network", "<p>Sign in to the network to go on.</p>"),
             Self::Refusal(page) => {
                 let note =
                     format!("<p>{}</p><p><small>MockWebex: {}.</small></p>", page.text(), escape(&page.to_string()));

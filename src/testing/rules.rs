@@ -6,10 +6,10 @@
 use serde_json::json;
 
 use crate::clock::UnixTime;
-use crate::scope::Scopes;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
+use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{Bearer, Moment, State};
 use crate::testing::user::MockUser;
 use crate::testing::{authorize, opaque, open_id, token};
 
@@ -30,27 +30,35 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
 }
 
 fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
-    if is_keys_of_issuer(&request.path, state) {
+    if is_at_issuer(KEYS_OF_ISSUER, request, state) {
         return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
+    }
+    if is_at_issuer(LOGOUT, request, state) {
+        return if request.method == "GET" { Ok(logout::show(request, state, moment)) } else { Err(wrong_method()) };
     }
     let endpoint = request.path.strip_prefix(state.service.base_path()).unwrap_or_default();
     let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
     match (request.method.as_str(), endpoint) {
-        ("GET", "/authorize") => Ok(authorize::show(&request.query, state, moment)),
-        ("POST", "/consent") => authorize::decide(&form(request)?, state, moment),
+        ("GET", "/authorize") => Ok(authorize::show(request, state, moment)),
+        ("POST", "/consent") => authorize::decide(request, &form(request)?, state, moment),
         ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
         ("POST", "/revoke") => token::revoke(&form(request)?, request.authorization.as_deref(), state, moment.now),
-        ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.0, state)),
+        ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.user, state)),
         ("GET", "/userinfo") if is_platform => {
-            let (user, scopes) = bearer(request, state, moment.now)?;
-            open_id::user_info(user, scopes)
+            let Bearer { user, scopes, .. } = bearer(request, state, moment.now)?;
+            let claims = open_id::user_info(user, scopes)?;
+            match state.faults.user_infos.pop_front() {
+                Some(fault) => fault.spoil(claims),
+                None => Ok((200, Body::Json(claims))),
+            }
         }
+        ("GET", TOKEN_EXPIRY) if is_platform => Ok(token_expiry(&bearer(request, state, moment.now)?)),
         ("GET", "/verification") if is_platform => keys(state),
         ("GET", DISCOVERY) if is_platform => open_id::discovery(state),
         ("GET", WEB_FINGER) if is_platform => open_id::web_finger(&request.query, state),
         (_, "/authorize" | "/consent" | "/revoke") => Err(wrong_method()),
-        (_, "/people/me" | "/userinfo" | "/verification" | DISCOVERY | WEB_FINGER) if is_platform => {
+        (_, "/people/me" | "/userinfo" | "/verification" | TOKEN_EXPIRY | DISCOVERY | WEB_FINGER) if is_platform => {
             Err(wrong_method())
         }
         _ if is_token => Err(wrong_method()),
@@ -58,14 +66,21 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
     }
 }
 
-/// All issuers sign with the same keys.
-fn is_keys_of_issuer(path: &str, state: &State) -> bool {
-    let issuer = path.strip_suffix(KEYS_OF_ISSUER).map(|path| format!("{}{path}", state.origin));
-    issuer.is_some_and(|issuer| state.issuers().contains(&issuer))
+const TOKEN_EXPIRY: &str = "/authorizations/tokenExpiry";
+
+/// Whether this is such a place below an issuer's address.
+fn is_at_issuer(place: &str, request: &Request, state: &State) -> bool {
+    let issuer = request.path.strip_suffix(place).map(|path| format!("{}{path}", state.origin));
+    issuer.is_some_and(|issuer| state.brokers().contains(&issuer))
 }
 
-fn keys(state: &State) -> Outcome {
-    Ok((200, Body::Json(state.keys.published())))
+/// All issuers sign with the same keys.
+fn keys(state: &mut State) -> Outcome {
+    state.key_requests += 1;
+    match state.faults.keys.pop_front() {
+        Some(fault) => fault.answer(&state.keys),
+        None => Ok((200, Body::Json(state.keys.published()))),
+    }
 }
 
 fn unknown_path() -> Refusal {
@@ -85,7 +100,7 @@ fn form(request: &Request) -> Result<Fields, Refusal> {
 }
 
 /// Who asks, by a living access token, and what it may do.
-fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<(&'a MockUser, &'a Scopes), Refusal> {
+fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<Bearer<'a>, Refusal> {
     let token = request.authorization.as_deref().and_then(bearer_token);
     token.and_then(|token| state.bearer(token, now)).ok_or_else(|| {
         let message = "The request requires a valid access token set in the Authorization request header.";
@@ -96,6 +111,12 @@ fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<(&'a
         };
         Refusal { status: 401, message, description: message, reason }
     })
+}
+
+/// `GET /authorizations/tokenExpiry`, of the token that it is asked with (the REST API's OpenAPI description): milliseconds
+/// since 1970.
+fn token_expiry(bearer: &Bearer<'_>) -> (u16, Body) {
+    (200, Body::Json(json!({"exp": bearer.expires.as_secs().saturating_mul(1000)})))
 }
 
 /// `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details): booleans are strings there.
@@ -151,6 +172,8 @@ mod tests {
         state: State,
         now: UnixTime,
         dice: u8,
+        /// The cookie of the one browser.
+        session: Option<String>,
     }
 
     impl World {
@@ -165,7 +188,7 @@ mod tests {
             let users = vec![MockUser::new("jane@example.com").name("Jane Doe").organization("0r9").site("Acme")];
             let origin = "http://127.0.0.1:1".to_owned();
             let state = State::new(service, origin, users, integration, service.usual_lifetimes(), [7; 32]);
-            Self { state, now: UnixTime::from_secs(1_000_000), dice: 0 }
+            Self { state, now: UnixTime::from_secs(1_000_000), dice: 0, session: None }
         }
 
         fn webex() -> Self {
@@ -181,17 +204,33 @@ mod tests {
                 self.dice += 1;
                 [self.dice; 32]
             };
-            answer(request, &mut self.state, &mut Moment { now: self.now, random: &mut random })
+            let reply = answer(request, &mut self.state, &mut Moment { now: self.now, random: &mut random });
+            if let Body::Session(session, _) = &reply.body {
+                self.session.clone_from(session);
+            }
+            reply
         }
 
         fn authorize(&mut self, query: &str) -> Reply {
             let path = format!("{}/authorize", self.state.service.base_path());
-            self.ask(&Request { method: "GET".into(), path, query: fields(query), ..Request::default() })
+            self.visit(path, query)
+        }
+
+        /// With the browser.
+        fn visit(&mut self, path: impl Into<String>, query: &str) -> Reply {
+            let (path, session) = (path.into(), self.session.clone());
+            self.ask(&Request { method: "GET".into(), path, query: fields(query), session, ..Request::default() })
+        }
+
+        fn consent(&mut self, query: &str) -> Reply {
+            let Body::Page(Page::Consent(page)) = self.authorize(query).body else { panic!("no consent page") };
+            self.decide(&format!("transaction={}&user=jane%40example.com&decision=accept", page.transaction))
         }
 
         fn decide(&mut self, form: &str) -> Reply {
             let path = format!("{}/consent", self.state.service.base_path());
-            self.ask(&Request { method: "POST".into(), path, form: Some(fields(form)), ..Request::default() })
+            let session = self.session.clone();
+            self.ask(&Request { method: "POST".into(), path, form: Some(fields(form)), session, ..Request::default() })
         }
 
         fn token(&mut self, form: &str) -> Reply {
@@ -211,15 +250,17 @@ mod tests {
         }
 
         fn me(&mut self, authorization: Option<&str>) -> Reply {
-            let (method, path) = ("GET".into(), "/v1/people/me".into());
+            self.get("/v1/people/me", authorization)
+        }
+
+        fn get(&mut self, path: &str, authorization: Option<&str>) -> Reply {
+            let (method, path) = ("GET".into(), path.into());
             self.ask(&Request { method, path, authorization: authorization.map(str::to_owned), ..Request::default() })
         }
 
         /// Through the consent page to a code.
         fn code(&mut self, query: &str) -> String {
-            let Body::Page(Page::Consent(page)) = self.authorize(query).body else { panic!("no consent page") };
-            let form = format!("transaction={}&user=jane%40example.com&decision=accept", page.transaction);
-            let url = location(&self.decide(&form)).to_owned();
+            let url = location(&self.consent(query)).to_owned();
             fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned()
         }
 
@@ -256,7 +297,8 @@ mod tests {
 
     #[track_caller]
     fn location(reply: &Reply) -> &str {
-        let Body::Redirect(url) = &reply.body else { panic!("not a redirect: {reply:?}") };
+        let body = if let Body::Session(_, then) = &reply.body { then } else { &reply.body };
+        let Body::Redirect(url) = body else { panic!("not a redirect: {reply:?}") };
         url
     }
 
@@ -318,7 +360,7 @@ mod tests {
             ("login-with-webex: separated by spaces", webex, query("spark:all,spark:kms"), "invalid_scope"),
             ("encoded twice", webex, query("spark%253Aall"), "invalid_scope"),
             ("Meetings knows no openid", meetings, query("openid"), "invalid_scope"),
-            ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "=token"), "unsupported_response_type"),
+            ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "=none"), "unsupported_response_type"),
             ("RFC 6749 4.1.2.1", webex, query("spark:all").replace("=code", "="), "invalid_request"),
             ("RFC 6749 3.1", webex, query("spark:all&scope=spark:all"), "invalid_request"),
             ("RFC 7636 4.2", webex, query("spark:all&code_challenge=short"), "invalid_request"),
@@ -345,6 +387,176 @@ mod tests {
     }
 
     #[test]
+    fn requests_for_tokens_that_end_with_an_error_in_the_fragment() {
+        let (webex, meetings) = (MockService::Webex, MockService::Meetings);
+        let of = |response: &str, scope: &str| query(scope).replace("=code", &format!("={response}"));
+        for (source, service, query, error) in [
+            ("OpenID Connect Core 3.2.2.1: openid", webex, of("id_token", "spark:all&nonce=n"), "invalid_request"),
+            ("login-with-webex: nonce", webex, of("id_token", "openid"), "invalid_request"),
+            ("login-with-webex: nonce with openid", webex, of("token", "openid"), "invalid_request"),
+            ("RFC 6749 4.2.2.1", webex, of("token", "spark:rooms_read"), "invalid_scope"),
+            ("login-with-webex: prompt=none", webex, of("token", "spark:all&prompt=none"), "login_required"),
+            ("login-with-webex: no hybrid flow", webex, of("code+token", "spark:all"), "unsupported_response_type"),
+            (
+                "login-with-webex: no hybrid flow",
+                webex,
+                of("code+id_token", "openid&nonce=n"),
+                "unsupported_response_type",
+            ),
+            ("webex-meetings: code alone", meetings, of("token", "all_read"), "unsupported_response_type"),
+            ("RFC 6749 3.1", webex, of("token", "spark:all&scope=spark:all"), "invalid_request"),
+        ] {
+            let reply = World::new(service, &[CALLBACK]).authorize(&query);
+            let (address, rest) = location(&reply).split_once('#').unwrap_or_else(|| panic!("{source}: {reply:?}"));
+            let answer = fields(rest);
+            assert_eq!((reply.status, address), (302, CALLBACK), "{source}: {query}");
+            assert_eq!((answer.get("error"), answer.get("state")), (Some(error), Some("a&b")), "{source}: {query}");
+        }
+    }
+
+    /// The table of login-with-webex, in its order.
+    #[test]
+    fn the_fragment_of_a_consent_has_the_documented_fields() {
+        let both = ["access_token", "id_token", "token_type", "expires_in", "state"];
+        for (response, names) in [
+            ("id_token", &["id_token", "state"][..]),
+            ("token", &["access_token", "token_type", "expires_in", "state"]),
+            ("id_token+token", &both),
+            ("token+id_token", &both),
+        ] {
+            let mut world = World::new(MockService::Webex, &["http://localhost:1/cb?tenant=1"]);
+            let redirect_uri = "http://localhost:1/cb%3Ftenant=1";
+            let query = query("openid+spark:all&nonce=n").replace("=code", &format!("={response}"));
+            let reply = world.consent(&query.replace(CALLBACK, redirect_uri));
+            let (address, rest) = location(&reply).split_once('#').unwrap();
+            assert_eq!((reply.status, address), (303, "http://localhost:1/cb?tenant=1"), "{response}");
+            let found: Vec<_> = rest.split('&').map(|field| field.split('=').next().unwrap()).collect();
+            assert_eq!(found, names, "{response}: {rest}");
+            let answer = fields(rest);
+            assert_eq!(answer.get("state"), Some("a&b"));
+            if let Some(token) = answer.get("access_token") {
+                assert_eq!((answer.get("token_type"), answer.get("expires_in")), (Some("Bearer"), Some("1209599")));
+                assert!(token.ends_with("_PF84_0r9"), "{token}");
+                let header = format!("Bearer {token}");
+                assert_eq!(world.me(Some(&header)).status, 200);
+                world.state.revoke(0);
+                assert_eq!(world.me(Some(&header)).status, 401, "it goes with the user's grants");
+            }
+        }
+    }
+
+    /// RFC 6749 section 4.2: there is no refresh token, and what came through a browser changes no lasting grant.
+    #[test]
+    fn a_token_from_a_browser_leaves_the_grant_of_a_login_as_it_was() {
+        let mut world = World::webex();
+        let tokens = world.login();
+        let query = query("spark:people_read").replace("=code", "=token");
+        for _ in 0..20 {
+            world.consent(&query);
+            world.now = world.now + std::time::Duration::from_secs(1_209_599 / 4);
+        }
+        let refreshed = world.refresh(&tokens["refresh_token"]);
+        assert_eq!(json(&refreshed)["scope"], tokens["scope"]);
+        refused(&world.refresh(&"".into()), 400, MALFORMED, DEAD, "a brief grant has no refresh token");
+    }
+
+    #[test]
+    fn a_browser_that_was_signed_in_is_sent_back_without_a_page() {
+        const SIGNED_IN: u64 = 1_000_000;
+        let silent = |more: &str| query(&format!("openid&nonce=n&prompt=none{more}"));
+        for (source, wait, query, is_signed_in) in [
+            ("login-with-webex: prompt=none", 0, silent(""), true),
+            ("login-with-webex: max_age", 60, silent("&max_age=60"), true),
+            ("login-with-webex: max_age", 61, silent("&max_age=60"), false),
+            ("the OpenID Foundation's tests: max_age=0", 0, silent("&max_age=0"), false),
+            ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=Jane%40example.com"), true),
+            ("OpenID Connect Core 3.1.2.1: login_hint", 0, silent("&login_hint=eve%40example.com"), false),
+        ] {
+            let mut world = World::webex();
+            world.state.users.push(MockUser::new("eve@example.com"));
+            let stranger = world.authorize(&query);
+            assert!(location(&stranger).contains("?error=login_required&"), "{source}");
+            world.consent(&silent("").replace("&prompt=none", ""));
+            world.now = world.now + std::time::Duration::from_secs(wait);
+
+            let reply = world.authorize(&query);
+
+            let url = location(&reply).to_owned();
+            assert_eq!((reply.status, url.contains("?code=")), (302, is_signed_in), "{source}: {query}");
+            if is_signed_in {
+                let code = fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned();
+                let tokens = json(&world.token(&exchange(&code))).clone();
+                assert_eq!(claims(&tokens["id_token"])["auth_time"], SIGNED_IN, "nobody signed in anew");
+            }
+            assert!(
+                matches!(world.authorize(&silent("").replace("none", "select_account")).body, Body::Page(_)),
+                "other prompts show the page"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn claims(token: &Value) -> Value {
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_logout_page_ends_the_session_and_goes_to_addresses_of_the_web_alone() {
+        let silent = query("openid&nonce=n&prompt=none");
+        for (query, goes_to) in [
+            ("", None),
+            ("cisService=webex&goto=https://app.example/bye?x=1", Some("https://app.example/bye?x=1")),
+            ("goto=http://localhost:1/%0d%0aSet-Cookie:x", Some("http://localhost:1/Set-Cookie:x")),
+            ("goto=https://ex%C3%A4mple.com/%C3%A4", Some("https://xn--exmple-cua.com/%C3%A4")),
+            ("goto=javascript:alert(1)", None),
+            ("goto=/bye", None),
+        ] {
+            let mut world = World::webex();
+            world.consent(&silent.replace("&prompt=none", ""));
+            assert!(location(&world.authorize(&silent)).contains("?code="));
+
+            let reply = world.visit("/idb/oauth2/v1/logout", query);
+
+            match goes_to {
+                Some(address) => assert_eq!((reply.status, location(&reply)), (302, address)),
+                None => {
+                    let Body::Session(None, then) = &reply.body else { panic!("{query}: {reply:?}") };
+                    assert!(reply.status == 200 && matches!(**then, Body::Page(Page::SignedOut)), "{query}");
+                }
+            }
+            assert!(location(&world.authorize(&silent)).contains("?error=login_required&"), "{query}");
+        }
+    }
+
+    /// github.com/WebexSamples: `?token=` beside the address to go to.
+    #[test]
+    fn a_logout_with_an_access_token_ends_that_one_and_no_other_kind() {
+        let mut world = World::webex();
+        let (first, second) = (world.login(), world.login());
+        for (token, status) in [("access_token", 401), ("refresh_token", 200)] {
+            let logout = format!("token={}", first[token].as_str().unwrap());
+            world.visit("/idb/oauth2/v1/logout", &logout);
+            assert_eq!(world.refresh(&first["refresh_token"]).status, 200, "{token}");
+            let other = if status == 401 { &first } else { &second };
+            let header = format!("Bearer {}", other["access_token"].as_str().unwrap());
+            assert_eq!(world.me(Some(&header)).status, status, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_told_its_end_in_milliseconds() {
+        let mut world = World::webex();
+        let header = format!("Bearer {}", world.login()["access_token"].as_str().unwrap());
+        let reply = world.get("/v1/authorizations/tokenExpiry", Some(&header));
+        assert_eq!((reply.status, json(&reply)), (200, &json!({"exp": 1_000_000_000 + 1_209_599_000_u64})));
+        world.now = world.now + std::time::Duration::from_secs(1_209_599);
+        assert_eq!(world.get("/v1/authorizations/tokenExpiry", Some(&header)).status, 401);
+        assert_eq!(World::meetings().get("/v1/oauth2/authorizations/tokenExpiry", None).status, 404);
+    }
+
+    #[test]
     fn requests_that_reach_the_consent_page() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query) in [
@@ -356,6 +568,10 @@ mod tests {
                 webex,
                 query(&format!("spark:all&code_challenge={CHALLENGE}&code_challenge_method=S256")),
             ),
+            ("login-with-webex: token", webex, query("spark:all").replace("=code", "=token")),
+            ("login-with-webex: id_token", webex, query("openid&nonce=n").replace("=code", "=id_token")),
+            ("login-with-webex: both", webex, query("openid&nonce=n").replace("=code", "=id_token+token")),
+            ("RFC 6749 3.1.1: in any order", webex, query("openid&nonce=n").replace("=code", "=token+id_token")),
             ("RFC 7636 4.3: plain without a method", webex, query(&format!("spark:all&code_challenge={VERIFIER}"))),
             ("webex-meetings", meetings, query("all_read&code_challenge=abc&code_challenge_method=plain")),
             (
@@ -582,6 +798,10 @@ mod tests {
             ("GET", "/v1/nothing", 404),
             ("GET", "/authorize", 404),
             ("GET", "/", 404),
+            ("POST", "/idb/oauth2/v1/logout", 405),
+            ("GET", "/idb-ca/oauth2/v1/logout", 404),
+            ("POST", "/idb-b-us/oauth2/v2/keys/verificationjwk", 405),
+            ("POST", "/v1/authorizations/tokenExpiry", 405),
         ] {
             let tracking_id = Some("MINE_1".to_owned());
             let request = Request { method: method.into(), path: path.into(), tracking_id, ..Request::default() };

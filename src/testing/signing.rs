@@ -1,8 +1,11 @@
 //! The keys that ID tokens are signed with, and what is published of them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256, Sha384};
 
-use crate::testing::opaque;
+use crate::testing::{opaque, shared_secret};
 
 /// Two keys that were made for tests. Everybody has them, and they are no secret.
 const PAIRS: [Pair; 2] = [
@@ -16,16 +19,51 @@ struct Pair {
     modulus: &'static str,
 }
 
+/// A key on P-256, made for tests as well: the private half, and the point in base64url.
+const ELLIPTIC: &[u8] = include_bytes!("keys/p256.pk8");
+const POINT: [&str; 2] = ["5iDcN6tWxvlR8PDFtrU0cpRTEAjgak1aRexII4nGJvo", "h8-OrmiaoVCPOtP3JUiLSxDuOVA9cK_G4IrASsbO1JA"];
+
+/// How an ID token is signed: with RS256, unless a fault wants it otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Rs256,
+    Rs384,
+    Es256,
+    Hs256,
+    None,
+}
+
+impl Algorithm {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Es256 => "ES256",
+            Self::Hs256 => "HS256",
+            Self::None => "none",
+        }
+    }
+
+    /// The left half of its hash of a text, in base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0 section 3.1.3.6).
+    pub(super) fn half_hash(self, text: &str) -> String {
+        match self {
+            Self::Rs384 => URL_SAFE_NO_PAD.encode(&Sha384::digest(text)[..24]),
+            _ => URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..16]),
+        }
+    }
+}
+
 /// The keys of all issuers, numbered in the order in which they came: the newest signs, and all that are left are
 /// published. The two pairs take turns under names that never come again.
 pub(super) struct SigningKeys {
     oldest: usize,
     newest: usize,
+    publishes_elliptic: bool,
 }
 
 impl SigningKeys {
     pub(super) fn new() -> Self {
-        Self { oldest: 0, newest: 0 }
+        Self { oldest: 0, newest: 0, publishes_elliptic: false }
     }
 
     /// A new key signs from now on; those before it stay published.
@@ -37,25 +75,41 @@ impl SigningKeys {
     pub(super) fn replace(&mut self) {
         self.newest += 1;
         self.oldest = self.newest;
+        self.publishes_elliptic = false;
     }
 
-    /// The name of the key that signs.
-    pub(super) fn id(&self) -> String {
-        id(self.newest)
+    /// The name of the key that signs so. One on P-256 is published from then on, too.
+    pub(super) fn id_for(&mut self, algorithm: Algorithm) -> String {
+        if algorithm == Algorithm::Es256 {
+            self.publishes_elliptic = true;
+            elliptic_id()
+        } else {
+            id(self.newest)
+        }
     }
 
     /// The published keys, without `alg`, as developer.webex.com/docs/login-with-webex shows them.
     pub(super) fn published(&self) -> Value {
-        let key = |number: usize| {
-            let modulus = PAIRS[number % PAIRS.len()].modulus;
-            json!({"kty": "RSA", "e": "AQAB", "n": modulus, "kid": id(number), "use": "sig"})
-        };
-        json!({ "keys": (self.oldest..=self.newest).map(key).collect::<Vec<_>>() })
+        let elliptic = self.publishes_elliptic.then(|| elliptic_key(elliptic_id().into()));
+        json!({ "keys": (self.oldest..=self.newest).map(rsa_key).chain(elliptic).collect::<Vec<_>>() })
     }
 
-    /// A signature by RS256.
-    pub(super) fn sign(&self, input: &str) -> Vec<u8> {
-        sign(self.newest % PAIRS.len(), input.as_bytes())
+    /// The public key that signs, and the one that would be next.
+    pub(super) fn this_and_next(&self) -> [Value; 2] {
+        [rsa_key(self.newest), rsa_key(self.newest + 1)]
+    }
+
+    pub(super) fn sign(&self, algorithm: Algorithm, input: &str) -> Vec<u8> {
+        let pair = self.newest % PAIRS.len();
+        match algorithm {
+            Algorithm::None => Vec::new(),
+            Algorithm::Hs256 => {
+                let modulus = URL_SAFE_NO_PAD.decode(PAIRS[pair].modulus).unwrap_or_default();
+                shared_secret::sign(&modulus, input)
+            }
+            Algorithm::Es256 => without_der(&sign(PAIRS.len(), algorithm, input.as_bytes())),
+            Algorithm::Rs256 | Algorithm::Rs384 => sign(pair, algorithm, input.as_bytes()),
+        }
     }
 }
 
@@ -63,33 +117,70 @@ fn id(number: usize) -> String {
     opaque::uuid_of(&format!("key {number}"))
 }
 
+fn elliptic_id() -> String {
+    opaque::uuid_of("key on P-256")
+}
+
+fn rsa_key(number: usize) -> Value {
+    let modulus = PAIRS[number % PAIRS.len()].modulus;
+    json!({"kty": "RSA", "e": "AQAB", "n": modulus, "kid": id(number), "use": "sig"})
+}
+
+/// The key on P-256, under a name of the caller's choice.
+pub(super) fn elliptic_key(id: Value) -> Value {
+    let [x, y] = POINT;
+    json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig"})
+}
+
+/// The two numbers of an ECDSA signature, 32 bytes each, as web tokens have them (RFC 7518 section 3.4); certificates wrap
+/// them in DER.
+fn without_der(signature: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(64);
+    let mut rest = signature.get(2..).unwrap_or_default();
+    while let [2, length, tail @ ..] = rest {
+        let (number, after) = tail.split_at_checked((*length).into()).unwrap_or((tail, &[]));
+        let digits = &number[number.len().saturating_sub(32)..];
+        raw.extend(std::iter::repeat_n(0, 32 - digits.len()).chain(digits.iter().copied()));
+        rest = after;
+    }
+    raw
+}
+
 #[cfg(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")))]
-#[expect(clippy::expect_used, reason = "the keys are this crate's own, and a test loads both")]
-fn sign(pair: usize, input: &[u8]) -> Vec<u8> {
+#[expect(clippy::expect_used, reason = "the keys are this crate's own, and a test loads all of them")]
+fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
     use std::sync::{Arc, LazyLock};
 
     use rustls::SignatureScheme;
     use rustls::pki_types::PrivatePkcs8KeyDer;
     use rustls::sign::SigningKey;
 
-    static LOADED: LazyLock<[Arc<dyn SigningKey>; 2]> = LazyLock::new(|| {
+    static LOADED: LazyLock<[Arc<dyn SigningKey>; 3]> = LazyLock::new(|| {
         // The provider that verifies, too.
         #[cfg(feature = "rustls")]
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         #[cfg(not(feature = "rustls"))]
         let provider = rustls::crypto::ring::default_provider();
-        let load = |pair: Pair| provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(pair.private).into());
-        PAIRS.map(|pair| load(pair).expect("the keys for tests can be loaded"))
+        let [one, two] = PAIRS.map(|pair| pair.private);
+        [one, two, ELLIPTIC].map(|private| {
+            let key = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(private).into());
+            key.expect("the keys for tests can be loaded")
+        })
     });
 
-    let signer = LOADED[pair].choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256]).expect("an RSA key signs RS256");
+    let scheme = match algorithm {
+        Algorithm::Es256 => SignatureScheme::ECDSA_NISTP256_SHA256,
+        Algorithm::Rs384 => SignatureScheme::RSA_PKCS1_SHA384,
+        _ => SignatureScheme::RSA_PKCS1_SHA256,
+    };
+    let signer = LOADED[key].choose_scheme(&[scheme]).expect("the key is of the algorithm's kind");
     signer.sign(input).expect("a key that was loaded signs")
 }
 
 /// Nothing in this build signs, and so the authorization endpoint refuses `openid`.
 #[cfg(not(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))))]
-fn sign(pair: usize, _: &[u8]) -> Vec<u8> {
-    PAIRS[pair].private[..0].to_vec()
+fn sign(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
+    PAIRS.get(key).map_or(ELLIPTIC, |pair| pair.private)[..0].to_vec()
 }
 
 #[cfg(test)]
@@ -104,14 +195,33 @@ mod tests {
     #[test]
     fn names_never_come_again_and_the_newest_key_signs() {
         let mut keys = SigningKeys::new();
-        let first = keys.id();
+        let first = keys.id_for(Algorithm::Rs256);
         assert_eq!(ids(&keys), [&*first]);
         keys.add();
-        let second = keys.id();
+        let second = keys.id_for(Algorithm::Rs256);
         assert_eq!(ids(&keys), [&*first, &*second]);
         keys.replace();
-        assert_eq!(ids(&keys), [keys.id()]);
-        assert!(keys.id() != first && keys.id() != second && first != second);
+        assert_eq!(ids(&keys), [keys.id_for(Algorithm::Rs384)]);
+        let third = keys.id_for(Algorithm::None);
+        assert!(third != first && third != second && first != second);
+    }
+
+    #[test]
+    fn the_key_on_p256_is_published_once_it_has_signed_and_goes_with_the_others() {
+        let mut keys = SigningKeys::new();
+        let elliptic = keys.id_for(Algorithm::Es256);
+        assert_eq!(ids(&keys), [keys.id_for(Algorithm::Rs256), elliptic]);
+        keys.replace();
+        assert_eq!(ids(&keys), [keys.id_for(Algorithm::Rs256)]);
+    }
+
+    #[test]
+    fn a_number_of_a_signature_is_padded_or_shortened_to_32_bytes() {
+        let (long, short) = ([&[2, 33, 0][..], &[0x80; 32]].concat(), [2, 1, 7].to_vec());
+        let der = [&[0x30, 38][..], &long, &short].concat();
+        let raw = without_der(&der);
+        assert_eq!((raw.len(), &raw[..32], &raw[32..63], raw[63]), (64, &[0x80; 32][..], &[0; 31][..], 7));
+        assert_eq!(without_der(&[]), [0; 0]);
     }
 
     #[cfg(feature = "oidc")]
@@ -123,12 +233,34 @@ mod tests {
         let mut keys = SigningKeys::new();
         let mut before = None;
         for _ in 0..3 {
-            let (signed, set) = (keys.sign("input"), JwkSet::read(keys.published().to_string().as_bytes()).unwrap());
-            let own = set.candidates(SigningAlgorithm::Rs256, Some(&keys.id()))[0];
-            assert!(signature::is_valid(SigningAlgorithm::Rs256, own, "input", &signed));
-            assert!(!signature::is_valid(SigningAlgorithm::Rs256, own, "inpus", &signed));
-            assert_ne!(before.replace(signed), Some(keys.sign("input")), "the next is another key");
+            for (algorithm, verified_as) in [
+                (Algorithm::Rs256, SigningAlgorithm::Rs256),
+                (Algorithm::Rs384, SigningAlgorithm::Rs384),
+                (Algorithm::Es256, SigningAlgorithm::Es256),
+            ] {
+                let (id, signed) = (keys.id_for(algorithm), keys.sign(algorithm, "input"));
+                let set = JwkSet::read(keys.published().to_string().as_bytes()).unwrap();
+                let own = set.candidates(verified_as, Some(&id))[0];
+                assert!(signature::is_valid(verified_as, own, "input", &signed), "{algorithm:?}");
+                assert!(!signature::is_valid(verified_as, own, "inpus", &signed), "{algorithm:?}");
+            }
+            let signed = keys.sign(Algorithm::Rs256, "input");
+            assert_ne!(before.replace(signed.clone()), Some(signed), "the next is another key");
             keys.replace();
+        }
+    }
+
+    #[cfg(feature = "oidc")]
+    #[test]
+    fn the_hashes_are_those_of_the_algorithm() {
+        use crate::oidc::algorithm::SigningAlgorithm;
+
+        for (own, other) in [
+            (Algorithm::Rs256, SigningAlgorithm::Rs256),
+            (Algorithm::Rs384, SigningAlgorithm::Rs384),
+            (Algorithm::Es256, SigningAlgorithm::Es256),
+        ] {
+            assert_eq!(own.half_hash("token"), URL_SAFE_NO_PAD.encode(other.half_hash("token")));
         }
     }
 }

@@ -1,22 +1,23 @@
 //! What the mock world is: users, integrations, and the codes and tokens that were handed out.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
-use crate::testing::id_token_fault::IdTokenFault;
+use crate::testing::authorization::{Authorization, Binding};
+use crate::testing::faults::Faults;
 use crate::testing::opaque::{self, Seal, Sealed};
 use crate::testing::service::{Lifetimes, MockService};
+use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
 use crate::testing::user::MockUser;
 
 /// How long a code, and an open consent page, can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
+
+/// The region whose broker the discovery document names.
+pub(super) const DISCOVERED_REGION: &str = "b-us";
 
 /// An application that was registered with Webex.
 pub(super) struct Integration {
@@ -31,61 +32,6 @@ pub(super) struct Integration {
 pub(super) struct Moment<'a> {
     pub(super) now: UnixTime,
     pub(super) random: &'a mut dyn FnMut() -> [u8; 32],
-}
-
-/// An authorization request that passed all checks and waits for the user.
-pub(super) struct Authorization {
-    pub(super) integration: usize,
-    pub(super) binding: Binding,
-    /// Whether the redirect URI was in the request, so that the exchange must repeat it.
-    pub(super) names_redirect_uri: bool,
-    pub(super) state: Option<String>,
-    pub(super) scopes: Scopes,
-    pub(super) login_hint: Option<String>,
-    pub(super) authentication: Authentication,
-}
-
-/// What an authentication request wants to find in the ID token (OpenID Connect Core 1.0 section 3.1.2.1).
-#[derive(Default)]
-pub(super) struct Authentication {
-    pub(super) nonce: Option<String>,
-    /// In seconds.
-    pub(super) max_age: Option<u64>,
-}
-
-/// What only the party that began a login can repeat.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Binding {
-    pub(super) redirect_uri: String,
-    pub(super) challenge: Option<Challenge>,
-}
-
-/// A PKCE challenge (RFC 7636 section 4.2).
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
-    Plain(String),
-    S256(String),
-}
-
-impl Challenge {
-    pub(super) fn admits(&self, verifier: &str) -> bool {
-        match self {
-            Self::Plain(challenge) => challenge == verifier,
-            Self::S256(challenge) => *challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
-        }
-    }
-}
-
-impl Binding {
-    /// A verifier without a challenge is refused too: it would hide that PKCE was stripped on the way
-    /// (RFC 9700 section 4.8.2).
-    pub(super) fn admits_verifier(&self, verifier: Option<&str>) -> bool {
-        match (&self.challenge, verifier) {
-            (None, None) => true,
-            (Some(challenge), Some(verifier)) => challenge.admits(verifier),
-            _ => false,
-        }
-    }
 }
 
 /// What a code stands for.
@@ -108,6 +54,14 @@ pub(super) struct Grant {
     pub(super) bindings: Vec<Binding>,
 }
 
+/// Whose a living access token is, what it may do, and until when.
+pub(super) struct Bearer<'a> {
+    pub(super) user: &'a MockUser,
+    pub(super) scopes: &'a Scopes,
+    pub(super) expires: UnixTime,
+    serial: u64,
+}
+
 /// Everything that the mock knows.
 pub(super) struct State {
     pub(super) service: MockService,
@@ -118,11 +72,14 @@ pub(super) struct State {
     pub(super) lifetimes: Lifetimes,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
-    /// What is wrong with the next ID tokens.
-    pub(super) id_token_faults: VecDeque<IdTokenFault>,
+    /// Whether ID tokens have the hash of the access token that they go out with.
+    pub(super) writes_at_hash: bool,
+    pub(super) faults: Faults,
+    pub(super) sessions: Sessions,
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
+    pub(super) key_requests: usize,
     seal: Seal,
     serial: u64,
     consents: HashMap<String, (Authorization, UnixTime)>,
@@ -154,10 +111,13 @@ impl State {
             lifetimes,
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
-            id_token_faults: VecDeque::new(),
+            writes_at_hash: false,
+            faults: Faults::default(),
+            sessions: Sessions::default(),
             token_requests: 0,
             refreshes: 0,
             revocations: 0,
+            key_requests: 0,
             seal: Seal::new(random),
             serial: 0,
             consents: HashMap::new(),
@@ -200,6 +160,16 @@ impl State {
         issuers
     }
 
+    /// The issuers, and the one that the discovery document names whoever asks.
+    pub(super) fn brokers(&self) -> Vec<String> {
+        let mut brokers = self.issuers();
+        let named = self.issuer(DISCOVERED_REGION);
+        if !self.service.is_meetings() && !brokers.contains(&named) {
+            brokers.push(named);
+        }
+        brokers
+    }
+
     /// Remembers what a consent page is about; the answer is all that the page knows of it.
     pub(super) fn open_consent(&mut self, authorization: Authorization, moment: &mut Moment<'_>) -> String {
         // Doubling between two sweeps keeps the cost of forgetting constant.
@@ -234,11 +204,12 @@ impl State {
 
     /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives.
     pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
-        let Code { user, approved, authorization: Authorization { integration, binding, scopes, .. } } = code;
+        let auth_time = code.authorization.signed_in_at(code.approved);
+        let Code { user, authorization: Authorization { integration, binding, scopes, .. }, .. } = code;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
         if let Some((id, grant)) = known.filter(|(_, grant)| moment.now < grant.expires) {
             grant.scopes = scopes;
-            grant.auth_time = approved;
+            grant.auth_time = auth_time;
             if !grant.bindings.contains(&binding) {
                 grant.bindings.push(binding);
             }
@@ -250,7 +221,27 @@ impl State {
         self.logins.insert((user, integration), id);
         self.refresh_tokens.insert(refresh_token.clone(), id);
         let bindings = vec![binding];
-        let grant = Grant { user, integration, refresh_token, expires, scopes, auth_time: approved, bindings };
+        let grant = Grant { user, integration, refresh_token, expires, scopes, auth_time, bindings };
+        self.grants.insert(id, grant);
+        id
+    }
+
+    /// A grant without a refresh token, as long as its access token: nothing lasting goes out through a browser
+    /// (RFC 6749 section 4.2.2).
+    pub(super) fn open_brief_grant(&mut self, authorization: &Authorization, user: usize, now: UnixTime) -> u64 {
+        if self.grants.len().is_power_of_two() {
+            self.grants.retain(|_, grant| !grant.refresh_token.is_empty() || now < grant.expires);
+        }
+        let id = self.next_serial();
+        let grant = Grant {
+            user,
+            integration: authorization.integration,
+            refresh_token: String::new(),
+            expires: now + self.lifetimes.access_token,
+            scopes: authorization.scopes.clone(),
+            auth_time: authorization.signed_in_at(now),
+            bindings: Vec::new(),
+        };
         self.grants.insert(id, grant);
         id
     }
@@ -280,8 +271,8 @@ impl State {
         self.for_user(self.grant(grant).user, self.seal.close(&token))
     }
 
-    /// Whose a living access token is, and what it may do.
-    pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<(&MockUser, &Scopes)> {
+    /// Who a living access token is for.
+    pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<Bearer<'_>> {
         let (sealed, rest) = access_token.split_once('_')?;
         let token = self.seal.open(sealed)?;
         let grant = self.grants.get(&token.grant)?;
@@ -289,7 +280,14 @@ impl State {
         let is_ended = self.ended.contains(&token.serial)
             || self.ended_until.get(&token.grant).is_some_and(|until| token.serial <= *until);
         let lives = now < token.expires && !is_ended;
-        (lives && rest == suffix(user)).then_some((user, &grant.scopes))
+        let bearer = Bearer { user, scopes: &grant.scopes, expires: token.expires, serial: token.serial };
+        (lives && rest == suffix(user)).then_some(bearer)
+    }
+
+    /// Ends an access token, whosever it is.
+    pub(super) fn end_access_token(&mut self, access_token: &str, now: UnixTime) {
+        let serial = self.bearer(access_token, now).map(|bearer| bearer.serial);
+        self.ended.extend(serial);
     }
 
     /// Ends a token of this integration: an access token alone, or a refresh token with all that came of it.

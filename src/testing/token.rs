@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use crate::clock::UnixTime;
 use crate::scope::{Scope, Scopes};
+use crate::testing::authorization::{Authentication, Binding};
 use crate::testing::authorize::has_spark;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::id_token::{self, Wanted};
+use crate::testing::opaque;
 use crate::testing::service::MockService;
-use crate::testing::state::{Authentication, Binding, Grant, Moment, State};
-use crate::testing::{id_token, opaque};
+use crate::testing::state::{Grant, Moment, State};
 
 /// The token endpoint.
 pub(super) fn answer(
@@ -41,10 +43,22 @@ pub(super) fn answer(
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
     let mut tokens = tokens(id, state, moment.now);
-    if state.grant(id).scopes.contains(Scope::OPENID)
-        && let Some(id_token) = id_token::issue(id, &authentication, state, moment.now)
-    {
-        tokens["id_token"] = id_token.into();
+    let grant = state.grant(id);
+    if grant.scopes.contains(Scope::OPENID) {
+        let wanted = Wanted {
+            user: grant.user,
+            integration: grant.integration,
+            auth_time: grant.auth_time,
+            authentication: &authentication,
+            access_token: tokens["access_token"].as_str(),
+            code: form.get("code"),
+        };
+        if let Some(id_token) = id_token::issue(&wanted, state, moment.now) {
+            tokens["id_token"] = id_token.into();
+        }
+    }
+    if let Some(fault) = state.faults.tokens.pop_front() {
+        fault.spoil(&mut tokens);
     }
     Ok((200, Body::Json(tokens)))
 }

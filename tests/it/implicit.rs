@@ -2,53 +2,50 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{CallbackFault, IdTokenFault, MockUser, MockWebex, MockWebexBuilder};
 use webex_oauth::{
-    Error, ErrorKind, ImplicitCallback, ImplicitLogin, ImplicitResponse, PendingImplicit, Prompt, Service,
+    AuthorizationUrl, Error, ErrorKind, ImplicitCallback, ImplicitLogin, ImplicitResponse, PendingImplicit, Prompt,
+    Service, WebexOAuth,
 };
 
-use crate::issuer::{Issuer, Key, NOW, SUBJECT, half_hash, header};
+use crate::browser::Browser;
 use crate::support::{builder, parameter};
 
-const TOKEN: &str = "PLANTED-access-token-3";
+const NOW: u64 = 1_700_000_000;
 
-struct Begun {
-    issuer: Issuer,
-    pending: PendingImplicit,
-    state: String,
-    nonce: String,
+/// A mock and its clock.
+async fn start(change: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let jane = MockUser::new("jane@example.com").home("eu");
+    (change(MockWebex::builder().user(jane).clock(clock.clone())).start().await, clock)
 }
 
-async fn begin(response: ImplicitResponse) -> Begun {
-    let issuer = Issuer::start().await;
-    issuer.publish(&[Key::one().jwk(Some("k1"))]);
-    let (url, pending) = issuer.webex.authorize().payload(&"cust10001").begin_implicit(response).unwrap();
-    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
-    Begun { issuer, pending, state, nonce }
+fn begin(webex: &WebexOAuth, response: ImplicitResponse) -> (AuthorizationUrl, PendingImplicit) {
+    let request = webex.authorize().scopes("openid spark:all").payload(&"cust10001");
+    request.max_age(Duration::from_secs(3600)).begin_implicit(response).unwrap()
 }
 
-impl Begun {
-    fn id_token(&self, change: impl FnOnce(&mut Value)) -> String {
-        let mut claims = self.issuer.claims(&self.nonce);
-        change(&mut claims);
-        Key::one().sign(&header("k1"), &claims)
-    }
+async fn finish(webex: &WebexOAuth, pending: PendingImplicit, callback: &str) -> Result<ImplicitLogin, Error> {
+    webex.accept_implicit(pending, ImplicitCallback::parse(callback)?).await
+}
 
-    async fn end(self, fragment: String) -> Result<ImplicitLogin, Error> {
-        let url = format!("http://localhost:5000/auth/cisco/callback#{fragment}");
-        self.issuer.webex.accept_implicit(self.pending, ImplicitCallback::parse(url)?).await
-    }
+/// A whole login, with whatever the mock was told to do wrong.
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth, response: ImplicitResponse) -> Result<ImplicitLogin, Error> {
+    let (url, pending) = begin(webex, response);
+    finish(webex, pending, &mock.approve(&url)).await
 }
 
 #[tokio::test]
 async fn the_url_asks_for_what_is_wanted_with_a_nonce_and_without_pkce() {
+    let (mock, _) = start(|mock| mock).await;
     for (response, name) in [
         (ImplicitResponse::IdToken, "id_token"),
         (ImplicitResponse::Token, "token"),
         (ImplicitResponse::IdTokenToken, "id_token token"),
     ] {
-        let issuer = Issuer::start().await;
-        let (url, _) = issuer.webex.authorize().begin_implicit(response).unwrap();
+        let (url, _) = begin(&mock.client(), response);
         assert_eq!(parameter(url.as_str(), "response_type"), name);
         assert!(url.as_str().contains("nonce=") && !url.as_str().contains("code_challenge"));
     }
@@ -60,112 +57,204 @@ async fn the_url_asks_for_what_is_wanted_with_a_nonce_and_without_pkce() {
 
 #[tokio::test]
 async fn an_id_token_alone_is_proven() {
-    let begun = begin(ImplicitResponse::IdToken).await;
-    let stored = begun.pending.to_stored().unwrap();
+    let (mock, _) = start(|mock| mock).await;
+    let webex = mock.client();
+    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
+    let stored = pending.to_stored().unwrap();
     let restored = PendingImplicit::from_stored(stored.expose()).unwrap();
-    assert_eq!(restored.id(), begun.pending.id());
-    let begun = Begun { pending: restored, ..begun };
-    let fragment = format!("id_token={}&state={}", begun.id_token(|_| ()), begun.state);
-    let callback = ImplicitCallback::parse(&fragment).unwrap();
-    assert_eq!(callback.pending_id(), Some(begun.pending.id()));
-    let login = begun.end(fragment).await.unwrap();
-    assert_eq!(login.id_token.as_ref().unwrap().subject(), SUBJECT);
+    assert_eq!(restored.id(), pending.id());
+    let callback = ImplicitCallback::parse(mock.approve(&url)).unwrap();
+    assert_eq!(callback.pending_id(), Some(pending.id()));
+
+    let login = webex.accept_implicit(restored, callback).await.unwrap();
+
+    let id_token = login.id_token.as_ref().unwrap();
+    assert_eq!(id_token.subject(), MockUser::new("jane@example.com").uuid());
+    assert!(id_token.issuer().ends_with("/idb-eu"), "{}", id_token.issuer());
     assert!(login.tokens.is_none());
     assert_eq!(login.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+    assert_eq!(mock.token_requests(), 0);
 }
 
 #[tokio::test]
-async fn an_access_token_beside_it_must_be_the_one_that_it_was_issued_with() {
-    let fragment = |begun: &Begun, hash: Option<&str>| {
-        let id_token = begun.id_token(|claims| claims["at_hash"] = hash.map(half_hash).into());
-        format!("access_token={TOKEN}&id_token={id_token}&token_type=Bearer&expires_in=1209599&state={}", begun.state)
-    };
-    let begun = begin(ImplicitResponse::IdTokenToken).await;
-    let good = fragment(&begun, Some(TOKEN));
-    let login = begun.end(good).await.unwrap();
+async fn an_access_token_alone_works_and_proves_nobody() {
+    let (mock, clock) = start(|mock| mock).await;
+    let webex = mock.client();
+    let login = log_in(&mock, &webex, ImplicitResponse::Token).await.unwrap();
+    assert!(login.id_token.is_none());
     let tokens = login.tokens.unwrap();
-    assert_eq!(tokens.access_token().expose(), TOKEN);
     assert_eq!(tokens.expires_at().unwrap().as_secs(), NOW + 1_209_599);
-    assert!(tokens.refresh_token().is_none());
+    assert!(tokens.refresh_token().is_none() && tokens.account().subject().is_none());
+    assert_eq!(webex.person(tokens.access_token()).await.unwrap().email(), Some("jane@example.com"));
+    assert_eq!(webex.token_expiry(tokens.access_token()).await.unwrap(), tokens.expires_at().unwrap());
+    assert!(webex.refresh(&tokens).await.unwrap_err().is_login_required());
 
-    let begun = begin(ImplicitResponse::IdTokenToken).await;
-    let swapped = fragment(&begun, Some("another"));
-    let error = begun.end(swapped).await.unwrap_err();
+    clock.advance(Duration::from_secs(1_209_599));
+    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+    assert_eq!((mock.token_requests(), mock.key_requests()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_login_through_the_consent_page_brings_both() {
+    let (mock, _) = start(MockWebexBuilder::at_hash).await;
+    let webex = mock.client();
+    let (url, pending) = begin(&webex, ImplicitResponse::IdTokenToken);
+    let callback = Browser::new().consent(&url).await;
+    assert!(callback.starts_with(&format!("{}#access_token=", mock.redirect_uri())), "{callback}");
+    let login = finish(&webex, pending, &callback).await.unwrap();
+    let tokens = login.tokens.unwrap();
+    let told = webex.user_info(&login.id_token.unwrap(), tokens.access_token()).await.unwrap();
+    assert_eq!(Some((told.subject(), &*mock.issuers()[0])), tokens.account().subject());
+}
+
+/// RFC 9700 section 4.6: tokens of two logins are not put together.
+#[tokio::test]
+async fn an_access_token_beside_it_must_be_the_one_that_it_was_issued_with() {
+    let both = ImplicitResponse::IdTokenToken;
+    let (mock, _) = start(MockWebexBuilder::at_hash).await;
+    let webex = mock.client();
+    log_in(&mock, &webex, both).await.unwrap();
+
+    let (url, pending) = begin(&webex, both);
+    let (own, others) = (mock.approve(&url), mock.approve(begin(&webex, both).0));
+    let token = |url: &str| url.split(['#', '&', '=']).nth(2).unwrap().to_owned();
+    let swapped = own.replace(&token(&own), &token(&others));
+    assert_ne!(own, swapped);
+    let error = finish(&webex, pending, &swapped).await.unwrap_err();
     assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains("at_hash"), "{error}");
 
-    let begun = begin(ImplicitResponse::IdTokenToken).await;
-    let missing = fragment(&begun, None);
-    let error = begun.end(missing).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdTokenHashMissing);
+    let (silent, _) = start(|mock| mock).await;
+    let error = log_in(&silent, &silent.client(), both).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IdTokenHashMissing, "Webex documents no `at_hash`");
+    let trusting = silent.client_builder().insecure_accept_missing_at_hash().build().unwrap();
+    log_in(&silent, &trusting, both).await.unwrap();
+}
 
-    let mut begun = begin(ImplicitResponse::IdTokenToken).await;
-    let missing = fragment(&begun, None);
-    let service = Service::webex().at(begun.issuer.server.uri()).with_issuer(begun.issuer.name());
-    let settings = builder(service).clock(begun.issuer.clock.clone());
-    begun.issuer.webex = settings.insecure_accept_missing_at_hash().build().unwrap();
-    begun.end(missing).await.unwrap();
+#[tokio::test]
+async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see() {
+    for fault in IdTokenFault::ALL.iter().copied() {
+        let (mock, _) = start(MockWebexBuilder::at_hash).await;
+        let webex = mock.client();
+        mock.next_id_token(fault);
+        let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
+        let expected = match fault {
+            IdTokenFault::Missing => Some(ErrorKind::IdTokenMissing),
+            // There is no code, nobody else to compare with, and only one key.
+            IdTokenFault::WrongCodeHash | IdTokenFault::OtherSubject | IdTokenFault::MissingKeyId => None,
+            IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
+            _ => Some(ErrorKind::IdToken),
+        };
+        assert_eq!(refused, expected, "{fault:?}");
+        log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for() {
-    type Fragment = fn(&Begun) -> String;
-    let rows: [(&str, Fragment, ErrorKind); 9] = [
-        ("no state", |begun| format!("id_token={}", begun.id_token(|_| ())), ErrorKind::StateMissing),
-        ("another's state", |begun| format!("id_token={}&state=x", begun.id_token(|_| ())), ErrorKind::StateMismatch),
-        ("no ID token", |begun| format!("access_token=a&state={}", begun.state), ErrorKind::IdTokenMissing),
-        ("twice", |begun| format!("id_token=a&id_token=b&state={}", begun.state), ErrorKind::CallbackDuplicate),
-        ("both", |begun| format!("id_token=a&error=access_denied&state={}", begun.state), ErrorKind::CallbackAmbiguous),
-        ("denied", |begun| format!("error=access_denied&state={}", begun.state), ErrorKind::Authorization),
+    for (fault, of_an_id_token, of_a_token) in [
+        (CallbackFault::MissingState, ErrorKind::StateMissing, ErrorKind::StateMissing),
+        (CallbackFault::OtherState, ErrorKind::StateMismatch, ErrorKind::StateMismatch),
+        (CallbackFault::RepeatedCode, ErrorKind::CallbackDuplicate, ErrorKind::CallbackDuplicate),
+        (CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous, ErrorKind::CallbackAmbiguous),
+        (CallbackFault::Empty, ErrorKind::IdTokenMissing, ErrorKind::CallbackAmbiguous),
+        (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch, ErrorKind::IssuerMismatch),
+    ] {
+        for (response, kind) in [(ImplicitResponse::IdToken, of_an_id_token), (ImplicitResponse::Token, of_a_token)] {
+            let (mock, _) = start(|mock| mock).await;
+            mock.next_callback(fault);
+            let error = log_in(&mock, &mock.client(), response).await.unwrap_err();
+            assert_eq!((error.kind(), mock.key_requests()), (kind, 0), "{fault:?}: {error}");
+        }
+    }
+    let (mock, _) = start(|mock| mock).await;
+    mock.next_callback(CallbackFault::OwnIssuer);
+    log_in(&mock, &mock.client(), ImplicitResponse::IdToken).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_no_server_of_this_flow_says_is_refused_as_well() {
+    type Change = fn(String) -> String;
+    let rows: [(&str, ImplicitResponse, Change, ErrorKind); 4] = [
+        ("a code", ImplicitResponse::IdToken, |url| url.replace("#id_token=", "#code="), ErrorKind::IdTokenMissing),
+        ("in the query", ImplicitResponse::IdToken, |url| url.replace('#', "?"), ErrorKind::StateMissing),
         (
-            "another login's nonce",
-            |begun| format!("id_token={}&state={}", begun.id_token(|claims| claims["nonce"] = "x".into()), begun.state),
-            ErrorKind::IdToken,
+            "no ID token",
+            ImplicitResponse::IdTokenToken,
+            |url| url.replace("&id_token=", "&x="),
+            ErrorKind::IdTokenMissing,
         ),
-        ("a code", |begun| format!("code=c&state={}", begun.state), ErrorKind::IdTokenMissing),
         (
-            "another issuer",
-            |begun| format!("id_token=a&iss=https%3A%2F%2Fevil.example&state={}", begun.state),
-            ErrorKind::IssuerMismatch,
+            "another kind of token",
+            ImplicitResponse::Token,
+            |url| url.replace("=Bearer", "=mac"),
+            ErrorKind::CallbackAmbiguous,
         ),
     ];
-    for (what, fragment, kind) in rows {
-        let begun = begin(ImplicitResponse::IdToken).await;
-        let fragment = fragment(&begun);
-        let Begun { issuer, pending, .. } = begun;
-        let error = match ImplicitCallback::parse(fragment) {
-            Ok(callback) => issuer.webex.accept_implicit(pending, callback).await.unwrap_err(),
-            Err(error) => error,
-        };
-        assert_eq!(error.kind(), kind, "{what}: {error}");
-        assert!(issuer.server.received_requests().await.unwrap().is_empty(), "{what}");
+    for (what, response, change, kind) in rows {
+        let (mock, _) = start(|mock| mock).await;
+        let webex = mock.client();
+        let (url, pending) = begin(&webex, response);
+        let error = finish(&webex, pending, &change(mock.approve(&url))).await.unwrap_err();
+        assert_eq!((error.kind(), mock.key_requests()), (kind, 0), "{what}: {error}");
     }
-    let begun = begin(ImplicitResponse::Token).await;
-    let fragment = format!("access_token=a&token_type=mac&state={}", begun.state);
-    assert!(begun.end(fragment).await.unwrap_err().to_string().contains("token_type"));
-    let begun = begin(ImplicitResponse::Token).await;
-    begun.issuer.clock.advance(Duration::from_secs(601));
-    let fragment = format!("access_token=a&state={}", begun.state);
-    assert_eq!(begun.end(fragment).await.unwrap_err().kind(), ErrorKind::PendingExpired);
+    let (mock, clock) = start(|mock| mock).await;
+    let webex = mock.client();
+    let (url, pending) = begin(&webex, ImplicitResponse::Token);
+    let callback = mock.approve(&url);
+    clock.advance(Duration::from_secs(601));
+    assert_eq!(finish(&webex, pending, &callback).await.unwrap_err().kind(), ErrorKind::PendingExpired);
+}
+
+#[tokio::test]
+async fn a_user_who_declines_and_a_request_at_fault_come_back_in_the_fragment() {
+    let (mock, _) = start(|mock| mock).await;
+    let webex = mock.client();
+    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
+    let error = finish(&webex, pending, &mock.deny(&url)).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Authorization && error.is_denied(), "{error}");
+
+    let request = webex.authorize().scopes("openid spark:rooms_read");
+    let (url, pending) = request.begin_implicit(ImplicitResponse::IdToken).unwrap();
+    let error = finish(&webex, pending, &mock.approve(&url)).await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error}");
 }
 
 #[tokio::test]
 async fn a_silent_login_of_somebody_who_is_not_signed_in_is_an_answer() {
-    let issuer = Issuer::start().await;
-    let request = issuer.webex.authorize().prompt(Prompt::None);
-    let (url, pending) = request.begin_implicit(ImplicitResponse::IdToken).unwrap();
+    let (mock, clock) = start(|mock| mock).await;
+    let webex = mock.client();
+    let silent = || webex.authorize().scopes("openid").prompt(Prompt::None).begin_implicit(ImplicitResponse::IdToken);
+    let (url, pending) = silent().unwrap();
     assert_eq!(parameter(url.as_str(), "prompt"), "none");
-    let state = parameter(url.as_str(), "state");
-    let callback = ImplicitCallback::parse(format!("#error=login_required&state={state}")).unwrap();
-    let error = issuer.webex.accept_implicit(pending, callback).await.unwrap_err();
-    assert!(error.is_login_required(), "{error}");
-    assert_eq!(error.server().and_then(|server| server.code()), Some("login_required"));
+    let mut browser = Browser::new();
+    for callback in [mock.approve(&url), crate::browser::location(&browser.get(&url).await)] {
+        let pending = PendingImplicit::from_stored(pending.to_stored().unwrap().expose()).unwrap();
+        let error = finish(&webex, pending, &callback).await.unwrap_err();
+        assert!(error.is_login_required(), "{error}");
+        assert_eq!(error.server().and_then(|server| server.code()), Some("login_required"));
+    }
+
+    browser.consent(begin(&webex, ImplicitResponse::IdToken).0).await;
+    clock.advance(Duration::from_secs(100));
+    let (url, pending) = silent().unwrap();
+    let answer = browser.get(&url).await;
+    assert_eq!(answer.status(), 302, "no page");
+    let login = finish(&webex, pending, &crate::browser::location(&answer)).await.unwrap();
+    assert_eq!(login.id_token.unwrap().auth_time().unwrap().as_secs(), NOW, "the sign-in is as old as it is");
 }
 
 #[tokio::test]
 async fn a_posted_fragment_is_read_by_a_web_framework() {
-    let begun = begin(ImplicitResponse::IdToken).await;
-    let form = json!({"id_token": begun.id_token(|_| ()), "state": begun.state, "other": "x"});
-    let callback: ImplicitCallback = serde_json::from_value(form).unwrap();
-    assert!(!format!("{callback:?}").contains(&begun.state));
-    begun.issuer.webex.accept_implicit(begun.pending, callback).await.unwrap();
+    let (mock, _) = start(|mock| mock).await;
+    let webex = mock.client();
+    let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
+    let callback = mock.approve(&url);
+    let fragment = callback.split_once('#').unwrap().1;
+    let mut form: Map<String, Value> = form_urlencoded::parse(fragment.as_bytes())
+        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+        .collect();
+    form.insert("other".to_owned(), "x".into());
+    let callback: ImplicitCallback = serde_json::from_value(form.into()).unwrap();
+    assert!(!format!("{callback:?}").contains(&parameter(url.as_str(), "state")));
+    webex.accept_implicit(pending, callback).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail as the test may")]
 
+mod browser;
 mod support;
 
 mod adversity;

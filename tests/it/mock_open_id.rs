@@ -6,24 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{IdTokenFault, MockService, MockUser, MockWebex};
-use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Login, Result, WebexOAuth};
+use webex_oauth::oidc::SigningAlgorithm;
+use webex_oauth::testing::{
+    CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockService, MockUser, MockWebex, TokensFault,
+    UserInfoFault,
+};
+use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Login, Prompt, Result, Scope, WebexOAuth};
+
+use crate::browser::{Browser, location};
 
 const NOW: u64 = 1_700_000_000;
-const EVERY_FAULT: [IdTokenFault; 11] = [
-    IdTokenFault::Missing,
-    IdTokenFault::WrongIssuer,
-    IdTokenFault::WrongAudience,
-    IdTokenFault::Expired,
-    IdTokenFault::WrongNonce,
-    IdTokenFault::MissingNonce,
-    IdTokenFault::StaleAuthTime,
-    IdTokenFault::OtherSubject,
-    IdTokenFault::BadSignature,
-    IdTokenFault::UnknownKey,
-    IdTokenFault::Unsigned,
-];
-
 /// A mock and its clock.
 async fn start() -> (MockWebex, ManualClock) {
     let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
@@ -168,30 +160,41 @@ async fn keys_change_under_a_running_client_with_and_without_the_old_ones() {
     }
 }
 
-/// What refuses a login with this fault, with userinfo as the last word.
-async fn refused_login(fault: IdTokenFault) -> ErrorKind {
+/// A login that asks for all that an ID token can be held to.
+fn strictest(webex: &WebexOAuth) -> AuthorizationRequest {
+    webex.authorize().scopes("openid email").max_age(Duration::from_secs(3600))
+}
+
+/// What refuses a login with this fault, with userinfo as the last word; `None` is nothing.
+async fn refused_login(fault: IdTokenFault) -> Option<ErrorKind> {
     let (mock, _) = start().await;
     let webex = mock.client();
     mock.next_id_token(fault);
-    let request = webex.authorize().scopes("openid email").max_age(Duration::from_secs(3600));
-    let kind = match finish(&mock, &webex, request).await {
-        Err(error) => error.kind(),
+    let refused = match finish(&mock, &webex, strictest(&webex)).await {
+        Err(error) => Some(error.kind()),
         Ok(login) => {
             let told = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await;
-            told.unwrap_err().kind()
+            told.err().map(|error| error.kind())
         }
     };
+    let needs_keys = matches!(fault, IdTokenFault::BadSignature | IdTokenFault::UnknownKey);
+    if refused.is_some_and(|kind| kind != ErrorKind::UserInfo) && !needs_keys {
+        assert_eq!((mock.token_requests(), mock.key_requests()), (1, 0), "nothing more was asked for: {fault:?}");
+    }
     log_in(&mock, &webex, "openid").await.unwrap();
-    kind
+    refused
 }
 
 #[tokio::test]
 async fn every_fault_of_an_id_token_is_refused_at_the_login_and_the_next_token_is_good() {
-    for fault in EVERY_FAULT {
+    for fault in IdTokenFault::ALL.iter().copied() {
         let expected = match fault {
-            IdTokenFault::Missing => ErrorKind::IdTokenMissing,
-            IdTokenFault::OtherSubject => ErrorKind::UserInfo,
-            _ => ErrorKind::IdToken,
+            IdTokenFault::Missing => Some(ErrorKind::IdTokenMissing),
+            IdTokenFault::OtherSubject => Some(ErrorKind::UserInfo),
+            // It is of the only key that there is.
+            IdTokenFault::MissingKeyId => None,
+            IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
+            _ => Some(ErrorKind::IdToken),
         };
         assert_eq!(refused_login(fault).await, expected, "{fault:?}");
     }
@@ -199,7 +202,7 @@ async fn every_fault_of_an_id_token_is_refused_at_the_login_and_the_next_token_i
 
 #[tokio::test]
 async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another_user() {
-    for fault in EVERY_FAULT {
+    for fault in IdTokenFault::ALL.iter().copied() {
         let (mock, clock) = start().await;
         let webex = mock.client();
         let tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
@@ -207,12 +210,24 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
         mock.next_id_token(fault);
         let refreshed = webex.refresh(&tokens).await;
         match fault {
-            IdTokenFault::Missing => assert_eq!(refreshed.unwrap().id_token(), tokens.id_token()),
-            IdTokenFault::MissingNonce | IdTokenFault::StaleAuthTime => {
+            // What a refresh asked for, or what is no fault.
+            IdTokenFault::MissingNonce
+            | IdTokenFault::MissingAuthTime
+            | IdTokenFault::StaleAuthTime
+            | IdTokenFault::WrongCodeHash
+            | IdTokenFault::MissingKeyId
+            | IdTokenFault::AudienceList
+            | IdTokenFault::FractionalExpiry
+            | IdTokenFault::EmailVerifiedAsText => {
                 assert_ne!(refreshed.unwrap().id_token(), tokens.id_token(), "{fault:?}");
             }
-            IdTokenFault::WrongIssuer
+            IdTokenFault::MissingIssuer
+            | IdTokenFault::WrongIssuer
+            | IdTokenFault::MissingAudience
             | IdTokenFault::WrongAudience
+            | IdTokenFault::SecondAudience
+            | IdTokenFault::OtherParty
+            | IdTokenFault::MissingSubject
             | IdTokenFault::OtherSubject
             | IdTokenFault::WrongNonce => assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::IdToken, "{fault:?}"),
             // The new tokens are worth more than a proof of what is known already.
@@ -224,24 +239,337 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
 /// A fault is no test of a check when something else is wrong, too.
 #[tokio::test]
 async fn each_fault_is_refused_for_its_own_reason() {
-    for (fault, reason) in [
-        (IdTokenFault::WrongIssuer, "/idb1\""),
-        (IdTokenFault::WrongAudience, "`aud` is another client"),
-        (IdTokenFault::Expired, "expired"),
-        (IdTokenFault::WrongNonce, "`nonce` is another login's"),
-        (IdTokenFault::MissingNonce, "no `nonce`"),
-        (IdTokenFault::StaleAuthTime, "`max_age`"),
-        (IdTokenFault::BadSignature, "signature is not its issuer's"),
-        (IdTokenFault::UnknownKey, "none of its issuer's keys"),
-        (IdTokenFault::Unsigned, "signed with \"none\""),
+    for (row, fault, reason) in [
+        ("F-06", IdTokenFault::MissingIssuer, "no `iss`"),
+        ("RP-02", IdTokenFault::WrongIssuer, "/idb1\""),
+        ("RP-05", IdTokenFault::MissingAudience, "no `aud`"),
+        ("RP-04", IdTokenFault::WrongAudience, "`aud` is another client"),
+        ("F-10", IdTokenFault::SecondAudience, "other clients beside"),
+        ("F-10", IdTokenFault::OtherParty, "`azp` is another client"),
+        ("RP-03", IdTokenFault::MissingSubject, "no `sub`"),
+        ("RP-06", IdTokenFault::MissingIssueTime, "no `iat`"),
+        ("Core 3.1.3.7", IdTokenFault::FutureIssueTime, "issued in the future"),
+        ("F-08", IdTokenFault::OldIssueTime, "more than 24 hours ago"),
+        ("RFC 7519 4.1.5", IdTokenFault::NotYetValid, "not valid yet"),
+        ("F-06", IdTokenFault::MissingExpiry, "no `exp`"),
+        ("F-07", IdTokenFault::Expired, "expired"),
+        ("F-06", IdTokenFault::MissingNonce, "no `nonce`"),
+        ("RP-17", IdTokenFault::WrongNonce, "`nonce` is another login's"),
+        ("Core 3.1.3.7", IdTokenFault::MissingAuthTime, "no `auth_time`"),
+        ("Core 3.1.3.7", IdTokenFault::StaleAuthTime, "`max_age`"),
+        ("RP-23", IdTokenFault::WrongAccessTokenHash, "`at_hash`"),
+        ("RP-21, F-13", IdTokenFault::WrongCodeHash, "`c_hash`"),
+        ("RP-11", IdTokenFault::BadSignature, "signature is not its issuer's"),
+        ("Core 10.1.1", IdTokenFault::UnknownKey, "none of its issuer's keys"),
+        ("RP-10, F-12", IdTokenFault::Unsigned, "signed with \"none\""),
+        ("F-12", IdTokenFault::OtherHash, "signed with \"RS384\""),
+        ("RP-13", IdTokenFault::Elliptic, "signed with \"ES256\""),
+        ("RP-12", IdTokenFault::PublicKeyAsSecret, "signed with \"HS256\""),
+        ("RFC 7515 4.1.11", IdTokenFault::UnknownExtension, "demands extensions"),
+        ("RFC 7519 4", IdTokenFault::RepeatedClaim, "twice"),
     ] {
         let (mock, _) = start().await;
         let webex = mock.client();
         mock.next_id_token(fault);
-        let request = webex.authorize().scopes("openid").max_age(Duration::from_secs(3600));
-        let error = finish(&mock, &webex, request).await.unwrap_err();
-        assert!(error.to_string().contains(reason), "{fault:?}: {error}");
+        let error = finish(&mock, &webex, strictest(&webex)).await.unwrap_err();
+        assert!(error.to_string().contains(reason), "{row}: {fault:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
+    for (fault, algorithm) in
+        [(IdTokenFault::OtherHash, SigningAlgorithm::Rs384), (IdTokenFault::Elliptic, SigningAlgorithm::Es256)]
+    {
+        let (mock, _) = start().await;
+        let webex = mock.client_builder().id_token_algorithms([algorithm]).build().unwrap();
+        mock.next_id_token(fault);
+        let login = log_in(&mock, &webex, "openid").await.unwrap();
+        assert_eq!(part(login.tokens().id_token().unwrap().expose(), 0)["alg"], algorithm.name());
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    mock.next_id_token(IdTokenFault::MissingKeyId);
+    log_in(&mock, &webex, "openid").await.unwrap();
+    mock.add_key();
+    mock.next_id_token(IdTokenFault::MissingKeyId);
+    let error = log_in(&mock, &mock.client(), "openid").await.unwrap_err();
+    assert!(error.to_string().contains("it names no key, and its issuer has several"), "{error}");
+}
+
+#[tokio::test]
+async fn an_email_address_that_is_verified_in_words_is_verified() {
+    let (mock, _) = start().await;
+    mock.next_id_token(IdTokenFault::EmailVerifiedAsText);
+    let login = log_in(&mock, &mock.client(), "openid email").await.unwrap();
+    let id_token = login.id_token().unwrap();
+    assert_eq!(id_token.claim("email_verified"), Some(&json!("true")));
+    assert_eq!((id_token.email(), id_token.is_email_verified()), (Some("jane@example.com"), Some(true)));
+    login.require_email_domain("example.com").unwrap();
+}
+
+/// RP-24 and F-14: there is none unless the world has it so.
+#[tokio::test]
+async fn an_id_token_has_the_hash_of_its_access_token_where_the_world_is_built_so() {
+    let mock = MockWebex::builder().at_hash().start().await;
+    let webex = mock.client();
+    let mut tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
+    for _ in 0..2 {
+        let hash = crate::issuer::half_hash(tokens.access_token().expose());
+        assert_eq!(part(tokens.id_token().unwrap().expose(), 1)["at_hash"], hash);
+        tokens = webex.refresh(&tokens).await.unwrap();
+    }
+}
+
+/// What a login says to so many answers about keys that are not what they should be.
+async fn with_keys(
+    fault: KeysFault,
+    answers: usize,
+    id_token: Option<IdTokenFault>,
+) -> (MockWebex, ManualClock, WebexOAuth, Result<Login>) {
+    let (mock, clock) = start().await;
+    let webex = mock.client();
+    (0..answers).for_each(|_| mock.next_keys(fault));
+    if let Some(fault) = id_token {
+        mock.next_id_token(fault);
+    }
+    let login = log_in(&mock, &webex, "openid").await;
+    (mock, clock, webex, login)
+}
+
+#[tokio::test]
+async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_after() {
+    let unnamed = Some(IdTokenFault::MissingKeyId);
+    for (fault, answers, id_token, kind, reason) in [
+        (KeysFault::Empty, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
+        (KeysFault::Page, 2, None, ErrorKind::Keys, "not JSON"),
+        (KeysFault::Unavailable, 6, None, ErrorKind::Keys, "cannot answer now"),
+        (KeysFault::TooManyRequests, 6, None, ErrorKind::Keys, "cannot answer now"),
+        (KeysFault::TinyKey, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
+        (KeysFault::HugeExponent, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
+        (KeysFault::OtherFamily, 2, None, ErrorKind::IdToken, "none of its issuer's keys"),
+        (KeysFault::MissingIds, 2, None, ErrorKind::IdToken, "none of its issuer's keys"),
+        (KeysFault::TwoWithoutIds, 2, unnamed, ErrorKind::IdToken, "it names no key, and its issuer has several"),
+    ] {
+        let (mock, clock, webex, login) = with_keys(fault, answers, id_token).await;
+        let error = login.unwrap_err();
+        assert!(error.kind() == kind && error.to_string().contains(reason), "{fault:?}: {error}");
+        assert_eq!(error.is_retryable(), kind == ErrorKind::Keys, "{fault:?}: {error}");
+        let wait = (fault == KeysFault::TooManyRequests).then_some(Duration::from_secs(7));
+        assert_eq!((error.retry_after(), mock.key_requests()), (wait, answers), "{fault:?}");
+
+        clock.advance(Duration::from_secs(1));
+        log_in(&mock, &webex, "openid").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_bad_answer_about_keys_ends_no_login() {
+    for (fault, id_token, requests) in [
+        (KeysFault::Empty, None, 2),
+        (KeysFault::Page, None, 2),
+        (KeysFault::Unavailable, None, 2),
+        (KeysFault::TooManyRequests, None, 2),
+        (KeysFault::TinyKey, None, 2),
+        (KeysFault::HugeExponent, None, 2),
+        (KeysFault::OtherFamily, None, 2),
+        (KeysFault::MissingIds, None, 2),
+        (KeysFault::MissingIds, Some(IdTokenFault::MissingKeyId), 1),
+        (KeysFault::TwoWithoutIds, Some(IdTokenFault::MissingKeyId), 2),
+        (KeysFault::MissingUse, None, 1),
+    ] {
+        let (mock, _, _, login) = with_keys(fault, 1, id_token).await;
+        login.unwrap();
+        assert_eq!(mock.key_requests(), requests, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_is_good() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    for (row, fault, times, reason) in [
+        ("RP-31", DiscoveryFault::MissingIssuer, 1, "no `issuer`"),
+        ("RP-31", DiscoveryFault::WrongIssuer, 1, "/idb-b-us1\""),
+        ("F-18", DiscoveryFault::ForeignIssuer, 1, "https://idbroker.example/idb"),
+        ("RFC 8414 3.3", DiscoveryFault::ForeignEndpoint, 1, "none of the service's hosts"),
+        ("RFC 9700 2.6", DiscoveryFault::PlainEndpoint, 1, "not an https URL"),
+        ("a proxy", DiscoveryFault::Page, 1, "not JSON"),
+        ("an outage", DiscoveryFault::Unavailable, 3, "cannot answer now"),
+    ] {
+        (0..times).for_each(|_| mock.next_discovery(fault));
+        let error = webex.discover().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{row}: {error}");
+        let passes = matches!(fault, DiscoveryFault::Page | DiscoveryFault::Unavailable);
+        assert_eq!(error.is_retryable(), passes, "{row}: {error}");
+
+        let found = webex.discover().await.unwrap();
+        assert_eq!(found.token_endpoint(), Some(mock.service().token_endpoint()), "{row}");
+    }
+    mock.next_discovery(DiscoveryFault::Unavailable);
+    let found = webex.discover().await.unwrap();
+    let discovered = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
+    log_in(&mock, &discovered, "openid").await.unwrap();
+}
+
+#[tokio::test]
+async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let login = log_in(&mock, &webex, "openid email").await.unwrap();
+    let ask = || webex.user_info(login.id_token().unwrap(), login.tokens().access_token());
+    for (row, fault, reason) in [
+        ("RP-16", UserInfoFault::OtherSubject, "another user"),
+        ("Core 5.3.2", UserInfoFault::MissingSubject, "no `sub`"),
+        ("a proxy", UserInfoFault::Page, "not JSON"),
+        ("RFC 6750 3.1", UserInfoFault::MissingScope, "the scope `openid` is missing"),
+    ] {
+        mock.next_user_info(fault);
+        let error = ask().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{row}: {error}");
+        assert_eq!(error.is_misconfigured(), fault == UserInfoFault::MissingScope, "{row}: {error}");
+        assert_eq!(error.is_retryable(), fault == UserInfoFault::Page, "{row}: {error}");
+        assert!(!error.is_access_token_refused(), "{row}: no refresh could help: {error}");
+        assert_eq!(ask().await.unwrap().email(), Some("jane@example.com"), "{row}");
+    }
+    mock.next_user_info(UserInfoFault::OtherSubject);
+    assert_eq!(user_info(&mock, "stranger").await.0, 401, "a refusal that is due anyway uses up no fault");
+    ask().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    for (row, fault, kind) in [
+        ("F-02", CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
+        ("F-05", CallbackFault::MissingState, ErrorKind::StateMissing),
+        ("F-04", CallbackFault::OtherState, ErrorKind::StateMismatch),
+        ("RFC 6749 4.1.2", CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous),
+        ("RFC 6749 3.1", CallbackFault::RepeatedCode, ErrorKind::CallbackDuplicate),
+        ("RFC 6749 4.1.2", CallbackFault::Empty, ErrorKind::CallbackAmbiguous),
+    ] {
+        mock.next_callback(fault);
+        let error = log_in(&mock, &webex, "openid").await.unwrap_err();
+        assert_eq!((error.kind(), mock.token_requests()), (kind, 0), "{row}: {error}");
+    }
+    mock.next_callback(CallbackFault::OwnIssuer);
+    log_in(&mock, &webex, "openid").await.unwrap();
+
+    let (url, pending) = webex.authorize().begin().unwrap();
+    mock.next_callback(CallbackFault::RepeatedCode);
+    let callback = Browser::new().consent(&url).await;
+    assert_eq!(Callback::parse(callback).unwrap_err().kind(), ErrorKind::CallbackDuplicate, "on the page, too");
+    drop(pending);
+}
+
+/// RFC 9207 section 2.4: of refusals as well.
+#[tokio::test]
+async fn a_refusal_can_have_the_faults_of_a_callback() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    for (fault, kind) in [
+        (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
+        // Anybody could have sent it; it is told all the same.
+        (CallbackFault::MissingState, ErrorKind::Authorization),
+        (CallbackFault::OtherState, ErrorKind::StateMismatch),
+        (CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous),
+        (CallbackFault::Empty, ErrorKind::CallbackAmbiguous),
+        (CallbackFault::OwnIssuer, ErrorKind::Authorization),
+    ] {
+        mock.next_callback(fault);
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let callback = Callback::parse(mock.deny(&url)).unwrap();
+        let error = webex.login(pending, callback).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{fault:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn every_odd_answer_of_the_token_endpoint_is_taken() {
+    for (row, fault, absent) in [
+        ("F-15", TokensFault::OddTokenType, "none"),
+        ("Webex's older answers", TokensFault::MissingTokenType, "token_type"),
+        ("F-16", TokensFault::MissingScope, "scope"),
+        ("F-17", TokensFault::MissingLifetime, "expires_in"),
+        ("RFC 6749 6", TokensFault::MissingRefreshToken, "refresh_token"),
+    ] {
+        let (mock, clock) = start().await;
+        let webex = mock.client();
+        let first = log_in(&mock, &webex, "openid spark:all").await.unwrap().into_tokens();
+        mock.next_tokens(fault);
+        mock.next_tokens(fault);
+        let login = log_in(&mock, &webex, "openid spark:all").await.unwrap().into_tokens();
+        clock.advance(Duration::from_secs(60));
+        let refreshed = webex.refresh(&first).await.unwrap();
+        for tokens in [&login, &refreshed] {
+            assert!(tokens.scopes().contains(Scope::SPARK_ALL) && tokens.id_token().is_some(), "{row}");
+            webex.person(tokens.access_token()).await.unwrap();
+        }
+        assert_eq!(login.expires_at().is_none(), absent == "expires_in", "{row}");
+        assert_eq!(login.refresh_token().is_none(), absent == "refresh_token", "{row}");
+        assert_eq!(refreshed.refresh_token(), first.refresh_token(), "{row}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_says_itself_when_it_ends() {
+    let (mock, clock) = start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex, "spark:all").await.unwrap().into_tokens();
+    clock.advance(Duration::from_secs(1000));
+    let end = webex.token_expiry(tokens.access_token()).await.unwrap();
+    assert_eq!((Some(end), end.as_secs()), (tokens.expires_at(), NOW + 1_209_599));
+    mock.expire_access_tokens("jane@example.com");
+    let error = webex.token_expiry(tokens.access_token()).await.unwrap_err();
+    assert!(error.is_access_token_refused(), "{error}");
+}
+
+#[tokio::test]
+async fn a_browser_is_signed_in_until_it_follows_the_logout_url() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let mut browser = Browser::new();
+    let (url, pending) = webex.authorize().scopes("openid").login_hint("eve@example.eu").begin().unwrap();
+    let login = webex.login(pending, Callback::parse(browser.consent(&url).await).unwrap()).await.unwrap();
+    let issuer = login.id_token().unwrap().issuer();
+    let silent = || webex.authorize().scopes("openid").prompt(Prompt::None).begin().unwrap();
+    let (url, pending) = silent();
+    let callback = location(&browser.get(&url).await);
+    let again = webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap();
+    assert_eq!(again.id_token().unwrap().subject(), login.id_token().unwrap().subject());
+
+    let goto = "http://localhost:8080/bye?x=1&y=2";
+    let url = webex.logout_url(login.id_token(), goto).unwrap();
+    assert!(url.as_str().starts_with(issuer) && issuer.ends_with("/idb-eu"), "{url}");
+    let answer = browser.get(&url).await;
+
+    assert_eq!((answer.status().as_u16(), &*location(&answer)), (302, goto));
+    let (url, pending) = silent();
+    let callback = Callback::parse(location(&browser.get(&url).await)).unwrap();
+    let error = webex.login(pending, callback).await.unwrap_err();
+    assert!(error.is_login_required(), "{error}");
+    webex.person(again.tokens().access_token()).await.unwrap();
+    let html = browser.get(url.as_str().replace("prompt=none", "prompt=select_account")).await.text().await.unwrap();
+    assert!(html.contains("<option value=\"jane@example.com\" selected>"), "nobody is remembered: {html}");
+}
+
+#[tokio::test]
+async fn a_logout_url_with_a_token_ends_the_token_too() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let login = log_in(&mock, &webex, "openid spark:all").await.unwrap();
+    let token = login.tokens().access_token();
+    let url = webex.insecure_logout_url_with_token(login.id_token(), "http://localhost:8080/", token).unwrap();
+    assert_eq!(Browser::new().get(&url).await.status(), 302);
+    assert!(webex.person(token).await.unwrap_err().is_access_token_refused());
+    webex.refresh(login.tokens()).await.unwrap();
+    let url = url.to_string().replace("goto=", "x=");
+    assert!(Browser::new().get(url).await.text().await.unwrap().contains("You have signed out"));
 }
 
 #[tokio::test]

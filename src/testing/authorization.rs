@@ -1,0 +1,76 @@
+//! An authorization request that may be granted.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::UnixTime;
+use crate::scope::Scopes;
+use crate::testing::response_type::ResponseType;
+use crate::testing::sessions::SignedIn;
+use crate::testing::way_back::WayBack;
+
+/// An authorization request that passed all checks and waits for the user.
+pub(super) struct Authorization {
+    pub(super) integration: usize,
+    pub(super) binding: Binding,
+    /// Whether the redirect URI was in the request, so that the exchange must repeat it.
+    pub(super) names_redirect_uri: bool,
+    pub(super) response: ResponseType,
+    pub(super) way_back: WayBack,
+    pub(super) scopes: Scopes,
+    pub(super) login_hint: Option<String>,
+    pub(super) authentication: Authentication,
+    /// Who is signed in already, where no page may be shown.
+    pub(super) silent: Option<SignedIn>,
+}
+
+impl Authorization {
+    /// When the user signed in: with the consent, unless nobody was asked.
+    pub(super) fn signed_in_at(&self, approved: UnixTime) -> UnixTime {
+        self.silent.map_or(approved, |signed_in| signed_in.at)
+    }
+}
+
+/// What an authentication request wants to find in the ID token (OpenID Connect Core 1.0 section 3.1.2.1).
+#[derive(Default)]
+pub(super) struct Authentication {
+    pub(super) nonce: Option<String>,
+    /// In seconds.
+    pub(super) max_age: Option<u64>,
+}
+
+/// What only the party that began a login can repeat.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Binding {
+    pub(super) redirect_uri: String,
+    pub(super) challenge: Option<Challenge>,
+}
+
+/// A PKCE challenge (RFC 7636 section 4.2).
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Challenge {
+    Plain(String),
+    S256(String),
+}
+
+impl Challenge {
+    pub(super) fn admits(&self, verifier: &str) -> bool {
+        match self {
+            Self::Plain(challenge) => challenge == verifier,
+            Self::S256(challenge) => *challenge == URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)),
+        }
+    }
+}
+
+impl Binding {
+    /// A verifier without a challenge is refused too: it would hide that PKCE was stripped on the way
+    /// (RFC 9700 section 4.8.2).
+    pub(super) fn admits_verifier(&self, verifier: Option<&str>) -> bool {
+        match (&self.challenge, verifier) {
+            (None, None) => true,
+            (Some(challenge), Some(verifier)) => challenge.admits(verifier),
+            _ => false,
+        }
+    }
+}
