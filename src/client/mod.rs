@@ -3,8 +3,8 @@
 //! - [`WebexOAuth`] is what applications hold.
 //! - [`WebexOAuthBuilder`] checks its settings; `env` (inside) reads them from the environment.
 //! - [`Login`] is what a finished login brings.
-//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with, and
-//!   `prover` verifies them.
+//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with,
+//!   within a `budget` of requests, and `prover` verifies them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +55,8 @@ use crate::transport::{Limits, Repeat};
 mod builder;
 mod env;
 mod line;
+#[cfg(feature = "oidc")]
+mod budget;
 #[cfg(feature = "oidc")]
 mod keys;
 #[cfg(feature = "oidc")]

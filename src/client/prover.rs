@@ -174,7 +174,8 @@ impl KeyServer for Inner {
     async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
         let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
-        self.line.send(Asked::Keys, Repeat::WhenLost, self.limits, request, read).await
+        // What is sent again is paid for like all else, so the ring of keys does it.
+        self.line.send(Asked::Keys, Repeat::Never, self.limits, request, read).await
     }
 }
 
