@@ -93,6 +93,9 @@ pub enum ErrorKind {
     PendingForeign,
     /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
     IssuerMismatch,
+    /// The callback does not say which issuer answered, and this service's always do (RFC 9207). Begin a new login and look for
+    /// a mix-up attack.
+    IssuerMissing,
     /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
     Authorization,
 
