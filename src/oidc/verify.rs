@@ -200,19 +200,30 @@ fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTi
     Ok(())
 }
 
-/// After a refresh it must be about the same user, from the same issuer (section 12.2). `before` was verified when it came.
+/// After a refresh it must be about the same user, from the same issuer, and of the same sign-in (section 12.2). `before` was
+/// verified when it came.
 fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
     let Some(before) = unverified_claims(before) else { return Ok(()) };
+    let another = |name: &str| Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
     for name in ["iss", "sub"] {
         if before.get(name) != claims.get(name) {
-            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+            return another(name);
         }
     }
-    let changed = |name: &str| before.get(name).zip(claims.get(name)).is_some_and(|(old, new)| old != new);
+    let said = |claims: &Map<String, Value>, name: &str| claims.get(name).filter(|value| !value.is_null()).cloned();
+    let both = |name: &str| said(&before, name).zip(said(claims, name));
     for name in ["azp", "nonce"] {
-        if changed(name) {
-            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+        if both(name).is_some_and(|(old, new)| old != new) {
+            return another(name);
         }
+    }
+    // A refresh is no new sign-in. The same time may be written in several ways.
+    let times = |name: &str| both(name).map(|(old, new)| (strict::seconds(&old), strict::seconds(&new)));
+    if times("auth_time").is_some_and(|(old, new)| old != new) {
+        return another("auth_time");
+    }
+    if times("iat").is_some_and(|(old, new)| new < old) {
+        return Err(refused("it was issued before the one that it follows (`iat`)"));
     }
     Ok(())
 }
@@ -227,14 +238,15 @@ pub(crate) fn check_same_user(
 ) -> Result<()> {
     let Some(claims) = unverified_claims(token) else { return Ok(()) };
     check_audience(&claims, client_id)?;
-    if let Some((subject, issuer)) = proven {
-        for (name, known) in [("iss", issuer), ("sub", subject)] {
-            if claims.get(name).is_none_or(|found| found != known) {
-                return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
-            }
+    let before = before.and_then(unverified_claims);
+    let known = |name: &str| before.as_ref()?.get(name)?.as_str();
+    for (name, proven) in [("iss", proven.map(|(_, issuer)| issuer)), ("sub", proven.map(|(subject, _)| subject))] {
+        let mut expected = [proven, known(name)].into_iter().flatten();
+        if expected.any(|expected| claims.get(name).is_none_or(|found| found != expected)) {
+            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
         }
     }
-    before.map_or(Ok(()), |before| check_successor(&claims, before))
+    Ok(())
 }
 
 /// What a token says of itself, to compare with.
