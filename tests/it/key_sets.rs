@@ -240,6 +240,46 @@ async fn keys_are_as_old_as_their_server_allows_and_nobody_waits_for_newer_ones(
 }
 
 #[tokio::test]
+async fn keys_serve_to_the_second_of_their_time_and_of_a_day_more() {
+    let day = 24 * 60 * 60;
+    for (said, life) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
+        let gate = Gate::open_at("/verification");
+        let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+        let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
+        issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", said));
+        let prove = async || {
+            let token = IdToken::new(Key::one().sign(&header("k1"), &claims_now(&issuer)));
+            issuer.webex.verify_id_token(&token, "n").await
+        };
+        prove().await.unwrap();
+        gate.arrival().await;
+        issuer.answer("/verification", answer(429, "").insert_header("retry-after", "3600"));
+
+        issuer.clock.advance(Duration::from_secs(life - 1));
+        prove().await.unwrap();
+        assert_eq!(issuer.requests("/verification").await, 1, "{said}");
+        issuer.clock.advance(Duration::from_secs(1));
+        prove().await.unwrap();
+        gate.arrival().await; // behind the caller's back
+
+        issuer.clock.advance(Duration::from_secs(day - 1));
+        prove().await.unwrap();
+        gate.arrival().await;
+        issuer.clock.advance(Duration::from_secs(1));
+        let error = prove().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Keys && error.is_retryable(), "{said}: {error}");
+    }
+}
+
+/// Claims of a token that was issued just now.
+fn claims_now(issuer: &Issuer) -> serde_json::Value {
+    let now = issuer.webex.now().as_secs();
+    let mut claims = issuer.claims("n");
+    (claims["iat"], claims["exp"]) = (now.into(), (now + 60).into());
+    claims
+}
+
+#[tokio::test]
 async fn keys_are_asked_for_without_credentials() {
     let key = Key::one();
     let issuer = published(&key).await;

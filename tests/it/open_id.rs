@@ -13,7 +13,7 @@ use webex_oauth::{
 };
 
 use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, SUBJECT, b64, half_hash, header};
-use crate::support::{CLIENT_SECRET, json as answer, parameter};
+use crate::support::{CLIENT_SECRET, builder, json as answer, parameter};
 use crate::verdict::{append_one, assert_accepted, assert_refused, assert_refused_as_it_is, login_with, remove};
 
 #[tokio::test]
@@ -55,6 +55,8 @@ async fn rp_03_a_token_without_subject_is_refused() {
     assert_refused(|claims| claims["sub"] = "".into(), "no `sub`").await;
     assert_refused(|claims| claims["sub"] = 7.into(), "no `sub`").await;
     assert_refused(|claims| claims["sub"] = "s".repeat(256).into(), "255").await;
+    let (_, login) = login_with(|claims| claims["sub"] = "s".repeat(255).into()).await;
+    assert_eq!(login.unwrap().id_token().unwrap().subject().len(), 255);
 }
 
 #[tokio::test]
@@ -479,6 +481,27 @@ async fn rp_58_the_client_proves_itself_in_the_form_where_the_service_wants_that
     let form = crate::support::form(exchange);
     assert_eq!((&*form["client_id"], &*form["client_secret"]), ("C1", CLIENT_SECRET));
     assert!(!exchange.headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn clocks_may_be_five_minutes_apart_at_most_and_some_algorithm_must_be_allowed() {
+    for (skew, good) in [(0, true), (300, true), (301, false)] {
+        let built = builder(Service::webex()).id_token_skew(Duration::from_secs(skew)).build();
+        assert_eq!(built.as_ref().err().map(Error::kind), (!good).then_some(ErrorKind::Configuration), "{skew}");
+    }
+    let error = builder(Service::webex()).id_token_algorithms([]).build().unwrap_err();
+    assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("RS256"), "{error}");
+
+    for (skew, ended, good) in [(300, 299, true), (300, 300, false), (0, 0, false), (1, 0, true)] {
+        let issuer = Issuer::with(|settings| settings.id_token_skew(Duration::from_secs(skew))).await;
+        issuer.publish(&[Key::one().jwk(Some("k1"))]);
+        let login = issuer.login(|nonce| {
+            let mut claims = issuer.claims(nonce);
+            claims["exp"] = (NOW - ended).into();
+            Some(Key::one().sign(&header("k1"), &claims))
+        });
+        assert_eq!(login.await.is_ok(), good, "a skew of {skew}, ended {ended} seconds ago");
+    }
 }
 
 #[tokio::test]
