@@ -29,6 +29,10 @@ const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "e
 /// query or form into it. Then find the [`PendingAuthorization`] with the same [id](Self::pending_id), and hand both to
 /// [`WebexOAuth::login`](crate::WebexOAuth::login) or [`WebexOAuth::accept`](crate::WebexOAuth::accept).
 ///
+/// A callback by query is a navigation, and brings cookies with `SameSite=Lax`. **One that comes as a form**
+/// (`response_mode=form_post`) **is a request from another site, and brings none of them**: keep the pending login on the server
+/// under its [id](Self::pending_id), or in a cookie with `SameSite=None; Secure`. See [`guide::cookies`](crate::guide::cookies).
+///
 /// # Example
 ///
 /// ```
