@@ -50,11 +50,10 @@
 //! # The trap: a form
 //!
 //! A service can be asked to send the browser back with a form instead
-//! (`.parameter("response_mode", "form_post")`; Webex documents the query alone), and the page of an
-//! [implicit login](crate::ImplicitCallback) posts what it found in the fragment. **A form that another site posts brings no
-//! `Lax` cookie**: the callback arrives, and the session with the pending login is not there. (Some browsers let a
-//! cookie that names no `SameSite` come along for its first two minutes, which hides this in every test.) A page of your own that posts to you is not another site,
-//! and has no such trouble.
+//! (`.parameter("response_mode", "form_post")`; Webex documents the query alone). **A form that another site posts brings no
+//! `Lax` cookie**: the callback arrives, and the session with the pending login is not there. (Some browsers let a cookie that
+//! names no `SameSite` come along for its first two minutes, which hides this in every test.) A page of your own that posts to
+//! you, as that of an [implicit login](crate::ImplicitCallback) does, is not another site, and has no such trouble.
 //!
 //! - Keep the pending logins on the server under their ids, all browsers' together, where the callback itself names the one
 //!   that is meant. That finds it, and proves nothing: the id comes from whoever sent the form.
