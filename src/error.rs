@@ -106,7 +106,8 @@ pub enum ErrorKind {
     /// Asking who the person is.
     Person,
     /// The ID token is not what it must be: the message says which claim, or that its signature is not Webex's. Nobody is
-    /// logged in: begin a new login, and look for an attack.
+    /// logged in: begin a new login, and look for an attack. After a refresh it is about another user, and unless
+    /// [`Error::is_login_required`], the old tokens are as good as they were.
     IdToken,
     /// The ID token that was asked for did not come. Nobody is logged in.
     IdTokenMissing,

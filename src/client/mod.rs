@@ -151,8 +151,8 @@ impl WebexOAuth {
     /// The [`AcceptError`] gives the pending authorization back when the callback was not for it; `?` makes it an
     /// [`Error`] of one of these kinds: [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`],
     /// [`ErrorKind::CallbackAmbiguous`], [`ErrorKind::StateMissing`], [`ErrorKind::StateMismatch`],
-    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`], and
-    /// [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
+    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`],
+    /// [`ErrorKind::IssuerMissing`], and [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())

@@ -30,10 +30,10 @@
 //! the login stays.
 //!
 //! Keys come from the service's own set, else from the issuer's; a token that names an unknown key causes one fetch for all
-//! who wait, at most one a second and ten in five minutes, so that forged tokens
-//! (which anybody can bring by the implicit flow) may delay those that are signed with a new key, and nobody else. A server
-//! that is down, or asks to be left alone, is asked less and less often. Keys serve for
-//! as long as their server says and a day more, while they are fetched anew. A token that names no key is accepted where there is only one.
+//! who wait, at most one a second and ten in five minutes, so that forged tokens (which anybody can bring by the implicit flow)
+//! may delay those that are signed with a new key, and nobody else. A server that is down, or asks to be left alone, is asked
+//! less and less often. Keys serve for as long as their server says and a day more, while they are fetched anew. A token that
+//! names no key is accepted where there is only one.
 //!
 //! - [`VerifiedIdToken`] is what such a login brings; `verify` (inside) is the only maker of one.
 //! - [`UserInfo`] is what Webex tells of the user beyond that.
