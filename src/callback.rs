@@ -29,6 +29,10 @@ const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "e
 /// query or form into it. Then find the [`PendingAuthorization`] with the same [id](Self::pending_id), and hand both to
 /// [`WebexOAuth::login`](crate::WebexOAuth::login) or [`WebexOAuth::accept`](crate::WebexOAuth::accept).
 ///
+/// A callback by query is a navigation, and brings cookies with `SameSite=Lax`. **One that comes as a form**
+/// (`response_mode=form_post`) **is a request from another site, and brings none of them**: keep the pending login on the server
+/// under its [id](Self::pending_id), or in a cookie with `SameSite=None; Secure`. See [`guide::cookies`](crate::guide::cookies).
+///
 /// # Example
 ///
 /// ```
@@ -231,25 +235,26 @@ impl<'de> Visitor<'de> for Parameters {
     }
 }
 
-/// A callback that was refused, and the pending authorization if the callback was not for it.
+/// A callback that was refused, and the pending login if the callback was not for it: a [`PendingAuthorization`], or a
+/// `PendingImplicit` by the implicit flow.
 ///
 /// `?` turns it into an [`Error`].
 #[derive(Debug)]
-pub struct AcceptError {
+pub struct AcceptError<P = PendingAuthorization> {
     error: Error,
-    pending: Option<Box<PendingAuthorization>>,
+    pending: Option<Box<P>>,
     payload: Payload,
 }
 
-impl AcceptError {
+impl<P> AcceptError<P> {
     /// Why the callback was refused.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// The reason, and the pending authorization when it can go on waiting: the callback had no state or another's, or
+    /// The reason, and the pending login when it can go on waiting: the callback had no state or another's, or
     /// was unreadable. A refusal without a state is among them, since anybody could have sent it.
-    pub fn into_parts(self) -> (Error, Option<PendingAuthorization>) {
+    pub fn into_parts(self) -> (Error, Option<P>) {
         (self.error, self.pending.map(|pending| *pending))
     }
 
@@ -263,24 +268,30 @@ impl AcceptError {
         self.payload.read()
     }
 
-    fn not_for_it(error: Error, pending: PendingAuthorization) -> Self {
-        Self { error, payload: pending.payload.clone(), pending: Some(Box::new(pending)) }
+    /// The callback was not for it, and it goes on waiting.
+    pub(crate) fn not_for_it(error: Error, pending: P, payload: Payload) -> Self {
+        Self { error, payload, pending: Some(Box::new(pending)) }
+    }
+
+    /// The callback was for it, and that was its end.
+    pub(crate) fn ended(error: Error, payload: Payload) -> Self {
+        Self { error, payload, pending: None }
     }
 }
 
-impl From<AcceptError> for Error {
-    fn from(refused: AcceptError) -> Self {
+impl<P> From<AcceptError<P>> for Error {
+    fn from(refused: AcceptError<P>) -> Self {
         refused.error
     }
 }
 
-impl fmt::Display for AcceptError {
+impl<P> fmt::Display for AcceptError<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl std::error::Error for AcceptError {
+impl<P: fmt::Debug> std::error::Error for AcceptError<P> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }
@@ -295,7 +306,8 @@ pub(crate) fn accept(
     now: UnixTime,
 ) -> Result<AuthorizationCode, AcceptError> {
     if let Err(error) = is_for(&pending, callback) {
-        return Err(AcceptError::not_for_it(error, pending));
+        let payload = pending.payload.clone();
+        return Err(AcceptError::not_for_it(error, pending, payload));
     }
     match check(registration, &pending, callback, lifetime, now) {
         Ok(code) => Ok(AuthorizationCode {
@@ -308,7 +320,7 @@ pub(crate) fn accept(
             max_age: pending.max_age,
             payload: pending.payload,
         }),
-        Err(error) => Err(AcceptError { error, pending: None, payload: pending.payload }),
+        Err(error) => Err(AcceptError::ended(error, pending.payload)),
     }
 }
 
@@ -362,7 +374,8 @@ fn state_missing() -> Error {
     Error::new(ErrorKind::StateMissing, "the callback has no state: it answers no login that was begun here")
 }
 
-/// Compares the issuer that the callback names, if it names one, as RFC 9207 section 2.4 asks.
+/// Compares the issuer that the callback names, as RFC 9207 section 2.4 asks; where the service names it always, one that is
+/// missing was taken away.
 fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()> {
     let service = &registration.service;
     match callback.value("iss") {
@@ -374,6 +387,10 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
                 service.issuers().join(", "),
             );
             Err(Error::new(ErrorKind::IssuerMismatch, message))
+        }
+        None if service.names_issuer() => {
+            let message = "the callback does not say which issuer it is from (`iss`), and this service always does";
+            Err(Error::new(ErrorKind::IssuerMissing, message))
         }
         _ => Ok(()),
     }
@@ -518,6 +535,27 @@ mod tests {
         pending.owner = Arc::new(Owner { service: "meetings".into(), client_id: "C1".into() });
         let callback = Callback::parse("code=abc&state=STATE.eu&iss=https://acme.webex.com").unwrap();
         assert!(accept(&registration(Service::meetings(), "C1"), pending, &callback, LIFETIME, NOW).is_ok());
+    }
+
+    #[test]
+    fn where_the_issuer_is_always_named_a_callback_without_one_is_refused() {
+        let service = Service::webex().with_issuer_in_callbacks();
+        let accept_for = |text: &str| {
+            let callback = Callback::parse(text).unwrap();
+            accept(&registration(service.clone(), "C1"), pending(), &callback, LIFETIME, NOW)
+        };
+        for text in [
+            "code=abc&state=STATE.eu",
+            "code=abc&state=STATE.eu&iss=",
+            "error=access_denied&state=STATE.eu",
+            "state=STATE.eu",
+        ] {
+            let refused = accept_for(text).unwrap_err();
+            assert_eq!(refused.error().kind(), ErrorKind::IssuerMissing, "{text}");
+        }
+        assert!(accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb").is_ok());
+        let refused = accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1").unwrap_err();
+        assert_eq!(refused.error().kind(), ErrorKind::IssuerMismatch);
     }
 
     #[test]

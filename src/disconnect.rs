@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use crate::authorize::{AuthorizationRequest, Prompt};
+use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::keeper::Held;
 use crate::revocation::Reach;
@@ -26,6 +28,28 @@ pub struct Disconnected {
     /// no revocation endpoint, [`ErrorKind::Revocation`](crate::ErrorKind::Revocation) where it refused or could not be
     /// reached, [`ErrorKind::Session`](crate::ErrorKind::Session) where no login was kept. Here it is forgotten in any case.
     pub told: Result<()>,
+    webex: WebexOAuth,
+}
+
+impl Disconnected {
+    /// Begins the next login of this browser with [`Prompt::SelectAccount`]: it is signed in at Webex still, and without the
+    /// dialog the next login would silently be the same user's again.
+    ///
+    /// Where no value of this type is at hand any more, set the prompt yourself:
+    /// [`authorize()`](WebexOAuth::authorize)`.prompt(Prompt::SelectAccount)`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
+    /// let disconnected = session.disconnect().await?;
+    /// let (url, pending) = disconnected.login_again().begin()?; // as any other login
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn login_again(&self) -> AuthorizationRequest {
+        self.webex.authorize().prompt(Prompt::SelectAccount)
+    }
 }
 
 impl Disconnect {
@@ -64,7 +88,7 @@ impl Disconnect {
             Some(Err(unreadable)) => Err(unreadable),
             None => Err(Error::new(ErrorKind::Session, "no login was kept, so there was nothing to tell")),
         };
-        Ok(Disconnected { told })
+        Ok(Disconnected { told, webex: keeper.webex.clone() })
     }
 }
 

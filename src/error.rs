@@ -93,6 +93,9 @@ pub enum ErrorKind {
     PendingForeign,
     /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
     IssuerMismatch,
+    /// The callback does not say which issuer answered, and this service's always do (RFC 9207). Begin a new login and look for
+    /// a mix-up attack.
+    IssuerMissing,
     /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
     Authorization,
 
@@ -103,7 +106,8 @@ pub enum ErrorKind {
     /// Asking who the person is.
     Person,
     /// The ID token is not what it must be: the message says which claim, or that its signature is not Webex's. Nobody is
-    /// logged in: begin a new login, and look for an attack.
+    /// logged in: begin a new login, and look for an attack. After a refresh it is about another user, and unless
+    /// [`Error::is_login_required`], the old tokens are as good as they were.
     IdToken,
     /// The ID token that was asked for did not come. Nobody is logged in.
     IdTokenMissing,

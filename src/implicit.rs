@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::callback::{self, Callback, Parameters};
+use crate::callback::{self, AcceptError, Callback, Parameters};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::oidc::VerifiedIdToken;
@@ -93,13 +93,30 @@ pub(crate) struct Brought {
 /// Checks that a callback ends this login, and takes out what it asked for.
 pub(crate) fn accept(
     registration: &Registration,
-    login: &PendingImplicit,
+    login: PendingImplicit,
     callback: &ImplicitCallback,
     lifetime: Duration,
     now: UnixTime,
+) -> Result<(PendingImplicit, Brought), AcceptError<PendingImplicit>> {
+    let payload = login.pending.payload.clone();
+    if let Err(error) = callback::is_for(&login.pending, &callback.0) {
+        return Err(AcceptError::not_for_it(error, login, payload));
+    }
+    match check(registration, &login, &callback.0, lifetime, now) {
+        Ok(brought) => Ok((login, brought)),
+        Err(error) => Err(AcceptError::ended(error, payload)),
+    }
+}
+
+/// What a callback brings that is for this login.
+fn check(
+    registration: &Registration,
+    login: &PendingImplicit,
+    callback: &Callback,
+    lifetime: Duration,
+    now: UnixTime,
 ) -> Result<Brought> {
-    let (pending, callback) = (&login.pending, &callback.0);
-    callback::is_for(pending, callback)?;
+    let pending = &login.pending;
     callback::check_circumstances(registration, pending, callback, lifetime, now)?;
     let has_tokens = callback.value("access_token").or(callback.value("id_token")).is_some();
     match callback.refusal() {

@@ -270,6 +270,7 @@ mod scope;
 mod pkce;
 mod endpoint;
 mod redirect;
+mod paths;
 mod service;
 mod rest_id;
 mod account;

@@ -199,7 +199,9 @@ impl TokenManager {
         if was_kept { Ok(()) } else { Err(slot.absent()) }
     }
 
-    /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told.
+    /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told, and the
+    /// browser stays signed in there: begin its next login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it
+    /// may silently be the same user's again.
     ///
     /// # Errors
     ///

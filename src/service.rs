@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::endpoint::{Endpoint, Endpoints, without_query};
 use crate::error::Result;
 use crate::issuer;
+use crate::paths::{MEETINGS, PLATFORM, Paths};
 use crate::pkce::Pkce;
 
 /// One of Webex's OAuth services: its addresses and its ways.
@@ -41,28 +42,9 @@ pub struct Service {
     prefixes_site: bool,
     lifetimes: Option<Lifetimes>,
     issuers: Vec<String>,
+    names_issuer: bool,
     api_hosts: Vec<String>,
 }
-
-/// Where the endpoints stand below a service's base address.
-#[derive(Debug)]
-struct Paths {
-    authorization: &'static str,
-    token: &'static str,
-    person: Option<&'static str>,
-    keys: Option<&'static str>,
-    user_info: Option<&'static str>,
-}
-
-const PLATFORM: Paths = Paths {
-    authorization: "/authorize",
-    token: "/access_token",
-    person: Some("/people/me"),
-    keys: Some("/verification"),
-    user_info: Some("/userinfo"),
-};
-const MEETINGS: Paths =
-    Paths { authorization: "/authorize", token: "/token", person: None, keys: None, user_info: None };
 
 /// How the client proves who it is to the token endpoint (RFC 6749 section 2.3.1). Never both at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,6 +97,7 @@ impl Service {
             prefixes_site: false,
             lifetimes: None,
             issuers,
+            names_issuer: false,
             api_hosts: Vec::new(),
         }
         .at_home()
@@ -256,6 +239,14 @@ impl Service {
         self
     }
 
+    /// Refuses callbacks that do not name their issuer, refusals included: for a service that says that all of its do (RFC 9207
+    /// section 2.4). [`discovered`](Self::discovered) sets it where the document says so; Webex's does not, and there an
+    /// issuer is compared where one is named.
+    pub fn with_issuer_in_callbacks(mut self) -> Self {
+        self.names_issuer = true;
+        self
+    }
+
     /// Lets [`Session::send`](crate::Session::send) send access tokens to one more host, such as `analytics.webexapis.com`;
     /// without port. The hosts of the service's own endpoints are allowed anyway.
     pub fn with_api_host(mut self, host: impl Into<String>) -> Self {
@@ -348,6 +339,11 @@ impl Service {
 
     pub(crate) fn issuers(&self) -> &[String] {
         &self.issuers
+    }
+
+    /// Whether each of its callbacks says which issuer it is from.
+    pub(crate) fn names_issuer(&self) -> bool {
+        self.names_issuer
     }
 
     pub(crate) fn api_hosts(&self) -> &[String] {

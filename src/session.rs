@@ -294,7 +294,8 @@ impl Session {
     /// ([`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint)).
     ///
     /// Only this login's access token is ended at Webex; [`everywhere`](Disconnect::everywhere) ends every login of this
-    /// user with this integration.
+    /// user with this integration. The browser stays signed in at Webex: begin its next login with
+    /// [`login_again`](crate::Disconnected::login_again), or it may silently be the same user's.
     ///
     /// # Errors
     ///

@@ -1,25 +1,28 @@
 //! The keys that ID tokens are signed with: kept, and fetched when a token is signed with a key that is not known.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::budget::Budget;
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Finding, refused};
 
-/// The shortest time between two fetches from one address.
+/// The shortest time between two fetches from one address; after failures in a row it doubles, ...
 const GAP: Duration = Duration::from_secs(1);
-/// How many fetches there may be, of all addresses together, ...
-const BUDGET: usize = 10;
-/// ... in this time: whoever sends forged tokens makes no more requests than that.
-const BUDGET_TIME: Duration = Duration::from_secs(5 * 60);
+/// ... up to this. A server that asks for more time gets it.
+const LONGEST_GAP: Duration = Duration::from_secs(15);
+/// The shortest time between a failed renewal of keys that still serve and the next.
+const RENEWAL_GAP: Duration = Duration::from_secs(60);
+/// The first request that fails, if it fails this soon, is repeated once: a login that waits for it would be lost.
+const SOON: Duration = Duration::from_secs(10);
 /// How long keys are good whose server does not say, and at most.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long keys that have had their time still serve while they are fetched anew; after that, nobody believes them.
@@ -36,16 +39,43 @@ pub(super) struct KeyRing {
     known: ArcSwap<HashMap<String, Arc<Snapshot>>>,
     /// One for each address, held while its keys are fetched: an address that hangs is in nobody else's way.
     doors: Mutex<HashMap<String, Arc<Door>>>,
-    /// When the last fetches began, by the clock that never goes back.
-    fetches: Mutex<VecDeque<Duration>>,
+    /// By the clock that never goes back, as all times here.
+    budget: Mutex<Budget>,
 }
 
-/// Who fetches, and when and why the last fetch failed.
-type Door = tokio::sync::Mutex<Option<(Duration, Error)>>;
+/// Who fetches, and why the last fetch failed, if it did.
+type Door = tokio::sync::Mutex<Option<Failure>>;
+
+/// A fetch that failed.
+struct Failure {
+    error: Error,
+    at: Duration,
+    /// How many failures there were before it, without a success between.
+    before: u32,
+}
+
+impl Failure {
+    /// How long the address is left alone from now on.
+    fn wait(&self, now: Duration) -> Duration {
+        let gap = GAP.saturating_mul(2_u32.saturating_pow(self.before)).min(LONGEST_GAP);
+        let wait = self.error.retry_after().unwrap_or_default().max(gap);
+        self.at.saturating_add(wait).saturating_sub(now)
+    }
+
+    /// The same for somebody who hears of it now.
+    fn error(&self, now: Duration) -> Error {
+        if !self.error.is_retryable() {
+            return self.error.clone();
+        }
+        self.error.clone().with_retry_after(Some(self.wait(now).max(GAP)))
+    }
+}
 
 /// The keys of one address as they were fetched.
 struct Snapshot {
     keys: JwkSet,
+    /// When the request for them began: what was published later may be missing.
+    asked_at: Duration,
     fetched_at: Duration,
     good_until: Duration,
 }
@@ -53,6 +83,25 @@ struct Snapshot {
 impl Snapshot {
     fn is_over(&self, now: Duration) -> bool {
         now >= self.good_until.saturating_add(GRACE)
+    }
+}
+
+/// What somebody needs the keys of an address for.
+struct Wish<'a> {
+    /// A token to prove; without one, any newer keys will do.
+    token: Option<&'a Checked<'a>>,
+    /// What was there when it came, and was not enough.
+    seen: Option<Arc<Snapshot>>,
+    came: Duration,
+}
+
+impl Wish<'_> {
+    /// Whether keys that others have fetched meanwhile are the last word. If they were asked for before the token came, the
+    /// key that it was signed with may have been published in between: then they are only if they have it.
+    fn is_met_by(&self, snapshot: &Arc<Snapshot>) -> bool {
+        let is_newer = self.seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, snapshot));
+        let has_key = || self.token.is_none_or(|token| matches!(token.against(&snapshot.keys), Finding::Valid(_)));
+        is_newer && (snapshot.asked_at >= self.came || has_key())
     }
 }
 
@@ -86,6 +135,7 @@ impl KeyRing {
         clock: &dyn Clock,
         server: &impl KeyServer,
     ) -> Result<Proven> {
+        let came = clock.elapsed();
         let seen: Vec<_> = addresses.iter().map(|address| self.snapshot(address)).collect();
         for (address, snapshot) in addresses.iter().zip(&seen) {
             let Some(snapshot) = snapshot.as_ref().filter(|snapshot| !snapshot.is_over(clock.elapsed())) else {
@@ -104,7 +154,7 @@ impl KeyRing {
             });
             let snapshot = match seen {
                 Some(snapshot) if is_settled => Ok(snapshot),
-                seen => self.fetched(address, seen, clock, server).await,
+                seen => self.fetched(address, &Wish { token: Some(checked), seen, came }, clock, server).await,
             };
             match snapshot.map(|snapshot| checked.against(&snapshot.keys)) {
                 Ok(Finding::Valid(id_token)) => return Ok(Proven { id_token, outdated: None }),
@@ -138,10 +188,14 @@ impl KeyRing {
         })
     }
 
-    /// Fetches keys anew that have had their time, unless somebody is at it. Whatever goes wrong, the old ones stay.
+    /// Fetches keys anew that have had their time, unless somebody is at it or has just failed. Whatever goes wrong, the old
+    /// ones stay.
     pub(super) async fn renew(&self, address: &Endpoint, clock: &dyn Clock, server: &impl KeyServer) {
-        if self.door(address).try_lock().is_ok() {
-            let _ = self.fetched(address, self.snapshot(address), clock, server).await;
+        let came = clock.elapsed();
+        let is_due = |failure: &Failure| came.saturating_sub(failure.at) >= RENEWAL_GAP;
+        if self.door(address).try_lock().is_ok_and(|failure| failure.as_ref().is_none_or(is_due)) {
+            let wish = Wish { token: None, seen: self.snapshot(address), came };
+            let _ = self.fetched(address, &wish, clock, server).await;
         }
     }
 
@@ -149,15 +203,14 @@ impl KeyRing {
     async fn fetched(
         &self,
         address: &Endpoint,
-        seen: Option<Arc<Snapshot>>,
+        wish: &Wish<'_>,
         clock: &dyn Clock,
         server: &impl KeyServer,
     ) -> Result<Arc<Snapshot>> {
-        let came = clock.elapsed();
         let door = self.door(address);
         let mut last_failure = door.lock().await;
         if let Some(snapshot) = self.snapshot(address) {
-            if seen.is_none_or(|seen| !Arc::ptr_eq(&seen, &snapshot)) {
+            if wish.is_met_by(&snapshot) {
                 return Ok(snapshot);
             }
             // The key was made known just now, perhaps.
@@ -166,34 +219,72 @@ impl KeyRing {
                 clock.sleep(GAP - age).await;
             }
         }
-        // Whoever came before it was known shares a failure, and whoever comes right after it.
-        if let Some((failed_at, error)) = &*last_failure
-            && (*failed_at >= came || clock.elapsed().saturating_sub(*failed_at) < GAP)
-        {
-            return Err(error.clone());
-        }
-        self.spend(clock.elapsed())?;
-        let Fetched { keys, max_age } = match server.keys_at(address).await {
-            Ok(fetched) => fetched,
-            Err(error) => {
-                // An outage is no forgery.
-                if !is_absent(&error) {
-                    self.give_back();
-                }
-                *last_failure = Some((clock.elapsed(), error.clone()));
-                return Err(error);
-            }
-        };
-        *last_failure = None;
         let now = clock.elapsed();
-        let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
-        let snapshot = Arc::new(Snapshot { keys, fetched_at: now, good_until: now.saturating_add(life) });
+        // Whoever came before it was known shares a failure, and whoever comes while the address is left alone.
+        let is_shared = |failure: &&Failure| failure.at >= wish.came || !failure.wait(now).is_zero();
+        if let Some(failure) = last_failure.as_ref().filter(is_shared) {
+            return Err(failure.error(now));
+        }
+        self.spend(now)?;
+        let mut answer = self.ask(address, now, clock, server).await;
+        if last_failure.is_none()
+            && answer.as_ref().is_err_and(is_fleeting)
+            && clock.elapsed().saturating_sub(now) < SOON
+        {
+            clock.sleep(GAP).await;
+            let again = clock.elapsed();
+            if self.spend(again).is_ok() {
+                answer = self.ask(address, again, clock, server).await;
+            }
+        }
+        match answer {
+            Ok(snapshot) => {
+                *last_failure = None;
+                Ok(self.keep(address, snapshot))
+            }
+            Err(error) if was_sent(&error) => {
+                let (at, before) =
+                    (clock.elapsed(), last_failure.as_ref().map_or(0, |last| last.before.saturating_add(1)));
+                Err(last_failure.insert(Failure { error, at, before }).error(at))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One request, which was paid for when it began.
+    async fn ask(
+        &self,
+        address: &Endpoint,
+        asked_at: Duration,
+        clock: &dyn Clock,
+        server: &impl KeyServer,
+    ) -> Result<Snapshot> {
+        match server.keys_at(address).await {
+            Ok(Fetched { keys, max_age }) => {
+                let fetched_at = clock.elapsed();
+                let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+                Ok(Snapshot { keys, asked_at, fetched_at, good_until: fetched_at.saturating_add(life) })
+            }
+            Err(error) => {
+                let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+                if !was_sent(&error) {
+                    budget.give_back(asked_at);
+                } else if is_down(&error) {
+                    budget.excuse(asked_at);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn keep(&self, address: &Endpoint, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
         self.known.rcu(|known| {
             let mut known = HashMap::clone(known);
             known.insert(name(address), Arc::clone(&snapshot));
             known
         });
-        Ok(snapshot)
+        snapshot
     }
 
     /// Where those wait who want the keys of an address; inside is when and why the last fetch failed.
@@ -202,28 +293,14 @@ impl KeyRing {
         Arc::clone(doors.entry(name(address)).or_default())
     }
 
-    fn give_back(&self) {
-        self.fetches.lock().unwrap_or_else(PoisonError::into_inner).pop_back();
-    }
-
     /// What is known of an address.
     fn snapshot(&self, address: &Endpoint) -> Option<Arc<Snapshot>> {
         self.known.load().get(address.url().as_str()).cloned()
     }
 
-    /// Takes one fetch out of the budget.
+    /// Takes one request out of the budget.
     fn spend(&self, now: Duration) -> Result<()> {
-        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
-        while fetches.front().is_some_and(|begun| now.saturating_sub(*begun) >= BUDGET_TIME) {
-            fetches.pop_front();
-        }
-        if let (true, Some(first)) = (fetches.len() >= BUDGET, fetches.front()) {
-            let wait = BUDGET_TIME.saturating_sub(now.saturating_sub(*first)).max(Duration::from_secs(1));
-            let message = "keys were fetched too often for tokens that name keys which nobody has";
-            return Err(Error::new(ErrorKind::Keys, message).with_remedy(Remedy::Later).with_retry_after(Some(wait)));
-        }
-        fetches.push_back(now);
-        Ok(())
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now)
     }
 }
 
@@ -243,6 +320,24 @@ fn name(address: &Endpoint) -> String {
 fn is_absent(error: &Error) -> bool {
     let status = error.server().and_then(|server| server.status());
     status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 404 | 405 | 410))
+}
+
+/// Whether a request left this machine, as far as the error tells.
+fn was_sent(error: &Error) -> bool {
+    error.kind() == ErrorKind::Keys
+}
+
+/// Whether nobody answered, or a server that says itself that it is not well. One that asks to be left alone, or whose answer
+/// cannot be read, has been asked all the same.
+fn is_down(error: &Error) -> bool {
+    let status = error.server().and_then(|server| server.status());
+    let is_unanswered = error.delivery().is_some() && error.is_retryable();
+    is_unanswered || status.is_some_and(|status| status >= 500)
+}
+
+/// Whether a failure may be over in a moment, for all that the server says.
+fn is_fleeting(error: &Error) -> bool {
+    is_down(error) && error.retry_after().is_none_or(|wait| wait <= GAP)
 }
 
 /// Whether a set has the key that a token names, and it did not sign it.

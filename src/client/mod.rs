@@ -3,8 +3,8 @@
 //! - [`WebexOAuth`] is what applications hold.
 //! - [`WebexOAuthBuilder`] checks its settings; `env` (inside) reads them from the environment.
 //! - [`Login`] is what a finished login brings.
-//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with, and
-//!   `prover` verifies them.
+//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with,
+//!   within a `budget` of requests, and `prover` verifies them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ use crate::transport::{Limits, Repeat};
 mod builder;
 mod env;
 mod line;
+#[cfg(feature = "oidc")]
+mod budget;
 #[cfg(feature = "oidc")]
 mod keys;
 #[cfg(feature = "oidc")]
@@ -151,8 +153,8 @@ impl WebexOAuth {
     /// The [`AcceptError`] gives the pending authorization back when the callback was not for it; `?` makes it an
     /// [`Error`] of one of these kinds: [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`],
     /// [`ErrorKind::CallbackAmbiguous`], [`ErrorKind::StateMissing`], [`ErrorKind::StateMismatch`],
-    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`], and
-    /// [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
+    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`],
+    /// [`ErrorKind::IssuerMissing`], and [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
@@ -164,6 +166,9 @@ impl WebexOAuth {
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
     /// - [`ErrorKind::PendingForeign`]: another client accepted the code.
+    /// - [`ErrorKind::IdTokenMissing`], [`ErrorKind::IdToken`]: the scope `openid` was asked for, and the ID token did not come or
+    ///   is not what it must be. Nobody is logged in.
+    /// - [`ErrorKind::Keys`]: the keys to prove it with cannot be had now. Nobody is logged in, and the code is used up.
     /// - [`ErrorKind::Exchange`]: everything else; the code is used up, and a new login is the way on.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
     ///
@@ -231,13 +236,22 @@ impl WebexOAuth {
     /// So is one that a gateway gave up on (502, 504) and, once, one whose answer was lost, with the same refresh token,
     /// unless the service's [`Rotation`] is strict.
     ///
+    /// An ID token that comes along takes the place of the old one if the keys at hand prove it; no keys are fetched for it. If
+    /// they do not, or something about it is wrong, it is left out, and the old one stays beside the new tokens.
+    ///
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
     /// - [`ErrorKind::ForeignTokens`]: the tokens are another client's or another service's.
-    /// - [`ErrorKind::Refresh`]: everything else. Only [`is_login_required`](Error::is_login_required) means that the
-    ///   login is over; after any other error the old tokens are as good as before.
+    /// - [`ErrorKind::IdToken`]: the ID token that came along names another user or issuer than the login's, or another client.
+    ///   The tokens beside it may be another user's as well, so nobody gets them. Where rotation is strict, the refresh token
+    ///   is spent, and the login is over.
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::Refresh`]: everything else.
+    ///
+    /// Only [`is_login_required`](Error::is_login_required) means that the login is over; after any other error the old tokens
+    /// are as good as before. (Where rotation is strict and the answer was lost, [`Delivery::Unknown`](crate::Delivery::Unknown),
+    /// the next refresh shows whether they are.)
     ///
     /// # Panics
     ///
@@ -390,6 +404,8 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
+    /// The [`AcceptError`] gives the pending login back when the callback was not for it; `?` makes it an [`Error`]:
+    ///
     /// - As [`accept`](Self::accept): the callback is not for this login, or Webex or the user refused.
     /// - [`ErrorKind::IdTokenMissing`], [`ErrorKind::IdToken`], [`ErrorKind::Keys`]: the ID token is missing, bad, or cannot be
     ///   proven now.
@@ -397,11 +413,18 @@ impl WebexOAuth {
     ///   [`insecure_accept_missing_at_hash`](WebexOAuthBuilder::insecure_accept_missing_at_hash).
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
     #[cfg(feature = "oidc")]
-    pub async fn accept_implicit(&self, pending: PendingImplicit, callback: ImplicitCallback) -> Result<ImplicitLogin> {
+    pub async fn accept_implicit(
+        &self,
+        pending: PendingImplicit,
+        callback: ImplicitCallback,
+    ) -> Result<ImplicitLogin, AcceptError<PendingImplicit>> {
         let Inner { registration, clock, pending_lifetime, prover, .. } = &*self.inner;
-        let brought = implicit::accept(registration, &pending, &callback, *pending_lifetime, clock.now())?;
-        let id_token = prover.implicit(&self.inner, &pending, &brought).await?;
-        Ok(implicit::finish(registration, pending, brought.response, id_token, clock.now()))
+        let (login, brought) = implicit::accept(registration, pending, &callback, *pending_lifetime, clock.now())?;
+        let id_token = match prover.implicit(&self.inner, &login, &brought).await {
+            Ok(id_token) => id_token,
+            Err(error) => return Err(AcceptError::ended(error, login.pending.payload)),
+        };
+        Ok(implicit::finish(registration, login, brought.response, id_token, clock.now()))
     }
 
     /// Asks the service what it says of itself (OpenID Connect Discovery 1.0). Nothing of this client changes by it;

@@ -24,7 +24,9 @@ use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Expected, Occasion, check_same_user};
 use crate::pending_implicit::PendingImplicit;
 use crate::refusal::{Asked, refusal};
+use crate::scope::Scope;
 use crate::secret::IdToken;
+use crate::service::Rotation;
 use crate::token::{TokenResponse, TokenSet};
 use crate::transport::Repeat;
 
@@ -73,7 +75,10 @@ impl Prover {
         code: &AuthorizationCode,
         response: &TokenResponse,
     ) -> Result<Option<VerifiedIdToken>> {
-        let Some(nonce) = &code.nonce else { return Ok(None) };
+        if !code.asked.contains(Scope::OPENID) && code.nonce.is_none() {
+            return Ok(None);
+        }
+        let nonce = code.nonce.as_ref().ok_or_else(without_nonce)?;
         let id_token = response.id_token.as_ref().ok_or_else(|| {
             let message = "webex sent no ID token, though the scope `openid` was asked for";
             Error::new(ErrorKind::IdTokenMissing, message)
@@ -104,7 +109,8 @@ impl Prover {
         login: &PendingImplicit,
         brought: &Brought,
     ) -> Result<Option<VerifiedIdToken>> {
-        let (Some(id_token), Some(nonce)) = (&brought.id_token, &login.pending.nonce) else { return Ok(None) };
+        let Some(id_token) = &brought.id_token else { return Ok(None) };
+        let nonce = login.pending.nonce.as_ref().ok_or_else(without_nonce)?;
         let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: login.pending.max_age };
         let expected = Expected {
             access_token: brought.response.as_ref().map(|response| response.access_token.expose()),
@@ -114,13 +120,20 @@ impl Prover {
         self.prove(client, id_token, &expected).await.map(Some)
     }
 
-    /// The ID token that a refresh brought must be about the user whose login was refreshed. One that cannot be proven with the
-    /// keys at hand is left out: the refresh has succeeded, and its tokens must not be lost or kept waiting for that.
+    /// The ID token that a refresh brought must be about the user whose login was refreshed: the tokens beside one of another user
+    /// may be another user's, too, and nobody is to have them. One that is about that user and wrong otherwise, or that the
+    /// keys at hand do not prove, is left out: the refresh has succeeded, and its tokens must not be lost or kept waiting for that.
     pub(super) fn refresh(&self, client: &Inner, before: &TokenSet, response: &mut TokenResponse) -> Result<()> {
         // One that nobody asked for was not verified at the login either, and is no reason to lose it.
         let Some(id_token) = response.id_token.as_ref().filter(|_| before.is_of_openid()) else { return Ok(()) };
         let old = before.id_token().map(IdToken::expose);
-        check_same_user(id_token.expose(), before.account().subject(), old, client.registration.client_id())?;
+        check_same_user(id_token.expose(), before.account().subject(), old, client.registration.client_id()).map_err(
+            |error| match client.registration.service.rotation() {
+                Rotation::Lenient => error,
+                // The refresh token that was sent is spent, and the new one may be somebody else's.
+                Rotation::Strict => error.with_remedy(Remedy::Login),
+            },
+        )?;
         let occasion = Occasion::Refresh { before: old.unwrap_or_default() };
         let expected =
             Expected { access_token: Some(response.access_token.expose()), ..self.expected(client, occasion) };
@@ -161,6 +174,12 @@ impl Prover {
     }
 }
 
+/// The stored form of the login was changed: a login that asks for an ID token always has a nonce.
+fn without_nonce() -> Error {
+    let message = "the login has no nonce, so no ID token could be its own: begin a new login";
+    Error::new(ErrorKind::IdTokenMissing, message)
+}
+
 /// Where the keys of a token may be: at the service, else at its issuer.
 fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<Endpoint> {
     let own = client.registration.endpoints.keys.clone();
@@ -174,7 +193,8 @@ impl KeyServer for Inner {
     async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
         let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
-        self.line.send(Asked::Keys, Repeat::WhenLost, self.limits, request, read).await
+        // What is sent again is paid for like all else, so the ring of keys does it.
+        self.line.send(Asked::Keys, Repeat::Never, self.limits, request, read).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! Chapters to read, with no code of their own.
 //!
+//! - [`cookies`]: where a login waits for its browser, and the `SameSite` that finds it again.
 //! - [`register`]: from Webex's developer portal to the environment variables.
 //! - [`tokens`]: which token do I have, and what do I do with it?
 
+pub mod cookies;
 pub mod register;
 pub mod tokens;

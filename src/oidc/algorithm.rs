@@ -58,3 +58,34 @@ impl SigningAlgorithm {
         hash[..hash.len() / 2].to_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    #[test]
+    fn the_samples_of_openid_connect_core_appendix_a_hold() {
+        for (text, hash) in [
+            ("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "77QmUPtjPfzWtF2AnpK9RQ"),
+            ("Qcb0Orv1zh30vL1MPRsbm-diHiMwcLyZvn1arpZv-Jxf_11jnpEX3Tgfvk", "LDktKdoQak3Pk0cnXxCltA"),
+        ] {
+            assert_eq!(URL_SAFE_NO_PAD.encode(SigningAlgorithm::Rs256.half_hash(text)), hash);
+        }
+    }
+
+    #[test]
+    fn a_hash_is_half_as_long_as_that_of_the_algorithm() {
+        for (algorithm, length) in [
+            (SigningAlgorithm::Rs256, 16),
+            (SigningAlgorithm::Es256, 16),
+            (SigningAlgorithm::Rs384, 24),
+            (SigningAlgorithm::Es384, 24),
+            (SigningAlgorithm::Rs512, 32),
+        ] {
+            assert_eq!(algorithm.half_hash("x").len(), length, "{algorithm:?}");
+        }
+    }
+}

@@ -16,8 +16,9 @@ use crate::strict;
 
 /// The discovery document of a service (<https://developer.webex.com/docs/login-with-webex>).
 ///
-/// Every field may be missing. The endpoints it names are https (or loopback) and on the service's own hosts, and its issuer
-/// is one that the service allows; [`WebexOAuth::discover`](crate::WebexOAuth::discover) refuses others. The issuer need not be
+/// Every field may be missing. The endpoints it names are https (or loopback) and on the service's own hosts, those for
+/// revocation and for logging out also on its issuers'; and its issuer is one that the service allows;
+/// [`WebexOAuth::discover`](crate::WebexOAuth::discover) refuses others. The issuer need not be
 /// that of a user's ID token: each user has a home region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Discovery(Map<String, Value>);
@@ -33,6 +34,9 @@ const ENDPOINTS: [&str; 8] = [
     "introspection_endpoint",
     "end_session_endpoint",
 ];
+
+/// Those that are at Webex's brokers, whose hosts are the issuers'.
+const AT_ISSUERS: [&str; 2] = ["revocation_endpoint", "end_session_endpoint"];
 
 impl Discovery {
     /// The issuer (`issuer`).
@@ -132,6 +136,12 @@ impl Discovery {
         self.0.get("request_uri_parameter_supported").and_then(strict::truth).unwrap_or(true)
     }
 
+    /// Whether every callback names the issuer that it is from (RFC 9207 section 3); not where it is silent, as at Webex.
+    #[doc(alias = "authorization_response_iss_parameter_supported")]
+    pub fn is_issuer_in_callbacks(&self) -> bool {
+        self.0.get("authorization_response_iss_parameter_supported").and_then(strict::truth).unwrap_or(false)
+    }
+
     /// Any field by its name, as it came.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
@@ -147,7 +157,9 @@ impl Discovery {
 }
 
 impl Service {
-    /// The service with the endpoints that its discovery document names; what the document leaves out stays as it is.
+    /// The service with the endpoints that its discovery document names; what the document leaves out stays as it is. If it
+    /// says that callbacks name their issuer, those that do not are refused from then on
+    /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)).
     ///
     /// Its [id](Service::id) follows the token endpoint; give it one with [`with_id`](Service::with_id) if logins are kept.
     pub fn discovered(mut self, discovery: &Discovery) -> Self {
@@ -165,6 +177,9 @@ impl Service {
         }
         if let Some(url) = discovery.revocation_endpoint() {
             self = self.with_revocation_endpoint(url);
+        }
+        if discovery.is_issuer_in_callbacks() {
+            self = self.with_issuer_in_callbacks();
         }
         self
     }
@@ -205,14 +220,14 @@ pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now:
     for name in ENDPOINTS {
         if document.field(name).is_some_and(|value| !value.is_null()) {
             let url = document.text(name).ok_or_else(|| unusable(format!("its `{name}` is no text")))?;
-            require_own(registration, url).map_err(|why| unusable(format!("its `{name}` {why}")))?;
+            require_own(registration, name, url).map_err(|why| unusable(format!("its `{name}` {why}")))?;
         }
     }
     Ok(document)
 }
 
 /// Secrets go to these addresses, so a document cannot send them to another host.
-fn require_own(registration: &Registration, url: &str) -> Result<(), String> {
+fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(), String> {
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
     let url = Url::parse(url).map_err(|_| "is not a URL".to_owned())?;
     let host = url.host_str().unwrap_or_default();
@@ -221,6 +236,10 @@ fn require_own(registration: &Registration, url: &str) -> Result<(), String> {
     let mut own = endpoints.asked().chain([&endpoints.authorization]).map(|endpoint| place(endpoint.url()));
     let is_added = registration.service.api_hosts().iter().any(|own| own.eq_ignore_ascii_case(host));
     if own.any(|own| own == place(&url)) || (is_added && url.port().is_none()) {
+        return Ok(());
+    }
+    let issuers = registration.service.issuers().iter().filter_map(|issuer| Url::parse(issuer).ok());
+    if AT_ISSUERS.contains(&name) && issuers.into_iter().any(|issuer| place(&issuer) == place(&url)) {
         return Ok(());
     }
     Err(format!(

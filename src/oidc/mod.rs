@@ -26,13 +26,15 @@
 //! names); that it is for this client and no other; that it is of now, to a minute; that it answers this very login
 //! (`nonce`, and `max_age` if it was asked for); and its hashes of the access token and the code where it has them.
 //!
-//! After a refresh, an ID token that names another user or another client is an error; one that the keys at hand do not prove is
-//! left out, and the verified one of the login stays.
+//! After a refresh, an ID token that names another user or another client is an error; one that is wrong in another way (of
+//! another sign-in, older than the one before), or that the keys at hand do not prove, is left out, and the verified one of
+//! the login stays.
 //!
 //! Keys come from the service's own set, else from the issuer's; a token that names an unknown key causes one fetch for all
-//! who wait, at most one a second and ten in five minutes, so that forged tokens
-//! (which anybody can bring by the implicit flow) may delay those that are signed with a new key, and nobody else. Keys serve for
-//! as long as their server says and a day more, while they are fetched anew. A token that names no key is accepted where there is only one.
+//! who wait, at most one a second and ten in five minutes, so that forged tokens (which anybody can bring by the implicit flow)
+//! may delay those that are signed with a new key, and nobody else. A server that is down, or asks to be left alone, is asked
+//! less and less often. Keys serve for as long as their server says and a day more, while they are fetched anew. A token that
+//! names no key is accepted where there is only one.
 //!
 //! - [`VerifiedIdToken`] is what such a login brings; `verify` (inside) is the only maker of one.
 //! - [`UserInfo`] is what Webex tells of the user beyond that.

@@ -97,4 +97,60 @@ mod tests {
         let zeros = format!("eyJhbGciOiJFUzI1NiJ9.{PAYLOAD}.{}", URL_SAFE_NO_PAD.encode([0; 64]));
         assert!(!holds(SigningAlgorithm::Es256, &key, &zeros));
     }
+
+    // Signed once by OpenSSL 3.0, over the payload of RFC 7515 appendix A and a header with `alg` alone:
+    // `openssl dgst -sha384 -sign one.pk8 -keyform DER input` (and -sha512) with the key of tests/it/keys, which gives the same
+    // signature each time; for ES384 with a key of `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384`.
+    const RSA: &str = "kwwpfrqbEcvb-gs5jOFjXOgSlJedpoQ6wVVLdLp-wDuFbkk2M_psn8Rp3C1iUOoWCtLwHvYx-F1peUpeAMbalR_-iEFNimXVf72M8NZwjWIDoueN9km5KP19xbQVqon7srCm9F7UmERU1ONt-jLhXSr17H-HaZ9WXtYmt6UExT929l-AIsCYaHek8RkKgcyjeHUDhmF0CJC_3WM-7mGY7_MsNgx2AtlXZRw-LWF_SplTI2MCQrBBxCzX2prHBcH1kbifdZ8mV7s0iNxJkOwjxGA_TyzpA0W-rbEVN0heT-F3qDCwnBOK-xRCCLkN550IqUzJChVegSfFfM1kIjFgLw";
+    const RS384: &str = "XYoE4yw1LKYtsYfi8atDm6ZJ1AitIOd5H7VG2toT6tnGk8U3gsY5IPCcYU0dHL0np_1iazVB47TcjS28gXp1uEnO6z-2nCmxLmdW6rCkthl0wT7qCUgm2FwVFySSOiT_mHPX_rvghgdS_Cbb2QkaGbe7zPdTWlXfHs4DWpm5KWJfkKOC5QRrk8cS7AYMDknFxTbYwr8N6STpcZWBcmyCF1dyxkfrIdsUHRRUreWuIPCKflPtlYK-WF8E2nTSlIo-PaHl165RrbBOpW0mf1dztQT3kupv_vIvIILdWYpAWeQrmuxv5qlSlNftz-9h5P-fneO38XOB2-R4YUYJfOF72w";
+    const RS512: &str = "KBlILNkErzNqdxhCT16zJPJSskVDO-joz0201jx1vjhbCVHy4frQNyf1qhGLnGPjxF7YFUjSAI5WQkJoimFBX1koW3a6XTElxK9qm2cCmJrgRB_q2JX2pogM_pQMbvdO-V2StPxtCXV2BgkxKmtNknQOANkBoN2asyGRY9wrwaYu1SDp1OpYXgSYPdX26mUshk93RcKAZzqFFtZsIy1R0KHODI0LSmjN1NhT7Tc2pKkZuVdo3mP46zhl2FVhVzma5yxkrfhq2VUpzb45bBONTQP31NtSE3Xuu-rLvcQxKu-_W3vpcuin-XtWQbvblOvjjfZ7eRLpLk_LqZzPlHfNzA";
+    const ES384: &str = "2ejNlqkyhR21M_07-Mdt0ia5BaILTRrwgWVYY4UU4dfrIeCSFaNt1MYEHoKOhJdke7_Y66XrwCTk0vgQ5zttEqJwymMlAwnsO1DynXlKvrlGQ04RDfV-VDecIGNr5u2S";
+
+    fn p384() -> serde_json::Value {
+        json!({"kty": "EC", "crv": "P-384", "x": "tLtrEK8-YR6xv0l9ww_--HICbmqIgzwwD4CW5PQCh6x-i-2O7_sh9XTV-0XdXmm4",
+            "y": "KIMmGJwTDwtzcXZ9N6IGaJeQ9P064bM6OTtnerWBwZHtsMCvVxx9JeWvM6ZwqTqq"})
+    }
+
+    #[test]
+    fn what_openssl_signed_holds_for_its_own_algorithm_and_nothing_near_it() {
+        let rsa = json!({"kty": "RSA", "e": "AQAB", "n": RSA});
+        for (algorithm, key, header, signature) in [
+            (SigningAlgorithm::Rs384, &rsa, "eyJhbGciOiJSUzM4NCJ9", RS384),
+            (SigningAlgorithm::Rs512, &rsa, "eyJhbGciOiJSUzUxMiJ9", RS512),
+            (SigningAlgorithm::Es384, &p384(), "eyJhbGciOiJFUzM4NCJ9", ES384),
+        ] {
+            let token = format!("{header}.{PAYLOAD}.{signature}");
+            assert!(holds(algorithm, key, &token), "{algorithm:?}");
+            assert!(!holds(algorithm, key, &token.replace(".eyJpc3M", ".eyJpc3N")), "{algorithm:?}");
+            let cut = signature.len() / 8 * 4;
+            assert!(!holds(algorithm, key, &format!("{header}.{PAYLOAD}.{}", &signature[..cut])), "{algorithm:?}");
+            let others = [SigningAlgorithm::Rs256, SigningAlgorithm::Rs384, SigningAlgorithm::Rs512];
+            let of_family =
+                others.into_iter().filter(|other| other.family() == algorithm.family() && *other != algorithm);
+            for other in of_family {
+                assert!(!holds(other, key, &token), "{algorithm:?} taken for {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_family_verifies_nothing() {
+        let rsa = json!({"kty": "RSA", "e": "AQAB", "n": RSA});
+        let p256 = json!({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"});
+        let keys = [(SigningAlgorithm::Rs384, rsa), (SigningAlgorithm::Es256, p256), (SigningAlgorithm::Es384, p384())];
+        for (of_key, key) in keys {
+            let set = JwkSet::read(json!({ "keys": [key] }).to_string().as_bytes()).unwrap();
+            let key = set.candidates(of_key, None)[0];
+            for (algorithm, header, signature) in [
+                (SigningAlgorithm::Rs384, "eyJhbGciOiJSUzM4NCJ9", RS384),
+                (SigningAlgorithm::Es384, "eyJhbGciOiJFUzM4NCJ9", ES384),
+            ] {
+                let (input, signature) = (format!("{header}.{PAYLOAD}"), URL_SAFE_NO_PAD.decode(signature).unwrap());
+                let is_own = algorithm == of_key;
+                assert_eq!(is_valid(algorithm, key, &input, &signature), is_own, "{algorithm:?} with {of_key:?}");
+                assert_eq!(set.candidates(algorithm, None).len(), usize::from(is_own));
+            }
+        }
+    }
 }

@@ -54,6 +54,23 @@ async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
 }
 
 #[tokio::test]
+async fn rp_30_the_keys_come_from_where_the_document_says() {
+    for place in ["/jwks-of-monday", "/jwks-of-tuesday"] {
+        let mut issuer = Issuer::start().await;
+        let mut document = document(&issuer);
+        document["jwks_uri"] = format!("{}{place}", issuer.server.uri()).into();
+        issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        let key = Key::one();
+        issuer.answer(place, answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
+        let found = issuer.webex.discover().await.unwrap();
+        assert_eq!(found.keys_endpoint(), document["jwks_uri"].as_str());
+        issuer.rebuild(|service| service.discovered(&found));
+        issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+        assert_eq!((issuer.requests(place).await, issuer.requests("/verification").await), (1, 0));
+    }
+}
+
+#[tokio::test]
 async fn what_a_document_leaves_out_is_what_the_standard_says() {
     let issuer = Issuer::start().await;
     issuer.answer(ADDRESS, answer(200, &json!({"issuer": issuer.name()}).to_string()));
@@ -77,19 +94,40 @@ async fn rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refus
         ("jwks_uri", json!("https://127.0.0.1.evil.example/"), "none of the service's hosts"),
         ("revocation_endpoint", json!(["x"]), "no text"),
         ("end_session_endpoint", json!("javascript:alert(1)"), "https"),
+        ("token_endpoint", json!("https://idbroker.webex.com/idb/oauth2/v1/access_token"), "with_api_host"),
+        ("userinfo_endpoint", json!("https://idbroker.webex.com/idb/userinfo"), "with_api_host"),
+        ("revocation_endpoint", json!("https://idbroker.webex.com.evil.example/revoke"), "with_api_host"),
+        ("revocation_endpoint", json!("https://idbroker.webex.com:8443/revoke"), "with_api_host"),
+        ("end_session_endpoint", json!("http://idbroker.webex.com/logout"), "https"),
     ] {
         let mut document = document(&issuer);
         document[name] = value;
         issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        let before = issuer.all_requests();
         let error = issuer.webex.discover().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{name}: {error}");
         assert!(!error.is_retryable(), "{error}");
+        assert_eq!(issuer.all_requests() - before, 1, "{error}");
     }
     for (status, body) in [(200, "<html>"), (503, ""), (200, r#"{"issuer":"a","issuer":"b"}"#)] {
         issuer.answer(ADDRESS, answer(status, body));
         let error = issuer.webex.discover().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.is_retryable(), "{error}");
     }
+}
+
+/// Webex has both at its brokers, which are the issuers.
+#[tokio::test]
+async fn a_document_may_have_revocation_and_logout_at_one_of_the_issuers() {
+    let issuer = Issuer::start().await;
+    let mut document = document(&issuer);
+    document["revocation_endpoint"] = "https://idbroker-eu.webex.com/idb/oauth2/v1/revoke".into();
+    document["end_session_endpoint"] = "https://idbroker.webex.com/idb/oauth2/v1/logout".into();
+    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+    let found = issuer.webex.discover().await.unwrap();
+    assert_eq!(found.end_session_endpoint(), document["end_session_endpoint"].as_str());
+    let service = issuer.webex.service().clone().discovered(&found);
+    assert_eq!(service.revocation_endpoint(), document["revocation_endpoint"].as_str());
 }
 
 #[tokio::test]
@@ -112,8 +150,10 @@ async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
         (r#"{"links":[{"rel":"http://openid.net/specs/connect/1.0/issuer"}]}"#.to_owned(), "links to no issuer"),
     ] {
         issuer.answer("/.well-known/webfinger", answer(200, &body));
+        let before = issuer.all_requests();
         let error = issuer.webex.home_issuer("joe@example.com").await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{error}");
+        assert_eq!(issuer.all_requests() - before, 1, "{error}");
     }
     for bad in ["", "joe", "@example.com", "joe@", "joe smith@example.com", "joe@example.com\n"] {
         assert_eq!(issuer.webex.home_issuer(bad).await.unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
@@ -121,7 +161,7 @@ async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
 }
 
 #[tokio::test]
-async fn a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out_of_the_url() {
+async fn rp_44_a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out_of_the_url() {
     let issuer = Issuer::start().await;
     let key = Key::one();
     issuer.publish(&[key.jwk(Some("k1"))]);

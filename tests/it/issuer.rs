@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::{Callback, Login, Service, WebexOAuth};
+use webex_oauth::{Callback, Login, Service, WebexOAuth, WebexOAuthBuilder};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -17,6 +17,8 @@ use crate::support::{builder, json as answer, parameter};
 
 pub(crate) const NOW: u64 = 1_700_000_000;
 pub(crate) const SUBJECT: &str = "0b3a7c3e-5a0a-4b4e-9d3c-1f5b1d7c0f11";
+/// Where the issuer itself has its keys.
+pub(crate) const HOME: &str = "/idb/oauth2/v2/keys/verificationjwk";
 pub(crate) const ACCESS_TOKEN: &str = "PLANTED-access-token-3";
 
 /// Two keys that were made for these tests and are no secret.
@@ -90,14 +92,21 @@ pub(crate) fn half_hash(text: &str) -> String {
     b64(&sha2::Sha256::digest(text)[..16])
 }
 
-/// Answers each path as it was told, and others not at all.
+/// Answers each path as it was told, and others not at all; counts the requests.
 #[derive(Clone, Default)]
-struct Desk(Arc<Mutex<HashMap<String, ResponseTemplate>>>);
+struct Desk(Arc<Mutex<Papers>>);
+
+#[derive(Default)]
+struct Papers {
+    answers: HashMap<String, ResponseTemplate>,
+    requests: usize,
+}
 
 impl Respond for Desk {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let answers = self.0.lock().unwrap();
-        answers.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
+        let mut papers = self.0.lock().unwrap();
+        papers.requests += 1;
+        papers.answers.get(request.url.path()).cloned().unwrap_or_else(|| ResponseTemplate::new(404))
     }
 }
 
@@ -125,6 +134,20 @@ impl Issuer {
         Self { server, webex, clock, desk }
     }
 
+    /// One whose client was changed.
+    pub(crate) async fn with(change: impl FnOnce(WebexOAuthBuilder) -> WebexOAuthBuilder) -> Self {
+        let mut issuer = Self::start().await;
+        let settings = builder(issuer.webex.service().clone()).scopes("openid email").clock(issuer.clock.clone());
+        issuer.webex = change(settings).build().unwrap();
+        issuer
+    }
+
+    /// Changes the service that its client speaks to.
+    pub(crate) fn rebuild(&mut self, change: impl FnOnce(Service) -> Service) {
+        let service = change(self.webex.service().clone());
+        self.webex = builder(service).scopes("openid email").clock(self.clock.clone()).build().unwrap();
+    }
+
     /// The issuer that it signs as.
     pub(crate) fn name(&self) -> String {
         format!("{}/idb", self.server.uri())
@@ -137,12 +160,17 @@ impl Issuer {
 
     /// Answers a path so from now on.
     pub(crate) fn answer(&self, at: &str, response: ResponseTemplate) {
-        self.desk.0.lock().unwrap().insert(at.to_owned(), response);
+        self.desk.0.lock().unwrap().answers.insert(at.to_owned(), response);
     }
 
     /// How often a path was asked for.
     pub(crate) async fn requests(&self, at: &str) -> usize {
         self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+    }
+
+    /// How many requests there were, whatever for.
+    pub(crate) fn all_requests(&self) -> usize {
+        self.desk.0.lock().unwrap().requests
     }
 
     /// The claims of a good ID token.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use webex_oauth::{ErrorKind, Login};
+use webex_oauth::{ErrorKind, IdToken, ImplicitCallback, ImplicitResponse, Login};
 use wiremock::ResponseTemplate;
 
-use crate::issuer::{Issuer, Key, header};
-use crate::support::json as answer;
+use crate::gate::Gate;
+use crate::issuer::{HOME, Issuer, Key, header};
+use crate::support::{json as answer, parameter};
 
 async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Login> {
     issuer.login(|nonce| Some(key.sign(&header(id), &issuer.claims(nonce)))).await
@@ -85,6 +86,102 @@ async fn a_thousand_forged_key_names_cause_no_more_requests_than_the_budget() {
     log_in(&issuer, &Key::two(), "k2").await.unwrap();
 }
 
+/// The most requests in any five minutes of a thousand seconds in which a forged token comes each second, while both
+/// addresses answer so; and all of them.
+async fn flood(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
+    for address in ["/verification", HOME] {
+        issuer.answer(address, bad.clone());
+    }
+    let (begun, elapsed) = (issuer.all_requests(), || issuer.webex.now().as_secs());
+    let mut requests = vec![(elapsed(), 0)];
+    for number in 0..1000 {
+        let token = IdToken::new(Key::two().sign(&header(&format!("forged-{number}")), &issuer.claims("n")));
+        let error = issuer.webex.verify_id_token(&token, "n").await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Keys && error.is_retryable() && error.retry_after().is_some(), "{error}");
+        requests.push((elapsed(), issuer.all_requests() - begun));
+        issuer.clock.advance(Duration::from_secs(1));
+    }
+    let since = |end: u64| requests.iter().rev().find(|(at, _)| at + 300 <= end).map_or(0, |(_, count)| *count);
+    let most = requests.iter().map(|(at, count)| count - since(*at)).max().unwrap();
+    (most, requests.last().unwrap().1)
+}
+
+#[tokio::test]
+async fn a_thousand_forged_key_names_cause_no_storm_while_the_keys_cannot_be_had() {
+    let put_off = |status, seconds: &str| answer(status, "").insert_header("retry-after", seconds);
+    for (what, bad, most_in_five_minutes, most) in [
+        ("down", answer(503, ""), 50, 150),
+        ("down, and says for how long", put_off(503, "120"), 6, 18),
+        ("a gateway whose server is gone", answer(502, "<html>"), 50, 150),
+        ("busy, and says for how long", put_off(429, "60"), 10, 34),
+        ("busy", answer(429, ""), 10, 40),
+        ("a page", answer(200, "<html>"), 10, 40),
+        ("no keys at all", answer(200, r#"{"keys":[]}"#), 10, 40),
+        ("elsewhere", ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), 10, 40),
+    ] {
+        let issuer = published(&Key::one()).await;
+        log_in(&issuer, &Key::one(), "k1").await.unwrap();
+
+        let (in_five_minutes, all) = flood(&issuer, bad).await;
+
+        assert!(in_five_minutes <= most_in_five_minutes && all <= most, "{what}: {in_five_minutes}, {all}");
+        assert!(all > 4, "{what}: asked again, now and then: {all}");
+        log_in(&issuer, &Key::one(), "k1").await.unwrap();
+        // Whoever waits as long as the error says gets through when it is over.
+        issuer.publish(&[Key::two().jwk(Some("k2"))]);
+        let mut outcome = log_in(&issuer, &Key::two(), "k2").await;
+        for _ in 0..2 {
+            if let Err(error) = &outcome {
+                issuer.clock.advance(error.retry_after().unwrap());
+                outcome = log_in(&issuer, &Key::two(), "k2").await;
+            }
+        }
+        outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_down_for_a_moment_costs_nobody_a_login() {
+    let (gate, key) = (Gate::closed_at("/verification"), Key::one());
+    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    issuer.answer("/verification", answer(503, ""));
+    let back_soon = async {
+        gate.arrival().await;
+        issuer.publish(&[key.jwk(Some("k1"))]);
+        gate.open();
+    };
+    let (login, ()) = tokio::join!(log_in(&issuer, &key, "k1"), back_soon);
+    login.unwrap();
+    assert_eq!(issuer.requests("/verification").await, 2);
+}
+
+#[tokio::test]
+async fn keys_that_were_asked_for_before_a_login_came_are_not_the_last_word_about_it() {
+    let gate = Gate::closed_at("/verification");
+    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let log_in = |key: Key, id: &'static str| {
+        let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
+        let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+        let token = key.sign(&header(id), &issuer.claims(&nonce));
+        let callback = ImplicitCallback::parse(format!("id_token={token}&state={state}")).unwrap();
+        let webex = issuer.webex.clone();
+        tokio::spawn(async move { webex.accept_implicit(pending, callback).await })
+    };
+    let first = log_in(Key::one(), "k1");
+    gate.arrival().await;
+    // The old keys are on their way to the first; now the issuer changes its keys.
+    issuer.clock.advance(Duration::from_millis(1));
+    issuer.publish(&[Key::two().jwk(Some("k2"))]);
+    let second = log_in(Key::two(), "k2");
+    tokio::task::yield_now().await; // it waits for the keys of the first
+    gate.open();
+    first.await.unwrap().unwrap();
+    second.await.unwrap().unwrap();
+    assert_eq!(issuer.requests("/verification").await, 2);
+    assert_eq!(issuer.requests(HOME).await, 0);
+}
+
 #[tokio::test]
 async fn the_keys_of_the_users_own_issuer_are_asked_for_where_the_service_has_not_got_them() {
     let issuer = published(&Key::one()).await;
@@ -140,6 +237,46 @@ async fn keys_are_as_old_as_their_server_allows_and_nobody_waits_for_newer_ones(
         tokio::task::yield_now().await;
     }
     panic!("nobody fetched them anew");
+}
+
+#[tokio::test]
+async fn keys_serve_to_the_second_of_their_time_and_of_a_day_more() {
+    let day = 24 * 60 * 60;
+    for (said, life) in [("max-age=300", 300), ("no-store", 60), ("max-age=99999999", day), ("private", day)] {
+        let gate = Gate::open_at("/verification");
+        let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+        let keys = json!({"keys": [Key::one().jwk(Some("k1"))]}).to_string();
+        issuer.answer("/verification", answer(200, &keys).insert_header("cache-control", said));
+        let prove = async || {
+            let token = IdToken::new(Key::one().sign(&header("k1"), &claims_now(&issuer)));
+            issuer.webex.verify_id_token(&token, "n").await
+        };
+        prove().await.unwrap();
+        gate.arrival().await;
+        issuer.answer("/verification", answer(429, "").insert_header("retry-after", "3600"));
+
+        issuer.clock.advance(Duration::from_secs(life - 1));
+        prove().await.unwrap();
+        assert_eq!(issuer.requests("/verification").await, 1, "{said}");
+        issuer.clock.advance(Duration::from_secs(1));
+        prove().await.unwrap();
+        gate.arrival().await; // behind the caller's back
+
+        issuer.clock.advance(Duration::from_secs(day - 1));
+        prove().await.unwrap();
+        gate.arrival().await;
+        issuer.clock.advance(Duration::from_secs(1));
+        let error = prove().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Keys && error.is_retryable(), "{said}: {error}");
+    }
+}
+
+/// Claims of a token that was issued just now.
+fn claims_now(issuer: &Issuer) -> serde_json::Value {
+    let now = issuer.webex.now().as_secs();
+    let mut claims = issuer.claims("n");
+    (claims["iat"], claims["exp"]) = (now.into(), (now + 60).into());
+    claims
 }
 
 #[tokio::test]

@@ -307,6 +307,18 @@ async fn a_login_is_forgotten_here_whether_or_not_webex_can_be_told() {
 }
 
 #[tokio::test]
+async fn after_a_logout_the_next_login_of_the_browser_asks_whose_it_is() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
+    let disconnected = session.disconnect().await.unwrap();
+    let (url, pending) = disconnected.login_again().scopes("spark:all").begin().unwrap();
+    assert_eq!(crate::support::parameter(url.as_str(), "prompt"), "select_account");
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_revocation_is_a_form_that_the_client_signs_and_whose_token_is_in_no_error() {
     let refusing = server(json(200, TOKENS)).await;
     let echo = r#"{"error":"no-access-token","error_description":"acce55 and s3cret-b"}"#;

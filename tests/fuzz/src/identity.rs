@@ -2,13 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use webex_oauth::{Error, ErrorKind, Login};
 
 use crate::answer;
+use crate::json::object;
 use crate::leak::{assert_debug_silent, assert_sound_beside};
 use crate::signer::{self, P256_ID, RSA_ID};
 use crate::stage::{ACCESS_TOKEN, CLIENT_ID, CODE, ISSUER, NONCE, NOW, OF_ID_TOKEN, Place, SUBJECT, Stage, wait};
@@ -69,37 +68,6 @@ fn log_in(token: &str) -> (Stage, Result<Login, Error>) {
     assert_eq!(stage.requests(Place::Token), 1);
     assert!(stage.requests(Place::Keys) <= 2, "one token causes at most a request for each address");
     (stage, login)
-}
-
-/// An object in which no name stands twice.
-fn object(json: &[u8]) -> Map<String, Value> {
-    struct Names(Vec<String>);
-
-    impl<'de> Deserialize<'de> for Names {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_map(Names(Vec::new()))
-        }
-    }
-
-    impl<'de> Visitor<'de> for Names {
-        type Value = Names;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Names, A::Error> {
-            while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
-                self.0.push(name);
-            }
-            Ok(self)
-        }
-    }
-
-    let object: Map<String, Value> = serde_json::from_slice(json).expect("what is accepted is an object");
-    let Names(names) = serde_json::from_slice(json).unwrap();
-    assert_eq!(names.len(), object.len(), "what is accepted has no name twice");
-    object
 }
 
 fn text(object: &Map<String, Value>, name: &str) -> Option<String> {
@@ -169,7 +137,7 @@ pub fn key_set(input: &[u8]) -> bool {
         }
     }
     assert_eq!(stage.requests(Place::Token), 1);
-    assert!(stage.requests(Place::Keys) <= 6, "three sendings for each of two addresses");
+    assert!(stage.requests(Place::Keys) <= 4, "two sendings for each of two addresses");
     login.is_ok()
 }
 

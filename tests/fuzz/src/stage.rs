@@ -54,6 +54,7 @@ pub(crate) enum Place {
     Token,
     Keys,
     UserInfo,
+    Discovery,
     Person,
 }
 
@@ -159,6 +160,7 @@ impl Transport for Server {
             path if path.ends_with("/access_token") => Place::Token,
             path if path.ends_with("/userinfo") => Place::UserInfo,
             path if path.contains("verification") => Place::Keys,
+            path if path.contains("/.well-known/") => Place::Discovery,
             _ => Place::Person,
         };
         if place == Place::Token {

@@ -139,7 +139,6 @@ fn a_refresh_is_held_against_the_login_that_it_renews() {
             (claim("sub", "mallory"), "`sub`"),
             (claim("aud", "C2"), "`aud`"),
             (claim("iss", "https://idbroker.webex.com/idb"), "`iss`"),
-            (claim("nonce", "another"), "`nonce`"),
         ] {
             server.order("lie", lie.clone()).await;
 
@@ -147,6 +146,23 @@ fn a_refresh_is_held_against_the_login_that_it_renews() {
 
             assert_eq!(error.kind(), ErrorKind::IdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason) && !error.is_login_required(), "{lie}: {error}");
+            assert_eq!(wire.paths(), ["/token"], "{lie}");
+        }
+        // About the same user, and wrong otherwise: the new tokens are kept without it.
+        for lie in [
+            claim("nonce", "another"),
+            claim("iat", 0),
+            later("iat", -10),
+            later("exp", -65),
+            json!({ "kid": "another" }),
+            json!({ "unsigned": "none" }),
+        ] {
+            server.order("lie", lie.clone()).await;
+
+            let newer = webex.refresh(&tokens).await.unwrap_or_else(|error| panic!("{lie}: {error}"));
+
+            assert_ne!(newer.access_token(), tokens.access_token(), "{lie}");
+            assert_eq!(newer.id_token(), tokens.id_token(), "{lie}");
             assert_eq!(wire.paths(), ["/token"], "{lie}");
         }
     });

@@ -138,7 +138,52 @@ fn the_id_token_of_a_refresh_is_about_the_same_user() {
         let error = webex.refresh(&tokens).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::IdToken);
-        assert!(!error.is_login_required(), "{error}");
+        assert!(error.is_login_required(), "the refresh token is spent: {error}");
+    });
+}
+
+#[test]
+fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        // Where it is, and what it calls itself.
+        let bare = Service::webex().at(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
+        let found = builder(&server, &wire).service(bare.clone()).build().unwrap().discover().await.unwrap();
+        assert_eq!(found.issuer(), Some(server.url()));
+        assert!(found.is_issuer_in_callbacks());
+        assert!(found.code_challenge_methods().contains(&"S256") && found.scopes_supported().contains(&"spark:all"));
+        let webex = builder(&server, &wire).service(bare.discovered(&found)).build().unwrap();
+
+        let login = log_in(&webex, "jane").await.unwrap();
+        let info = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
+        let newer = webex.refresh(login.tokens()).await.unwrap();
+
+        assert_eq!((info.subject(), info.email()), ("jane", Some("jane@example.com")));
+        assert_ne!(newer.access_token(), login.tokens().access_token());
+        webex.user_info(login.id_token().unwrap(), newer.access_token()).await.unwrap();
+        assert_eq!(wire.paths(), ["/.well-known/openid-configuration", "/token", "/jwks", "/me", "/token", "/me"]);
+    });
+}
+
+#[test]
+fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
+    tell(async {
+        let (server, wire) = (server().await, Wire::new());
+        let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
+        let service = Service::webex().at(server.url()).with_issuer(server.url()).discovered(&found);
+        let webex = builder(&server, &wire).service(service).build().unwrap();
+        wire.paths();
+        for user in ["jane", "john"] {
+            let (url, pending) = webex.authorize().begin().unwrap();
+            let callback = Browser::new().consent(url.as_str(), user).await;
+            assert!(callback.contains("&iss="), "{callback}");
+            let shortened = callback.replace("&iss=", "&was=");
+
+            let error = webex.login(pending, Callback::parse(shortened).unwrap()).await.unwrap_err();
+
+            assert_eq!(error.kind(), ErrorKind::IssuerMissing, "{error}");
+        }
+        assert!(wire.paths().is_empty());
     });
 }
 

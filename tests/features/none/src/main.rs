@@ -1,7 +1,21 @@
-//! What the crate gives without any feature.
+//! What the crate gives without any feature: logins, but no identities, since nobody could prove them.
 
-use webex_oauth::Service;
+use webex_oauth::{ErrorKind, Service, WebexOAuth};
 
-fn main() {
+fn main() -> webex_oauth::Result<()> {
+    // A transport of its own would take the place of this machine.
+    let webex = WebexOAuth::builder()
+        .service(Service::webex().at("http://127.0.0.1:1"))
+        .client_id("C1")
+        .redirect_uri("http://localhost:5000/callback")
+        .scopes("spark:all")
+        .build()?;
+
+    let (url, _pending) = webex.authorize().begin()?;
+    assert!(url.as_str().contains("&scope=spark%3Aall&") && !url.as_str().contains("nonce"), "{url}");
+    let error = webex.authorize().scopes("openid spark:all").begin().expect_err("an identity that nobody proves");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+
     println!("{}", Service::webex().token_endpoint());
+    Ok(())
 }

@@ -1,0 +1,24 @@
+//! Where the endpoints of a service stand below its base address.
+
+/// The paths of a service; what it has not is `None`.
+#[derive(Debug)]
+pub(crate) struct Paths {
+    pub(crate) authorization: &'static str,
+    pub(crate) token: &'static str,
+    pub(crate) person: Option<&'static str>,
+    pub(crate) keys: Option<&'static str>,
+    pub(crate) user_info: Option<&'static str>,
+}
+
+/// Those of the platform (<https://developer.webex.com/docs/login-with-webex>).
+pub(crate) const PLATFORM: Paths = Paths {
+    authorization: "/authorize",
+    token: "/access_token",
+    person: Some("/people/me"),
+    keys: Some("/verification"),
+    user_info: Some("/userinfo"),
+};
+
+/// Those of Webex Meetings (<https://developer.cisco.com/docs/webex-meetings/>).
+pub(crate) const MEETINGS: Paths =
+    Paths { authorization: "/authorize", token: "/token", person: None, keys: None, user_info: None };

@@ -1,0 +1,223 @@
+//! What the security profiles of the OpenID Foundation ask of a client beyond the basic certification: one test for each row that
+//! concerns a client of Webex, named by the row (`F`); all rows are in `rows`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{Callback, ErrorKind, TokenManager};
+
+use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, SUBJECT, b64, half_hash, header};
+use crate::support::{json as answer, parameter};
+use crate::verdict::{
+    append_one, assert_accepted, assert_callback_refused, assert_callback_refused_at, assert_refused,
+    assert_refused_as_it_is, remove,
+};
+
+#[tokio::test]
+async fn f_01_a_whole_login_goes_well() {
+    let jane = MockUser::new("jane@example.com").name("Jane Doe");
+    let mock = MockWebex::builder().user(jane).start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().scopes("openid email spark:all").begin().unwrap();
+    let callback = Callback::parse(mock.approve(&url)).unwrap();
+    let login = webex.login(pending, callback).await.unwrap();
+    assert_eq!(login.id_token().unwrap().subject(), MockUser::new("jane@example.com").uuid());
+    let info = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
+    assert_eq!(info.email(), Some("jane@example.com"));
+    webex.refresh(login.tokens()).await.unwrap();
+}
+
+#[tokio::test]
+async fn f_02_a_callback_of_another_issuer_ends_the_login() {
+    let wrong = |state: &str| format!("code=c&state={state}&iss=https%3A%2F%2Fidbroker.webex.com%2Fidb1");
+    assert_callback_refused(wrong, ErrorKind::IssuerMismatch).await;
+    let denied = |state: &str| format!("error=access_denied&state={state}&iss=https%3A%2F%2Fevil.example");
+    assert_callback_refused(denied, ErrorKind::IssuerMismatch).await;
+}
+
+#[tokio::test]
+async fn f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_that_it_names_it() {
+    let at = "/.well-known/openid-configuration";
+    let mut issuer = Issuer::start().await;
+    let document = |supported: Value| {
+        json!({"issuer": issuer.name(), "authorization_response_iss_parameter_supported": supported}).to_string()
+    };
+    for silent in [Value::Null, json!(false), json!("no")] {
+        issuer.answer(at, answer(200, &document(silent)));
+        assert!(!issuer.webex.discover().await.unwrap().is_issuer_in_callbacks());
+    }
+    issuer.answer(at, answer(200, &document(json!(true))));
+    let found = issuer.webex.discover().await.unwrap();
+    assert!(found.is_issuer_in_callbacks());
+
+    issuer.rebuild(|service| service.discovered(&found));
+    for query in ["code=c", "error=access_denied", "code=c&iss="] {
+        let without = |state: &str| format!("{query}&state={state}");
+        assert_callback_refused_at(&issuer, without, ErrorKind::IssuerMissing).await;
+    }
+    let wrong = |state: &str| format!("code=c&state={state}&iss={}1", issuer.name());
+    assert_callback_refused_at(&issuer, wrong, ErrorKind::IssuerMismatch).await;
+    let (url, pending) = issuer.webex.authorize().begin().unwrap();
+    let named = format!("code=c&state={}&iss={}", parameter(url.as_str(), "state"), issuer.name());
+    issuer.webex.accept(pending, Callback::parse(named).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn f_04_a_callback_with_another_state_ends_no_login() {
+    assert_callback_refused(|state| format!("code=c&state={state}1"), ErrorKind::StateMismatch).await;
+}
+
+#[tokio::test]
+async fn f_05_a_callback_without_state_ends_no_login() {
+    assert_callback_refused(|_| "code=c".to_owned(), ErrorKind::StateMissing).await;
+    assert_callback_refused(|_| "code=c&state=".to_owned(), ErrorKind::StateMissing).await;
+}
+
+#[tokio::test]
+async fn f_06_a_token_without_issuer_audience_end_or_nonce_is_refused() {
+    for name in ["iss", "aud", "exp", "nonce"] {
+        assert_refused(remove(name), &format!("no `{name}`")).await;
+        assert_refused(|claims| claims[name] = Value::Null, &format!("no `{name}`")).await;
+    }
+}
+
+#[tokio::test]
+async fn f_07_a_token_is_good_until_its_end_and_as_long_as_clocks_may_be_apart() {
+    assert_accepted(|claims| claims["exp"] = (NOW - 60 + 1).into()).await;
+    assert_refused(|claims| claims["exp"] = (NOW - 60).into(), "`exp`").await;
+    assert_refused(|claims| claims["exp"] = (NOW - 301).into(), "`exp`").await;
+    assert_accepted(|claims| claims["exp"] = json!(NOW as f64 + 0.5)).await;
+    assert_accepted(|claims| claims["exp"] = (NOW + 5).to_string().into()).await;
+    assert_accepted(|claims| claims["nbf"] = (NOW + 60).into()).await;
+    assert_refused(|claims| claims["nbf"] = (NOW + 61).into(), "`nbf`").await;
+}
+
+#[tokio::test]
+async fn f_08_a_token_issued_more_than_a_day_ago_or_in_the_future_is_refused() {
+    let day = 24 * 60 * 60;
+    assert_refused(|claims| claims["iat"] = (NOW - 7 * day).into(), "`iat`").await;
+    assert_accepted(|claims| claims["iat"] = (NOW - day - 60).into()).await;
+    assert_refused(|claims| claims["iat"] = (NOW - day - 61).into(), "`iat`").await;
+    assert_accepted(|claims| claims["iat"] = (NOW + 60).into()).await;
+    assert_refused(|claims| claims["iat"] = (NOW + 61).into(), "`iat`").await;
+}
+
+#[tokio::test]
+async fn f_09_another_issuer_audience_or_nonce_is_refused() {
+    for (name, reason) in [("iss", "its `iss` is"), ("aud", "`aud` is another"), ("nonce", "`nonce` is another")] {
+        assert_refused(append_one(name), reason).await;
+    }
+}
+
+#[tokio::test]
+async fn f_10_other_audiences_and_another_authorized_party_are_refused() {
+    assert_refused(|claims| claims["aud"] = json!(["C1", "C2"]), "other clients beside").await;
+    let with_party = |claims: &mut Value| {
+        claims["aud"] = json!(["C1", "C2"]);
+        claims["azp"] = "C1".into();
+    };
+    assert_refused(with_party, "other clients beside").await;
+    assert_refused(|claims| claims["azp"] = "C2".into(), "`azp` is another client").await;
+    assert_accepted(|claims| claims["azp"] = "C1".into()).await;
+}
+
+#[tokio::test]
+async fn f_11_an_audience_in_a_list_is_accepted() {
+    assert_accepted(|claims| claims["aud"] = json!(["C1"])).await;
+}
+
+#[tokio::test]
+async fn f_12_no_signature_another_algorithm_and_a_wrong_signature_are_refused() {
+    let unsigned = |issuer: &Issuer, nonce: &str| {
+        let part = |value: Value| b64(value.to_string().as_bytes());
+        format!("{}.{}.", part(json!({"alg": "none"})), part(issuer.claims(nonce)))
+    };
+    assert_refused_as_it_is(unsigned, "signed with \"none\"", 1).await;
+    let alternate =
+        |issuer: &Issuer, nonce: &str| Key::p256().sign(&json!({"alg": "ES256", "kid": "k2"}), &issuer.claims(nonce));
+    assert_refused_as_it_is(alternate, "signed with \"ES256\"", 1).await;
+    let forged = |issuer: &Issuer, nonce: &str| Key::two().sign(&header("k1"), &issuer.claims(nonce));
+    assert_refused_as_it_is(forged, "signature is not its issuer's", 3).await;
+}
+
+#[tokio::test]
+async fn f_13_hashes_of_something_else_are_refused() {
+    for (name, whole) in [("at_hash", ACCESS_TOKEN), ("c_hash", "c0de")] {
+        let padded = format!("{}==", half_hash(whole));
+        assert_accepted(|claims| claims[name] = padded.into()).await;
+        for wrong in [json!(half_hash("another")), json!(7), json!(""), json!(whole), json!(half_hash(whole)[1..])] {
+            assert_refused(|claims| claims[name] = wrong, &format!("`{name}`")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn f_14_hashes_may_be_missing_where_the_token_endpoint_itself_has_answered() {
+    for name in ["at_hash", "c_hash"] {
+        assert_accepted(remove(name)).await;
+        assert_accepted(|claims| claims[name] = Value::Null).await;
+    }
+}
+
+/// A login whose token response has these fields beside the tokens.
+async fn log_in_with(more: Value) -> webex_oauth::Login {
+    let issuer = Issuer::start().await;
+    let key = Key::one();
+    issuer.publish(&[key.jwk(Some("k1"))]);
+    let (url, pending) = issuer.webex.authorize().begin().unwrap();
+    let id_token = key.sign(&header("k1"), &issuer.claims(&parameter(url.as_str(), "nonce")));
+    let mut tokens = json!({"access_token": ACCESS_TOKEN, "id_token": id_token});
+    tokens.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+    let callback = Callback::parse(format!("code=c&state={}", parameter(url.as_str(), "state"))).unwrap();
+    let login = issuer.webex.login(pending, callback).await.unwrap();
+    assert_eq!(login.id_token().unwrap().subject(), SUBJECT);
+    login
+}
+
+#[tokio::test]
+async fn f_15_the_case_of_the_token_type_is_no_matter() {
+    for kind in ["Bearer", "bEARER", "BEARER", "bearer"] {
+        assert_eq!(log_in_with(json!({ "token_type": kind })).await.tokens().token_type(), "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn f_16_without_scopes_in_the_answer_they_are_those_that_were_asked_for() {
+    let login = log_in_with(json!({"token_type": "Bearer", "expires_in": 3600})).await;
+    assert_eq!(login.tokens().scopes().to_string(), "openid email");
+    assert!(login.tokens().missing_scopes().is_empty());
+}
+
+#[tokio::test]
+async fn f_17_without_a_lifetime_in_the_answer_the_token_ends_nobody_knows_when() {
+    let login = log_in_with(json!({"token_type": "Bearer", "scope": "openid email"})).await;
+    assert_eq!(login.tokens().expires_at(), None);
+}
+
+#[tokio::test]
+async fn f_18_a_document_of_another_issuer_ends_it_all() {
+    let issuer = Issuer::start().await;
+    let document = json!({"issuer": format!("{}1", issuer.name())}).to_string();
+    issuer.answer("/.well-known/openid-configuration", answer(200, &document));
+    let error = issuer.webex.discover().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains("with_issuer"), "{error}");
+    assert_eq!(issuer.all_requests(), 1);
+}
+
+#[tokio::test]
+async fn f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one() {
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
+    mock.expire_access_tokens("jane@example.com");
+    let person = http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
+    assert_eq!(session.send(person).await.unwrap().status(), 200);
+    assert_eq!(mock.refreshes(), 1);
+    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap();
+}

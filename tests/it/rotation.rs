@@ -1,0 +1,101 @@
+//! Where each refresh spends its refresh token, and what comes with the next one is not as it should be.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{ErrorKind, LoginState, Rotation, Session, TokenManager};
+
+use crate::issuer::{Issuer, Key, header};
+use crate::support::{form, json as answer};
+
+/// A kept login at a server that spends refresh tokens.
+async fn kept() -> (Issuer, TokenManager, Session) {
+    let mut issuer = Issuer::start().await;
+    issuer.rebuild(|service| service.with_rotation(Rotation::Strict));
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
+    (issuer, manager, session)
+}
+
+/// Grants the next refresh: an access and a refresh token of this name, and an ID token with these claims.
+fn grant(issuer: &Issuer, name: &str, change: impl FnOnce(&mut Value)) {
+    let now = issuer.webex.now().as_secs();
+    let mut claims = issuer.claims("x");
+    claims.as_object_mut().unwrap().remove("nonce");
+    (claims["iat"], claims["exp"]) = (now.into(), (now + 3600).into());
+    change(&mut claims);
+    let tokens = json!({"access_token": format!("access-{name}"), "refresh_token": format!("refresh-{name}"),
+        "expires_in": 1000, "id_token": Key::one().sign(&header("k1"), &claims)});
+    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+}
+
+/// The refresh tokens that were sent, in order.
+async fn spent(issuer: &Issuer) -> Vec<String> {
+    let requests = issuer.server.received_requests().await.unwrap();
+    requests.iter().filter_map(|request| form(request).remove("refresh_token")).collect()
+}
+
+#[tokio::test]
+async fn new_tokens_are_kept_whatever_is_wrong_with_an_id_token_of_the_same_user() {
+    type Change = fn(&mut Value);
+    let (issuer, manager, session) = kept().await;
+    let rows: [(&str, Change); 6] = [
+        ("nonce", |claims| claims["nonce"] = "another".into()),
+        ("sign-in", |claims| claims["auth_time"] = 7.into()),
+        ("order", |claims| claims["iat"] = 7.into()),
+        ("end", |claims| claims["exp"] = 7.into()),
+        ("hash", |claims| claims["at_hash"] = "x".into()),
+        ("nothing", |_| ()),
+    ];
+    let mut expected = vec!["r".to_owned()];
+    for (name, change) in rows {
+        issuer.clock.advance(Duration::from_secs(2000));
+        grant(&issuer, name, change);
+        assert_eq!(session.access_token().await.unwrap().expose(), format!("access-{name}"));
+        manager.settle().await;
+        assert_eq!(spent(&issuer).await, expected, "no refresh token is sent twice");
+        expected.push(format!("refresh-{name}"));
+    }
+    assert!(!session.account().await.unwrap().is_unverified());
+}
+
+#[tokio::test]
+async fn tokens_beside_another_users_id_token_serve_nobody_and_the_spent_one_is_not_sent_again() {
+    let (issuer, manager, session) = kept().await;
+    let token = session.access_token().await.unwrap();
+    // Stale, and still alive: whatever the refresh brings, the old token serves.
+    issuer.clock.advance(Duration::from_secs(850));
+    grant(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
+    assert_eq!(session.access_token().await.unwrap(), token);
+    manager.settle().await;
+    assert_eq!(session.access_token().await.unwrap(), token);
+
+    issuer.clock.advance(Duration::from_secs(200));
+    for _ in 0..3 {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_login_required(), "{error}");
+        manager.settle().await;
+        issuer.clock.advance(Duration::from_secs(600));
+    }
+    assert_eq!(spent(&issuer).await, ["r"]);
+    let status = session.status().await.unwrap().unwrap();
+    assert!(matches!(status.state, LoginState::LoginRequired { .. }), "{status:?}");
+}
+
+#[tokio::test]
+async fn whoever_refreshes_by_hand_hears_that_the_login_is_over() {
+    for (rotation, is_over) in [(Rotation::Strict, true), (Rotation::Lenient, false)] {
+        let mut issuer = Issuer::start().await;
+        issuer.rebuild(|service| service.with_rotation(rotation));
+        issuer.publish(&[Key::one().jwk(Some("k1"))]);
+        let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+        for name in ["iss", "sub", "aud"] {
+            grant(&issuer, "other", |claims| claims[name] = "another".into());
+            let error = issuer.webex.refresh(login.tokens()).await.unwrap_err();
+            assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::IdToken, is_over), "{name}: {error}");
+        }
+    }
+}
