@@ -12,6 +12,7 @@ mod encrypted;
 mod gate;
 mod house;
 mod implicit;
+mod implicit_pending;
 mod issuer;
 mod keeping;
 mod keeping_alive;

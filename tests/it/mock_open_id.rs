@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::oidc::SigningAlgorithm;
+use webex_oauth::oidc::{SigningAlgorithm, VerifiedIdToken};
 use webex_oauth::testing::{
     CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockService, MockUser, MockWebex, TokensFault,
     UserInfoFault,
@@ -210,11 +210,9 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
         mock.next_id_token(fault);
         let refreshed = webex.refresh(&tokens).await;
         match fault {
-<<<<<<< HEAD
             // What a refresh asked for, or what is no fault.
             IdTokenFault::MissingNonce
             | IdTokenFault::MissingAuthTime
-            | IdTokenFault::StaleAuthTime
             | IdTokenFault::WrongCodeHash
             | IdTokenFault::MissingKeyId
             | IdTokenFault::AudienceList
@@ -229,17 +227,9 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
             | IdTokenFault::SecondAudience
             | IdTokenFault::OtherParty
             | IdTokenFault::MissingSubject
-            | IdTokenFault::OtherSubject
-            | IdTokenFault::WrongNonce => assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::IdToken, "{fault:?}"),
-=======
-            IdTokenFault::Missing => assert_eq!(refreshed.unwrap().id_token(), tokens.id_token()),
-            IdTokenFault::MissingNonce => {
-                assert_ne!(refreshed.unwrap().id_token(), tokens.id_token(), "{fault:?}");
-            }
-            IdTokenFault::WrongIssuer | IdTokenFault::WrongAudience | IdTokenFault::OtherSubject => {
+            | IdTokenFault::OtherSubject => {
                 assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::IdToken, "{fault:?}");
             }
->>>>>>> mend5
             // The new tokens are worth more than a proof of what is known already.
             _ => assert_eq!(refreshed.unwrap().id_token(), tokens.id_token(), "{fault:?}"),
         }
@@ -554,7 +544,7 @@ async fn a_browser_is_signed_in_until_it_follows_the_logout_url() {
     assert_eq!(again.id_token().unwrap().subject(), login.id_token().unwrap().subject());
 
     let goto = "http://localhost:8080/bye?x=1&y=2";
-    let url = webex.logout_url(login.id_token(), goto).unwrap();
+    let url = webex.logout_url(login.id_token().map(VerifiedIdToken::issuer), goto).unwrap();
     assert!(url.as_str().starts_with(issuer) && issuer.ends_with("/idb-eu"), "{url}");
     let answer = browser.get(&url).await;
 
@@ -574,7 +564,9 @@ async fn a_logout_url_with_a_token_ends_the_token_too() {
     let webex = mock.client();
     let login = log_in(&mock, &webex, "openid spark:all").await.unwrap();
     let token = login.tokens().access_token();
-    let url = webex.insecure_logout_url_with_token(login.id_token(), "http://localhost:8080/", token).unwrap();
+    let url = webex
+        .insecure_logout_url_with_token(login.id_token().map(VerifiedIdToken::issuer), "http://localhost:8080/", token)
+        .unwrap();
     assert_eq!(Browser::new().get(&url).await.status(), 302);
     assert!(webex.person(token).await.unwrap_err().is_access_token_refused());
     webex.refresh(login.tokens()).await.unwrap();

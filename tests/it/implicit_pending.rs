@@ -1,0 +1,82 @@
+//! What becomes of a login that waits for the implicit flow's callback, whoever sends one.
+
+use serde_json::Value;
+use webex_oauth::{
+    Callback, Error, ErrorKind, ImplicitCallback, ImplicitResponse, PendingAuthorization, PendingImplicit,
+};
+
+use crate::issuer::{Issuer, Key, header};
+use crate::support::parameter;
+
+struct Begun {
+    issuer: Issuer,
+    pending: PendingImplicit,
+    state: String,
+    nonce: String,
+}
+
+async fn begin(response: ImplicitResponse) -> Begun {
+    let issuer = Issuer::start().await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let (url, pending) = issuer.webex.authorize().payload(&"cust10001").begin_implicit(response).unwrap();
+    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+    Begun { issuer, pending, state, nonce }
+}
+
+impl Begun {
+    fn id_token(&self, change: impl FnOnce(&mut Value)) -> String {
+        let mut claims = self.issuer.claims(&self.nonce);
+        change(&mut claims);
+        Key::one().sign(&header("k1"), &claims)
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_callback_ends_no_login_and_its_own_ends_it_whatever_it_brings() {
+    let begun = begin(ImplicitResponse::IdToken).await;
+    let token = begun.id_token(|_| ());
+    let mut waiting = begun.pending;
+    for stranger in ["id_token=x".to_owned(), format!("id_token={token}&state=x"), "error=access_denied".to_owned()] {
+        let callback = ImplicitCallback::parse(&stranger).unwrap();
+        let refused = begun.issuer.webex.accept_implicit(waiting, callback).await.unwrap_err();
+        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        let (error, pending) = refused.into_parts();
+        waiting = pending.unwrap_or_else(|| panic!("{stranger} has ended it: {error}"));
+    }
+    let callback = ImplicitCallback::parse(format!("id_token={token}&state={}", begun.state)).unwrap();
+    begun.issuer.webex.accept_implicit(waiting, callback).await.unwrap();
+
+    for bad in ["error=access_denied", "id_token=forged", "x=y"] {
+        let begun = begin(ImplicitResponse::IdToken).await;
+        let callback = ImplicitCallback::parse(format!("{bad}&state={}", begun.state)).unwrap();
+        let refused = begun.issuer.webex.accept_implicit(begun.pending, callback).await.unwrap_err();
+        assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("cust10001"));
+        assert!(refused.into_parts().1.is_none(), "{bad}");
+    }
+}
+
+/// A pending login that says no nonce: its stored form was tampered with.
+fn without_nonce(stored: &str) -> String {
+    let (before, after) = stored.split_once(r#""nonce":""#).unwrap();
+    format!("{before}{}", after.split_once(r#"","#).unwrap().1)
+}
+
+#[tokio::test]
+async fn a_login_that_lost_its_nonce_proves_nobody() {
+    let begun = begin(ImplicitResponse::IdToken).await;
+    let stored = begun.pending.to_stored().unwrap();
+    let pending = PendingImplicit::from_stored(&without_nonce(stored.expose())).unwrap();
+    let callback =
+        ImplicitCallback::parse(format!("id_token={}&state={}", begun.id_token(|_| ()), begun.state)).unwrap();
+    let error = Error::from(begun.issuer.webex.accept_implicit(pending, callback).await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::IdTokenMissing, "{error}");
+
+    let (url, pending) = begun.issuer.webex.authorize().begin().unwrap();
+    let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+    begun.issuer.grant(Some(Key::one().sign(&header("k1"), &begun.issuer.claims(&nonce))));
+    let pending = PendingAuthorization::from_stored(&without_nonce(pending.to_stored().unwrap().expose())).unwrap();
+    let callback = Callback::parse(format!("code=c&state={state}")).unwrap();
+    let error = begun.issuer.webex.login(pending, callback).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::IdTokenMissing, "{error}");
+    assert_eq!(begun.issuer.requests("/verification").await, 0);
+}
