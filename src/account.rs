@@ -190,9 +190,9 @@ impl Account {
             let Address { email, is_verified } = address?;
             Some(KnownAddress { origin, email, is_verified: *is_verified })
         });
-        // What comes along with tokens is said to be nobody's.
-        let of_response = self.email.iter();
-        told.chain(of_response.map(|email| KnownAddress { origin: Origin::TokenResponse, email, is_verified: None }))
+        // Of the one beside the tokens nobody says whose it is.
+        let of_response = |email| KnownAddress { origin: Origin::TokenResponse, email, is_verified: None };
+        told.chain(self.email.as_deref().map(of_response))
     }
 
     /// The user's Webex name (`user_name`).

@@ -23,6 +23,7 @@ use crate::secret::AccessToken;
 use crate::source::TokenSource;
 use crate::status::{LoginState, Status};
 use crate::store::{Hold, TokenKey};
+use crate::token::TokenSet;
 use crate::trace::event;
 
 /// A kept login: asked for an access token, it has one.
@@ -225,7 +226,12 @@ impl Session {
         let (login, person) = self.with_token(call, is_refused).await?;
         if let Some(login) = login {
             let identity = person.identity();
-            self.keeper().note(&self.slot, login, move |tokens| tokens.identify(identity.clone())).await;
+            let note = move |tokens: &mut TokenSet| {
+                // Whoever is known already is nobody else.
+                let is_another = tokens.account().person_id().is_some_and(|known| known != identity.id);
+                !is_another && tokens.identify(identity.clone())
+            };
+            self.keeper().note(&self.slot, login, note).await;
         }
         Ok(person)
     }

@@ -155,7 +155,7 @@ impl Login {
     ///
     /// - [`ErrorKind::Account`]: an address of another domain, an unverified one, or none.
     /// - [`ErrorKind::Input`]: no address is verified, and nobody was asked; call
-    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before, or `user_info_of` where `openid email` was asked for.
     /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: the address that it tells with the
     ///   tokens is for showing.
     pub fn require_email_domain(&self, domain: &str) -> Result<()> {

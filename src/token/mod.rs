@@ -253,14 +253,11 @@ impl TokenSet {
         self.account.subject = Some(subject);
     }
 
-    /// Notes who was logged in, as Webex itself said when it was asked with these tokens; says whether that is news. Whoever
-    /// is known already is nobody else.
+    /// Notes who was logged in, as Webex itself said when it was asked with these tokens; says whether that is news.
     pub(crate) fn identify(&mut self, identity: Identity) -> bool {
-        let known = self.account.person.as_ref();
-        let is_news = known != Some(&identity) && known.is_none_or(|known| known.id == identity.id);
-        if is_news {
-            self.account.person = Some(identity);
-        }
+        let told = Some(identity);
+        let is_news = self.account.person != told;
+        self.account.person = told;
         is_news
     }
 
