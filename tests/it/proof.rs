@@ -156,6 +156,18 @@ async fn whoever_has_not_answered_the_invitation_is_kept_out_though_the_id_token
 }
 
 #[tokio::test]
+async fn a_login_that_is_asked_about_twice_goes_by_the_last_answer() {
+    let (issuer, mut login) = log_in(None).await;
+    identify(&issuer, &mut login, JANE, json!({"id": "P1", "orgId": "O1"})).await;
+    login.require_organization("O1").unwrap();
+    identify(&issuer, &mut login, "jane@example.org", json!({"id": "P2", "orgId": "O2"})).await;
+    assert_eq!(login.person().unwrap().id(), login.tokens().account().person_id().unwrap());
+    login.require_organization("O2").unwrap();
+    assert_eq!(login.require_organization("O1").unwrap_err().kind(), ErrorKind::Account);
+    assert_eq!(refused(&login).kind(), ErrorKind::Account);
+}
+
+#[tokio::test]
 async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the_stored_form() {
     for (verified, is_proof) in [
         (Some(json!(true)), true),
