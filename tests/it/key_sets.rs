@@ -7,7 +7,7 @@ use webex_oauth::{ErrorKind, IdToken, ImplicitCallback, ImplicitResponse, Login}
 use wiremock::ResponseTemplate;
 
 use crate::gate::Gate;
-use crate::issuer::{HOME, Issuer, Key, header};
+use crate::issuer::{HOME, Issuer, Key, b64, header};
 use crate::support::{json as answer, parameter};
 
 async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Login> {
@@ -93,9 +93,11 @@ async fn flood(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
         issuer.answer(address, bad.clone());
     }
     let (begun, elapsed) = (issuer.all_requests(), || issuer.webex.now().as_secs());
+    let claims = b64(issuer.claims("n").to_string().as_bytes());
     let mut requests = vec![(elapsed(), 0)];
     for number in 0..1000 {
-        let token = IdToken::new(Key::two().sign(&header(&format!("forged-{number}")), &issuer.claims("n")));
+        let forged = b64(header(&format!("forged-{number}")).to_string().as_bytes());
+        let token = IdToken::new(format!("{forged}.{claims}.c2ln"));
         let error = issuer.webex.verify_id_token(&token, "n").await.unwrap_err();
         assert!(error.kind() == ErrorKind::Keys && error.is_retryable() && error.retry_after().is_some(), "{error}");
         requests.push((elapsed(), issuer.all_requests() - begun));
