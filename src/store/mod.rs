@@ -59,8 +59,9 @@
 // The rooms.
 //
 // `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
-// `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Below `conformance`, `trials` and `index_trials`
-// try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
+// `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the file
+// of one login. Below `conformance`, `trials` and `index_trials` try one `rule` each, with a `witness` of what the store
+// answers and keys that are `nasty`.
 
 use std::fmt;
 
@@ -78,6 +79,8 @@ mod record;
 mod layout;
 #[cfg(feature = "file")]
 mod folder;
+#[cfg(feature = "file")]
+mod locks;
 #[cfg(feature = "file")]
 mod slot;
 #[cfg(feature = "file")]
