@@ -212,6 +212,7 @@
 //! | `native-tls` | TLS by the operating system's library |
 //! | `oidc` (default) | the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
+//! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!

@@ -3,7 +3,8 @@
 //! - [`TokenStore`] is the contract; [`TokenIndex`] adds listing, for keep-alive and offboarding.
 //! - [`TokenKey`] is the application's own name for a login.
 //! - [`Entry`] is what is kept: a [`Head`] in the clear, and a secret [`Body`].
-//! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each.
+//! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each, and
+//!   [`KeyringStore`] (feature `keyring`) in the operating system's keyring.
 //! - [`conformance`] (feature `testing`) is the suite that every store passes, yours too.
 //!
 //! # A store of your own
@@ -58,10 +59,11 @@
 
 // The rooms.
 //
-// `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
-// `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the file
-// of one login. Below `conformance`, `trials` and `index_trials` try one `rule` each, with a `witness` of what the store
-// answers and keys that are `nasty`.
+// `key` and `entry` are what is kept; `memory`, `file` and `keyring` keep it. Below `file`, `layout` says where each login
+// lies, `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the
+// file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Below
+// `conformance`, `trials` and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that
+// are `nasty`.
 
 use std::fmt;
 
@@ -85,6 +87,10 @@ mod locks;
 mod slot;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "keyring")]
+mod credential;
+#[cfg(feature = "keyring")]
+mod keyring;
 #[cfg(feature = "testing")]
 mod nasty;
 #[cfg(feature = "testing")]
@@ -102,6 +108,8 @@ pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::key::TokenKey;
+#[cfg(feature = "keyring")]
+pub use self::keyring::KeyringStore;
 pub use self::memory::MemoryStore;
 
 /// Keeps logins.

@@ -12,6 +12,7 @@ mod implicit;
 mod issuer;
 mod keeping;
 mod key_sets;
+mod keyring;
 mod login;
 mod meetings;
 mod mock_open_id;
