@@ -216,6 +216,7 @@
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
+//! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!

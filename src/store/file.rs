@@ -6,21 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::folder::LONGEST;
-use super::layout::{self, Place, ROOT, SHARDS};
+use super::layout::{self, Place, ROOT};
+use super::locks::{Locks, blocking};
 use super::slot::{self, Found, Slot};
-use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, folder, record};
-use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::error::{Error, ErrorKind, Result, Retryable};
-
-/// How long a change waits for others by default.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The time between two tries to lock, from the first to the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, record};
+use crate::clock::{Clock, UnixTime};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How old a file must be that was begun and never finished, before it is swept.
 const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -103,24 +96,12 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 #[derive(Clone)]
 pub struct FileStore {
-    root: Arc<Path>,
-    shards: Arc<[Arc<Mutex<Shard>>]>,
-    clock: Arc<dyn Clock>,
-    lock_timeout: Duration,
+    locks: Locks<Swept>,
 }
 
-/// What the callers of this process queue for, one of them at a time for each folder.
-#[derive(Default)]
-struct Shard {
-    /// By the clock that never goes back.
-    swept_at: Option<Duration>,
-}
-
-/// What came of one try to change something: it is done, or somebody else holds the lock.
-enum Try<T, C> {
-    Done(T),
-    Locked(C, OwnedMutexGuard<Shard>),
-}
+/// When a folder was last swept, by the clock that never goes back.
+#[derive(Clone, Default)]
+struct Swept(Option<Duration>);
 
 impl FileStore {
     /// The store below `folder`, which is made if it is missing. A folder that is there keeps its permissions and
@@ -132,17 +113,7 @@ impl FileStore {
     ///
     /// [`ErrorKind::Store`] when the folder cannot be made, written to or made its owner's alone.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        // A change of the working directory must not move the store.
-        let path = std::path::absolute(folder.as_ref()).map_err(|source| Error::store(source, Retryable::No))?;
-        folder::make_all(&path)?;
-        let root = path.join(ROOT);
-        folder::make(&root)?;
-        Ok(Self {
-            root: root.into(),
-            shards: (0..SHARDS).map(|_| Arc::default()).collect(),
-            clock: Arc::new(SystemClock::new()),
-            lock_timeout: LOCK_TIMEOUT,
-        })
+        Ok(Self { locks: Locks::open(folder.as_ref(), ROOT)? })
     }
 
     /// The store in the folder where this user's applications keep their data, under the application's name:
@@ -158,28 +129,28 @@ impl FileStore {
     /// [`ErrorKind::Input`] when the name cannot be a folder's on every platform, [`ErrorKind::Configuration`] when
     /// there is no such folder (a service without a home, for example), and those of [`open`](Self::open).
     pub fn for_application(name: &str) -> Result<Self> {
-        Self::open(layout::application_folder(name)?)
+        Self::open(layout::application_folder(name, "FileStore::open(folder)")?)
     }
 
     /// How long a change waits for others before it fails with an error that is retryable; 10 seconds unless set.
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.locks.timeout = timeout;
         self
     }
 
     /// Where the time comes from; tests set a clock of their own.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.locks.clock = Arc::new(clock);
         self
     }
 
     /// The file where the login under `key` is kept, if there is one. It holds every secret of that login.
     pub fn path(&self, key: &TokenKey) -> PathBuf {
-        Place::of(key).file(&self.root)
+        Place::of(key).file(self.locks.root())
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
-        Arc::new(Slot::new(Arc::clone(&self.root), key))
+        Arc::new(Slot::new(Arc::clone(self.locks.root()), key))
     }
 
     /// Changes something under the lock of its folder. Once `change` has begun, it runs to its end, whoever waits for it.
@@ -188,25 +159,12 @@ impl FileStore {
         T: Send + 'static,
         C: FnOnce(&Slot) -> Result<T> + Send + 'static,
     {
-        let begun = self.clock.elapsed();
-        // Those in one process wait in order; only one of them at a time tries for the lock.
-        let mut turn = Arc::clone(&self.shards[slot.shard()]).lock_owned().await;
-        let mut change = change;
-        let mut pause = PAUSES.0;
-        loop {
-            let (slot_in, clock) = (Arc::clone(slot), Arc::clone(&self.clock));
-            match blocking(move || try_change(&slot_in, &*clock, turn, change)).await? {
-                Try::Done(outcome) => return Ok(outcome),
-                Try::Locked(again, still) => (change, turn) = (again, still),
-            }
-            let waited = self.clock.elapsed().saturating_sub(begun);
-            if waited >= self.lock_timeout {
-                let message = format!("{} was locked by others for {waited:?}", slot.lock().display());
-                return Err(Error::store(message, Retryable::Yes));
-            }
-            self.clock.sleep(pause.min(self.lock_timeout - waited)).await;
-            pause = (pause * 2).min(PAUSES.1);
-        }
+        let (within, clock) = (Arc::clone(slot), Arc::clone(&self.locks.clock));
+        let work = move |swept: &mut Swept| {
+            sweep(&within, &*clock, swept)?;
+            change(&within)
+        };
+        self.locks.alone(slot.place(), work).await
     }
 
     async fn list<A>(&self, after: Option<&Cursor>, limit: usize, asked_for: A) -> Result<Page>
@@ -215,14 +173,14 @@ impl FileStore {
     {
         let unknown = || Error::new(ErrorKind::Input, "this cursor is not one of a file store");
         let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
-        let root = Arc::clone(&self.root);
+        let root = Arc::clone(self.locks.root());
         blocking(move || slot::list(&root, after.as_ref(), limit.max(1), asked_for)).await
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore").field("root", &self.root).finish_non_exhaustive()
+        f.debug_struct("FileStore").field("root", self.locks.root()).finish_non_exhaustive()
     }
 }
 
@@ -282,27 +240,12 @@ impl TokenIndex for FileStore {
     }
 }
 
-/// One try, on a thread that may block. The lock and the turn are given up when it is over, not when nobody waits for it
-/// any more.
-fn try_change<T, C>(slot: &Slot, clock: &dyn Clock, mut turn: OwnedMutexGuard<Shard>, change: C) -> Result<Try<T, C>>
-where
-    C: FnOnce(&Slot) -> Result<T>,
-{
-    let Some(_lock) = slot.try_lock()? else { return Ok(Try::Locked(change, turn)) };
+/// Removes what was begun and never finished, once a day, with the lock held.
+fn sweep(slot: &Slot, clock: &dyn Clock, swept: &mut Swept) -> Result<()> {
     let elapsed = clock.elapsed();
-    if turn.swept_at.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
+    if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
         slot.sweep(clock.now() - LEFTOVER)?;
-        turn.swept_at = Some(elapsed);
+        swept.0 = Some(elapsed);
     }
-    change(slot).map(Try::Done)
-}
-
-/// Runs `work` to its end on a thread that may block, whether or not anybody still waits for it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let Ok(runtime) = Handle::try_current() else {
-        let message =
-            "a file store can only be used from within a tokio runtime: call this from an async fn run by one";
-        return Err(Error::new(ErrorKind::Runtime, message));
-    };
-    runtime.spawn_blocking(work).await.unwrap_or_else(|stopped| Err(Error::store(stopped, Retryable::Yes)))
+    Ok(())
 }

@@ -79,14 +79,15 @@ enum Platform {
     Windows,
 }
 
-/// The folder where applications of this user keep their data, and below it this application's.
-pub(super) fn application_folder(application: &str) -> Result<PathBuf> {
+/// The folder where applications of this user keep their data, and below it this application's. Where there is none, the
+/// error names what to call `instead`.
+pub(super) fn application_folder(application: &str, instead: &str) -> Result<PathBuf> {
     let platform = match () {
         () if cfg!(windows) => Platform::Windows,
         () if cfg!(target_vendor = "apple") => Platform::Apple,
         () => Platform::Freedesktop,
     };
-    let folder = folder_on(platform, &|name| std::env::var_os(name), std::env::home_dir())?;
+    let folder = folder_on(platform, &|name| std::env::var_os(name), std::env::home_dir(), instead)?;
     Ok(folder.join(checked(application)?))
 }
 
@@ -94,6 +95,7 @@ fn folder_on(
     platform: Platform,
     variable: &dyn Fn(&str) -> Option<OsString>,
     home: Option<PathBuf>,
+    instead: &str,
 ) -> Result<PathBuf> {
     // The XDG specification says that relative paths are to be ignored; no platform means them.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
@@ -107,13 +109,13 @@ fn folder_on(
         }
     };
     folder.ok_or_else(|| {
-        let message = format!("{missing} is not set, so there is no folder for data: use FileStore::open(folder)");
+        let message = format!("{missing} is not set, so there is no folder for data: use {instead}");
         Error::new(ErrorKind::Configuration, message)
     })
 }
 
 /// An application's name that is one plain folder on every platform.
-fn checked(application: &str) -> Result<&str> {
+pub(super) fn checked(application: &str) -> Result<&str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     let is_edge = |c: char| matches!(c, '.' | ' ');
     let is_name = (1..=64).contains(&application.len())
@@ -167,11 +169,12 @@ mod tests {
             (Platform::Apple, &set, "/home/jane/Library/Application Support"),
             (Platform::Windows, &set, "/data"),
         ] {
-            assert_eq!(folder_on(platform, variables, home()).unwrap(), Path::new(expected), "{platform:?}");
+            assert_eq!(folder_on(platform, variables, home(), "").unwrap(), Path::new(expected), "{platform:?}");
         }
         for (platform, hint) in [(Platform::Freedesktop, "HOME"), (Platform::Windows, "LOCALAPPDATA")] {
-            let error = folder_on(platform, &none, None).unwrap_err();
-            assert!(error.is_misconfigured() && error.to_string().starts_with(hint), "{error}");
+            let error = folder_on(platform, &none, None, "open(folder)").unwrap_err();
+            let said = error.to_string();
+            assert!(error.is_misconfigured() && said.starts_with(hint) && said.ends_with("use open(folder)"), "{said}");
         }
     }
 

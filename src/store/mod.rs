@@ -3,7 +3,8 @@
 //! - [`TokenStore`] is the contract; [`TokenIndex`] adds listing, for keep-alive and offboarding.
 //! - [`TokenKey`] is the application's own name for a login.
 //! - [`Entry`] is what is kept: a [`Head`] in the clear, and a secret [`Body`].
-//! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each.
+//! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each, and
+//!   [`KeyringStore`] (feature `keyring`) in the operating system's keyring.
 //! - [`Encrypted`] (feature `encrypted`) seals what another store keeps, with [`EncryptionKeys`] of the application's.
 //! - [`conformance`] (feature `testing`) is the suite that every store passes, yours too.
 //!
@@ -59,10 +60,11 @@
 
 // The rooms.
 //
-// `key` and `entry` are what is kept; `memory` and `file` keep it. Below `file`, `layout` says where each login lies,
-// `record` what stands in its file, `folder` touches the disk, and a `slot` is all three for one login. Around any store
-// stands `encrypted`: it is given `encryption_keys`, and `sealing` is what it does to a body. Below `conformance`, `trials`
-// and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
+// `key` and `entry` are what is kept; `memory`, `file` and `keyring` keep it. Below `file`, `layout` says where each login
+// lies, `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the
+// file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Around
+// any store stands `encrypted`: it is given `encryption_keys`, and `sealing` is what it does to a body. Below `conformance`,
+// `trials` and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
 
 use std::fmt;
 
@@ -81,6 +83,8 @@ mod layout;
 #[cfg(feature = "file")]
 mod folder;
 #[cfg(feature = "file")]
+mod locks;
+#[cfg(feature = "file")]
 mod slot;
 #[cfg(feature = "file")]
 mod file;
@@ -90,6 +94,10 @@ mod encryption_keys;
 mod sealing;
 #[cfg(feature = "encrypted")]
 mod encrypted;
+#[cfg(feature = "keyring")]
+mod credential;
+#[cfg(feature = "keyring")]
+mod keyring;
 #[cfg(feature = "testing")]
 mod nasty;
 #[cfg(feature = "testing")]
@@ -111,6 +119,8 @@ pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::key::TokenKey;
+#[cfg(feature = "keyring")]
+pub use self::keyring::KeyringStore;
 pub use self::memory::MemoryStore;
 
 /// Keeps logins.

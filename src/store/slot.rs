@@ -1,10 +1,9 @@
 //! The place of one login on the disk, and what can be done there; all of it blocks.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layout::{LOCK, Place, SHARDS, UNFINISHED, shard_folder};
+use super::layout::{Place, SHARDS, UNFINISHED, shard_folder};
 use super::record::{self, Unreadable};
 use super::{Cursor, Entry, Page, TokenKey, folder};
 use crate::clock::UnixTime;
@@ -34,14 +33,8 @@ impl Slot {
         Self { root, place: Place::of(key), key: key.clone() }
     }
 
-    /// Which of the folders it is in.
-    pub(super) fn shard(&self) -> usize {
-        self.place.shard()
-    }
-
-    /// The file that whoever changes something here has locked.
-    pub(super) fn lock(&self) -> PathBuf {
-        self.folder().join(LOCK)
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     fn folder(&self) -> PathBuf {
@@ -69,13 +62,6 @@ impl Slot {
                 Err(Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration).with_source(cause))
             }
         }
-    }
-
-    /// Locks the folder, which is made if it is missing; nothing if somebody else has the lock.
-    pub(super) fn try_lock(&self) -> Result<Option<File>> {
-        folder::require(&self.root)?;
-        folder::make(&self.folder())?;
-        folder::try_lock(&self.lock())
     }
 
     /// Reads with the lock held. Damage is set aside, which is an error once.

@@ -17,6 +17,7 @@ mod issuer;
 mod keeping;
 mod keeping_alive;
 mod key_sets;
+mod keyring;
 mod login;
 mod meetings;
 mod middleware;

@@ -1,14 +1,18 @@
 //! What the stories against foreign servers share: the servers as processes, a browser without a screen, a wire that can be
-//! tapped, and a frame that ends each story in time.
+//! tapped, a session with a keyring, and a frame that ends each story in time.
 //!
 //! The stories are in `tests/`, one file for each server and subject; the scripts that start the servers are in `servers/`.
 
 mod browser;
 mod server;
+#[cfg(target_os = "linux")]
+mod session;
 mod story;
 mod wire;
 
 pub use crate::browser::Browser;
 pub use crate::server::Server;
+#[cfg(target_os = "linux")]
+pub use crate::session::{Keyring, Session};
 pub use crate::story::tell;
 pub use crate::wire::Wire;

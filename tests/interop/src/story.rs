@@ -4,6 +4,8 @@ use std::io::{self, Write as _};
 use std::sync::Once;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::server;
 
 /// No story waits for anything but processes of this machine.
@@ -17,24 +19,40 @@ const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// When the story does, or when it takes longer than a minute.
 pub fn tell(story: impl Future<Output = ()>) {
-    if let Err(why) = server::are_installed() {
-        assert!(std::env::var_os("CI").is_none(), "the servers are not installed: {why}");
-        complain(&why);
-        return;
+    if can_be_told(server::are_installed(), "install Node.js 20, and run `npm ci` in tests/interop/servers") {
+        run(story);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        assert!(tokio::time::timeout(LIMIT, story).await.is_ok(), "the story took longer than {LIMIT:?}");
-    });
+}
+
+/// Whether what a story needs is installed; where it is not, `remedy` says what to do.
+pub(crate) fn can_be_told(installed: Result<(), String>, remedy: &str) -> bool {
+    let Err(why) = installed else { return true };
+    assert!(std::env::var_os("CI").is_none(), "not everything is installed: {why}");
+    complain(&why, remedy);
+    false
+}
+
+pub(crate) fn run(story: impl Future<Output = ()>) {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut stage = Stage(Some(runtime));
+    let outcome = stage.0.as_mut().unwrap().block_on(async { tokio::time::timeout(LIMIT, story).await });
+    assert!(outcome.is_ok(), "the story took longer than {LIMIT:?}");
+}
+
+/// A runtime that does not wait, when a story has failed, for threads that never end.
+struct Stage(Option<Runtime>);
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.0.take().unwrap().shutdown_background();
+    }
 }
 
 /// Once for all stories, past the test harness, which shows nothing of a test that passes.
-fn complain(why: &str) {
+fn complain(why: &str, remedy: &str) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let text = format!(
-            "\n!!! NOTHING WAS TESTED: {why}\n!!! install Node.js 20, and run `npm ci` in tests/interop/servers\n"
-        );
+        let text = format!("\n!!! NOTHING WAS TESTED: {why}\n!!! {remedy}\n");
         let _ = io::stderr().write_all(text.as_bytes());
     });
 }

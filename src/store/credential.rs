@@ -1,0 +1,333 @@
+//! The credential that a login is in the keyring, and what can be done to it; all of it blocks.
+
+use std::sync::Arc;
+use std::{fmt, thread};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyring_core::error::PlatformError;
+use keyring_core::{CredentialStore, Entry as Handle, Error as Failure};
+use secrecy::zeroize::Zeroizing;
+use thiserror::Error as ThisError;
+use tokio::runtime::Handle as Runtime;
+
+use super::layout::Place;
+use super::record::{self, Unreadable};
+use super::{Entry, TokenKey};
+use crate::error::{Error, ErrorKind, Remedy, Result, Retryable};
+
+/// What a secret begins with whose rest is a record in base64.
+const IN_BASE64: &[u8] = b"webex-oauth login in base64\n";
+
+/// How much of each part of a key is shown in a credential's name, in characters.
+const SHOWN: usize = 32;
+
+/// The caller's own keyring, never the process's.
+pub(super) struct Keyring(Option<Arc<CredentialStore>>);
+
+impl Keyring {
+    pub(super) fn new(keyring: Arc<CredentialStore>) -> Self {
+        Self(Some(keyring))
+    }
+
+    /// Whose it is.
+    pub(super) fn vendor(&self) -> String {
+        self.0.as_ref().map(|keyring| keyring.vendor()).unwrap_or_default()
+    }
+
+    fn handle(&self, service: &str, account: &str) -> Result<Handle, Failure> {
+        // It is there until this is dropped.
+        self.0.as_ref().ok_or(Failure::NoDefaultStore)?.build(service, account, None)
+    }
+}
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        let keyring = self.0.take();
+        // To close it may block, and one over D-Bus panics where it blocks a thread that drives a runtime.
+        if Runtime::try_current().is_ok() {
+            let _ = thread::Builder::new().spawn(move || drop(keyring));
+        }
+    }
+}
+
+/// Where the login under a key is in the keyring.
+pub(super) struct Credential {
+    pub(super) keyring: Arc<Keyring>,
+    pub(super) service: Arc<str>,
+    pub(super) key: TokenKey,
+}
+
+/// Why the keyring did not do something. It is made from what is known to hold no secret.
+#[derive(Debug, ThisError)]
+#[error("cannot {doing} {credential}: {why}")]
+struct Fault {
+    doing: &'static str,
+    credential: String,
+    why: String,
+    source: Option<PlatformError>,
+}
+
+/// The name of the credential of a key: for people, what is plain in the key; for the store, the name of its [`Place`].
+pub(super) fn account(key: &TokenKey) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
+    let shown = |part: &str| part.chars().take(SHOWN).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>();
+    let parts = std::iter::once(key.tenant()).chain(key.user_part()).map(shown);
+    parts.chain([Place::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
+}
+
+/// What the keyring is given to keep: the record of a login, as a text, because some keyrings keep nothing else.
+pub(super) fn secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
+    let record = record::write(key, entry);
+    if std::str::from_utf8(&record).is_ok() && !record.contains(&0) {
+        return record;
+    }
+    let length = record.len().div_ceil(3) * 4;
+    let mut secret = Zeroizing::new(vec![0; IN_BASE64.len() + length]);
+    let (title, text) = secret.split_at_mut(IN_BASE64.len());
+    title.copy_from_slice(IN_BASE64);
+    // It cannot fail: there is room for all of it.
+    let _ = STANDARD.encode_slice(&record, text);
+    secret
+}
+
+fn read(secret: &[u8]) -> Result<(TokenKey, Entry), Unreadable> {
+    let Some(text) = secret.strip_prefix(IN_BASE64) else { return record::read(secret) };
+    let mut record = Zeroizing::new(vec![0; text.len()]);
+    let damaged = |_| Unreadable::Damaged("its base64 cannot be read");
+    let length = STANDARD.decode_slice(text, &mut record).map_err(damaged)?;
+    record::read(&record[..length])
+}
+
+impl Credential {
+    /// Reads what is there. Damage is set aside, which is an error once.
+    pub(super) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
+        let Some(secret) = self.read()? else { return Ok(None) };
+        let why = match read(&secret) {
+            Ok((key, entry)) if key == self.key => return Ok(Some(entry)),
+            Ok(_) => "it is another key's",
+            Err(Unreadable::Damaged(why)) => why,
+            Err(Unreadable::Foreign(cause)) => {
+                let message = format!("the login stored under {} in {self} is not this version's", self.key);
+                return Err(Error::new(ErrorKind::Stored, message)
+                    .with_remedy(Remedy::Registration)
+                    .with_source(cause));
+            }
+        };
+        Err(self.set_aside(&secret, why))
+    }
+
+    /// Puts a secret in the place of what is there.
+    pub(super) fn replace(&self, secret: &[u8]) -> Result<()> {
+        self.put(&account(&self.key), secret)
+    }
+
+    /// Removes what is there.
+    pub(super) fn remove(&self) -> Result<()> {
+        match self.handle(&account(&self.key)).and_then(|handle| handle.delete_credential()) {
+            Ok(()) | Err(Failure::NoEntry) => Ok(()),
+            Err(failure) => Err(self.failed("delete", failure)),
+        }
+    }
+
+    /// Removes whatever is there, also what is there twice, and what was set aside; says whether there was anything.
+    pub(super) fn discard(&self) -> Result<bool> {
+        let mut found = false;
+        for account in [account(&self.key), aside(&self.key)] {
+            found |= self.clear(&account).map_err(|failure| self.failed("delete", failure))?;
+        }
+        Ok(found)
+    }
+
+    fn clear(&self, account: &str) -> Result<bool, Failure> {
+        let several = match self.handle(account)?.delete_credential() {
+            Ok(()) => return Ok(true),
+            Err(Failure::NoEntry) => return Ok(false),
+            Err(Failure::Ambiguous(several)) => several,
+            Err(failure) => return Err(failure),
+        };
+        for one in several {
+            match one.delete_credential() {
+                Ok(()) | Err(Failure::NoEntry) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(true)
+    }
+
+    fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        match self.handle(&account(&self.key)).and_then(|handle| handle.get_secret()) {
+            Ok(secret) => Ok(Some(Zeroizing::new(secret))),
+            Err(Failure::NoEntry) => Ok(None),
+            Err(failure) => Err(self.failed("read", failure)),
+        }
+    }
+
+    fn put(&self, account: &str, secret: &[u8]) -> Result<()> {
+        let put = self.handle(account).and_then(|handle| handle.set_secret(secret));
+        put.map_err(|failure| self.failed("write", failure))
+    }
+
+    fn handle(&self, account: &str) -> Result<Handle, Failure> {
+        self.keyring.handle(&self.service, account)
+    }
+
+    /// Moves damage to a credential of its own, in place of earlier damage; the error says what came of it.
+    fn set_aside(&self, secret: &[u8], why: &str) -> Error {
+        let aside = aside(&self.key);
+        match self.put(&aside, secret).and_then(|()| self.remove()) {
+            Ok(()) => {
+                let message = format!(
+                    "the login stored under {} was damaged ({why}): it is now in the credential {aside:?} of {:?}",
+                    self.key, self.service
+                );
+                Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Login)
+            }
+            Err(error) => {
+                let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
+                let message = format!("the login stored under {} in {self} is damaged ({why})", self.key);
+                Error::new(ErrorKind::Stored, message).with_remedy(remedy).with_source(error)
+            }
+        }
+    }
+
+    /// Tells of a failure without what it may hold of the secret: data that cannot be read, and other credentials.
+    fn failed(&self, doing: &'static str, failure: Failure) -> Error {
+        let (why, retryable, source) = match failure {
+            Failure::NoStorageAccess(source) => {
+                ("the keyring is locked, or cannot be used now".to_owned(), Retryable::Yes, Some(source))
+            }
+            Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Retryable::Yes, Some(source)),
+            Failure::NoEntry => ("it is gone".to_owned(), Retryable::Yes, None),
+            Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable(),
+            Failure::Ambiguous(several) => {
+                let why = format!("there are {} of this name; `KeyringStore::discard` removes them", several.len());
+                (why, Retryable::No, None)
+            }
+            Failure::BadStoreFormat(_)
+            | Failure::TooLong(..)
+            | Failure::Invalid(..)
+            | Failure::NotSupportedByStore(_)
+            | Failure::NoDefaultStore => (failure.to_string(), Retryable::No, None),
+            _ => ("the keyring failed in a way that this version does not know".to_owned(), Retryable::Yes, None),
+        };
+        Error::store(Fault { doing, credential: self.to_string(), why, source }, retryable)
+    }
+
+    /// The keyring itself cannot make sense of what it has, with another key of its own perhaps: a login that may be good.
+    fn unreadable(&self) -> Error {
+        let message = format!(
+            "the keyring cannot read the login stored under {} in {self}; `KeyringStore::discard` removes it",
+            self.key
+        );
+        Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration)
+    }
+}
+
+/// The name of the credential that damage is moved to.
+fn aside(key: &TokenKey) -> String {
+    format!("{}/damaged", account(key))
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the credential {:?} of {:?}", account(&self.key), self.service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use keyring_core::mock;
+
+    use super::*;
+    use crate::store::{Body, Head};
+
+    fn key(tenant: &str, user: &str) -> TokenKey {
+        TokenKey::new(tenant).unwrap().user(user).unwrap()
+    }
+
+    #[test]
+    fn the_credential_of_a_key_never_moves() {
+        // printf '\011cust10001\020jane@example.com' | sha256sum
+        let name = "cust10001/jane@example.com/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
+        assert_eq!(account(&key("cust10001", "jane@example.com")), name);
+    }
+
+    #[test]
+    fn names_are_plain_and_short_whatever_the_key_is() {
+        let longest = key(&"ä\0".repeat(85), &"x/".repeat(127));
+        let name = account(&longest);
+        assert!(name.starts_with(&format!("{}/{}/", "_".repeat(32), "x_".repeat(16))), "{name}");
+        assert_eq!((name.len(), name.is_ascii()), (32 + 1 + 32 + 1 + 64, true));
+        assert_ne!(account(&key("a", "b")), account(&key("A", "b")));
+        assert_ne!(account(&TokenKey::new("a/b").unwrap()), account(&key("a", "b")));
+    }
+
+    #[test]
+    fn every_secret_is_a_text_and_comes_back() {
+        let key = key("cust10001", "jane");
+        for body in [&b"{\"v\":1}"[..], b"", b"\xff\xfe", b"a\0b", b"\xff", b"\xff\xff\xff\xff"] {
+            let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(body) };
+            let secret = secret(&key, &entry);
+            let text = std::str::from_utf8(&secret).unwrap();
+            assert!(!text.contains('\0'));
+            assert_eq!(text.starts_with("webex-oauth login v1\n"), !body.iter().any(|byte| matches!(byte, 0 | 0xff)));
+            assert_eq!(read(&secret).unwrap(), (key.clone(), entry));
+        }
+    }
+
+    #[test]
+    fn damage_to_base64_is_noticed() {
+        let entry = Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"\xff") };
+        let whole = secret(&key("a", "b"), &entry);
+        for length in 0..whole.len() {
+            assert!(matches!(read(&whole[..length]), Err(Unreadable::Damaged(_))), "cut to {length} bytes");
+        }
+        let mut bad = whole.to_vec();
+        bad[IN_BASE64.len()] = b'!';
+        assert!(matches!(read(&bad), Err(Unreadable::Damaged("its base64 cannot be read"))));
+    }
+
+    #[test]
+    fn failures_say_who_can_help_and_nothing_of_the_secret() {
+        let planted = || b"PLANTED".to_vec();
+        let keyring = Arc::new(Keyring::new(mock::Store::new().unwrap()));
+        let handle = || {
+            let handle = keyring.handle("s", "PLANTED-of-others").unwrap();
+            handle.set_secret(b"PLANTED").unwrap();
+            handle
+        };
+        let credential =
+            Credential { keyring: Arc::clone(&keyring), service: "acme-rooms".into(), key: key("cust10001", "jane") };
+        // What failed, its kind, whether time can help, and whether the platform's own words are kept.
+        for (failure, kind, is_retryable, cause) in [
+            (Failure::NoStorageAccess("it is locked".into()), ErrorKind::Store, true, Some("it is locked")),
+            (Failure::PlatformFailure("code 5".into()), ErrorKind::Store, true, Some("code 5")),
+            (Failure::NoEntry, ErrorKind::Store, true, None),
+            (Failure::BadEncoding(planted()), ErrorKind::Stored, false, None),
+            (Failure::BadDataFormat(planted(), "PLANTED".into()), ErrorKind::Stored, false, None),
+            (Failure::Ambiguous(vec![handle(), handle()]), ErrorKind::Store, false, None),
+            (Failure::TooLong("secret".into(), 2560), ErrorKind::Store, false, None),
+            (Failure::Invalid("user".into(), "it is empty".into()), ErrorKind::Store, false, None),
+            (Failure::BadStoreFormat("not a database".into()), ErrorKind::Store, false, None),
+            (Failure::NotSupportedByStore("read only".into()), ErrorKind::Store, false, None),
+        ] {
+            let error = credential.failed("read", failure);
+            let mut said = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                said = format!("{said}: {cause}");
+                source = cause.source();
+            }
+            assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{said}");
+            assert_eq!(error.is_misconfigured(), !is_retryable, "{said}");
+            assert!(said.contains(&account(&credential.key)) && said.contains("acme-rooms"), "{said}");
+            assert!(cause.is_none_or(|cause| said.ends_with(cause)), "{said}");
+            assert!(!format!("{said} {error:?} {error:#?}").contains("PLANTED"), "{error:?}");
+            let bytes = format!("{:?}", planted());
+            assert!(!format!("{error:?}").contains(bytes.trim_matches(['[', ']'])), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Logins in a Secret Service, GNOME's, over a bus: each story in a session of its own.
+
+#![cfg(target_os = "linux")]
+
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Body, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore, conformance};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{Callback, Error, ErrorKind, TokenManager};
+use webex_oauth_interop::Session;
+use zbus_secret_service_keyring_store::Store as SecretService;
+
+/// A store of this session, over a connection of its own.
+fn store(session: &Session) -> KeyringStore {
+    KeyringStore::with_lock_folder(SecretService::new().unwrap(), "acme-rooms", session.folder()).unwrap()
+}
+
+fn key() -> TokenKey {
+    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+}
+
+/// An entry of a revision that is only its own. A store never asks where it comes from.
+fn entry(number: u64, body: &[u8]) -> Entry {
+    let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
+    Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
+}
+
+fn seen(entry: &Entry) -> Expect {
+    Expect::Revision(entry.head.revision())
+}
+
+async fn put(store: &KeyringStore, entry: &Entry) {
+    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+}
+
+fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn the_keyring_store_keeps_the_contract() {
+    Session::tell("the_keyring_store_keeps_the_contract", async |session| {
+        let _keyring = session.keyring();
+        conformance::run(async || store(&session).with_largest(1 << 20)).await;
+    });
+}
+
+#[test]
+fn a_login_outlives_its_process_and_the_keyring() {
+    Session::tell("a_login_outlives_its_process_and_the_keyring", async |session| {
+        let login = entry(1, "{\"name\":\"Jané\"}".as_bytes());
+        if session.is_other_process() {
+            put(&store(&session), &login).await;
+            std::process::exit(0);
+        }
+        let keyring = session.keyring();
+        assert!(session.other_process().status().unwrap().success());
+        assert_eq!(store(&session).load(&key()).await.unwrap(), Some(login.clone()));
+        drop(keyring);
+
+        let keyring = session.locked_keyring();
+        let store = store(&session);
+        let error = store.load(&key()).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "locked is not empty: {error:?}");
+        keyring.unlock();
+        assert_eq!(store.load(&key()).await.unwrap(), Some(login.clone()));
+        assert_eq!(store.delete(&key(), seen(&login)).await.unwrap(), Saved::Yes);
+        assert_eq!(store.load(&key()).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn two_processes_lose_none_of_each_others_changes() {
+    async fn count(store: &KeyringStore, times: u64, own: u64) {
+        let mut number = own << 32;
+        for _ in 0..times {
+            loop {
+                number += 1;
+                let kept = store.load(&key()).await.unwrap().unwrap();
+                let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
+                let next = entry(number, (sum + 1).to_string().as_bytes());
+                if store.save(&key(), &next, seen(&kept)).await.unwrap() == Saved::Yes {
+                    break;
+                }
+            }
+        }
+    }
+    Session::tell("two_processes_lose_none_of_each_others_changes", async |session| {
+        if session.is_other_process() {
+            return count(&store(&session), 50, 2).await;
+        }
+        let _keyring = session.keyring();
+        let store = store(&session);
+        put(&store, &entry(1, b"0")).await;
+        let mut other = session.other_process().spawn().unwrap();
+
+        count(&store, 50, 1).await;
+
+        assert!(other.wait().unwrap().success());
+        assert_eq!(store.load(&key()).await.unwrap().unwrap().body.expose(), b"100");
+    });
+}
+
+#[test]
+fn a_keyring_that_was_restarted_is_opened_anew() {
+    Session::tell("a_keyring_that_was_restarted_is_opened_anew", async |session| {
+        let keyring = session.keyring();
+        let (login, old) = (entry(1, b"1"), store(&session));
+        put(&old, &login).await;
+        drop(keyring);
+        let _keyring = session.keyring();
+
+        let error = old.load(&key()).await.unwrap_err();
+
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "no logout: {error:?}");
+        assert_eq!(store(&session).load(&key()).await.unwrap(), Some(login));
+    });
+}
+
+#[test]
+fn a_manager_keeps_and_refreshes_and_ends_a_login() {
+    Session::tell("a_manager_keeps_and_refreshes_and_ends_a_login", async |session| {
+        let _keyring = session.keyring();
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+        let mock = MockWebex::builder().clock(clock.clone()).start().await;
+        let webex = mock.client();
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+        let manager = TokenManager::new(webex.clone(), store(&session)).unwrap();
+        manager.put(&key(), login).await.unwrap();
+
+        clock.advance(Duration::from_secs(1_209_600));
+        let token = manager.access_token(&key()).await.unwrap();
+        manager.settle().await;
+
+        let restarted = TokenManager::new(webex, store(&session)).unwrap();
+        assert_eq!(restarted.access_token(&key()).await.unwrap(), token);
+        assert_eq!(mock.refreshes(), 1);
+        restarted.forget(&key()).await.unwrap();
+        assert_eq!(store(&session).load(&key()).await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help() {
+    Session::tell("a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help", async |session| {
+        let keyring = session.keyring();
+        let login = entry(1, b"PLANTED");
+        let store = store(&session);
+        put(&store, &login).await;
+        keyring.lock();
+
+        for error in [
+            store.load(&key()).await.unwrap_err(),
+            store.save(&key(), &entry(2, b"2"), seen(&login)).await.unwrap_err(),
+            store.delete(&key(), seen(&login)).await.unwrap_err(),
+        ] {
+            assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+            assert!(causes(&error).contains(&store.user(&key())), "{}", causes(&error));
+            assert!(!format!("{} {error:?}", causes(&error)).contains("PLANTED"), "{error:?}");
+        }
+
+        keyring.unlock();
+        assert_eq!(store.load(&key()).await.unwrap(), Some(login));
+    });
+}

@@ -1,0 +1,616 @@
+//! Keeping logins in a keyring: what the store promises over keyrings that promise little.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use keyring_core::api::{CredentialApi, CredentialStoreApi};
+use keyring_core::{
+    Credential, CredentialPersistence, CredentialStore, Entry as Handle, Error as Failure, Result as Outcome, mock,
+};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Body, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore, conformance};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{Callback, Error, ErrorKind, Login, TokenManager, TokenSet, WebexOAuth};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const APPLICATION: &str = "acme-rooms";
+
+/// A keyring, and a folder for locks that is gone after the test.
+struct Desk {
+    keyring: Arc<mock::Store>,
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn new() -> Self {
+        // Its seed is another each time.
+        let number = RandomState::new().hash_one(std::process::id());
+        let folder = std::env::temp_dir().join(format!("webex-oauth-test-keyring-{number:016x}"));
+        Self { keyring: mock::Store::new().unwrap(), folder }
+    }
+
+    fn store(&self) -> KeyringStore {
+        self.store_over(Arc::clone(&self.keyring) as _)
+    }
+
+    fn store_over(&self, keyring: Arc<CredentialStore>) -> KeyringStore {
+        KeyringStore::with_lock_folder(keyring, APPLICATION, &self.folder).unwrap()
+    }
+
+    /// The credential of [`key`], past the store.
+    fn credential(&self) -> Handle {
+        self.named(&self.store().user(&key()))
+    }
+
+    /// The lock file of [`key`].
+    fn lock(&self) -> PathBuf {
+        self.folder.join("webex-keyring-locks-v1").join("42").join("lock")
+    }
+
+    fn named(&self, user: &str) -> Handle {
+        self.keyring.build(APPLICATION, user, None).unwrap()
+    }
+
+    /// Lets the next call on the credential of [`key`] fail.
+    fn fail_once(&self, failure: Failure) {
+        self.credential().as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn key() -> TokenKey {
+    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+}
+
+/// An entry of a revision that is only its own. A store never asks where it comes from.
+fn entry(number: u64, body: &[u8]) -> Entry {
+    let head = format!(r#"{{"v":1,"revision":"{number:032x}","login":"{:032x}","generation":{number}}}"#, 7);
+    Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
+}
+
+fn seen(entry: &Entry) -> Expect {
+    Expect::Revision(entry.head.revision())
+}
+
+async fn put(store: &dyn TokenStore, entry: &Entry) {
+    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+}
+
+/// What each call on the login of [`key`] fails with.
+async fn errors(store: &KeyringStore, expect: Expect) -> [Error; 3] {
+    [
+        store.load(&key()).await.unwrap_err(),
+        store.save(&key(), &entry(9, b"9"), expect).await.unwrap_err(),
+        store.delete(&key(), expect).await.unwrap_err(),
+    ]
+}
+
+fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Login {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap()
+}
+
+// --- the contract
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyring_store_keeps_the_contract_with_clones_and_with_stores_opened_anew() {
+    let desk = Desk::new();
+    let open = || desk.store().with_largest(1 << 20);
+    let store = open();
+    conformance::run(async || store.clone()).await;
+    conformance::run(async || open()).await;
+    assert!(keyring_core::get_default_store().is_none(), "nothing process-wide is set");
+}
+
+#[tokio::test]
+async fn a_login_lies_under_the_applications_name_and_a_name_that_people_can_read() {
+    let desk = Desk::new();
+    let store = desk.store();
+    put(&store, &entry(1, b"{}")).await;
+
+    let user = store.user(&key());
+
+    let digest = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
+    assert_eq!(user, format!("cust10001/jane@example.com/{digest}"));
+    let secret = String::from_utf8(desk.named(&user).get_secret().unwrap()).unwrap();
+    let lines: Vec<_> = secret.lines().collect();
+    assert_eq!(lines[0], "webex-oauth login v1");
+    assert_eq!(lines[2], r#"["cust10001","jane@example.com"]"#, "the key is repeated inside");
+    assert_eq!(lines[4..], ["{}"]);
+    assert!(desk.lock().is_file());
+    let other = KeyringStore::with_lock_folder(Arc::clone(&desk.keyring) as _, "acme-desk", &desk.folder).unwrap();
+    assert_eq!(other.load(&key()).await.unwrap(), None, "another application has logins of its own");
+}
+
+#[test]
+fn what_cannot_be_a_store_is_refused_at_once() {
+    let desk = Desk::new();
+    for bad in ["", "../up", "a/b", &"x".repeat(65)] {
+        let keyring: Arc<CredentialStore> = desk.keyring.clone();
+        assert_eq!(KeyringStore::new(Arc::clone(&keyring), bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        let error = KeyringStore::with_lock_folder(keyring, bad, &desk.folder).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Input, "{bad}");
+    }
+    let forgetful = Arc::new(Peculiar { persistence: || CredentialPersistence::EntryOnly, ..Peculiar::over(&desk) });
+    let error = KeyringStore::with_lock_folder(forgetful, APPLICATION, &desk.folder).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("forgets a credential that nobody holds"), "{error}");
+}
+
+// --- size
+
+#[tokio::test]
+async fn a_login_longer_than_windows_takes_is_refused_on_every_platform() {
+    let desk = Desk::new();
+    let store = desk.store();
+    let old = entry(1, b"{}");
+    put(&store, &old).await;
+    let spare = 2560 - desk.credential().get_secret().unwrap().len() + 2;
+
+    let longest = entry(2, &vec![b'x'; spare]);
+    assert_eq!(store.save(&key(), &longest, seen(&old)).await.unwrap(), Saved::Yes);
+    assert_eq!(desk.credential().get_secret().unwrap().len(), 2560);
+    let longer = entry(3, &vec![b'x'; spare + 1]);
+    let error = store.save(&key(), &longer, seen(&longest)).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Input && error.is_misconfigured(), "{error:?}");
+    let said = error.to_string();
+    for words in ["2561 bytes", "may have 2560", "less data", "with_largest", "Encrypted"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(store.load(&key()).await.unwrap(), Some(longest.clone()), "nothing was touched");
+    let wider = desk.store().with_largest(2561);
+    assert_eq!(wider.save(&key(), &longer, seen(&longest)).await.unwrap(), Saved::Yes);
+    assert_eq!(store.load(&key()).await.unwrap(), Some(longer), "what is there is read, however long");
+}
+
+#[tokio::test]
+async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
+    let desk = Desk::new();
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let webex = mock.client();
+    let manager = || TokenManager::new(webex.clone(), desk.store()).unwrap();
+    // As long as it may be, to the byte.
+    let (mut fits, mut too_long) = (0, 2560);
+    while too_long - fits > 1 {
+        let middle = (fits + too_long) / 2;
+        match manager().put_with(&key(), log_in(&mock, &webex).await, &"x".repeat(middle)).await {
+            Ok(_) => fits = middle,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+                assert!(error.to_string().contains("with room for the marks of a refresh"), "{error}");
+                too_long = middle;
+            }
+        }
+    }
+    let manager_now = manager();
+    manager_now.put_with(&key(), log_in(&mock, &webex).await, &"x".repeat(fits)).await.unwrap();
+    let length = || desk.credential().get_secret().unwrap().len();
+    let room = 2560 - length();
+    assert!((170..=210).contains(&room), "{room} bytes are kept free");
+
+    for _ in 0..3 {
+        clock.advance(FORTNIGHT);
+        manager_now.access_token(&key()).await.unwrap();
+        manager_now.settle().await;
+    }
+    assert_eq!(mock.refreshes(), 3);
+    let error = manager_now.set_data(&key(), &"x".repeat(fits + 10)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Input, "more data needs the same room: {error}");
+    manager_now.set_data(&key(), &"x".repeat(fits - 10)).await.unwrap();
+    mock.forget_tokens();
+    clock.advance(FORTNIGHT);
+    assert!(manager_now.access_token(&key()).await.unwrap_err().is_login_required());
+    assert!(length() > 2560 - room, "the refusal is marked");
+    let restarted = manager();
+    assert!(restarted.access_token(&key()).await.unwrap_err().is_login_required());
+    assert_eq!(mock.refreshes(), 4, "the mark was read");
+}
+
+#[tokio::test]
+async fn a_login_with_opaque_tokens_takes_half_of_a_credential_and_a_self_contained_one_does_not_fit() {
+    let desk = Desk::new();
+    let mock = MockWebex::builder().scopes("spark:all spark:kms openid").start().await;
+    let webex = mock.client_builder().scopes("spark:all spark:kms").build().unwrap();
+    let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
+    let length = || desk.credential().get_secret().unwrap().len();
+
+    let session = manager.put(&key(), log_in(&mock, &webex).await).await.unwrap();
+    assert!((850..950).contains(&length()), "{}", length());
+    session.person().await.unwrap();
+    assert!((1100..1200).contains(&length()), "{}", length());
+
+    let mut login = log_in(&mock, &mock.client()).await;
+    webex.identify(&mut login).await.unwrap();
+    assert!(login.tokens().id_token().is_some());
+    manager.put(&key(), login).await.unwrap();
+    assert!((2000..2150).contains(&length()), "{}", length());
+
+    let mut login = log_in(&mock, &webex).await;
+    webex.identify(&mut login).await.unwrap();
+    let tokens = login.into_tokens();
+    let stored = tokens.to_stored().unwrap();
+    let self_contained = stored.expose().replace(tokens.access_token().expose(), &"x".repeat(1500));
+    let error = manager.put(&key(), TokenSet::from_stored(&self_contained).unwrap()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("takes 27"), "{error}");
+}
+
+// --- damage
+
+#[tokio::test]
+async fn damage_is_set_aside_and_named_once() {
+    let desk = Desk::new();
+    let store = desk.store();
+    let good = entry(1, b"PLANTED-body");
+    put(&store, &good).await;
+    let whole = desk.credential().get_secret().unwrap();
+    let other_key = {
+        let other = TokenKey::new("other").unwrap();
+        assert_eq!(store.save(&other, &good, Expect::Absent).await.unwrap(), Saved::Yes);
+        desk.named(&store.user(&other)).get_secret().unwrap()
+    };
+    let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
+    let cases: [(&str, &[u8]); 6] = [
+        ("empty", b""),
+        ("cut off", &whole[..whole.len() - 1]),
+        ("garbled", &garbled),
+        ("something else", b"PLANTED password of somebody"),
+        ("base64 of nothing", b"webex-oauth login in base64\nPLANTED!"),
+        ("another key's", &other_key),
+    ];
+    let aside = format!("{}/damaged", store.user(&key()));
+    for (number, (case, content)) in cases.iter().enumerate() {
+        desk.credential().set_secret(content).unwrap();
+
+        let error = match number % 3 {
+            0 => store.load(&key()).await.unwrap_err(),
+            1 => store.save(&key(), &good, Expect::Absent).await.unwrap_err(),
+            _ => store.delete(&key(), seen(&good)).await.unwrap_err(),
+        };
+
+        assert!(error.kind() == ErrorKind::Stored && error.is_login_required(), "{case}: {error:?}");
+        assert!(error.to_string().ends_with(&format!("in the credential {aside:?} of {APPLICATION:?}")), "{error}");
+        assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
+        assert_eq!(desk.named(&aside).get_secret().unwrap(), *content, "{case}");
+        assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
+        put(&store, &good).await;
+        assert_eq!(store.load(&key()).await.unwrap(), Some(good.clone()), "{case}");
+    }
+    assert!(store.discard(&key()).await.unwrap());
+    assert!(matches!(desk.named(&aside).get_secret(), Err(Failure::NoEntry)));
+    assert_eq!(store.load(&key()).await.unwrap(), None);
+    assert!(!store.discard(&key()).await.unwrap(), "there is nothing left");
+}
+
+#[tokio::test]
+async fn damage_that_cannot_be_set_aside_stays_where_it_is() {
+    let desk = Desk::new();
+    let store = desk.store();
+    desk.credential().set_secret(b"damaged").unwrap();
+    let aside = desk.named(&format!("{}/damaged", store.user(&key())));
+    let fail = |failure| aside.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
+
+    fail(Failure::NoStorageAccess("it was locked just now".into()));
+    let error = store.load(&key()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Stored && error.is_retryable(), "{error:?}");
+    assert!(causes(&error).ends_with("it was locked just now"), "{}", causes(&error));
+    fail(Failure::NotSupportedByStore("it is read-only".into()));
+    let error = store.load(&key()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+
+    assert_eq!(desk.credential().get_secret().unwrap(), b"damaged");
+    assert!(store.load(&key()).await.unwrap_err().is_login_required());
+    assert_eq!(store.load(&key()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_user_whose_login_is_damaged_logs_in_again_and_that_is_all() {
+    let desk = Desk::new();
+    let mock = MockWebex::start().await;
+    let webex = mock.client();
+    let manager = TokenManager::new(webex.clone(), desk.store()).unwrap();
+    manager.put(&key(), log_in(&mock, &webex).await).await.unwrap();
+    desk.credential().set_secret(b"damaged").unwrap();
+    let restarted = TokenManager::new(webex.clone(), desk.store()).unwrap();
+
+    assert!(restarted.access_token(&key()).await.unwrap_err().is_login_required());
+
+    restarted.put(&key(), log_in(&mock, &webex).await).await.unwrap();
+    restarted.access_token(&key()).await.unwrap();
+    restarted.forget(&key()).await.unwrap();
+    assert!(matches!(desk.credential().get_secret(), Err(Failure::NoEntry)));
+}
+
+#[tokio::test]
+async fn what_this_version_cannot_read_is_never_touched_until_it_is_discarded() {
+    let desk = Desk::new();
+    let store = desk.store();
+    let later = b"webex-oauth login v2\nanything";
+    desk.credential().set_secret(later).unwrap();
+
+    for error in errors(&store, Expect::Absent).await {
+        assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+        let said = causes(&error);
+        assert!(said.contains(&store.user(&key())) && said.contains("update webex-oauth"), "{said}");
+    }
+
+    assert_eq!(desk.credential().get_secret().unwrap(), later);
+    assert!(store.discard(&key()).await.unwrap());
+    put(&store, &entry(1, b"1")).await;
+}
+
+// --- a keyring that fails
+
+#[tokio::test]
+async fn a_locked_keyring_is_no_logout_and_shows_no_secret() {
+    let desk = Desk::new();
+    let store = desk.store();
+    let good = entry(1, b"PLANTED-body");
+    put(&store, &good).await;
+    type Fails = fn() -> Failure;
+    let is_locked: Fails = || Failure::NoStorageAccess("it is locked".into());
+    let is_away: Fails = || Failure::PlatformFailure("no bus".into());
+    let is_garbled: Fails = || Failure::BadDataFormat(b"PLANTED".to_vec(), "PLANTED".into());
+    let is_no_text: Fails = || Failure::BadEncoding(b"PLANTED".to_vec());
+    let is_ambiguous: Fails = || Failure::Ambiguous(Vec::new());
+    // What each call meets, what kind of error it is, and whether time can help.
+    for (failure, kind, is_retryable) in [
+        (is_locked, ErrorKind::Store, true),
+        (is_away, ErrorKind::Store, true),
+        (is_garbled, ErrorKind::Stored, false),
+        (is_no_text, ErrorKind::Stored, false),
+        (is_ambiguous, ErrorKind::Store, false),
+    ] {
+        for call in 0..3 {
+            desk.fail_once(failure());
+            let error = match call {
+                0 => store.load(&key()).await.unwrap_err(),
+                1 => store.save(&key(), &entry(2, b"2"), seen(&good)).await.unwrap_err(),
+                _ => store.delete(&key(), seen(&good)).await.unwrap_err(),
+            };
+            assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{error:?}");
+            assert_eq!(error.is_misconfigured(), !is_retryable, "{error:?}");
+            assert!(causes(&error).contains(&store.user(&key())), "{}", causes(&error));
+            assert!(!format!("{} {error:?}", causes(&error)).contains("PLANTED"), "{error:?}");
+        }
+    }
+    assert_eq!(store.load(&key()).await.unwrap(), Some(good));
+}
+
+#[tokio::test]
+async fn of_several_credentials_none_is_believed_and_all_can_be_discarded() {
+    let desk = Desk::new();
+    let store = desk.store();
+    put(&store, &entry(1, b"1")).await;
+    let several = || {
+        ["one", "two"].map(|name| {
+            let twin = desk.named(name);
+            twin.set_secret(b"PLANTED").unwrap();
+            twin
+        })
+    };
+
+    desk.fail_once(Failure::Ambiguous(several().into()));
+    let error = store.load(&key()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+    let said = causes(&error);
+    assert!(said.contains("there are 2 of this name") && said.contains("discard"), "{said}");
+    assert!(!format!("{said} {error:?}").contains("PLANTED"), "{error:?}");
+
+    desk.fail_once(Failure::Ambiguous(several().into()));
+    assert!(store.discard(&key()).await.unwrap());
+    assert!(["one", "two"].iter().all(|name| matches!(desk.named(name).get_secret(), Err(Failure::NoEntry))));
+}
+
+#[tokio::test]
+async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
+    let desk = Desk::new();
+    let store = desk.store().with_lock_timeout(Duration::from_millis(50));
+    let old = entry(1, b"1");
+    put(&store, &old).await;
+    let lock = desk.lock();
+    let holder = File::options().write(true).open(&lock).unwrap();
+    holder.lock().unwrap();
+
+    for error in errors(&store, seen(&old)).await {
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+        assert!(causes(&error).contains(&format!("{} was locked by others", lock.display())), "{}", causes(&error));
+    }
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let patient = desk.store().with_clock(clock.clone());
+    assert!(patient.load(&key()).await.unwrap_err().is_retryable());
+    assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));
+
+    holder.unlock().unwrap();
+    assert_eq!(store.load(&key()).await.unwrap(), Some(old));
+}
+
+/// The keyring of a [`Desk`] with a peculiarity.
+struct Peculiar {
+    inner: Arc<mock::Store>,
+    persistence: fn() -> CredentialPersistence,
+    before: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Peculiar {
+    fn over(desk: &Desk) -> Self {
+        let persistence = || CredentialPersistence::ProcessOnly;
+        Self { inner: Arc::clone(&desk.keyring), persistence, before: Arc::new(|_| {}) }
+    }
+}
+
+impl CredentialStoreApi for Peculiar {
+    fn vendor(&self) -> String {
+        "a peculiar keyring".to_owned()
+    }
+
+    fn id(&self) -> String {
+        self.inner.id()
+    }
+
+    fn build(&self, service: &str, user: &str, modifiers: Option<&HashMap<&str, &str>>) -> Outcome<Handle> {
+        let inner = self.inner.build(service, user, modifiers)?;
+        Ok(Handle::new_with_credential(Arc::new(Watched { inner, before: Arc::clone(&self.before) })))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn persistence(&self) -> CredentialPersistence {
+        (self.persistence)()
+    }
+}
+
+/// A credential that tells of each call before it does it.
+struct Watched {
+    inner: Handle,
+    before: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl CredentialApi for Watched {
+    fn set_secret(&self, secret: &[u8]) -> Outcome<()> {
+        (self.before)("set");
+        self.inner.set_secret(secret)
+    }
+
+    fn get_secret(&self) -> Outcome<Vec<u8>> {
+        (self.before)("get");
+        self.inner.get_secret()
+    }
+
+    fn delete_credential(&self) -> Outcome<()> {
+        (self.before)("delete");
+        self.inner.delete_credential()
+    }
+
+    fn get_credential(&self) -> Outcome<Option<Arc<Credential>>> {
+        Ok(None)
+    }
+
+    fn get_specifiers(&self) -> Option<(String, String)> {
+        self.inner.get_specifiers()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A keyring that asks its user before it sets a secret: it says so, and waits for the answer.
+fn asking(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
+    let (asks, asked) = channel();
+    let (answer, answers) = channel::<()>();
+    let dialog = Mutex::new((asks, answers));
+    let before = move |call: &str| {
+        if call == "set" {
+            let (asks, answers) = &*dialog.lock().unwrap();
+            asks.send(()).unwrap();
+            answers.recv().unwrap();
+        }
+    };
+    (Peculiar { before: Arc::new(before), ..Peculiar::over(desk) }, asked, answer)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_keyring_that_asks_its_user_blocks_no_other_task_and_no_other_login() {
+    let desk = Desk::new();
+    let (keyring, asked, answer) = asking(&desk);
+    let store = desk.store_over(Arc::new(keyring));
+    let new = entry(1, b"1");
+    let saving = tokio::spawn({
+        let (store, new) = (store.clone(), new.clone());
+        async move { store.save(&key(), &new, Expect::Absent).await }
+    });
+    let asked = tokio::task::spawn_blocking(move || asked.recv().map(|()| asked)).await.unwrap().unwrap();
+
+    // This one thread goes on, and so does another login.
+    assert_eq!(store.load(&TokenKey::new("other").unwrap()).await.unwrap(), None);
+    assert!(!saving.is_finished());
+
+    // Whoever waits for it may leave; what was begun comes to its end, and only then is it somebody else's turn.
+    saving.abort();
+    let key = key();
+    let mut loading = Box::pin(store.load(&key));
+    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(loading.as_mut().poll(context))).await.is_pending());
+    answer.send(()).unwrap();
+    assert_eq!(loading.await.unwrap(), Some(new));
+    assert!(asked.try_recv().is_err(), "it asked once");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_keyring_is_closed_on_a_thread_that_may_block() {
+    struct Closing(Sender<std::thread::ThreadId>);
+
+    impl Drop for Closing {
+        fn drop(&mut self) {
+            self.0.send(std::thread::current().id()).unwrap();
+        }
+    }
+
+    let desk = Desk::new();
+    let (sender, closed) = channel();
+    let closing = Mutex::new(Closing(sender));
+    let before = move |_: &str| drop(closing.lock().unwrap());
+    let store = desk.store_over(Arc::new(Peculiar { before: Arc::new(before), ..Peculiar::over(&desk) }));
+    put(&store, &entry(1, b"1")).await;
+    let clone = store.clone();
+    drop(store);
+    assert!(closed.try_recv().is_err(), "somebody still has it");
+
+    drop(clone);
+
+    let place = tokio::task::spawn_blocking(move || closed.recv()).await.unwrap().unwrap();
+    assert_ne!(place, std::thread::current().id());
+}
+
+#[tokio::test]
+async fn a_keyring_that_panics_has_failed_and_goes_on() {
+    let desk = Desk::new();
+    let is_mad = Arc::new(Mutex::new(true));
+    let mood = Arc::clone(&is_mad);
+    let before = move |_: &str| {
+        if std::mem::take(&mut *mood.lock().unwrap_or_else(std::sync::PoisonError::into_inner)) {
+            panic!("the keyring's own fault");
+        }
+    };
+    let store = desk.store_over(Arc::new(Peculiar { before: Arc::new(before), ..Peculiar::over(&desk) }));
+
+    let error = store.load(&key()).await.unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+    put(&store, &entry(1, b"1")).await;
+}
+
+#[test]
+fn outside_a_runtime_the_error_says_so() {
+    let desk = Desk::new();
+    let store = desk.store();
+    let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let std::task::Poll::Ready(Err(error)) = load else { panic!("it waits for a runtime that is not there") };
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert!(error.to_string().contains("from within a tokio runtime"), "{error}");
+}
