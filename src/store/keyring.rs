@@ -62,7 +62,7 @@ const LARGEST: usize = 2560;
 /// - keep less with it: data of the application's own ([`put_with`](crate::TokenManager::put_with)), scopes that nobody needs,
 ///   the scope `openid`, whose ID token is kept as well;
 /// - [`with_largest`](Self::with_largest), where the program never runs on Windows;
-/// - or keep logins in a [`FileStore`](super::FileStore) inside `Encrypted` (feature `encrypted`), and in the keyring the key
+/// - or keep logins in a [`FileStore`](super::FileStore) inside [`Encrypted`](super::Encrypted) (feature `encrypted`), and in the keyring the key
 ///   alone, which is 32 bytes.
 ///
 /// # What it protects from
