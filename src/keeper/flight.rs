@@ -163,7 +163,7 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Steps 2 to 4: is a refresh still needed, allowed, and mine to do?
-    fn consider(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+    fn consider(&mut self, mut known: Known<T>, now: &Now<'_, T>) -> Action<T> {
         if self.login.is_some_and(|login| login != known.head.login) {
             self.rival = None;
         }
@@ -190,8 +190,14 @@ impl<T: Clone> Flight<T> {
             Some(claim) if claim.id != self.id && !self.has_lapsed(&claim, now) => {
                 self.wait_for_rival(known, need, now)
             }
-            Some(claim) if claim.id != self.id => self.claim(known, true, now),
-            _ => self.claim(known, false, now),
+            Some(claim) => {
+                let took_over = claim.id != self.id;
+                // Another process, or an earlier flight of this one, may have had newer tokens; a server that rotates
+                // them has taken back these.
+                known.head.interrupted |= took_over || self.turns == 1;
+                self.claim(known, took_over, now)
+            }
+            None => self.claim(known, false, now),
         }
     }
 
@@ -272,6 +278,7 @@ impl<T: Clone> Flight<T> {
                 head.generation = head.generation.saturating_add(1);
                 head.claim = None;
                 head.hold = None;
+                head.interrupted = false;
                 head.due = (now.due)(&tokens);
                 let new = Known { head, tokens };
                 self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve(new))

@@ -82,8 +82,8 @@ pub(super) struct World {
     /// How often the server refreshed each login and generation.
     refreshes: Vec<(LoginId, u64)>,
     ended_logins: Vec<LoginId>,
-    /// Something that no client can mend: the newest tokens were lost with an answer or a process.
-    is_lost: bool,
+    /// Something that no client can mend: the newest tokens were lost with this, an answer or a process.
+    lost: Option<&'static str>,
     processes: [Process; 2],
     pub(super) budget: Budget,
 }
@@ -115,7 +115,7 @@ impl World {
             valid: 0,
             refreshes: Vec::new(),
             ended_logins: Vec::new(),
-            is_lost: false,
+            lost: None,
             processes: [idle(100, 0), idle(200, ahead)],
             budget,
         }
@@ -184,7 +184,7 @@ impl World {
             world.ended_logins.extend(self.store.iter().map(|known| known.head.login));
             // The newest login has tokens of its own; what the old one had is nobody's concern any more.
             world.valid += 1;
-            world.is_lost = false;
+            world.lost = None;
             world.store = Some(Known { head, tokens: Tokens { refresh: world.valid, period: 0 } });
             worlds.push(world);
         }
@@ -212,7 +212,8 @@ impl World {
                     // The answer is lost, after the server acted.
                     let mut world = world.clone();
                     world.budget.network_faults -= 1;
-                    world.is_lost |= self.is_strict && matches!(answer, Answer::Granted(_));
+                    let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
+                    world.lost = is_loss.then_some("answer").or(world.lost);
                     let lost = Answer::Later { retry_after: None, is_repeatable: !self.is_strict };
                     worlds.push(world.feed(who, Event::Sent(lost)));
                 }
@@ -307,8 +308,8 @@ impl World {
         };
         let unsaved = held.or(self.processes[who].flight.unsaved().copied());
         let is_stored = |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens == tokens);
-        world.is_lost |=
-            self.is_strict && unsaved.is_some_and(|tokens| tokens.refresh == self.valid && !is_stored(tokens));
+        let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
+        world.lost = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.lost);
         worlds.push(world);
     }
 
@@ -322,12 +323,14 @@ impl World {
     /// What holds when nothing is left to do.
     pub(super) fn check_rest(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
-        if !self.is_lost {
-            let shown = || format!("{self:#?}");
-            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {}", shown());
-            let rejected = matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
-            assert!(!rejected, "a living login is marked dead: {}", shown());
+        let rejected =
+            matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
+        if self.lost.is_none() {
+            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
+            assert!(!rejected, "a living login is marked dead: {self:#?}");
         }
+        let is_told = self.lost != Some("process") || known.head.interrupted;
+        assert!(!rejected || is_told, "nobody is told with what a login died: {self:#?}");
         if quiet {
             assert_eq!(known.tokens.period, PERIOD, "nobody refreshed: {self:#?}");
             let mut seen = HashSet::new();

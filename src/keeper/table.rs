@@ -243,6 +243,48 @@ fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
 }
 
 #[test]
+fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
+    let take_over = |theirs: Known<u32>| {
+        let mut driver = Driver::new(Need::Dead);
+        driver.step(Event::Begun);
+        driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
+        driver.pass(TIMES.lease);
+        driver.step(Event::Waited);
+        let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+            panic!("no takeover")
+        };
+        assert!(claimed.head.interrupted);
+        driver.step(Event::Saved(Ok(Saved::Yes)));
+        (driver, claimed)
+    };
+    // New tokens end it.
+    let (mut driver, _) = take_over(claimed_by(THEIRS, NOW));
+    let Action::Serve(new) = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("they are not served") };
+    assert!(!new.head.interrupted);
+
+    // A server that is busy does not, and when it rejects the old token at last, it is known why.
+    let (mut driver, claimed) = take_over(claimed_by(THEIRS, NOW));
+    let later = Answer::Later { retry_after: Some(secs(9)), is_repeatable: true };
+    let mut held = given_back(driver.step(Event::Sent(later)), &claimed);
+    assert!(held.head.interrupted);
+    held.head.hold = None;
+    let (mut driver, claimed) = Driver::sending(Need::Dead, held);
+    driver.step(Event::Sent(Answer::Rejected { code: None }));
+    assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
+
+    // Nobody was before us, or an earlier flight of this process was, or this one is late with its own claim.
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    assert!(!claimed.head.interrupted);
+    driver.step(Event::Sent(Answer::Later { retry_after: None, is_repeatable: true }));
+    driver.pass(TIMES.sending);
+    assert_eq!(driver.step(Event::Waited), Action::Load);
+    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no claim") };
+    assert!(!again.head.interrupted);
+    let (_, own) = Driver::sending(Need::Dead, claimed_by(MINE, NOW));
+    assert!(own.head.interrupted);
+}
+
+#[test]
 fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
     type Passing = fn(&mut Driver);
     let by_wall: Passing = |driver| driver.wall = driver.wall + TIMES.sending;

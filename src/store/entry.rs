@@ -35,6 +35,9 @@ pub struct Head {
     pub(crate) claim: Option<Claim>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hold: Option<Hold>,
+    /// Whether somebody began to refresh the tokens of this generation and left nothing behind but a claim.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) due: Option<UnixTime>,
 }
@@ -70,7 +73,7 @@ impl Head {
     #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
-        Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, due })
+        Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, interrupted: false, due })
     }
 
     /// Lifts what keeps others from refreshing; says whether there was anything.
@@ -310,6 +313,7 @@ mod tests {
         head.hold = Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time) });
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.hold = Some(Hold::RetryAt(time));
+        head.interrupted = true;
         head.due = None;
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
     }

@@ -64,8 +64,16 @@ struct Kept {
     login: LoginId,
     generation: u64,
     due: Option<UnixTime>,
-    marks: Option<Box<(Option<Claim>, Option<Hold>)>>,
+    marks: Option<Box<Marks>>,
     body: Body,
+}
+
+/// What stands in a head while somebody is at work on it, or was.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Marks {
+    claim: Option<Claim>,
+    hold: Option<Hold>,
+    interrupted: bool,
 }
 
 impl MemoryStore {
@@ -191,15 +199,16 @@ impl Place {
 
 impl Kept {
     fn new(entry: &Entry) -> Self {
-        let Head { v: Version, revision, login, generation, claim, hold, due } = entry.head.clone();
-        let marks = (claim.is_some() || hold.is_some()).then(|| Box::new((claim, hold)));
+        let Head { v: Version, revision, login, generation, claim, hold, interrupted, due } = entry.head.clone();
+        let marks = Marks { claim, hold, interrupted };
+        let marks = (marks != Marks::default()).then(|| Box::new(marks));
         Self { revision, login, generation, due, marks, body: entry.body.clone() }
     }
 
     fn entry(&self) -> Entry {
-        let (claim, hold) = self.marks.as_deref().cloned().unwrap_or_default();
+        let Marks { claim, hold, interrupted } = self.marks.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
-        let head = Head { v: Version, revision, login, generation, claim, hold, due };
+        let head = Head { v: Version, revision, login, generation, claim, hold, interrupted, due };
         Entry { head, body: self.body.clone() }
     }
 }

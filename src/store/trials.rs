@@ -123,6 +123,7 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     let mut rejected = witness.entry_due(b"", Some(UnixTime::from_secs(0)))?;
     rejected.head.generation = 7;
     rejected.head.claim = claimed.head.claim;
+    rejected.head.interrupted = true;
     rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None });
     Ok([plain, claimed, waiting, rejected])
 }
