@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::service::Rotation;
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::state::{Integration, State};
@@ -43,6 +44,7 @@ pub struct MockWebexBuilder {
     users: Vec<MockUser>,
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
+    rotation: Rotation,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -58,6 +60,7 @@ impl MockWebexBuilder {
             users: Vec::new(),
             access_token_lifetime: None,
             refresh_token_lifetime: None,
+            rotation: Rotation::Lenient,
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -112,6 +115,15 @@ impl MockWebexBuilder {
         self
     }
 
+    /// What a refresh does to the refresh token. Webex leaves it as it is ([`Rotation::Lenient`], the default). A strict
+    /// server gives another with each refresh, and the one that was used is dead at once: the next refresh with it is
+    /// refused, in the words for any dead refresh token, and harms nobody else. Each login has a refresh token of its own
+    /// then. [`MockWebex::service`] says which it is.
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
     /// The clock that codes and tokens expire by; the machine's by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -153,8 +165,10 @@ impl MockWebexBuilder {
             access_token: self.access_token_lifetime.unwrap_or(usual.access_token),
             refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
         };
-        let users = std::mem::take(&mut self.users);
-        State::new(self.service, origin, users, self.integration(), lifetimes, http::random())
+        let (users, rotation) = (std::mem::take(&mut self.users), self.rotation);
+        let mut state = State::new(self.service, origin, users, self.integration(), lifetimes, http::random());
+        state.rotation = rotation;
+        state
     }
 
     #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]

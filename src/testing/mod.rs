@@ -62,8 +62,8 @@
 //! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
 //! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
 //! login of the same user gets the same refresh token, whose life counts down. A refresh gives a new access token and
-//! leaves the old ones and the refresh token as they were. Webex Meetings wants the site's name before the refresh
-//! token, and the redirect URI and code verifier of the login, at each refresh.
+//! leaves the old ones and the refresh token as they were, unless [`MockWebexBuilder::rotation`] is strict. Webex Meetings
+//! wants the site's name before the refresh token, and the redirect URI and code verifier of the login, at each refresh.
 //!
 //! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
 //!
@@ -74,7 +74,8 @@
 
 // `builder` makes the world, which is `state`, with its `user`s. `rules`, with `authorize`, `token` and `open_id`, turns an
 // `exchange`'s request into its reply, without input or output; `opaque` makes codes, tokens and ids, `id_token` those that
-// `signing` signs, right or with an `id_token_fault`; `pages` writes HTML; `http` connects it to wiremock.
+// `signing` signs, right or with an `id_token_fault`; `pages` writes HTML; `http` connects it to wiremock. `count` is what a test
+// asks afterwards.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -102,6 +103,7 @@ mod answer;
 mod rules;
 mod http;
 mod builder;
+mod count;
 
 use self::answer::Answer;
 use self::authorize::Turned;
@@ -148,7 +150,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.at(self.uri());
+        let service = service.at(self.uri()).with_rotation(self.state().rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.issuers()) }
     }
 
@@ -248,25 +250,10 @@ impl MockWebex {
         redirected(self.walk(authorization_url.as_ref(), Answer::Deny))
     }
 
-    /// How many requests the token endpoint has received, good and bad.
-    pub fn token_requests(&self) -> usize {
-        self.state().token_requests
-    }
-
-    /// How many of them were refreshes, good and bad.
-    pub fn refreshes(&self) -> usize {
-        self.state().refreshes
-    }
-
     /// Where the mock revokes tokens (RFC 7009), for
     /// [`Service::with_revocation_endpoint`]; [`client`](Self::client) does without, as Webex's documentation does.
     pub fn revocation_endpoint(&self) -> String {
         format!("{}/revoke", self.uri())
-    }
-
-    /// How many requests the revocation endpoint has received, good and bad.
-    pub fn revocations(&self) -> usize {
-        self.state().revocations
     }
 
     /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these and no others.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
+use crate::service::Rotation;
 use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::opaque::{self, Seal, Sealed};
 use crate::testing::service::{Lifetimes, MockService};
@@ -116,6 +117,7 @@ pub(super) struct State {
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
     pub(super) lifetimes: Lifetimes,
+    pub(super) rotation: Rotation,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
     /// What is wrong with the next ID tokens.
@@ -123,6 +125,8 @@ pub(super) struct State {
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
+    /// By user.
+    granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
     consents: HashMap<String, (Authorization, UnixTime)>,
@@ -152,12 +156,14 @@ impl State {
             users,
             integrations: vec![integration],
             lifetimes,
+            rotation: Rotation::Lenient,
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             id_token_faults: VecDeque::new(),
             token_requests: 0,
             refreshes: 0,
             revocations: 0,
+            granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,
             consents: HashMap::new(),
@@ -232,11 +238,13 @@ impl State {
         self.codes.remove(code).filter(|code| now < code.approved + CODE_LIFETIME)
     }
 
-    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives.
+    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives. Where
+    /// refresh tokens rotate, two logins cannot share one.
     pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
         let Code { user, approved, authorization: Authorization { integration, binding, scopes, .. } } = code;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
-        if let Some((id, grant)) = known.filter(|(_, grant)| moment.now < grant.expires) {
+        let is_shared = self.rotation != Rotation::Strict;
+        if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = approved;
             if !grant.bindings.contains(&binding) {
@@ -265,6 +273,26 @@ impl State {
         let id = *self.refresh_tokens.get(refresh_token)?;
         let grant = self.grants.get(&id)?;
         (now < grant.expires).then_some((id, grant))
+    }
+
+    /// A refresh is granted: counts it and, where refresh tokens rotate, puts another in the place of the one that was used.
+    pub(super) fn refreshed(&mut self, id: u64, moment: &mut Moment<'_>) {
+        let user = self.grant(id).user;
+        *self.granted_refreshes.entry(user).or_default() += 1;
+        if self.rotation != Rotation::Strict {
+            return;
+        }
+        let refresh_token = self.for_user(user, opaque::text(&(moment.random)()));
+        self.refresh_tokens.insert(refresh_token.clone(), id);
+        if let Some(grant) = self.grants.get_mut(&id) {
+            let spent = std::mem::replace(&mut grant.refresh_token, refresh_token);
+            self.refresh_tokens.remove(&spent);
+        }
+    }
+
+    /// How many refreshes a user's logins were granted.
+    pub(super) fn granted_refreshes(&self, user: usize) -> usize {
+        self.granted_refreshes.get(&user).copied().unwrap_or_default()
     }
 
     /// A new access token; those issued before stay good until they expire.
