@@ -205,8 +205,8 @@ impl<T: Clone> Flight<T> {
     /// mine that no honest clock explains it.
     fn has_lapsed(&mut self, claim: &Claim, now: &Now<'_, T>) -> bool {
         let rival = match self.rival {
-            Some(rival) if rival.id == claim.id => rival,
-            _ => *self.rival.insert(Rival { id: claim.id, seen_at: now.elapsed }),
+            Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
+            _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
         };
         let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
         let seen = now.elapsed.saturating_sub(rival.seen_at);

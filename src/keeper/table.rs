@@ -227,6 +227,25 @@ fn anothers_claim_is_waited_for_by_the_dead_and_left_to_it_by_the_stale() {
 }
 
 #[test]
+fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_seen() {
+    let mut driver = Driver::new(Need::Stale);
+    driver.step(Event::Begun);
+    let first = claimed_by(THEIRS, driver.wall);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(Outcome::Busy(first)));
+
+    // The process that was seen at it an hour ago is at it again.
+    driver.pass(secs(3600));
+    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, driver.flight.rival());
+    driver.need = Need::Dead;
+    driver.step(Event::Begun);
+    let again = claimed_by(THEIRS, driver.wall);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(again.clone())))), Action::Wait(_)));
+    driver.pass(TIMES.lease);
+    driver.step(Event::Waited);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Save { .. }));
+}
+
+#[test]
 fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
     let mut driver = Driver::new(Need::Stale);
     driver.step(Event::Begun);
