@@ -1,7 +1,7 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`, `search`
-//!   and `walk` (tests) try each step, and everything that two flights can do to each other.
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by
+//!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
 //!   `patience` the store.
@@ -13,6 +13,8 @@ mod protocol;
 mod policy;
 mod stage;
 mod flight;
+#[cfg(test)]
+mod world;
 #[cfg(test)]
 mod search;
 #[cfg(test)]

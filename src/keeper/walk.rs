@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::search::{Budget, QUIET, World};
+use super::world::{Budget, QUIET, World};
 
 const TROUBLE: Budget =
-    Budget { store_faults: 8, network_faults: 6, crashes: 3, stops: 3, forgets: 1, puts: 3, flights: 12 };
+    Budget { store_faults: 8, network_faults: 6, crashes: 3, stops: 3, forgets: 1, puts: 3, flights: 12, periods: 3 };
 
 /// No flight takes more steps than this to come to rest once the trouble is over.
 const MOST_STEPS: usize = 2000;

@@ -1,0 +1,366 @@
+//! A model of two processes that share a store and a server, one step at a time.
+//!
+//! At every state, each of them may take its next step, and what can go wrong may go wrong, as far as a budget allows: a
+//! store that fails before or after it acted, an answer that is lost before or after the server acted, a crash, a process
+//! that is stopped beyond its claim, a logout, a new login. A process sends one flight off after the other, and remembers
+//! between them what an engine does. What must hold is checked in every state and at every end.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::flight::Flight;
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, Times};
+use crate::clock::UnixTime;
+use crate::store::{ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
+
+const TIMES: Times = Times {
+    sending: Duration::from_secs(2),
+    lease: Duration::from_secs(4),
+    skew: Duration::from_secs(6),
+    patience: Duration::from_secs(6),
+    longest_hold: Duration::from_secs(60),
+};
+
+/// The tokens of the model: which refresh token, and for which period the access token is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Tokens {
+    refresh: u8,
+    period: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Budget {
+    pub(super) store_faults: u8,
+    pub(super) network_faults: u8,
+    pub(super) crashes: u8,
+    pub(super) stops: u8,
+    pub(super) forgets: u8,
+    pub(super) puts: u8,
+    pub(super) flights: u8,
+    /// How often the access token ends again.
+    pub(super) periods: u8,
+}
+
+pub(super) const QUIET: Budget =
+    Budget { store_faults: 0, network_faults: 0, crashes: 0, stops: 0, forgets: 0, puts: 0, flights: 2, periods: 0 };
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Process {
+    /// Names its claims, for as long as it lives.
+    claim: ClaimId,
+    flight: Flight<Tokens>,
+    todo: Option<Todo>,
+    /// Seconds by which this machine's wall clock is ahead.
+    ahead: u64,
+    /// Ids minted so far. Each process counts its own, so that the order of independent steps makes no new states.
+    minted: u8,
+}
+
+impl Process {
+    fn is_awaited_before(&self, time: Duration) -> bool {
+        match self.todo {
+            None => false,
+            Some(Todo::WakeAt(at)) => at < time,
+            Some(_) => true,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Todo {
+    Do(Action<Tokens>),
+    /// The server has acted, and the answer is on its way.
+    Receive(Answer<Tokens>),
+    WakeAt(Duration),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    is_strict: bool,
+    /// Whether the old access token still lives, so that nobody has to wait for the new one.
+    is_stale: bool,
+    elapsed: Duration,
+    store: Option<Known<Tokens>>,
+    /// Access tokens of earlier periods have ended.
+    period: u8,
+    /// Whether anybody has looked at the login in this period.
+    was_asked: bool,
+    /// The refresh token that the server takes.
+    valid: u8,
+    /// How often the server refreshed each login and generation.
+    refreshes: Vec<(LoginId, u64)>,
+    ended_logins: Vec<LoginId>,
+    /// Something that no client can mend: the newest tokens were lost with this, an answer or a process.
+    lost: Option<&'static str>,
+    processes: [Process; 2],
+    pub(super) budget: Budget,
+}
+
+fn bytes(number: u8) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[15] = number;
+    bytes
+}
+
+impl World {
+    pub(super) fn new(is_strict: bool, ahead: u64, budget: Budget) -> Self {
+        let mut head = Head::begin(None).unwrap();
+        head.revision = Revision::from_bytes(bytes(0));
+        head.login = LoginId::from_bytes(bytes(1));
+        let idle = |id, ahead| {
+            let claim = ClaimId::from_bytes(bytes(id));
+            Process { claim, flight: Flight::new(claim, TIMES, None), todo: None, ahead, minted: 0 }
+        };
+        Self {
+            is_strict,
+            is_stale: false,
+            elapsed: Duration::ZERO,
+            store: Some(Known { head, tokens: Tokens { refresh: 0, period: 0 } }),
+            period: 1,
+            was_asked: false,
+            valid: 0,
+            refreshes: Vec::new(),
+            ended_logins: Vec::new(),
+            lost: None,
+            processes: [idle(100, 0), idle(200, ahead)],
+            budget,
+        }
+    }
+
+    pub(super) fn while_the_old_token_lives(self) -> Self {
+        Self { is_stale: true, ..self }
+    }
+
+    fn id(&mut self, who: usize) -> [u8; 16] {
+        let process = &mut self.processes[who];
+        process.minted += 1;
+        let mut bytes = bytes(process.minted);
+        bytes[0] = who as u8 + 1;
+        bytes
+    }
+
+    /// Lets a process take an event in.
+    fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
+        let fresh = Revision::from_bytes(self.id(who));
+        let elapsed = self.elapsed;
+        let old = if self.is_stale { Need::Stale } else { Need::Dead };
+        let process = &mut self.processes[who];
+        let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
+        let period = self.period;
+        let need = |tokens: &Tokens| if tokens.period < period { old } else { Need::None };
+        let now = Now { wall, elapsed, fresh, need: &need, due: &|_| None, backoff: Duration::from_secs(1) };
+        let action = process.flight.step(event, &now);
+        let todo = match action {
+            Action::End(outcome) => {
+                self.check_end(&outcome);
+                None
+            }
+            Action::Wait(pause) => Some(Todo::WakeAt(elapsed + pause)),
+            action => Some(Todo::Do(action)),
+        };
+        self.processes[who].todo = todo;
+        self
+    }
+
+    /// All that can happen next.
+    pub(super) fn successors(&self) -> Vec<Self> {
+        let mut worlds = Vec::new();
+        for who in 0..2 {
+            self.steps_of(who, &mut worlds);
+            self.crash_of(who, &mut worlds);
+        }
+        if self.budget.stops > 0 {
+            let mut world = self.clone();
+            world.budget.stops -= 1;
+            world.elapsed += TIMES.lease + Duration::from_secs(1);
+            worlds.push(world);
+        }
+        if let (Some(known), true) = (&self.store, self.budget.forgets > 0) {
+            let mut world = self.clone();
+            world.budget.forgets -= 1;
+            world.ended_logins.push(known.head.login);
+            world.store = None;
+            worlds.push(world);
+        }
+        if self.budget.puts > 0 {
+            let mut world = self.clone();
+            world.budget.puts -= 1;
+            let mut head = Head::begin(None).unwrap();
+            head.revision = Revision::from_bytes(bytes(20 + world.budget.puts));
+            head.login = LoginId::from_bytes(bytes(30 + world.budget.puts));
+            world.ended_logins.extend(self.store.iter().map(|known| known.head.login));
+            // The newest login has tokens of its own; what the old one had is nobody's concern any more.
+            world.valid += 1;
+            world.lost = None;
+            world.store = Some(Known { head, tokens: Tokens { refresh: world.valid, period: world.period - 1 } });
+            worlds.push(world);
+        }
+        if self.budget.periods > 0 && self.is_at_rest() {
+            let mut world = self.clone();
+            world.budget.periods -= 1;
+            world.period += 1;
+            world.was_asked = false;
+            world.elapsed += TIMES.lease + Duration::from_secs(1);
+            worlds.push(world);
+        }
+        worlds
+    }
+
+    fn steps_of(&self, who: usize, worlds: &mut Vec<Self>) {
+        let mut world = self.clone();
+        match world.processes[who].todo.take() {
+            None if self.budget.flights > 0 => {
+                world.budget.flights -= 1;
+                world.was_asked = true;
+                let Process { claim, flight, .. } = &mut world.processes[who];
+                *flight = Flight::new(*claim, TIMES, flight.rival());
+                worlds.push(world.feed(who, Event::Begun));
+            }
+            None => {}
+            // A step takes no time: who stands still while time passes is stopped, and that has a budget of its own.
+            Some(Todo::WakeAt(at)) if self.processes[1 - who].is_awaited_before(at) => {}
+            Some(Todo::WakeAt(at)) => {
+                world.elapsed = world.elapsed.max(at);
+                worlds.push(world.feed(who, Event::Waited));
+            }
+            Some(Todo::Receive(answer)) => {
+                if self.budget.network_faults > 0 {
+                    // The answer is lost, after the server acted.
+                    let mut world = world.clone();
+                    world.budget.network_faults -= 1;
+                    let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
+                    world.lost = is_loss.then_some("answer").or(world.lost);
+                    let lost = Answer::Later { retry_after: None, is_repeatable: !self.is_strict };
+                    worlds.push(world.feed(who, Event::Sent(lost)));
+                }
+                worlds.push(world.feed(who, Event::Sent(answer)));
+            }
+            Some(Todo::Do(action)) => world.carry_out(who, action, worlds),
+        }
+    }
+
+    fn carry_out(mut self, who: usize, action: Action<Tokens>, worlds: &mut Vec<Self>) {
+        let is_faulty = self.budget.store_faults > 0;
+        let mut faulty = self.clone();
+        faulty.budget.store_faults = faulty.budget.store_faults.saturating_sub(1);
+        match action {
+            Action::Load => {
+                let loaded = self.store.clone();
+                if is_faulty {
+                    worlds.push(faulty.feed(who, Event::Loaded(Err(StoreFailed))));
+                }
+                worlds.push(self.feed(who, Event::Loaded(Ok(loaded))));
+            }
+            Action::Save { known, expect } => {
+                if is_faulty {
+                    worlds.push(faulty.clone().feed(who, Event::Saved(Err(StoreFailed))));
+                    let _ = faulty.write(&known, expect);
+                    worlds.push(faulty.feed(who, Event::Saved(Err(StoreFailed))));
+                }
+                let saved = self.write(&known, expect);
+                worlds.push(self.feed(who, Event::Saved(Ok(saved))));
+            }
+            Action::Send { tokens, limit } => {
+                assert!(limit > Duration::ZERO && limit <= TIMES.sending);
+                if self.budget.network_faults > 0 {
+                    // It never reaches the server, or not now.
+                    let mut world = self.clone();
+                    world.budget.network_faults -= 1;
+                    let later = |retry_after| Answer::Later { retry_after, is_repeatable: true };
+                    worlds.push(world.clone().feed(who, Event::Sent(later(None))));
+                    // It puts it off, or finds the client's settings wrong: no word about the login.
+                    worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
+                    worlds.push(world.feed(who, Event::Sent(Answer::Misconfigured)));
+                }
+                let answer = self.serve(tokens);
+                self.processes[who].todo = Some(Todo::Receive(answer));
+                worlds.push(self);
+            }
+            Action::Serve(_) => worlds.push(self.feed(who, Event::Served)),
+            Action::Wait(_) | Action::End(_) => unreachable!("they are not left to be done"),
+        }
+    }
+
+    fn write(&mut self, known: &Known<Tokens>, expect: Expect) -> Saved {
+        let found = self.store.as_ref().map(|known| known.head.revision);
+        if expect != found.map_or(Expect::Absent, Expect::Revision) {
+            return Saved::Conflict;
+        }
+        if let Some(before) = &self.store {
+            assert_eq!(before.head.login, known.head.login, "a flight writes over another login: {self:#?}");
+            assert!(before.head.generation <= known.head.generation, "a generation falls: {self:#?}");
+        }
+        assert!(!self.ended_logins.contains(&known.head.login), "a login comes back from the dead: {self:#?}");
+        self.store = Some(known.clone());
+        Saved::Yes
+    }
+
+    /// What the server makes of a refresh.
+    fn serve(&mut self, tokens: Tokens) -> Answer<Tokens> {
+        if tokens.refresh != self.valid {
+            return Answer::Rejected { code: None };
+        }
+        if let Some(known) = &self.store {
+            self.refreshes.push((known.head.login, known.head.generation));
+        }
+        if self.is_strict {
+            self.valid += 1;
+        }
+        Answer::Granted(Tokens { refresh: self.valid, period: self.period })
+    }
+
+    fn crash_of(&self, who: usize, worlds: &mut Vec<Self>) {
+        let Some(todo) = &self.processes[who].todo else { return };
+        if self.budget.crashes == 0 {
+            return;
+        }
+        let mut world = self.clone();
+        world.budget.crashes -= 1;
+        world.processes[who].todo = None;
+        // It begins anew, and remembers nothing.
+        let claim = ClaimId::from_bytes(world.id(who));
+        (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None));
+        // Tokens that only this process had; what a strict server took for them is spent.
+        let held = match todo {
+            Todo::Receive(Answer::Granted(tokens)) => Some(*tokens),
+            _ => None,
+        };
+        let unsaved = held.or(self.processes[who].flight.unsaved().copied());
+        let is_stored = |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens == tokens);
+        let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
+        world.lost = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.lost);
+        worlds.push(world);
+    }
+
+    fn check_end(&self, outcome: &Outcome<Tokens>) {
+        if let Outcome::Fresh(known) = outcome {
+            let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
+            assert!(
+                !is_of_a_living_login || known.tokens.period == self.period,
+                "stale tokens are called fresh: {self:#?}"
+            );
+        }
+    }
+
+    /// What holds when nothing is left to do.
+    pub(super) fn check_rest(&self, quiet: bool) {
+        let Some(known) = &self.store else { return };
+        let rejected =
+            matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
+        if self.lost.is_none() {
+            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
+            assert!(!rejected, "a living login is marked dead: {self:#?}");
+        }
+        let is_told = self.lost != Some("process") || known.head.interrupted;
+        assert!(!rejected || is_told, "nobody is told with what a login died: {self:#?}");
+        if quiet && self.was_asked {
+            assert_eq!(known.tokens.period, self.period, "nobody refreshed: {self:#?}");
+            let mut seen = HashSet::new();
+            assert!(self.refreshes.iter().all(|refresh| seen.insert(refresh)), "refreshed twice: {self:#?}");
+        }
+    }
+
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.processes.iter().all(|process| process.todo.is_none())
+    }
+}
