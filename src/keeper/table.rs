@@ -67,6 +67,21 @@ impl Driver {
         assert_eq!(sent, Action::Send { tokens: known.tokens, limit: TIMES.sending });
         (driver, claimed)
     }
+
+    /// Brings a flight to where it sends under a claim that it took over.
+    fn taking_over() -> (Self, Known<u32>) {
+        let theirs = claimed_by(THEIRS, NOW);
+        let mut driver = Self::new(Need::Dead);
+        driver.step(Event::Begun);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
+        driver.pass(TIMES.lease);
+        assert_eq!(driver.step(Event::Waited), Action::Load);
+        let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+            panic!("no takeover")
+        };
+        driver.step(Event::Saved(Ok(Saved::Yes)));
+        (driver, claimed)
+    }
 }
 
 fn known() -> Known<u32> {
@@ -152,17 +167,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
 
 #[test]
 fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
-    let mut stale = claimed_by(THEIRS, NOW);
-    stale.head.revision = Revision::from_bytes(id(3));
-    let mut driver = Driver::new(Need::Dead);
-    driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stale.clone())))), Action::Wait(_)));
-    driver.pass(TIMES.lease);
-    assert_eq!(driver.step(Event::Waited), Action::Load);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stale)))) else {
-        panic!("no takeover")
-    };
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    let (mut driver, claimed) = Driver::taking_over();
     assert_eq!(driver.step(Event::Sent(Answer::Rejected { code: None })), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
@@ -263,26 +268,13 @@ fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
 
 #[test]
 fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
-    let take_over = |theirs: Known<u32>| {
-        let mut driver = Driver::new(Need::Dead);
-        driver.step(Event::Begun);
-        driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
-        driver.pass(TIMES.lease);
-        driver.step(Event::Waited);
-        let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
-            panic!("no takeover")
-        };
-        assert!(claimed.head.interrupted);
-        driver.step(Event::Saved(Ok(Saved::Yes)));
-        (driver, claimed)
-    };
     // New tokens end it.
-    let (mut driver, _) = take_over(claimed_by(THEIRS, NOW));
+    let (mut driver, claimed) = Driver::taking_over();
     let Action::Serve(new) = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("they are not served") };
-    assert!(!new.head.interrupted);
+    assert!(claimed.head.interrupted && !new.head.interrupted);
 
     // A server that is busy does not, and when it rejects the old token at last, it is known why.
-    let (mut driver, claimed) = take_over(claimed_by(THEIRS, NOW));
+    let (mut driver, claimed) = Driver::taking_over();
     let later = Answer::Later { retry_after: Some(secs(9)), is_repeatable: true };
     let mut held = given_back(driver.step(Event::Sent(later)), &claimed);
     assert!(held.head.interrupted);
