@@ -19,6 +19,7 @@ mod mock_webex;
 mod open_id;
 mod open_id_adversity;
 mod secrets;
+mod store_operations;
 mod stores;
 mod token_endpoint;
 mod transport;
