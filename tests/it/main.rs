@@ -18,6 +18,8 @@ mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
+#[cfg(unix)]
+mod processes;
 mod secrets;
 mod store_operations;
 mod stores;
