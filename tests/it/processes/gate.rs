@@ -55,7 +55,7 @@ impl Held {
     /// Waits until there is something to hold.
     #[track_caller]
     pub(super) fn wait(&self) {
-        self.arrived.recv_timeout(LIMIT).expect("no request has come to the gate");
+        self.arrived.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no request has come to the gate: {error}"));
     }
 
     pub(super) fn release(self) {

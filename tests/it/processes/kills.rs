@@ -239,6 +239,7 @@ impl Dice {
 }
 
 impl Drop for Dice {
+    #[expect(clippy::print_stderr, reason = "a failing story tells how to run it again")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the dice were thrown with {SEED}={}", self.seed);
