@@ -276,6 +276,12 @@ impl Error {
         self
     }
 
+    /// Says more in the same line, before the server's own words.
+    pub(crate) fn with_remark(mut self, remark: &str) -> Self {
+        self.0.message = format!("{}; {remark}", self.0.message).into();
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(Arc::from(source.into()));
         self

@@ -44,6 +44,9 @@ pub enum LoginState {
         code: Option<String>,
         /// Since when that is known.
         since: Option<UnixTime>,
+        /// Whether a process had begun to refresh this login and never saved what came of it, because it was killed, for
+        /// example. Where refresh tokens rotate, the newest one was lost with it; Webex's do not, so there it is chance.
+        was_interrupted: bool,
     },
 }
 
@@ -59,6 +62,7 @@ impl LoginState {
             Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
                 code: None,
                 since: Some(refresh_end.map_or(end, |refresh_end| refresh_end.max(end))),
+                was_interrupted: false,
             },
             _ => Self::Connected,
         }

@@ -12,6 +12,8 @@ pub(super) struct Budget {
     pub(super) puts: u8,
     pub(super) amends: u8,
     pub(super) flights: u8,
+    /// How often the access token ends again.
+    pub(super) periods: u8,
 }
 
 pub(super) const QUIET: Budget = Budget {
@@ -24,6 +26,7 @@ pub(super) const QUIET: Budget = Budget {
     puts: 0,
     amends: 0,
     flights: 2,
+    periods: 0,
 };
 
 impl Budget {

@@ -118,22 +118,32 @@ impl Keeper {
         Err(later("the refresh was interrupted: try again"))
     }
 
-    /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere. A store that does not
-    /// answer changes nothing.
+    /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere; one asks for all who want
+    /// to know. A store that does not answer changes nothing.
     async fn look_again(&self, slot: &Arc<Slot>) {
-        let elapsed = self.webex.clock().elapsed();
-        let is_long_unseen =
-            slot.current().as_ref().is_some_and(|current| elapsed.saturating_sub(current.seen_at) >= TOO_LONG_UNSEEN);
-        if !is_long_unseen || Handle::try_current().is_err() {
+        if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
             return;
         }
-        let epoch = slot.epoch();
+        let _turn = slot.change.lock().await;
+        if !self.is_long_unseen(slot) {
+            return;
+        }
+        let (epoch, elapsed) = (slot.epoch(), self.webex.clock().elapsed());
         match self.load(&slot.key).await {
             Ok(known) => {
                 slot.publish(epoch, known.map(|known| self.current(slot, &known)));
             }
             Err(_) => slot.touch(epoch, elapsed),
         }
+    }
+
+    /// Whether the store must be asked before the token is handed out. For a dead one a flight asks, where one may depart.
+    fn is_long_unseen(&self, slot: &Slot) -> bool {
+        let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
+        slot.current().as_ref().is_some_and(|current| {
+            let is_asked_anyway = current.need(now, elapsed) == Need::Dead && self.halted().is_none();
+            elapsed.saturating_sub(current.seen_at) >= TOO_LONG_UNSEEN && !is_asked_anyway
+        })
     }
 
     /// Refuses what can do no good at the moment.

@@ -161,7 +161,7 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Steps 2 to 4: is a refresh still needed, allowed, and mine to do?
-    fn consider(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+    fn consider(&mut self, mut known: Known<T>, now: &Now<'_, T>) -> Action<T> {
         if self.login.is_some_and(|login| login != known.head.login) {
             self.rival = None;
         }
@@ -188,8 +188,14 @@ impl<T: Clone> Flight<T> {
             Some(claim) if claim.id != self.id && !self.has_lapsed(&claim, now) => {
                 self.wait_for_rival(known, need, now)
             }
-            Some(claim) if claim.id != self.id => self.claim(known, true, now),
-            _ => self.claim(known, false, now),
+            Some(claim) => {
+                let took_over = claim.id != self.id;
+                // Another process, or an earlier flight of this one, may have had newer tokens; a server that rotates
+                // them has taken back these.
+                known.head.interrupted |= took_over || self.turns == 1;
+                self.claim(known, took_over, now)
+            }
+            None => self.claim(known, false, now),
         }
     }
 
@@ -197,8 +203,8 @@ impl<T: Clone> Flight<T> {
     /// mine that no honest clock explains it.
     fn has_lapsed(&mut self, claim: &Claim, now: &Now<'_, T>) -> bool {
         let rival = match self.rival {
-            Some(rival) if rival.id == claim.id => rival,
-            _ => *self.rival.insert(Rival { id: claim.id, seen_at: now.elapsed }),
+            Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
+            _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
         };
         let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
         let seen = now.elapsed.saturating_sub(rival.seen_at);
@@ -271,6 +277,7 @@ impl<T: Clone> Flight<T> {
                 head.generation = head.generation.saturating_add(1);
                 head.claim = None;
                 head.hold = None;
+                head.interrupted = false;
                 let prospect = (now.prospect)(&claimed.known, &tokens);
                 (head.due, head.ends) = (prospect.due, prospect.ends);
                 let new = Known { head, tokens };

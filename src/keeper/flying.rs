@@ -23,6 +23,10 @@ use crate::transport::{Limits, Repeat};
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
 
+/// Why a refresh token may have died, where that is known.
+const INTERRUPTED: &str = "a process had begun to refresh this login and never saved: where refresh tokens rotate, the newest \
+                           one was lost with it";
+
 /// A flight in the air.
 pub(super) struct Flying {
     counted: Counted,
@@ -271,10 +275,13 @@ impl Flying {
         };
         let keeper = Arc::clone(self.keeper());
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
-        let error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
+        let mut error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
             let message = format!("webex refused the refresh token{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         });
+        if known.head.interrupted {
+            error = error.with_remark(INTERRUPTED);
+        }
         event!(DEBUG, key = %self.slot.key, "rejected");
         if self.slot.report(known.head.login, known.head.generation) {
             event!(WARN, key = %self.slot.key, error = causes(&error), "login required");

@@ -1,7 +1,8 @@
 //! The engine that keeps logins fresh.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`
-//!   (tests) tries each step, `search` and `walk` everything that two flights can do to each other in a `world`, with a `budget` of what may go wrong.
+//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by
+//!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`,
+//!   with a `budget` of what may go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
 //!   `patience` the store.

@@ -8,7 +8,8 @@ use super::world::{ENORMOUS, World};
 /// Visits every state that can be reached; says how many there are.
 fn search(first: World) -> usize {
     let budget = first.budget;
-    let quiet = Budget { flights: budget.flights, delays: budget.delays, amends: budget.amends, ..QUIET } == budget;
+    let Budget { flights, delays, amends, periods, .. } = budget;
+    let quiet = Budget { flights, delays, amends, periods, ..QUIET } == budget;
     let mut seen = HashSet::from([first.clone()]);
     let mut open = vec![first];
     while let Some(world) = open.pop() {
@@ -32,6 +33,9 @@ fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
         for ahead in [0, 5, ENORMOUS] {
             let states = search(World::new(is_strict, ahead, QUIET));
             assert!(states > 50, "{states}");
+            // What they remember of each other from one period misleads nobody in the next.
+            let states = search(World::new(is_strict, ahead, Budget { flights: 4, periods: 2, ..QUIET }));
+            assert!(states > 500, "{states}");
         }
     }
 }
@@ -70,7 +74,8 @@ fn search_all(budgets: &[Budget], clocks: &[u64]) -> usize {
 #[test]
 fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
     let faults = Budget { network_faults: 1, store_faults: 1, ..QUIET };
-    let mut states = search_all(&[Budget { store_faults: 2, ..QUIET }, faults], &[0]);
+    let again = Budget { network_faults: 1, periods: 1, flights: 3, ..QUIET };
+    let mut states = search_all(&[Budget { store_faults: 2, ..QUIET }, faults, again], &[0]);
     for is_strict in [false, true] {
         states += search(World::new(is_strict, 0, faults).while_the_old_token_lives());
     }
@@ -83,6 +88,7 @@ fn with_processes_that_die_or_stand_still_no_login_is_lost_that_could_be_saved()
         Budget { stops: 2, ..QUIET },
         Budget { stops: 1, crashes: 1, flights: 3, ..QUIET },
         Budget { stops: 1, store_faults: 1, ..QUIET },
+        Budget { crashes: 1, periods: 1, flights: 3, ..QUIET },
         Budget { crashes: 1, store_faults: 1, flights: 3, ..QUIET },
     ];
     let apart = [Budget { crashes: 1, flights: 3, ..QUIET }];

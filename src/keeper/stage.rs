@@ -10,6 +10,8 @@ use crate::store::{ClaimId, Revision};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rival {
     pub(super) id: ClaimId,
+    /// When it was written, by its writer's clock: the next claim of the same process has the same id, and is another.
+    pub(super) at: UnixTime,
     pub(super) seen_at: Duration,
 }
 

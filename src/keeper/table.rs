@@ -73,6 +73,21 @@ impl Driver {
         assert_eq!(sent, Action::Send { tokens: known.tokens, limit: TIMES.sending });
         (driver, claimed)
     }
+
+    /// Brings a flight to where it sends under a claim that it took over.
+    fn taking_over() -> (Self, Known<u32>) {
+        let theirs = claimed_by(THEIRS, NOW);
+        let mut driver = Self::new(Need::Dead);
+        driver.step(Event::Begun);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
+        driver.pass(TIMES.lease);
+        assert_eq!(driver.step(Event::Waited), Action::Load);
+        let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
+            panic!("no takeover")
+        };
+        driver.step(Event::Saved(Ok(Saved::Yes)));
+        (driver, claimed)
+    }
 }
 
 fn known() -> Known<u32> {
@@ -161,17 +176,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
 
 #[test]
 fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
-    let mut stale = claimed_by(THEIRS, NOW);
-    stale.head.revision = Revision::from_bytes(id(3));
-    let mut driver = Driver::new(Need::Dead);
-    driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(stale.clone())))), Action::Wait(_)));
-    driver.pass(TIMES.lease);
-    assert_eq!(driver.step(Event::Waited), Action::Load);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(stale)))) else {
-        panic!("no takeover")
-    };
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    let (mut driver, claimed) = Driver::taking_over();
     assert_eq!(driver.step(Event::Sent(Answer::Rejected { code: None })), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
@@ -236,6 +241,25 @@ fn anothers_claim_is_waited_for_by_the_dead_and_left_to_it_by_the_stale() {
 }
 
 #[test]
+fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_seen() {
+    let mut driver = Driver::new(Need::Stale);
+    driver.step(Event::Begun);
+    let first = claimed_by(THEIRS, driver.wall);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(Outcome::Busy(first)));
+
+    // The process that was seen at it an hour ago is at it again.
+    driver.pass(secs(3600));
+    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, driver.flight.rival());
+    driver.need = Need::Dead;
+    driver.step(Event::Begun);
+    let again = claimed_by(THEIRS, driver.wall);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(again.clone())))), Action::Wait(_)));
+    driver.pass(TIMES.lease);
+    driver.step(Event::Waited);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Save { .. }));
+}
+
+#[test]
 fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
     let mut driver = Driver::new(Need::Stale);
     driver.step(Event::Begun);
@@ -249,6 +273,37 @@ fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
         driver.step(Event::Waited);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Save { .. }), "{at}");
     }
+}
+
+#[test]
+fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
+    // New tokens end it.
+    let (mut driver, claimed) = Driver::taking_over();
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else {
+        panic!("they are not served")
+    };
+    assert!(claimed.head.interrupted && !new.head.interrupted);
+
+    // A server that is busy does not, and when it rejects the old token at last, it is known why.
+    let (mut driver, claimed) = Driver::taking_over();
+    let later = Answer::Later { retry_after: Some(secs(9)), is_repeatable: true };
+    let mut held = given_back(driver.step(Event::Sent(later)), &claimed);
+    assert!(held.head.interrupted);
+    held.head.hold = None;
+    let (mut driver, claimed) = Driver::sending(Need::Dead, held);
+    driver.step(Event::Sent(Answer::Rejected { code: None }));
+    assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
+
+    // Nobody was before us, or an earlier flight of this process was, or this one is late with its own claim.
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    assert!(!claimed.head.interrupted);
+    driver.step(Event::Sent(Answer::Later { retry_after: None, is_repeatable: true }));
+    driver.pass(TIMES.sending);
+    assert_eq!(driver.step(Event::Waited), Action::Load);
+    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no claim") };
+    assert!(!again.head.interrupted);
+    let (_, own) = Driver::sending(Need::Dead, claimed_by(MINE, NOW));
+    assert!(own.head.interrupted);
 }
 
 #[test]

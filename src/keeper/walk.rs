@@ -15,6 +15,7 @@ const TROUBLE: Budget = Budget {
     puts: 3,
     amends: 3,
     flights: 12,
+    periods: 3,
 };
 
 /// No flight takes more steps than this to come to rest once the trouble is over.

@@ -3,7 +3,8 @@
 //! Two processes share a store and a server. At every state, each of them may take its next step, and what can go wrong
 //! may go wrong, as far as a budget allows: a store that fails before it acted, after, or only now, an answer that is late, or
 //! lost before or after the server acted, a crash, a process that is stopped beyond its claim, a logout, a new login, a change
-//! of what is kept beside the tokens. What must hold is checked in every state and at every end.
+//! of what is kept beside the tokens. A process sends one flight off after the other, and remembers between them what an engine
+//! does. What must hold is checked in every state and at every end.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -34,6 +35,8 @@ struct Tokens {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Process {
+    /// Names its claims, for as long as it lives.
+    claim: ClaimId,
     flight: Flight<Tokens>,
     todo: Option<Todo>,
     /// Seconds by which this machine's wall clock is ahead.
@@ -67,20 +70,23 @@ pub(super) struct World {
     is_stale: bool,
     elapsed: Duration,
     store: Option<Known<Tokens>>,
+    /// Access tokens of earlier periods have ended.
+    period: u8,
+    /// Whether anybody has looked at the login in this period.
+    was_asked: bool,
     /// The refresh token that the server takes.
     valid: u8,
-    /// The refresh tokens that were sent to the server.
-    sent: Vec<u8>,
+    /// The refresh tokens that were sent to the server, and in which period.
+    sent: Vec<(u8, u8)>,
     /// A change that the store reported as failed, and that may happen yet.
     late: Option<(Known<Tokens>, Expect)>,
     ended_logins: Vec<LoginId>,
-    /// Something that no client can mend: the newest tokens were lost with an answer or a process.
-    is_lost: bool,
+    /// Something that no client can mend: the newest tokens were lost with this, an answer or a process.
+    lost: Option<&'static str>,
     processes: [Process; 2],
     pub(super) budget: Budget,
 }
 
-const PERIOD: u8 = 1;
 /// Further ahead than two machines' clocks should be: one generation may be refreshed twice, and no login is lost.
 pub(super) const ENORMOUS: u64 = 11;
 
@@ -95,22 +101,22 @@ impl World {
         let mut head = Head::begin(None).unwrap();
         head.revision = Revision::from_bytes(bytes(0));
         head.login = LoginId::from_bytes(bytes(1));
-        let idle = |id, ahead| Process {
-            flight: Flight::new(ClaimId::from_bytes(bytes(id)), TIMES, None),
-            todo: None,
-            ahead,
-            minted: 0,
+        let idle = |id, ahead| {
+            let claim = ClaimId::from_bytes(bytes(id));
+            Process { claim, flight: Flight::new(claim, TIMES, None), todo: None, ahead, minted: 0 }
         };
         Self {
             is_strict,
             is_stale: false,
             elapsed: Duration::ZERO,
             store: Some(Known { head, tokens: Tokens { refresh: 0, period: 0, data: 0 } }),
+            period: 1,
+            was_asked: false,
             valid: 0,
             sent: Vec::new(),
             late: None,
             ended_logins: Vec::new(),
-            is_lost: false,
+            lost: None,
             processes: [idle(100, 0), idle(200, ahead)],
             budget,
         }
@@ -144,7 +150,8 @@ impl World {
         let old = if self.is_stale { Need::Stale } else { Need::Dead };
         let process = &mut self.processes[who];
         let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
-        let need = |tokens: &Tokens| if tokens.period < PERIOD { old } else { Need::None };
+        let period = self.period;
+        let need = |tokens: &Tokens| if tokens.period < period { old } else { Need::None };
         let now = Now {
             wall,
             elapsed,
@@ -206,7 +213,7 @@ impl World {
         worlds
     }
 
-    /// A logout, a new login.
+    /// A logout, a new login, an access token that has ended.
     fn changes_by_others(&self, worlds: &mut Vec<Self>) {
         if let (Some(known), true) = (&self.store, self.budget.forgets > 0) {
             let mut world = self.clone();
@@ -224,8 +231,17 @@ impl World {
             world.ended_logins.extend(self.store.iter().map(|known| known.head.login));
             // The newest login has tokens of its own; what the old one had is nobody's concern any more.
             world.valid += 1;
-            world.is_lost = false;
-            world.store = Some(Known { head, tokens: Tokens { refresh: world.valid, period: 0, data: 0 } });
+            world.lost = None;
+            let tokens = Tokens { refresh: world.valid, period: world.period - 1, data: 0 };
+            world.store = Some(Known { head, tokens });
+            worlds.push(world);
+        }
+        if self.budget.periods > 0 && self.is_at_rest() {
+            let mut world = self.clone();
+            world.budget.periods -= 1;
+            world.period += 1;
+            world.was_asked = false;
+            world.elapsed += TIMES.lease + Duration::from_secs(1);
             worlds.push(world);
         }
     }
@@ -235,8 +251,9 @@ impl World {
         match world.processes[who].todo.take() {
             None if self.budget.flights > 0 => {
                 world.budget.flights -= 1;
-                let id = ClaimId::from_bytes(world.id(who));
-                world.processes[who].flight = Flight::new(id, TIMES, None);
+                world.was_asked = true;
+                let Process { claim, flight, .. } = &mut world.processes[who];
+                *flight = Flight::new(*claim, TIMES, flight.rival());
                 worlds.push(world.feed(who, Event::Begun));
             }
             None => {}
@@ -251,7 +268,8 @@ impl World {
                     // The answer is lost, after the server acted.
                     let mut world = world.clone();
                     world.budget.network_faults -= 1;
-                    world.is_lost |= self.is_strict && matches!(answer, Answer::Granted(_));
+                    let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
+                    world.lost = is_loss.then_some("answer").or(world.lost);
                     let lost = Answer::Later { retry_after: None, is_repeatable: !self.is_strict };
                     worlds.push(world.feed(who, Event::Sent(lost)));
                 }
@@ -324,14 +342,14 @@ impl World {
 
     /// What the server makes of a refresh.
     fn serve(&mut self, tokens: Tokens) -> Answer<Tokens> {
-        self.sent.push(tokens.refresh);
+        self.sent.push((tokens.refresh, self.period));
         if tokens.refresh != self.valid {
             return Answer::Rejected { code: None };
         }
         if self.is_strict {
             self.valid += 1;
         }
-        Answer::Granted(Tokens { refresh: self.valid, period: PERIOD, ..tokens })
+        Answer::Granted(Tokens { refresh: self.valid, period: self.period, ..tokens })
     }
 
     fn crash_of(&self, who: usize, worlds: &mut Vec<Self>) {
@@ -342,6 +360,9 @@ impl World {
         let mut world = self.clone();
         world.budget.crashes -= 1;
         world.processes[who].todo = None;
+        // It begins anew, and remembers nothing.
+        let claim = ClaimId::from_bytes(world.id(who));
+        (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None));
         // Tokens that only this process had; what a strict server took for them is spent.
         let held = match todo {
             Todo::Receive(Answer::Granted(tokens), _) => Some(*tokens),
@@ -350,29 +371,34 @@ impl World {
         let unsaved = held.or(self.processes[who].flight.unsaved().copied());
         let is_stored =
             |tokens: Tokens| self.store.as_ref().is_some_and(|known| known.tokens.refresh == tokens.refresh);
-        world.is_lost |=
-            self.is_strict && unsaved.is_some_and(|tokens| tokens.refresh == self.valid && !is_stored(tokens));
+        let is_newest = |tokens: Tokens| tokens.refresh == self.valid && !is_stored(tokens);
+        world.lost = (self.is_strict && unsaved.is_some_and(is_newest)).then_some("process").or(world.lost);
         worlds.push(world);
     }
 
     fn check_end(&self, outcome: &Outcome<Tokens>) {
         if let Outcome::Fresh(known) = outcome {
             let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
-            assert!(!is_of_a_living_login || known.tokens.period == PERIOD, "stale tokens are called fresh: {self:#?}");
+            assert!(
+                !is_of_a_living_login || known.tokens.period == self.period,
+                "stale tokens are called fresh: {self:#?}"
+            );
         }
     }
 
     /// What holds when nothing is left to do.
     pub(super) fn check_rest(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
-        if !self.is_lost {
-            let shown = || format!("{self:#?}");
-            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {}", shown());
-            let rejected = matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
-            assert!(!rejected, "a living login is marked dead: {}", shown());
+        let rejected =
+            matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
+        if self.lost.is_none() {
+            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
+            assert!(!rejected, "a living login is marked dead: {self:#?}");
         }
-        if quiet {
-            assert_eq!(known.tokens.period, PERIOD, "nobody refreshed: {self:#?}");
+        let is_told = self.lost != Some("process") || known.head.interrupted;
+        assert!(!rejected || is_told, "nobody is told with what a login died: {self:#?}");
+        if quiet && self.was_asked {
+            assert_eq!(known.tokens.period, self.period, "nobody refreshed: {self:#?}");
         }
     }
 
@@ -385,7 +411,7 @@ impl World {
                 || matches!(&process.todo, Some(Todo::Receive(Answer::Granted(tokens), _)) if tokens.refresh == self.valid)
         };
         let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
-        assert!(exists || self.is_lost, "nobody has the good refresh token: {self:#?}");
+        assert!(exists || self.lost.is_some(), "nobody has the good refresh token: {self:#?}");
         if is_orderly {
             let mut seen = HashSet::new();
             assert!(self.sent.iter().all(|refresh| seen.insert(refresh)), "refreshed twice: {self:#?}");

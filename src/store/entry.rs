@@ -35,6 +35,9 @@ pub struct Head {
     pub(crate) claim: Option<Claim>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hold: Option<Hold>,
+    /// Whether somebody began to refresh the tokens of this generation and left nothing behind but a claim.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) interrupted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) due: Option<UnixTime>,
     /// When the login ends whatever is done, where that is known.
@@ -73,7 +76,8 @@ impl Head {
     #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
-        Ok(Self { v: Version, revision, login, generation: 0, claim: None, hold: None, due, ends: None })
+        let (claim, hold, interrupted, ends) = (None, None, false, None);
+        Ok(Self { v: Version, revision, login, generation: 0, claim, hold, interrupted, due, ends })
     }
 
     /// Lifts what keeps others from refreshing; says whether there was anything. Keep-alive looks at it again, too.
@@ -314,6 +318,7 @@ mod tests {
         head.hold = Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time) });
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.hold = Some(Hold::RetryAt(time));
+        head.interrupted = true;
         head.due = None;
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
     }

@@ -58,14 +58,6 @@ struct Place {
     key: TokenKey,
 }
 
-/// What most entries have none of.
-#[derive(Clone, Default)]
-struct Marks {
-    claim: Option<Claim>,
-    hold: Option<Hold>,
-    ends: Option<UnixTime>,
-}
-
 /// An entry, with what is seldom there put elsewhere: a million of them count.
 struct Kept {
     revision: Revision,
@@ -74,6 +66,15 @@ struct Kept {
     due: Option<UnixTime>,
     marks: Option<Box<Marks>>,
     body: Body,
+}
+
+/// What most heads have none of.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Marks {
+    claim: Option<Claim>,
+    hold: Option<Hold>,
+    interrupted: bool,
+    ends: Option<UnixTime>,
 }
 
 impl MemoryStore {
@@ -199,16 +200,16 @@ impl Place {
 
 impl Kept {
     fn new(entry: &Entry) -> Self {
-        let Head { v: Version, revision, login, generation, claim, hold, due, ends } = entry.head.clone();
-        let is_marked = claim.is_some() || hold.is_some() || ends.is_some();
-        let marks = is_marked.then(|| Box::new(Marks { claim, hold, ends }));
+        let Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends } = entry.head.clone();
+        let marks = Marks { claim, hold, interrupted, ends };
+        let marks = (marks != Marks::default()).then(|| Box::new(marks));
         Self { revision, login, generation, due, marks, body: entry.body.clone() }
     }
 
     fn entry(&self) -> Entry {
-        let Marks { claim, hold, ends } = self.marks.as_deref().cloned().unwrap_or_default();
+        let Marks { claim, hold, interrupted, ends } = self.marks.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
-        let head = Head { v: Version, revision, login, generation, claim, hold, due, ends };
+        let head = Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends };
         Entry { head, body: self.body.clone() }
     }
 }

@@ -124,6 +124,7 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     rejected.head.generation = 7;
     rejected.head.claim = claimed.head.claim;
     rejected.head.ends = Some(time);
+    rejected.head.interrupted = true;
     rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None });
     Ok([plain, claimed, waiting, rejected])
 }

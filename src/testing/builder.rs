@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
+use crate::service::Rotation;
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::state::{Integration, State};
@@ -45,6 +46,7 @@ pub struct MockWebexBuilder {
     refresh_token_lifetime: Option<Duration>,
     renews_refresh_tokens: bool,
     writes_at_hash: bool,
+    rotation: Rotation,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -62,6 +64,7 @@ impl MockWebexBuilder {
             refresh_token_lifetime: None,
             renews_refresh_tokens: false,
             writes_at_hash: false,
+            rotation: Rotation::Lenient,
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -134,6 +137,15 @@ impl MockWebexBuilder {
         self
     }
 
+    /// What a refresh does to the refresh token. Webex leaves it as it is ([`Rotation::Lenient`], the default). A strict
+    /// server gives another with each refresh, and the one that was used is dead at once: the next refresh with it is
+    /// refused, in the words for any dead refresh token, and harms nobody else. Each login has a refresh token of its own
+    /// then. [`MockWebex::service`] says which it is.
+    pub fn rotation(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
+    }
+
     /// The clock that codes and tokens expire by; the machine's by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -177,9 +189,9 @@ impl MockWebexBuilder {
             is_renewed: self.renews_refresh_tokens,
         };
         let users = std::mem::take(&mut self.users);
-        let (service, writes_at_hash) = (self.service, self.writes_at_hash);
+        let (service, writes_at_hash, rotation) = (self.service, self.writes_at_hash, self.rotation);
         let mut state = State::new(service, origin, users, self.integration(), lifetimes, http::random());
-        state.writes_at_hash = writes_at_hash;
+        (state.writes_at_hash, state.rotation) = (writes_at_hash, rotation);
         state
     }
 

@@ -94,8 +94,8 @@
 //! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
 //! login of the same user gets the same refresh token, whose life counts down
 //! ([or begins anew](MockWebexBuilder::renewing_refresh_tokens) with each refresh). A refresh gives a new access token and
-//! leaves the old ones and the refresh token as they were. Webex Meetings wants the site's name before the refresh
-//! token, and the redirect URI and code verifier of the login, at each refresh.
+//! leaves the old ones and the refresh token as they were, unless [`MockWebexBuilder::rotation`] is strict. Webex Meetings
+//! wants the site's name before the refresh token, and the redirect URI and code verifier of the login, at each refresh.
 //!
 //! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
 //!
@@ -109,7 +109,8 @@
 // `way_back` of its `response_type`, by a code or the `implicit` flow; `token`, `open_id` and `logout` are other endpoints.
 // `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
 // `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
-// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser.
+// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser. `count` is what a test
+// asks afterwards.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -150,6 +151,7 @@ mod http;
 mod builder;
 mod answer;
 mod script;
+mod count;
 
 use self::http::Server;
 use self::state::State;
@@ -198,7 +200,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.at(self.uri());
+        let service = service.at(self.uri()).with_rotation(self.state().rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
@@ -249,25 +251,10 @@ impl MockWebex {
         self.state().integrations[0].scopes.clone()
     }
 
-    /// How many requests the token endpoint has received, good and bad.
-    pub fn token_requests(&self) -> usize {
-        self.state().token_requests
-    }
-
-    /// How many of them were refreshes, good and bad.
-    pub fn refreshes(&self) -> usize {
-        self.state().refreshes
-    }
-
     /// Where the mock revokes tokens (RFC 7009), for
     /// [`Service::with_revocation_endpoint`]; [`client`](Self::client) does without, as Webex's documentation does.
     pub fn revocation_endpoint(&self) -> String {
         format!("{}/revoke", self.uri())
-    }
-
-    /// How many requests the revocation endpoint has received, good and bad.
-    pub fn revocations(&self) -> usize {
-        self.state().revocations
     }
 
     /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these, the one that the

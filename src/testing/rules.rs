@@ -157,6 +157,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::service::Rotation;
     use crate::testing::pages::{Page, RefusalPage};
     use crate::testing::service::MockService;
     use crate::testing::state::Integration;
@@ -721,6 +722,27 @@ mod tests {
             let header = format!("bearer {}", tokens["access_token"].as_str().unwrap());
             assert_eq!(world.me(Some(&header)).status, status);
         }
+    }
+
+    #[test]
+    fn where_refresh_tokens_rotate_each_is_good_once_and_each_login_has_its_own() {
+        let mut world = World::webex();
+        world.state.rotation = Rotation::Strict;
+        let (first, other) = (world.login(), world.login());
+        assert_ne!(first["refresh_token"], other["refresh_token"]);
+        world.now = world.now + std::time::Duration::from_secs(100);
+        let second = json(&world.refresh(&first["refresh_token"])).clone();
+        assert_ne!(second["refresh_token"], first["refresh_token"]);
+        assert!(second["refresh_token"].as_str().unwrap().ends_with("_PF84_0r9"));
+        assert_eq!(second["refresh_token_expires_in"], 7_775_899);
+        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "RFC 9700 4.14.2: it is spent");
+        let header = format!("Bearer {}", first["access_token"].as_str().unwrap());
+        assert_eq!(world.me(Some(&header)).status, 200, "its access token is not");
+        assert_eq!(world.refresh(&second["refresh_token"]).status, 200, "nobody is punished for what was spent");
+        assert_eq!(world.refresh(&other["refresh_token"]).status, 200, "nor for another login's");
+        assert_eq!((world.state.granted_refreshes(0), world.state.refreshes), (3, 4));
+        world.state.revoke(0);
+        refused(&world.refresh(&other["refresh_token"]), 400, MALFORMED, DEAD, "all that are left end with the grants");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::scope::Scopes;
+use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
 use crate::testing::faults::Faults;
 use crate::testing::opaque::{self, Seal, Sealed};
@@ -70,6 +71,7 @@ pub(super) struct State {
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
     pub(super) lifetimes: Lifetimes,
+    pub(super) rotation: Rotation,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
     /// Whether ID tokens have the hash of the access token that they go out with.
@@ -80,6 +82,8 @@ pub(super) struct State {
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
     pub(super) key_requests: usize,
+    /// By user.
+    granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
     consents: HashMap<String, (Authorization, UnixTime)>,
@@ -109,6 +113,7 @@ impl State {
             users,
             integrations: vec![integration],
             lifetimes,
+            rotation: Rotation::Lenient,
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             writes_at_hash: false,
@@ -118,6 +123,7 @@ impl State {
             refreshes: 0,
             revocations: 0,
             key_requests: 0,
+            granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,
             consents: HashMap::new(),
@@ -202,12 +208,14 @@ impl State {
         self.codes.remove(code).filter(|code| now < code.approved + CODE_LIFETIME)
     }
 
-    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives.
+    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives. Where
+    /// refresh tokens rotate, two logins cannot share one.
     pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
         let auth_time = code.authorization.signed_in_at(code.approved);
         let Code { user, authorization: Authorization { integration, binding, scopes, .. }, .. } = code;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
-        if let Some((id, grant)) = known.filter(|(_, grant)| moment.now < grant.expires) {
+        let is_shared = self.rotation != Rotation::Strict;
+        if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = auth_time;
             if !grant.bindings.contains(&binding) {
@@ -258,11 +266,29 @@ impl State {
         (now < grant.expires).then_some((id, grant))
     }
 
-    /// A refresh token was used.
-    pub(super) fn renew_grant(&mut self, id: u64, now: UnixTime) {
-        if let Some(grant) = self.grants.get_mut(&id).filter(|_| self.lifetimes.is_renewed) {
-            grant.expires = now + self.lifetimes.refresh_token;
+    /// A refresh is granted: counts it, begins the refresh token's life anew where that is the way, and where refresh tokens
+    /// rotate, puts another in the place of the one that was used.
+    pub(super) fn refreshed(&mut self, id: u64, moment: &mut Moment<'_>) {
+        let user = self.grant(id).user;
+        *self.granted_refreshes.entry(user).or_default() += 1;
+        let lives_until = self.lifetimes.is_renewed.then(|| moment.now + self.lifetimes.refresh_token);
+        if let (Some(grant), Some(end)) = (self.grants.get_mut(&id), lives_until) {
+            grant.expires = end;
         }
+        if self.rotation != Rotation::Strict {
+            return;
+        }
+        let refresh_token = self.for_user(user, opaque::text(&(moment.random)()));
+        self.refresh_tokens.insert(refresh_token.clone(), id);
+        if let Some(grant) = self.grants.get_mut(&id) {
+            let spent = std::mem::replace(&mut grant.refresh_token, refresh_token);
+            self.refresh_tokens.remove(&spent);
+        }
+    }
+
+    /// How many refreshes a user's logins were granted.
+    pub(super) fn granted_refreshes(&self, user: usize) -> usize {
+        self.granted_refreshes.get(&user).copied().unwrap_or_default()
     }
 
     /// A new access token; those issued before stay good until they expire.

@@ -36,7 +36,7 @@ pub(super) fn answer(
         Some("authorization_code") => code(form, integration, state, moment)?,
         Some("refresh_token") => {
             let id = refresh_token(form, integration, state, moment.now)?;
-            state.renew_grant(id, moment.now);
+            state.refreshed(id, moment);
             (id, Authentication::default())
         }
         Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
@@ -155,7 +155,7 @@ fn code(
     Ok((state.open_grant(code, moment), authentication))
 }
 
-/// A refresh token is good until it expires or is revoked, however often it is used.
+/// A refresh token is good until it expires or is revoked, however often it is used; where they rotate, once.
 fn refresh_token(form: &Fields, integration: usize, state: &State, now: UnixTime) -> Result<u64, Refusal> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
     let refuse = |reason| Refusal::malformed(words, reason);

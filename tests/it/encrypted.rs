@@ -15,7 +15,7 @@ use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{Error, ErrorKind, LoginEvent, LoginState, Retryable, TokenManager, TokenSet};
 
 use crate::keeping::{Slow, log_in};
-use crate::stores::Folder;
+use crate::support::Folder;
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);

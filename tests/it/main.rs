@@ -25,11 +25,14 @@ mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
+#[cfg(unix)]
+mod processes;
 mod proof;
 mod profiles;
 mod rotation;
 mod rows;
 mod secrets;
+mod store_operations;
 mod stores;
 mod token_endpoint;
 mod transport;

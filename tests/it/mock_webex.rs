@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
-use webex_oauth::{Callback, Reach, TokenSet};
+use webex_oauth::{Callback, Reach, Rotation, TokenSet};
 
 const CALLBACK: &str = "http://localhost:1234/cb?tenant=1";
 const VERIFIER: &str = "a-verifier-of-at-least-43-characters-0123456789";
@@ -290,6 +290,26 @@ async fn a_second_login_gets_the_same_refresh_token_and_what_is_left_of_its_life
     clock.advance(Duration::from_secs(1));
     assert_generic_refusal(refresh(&mock, &first).await, "refresh token").await;
     assert_ne!(login(&mock).await["refresh_token"], first["refresh_token"]);
+}
+
+#[tokio::test]
+async fn a_mock_that_rotates_says_so_and_knows_which_token_is_the_latest() {
+    let jane = "jane@example.com";
+    let users = [MockUser::new(jane), MockUser::new("bob@example.com")];
+    let builder = users.into_iter().fold(MockWebex::builder(), |builder, user| builder.user(user));
+    let mock = builder.rotation(Rotation::Strict).start().await;
+    assert!(format!("{:?}", mock.service()).contains("Strict"), "{:?}", mock.service());
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let is_alive = |tokens: &TokenSet| mock.is_refresh_token_alive(tokens.refresh_token().unwrap().expose());
+
+    let refreshed = webex.refresh(login.tokens()).await.unwrap();
+
+    assert!(is_alive(&refreshed) && !is_alive(login.tokens()) && !mock.is_refresh_token_alive("anything"));
+    assert!(webex.refresh(login.tokens()).await.unwrap_err().is_login_required());
+    webex.refresh(&refreshed).await.unwrap();
+    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of("bob@example.com"), mock.refreshes()), (2, 0, 3));
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Keeping logins: the stores of this crate, and what happens to their files.
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,30 +13,10 @@ use webex_oauth::store::{
 };
 use webex_oauth::{Error, ErrorKind};
 
+use crate::support::{Folder, again};
+
 /// Tells a child process which of its stories it is in, and where.
 const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
-
-/// A folder that is gone after the test.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        // Its seed is another each time.
-        let number = RandomState::new().hash_one(std::process::id());
-        let name = format!("webex-oauth-test-{number:016x}");
-        Self(std::env::temp_dir().join(name))
-    }
-
-    pub(crate) fn store(&self) -> FileStore {
-        FileStore::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn key() -> TokenKey {
     TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
@@ -59,9 +38,8 @@ async fn put(store: &dyn TokenStore, entry: &Entry) {
 
 /// Runs this test again in another process, where [`child`] gives it this path.
 fn start_child(story: &str, path: &Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("stores::{story}"), "--nocapture"]).env(CHILD, path);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = again(&format!("stores::{story}"));
+    command.env(CHILD, path).stderr(Stdio::piped());
     command
 }
 

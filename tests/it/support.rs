@@ -1,5 +1,11 @@
-//! What the stories share: a client of a server on this machine, and a login that has come back.
+//! What the stories share: a client of a server on this machine, a login that has come back, folders, and processes.
 
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use webex_oauth::store::FileStore;
 use webex_oauth::{Callback, PendingAuthorization, Service, TokenSet, WebexOAuth, WebexOAuthBuilder};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -63,4 +69,47 @@ pub(crate) async fn tokens(webex: &WebexOAuth) -> TokenSet {
 /// The form of a request.
 pub(crate) fn form(request: &wiremock::Request) -> std::collections::HashMap<String, String> {
     form_urlencoded::parse(&request.body).into_owned().collect()
+}
+
+/// A folder that is gone after the test.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// Where there is a file system in memory it is there: for stories of many files that no machine's crash is part of.
+    #[cfg(unix)]
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if fs::metadata(memory).is_ok_and(|found| found.is_dir() && !found.permissions().readonly()) {
+            Self::below(memory)
+        } else {
+            Self::new()
+        }
+    }
+
+    fn below(path: &Path) -> Self {
+        // Its seed is another each time.
+        let number = RandomState::new().hash_one(std::process::id());
+        Self(path.join(format!("webex-oauth-test-{number:016x}")))
+    }
+
+    pub(crate) fn store(&self) -> FileStore {
+        FileStore::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs a test of this program again, in another process.
+pub(crate) fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
 }

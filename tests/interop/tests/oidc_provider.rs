@@ -231,7 +231,7 @@ fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_onc
         assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::Refresh, true), "{error}");
         let state = session.status().await.unwrap().unwrap().state;
         assert!(
-            matches!(&state, LoginState::LoginRequired { code: Some(code), since: Some(_) } if code == "invalid_grant"),
+            matches!(&state, LoginState::LoginRequired { code: Some(code), since: Some(_), .. } if code == "invalid_grant"),
             "{state:?}"
         );
         let sent = refreshes(&server).await;

@@ -1,0 +1,248 @@
+//! Processes that are killed while they refresh and save lose nothing that could be saved.
+//!
+//! One process at a time lives: it takes over what its predecessor left, and refreshes all logins again and again, until it
+//! is killed at an instant that dice choose. What the story counts is what the server granted, against what is in the store.
+
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+use webex_oauth::Rotation;
+
+use super::process::Process;
+use super::worker::{Answer, Order, Word, name_of, work_if_told};
+use super::world::World;
+
+const USERS: usize = 6;
+const KILLS: usize = 250;
+/// A process that has begun is killed within this time; a round of refreshes takes a part of it.
+const LONGEST_LIFE: Duration = Duration::from_millis(25);
+/// One process in so many is killed before it has said anything, while it takes over.
+const EARLY: u64 = 5;
+/// Makes a run like an earlier one, as far as dice go.
+const SEED: &str = "WEBEX_OAUTH_TEST_SEED";
+
+#[test]
+fn no_kill_at_any_instant_ends_a_login_whose_refresh_token_stays_the_same() {
+    work_if_told();
+    let story = name_of(no_kill_at_any_instant_ends_a_login_whose_refresh_token_stays_the_same);
+    let (unsaved, lost) = kill_often(story, Rotation::Lenient);
+    println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
+    assert!(unsaved >= 3, "the dice never met the instant between the answer and the save");
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn where_tokens_rotate_a_kill_ends_the_logins_whose_answer_was_not_saved_and_no_others_and_that_is_said() {
+    work_if_told();
+    let story =
+        name_of(where_tokens_rotate_a_kill_ends_the_logins_whose_answer_was_not_saved_and_no_others_and_that_is_said);
+    let (unsaved, lost) = kill_often(story, Rotation::Strict);
+    println!("{KILLS} kills: {unsaved} refreshes were granted and not saved, {lost} logins ended");
+    assert!(unsaved >= 3, "the dice never met the instant between the answer and the save");
+    assert_eq!(lost, unsaved);
+}
+
+/// Kills one process after the other; says how many refreshes were granted and never saved, and how many logins ended.
+fn kill_often(story: &str, rotation: Rotation) -> (u64, u64) {
+    let mut dice = Dice::new();
+    let world = World::new(USERS, rotation);
+    let mut books = Books::new(&world, rotation);
+    let mut task = world.task("the process that is killed");
+    task.is_alone = true;
+    let mut to_begin = Duration::from_millis(100);
+    for _ in 0..KILLS {
+        let begun = Instant::now();
+        let mut process = Process::start(story, &task);
+        process.tell(&Order::Live);
+        books.begin();
+        if dice.below(EARLY) == 0 {
+            std::thread::sleep(dice.part_of(to_begin));
+        } else {
+            books.hear(process.hear("it takes over from the one before"));
+            to_begin = begun.elapsed();
+            std::thread::sleep(dice.part_of(LONGEST_LIFE));
+        }
+        process.kill().into_iter().for_each(|word| books.hear(word));
+        world.catch_up();
+        books.close();
+    }
+    let mut last = Process::start(story, &task);
+    books.begin();
+    last.tell(&Order::Ask(0));
+    books.hear(last.hear("it takes over at the end"));
+    (books.users.iter().map(|user| user.unsaved).sum(), books.lost)
+}
+
+/// What is known of all logins.
+struct Books<'a> {
+    world: &'a World,
+    rotation: Rotation,
+    users: Vec<User>,
+    /// Whether the process that lives has said what it found.
+    has_begun: bool,
+    /// How many logins ended.
+    lost: u64,
+}
+
+#[derive(Default)]
+struct User {
+    login: String,
+    /// What is certainly in the store.
+    generation: u64,
+    /// Refreshes of earlier logins that were saved.
+    earlier: u64,
+    /// Refreshes that were granted and not saved.
+    unsaved: u64,
+    /// Whether the refresh token in the store is spent.
+    is_lost: bool,
+    /// Whether a process has said so.
+    is_reported: bool,
+}
+
+impl<'a> Books<'a> {
+    fn new(world: &'a World, rotation: Rotation) -> Self {
+        let mut books = Self { world, rotation, users: Vec::new(), has_begun: false, lost: 0 };
+        for user in 0..USERS {
+            books.users.push(User { login: world.kept(user).unwrap().login, ..User::default() });
+        }
+        books
+    }
+
+    /// A process begins.
+    fn begin(&mut self) {
+        self.has_begun = false;
+    }
+
+    /// A process says something.
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Asked { first, .. } if !self.has_begun => {
+                self.has_begun = true;
+                first.into_iter().enumerate().for_each(|(user, answer)| self.found(user, &answer));
+            }
+            Word::Saved(generations) => {
+                for (user, generation) in generations.into_iter().enumerate() {
+                    let user = &mut self.users[user];
+                    assert!(generation >= user.generation, "a generation falls: {generation}, was {}", user.generation);
+                    user.generation = generation;
+                }
+            }
+            other => panic!("it could not go on: {other:?}"),
+        }
+    }
+
+    /// The first thing that a process says of a login: it has a token, or it knows why not.
+    fn found(&mut self, number: usize, answer: &Answer) {
+        let user = &mut self.users[number];
+        match answer {
+            Answer::Token(_) => assert!(!user.is_lost, "user {number}: nobody can have a token"),
+            Answer::Dead { error, was_interrupted } => {
+                assert!(user.is_lost, "user {number}: a living login is called dead: {error}");
+                assert!(
+                    *was_interrupted && error.contains("never saved"),
+                    "user {number}: no reason is given: {error}"
+                );
+                user.is_reported = true;
+            }
+            other => panic!("user {number}: {other:?}"),
+        }
+    }
+
+    /// A process was killed: everything is looked at, and whoever was told to log in again does.
+    fn close(&mut self) {
+        for number in 0..USERS {
+            self.examine(number);
+            let user = &mut self.users[number];
+            if !user.is_reported {
+                continue;
+            }
+            self.world.log_in(number);
+            let earlier = user.earlier + user.generation;
+            let login = self.world.kept(number).unwrap().login;
+            assert_ne!(login, user.login);
+            *user = User { login, earlier, unsaved: user.unsaved, ..User::default() };
+        }
+        self.world.assert_nothing_is_damaged();
+    }
+
+    fn examine(&mut self, number: usize) {
+        let kept = self.world.kept(number).unwrap_or_else(|| panic!("the login of user {number} is gone"));
+        let user = &mut self.users[number];
+        let (old, new) = (user.generation, user.generation + 1);
+        assert!(kept.login == user.login && (old..=new).contains(&kept.generation), "{old} or {new}: {kept:?}");
+        user.generation = kept.generation;
+
+        let granted = self.world.mock.refreshes_of(&self.world.users[number]) as u64;
+        let unsaved = granted - user.earlier - user.generation;
+        let is_hit = unsaved > user.unsaved;
+        assert!(unsaved <= user.unsaved + 1, "user {number}: {unsaved} refreshes for one, {} before", user.unsaved);
+        user.unsaved = unsaved;
+        let is_spent = !self.world.is_refreshable(&kept);
+        let is_newly_lost = is_spent && !user.is_lost;
+        assert_eq!(is_newly_lost, is_hit && self.rotation == Rotation::Strict, "user {number}: {kept:?}");
+        user.is_lost = is_spent;
+        self.lost += u64::from(is_newly_lost);
+    }
+}
+
+impl World {
+    /// Waits until the server has seen what was sent to it: it reads its connections in turn, and none twice before all others.
+    fn catch_up(&self) {
+        for _ in 0..4 {
+            assert!(!self.is_living("nobody's"));
+        }
+    }
+
+    fn assert_nothing_is_damaged(&self) {
+        let root = self.folder.0.join("webex-logins-v1");
+        for shard in fs::read_dir(root).unwrap() {
+            for file in fs::read_dir(shard.unwrap().path()).unwrap() {
+                let name = file.unwrap().file_name().into_string().unwrap();
+                assert!(!name.contains("damaged"), "{name}");
+            }
+        }
+        for user in 0..USERS {
+            let session = self.manager.session(&self.key(user)).unwrap();
+            assert!(self.runtime.block_on(session.status()).unwrap().is_some());
+        }
+    }
+}
+
+/// Random numbers that can come again (splitmix64). Their seed is said when a story fails.
+struct Dice {
+    seed: u64,
+    state: u64,
+}
+
+impl Dice {
+    fn new() -> Self {
+        let given = std::env::var(SEED).ok().map(|seed| seed.parse().unwrap());
+        let seed = given.unwrap_or_else(|| RandomState::new().hash_one(std::process::id()));
+        Self { seed, state: seed }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn part_of(&mut self, time: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(time.as_micros()).unwrap() + 1))
+    }
+}
+
+impl Drop for Dice {
+    #[expect(clippy::print_stderr, reason = "a failing story tells how to run it again")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the dice were thrown with {SEED}={}", self.seed);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A logout, or a new login, in one process is seen by the others: within half a minute by those that are asked, at once by
+//! those that nobody asked for a while.
+
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{Callback, Rotation, TokenManager, TokenSet};
+
+use super::process::Process;
+use super::worker::{Answer, Order, Word, name_of, work_if_told};
+use super::world::World;
+
+/// How long a token is handed out before the store is asked whether it is still there.
+const REVALIDATED: Duration = Duration::from_secs(30);
+/// How long nobody must have asked, so that the next who asks waits for the store.
+const LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
+
+async fn log_in(mock: &MockWebex) -> TokenSet {
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap().into_tokens()
+}
+
+#[tokio::test]
+async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replaced() {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
+    let [here, there] = [(); 2].map(|()| TokenManager::new(mock.client(), store.clone()).unwrap());
+    let session = here.put(&key, log_in(&mock).await).await.unwrap();
+    let old = session.access_token().await.unwrap();
+
+    let newer = there.put(&key, log_in(&mock).await).await.unwrap().access_token().await.unwrap();
+    assert_eq!(session.access_token().await.unwrap(), old, "it serves without asking the store");
+    clock.advance(REVALIDATED);
+    assert_eq!(session.access_token().await.unwrap(), old, "it serves, and looks behind");
+    here.settle().await;
+    assert_eq!(session.access_token().await.unwrap(), newer);
+
+    there.forget(&key).await.unwrap();
+    clock.advance(REVALIDATED - Duration::from_secs(1));
+    assert_eq!(session.access_token().await.unwrap(), newer);
+    clock.advance(Duration::from_secs(1));
+    let _ = session.access_token().await;
+    here.settle().await;
+    assert!(session.access_token().await.unwrap_err().is_login_required());
+
+    let session = here.put(&key, log_in(&mock).await).await.unwrap();
+    there.forget(&key).await.unwrap();
+    clock.advance(LONG_UNSEEN);
+    assert!(session.access_token().await.unwrap_err().is_login_required(), "the first who asks is told");
+    assert_eq!(mock.refreshes(), 0);
+}
+
+#[test]
+fn one_process_sees_within_half_a_minute_what_another_has_ended() {
+    work_if_told();
+    let story = name_of(one_process_sees_within_half_a_minute_what_another_has_ended);
+    let world = World::new(3, Rotation::Lenient);
+    let mut here = Process::start(story, &world.task("the process that serves"));
+    let mut there = Process::start(story, &world.task("the process that ends the logins"));
+    let mut ask = || {
+        here.tell(&Order::Ask(0));
+        let Word::Asked { first, then } = here.hear("it was asked for tokens") else { panic!("no answer") };
+        (first, then)
+    };
+    let (tokens, _) = ask();
+    assert!(tokens.iter().all(|answer| matches!(answer, Answer::Token(_))), "{tokens:?}");
+
+    there.tell(&Order::Forget);
+    let Word::Forgotten = there.hear("it was told to end all logins") else { panic!("not ended") };
+    world.clock.advance(REVALIDATED);
+
+    // It may serve once more while it looks, and not again.
+    let (first, then) = ask();
+    assert!(first == tokens || first == [const { Answer::Absent }; 3], "{first:?}");
+    assert_eq!(then, [const { Answer::Absent }; 3]);
+    assert_eq!(world.mock.refreshes(), 0);
+}

@@ -1,0 +1,115 @@
+//! What a refresh asks of the store, counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{Callback, Session, TokenManager};
+
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+/// More than the time after which nobody is served before the store was asked.
+const LONG: Duration = Duration::from_secs(10 * 60);
+
+/// A store that counts, and lets others run before it answers, as one on a disk or a network does.
+#[derive(Clone, Debug)]
+struct Counting {
+    inner: MemoryStore,
+    loads: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self { inner: MemoryStore::new(), loads: Arc::default(), writes: Arc::default() }
+    }
+
+    /// Loads and writes since the last time.
+    fn take(&self) -> (usize, usize) {
+        (self.loads.swap(0, Ordering::SeqCst), self.writes.swap(0, Ordering::SeqCst))
+    }
+}
+
+#[async_trait]
+impl TokenStore for Counting {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.inner.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.inner.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.inner.delete(key, expect).await
+    }
+}
+
+/// Jane's login, of which nothing has been asked yet.
+async fn kept(store: &Counting) -> (MockWebex, ManualClock, TokenManager, Session) {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let manager = TokenManager::new(webex, store.clone()).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
+    store.take();
+    (mock, clock, manager, session)
+}
+
+#[tokio::test]
+async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
+    let store = Counting::new();
+    let (mock, clock, manager, session) = kept(&store).await;
+    for (what, time) in [("stale", FORTNIGHT.mul_f64(0.8)), ("dead", FORTNIGHT), ("dead and unseen", FORTNIGHT * 3)] {
+        clock.advance(time);
+        // A living token that nobody has asked for lately is looked at before it is served.
+        let looks = usize::from(what == "stale");
+        session.access_token().await.unwrap();
+        manager.settle().await;
+        assert_eq!(store.take(), (1 + looks, 2), "{what}");
+    }
+    session.invalidate(&session.access_token().await.unwrap());
+    clock.advance(Duration::from_secs(31));
+    session.access_token().await.unwrap();
+    manager.settle().await;
+    assert_eq!(store.take(), (1, 2), "refused by the API");
+    clock.advance(Duration::from_secs(29));
+    session.refresh().await.unwrap();
+    assert_eq!(store.take(), (0, 0), "too soon after the last");
+    clock.advance(Duration::from_secs(2));
+    session.refresh().await.unwrap();
+    manager.settle().await;
+    assert_eq!(store.take(), (1, 2), "asked for");
+    assert_eq!(mock.refreshes(), 5);
+}
+
+#[tokio::test]
+async fn a_thousand_callers_after_a_long_pause_cost_no_more_than_one() {
+    let store = Counting::new();
+    let (mock, clock, manager, session) = kept(&store).await;
+    for (pause, cost, refreshes) in [(LONG, (1, 0), 0), (FORTNIGHT, (1, 2), 1)] {
+        clock.advance(pause);
+        let callers: Vec<_> = (0..1000)
+            .map(|_| {
+                let session = session.clone();
+                tokio::spawn(async move { session.access_token().await.unwrap() })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        manager.settle().await;
+        assert_eq!((store.take(), mock.refreshes()), (cost, refreshes), "after {pause:?}");
+    }
+}
