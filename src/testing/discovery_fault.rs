@@ -10,7 +10,9 @@ use crate::testing::pages::Page;
 /// [`MockWebex::next_discovery`](crate::testing::MockWebex::next_discovery).
 ///
 /// This crate says [`ErrorKind::Discovery`](crate::error::ErrorKind::Discovery) to each of them, and to
-/// [`Unavailable`](Self::Unavailable) only when it comes three times: it asks again.
+/// [`Unavailable`](Self::Unavailable) only when it comes three times: it asks again. With
+/// [`PromisedIssuer`](Self::PromisedIssuer) the document is good, and callbacks are
+/// [`ErrorKind::IssuerMissing`](crate::error::ErrorKind::IssuerMissing).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiscoveryFault {
@@ -22,6 +24,9 @@ pub enum DiscoveryFault {
     ForeignIssuer,
     /// The token endpoint, which the client secret is sent to, is on another host.
     ForeignEndpoint,
+    /// Callbacks are said to name their issuer (RFC 9207 section 3), and none does without
+    /// [`CallbackFault::OwnIssuer`](crate::testing::CallbackFault::OwnIssuer) (`remove-authorization-response-iss`).
+    PromisedIssuer,
     /// The keys are fetched over plain http, from another machine.
     PlainEndpoint,
     /// A web page, as a proxy sends it.
@@ -37,6 +42,7 @@ impl DiscoveryFault {
             Self::WrongIssuer => append_one(&mut document["issuer"]),
             Self::ForeignIssuer => document["issuer"] = "https://idbroker.example/idb".into(),
             Self::ForeignEndpoint => document["token_endpoint"] = "https://idbroker.example/v1/access_token".into(),
+            Self::PromisedIssuer => document["authorization_response_iss_parameter_supported"] = true.into(),
             Self::PlainEndpoint => document["jwks_uri"] = "http://idbroker.example/v1/verification".into(),
             Self::Page => return Ok((200, Body::Page(Page::Stray))),
             Self::Unavailable => return Err(Refusal::unavailable()),

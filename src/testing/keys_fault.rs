@@ -15,13 +15,13 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
 /// [`MockWebex::next_keys`](crate::testing::MockWebex::next_keys).
 ///
 /// The keys of the service and those of each issuer count as one: whoever asks next gets it. This crate asks the issuer when
-/// the service's answer is of no use, and asks each of them up to three times when it is put off (429, 503): so one fault
-/// alone fails no login, and is said here for all answers together.
+/// the service's answer is of no use, and asks a server that is not well (503) once more after a second: so one fault alone
+/// fails no login, and is said here for all answers together.
 ///
 /// | fault | in all answers | this crate says |
 /// |---|---|---|
-/// | [`Empty`](Self::Empty), [`Page`](Self::Page), [`TinyKey`](Self::TinyKey), [`HugeExponent`](Self::HugeExponent) | two | [`ErrorKind::Keys`] |
-/// | [`Unavailable`](Self::Unavailable), [`TooManyRequests`](Self::TooManyRequests) | six | [`ErrorKind::Keys`] |
+/// | [`Empty`](Self::Empty), [`Page`](Self::Page), [`TooManyRequests`](Self::TooManyRequests), [`TinyKey`](Self::TinyKey), [`HugeExponent`](Self::HugeExponent) | two | [`ErrorKind::Keys`] |
+/// | [`Unavailable`](Self::Unavailable) | four | [`ErrorKind::Keys`] |
 /// | [`OtherFamily`](Self::OtherFamily), [`MissingIds`](Self::MissingIds) | two | [`ErrorKind::IdToken`] |
 /// | [`TwoWithoutIds`](Self::TwoWithoutIds), with [`IdTokenFault::MissingKeyId`] | two | [`ErrorKind::IdToken`] |
 /// | [`MissingIds`](Self::MissingIds), with [`IdTokenFault::MissingKeyId`] | one | nothing: there is only one key |

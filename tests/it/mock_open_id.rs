@@ -419,6 +419,19 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
     log_in(&mock, &discovered, "openid").await.unwrap();
 }
 
+/// F-03.
+#[tokio::test]
+async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
+    let (mock, _) = start().await;
+    mock.next_discovery(DiscoveryFault::PromisedIssuer);
+    let found = mock.client().discover().await.unwrap();
+    let webex = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
+    let error = log_in(&mock, &webex, "openid").await.unwrap_err();
+    assert_eq!((error.kind(), mock.token_requests()), (ErrorKind::IssuerMissing, 0), "{error}");
+    mock.next_callback(CallbackFault::OwnIssuer);
+    log_in(&mock, &webex, "openid").await.unwrap();
+}
+
 #[tokio::test]
 async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
     let (mock, _) = start().await;
