@@ -75,10 +75,13 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, or its refresh token is
-    ///   dead.
+    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, its refresh token is dead, or
+    ///   its file was damaged ([`ErrorKind::Stored`](crate::ErrorKind::Stored)).
     /// - [`is_retryable`](crate::Error::is_retryable): the token is dead, and Webex or the store cannot be reached.
-    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong.
+    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong; or no token
+    ///   is at hand, and what the store has is another client's
+    ///   ([`ErrorKind::ForeignTokens`](crate::ErrorKind::ForeignTokens)) or cannot be read
+    ///   ([`ErrorKind::Stored`](crate::ErrorKind::Stored), see [`TokenStore`](crate::store::TokenStore#damage)).
     /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper().access_token(&self.slot).await
@@ -179,7 +182,11 @@ impl Session {
             Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
             _ => LoginState::of(&known.tokens.tokens, now),
         };
-        Ok(Some(Status::new(state, self.slot.trouble(), &known.tokens.tokens)))
+        // A pause for all concerns every login that could go on.
+        let own = self.slot.trouble();
+        let is_over = own.as_ref().is_some_and(Error::is_login_required);
+        let trouble = self.keeper().halted().filter(|_| !is_over).or(own);
+        Ok(Some(Status::new(state, trouble, &known.tokens.tokens)))
     }
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".

@@ -280,7 +280,7 @@ impl Keeper {
     }
 
     /// Why nothing can be refreshed at the moment.
-    pub(super) fn halted(&self) -> Option<Error> {
+    pub(crate) fn halted(&self) -> Option<Error> {
         let elapsed = self.webex.clock().elapsed();
         let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
         halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error(elapsed))

@@ -376,3 +376,23 @@ impl fmt::Debug for Slot {
         f.debug_struct("Slot").field("key", &self.key).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_moments_of_a_hundred_logins_lie_apart() {
+        let key = TokenKey::new("jane").unwrap();
+        let chances: BTreeSet<u16> = (0..100)
+            .map(|_| Slot::new(key.clone()).unwrap().chance)
+            .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
+            .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
+            .collect();
+        // Two of a hundred may meet by chance, and all may lie on one side about as often as never.
+        assert!(chances.len() > 90, "{chances:?}");
+        assert!(chances.first() < Some(&(u16::MAX / 4)) && chances.last() > Some(&(u16::MAX / 4 * 3)), "{chances:?}");
+    }
+}

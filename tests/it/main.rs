@@ -5,12 +5,14 @@
 mod support;
 
 mod adversity;
+mod calling;
 mod conformance;
 mod discovery;
 mod house;
 mod implicit;
 mod issuer;
 mod keeping;
+mod kept_files;
 mod key_sets;
 mod login;
 mod meetings;
@@ -18,6 +20,7 @@ mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
+mod outage;
 mod secrets;
 mod stores;
 mod token_endpoint;
