@@ -109,11 +109,12 @@ impl Flying {
         let current = self.slot.current();
         let chance_of_slot = self.slot.chance;
         let need = |record: &Record| {
-            let token = record.tokens.access_token();
-            // What is known of the very token is more than its times say: it was refused, or the wall clock set back.
-            match current.as_ref().filter(|current| current.access_token == *token) {
+            let (token, moments) = (record.tokens.access_token(), Moments::of(&record.tokens, chance_of_slot));
+            // What is known of the very token is more than its times say: it was refused, or the wall clock set back. Unless
+            // the server has given it again elsewhere, with other times.
+            match current.as_ref().filter(|current| current.access_token == *token && current.moments == moments) {
                 Some(current) => current.need(wall, elapsed),
-                None => Moments::of(&record.tokens, chance_of_slot).need(wall),
+                None => moments.need(wall),
             }
         };
         let now = Now {

@@ -82,6 +82,14 @@ struct Guarded {
     reported: Option<(LoginId, u64)>,
 }
 
+impl Guarded {
+    /// The server has given a token again, here or elsewhere: it has had its say, whatever was held against the token.
+    fn forgive(&mut self, token: &AccessToken) {
+        self.refused.take_if(|refused| refused == token);
+        self.outdated.take_if(|outdated| outdated == token);
+    }
+}
+
 /// What a flight takes along.
 pub(crate) struct Departure {
     pub(crate) epoch: u64,
@@ -164,7 +172,7 @@ impl Slot {
 
     /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
-        let guarded = self.guarded();
+        let mut guarded = self.guarded();
         if guarded.epoch != epoch {
             return false;
         }
@@ -177,8 +185,12 @@ impl Slot {
                 return false;
             }
             if old.access_token == new.access_token {
-                // The wall clock may have been set back since; what was known of the end stays known.
-                new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+                if (old.login, old.generation) == (new.login, new.generation) {
+                    // The wall clock may have been set back since; what was known of the end stays known.
+                    new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+                } else {
+                    guarded.forgive(&new.access_token);
+                }
             }
         }
         new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
@@ -269,11 +281,8 @@ impl Slot {
             guarded.unsaved = Some(Box::new(known.clone()));
             guarded.granted_at = Some(elapsed);
             guarded.failures = 0;
-            // The server has had its say, also where it gives the same token again.
             guarded.outdated = None;
-            if guarded.refused.as_ref() == Some(known.tokens.tokens.access_token()) {
-                guarded.refused = None;
-            }
+            guarded.forgive(known.tokens.tokens.access_token());
         });
     }
 

@@ -13,7 +13,7 @@ use webex_oauth::{
     AccessToken, Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Service, Session,
     TokenManager, TokenSet, WebexOAuth,
 };
-use wiremock::matchers::body_string_contains;
+use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{TOKENS, builder, json, tokens};
@@ -521,6 +521,35 @@ async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
         }
         let sent = refreshes(&server).await - before;
         assert!(in_a_minute.contains(&sent), "{answer}: {sent}");
+    }
+}
+
+/// Elsewhere it was refused, or is known to have ended, before it was given again here.
+#[tokio::test]
+async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
+    for is_refused in [false, true] {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(json(200, TOKENS)).mount(&server).await;
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+        let store = MemoryStore::new();
+        let [here, there] = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
+        let here = here.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        let there = there.session(&key("jane")).unwrap();
+        let token = there.access_token().await.unwrap();
+        if is_refused {
+            clock.advance(FORTNIGHT / 2);
+            here.invalidate(&token);
+            there.invalidate(&token);
+        } else {
+            clock.advance(FORTNIGHT);
+        }
+
+        for session in [&here, &there, &here, &there] {
+            assert_eq!(session.access_token().await.unwrap(), token);
+        }
+
+        assert_eq!(refreshes(&server).await, 1, "refused: {is_refused}");
     }
 }
 

@@ -201,7 +201,7 @@ fn a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_t
     if let Some(folder) = child() {
         let world: World = serde_json::from_str(&std::env::var(CHILDS_WORLD).unwrap()).unwrap();
         // What the refresh has not done by then, such as saving the tokens, is left undone.
-        runtime(world.now % 2 == 0).block_on(async {
+        runtime(world.now.is_multiple_of(2)).block_on(async {
             world.manager(FileStore::open(folder).unwrap()).access_token(&key()).await.unwrap();
             std::process::exit(0);
         });
