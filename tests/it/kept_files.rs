@@ -2,7 +2,7 @@
 //! once.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
@@ -171,6 +171,8 @@ struct World {
     client_id: String,
     client_secret: String,
     now: u64,
+    /// How long a process lives on after it has its token, in microseconds.
+    lingers: u64,
 }
 
 impl World {
@@ -200,9 +202,13 @@ fn a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_t
     };
     if let Some(folder) = child() {
         let world: World = serde_json::from_str(&std::env::var(CHILDS_WORLD).unwrap()).unwrap();
-        // What the refresh has not done by then, such as saving the tokens, is left undone.
+        // What the refresh has not done by then, such as saving the tokens, is left undone or half done.
         runtime(world.now.is_multiple_of(2)).block_on(async {
             world.manager(FileStore::open(folder).unwrap()).access_token(&key()).await.unwrap();
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(world.lingers) {
+                tokio::task::yield_now().await;
+            }
             std::process::exit(0);
         });
     }
@@ -217,7 +223,7 @@ fn a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_t
         let folder = Folder::new();
         TokenManager::new(webex, folder.store()).unwrap().put(&key(), login).await.unwrap();
         let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
-        let world = World { uri: mock.uri(), client_id, client_secret, now: NOW.as_secs() };
+        let world = World { uri: mock.uri(), client_id, client_secret, now: NOW.as_secs(), lingers: 0 };
         (folder, mock, world)
     });
     let mut generations = Vec::new();
@@ -226,6 +232,8 @@ fn a_process_that_exits_as_soon_as_it_has_its_token_leaves_a_login_that_serves_t
         let step = 2 * HOURS + 1;
         clock.advance(Duration::from_secs(step));
         world.now += step;
+        // From "at once" to longer than a save takes.
+        world.lingers = (round as u64 - 1) * 200;
         let mut process = start_again(STORY, folder.path());
         let output = process.env(CHILDS_WORLD, serde_json::to_string(&world).unwrap()).output().unwrap();
 
