@@ -147,7 +147,8 @@ impl Session {
     /// # Errors
     ///
     /// - [`ErrorKind::Input`](crate::ErrorKind::Input): the request's host may not see a token. Nothing was sent.
-    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost; [`Error::delivery`] says how far it got.
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost, or the answer is too long;
+    ///   [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token).
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = &self.keeper().webex;

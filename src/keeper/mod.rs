@@ -3,7 +3,7 @@
 //! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by step; `table`, `search`
 //!   and `walk` (tests) try each step, and everything that two flights can do to each other.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
+//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, which count their `users`, and
 //!   `patience` the store.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `change` is what is
 //!   done to a login from outside.
@@ -20,6 +20,7 @@ mod table;
 #[cfg(test)]
 mod walk;
 mod record;
+mod users;
 mod slot;
 mod event;
 mod roster;

@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::store::TokenKey;
 
 /// A slot that somebody uses; let go of when it turns out that nothing is kept there.
-#[derive(Clone)]
 pub(crate) struct Held {
     keeper: Arc<Keeper>,
     slot: Arc<Slot>,
@@ -24,6 +23,13 @@ impl Held {
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        self.slot.users.enter();
+        Self { keeper: Arc::clone(&self.keeper), slot: Arc::clone(&self.slot) }
     }
 }
 
@@ -52,25 +58,31 @@ impl fmt::Debug for Held {
 pub(super) struct Roster(Mutex<HashMap<TokenKey, Arc<Slot>>>);
 
 impl Roster {
-    pub(super) fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
+    /// The slot of a key, with the caller as one more of its users.
+    fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
         let mut slots = self.slots();
-        if let Some(slot) = slots.get(key) {
-            return Ok(Arc::clone(slot));
-        }
-        let slot = Arc::new(Slot::new(key.clone())?);
-        slots.insert(key.clone(), Arc::clone(&slot));
+        let slot = match slots.get(key) {
+            Some(slot) => Arc::clone(slot),
+            None => {
+                let slot = Arc::new(Slot::new(key.clone())?);
+                slots.insert(key.clone(), Arc::clone(&slot));
+                slot
+            }
+        };
+        slot.users.enter();
         Ok(slot)
     }
 
-    /// Lets go of a slot that holds nothing and that nobody holds but the caller, so that keys under which no login is
-    /// kept leave nothing behind.
+    /// One of its users leaves a slot. The last lets go of it if it holds nothing, so that keys under which no login is kept
+    /// leave nothing behind.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
-        if slot.current().is_some() {
+        if !slot.users.leave() || slot.current().is_some() {
             return;
         }
         let mut slots = self.slots();
-        // The map's and the caller's: whoever wants another must come by the lock that is held here.
-        if slot.current().is_none() && Arc::strong_count(slot) <= 2 {
+        // Somebody may have come meanwhile, and whoever comes now must come by the lock that is held here.
+        let is_idle = slot.users.are_none() && slot.current().is_none();
+        if is_idle && slots.get(&slot.key).is_some_and(|own| Arc::ptr_eq(own, slot)) {
             slots.remove(&slot.key);
         }
     }

@@ -11,6 +11,7 @@ use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
 use super::stage::Rival;
+use super::users::Users;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
@@ -25,6 +26,7 @@ pub(crate) struct Slot {
     pub(crate) change: tokio::sync::Mutex<()>,
     current: ArcSwapOption<Current>,
     guarded: Mutex<Guarded>,
+    pub(super) users: Users,
 }
 
 /// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
@@ -147,6 +149,7 @@ impl Slot {
             change: tokio::sync::Mutex::new(()),
             current: ArcSwapOption::empty(),
             guarded: Mutex::new(guarded),
+            users: Users::default(),
         })
     }
 
@@ -265,6 +268,7 @@ impl Slot {
         }
         let (sender, receiver) = watch::channel(Landing::Flying);
         guarded.flight = Some(receiver.clone());
+        self.users.enter();
         depart(Departure {
             epoch: guarded.epoch,
             claim: guarded.claim,
