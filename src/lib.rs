@@ -236,9 +236,10 @@
 //! measured stands in `benches/README.md` in the repository.
 //!
 //! With `tracing`, all goes to the target `webex_oauth`: at WARN what needs a look (a refresh that failed, a user who must log
-//! in again, a store or settings that fail), at INFO each login that is kept, refreshed or forgotten, at DEBUG every step in
-//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh`, `person` or
-//! `revocation`), `host`, `path`, `attempt`, `status`, `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
+//! in again, a store or settings that fail), at INFO each login that is kept, refreshed, forgotten or let try again, at DEBUG every step in
+//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh`, `person`,
+//! `revocation`, `keys`, `userinfo`, `discovery`, or `api` for [`Session::send`]), `host`, `path`, `attempt`, `status`,
+//! `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
 //!
 //! # Requirements
 //!

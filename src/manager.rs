@@ -133,6 +133,21 @@ impl TokenManager {
         self.keep(key, login.into(), None, Replace::AnyAccount).await
     }
 
+    /// [`replace`](Self::replace), with a value of the application's own, as [`put_with`](Self::put_with).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replace`](Self::replace), and [`ErrorKind::Input`] when the value cannot be JSON.
+    pub async fn replace_with(
+        &self,
+        key: &TokenKey,
+        login: impl Into<TokenSet>,
+        data: &impl Serialize,
+    ) -> Result<Session> {
+        let data = json(data)?;
+        self.keep(key, login.into(), Some(data), Replace::AnyAccount).await
+    }
+
     /// Keeps a login of which there is only a refresh token, from another program's store for example; it is used once to
     /// fetch the rest. See [`WebexOAuth::adopt`] for `site`.
     ///
@@ -268,7 +283,7 @@ impl TokenManager {
     ) -> Result<Session> {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
         let slot = self.slot(key)?;
-        let mut record = Record { tokens, data: None };
+        let mut record = Record::new(tokens);
         let lock = slot.change.lock().await;
         let change = Change::begin(&slot);
         loop {

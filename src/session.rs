@@ -83,10 +83,13 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, or its refresh token is
-    ///   dead.
+    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, its refresh token is dead, or
+    ///   its file was damaged ([`ErrorKind::Stored`](crate::ErrorKind::Stored)).
     /// - [`is_retryable`](crate::Error::is_retryable): the token is dead, and Webex or the store cannot be reached.
-    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong.
+    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong; or no token
+    ///   is at hand, and what the store has is another client's
+    ///   ([`ErrorKind::ForeignTokens`](crate::ErrorKind::ForeignTokens)) or cannot be read
+    ///   ([`ErrorKind::Stored`](crate::ErrorKind::Stored), see [`TokenStore`](crate::store::TokenStore#damage)).
     /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper().access_token(&self.slot).await
@@ -152,7 +155,8 @@ impl Session {
     /// # Errors
     ///
     /// - [`ErrorKind::Input`](crate::ErrorKind::Input): the request's host may not see a token. Nothing was sent.
-    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost; [`Error::delivery`] says how far it got.
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost, or the answer is too long;
+    ///   [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token).
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = self.webex();
@@ -187,7 +191,11 @@ impl Session {
             Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
             _ => LoginState::of(&known.tokens.tokens, now),
         };
-        Ok(Some(Status::new(state, self.slot.trouble(), known.head.ends, &known.tokens.tokens)))
+        // A pause for all concerns every login that could go on.
+        let own = self.slot.trouble();
+        let is_over = own.as_ref().is_some_and(Error::is_login_required);
+        let trouble = self.keeper().halted().filter(|_| !is_over).or(own);
+        Ok(Some(Status::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".

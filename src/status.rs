@@ -12,7 +12,8 @@ use crate::token::TokenSet;
 pub struct Status {
     /// Whether it can go on by itself.
     pub state: LoginState,
-    /// What went wrong in this process the last time, if nothing has gone well since.
+    /// What went wrong in this process the last time, if nothing has gone well since. While refreshing pauses for all logins,
+    /// because the client's settings are wrong, it is that, and [`Error::retry_after`] says how long it pauses.
     pub trouble: Option<Error>,
     /// Whose it is, as far as it is known: "Logged in as {account}".
     pub account: Account,

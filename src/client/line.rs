@@ -23,9 +23,9 @@ impl Line {
         Self { transport, clock }
     }
 
-    /// One exchange, as it is.
-    pub(super) async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.transport.exchange(request).await
+    /// One call of the API, sent once. Any answer that is not too long is handed back as it is.
+    pub(super) async fn call(&self, limits: Limits, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.carry("api", Repeat::Never, limits, request, Ok).await
     }
 
     /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
@@ -34,13 +34,26 @@ impl Line {
         asked: Asked,
         repeat: Repeat,
         limits: Limits,
-        mut request: Request<Bytes>,
+        request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
+    ) -> Result<T> {
+        let outcome = self.carry(asked.name(), repeat, limits, request, move |answer| read(&answer)).await;
+        outcome.map_err(|error| error.during(asked.kind()))
+    }
+
+    /// What all requests have in common: a span, the limits, and a tracking id in every error.
+    async fn carry<T>(
+        &self,
+        endpoint: &'static str,
+        repeat: Repeat,
+        limits: Limits,
+        mut request: Request<Bytes>,
+        read: impl FnOnce(Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
         let tracking_id = message::sent_tracking_id(&request);
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
-        let span = RequestSpan::begin(asked.name(), request.uri(), &*self.clock);
+        let span = RequestSpan::begin(endpoint, request.uri(), &*self.clock);
         span.travel_with(&mut request);
         let outcome = match span.around(self.transport.exchange(request)).await {
             // A transport of the application's own may have forgotten the limit.
@@ -48,12 +61,12 @@ impl Line {
                 let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
                 Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
             }
-            Ok(answer) => read(&answer),
+            Ok(answer) => read(answer),
             Err(error) => Err(error),
         };
         // A server's own id is shown only where it was read as one that echoes no secret.
         let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
         span.end(shown, &*self.clock);
-        outcome.map_err(|error| error.during(asked.kind()).or_tracking_id(tracking_id))
+        outcome.map_err(|error| error.or_tracking_id(tracking_id))
     }
 }

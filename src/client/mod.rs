@@ -27,7 +27,6 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
 #[cfg(feature = "oidc")]
 use crate::implicit::{self, ImplicitCallback, ImplicitLogin};
-use crate::message;
 #[cfg(feature = "oidc")]
 use crate::oidc::claims::VerifiedIdToken;
 #[cfg(feature = "oidc")]
@@ -590,12 +589,8 @@ impl WebexOAuth {
 
     /// One call of the API, sent once: any status is an answer.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
-        let mut request = call::request(&self.inner.registration, request, token)?;
-        let limits = Limits { body: LONGEST_ANSWER, ..self.inner.limits };
-        request.extensions_mut().insert(limits);
-        request.extensions_mut().insert(Repeat::Never);
-        let tracking_id = message::sent_tracking_id(&request);
-        self.inner.line.exchange(request).await.map_err(|error| error.or_tracking_id(tracking_id))
+        let request = call::request(&self.inner.registration, request, token)?;
+        self.inner.line.call(Limits { body: LONGEST_ANSWER, ..self.inner.limits }, request).await
     }
 
     /// The clock that everything about this client goes by.

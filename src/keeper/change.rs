@@ -112,6 +112,7 @@ impl Keeper {
             }
         }
         slot.stop_resting();
+        event!(INFO, key = %slot.key, "may try again");
         Ok(())
     }
 

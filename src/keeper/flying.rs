@@ -22,6 +22,8 @@ use crate::transport::{Limits, Repeat};
 
 pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
+/// What it takes to send once more: a pause of a second, and a second in which an answer can come.
+const TIME_TO_REPEAT: Duration = Duration::from_secs(2);
 
 /// Why a refresh token may have died, where that is known.
 const INTERRUPTED: &str = "a process had begun to refresh this login and never saved: where refresh tokens rotate, the newest \
@@ -108,11 +110,12 @@ impl Flying {
         let current = self.slot.current();
         let chance_of_slot = self.slot.chance;
         let need = |record: &Record| {
-            let token = record.tokens.access_token();
-            // What is known of the very token is more than its times say: it was refused, or the wall clock set back.
-            match current.as_ref().filter(|current| current.access_token == *token) {
+            let (token, moments) = (record.tokens.access_token(), Moments::of(&record.tokens, chance_of_slot));
+            // What is known of the very token is more than its times say: it was refused, or the wall clock set back. Unless
+            // the server has given it again elsewhere, with other times.
+            match current.as_ref().filter(|current| current.access_token == *token && current.moments == moments) {
                 Some(current) => current.need(wall, elapsed),
-                None => Moments::of(&record.tokens, chance_of_slot).need(wall),
+                None => moments.need(wall),
             }
         };
         let now = Now {
@@ -122,7 +125,7 @@ impl Flying {
             need: &need,
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
             keep: &Record::keep,
-            backoff: longest_backoff(self.slot.failures()).mul_f64(random::chance()).max(FIRST_BACKOFF),
+            backoff: backoff(self.slot.failures(), random::chance()),
         };
         let action = self.flight.step(event, &now);
         event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
@@ -171,17 +174,20 @@ impl Flying {
         }
         self.was_sent = true;
         let limits = Limits { time: limit, ..Limits::default() };
+        let begun = keeper.webex.clock().elapsed();
         match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
-            Ok(tokens) => Answer::Granted(Record { tokens, data: record.data }),
+            Ok(tokens) => Answer::Granted(Record { tokens, ..record }),
             Err(error) => {
-                let answer = self.judge(&error);
+                let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
+                let answer = self.judge(&error, limit.saturating_sub(spent));
                 self.trouble = Some(error);
                 answer
             }
         }
     }
 
-    fn judge(&self, error: &Error) -> Answer<Record> {
+    /// What a failure means, with so much time left for sending.
+    fn judge(&self, error: &Error, left: Duration) -> Answer<Record> {
         if error.is_login_required() {
             return Answer::Rejected { code: error.server().and_then(|server| server.code()).map(str::to_owned) };
         }
@@ -198,6 +204,8 @@ impl Flying {
             (Some(Delivery::Unknown), _) | (_, Some(502 | 504)) => is_lenient,
             _ => false,
         };
+        // Where no time is left, repeating it would take another claim, and another, while nobody hears of the failure.
+        let is_repeatable = is_repeatable && left >= TIME_TO_REPEAT;
         Answer::Later { retry_after: error.retry_after(), is_repeatable }
     }
 
@@ -357,9 +365,34 @@ pub(super) fn longest_backoff(failures: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
 }
 
+/// The pause after so many failures in a row, by full jitter; `chance` is a number from 0 to 1.
+fn backoff(failures: u32, chance: f64) -> Duration {
+    longest_backoff(failures).mul_f64(chance.clamp(0.0, 1.0)).max(FIRST_BACKOFF)
+}
+
 impl Drop for Flying {
     /// A key under which nothing turned out to be kept leaves nothing behind.
     fn drop(&mut self) {
         self.counted.0.release(&self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_five_minutes_and_is_never_shorter_than_a_second() {
+        for (failures, longest) in
+            [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 128), (8, 256), (9, 300), (10, 300)]
+        {
+            assert_eq!(backoff(failures, 1.0), Duration::from_secs(longest), "{failures}");
+            assert_eq!(backoff(failures, 0.0), FIRST_BACKOFF, "{failures}");
+            let half = Duration::from_millis(longest * 500).max(FIRST_BACKOFF);
+            assert_eq!(backoff(failures, 0.5), half, "{failures}");
+        }
+        assert_eq!(backoff(u32::MAX, 1.0), LONGEST_BACKOFF);
+        assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (FIRST_BACKOFF, Duration::from_secs(8)));
+        assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 }

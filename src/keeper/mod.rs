@@ -4,7 +4,7 @@
 //!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`,
 //!   with a `budget` of what may go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, and
+//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, which count their `users`, and
 //!   `patience` the store.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
 //!   time, and `change` what else is done to a login from outside.
@@ -25,6 +25,7 @@ mod table;
 #[cfg(test)]
 mod walk;
 mod record;
+mod users;
 mod slot;
 mod event;
 mod roster;

@@ -1,8 +1,11 @@
 //! The body of an entry: the tokens, and what the application keeps with them.
 
+use std::fmt;
+
 use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Owner;
@@ -10,11 +13,20 @@ use crate::store::Body;
 use crate::token::TokenSet;
 
 /// A login as this crate writes it into a store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) tokens: TokenSet,
     /// The application's own, as JSON: untouched by a refresh.
     pub(crate) data: Option<Box<RawValue>>,
+    /// Fields that a later version of this crate wrote beside these.
+    pub(crate) unknown: Map<String, Value>,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The rest may hold secrets of the application's, or of a later version's.
+        f.debug_struct("Record").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
 }
 
 #[derive(Serialize)]
@@ -23,6 +35,8 @@ struct Writing<'a> {
     tokens: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a RawValue>,
+    #[serde(flatten)]
+    unknown: &'a Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -32,17 +46,24 @@ struct Reading<'a> {
     tokens: &'a RawValue,
     #[serde(default)]
     data: Option<Box<RawValue>>,
+    #[serde(flatten)]
+    unknown: Map<String, Value>,
 }
 
 const VERSION: u64 = 1;
 
 impl Record {
+    /// A login that begins.
+    pub(crate) fn new(tokens: TokenSet) -> Self {
+        Self { tokens, data: None, unknown: Map::new() }
+    }
+
     /// Writes it down, for a store.
     pub(crate) fn write(&self) -> Result<Body> {
         let failed = |source| Error::new(ErrorKind::Stored, "the login cannot be written down").with_source(source);
         let stored = self.tokens.to_stored()?;
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
-        let writing = Writing { v: VERSION, tokens, data: self.data.as_deref() };
+        let writing = Writing { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
         let length = stored.expose().len() + self.data.as_ref().map_or(0, |data| data.get().len()) + 64;
         let mut json = Zeroizing::new(Vec::with_capacity(length));
         serde_json::to_writer(&mut *json, &writing).map_err(failed)?;
@@ -52,6 +73,7 @@ impl Record {
     /// New tokens, with what was changed beside the old ones while they were fetched.
     pub(crate) fn keep(stored: &Self, mut new: Self) -> Self {
         new.data.clone_from(&stored.data);
+        new.unknown.clone_from(&stored.unknown);
         if let Some(person) = &stored.tokens.account().person {
             new.tokens.identify(person.clone());
         }
@@ -69,6 +91,62 @@ impl Record {
         }
         let tokens = TokenSet::from_stored(reading.tokens.get())?;
         tokens.require_owner(owner)?;
-        Ok(Self { tokens, data: reading.data })
+        Ok(Self { tokens, data: reading.data, unknown: reading.unknown })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENS: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000}"#;
+
+    fn owner() -> Owner {
+        Owner { service: "webex".into(), client_id: "C1".into() }
+    }
+
+    fn body(text: &str) -> Body {
+        Body::new(text.as_bytes())
+    }
+
+    fn json(body: &Body) -> Value {
+        serde_json::from_slice(body.expose()).unwrap()
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_survives_being_written_again() {
+        let later =
+            format!(r#"{{"v":1,"notes":{{"hunter2":[1]}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#);
+        let record = Record::read(&body(&later), &owner()).unwrap();
+        assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");
+
+        let written = record.write().unwrap();
+
+        let (written_json, later_json) = (json(&written), json(&body(&later)));
+        for name in ["v", "notes", "data", "seen"] {
+            assert_eq!(written_json[name], later_json[name], "{name}");
+        }
+        let text = std::str::from_utf8(written.expose()).unwrap();
+        assert!(text.contains(r#""data":{ "b":1,"a":2}"#), "the application's own stays as it is, to the byte: {text}");
+        let again = Record::read(&written, &owner()).unwrap();
+        assert_eq!(again.tokens.to_stored().unwrap(), record.tokens.to_stored().unwrap());
+    }
+
+    #[test]
+    fn what_is_damaged_later_or_foreign_is_told_apart_and_never_quoted() {
+        let whole = format!(r#"{{"v":1,"tokens":{TOKENS}}}"#);
+        assert!(Record::read(&body(&whole), &owner()).is_ok());
+        for (text, kind, hint) in [
+            ("hunter2".to_owned(), ErrorKind::Stored, "damaged"),
+            (whole[..whole.len() - 1].to_owned(), ErrorKind::Stored, "damaged"),
+            (whole.replacen("\"v\":1", "\"hunter2\":1", 1), ErrorKind::Stored, "damaged"),
+            (format!(r#"{{"v":1,"tokens":{TOKENS},"tokens":{TOKENS}}}"#), ErrorKind::Stored, "damaged"),
+            (whole.replacen("\"v\":1", "\"v\":2", 1), ErrorKind::Stored, "update webex-oauth"),
+            (whole.replace("C1", "C2"), ErrorKind::ForeignTokens, "C2"),
+        ] {
+            let error = Record::read(&body(&text), &owner()).unwrap_err();
+            assert!(error.kind() == kind && error.is_misconfigured(), "{error:?}");
+            assert!(error.to_string().contains(hint) && !format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
     }
 }

@@ -11,7 +11,6 @@ use crate::error::Result;
 use crate::store::TokenKey;
 
 /// A slot that somebody uses; let go of when it turns out that nothing is kept there.
-#[derive(Clone)]
 pub(crate) struct Held {
     keeper: Arc<Keeper>,
     slot: Arc<Slot>,
@@ -29,6 +28,13 @@ impl Held {
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
         &self.keeper
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        self.slot.users.enter();
+        Self { keeper: Arc::clone(&self.keeper), slot: Arc::clone(&self.slot) }
     }
 }
 
@@ -57,7 +63,8 @@ impl fmt::Debug for Held {
 pub(super) struct Roster(Mutex<HashMap<TokenKey, Arc<Slot>>>);
 
 impl Roster {
-    pub(super) fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
+    /// The slot of a key, with the caller as one more of its users.
+    fn slot(&self, key: &TokenKey) -> Result<Arc<Slot>> {
         let slot = self.slot_in_passing(key)?;
         slot.stay();
         Ok(slot)
@@ -66,23 +73,28 @@ impl Roster {
     /// A slot that does not stay for this, if it is not there already.
     fn slot_in_passing(&self, key: &TokenKey) -> Result<Arc<Slot>> {
         let mut slots = self.slots();
-        if let Some(slot) = slots.get(key) {
-            return Ok(Arc::clone(slot));
-        }
-        let slot = Arc::new(Slot::new(key.clone())?);
-        slots.insert(key.clone(), Arc::clone(&slot));
+        let slot = match slots.get(key) {
+            Some(slot) => Arc::clone(slot),
+            None => {
+                let slot = Arc::new(Slot::new(key.clone())?);
+                slots.insert(key.clone(), Arc::clone(&slot));
+                slot
+            }
+        };
+        slot.users.enter();
         Ok(slot)
     }
 
-    /// Lets go of a slot that nobody holds but the caller, if it holds nothing or was only looked at in passing, so that keys
+    /// One of its users leaves a slot. The last lets go of it if it holds nothing or was only looked at in passing, so that keys
     /// that nobody uses leave nothing behind.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
-        if slot.is_needed() {
+        if !slot.users.leave() || slot.is_needed() {
             return;
         }
         let mut slots = self.slots();
-        // The map's and the caller's: whoever wants another must come by the lock that is held here.
-        if !slot.is_needed() && Arc::strong_count(slot) <= 2 {
+        // Somebody may have come meanwhile, and whoever comes now must come by the lock that is held here.
+        let is_idle = slot.users.are_none() && !slot.is_needed();
+        if is_idle && slots.get(&slot.key).is_some_and(|own| Arc::ptr_eq(own, slot)) {
             slots.remove(&slot.key);
         }
     }

@@ -12,6 +12,7 @@ use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
 use super::stage::Rival;
+use super::users::Users;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
@@ -28,6 +29,7 @@ pub(crate) struct Slot {
     /// Whether somebody uses it, and not keep-alive alone.
     stays: AtomicBool,
     guarded: Mutex<Guarded>,
+    pub(super) users: Users,
 }
 
 /// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
@@ -83,6 +85,14 @@ struct Guarded {
     trouble: Option<Error>,
     /// The login and generation whose end was announced.
     reported: Option<(LoginId, u64)>,
+}
+
+impl Guarded {
+    /// The server has given a token again, here or elsewhere: it has had its say, whatever was held against the token.
+    fn forgive(&mut self, token: &AccessToken) {
+        self.refused.take_if(|refused| refused == token);
+        self.outdated.take_if(|outdated| outdated == token);
+    }
 }
 
 /// What a flight takes along.
@@ -143,6 +153,7 @@ impl Slot {
             current: ArcSwapOption::empty(),
             stays: AtomicBool::new(false),
             guarded: Mutex::new(guarded),
+            users: Users::default(),
         })
     }
 
@@ -178,7 +189,7 @@ impl Slot {
 
     /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
-        let guarded = self.guarded();
+        let mut guarded = self.guarded();
         if guarded.epoch != epoch {
             return false;
         }
@@ -191,8 +202,12 @@ impl Slot {
                 return false;
             }
             if old.access_token == new.access_token {
-                // The wall clock may have been set back since; what was known of the end stays known.
-                new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+                if (old.login, old.generation) == (new.login, new.generation) {
+                    // The wall clock may have been set back since; what was known of the end stays known.
+                    new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
+                } else {
+                    guarded.forgive(&new.access_token);
+                }
             }
         }
         new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
@@ -267,6 +282,7 @@ impl Slot {
         }
         let (sender, receiver) = watch::channel(Landing::Flying);
         guarded.flight = Some(receiver.clone());
+        self.users.enter();
         depart(Departure {
             epoch: guarded.epoch,
             claim: guarded.claim,
@@ -283,11 +299,8 @@ impl Slot {
             guarded.unsaved = Some(Box::new(known.clone()));
             guarded.granted_at = Some(elapsed);
             guarded.failures = 0;
-            // The server has had its say, also where it gives the same token again.
             guarded.outdated = None;
-            if guarded.refused.as_ref() == Some(known.tokens.tokens.access_token()) {
-                guarded.refused = None;
-            }
+            guarded.forgive(known.tokens.tokens.access_token());
         });
     }
 
@@ -388,5 +401,25 @@ impl Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_moments_of_a_hundred_logins_lie_apart() {
+        let key = TokenKey::new("jane").unwrap();
+        let chances: BTreeSet<u16> = (0..100)
+            .map(|_| Slot::new(key.clone()).unwrap().chance)
+            .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
+            .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
+            .collect();
+        // Two of a hundred may meet by chance, and all may lie on one side about as often as never.
+        assert!(chances.len() > 90, "{chances:?}");
+        assert!(chances.first() < Some(&(u16::MAX / 4)) && chances.last() > Some(&(u16::MAX / 4 * 3)), "{chances:?}");
     }
 }

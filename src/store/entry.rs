@@ -25,6 +25,11 @@ pub struct Entry {
 ///
 /// A store writes it down with [`to_text`](Self::to_text), compares [`revision`](Self::revision), and, if it can list,
 /// indexes [`due`](Self::due). The rest is between the processes that share the store.
+///
+/// A field that this version does not know is read past, and is not in what it writes next. Unlike a body's, a head's fields are
+/// about one state of the login: whoever writes the next state knows only of its own fields whether they still hold, and
+/// carried on, another would be a claim about a state that is gone. A later version takes a missing field for unknown,
+/// and where it cannot, its heads have a higher `v`, which this version refuses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     pub(super) v: Version,
@@ -321,6 +326,14 @@ mod tests {
         head.interrupted = true;
         head.due = None;
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
+    }
+
+    #[test]
+    fn what_a_later_version_says_of_one_state_is_not_said_of_the_next() {
+        let head = Head::begin(Some(UnixTime::from_secs(1_700_000_000))).unwrap();
+        let later = head.to_text().replacen('{', "{\"later\":{\"x\":[1]},", 1);
+        assert_eq!(Head::from_text(&later).unwrap(), head);
+        assert_eq!(Head::from_text(&later).unwrap().to_text(), head.to_text());
     }
 
     #[test]

@@ -148,6 +148,17 @@ pub use self::memory::MemoryStore;
 ///    working. A change whose future was dropped may still happen.
 ///
 /// The suite in [`conformance`] tries all of this but what an `Err` means.
+///
+/// # Damage
+///
+/// A body that this crate cannot read, because it came back other than it was given, is an
+/// [`ErrorKind::Stored`](crate::ErrorKind::Stored) that [asks the operator](crate::Error::is_misconfigured), and it stays where
+/// it is. It need not be this one login that is damaged: a wrong encryption key or a wrong character set damages all
+/// of them, until it is put right, and asking every user to log in again would help nobody. Where it is the
+/// one login, [`TokenManager::replace`](crate::TokenManager::replace) and [`forget`](crate::TokenManager::forget) go over it.
+///
+/// A store that can tell that one entry alone is lost need not hand it out: [`FileStore`] sets a file aside whose checksum
+/// does not fit, says so once with an error that asks the user, and has nothing there from then on.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The entry under `key`, if there is one.

@@ -1,7 +1,7 @@
 //! What a manager promises: a token whenever one is needed, for as long as Webex lets it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,10 +10,10 @@ use webex_oauth::source::TokenSource;
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Service, Session, TokenManager,
-    TokenSet, WebexOAuth,
+    AccessToken, Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Service, Session,
+    TokenManager, TokenSet, WebexOAuth,
 };
-use wiremock::matchers::body_string_contains;
+use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::{TOKENS, builder, json, tokens};
@@ -43,6 +43,7 @@ async fn kept(store: impl TokenStore) -> (MockWebex, ManualClock, TokenManager, 
 #[tokio::test]
 async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
+    let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT);
     let callers: Vec<_> = (0..10_000)
         .map(|_| {
@@ -55,6 +56,7 @@ async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails
         let token = caller.await.unwrap();
         assert_eq!(*first.get_or_insert(token.clone()), token);
     }
+    assert_ne!(first, Some(old), "the dead one");
     manager.settle().await;
     assert_eq!(mock.refreshes(), 1);
 }
@@ -227,7 +229,7 @@ async fn a_call_is_made_again_once_with_a_new_token() {
                 let webex = webex.clone();
                 async move {
                     if is_first {
-                        webex.person(&webex_oauth::AccessToken::new("refused").unwrap()).await
+                        webex.person(&AccessToken::new("refused").unwrap()).await
                     } else {
                         webex.person(&token).await
                     }
@@ -279,6 +281,12 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
     assert!(error.kind() == ErrorKind::Account && error.to_string().contains("replace(..)"), "{error}");
     manager.replace(&key("cust10001"), bobs.clone()).await.unwrap();
     assert_eq!(&manager.access_token(&key("cust10001")).await.unwrap(), bobs.access_token());
+    let janes = log_in(&mock, &webex).await;
+    let session = manager.replace_with(&key("cust10001"), janes.clone(), &"Jane's own").await.unwrap();
+    assert_eq!(&session.access_token().await.unwrap(), janes.access_token());
+    assert_eq!(manager.data::<String>(&key("cust10001")).await.unwrap().as_deref(), Some("Jane's own"));
+    manager.replace(&key("cust10001"), bobs).await.unwrap();
+    assert_eq!(manager.data::<String>(&key("cust10001")).await.unwrap(), None, "it was Jane's");
 }
 
 #[tokio::test]
@@ -335,11 +343,13 @@ async fn a_manager_that_could_never_refresh_is_not_built() {
 async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     let person = || http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
+    let first = session.access_token().await.unwrap();
     assert_eq!(session.send(person()).await.unwrap().status(), 200);
-    // Webex's clock runs ahead of ours: it refuses what we believe to be alive.
-    session.invalidate(&session.access_token().await.unwrap());
+    // Webex refuses what we believe to be alive.
+    mock.expire_access_tokens("jane@example.com");
     assert_eq!(session.send(person()).await.unwrap().status(), 200);
     assert_eq!(mock.refreshes(), 1);
+    assert_ne!(session.access_token().await.unwrap(), first);
     mock.forget_tokens();
     clock.advance(Duration::from_secs(31));
     let error = session.send(person()).await.unwrap_err();
@@ -419,12 +429,19 @@ async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
 
 /// A server that grants logins, and answers refreshes as scripted.
 async fn scripted(refresh: ResponseTemplate) -> (MockServer, ManualClock, TokenManager, Session) {
+    scripted_and_heard(refresh, |_| {}).await
+}
+
+async fn scripted_and_heard(
+    refresh: ResponseTemplate,
+    listener: impl Fn(&LoginEvent) + Send + Sync + 'static,
+) -> (MockServer, ManualClock, TokenManager, Session) {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(refresh).mount(&server).await;
     let clock = ManualClock::new(NOW).skipping_sleep();
     let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
-    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let manager = TokenManager::builder(webex.clone(), MemoryStore::new()).on_event(listener).build().unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     (server, clock, manager, session)
 }
@@ -440,7 +457,8 @@ async fn one_retry_after_is_honoured_by_all_callers() {
     clock.advance(FORTNIGHT);
     for _ in 0..100 {
         let error = session.access_token().await.unwrap_err();
-        assert!(error.is_retryable() && error.retry_after().is_some(), "{error}");
+        let wait = error.retry_after().unwrap();
+        assert!(error.is_retryable() && wait >= Duration::from_secs(119), "{wait:?}: {error}");
     }
     manager.settle().await;
     assert_eq!(refreshes(&server).await, 1);
@@ -451,7 +469,13 @@ async fn one_retry_after_is_honoured_by_all_callers() {
 
 #[tokio::test]
 async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
-    let (server, clock, manager, session) = scripted(ResponseTemplate::new(503)).await;
+    let heard = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let counters = Arc::clone(&heard);
+    let listener = move |event: &LoginEvent| {
+        let is_failure = matches!(event, LoginEvent::RefreshFailed { .. });
+        counters[usize::from(!is_failure)].fetch_add(1, Ordering::SeqCst);
+    };
+    let (server, clock, manager, session) = scripted_and_heard(ResponseTemplate::new(503), listener).await;
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT.mul_f64(0.8));
     for _ in 0..3600 {
@@ -461,6 +485,11 @@ async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
     }
     let sent = refreshes(&server).await;
     assert!((3..300).contains(&sent), "{sent} requests in an hour");
+    // Each attempt sends three times before it gives up, and says so once.
+    let [failures, others] = &*heard;
+    let failures = failures.load(Ordering::SeqCst);
+    assert!(failures >= 1 && failures <= sent / 3, "{failures} failures were told of {sent} requests");
+    assert_eq!(others.load(Ordering::SeqCst), 0, "and nothing else");
 }
 
 #[tokio::test]
@@ -473,16 +502,54 @@ async fn html_from_a_captive_portal_logs_nobody_out() {
 
 #[tokio::test]
 async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
-    for answer in [TOKENS, r#"{"access_token":"short","expires_in":5}"#, r#"{"access_token":"none","expires_in":0}"#] {
+    let short = r#"{"access_token":"short","expires_in":5}"#;
+    let none = r#"{"access_token":"none","expires_in":0}"#;
+    // In one moment, and then in a minute, in which the short one lives twelve times.
+    for (answer, at_once, in_a_minute) in [(TOKENS, 1..=1, 0..=0), (short, 1..=1, 12..=20), (none, 1..=20, 1..=60)] {
         let (server, clock, manager, session) = scripted(json(200, answer)).await;
         clock.advance(FORTNIGHT.mul_f64(0.9));
         for _ in 0..20 {
             session.access_token().await.unwrap();
             manager.settle().await;
         }
-        let sent = refreshes(&server).await;
-        // A life of no time needs one for each call; nothing needs more.
-        assert!(sent <= if answer.contains(":0}") { 20 } else { 1 }, "{answer}: {sent}");
+        let before = refreshes(&server).await;
+        assert!(at_once.contains(&before), "{answer}: {before}");
+        for _ in 0..60 {
+            clock.advance(Duration::from_secs(1));
+            session.access_token().await.unwrap();
+            manager.settle().await;
+        }
+        let sent = refreshes(&server).await - before;
+        assert!(in_a_minute.contains(&sent), "{answer}: {sent}");
+    }
+}
+
+/// Elsewhere it was refused, or is known to have ended, before it was given again here.
+#[tokio::test]
+async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
+    for is_refused in [false, true] {
+        let server = MockServer::start().await;
+        Mock::given(any()).respond_with(json(200, TOKENS)).mount(&server).await;
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+        let store = MemoryStore::new();
+        let [here, there] = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
+        let here = here.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        let there = there.session(&key("jane")).unwrap();
+        let token = there.access_token().await.unwrap();
+        if is_refused {
+            clock.advance(FORTNIGHT / 2);
+            here.invalidate(&token);
+            there.invalidate(&token);
+        } else {
+            clock.advance(FORTNIGHT);
+        }
+
+        for session in [&here, &there, &here, &there] {
+            assert_eq!(session.access_token().await.unwrap(), token);
+        }
+
+        assert_eq!(refreshes(&server).await, 1, "refused: {is_refused}");
     }
 }
 
@@ -672,6 +739,55 @@ async fn a_listener_that_panics_harms_nobody() {
     let new = session.access_token().await.unwrap();
     manager.settle().await;
     assert_eq!(TokenManager::new(mock.client(), store).unwrap().access_token(&key("jane")).await.unwrap(), new);
+}
+
+/// Events are told outside of all locks, so whoever hears one may ask about it.
+#[tokio::test]
+async fn a_listener_may_use_the_manager_that_it_listens_to() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let home: Arc<OnceLock<(TokenManager, AccessToken)>> = Arc::default();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (at_home, asking) = (Arc::clone(&home), Arc::clone(&asked));
+    let manager = TokenManager::builder(mock.client(), MemoryStore::new())
+        .on_event(move |event| {
+            let (manager, old) = at_home.get().unwrap();
+            let name = match event {
+                LoginEvent::Refreshed { .. } => "refreshed",
+                LoginEvent::RefreshFailed { .. } => "failed",
+                LoginEvent::LoginRequired { .. } => "login required",
+                _ => "other",
+            };
+            manager.invalidate(&key("jane"), old).unwrap();
+            let session = manager.session(&key("jane")).unwrap();
+            session.invalidate(old);
+            let status = tokio::spawn(async move { session.status().await.unwrap().unwrap().state });
+            asking.lock().unwrap().push((name, status));
+        })
+        .build()
+        .unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
+    let old = session.access_token().await.unwrap();
+    assert!(home.set((manager.clone(), old)).is_ok());
+
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap();
+    let secret = mock.client_secret();
+    mock.change_secret("another");
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap_err();
+    mock.change_secret(secret);
+    mock.revoke("jane@example.com");
+    clock.advance(Duration::from_secs(3600));
+    session.access_token().await.unwrap_err();
+    manager.settle().await;
+
+    let mut told = Vec::new();
+    let asked = std::mem::take(&mut *asked.lock().unwrap());
+    for (name, status) in asked {
+        told.push((name, matches!(status.await.unwrap(), LoginState::LoginRequired { .. })));
+    }
+    assert_eq!(told, [("refreshed", false), ("failed", false), ("login required", true)]);
 }
 
 #[tokio::test]

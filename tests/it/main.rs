@@ -6,6 +6,7 @@ mod browser;
 mod support;
 
 mod adversity;
+mod calling;
 mod conformance;
 mod discovery;
 mod encrypted;
@@ -16,6 +17,7 @@ mod implicit_pending;
 mod issuer;
 mod keeping;
 mod keeping_alive;
+mod kept_files;
 mod key_sets;
 mod keyring;
 mod login;
@@ -25,6 +27,7 @@ mod mock_open_id;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
+mod outage;
 #[cfg(unix)]
 mod processes;
 mod proof;

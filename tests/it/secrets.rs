@@ -4,6 +4,8 @@ use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::meetings::{SecurityContext, User};
 use webex_oauth::middleware::{BearerMiddleware, without_redirects};
@@ -13,7 +15,7 @@ use webex_oauth::{
     AccessToken, Callback, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken, Scopes,
     Service, TokenManager, TokenSet,
 };
-use wiremock::matchers::body_string_contains;
+use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer};
 
 use crate::keeping::Failing;
@@ -123,9 +125,21 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
     shown.debug(&refreshed.refresh_token());
     shown.debug(&refreshed.to_stored().unwrap());
     webex.person(refreshed.access_token()).await.unwrap_err();
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), refreshed).await.unwrap();
+    assert_eq!(session.send(call(&server)).await.unwrap().status(), 200);
+    shown.error(&session.send(lost_call()).await.unwrap_err());
+    shown.debug(&(&manager, &session));
 
     let mut secrets = PLANTED.to_vec();
-    secrets.extend(["PLANTED-payload", &state, &challenge, verifier.as_str().unwrap()]);
+    secrets.extend([
+        "PLANTED-payload",
+        "PLANTED-query",
+        "PLANTED-body",
+        &state,
+        &challenge,
+        verifier.as_str().unwrap(),
+    ]);
     shown.hides(&secrets);
     let basic = {
         use base64::Engine as _;
@@ -152,6 +166,18 @@ async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
     Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()).hides(&["PLANTED-bots-token-7"]);
 }
 
+/// A call of the API, with secrets of its own.
+fn call(server: &MockServer) -> Request<Bytes> {
+    let uri = format!("{}/rooms?password=PLANTED-query", server.uri());
+    Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
+}
+
+/// [`call`], to a place where nobody listens.
+fn lost_call() -> Request<Bytes> {
+    let uri = "http://127.0.0.1:1/rooms?password=PLANTED-query";
+    Request::post(uri).body(Bytes::from_static(b"PLANTED-body")).unwrap()
+}
+
 /// A server that grants a login and one refresh, and then throws back all that it knows.
 async fn turning_hostile() -> MockServer {
     let server = MockServer::start().await;
@@ -160,6 +186,7 @@ async fn turning_hostile() -> MockServer {
     let echo = "PLANTED-access-token-5 PLANTED-refresh-token-6 PLANTED-client-secret-1";
     let hostile = json(400, &format!(r#"{{"error":"invalid_grant","error_description":"{echo}"}}"#));
     let hostile = hostile.insert_header("trackingid", echo.replace(' ', "_"));
+    Mock::given(path("/rooms")).respond_with(hostile.clone()).mount(&server).await;
     let refresh = || Mock::given(body_string_contains("grant_type=refresh_token"));
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     refresh().respond_with(json(200, refreshed)).up_to_n_times(1).mount(&server).await;
@@ -203,14 +230,23 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     store.fail_after(1);
     session.access_token().await.unwrap();
     manager.settle().await;
+    assert_eq!(session.send(call(&server)).await.unwrap().status(), 400);
+    shown.error(&session.send(lost_call()).await.unwrap_err());
     clock.advance(Duration::from_secs(3600));
     shown.error(&session.access_token().await.unwrap_err());
+    shown.error(&session.send(call(&server)).await.unwrap_err());
     shown.debug(&(&manager, &session));
     manager.forget(&key).await.unwrap();
     shown.error(&session.access_token().await.unwrap_err());
 
     let mut secrets = PLANTED.to_vec();
-    secrets.extend(["PLANTED-access-token-5", "PLANTED-refresh-token-6", "PLANTED-data"]);
+    secrets.extend([
+        "PLANTED-access-token-5",
+        "PLANTED-refresh-token-6",
+        "PLANTED-data",
+        "PLANTED-query",
+        "PLANTED-body",
+    ]);
     shown.hides(&secrets);
     let events = events.lock().unwrap();
     for event in ["Refreshed", "SaveFailed", "LoginRequired"] {
@@ -222,6 +258,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
         let is_told = log.0.lines().any(|line| line.contains(event) && line.contains("the-kept-login"));
         assert!(is_told, "{event}: {}", log.0);
     }
+    assert!(log.0.contains(r#"endpoint="api""#) && log.0.contains(r#"path="/rooms""#), "{}", log.0);
     log.hides(&secrets);
 }
 

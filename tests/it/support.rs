@@ -4,8 +4,14 @@ use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::{Semaphore, watch};
 use webex_oauth::store::FileStore;
+use webex_oauth::transport::{ReqwestTransport, Transport};
 use webex_oauth::{Callback, PendingAuthorization, Service, TokenSet, WebexOAuth, WebexOAuthBuilder};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -96,6 +102,10 @@ impl Folder {
         Self(path.join(format!("webex-oauth-test-{number:016x}")))
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub(crate) fn store(&self) -> FileStore {
         FileStore::open(&self.0).unwrap()
     }
@@ -112,4 +122,62 @@ pub(crate) fn again(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
+}
+
+/// A way to the server with gates on it, each of which holds the answers to some requests back until the test opens it.
+#[derive(Clone, Debug)]
+pub(crate) struct Gated {
+    way: Arc<ReqwestTransport>,
+    gates: Arc<[Gate]>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    /// What the requests have in their bodies.
+    words: &'static str,
+    held: Semaphore,
+    is_open: watch::Sender<bool>,
+}
+
+impl Gated {
+    /// With a gate for requests with these words in their bodies, and another for those with those.
+    pub(crate) fn new(words: &[&'static str]) -> Self {
+        let gate = |words: &&'static str| Gate { words, held: Semaphore::new(0), is_open: watch::Sender::new(false) };
+        Self { way: Arc::new(ReqwestTransport::builder().build().unwrap()), gates: words.iter().map(gate).collect() }
+    }
+
+    /// Waits until the server has answered, and the answer is held.
+    pub(crate) async fn holds(&self, words: &str) {
+        self.gate(words).held.acquire().await.unwrap().forget();
+    }
+
+    /// Lets the answer through, and all after it.
+    pub(crate) fn open(&self, words: &str) {
+        self.gate(words).is_open.send_replace(true);
+    }
+
+    fn gate(&self, words: &str) -> &Gate {
+        self.gates.iter().find(|gate| gate.words == words).unwrap()
+    }
+}
+
+#[async_trait]
+impl Transport for Gated {
+    async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
+        let body = request.body().clone();
+        let answer = self.way.exchange(request).await;
+        let is_meant = |gate: &&Gate| String::from_utf8_lossy(&body).contains(gate.words);
+        if let Some(gate) = self.gates.iter().find(is_meant) {
+            gate.held.add_permits(1);
+            gate.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+        }
+        answer
+    }
+}
+
+/// Gives the others of a runtime of one thread the processor, until nothing more happens by itself.
+pub(crate) async fn quiet() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }

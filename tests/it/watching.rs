@@ -1,15 +1,18 @@
 //! What an operator sees with the feature `tracing`: a span for each request, an event for each decision.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use tracing::subscriber::DefaultGuard;
+use bytes::Bytes;
+use http::Request;
+use tracing::Dispatch;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::filter::LevelFilter;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{Service, Session, TokenManager, WebexOAuth};
-use wiremock::matchers::body_string_contains;
+use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::keeping::Failing;
@@ -39,6 +42,10 @@ impl io::Write for Text {
 
 impl Watch {
     fn begin() -> Self {
+        // While there is but one subscriber, tracing asks the thread that comes by an event first whether anybody listens,
+        // and believes it for all: another test's thread would say no.
+        static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
+        LazyLock::force(&ANOTHER);
         let text = Text::default();
         let writer = text.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -110,6 +117,45 @@ async fn each_request_has_a_span_that_says_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn a_call_of_the_api_has_a_span() {
+    let (server, _clock, webex) = scripted([json(200, r#"{"access_token":"another","expires_in":1209599}"#)]).await;
+    let api = |status| Mock::given(path("/rooms")).respond_with(json(status, "{}")).up_to_n_times(1);
+    for status in [200, 401, 403] {
+        api(status).mount(&server).await;
+    }
+    let (_manager, session) = kept(&webex, Failing::new(MemoryStore::new())).await;
+    let rooms = || Request::get(format!("{}/rooms?max=PLANTED-query", server.uri())).body(Bytes::new()).unwrap();
+    let watch = Watch::begin();
+    let requests = || {
+        let lines = watch.lines().into_iter().filter(|line| line.ends_with(" webex_oauth: request ended"));
+        lines.inspect(|line| assert!(!line.contains("PLANTED"), "{line}")).collect::<Vec<_>>()
+    };
+
+    session.send(rooms()).await.unwrap();
+    let told = requests();
+    let span = r#"DEBUG webex_oauth::request{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=200 tracking_id="WEBEXOAUTH_"#;
+    assert!(told.len() == 1 && told[0].starts_with(span) && told[0].contains(" elapsed_ms=0}"), "{told:#?}");
+
+    // A 401, the refresh, and the second try.
+    assert_eq!(session.send(rooms()).await.unwrap().status(), 403);
+    let told = requests();
+    for (line, expected) in told.iter().zip([
+        r#"{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=401"#,
+        r#"{endpoint="refresh" "#,
+        r#"{endpoint="api" host="127.0.0.1" path="/rooms" attempt=1 status=403"#,
+    ]) {
+        assert!(line.contains(expected), "{told:#?}");
+    }
+    assert_eq!(told.len(), 3, "{told:#?}");
+
+    let own = Request::get("http://127.0.0.1:1/rooms").header("trackingid", "MINE_1").body(Bytes::new()).unwrap();
+    session.send(own).await.unwrap_err();
+    let told = requests();
+    assert!(told.len() == 1 && told[0].contains(r#"tracking_id="MINE_1""#), "{told:#?}");
+    assert!(told[0].contains("attempt=1") && !told[0].contains("status="), "{told:#?}");
+}
+
+#[tokio::test]
 async fn a_refresh_is_told_from_departure_to_the_save() {
     let (_server, clock, webex) = scripted([json(200, TOKENS)]).await;
     let watch = Watch::begin();
@@ -145,7 +191,7 @@ async fn trouble_is_a_warning_that_says_why() {
     let dead = json(400, r#"{"error":"invalid_grant"}"#);
     let (_server, clock, webex) = scripted([busy, other_secret, dead]).await;
     let store = Failing::new(MemoryStore::new());
-    let (_manager, session) = kept(&webex, store.clone()).await;
+    let (manager, session) = kept(&webex, store.clone()).await;
     clock.advance(FORTNIGHT);
     let watch = Watch::begin();
     for (told, why) in [
@@ -164,6 +210,9 @@ async fn trouble_is_a_warning_that_says_why() {
         assert!(decisions.iter().all(|line| line.starts_with("DEBUG")), "{decisions:#?}");
         clock.advance(Duration::from_secs(3600));
     }
+
+    manager.retry(session.key()).await.unwrap();
+    assert_eq!(watch.decisions(), ["INFO may try again"]);
 
     store.fail_after(0);
     session.access_token().await.unwrap_err();

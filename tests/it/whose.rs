@@ -10,7 +10,7 @@ use webex_oauth::{
     AccessToken, Account, Callback, ErrorKind, Login, LoginEvent, LoginState, Origin, Reach, Service, TokenManager,
     WebexOAuth,
 };
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, ResponseTemplate};
 
 use crate::support::{TOKENS, builder, form, json, server, tokens};
@@ -437,18 +437,59 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
     let session = manager.put(&key("jane"), tokens).await.unwrap();
+    let bobs = log_in(&mock, &webex, "bob@example.com").await.into_tokens();
+    let bob = manager.put(&key("bob"), bobs).await.unwrap();
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
     let secret = mock.client_secret();
     mock.change_secret("another");
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap_err();
-    let status = session.status().await.unwrap().unwrap();
-    assert!(status.state == LoginState::Connected && status.trouble.unwrap().is_misconfigured());
-    mock.change_secret(secret);
+    for session in [&session, &bob] {
+        let status = session.status().await.unwrap().unwrap();
+        let trouble = status.trouble.expect("refreshing pauses for all, also for those who have not asked");
+        assert!(status.state == LoginState::Connected && trouble.is_misconfigured(), "{trouble:?}");
+        assert!(trouble.retry_after().is_some(), "{trouble:?}");
+    }
+    mock.change_secret(secret.clone());
     clock.advance(Duration::from_secs(600));
+    assert!(bob.status().await.unwrap().unwrap().trouble.is_none(), "the pause is over, and nothing of his went wrong");
     session.access_token().await.unwrap();
     manager.settle().await;
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+
+    // Who must log in again has that trouble, whatever pauses for the others.
+    mock.revoke("bob@example.com");
+    assert!(bob.access_token().await.unwrap_err().is_login_required());
+    mock.change_secret("yet another");
+    clock.advance(FORTNIGHT);
+    assert!(session.access_token().await.unwrap_err().is_misconfigured());
+    assert!(bob.status().await.unwrap().unwrap().trouble.unwrap().is_login_required());
+    mock.change_secret(secret);
+}
+
+#[tokio::test]
+async fn a_login_that_is_told_to_wait_says_until_when() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let busy = server(json(200, TOKENS)).await;
+    let later = ResponseTemplate::new(503).insert_header("retry-after", "60");
+    Mock::given(body_string_contains("grant_type=refresh_token"))
+        .respond_with(later)
+        .with_priority(1)
+        .mount(&busy)
+        .await;
+    let webex = builder(Service::webex().at(busy.uri())).clock(clock.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap_err();
+
+    let status = session.status().await.unwrap().unwrap();
+
+    let until = NOW + FORTNIGHT + Duration::from_secs(60);
+    assert_eq!(status.state, LoginState::Waiting(until));
+    assert!(status.trouble.as_ref().is_some_and(webex_oauth::Error::is_retryable), "{status:?}");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected, "it may try again");
 }
 
 /// Webex's two ways with refresh tokens: their end is put off by each refresh, or it is not. The mock's stays where it is.

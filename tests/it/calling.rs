@@ -1,0 +1,354 @@
+//! Calling the Webex API with a kept login: a token on each request, and what is done when Webex does not take it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response, StatusCode};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::source::{StaticToken, TokenSource};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::transport::{Limits, ReqwestTransport, Transport};
+use webex_oauth::{
+    AccessToken, Callback, Delivery, Error, ErrorKind, Result, Service, Session, TokenManager, WebexOAuth,
+};
+use wiremock::matchers::{body_string_contains, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{TOKENS, builder, json, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const MESSAGE: &str = r#"{"roomId":"R1","text":"hello"}"#;
+/// The longest answer that `Session::send` takes.
+const LONGEST: usize = 16 * 1024 * 1024;
+
+fn key() -> TokenKey {
+    TokenKey::new("jane").unwrap()
+}
+
+fn post(uri: &str) -> Request<Bytes> {
+    Request::post(format!("{uri}/v1/messages")).body(Bytes::from_static(MESSAGE.as_bytes())).unwrap()
+}
+
+// --- against tokens that really end
+
+/// What an API has heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Heard {
+    method: Method,
+    path: String,
+    body: String,
+    bearer: String,
+}
+
+/// An API of the mock's Webex: it takes any request whose token is good at the mock, and sends its body back.
+async fn api(webex: WebexOAuth) -> (String, Arc<Mutex<Vec<Heard>>>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    let answer = move |request: axum::extract::Request| {
+        let (webex, hearing) = (webex.clone(), Arc::clone(&hearing));
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 4096).await.unwrap();
+            let bearer = parts.headers[AUTHORIZATION].to_str().unwrap().to_owned();
+            let token = AccessToken::new(bearer.strip_prefix("Bearer ").unwrap()).unwrap();
+            let (path, text) = (parts.uri.path().to_owned(), String::from_utf8(body.to_vec()).unwrap());
+            hearing.lock().unwrap().push(Heard { method: parts.method, path, body: text, bearer });
+            let is_good = webex.person(&token).await.is_ok();
+            (if is_good { StatusCode::OK } else { StatusCode::UNAUTHORIZED }, body)
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    (uri, heard)
+}
+
+async fn kept() -> (MockWebex, TokenManager, Session) {
+    let mock = MockWebex::builder().clock(ManualClock::new(NOW)).start().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&key(), login).await.unwrap();
+    (mock, manager, session)
+}
+
+#[tokio::test]
+async fn a_request_whose_token_has_ended_at_webex_is_sent_again_whole_with_a_new_one() {
+    let (mock, _manager, session) = kept().await;
+    let (uri, heard) = api(mock.client()).await;
+    mock.expire_access_tokens("jane@example.com");
+
+    let answer = session.send(post(&uri)).await.unwrap();
+
+    assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, MESSAGE.as_bytes()));
+    assert_eq!(mock.refreshes(), 1);
+    let heard = heard.lock().unwrap();
+    let [first, second] = &heard[..] else { panic!("{heard:?}") };
+    assert_ne!(first.bearer, second.bearer);
+    assert_eq!((&first.method, first.path.as_str(), first.body.as_str()), (&Method::POST, "/v1/messages", MESSAGE));
+    assert_eq!(Heard { bearer: String::new(), ..first.clone() }, Heard { bearer: String::new(), ..second.clone() });
+}
+
+#[tokio::test]
+async fn a_hundred_requests_whose_token_has_ended_share_one_refresh() {
+    let (mock, _manager, session) = kept().await;
+    let (uri, heard) = api(mock.client()).await;
+    mock.expire_access_tokens("jane@example.com");
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let (session, request) = (session.clone(), post(&uri));
+            tokio::spawn(async move { session.send(request).await.unwrap().status() })
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), StatusCode::OK);
+    }
+    assert_eq!(mock.refreshes(), 1);
+    assert!(heard.lock().unwrap().len() <= 200, "none is sent a third time");
+}
+
+// --- against answers that are scripted
+
+/// A Webex that grants logins and new tokens, and whose API answers as scripted.
+async fn scripted(api: ResponseTemplate) -> (MockServer, Session) {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
+    let refreshed = r#"{"access_token":"another","expires_in":1209599}"#;
+    Mock::given(body_string_contains("grant_type=refresh_token"))
+        .respond_with(json(200, refreshed))
+        .mount(&server)
+        .await;
+    Mock::given(path("/v1/messages")).respond_with(api).mount(&server).await;
+    let webex =
+        builder(Service::webex().at(server.uri())).clock(ManualClock::new(NOW).skipping_sleep()).build().unwrap();
+    let login = tokens(&webex).await;
+    let session = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
+    (server, session)
+}
+
+async fn requests(server: &MockServer) -> Vec<wiremock::Request> {
+    let requests = server.received_requests().await.unwrap();
+    requests.into_iter().filter(|request| request.url.path() == "/v1/messages").collect()
+}
+
+async fn refreshes(server: &MockServer) -> usize {
+    let requests = server.received_requests().await.unwrap();
+    requests
+        .iter()
+        .filter(|request| String::from_utf8_lossy(&request.body).contains("grant_type=refresh_token"))
+        .count()
+}
+
+#[tokio::test]
+async fn a_401_to_the_new_token_as_well_is_handed_back_and_not_sent_a_third_time() {
+    let (server, session) = scripted(json(401, r#"{"message":"no"}"#)).await;
+
+    let answer = session.send(post(&server.uri())).await.unwrap();
+
+    assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::UNAUTHORIZED, &br#"{"message":"no"}"#[..]));
+    let requests = requests(&server).await;
+    assert_eq!(requests.len(), 2);
+    let bearers: Vec<_> = requests.iter().map(|request| &request.headers["authorization"]).collect();
+    assert_ne!(bearers[0], bearers[1]);
+    for request in &requests {
+        assert_eq!((request.method.as_str(), request.body.as_slice()), ("POST", MESSAGE.as_bytes()));
+    }
+    assert_eq!(refreshes(&server).await, 1);
+}
+
+#[tokio::test]
+async fn every_other_answer_is_handed_back_as_it_came_and_refreshes_nothing() {
+    for status in [200, 204, 301, 302, 307, 400, 403, 404, 409, 423, 429, 500, 502, 503] {
+        let told = ResponseTemplate::new(status).insert_header("retry-after", "7").insert_header("x-told", "as it is");
+        let (server, session) = scripted(told).await;
+
+        let answer = session.send(post(&server.uri())).await.unwrap();
+
+        assert_eq!((answer.status().as_u16(), answer.headers()["x-told"].as_bytes()), (status, &b"as it is"[..]));
+        assert_eq!(session.retry_after(&answer), Some(Duration::from_secs(7)), "{status}");
+        assert_eq!((requests(&server).await.len(), refreshes(&server).await), (1, 0), "{status}");
+    }
+    let (server, session) = scripted(ResponseTemplate::new(429)).await;
+    let answer = session.send(post(&server.uri())).await.unwrap();
+    assert_eq!(session.retry_after(&answer), None, "it named no time");
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_server_is_handed_back_and_that_server_hears_nothing() {
+    let other = crate::support::server(ResponseTemplate::new(200)).await;
+    for status in [301, 302, 303, 307, 308] {
+        let away = format!("{}/v1/messages", other.uri());
+        let (server, session) = scripted(ResponseTemplate::new(status).insert_header("location", away.as_str())).await;
+        let answer = session.send(post(&server.uri())).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["location"].as_bytes()), (status, away.as_bytes()));
+    }
+    assert_eq!(other.received_requests().await.unwrap().len(), 0);
+}
+
+// --- how long an answer may be
+
+/// Has every request answered by a body of a length, whatever limit came with it.
+#[derive(Debug)]
+struct Heedless {
+    inner: ReqwestTransport,
+    length: usize,
+    limits: Arc<Mutex<Vec<Limits>>>,
+}
+
+#[async_trait]
+impl Transport for Heedless {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        if request.uri().path() != "/v1/messages" {
+            return self.inner.exchange(request).await;
+        }
+        self.limits.lock().unwrap().extend(request.extensions().get::<Limits>().copied());
+        Ok(Response::new(Bytes::from(vec![b' '; self.length])))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_it() {
+    for length in [LONGEST, LONGEST + 1] {
+        let (server, over_reqwest) =
+            scripted(ResponseTemplate::new(200).set_body_raw(vec![b' '; length], "text/plain")).await;
+        let limits = Arc::new(Mutex::new(Vec::new()));
+        let inner = ReqwestTransport::builder().build().unwrap();
+        let heedless = Heedless { inner, length, limits: Arc::clone(&limits) };
+        let webex = builder(Service::webex().at(server.uri())).transport(heedless).build().unwrap();
+        let login = tokens(&webex).await;
+        let over_another = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
+
+        for session in [over_reqwest, over_another] {
+            let answer = session.send(post(&server.uri())).await;
+            if length == LONGEST {
+                assert_eq!(answer.unwrap().body().len(), LONGEST);
+                continue;
+            }
+            let error = answer.unwrap_err();
+            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Transport, Some(Delivery::Unknown)));
+            assert!(!error.is_retryable() && error.to_string().contains("16777216 bytes"), "{error}");
+            assert!(error.tracking_id().is_some(), "{error}");
+        }
+        let limits = limits.lock().unwrap();
+        assert_eq!(limits.iter().map(|limits| limits.body).collect::<Vec<_>>(), [LONGEST]);
+    }
+}
+
+// --- calls of any kind
+
+#[tokio::test]
+async fn a_call_that_is_refused_twice_is_made_exactly_twice_with_two_tokens() {
+    let (server, session) = scripted(ResponseTemplate::new(200)).await;
+    let used = Mutex::new(Vec::new());
+    let answer: Result<StatusCode> = session
+        .with_token(
+            |token| {
+                used.lock().unwrap().push(token.expose().to_owned());
+                async { Ok(StatusCode::UNAUTHORIZED) }
+            },
+            |answer| matches!(answer, Ok(StatusCode::UNAUTHORIZED)),
+        )
+        .await;
+    assert_eq!(answer.unwrap(), StatusCode::UNAUTHORIZED, "the second answer is handed back");
+    let used = used.into_inner().unwrap();
+    assert!(used.len() == 2 && used[0] != used[1], "{used:?}");
+    assert_eq!(refreshes(&server).await, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_fails_otherwise_is_made_once_and_its_token_stays() {
+    let (server, session) = scripted(ResponseTemplate::new(200)).await;
+    let before = session.access_token().await.unwrap();
+    let calls = AtomicUsize::new(0);
+    let answer: Result<()> = session
+        .with_token(
+            |_| {
+                calls.fetch_add(1, Ordering::SeqCst);
+                async { Err(Error::transport(Delivery::Unknown, "the line went dead")) }
+            },
+            |answer| answer.as_ref().is_err_and(Error::is_access_token_refused),
+        )
+        .await;
+    assert!(answer.unwrap_err().is_retryable());
+    assert_eq!((calls.into_inner(), refreshes(&server).await), (1, 0));
+    assert_eq!(session.access_token().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() {
+    let (mock, manager, session) = kept().await;
+    let old = session.access_token().await.unwrap();
+    manager.invalidate(&key(), &old).unwrap();
+    let new = session.access_token().await.unwrap();
+    assert_ne!(new, old);
+
+    manager.invalidate(&key(), &old).unwrap();
+    manager.invalidate(&key(), &AccessToken::new("nobodys").unwrap()).unwrap();
+    manager.invalidate(&TokenKey::new("nobody").unwrap(), &new).unwrap();
+
+    assert_eq!(session.access_token().await.unwrap(), new);
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+}
+
+// --- tokens from anywhere
+
+#[tokio::test]
+async fn a_fixed_token_is_kept_while_others_are_refused_and_given_up_once_it_is_refused_itself() {
+    let bot = StaticToken::new(AccessToken::new("a-bots-token").unwrap());
+    bot.reject(&AccessToken::new("another-token").unwrap()).await;
+    assert_eq!(bot.access_token().await.unwrap().expose(), "a-bots-token");
+
+    bot.reject(&AccessToken::new("a-bots-token").unwrap()).await;
+
+    let error = bot.access_token().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Session && error.is_misconfigured(), "{error}");
+    assert!(!format!("{error} {error:?} {bot:?}").contains("a-bots-token"), "{bot:?}");
+}
+
+/// An application's own: tokens that somebody brings.
+#[derive(Debug)]
+struct Drawer(Mutex<Vec<AccessToken>>);
+
+#[async_trait]
+impl TokenSource for Drawer {
+    async fn access_token(&self) -> Result<AccessToken> {
+        let tokens = self.0.lock().unwrap();
+        tokens.last().cloned().ok_or_else(|| Error::transport(Delivery::NotSent, "the drawer is empty"))
+    }
+
+    async fn reject(&self, token: &AccessToken) {
+        self.0.lock().unwrap().retain(|kept| kept != token);
+    }
+}
+
+#[tokio::test]
+async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_type_of_ones_own() {
+    let (mock, _manager, session) = kept().await;
+    let webex = mock.client();
+    let good = session.access_token().await.unwrap();
+    let bad = AccessToken::new("long-since-revoked").unwrap();
+    let sources: [Arc<dyn TokenSource>; 3] = [
+        Arc::new(session.clone()),
+        Arc::new(StaticToken::new(good.clone())),
+        Arc::new(Drawer(Mutex::new(vec![good.clone(), bad]))),
+    ];
+    for source in sources {
+        let token = source.access_token().await.unwrap();
+        let mut person = webex.person(&token).await;
+        if person.as_ref().is_err_and(Error::is_access_token_refused) {
+            source.reject(&token).await;
+            person = webex.person(&source.access_token().await.unwrap()).await;
+        }
+        assert_eq!(person.unwrap().email(), Some("jane@example.com"), "{source:?}");
+        source.reject(&good).await;
+        let next = source.access_token().await;
+        assert!(next.is_err() || next.unwrap() != good, "{source:?}");
+    }
+}

@@ -1,0 +1,315 @@
+//! A token endpoint that is down, slow, in a storm of 429s, or of another mind about the client: whoever has a living token is
+//! served, everybody else is told the truth, and nobody is logged out.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::net::TcpSocket;
+use webex_oauth::clock::{Clock, ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey, TokenStore};
+use webex_oauth::transport::{Limits, Transport};
+use webex_oauth::{
+    AccessToken, Delivery, Error, ErrorKind, LoginEvent, LoginState, Result, Service, Session, TokenManager, TokenSet,
+    WebexOAuth,
+};
+use wiremock::matchers::{any, body_string_contains};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::{TOKENS, builder, json, quiet, server, tokens};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+const REFRESHED: &str = r#"{"access_token":"refreshed","expires_in":1209599}"#;
+
+fn key(text: &str) -> TokenKey {
+    TokenKey::new(text).unwrap()
+}
+
+/// One Webex, wherever it is.
+fn at(uri: &str, clock: &ManualClock) -> WebexOAuth {
+    builder(Service::webex().at(uri).with_id("one")).clock(clock.clone()).build().unwrap()
+}
+
+/// The tokens of a login while all was well.
+async fn earlier(clock: &ManualClock) -> TokenSet {
+    let granting = server(json(200, TOKENS)).await;
+    tokens(&at(&granting.uri(), clock)).await
+}
+
+async fn kept(webex: &WebexOAuth, store: impl TokenStore, tokens: TokenSet) -> (TokenManager, Session) {
+    let manager = TokenManager::new(webex.clone(), store).unwrap();
+    let session = manager.put(&key("jane"), tokens).await.unwrap();
+    (manager, session)
+}
+
+/// A server that answers refreshes in this way.
+async fn answering(answer: ResponseTemplate) -> MockServer {
+    let server = MockServer::start().await;
+    Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(answer).mount(&server).await;
+    server
+}
+
+async fn heard(server: &MockServer) -> usize {
+    server.received_requests().await.unwrap().len()
+}
+
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    fn listen(&self) -> impl Fn(&LoginEvent) + Send + Sync + 'static {
+        let events = Arc::clone(&self.0);
+        move |event| {
+            let name = format!("{event:?}");
+            events.lock().unwrap().push(name.split([' ', '{']).next().unwrap().to_owned());
+        }
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|event| *event == name).count()
+    }
+}
+
+// --- down
+
+#[tokio::test]
+async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_back() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    // The port is held and nobody listens there, so connections are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let webex = at(&format!("http://{}", socket.local_addr().unwrap()), &clock);
+    let (manager, session) = kept(&webex, MemoryStore::new(), earlier(&clock).await).await;
+    let old = session.access_token().await.unwrap();
+
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    assert_eq!(session.access_token().await.unwrap(), old);
+    manager.settle().await;
+    let trouble = session.status().await.unwrap().unwrap().trouble.unwrap();
+    assert_eq!((trouble.kind(), trouble.delivery()), (ErrorKind::Refresh, Some(Delivery::NotSent)), "it was tried");
+    assert_eq!(session.access_token().await.unwrap(), old);
+
+    clock.advance(FORTNIGHT);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_retryable() && !error.is_login_required(), "{error}");
+    let wait = error.retry_after().unwrap();
+
+    let listener = socket.listen(64).unwrap().into_std().unwrap();
+    let back = MockServer::builder().listener(listener).start().await;
+    Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&back).await;
+    clock.advance(wait + Duration::from_secs(1));
+    assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
+    manager.settle().await;
+    assert_eq!(heard(&back).await, 1);
+    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+}
+
+#[tokio::test]
+async fn a_token_with_290_seconds_left_is_not_dropped_while_the_endpoint_is_down() {
+    for answer in [
+        ResponseTemplate::new(503),
+        ResponseTemplate::new(429).insert_header("retry-after", "30"),
+        ResponseTemplate::new(502).set_body_raw("<html>bad gateway</html>", "text/html"),
+        ResponseTemplate::new(400),
+        json(400, r#"{"message":"Too many requests"}"#),
+        json(200, r#"{"error":"temporarily_unavailable"}"#),
+    ] {
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let down = answering(answer.clone()).await;
+        let tokens = earlier(&clock).await;
+        let (end, living) = (tokens.expires_at().unwrap(), tokens.access_token().clone());
+        let (manager, session) = kept(&at(&down.uri(), &clock), MemoryStore::new(), tokens).await;
+        clock.advance(end.since(NOW) - Duration::from_secs(290));
+        // It is handed out up to a minute before its end.
+        while end.since(clock.now()) > Duration::from_secs(60) {
+            assert_eq!(session.access_token().await.unwrap(), living, "{answer:?}");
+            manager.settle().await;
+            clock.advance(Duration::from_secs(1));
+        }
+        assert!(heard(&down).await > 0, "{answer:?}");
+        assert_eq!(session.status().await.unwrap().unwrap().account.to_string(), "an unknown Webex user");
+        clock.advance(Duration::from_secs(300));
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_retryable() && !error.is_login_required(), "{answer:?}: {error}");
+    }
+}
+
+// --- slow
+
+/// Takes every request, and answers none within its time.
+#[derive(Clone, Debug)]
+struct Slow {
+    clock: ManualClock,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Transport for Slow {
+    async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let limit = request.extensions().get::<Limits>().unwrap().time;
+        self.clock.sleep(limit).await;
+        Err(Error::transport(Delivery::Unknown, format!("the time limit of {limit:?} passed")))
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_answers_nobody_holds_no_living_token_back_and_no_dead_caller_for_long() {
+    let clock = ManualClock::new(NOW);
+    let slow = Slow { clock: clock.clone(), asked: Arc::default() };
+    let service = Service::webex().at("http://127.0.0.1:1").with_id("one");
+    let webex = builder(service).clock(clock.clone()).transport(slow.clone()).build().unwrap();
+    let events = Heard::default();
+    let manager = TokenManager::builder(webex, MemoryStore::new()).on_event(events.listen()).build().unwrap();
+    let session = manager.put(&key("jane"), earlier(&clock).await).await.unwrap();
+    let old = session.access_token().await.unwrap();
+
+    // By this clock no time passes, so these answers are given at once.
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    for _ in 0..100 {
+        assert_eq!(session.access_token().await.unwrap(), old);
+        quiet().await;
+    }
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 1, "they share one request");
+    let settled = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.settle().await }
+    });
+    let waited = waited(&clock, || settled.is_finished()).await;
+    assert!(waited <= Duration::from_secs(35), "{waited:?}");
+    assert_eq!(events.count("RefreshFailed"), 1);
+    assert_eq!(session.access_token().await.unwrap(), old);
+
+    clock.advance(FORTNIGHT);
+    let before = slow.asked.load(Ordering::SeqCst);
+    let callers: Vec<_> = (0..50)
+        .map(|_| {
+            let session = session.clone();
+            tokio::spawn(async move { session.access_token().await.unwrap_err() })
+        })
+        .collect();
+    quiet().await;
+    let waited = waited_for(&clock, &callers).await;
+    assert!(waited <= Duration::from_secs(35), "{waited:?}");
+    for caller in callers {
+        let error = caller.await.unwrap();
+        assert!(error.kind() == ErrorKind::Refresh && error.is_retryable(), "{error:?}");
+        assert!(error.retry_after().is_some(), "{error:?}");
+    }
+    assert_eq!(slow.asked.load(Ordering::SeqCst) - before, 1);
+    assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (2, 0));
+}
+
+/// How long it takes by the clock until something has happened.
+async fn waited(clock: &ManualClock, has_happened: impl Fn() -> bool) -> Duration {
+    let begun = clock.elapsed();
+    while !has_happened() {
+        clock.advance(Duration::from_secs(1));
+        quiet().await;
+    }
+    clock.elapsed() - begun
+}
+
+async fn waited_for<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]) -> Duration {
+    waited(clock, || tasks.iter().all(tokio::task::JoinHandle::is_finished)).await
+}
+
+// --- a storm
+
+#[tokio::test]
+async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanwhile_on_any_machine() {
+    const LOGINS: usize = 200;
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let busy = answering(ResponseTemplate::new(429).insert_header("retry-after", "120")).await;
+    let webex = at(&busy.uri(), &clock);
+    let store = MemoryStore::new();
+    let managers = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
+    let tokens = earlier(&clock).await;
+    for login in 0..LOGINS {
+        managers[0].put(&key(&format!("user-{login}")), tokens.clone()).await.unwrap();
+    }
+    clock.advance(FORTNIGHT);
+    let begun = clock.elapsed();
+    let ask = async |manager: &TokenManager| {
+        let calls: Vec<_> = (0..LOGINS)
+            .map(|login| {
+                let session = manager.session(&key(&format!("user-{login}"))).unwrap();
+                tokio::spawn(async move { session.access_token().await.unwrap_err() })
+            })
+            .collect();
+        for call in calls {
+            let error = call.await.unwrap();
+            let wait = error.retry_after().unwrap();
+            assert!(error.is_retryable() && wait <= Duration::from_secs(120), "{error:?}");
+        }
+        manager.settle().await;
+    };
+
+    ask(&managers[0]).await;
+    assert_eq!(heard(&busy).await, LOGINS);
+
+    while clock.elapsed() - begun < Duration::from_secs(118) {
+        for manager in &managers {
+            ask(manager).await;
+        }
+        clock.advance(Duration::from_secs(20));
+    }
+    assert_eq!(heard(&busy).await, LOGINS, "nobody is asked again within the two minutes");
+
+    clock.advance(Duration::from_secs(120));
+    for manager in &managers {
+        ask(manager).await;
+    }
+    assert_eq!(heard(&busy).await, 2 * LOGINS, "the two share the second round as well");
+}
+
+// --- the developer's to mend
+
+#[tokio::test]
+async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out() {
+    const LOGINS: usize = 50;
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
+    let webex_server = MockServer::start().await;
+    // Until it is mended.
+    Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(1).mount(&webex_server).await;
+    Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
+    let events = Heard::default();
+    let manager = TokenManager::builder(at(&webex_server.uri(), &clock), MemoryStore::new())
+        .on_event(events.listen())
+        .build()
+        .unwrap();
+    let tokens = earlier(&clock).await;
+    let mut sessions = Vec::new();
+    for login in 0..LOGINS {
+        sessions.push(manager.put(&key(&format!("user-{login}")), tokens.clone()).await.unwrap());
+    }
+    clock.advance(FORTNIGHT);
+
+    let mut wait = Duration::ZERO;
+    for session in &sessions {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_misconfigured() && error.to_string().contains("invalid_scope"), "{error}");
+        wait = wait.max(error.retry_after().unwrap_or_default());
+        let status = session.status().await.unwrap().unwrap();
+        assert_eq!(status.state, LoginState::Connected);
+        // The pause is everybody's trouble, also of those who have asked for nothing yet.
+        let trouble = status.trouble.unwrap();
+        assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
+    }
+    assert_eq!(heard(&webex_server).await, 1);
+    assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (1, 0));
+
+    clock.advance(wait.max(Duration::from_secs(1)));
+    for session in &sessions {
+        assert_eq!(session.access_token().await.unwrap(), AccessToken::new("refreshed").unwrap());
+        assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+    }
+    manager.settle().await;
+    assert_eq!(heard(&webex_server).await, 1 + LOGINS);
+    assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 1));
+}
