@@ -1,47 +1,58 @@
 //! Logins that nobody uses, kept alive: a sweep over the store, now and then.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{Held, in_time};
+use crate::error::{Error, ErrorKind, Result, Retryable};
+use crate::keeper::{Held, LoginEvent, in_time};
 use crate::manager::TokenManager;
 use crate::random;
-use crate::store::{Cursor, TokenIndex, TokenKey};
+use crate::store::{TokenIndex, TokenKey};
 use crate::trace::{causes, event};
 
 /// The time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The part of the interval after which a sweep that gave up is followed by another.
+const SOONER: u32 = 12;
 /// By how much of itself the interval varies, so that processes that started together drift apart.
 const JITTER: f64 = 0.1;
 /// The pause after each login that was refreshed.
 const PACE: Duration = Duration::from_millis(100);
 /// How many keys are listed at a time.
 const PAGE: usize = 256;
-/// After so many failures in a row, the rest of a sweep would fail as well.
+/// After so many failures in a row that are no single login's, the rest of a sweep would fail as well.
 const PATIENCE: usize = 3;
+/// Of how many logins that are left something is remembered until the next sweep.
+const MOST_LEFT: usize = 10_000;
 
 /// Keeps logins alive that nobody uses.
 ///
 /// A refresh token of Webex ends 90 days after the login (60 at Webex Meetings). Where a refresh puts that end off, a login
 /// that is used now and then lives on, and one that is not dies in silence. A sweep refreshes what is due: each login of
-/// whose refresh token a third of the life is left, by what the store lists as
+/// whose refresh token a third of the life is left (earlier where that would be too late for a warning), by what the store lists as
 /// [`due`](crate::store::TokenIndex::due).
 ///
 /// Whether a refresh puts the end off is Webex's to say, and there is evidence for both; what counts are the times in each
 /// answer. Where a refresh buys no time, a login is not refreshed again and again: it is looked at once more 14 days before
-/// its end, [`LoginEvent::LoginExpiring`](crate::LoginEvent::LoginExpiring) is raised if that still holds, and
-/// [`Status::login_ends_at`](crate::Status::login_ends_at) has the date from the first such refresh on.
+/// its end, and [`LoginEvent::LoginExpiring`](crate::LoginEvent::LoginExpiring) is raised if that still holds; then a day before it,
+/// and when it has come. [`Status::login_ends_at`](crate::Status::login_ends_at) has the date from the first such refresh on.
 ///
 /// Sweeps are **paced** (100 ms between two refreshes unless told otherwise), and **safe on every process at once**: whoever
 /// comes second to a login finds it refreshed or leaves it alone. A sweep that was cut off is **resumed** by the next, here
-/// or elsewhere, since what was done is not due any more. One that meets an outage or wrong settings stops after three failures in
-/// a row and goes on with the next sweep where it was.
+/// or elsewhere, since what was done is not due any more. One that meets an outage or wrong settings gives up after three failures
+/// in a row; the next comes sooner, and begins with what was not tried. A login that fails for a reason of its own stops nobody.
+///
+/// Events are heard in the process that did the refresh: give every process that sweeps a listener.
 ///
 /// The store must be one that can list, and the manager be made by
 /// [`TokenManager::with_index`](crate::TokenManager::with_index). Logins whose refresh tokens do not say when they end are not
@@ -73,8 +84,16 @@ pub struct KeepAlive {
     index: Arc<dyn TokenIndex>,
     interval: Duration,
     pace: Duration,
-    /// Where the last sweep gave up.
-    place: Mutex<Option<Cursor>>,
+    memory: Mutex<Memory>,
+}
+
+/// What a sweep leaves for the next.
+#[derive(Default)]
+struct Memory {
+    /// What failed in a sweep that was cut off: the next begins with the others.
+    tried: HashSet<TokenKey>,
+    /// Logins that are left, with what is known of whoever was in the way.
+    left: HashMap<TokenKey, Held>,
 }
 
 /// What a sweep came to.
@@ -101,11 +120,18 @@ pub struct KeepAliveHandle(AbortHandle);
 enum Visit {
     /// It is not due any more, or another client's.
     Passed,
+    /// Another process is at it.
+    Left,
     Refreshed,
     Ended,
-    Failed,
-    /// The store has something there that is no login, or not any more.
-    Unreadable,
+    Failed(Whose),
+}
+
+/// Whose a failure is: the next login may have the same, or not.
+#[derive(PartialEq, Eq)]
+enum Whose {
+    ThisLogins,
+    Everybodys,
 }
 
 impl KeepAlive {
@@ -117,13 +143,14 @@ impl KeepAlive {
     /// [`TokenManager::with_index`](crate::TokenManager::with_index).
     pub fn new(manager: &TokenManager) -> Result<Self> {
         let index = Arc::clone(manager.index()?);
-        Ok(Self { manager: manager.clone(), index, interval: INTERVAL, pace: PACE, place: Mutex::default() })
+        Ok(Self { manager: manager.clone(), index, interval: INTERVAL, pace: PACE, memory: Mutex::default() })
     }
 
-    /// The time between the end of a sweep and the next, give or take a tenth: an hour unless set, at least a minute.
+    /// The time between the end of a sweep and the next, give or take a tenth: an hour unless set, at least a minute and at most
+    /// a year. After a sweep that gave up it is a twelfth of that.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(SHORTEST_INTERVAL);
+        self.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         self
     }
 
@@ -157,94 +184,126 @@ impl KeepAlive {
     ///
     /// [`ErrorKind::Store`] and [`ErrorKind::Stored`]: the store could not be listed any further.
     pub async fn sweep(&self) -> Result<Swept> {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut swept = Swept::default();
-        if place.is_some() && !self.sweep_from(place, &mut swept).await? {
-            return Ok(swept);
-        }
-        // What the last sweep left behind itself comes after what it had not reached.
-        swept.is_complete = self.sweep_from(None, &mut swept).await?;
-        Ok(swept)
-    }
-
-    async fn run(self) {
-        loop {
-            match self.sweep().await {
-                Ok(swept) => event!(
-                    INFO,
-                    refreshed = swept.refreshed,
-                    ended = swept.ended,
-                    failed = swept.failed,
-                    is_complete = swept.is_complete,
-                    "swept"
-                ),
-                Err(error) => event!(WARN, error = causes(&error), "sweep failed"),
-            }
-            let interval = self.interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::chance());
-            self.manager.keeper().webex.clock().sleep(interval).await;
-        }
-    }
-
-    /// Visits what is due from a place on; says whether it came to the end.
-    async fn sweep_from(&self, mut place: Option<Cursor>, swept: &mut Swept) -> Result<bool> {
         let keeper = self.manager.keeper();
-        let mut failures = 0;
+        let (mut swept, mut failures, mut place) = (Swept::default(), 0, None);
         loop {
             let page = in_time(self.index.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
-            for (position, key) in page.keys.iter().enumerate() {
+            for key in &page.keys {
+                // A store in memory never waits, and others want to get on.
+                tokio::task::yield_now().await;
+                if self.memory().tried.contains(key) {
+                    continue;
+                }
                 match self.visit(key).await? {
-                    Visit::Passed => continue,
+                    Visit::Passed | Visit::Left => continue,
                     Visit::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
                     Visit::Ended => (swept.ended, failures) = (swept.ended + 1, 0),
-                    Visit::Failed => (swept.failed, failures) = (swept.failed + 1, failures + 1),
-                    Visit::Unreadable => {
+                    Visit::Failed(whose) => {
                         swept.failed += 1;
-                        continue;
+                        failures += usize::from(whose == Whose::Everybodys);
+                        self.memory().tried.insert(key.clone());
                     }
                 }
                 if failures >= PATIENCE || keeper.halted().is_some() {
-                    self.give_up(place, position + 1).await?;
-                    return Ok(false);
+                    return Ok(swept);
                 }
                 if !self.pace.is_zero() {
                     keeper.webex.clock().sleep(self.pace).await;
                 }
             }
-            place = match page.next {
-                Some(next) => Some(next),
-                None => return Ok(true),
+            let Some(next) = page.next else { break };
+            place = Some(next);
+        }
+        self.memory().tried.clear();
+        Ok(Swept { is_complete: true, ..swept })
+    }
+
+    async fn run(self) {
+        loop {
+            let is_complete = match caught(self.sweep()).await {
+                Ok(swept) => {
+                    let Swept { refreshed, ended, failed, is_complete } = swept;
+                    event!(
+                        INFO,
+                        refreshed = refreshed,
+                        ended = ended,
+                        failed = failed,
+                        is_complete = is_complete,
+                        "swept"
+                    );
+                    is_complete
+                }
+                Err(error) => {
+                    event!(WARN, error = causes(&error), "sweep failed");
+                    self.manager.keeper().announce(LoginEvent::SweepFailed { error });
+                    false
+                }
             };
+            let interval = if is_complete { self.interval } else { (self.interval / SOONER).max(SHORTEST_INTERVAL) };
+            let interval = interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::chance());
+            self.manager.keeper().webex.clock().sleep(interval).await;
         }
     }
 
-    /// Lets the next sweep begin behind those that were visited, or a few that always fail would keep it from all others.
-    async fn give_up(&self, place: Option<Cursor>, visited: usize) -> Result<()> {
-        let now = self.manager.keeper().webex.now();
-        let behind = in_time(self.index.due(now, place.as_ref(), visited)).await?.next;
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = behind;
-        Ok(())
+    async fn visit(&self, key: &TokenKey) -> Result<Visit> {
+        let known = self.memory().left.remove(key);
+        let slot = known.map_or_else(|| Held::in_passing(self.manager.keeper(), key), Ok)?;
+        let visit = self.look_after(&slot).await;
+        let mut memory = self.memory();
+        // Also of one that has ended, so that this is not said again.
+        if matches!(visit, Visit::Left | Visit::Failed(_) | Visit::Ended) && memory.left.len() < MOST_LEFT {
+            memory.left.insert(key.clone(), slot);
+        }
+        Ok(visit)
     }
 
-    async fn visit(&self, key: &TokenKey) -> Result<Visit> {
+    async fn look_after(&self, slot: &Held) -> Visit {
         let keeper = self.manager.keeper();
-        let slot = Held::in_passing(keeper, key)?;
-        let known = match keeper.load(key).await {
+        let epoch = slot.epoch();
+        let known = match keeper.load(&slot.key).await {
             Ok(Some(known)) if known.head.due().is_some_and(|due| due <= keeper.webex.now()) => known,
             // Somebody was faster.
-            Ok(_) => return Ok(Visit::Passed),
+            Ok(_) => return Visit::Passed,
             // Several clients may share a store.
-            Err(error) if error.kind() == ErrorKind::ForeignTokens => return Ok(Visit::Passed),
+            Err(error) if error.kind() == ErrorKind::ForeignTokens => return Visit::Passed,
             Err(error) => {
-                event!(WARN, key = %key, error = causes(&error), "cannot be kept alive");
-                return Ok(Visit::Unreadable);
+                event!(WARN, key = %slot.key, error = causes(&error), "cannot be kept alive");
+                return Visit::Failed(whose(&error));
             }
         };
-        Ok(match keeper.renew(&slot, &known).await {
-            Ok(()) => Visit::Refreshed,
+        match keeper.renew(slot, epoch, &known).await {
+            Ok(true) => Visit::Refreshed,
+            Ok(false) => Visit::Passed,
+            // Gone meanwhile, or somebody else's for now.
+            Err(error) if error.kind() == ErrorKind::Session && error.is_login_required() => Visit::Passed,
+            Err(error) if error.kind() == ErrorKind::Session => Visit::Left,
             Err(error) if error.is_login_required() => Visit::Ended,
-            Err(_) => Visit::Failed,
-        })
+            Err(error) => Visit::Failed(whose(&error)),
+        }
     }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A store, a network or a server that is in trouble will be for the next login, too.
+fn whose(error: &Error) -> Whose {
+    let status = error.server().and_then(|server| server.status());
+    let is_everybodys = error.kind() == ErrorKind::Store
+        || error.delivery().is_some()
+        || status.is_some_and(|status| status >= 500 || matches!(status, 423 | 429));
+    if is_everybodys { Whose::Everybodys } else { Whose::ThisLogins }
+}
+
+/// The outcome of a sweep, also if the store panics: keep-alive must not end unheard.
+async fn caught<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut sweep = pin!(sweep);
+    std::future::poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| sweep.as_mut().poll(context)))
+            .unwrap_or_else(|_| Poll::Ready(Err(Error::store("it panicked while it was swept", Retryable::Yes))))
+    })
+    .await
 }
 
 impl fmt::Debug for KeepAlive {

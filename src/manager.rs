@@ -231,20 +231,23 @@ impl TokenManager {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] when the manager was not made by [`with_index`](Self::with_index); those of
-    /// [`forget`](Self::forget), after which those that are left can be ended by another call.
+    /// [`forget`](Self::forget), the first of them, after all that could be ended was.
     pub async fn forget_all(&self, tenant: &str) -> Result<usize> {
         let index = self.index()?;
-        let (mut ended, mut place) = (0, None);
+        let (mut ended, mut trouble, mut place) = (0, None, None);
         loop {
             let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
-                self.forget(key).await?;
-                ended += 1;
+                match self.forget(key).await {
+                    Ok(()) => ended += 1,
+                    Err(error) => trouble = trouble.or(Some(error)),
+                }
             }
             // An empty page is not the end; only a missing cursor is.
-            let Some(next) = page.next else { return Ok(ended) };
+            let Some(next) = page.next else { break };
             place = Some(next);
         }
+        trouble.map_or(Ok(ended), Err)
     }
 
     /// Lets a login try again that was marked dead or told to wait: after an administrator has mended something at Webex.

@@ -58,6 +58,11 @@
 //! [`without_redirects`]; in any other, each request fails before a token is asked for. A redirect is then an answer like
 //! any other: send a request of its own to its `Location`, and that is checked like any other.
 //!
+//! # Proxies
+//!
+//! A proxy that your settings or the environment name carries plain http as well, which is only spoken to this machine. Where
+//! the service is on this machine, as in a test, add [`no_proxy()`](reqwest::ClientBuilder::no_proxy), or it sees the token.
+//!
 //! # Among other middlewares
 //!
 //! Attach it last: those behind it see the token, and could send it to an address that nobody checked. Behind one that

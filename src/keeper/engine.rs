@@ -198,10 +198,12 @@ impl Keeper {
                 "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
             return Err(Error::new(ErrorKind::Runtime, message));
         };
-        Ok(slot.flight(|departure| {
-            let flying = Flying::new(self.counted(), Arc::clone(slot), departure);
-            runtime.spawn(flying.fly());
-        }))
+        let (flight, departure) = slot.flight();
+        if let Some(departure) = departure {
+            // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
+            runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), departure).fly());
+        }
+        Ok(flight)
     }
 
     /// A login as the store has it.

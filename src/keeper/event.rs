@@ -35,6 +35,11 @@ pub enum LoginEvent {
         /// When the refresh token ends.
         at: UnixTime,
     },
+    /// A sweep of [`KeepAlive`](crate::KeepAlive) came to no end, because the store could not be listed; the next tries again.
+    SweepFailed {
+        /// Why.
+        error: Error,
+    },
     /// New tokens could not be saved; they are handed out from memory, and saving is tried again.
     SaveFailed {
         /// Whose.

@@ -279,7 +279,7 @@ impl<T: Clone> Flight<T> {
                 head.hold = None;
                 head.interrupted = false;
                 let prospect = (now.prospect)(&claimed.known, &tokens);
-                (head.due, head.ends) = (prospect.due, prospect.ends);
+                (head.due, head.ends, head.anchor) = (prospect.due, prospect.ends, prospect.anchor);
                 let new = Known { head, tokens };
                 let expiring = prospect.ends.filter(|_| prospect.is_news);
                 self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })

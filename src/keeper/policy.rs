@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::protocol::{Need, Prospect};
 use crate::clock::UnixTime;
-use crate::store::Head;
+use crate::store::{Anchor, Head};
 use crate::token::TokenSet;
 
 /// The share of its life after which an access token is refreshed behind the callers' backs.
@@ -23,6 +23,8 @@ const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How far two refreshes must lie apart to tell whether the second put the end off: much further than two machines' clocks,
 /// by which the ends are reckoned.
 const TELLING: Duration = Duration::from_secs(60 * 60);
+/// How long before its end a login is looked at for the last time.
+const LAST_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The moments of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,38 +61,49 @@ impl Moments {
     }
 }
 
-/// What becomes of a login that has just begun: whether a refresh puts its end off is seen when a third of its time is left.
+/// What becomes of a login that has just begun: whether a refresh puts its end off is seen when a third of its time is left,
+/// and early enough to tell the user if it does not.
 pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
     let Some(end) = tokens.refresh_token_expires_at() else { return Prospect::default() };
     let received = tokens.received_at();
-    Prospect { due: Some(received + (end.since(received) / 3) * 2), ..Prospect::default() }
+    let soon = received + TELLING;
+    let due = at_two_thirds(received, end).min((end - WARNING).max(soon));
+    Prospect { due: Some(due), ..Prospect::default() }
 }
 
 /// What becomes of a login that was refreshed.
 ///
 /// Where its end stays, it is due a fortnight before, to see whether that is still so; if it is, the user is told, once.
-/// Then it is due at the end itself, so that its death is noticed, and never again.
+/// Then it is due a day before the end, in case that was wrong, and at the end itself, so that its death is noticed.
 pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
     let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
-    if !is_fixed(head, old, new) {
-        return begun(new);
-    }
     let received = new.received_at();
+    let anchor = head.anchor.or_else(|| Some(Anchor { at: old.received_at(), end: old.refresh_token_expires_at()? }));
+    let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
+    let (is_fixed, anchor) = match lived {
+        // What the server did not say proves nothing.
+        _ if !new.states_refresh_end() => (head.ends.is_some_and(|ends| end <= ends), None),
+        // Elsewhere it may be for two reasons: a whole life began anew, or a shorter one.
+        Some((anchor, lived)) if lived >= TELLING => (apart(end, anchor.end) < TELLING / 2, None),
+        // Too soon to tell, so what was known stays known, and the next refresh compares with the same moment.
+        Some((anchor, _)) => (head.ends.is_some(), Some(anchor)),
+        None => (false, None),
+    };
+    if !is_fixed {
+        return Prospect { due: Some(at_two_thirds(received, end)), anchor, ..Prospect::default() };
+    }
     let warn_at = end - WARNING;
-    let due = [warn_at, end].into_iter().find(|moment| *moment > received);
-    let was_told = head.ends.is_some_and(|end| head.due.is_none_or(|due| due >= end));
-    Prospect { due, ends: Some(end), is_news: warn_at <= received && !was_told }
+    let due = [warn_at, end - LAST_LOOK, end].into_iter().find(|moment| *moment > received);
+    let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING));
+    Prospect { due, ends: Some(end), anchor, is_news: warn_at <= received && !was_told }
 }
 
-/// Whether a refresh left the refresh token's end where it was.
-fn is_fixed(head: &Head, old: &TokenSet, new: &TokenSet) -> bool {
-    let lived = new.received_at().since(old.received_at());
-    match (old.refresh_token_expires_at(), new.refresh_token_expires_at()) {
-        (Some(before), Some(end)) if lived >= TELLING => end.since(before) < lived / 2,
-        // Too soon to tell, so what was known stays known.
-        (Some(_), Some(_)) => head.ends.is_some(),
-        _ => false,
-    }
+fn at_two_thirds(begin: UnixTime, end: UnixTime) -> UnixTime {
+    begin + (end.since(begin) / 3) * 2
+}
+
+fn apart(one: UnixTime, other: UnixTime) -> Duration {
+    one.since(other).max(other.since(one))
 }
 
 #[cfg(test)]
@@ -141,39 +154,78 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_due_when_a_third_of_its_time_is_left() {
-        let due = Some(NOW + DAY * 60);
-        assert_eq!(begun(&ending(0, 90)), Prospect { due, ..Prospect::default() });
+    fn a_login_is_due_when_a_third_of_its_time_is_left_or_in_time_for_a_warning() {
+        for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, TELLING)] {
+            assert_eq!(begun(&ending(0, end)), Prospect { due: Some(NOW + due), ..Prospect::default() }, "{end}");
+        }
         assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Prospect::default());
+    }
+
+    fn at(day: u32) -> Option<UnixTime> {
+        Some(NOW + DAY * day)
     }
 
     #[test]
     fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
-        let at = |day: u32| Some(NOW + DAY * day);
-        let fixed = |due, is_news| Prospect { due, ends: at(90), is_news };
-        let renewed = |due| Prospect { due: at(due), ends: None, is_news: false };
+        let fixed = |due, is_news| Prospect { due, ends: at(90), anchor: None, is_news };
+        let renewed = |due| Prospect { due: at(due), ..Prospect::default() };
         // Due and end as they were; tokens before and after, as day and end; what becomes of it.
         for (due, ends, before, after, prospect) in [
             (60, None, (0, 90), (60, 150), renewed(120)),
             (60, None, (0, 90), (10, 90), fixed(at(76), false)),
             (60, None, (0, 90), (60, 90), fixed(at(76), false)),
-            (76, at(90), (60, 90), (76, 90), fixed(at(90), true)),
+            (76, at(90), (60, 90), (76, 90), fixed(at(89), true)),
             // Told already, and then of no use any more.
-            (90, at(90), (76, 90), (80, 90), fixed(at(90), false)),
-            (90, at(90), (80, 90), (90, 90), fixed(None, false)),
+            (89, at(90), (76, 90), (80, 90), fixed(at(89), false)),
+            (89, at(90), (76, 90), (89, 90), fixed(at(90), false)),
             // Nobody looked for long: told at once.
-            (60, None, (0, 90), (85, 90), fixed(at(90), true)),
+            (60, None, (0, 90), (85, 90), fixed(at(89), true)),
             // It was thought to be fixed, and is not.
             (76, at(90), (60, 90), (76, 166), renewed(136)),
-            // Too soon to tell.
-            (60, None, (0, 90), (0, 90), renewed(60)),
-            (76, at(90), (10, 90), (10, 90), fixed(at(76), false)),
+            // A refresh gives a shorter life than a login, and as much with each.
+            (60, None, (0, 90), (60, 70), renewed(66)),
         ] {
             let mut head = Head::begin(at(due)).unwrap();
             head.ends = ends;
             let got = refreshed(&head, &ending(before.0, before.1), &ending(after.0, after.1));
-            assert_eq!(got, prospect, "{before:?} {after:?}");
+            assert_eq!(
+                (got.due.map(day), got.ends, got.is_news),
+                (prospect.due.map(day), prospect.ends, prospect.is_news)
+            );
         }
+    }
+
+    /// Two thirds of a few days are no whole number of them.
+    fn day(time: UnixTime) -> u64 {
+        time.since(NOW).as_secs() / 86_400
+    }
+
+    #[test]
+    fn refreshes_that_are_too_close_to_tell_are_judged_together() {
+        let minutes = |minutes: u64| NOW + Duration::from_secs(minutes * 60);
+        let after = |minutes_passed: u64| {
+            let rest = 90 * 86_400 - minutes_passed * 60;
+            let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
+            tokens(&json, minutes(minutes_passed))
+        };
+        let mut head = Head::begin(None).unwrap();
+        for passed in [20, 40, 60] {
+            let got = refreshed(&head, &after(passed - 20), &after(passed));
+            assert_eq!(got.ends.is_some(), passed == 60, "{passed}");
+            (head.due, head.ends, head.anchor) = (got.due, got.ends, got.anchor);
+        }
+        // What is known stays known.
+        let got = refreshed(&head, &after(60), &after(80));
+        assert!(got.ends.is_some() && got.anchor == Some(Anchor { at: minutes(60), end: NOW + DAY * 90 }), "{got:?}");
+    }
+
+    #[test]
+    fn an_end_that_the_server_does_not_name_proves_nothing() {
+        let silent = tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW);
+        let mut head = Head::begin(None).unwrap();
+        assert_eq!(refreshed(&head, &ending(0, 90), &silent), Prospect::default());
+        head.ends = at(90);
+        assert_eq!(refreshed(&head, &ending(0, 90), &silent).ends, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::UnixTime;
-use crate::store::{Expect, Head, Revision, Saved};
+use crate::store::{Anchor, Expect, Head, Revision, Saved};
 
 /// A login as the store has it, with its tokens read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,8 @@ pub(crate) struct Prospect {
     pub(crate) due: Option<UnixTime>,
     /// When it ends whatever is done: a refresh has not put the end off.
     pub(crate) ends: Option<UnixTime>,
+    /// What the next refresh is compared with, where this one was too close to tell.
+    pub(crate) anchor: Option<Anchor>,
     /// Whether the user should be told of that end now.
     pub(crate) is_news: bool,
 }

@@ -23,11 +23,15 @@ impl Keeper {
         self.superseded(slot, before).await
     }
 
-    /// A refresh of the tokens that the store has, for keep-alive. Where another process is faster, its tokens will do.
-    pub(crate) async fn renew(self: &Arc<Self>, slot: &Arc<Slot>, known: &Known<Record>) -> Result<()> {
-        slot.publish(slot.epoch(), Some(self.current(slot, known)));
+    /// A refresh of the tokens that the store had, for keep-alive; says whether there are others now. Where another process is
+    /// faster, its tokens will do. `epoch` is from before they were read: a logout or another login since then is newer.
+    pub(crate) async fn renew(self: &Arc<Self>, slot: &Arc<Slot>, epoch: u64, known: &Known<Record>) -> Result<bool> {
+        if !slot.publish_granted(epoch, self.current(slot, known)) {
+            return Ok(false);
+        }
         slot.outdate(known.tokens.tokens.access_token());
-        self.superseded(slot, Some((known.head.login, known.head.generation))).await
+        self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
+        Ok(true)
     }
 
     /// Waits until other tokens than these are there, or it is known why not.

@@ -271,26 +271,21 @@ impl Slot {
         }
     }
 
-    /// The flight that is in the air, or else one that `depart` sends off.
-    pub(crate) fn flight(&self, depart: impl FnOnce(Departure)) -> watch::Receiver<Landing> {
+    /// The flight that is in the air, or else one to send off.
+    pub(crate) fn flight(&self) -> (watch::Receiver<Landing>, Option<Departure>) {
         let mut guarded = self.guarded();
         if let Some(flight) = &guarded.flight {
             // A flight whose task is gone, with its runtime for example, is over.
             if flight.borrow().is_in_the_air() && flight.has_changed().is_ok() {
-                return flight.clone();
+                return (flight.clone(), None);
             }
         }
         let (sender, receiver) = watch::channel(Landing::Flying);
         guarded.flight = Some(receiver.clone());
         self.users.enter();
-        depart(Departure {
-            epoch: guarded.epoch,
-            claim: guarded.claim,
-            rival: guarded.rival,
-            unsaved: guarded.unsaved.as_deref().cloned(),
-            sender,
-        });
-        receiver
+        let Guarded { epoch, claim, rival, .. } = *guarded;
+        let unsaved = guarded.unsaved.as_deref().cloned();
+        (receiver, Some(Departure { epoch, claim, rival, unsaved, sender }))
     }
 
     /// Tokens are about to be saved; should that fail for good, the next flight tries.

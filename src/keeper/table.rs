@@ -45,6 +45,7 @@ impl Driver {
             prospect: &|_, tokens| Prospect {
                 due: Some(NOW + secs(u64::from(*tokens))),
                 ends: Some(NOW),
+                anchor: None,
                 is_news: *tokens == 9,
             },
             // The hundreds stand for what the application keeps with the tokens.

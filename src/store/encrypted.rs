@@ -78,7 +78,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// loop {
 ///     let page = store.keys(None, place.as_ref(), 256).await?;
 ///     for key in &page.keys {
-///         store.reseal(key).await?;
+///         if let Err(error) = store.reseal(key).await {
+///             println!("{error}"); // the others need not wait for this one
+///         }
 ///     }
 ///     let Some(next) = page.next else { break };
 ///     place = Some(next);
@@ -204,7 +206,7 @@ impl<S: TokenStore> Encrypted<S> {
     /// # Errors
     ///
     /// [`ErrorKind::Input`] when it opens, for then [`TokenManager::forget`](crate::TokenManager::forget) ends it;
-    /// [`ErrorKind::Stored`] when a later version of this crate sealed it; those of the inner store, after which it may be gone
+    /// [`ErrorKind::Stored`] when a later version of this crate sealed it, or nobody did; those of the inner store, after which it may be gone
     /// or not and can be discarded again.
     pub async fn discard(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
@@ -213,7 +215,8 @@ impl<S: TokenStore> Encrypted<S> {
                     let message = format!("the login stored under {key} opens: end it with `TokenManager::forget(..)`");
                     return Err(Error::new(ErrorKind::Input, message));
                 }
-                Err(later @ Unopened::Later(_)) => return Err(unopened(key, later)),
+                // It is in the clear, and others may read it yet.
+                Err(why @ (Unopened::Later(_) | Unopened::Plain)) => return Err(unopened(key, why)),
                 Err(_) => {}
             }
             if self.inner.delete(key, Expect::Revision(kept.head.revision())).await? == Saved::Yes {

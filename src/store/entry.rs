@@ -48,6 +48,18 @@ pub struct Head {
     /// When the login ends whatever is done, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) ends: Option<UnixTime>,
+    /// What a refresh is compared with, to see whether it put that end off; the tokens before, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) anchor: Option<Anchor>,
+}
+
+/// When tokens were received, and when their refresh token was to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Anchor {
+    #[serde(with = "seconds")]
+    pub(crate) at: UnixTime,
+    #[serde(with = "seconds")]
+    pub(crate) end: UnixTime,
 }
 
 /// The version of heads so far.
@@ -81,8 +93,8 @@ impl Head {
     #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
-        let (claim, hold, interrupted, ends) = (None, None, false, None);
-        Ok(Self { v: Version, revision, login, generation: 0, claim, hold, interrupted, due, ends })
+        let (claim, hold, interrupted, ends, anchor) = (None, None, false, None, None);
+        Ok(Self { v: Version, revision, login, generation: 0, claim, hold, interrupted, due, ends, anchor })
     }
 
     /// Lifts what keeps others from refreshing; says whether there was anything. Keep-alive looks at it again, too.

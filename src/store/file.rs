@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::folder::LONGEST;
 use super::layout::{self, Place, ROOT};
 use super::locks::{Locks, blocking};
-use super::slot::{self, Found, Slot};
+use super::slot::{self, Foreign, Found, Slot};
 use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, record};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
@@ -50,7 +50,8 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// for somebody to look at and to delete. The call that found it fails once, with an [`ErrorKind::Stored`] that names the
 /// new path and [asks for a login](Error::is_login_required); from then on nothing is there. A file of a later
 /// version is never touched: each call on it fails with an [`ErrorKind::Stored`] that [asks the
-/// operator](Error::is_misconfigured) to update. Listing leaves damaged files out and fails at later ones.
+/// operator](Error::is_misconfigured) to update. Listing keys leaves damaged files out and
+/// fails at later ones; what is due is listed without them.
 ///
 /// A full disk or a device that is away is retryable; a folder that is missing, read-only or somebody else's is not.
 ///
@@ -167,14 +168,14 @@ impl FileStore {
         self.locks.alone(slot.place(), work).await
     }
 
-    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, asked_for: A) -> Result<Page>
+    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, foreign: Foreign, asked_for: A) -> Result<Page>
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
     {
         let unknown = || Error::new(ErrorKind::Input, "this cursor is not one of a file store");
         let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
-        blocking(move || slot::list(&root, after.as_ref(), limit.max(1), asked_for)).await
+        blocking(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
     }
 }
 
@@ -231,12 +232,16 @@ impl TokenStore for FileStore {
 #[async_trait]
 impl TokenIndex for FileStore {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.list(after, limit, move |_, entry| entry.head.due().is_some_and(|due| due <= before)).await
+        self.list(after, limit, Foreign::Skipped, move |_, entry| entry.head.due().is_some_and(|due| due <= before))
+            .await
     }
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let tenant = tenant.map(str::to_owned);
-        self.list(after, limit, move |key, _| tenant.as_deref().is_none_or(|tenant| key.tenant() == tenant)).await
+        self.list(after, limit, Foreign::Refused, move |key, _| {
+            tenant.as_deref().is_none_or(|tenant| key.tenant() == tenant)
+        })
+        .await
     }
 }
 

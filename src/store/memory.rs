@@ -10,7 +10,8 @@ use async_trait::async_trait;
 
 use super::entry::Version;
 use super::{
-    Body, Claim, Cursor, Entry, Expect, Head, Hold, LoginId, Page, Revision, Saved, TokenIndex, TokenKey, TokenStore,
+    Anchor, Body, Claim, Cursor, Entry, Expect, Head, Hold, LoginId, Page, Revision, Saved, TokenIndex, TokenKey,
+    TokenStore,
 };
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
@@ -75,6 +76,7 @@ struct Marks {
     hold: Option<Hold>,
     interrupted: bool,
     ends: Option<UnixTime>,
+    anchor: Option<Anchor>,
 }
 
 impl MemoryStore {
@@ -200,16 +202,17 @@ impl Place {
 
 impl Kept {
     fn new(entry: &Entry) -> Self {
-        let Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends } = entry.head.clone();
-        let marks = Marks { claim, hold, interrupted, ends };
+        let Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends, anchor } =
+            entry.head.clone();
+        let marks = Marks { claim, hold, interrupted, ends, anchor };
         let marks = (marks != Marks::default()).then(|| Box::new(marks));
         Self { revision, login, generation, due, marks, body: entry.body.clone() }
     }
 
     fn entry(&self) -> Entry {
-        let Marks { claim, hold, interrupted, ends } = self.marks.as_deref().cloned().unwrap_or_default();
+        let Marks { claim, hold, interrupted, ends, anchor } = self.marks.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
-        let head = Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends };
+        let head = Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends, anchor };
         Entry { head, body: self.body.clone() }
     }
 }

@@ -115,6 +115,7 @@ pub mod conformance;
 pub use self::encrypted::Encrypted;
 #[cfg(feature = "encrypted")]
 pub use self::encryption_keys::{EncryptionKey, EncryptionKeys};
+pub(crate) use self::entry::Anchor;
 pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;

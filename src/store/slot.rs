@@ -104,11 +104,21 @@ impl Slot {
     }
 }
 
+/// What becomes of a listing that meets a login of a later version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// It fails: who wants all must have all.
+    Refused,
+    /// Its own version will see to it.
+    Skipped,
+}
+
 /// Reads the folders one after the other, and the files of each in order.
 pub(super) fn list(
     root: &Path,
     after: Option<&Place>,
     limit: usize,
+    foreign: Foreign,
     asked_for: impl Fn(&TokenKey, &Entry) -> bool,
 ) -> Result<Page> {
     folder::require(root)?;
@@ -120,7 +130,7 @@ pub(super) fn list(
             let file = place.file(root);
             match folder::read(&file)?.map(|content| record::read(&content)) {
                 Some(Ok((key, entry))) if Place::of(&key) == place && asked_for(&key, &entry) => page.keys.push(key),
-                Some(Err(Unreadable::Foreign(cause))) => {
+                Some(Err(Unreadable::Foreign(cause))) if foreign == Foreign::Refused => {
                     let message = format!("the login stored in {} is not this version's", file.display());
                     return Err(Error::new(ErrorKind::Stored, message)
                         .with_remedy(Remedy::Registration)

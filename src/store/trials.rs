@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::nasty;
 use super::rule::{Broken, Rule, Verdict};
 use super::witness::{Witness, brief, polled};
-use super::{Body, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
+use super::{Anchor, Body, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
 use crate::clock::UnixTime;
 
 /// Callers who change one entry at the same time. Each puts one byte of its own into the body.
@@ -124,6 +124,7 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     rejected.head.generation = 7;
     rejected.head.claim = claimed.head.claim;
     rejected.head.ends = Some(time);
+    rejected.head.anchor = Some(Anchor { at: time, end: UnixTime::from_secs(1) });
     rejected.head.interrupted = true;
     rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None });
     Ok([plain, claimed, waiting, rejected])

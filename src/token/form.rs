@@ -198,6 +198,7 @@ pub(super) fn read(json: &str) -> Result<TokenSet> {
         expires_at: time("expires_at")?,
         refresh_token,
         refresh_token_expires_at: time("refresh_token_expires_at")?,
+        states_refresh_end: false,
         granted: granted.map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         id_token,

@@ -40,6 +40,8 @@ pub struct TokenSet {
     expires_at: Option<UnixTime>,
     refresh_token: Option<RefreshToken>,
     refresh_token_expires_at: Option<UnixTime>,
+    /// Whether that end is what the server said with these tokens, and not what was known or is documented. Not stored.
+    states_refresh_end: bool,
     granted: Option<Scopes>,
     asked: Scopes,
     id_token: Option<IdToken>,
@@ -166,13 +168,13 @@ impl TokenSet {
         let Receipt { owner, service, asked, exchange, now } = receipt;
         let lifetimes = service.lifetimes();
         let lives = |stated: Option<Duration>, documented: Option<Duration>| stated.or(documented).map(|d| now + d);
+        // What is documented is the life of a token that begins; what is stated may be about the one that there is.
+        let documented = lifetimes.filter(|_| response.refresh_token.is_some()).map(|own| own.refresh_token);
         Self {
             owner,
             expires_at: lives(response.expires_in, lifetimes.map(|own| own.access_token)),
-            refresh_token_expires_at: response
-                .refresh_token
-                .as_ref()
-                .and_then(|_| lives(response.refresh_token_expires_in, lifetimes.map(|own| own.refresh_token))),
+            refresh_token_expires_at: lives(response.refresh_token_expires_in, documented),
+            states_refresh_end: response.refresh_token_expires_in.is_some(),
             access_token: response.access_token,
             refresh_token: response.refresh_token,
             granted: response.scopes,
@@ -200,7 +202,11 @@ impl TokenSet {
     pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
         let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
         // A silent answer says nothing new about a token that is already known; documented lifetimes count from its first day.
+        // A refresh that succeeds after that day has proved it wrong, and another begins.
         let keeps_end = is_same_token && response.refresh_token_expires_in.is_none();
+        let kept_end = self.refresh_token_expires_at.filter(|end| keeps_end && *end > now);
+        let begins_anew = keeps_end && kept_end.is_none() && self.refresh_token_expires_at.is_some();
+        let documented = service.lifetimes().filter(|_| begins_anew).map(|own| now + own.refresh_token);
         let new = Self::received(
             response,
             Receipt {
@@ -220,11 +226,7 @@ impl TokenSet {
             account.iss.clone_from(&self.account.iss);
         }
         Self {
-            refresh_token_expires_at: if keeps_end {
-                self.refresh_token_expires_at
-            } else {
-                new.refresh_token_expires_at
-            },
+            refresh_token_expires_at: if keeps_end { kept_end.or(documented) } else { new.refresh_token_expires_at },
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
             granted: new.granted.or_else(|| self.granted.clone()),
             id_token: new.id_token.or_else(|| self.id_token.clone()),
@@ -274,6 +276,11 @@ impl TokenSet {
     #[cfg(feature = "oidc")]
     pub(crate) fn is_of_openid(&self) -> bool {
         self.asked.contains(Scope::OPENID)
+    }
+
+    /// Whether the server said with these tokens when the refresh token ends.
+    pub(crate) fn states_refresh_end(&self) -> bool {
+        self.states_refresh_end
     }
 
     pub(crate) fn exchange(&self) -> Option<&RepeatedExchange> {
@@ -409,6 +416,33 @@ mod tests {
         let moved = refreshed(&old, &service, moved);
         assert_eq!(moved.account().site_name(), Some("other"));
         assert_eq!(moved.refresh_token_expires_at(), Some(NOW + Duration::from_secs(1000 + 60 * 86_400)));
+    }
+
+    #[test]
+    fn an_end_that_is_stated_without_a_token_is_that_of_the_token_there_is() {
+        let service = Service::webex();
+        let old = tokens(&service, FULL);
+        let new = refreshed(&old, &service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
+        assert_eq!(new.refresh_token(), old.refresh_token());
+        assert_eq!(new.refresh_token_expires_at(), Some(NOW + Duration::from_secs(6000)));
+        let adopted = tokens(&service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
+        let adopted = adopted.adopted(&RefreshToken::new("r").unwrap(), None);
+        assert_eq!(adopted.refresh_token_expires_at(), Some(NOW + Duration::from_secs(5000)));
+        let nothing = tokens(&service, r#"{"access_token":"b","refresh_token":"r","refresh_token_expires_in":0}"#);
+        assert_eq!(nothing.refresh_token_expires_at(), None, "nobody hands out what has ended");
+    }
+
+    #[test]
+    fn a_refresh_after_the_end_that_was_known_proves_it_wrong() {
+        let silent = r#"{"access_token":"b"}"#;
+        let late = |service: &Service, old: &TokenSet| {
+            let response = TokenResponse::read(silent.as_bytes()).unwrap();
+            old.refreshed(response, service, NOW + Duration::from_secs(61 * 86_400)).refresh_token_expires_at()
+        };
+        let meetings = Service::meetings();
+        let old = tokens(&meetings, r#"{"access_token":"a","refresh_token":"r"}"#);
+        assert_eq!(late(&meetings, &old), Some(NOW + Duration::from_secs(121 * 86_400)));
+        assert_eq!(late(&Service::webex(), &tokens(&Service::webex(), FULL)), None);
     }
 
     #[test]

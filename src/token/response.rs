@@ -78,7 +78,11 @@ impl TokenResponse {
             expires_in: fields.seconds("expires_in").map(Duration::from_secs),
             // Nonsense in its place must not cost the refresh token that there already is.
             refresh_token: fields.secret("refresh_token").and_then(RefreshToken::checked),
-            refresh_token_expires_in: fields.seconds("refresh_token_expires_in").map(Duration::from_secs),
+            // No refresh token is handed out that has ended.
+            refresh_token_expires_in: fields
+                .seconds("refresh_token_expires_in")
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             scopes: fields.words("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
             id_token: fields.secret("id_token").map(IdToken::of),
             account: Account {
