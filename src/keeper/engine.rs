@@ -10,12 +10,13 @@ use tokio::sync::watch;
 
 use super::event::LoginEvent;
 use super::flying::{Flying, longest_backoff};
+use super::landing::Landing;
 use super::patience::Patience;
 use super::policy::Moments;
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
 use super::roster::Roster;
-use super::slot::{Current, Landing, Slot};
+use super::slot::{Current, Slot};
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;

@@ -4,8 +4,8 @@
 //!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`,
 //!   with a `budget` of what may go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it; `roster` has the slots, which count their `users`, and
-//!   `patience` the store.
+//! - `record` is what is kept of a login, `slot` what a process remembers of it, and `landing` how its flight ended; `roster`
+//!   has the slots, which count their `users`, and `patience` the store.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
 //!   time, and `change` what else is done to a login from outside.
 //! - [`LoginEvent`] is what operators hear.
@@ -26,6 +26,7 @@ mod table;
 mod walk;
 mod record;
 mod users;
+mod landing;
 mod slot;
 mod event;
 mod roster;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::engine::{Keeper, LONGEST_WAIT, SHORTEST_GAP, later};
+use super::landing::Landing;
 use super::protocol::Known;
 use super::record::Record;
-use super::slot::{Landing, Slot};
+use super::slot::Slot;
 use crate::error::Result;
 use crate::store::LoginId;
 

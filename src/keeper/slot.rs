@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
+use super::landing::Landing;
 use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
@@ -102,30 +103,6 @@ pub(crate) struct Departure {
     pub(crate) rival: Option<Rival>,
     pub(crate) unsaved: Option<Known<Record>>,
     pub(crate) sender: watch::Sender<Landing>,
-}
-
-/// How a flight ended, for everybody who waits for it.
-#[derive(Debug, Default)]
-pub(crate) enum Landing {
-    /// It is in the air.
-    #[default]
-    Flying,
-    /// There are new tokens in the slot, and the flight goes on to save them.
-    Serving,
-    /// There are tokens in the slot; older ones that still live, where something went wrong.
-    Landed(Option<Error>),
-    /// There are none to hand out.
-    Failed(Error),
-}
-
-impl Landing {
-    pub(crate) fn is_in_the_air(&self) -> bool {
-        matches!(self, Self::Flying | Self::Serving)
-    }
-
-    pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self, Self::Flying)
-    }
 }
 
 impl Slot {

@@ -1,0 +1,27 @@
+//! How a flight ended.
+
+use crate::error::Error;
+
+/// How a flight ended, for everybody who waits for it.
+#[derive(Debug, Default)]
+pub(crate) enum Landing {
+    /// It is in the air.
+    #[default]
+    Flying,
+    /// There are new tokens in the slot, and the flight goes on to save them.
+    Serving,
+    /// There are tokens in the slot; older ones that still live, where something went wrong.
+    Landed(Option<Error>),
+    /// There are none to hand out.
+    Failed(Error),
+}
+
+impl Landing {
+    pub(crate) fn is_in_the_air(&self) -> bool {
+        matches!(self, Self::Flying | Self::Serving)
+    }
+
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Flying)
+    }
+}
