@@ -14,7 +14,10 @@ use keyring_core::{
     Credential, CredentialPersistence, CredentialStore, Entry as Handle, Error as Failure, Result as Outcome, mock,
 };
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Body, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore, conformance};
+use webex_oauth::store::{
+    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore,
+    conformance,
+};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, Login, TokenManager, TokenSet, WebexOAuth};
 
@@ -121,6 +124,8 @@ async fn the_keyring_store_keeps_the_contract_with_clones_and_with_stores_opened
     let store = open();
     conformance::run(async || store.clone()).await;
     conformance::run(async || open()).await;
+    let keys = EncryptionKeys::new("k1", EncryptionKey::from([7; 32])).unwrap();
+    conformance::run(async || Encrypted::new(open(), keys.clone())).await;
     assert!(keyring_core::get_default_store().is_none(), "nothing process-wide is set");
 }
 
