@@ -11,7 +11,7 @@ use std::time::Duration;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
-use webex_oauth::{Callback, KeepAlive, LoginEvent, Result, TokenManager, WebexOAuth};
+use webex_oauth::{Callback, KeepAlive, Result, TokenManager, WebexOAuth};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust10002", "bob@example.com")];
@@ -27,12 +27,7 @@ async fn main() -> Result<()> {
 /// All that a program has to do: listen, and sweep.
 fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
     let manager = TokenManager::with_index(webex, MemoryStore::new()) // a `FileStore`, or one of your own
-        .on_event(|event| match event {
-            LoginEvent::Refreshed { key } => println!("  {key}: refreshed"),
-            LoginEvent::LoginExpiring { key, at } => println!("  {key}: ends on {at}; ask for a new login"),
-            LoginEvent::LoginRequired { key, error } => println!("  {key}: ended: {error}"),
-            other => println!("  {other:?}"),
-        })
+        .on_event(|event| println!("  {event}")) // a server matches them, and writes to its users
         .build()?;
     // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
     let keep_alive = KeepAlive::new(&manager)?.pace(Duration::ZERO);
@@ -59,7 +54,7 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
     }
     for (tenant, _) in TENANTS {
         let status = manager.session(&TokenKey::new(tenant)?)?.status().await?;
-        println!("  {tenant} after a hundred days: {:?}", status.map(|status| status.state));
+        println!("  {tenant} after a hundred days: {}", status.map_or_else(String::new, |status| status.to_string()));
     }
     Ok(())
 }

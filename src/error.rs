@@ -25,7 +25,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # Example
 ///
 /// ```
-/// use webex_oauth::{Error, Service, WebexOAuth};
+/// use webex_oauth::{Error, ErrorKind, Service, WebexOAuth};
 ///
 /// fn advice(error: &Error) -> &'static str {
 ///     if error.is_login_required() {
@@ -39,7 +39,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     } else if error.is_access_token_refused() {
 ///         "refresh, and ask again with the new token"
 ///     } else {
-///         "a callback that belongs to no login of yours: answer 400"
+///         match error.kind() {
+///             ErrorKind::Account => "another account than you admit: say so, and offer the login again",
+///             ErrorKind::IdToken | ErrorKind::IdTokenMissing | ErrorKind::IdTokenHashMissing | ErrorKind::UserInfo
+///             | ErrorKind::IssuerMismatch | ErrorKind::IssuerMissing => "it proves nobody: log it, offer a new login",
+///             _ => "a callback that belongs to no login of yours: answer 400",
+///         }
 ///     }
 /// }
 ///
@@ -317,9 +322,12 @@ impl ErrorKind {
     /// Who can help where nothing more is known.
     fn usual_remedy(self) -> Option<Remedy> {
         match self {
-            Self::Configuration | Self::Input | Self::Unsupported | Self::Stored | Self::ForeignTokens => {
-                Some(Remedy::Registration)
-            }
+            Self::Configuration
+            | Self::Input
+            | Self::Unsupported
+            | Self::Stored
+            | Self::ForeignTokens
+            | Self::Runtime => Some(Remedy::Registration),
             Self::Random => Some(Remedy::Later),
             Self::PendingExpired | Self::PendingForeign => Some(Remedy::Login),
             _ => None,

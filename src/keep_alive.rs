@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, ErrorKind, Result, Retryable};
 use crate::keeper::{Held, LoginEvent, in_time};
@@ -114,7 +114,7 @@ pub struct Swept {
 /// to its end, and nothing is begun any more.
 #[derive(Debug)]
 #[must_use = "sweeping stops when this is dropped"]
-pub struct KeepAliveHandle(AbortHandle);
+pub struct KeepAliveHandle(JoinHandle<()>);
 
 /// What became of a login that was listed.
 enum Visit {
@@ -172,7 +172,7 @@ impl KeepAlive {
                 "keep-alive can only be started within a tokio runtime: call this from an async fn run by one";
             Error::new(ErrorKind::Runtime, message)
         })?;
-        Ok(KeepAliveHandle(runtime.spawn(self.run()).abort_handle()))
+        Ok(KeepAliveHandle(runtime.spawn(self.run())))
     }
 
     /// One sweep: refreshes what is due, one login after the other. What goes wrong with one of them is told to the manager's
@@ -311,6 +311,16 @@ impl fmt::Debug for KeepAlive {
         let mut debug = f.debug_struct("KeepAlive");
         debug.field("manager", &self.manager).field("interval", &self.interval).field("pace", &self.pace);
         debug.finish_non_exhaustive()
+    }
+}
+
+impl KeepAliveHandle {
+    /// Stops sweeping and waits until it has stopped, for an orderly exit; then
+    /// [`settle`](crate::TokenManager::settle) waits for the refresh that was under way.
+    pub async fn stop(mut self) {
+        self.0.abort();
+        // That it was cancelled is what was asked for.
+        let _ = (&mut self.0).await;
     }
 }
 

@@ -122,6 +122,7 @@
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
 //! | [`is_access_token_refused()`](Error::is_access_token_refused) | refresh, and ask again with the new token |
 //! | [`kind()`](Error::kind) is [`ErrorKind::Account`] | another account than you admit has logged in: say so, and offer the login again |
+//! | [`kind()`](Error::kind) is `IdToken`, `IdTokenMissing`, `IdTokenHashMissing`, `UserInfo`, `IssuerMismatch` or `IssuerMissing` | what came back proves nobody: log it, and offer a new login |
 //! | none of them | the callback belongs to no login of this browser: answer 400 |
 //!
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
@@ -205,14 +206,14 @@
 //!
 //! # Features
 //!
-//! Features add API; none changes what a call does.
+//! Features add API and what a call can do; with several for TLS, one of them is used, see below.
 //!
 //! | feature | adds |
 //! |---|---|
 //! | `rustls` (default) | TLS by rustls and aws-lc, as reqwest has it by default |
 //! | `rustls-ring` | TLS by rustls and ring, which builds faster |
 //! | `native-tls` | TLS by the operating system's library |
-//! | `oidc` (default) | the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
+//! | `oidc` (default) | needs one for TLS; the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |

@@ -1,4 +1,5 @@
-//! Tokens on the requests of a reqwest client of your own, through [`reqwest_middleware`].
+//! Tokens on the requests of a reqwest client of your own, through
+//! [reqwest-middleware](https://docs.rs/reqwest-middleware) 0.5.
 //!
 //! Needs the feature `middleware`. [`Session::send`] does the same with no client of yours, and reads the whole answer; this
 //! is for those who want reqwest's own API: streams, forms, other middlewares.
@@ -61,7 +62,7 @@
 //! # Proxies
 //!
 //! A proxy that your settings or the environment name carries plain http as well, which is only spoken to this machine. Where
-//! the service is on this machine, as in a test, add [`no_proxy()`](reqwest::ClientBuilder::no_proxy), or it sees the token.
+//! the service is on this machine, as in a test, add [`no_proxy()`](https://docs.rs/reqwest/0.13/reqwest/struct.ClientBuilder.html#method.no_proxy), or it sees the token.
 //!
 //! # Among other middlewares
 //!
@@ -157,6 +158,8 @@ impl BearerMiddleware {
 
     /// The tokens of any source, a bot's for example, for the hosts that may see a token of this client.
     ///
+    /// A bot has no client id, and any text will do as one: `WebexOAuth::builder().client_id("bot").build()?`.
+    ///
     /// # Example
     ///
     /// ```
@@ -177,7 +180,7 @@ impl BearerMiddleware {
     /// reqwest's do by default, sends the token to whatever origin the API's answer leads to, at the second request there.
     ///
     /// It is for a client that is handed to you built; its redirect policy should be
-    /// [`Policy::none()`](reqwest::redirect::Policy::none). A 401 that comes from another origin than was asked says
+    /// [`Policy::none()`](https://docs.rs/reqwest/0.13/reqwest/redirect/struct.Policy.html#method.none). A 401 that comes from another origin than was asked says
     /// nothing of the token, and is yours as it is.
     #[must_use]
     pub fn insecure_any_client(mut self) -> Self {

@@ -45,7 +45,8 @@ use crate::trace::event;
 /// let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
 ///
 /// let (url, pending) = webex.authorize().begin()?;
-/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+/// let mut login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+/// webex.identify(&mut login).await?; // so that it is known whose login is kept
 /// let session = manager.put(&TokenKey::new("jane")?, login).await?;
 ///
 /// let token = session.access_token().await?; // now, and in every hour to come
@@ -312,10 +313,13 @@ impl Session {
     /// # Example
     ///
     /// ```
+    /// # use webex_oauth::ErrorKind;
     /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
     /// let disconnected = session.disconnect().await?;
-    /// if let Err(why) = disconnected.told {
-    ///     println!("Webex was not told: {why}");
+    /// match disconnected.told {
+    ///     Err(why) if why.kind() == ErrorKind::Unsupported => {} // as with Webex's documented services
+    ///     Err(why) => println!("Webex was not told: {why}"),
+    ///     Ok(()) => println!("ended at Webex, too"),
     /// }
     /// # Ok(())
     /// # }

@@ -1,5 +1,7 @@
 //! What is known of a kept login without asking Webex.
 
+use std::fmt;
+
 use crate::account::Account;
 use crate::clock::UnixTime;
 use crate::error::Error;
@@ -66,6 +68,22 @@ impl LoginState {
                 was_interrupted: false,
             },
             _ => Self::Connected,
+        }
+    }
+}
+
+/// A line for people: "Connected to Webex. Logged in as jane@example.com". `Debug` is for developers.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { state, trouble, account, .. } = self;
+        if let LoginState::LoginRequired { .. } = state {
+            return write!(f, "Not connected to Webex: {account} must log in again");
+        }
+        write!(f, "Connected to Webex. Logged in as {account}")?;
+        match (trouble, self.login_ends_at) {
+            (Some(trouble), _) => write!(f, ", but the last refresh failed: {trouble}"),
+            (None, Some(end)) => write!(f, ", until {end}"),
+            (None, None) => Ok(()),
         }
     }
 }

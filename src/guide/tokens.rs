@@ -107,6 +107,19 @@
 //! # }
 //! ```
 //!
+//! Its requests can be sent by any HTTP client; with the feature `middleware`, a reqwest client of your own puts the token on
+//! them and keeps it from other hosts:
+//!
+//! ```
+//! # #[cfg(feature = "middleware")]
+//! fn client(bot: webex_oauth::source::StaticToken) -> webex_oauth::Result<reqwest_middleware::ClientWithMiddleware> {
+//!     use webex_oauth::middleware::{BearerMiddleware, without_redirects};
+//!
+//!     let webex = webex_oauth::WebexOAuth::builder().client_id("bot").build()?; // a bot has no client id: any text will do
+//!     Ok(without_redirects(reqwest::Client::builder())?.with(BearerMiddleware::new(&webex, bot)).build())
+//! }
+//! ```
+//!
 //! # A personal access token
 //!
 //! It acts for you, for 12 hours, to try things out: copy it from <https://developer.webex.com/docs/getting-your-personal-access-token>

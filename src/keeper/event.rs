@@ -1,11 +1,13 @@
 //! What happened to the logins that are kept.
 
+use std::fmt;
+
 use crate::clock::UnixTime;
 use crate::error::Error;
 use crate::store::TokenKey;
 
 /// Something that an operator may want to know; see [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LoginEvent {
     /// A login has new tokens.
@@ -50,6 +52,18 @@ pub enum LoginEvent {
 }
 
 impl LoginEvent {
+    /// Whose login it is about; `None` when it is about all of them.
+    pub fn key(&self) -> Option<&TokenKey> {
+        match self {
+            Self::Refreshed { key }
+            | Self::RefreshFailed { key, .. }
+            | Self::LoginRequired { key, .. }
+            | Self::LoginExpiring { key, .. }
+            | Self::SaveFailed { key, .. } => Some(key),
+            Self::SweepFailed { .. } => None,
+        }
+    }
+
     pub(crate) fn refreshed(key: &TokenKey) -> Self {
         Self::Refreshed { key: key.clone() }
     }
@@ -68,5 +82,23 @@ impl LoginEvent {
 
     pub(crate) fn save_failed(key: &TokenKey, error: &Error) -> Self {
         Self::SaveFailed { key: key.clone(), error: error.clone() }
+    }
+}
+
+/// One line for a log, without a secret.
+impl fmt::Display for LoginEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refreshed { key } => write!(f, "{key}: refreshed"),
+            Self::RefreshFailed { key, error } => {
+                write!(f, "{key}: the refresh failed, and will be tried again: {error}")
+            }
+            Self::LoginRequired { key, error } => write!(f, "{key}: the user must log in again: {error}"),
+            Self::LoginExpiring { key, at } => {
+                write!(f, "{key}: ends on {at} whatever is done: ask for a new login before")
+            }
+            Self::SaveFailed { key, error } => write!(f, "{key}: new tokens are in memory alone: {error}"),
+            Self::SweepFailed { error } => write!(f, "keep-alive could not list the logins: {error}"),
+        }
     }
 }

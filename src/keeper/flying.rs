@@ -310,7 +310,8 @@ impl Flying {
             self.slot.failed(self.epoch);
             self.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
-        let error = news.unwrap_or_else(|| {
+        // What went wrong is known here, unless another process met it.
+        let error = news.or_else(|| self.slot.trouble().filter(Error::is_retryable)).unwrap_or_else(|| {
             Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
                 .with_remedy(Remedy::Later)
         });

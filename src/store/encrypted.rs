@@ -238,7 +238,9 @@ fn unopened(key: &TokenKey, why: Unopened) -> Error {
         Unopened::Later(version) => format!("is sealed in version {version}: update webex-oauth to open it"),
         Unopened::Damaged => "is sealed, and damaged".to_owned(),
         Unopened::UnknownKey(id) => {
-            format!("is sealed with the key `{id}`, which is missing: add it with `EncryptionKeys::with_older(..)`")
+            format!(
+                "is sealed with the key `{id}`, which is missing: add it with `EncryptionKeys::with_older(..)`, or if it is lost for good, make room with `discard(..)`"
+            )
         }
         Unopened::Refused(id) => format!(
             "does not open with the key `{id}`: another key has that id here, or the entry was changed, or is another key's, \

@@ -184,7 +184,7 @@ impl KeyringStore {
         Ok(Self { keyring, application, locks: Locks::open(folder.as_ref(), ROOT)?, largest: LARGEST })
     }
 
-    /// How long the secret of a login may be, in bytes, as the [layout](Self#layout) has it; 2,560 unless set. More is for
+    /// How long the secret of a login may be, in bytes, as the layout has it; 2,560 unless set. More is for
     /// programs that never run on Windows. The Secret Service takes some megabytes, as does macOS.
     pub fn with_largest(mut self, bytes: usize) -> Self {
         self.largest = bytes;

@@ -230,6 +230,26 @@ async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
 }
 
 #[tokio::test]
+async fn sweeping_stops_when_it_is_told_to_and_the_status_says_how_a_login_is() {
+    let world = world(|builder| builder).await;
+    let handle = KeepAlive::new(&world.manager).unwrap().start().unwrap();
+    handle.stop().await;
+    let session = world.manager.session(&key(PEOPLE[0])).unwrap();
+    let status = async || session.status().await.unwrap().unwrap().to_string();
+    assert_eq!(status().await, "Connected to Webex. Logged in as an unknown Webex user");
+    session.person().await.unwrap();
+    assert_eq!(status().await, "Connected to Webex. Logged in as jane@example.com");
+    world.clock.advance(DAY * 77);
+    at_once(&world.manager).sweep().await.unwrap();
+    let end = UnixTime::from_secs(NOW.as_secs() + 7_775_999);
+    assert_eq!(status().await, format!("Connected to Webex. Logged in as jane@example.com, until {end}"));
+    world.mock.revoke(PEOPLE[0]);
+    world.clock.advance(Duration::from_secs(60));
+    session.refresh().await.unwrap_err();
+    assert_eq!(status().await, "Not connected to Webex: jane@example.com must log in again");
+}
+
+#[tokio::test]
 async fn a_sweep_during_an_outage_gives_up_early_and_the_next_goes_on_behind_it() {
     let clock = ManualClock::new(NOW);
     let server = MockServer::start().await;
