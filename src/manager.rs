@@ -288,7 +288,7 @@ impl TokenManager {
         let slot = self.slot(key)?;
         let mut record = Record::new(tokens);
         let lock = slot.change.lock().await;
-        let change = Change::begin(&slot);
+        let mut change = None;
         loop {
             let before = self.keeper.store.load(key).await?;
             let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
@@ -298,13 +298,16 @@ impl TokenManager {
             };
             record.data = data.clone().or(kept);
             let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
+            // Not before: a login that is refused changes nothing.
+            let begun = change.take().unwrap_or_else(|| Change::begin(&slot));
             if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
-                change.confirm(Some(self.keeper.current(&slot, &known)));
+                begun.confirm(Some(self.keeper.current(&slot, &known)));
                 drop(lock);
                 event!(INFO, key = %key, "put");
-                return Ok(Session::new(slot));
+                return Ok(Session::new(slot.clone()));
             }
+            change = Some(begun);
         }
     }
 

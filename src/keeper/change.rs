@@ -23,16 +23,19 @@ const NOTE_LIMIT: Duration = Duration::from_secs(1);
 const LANDING_LIMIT: Duration = Duration::from_secs(35);
 
 /// While the store changes, memory must not say otherwise, whatever becomes of the change: its future may be dropped, and its
-/// outcome may stay unknown. What was in memory is forgotten at the end, unless the change was confirmed.
+/// outcome may stay unknown. What was in memory is forgotten at the end, unless the change was confirmed; but not new tokens that
+/// the store does not have, until it is known that nobody needs them.
 pub(crate) struct Change<'a> {
     slot: &'a Slot,
+    unsaved: Option<Known<Record>>,
     is_confirmed: bool,
 }
 
 impl<'a> Change<'a> {
     pub(crate) fn begin(slot: &'a Slot) -> Self {
+        let unsaved = slot.unsaved();
         slot.begin_again(None);
-        Self { slot, is_confirmed: false }
+        Self { slot, unsaved, is_confirmed: false }
     }
 
     /// The store has this now.
@@ -46,6 +49,8 @@ impl Drop for Change<'_> {
     fn drop(&mut self) {
         if !self.is_confirmed {
             self.slot.begin_again(None);
+            // Should another login be there now, or newer tokens, the next flight drops these.
+            self.slot.leave_unsaved(self.unsaved.take());
         }
     }
 }
@@ -77,12 +82,11 @@ impl Keeper {
     /// they can be read.
     pub(crate) async fn forget(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
         let _lock = slot.change.lock().await;
-        // New tokens that could not be saved are here alone.
-        let unsaved = slot.unsaved();
-        let change = Change::begin(slot);
-        let mut ended = None;
+        let (mut change, mut ended) = (None, None);
         while let Some(entry) = self.store.load(&slot.key).await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);
+            // New tokens that could not be saved are there alone.
+            let Change { unsaved, .. } = change.get_or_insert_with(|| Change::begin(slot));
             let newer = unsaved
                 .as_ref()
                 .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);
@@ -91,7 +95,7 @@ impl Keeper {
                 break;
             }
         }
-        change.confirm(None);
+        change.unwrap_or_else(|| Change::begin(slot)).confirm(None);
         event!(INFO, key = %slot.key, "forgotten");
         Ok(ended)
     }

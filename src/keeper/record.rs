@@ -74,8 +74,13 @@ impl Record {
     pub(crate) fn keep(stored: &Self, mut new: Self) -> Self {
         new.data.clone_from(&stored.data);
         new.unknown.clone_from(&stored.unknown);
-        if let Some(person) = &stored.tokens.account().person {
+        let account = stored.tokens.account();
+        if let Some(person) = &account.person {
             new.tokens.identify(person.clone());
+        }
+        #[cfg(feature = "oidc")]
+        if let Some(profile) = &account.profile {
+            new.tokens.describe(profile.clone());
         }
         new
     }

@@ -281,6 +281,11 @@ impl Slot {
         self.guarded().unsaved.clone().map(|known| *known)
     }
 
+    /// New tokens that the store does not have, for the next flight to save.
+    pub(super) fn leave_unsaved(&self, unsaved: Option<Known<Record>>) {
+        self.guarded().unsaved = unsaved.map(Box::new);
+    }
+
     /// When the server last gave tokens.
     pub(crate) fn granted_at(&self) -> Option<Duration> {
         self.guarded().granted_at

@@ -11,7 +11,7 @@ use keyring_core::{CredentialPersistence, CredentialStore};
 use super::credential::{self, Credential, Keyring};
 use super::layout::{self, Place};
 use super::locks::Locks;
-use super::{Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
+use super::{Anchor, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,9 +46,9 @@ const LARGEST: usize = 2560;
 /// # Size
 ///
 /// Windows takes **2,560 bytes** for a credential. So that a program that works on one platform works on all, a longer login is
-/// refused on every platform, with an [`ErrorKind::Input`] that [asks the operator](Error::is_misconfigured). A new login,
-/// and more data with one, are refused if it would be too long with the marks of a refresh, about 190 bytes: better now than
-/// weeks later. Should a refresh bring longer tokens all the same, they are served from memory as long as the process lives.
+/// refused on every platform, with an [`ErrorKind::Input`] that [asks the operator](Error::is_misconfigured). It must
+/// leave room for the marks of a refresh, about 260 bytes: better now than weeks later. Should a refresh bring tokens that are too
+/// long all the same, they are served from memory as long as the process lives.
 ///
 /// | a login of a user with two scopes | bytes, about |
 /// |---|---|
@@ -234,32 +234,22 @@ impl KeyringStore {
     }
 }
 
-/// Refuses what is longer than the keyring takes, in time.
-fn check_length(key: &TokenKey, kept: Option<&Entry>, entry: &Entry, length: usize, largest: usize) -> Result<()> {
-    let (length, marks) = match needs_room(kept, entry) {
-        true => (credential::secret(key, &marked(entry)).len(), ", with room for the marks of a refresh"),
-        false => (length, ""),
-    };
+/// Refuses what is longer than the keyring takes, in time: a login without marks must leave room for them, and one that has
+/// them is tried as it is, since it cannot be refreshed otherwise.
+fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
+    if entry.head.claim.is_some() || entry.head.hold.is_some() {
+        return Ok(());
+    }
+    let length = credential::secret(key, &marked(entry)).len();
     if length <= largest {
         return Ok(());
     }
     let message = format!(
-        "the login under {key} takes {length} bytes{marks}, and a credential may have {largest}: keep less data with the \
-         login, set `with_largest(..)` where the keyring is known to take more, or keep logins in a FileStore inside \
-         `Encrypted`, with its key in the keyring"
+        "the login under {key} takes {length} bytes, with room for the marks of a refresh, and a credential may have {largest}: \
+         keep less data with the login, set `with_largest(..)` where the keyring is known to take more, or keep logins in a \
+         FileStore inside `Encrypted`, with its key in the keyring"
     );
     Err(Error::new(ErrorKind::Input, message))
-}
-
-/// Whether this is the application's doing, which can wait: a new login, or more data with one. What a refresh brings is
-/// kept as long as it fits at all.
-fn needs_room(kept: Option<&Entry>, entry: &Entry) -> bool {
-    let has_marks = entry.head.claim.is_some() || entry.head.hold.is_some();
-    let is_another = |kept: &Entry| kept.head.login != entry.head.login;
-    let has_grown = |kept: &Entry| {
-        kept.head.generation == entry.head.generation && kept.body.expose().len() < entry.body.expose().len()
-    };
-    !has_marks && kept.is_none_or(|kept| is_another(kept) || has_grown(kept))
 }
 
 /// A login at its longest: while it is refreshed after a refusal.
@@ -270,7 +260,9 @@ fn marked(entry: &Entry) -> Entry {
     marked.head.claim = Some(Claim { id: ClaimId::from_bytes([0; 16]), at: time, lease: Duration::from_secs(60) });
     let code = Some("unsupported_token_type".to_owned());
     marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(time) });
-    marked.head.due = Some(time);
+    marked.head.interrupted = true;
+    (marked.head.due, marked.head.ends) = (Some(time), Some(time));
+    marked.head.anchor = Some(Anchor { at: time, end: time });
     marked
 }
 
@@ -298,7 +290,7 @@ impl TokenStore for KeyringStore {
             if !expect.is_met_by(kept.as_ref().map(|kept| kept.head.revision())) {
                 return Ok(Saved::Conflict);
             }
-            check_length(&credential.key, kept.as_ref(), &entry, secret.len(), largest)?;
+            check_length(&credential.key, &entry, largest)?;
             credential.replace(&secret).map(|()| Saved::Yes)
         };
         self.alone(key, change).await

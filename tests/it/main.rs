@@ -39,6 +39,7 @@ mod store_operations;
 mod stores;
 mod token_endpoint;
 mod transport;
+mod unsaved;
 mod verdict;
 mod watching;
 mod whose;

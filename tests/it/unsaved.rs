@@ -1,0 +1,114 @@
+//! Where refresh tokens rotate, new ones that could not be saved are in one place alone, and nothing may drop them there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::{Error, ErrorKind, LoginState, Retryable, Rotation, TokenManager};
+
+use crate::issuer::{Issuer, Key, NOW, header};
+use crate::support::{builder, form, json as answer, quiet};
+
+fn key() -> TokenKey {
+    TokenKey::new("jane").unwrap()
+}
+
+/// A store that takes claims and no tokens, or nothing at all.
+#[derive(Clone, Debug, Default)]
+struct Flaky {
+    store: MemoryStore,
+    keeps_nothing: Arc<AtomicBool>,
+    is_away: Arc<AtomicBool>,
+}
+
+impl Flaky {
+    fn check(&self, is_tokens: bool) -> webex_oauth::Result<()> {
+        if self.is_away.load(Ordering::SeqCst) || (is_tokens && self.keeps_nothing.load(Ordering::SeqCst)) {
+            return Err(Error::store("scripted", Retryable::Yes));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TokenStore for Flaky {
+    async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
+        self.check(false)?;
+        self.store.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.check(!entry.head.to_text().contains("claim"))?;
+        self.store.save(key, entry, expect).await
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        self.check(true)?;
+        self.store.delete(key, expect).await
+    }
+}
+
+/// Fetches tokens that cannot be saved, and looks what is left of them after `what` has failed.
+async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
+    let mut issuer = Issuer::start().await;
+    issuer.rebuild(|service| service.with_rotation(Rotation::Strict));
+    let clock = ManualClock::new(UnixTime::from_secs(NOW));
+    let webex = builder(issuer.webex.service().clone()).scopes("openid email").clock(clock.clone()).build().unwrap();
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
+    let store = Flaky::default();
+    let manager = TokenManager::new(webex, store.clone()).unwrap();
+    let session = manager.put(&key(), login).await.unwrap();
+    clock.advance(Duration::from_secs(2000));
+    let refreshed = json!({"access_token": "access-one", "refresh_token": "refresh-one", "expires_in": 1000});
+    issuer.answer("/access_token", answer(200, &refreshed.to_string()));
+    store.keeps_nothing.store(true, Ordering::SeqCst);
+    assert_eq!(session.access_token().await.unwrap().expose(), "access-one");
+
+    what(&issuer, &manager, &store).await;
+
+    store.keeps_nothing.store(false, Ordering::SeqCst);
+    store.is_away.store(false, Ordering::SeqCst);
+    // Whatever comes with what was spent is refused from now on.
+    issuer.answer("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
+    for _ in 0..20 {
+        let _ = session.access_token().await;
+        clock.advance(Duration::from_secs(10));
+        quiet().await;
+    }
+    let requests = issuer.server.received_requests().await.unwrap();
+    let spent: Vec<_> = requests.iter().filter_map(|request| form(request).remove("refresh_token")).collect();
+    assert_eq!(spent, ["r"], "a spent refresh token is sent again");
+    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+}
+
+#[tokio::test]
+async fn a_put_that_is_refused_drops_nothing_that_could_not_be_saved() {
+    survive(async |issuer, manager, _| {
+        let mallory = |nonce: &str| {
+            let mut claims = issuer.claims(nonce);
+            claims["sub"] = "mallory".into();
+            Some(Key::one().sign(&header("k1"), &claims))
+        };
+        let login = issuer.login(mallory).await.unwrap();
+        assert_eq!(manager.put(&key(), login).await.unwrap_err().kind(), ErrorKind::Account);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_put_and_a_logout_that_fail_drop_nothing_that_could_not_be_saved() {
+    survive(async |issuer, manager, store| {
+        let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
+        let login = issuer.login(jane).await.unwrap();
+        assert_eq!(manager.put(&key(), login).await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(manager.forget(&key()).await.unwrap_err().kind(), ErrorKind::Store);
+        store.is_away.store(true, Ordering::SeqCst);
+        assert_eq!(manager.forget(&key()).await.unwrap_err().kind(), ErrorKind::Store);
+    })
+    .await;
+}
