@@ -12,11 +12,38 @@ const MOST_IN_VAIN: usize = 60;
 /// ... in this time.
 const TIME: Duration = Duration::from_secs(5 * 60);
 
-/// The requests of the last minutes, each by when it began.
+/// Whose address a request goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The one that is asked first, for any token.
+    Service,
+    /// One of those that are asked after it. All of them together get half of the requests: whoever has them asked leaves the
+    /// service's own keys within reach.
+    Issuer,
+}
+
+impl Whose {
+    /// The part of so many requests that it may use.
+    const fn share(self, most: usize) -> usize {
+        match self {
+            Self::Service => most,
+            Self::Issuer => most / 2,
+        }
+    }
+}
+
+/// A request that was paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spent {
+    pub(super) begun: Duration,
+    whose: Whose,
+}
+
+/// The requests of the last minutes.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
-    asked: VecDeque<Duration>,
-    in_vain: VecDeque<Duration>,
+    asked: VecDeque<Spent>,
+    in_vain: VecDeque<Spent>,
 }
 
 impl Budget {
@@ -25,33 +52,42 @@ impl Budget {
     /// # Errors
     ///
     /// [`ErrorKind::Keys`], with the time after which there is one again.
-    pub(super) fn spend(&mut self, now: Duration) -> Result<()> {
+    pub(super) fn spend(&mut self, now: Duration, whose: Whose) -> Result<Spent> {
         let forged = "keys were fetched too often for tokens that name keys which nobody has";
         let down = "keys were fetched too often from a server that is down";
         for (requests, most, message) in [(&mut self.asked, MOST, forged), (&mut self.in_vain, MOST_IN_VAIN, down)] {
-            requests.retain(|begun| now.saturating_sub(*begun) < TIME);
-            if let (true, Some(first)) = (requests.len() >= most, requests.front()) {
-                let wait = TIME.saturating_sub(now.saturating_sub(*first)).max(Duration::from_secs(1));
+            requests.retain(|spent| now.saturating_sub(spent.begun) < TIME);
+            let all = wait(requests.iter(), most, now);
+            let own = requests.iter().filter(|spent| spent.whose == whose);
+            if let Some(wait) = all.max(wait(own, whose.share(most), now)) {
                 let error = Error::new(ErrorKind::Keys, message).with_remedy(Remedy::Later);
                 return Err(error.with_retry_after(Some(wait)));
             }
         }
-        self.asked.push_back(now);
-        Ok(())
+        let spent = Spent { begun: now, whose };
+        self.asked.push_back(spent);
+        Ok(spent)
     }
 
-    /// The request that began then was never sent.
-    pub(super) fn give_back(&mut self, begun: Duration) {
-        if let Some(place) = self.asked.iter().rposition(|other| *other == begun) {
+    /// The request was never sent.
+    pub(super) fn give_back(&mut self, spent: Spent) {
+        if let Some(place) = self.asked.iter().rposition(|other| *other == spent) {
             self.asked.remove(place);
         }
     }
 
-    /// The request that began then found the server down: it counts as one of those.
-    pub(super) fn excuse(&mut self, begun: Duration) {
-        self.give_back(begun);
-        self.in_vain.push_back(begun);
+    /// The request found the server down: it counts as one of those.
+    pub(super) fn excuse(&mut self, spent: Spent) {
+        self.give_back(spent);
+        self.in_vain.push_back(spent);
     }
+}
+
+/// How long until one of these requests is forgotten, if there are as many as there may be.
+fn wait<'a>(requests: impl Iterator<Item = &'a Spent> + Clone, most: usize, now: Duration) -> Option<Duration> {
+    let is_used_up = requests.clone().count() >= most;
+    let first = requests.map(|spent| spent.begun).min().filter(|_| is_used_up)?;
+    Some(TIME.saturating_sub(now.saturating_sub(first)).max(Duration::from_secs(1)))
 }
 
 #[cfg(test)]
@@ -66,37 +102,71 @@ mod tests {
     fn ten_requests_are_paid_for_and_the_next_when_the_first_is_five_minutes_old() {
         let mut budget = Budget::default();
         for begun in 0..10 {
-            budget.spend(secs(begun)).unwrap();
+            budget.spend(secs(begun), Whose::Service).unwrap();
         }
-        let error = budget.spend(secs(10)).unwrap_err();
+        let error = budget.spend(secs(10), Whose::Service).unwrap_err();
         assert!(error.is_retryable() && error.retry_after() == Some(secs(290)), "{error}");
-        assert_eq!(budget.spend(secs(299)).unwrap_err().retry_after(), Some(secs(1)));
-        budget.spend(secs(300)).unwrap();
-        assert!(budget.spend(secs(300)).is_err());
+        assert_eq!(budget.spend(secs(299), Whose::Service).unwrap_err().retry_after(), Some(secs(1)));
+        budget.spend(secs(300), Whose::Service).unwrap();
+        assert!(budget.spend(secs(300), Whose::Service).is_err());
     }
 
     #[test]
     fn what_found_a_server_down_is_counted_apart_and_has_an_end_of_its_own() {
         let mut budget = Budget::default();
         for begun in 0..60 {
-            budget.spend(secs(begun)).unwrap();
-            budget.excuse(secs(begun));
+            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            budget.excuse(spent);
         }
-        let error = budget.spend(secs(60)).unwrap_err();
+        let error = budget.spend(secs(60), Whose::Service).unwrap_err();
         assert!(error.to_string().contains("down") && error.retry_after() == Some(secs(240)), "{error}");
-        budget.spend(secs(300)).unwrap();
+        budget.spend(secs(300), Whose::Service).unwrap();
     }
 
     #[test]
     fn what_was_never_sent_costs_nothing() {
         let mut budget = Budget::default();
         for begun in 0..1000 {
-            budget.spend(secs(begun)).unwrap();
-            budget.give_back(secs(begun));
+            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            budget.give_back(spent);
         }
         // Nothing is given back twice.
-        budget.spend(secs(1000)).unwrap();
-        budget.give_back(secs(7));
-        assert_eq!(budget.asked, [secs(1000)]);
+        let spent = budget.spend(secs(1000), Whose::Service).unwrap();
+        for other in [Spent { begun: secs(7), ..spent }, Spent { whose: Whose::Issuer, ..spent }] {
+            budget.give_back(other);
+        }
+        assert_eq!(budget.asked, [spent]);
+    }
+
+    #[test]
+    fn the_issuers_get_half_of_the_requests_and_the_service_what_is_left() {
+        let mut budget = Budget::default();
+        budget.spend(secs(0), Whose::Service).unwrap();
+        for begun in 1..6 {
+            budget.spend(secs(begun), Whose::Issuer).unwrap();
+        }
+        let error = budget.spend(secs(6), Whose::Issuer).unwrap_err();
+        assert_eq!(error.retry_after(), Some(secs(295)), "when the first of theirs is forgotten");
+        for begun in 6..10 {
+            budget.spend(secs(begun), Whose::Service).unwrap();
+        }
+        assert_eq!(budget.spend(secs(10), Whose::Service).unwrap_err().retry_after(), Some(secs(290)));
+        assert!(budget.spend(secs(300), Whose::Issuer).is_err());
+        budget.spend(secs(301), Whose::Issuer).unwrap();
+    }
+
+    #[test]
+    fn issuers_that_are_down_use_up_half_of_what_is_counted_apart() {
+        let mut budget = Budget::default();
+        for begun in 0..30 {
+            let spent = budget.spend(secs(begun), Whose::Issuer).unwrap();
+            budget.excuse(spent);
+        }
+        assert_eq!(budget.spend(secs(30), Whose::Issuer).unwrap_err().retry_after(), Some(secs(270)));
+        for begun in 30..60 {
+            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            budget.excuse(spent);
+        }
+        assert_eq!(budget.spend(secs(60), Whose::Service).unwrap_err().retry_after(), Some(secs(240)));
     }
 }

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
 
-use super::budget::Budget;
+use super::budget::{Budget, Spent, Whose};
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Finding, refused};
@@ -105,6 +107,13 @@ impl Wish<'_> {
     }
 }
 
+/// An address of keys, and whose requests those to it are.
+#[derive(Clone)]
+pub(super) struct KeyAddress {
+    pub(super) at: Endpoint,
+    pub(super) whose: Whose,
+}
+
 /// An answer with keys.
 pub(super) struct Fetched {
     pub(super) keys: JwkSet,
@@ -113,7 +122,10 @@ pub(super) struct Fetched {
 }
 
 /// Where keys are fetched from.
-pub(super) trait KeyServer: Sync {
+pub(super) trait KeyServer: Send + Sync + 'static {
+    /// The clock that all times here are by.
+    fn clock(&self) -> &dyn Clock;
+
     /// The keys of an address.
     fn keys_at(&self, address: &Endpoint) -> impl Future<Output = Result<Fetched>> + Send;
 }
@@ -122,21 +134,21 @@ pub(super) trait KeyServer: Sync {
 pub(super) struct Proven {
     pub(super) id_token: VerifiedIdToken,
     /// The address whose keys have had their time, though they did: they should be fetched again behind the caller's back.
-    pub(super) outdated: Option<Endpoint>,
+    pub(super) outdated: Option<KeyAddress>,
 }
 
 impl KeyRing {
     /// Proves that a checked token was signed by its issuer. The addresses are asked in turn: the service's own, then the
     /// issuer's. What one set refuses another may know; the last word has whoever was asked now.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         checked: &Checked<'_>,
-        addresses: &[Endpoint],
-        clock: &dyn Clock,
-        server: &impl KeyServer,
+        addresses: &[KeyAddress],
+        server: &Arc<impl KeyServer>,
     ) -> Result<Proven> {
+        let clock = server.clock();
         let came = clock.elapsed();
-        let seen: Vec<_> = addresses.iter().map(|address| self.snapshot(address)).collect();
+        let seen: Vec<_> = addresses.iter().map(|address| self.snapshot(&address.at)).collect();
         for (address, snapshot) in addresses.iter().zip(&seen) {
             let Some(snapshot) = snapshot.as_ref().filter(|snapshot| !snapshot.is_over(clock.elapsed())) else {
                 continue;
@@ -154,7 +166,7 @@ impl KeyRing {
             });
             let snapshot = match seen {
                 Some(snapshot) if is_settled => Ok(snapshot),
-                seen => self.fetched(address, &Wish { token: Some(checked), seen, came }, clock, server).await,
+                seen => self.fetched(address, &Wish { token: Some(checked), seen, came }, server).await,
             };
             match snapshot.map(|snapshot| checked.against(&snapshot.keys)) {
                 Ok(Finding::Valid(id_token)) => return Ok(Proven { id_token, outdated: None }),
@@ -177,10 +189,10 @@ impl KeyRing {
     pub(super) fn known(
         &self,
         checked: &Checked<'_>,
-        addresses: &[Endpoint],
+        addresses: &[KeyAddress],
         now: Duration,
     ) -> Option<VerifiedIdToken> {
-        let snapshots = addresses.iter().filter_map(|address| self.snapshot(address));
+        let snapshots = addresses.iter().filter_map(|address| self.snapshot(&address.at));
         let mut living = snapshots.filter(|snapshot| !snapshot.is_over(now));
         living.find_map(|snapshot| match checked.against(&snapshot.keys) {
             Finding::Valid(id_token) => Some(id_token),
@@ -190,26 +202,25 @@ impl KeyRing {
 
     /// Fetches keys anew that have had their time, unless somebody is at it or has just failed. Whatever goes wrong, the old
     /// ones stay.
-    pub(super) async fn renew(&self, address: &Endpoint, clock: &dyn Clock, server: &impl KeyServer) {
-        let came = clock.elapsed();
+    pub(super) async fn renew(self: &Arc<Self>, address: &KeyAddress, server: &Arc<impl KeyServer>) {
+        let came = server.clock().elapsed();
         let is_due = |failure: &Failure| came.saturating_sub(failure.at) >= RENEWAL_GAP;
-        if self.door(address).try_lock().is_ok_and(|failure| failure.as_ref().is_none_or(is_due)) {
-            let wish = Wish { token: None, seen: self.snapshot(address), came };
-            let _ = self.fetched(address, &wish, clock, server).await;
+        if self.door(&address.at).try_lock().is_ok_and(|failure| failure.as_ref().is_none_or(is_due)) {
+            let wish = Wish { token: None, seen: self.snapshot(&address.at), came };
+            let _ = self.fetched(address, &wish, server).await;
         }
     }
 
     /// The keys of an address as they are now: fetched, unless others have done so while this one waited.
     async fn fetched(
-        &self,
-        address: &Endpoint,
+        self: &Arc<Self>,
+        address: &KeyAddress,
         wish: &Wish<'_>,
-        clock: &dyn Clock,
-        server: &impl KeyServer,
+        server: &Arc<impl KeyServer>,
     ) -> Result<Arc<Snapshot>> {
-        let door = self.door(address);
-        let mut last_failure = door.lock().await;
-        if let Some(snapshot) = self.snapshot(address) {
+        let clock = server.clock();
+        let last_failure = self.door(&address.at).lock_owned().await;
+        if let Some(snapshot) = self.snapshot(&address.at) {
             if wish.is_met_by(&snapshot) {
                 return Ok(snapshot);
             }
@@ -225,56 +236,15 @@ impl KeyRing {
         if let Some(failure) = last_failure.as_ref().filter(is_shared) {
             return Err(failure.error(now));
         }
-        self.spend(now)?;
-        let mut answer = self.ask(address, now, clock, server).await;
-        if last_failure.is_none()
-            && answer.as_ref().is_err_and(is_fleeting)
-            && clock.elapsed().saturating_sub(now) < SOON
-        {
-            clock.sleep(GAP).await;
-            let again = clock.elapsed();
-            if self.spend(again).is_ok() {
-                answer = self.ask(address, again, clock, server).await;
-            }
-        }
-        match answer {
-            Ok(snapshot) => {
-                *last_failure = None;
-                Ok(self.keep(address, snapshot))
-            }
-            Err(error) if was_sent(&error) => {
-                let (at, before) =
-                    (clock.elapsed(), last_failure.as_ref().map_or(0, |last| last.before.saturating_add(1)));
-                Err(last_failure.insert(Failure { error, at, before }).error(at))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// One request, which was paid for when it began.
-    async fn ask(
-        &self,
-        address: &Endpoint,
-        asked_at: Duration,
-        clock: &dyn Clock,
-        server: &impl KeyServer,
-    ) -> Result<Snapshot> {
-        match server.keys_at(address).await {
-            Ok(Fetched { keys, max_age }) => {
-                let fetched_at = clock.elapsed();
-                let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
-                Ok(Snapshot { keys, asked_at, fetched_at, good_until: fetched_at.saturating_add(life) })
-            }
-            Err(error) => {
-                let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-                if !was_sent(&error) {
-                    budget.give_back(asked_at);
-                } else if is_down(&error) {
-                    budget.excuse(asked_at);
-                }
-                Err(error)
-            }
-        }
+        let spent = self.spend(now, address.whose)?;
+        let (ring, server) = (Arc::clone(self), Arc::clone(server));
+        let fetch = Fetch { ring, address: address.clone(), server, last_failure }.run(spent);
+        // In a task of its own: what is paid for serves those who come next, though whoever asked goes away.
+        let Ok(runtime) = Handle::try_current() else { return fetch.await };
+        runtime.spawn(fetch).await.unwrap_or_else(|_| {
+            let message = "the runtime ended, or the transport panicked, while the keys of ID tokens were fetched";
+            Err(Error::new(ErrorKind::Keys, message).with_remedy(Remedy::Later))
+        })
     }
 
     fn keep(&self, address: &Endpoint, snapshot: Snapshot) -> Arc<Snapshot> {
@@ -299,8 +269,68 @@ impl KeyRing {
     }
 
     /// Takes one request out of the budget.
-    fn spend(&self, now: Duration) -> Result<()> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now)
+    fn spend(&self, now: Duration, whose: Whose) -> Result<Spent> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now, whose)
+    }
+}
+
+/// A fetch that is under way, with all that it needs to come to its end alone.
+struct Fetch<S> {
+    ring: Arc<KeyRing>,
+    address: KeyAddress,
+    server: Arc<S>,
+    /// The door, shut while this lives.
+    last_failure: OwnedMutexGuard<Option<Failure>>,
+}
+
+impl<S: KeyServer> Fetch<S> {
+    /// Keeps what comes of it: the keys, or the failure.
+    async fn run(mut self, spent: Spent) -> Result<Arc<Snapshot>> {
+        let server = Arc::clone(&self.server);
+        let clock = server.clock();
+        let mut answer = self.ask(spent).await;
+        if self.last_failure.is_none()
+            && answer.as_ref().is_err_and(is_fleeting)
+            && clock.elapsed().saturating_sub(spent.begun) < SOON
+        {
+            clock.sleep(GAP).await;
+            if let Ok(again) = self.ring.spend(clock.elapsed(), self.address.whose) {
+                answer = self.ask(again).await;
+            }
+        }
+        match answer {
+            Ok(snapshot) => {
+                *self.last_failure = None;
+                Ok(self.ring.keep(&self.address.at, snapshot))
+            }
+            Err(error) if was_sent(&error) => {
+                let before = self.last_failure.as_ref().map_or(0, |last| last.before.saturating_add(1));
+                let at = clock.elapsed();
+                Err(self.last_failure.insert(Failure { error, at, before }).error(at))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One request, which was paid for when it began.
+    async fn ask(&self, spent: Spent) -> Result<Snapshot> {
+        match self.server.keys_at(&self.address.at).await {
+            Ok(Fetched { keys, max_age }) => {
+                let fetched_at = self.server.clock().elapsed();
+                let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+                let good_until = fetched_at.saturating_add(life);
+                Ok(Snapshot { keys, asked_at: spent.begun, fetched_at, good_until })
+            }
+            Err(error) => {
+                let mut budget = self.ring.budget.lock().unwrap_or_else(PoisonError::into_inner);
+                if !was_sent(&error) {
+                    budget.give_back(spent);
+                } else if is_down(&error) {
+                    budget.excuse(spent);
+                }
+                Err(error)
+            }
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
 use super::Inner;
-use super::keys::{Fetched, KeyRing, KeyServer};
+use super::budget::Whose;
+use super::keys::{Fetched, KeyAddress, KeyRing, KeyServer};
 use crate::authorization_code::AuthorizationCode;
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::implicit::Brought;
@@ -42,7 +43,7 @@ pub(super) struct Prover {
     pub(super) algorithms: Vec<SigningAlgorithm>,
     pub(super) skew: Duration,
     pub(super) accepts_missing_at_hash: bool,
-    keys: KeyRing,
+    keys: Arc<KeyRing>,
 }
 
 impl Default for Prover {
@@ -51,7 +52,7 @@ impl Default for Prover {
             algorithms: vec![SigningAlgorithm::Rs256],
             skew: SKEW,
             accepts_missing_at_hash: false,
-            keys: KeyRing::default(),
+            keys: Arc::default(),
         }
     }
 }
@@ -164,11 +165,11 @@ impl Prover {
     async fn prove(&self, client: &Arc<Inner>, id_token: &IdToken, expected: &Expected<'_>) -> Result<VerifiedIdToken> {
         let checked = Checked::new(id_token.expose(), expected, client.clock.now())?;
         let addresses = addresses(client, &checked);
-        let proven = self.keys.prove(&checked, &addresses, &*client.clock, &**client).await?;
+        let proven = self.keys.prove(&checked, &addresses, client).await?;
         if let (Some(address), Ok(runtime)) = (proven.outdated, Handle::try_current()) {
             let client = Arc::clone(client);
             // Nobody waits: the token is proven, and what is wrong with the keys shows when the next one is not.
-            runtime.spawn(async move { client.prover.keys.renew(&address, &*client.clock, &*client).await });
+            runtime.spawn(async move { client.prover.keys.renew(&address, &client).await });
         }
         Ok(proven.id_token)
     }
@@ -181,15 +182,22 @@ fn without_nonce() -> Error {
 }
 
 /// Where the keys of a token may be: at the service, else at its issuer.
-fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<Endpoint> {
+fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<KeyAddress> {
     let own = client.registration.endpoints.keys.clone();
     // The issuer is one of those that are allowed, so its address is no stranger's.
     let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
     let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
-    own.into_iter().chain(home).collect()
+    // Where the service has no keys of its own, the issuers have nothing to leave for it.
+    let whose_home = if own.is_some() { Whose::Issuer } else { Whose::Service };
+    let own = own.map(|at| KeyAddress { at, whose: Whose::Service });
+    own.into_iter().chain(home.map(|at| KeyAddress { at, whose: whose_home })).collect()
 }
 
 impl KeyServer for Inner {
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
     async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
         let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());

@@ -8,7 +8,7 @@ use wiremock::ResponseTemplate;
 
 use crate::gate::Gate;
 use crate::issuer::{HOME, Issuer, Key, b64, header};
-use crate::support::{json as answer, parameter};
+use crate::support::{json as answer, parameter, quiet};
 
 async fn log_in(issuer: &Issuer, key: &Key, id: &str) -> webex_oauth::Result<Login> {
     issuer.login(|nonce| Some(key.sign(&header(id), &issuer.claims(nonce)))).await
@@ -182,6 +182,81 @@ async fn keys_that_were_asked_for_before_a_login_came_are_not_the_last_word_abou
     second.await.unwrap().unwrap();
     assert_eq!(issuer.requests("/verification").await, 2);
     assert_eq!(issuer.requests(HOME).await, 0);
+}
+
+/// A verification that can be given up.
+fn verification(issuer: &Issuer, token: String) -> tokio::task::JoinHandle<webex_oauth::Result<()>> {
+    let (webex, token) = (issuer.webex.clone(), IdToken::new(token));
+    tokio::spawn(async move { webex.verify_id_token(&token, "n").await.map(drop) })
+}
+
+#[tokio::test]
+async fn those_who_go_away_while_keys_are_fetched_leave_them_to_those_who_come_next() {
+    let gate = Gate::closed_at("/verification");
+    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let [good, forged] = [Key::one(), Key::two()].map(|key| key.sign(&header("k1"), &issuer.claims("n")));
+    // As many as the budget has requests: each comes and hangs up.
+    for number in 0..10 {
+        let gone = verification(&issuer, forged.clone());
+        if number == 0 {
+            gate.arrival().await;
+        }
+        quiet().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled());
+    }
+    let next = verification(&issuer, good);
+    quiet().await;
+    gate.open();
+    next.await.unwrap().unwrap();
+    assert_eq!(issuer.requests("/verification").await, 1);
+}
+
+#[tokio::test]
+async fn those_who_go_away_while_keys_are_fetched_leave_the_reason_why_there_are_none() {
+    let gate = Gate::closed_at("/verification");
+    let issuer = Issuer::with(|settings| settings.transport(gate.clone())).await;
+    issuer.answer("/verification", answer(429, "").insert_header("retry-after", "60"));
+    let good = Key::one().sign(&header("k1"), &issuer.claims("n"));
+    let gone = verification(&issuer, good.clone());
+    gate.arrival().await;
+    gone.abort();
+    let next = verification(&issuer, good);
+    quiet().await;
+    gate.open();
+    let error = next.await.unwrap().unwrap_err();
+    assert!(error.kind() == ErrorKind::Keys && error.retry_after() == Some(Duration::from_secs(60)), "{error}");
+    assert_eq!(issuer.requests("/verification").await, 1);
+}
+
+#[tokio::test]
+async fn forged_tokens_of_all_issuers_leave_the_services_own_keys_within_reach() {
+    let names = ["idb", "a", "b", "c", "d", "e", "f", "g"];
+    let issuer = Issuer::of(|service, own| {
+        names[1..].iter().fold(service, |service, name| service.with_issuer(own.replace("/idb", &format!("/{name}"))))
+    })
+    .await;
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    let verify = async |key: Key, id: &str, name: &str| {
+        let mut claims = claims_now(&issuer);
+        claims["iss"] = format!("{}/{name}", issuer.server.uri()).into();
+        issuer.webex.verify_id_token(&IdToken::new(key.sign(&header(id), &claims)), "n").await
+    };
+    verify(Key::one(), "k1", "idb").await.unwrap();
+    for second in 0..600 {
+        // A key that is known is named, so only the issuers' own addresses are asked: as often as there is a request for them.
+        let error = verify(Key::two(), "k1", names[second % 8]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+        issuer.clock.advance(Duration::from_secs(1));
+    }
+    let own = issuer.requests("/verification").await;
+    let homes = issuer.all_requests() - own;
+    assert!(own == 1 && (5..=15).contains(&homes), "{own}, {homes}");
+    // The issuer changes its keys: the first login with the new one is let in.
+    issuer.publish(&[Key::one().jwk(Some("k1")), Key::two().jwk(Some("k2"))]);
+    verify(Key::two(), "k2", "idb").await.unwrap();
+    assert_eq!(issuer.requests("/verification").await, 2);
 }
 
 #[tokio::test]
