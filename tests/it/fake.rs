@@ -226,9 +226,9 @@ impl<S> Moody<S> {
         self.mood.holds_next.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until it is.
+    /// Waits until it is, but not for ever.
     pub(crate) async fn holds(&self) {
-        self.mood.held.notified().await;
+        tokio::time::timeout(Duration::from_secs(20), self.mood.held.notified()).await.expect("nobody loads");
     }
 
     pub(crate) fn let_go(&self) {
