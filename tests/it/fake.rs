@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -211,6 +211,8 @@ struct Mood {
     held: Notify,
     go: Notify,
     is_down: AtomicBool,
+    /// Blocks the next load's thread until nothing can come any more.
+    blocks_next: Mutex<Option<mpsc::Receiver<()>>>,
     panics_next: AtomicBool,
     loads: AtomicUsize,
     listings: AtomicUsize,
@@ -226,7 +228,14 @@ impl<S> Moody<S> {
         self.mood.holds_next.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until it is, but not for ever.
+    /// The next load, with what it has found, blocks its thread until what is returned is dropped.
+    pub(crate) fn block_next_load(&self) -> mpsc::Sender<()> {
+        let (sender, receiver) = mpsc::channel();
+        *self.mood.blocks_next.lock().unwrap() = Some(receiver);
+        sender
+    }
+
+    /// Waits until a load is held, but not for ever.
     pub(crate) async fn holds(&self) {
         tokio::time::timeout(Duration::from_secs(20), self.mood.held.notified()).await.expect("nobody loads");
     }
@@ -274,6 +283,11 @@ impl<S: TokenStore> TokenStore for Moody<S> {
         if self.mood.holds_next.swap(false, Ordering::SeqCst) {
             self.mood.held.notify_one();
             self.mood.go.notified().await;
+        }
+        let blocks = self.mood.blocks_next.lock().unwrap().take();
+        if let Some(blocks) = blocks {
+            self.mood.held.notify_one();
+            let _ = blocks.recv();
         }
         loaded
     }
