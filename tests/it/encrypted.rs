@@ -457,6 +457,18 @@ async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
     manager(&store).put(&jane(), tokens).await.unwrap().access_token().await.unwrap();
 }
 
+#[tokio::test]
+async fn what_nobody_has_sealed_is_in_the_clear_and_cannot_be_discarded() {
+    let inner = MemoryStore::new();
+    let plain = entry(1, 7, b"in the clear");
+    put(&inner, &jane(), &plain).await;
+    let store = Encrypted::new(inner.clone(), new_keys());
+    is_operators(&store.discard(&jane()).await.unwrap_err(), &["is not encrypted", "insecure_accept_unencrypted"]);
+    let error = store.insecure_accept_unencrypted().discard(&jane()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("TokenManager::forget"), "{error}");
+    assert_eq!(inner.load(&jane()).await.unwrap(), Some(plain));
+}
+
 /// Another process saves, once, between the load and the delete of this one.
 #[derive(Clone, Debug)]
 struct Overtaken(MemoryStore, Arc<Mutex<Option<Entry>>>);

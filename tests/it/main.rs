@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail as the test may")]
 
 mod browser;
+mod fake;
 mod support;
 
 mod adversity;
@@ -21,6 +22,7 @@ mod kept_files;
 mod key_sets;
 mod keyring;
 mod login;
+mod login_ends;
 mod meetings;
 mod middleware;
 mod mock_open_id;
@@ -37,6 +39,7 @@ mod rows;
 mod secrets;
 mod store_operations;
 mod stores;
+mod sweeps;
 mod token_endpoint;
 mod transport;
 mod unsaved;

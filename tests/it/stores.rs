@@ -334,6 +334,32 @@ async fn a_file_of_a_later_version_is_never_touched() {
 }
 
 #[tokio::test]
+async fn what_is_due_is_listed_without_files_of_a_later_version_though_keys_are_not() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let keys: Vec<_> = (0..5).map(|number| TokenKey::new(number.to_string()).unwrap()).collect();
+    for (number, key) in (1..).zip(&keys) {
+        let mut entry = entry(number, b"1");
+        let text = entry.head.to_text().replacen('{', r#"{"due":1000,"#, 1);
+        entry.head = Head::from_text(&text).unwrap();
+        assert_eq!(store.save(key, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+    }
+    fs::write(store.path(&keys[2]), b"webex-oauth login v2\nanything").unwrap();
+
+    let (mut due, mut place) = (Vec::new(), None);
+    loop {
+        let page = store.due(UnixTime::from_secs(1000), place.as_ref(), 2).await.unwrap();
+        due.extend(page.keys);
+        let Some(next) = page.next else { break };
+        place = Some(next);
+    }
+    due.sort();
+    assert_eq!(due, [&keys[..2], &keys[3..]].concat(), "the others are kept alive");
+    let error = store.keys(None, None, 10).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "who wants all must have all: {error:?}");
+}
+
+#[tokio::test]
 async fn listing_leaves_damaged_and_misplaced_files_out() {
     let folder = Folder::new();
     let store = folder.store();

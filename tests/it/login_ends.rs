@@ -1,0 +1,198 @@
+//! Where a login ends, as sweeps find out: by what a service says, by what it does not say, and how often that is told.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use webex_oauth::clock::{Clock as _, ManualClock};
+use webex_oauth::store::MemoryStore;
+use webex_oauth::testing::{MockService, MockUser, MockWebex};
+use webex_oauth::{Callback, LoginState, RefreshToken, Session};
+
+use crate::fake::{
+    DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, came_to, ended, granted, is_refresh, key, listening, log_in,
+};
+
+/// What a refresh answers that brings no refresh token, and says when that one ends which there is.
+const WITHOUT_REFRESH_TOKEN: &str = r#"{"access_token":"b","expires_in":1209600,"refresh_token_expires_in":7776000}"#;
+
+#[tokio::test]
+async fn meetings_logins_that_each_refresh_renews_live_on_without_a_false_alarm() {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder()
+        .service(MockService::Meetings)
+        .user(MockUser::new("jane@example.com").site("acme"))
+        .renewing_refresh_tokens()
+        .clock(clock.clone())
+        .start()
+        .await;
+    let (manager, heard) = listening(&mock.client(), &MemoryStore::new());
+    let (url, pending) = mock.client().authorize().begin().unwrap();
+    let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    let session = manager.put(&key("jane"), login).await.unwrap();
+    let keep_alive = at_once(&manager);
+    for day in 1..=150 {
+        clock.advance(DAY);
+        assert!(keep_alive.sweep().await.unwrap().is_complete, "day {day}");
+    }
+    session.access_token().await.unwrap();
+    assert!(mock.refreshes() >= 2, "{}", mock.refreshes());
+    assert_eq!(heard.news(), [""; 0], "what a server does not say is no reason to alarm anybody");
+}
+
+#[tokio::test]
+async fn a_refresh_that_leaves_the_refresh_token_out_says_when_the_one_ends_that_there_is() {
+    let clock = ManualClock::new(NOW);
+    let fake = Fake::new(|form| match is_refresh(form) {
+        true => (200, WITHOUT_REFRESH_TOKEN.to_owned()),
+        false => granted(("a", FORTNIGHT), ("jane", DAY * 90)),
+    });
+    let webex = fake.client(&clock);
+    let (manager, heard) = listening(&webex, &MemoryStore::new());
+    let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let keep_alive = at_once(&manager);
+    for _ in 0..200 {
+        clock.advance(DAY);
+        keep_alive.sweep().await.unwrap();
+    }
+    let end = session.status().await.unwrap().unwrap().refresh_token_expires_at;
+    assert_eq!((end, fake.refreshes()), (Some(NOW + DAY * 270), 3), "one every sixty days");
+    assert_eq!(heard.news(), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_adopted_login_knows_the_end_that_the_server_said_with_its_first_tokens() {
+    let clock = ManualClock::new(NOW);
+    let fake = Fake::new(|_| (200, WITHOUT_REFRESH_TOKEN.to_owned()));
+    let (manager, _heard) = listening(&fake.client(&clock), &MemoryStore::new());
+    let session = manager.adopt(&key("jane"), &RefreshToken::new("r").unwrap(), None).await.unwrap();
+    assert_eq!(session.status().await.unwrap().unwrap().refresh_token_expires_at, Some(NOW + DAY * 90));
+    clock.advance(DAY * 60);
+    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (1, 0, 0, true), "so it is kept alive");
+}
+
+/// At a service whose refreshes buy no time, uses a login again and again until it is dead, with a sweep each hour.
+async fn is_told_a_fortnight_before(access: Duration, step: Duration, uses: impl AsyncFn(&Session) -> bool) {
+    let clock = ManualClock::new(NOW);
+    let end = NOW + DAY * 20;
+    let fake = Fake::counting_down(&clock, access, DAY * 20);
+    let webex = fake.client(&clock);
+    let (manager, heard) = listening(&webex, &MemoryStore::new());
+    let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let keep_alive = at_once(&manager);
+    let mut told_at = None;
+    while uses(&session).await {
+        assert!(clock.now() < end + DAY, "it ended, and is in use");
+        manager.settle().await;
+        clock.advance(step);
+        if clock.now().since(NOW).as_secs().is_multiple_of(HOUR.as_secs()) {
+            keep_alive.sweep().await.unwrap();
+        }
+        if told_at.is_none() && heard.count("expiring jane") > 0 {
+            told_at = Some(clock.now());
+        }
+    }
+    let ahead = told_at.map(|at| end.since(at));
+    let is_in_time = ahead.is_some_and(|ahead| ahead <= FORTNIGHT && ahead >= FORTNIGHT - HOUR * 2);
+    assert!(is_in_time, "it died, and was announced so long before: {ahead:?}");
+    assert_eq!(heard.news(), ["expiring jane", "required jane"]);
+}
+
+#[tokio::test]
+async fn a_login_in_constant_use_with_short_lived_tokens_is_announced_a_fortnight_before_its_end() {
+    is_told_a_fortnight_before(HOUR, HOUR / 4, async |session| session.access_token().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn refreshes_by_hand_every_half_hour_hide_no_end() {
+    is_told_a_fortnight_before(FORTNIGHT, HOUR / 2, async |session| session.refresh().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_login_with_less_than_a_fortnight_left_is_announced_within_two_hours() {
+    let clock = ManualClock::new(NOW);
+    let fake = Fake::counting_down(&clock, FORTNIGHT, DAY * 13);
+    let webex = fake.client(&clock);
+    let (manager, heard) = listening(&webex, &MemoryStore::new());
+    let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let keep_alive = at_once(&manager);
+    for _ in 0..2 {
+        clock.advance(HOUR);
+        keep_alive.sweep().await.unwrap();
+    }
+    assert_eq!(heard.news(), ["expiring jane"]);
+    assert_eq!(session.status().await.unwrap().unwrap().login_ends_at, Some(NOW + DAY * 13));
+    for _ in 2..13 * 24 {
+        clock.advance(HOUR);
+        keep_alive.sweep().await.unwrap();
+    }
+    assert_eq!(heard.news(), ["expiring jane", "required jane"], "each once");
+}
+
+#[tokio::test]
+async fn an_end_that_has_come_before_its_token_is_taken_for_none_and_nobody_is_asked_again_and_again() {
+    let clock = ManualClock::new(NOW);
+    let fake = Fake::new(|_| granted(("a", FORTNIGHT), ("jane", Duration::ZERO)));
+    let webex = fake.client(&clock);
+    let (manager, heard) = listening(&webex, &MemoryStore::new());
+    let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let keep_alive = at_once(&manager);
+    for _ in 0..24 * 60 {
+        clock.advance(Duration::from_secs(60));
+        keep_alive.sweep().await.unwrap();
+    }
+    let status = session.status().await.unwrap().unwrap();
+    assert_eq!(status.state, LoginState::Connected);
+    assert_eq!((status.refresh_token_expires_at, status.login_ends_at, fake.refreshes()), (None, None, 0));
+    assert_eq!(heard.news(), [""; 0]);
+}
+
+/// A login gives ninety days there, and each refresh ten more from then on.
+#[tokio::test]
+async fn a_service_whose_refreshes_give_a_shorter_life_than_its_logins_keeps_them_alive() {
+    // On the hour, and never on it.
+    for step in [HOUR, HOUR + Duration::from_secs(61)] {
+        let clock = ManualClock::new(NOW);
+        let (own, until) = (clock.clone(), Mutex::new(NOW));
+        let fake = Fake::new(move |form| {
+            let mut until = until.lock().unwrap();
+            if is_refresh(form) && own.now() > *until {
+                return ended();
+            }
+            let days = if is_refresh(form) { 10 } else { 90 };
+            *until = own.now() + DAY * days;
+            granted(("a", FORTNIGHT), ("jane", DAY * days))
+        });
+        let webex = fake.client(&clock);
+        let (manager, heard) = listening(&webex, &MemoryStore::new());
+        let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+        let keep_alive = at_once(&manager);
+        while clock.now() < NOW + DAY * 150 {
+            clock.advance(step);
+            keep_alive.sweep().await.unwrap();
+        }
+        assert!(session.access_token().await.is_ok(), "swept every {step:?}, and dead");
+        assert_eq!(heard.news(), [""; 0], "{step:?}");
+        assert!((10..=20).contains(&fake.refreshes()), "{step:?}: {} refreshes", fake.refreshes());
+    }
+}
+
+#[tokio::test]
+async fn that_a_login_has_ended_is_said_once_by_a_sweep_and_whoever_asks_for_its_token_later() {
+    let clock = ManualClock::new(NOW);
+    let fake = Fake::new(|form| match is_refresh(form) {
+        true => ended(),
+        false => granted(("a", FORTNIGHT), ("jane", DAY * 90)),
+    });
+    let (webex, store) = (fake.client(&clock), MemoryStore::new());
+    listening(&webex, &store).0.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let (manager, heard) = listening(&webex, &store);
+    clock.advance(DAY * 61);
+    let keep_alive = at_once(&manager);
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 1, 0, true));
+    manager.settle().await;
+    for _ in 0..2 {
+        assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
+    }
+    manager.settle().await;
+    assert_eq!(heard.news(), ["required jane"]);
+}

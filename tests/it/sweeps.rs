@@ -1,0 +1,425 @@
+//! Stories of sweeps: what nobody's trouble may do to the others', and what may happen in the middle of one.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use webex_oauth::clock::{Clock as _, ManualClock};
+use webex_oauth::store::{
+    Encrypted, EncryptionKey, EncryptionKeys, Expect, Head, MemoryStore, Saved, TokenIndex as _, TokenStore as _,
+};
+use webex_oauth::{
+    AccessToken, ErrorKind, KeepAlive, KeepAliveHandle, LoginEvent, Service, Session, Swept, TokenManager, WebexOAuth,
+};
+
+use crate::fake::{
+    DAY, FORTNIGHT, Fake, HOUR, Moody, NOW, Sorted, at_once, came_to, granted, is_emptied, key, listening, log_in,
+    manager,
+};
+use crate::support::{Folder, builder, quiet};
+
+/// A Webex that renews, its clock and its client.
+fn world(access: Duration) -> (ManualClock, Fake, WebexOAuth) {
+    let (clock, fake) = (ManualClock::new(NOW), Fake::renewing(access));
+    let webex = fake.client(&clock);
+    (clock, fake, webex)
+}
+
+/// Puts logins under their own names.
+async fn put_all(manager: &TokenManager, webex: &WebexOAuth, names: impl IntoIterator<Item = String>) {
+    for name in names {
+        manager.put(&key(&name), log_in(webex, &name).await).await.unwrap();
+    }
+}
+
+/// Puts one login under so many keys, for stories in which it does not matter whose it is.
+async fn put_copies(manager: &TokenManager, webex: &WebexOAuth, copies: usize) {
+    let login = log_in(webex, "jane").await;
+    for number in 0..copies {
+        manager.put(&key(&number.to_string()), login.clone()).await.unwrap();
+    }
+}
+
+// --- runtimes
+
+/// A task that begins on a runtime that is ending is dropped at once, by whoever began it and whatever locks they hold.
+#[test]
+fn a_runtime_that_ends_in_the_middle_of_a_sweep_ends() {
+    let (clock, _fake, webex) = world(FORTNIGHT);
+    let store = Moody::new(MemoryStore::new());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(put_copies(&manager(&webex, &store), &webex, 1));
+    clock.advance(DAY * 61);
+    // Gone with the listener, which goes with the last that knows the manager.
+    let (alive, is_gone) = mpsc::channel::<()>();
+    let manager = TokenManager::with_index(webex, store.clone()).on_event(move |_| drop(alive.clone()));
+    let keep_alive = at_once(&manager.build().unwrap());
+    let go_on = store.block_next_load();
+    let sweeping = runtime.block_on(async { keep_alive.start().unwrap() });
+    runtime.block_on(store.holds());
+
+    let (waiting, is_closed) = mpsc::channel::<()>();
+    runtime.spawn(async move {
+        let _waiting = waiting;
+        std::future::pending::<()>().await;
+    });
+    runtime.shutdown_background();
+    // Whoever waits is dropped after the doors are closed.
+    assert_eq!(is_closed.recv_timeout(Duration::from_secs(20)), Err(RecvTimeoutError::Disconnected));
+    drop(go_on);
+    assert_eq!(is_gone.recv_timeout(Duration::from_secs(20)), Err(RecvTimeoutError::Disconnected), "it hangs");
+    drop(sweeping);
+}
+
+#[tokio::test]
+async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
+    for polls in 1..60 {
+        let (clock, fake, webex) = world(FORTNIGHT);
+        let store = MemoryStore::new();
+        put_all(&manager(&webex, &store), &webex, ["a", "b", "c", "d"].map(str::to_owned)).await;
+        clock.advance(DAY * 61);
+        let manager = manager(&webex, &store);
+        let keep_alive = at_once(&manager);
+        let mut sweep = Box::pin(keep_alive.sweep());
+        let mut polled = 0;
+        std::future::poll_fn(|context| {
+            polled += 1;
+            let is_over = sweep.as_mut().poll(context).is_ready() || polled >= polls;
+            if is_over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        drop(sweep);
+        manager.settle().await;
+
+        let swept = keep_alive.sweep().await.unwrap();
+        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{polls}: {swept:?}");
+        assert_eq!(fake.refreshes(), 4, "{polls}");
+        assert!(is_emptied(&manager).await, "{polls}: {manager:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sweeps_at_once_in_one_process_refresh_each_login_once_and_leave_nothing_behind() {
+    let (clock, fake, webex) = world(FORTNIGHT);
+    let store = MemoryStore::new();
+    put_copies(&manager(&webex, &store), &webex, 1000).await;
+    clock.advance(DAY * 61);
+    let manager = manager(&webex, &store);
+    let sweeps = [(); 4].map(|()| {
+        let keep_alive = at_once(&manager);
+        tokio::spawn(async move { keep_alive.sweep().await.unwrap() })
+    });
+    for sweep in sweeps {
+        let swept = sweep.await.unwrap();
+        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{swept:?}");
+    }
+    assert_eq!(fake.refreshes(), 1000);
+    assert!(is_emptied(&manager).await, "{manager:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_sweep_at_once_give_nothing_up_for_each_other() {
+    // Their access tokens live on, so that nobody waits for another.
+    let (clock, fake, webex) = world(DAY * 90);
+    let store = Sorted::default();
+    let names: Vec<_> = (0..200).map(|number| format!("k{number:03}")).collect();
+    put_all(&manager(&webex, &store), &webex, names.clone()).await;
+    clock.advance(DAY * 61);
+    let sweeps = [(); 8].map(|()| {
+        let keep_alive = at_once(&manager(&webex, &store));
+        tokio::spawn(async move { keep_alive.sweep().await.unwrap() })
+    });
+    for sweep in sweeps {
+        let swept = sweep.await.unwrap();
+        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{swept:?}");
+    }
+    let mut refreshed = fake.refreshed();
+    refreshed.sort();
+    assert_eq!(refreshed, names, "each once");
+}
+
+#[tokio::test]
+async fn a_sweep_over_what_is_not_its_own_lets_others_run() {
+    let (clock, fake, webex) = world(FORTNIGHT);
+    let store = MemoryStore::new();
+    put_copies(&manager(&webex, &store), &webex, 1000).await;
+    clock.advance(DAY * 61);
+    let another = builder(Service::webex()).client_id("C2").transport(fake).clock(clock).build().unwrap();
+    let turns = Arc::new(AtomicUsize::new(0));
+    let own = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            own.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    let swept = at_once(&manager(&another, &store)).sweep().await.unwrap();
+    other.abort();
+    assert_eq!(came_to(swept), (0, 0, 0, true));
+    assert!(turns.load(Ordering::SeqCst) > 100, "{turns:?}");
+}
+
+// --- a login that changes while a sweep has just read it
+
+/// A login that is due, though its access token lives, at a store that a test can hold.
+struct Interrupted {
+    clock: ManualClock,
+    webex: WebexOAuth,
+    inner: MemoryStore,
+    store: Moody<MemoryStore>,
+    manager: TokenManager,
+    session: Session,
+    sweeping: tokio::task::JoinHandle<Swept>,
+}
+
+impl Interrupted {
+    /// The store has answered a sweep, and the answer is on its way.
+    async fn new() -> Self {
+        let clock = ManualClock::new(NOW);
+        let fake = Fake::new(|form| {
+            let name = form.get("code").or(form.get("refresh_token")).unwrap();
+            granted((&format!("access-of-{name}"), FORTNIGHT), (name, DAY * 15))
+        });
+        let (webex, inner) = (fake.client(&clock), MemoryStore::new());
+        let store = Moody::new(inner.clone());
+        let manager = manager(&webex, &store);
+        let session = manager.put(&key("jane"), log_in(&webex, "old").await).await.unwrap();
+        clock.advance(DAY * 2);
+        store.hold_next_load();
+        let keep_alive = at_once(&manager);
+        let sweeping = tokio::spawn(async move { keep_alive.sweep().await.unwrap() });
+        store.holds().await;
+        Self { clock, webex, inner, store, manager, session, sweeping }
+    }
+
+    /// Lets the answer through; from then on the store is down, so that nothing mends what the sweep does wrong.
+    async fn goes_on(self) -> (Session, Swept) {
+        self.store.go_down();
+        self.store.let_go();
+        (self.session, self.sweeping.await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_new_one() {
+    let story = Interrupted::new().await;
+    let new = log_in(&story.webex, "new").await;
+    story.manager.replace(&key("jane"), new.clone()).await.unwrap();
+    let (session, swept) = story.goes_on().await;
+    assert_eq!(came_to(swept), (0, 0, 0, true), "it is not what was due any more");
+    assert_eq!(&session.access_token().await.unwrap(), new.access_token());
+}
+
+#[tokio::test]
+async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_another_process_has_replaced_it() {
+    let story = Interrupted::new().await;
+    let new = log_in(&story.webex, "new").await;
+    manager(&story.webex, &story.inner).replace(&key("jane"), new.clone()).await.unwrap();
+    story.clock.advance(Duration::from_secs(31));
+    let _ = story.session.access_token().await;
+    story.manager.settle().await;
+    assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
+    let (session, swept) = story.goes_on().await;
+    assert_eq!(came_to(swept), (0, 0, 0, true));
+    assert_eq!(&session.access_token().await.unwrap(), new.access_token());
+}
+
+#[tokio::test]
+async fn a_sweep_does_not_bring_back_the_token_of_a_login_that_was_forgotten_meanwhile() {
+    let story = Interrupted::new().await;
+    story.manager.forget(&key("jane")).await.unwrap();
+    let (session, swept) = story.goes_on().await;
+    assert_eq!(came_to(swept), (0, 0, 0, true));
+    assert!(session.access_token().await.is_err(), "a forgotten login's token is handed out");
+}
+
+#[tokio::test]
+async fn a_login_that_was_forgotten_meanwhile_is_not_said_to_have_ended() {
+    let Interrupted { store, manager, sweeping, .. } = Interrupted::new().await;
+    manager.forget(&key("jane")).await.unwrap();
+    store.let_go();
+    assert_eq!(came_to(sweeping.await.unwrap()), (0, 0, 0, true));
+}
+
+// --- logins and stores in trouble
+
+#[tokio::test]
+async fn three_logins_that_always_fail_hold_up_nobody_while_others_become_due() {
+    let (clock, _fake, webex) = world(FORTNIGHT);
+    let (manager, heard) = listening(&webex, &Sorted::default());
+    put_failing(&manager, &webex, 3).await;
+    put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
+    // One login an hour, as in any service of a few users, and each comes before those that fail.
+    for hour in 0..48 {
+        put_all(&manager, &webex, [format!("a{hour:02}")]).await;
+        clock.advance(HOUR);
+    }
+    clock.advance(DAY * 58);
+    let keep_alive = at_once(&manager);
+    for sweep in 1..=47 {
+        let swept = keep_alive.sweep().await.unwrap();
+        assert_eq!((swept.ended, swept.is_complete), (0, true), "{sweep}: {swept:?}");
+        assert_eq!(heard.count("refreshed n-healthy"), 1, "by the first sweep");
+        assert_eq!(heard.count(&format!("refreshed a{:02}", sweep - 1)), 1, "as soon as it is due");
+        clock.advance(HOUR);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_logins_that_always_fail_hold_up_no_sweep() {
+    let (clock, fake, webex) = world(FORTNIGHT);
+    let (manager, heard) = listening(&webex, &Sorted::default());
+    put_failing(&manager, &webex, 600).await;
+    put_all(&manager, &webex, ["n-healthy".to_owned()]).await;
+    clock.advance(DAY * 60);
+    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (1, 0, 600, true));
+    assert_eq!((heard.count("refreshed n-healthy"), fake.refreshes()), (1, 601));
+}
+
+/// Puts logins whose refreshes fail for a reason of their own.
+async fn put_failing(manager: &TokenManager, webex: &WebexOAuth, failing: usize) {
+    for number in 0..failing {
+        let login = log_in(webex, &format!("bad-{number}")).await;
+        manager.put(&key(&format!("m{number:03}")), login).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_ends_a_sweep_after_three_failures_and_all_is_done_when_it_is_back() {
+    let (clock, fake, webex) = world(FORTNIGHT);
+    let store = Moody::new(Sorted::default());
+    let manager = manager(&webex, &store);
+    put_copies(&manager, &webex, 100).await;
+    clock.advance(DAY * 61);
+    let keep_alive = at_once(&manager);
+    store.go_down();
+    let before = store.loads();
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 0, 3, false));
+    assert_eq!((store.loads() - before, fake.refreshes()), (3, 0));
+    store.come_back();
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (97, 0, 0, true), "those first that were not tried");
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (3, 0, 0, true));
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_keeps_nobody_elses_login_from_being_kept_alive() {
+    let folder = Folder::new();
+    let (clock, _fake, webex) = world(FORTNIGHT);
+    let store = folder.store();
+    let (manager, heard) = listening(&webex, &store);
+    put_copies(&manager, &webex, 20).await;
+    // The one that is listed first.
+    let path = (0..20).map(|number| store.path(&key(&number.to_string()))).min().unwrap();
+    let file = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).replacen("login v1", "login v2", 1);
+    std::fs::write(&path, &file).unwrap();
+    clock.advance(DAY * 61);
+    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (19, 0, 0, true));
+    assert_eq!(heard.news(), [""; 0]);
+    assert_eq!(std::fs::read(&path).unwrap(), file.as_bytes(), "it was touched");
+}
+
+#[tokio::test]
+async fn a_tenant_leaves_though_one_of_its_logins_does_not_open() {
+    let (_clock, _fake, webex) = world(FORTNIGHT);
+    let inner = MemoryStore::new();
+    let sealed = |id: &str, byte: u8| {
+        let keys = EncryptionKeys::new(id, EncryptionKey::from([byte; 32])).unwrap();
+        manager(&webex, &Encrypted::new(inner.clone(), keys))
+    };
+    let (lost, good) = (sealed("lost", 1), sealed("good", 2));
+    let user = |number: usize| key("acme").user(number.to_string()).unwrap();
+    for number in 0..20 {
+        let manager = if number == 7 { &lost } else { &good };
+        manager.put(&user(number), log_in(&webex, "jane").await).await.unwrap();
+    }
+    let error = good.forget_all("acme").await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Stored && error.to_string().contains("`lost`"), "{error}");
+    assert_eq!(inner.keys(Some("acme"), None, 100).await.unwrap().keys, [user(7)]);
+}
+
+#[tokio::test]
+async fn a_claim_that_a_crash_left_behind_keeps_no_sweep_away_for_ever() {
+    // Nobody else would refresh it: its access token outlives its login.
+    let (clock, fake, webex) = world(DAY * 90);
+    let store = MemoryStore::new();
+    manager(&webex, &store).put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    let mut entry = store.load(&key("jane")).await.unwrap().unwrap();
+    let expect = Expect::Revision(entry.head.revision());
+    let mut head: serde_json::Value = serde_json::from_str(&entry.head.to_text()).unwrap();
+    clock.advance(DAY * 60);
+    head["revision"] = format!("{:032x}", 1).into();
+    head["claim"] = serde_json::json!({"id": format!("{:032x}", 2), "at": clock.now().as_secs(), "lease": 60});
+    entry.head = Head::from_text(&head.to_string()).unwrap();
+    assert_eq!(store.save(&key("jane"), &entry, expect).await.unwrap(), Saved::Yes);
+
+    let (manager, heard) = listening(&webex, &store);
+    let keep_alive = at_once(&manager);
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 0, 0, true), "somebody may be at work");
+    clock.advance(HOUR);
+    assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (1, 0, 0, true));
+    assert_eq!((heard.count("refreshed jane"), fake.refreshes()), (1, 1));
+}
+
+// --- sweeping in the background
+
+#[tokio::test]
+async fn an_interval_of_any_length_is_slept_through_and_followed_by_a_sweep() {
+    let (clock, _fake, webex) = world(FORTNIGHT);
+    let store = Moody::new(MemoryStore::new());
+    let manager = manager(&webex, &store);
+    let every = |interval| KeepAlive::new(&manager).unwrap().every(interval).start().unwrap();
+    let _sweeping = [(); 20].map(|()| [Duration::MAX, Duration::ZERO].map(every));
+    quiet().await;
+    assert_eq!(store.listings(), 40, "at once");
+    clock.advance(DAY * 365 * 2);
+    quiet().await;
+    assert_eq!(store.listings(), 80, "after an interval");
+}
+
+#[tokio::test]
+async fn a_store_that_panics_does_not_end_the_sweeping_unheard() {
+    let (clock, _fake, webex) = world(FORTNIGHT);
+    let store = Moody::new(MemoryStore::new());
+    let (manager, heard) = listening(&webex, &store);
+    put_all(&manager, &webex, ["jane".to_owned()]).await;
+    clock.advance(DAY * 61);
+    store.panic_at_next_listing();
+    let _sweeping = at_once(&manager).start().unwrap();
+    quiet().await;
+    assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 0));
+    clock.advance(HOUR / 6);
+    quiet().await;
+    assert_eq!((heard.count("sweep failed"), heard.count("refreshed jane")), (1, 1), "soon after, the next sweeps");
+}
+
+#[tokio::test]
+async fn a_listener_may_look_at_the_manager_end_the_sweeping_and_forget_what_it_hears_of() {
+    let (clock, fake, webex) = world(FORTNIGHT);
+    let store = MemoryStore::new();
+    let cell: Arc<OnceLock<(TokenManager, Mutex<Option<KeepAliveHandle>>)>> = Arc::default();
+    let own = Arc::clone(&cell);
+    let listening = TokenManager::with_index(webex.clone(), store.clone()).on_event(move |event| {
+        let (manager, sweeping) = own.get().unwrap();
+        let (LoginEvent::Refreshed { key } | LoginEvent::RefreshFailed { key, .. }) = event else { return };
+        let session = manager.session(key).unwrap();
+        session.invalidate(&AccessToken::new("x").unwrap());
+        assert!(format!("{manager:?} {session:?}").contains("Session"));
+        sweeping.lock().unwrap().take();
+        let (manager, key) = (manager.clone(), key.clone());
+        tokio::spawn(async move { manager.forget(&key).await });
+    });
+    let manager = listening.build().unwrap();
+    put_all(&manager, &webex, ["a", "b", "bad-c"].map(str::to_owned)).await;
+    clock.advance(DAY * 61);
+    let sweeping = at_once(&manager).start().unwrap();
+    assert!(cell.set((manager.clone(), Mutex::new(Some(sweeping)))).is_ok());
+
+    quiet().await;
+    assert_eq!(fake.refreshes(), 1, "it ends with the first that is heard of");
+    let swept = at_once(&manager).sweep().await.unwrap();
+    assert_eq!((swept.refreshed + swept.failed, swept.is_complete), (2, true), "{swept:?}");
+    quiet().await;
+    assert!(store.keys(None, None, 10).await.unwrap().keys.is_empty());
+}
