@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::foreign;
 use crate::message;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
@@ -26,7 +27,7 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
     if !response.status().is_success() {
         return Err(refusal(Asked::Person, response, &secrets, now));
     }
-    let body: Option<Value> = serde_json::from_slice(response.body()).ok();
+    let body = foreign::value(response.body());
     let end = body.as_ref().and_then(|body| body.get("exp")).and_then(Value::as_u64);
     end.map(|milliseconds| UnixTime::from_secs(milliseconds / 1000)).ok_or_else(|| {
         Error::new(

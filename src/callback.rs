@@ -149,7 +149,7 @@ impl Callback {
         }
     }
 
-    /// The server's refusal, when this is one.
+    /// The server's refusal, when this is one. Without a state anybody can have made it with a link, so it calls nobody.
     pub(crate) fn refusal(&self) -> Option<Error> {
         let code = redact::clean(self.value("error")?, &[], 60);
         let remedy = match code.as_str() {
@@ -169,7 +169,7 @@ impl Callback {
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
         let error = Error::new(ErrorKind::Authorization, message).with_server(server);
-        Some(match remedy {
+        Some(match remedy.filter(|_| self.value("state").is_some()) {
             Some(remedy) => error.with_remedy(remedy),
             None => error,
         })
@@ -182,13 +182,13 @@ impl Callback {
 fn query(text: &str) -> &str {
     let text = text.trim();
     let text = text.split_once('#').map_or(text, |(before, _)| before);
+    if is_url(text) { text.split_once('?').map_or("", |(_, query)| query) } else { text }
+}
+
+/// Whether a text is a URL, or one from its path or query on, and no list of parameters, which may have addresses in it.
+pub(crate) fn is_url(text: &str) -> bool {
     let scheme = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).next().unwrap_or_default();
-    let is_url = text.starts_with(['/', '?']) || text[scheme.len()..].starts_with(':');
-    match text.split_once('?') {
-        Some((_, query)) if is_url => query,
-        None if is_url => "",
-        _ => text,
-    }
+    text.starts_with(['/', '?']) || text[scheme.len()..].starts_with(':')
 }
 
 impl fmt::Debug for Callback {
@@ -581,6 +581,20 @@ mod tests {
             let is_explained =
                 ["ask for at least one", "register each by its own name"].map(|why| error.to_string().contains(why));
             assert_eq!(is_explained, [code == "invalid_scope"; 2], "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_that_anybody_could_have_sent_calls_nobody() {
+        for code in ["access_denied", "login_required", "invalid_scope", "invalid_request", "server_error", "brand_new"]
+        {
+            for state in ["", "&state="] {
+                let (error, pending) = accept_at(&format!("error={code}{state}"), NOW).unwrap_err().into_parts();
+                assert!(error.kind() == ErrorKind::Authorization && pending.is_some(), "{error}");
+                assert_eq!(error.server().unwrap().code(), Some(code));
+                let called = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
+                assert_eq!(called, [false; 3], "{error}");
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use crate::callback::{self, AcceptError, Callback, Parameters};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::oidc::VerifiedIdToken;
+use crate::oidc::verify::unverified_claims;
 use crate::pending::{Payload, PendingId};
 use crate::pending_implicit::PendingImplicit;
 use crate::registration::Registration;
@@ -37,7 +38,7 @@ impl ImplicitCallback {
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref().trim();
         // A query is no fragment: servers and proxies see it.
-        let without_fragment = if text.contains("://") { "" } else { text };
+        let without_fragment = if callback::is_url(text) { "" } else { text };
         let fragment = text.split_once('#').map_or(without_fragment, |(_, fragment)| fragment);
         Callback::read(text.len(), fragment, &PARAMETERS).map(Self)
     }
@@ -130,8 +131,25 @@ fn check(
     if login.response.brings_id_token() && id_token.is_none() {
         return Err(Error::new(ErrorKind::IdTokenMissing, "the callback has no ID token, though one was asked for"));
     }
+    if let Some(id_token) = &id_token {
+        require_one_issuer(callback, id_token)?;
+    }
     let response = login.response.brings_access_token().then(|| tokens(callback)).transpose()?;
     Ok(Brought { id_token, response })
+}
+
+/// Compares the two issuers that one answer may name (RFC 9207 section 4): where they differ, one of them is another server's.
+/// That the token's own is who it says is proven later.
+fn require_one_issuer(callback: &Callback, id_token: &IdToken) -> Result<()> {
+    let Some(own) = callback.value("iss") else { return Ok(()) };
+    let claims = unverified_claims(id_token.expose());
+    match claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()) {
+        Some(others) if others != own => {
+            let message = "the callback comes from another issuer than its ID token: begin again";
+            Err(Error::new(ErrorKind::IssuerMismatch, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The tokens, read as those of a token endpoint are.

@@ -10,6 +10,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::foreign;
+
 /// A JSON object: the fields that were asked for, and the rest.
 pub(crate) struct Object<const N: usize> {
     names: &'static [&'static str; N],
@@ -31,9 +33,6 @@ pub(crate) enum Scalar {
 
 /// The deepest nesting of unknown fields that is kept: they are written down one level deeper, and must be readable then.
 const DEEPEST: usize = 32;
-
-/// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
-const NUMBER: &str = "$serde_json::private::Number";
 
 /// Why a text is not the JSON object that was expected.
 #[derive(Debug, PartialEq, Eq)]
@@ -193,7 +192,7 @@ impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Name { position, unknown }) = map.next_key_seed(Names(self.object.names))? {
             let Some(position) = position else {
-                self.object.extra.insert(unknown, map.next_value()?);
+                self.object.extra.insert(unknown, map.next_value_seed(foreign::Reader::lenient())?);
                 continue;
             };
             let value = map.next_value::<Option<Scalar>>()?;
@@ -289,7 +288,7 @@ impl<'de> Visitor<'de> for AnyScalar {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Scalar, A::Error> {
         while let Some(name) = fields.next_key::<String>()? {
-            if name == NUMBER {
+            if foreign::is_number(&name) {
                 let digits: String = fields.next_value()?;
                 let whole = digits.parse().map(Scalar::Whole);
                 return Ok(whole.or_else(|_| digits.parse().map(Scalar::Float)).unwrap_or(Scalar::Other));
@@ -400,5 +399,18 @@ mod tests {
     fn unknown_fields_are_kept_also_when_they_repeat() {
         let object = read("{\"x\":{\"y\":[1]},\"a\":1,\"x\":2}").ok().unwrap();
         assert_eq!(object.extra.get("x"), Some(&Value::from(2)));
+    }
+
+    #[test]
+    fn names_that_are_private_to_serde_json_are_names() {
+        let raw = r#"{"$serde_json::private::RawValue":"boom"}"#;
+        let text = format!(r#"{{"$serde_json::private::RawValue":"boom","x":[{raw}],"a":{raw},"b":1}}"#);
+        let mut object = read(&text).ok().unwrap();
+        assert_eq!(object.extra["$serde_json::private::RawValue"], "boom");
+        assert_eq!(object.extra["x"].to_string(), format!("[{raw}]"));
+        assert!(matches!(object.take("a"), Some(Scalar::Other)));
+        assert_eq!(object.seconds("b"), Some(1));
+        let mut object = read(r#"{"a":{"$serde_json::private::Number":"7","x":1}}"#).ok().unwrap();
+        assert_eq!(object.seconds("a"), None);
     }
 }

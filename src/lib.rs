@@ -260,6 +260,7 @@ mod error;
 mod random;
 mod secret;
 mod redact;
+mod foreign;
 mod json;
 #[cfg(feature = "oidc")]
 mod strict;

@@ -183,12 +183,18 @@ impl fmt::Debug for Payload {
 impl Payload {
     pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
         let refuse = |why| Error::new(ErrorKind::Input, format!("the payload {why}"));
-        let value = serde_json::to_value(value).map_err(|source| refuse("cannot be JSON").with_source(source))?;
+        let no_json = |source| refuse("cannot be JSON").with_source(source);
+        let too_long = || refuse("is longer than 1,024 bytes: keep it on the server and send a key to it");
+        // Before `to_value`, which opens raw JSON that stands in it, and texts within texts there.
+        if serde_json::to_string(value).map_err(no_json)?.len() > LONGEST_PAYLOAD {
+            return Err(too_long());
+        }
+        let value = serde_json::to_value(value).map_err(no_json)?;
         if is_deeper_than(&value, DEEPEST_PAYLOAD) {
             return Err(refuse("is nested more than 30 levels deep"));
         }
         if value.to_string().len() > LONGEST_PAYLOAD {
-            return Err(refuse("is longer than 1,024 bytes: keep it on the server and send a key to it"));
+            return Err(too_long());
         }
         Ok(Self(Some(value)))
     }
@@ -321,6 +327,22 @@ mod tests {
         let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
         let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
         assert!(error.to_string().contains("fewer scopes"), "{error}");
+    }
+
+    #[test]
+    fn a_payload_with_a_name_that_is_private_to_serde_json_comes_back_and_raw_json_is_measured_unopened() {
+        let odd = std::collections::HashMap::from([("$serde_json::private::RawValue".to_owned(), "boom".to_owned())]);
+        let before = pending(Payload::new(&odd).unwrap(), "spark:all");
+        let after = PendingAuthorization::from_stored(before.to_stored().unwrap().expose()).unwrap();
+        assert_eq!(after.payload().unwrap(), Some(odd));
+        let mut bomb = "1".to_owned();
+        while bomb.len() < 100_000 {
+            let quoted = serde_json::to_string(&bomb).unwrap();
+            let (open, close) = ("[".repeat(120), "]".repeat(120));
+            bomb = format!("{open}{{\"$serde_json::private::RawValue\":{quoted}}}{close}");
+        }
+        let bomb = serde_json::value::RawValue::from_string(bomb).unwrap();
+        assert!(Payload::new(&bomb).is_err_and(|error| error.to_string().contains("1,024 bytes")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::account::{Address, Identity};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::foreign;
 use crate::message;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
@@ -156,13 +157,13 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
             .with_remedy(Remedy::Later)
             .with_tracking_id(message::received_tracking_id(response, None, &[access_token.expose()]))
     };
-    match serde_json::from_slice(response.body()) {
-        Ok(Value::Object(fields)) => {
+    match foreign::value(response.body()) {
+        Some(Value::Object(fields)) => {
             let person = Person(fields);
             if person.id().is_empty() { Err(unusable("it has no `id`")) } else { Ok(person) }
         }
-        Ok(_) => Err(unusable("it is not a JSON object")),
-        Err(_) => Err(unusable("it is not JSON")),
+        Some(_) => Err(unusable("it is not a JSON object")),
+        None => Err(unusable("it is not JSON")),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy};
+use crate::foreign;
 use crate::message;
 use crate::redact;
 use crate::retry_after::retry_after;
@@ -78,7 +79,7 @@ impl Asked {
 /// Turns an answer that is no success into an error; none of `secrets` is left in it.
 pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
     let status = response.status();
-    let body = serde_json::from_slice::<Value>(response.body()).ok();
+    let body = foreign::value(response.body());
     let verdict = judge(asked, status, body.as_ref());
     let description =
         verdict.description.map(|text| redact::clean(&text, secrets, 300)).filter(|text| !text.is_empty());

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use form_urlencoded::Serializer;
 use http::{Request, Response};
-use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign;
 use crate::form;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
@@ -65,8 +65,7 @@ pub(crate) fn read(
 
 /// Nothing, or a JSON object that speaks of no error; RFC 7009 gives the body no meaning.
 fn is_answer(body: &[u8]) -> bool {
-    body.trim_ascii().is_empty()
-        || serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|fields| !fields.contains_key("error"))
+    body.trim_ascii().is_empty() || foreign::object(body).is_some_and(|fields| !fields.contains_key("error"))
 }
 
 #[cfg(test)]

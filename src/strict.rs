@@ -4,37 +4,11 @@
 //! input.
 
 use std::fmt;
-use std::sync::LazyLock;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde::de::DeserializeSeed as _;
+use serde_json::{Map, Value};
 
-/// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
-const NUMBER: &str = "$serde_json::private::Number";
-
-/// Whether it is on: else an object of that name is an object like any other.
-static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
-    struct Probe;
-
-    impl<'de> Visitor<'de> for Probe {
-        type Value = bool;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number")
-        }
-
-        fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
-            Ok(false)
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-            while map.next_entry::<String, String>()?.is_some() {}
-            Ok(true)
-        }
-    }
-
-    serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
-});
+use crate::foreign::Reader;
 
 /// Why a text is not the JSON object that was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,79 +32,12 @@ impl fmt::Display for Fault {
 pub(crate) fn object(json: &[u8]) -> Result<Map<String, Value>, Fault> {
     let mut is_repeated = false;
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let read = Strict(&mut is_repeated).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let read = Reader::strict(&mut is_repeated).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(Fault::NotAnObject),
         Err(_) if is_repeated => Err(Fault::Repeated),
         Err(_) => Err(Fault::Unreadable),
-    }
-}
-
-/// Reads any value; notes whether a name was repeated.
-struct Strict<'a>(&'a mut bool);
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
-        Ok(truth.into())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(number.into())
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(text.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(Strict(self.0))? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if name == NUMBER && *NUMBERS_ARE_MAPS {
-                let digits = map.next_value::<String>()?;
-                return digits.parse().map(Value::Number).map_err(|_| A::Error::custom("no number"));
-            }
-            let value = map.next_value_seed(Strict(self.0))?;
-            if object.insert(name, value).is_some() {
-                *self.0 = true;
-                return Err(A::Error::custom("repeated"));
-            }
-        }
-        Ok(Value::Object(object))
     }
 }
 
@@ -203,6 +110,8 @@ mod tests {
         ] {
             assert_eq!(object(text.as_bytes()), Err(fault), "{text}");
         }
+        let odd = r#"{"x":[{"$serde_json::private::RawValue":"boom"}]}"#;
+        assert_eq!(Value::Object(object(odd.as_bytes()).unwrap()).to_string(), odd);
         let deep = "[".repeat(100_000);
         assert_eq!(object(format!("{{\"a\":{deep}").as_bytes()), Err(Fault::Unreadable));
         assert_eq!(object(b"{\"a\":\"\xff\"}"), Err(Fault::Unreadable));

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::Fields;
 use crate::registration::Owner;
 use crate::store::Body;
 use crate::token::TokenSet;
@@ -47,7 +48,7 @@ struct Reading<'a> {
     #[serde(default)]
     data: Option<Box<RawValue>>,
     #[serde(flatten)]
-    unknown: Map<String, Value>,
+    unknown: Fields,
 }
 
 const VERSION: u64 = 1;
@@ -96,15 +97,19 @@ impl Record {
         }
         let tokens = TokenSet::from_stored(reading.tokens.get())?;
         tokens.require_owner(owner)?;
-        Ok(Self { tokens, data: reading.data, unknown: reading.unknown })
+        Ok(Self { tokens, data: reading.data, unknown: reading.unknown.0 })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::foreign;
 
     const TOKENS: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000}"#;
+
+    /// serde_json's own reading takes it for a text to be read as JSON.
+    const ODD: &str = r#"{"$serde_json::private::RawValue":"boom"}"#;
 
     fn owner() -> Owner {
         Owner { service: "webex".into(), client_id: "C1".into() }
@@ -115,13 +120,14 @@ mod tests {
     }
 
     fn json(body: &Body) -> Value {
-        serde_json::from_slice(body.expose()).unwrap()
+        foreign::value(body.expose()).unwrap()
     }
 
     #[test]
     fn what_a_later_version_wrote_survives_being_written_again() {
-        let later =
-            format!(r#"{{"v":1,"notes":{{"hunter2":[1]}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#);
+        let later = format!(
+            r#"{{"v":1,"notes":{{"hunter2":[1],"o":{ODD}}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#
+        );
         let record = Record::read(&body(&later), &owner()).unwrap();
         assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");
 

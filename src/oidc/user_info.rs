@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{Method, Request, Response};
 use serde_json::{Map, Value};
 
@@ -136,8 +138,12 @@ pub(crate) fn read(
         Error::new(ErrorKind::UserInfo, format!("the claims about the user cannot be used: {why}"))
             .with_tracking_id(message::received_tracking_id(response, None, &secrets))
     };
-    let claims =
-        strict::object(response.body()).map_err(|fault| unusable(fault.to_string()).with_remedy(Remedy::Later))?;
+    let claims = strict::object(response.body()).map_err(|fault| {
+        if is_signed(response) {
+            return unusable(SIGNED.to_owned()).with_remedy(Remedy::Registration);
+        }
+        unusable(fault.to_string()).with_remedy(Remedy::Later)
+    })?;
     let info = UserInfo(claims);
     match info.subject() {
         "" => Err(unusable("they have no `sub`".to_owned())),
@@ -146,4 +152,16 @@ pub(crate) fn read(
         }
         _ => Ok(info),
     }
+}
+
+const SIGNED: &str = "userinfo is signed, which is not supported: register the client for userinfo in plain JSON \
+                      (without `userinfo_signed_response_alg`)";
+
+/// Whether an answer is a JSON web token (OpenID Connect Core 1.0 section 5.3.2), by its own word or its shape.
+fn is_signed(response: &Response<Bytes>) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    let parts: Vec<_> = response.body().trim_ascii().split(|byte| *byte == b'.').collect();
+    let is_base64url = |part: &&[u8]| !part.is_empty() && URL_SAFE_NO_PAD.decode(part).is_ok();
+    media_type.eq_ignore_ascii_case("application/jwt") || (parts.len() == 3 && parts.iter().all(is_base64url))
 }

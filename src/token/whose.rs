@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::Value;
 
 use super::TokenSet;
+use crate::foreign;
 
 impl TokenSet {
     /// Whether these tokens and `other` are two accounts': two persons, two subjects of ID tokens, two users or sites of
@@ -28,7 +28,7 @@ impl TokenSet {
     /// The subject of the ID token. Nobody has verified it: it came from the token endpoint, and only keeps accounts apart.
     fn subject(&self) -> Option<String> {
         let payload = self.id_token()?.expose().split('.').nth(1)?;
-        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let claims = foreign::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
         Some(claims.get("sub")?.as_str()?.to_owned())
     }
 

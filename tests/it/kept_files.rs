@@ -82,6 +82,30 @@ async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() 
     assert_eq!(restarted.data::<String>(&key()).await.unwrap().as_deref(), Some("C1's own"));
 }
 
+/// serde_json's own reading takes an object of this name for a text to be read as JSON.
+#[tokio::test]
+async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
+    let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"boom"}],"#;
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let at = |uri: &str| builder(Service::webex().at(uri).with_id("one")).clock(clock.clone()).build().unwrap();
+    let granting = server(json(200, &TOKENS.replacen('{', odd, 1))).await;
+    let first = tokens(&at(&granting.uri())).await;
+    TokenSet::from_stored(first.to_stored().unwrap().expose()).unwrap();
+
+    let refreshing = server(json(200, &format!(r#"{odd}"access_token":"new","expires_in":1000}}"#))).await;
+    let folder = Folder::new();
+    let manager = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap();
+    let session = manager.put(&key(), first).await.unwrap();
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(1_209_600));
+        assert_eq!(session.access_token().await.unwrap().expose(), "new");
+        manager.settle().await;
+        let again = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap().session(&key()).unwrap();
+        assert!(again.status().await.unwrap().is_some());
+    }
+    manager.put(&key(), tokens(&at(&granting.uri())).await).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_truncated_file_asks_the_user_once_and_names_where_it_is_now() {
     let folder = Folder::new();

@@ -214,6 +214,30 @@ async fn rp_16_userinfo_about_another_user_is_refused() {
 }
 
 #[tokio::test]
+async fn signed_userinfo_is_the_operators_to_change() {
+    let (issuer, login) = login_with(|_| ()).await;
+    let login = login.unwrap();
+    let token = Key::one().sign(&header("k1"), &json!({"sub": SUBJECT}));
+    let of_type = |body: &str, media_type: &str| wiremock::ResponseTemplate::new(200).set_body_raw(body, media_type);
+    for (response, is_signed) in [
+        (of_type(&token, "application/jwt"), true),
+        (of_type(&token, "text/plain"), true),
+        (of_type("a.b.c.d.e", "Application/JWT; charset=utf-8"), true),
+        (of_type("e30.e30", "text/plain"), false),
+        (of_type("<a>.e30.e30", "text/html"), false),
+    ] {
+        issuer.answer("/userinfo", response);
+        let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
+        assert_eq!((error.is_misconfigured(), error.is_retryable()), (is_signed, !is_signed), "{error}");
+        assert_eq!(error.to_string().contains("userinfo is signed"), is_signed, "{error}");
+        assert!(error.kind() == ErrorKind::UserInfo && !format!("{error:?}").contains(&token), "{error}");
+    }
+    // JSON is read whatever it is called.
+    issuer.answer("/userinfo", of_type(&json!({"sub": SUBJECT}).to_string(), "application/jwt"));
+    issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
+}
+
+#[tokio::test]
 async fn rp_17_a_missing_or_another_nonce_is_refused() {
     assert_refused(append_one("nonce"), "another login's").await;
     assert_refused(remove("nonce"), "no `nonce`").await;
@@ -298,6 +322,27 @@ async fn implicit_login(at_hash: Option<String>) -> Result<ImplicitLogin, Error>
         assert_eq!(issuer.all_requests(), 0);
     }
     login
+}
+
+/// RFC 9207 section 4: one answer has one issuer.
+#[tokio::test]
+async fn a_callback_and_its_id_token_name_one_issuer() {
+    for (name, is_one) in [("/idb", true), ("/other", false)] {
+        let issuer = Issuer::of(|service, own| service.with_issuer(own.replace("/idb", "/other"))).await;
+        issuer.publish(&[Key::one().jwk(Some("k1"))]);
+        let (url, pending) = issuer.webex.authorize().begin_implicit(ImplicitResponse::IdToken).unwrap();
+        let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
+        let token = Key::one().sign(&header("k1"), &issuer.claims(&nonce));
+        // An address in a fragment makes it no URL.
+        let text = format!("id_token={token}&state={state}&iss={}", issuer.name().replace("/idb", name));
+        let callback = ImplicitCallback::parse(text).unwrap();
+        let outcome = issuer.webex.accept_implicit(pending, callback).await.map_err(Error::from);
+        assert_eq!(
+            outcome.as_ref().map(drop).map_err(Error::kind).err(),
+            (!is_one).then_some(ErrorKind::IssuerMismatch)
+        );
+        assert_eq!(issuer.all_requests(), usize::from(is_one), "the keys, where they are needed");
+    }
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@
 //! | RP-36 | dynamic registration | skip | integrations are registered by hand in the developer portal (`guide::register`) |
 //! | RP-37 | signed requests by `request_uri` | skip | Webex's document says `request_uri_parameter_supported: false` |
 //! | RP-38 | unsigned requests by `request_uri` | skip | `AuthorizationRequest::parameter` refuses `request` and `request_uri`: nobody could tell what they ask for |
-//! | RP-39 | signed userinfo is verified | skip | Webex answers in JSON; anything else is refused as unreadable (RP-16) |
+//! | RP-39 | signed userinfo is verified | skip | Webex answers in JSON; a signed answer is refused by that name: `open_id::signed_userinfo_is_the_operators_to_change` |
 //! | RP-40 | a login that a third party begins | skip | a registration at Webex has no `initiate_login_uri`, so nobody calls one; an application that wants a link of its own to begin a login calls `authorize().login_hint(..)` behind it |
 //! | RP-41 | a refresh brings a token to use | must | `open_id::rp_41_a_refresh_brings_a_new_token_to_use_and_asks_for_no_more_than_was_granted` |
 //! | RP-42 | another `iss` after a refresh is refused | must | `open_id::rp_42_a_refreshed_id_token_of_another_issuer_is_refused_with_the_tokens_beside_it` |

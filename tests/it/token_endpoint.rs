@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use webex_oauth::clock::{Clock, ManualClock, UnixTime};
-use webex_oauth::{Callback, ClientAuth, ErrorKind, ExchangeOptions, Pkce, Rotation, Service, TokenSet};
+use webex_oauth::{AccessToken, Callback, ClientAuth, ErrorKind, ExchangeOptions, Pkce, Rotation, Service, TokenSet};
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -201,6 +201,28 @@ async fn bytes_that_are_no_text_and_bodies_beyond_the_limit_are_errors() {
         let (pending, callback) = returned(&webex);
         assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::Exchange);
     }
+}
+
+/// JSON in a text in JSON, and so on: 100 KiB that would fill the stack of whoever opens the texts.
+fn texts_within_texts() -> String {
+    let (open, close) = ("[".repeat(120), "]".repeat(120));
+    let mut inner = String::from("1");
+    while inner.len() < 100 * 1024 {
+        let quoted = serde_json::to_string(&inner).unwrap();
+        inner = format!("{open}{{\"$serde_json::private::RawValue\":{quoted}}}{close}");
+    }
+    inner
+}
+
+#[tokio::test]
+async fn texts_within_texts_are_not_opened() {
+    let refusing = server(json(401, &texts_within_texts())).await;
+    let error = client(&refusing.uri()).person(&AccessToken::new("x").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Person);
+
+    let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, texts_within_texts()))).await;
+    let tokens = tokens(&client(&granting.uri())).await;
+    assert_eq!((tokens.access_token().expose(), tokens.extra("x")), ("a", None), "it is nested too deep to be kept");
 }
 
 #[tokio::test]

@@ -1,0 +1,208 @@
+//! Reads JSON that others wrote into a [`Value`].
+//!
+//! serde_json's own reading of one takes an object that begins with a certain private name for a text to be read as JSON in
+//! its turn. Whoever writes that name could have a login kept that nobody can read again, or fill the stack with texts within
+//! texts. Here it is a name like any other, so [`Value`] reads nothing that is foreign.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// Whether it is on: else an object of that name is an object like any other.
+static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
+    struct Probe;
+
+    impl<'de> Visitor<'de> for Probe {
+        type Value = bool;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
+            Ok(false)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+            while map.next_entry::<String, String>()?.is_some() {}
+            Ok(true)
+        }
+    }
+
+    serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
+});
+
+/// Whether an object that begins with this name is a number.
+pub(crate) fn is_number(name: &str) -> bool {
+    name == NUMBER && *NUMBERS_ARE_MAPS
+}
+
+/// Reads any value. Where a name is repeated, the last one counts, as with most readers.
+pub(crate) fn value(json: &[u8]) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let value = Reader::lenient().deserialize(&mut reader).ok()?;
+    reader.end().ok().map(|()| value)
+}
+
+/// Reads an object, as [`value`] does.
+pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    match value(json)? {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// The fields of an object, read as [`value`] reads them.
+pub(crate) struct Fields(pub(crate) Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match deserializer.deserialize_map(Reader::lenient())? {
+            Value::Object(object) => Ok(Self(object)),
+            _ => Err(D::Error::custom("not an object")),
+        }
+    }
+}
+
+/// Reads a value out of whatever holds it.
+pub(crate) struct Reader<'a> {
+    /// Where it is noted that a name was repeated, which is an error then.
+    repeated: Option<&'a mut bool>,
+}
+
+impl Reader<'static> {
+    /// The last of several fields of one name counts.
+    pub(crate) fn lenient() -> Self {
+        Self { repeated: None }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A repeated name is an error, and noted here.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn strict(repeated: &'a mut bool) -> Self {
+        Self { repeated: Some(repeated) }
+    }
+
+    /// The reader of what stands within.
+    fn inner(&mut self) -> Reader<'_> {
+        Reader { repeated: self.repeated.as_deref_mut() }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(truth.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(number).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self.inner())? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if is_number(&name) {
+                let digits = map.next_value::<String>()?;
+                return digits.parse().map(Value::Number).map_err(|_| A::Error::custom("no number"));
+            }
+            let value = map.next_value_seed(self.inner())?;
+            if let (Some(_), Some(repeated)) = (object.insert(name, value), &mut self.repeated) {
+                **repeated = true;
+                return Err(A::Error::custom("repeated"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_as_serde_json_reads_it_and_the_last_of_two_fields_counts() {
+        for text in [
+            r#"{"a":[1,-2,3.5,1e3,"x",null,true,{"b":{}}],"é":"\u0041"}"#,
+            r#"{"a":1,"b":{"c":1,"c":2},"a":3}"#,
+            "  [0]\n",
+            "18446744073709551616",
+            "null",
+        ] {
+            assert_eq!(value(text.as_bytes()), serde_json::from_str::<Value>(text).ok(), "{text}");
+            assert_eq!(serde_json::from_str::<Fields>(text).is_ok(), text.starts_with('{'), "{text}");
+        }
+        for text in ["", "{", "[1]x", "[1][2]", r#""\ud800""#, "\"\u{1}\""] {
+            assert_eq!(value(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(value(b"\"\xff\""), None);
+        assert_eq!(object(b"[]"), None);
+    }
+
+    #[test]
+    fn a_name_that_is_private_to_serde_json_is_a_name() {
+        let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"[1]"}]}"#;
+        assert!(serde_json::from_str::<Value>(odd).is_err(), "this module is for nothing");
+        let read = value(odd.as_bytes()).unwrap();
+        assert_eq!(read["$serde_json::private::RawValue"], "boom");
+        assert_eq!(read["x"][0]["$serde_json::private::RawValue"], "[1]");
+        assert_eq!(read.to_string(), odd);
+        assert_eq!(object(odd.as_bytes()), serde_json::from_str::<Fields>(odd).ok().map(|Fields(fields)| fields));
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_refused_and_no_text_is_opened() {
+        let nested = |levels| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(value(nested(100).as_bytes()).is_some());
+        assert!(value(nested(128).as_bytes()).is_none());
+        assert!(value("[".repeat(100_000).as_bytes()).is_none());
+        // Text within text is text: nothing in it is opened.
+        let quoted = (0..8)
+            .fold(nested(100), |inner, _| serde_json::json!({ "$serde_json::private::RawValue": inner }).to_string());
+        let Some(Value::Object(read)) = value(quoted.as_bytes()) else { panic!("it is an object") };
+        assert!(read.values().all(Value::is_string));
+    }
+}
