@@ -42,7 +42,8 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
     let (manager, keep_alive) = keeping_alive(webex.clone())?;
     for (tenant, email) in TENANTS {
         let (url, pending) = webex.authorize().begin()?;
-        let login = webex.login(pending, Callback::parse(mock.approve_as(&url, email))?).await?;
+        let mut login = webex.login(pending, Callback::parse(mock.approve_as(&url, email))?).await?;
+        webex.identify(&mut login).await?;
         manager.put(&TokenKey::new(tenant)?, login).await?;
     }
     for day in 1..=100 {
