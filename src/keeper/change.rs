@@ -27,15 +27,13 @@ const LANDING_LIMIT: Duration = Duration::from_secs(35);
 /// the store does not have, until it is known that nobody needs them.
 pub(crate) struct Change<'a> {
     slot: &'a Slot,
-    unsaved: Option<Known<Record>>,
     is_confirmed: bool,
 }
 
 impl<'a> Change<'a> {
     pub(crate) fn begin(slot: &'a Slot) -> Self {
-        let unsaved = slot.unsaved();
-        slot.begin_again(None);
-        Self { slot, unsaved, is_confirmed: false }
+        slot.forget_saved();
+        Self { slot, is_confirmed: false }
     }
 
     /// The store has this now.
@@ -48,9 +46,7 @@ impl<'a> Change<'a> {
 impl Drop for Change<'_> {
     fn drop(&mut self) {
         if !self.is_confirmed {
-            self.slot.begin_again(None);
-            // Should another login be there now, or newer tokens, the next flight drops these.
-            self.slot.leave_unsaved(self.unsaved.take());
+            self.slot.forget_saved();
         }
     }
 }
@@ -85,8 +81,9 @@ impl Keeper {
         let (mut change, mut ended) = (None, None);
         while let Some(entry) = self.store.load(&slot.key).await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);
+            change.get_or_insert_with(|| Change::begin(slot));
             // New tokens that could not be saved are there alone.
-            let Change { unsaved, .. } = change.get_or_insert_with(|| Change::begin(slot));
+            let unsaved = slot.unsaved();
             let newer = unsaved
                 .as_ref()
                 .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);

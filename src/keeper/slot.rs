@@ -204,9 +204,19 @@ impl Slot {
     /// A logout or a new login: what any flight brings from before is void.
     pub(crate) fn begin_again(&self, current: Option<Current>) {
         let mut guarded = self.guarded();
+        guarded.unsaved = None;
+        self.begin(&mut guarded, current);
+    }
+
+    /// What the store has may be changing. What it does not have stays for the next flight, which drops it where another login
+    /// or newer tokens turn out to be there.
+    pub(super) fn forget_saved(&self) {
+        self.begin(&mut self.guarded(), None);
+    }
+
+    fn begin(&self, guarded: &mut Guarded, current: Option<Current>) {
         guarded.epoch += 1;
         guarded.flight = None;
-        guarded.unsaved = None;
         guarded.refused = None;
         guarded.outdated = None;
         guarded.granted_at = None;
@@ -279,11 +289,6 @@ impl Slot {
     /// New tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
         self.guarded().unsaved.clone().map(|known| *known)
-    }
-
-    /// New tokens that the store does not have, for the next flight to save.
-    pub(super) fn leave_unsaved(&self, unsaved: Option<Known<Record>>) {
-        self.guarded().unsaved = unsaved.map(Box::new);
     }
 
     /// When the server last gave tokens.
