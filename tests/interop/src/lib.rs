@@ -1,9 +1,10 @@
-//! What the stories against foreign servers share: the servers as processes, a browser without a screen, a wire that can be
-//! tapped, a session with a keyring, and a frame that ends each story in time.
+//! What the stories against foreign servers share: the servers as processes, a browser without a screen, a clock that can
+//! be moved, a wire that can be tapped, a session with a keyring, and a frame that ends each story in time.
 //!
 //! The stories are in `tests/`, one file for each server and subject; the scripts that start the servers are in `servers/`.
 
 mod browser;
+mod clock;
 mod server;
 #[cfg(target_os = "linux")]
 mod session;
@@ -11,6 +12,7 @@ mod story;
 mod wire;
 
 pub use crate::browser::Browser;
+pub use crate::clock::RunningClock;
 pub use crate::server::Server;
 #[cfg(target_os = "linux")]
 pub use crate::session::{Keyring, Session};

@@ -11,7 +11,7 @@ use webex_oauth::{
     AccessToken, Callback, ClientAuth, Error, ErrorKind, LoginState, PendingAuthorization, Rotation, Service, Session,
     TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
 };
-use webex_oauth_interop::{Browser, Server, tell};
+use webex_oauth_interop::{Browser, RunningClock, Server, tell};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SCOPES: &str = "spark:all spark:people_read";
@@ -455,7 +455,7 @@ fn a_kept_login_survives_restarts() {
 fn many_callers_on_an_expired_token_cause_one_refresh() {
     tell(async {
         let server = Server::oidc_provider(HOUR, "on").await;
-        let (clock, folder) = (clock(), Folder::new("callers"));
+        let (clock, folder) = (RunningClock::new(), Folder::new("callers"));
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
         let (manager, session) = keep(&webex, FileStore::open(&folder.0).unwrap()).await;
         let second = TokenManager::new(webex.clone(), FileStore::open(&folder.0).unwrap()).unwrap();

@@ -1,0 +1,54 @@
+//! The machine's clocks, which a story moves ahead.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use async_trait::async_trait;
+use webex_oauth::clock::{Clock, UnixTime};
+
+/// Clocks that run as the machine's do, and that [`advance`](Self::advance) moves. Clones move together.
+///
+/// For several managers at one store: whoever waits for another one's request to a real server must wait as long as that
+/// takes, and no clock that skips what is slept shows them the same time.
+#[derive(Clone, Debug)]
+pub struct RunningClock {
+    begun: Instant,
+    ahead: Arc<Mutex<Duration>>,
+}
+
+impl Default for RunningClock {
+    fn default() -> Self {
+        Self { begun: Instant::now(), ahead: Arc::default() }
+    }
+}
+
+impl RunningClock {
+    /// One that is right.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves it on at once. Whoever sleeps does not notice.
+    pub fn advance(&self, time: Duration) {
+        *self.ahead.lock().unwrap() += time;
+    }
+
+    fn ahead(&self) -> Duration {
+        *self.ahead.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Clock for RunningClock {
+    fn now(&self) -> UnixTime {
+        (SystemTime::now() + self.ahead()).into()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed() + self.ahead()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
