@@ -63,17 +63,21 @@ fn words(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
+const WHICH_LOGIN: &str = "it takes either `url`, an authorization URL, or `user_code`, what a device shows";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Approve {
-    url: String,
+    url: Option<String>,
+    user_code: Option<String>,
     user: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Deny {
-    url: String,
+    url: Option<String>,
+    user_code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,15 +106,8 @@ impl Desk {
     fn carry_out(&self, order: &str, body: &str) -> Result<Value, String> {
         let mock = &self.mock;
         match order {
-            "approve" => {
-                let Approve { url, user } = read(body)?;
-                let callback = match user {
-                    Some(user) => mock.approve_as(url, user),
-                    None => mock.approve(url),
-                };
-                return Ok(json!({ "callback": callback }));
-            }
-            "deny" => return Ok(json!({ "callback": mock.deny(read::<Deny>(body)?.url) })),
+            "approve" => return self.approve(read(body)?),
+            "deny" => return self.deny(read(body)?),
             "revoke" => mock.revoke(self.whose(body)?),
             "expire" => mock.expire_access_tokens(self.whose(body)?),
             "secret" => mock.change_secret(read::<Secret>(body)?.client_secret),
@@ -128,6 +125,29 @@ impl Desk {
         Ok(json!({}))
     }
 
+    fn approve(&self, Approve { url, user_code, user }: Approve) -> Result<Value, String> {
+        match (url, user_code, user) {
+            (Some(url), None, None) => Ok(json!({ "callback": self.mock.approve(url) })),
+            (Some(url), None, Some(user)) => Ok(json!({ "callback": self.mock.approve_as(url, user) })),
+            (None, Some(user_code), user) => {
+                self.mock.approve_device_as(user_code, user.as_ref().unwrap_or(&self.user));
+                Ok(json!({}))
+            }
+            _ => Err(WHICH_LOGIN.to_owned()),
+        }
+    }
+
+    fn deny(&self, Deny { url, user_code }: Deny) -> Result<Value, String> {
+        match (url, user_code) {
+            (Some(url), None) => Ok(json!({ "callback": self.mock.deny(url) })),
+            (None, Some(user_code)) => {
+                self.mock.deny_device(user_code);
+                Ok(json!({}))
+            }
+            _ => Err(WHICH_LOGIN.to_owned()),
+        }
+    }
+
     fn whose(&self, body: &str) -> Result<String, String> {
         Ok(read::<Whose>(body)?.user.unwrap_or_else(|| self.user.clone()))
     }
@@ -135,6 +155,7 @@ impl Desk {
     fn counts(&self) -> Value {
         json!({
             "token_requests": self.mock.token_requests(),
+            "device_polls": self.mock.device_polls(),
             "refreshes": self.mock.refreshes(),
             "revocations": self.mock.revocations(),
             "key_requests": self.mock.key_requests(),

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use webex_oauth::testing::{
-    CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockWebex, TokensFault, UserInfoFault,
+    CallbackFault, DevicePollFault, DeviceSpelling, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault, MockWebex,
+    TokensFault, UserInfoFault,
 };
 
 /// Makes the next answer of a kind wrong.
@@ -15,6 +16,8 @@ pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), Stri
         "user_info" => mock.next_user_info(find(USER_INFO, name)?),
         "callback" => mock.next_callback(find(CALLBACK, name)?),
         "tokens" => mock.next_tokens(find(TOKENS, name)?),
+        "device_start" => mock.next_device_start(find(DEVICE_START, name)?),
+        "device_poll" => mock.next_device_poll(find(&device_polls(), name)?),
         _ => return Err(format!("there are no faults of the kind {kind:?}")),
     }
     Ok(())
@@ -25,6 +28,11 @@ fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
     found.copied().ok_or_else(|| format!("there is no fault {name:?} among {faults:?}"))
 }
 
+fn device_polls() -> Vec<DevicePollFault> {
+    let spelled = SPELLINGS.iter().flat_map(|spelling| SPELLED.map(|fault| fault(*spelling)));
+    DEVICE_POLL.iter().copied().chain(spelled).collect()
+}
+
 const CALLBACK: &[CallbackFault] = &[
     CallbackFault::WrongIssuer,
     CallbackFault::MissingState,
@@ -33,6 +41,53 @@ const CALLBACK: &[CallbackFault] = &[
     CallbackFault::RepeatedCode,
     CallbackFault::Empty,
     CallbackFault::OwnIssuer,
+];
+
+const DEVICE_START: &[DeviceStartFault] = &[
+    DeviceStartFault::TooManyRequests,
+    DeviceStartFault::TooManyRequestsWithoutRetryAfter,
+    DeviceStartFault::Refused,
+    DeviceStartFault::Unavailable,
+    DeviceStartFault::Page,
+    DeviceStartFault::MissingDeviceCode,
+    DeviceStartFault::MissingUserCode,
+    DeviceStartFault::MissingVerificationUri,
+    DeviceStartFault::MissingCompleteUri,
+    DeviceStartFault::MissingLifetime,
+    DeviceStartFault::MissingInterval,
+    DeviceStartFault::ZeroInterval,
+    DeviceStartFault::TextNumbers,
+    DeviceStartFault::ControlCharacters,
+    DeviceStartFault::ScriptUri,
+    DeviceStartFault::PlainUri,
+];
+
+const DEVICE_POLL: &[DevicePollFault] = &[
+    DevicePollFault::Unauthorized,
+    DevicePollFault::Forbidden,
+    DevicePollFault::TooManyRequests,
+    DevicePollFault::TooManyRequestsWithoutRetryAfter,
+    DevicePollFault::ServerError,
+    DevicePollFault::Unavailable,
+];
+
+/// Written with the spelling: `SlowDown(Error)`.
+const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 7] = [
+    DevicePollFault::Pending,
+    DevicePollFault::PendingAsBadRequest,
+    DevicePollFault::SlowDown,
+    DevicePollFault::AccessDenied,
+    DevicePollFault::TokenLimitReached,
+    DevicePollFault::InvalidClient,
+    DevicePollFault::InvalidGrant,
+];
+
+const SPELLINGS: &[DeviceSpelling] = &[
+    DeviceSpelling::Error,
+    DeviceSpelling::Message,
+    DeviceSpelling::Description,
+    DeviceSpelling::Empty,
+    DeviceSpelling::Page,
 ];
 
 const DISCOVERY: &[DiscoveryFault] = &[

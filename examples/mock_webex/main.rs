@@ -31,7 +31,8 @@
 //! | order | body | what happens |
 //! |---|---|---|
 //! | `approve` | `url`, `user`? | the user consents; answers `callback`, the URL that the browser comes back with |
-//! | `deny` | `url` | the user declines; answers `callback` |
+//! | `approve` | `user_code`, `user`? | the user of a device consents |
+//! | `deny` | `url` or `user_code` | the user declines; answers `callback` to a `url` |
 //! | `revoke` | `user`? | the user's refresh tokens and access tokens end, as by a new password or an administrator |
 //! | `expire` | `user`? | the user's access tokens end, and nothing else |
 //! | `secret` | `client_secret` | the integration has this secret from now on |
@@ -39,10 +40,11 @@
 //! | `keys` | | ID tokens are signed with a new key from now on, and the old one is withdrawn |
 //! | `advance` | `seconds` | Webex's clock goes on, so that codes and tokens expire |
 //! | `fault` | such as `{"tokens": "MissingTokenType"}` | the next answer of that kind is wrong in this way; again for the one after it |
-//! | `counts` | | answers how many requests there were: `token_requests`, `refreshes`, `revocations`, `key_requests` |
+//! | `counts` | | answers how many requests there were: `token_requests`, `refreshes`, `device_polls`, `revocations`, `key_requests` |
 //!
-//! Faults are `id_token`, `keys`, `discovery`, `user_info`, `callback` and `tokens`, by the names of `IdTokenFault`,
-//! `KeysFault` and so on in the documentation of `webex_oauth::testing`.
+//! Faults are `tokens`, `callback`, `device_start`, `device_poll`, `id_token`, `keys`, `discovery` and `user_info`, by the names
+//! of `TokensFault`, `CallbackFault` and so on in the documentation of `webex_oauth::testing`; those of a poll that need a
+//! spelling are written `SlowDown(Error)`.
 //!
 //! A mistake is answered with 400 and `error`, which says what is wrong. Orders are taken from this machine, and from no page
 //! in a browser.
