@@ -136,36 +136,6 @@ tell("denied", **refusal(caught(client().fetch_token, TOKEN, **refused)))
 kept = dict(client(hook=False).fetch_token(TOKEN, **refused))
 tell("denied_without_hook", keeps=sorted(kept), says=kept["errors"][0]["description"])
 
-# The device grant is a grant like others to it: the application polls, and a wait (428) is an HTTP error to the hook.
-device = client()
-
-
-def start():
-    form = {"client_id": WEBEX["client_id"], "scope": SCOPES}
-    return requests.post(DEVICE_START, form).json()
-
-
-def poll(session, started):
-    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": WEBEX["client_id"]}
-    return session.fetch_token(DEVICE_TOKEN, device_code=started["device_code"], **grant)
-
-
-started = start()
-pending = refusal(caught(poll, device, started))
-seen = answer_device(started, "accept")
-tokens = dict(poll(device, started))
-tell("device", pending=pending, page=seen, fields=sorted(tokens), who=who(tokens["access_token"]))
-order("advance", seconds=2)
-tell("device_spent", **refusal(caught(poll, device, started)))
-started = start()
-caught(poll, device, started)
-tell("device_too_fast", **refusal(caught(poll, device, started)))
-tell("device_without_hook", keeps=sorted(dict(poll(client(hook=False), start()))))
-started = start()
-tell("device_denied", page=answer_device(started, "deny"), **refusal(caught(poll, device, started)))
-in_form = client(method="client_secret_post")
-tell("device_secret_in_the_form", **refusal(caught(poll, in_form, start())))
-
 # OpenID Connect is the application's to do: the keys, the signature, the claims.
 def identify(nonce, expected_nonce=None):
     tokens = login(client(scope="openid email"), nonce=nonce)
@@ -196,3 +166,33 @@ for name in ("BadSignature", "WrongIssuer", "WrongAudience", "Expired", "Unsigne
     order("fault", id_token=name)
     error = caught(identify, "n-4")
     tell(name, error=type(error).__name__)
+
+# The device grant is a grant like others to it: the application polls, and a wait (428) is an HTTP error to the hook.
+device = client()
+
+
+def start():
+    form = {"client_id": WEBEX["client_id"], "scope": SCOPES}
+    return requests.post(DEVICE_START, form).json()
+
+
+def poll(session, started):
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": WEBEX["client_id"]}
+    return session.fetch_token(DEVICE_TOKEN, device_code=started["device_code"], **grant)
+
+
+started = start()
+pending = refusal(caught(poll, device, started))
+seen = answer_device(started, "accept")
+tokens = dict(poll(device, started))
+tell("device", pending=pending, page=seen, fields=sorted(tokens), who=who(tokens["access_token"]))
+order("advance", seconds=2)
+tell("device_spent", **refusal(caught(poll, device, started)))
+started = start()
+caught(poll, device, started)
+tell("device_too_fast", **refusal(caught(poll, device, started)))
+tell("device_without_hook", keeps=sorted(dict(poll(client(hook=False), start()))))
+started = start()
+tell("device_denied", page=answer_device(started, "deny"), **refusal(caught(poll, device, started)))
+in_form = client(method="client_secret_post")
+tell("device_secret_in_the_form", **refusal(caught(poll, in_form, start())))

@@ -74,7 +74,7 @@ tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(exchange, good))))
 tell("denied", **parameters(visit(authorization_url(), user="jane@example.com", decision="deny")))
 
 order("expire")
-tell("expired_access_token", **{**refusal(caught(api.people.me)), "about": None})
+tell("expired_access_token", **refusal(caught(api.people.me)))
 tell("refresh_after_that", who=who(refresh(tokens).access_token))
 
 order("revoke")

@@ -113,7 +113,8 @@ pub(crate) fn are_installed() -> Result<(), String> {
         return Err(format!("{} is missing", missing.display()));
     }
     for program in ["node", "python3"] {
-        let run = std::process::Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let run =
+            std::process::Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         run.map_err(|error| format!("{program} cannot be run: {error}"))?;
     }
     Ok(())

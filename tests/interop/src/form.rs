@@ -16,7 +16,8 @@ impl Form {
 
     /// `text` is what stands between `<form` and `</form`.
     fn fill(text: &str, answers: &[(&str, &str)]) -> Option<Self> {
-        let mut form = Self { action: attribute(text.split('>').next()?, "action").unwrap_or_default(), fields: Vec::new() };
+        let mut form =
+            Self { action: attribute(text.split('>').next()?, "action").unwrap_or_default(), fields: Vec::new() };
         let mut buttons = Vec::new();
         for tag in text.split('<').skip(1).filter_map(|tag| tag.split('>').next()) {
             let kind = attribute(tag, "type").unwrap_or_default();
@@ -50,7 +51,14 @@ impl Form {
 /// An attribute of a tag.
 fn attribute(tag: &str, name: &str) -> Option<String> {
     let value = tag.split_once(&format!(" {name}=\""))?.1.split('"').next()?;
-    Some(value.replace("&quot;", "\"").replace("&#39;", "'").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    Some(
+        value
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }
 
 #[cfg(test)]

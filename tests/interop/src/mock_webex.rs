@@ -20,6 +20,11 @@ pub struct MockWebex {
 }
 
 impl MockWebex {
+    /// The program itself, for whoever starts it.
+    pub fn program() -> &'static Path {
+        program()
+    }
+
     /// Starts it with these options beside its own.
     pub async fn start(options: &[&str]) -> Self {
         let mut command = Command::new(program());
@@ -69,7 +74,8 @@ pub(crate) fn program() -> &'static Path {
         assert!(build.status.success(), "the example mock_webex cannot be built");
         let messages = String::from_utf8(build.stdout).unwrap();
         let mut messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let built = messages.find(|message| message["target"]["name"] == "mock_webex").expect("cargo names the program");
+        let built =
+            messages.find(|message| message["target"]["name"] == "mock_webex").expect("cargo names the program");
         built["executable"].as_str().expect("an example can be run").into()
     })
 }
