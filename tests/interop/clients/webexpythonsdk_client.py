@@ -73,9 +73,22 @@ tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(exchange, good))))
 
 tell("denied", **parameters(visit(authorization_url(), user="jane@example.com", decision="deny")))
 
+late = code()
+order("advance", seconds=599)
+tell("late_code", who=who(exchange(late).access_token))
+late = code()
+order("advance", seconds=600)
+tell("expired_code", **refusal(caught(exchange, late)))
+
 order("expire")
 tell("expired_access_token", **refusal(caught(api.people.me)))
 tell("refresh_after_that", who=who(refresh(tokens).access_token))
 
 order("revoke")
 tell("revoked", **refusal(caught(refresh, tokens)))
+
+tokens = exchange(code())
+order("advance", seconds=tokens.expires_in)
+tell("old_access_token", who=who(tokens.access_token), and_after_a_refresh=who(refresh(tokens).access_token))
+order("advance", seconds=tokens.refresh_token_expires_in - tokens.expires_in)
+tell("old_refresh_token", **refusal(caught(refresh, tokens)))

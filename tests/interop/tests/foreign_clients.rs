@@ -248,7 +248,11 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
             "wrong_secret": tracked(401, BAD_SECRET),
             "expired_access_token": tracked(401, [BAD_ACCESS_TOKEN; 2]),
             "refresh_after_that": { "who": JANE },
+            "late_code": { "who": JANE },
+            "expired_code": tracked(400, [MALFORMED, BAD_CODE]),
             "revoked": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+            "old_access_token": { "who": 401, "and_after_a_refresh": JANE },
+            "old_refresh_token": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
         }),
     );
 }
