@@ -61,6 +61,7 @@ mod arguments;
 mod clock;
 mod control;
 mod faults;
+mod orders;
 
 use std::io;
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ use webex_oauth::testing::MockWebex;
 
 use self::arguments::Arguments;
 use self::clock::MovableClock;
+use self::orders::Desk;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -84,7 +86,8 @@ async fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let clock = MovableClock::default();
     let mock = arguments.builder().clock(clock.clone()).start().await;
-    let control = match control::listen(arguments.control_port, mock.clone(), clock, arguments.first_user()).await {
+    let desk = Desk { mock: mock.clone(), clock, user: arguments.first_user() };
+    let control = match control::listen(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
             eprintln!("it cannot take orders on port {}: {error}", arguments.control_port);
