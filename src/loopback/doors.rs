@@ -71,8 +71,7 @@ fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
     let taken = refusals.iter().find(|(_, refusal)| refusal.cause.kind() == Io::AddrInUse);
     if let Some((address, _)) = taken {
         let port = address.port();
-        let finder =
-            if cfg!(windows) { format!("netstat -ano | findstr :{port}") } else { format!("lsof -i :{port}") };
+        let finder = if cfg!(windows) { format!("netstat -ano | findstr :{port}") } else { format!("lsof -i :{port}") };
         message += &format!("; end that program, perhaps another login of this one (`{finder}` names it)");
     }
     message += "; or register a redirect URI with another port as well, and give all of them to `redirect_uris(..)`";
