@@ -8,9 +8,13 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use url::{Url, form_urlencoded};
 
 use crate::Server;
+use crate::form::Form;
 
 /// Redirects in a row, after which somebody sends the browser round in circles.
 const MOST_REDIRECTS: usize = 10;
+
+/// Forms in a row, after which one of them leads to itself.
+const MOST_FORMS: usize = 5;
 
 /// One person's browser.
 #[derive(Debug)]
@@ -86,6 +90,26 @@ impl Browser {
         let mut links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
         let link = links.find(|link| link.ends_with("/abort")).expect("the page has a link to cancel");
         self.pass(url.join(link).unwrap().as_str()).await
+    }
+
+    /// Opens a page and fills in whatever forms it shows, one after the other, with these answers, names and values; gives what
+    /// the application gets, or the last page where there is no way back to it.
+    ///
+    /// # Panics
+    ///
+    /// When a form leads to itself.
+    pub async fn fill_in(&mut self, url: &str, answers: &[(&str, &str)]) -> Result<String, String> {
+        let mut place = self.open(url).await;
+        for _ in 0..MOST_FORMS {
+            let (url, text) = match place {
+                Place::Application(callback) => return Ok(callback),
+                Place::Page(url, text) => (url, text),
+            };
+            let Some(form) = Form::find(&text, answers) else { return Err(text) };
+            let fields: Vec<_> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            place = self.submit(url.join(&form.action).unwrap(), &fields).await;
+        }
+        panic!("more than {MOST_FORMS} forms after {url}");
     }
 
     async fn open(&mut self, url: &str) -> Place {
