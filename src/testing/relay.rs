@@ -136,10 +136,14 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
             ending = requests => ending,
         }
     };
-    if ending == Ending::Reset {
-        reset(&client)?;
+    match ending {
+        Ending::Closed => Ok(()),
+        Ending::Reset => reset(&client),
+        Ending::Stalled => {
+            // Until the client goes.
+            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
+        }
     }
-    Ok(())
 }
 
 /// The connection ends with RST and not with FIN when it is dropped.
@@ -175,7 +179,7 @@ impl Answers<'_> {
                 Some(Fate::Cut(after, ending)) => {
                     let sent = after.unwrap_or(body.len() / 2).min(body.len());
                     self.to.write_all(&[&head.text, &body[..sent]].concat()).await?;
-                    return self.end(ending).await;
+                    return Ok(ending);
                 }
                 Some(_) => return Ok(Ending::Closed),
             }
@@ -210,16 +214,6 @@ impl Answers<'_> {
             }
         }
         Ok(())
-    }
-
-    async fn end(&mut self, ending: Ending) -> io::Result<Ending> {
-        if ending == Ending::Stalled {
-            // Until the client goes, and with it the connection to wiremock.
-            while self.receive().await? > 0 {
-                self.unsent.clear();
-            }
-        }
-        Ok(ending)
     }
 }
 
