@@ -160,6 +160,15 @@ mod callback_fault;
 mod device_start_fault;
 mod device_poll_fault;
 mod faults;
+mod endpoint;
+mod retry_after;
+mod webex_error;
+mod fate;
+mod fault;
+mod orders;
+mod request;
+mod ledger;
+mod rotation;
 mod way_back;
 mod sessions;
 mod authorization;
@@ -173,13 +182,19 @@ mod device;
 mod open_id;
 mod logout;
 mod rules;
+mod answering;
+mod relay;
+mod network;
 mod http;
+mod expect;
+mod integration;
 mod builder;
 mod answer;
 mod device_answer;
 mod script;
 mod count;
 
+use self::expect::Verdict;
 use self::http::Server;
 use self::state::State;
 
@@ -189,21 +204,31 @@ pub use self::device_poll_fault::DevicePollFault;
 pub use self::device_spelling::DeviceSpelling;
 pub use self::device_start_fault::DeviceStartFault;
 pub use self::discovery_fault::DiscoveryFault;
+pub use self::endpoint::Endpoint;
+pub use self::expect::Expect;
+pub use self::fault::Fault;
 pub use self::id_token_fault::IdTokenFault;
+pub use self::integration::MockIntegration;
 pub use self::keys_fault::KeysFault;
+pub use self::orders::{At, Ordered};
 pub use self::pages::RefusalPage;
+pub use self::request::MockRequest;
+pub use self::retry_after::RetryAfter;
 pub use self::service::MockService;
 pub use self::tokens_fault::TokensFault;
 pub use self::user::MockUser;
 pub use self::user_info_fault::UserInfoFault;
+pub use self::webex_error::{ErrorShape, WebexError};
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
 /// Clones are cheap and are the same Webex; it stops when the last of them is dropped.
 #[derive(Clone)]
 pub struct MockWebex {
+    /// Looks at what was expected when the last clone goes, before the others do.
+    _verdict: Arc<Verdict>,
     /// Lives as long as one of the clones.
-    _server: Arc<Server>,
+    server: Arc<Server>,
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
 }
@@ -230,7 +255,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.at(self.uri()).with_rotation(self.state().rotation);
+        let service = service.at(self.uri()).with_rotation(self.state().succession.rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
@@ -246,13 +271,7 @@ impl MockWebex {
 
     /// The settings of such a client, to be changed before they are built. The client has the mock's clock.
     pub fn client_builder(&self) -> WebexOAuthBuilder {
-        WebexOAuth::builder()
-            .service(self.service())
-            .client_id(self.client_id())
-            .client_secret(self.client_secret())
-            .redirect_uri(self.redirect_uri())
-            .scopes(self.scopes().to_string())
-            .shared_clock(Arc::clone(&self.clock))
+        self.settings_of(0)
     }
 
     /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
