@@ -39,10 +39,24 @@
 //! | `forbid` | | an administrator denies the integration: authorization URLs show a page that says so |
 //! | `keys` | | ID tokens are signed with a new key from now on, and the old one is withdrawn |
 //! | `advance` | `seconds` | Webex's clock goes on, so that codes and tokens expire |
+//! | `answer` | `at`, and what is in the next table | what is ordered comes in the place of the next answer there, or does not come |
+//! | `clear` | | what `answer` ordered and has not come yet does not come |
 //! | `fault` | such as `{"tokens": "MissingTokenType"}` | the next answer of that kind is wrong in this way; again for the one after it |
 //! | `counts` | | answers how many requests there were: `token_requests`, `refreshes`, `device_polls`, `revocations`, `key_requests` |
 //!
-//! Faults are `tokens`, `callback`, `device_start`, `device_poll`, `id_token`, `keys`, `discovery` and `user_info`, by the names
+//! Where is `token`, `exchange`, `refresh`, `person`, `user_info`, `keys`, `discovery`, `web_finger`, `revocation`,
+//! `authorizations`, `device_authorization`, `device_token`, `authorization`, `any`, or a path such as `/v1/rooms`. What is one
+//! of three:
+//!
+//! | what | |
+//! |---|---|
+//! | `status`, `html`?, `json`? | this status, empty, or with a page (`true`) as a proxy sends it, or with this JSON |
+//! | `error`, `shape`? | an error of Webex's by its name in `WebexError`, in a shape by its name in `ErrorShape`: `DeadRefreshToken`, `Broker` |
+//! | `connection` | `closed`, `lost` (closed, after what was asked is done), or `hanging` |
+//!
+//! And `retry_after`?, in seconds, and `times`?: for how many answers, in the place of one.
+//!
+//! Faults of an answer that comes are `tokens`, `callback`, `device_start`, `device_poll`, `id_token`, `keys`, `discovery` and `user_info`, by the names
 //! of `TokensFault`, `CallbackFault` and so on in the documentation of `webex_oauth::testing`; those of a poll that need a
 //! spelling are written `SlowDown(Error)`.
 //!
@@ -57,6 +71,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever started it")]
 
+mod answers;
 mod arguments;
 mod clock;
 mod control;

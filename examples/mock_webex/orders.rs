@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use webex_oauth::testing::MockWebex;
 
+use crate::answers::Answer;
 use crate::clock::MovableClock;
 use crate::faults;
 
@@ -81,6 +82,8 @@ impl Desk {
                     faults::order(mock, &kind, &name)?;
                 }
             }
+            "answer" => read::<Answer>(body)?.order(mock)?,
+            "clear" => read(body).map(|Nothing {}| mock.clear())?,
             "counts" => return read(body).map(|Nothing {}| self.counts()),
             _ => return Err(format!("there is no order {order:?}")),
         }

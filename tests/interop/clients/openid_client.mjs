@@ -204,6 +204,21 @@ tell('device_with_help', { page: begun.page, who: await who(tokens.access_token)
 const [declined, refused] = await deviceLogin('deny', 'You have declined');
 tell('device_denied_with_help', { error: (await caught(refused)).error, page: declined.page });
 
+// Every shape in which Webex writes an error, for a dead refresh token; and what passes.
+const shapes = ['Documented', 'Broker', 'Gateway', 'Message', 'Upstream', 'StatusName', 'Empty', 'Page'];
+const bad = Object.fromEntries(shapes.map((shape) => [shape, { error: 'DeadRefreshToken', shape }]));
+bad.rate_limit = { error: 'TooManyRequests', retry_after: 7 };
+bad.outage = { status: 503, html: true, retry_after: 7 };
+bad.portal = { status: 200, html: true };
+bad.lost = { connection: 'lost' };
+for (const [name, answer] of Object.entries(bad)) {
+  await order('answer', { at: 'refresh', ...answer });
+  const error = await caught(client.refreshTokenGrant(config, tokens.refresh_token));
+  const retryAfter = error.cause.headers?.get('retry-after');
+  bad[name] = [error.code ?? error.cause.code, ...(error.error ? [error.error] : []), ...(retryAfter ? [retryAfter] : [])];
+}
+tell('bad_answers', bad);
+
 await order('expire');
 tell('expired_access_token', { who: await who(tokens.access_token) });
 await client.refreshTokenGrant(config, tokens.refresh_token);

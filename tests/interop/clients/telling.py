@@ -69,6 +69,24 @@ def answer_device(started, decision):
     return {"accept": "You are signed in", "deny": "You have declined"}[decision] in page
 
 
+# Every shape in which Webex writes an error.
+SHAPES = ["Documented", "Broker", "Gateway", "Message", "Upstream", "StatusName", "Empty", "Page"]
+
+
+def bad_answers(refresh, outcome):
+    """What `outcome` makes of a refresh for each answer that is no success: a dead refresh token in each shape, and what passes."""
+    ordered = {shape: {"error": "DeadRefreshToken", "shape": shape} for shape in SHAPES}
+    ordered["rate_limit"] = {"error": "TooManyRequests", "retry_after": 7}
+    ordered["outage"] = {"status": 503, "html": True, "retry_after": 7}
+    ordered["portal"] = {"status": 200, "html": True}
+    ordered["lost"] = {"connection": "lost"}
+    told = {}
+    for name, answer in ordered.items():
+        order("answer", at="refresh", **answer)
+        told[name] = outcome(refresh)
+    return told
+
+
 def hidden(client_secret, call):
     """Calls while the integration has another secret than the client."""
     order("secret", client_secret="another")

@@ -107,7 +107,13 @@ impl Browser {
             };
             let Some(form) = Form::find(&text, answers) else { return Err(text) };
             let fields: Vec<_> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-            place = self.submit(url.join(&form.action).unwrap(), &fields).await;
+            let mut action = url.join(&form.action).unwrap();
+            place = if form.is_query {
+                action.query_pairs_mut().clear().extend_pairs(&fields);
+                self.open(action.as_str()).await
+            } else {
+                self.submit(action, &fields).await
+            };
         }
         panic!("more than {MOST_FORMS} forms after {url}");
     }

@@ -165,7 +165,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                 "pending": refusal(428, ["authorization_pending"; 2]), "page": true, "fields": fields, "who": JANE,
             },
             "device_spent": refusal(400, ["invalid_grant"; 2]),
-            "device_too_fast": refusal(400, ["slow_down"; 2]),
+            "device_too_fast": refusal(400, [MALFORMED, "slow_down"]),
             "device_without_hook": { "keeps": REFUSAL },
             "device_denied": with(refusal(400, ["access_denied"; 2]), json!({ "page": true })),
             "device_secret_in_the_form": refusal(400, ["invalid_request"; 2]),
