@@ -140,7 +140,10 @@ impl Fault {
     /// When the status is none of 301, 302, 303, 307 and 308.
     #[track_caller]
     pub fn redirect(status: u16) -> Self {
-        assert!(matches!(status, 301 | 302 | 303 | 307 | 308), "{status} is no redirect: they are 301, 302, 303, 307, 308");
+        assert!(
+            matches!(status, 301 | 302 | 303 | 307 | 308),
+            "{status} is no redirect: they are 301, 302, 303, 307, 308"
+        );
         Self::status(status).change_made(|made| made.redirects = true)
     }
 

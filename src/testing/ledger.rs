@@ -104,7 +104,12 @@ impl Ledger {
             let came = self.requests_to(&expectation.endpoint) - expectation.count;
             if came < expectation.least || expectation.most.is_some_and(|most| came > most) {
                 // Writing to a `String` cannot fail.
-                _ = write!(message, "\n  to {}: expected {}, and {came} came", expectation.endpoint, expectation.range());
+                _ = write!(
+                    message,
+                    "\n  to {}: expected {}, and {came} came",
+                    expectation.endpoint,
+                    expectation.range()
+                );
                 since = since.min(expectation.total);
             }
         }
@@ -118,7 +123,8 @@ impl Ledger {
             return "nothing came at all".to_owned();
         }
         let shown = came.min(MOST_LINES).min(self.kept.len());
-        let mut text = if shown < came { format!("the last {shown} of {came} that came:") } else { "what came:".to_owned() };
+        let mut text =
+            if shown < came { format!("the last {shown} of {came} that came:") } else { "what came:".to_owned() };
         for request in self.kept.iter().skip(self.kept.len() - shown) {
             // Writing to a `String` cannot fail.
             _ = write!(text, "\n  {request}");

@@ -46,7 +46,9 @@ impl MockWebex {
     #[expect(clippy::panic, reason = "an integration that nobody registered is a mistake in the test")]
     fn position_of(&self, integration: &MockIntegration) -> usize {
         let found = self.state().integration(integration.id());
-        found.unwrap_or_else(|| panic!("the mock has no integration {integration:?}: MockWebexBuilder::integration adds it"))
+        found.unwrap_or_else(|| {
+            panic!("the mock has no integration {integration:?}: MockWebexBuilder::integration adds it")
+        })
     }
 
     pub(super) fn settings_of(&self, position: usize) -> WebexOAuthBuilder {

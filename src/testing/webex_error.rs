@@ -172,9 +172,10 @@ impl WebexError {
             Self::Locked => plain(423, "The requested resource is temporarily unavailable."),
             Self::TooManyRequests => plain(429, "Too many requests have been sent."),
             Self::OtherRegion => plain(451, "The resource is to be asked for in another region."),
-            Self::ServerError => {
-                plain(500, "The server encountered an unexpected condition which prevented it from fulfilling the request")
-            }
+            Self::ServerError => plain(
+                500,
+                "The server encountered an unexpected condition which prevented it from fulfilling the request",
+            ),
             Self::BadGateway => plain(502, "The server received an invalid response from an upstream server."),
             Self::Unavailable => plain(503, "The server is overloaded: try again later."),
             Self::GatewayTimeout => plain(504, "An upstream server did not answer in time."),
@@ -292,7 +293,9 @@ mod tests {
             documented(WebexError::WrongSecret),
             r#"{"errors":[{"description":"The provided clientSecret is invalid"}],"message":"Invalid client credentials","trackingId":"ROUTER_1"}"#
         );
-        let Written::Json(body) = ErrorShape::Broker.write(WebexError::InvalidScope, "CLIENT_6") else { panic!("JSON") };
+        let Written::Json(body) = ErrorShape::Broker.write(WebexError::InvalidScope, "CLIENT_6") else {
+            panic!("JSON")
+        };
         assert_eq!(
             body.to_string(),
             r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#

@@ -54,14 +54,22 @@ async fn an_answer_that_is_made_arrives_as_it_was_made() {
         (Fault::captive_portal(), 200, Some(html), "<title>Welcome to the network</title>"),
         (Fault::status(200).json("{\"error\":"), 200, Some("application/json"), "{\"error\":"),
         (Fault::status(200).body("text/plain", "access_token"), 200, Some("text/plain"), "access_token"),
-        (Fault::error(WebexError::Unavailable).with_status(200), 200, Some("application/json"), "\"message\":\"The server"),
+        (
+            Fault::error(WebexError::Unavailable).with_status(200),
+            200,
+            Some("application/json"),
+            "\"message\":\"The server",
+        ),
     ] {
         let said = fault.to_string();
         mock.at(Endpoint::Person).answer(fault);
         let (got, headers, text) = whole(get(&mock, "/people/me").await.unwrap()).await;
         let content_type_got = headers.get("content-type").map(|value| value.to_str().unwrap());
         assert_eq!((got.as_u16(), content_type_got), (status, content_type), "{said}");
-        assert!(String::from_utf8_lossy(&text).contains(body) && text.is_empty() == body.is_empty(), "{said}: {text:?}");
+        assert!(
+            String::from_utf8_lossy(&text).contains(body) && text.is_empty() == body.is_empty(),
+            "{said}: {text:?}"
+        );
     }
     mock.at(Endpoint::Person).answer(Fault::status(418).header("x-odd", "1").header("X-Odd", "2"));
     let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
@@ -75,14 +83,17 @@ async fn every_error_arrives_in_every_shape() {
     for error in WebexError::ALL {
         for shape in ErrorShape::ALL {
             mock.at(Endpoint::path("/v1/rooms")).answer(Fault::error_as(*shape, *error));
-            let response = http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
+            let response =
+                http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
             let (status, headers, body) = whole(response).await;
             assert_eq!(status.as_u16(), error.status(), "{error:?} {shape:?}");
             assert_eq!(headers["trackingid"], "MINE_7", "{error:?} {shape:?}");
             let json: Option<Value> = serde_json::from_slice(&body).ok();
             let has = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)).is_some();
             match shape {
-                ErrorShape::Documented => assert!(has("/message") && has("/errors/0/description") && has("/trackingId")),
+                ErrorShape::Documented => {
+                    assert!(has("/message") && has("/errors/0/description") && has("/trackingId"))
+                }
                 ErrorShape::Broker => assert!(has("/error") && has("/error_description") && has("/trackingID")),
                 ErrorShape::Gateway => assert_eq!(json.unwrap()["code"], error.status()),
                 ErrorShape::Message => assert!(has("/message") && !has("/errors")),

@@ -153,6 +153,10 @@ async fn whatever_is_asked_passes_the_relay_as_it_is() {
     stream.write_all(format!("HEAD {DISCOVERY} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
     let mut answers = String::new();
     stream.read_to_string(&mut answers).unwrap();
-    assert_eq!((answers.matches("HTTP/1.1 400").count(), answers.matches("HTTP/1.1 200").count()), (1, 10), "{answers}");
+    assert_eq!(
+        (answers.matches("HTTP/1.1 400").count(), answers.matches("HTTP/1.1 200").count()),
+        (1, 10),
+        "{answers}"
+    );
     assert!(answers.ends_with("\r\n\r\n") && answers.matches("HTTP/1.1 405").count() == 1, "{answers}");
 }

@@ -51,7 +51,8 @@ async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
         webex.refresh(&tokens).await.unwrap();
         webex.person(tokens.access_token()).await.unwrap();
 
-        let shown: String = mock.received(Endpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
+        let shown: String =
+            mock.received(Endpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
         let basic = STANDARD.encode(format!("{}:{}", mock.client_id(), mock.client_secret()));
         for secret in [&*basic, tokens.refresh_token().unwrap().expose(), tokens.access_token().expose()] {
             assert_eq!(shown.contains(secret), shows_secrets, "{shown}");
@@ -76,7 +77,8 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
     mock.at(Endpoint::Refresh).answer(Fault::status(400).json("{}")).then(Fault::lost_answer());
     webex.refresh(&tokens).await.unwrap_err();
     webex.refresh(&tokens).await.unwrap();
-    let became: Vec<_> = mock.received(Endpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
+    let became: Vec<_> =
+        mock.received(Endpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
     let said = |text: &str| Some(text.to_owned());
     assert_eq!(became, [(Some(400), said("status 400 made")), (None, said("answer lost")), (Some(200), None)]);
 }

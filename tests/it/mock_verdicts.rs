@@ -76,7 +76,10 @@ async fn every_error_in_every_shape_has_its_verdict() {
         for shape in ErrorShape::ALL {
             mock.at(Endpoint::Any).answer(Fault::error_as(*shape, *error)).until_cleared();
             let refused = webex.refresh(&tokens).await.unwrap_err();
-            assert_eq!((refused.kind(), refused.server().unwrap().status()), (ErrorKind::Refresh, Some(error.status())));
+            assert_eq!(
+                (refused.kind(), refused.server().unwrap().status()),
+                (ErrorKind::Refresh, Some(error.status()))
+            );
             refreshed.push(who(&refused));
             let refused = webex.person(tokens.access_token()).await.unwrap_err();
             assert_eq!((refused.kind(), refused.is_access_token_refused()), (ErrorKind::Person, error.status() == 401));
@@ -85,8 +88,10 @@ async fn every_error_in_every_shape_has_its_verdict() {
         }
         found += &format!("    (WebexError::{error:?}, \"{refreshed}\", \"{asked}\"),\n");
     }
-    let expected: String =
-        VERDICTS.iter().map(|(error, refresh, person)| format!("    (WebexError::{error:?}, \"{refresh}\", \"{person}\"),\n")).collect();
+    let expected: String = VERDICTS
+        .iter()
+        .map(|(error, refresh, person)| format!("    (WebexError::{error:?}, \"{refresh}\", \"{person}\"),\n"))
+        .collect();
     assert!(found == expected, "the verdicts are:\n{found}");
     webex.refresh(&tokens).await.unwrap();
 }

@@ -102,7 +102,10 @@ async fn one_clock_moves_the_crate_and_the_mock() {
     let (url, pending) = patient.authorize().begin().unwrap();
     let callback = Callback::parse(mock.approve(&url)).unwrap();
     clock.advance(secs(600));
-    assert!(patient.login(pending, callback).await.unwrap_err().is_login_required(), "the mock's: a code lives 10 minutes");
+    assert!(
+        patient.login(pending, callback).await.unwrap_err().is_login_required(),
+        "the mock's: a code lives 10 minutes"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +171,8 @@ async fn a_strict_rotation_alone_punishes_nobody() {
 
 #[tokio::test]
 async fn families_and_grace_are_those_of_webex_meetings_too() {
-    let (mock, webex, clock) = ticking(MockWebex::builder().service(MockService::Meetings).rotation_grace(secs(9))).await;
+    let (mock, webex, clock) =
+        ticking(MockWebex::builder().service(MockService::Meetings).rotation_grace(secs(9))).await;
     let first = log_in(&mock, &webex).await;
     let second = webex.refresh(&first).await.unwrap();
     assert_eq!(refresh_token(&webex.refresh(&first).await.unwrap()), refresh_token(&second));
