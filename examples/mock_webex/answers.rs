@@ -1,4 +1,4 @@
-//! What goes wrong with a whole answer, as an order says it.
+//! What goes wrong with a whole answer, as an order or the command line says it.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,10 +33,45 @@ enum Connection {
     Hanging,
 }
 
+/// Where something goes wrong, what, and how often: for ever, where it does not say.
+pub(crate) struct Ordered(Endpoint, Fault, Option<usize>);
+
+impl Ordered {
+    /// From a text like `refresh=503*3`.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let (place, what) = text.split_once('=').ok_or("write place=fault, such as refresh=503*3")?;
+        let (what, times) = match what.split_once('*') {
+            Some((what, "")) => (what, None),
+            Some((what, times)) => (what, Some(times.parse().map_err(|error| format!("{times:?}: {error}"))?)),
+            None => (what, Some(1)),
+        };
+        let fault = match what {
+            "closed" => Fault::closed(),
+            "lost" => Fault::lost_answer(),
+            "hanging" => Fault::hanging(),
+            "portal" => Fault::captive_portal(),
+            "invalid_grant" => Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken),
+            _ => match what.parse() {
+                Ok(status @ 200..600) => Fault::status(status).html(),
+                _ => return Err(format!("no fault {what:?}")),
+            },
+        };
+        Ok(Self(endpoint(place)?, fault, times))
+    }
+
+    pub(crate) fn at(self, mock: &MockWebex) {
+        let Self(endpoint, fault, times) = self;
+        let ordered = mock.at(endpoint).answer(fault);
+        match times {
+            Some(times) => ordered.times(times),
+            None => ordered.until_cleared(),
+        };
+    }
+}
+
 impl Answer {
     pub(crate) fn order(self, mock: &MockWebex) -> Result<(), String> {
-        let (endpoint, fault) = (endpoint(&self.at)?, self.fault()?);
-        mock.at(endpoint).answer(fault).times(self.times.unwrap_or(1));
+        Ordered(endpoint(&self.at)?, self.fault()?, Some(self.times.unwrap_or(1))).at(mock);
         Ok(())
     }
 

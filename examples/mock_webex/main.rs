@@ -6,16 +6,20 @@
 //! |---|---|
 //! | `--port` | where it listens on 127.0.0.1; without it, or with 0, on a free port |
 //! | `--redirect-uri` | where the program waits for its users, `http://localhost:8080/callback` without it; again for another |
+//! | `--service` | `webex`, `gov` or `meetings` |
 //! | `--client-id`, `--client-secret` | for programs that are told beforehand; new ones without them |
 //! | `--scopes` | what the integration is registered with, separated by spaces |
-//! | `--user` | the e-mail address of somebody who can sign in, jane@example.com without it; again for another |
-//! | `--rotate` | each refresh gives another refresh token, and the old one is dead; Webex leaves it as it is |
+//! | `--user` | somebody who can sign in: `eve@example.com` or `"eve@example.com=Eve Doe"`; again for another. Jane Doe, jane@example.com, without it |
+//! | `--access-token-lifetime`, `--refresh-token-lifetime` | in seconds |
+//! | `--renewing` | each refresh gives the refresh token its whole life again |
+//! | `--rotation` | `lenient` as Webex, `strict` (each refresh gives another refresh token, and the old one is dead), or `family` (whoever uses a dead one ends the whole login) |
+//! | `--fault` | what goes wrong, such as `refresh=503*3`: a place as below, then a status, `closed`, `lost`, `hanging`, `portal` or `invalid_grant`, then how often, `*` for ever, once without it |
 //! | `--control-port` | where it takes orders on 127.0.0.1; without it, or with 0, on a free port |
 //! | `--json` | prints one line of JSON in the place of lines for a shell |
 //! | `--until-stdin-closes` | ends when its standard input does, so that it never outlives the test that started it; otherwise it runs until it is stopped, by Ctrl-C for example |
 //!
 //! It prints its address and then what the program is to be told, as lines for a shell, or with `--json` as an object of
-//! `base` (before every endpoint), `control`, `client_id`, `client_secret`, `redirect_uri`, `scopes` and `issuers`.
+//! `base` (before every endpoint), `authorization_endpoint`, `token_endpoint`, `control`, `client_id`, `client_secret`, `redirect_uri`, `scopes` and `issuers`.
 //!
 //! # Users
 //!
@@ -100,8 +104,11 @@ async fn main() -> ExitCode {
     // What the mock panics with goes back to whoever gave the order; a backtrace would tell them nothing.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let clock = MovableClock::default();
-    let mock = arguments.builder().clock(clock.clone()).start().await;
-    let desk = Desk { mock: mock.clone(), clock, user: arguments.first_user() };
+    let mock = arguments.builder.clock(clock.clone()).start().await;
+    for fault in arguments.faults {
+        fault.at(&mock);
+    }
+    let desk = Desk { mock: mock.clone(), clock, user: arguments.first_user };
     let control = match control::listen(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
@@ -122,10 +129,12 @@ async fn main() -> ExitCode {
 }
 
 fn introduce(mock: &MockWebex, control: &str, json: bool) {
-    let base = mock.uri();
+    let (base, service) = (mock.uri(), mock.service());
     if json {
         let words = json!({
             "base": base,
+            "authorization_endpoint": service.authorization_endpoint(),
+            "token_endpoint": service.token_endpoint(),
             "control": control,
             "client_id": mock.client_id(),
             "client_secret": mock.client_secret(),
@@ -136,12 +145,17 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
         println!("{words}");
         return;
     }
-    println!("listening on {}", base.trim_end_matches("/v1"));
+    println!("listening on {}", base.split("/v1").next().unwrap_or(&base));
     println!("export WEBEX_CLIENT_ID='{}'", mock.client_id());
     println!("export WEBEX_CLIENT_SECRET='{}'", mock.client_secret());
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
     println!("# orders go to {control}");
+    println!("# authorization endpoint: {}", service.authorization_endpoint());
+    println!("# token endpoint: {}", service.token_endpoint());
+    if service.keys_endpoint().is_some() {
+        println!("# discovery: {base}/.well-known/openid-configuration");
+    }
     println!("# and in the program: let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }

@@ -156,10 +156,10 @@ impl WebexError {
                 let message = "client_secret cannot be null or empty";
                 Words { message, ..coded("invalid_client", message) }
             }
-            Self::UnauthorizedClient => coded("unauthorized_client", "The client is not authorized"),
+            Self::UnauthorizedClient => named("unauthorized_client"),
             Self::InvalidScope => coded("invalid_scope", "The requested scope is invalid."),
-            Self::UnsupportedGrantType => coded("unsupported_grant_type", "The grant type is not supported"),
-            Self::InvalidRequest => coded("invalid_request", "A parameter is missing or malformed"),
+            Self::UnsupportedGrantType => named("unsupported_grant_type"),
+            Self::InvalidRequest => named("invalid_request"),
             Self::AccessTokenRefused => {
                 plain(401, "The request requires a valid access token set in the Authorization request header.")
             }
@@ -179,16 +179,16 @@ impl WebexError {
             Self::BadGateway => plain(502, "The server received an invalid response from an upstream server."),
             Self::Unavailable => plain(503, "The server is overloaded: try again later."),
             Self::GatewayTimeout => plain(504, "An upstream server did not answer in time."),
-            Self::AuthorizationPending => Words { status: 428, ..device("authorization_pending") },
-            Self::SlowDown => device("slow_down"),
-            Self::AccessDenied => device("access_denied"),
-            Self::TokenLimitReached => device("tokenlimit_reached"),
+            Self::AuthorizationPending => Words { status: 428, ..named("authorization_pending") },
+            Self::SlowDown => named("slow_down"),
+            Self::AccessDenied => named("access_denied"),
+            Self::TokenLimitReached => named("tokenlimit_reached"),
         }
     }
 }
 
-/// The device grant's refusals are named and not described (developer.webex.com/docs/login-with-webex).
-fn device(code: &'static str) -> Words {
+/// Some refusals are named and not described (developer.webex.com/docs/login-with-webex, of the device grant).
+fn named(code: &'static str) -> Words {
     Words { status: 400, code: Some(code), message: MALFORMED, description: code }
 }
 

@@ -33,6 +33,7 @@ mod mock_faults;
 mod mock_network;
 mod mock_open_id;
 mod mock_record;
+mod mock_verdicts;
 mod mock_webex;
 mod mock_world;
 mod open_id;
