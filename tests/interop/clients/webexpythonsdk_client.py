@@ -98,7 +98,10 @@ def outcome(refresh):
     error = caught(refresh, tokens)
     if isinstance(error, RateLimitError):
         return ["RateLimitError", error.status_code, error.retry_after]
-    return ["ApiError", error.status_code, error.message] if isinstance(error, ApiError) else [type(error).__name__]
+    if isinstance(error, ApiError):
+        # Without the address and the tracking id.
+        return ["ApiError", error.status_code, error.message and error.message.split(" (")[0]]
+    return [type(error).__name__]
 
 
 tell("bad_answers", **bad_answers(refresh, outcome))

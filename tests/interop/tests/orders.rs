@@ -92,7 +92,8 @@ fn what_is_said_beforehand_holds() {
             "eve@example.com",
             "--user",
             "bob@example.com",
-            "--rotation", "strict",
+            "--rotation",
+            "strict",
         ];
         let mock = MockWebex::start(&options).await;
         for (name, expected) in
