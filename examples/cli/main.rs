@@ -1,0 +1,268 @@
+//! Logs a person in with Webex from a terminal, keeps the login, and hands out its token: in the manner of `gh auth`.
+//!
+//! `cargo run --example cli -- demo` plays all of it against a simulated Webex, in one process. For the real Webex, set
+//! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or take the
+//! variables that `examples/mock_webex.rs` prints, for a simulated Webex that outlives one command. `-- --help` says the rest.
+//!
+//! This file has the commands, from top to bottom; `storage` says where a login is kept, and `screen` what is said.
+
+mod demo;
+mod screen;
+mod storage;
+
+use std::env;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use webex_oauth::{ErrorKind, LoginState, RefreshToken, TokenSet, WebexOAuth, WebexOAuthBuilder};
+
+use self::screen::{data, describe, explain, note, say, to_json};
+use self::storage::{Kept, Storage};
+
+type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
+
+const MORE_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 cancelled, 4 a login is required.
+
+Environment:
+  WEBEX_CLIENT_ID, WEBEX_CLIENT_SECRET  the integration, from https://developer.webex.com
+  WEBEX_REDIRECT_URI, WEBEX_SCOPES      as registered there; `login` needs them
+  WEBEX_SERVICE                         webex (as without it), webex-gov or meetings
+  WEBEX_REVOCATION_URL                  where `logout --everywhere` is told; Webex documents no such address
+  WEBEX_BASE_URL                        another address of the service: a simulated Webex
+  NO_COLOR                              nothing moves on the terminal";
+
+/// Log in with Webex, and use the login in scripts
+#[derive(Parser)]
+#[command(version, after_help = MORE_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Write JSON to standard output; times are in seconds since 1970
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Log in: in a browser on this machine, unless told otherwise
+    Login(LoginArguments),
+    /// Ask Webex whether the login is good, and show whose it is, what for, until when, and where it is kept
+    Status,
+    /// Print an access token that is good now, and nothing else
+    Token,
+    /// Fetch a new access token now, though it is not time
+    Refresh,
+    /// Forget the login on this machine
+    Logout(LogoutArguments),
+    /// Play all of it against a simulated Webex
+    Demo,
+}
+
+#[derive(Args, Default)]
+struct LoginArguments {
+    /// Read a refresh token from standard input, and use it once to fetch the rest
+    ///
+    /// It must be this integration's, or this Service App's. A bot's token or a personal access token cannot be
+    /// refreshed: there is nothing to keep, so hand it to your program as it is.
+    #[arg(long)]
+    with_token: bool,
+    /// Keep the login in a file that only you can read, unencrypted, instead of the keyring
+    #[arg(long)]
+    insecure_storage: bool,
+}
+
+#[derive(Args, Default)]
+struct LogoutArguments {
+    /// End it at Webex as well, and with it every login of this user with this integration, on every machine
+    #[arg(long)]
+    everywhere: bool,
+}
+
+/// Nobody is; a login is required.
+#[derive(Debug)]
+struct NotLoggedIn;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            let _ = why.print();
+            // clap's own exit code would mean "cancelled".
+            return if why.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(why) => return explain(&why),
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            outcome = run(arguments) => outcome.map_or_else(|error| explain(&*error), |()| ExitCode::SUCCESS),
+            Ok(()) = tokio::signal::ctrl_c() => {
+                say("cancelled");
+                ExitCode::from(screen::CANCELLED)
+            }
+        }
+    });
+    // Nobody waits for a keyring that asks for a password, or for a line that nobody types.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    if let Command::Demo = arguments.command {
+        return demo::play().await;
+    }
+    let webex = webex()?;
+    let program = Program { storage: Storage::new(webex.clone())?, webex, json: arguments.json };
+    program.run(arguments.command).await
+}
+
+/// The client that the environment describes.
+fn webex() -> webex_oauth::Result<WebexOAuth> {
+    let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
+    let mut service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
+    if let Ok(base) = env::var("WEBEX_BASE_URL") {
+        service = service.at(base);
+    }
+    if let Ok(url) = env::var("WEBEX_REVOCATION_URL") {
+        service = service.with_revocation_endpoint(url);
+    }
+    settings.service(service).build()
+}
+
+struct Program {
+    webex: WebexOAuth,
+    storage: Storage,
+    json: bool,
+}
+
+impl Program {
+    async fn run(&self, command: Command) -> Result<()> {
+        match command {
+            Command::Login(arguments) => self.login(arguments).await,
+            Command::Status => self.status().await,
+            Command::Token => self.token().await,
+            Command::Refresh => self.refresh().await,
+            Command::Logout(arguments) => self.logout(arguments).await,
+            Command::Demo => Err("it is being played".into()),
+        }
+    }
+
+    async fn login(&self, arguments: LoginArguments) -> Result<()> {
+        let tokens = match arguments {
+            _ => self.tokens_of_stdin().await?,
+        };
+        let kept = match arguments.insecure_storage {
+            true => self.storage.keep_in_file(tokens).await?,
+            false => self.storage.keep(tokens).await?,
+        };
+        // Webex Meetings has said with the tokens whose they are.
+        match kept.session.person().await {
+            Err(error) if error.is_login_required() => return Err(error.into()),
+            Err(error) if error.kind() != ErrorKind::Unsupported => {
+                note(&format!("Webex does not say who it is: {error}."))
+            }
+            _ => {}
+        }
+        say(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
+        self.end(kept).await
+    }
+
+    /// Tokens for the refresh token that stands on standard input.
+    async fn tokens_of_stdin(&self) -> Result<TokenSet> {
+        let read = tokio::task::spawn_blocking(|| {
+            let mut text = String::new();
+            std::io::stdin().take(1 << 16).read_to_string(&mut text).map(|_| text)
+        });
+        let refresh_token = RefreshToken::new(read.await??.trim())?;
+        Ok(self.webex.adopt(&refresh_token, None).await?)
+    }
+
+    async fn status(&self) -> Result<()> {
+        let (kept, mut status) = self.kept().await?;
+        let asked = kept.session.check().await;
+        if let Ok(Some(newest)) = &asked {
+            status = newest.clone();
+        }
+        data(&match self.json {
+            true => to_json(&status, &kept.place).to_string(),
+            false => describe(&status, &kept.place),
+        })?;
+        match status.state {
+            LoginState::LoginRequired { .. } => Err(NotLoggedIn.into()),
+            _ => asked.map(drop).map_err(Into::into),
+        }
+    }
+
+    async fn token(&self) -> Result<()> {
+        let (kept, _) = self.kept().await?;
+        let token = kept.session.access_token().await?;
+        data(&match self.json {
+            true => {
+                let end = kept.session.status().await?.and_then(|status| status.access_token_expires_at);
+                json!({ "access_token": token.expose(), "expires_at": end.map(|end| end.as_secs()) }).to_string()
+            }
+            false => token.expose().to_owned(),
+        })?;
+        settle(&kept).await
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        let (kept, _) = self.kept().await?;
+        kept.session.refresh().await?;
+        say("✓ Refreshed");
+        self.end(kept).await
+    }
+
+    async fn logout(&self, arguments: LogoutArguments) -> Result<()> {
+        let (kept, status) = self.kept().await?;
+        let disconnect = kept.session.disconnect();
+        let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
+        self.storage.forget().await?;
+        say(&format!("✓ Logged out {} on this machine", status.account));
+        match ended.told {
+            Ok(()) if arguments.everywhere => say("✓ Logged out at Webex, on every machine"),
+            Ok(()) => {}
+            Err(error) if arguments.everywhere => return Err(error.into()),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => note(&format!("Webex was not told: {error}.")),
+        }
+        Ok(())
+    }
+
+    async fn kept(&self) -> Result<(Kept, webex_oauth::Status)> {
+        self.storage.find().await?.ok_or_else(|| NotLoggedIn.into())
+    }
+
+    /// The end of what has changed a login.
+    async fn end(&self, kept: Kept) -> Result<()> {
+        if self.json
+            && let Some(status) = kept.session.status().await?
+        {
+            data(&to_json(&status, &kept.place).to_string())?;
+        }
+        settle(&kept).await
+    }
+}
+
+/// New tokens are saved before the program ends, if they can be.
+async fn settle(kept: &Kept) -> Result<()> {
+    let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.settle()).await;
+    settled.map_err(|_| format!("new tokens could not be saved in {}", kept.place).into())
+}
+
+impl fmt::Display for NotLoggedIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("you are not logged in to Webex; to log in, run: cli login")
+    }
+}
+
+impl StdError for NotLoggedIn {}
