@@ -64,7 +64,10 @@ fn introduce(mock: &MockWebex) {
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
     println!("export WEBEX_BASE_URL='{base}'");
     println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
-    println!("# The last two are for examples/cli; another program says: let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
+    println!(
+        "# The last two are for examples/cli; another program says: let service = Service::webex().at(\"{base}\").with_issuers({:?});",
+        mock.issuers()
+    );
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }
 

@@ -13,7 +13,6 @@ mod storage;
 use std::env;
 use std::error::Error as StdError;
 use std::fmt;
-use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,7 +39,7 @@ Environment:
 
 /// Log in with Webex, and use the login in scripts
 #[derive(Parser)]
-#[command(version, after_help = MORE_HELP)]
+#[command(name = "cli", version, after_help = MORE_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -85,9 +84,9 @@ struct LogoutArguments {
     everywhere: bool,
 }
 
-/// Nobody is; a login is required.
+/// Why somebody has to log in.
 #[derive(Debug)]
-struct NotLoggedIn;
+struct LoginRequired(String);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -178,11 +177,9 @@ impl Program {
 
     /// Tokens for the refresh token that stands on standard input.
     async fn tokens_of_stdin(&self) -> Result<TokenSet> {
-        let read = tokio::task::spawn_blocking(|| {
-            let mut text = String::new();
-            std::io::stdin().take(1 << 16).read_to_string(&mut text).map(|_| text)
-        });
-        let refresh_token = RefreshToken::new(read.await??.trim())?;
+        let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next());
+        let line = line.await?.ok_or("there is no token on standard input")??;
+        let refresh_token = RefreshToken::new(line.trim())?;
         Ok(self.webex.adopt(&refresh_token, None).await?)
     }
 
@@ -197,7 +194,9 @@ impl Program {
             false => describe(&status, &kept.place),
         })?;
         match status.state {
-            LoginState::LoginRequired { .. } => Err(NotLoggedIn.into()),
+            LoginState::LoginRequired { .. } => {
+                Err(LoginRequired(format!("{} must log in again", status.account)).into())
+            }
             _ => asked.map(drop).map_err(Into::into),
         }
     }
@@ -239,7 +238,7 @@ impl Program {
     }
 
     async fn kept(&self) -> Result<(Kept, webex_oauth::Status)> {
-        self.storage.find().await?.ok_or_else(|| NotLoggedIn.into())
+        self.storage.find().await?.ok_or_else(|| LoginRequired("you are not logged in to Webex".into()).into())
     }
 
     /// The end of what has changed a login.
@@ -259,10 +258,10 @@ async fn settle(kept: &Kept) -> Result<()> {
     settled.map_err(|_| format!("new tokens could not be saved in {}", kept.place).into())
 }
 
-impl fmt::Display for NotLoggedIn {
+impl fmt::Display for LoginRequired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("you are not logged in to Webex; to log in, run: cli login")
+        write!(f, "{}; to log in, run: cli login", self.0)
     }
 }
 
-impl StdError for NotLoggedIn {}
+impl StdError for LoginRequired {}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use webex_oauth::clock::UnixTime;
 use webex_oauth::{Error, ErrorKind, LoginState, Status};
 
-use crate::NotLoggedIn;
+use crate::LoginRequired;
 use crate::storage::Place;
 
 const FAILED: u8 = 1;
@@ -66,7 +66,7 @@ pub(crate) fn explain(error: &(dyn StdError + 'static)) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let known = error.downcast_ref::<Error>();
-    let must_log_in = error.is::<NotLoggedIn>() || known.is_some_and(Error::is_login_required);
+    let must_log_in = error.is::<LoginRequired>() || known.is_some_and(Error::is_login_required);
     let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
     let advice = known.map_or_else(String::new, advice);
     say(&format!("error: {}{advice}", causes.collect::<Vec<_>>().join(": ")));
