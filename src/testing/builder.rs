@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::service::Rotation;
+use crate::testing::devices::Devices;
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::state::{Integration, State};
@@ -47,6 +48,7 @@ pub struct MockWebexBuilder {
     renews_refresh_tokens: bool,
     writes_at_hash: bool,
     rotation: Rotation,
+    devices: Devices,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -65,6 +67,7 @@ impl MockWebexBuilder {
             renews_refresh_tokens: false,
             writes_at_hash: false,
             rotation: Rotation::Lenient,
+            devices: Devices::default(),
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -146,6 +149,29 @@ impl MockWebexBuilder {
         self
     }
 
+    /// How long a device's code is good, in whole seconds; 5 minutes by default, as Webex's.
+    pub fn device_code_lifetime(mut self, lifetime: Duration) -> Self {
+        self.devices.lifetime = lifetime;
+        self
+    }
+
+    /// How long a device must wait between two requests for its tokens, in whole seconds; 2 seconds by default, as at Webex.
+    /// Who asks sooner must wait 5 seconds longer from then on. With zero, everybody may ask at once, once.
+    pub fn device_interval(mut self, interval: Duration) -> Self {
+        self.devices.interval = interval;
+        self
+    }
+
+    /// Wants the redirect URIs of Webex's own helper registered before it lets devices log in, all four of them:
+    /// `https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback`, and `-d`, `-k` and `-r`.
+    ///
+    /// Without one, a device gets its code, and then its user gets a page with an error, as at Webex
+    /// (<https://github.com/wr-org/webex-rust/issues/23>), and [`MockWebex::approve_device`] panics. By default none is needed.
+    pub fn requiring_device_redirects(mut self) -> Self {
+        self.devices.wants_helpers = true;
+        self
+    }
+
     /// The clock that codes and tokens expire by; the machine's by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -190,8 +216,9 @@ impl MockWebexBuilder {
         };
         let users = std::mem::take(&mut self.users);
         let (service, writes_at_hash, rotation) = (self.service, self.writes_at_hash, self.rotation);
+        let devices = std::mem::take(&mut self.devices);
         let mut state = State::new(service, origin, users, self.integration(), lifetimes, http::random());
-        (state.writes_at_hash, state.rotation) = (writes_at_hash, rotation);
+        (state.writes_at_hash, state.rotation, state.devices) = (writes_at_hash, rotation, devices);
         state
     }
 

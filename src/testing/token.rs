@@ -77,7 +77,7 @@ pub(super) fn revoke(form: &Fields, authorization: Option<&str>, state: &mut Sta
 }
 
 /// Which integration asks, proved by its secret: in the header or in the form, never in both (RFC 6749 section 2.3.1).
-fn client(form: &Fields, authorization: Option<&str>, state: &State) -> Result<usize, Refusal> {
+pub(super) fn client(form: &Fields, authorization: Option<&str>, state: &State) -> Result<usize, Refusal> {
     let header = authorization.map(|header| basic(header, state.service)).transpose()?;
     if header.is_some() && form.get("client_secret").is_some() {
         return Err(Refusal::malformed("invalid_request", "the client secret stands in the header and in the form"));
@@ -152,7 +152,7 @@ fn code(
         return Err(refuse("the code verifier does not fit the code challenge"));
     }
     let authentication = std::mem::take(&mut code.authorization.authentication);
-    Ok((state.open_grant(code, moment), authentication))
+    Ok((state.open_grant(code.into(), moment), authentication))
 }
 
 /// A refresh token is good until it expires or is revoked, however often it is used; where they rotate, once.
@@ -186,8 +186,8 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
     grant.bindings.iter().any(fits)
 }
 
-/// The answer to both grants: a new access token, and the refresh token with what is left of its life.
-fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
+/// The answer to all grants: a new access token, and the refresh token with what is left of its life.
+pub(super) fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
     let access_token = state.issue_access_token(id, now);
     let grant = state.grant(id);
     match state.service {

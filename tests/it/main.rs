@@ -25,6 +25,7 @@ mod login;
 mod login_ends;
 mod meetings;
 mod middleware;
+mod mock_device;
 mod mock_open_id;
 mod mock_webex;
 mod open_id;
