@@ -21,6 +21,7 @@ const AWAITING: &[&str] = &[
     "session",
     "manager",
     "keep_alive",
+    "device_login",
     "middleware",
     "testing",
 ];
