@@ -103,6 +103,11 @@ pub enum ErrorKind {
     IssuerMissing,
     /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
     Authorization,
+    /// No redirect URI's port could be listened on. The message says which, why, and what to do.
+    Listen,
+    /// Nobody came back from Webex in time. Offer the login again, and show the message: it lists what Webex tells the user
+    /// and nobody else.
+    NoCallback,
 
     /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
     Exchange,
@@ -341,9 +346,12 @@ impl ErrorKind {
             | Self::Unsupported
             | Self::Stored
             | Self::ForeignTokens
+            | Self::Listen
             | Self::Runtime => Some(Remedy::Registration),
             Self::Random => Some(Remedy::Later),
-            Self::PendingExpired | Self::PendingForeign | Self::DeviceCodeExpired => Some(Remedy::Login),
+            Self::PendingExpired | Self::PendingForeign | Self::DeviceCodeExpired | Self::NoCallback => {
+                Some(Remedy::Login)
+            }
             _ => None,
         }
     }

@@ -116,7 +116,7 @@
 //!
 //! | question | if so |
 //! |---|---|
-//! | [`is_login_required()`](Error::is_login_required) | offer the user to log in again: the code or the refresh token is no good |
+//! | [`is_login_required()`](Error::is_login_required) | offer the user to log in again: the code or the refresh token is no good, or nobody came back |
 //! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
@@ -217,6 +217,7 @@
 //! | `oidc` (default) | needs one for TLS; the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `loopback` | [`BrowserLogin`]: a login for programs in a terminal, by the browser at hand; see [`guide::terminals`] |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
 //! | `qr` | [`QrCode`], for a terminal or a page: [`DeviceLogin::qr`] |
@@ -268,6 +269,8 @@ mod json;
 mod strict;
 mod retry_after;
 mod trace;
+#[cfg(any(feature = "loopback", feature = "testing"))]
+mod html;
 pub mod stored;
 
 // Words: the values of the protocol.
@@ -328,6 +331,8 @@ mod keep_alive;
 
 // Use.
 mod device_login;
+#[cfg(feature = "loopback")]
+pub mod loopback;
 #[cfg(feature = "middleware")]
 pub mod middleware;
 
@@ -354,6 +359,8 @@ pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
 pub use crate::integration::IntegrationId;
 pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, Swept};
 pub use crate::keeper::LoginEvent;
+#[cfg(feature = "loopback")]
+pub use crate::loopback::BrowserLogin;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
 #[cfg(feature = "oidc")]

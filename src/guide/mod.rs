@@ -2,8 +2,10 @@
 //!
 //! - [`cookies`]: where a login waits for its browser, and the `SameSite` that finds it again.
 //! - [`register`]: from Webex's developer portal to the environment variables.
+//! - [`terminals`]: a login for a program in a terminal, and the port that its browser comes back to.
 //! - [`tokens`]: which token do I have, and what do I do with it?
 
 pub mod cookies;
 pub mod register;
+pub mod terminals;
 pub mod tokens;

@@ -22,6 +22,7 @@ const AWAITING: &[&str] = &[
     "manager",
     "keep_alive",
     "device_login",
+    "loopback",
     "middleware",
     "testing",
 ];

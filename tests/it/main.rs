@@ -23,6 +23,7 @@ mod key_sets;
 mod keyring;
 mod login;
 mod login_ends;
+mod loopback;
 mod meetings;
 mod middleware;
 mod mock_device;

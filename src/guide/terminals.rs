@@ -1,0 +1,1 @@
+//! Programs in a terminal: a login by the browser at hand.

@@ -1,0 +1,129 @@
+//! A mock of Webex with a redirect URI on a port that is free, and a browser made of sockets.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::TcpListener;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use webex_oauth::loopback::WaitingLogin;
+use webex_oauth::testing::{MockWebex, MockWebexBuilder};
+use webex_oauth::{AuthorizationUrl, BrowserLogin, ErrorKind, WebexOAuth};
+
+/// Ports below those that systems hand out by themselves, so that no connection takes one by chance.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// A port of which both loopback addresses are free; each is given once by this process.
+pub(super) fn free_port() -> u16 {
+    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let given = given.get_or_insert_default();
+    let count = u64::from(PORTS.end - PORTS.start);
+    for _ in 0..1000 {
+        // Its seed is another each time.
+        let number = RandomState::new().hash_one(std::process::id()) % count;
+        let port = PORTS.start + u16::try_from(number).unwrap();
+        let is_free = TcpListener::bind(("127.0.0.1", port)).is_ok() && (!has_v6() || v6(port).is_ok());
+        if is_free && given.insert(port) {
+            return port;
+        }
+    }
+    panic!("no port of {PORTS:?} is free");
+}
+
+/// Whether this machine has `[::1]`; says so where it has not, and is an error where CI should have it.
+pub(super) fn has_v6() -> bool {
+    let has = v6(0).is_ok();
+    if !has {
+        eprintln!("!! THIS MACHINE HAS NO IPv6: what a browser finds at [::1] is not tested");
+    }
+    has
+}
+
+fn v6(port: u16) -> std::io::Result<TcpListener> {
+    TcpListener::bind(("::1", port))
+}
+
+/// A login that waits, with all that belongs to it.
+pub(super) struct Stage {
+    pub(super) mock: MockWebex,
+    pub(super) webex: WebexOAuth,
+    pub(super) port: u16,
+}
+
+impl Stage {
+    pub(super) async fn new() -> Self {
+        Self::with(MockWebex::builder()).await
+    }
+
+    pub(super) async fn with(mock: MockWebexBuilder) -> Self {
+        let port = free_port();
+        let mock = mock.redirect_uri(format!("http://localhost:{port}/auth/callback")).start().await;
+        Self { webex: mock.client(), mock, port }
+    }
+
+    /// A login without a browser.
+    pub(super) fn login(&self) -> BrowserLogin {
+        BrowserLogin::new(&self.webex).without_browser()
+    }
+
+    pub(super) fn begin(&self) -> WaitingLogin {
+        self.login().begin().unwrap()
+    }
+
+    /// What the browser asks this machine for once the user has agreed.
+    pub(super) fn back(&self, url: &AuthorizationUrl) -> String {
+        target(&self.mock.approve(url))
+    }
+
+    /// Gets a page of `localhost`, as a browser does.
+    pub(super) async fn get(&self, target: &str) -> String {
+        self.send(&format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\nAccept: */*\r\n\r\n", self.port)).await
+    }
+
+    /// Sends bytes, and reads what comes until the other side closes.
+    pub(super) async fn send(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        // A server may close before all is sent.
+        let _ = stream.write_all(request.as_bytes()).await;
+        read(stream).await
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port)).await.unwrap()
+    }
+
+    /// Whether nobody listens, and anybody could.
+    pub(super) fn is_closed(&self) -> bool {
+        TcpListener::bind(("127.0.0.1", self.port)).is_ok() && (!has_v6() || v6(self.port).is_ok())
+    }
+}
+
+/// All that comes until the other side closes, or is gone.
+pub(super) async fn read(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The path and query of a URL.
+pub(super) fn target(url: &str) -> String {
+    let url = url::Url::parse(url).unwrap();
+    format!("{}?{}", url.path(), url.query().unwrap_or_default())
+}
+
+/// The status of an answer.
+#[track_caller]
+pub(super) fn status(answer: &str) -> u16 {
+    let status = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+    status.unwrap_or_else(|| panic!("no answer: {answer:?}"))
+}
+
+#[track_caller]
+pub(super) fn assert_kind(error: &webex_oauth::Error, kind: ErrorKind, hints: &[&str]) {
+    assert_eq!(error.kind(), kind, "{error}");
+    for hint in hints {
+        assert!(error.to_string().contains(hint), "{hint}: {error}");
+    }
+}
