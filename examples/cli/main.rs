@@ -13,15 +13,20 @@ mod storage;
 use std::env;
 use std::error::Error as StdError;
 use std::fmt;
+use std::io::{IsTerminal as _, stderr, stdin};
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use webex_oauth::{ErrorKind, LoginState, RefreshToken, TokenSet, WebexOAuth, WebexOAuthBuilder};
+use webex_oauth::{
+    AuthorizationRequest, BrowserLogin, DeviceLogin, ErrorKind, LoginState, Prompt, RefreshToken, Status, TokenSet,
+    WebexOAuth, WebexOAuthBuilder,
+};
 
-use self::screen::{data, describe, explain, note, say, to_json};
+use self::screen::{Spinner, data, describe, explain, note, say, to_json};
 use self::storage::{Kept, Storage};
 
 type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
@@ -66,11 +71,17 @@ enum Command {
 
 #[derive(Args, Default)]
 struct LoginArguments {
+    /// Open no browser, and only say where to log in
+    #[arg(long)]
+    no_browser: bool,
+    /// Show a code, to be entered in a browser on any other device
+    #[arg(long, conflicts_with = "no_browser")]
+    device: bool,
     /// Read a refresh token from standard input, and use it once to fetch the rest
     ///
     /// It must be this integration's, or this Service App's. A bot's token or a personal access token cannot be
     /// refreshed: there is nothing to keep, so hand it to your program as it is.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["device", "no_browser"])]
     with_token: bool,
     /// Keep the login in a file that only you can read, unencrypted, instead of the keyring
     #[arg(long)]
@@ -156,8 +167,10 @@ impl Program {
     }
 
     async fn login(&self, arguments: LoginArguments) -> Result<()> {
-        let tokens = match arguments {
-            _ => self.tokens_of_stdin().await?,
+        let tokens = match &arguments {
+            LoginArguments { with_token: true, .. } => self.tokens_by_stdin().await?,
+            LoginArguments { device: true, .. } => self.tokens_by_device().await?,
+            _ => self.tokens_by_browser(&arguments).await?,
         };
         let kept = match arguments.insecure_storage {
             true => self.storage.keep_in_file(tokens).await?,
@@ -175,9 +188,37 @@ impl Program {
         self.end(kept).await
     }
 
-    /// Tokens for the refresh token that stands on standard input.
-    async fn tokens_of_stdin(&self) -> Result<TokenSet> {
-        let line = tokio::task::spawn_blocking(|| std::io::stdin().lines().next());
+    /// From the browser on this machine; or from one elsewhere, whose user pastes the address that it ends at.
+    async fn tokens_by_browser(&self, arguments: &LoginArguments) -> Result<TokenSet> {
+        // The browser may be signed in as somebody else.
+        let request = |request: AuthorizationRequest| request.prompt(Prompt::SelectAccount);
+        let login = BrowserLogin::new(&self.webex).application_name("the terminal").request(request);
+        let login = if arguments.no_browser { login.without_browser() } else { login };
+        let waiting = login.begin()?;
+        say(&format!("Log in here, in your browser:\n\n  {}\n", waiting.url()));
+        if stdin().is_terminal() {
+            say("If that browser is on another machine, paste the address here that it ends at. Ctrl-C cancels.");
+            let paste = waiting.paste_handle();
+            thread::spawn(move || {
+                let lines = stdin().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty());
+                lines.filter_map(|line| paste.paste(&line).err()).for_each(|error| note(&format!("{error}.")));
+            });
+        }
+        Ok(waiting.wait().await?.into_tokens())
+    }
+
+    async fn tokens_by_device(&self) -> Result<TokenSet> {
+        let mut device = DeviceLogin::start(&self.webex).await?;
+        if stderr().is_terminal() {
+            say(&device.qr()?.light_on_dark());
+        }
+        say(&format!("Open {} on any device, and enter this code: {}", device.verification_uri(), device.user_code()));
+        let _spinner = Spinner::new("Waiting. Ctrl-C cancels.");
+        Ok(device.wait().await?.into_tokens())
+    }
+
+    async fn tokens_by_stdin(&self) -> Result<TokenSet> {
+        let line = tokio::task::spawn_blocking(|| stdin().lines().next());
         let line = line.await?.ok_or("there is no token on standard input")??;
         let refresh_token = RefreshToken::new(line.trim())?;
         Ok(self.webex.adopt(&refresh_token, None).await?)
@@ -237,7 +278,7 @@ impl Program {
         Ok(())
     }
 
-    async fn kept(&self) -> Result<(Kept, webex_oauth::Status)> {
+    async fn kept(&self) -> Result<(Kept, Status)> {
         self.storage.find().await?.ok_or_else(|| LoginRequired("you are not logged in to Webex".into()).into())
     }
 

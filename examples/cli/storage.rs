@@ -1,7 +1,7 @@
 //! Where the login is kept: in the operating system's keyring, else in a file that is its owner's alone.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ pub(crate) struct Storage {
     /// One login for each integration.
     key: TokenKey,
     files: FileStore,
-    has_keyring: bool,
 }
 
 /// A login and where it is.
@@ -41,13 +40,7 @@ pub(crate) enum Place {
 impl Storage {
     pub(crate) fn new(webex: WebexOAuth) -> Result<Self> {
         let key = TokenKey::new(webex.client_id())?;
-        Ok(Self { webex, key, files: FileStore::for_application(APPLICATION)?, has_keyring: true })
-    }
-
-    /// In files below a folder, and nowhere else.
-    pub(crate) fn in_folder(webex: WebexOAuth, folder: &Path) -> Result<Self> {
-        let key = TokenKey::new(webex.client_id())?;
-        Ok(Self { webex, key, files: FileStore::open(folder)?, has_keyring: false })
+        Ok(Self { webex, key, files: FileStore::for_application(APPLICATION)? })
     }
 
     /// The login, wherever it is kept. The file is looked at first, since that asks nobody for a password.
@@ -109,9 +102,6 @@ impl Storage {
     }
 
     async fn in_keyring(&self) -> Result<Kept> {
-        if !self.has_keyring {
-            return Err("it is not used here".into());
-        }
         // Whoever opens a keyring waits for other processes.
         let keyring = in_time(tokio::task::spawn_blocking(open_keyring)).await???;
         let store = KeyringStore::new(keyring, APPLICATION)?;
