@@ -116,7 +116,7 @@ fn main() -> ExitCode {
         tokio::select! {
             outcome = run(arguments) => outcome.map_or_else(|error| explain(&*error), |()| ExitCode::SUCCESS),
             Ok(()) = tokio::signal::ctrl_c() => {
-                say("cancelled");
+                say("\ncancelled");
                 ExitCode::from(screen::CANCELLED)
             }
         }

@@ -65,7 +65,7 @@ impl Terminal {
         let mut command = terminal.tmux();
         // A shell that nobody closes ends by itself, and tmux with it.
         command.args(["-f", "/dev/null", "-u", "new-session", "-d", "-x", "200", "-y", "100"]);
-        command.arg("timeout --foreground 180 sh");
+        command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
         command.env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8").env("PS1", "$ ");
         command.env("HOME", &terminal.home).env("CLI", env::var_os(PROGRAM).unwrap()).envs(variables);
         finish(command.output());
@@ -124,6 +124,19 @@ impl Terminal {
         })
     }
 
+    /// Waits until there is a whole line in a file of the shell's home, and gives the first.
+    ///
+    /// # Panics
+    ///
+    /// When there is none in time.
+    pub fn line_of(&self, file: &str) -> String {
+        let path = self.home.join(file);
+        poll(|| {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.split_once('\n').map(|(line, _)| line.to_owned()).ok_or_else(|| format!("there is no line in {file}"))
+        })
+    }
+
     /// Waits for the end of the command that was begun.
     ///
     /// # Panics
@@ -139,15 +152,12 @@ impl Terminal {
     }
 
     fn wait<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
-        let (since, mark) = (Instant::now(), format!("begin {}\n", self.commands));
-        loop {
+        let mark = format!("begin {}\n", self.commands);
+        poll(|| {
             let screen = self.screen();
-            if let Some(found) = screen.split_once(&mark).and_then(|(_, said)| find(said)) {
-                return found;
-            }
-            assert!(since.elapsed() < PATIENCE, "{wanted:?} has not appeared:\n{screen}");
-            thread::sleep(Duration::from_millis(20));
-        }
+            let found = screen.split_once(&mark).and_then(|(_, said)| find(said));
+            found.ok_or_else(|| format!("{wanted:?} has not appeared:\n{screen}"))
+        })
     }
 
     /// What is on the screen, with lines that were too long for it in one piece again.
@@ -167,6 +177,18 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.tmux().arg("kill-server").output();
         let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+/// Asks until there is an answer, or no patience left.
+fn poll<T>(ask: impl Fn() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(why) => assert!(begin.elapsed() < PATIENCE, "{why}"),
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

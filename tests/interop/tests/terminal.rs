@@ -5,11 +5,11 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::time::Duration;
 
 use serde_json::Value;
-use webex_oauth::Callback;
 use webex_oauth::testing::MockWebex;
+use webex_oauth::{AccessToken, Callback};
 use webex_oauth_interop::{Ended, Session, Terminal};
 
 const JANE: &str = "jane@example.com";
@@ -17,7 +17,8 @@ const JANE: &str = "jane@example.com";
 /// A Webex with an integration whose redirect URI is on a port that is free now.
 async fn webex() -> MockWebex {
     let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-    MockWebex::builder().redirect_uri(format!("http://localhost:{port}/callback")).start().await
+    let redirect_uri = format!("http://localhost:{port}/callback");
+    MockWebex::builder().redirect_uri(redirect_uri).device_interval(Duration::from_secs(1)).start().await
 }
 
 fn variables(mock: &MockWebex) -> Vec<(&'static str, String)> {
@@ -36,13 +37,17 @@ fn terminal(mock: &MockWebex) -> Terminal {
     Terminal::open(variables(mock))
 }
 
+/// Brings the browser back with an answer; gives the page that it shows.
+async fn come_back(callback: String) -> String {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    http.get(callback).send().await.unwrap().text().await.unwrap()
+}
+
 /// A refresh token of Jane's, in a file that a command can read.
-async fn refresh_token(mock: &MockWebex, terminal: &Terminal) -> PathBuf {
+async fn refresh_token(mock: &MockWebex, terminal: &Terminal) {
     let (url, pending) = mock.client().authorize().begin().unwrap();
     let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
-    let path = terminal.home().join("refresh-token");
-    fs::write(&path, login.tokens().refresh_token().unwrap().expose()).unwrap();
-    path
+    fs::write(terminal.home().join("refresh-token"), login.tokens().refresh_token().unwrap().expose()).unwrap();
 }
 
 #[track_caller]
@@ -56,7 +61,136 @@ fn json(ended: &Ended) -> Value {
     serde_json::from_str(ended.text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {}", ended.text))
 }
 
+const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
 const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
+
+#[test]
+fn a_person_logs_in_with_the_browser_that_is_opened() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let browser = terminal.home().join("browser");
+        fs::write(&browser, "#!/bin/sh\necho \"$1\" > opened\n").unwrap();
+        fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
+
+        terminal.begin("BROWSER=$HOME/browser $CLI login");
+        let opened = terminal.line_of("opened");
+        let shown = format!("http{}", terminal.see("  http"));
+        assert_eq!(shown, opened, "both are the same page");
+        let page = come_back(mock.approve(&opened)).await;
+
+        assert_ended(&terminal.end(), 0, LOGGED_IN);
+        assert!(page.contains("the terminal"), "{page}");
+        assert_ended(&terminal.run("$CLI status --json > status; $CLI token > token"), 0, "");
+        let person = mock.client().person(&AccessToken::new(terminal.line_of("token")).unwrap()).await.unwrap();
+        assert_eq!(person.email(), Some(JANE));
+    });
+}
+
+#[test]
+fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        terminal.begin("$CLI login --no-browser");
+        let callback = mock.approve(format!("http{}", terminal.see("  http")));
+        terminal.see("paste the address here");
+
+        terminal.press(&["-l", "http://localhost/elsewhere?code=1&state=2"]);
+        terminal.press(&["Enter"]);
+        terminal.see("! ");
+        terminal.press(&["-l", &callback]);
+        terminal.press(&["Enter"]);
+
+        assert_ended(&terminal.end(), 0, LOGGED_IN);
+    });
+}
+
+#[test]
+fn a_person_logs_in_on_another_device() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+
+        terminal.begin("$CLI login --device");
+        let code = terminal.see("enter this code: ");
+        terminal.see("Waiting.");
+        mock.approve_device(code);
+
+        let ended = terminal.end();
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains('▀') && !ended.text.contains("Waiting."), "{}", ended.text);
+    });
+}
+
+#[test]
+fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+
+        terminal.begin("$CLI login --device 2> said");
+        let line = terminal.line_of("said");
+        mock.approve_device(line.rsplit_once(' ').unwrap().1);
+
+        assert_eq!(terminal.end().code, 0);
+        let said = fs::read_to_string(terminal.home().join("said")).unwrap();
+        assert!(said.ends_with(&format!("{LOGGED_IN}\n")) && !said.contains('\u{1b}'), "{said:?}");
+    });
+}
+
+#[test]
+fn a_person_who_declines_is_not_logged_in() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let advice = "; nothing has changed, and `cli login` asks again";
+
+        terminal.begin("$CLI login --no-browser");
+        come_back(mock.deny(format!("http{}", terminal.see("  http")))).await;
+        let ended = terminal.end();
+        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+
+        terminal.begin("$CLI login --device");
+        mock.deny_device(terminal.see("enter this code: "));
+        let ended = terminal.end();
+        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+    });
+}
+
+#[test]
+fn a_person_cancels_and_the_port_is_free_again() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let redirect_uri = mock.redirect_uri();
+        let port = redirect_uri.strip_prefix("http://localhost:").unwrap().split('/').next().unwrap();
+
+        for command in ["$CLI login --no-browser", "$CLI login --device"] {
+            terminal.begin(command);
+            terminal.see("Ctrl-C cancels");
+            terminal.press(&["C-c"]);
+            assert_ended(&terminal.end(), 2, "cancelled");
+        }
+
+        TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    });
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_named() {
+    Terminal::tell(async {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let redirect_uri = format!("http://127.0.0.1:{}/callback", taken.local_addr().unwrap().port());
+        let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
+
+        let ended = terminal(&mock).run("$CLI login --no-browser");
+
+        assert_eq!(ended.code, 1, "{}", ended.text);
+        assert!(ended.text.starts_with("error: ") && ended.text.contains("in use"), "{}", ended.text);
+    });
+}
 
 #[test]
 fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
@@ -68,7 +202,7 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
         assert_ended(&terminal.run("$CLI token"), 4, NOT_LOGGED_IN);
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, "✓ Logged in to Webex as jane@example.com");
+        assert_ended(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
         assert!(ended.text.contains("! The login is kept unencrypted, for you alone to read, in /"), "{}", ended.text);
 
@@ -194,7 +328,7 @@ fn a_keyring_that_is_open_keeps_the_login() {
         refresh_token(&mock, &terminal).await;
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, "✓ Logged in to Webex as jane@example.com");
+        assert_ended(&ended, 0, LOGGED_IN);
         assert!(!ended.text.contains('!'), "{}", ended.text);
         let status = json(&terminal.run("$CLI status --json"));
         assert_eq!(status["store"], serde_json::json!({ "kind": "keyring" }));
@@ -230,7 +364,7 @@ fn a_keyring_that_is_locked_gives_way_to_a_file() {
         let ended = terminal.run("$CLI token");
         assert!(ended.code == 1 && ended.text.contains("locked"), "not logged out: {}", ended.text);
         let ended = terminal.run("$CLI login --with-token < refresh-token");
-        assert_ended(&ended, 0, "✓ Logged in to Webex as jane@example.com");
+        assert_ended(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
@@ -250,7 +384,7 @@ fn a_keyring_that_does_not_answer_is_not_waited_for() {
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
 
-        assert_ended(&ended, 0, "✓ Logged in to Webex as jane@example.com");
+        assert_ended(&ended, 0, LOGGED_IN);
         assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
