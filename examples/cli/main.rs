@@ -4,29 +4,26 @@
 //! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or take the
 //! variables that `examples/mock_webex.rs` prints, for a simulated Webex that outlives one command. `-- --help` says the rest.
 //!
-//! This file has the commands, from top to bottom; `storage` says where a login is kept, and `screen` what is said.
+//! This file has the commands, from top to bottom. `login` gets the tokens, `storage` keeps them, and `screen` says what is said.
 
 mod demo;
+mod login;
 mod screen;
 mod storage;
 
 use std::env;
 use std::error::Error as StdError;
 use std::fmt;
-use std::io::{IsTerminal as _, stderr, stdin};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::runtime::Runtime;
-use webex_oauth::{
-    AuthorizationRequest, BrowserLogin, DeviceLogin, ErrorKind, LoginState, Prompt, RefreshToken, Status, TokenSet,
-    WebexOAuth, WebexOAuthBuilder,
-};
+use webex_oauth::clock::UnixTime;
+use webex_oauth::{BrowserLogin, ErrorKind, LoginState, WebexOAuth, WebexOAuthBuilder};
 
-use self::screen::{Spinner, data, describe, explain, note, say, to_json};
+use self::screen::{data, describe, explain, in_full, note, say, to_json};
 use self::storage::{Kept, Storage};
 
 type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
@@ -69,7 +66,7 @@ enum Command {
     Demo,
 }
 
-#[derive(Args, Default)]
+#[derive(Args)]
 struct LoginArguments {
     /// Open no browser, and only say where to log in
     #[arg(long)]
@@ -88,7 +85,7 @@ struct LoginArguments {
     insecure_storage: bool,
 }
 
-#[derive(Args, Default)]
+#[derive(Args)]
 struct LogoutArguments {
     /// End it at Webex as well, and with it every login of this user with this integration, on every machine
     #[arg(long)]
@@ -127,12 +124,15 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<()> {
-    if let Command::Demo = arguments.command {
-        return demo::play().await;
+    let program = || Program::new(webex()?, arguments.json);
+    match arguments.command {
+        Command::Login(arguments) => program()?.login(arguments).await,
+        Command::Status => program()?.status().await,
+        Command::Token => program()?.token().await,
+        Command::Refresh => program()?.refresh().await,
+        Command::Logout(arguments) => program()?.logout(arguments).await,
+        Command::Demo => demo::play().await,
     }
-    let webex = webex()?;
-    let program = Program { storage: Storage::new(webex.clone())?, webex, json: arguments.json };
-    program.run(arguments.command).await
 }
 
 /// The client that the environment describes.
@@ -155,115 +155,77 @@ struct Program {
 }
 
 impl Program {
-    async fn run(&self, command: Command) -> Result<()> {
-        match command {
-            Command::Login(arguments) => self.login(arguments).await,
-            Command::Status => self.status().await,
-            Command::Token => self.token().await,
-            Command::Refresh => self.refresh().await,
-            Command::Logout(arguments) => self.logout(arguments).await,
-            Command::Demo => Err("it is being played".into()),
-        }
+    fn new(webex: WebexOAuth, json: bool) -> Result<Self> {
+        Ok(Self { storage: Storage::new(webex.clone())?, webex, json })
     }
 
     async fn login(&self, arguments: LoginArguments) -> Result<()> {
-        let tokens = match &arguments {
-            LoginArguments { with_token: true, .. } => self.tokens_by_stdin().await?,
-            LoginArguments { device: true, .. } => self.tokens_by_device().await?,
-            _ => self.tokens_by_browser(&arguments).await?,
+        let browser = BrowserLogin::new(&self.webex);
+        let tokens = match arguments {
+            LoginArguments { with_token: true, .. } => login::by_refresh_token(&self.webex).await?,
+            LoginArguments { device: true, .. } => login::by_device(&self.webex).await?,
+            LoginArguments { no_browser: true, .. } => login::by_browser(browser.without_browser()).await?,
+            _ => login::by_browser(browser).await?,
         };
         let kept = match arguments.insecure_storage {
             true => self.storage.keep_in_file(tokens).await?,
             false => self.storage.keep(tokens).await?,
         };
-        // Webex Meetings has said with the tokens whose they are.
         match kept.session.person().await {
+            // Webex Meetings has said with the tokens whose they are.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) if error.is_login_required() => return Err(error.into()),
-            Err(error) if error.kind() != ErrorKind::Unsupported => {
-                note(&format!("Webex does not say who it is: {error}."))
-            }
-            _ => {}
+            Err(error) => note(&format!("Webex does not say who it is: {}", in_full(&error))),
+            Ok(_) => {}
         }
         say(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
-        self.end(kept).await
-    }
-
-    /// From the browser on this machine; or from one elsewhere, whose user pastes the address that it ends at.
-    async fn tokens_by_browser(&self, arguments: &LoginArguments) -> Result<TokenSet> {
-        // The browser may be signed in as somebody else.
-        let request = |request: AuthorizationRequest| request.prompt(Prompt::SelectAccount);
-        let login = BrowserLogin::new(&self.webex).application_name("the terminal").request(request);
-        let login = if arguments.no_browser { login.without_browser() } else { login };
-        let waiting = login.begin()?;
-        say(&format!("Log in here, in your browser:\n\n  {}\n", waiting.url()));
-        if stdin().is_terminal() {
-            say("If that browser is on another machine, paste the address here that it ends at. Ctrl-C cancels.");
-            let paste = waiting.paste_handle();
-            thread::spawn(move || {
-                let lines = stdin().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty());
-                lines.filter_map(|line| paste.paste(&line).err()).for_each(|error| note(&format!("{error}.")));
-            });
-        }
-        Ok(waiting.wait().await?.into_tokens())
-    }
-
-    async fn tokens_by_device(&self) -> Result<TokenSet> {
-        let mut device = DeviceLogin::start(&self.webex).await?;
-        if stderr().is_terminal() {
-            say(&device.qr()?.light_on_dark());
-        }
-        say(&format!("Open {} on any device, and enter this code: {}", device.verification_uri(), device.user_code()));
-        let _spinner = Spinner::new("Waiting. Ctrl-C cancels.");
-        Ok(device.wait().await?.into_tokens())
-    }
-
-    async fn tokens_by_stdin(&self) -> Result<TokenSet> {
-        let line = tokio::task::spawn_blocking(|| stdin().lines().next());
-        let line = line.await?.ok_or("there is no token on standard input")??;
-        let refresh_token = RefreshToken::new(line.trim())?;
-        Ok(self.webex.adopt(&refresh_token, None).await?)
+        self.end(&kept).await
     }
 
     async fn status(&self) -> Result<()> {
-        let (kept, mut status) = self.kept().await?;
+        let Some((kept, mut status)) = self.storage.find().await? else {
+            if self.json {
+                data(&json!({ "state": "logged_out" }).to_string())?;
+            }
+            return Err(nobody().into());
+        };
         let asked = kept.session.check().await;
         if let Ok(Some(newest)) = &asked {
             status = newest.clone();
         }
+        settle(&kept).await?;
         data(&match self.json {
             true => to_json(&status, &kept.place).to_string(),
             false => describe(&status, &kept.place),
         })?;
-        match status.state {
-            LoginState::LoginRequired { .. } => {
-                Err(LoginRequired(format!("{} must log in again", status.account)).into())
-            }
-            _ => asked.map(drop).map_err(Into::into),
+        if let LoginState::LoginRequired { .. } = status.state {
+            return Err(LoginRequired(format!("{} must log in again", status.account)).into());
         }
+        asked.map(drop).map_err(Into::into)
     }
 
     async fn token(&self) -> Result<()> {
-        let (kept, _) = self.kept().await?;
+        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
         let token = kept.session.access_token().await?;
-        data(&match self.json {
-            true => {
-                let end = kept.session.status().await?.and_then(|status| status.access_token_expires_at);
-                json!({ "access_token": token.expose(), "expires_at": end.map(|end| end.as_secs()) }).to_string()
-            }
+        let end = kept.session.status().await?.and_then(|status| status.access_token_expires_at);
+        let printed = data(&match self.json {
+            true => json!({ "access_token": token.expose(), "expires_at": end.map(UnixTime::as_secs) }).to_string(),
             false => token.expose().to_owned(),
-        })?;
-        settle(&kept).await
+        });
+        // A newer one may be on its way already.
+        settle(&kept).await?;
+        Ok(printed?)
     }
 
     async fn refresh(&self) -> Result<()> {
-        let (kept, _) = self.kept().await?;
+        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
         kept.session.refresh().await?;
         say("✓ Refreshed");
-        self.end(kept).await
+        self.end(&kept).await
     }
 
     async fn logout(&self, arguments: LogoutArguments) -> Result<()> {
-        let (kept, status) = self.kept().await?;
+        let (kept, status) = self.storage.find().await?.ok_or_else(nobody)?;
         let disconnect = kept.session.disconnect();
         let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
         self.storage.forget().await?;
@@ -273,30 +235,31 @@ impl Program {
             Ok(()) => {}
             Err(error) if arguments.everywhere => return Err(error.into()),
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => note(&format!("Webex was not told: {error}.")),
+            Err(error) => note(&format!("Webex was not told: {}", in_full(&error))),
         }
         Ok(())
     }
 
-    async fn kept(&self) -> Result<(Kept, Status)> {
-        self.storage.find().await?.ok_or_else(|| LoginRequired("you are not logged in to Webex".into()).into())
-    }
-
     /// The end of what has changed a login.
-    async fn end(&self, kept: Kept) -> Result<()> {
+    async fn end(&self, kept: &Kept) -> Result<()> {
+        settle(kept).await?;
         if self.json
             && let Some(status) = kept.session.status().await?
         {
             data(&to_json(&status, &kept.place).to_string())?;
         }
-        settle(&kept).await
+        Ok(())
     }
 }
 
-/// New tokens are saved before the program ends, if they can be.
+/// Waits until new tokens are saved, if they can be.
 async fn settle(kept: &Kept) -> Result<()> {
     let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.settle()).await;
     settled.map_err(|_| format!("new tokens could not be saved in {}", kept.place).into())
+}
+
+fn nobody() -> LoginRequired {
+    LoginRequired("you are not logged in to Webex".to_owned())
 }
 
 impl fmt::Display for LoginRequired {

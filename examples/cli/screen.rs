@@ -58,50 +58,56 @@ fn is_for_people() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// An error with its causes, in one line.
+pub(crate) fn in_full(error: &(dyn StdError + 'static)) -> String {
+    let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
+    causes.collect::<Vec<_>>().join(": ")
+}
+
 /// Says what went wrong and what to do about it, in one line, and gives the exit code.
 pub(crate) fn explain(error: &(dyn StdError + 'static)) -> ExitCode {
     // Whoever read the output has had enough of it, as `head` has.
-    let is_closed_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-    if error.downcast_ref::<io::Error>().is_some_and(is_closed_pipe) {
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     let known = error.downcast_ref::<Error>();
+    say(&format!("error: {}{}", in_full(error), known.map_or_else(String::new, advice)));
     let must_log_in = error.is::<LoginRequired>() || known.is_some_and(Error::is_login_required);
-    let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
-    let advice = known.map_or_else(String::new, advice);
-    say(&format!("error: {}{advice}", causes.collect::<Vec<_>>().join(": ")));
     ExitCode::from(if must_log_in { LOGIN_REQUIRED } else { FAILED })
 }
 
-/// Who can help, unless the error says so itself.
+/// Who can help, where the error does not say so itself.
 fn advice(error: &Error) -> String {
-    if error.is_login_required() {
-        return "; log in again: cli login".into();
+    if let Some(after) = error.retry_after() {
+        return format!("; try again in {} seconds", after.as_secs());
     }
-    if error.is_retryable() {
-        let seconds = error.retry_after().map_or(String::new(), |after| format!(" in {} seconds", after.as_secs()));
-        return format!("; try again{}", if seconds.is_empty() { " later" } else { &seconds });
-    }
-    match error.kind() {
-        _ if error.is_denied() => "; nothing has changed, and `cli login` asks again".into(),
-        ErrorKind::ForeignTokens => "; log in with this client: cli login".into(),
-        _ => String::new(),
-    }
+    let advice = match error.kind() {
+        _ if error.is_login_required() => "; to log in again, run: cli login",
+        _ if error.is_retryable() => "; try again later",
+        _ if error.is_denied() => "; nothing has changed, and `cli login` asks again",
+        ErrorKind::Configuration => "; `cli --help` names the variables, and `cli demo` needs none",
+        ErrorKind::ForeignTokens => "; to log in with this client, run: cli login",
+        _ => "",
+    };
+    advice.to_owned()
 }
 
 /// A login for people, in the manner of `gh auth status`.
 pub(crate) fn describe(status: &Status, place: &Place) -> String {
     let until = |end: Option<UnixTime>| end.map_or("no end is known".into(), |end| format!("until {end}"));
-    let mut lines = vec![match &status.state {
-        LoginState::LoginRequired { .. } => format!("X {} must log in again", status.account),
-        _ => format!("✓ Logged in to Webex as {}", status.account),
-    }];
-    lines.push(format!("  - kept in: {place}{}", if matches!(place, Place::File(_)) { " (unencrypted)" } else { "" }));
-    lines.push(format!("  - scopes: {}", status.scopes));
-    lines.push(format!("  - access token: {}", until(status.access_token_expires_at)));
-    lines.push(format!("  - login: {}", until(status.login_ends_at.or(status.refresh_token_expires_at))));
-    lines.extend(status.trouble.as_ref().map(|trouble| format!("  - trouble: {trouble}")));
-    lines.join("\n")
+    let mut lines = match &status.state {
+        LoginState::LoginRequired { .. } => vec![format!("X {} is no longer logged in to Webex", status.account)],
+        _ => vec![
+            format!("✓ Logged in to Webex as {}", status.account),
+            format!("access token: {}", until(status.access_token_expires_at)),
+            format!("login: {}", until(status.login_ends_at.or(status.refresh_token_expires_at))),
+        ],
+    };
+    let protection = if matches!(place, Place::File(_)) { ", unencrypted" } else { "" };
+    lines.push(format!("scopes: {}", status.scopes));
+    lines.push(format!("kept in: {place}{protection}"));
+    lines.extend(status.trouble.as_ref().map(|trouble| format!("trouble: {trouble}")));
+    lines.join("\n  - ")
 }
 
 /// A login for programs; times are in seconds since 1970.

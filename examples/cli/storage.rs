@@ -10,7 +10,7 @@ use webex_oauth::store::{FileStore, KeyringStore, TokenKey};
 use webex_oauth::{Session, Status, TokenManager, TokenSet, WebexOAuth};
 
 use crate::Result;
-use crate::screen::note;
+use crate::screen::{in_full, note};
 
 /// The name of the folder, and of the credentials in the keyring.
 const APPLICATION: &str = "webex-oauth-cli";
@@ -52,7 +52,7 @@ impl Storage {
         let in_keyring = match self.in_keyring().await {
             Ok(kept) => kept,
             Err(why) => {
-                note(&format!("There is no keyring to look into: {why}."));
+                note(&format!("There is no keyring to look into: {}", in_full(&*why)));
                 return Ok(None);
             }
         };
@@ -68,7 +68,7 @@ impl Storage {
                 Ok(kept)
             }
             Err(why) => {
-                note(&format!("The keyring cannot keep the login: {why}."));
+                note(&format!("The keyring cannot keep the login: {}", in_full(&*why)));
                 self.keep_in_file(tokens).await
             }
         }
@@ -77,7 +77,7 @@ impl Storage {
     pub(crate) async fn keep_in_file(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_file()?;
         kept.manager.replace(&self.key, tokens).await?;
-        note(&format!("The login is kept unencrypted, for you alone to read, in {}.", kept.place));
+        note(&format!("The login is kept unencrypted, for you alone to read, in {}", kept.place));
         Ok(kept)
     }
 
