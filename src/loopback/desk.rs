@@ -40,8 +40,31 @@ enum Stage {
         pending: Box<PendingAuthorization>,
         tell: oneshot::Sender<Arrival>,
     },
-    /// The callback has come, or nobody waits for it any more.
-    Done,
+    /// The callback has come, and how it goes is not known yet.
+    Taken,
+    /// Nobody waits any more.
+    Over,
+}
+
+/// Whoever waits at a desk; when it is dropped, nobody does.
+pub(super) struct Waiter(Arc<Desk>);
+
+impl Waiter {
+    pub(super) fn at(desk: &Arc<Desk>) -> Self {
+        Self(Arc::clone(desk))
+    }
+
+    /// Tells all who brought the callback how it went.
+    pub(super) fn announce(&self, outcome: &Result<Login>) {
+        let Desk { ending, application, .. } = &*self.0;
+        ending.send_replace(Some(Page::of(outcome.as_ref(), application.as_deref())));
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        *self.0.stage() = Stage::Over;
+    }
 }
 
 impl Desk {
@@ -72,10 +95,14 @@ impl Desk {
     /// The error says why it is none, and the login waits on.
     pub(super) fn take(&self, callback: Callback) -> Result<()> {
         let mut stage = self.stage();
-        let (pending, tell) = match std::mem::replace(&mut *stage, Stage::Done) {
+        let (pending, tell) = match std::mem::replace(&mut *stage, Stage::Taken) {
             Stage::Waiting { pending, tell } => (pending, tell),
-            Stage::Done if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
-            Stage::Done => return Err(Error::new(ErrorKind::StateMismatch, "the callback is another login's")),
+            Stage::Taken if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
+            Stage::Taken => return Err(Error::new(ErrorKind::StateMismatch, "the callback is another login's")),
+            Stage::Over => {
+                *stage = Stage::Over;
+                return Err(Error::new(ErrorKind::PendingExpired, "nobody waits for this login any more"));
+            }
         };
         let arrival = match self.webex.accept(*pending, callback) {
             Ok(code) => Ok(code),
@@ -87,8 +114,9 @@ impl Desk {
                 (error, None) => Err(error),
             },
         };
-        let told = tell.send(arrival);
-        told.map_err(|_| Error::new(ErrorKind::PendingExpired, "nobody waits for this login any more"))
+        // Whoever waits holds the other end.
+        let _ = tell.send(arrival);
+        Ok(())
     }
 
     /// Answers a request. `is_heard` is called when it is this login's callback, before the wait for how that goes.
@@ -107,12 +135,6 @@ impl Desk {
                 Page::stray(stray).response()
             }
         }
-    }
-
-    /// Tells all who brought the callback how it went.
-    pub(super) fn announce(&self, outcome: &Result<Login>) {
-        *self.stage() = Stage::Done;
-        self.ending.send_replace(Some(Page::of(outcome.as_ref(), self.application.as_deref())));
     }
 
     async fn ending(&self) -> Page {

@@ -64,7 +64,7 @@ mod waiting;
 
 use self::address::Address;
 use self::browser::Browser;
-use self::desk::Desk;
+use self::desk::{Desk, Waiter};
 use self::waiting::Lament;
 
 pub use self::paste::PasteHandle;
@@ -102,7 +102,7 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 /// # };
 ///
 /// let login = BrowserLogin::new(&webex)
-///     .redirect_uris([first, second]) // both registered: "http://localhost:5000/callback", "http://localhost:5001/callback"
+///     .redirect_uris([first, second]) // both registered: "http://localhost:8765/callback", "http://localhost:8766/callback"
 ///     .request(|request| request.scopes("spark:people_read").prompt(Prompt::SelectAccount))
 ///     .on_browser_failure(|url, _| println!("Open this page: {url}"))
 /// #   .open_with(open)
@@ -214,7 +214,8 @@ impl BrowserLogin {
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
         require_query(&url)?;
         let (desk, arrival) = Desk::new(webex.clone(), address, application, pending);
-        Ok(WaitingLogin { webex, url, desk, arrival, listeners, browser, lament, limit, deadline })
+        let waiter = Waiter::at(&desk);
+        Ok(WaitingLogin { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline })
     }
 
     /// [`begin`](Self::begin) and [`wait`](WaitingLogin::wait) in one, for programs that have a browser for sure: who is to be told

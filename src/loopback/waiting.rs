@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loopback::browser::{self, Browser};
 use crate::loopback::crowd::Crowd;
-use crate::loopback::desk::{Arrival, Desk};
+use crate::loopback::desk::{Arrival, Desk, Waiter};
 use crate::loopback::doors::Doors;
 use crate::loopback::paste::PasteHandle;
 use crate::loopback::report;
@@ -37,6 +37,7 @@ pub struct WaitingLogin {
     pub(super) webex: WebexOAuth,
     pub(super) url: AuthorizationUrl,
     pub(super) desk: Arc<Desk>,
+    pub(super) waiter: Waiter,
     pub(super) arrival: oneshot::Receiver<Arrival>,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) browser: Browser,
@@ -84,7 +85,7 @@ impl WaitingLogin {
                 "a callback can only be waited for within a tokio runtime: call this from an async fn run by one";
             Error::new(ErrorKind::Runtime, message)
         })?;
-        let Self { webex, url, desk, arrival, listeners, browser, lament, limit, deadline } = self;
+        let Self { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline } = self;
         let mut reception = Reception::open(&webex, &desk, listeners)?;
         event!(DEBUG, redirect_uri = desk.address().uri(), "waits for the browser");
         let opening = browser.open(&url);
@@ -104,7 +105,7 @@ impl WaitingLogin {
             Some(Err(refused)) => Err(refused),
             None => Err(report::nobody_came(&webex, &desk, limit, no_browser)),
         };
-        desk.announce(&outcome);
+        waiter.announce(&outcome);
         reception.close().await;
         outcome
     }

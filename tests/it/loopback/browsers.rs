@@ -3,14 +3,15 @@
 use std::io;
 use std::sync::mpsc;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind, Prompt};
 
-use super::stage::{Stage, assert_kind, free_port, has_v6, read, status};
+use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status};
 use crate::browser::Browser;
-use crate::support::{Gated, again, parameter};
+use crate::support::{Gated, again, parameter, quiet};
 
 #[tokio::test]
 async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_port_closes() {
@@ -48,7 +49,7 @@ async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_por
 
 #[tokio::test]
 async fn a_browser_that_takes_localhost_for_ipv6_comes_back_as_well() {
-    if !has_v6() {
+    if !has_v6_for("a browser that comes to [::1]") {
         return;
     }
     let stage = Stage::new().await;
@@ -58,7 +59,7 @@ async fn a_browser_that_takes_localhost_for_ipv6_comes_back_as_well() {
 
     let mut stream = TcpStream::connect(("::1", stage.port)).await.unwrap();
     let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
 
     assert_eq!(status(&read(stream).await), 200);
     login.await.unwrap().unwrap();
@@ -71,7 +72,7 @@ async fn a_callback_from_before_the_wait_is_not_lost() {
     let back = stage.back(waiting.url());
 
     let (page, login) = tokio::join!(stage.get(&back), async {
-        crate::support::quiet().await;
+        quiet().await;
         waiting.wait().await
     });
 
@@ -134,17 +135,19 @@ async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
     let back = stage.back(waiting.url());
     let story = async {
-        let first = stage.get(&back);
-        let later = async {
-            gated.holds("grant_type=authorization_code").await;
-            let again = many(&stage, &back, 40);
-            let open = async {
-                crate::support::quiet().await;
-                gated.open("grant_type=authorization_code");
-            };
-            tokio::join!(again, open).0
-        };
-        tokio::join!(first, later)
+        let first = ask(&stage, &back).await;
+        gated.holds("grant_type=authorization_code").await;
+        let mut again = Vec::new();
+        for _ in 0..40 {
+            again.push(ask(&stage, &back).await);
+        }
+        quiet().await;
+        gated.open("grant_type=authorization_code");
+        let mut pages = Vec::new();
+        for stream in again {
+            pages.push(read(stream).await);
+        }
+        (read(first).await, pages)
     };
 
     let ((first, again), login) = tokio::join!(story, waiting.wait());
@@ -157,20 +160,12 @@ async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
     assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
 }
 
-/// So many browsers with the same request.
-async fn many(stage: &Stage, target: &str, count: usize) -> Vec<String> {
-    let mut pages = Vec::new();
-    let mut streams = Vec::new();
-    for _ in 0..count {
-        let mut stream = stage.connect().await;
-        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-        streams.push(tokio::spawn(read(stream)));
-    }
-    for stream in streams {
-        pages.push(stream.await.unwrap());
-    }
-    pages
+/// A browser that has asked and not read yet.
+async fn ask(stage: &Stage, target: &str) -> TcpStream {
+    let mut stream = stage.connect().await;
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
 }
 
 /// What a process is that plays the browser: the mock's consent page, and then this machine.

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{CallbackFault, MockService, MockWebex};
 use webex_oauth::{BrowserLogin, ErrorKind, IntegrationId};
@@ -64,8 +65,11 @@ async fn a_callback_with_the_right_state_and_another_issuer_ends_it() {
 async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone() {
     let clock = ManualClock::new(NOW);
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let (told, tell) = oneshot::channel();
     let login = BrowserLogin::new(&stage.webex).open_with(|_| Err(io::Error::from(io::ErrorKind::NotFound)));
-    let login = tokio::spawn(login.run());
+    let login = login.on_browser_failure(|_, _| told.send(()).unwrap());
+    let login = tokio::spawn(login.begin().unwrap().wait());
+    tell.await.unwrap();
     for (path, expected) in [
         ("/favicon.ico", 404),
         ("/elsewhere", 404),

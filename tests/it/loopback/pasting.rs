@@ -52,6 +52,7 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
     paste.paste(&back).unwrap();
     login.await.unwrap().unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
 }
 
 #[tokio::test]

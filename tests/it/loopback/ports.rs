@@ -2,15 +2,16 @@
 
 use std::net::TcpListener;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind};
 
-use super::stage::{Stage, assert_kind, free_port, has_v6, status};
-use crate::support::quiet;
+use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status, target};
+use crate::support::{Gated, quiet};
 
 #[tokio::test]
 async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
-    let places = if has_v6() { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
+    let places = if has_v6_for("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
     for taken in places {
         let stage = Stage::new().await;
         let stranger = TcpListener::bind((*taken, stage.port)).unwrap();
@@ -22,7 +23,7 @@ async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
         assert!(error.is_misconfigured() && !error.is_retryable());
         drop(stranger);
         assert!(stage.is_closed(), "the other address was given back");
-        stage.begin();
+        assert!(stage.login().begin().is_ok());
     }
 }
 
@@ -52,7 +53,7 @@ async fn the_first_redirect_uri_whose_port_is_free_is_used() {
 async fn a_redirect_uri_that_leads_elsewhere_is_refused_before_a_port_is_opened() {
     let stage = Stage::new().await;
     let own = stage.mock.redirect_uri();
-    for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://192.0.2.1:5000/cb"], vec![]] {
+    for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
         let error = stage.login().redirect_uris(uris).begin().unwrap_err();
         assert_kind(&error, ErrorKind::Configuration, &["http://localhost:5000/auth/cisco/callback"]);
         assert!(stage.is_closed());
@@ -78,7 +79,29 @@ async fn dropping_it_at_any_time_closes_the_port() {
     login.abort();
 
     assert!(login.await.unwrap_err().is_cancelled());
-    assert_eq!(tokio::io::AsyncReadExt::read(&mut connected, &mut [0]).await.unwrap_or(0), 0, "it was hung up on");
+    assert_eq!(connected.read(&mut [0]).await.unwrap_or(0), 0, "it was hung up on");
+    assert!(stage.is_closed());
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_in_the_middle_of_the_exchange_closes_the_port_and_takes_no_paste() {
+    let stage = Stage::new().await;
+    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+    let (paste, back) = (waiting.paste_handle(), stage.mock.approve(waiting.url()));
+    let login = tokio::spawn(waiting.wait());
+    let mut browser = stage.connect().await;
+    let request = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", target(&back), stage.port);
+    browser.write_all(request.as_bytes()).await.unwrap();
+    gated.holds("grant_type=authorization_code").await;
+    paste.paste(&back).unwrap();
+
+    login.abort();
+
+    assert!(login.await.unwrap_err().is_cancelled());
+    assert_eq!(read(browser).await, "", "nobody knows how it went");
     assert!(stage.is_closed());
     assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
 }
