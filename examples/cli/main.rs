@@ -1,10 +1,11 @@
 //! Logs a person in with Webex from a terminal, keeps the login, and hands out its token: in the manner of `gh auth`.
 //!
-//! `cargo run --example cli -- demo` plays all of it against a simulated Webex, in one process. For the real Webex, set
-//! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or take the
-//! variables that `examples/mock_webex.rs` prints, for a simulated Webex that outlives one command. `-- --help` says the rest.
+//! `cargo run --example cli -- demo` plays all of it against a simulated Webex. For the real Webex, set `WEBEX_CLIENT_ID`,
+//! `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or set what
+//! `cargo run --example mock_webex` prints, which is a simulated Webex that outlives a command. `-- --help` says the rest.
 //!
-//! This file has the commands, from top to bottom. `login` gets the tokens, `storage` keeps them, and `screen` says what is said.
+//! This file has the commands, from top to bottom. `login` fetches tokens, `storage` keeps them, `screen` speaks to people
+//! and programs, and `demo` is no part of it all: it only plays the user.
 
 mod demo;
 mod login;
@@ -53,6 +54,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Log in: in a browser on this machine, unless told otherwise
+    ///
+    /// The login is kept in the operating system's keyring. Where there is none, or it does not open, that is said, and the
+    /// login is kept unencrypted in a file that only you can read.
     Login(LoginArguments),
     /// Ask Webex whether the login is good, and show whose it is, what for, until when, and where it is kept
     Status,
@@ -137,12 +141,13 @@ async fn run(arguments: Arguments) -> Result<()> {
 
 /// The client that the environment describes.
 fn webex() -> webex_oauth::Result<WebexOAuth> {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
     let mut service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
-    if let Ok(base) = env::var("WEBEX_BASE_URL") {
+    if let Some(base) = variable("WEBEX_BASE_URL") {
         service = service.at(base);
     }
-    if let Ok(url) = env::var("WEBEX_REVOCATION_URL") {
+    if let Some(url) = variable("WEBEX_REVOCATION_URL") {
         service = service.with_revocation_endpoint(url);
     }
     settings.service(service).build()
