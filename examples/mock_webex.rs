@@ -8,7 +8,7 @@
 //!   otherwise it runs until it is stopped, by Ctrl-C for example.
 //!
 //! It prints its address and then what the program is to be told, as lines for a shell. Logins are approved in a browser:
-//! the authorization URL shows a page with two buttons. A script does what the browser does:
+//! the authorization URL shows a page to sign in, and then one with two buttons. A script does both at once:
 //!
 //! 1. GET the authorization URL. The page has a form with a hidden field, `transaction`.
 //! 2. POST `transaction`, `user=jane@example.com` and `decision=accept` (or `deny`) as a form to `/v1/consent`. The answer
