@@ -54,6 +54,8 @@
 //! | [`webex.identify(&mut login)`](WebexOAuth::identify) or [`user_info_of`](WebexOAuth::user_info_of), if you want to know or to choose | a [`Person`], or the claims of OpenID Connect | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
 //! | [`manager.put(&key, login)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
+//! A device without a browser shows a code instead, and waits: [`DeviceLogin`], and [a chapter on it](guide::devices).
+//!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
 //! [`#[serde(with = "webex_oauth::stored")]`](stored) in a type of your own.

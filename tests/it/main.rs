@@ -9,6 +9,8 @@ mod support;
 mod adversity;
 mod calling;
 mod conformance;
+mod device_login;
+mod device_login_at_mock;
 mod discovery;
 mod encrypted;
 mod gate;
