@@ -124,6 +124,9 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
     println!("# orders go to {control}");
-    println!("# and in the program: let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
+    println!("export WEBEX_BASE_URL='{base}'");
+    println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
+    println!("# The last two are for examples/cli; another program says:");
+    println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }

@@ -60,15 +60,21 @@ pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
 ///
 /// # Example
 ///
-/// ```no_run
-/// // It waits for a user.
-/// use webex_oauth::{DeviceLogin, WebexOAuth};
+/// ```
+/// # use webex_oauth::clock::{ManualClock, UnixTime};
+/// # use webex_oauth::testing::MockWebex;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+/// # let mock = MockWebex::builder().clock(clock).start().await;
+/// # let webex = mock.client();
+/// use webex_oauth::DeviceLogin;
 ///
-/// # async fn log_in() -> webex_oauth::Result<()> {
-/// let webex = WebexOAuth::from_env()?;
 /// let mut device = DeviceLogin::start(&webex).await?;
 /// println!("{device}"); // Open https://.. and enter 061992.
+/// # mock.approve_device(device.user_code()); // that is for the user
 /// let login = device.wait().await?;
+/// # webex.person(login.tokens().access_token()).await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -51,15 +51,13 @@ impl MockWebex {
     fn answer_device(&self, user_code: &str, answer: Answer) {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
-        let Some((_, device)) = state.devices.waiting(user_code, elapsed) else {
+        let Some((device_code, device)) = state.devices.waiting(user_code, elapsed) else {
             panic!("no device waits with the code {user_code:?}: it was never handed out, was answered, or is expired");
         };
-        let integration = device.integration;
-        if let Some(page) = device::refusal(integration, &state) {
+        if let Some(page) = device::refusal(device.integration, &state) {
             panic!("Webex would show a page instead of asking the user: {page}");
         }
-        if let Some((_, device)) = state.devices.waiting(user_code, elapsed) {
-            device.answer(answer);
-        }
+        let device_code = device_code.to_owned();
+        state.devices.answer(&device_code, answer, elapsed);
     }
 }

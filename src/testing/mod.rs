@@ -124,14 +124,15 @@
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
 //! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
 
-// `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions`. `rules` turns an `exchange`'s
-// request into its reply, without input or output: `authorize` checks what a browser asks for, whose `authorization` goes by a
-// `way_back` of its `response_type`, by a code or the `implicit` flow; `token`, `open_id` and `logout` are other endpoints.
-// `device` has the rules of the device grant, whose logins are `devices`; `device_spelling` says where a refusal's code stands.
+// `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions` and `visits`. `rules` turns an
+// `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks for, whose
+// `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether anybody is
+// asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify` asks for their
+// codes; `device_spelling` says where a refusal's code stands. `token`, `open_id` and `logout` are other endpoints.
 // `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
 // `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
-// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser, `device_answer` one with a device.
-// `count` is what a test asks afterwards.
+// `pages` are HTML, each a `document`: `sign_in_page`, `consent_page`, `device_page` and `refusal_page`. `http` connects it all to
+// wiremock; `answer` is a user without a browser, `device_answer` one with a device. `count` is what a test asks afterwards.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -147,9 +148,15 @@ mod user;
 mod service;
 mod shared_secret;
 mod signing;
+mod document;
+mod refusal_page;
+mod sign_in_page;
+mod consent_page;
+mod device_page;
 mod pages;
 mod device_spelling;
 mod exchange;
+mod sessions;
 mod response_type;
 mod id_token_fault;
 mod keys_fault;
@@ -161,15 +168,18 @@ mod device_start_fault;
 mod device_poll_fault;
 mod faults;
 mod way_back;
-mod sessions;
 mod authorization;
 mod devices;
+mod visits;
 mod state;
 mod id_token;
 mod implicit;
+mod prompt;
 mod authorize;
 mod token;
 mod device;
+mod browsing;
+mod verify;
 mod open_id;
 mod logout;
 mod rules;
@@ -191,7 +201,7 @@ pub use self::device_start_fault::DeviceStartFault;
 pub use self::discovery_fault::DiscoveryFault;
 pub use self::id_token_fault::IdTokenFault;
 pub use self::keys_fault::KeysFault;
-pub use self::pages::RefusalPage;
+pub use self::refusal_page::RefusalPage;
 pub use self::service::MockService;
 pub use self::tokens_fault::TokensFault;
 pub use self::user::MockUser;

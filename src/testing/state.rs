@@ -14,8 +14,9 @@ use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
 use crate::testing::user::MockUser;
+use crate::testing::visits::{Ending, Visits};
 
-/// How long a code, and an open consent page, can be used. Webex only says "short-lived".
+/// How long a code can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// The region whose broker the discovery document names.
@@ -100,6 +101,7 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
     pub(super) devices: Devices,
+    pub(super) visits: Visits,
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
@@ -108,7 +110,8 @@ pub(super) struct State {
     granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
-    consents: HashMap<String, (Authorization, UnixTime)>,
+    /// By user and integration, all that was ever consented to and not revoked since.
+    consents: HashMap<(usize, usize), Scopes>,
     codes: HashMap<String, Code>,
     grants: HashMap<u64, Grant>,
     refresh_tokens: HashMap<String, u64>,
@@ -142,6 +145,7 @@ impl State {
             faults: Faults::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            visits: Visits::default(),
             token_requests: 0,
             refreshes: 0,
             revocations: 0,
@@ -199,19 +203,24 @@ impl State {
         brokers
     }
 
-    /// Remembers what a consent page is about; the answer is all that the page knows of it.
-    pub(super) fn open_consent(&mut self, authorization: Authorization, moment: &mut Moment<'_>) -> String {
-        // Doubling between two sweeps keeps the cost of forgetting constant.
-        if self.consents.len().is_power_of_two() {
-            self.consents.retain(|_, (_, expires)| moment.now < *expires);
-        }
-        let id = opaque::text(&(moment.random)());
-        self.consents.insert(id.clone(), (authorization, moment.now + CODE_LIFETIME));
-        id
+    /// A user consents to all that is asked for.
+    pub(super) fn consent(&mut self, user: usize, authorization: &Authorization) {
+        let granted = self.consents.entry((user, authorization.integration)).or_default();
+        *granted = granted.iter().chain(authorization.scopes.iter()).cloned().collect();
     }
 
-    pub(super) fn close_consent(&mut self, id: &str, now: UnixTime) -> Option<Authorization> {
-        self.consents.remove(id).filter(|(_, expires)| now < *expires).map(|(authorization, _)| authorization)
+    /// Whether a user has consented to all that is asked for.
+    pub(super) fn has_consented(&self, user: usize, authorization: &Authorization) -> bool {
+        let granted = self.consents.get(&(user, authorization.integration));
+        granted.is_some_and(|granted| authorization.scopes.iter().all(|scope| granted.contains(scope)))
+    }
+
+    /// Whether an ending can still be of use: a code that was used is none.
+    pub(super) fn holds(&self, ending: &Ending) -> bool {
+        match ending {
+            Ending::Redirect { code: Some(code), .. } => self.codes.contains_key(code),
+            Ending::Redirect { code: None, .. } | Ending::Device { .. } => true,
+        }
     }
 
     pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
@@ -356,6 +365,7 @@ impl State {
     /// Ends the user's grants: the refresh tokens die, and every access token that came of them.
     pub(super) fn revoke(&mut self, user: usize) {
         self.grants.retain(|_, grant| grant.user != user);
+        self.consents.retain(|(own, _), _| *own != user);
         self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
     }
 
@@ -367,6 +377,7 @@ impl State {
 
     pub(super) fn revoke_all(&mut self) {
         self.grants.clear();
+        self.consents.clear();
         self.refresh_tokens.clear();
     }
 

@@ -30,6 +30,7 @@ mod meetings;
 mod middleware;
 mod mock_device;
 mod mock_open_id;
+mod mock_pages;
 mod mock_webex;
 mod open_id;
 mod open_id_adversity;
