@@ -34,7 +34,7 @@ pub(super) struct Granted {
 /// The user consents.
 pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> Granted {
     let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
-    state.consent(user, &authorization);
+    state.consents.give(user, &authorization);
     let (code, parameters) = if authorization.response == ResponseType::Code {
         let code = state.issue_code(authorization, user, moment);
         (Some(code.clone()), vec![("code", code)])
@@ -190,7 +190,7 @@ fn next(
     state: &State,
 ) -> Result<Next, Error> {
     let visitor = Visitor { signed_in: browser, hinted: hinted_user(authorization, state), now };
-    prompt::next(query, &visitor, |user| state.has_consented(user, authorization)).map_err(|blocked| match blocked {
+    prompt::next(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
         Blocked::Contradiction => Error { code: "invalid_request", description: "Parameter:prompt contradicts itself" },
         Blocked::LoginRequired => Error { code: "login_required", description: "The user is not signed in." },
         // OpenID Connect Core 1.0 section 3.1.2.6; nobody wrote down what Webex does.

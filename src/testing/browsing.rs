@@ -60,8 +60,8 @@ pub(super) fn resume(request: &Request, state: &State, moment: &Moment<'_>) -> (
 /// `POST /signin`: an e-mail address was typed, or a button with one was pressed.
 pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
-    if let Some(ending) = state.visits.ended(id, true, moment.elapsed).filter(|ending| state.holds(ending)) {
-        return end(ending.clone());
+    if let Some(ending) = repeated(id, true, state, moment) {
+        return end(ending);
     }
     let browser = state.sessions.find(request.session.as_deref());
     let Some(visit) = state.visits.find(id, moment.now) else { return refusal(RefusalPage::Expired) };
@@ -73,7 +73,7 @@ pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, momen
     let signed_in = SignedIn { user, at: moment.now };
     let is_asked = match &visit.purpose {
         Purpose::Device { .. } => true,
-        Purpose::Application { authorization, asks_again } => *asks_again || !state.has_consented(user, authorization),
+        Purpose::Application { authorization, asks_again } => *asks_again || !state.consents.cover(user, authorization),
     };
     state.visits.sign_in(id, signed_in);
     let then = if is_asked {
@@ -89,8 +89,8 @@ pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, momen
 pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
     let is_yes = form.get("decision") == Some("accept");
-    if let Some(ending) = state.visits.ended(id, is_yes, moment.elapsed).filter(|ending| state.holds(ending)) {
-        return end(ending.clone());
+    if let Some(ending) = repeated(id, is_yes, state, moment) {
+        return end(ending);
     }
     let Some(stage) = state.visits.find(id, moment.now).map(|visit| visit.stage) else {
         return refusal(RefusalPage::Expired);
@@ -104,6 +104,15 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
         }
         (None, Stage::Consent(signed_in)) => answer(id, signed_in, is_yes, state, moment),
         (Some(None), _) | (None, Stage::SignIn(_)) => refusal(RefusalPage::Expired),
+    }
+}
+
+/// What the same answer has led to a moment ago, while that can be of use: a code that was used is none.
+fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Option<Ending> {
+    let ending = state.visits.ended(id, is_yes, moment.elapsed)?.clone();
+    match &ending {
+        Ending::Redirect { code: Some(code), .. } if !state.has_code(code) => None,
+        _ => Some(ending),
     }
 }
 
@@ -235,7 +244,8 @@ fn consent_page(id: &str, signed_in: SignedIn, state: &State, moment: &Moment<'_
     })
 }
 
-/// Whether the integration may not log anybody in on a device; the user hears it as soon as the code is typed.
+/// Begins the visit of a device's user, unless the integration may log nobody in on a device: the user hears that as soon as
+/// the code is typed.
 pub(super) fn begin_device(
     device_code: String,
     integration: usize,

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::clock::UnixTime;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorize::{self, has_spark};
+use crate::testing::consents::Consented;
 use crate::testing::devices::{Devices, Found};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::refusal_page::RefusalPage;
-use crate::testing::state::{Consented, Moment, State};
+use crate::testing::state::{Moment, State};
 use crate::testing::token;
 
 /// Where a device asks for a code, below the service's address; Webex Meetings has nothing of all this.

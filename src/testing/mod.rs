@@ -6,7 +6,7 @@
 //!
 //! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::client`] is a client of it.
 //! [`MockWebex::approve`] is the user: it takes the authorization URL, as a browser would, and gives the callback back.
-//! A real browser can be used as well: the URL shows a consent page.
+//! A real browser can be used as well: the URL shows pages to sign in and to consent.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -30,6 +30,25 @@
 //!
 //! An application that makes its own client is given [`MockWebex::service`], [`MockWebex::client_id`],
 //! [`MockWebex::client_secret`] and [`MockWebex::redirect_uri`] in the place of the real ones.
+//!
+//! # With a browser
+//!
+//! A person who opens the URL signs in as one of the mock's users, without a password, and accepts or denies. The pages work
+//! without script, by keyboard and by screen reader, and in a narrow window. A script does all of it with one form:
+//! `transaction`, which is a hidden field of each page, `user`, an e-mail address, and `decision`, `accept` or `deny`, posted to
+//! `<base>/consent`.
+//!
+//! | the browser, or its user | what happens |
+//! |---|---|
+//! | is signed in, and has consented to all that is asked for | goes back at once, as at Webex; with `prompt=consent` the user is asked again |
+//! | is signed in, and has not | the user is asked, and may use another account |
+//! | `prompt=login`, or a sign-in older than `max_age` | has to sign in again |
+//! | `prompt=select_account` | has to choose, with the present user filled in |
+//! | `login_hint` of somebody else | has to sign in, with the hint filled in |
+//! | presses a button twice | the same answer twice, with the same code |
+//! | goes back and presses it again, or after ten minutes | a page that says so, and never a second code |
+//! | is in two logins at once, in two tabs | each is its own |
+//! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`RefusalPage`]); the application hears nothing |
 //!
 //! # Who is this, proven
 //!
@@ -95,7 +114,8 @@
 //! | with `openid` there is a nonce | the same |
 //! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 |
 //! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 |
-//! | `prompt=none` is for a browser that has been through the consent page (there is a cookie) and not through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 |
+//! | `prompt=none` is for a browser that has signed in (there is a cookie) and not been through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 |
+//! | and for a user who has consented to all that is asked for; others get `consent_required` | OpenID Connect Core 1.0 section 3.1.2.6 |
 //! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 |
 //! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples |
 //!
@@ -124,7 +144,7 @@
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
 //! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
 
-// `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions` and `visits`. `rules` turns an
+// `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`. `rules` turns an
 // `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks for, whose
 // `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether anybody is
 // asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify` asks for their
@@ -171,6 +191,7 @@ mod way_back;
 mod authorization;
 mod devices;
 mod visits;
+mod consents;
 mod state;
 mod id_token;
 mod implicit;

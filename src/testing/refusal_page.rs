@@ -31,7 +31,7 @@ pub enum RefusalPage {
     RedirectUriMismatch,
     /// An administrator has denied the integration.
     DeniedByAdministrator,
-    /// The consent page was answered before, or too late.
+    /// The page was answered before, or too late.
     Expired,
     /// A device wants to log in with an integration that has not registered the redirect URIs of Webex's helper.
     DeviceRedirectsMissing,
@@ -87,7 +87,9 @@ impl fmt::Display for RefusalPage {
                 "the redirect URI is not exactly one that the mock registered, or it is missing and several are"
             }
             Self::DeniedByAdministrator => "an administrator has denied access to the integration",
-            Self::Expired => "the consent page was answered before, or more than ten minutes after it was shown",
+            Self::Expired => {
+                "the page was answered before, is more than ten minutes old, or is of a device whose code has expired"
+            }
             Self::DeviceRedirectsMissing => {
                 "the integration has not registered all four redirect URIs of Webex's helper for devices"
             }

@@ -73,11 +73,15 @@ impl SignInPage {
     }
 
     fn problem(&self) -> String {
-        let email = escape(&self.email);
-        format!(
-            "<p class=\"problem\" id=\"problem\" role=\"alert\">No user of this mock has the address “{email}”. \
-             Choose one below, or add it where the mock is built.</p>"
-        )
+        let words = if self.email.is_empty() {
+            "Type an e-mail address, or choose one below.".to_owned()
+        } else {
+            let email = escape(&self.email);
+            format!(
+                "No user of this mock has the address “{email}”. Choose one below, or add it where the mock is built."
+            )
+        };
+        format!("<p class=\"problem\" id=\"problem\" role=\"alert\">{words}</p>")
     }
 
     fn people(&self) -> String {

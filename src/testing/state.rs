@@ -7,6 +7,7 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
+use crate::testing::consents::{Consented, Consents};
 use crate::testing::devices::Devices;
 use crate::testing::faults::Faults;
 use crate::testing::opaque::{self, Seal, Sealed};
@@ -14,7 +15,7 @@ use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
 use crate::testing::user::MockUser;
-use crate::testing::visits::{Ending, Visits};
+use crate::testing::visits::Visits;
 
 /// How long a code can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -59,16 +60,6 @@ pub(super) struct Grant {
     pub(super) bindings: Vec<Binding>,
 }
 
-/// What a user has consented to.
-pub(super) struct Consented {
-    pub(super) user: usize,
-    pub(super) integration: usize,
-    pub(super) scopes: Scopes,
-    pub(super) auth_time: UnixTime,
-    /// A device's login has none: its device code never left the device.
-    pub(super) binding: Option<Binding>,
-}
-
 impl From<Code> for Consented {
     fn from(code: Code) -> Self {
         let auth_time = code.authorization.signed_in_at(code.approved);
@@ -102,6 +93,7 @@ pub(super) struct State {
     pub(super) sessions: Sessions,
     pub(super) devices: Devices,
     pub(super) visits: Visits,
+    pub(super) consents: Consents,
     pub(super) token_requests: usize,
     pub(super) refreshes: usize,
     pub(super) revocations: usize,
@@ -110,8 +102,6 @@ pub(super) struct State {
     granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
-    /// By user and integration, all that was ever consented to and not revoked since.
-    consents: HashMap<(usize, usize), Scopes>,
     codes: HashMap<String, Code>,
     grants: HashMap<u64, Grant>,
     refresh_tokens: HashMap<String, u64>,
@@ -146,6 +136,7 @@ impl State {
             sessions: Sessions::default(),
             devices: Devices::default(),
             visits: Visits::default(),
+            consents: Consents::default(),
             token_requests: 0,
             refreshes: 0,
             revocations: 0,
@@ -153,7 +144,6 @@ impl State {
             granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,
-            consents: HashMap::new(),
             codes: HashMap::new(),
             grants: HashMap::new(),
             refresh_tokens: HashMap::new(),
@@ -203,24 +193,9 @@ impl State {
         brokers
     }
 
-    /// A user consents to all that is asked for.
-    pub(super) fn consent(&mut self, user: usize, authorization: &Authorization) {
-        let granted = self.consents.entry((user, authorization.integration)).or_default();
-        *granted = granted.iter().chain(authorization.scopes.iter()).cloned().collect();
-    }
-
-    /// Whether a user has consented to all that is asked for.
-    pub(super) fn has_consented(&self, user: usize, authorization: &Authorization) -> bool {
-        let granted = self.consents.get(&(user, authorization.integration));
-        granted.is_some_and(|granted| authorization.scopes.iter().all(|scope| granted.contains(scope)))
-    }
-
-    /// Whether an ending can still be of use: a code that was used is none.
-    pub(super) fn holds(&self, ending: &Ending) -> bool {
-        match ending {
-            Ending::Redirect { code: Some(code), .. } => self.codes.contains_key(code),
-            Ending::Redirect { code: None, .. } | Ending::Device { .. } => true,
-        }
+    /// Whether a code was handed out and not used yet.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.codes.contains_key(code)
     }
 
     pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
@@ -365,7 +340,7 @@ impl State {
     /// Ends the user's grants: the refresh tokens die, and every access token that came of them.
     pub(super) fn revoke(&mut self, user: usize) {
         self.grants.retain(|_, grant| grant.user != user);
-        self.consents.retain(|(own, _), _| *own != user);
+        self.consents.revoke(user);
         self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
     }
 
@@ -377,7 +352,7 @@ impl State {
 
     pub(super) fn revoke_all(&mut self) {
         self.grants.clear();
-        self.consents.clear();
+        self.consents.revoke_all();
         self.refresh_tokens.clear();
     }
 
