@@ -21,6 +21,15 @@ use crate::scope::{Scope, Scopes};
 
 use super::pace::LONGEST_LIFE;
 
+/// The redirect URIs that an integration needs for devices: register all four, or the login fails for some users
+/// (<https://developer.webex.com/docs/login-with-webex>). They are Webex's own; nothing of yours has to answer there.
+pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
+    "https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-d.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-k.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback",
+];
+
 /// How long a code lives where the answer does not say: as Webex's do.
 const USUAL_LIFE: u64 = 5 * 60;
 /// The pause between two polls where the answer does not say (RFC 8628 section 3.2).
