@@ -93,6 +93,22 @@ impl Callback {
         self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
     }
 
+    /// [`pending_id`](Self::pending_id), or why there is none.
+    #[cfg(feature = "cookies")]
+    pub(crate) fn require_pending_id(&self) -> Result<PendingId> {
+        self.state().map(PendingId::of_state)
+    }
+
+    /// The state of a callback that can be read.
+    fn state(&self) -> Result<&str> {
+        self.check()?;
+        match self.value("state") {
+            Some(state) => Ok(state),
+            None if self.value("code").is_none() => Err(self.refusal().unwrap_or_else(state_missing)),
+            None => Err(state_missing()),
+        }
+    }
+
     fn empty(names: &'static [&'static str]) -> Self {
         Self { names, values: HashMap::new(), defect: None }
     }
@@ -361,13 +377,10 @@ pub(crate) fn check_circumstances(
 
 /// Whether the callback can only have been caused by this login: it alone knows the state.
 pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
-    callback.check()?;
-    match callback.value("state") {
-        Some(state) if pending.has_state(state) => Ok(()),
-        Some(_) => Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's")),
-        None if callback.value("code").is_none() => Err(callback.refusal().unwrap_or_else(state_missing)),
-        None => Err(state_missing()),
+    if pending.has_state(callback.state()?) {
+        return Ok(());
     }
+    Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's"))
 }
 
 fn state_missing() -> Error {

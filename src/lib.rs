@@ -216,6 +216,7 @@
 //! | `oidc` (default) | needs one for TLS; the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `cookies` | [`cookies`]: pending logins in encrypted cookies, for web applications of any framework |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
@@ -266,6 +267,10 @@ mod json;
 mod strict;
 mod retry_after;
 mod trace;
+#[cfg(any(feature = "encrypted", feature = "cookies"))]
+mod encryption_keys;
+#[cfg(any(feature = "encrypted", feature = "cookies"))]
+mod sealing;
 pub mod stored;
 
 // Words: the values of the protocol.
@@ -324,6 +329,8 @@ mod keep_alive;
 // Use.
 #[cfg(feature = "middleware")]
 pub mod middleware;
+#[cfg(feature = "cookies")]
+pub mod cookies;
 
 // Stage.
 #[cfg(feature = "testing")]
