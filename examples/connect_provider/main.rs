@@ -16,8 +16,8 @@ mod failure;
 mod pages;
 mod sign_in;
 mod tenant;
-mod vault;
-mod worker;
+pub(crate) mod vault;
+pub(crate) mod worker;
 
 #[path = "../web/arguments.rs"]
 mod arguments;
@@ -47,7 +47,7 @@ use self::tenant::{TENANTS, Who};
 use self::vault::Data;
 
 /// What the product does for its customers: it looks up who they are, and schedules their meetings.
-const SCOPES: &str = "spark:people_read meeting:schedules_write";
+pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -78,15 +78,15 @@ async fn run() -> Result<()> {
 
 /// All that the handlers and the worker share.
 #[derive(Clone)]
-struct App {
+pub(crate) struct App {
     webex: WebexOAuth,
     waiting: PendingCookies,
     sessions: Sessions<Who>,
-    manager: TokenManager,
+    pub(crate) manager: TokenManager,
 }
 
 impl App {
-    fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
+    pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
         let manager = TokenManager::with_index(webex.clone(), store)
             .on_event(|event| println!("{event}")) // a product writes to its customer when a login is about to end
             .build()?;
@@ -96,7 +96,7 @@ impl App {
     }
 }
 
-fn router(app: App, origin: String) -> Router {
+pub(crate) fn router(app: App, origin: String) -> Router {
     let router = Router::new()
         .route("/", get(home))
         .route("/sign-in", post(sign_in::sign_in))

@@ -4,13 +4,14 @@
 //! real one, register `http://localhost:5000/auth/cisco/callback` with the scope `spark:all`, and set `WEBEX_CLIENT_ID` and
 //! `WEBEX_CLIENT_SECRET`. `--port 8000` (or `PORT`) is another port, 0 a free one; `--until-stdin-closes` is for scripts.
 //!
-//! A login is two handlers, [`begin`] and [`finish`]. In between, it waits in an encrypted cookie of its own.
+//! A login is two handlers, [`login::begin`] and [`login::finish`]. In between, it waits in an encrypted cookie of its own.
 
 #![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
 
 mod failure;
+mod login;
 mod pages;
-mod return_to;
+pub(crate) mod return_to;
 mod users;
 
 #[path = "../web/arguments.rs"]
@@ -24,20 +25,17 @@ mod world;
 
 use std::process::ExitCode;
 
-use axum::extract::{FromRequestParts, Query, State};
-use axum::http::header::COOKIE;
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use webex_oauth::WebexOAuth;
 use webex_oauth::cookies::PendingCookies;
 use webex_oauth::store::{EncryptionKey, EncryptionKeys};
-use webex_oauth::{Callback, Error, PendingAuthorization, Prompt, WebexOAuth};
 
 use self::arguments::{Arguments, Result};
-use self::failure::Failure;
-use self::return_to::{ReturnTo, Wish};
 use self::sessions::Sessions;
 use self::users::{User, Users};
 
@@ -62,7 +60,7 @@ async fn run() -> Result<()> {
 
 /// All that the handlers share.
 #[derive(Clone)]
-struct App {
+pub(crate) struct App {
     webex: WebexOAuth,
     waiting: PendingCookies,
     sessions: Sessions<u64>,
@@ -70,7 +68,7 @@ struct App {
 }
 
 impl App {
-    fn new(webex: &WebexOAuth) -> Result<Self> {
+    pub(crate) fn new(webex: &WebexOAuth) -> Result<Self> {
         // A login that waits while this program is started again is begun anew. Several processes would share a key.
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
         let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "web_login"));
@@ -82,12 +80,12 @@ impl App {
     }
 }
 
-fn router(app: App, origin: String) -> Router {
+pub(crate) fn router(app: App, origin: String) -> Router {
     let router = Router::new()
         .route("/", get(home))
         .route("/events", get(events))
-        .route("/auth/cisco", get(begin))
-        .route("/auth/cisco/callback", get(finish))
+        .route("/auth/cisco", get(login::begin))
+        .route("/auth/cisco/callback", get(login::finish))
         .route("/api/current_user", get(current_user))
         // The workshop has it as GET, with which any page that shows a picture from there signs people out.
         .route("/api/logout", post(log_out));
@@ -96,38 +94,6 @@ fn router(app: App, origin: String) -> Router {
 
 async fn home(app: State<App>, headers: HeaderMap) -> Response {
     pages::home(app.user(&headers).as_ref()).into_response()
-}
-
-/// Sends the browser to Webex.
-async fn begin(app: State<App>, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Failure> {
-    let mut request = app.webex.authorize().payload(&wish.return_to());
-    if wish.is_another_account() {
-        request = request.prompt(Prompt::SelectAccount);
-    }
-    let (url, pending) = request.begin()?;
-    let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
-    Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
-}
-
-/// The browser is back. Whatever comes of it, the cookie of this login goes.
-async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
-    let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
-    let return_to: ReturnTo = pending.payload()?.unwrap_or_default();
-    let answer = match log_in(&app, pending, callback).await {
-        Ok(user) => {
-            let session = app.sessions.begin(&headers, user.id).map_err(Failure::broken)?;
-            (AppendHeaders(session), Redirect::to(return_to.as_str())).into_response()
-        }
-        Err(error) => Failure::new(&error, return_to).into_response(),
-    };
-    Ok((AppendHeaders(over), answer).into_response())
-}
-
-/// Asks Webex who it is. The tokens are dropped then; `connect_provider` is an application that keeps them.
-async fn log_in(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
-    let mut login = app.webex.login(pending, callback).await?;
-    let person = app.webex.identify(&mut login).await?;
-    Ok(app.users.find_or_create(person))
 }
 
 async fn current_user(app: State<App>, headers: HeaderMap) -> Json<Option<User>> {

@@ -5,10 +5,13 @@
 mod browser;
 mod fake;
 mod support;
+mod visitor;
 
 mod adversity;
 mod calling;
 mod conformance;
+mod connect_provider;
+mod cookies;
 mod discovery;
 mod encrypted;
 mod gate;
@@ -45,4 +48,5 @@ mod transport;
 mod unsaved;
 mod verdict;
 mod watching;
+mod web_login;
 mod whose;
