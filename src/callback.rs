@@ -93,20 +93,13 @@ impl Callback {
         self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
     }
 
-    /// [`pending_id`](Self::pending_id), or why there is none.
-    #[cfg(feature = "cookies")]
-    pub(crate) fn require_pending_id(&self) -> Result<PendingId> {
-        self.state().map(PendingId::of_state)
-    }
-
-    /// The state of a callback that can be read.
-    fn state(&self) -> Result<&str> {
+    /// The state, or why there is none that could be looked for.
+    pub(crate) fn state(&self) -> Result<&str> {
         self.check()?;
-        match self.value("state") {
-            Some(state) => Ok(state),
-            None if self.value("code").is_none() => Err(self.refusal().unwrap_or_else(state_missing)),
-            None => Err(state_missing()),
-        }
+        let message = "the callback has no state: it answers no login that was begun here";
+        let refusal = || self.refusal().filter(|_| self.value("code").is_none());
+        let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::StateMissing, message));
+        self.value("state").ok_or_else(missing)
     }
 
     fn empty(names: &'static [&'static str]) -> Self {
@@ -381,10 +374,6 @@ pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Res
         return Ok(());
     }
     Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's"))
-}
-
-fn state_missing() -> Error {
-    Error::new(ErrorKind::StateMissing, "the callback has no state: it answers no login that was begun here")
 }
 
 /// Compares the issuer that the callback names, as RFC 9207 section 2.4 asks; where the service names it always, one that is

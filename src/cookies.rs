@@ -178,7 +178,7 @@ impl PendingCookies {
         callback: &Callback,
         cookies: impl IntoIterator<Item = C>,
     ) -> Result<(PendingAuthorization, SetCookies)> {
-        let id = callback.require_pending_id()?;
+        let id = PendingId::of_state(callback.state()?);
         let mut trouble = None;
         for cookie in cookies {
             for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name) == Some(id.as_str())) {

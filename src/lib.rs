@@ -5,7 +5,8 @@
 //! with state and PKCE, checks what the browser brings back, exchanges the code, refreshes, and tells you, when
 //! something fails, whether the user, you, or time can help.
 //!
-//! New to this? [Register your integration](guide::register) first, see [which token is which](guide::tokens), or try it without: `cargo run --example login`
+//! New to this? [Register your integration](guide::register) first, see [which token is which](guide::tokens) and
+//! [how a web application logs people in](guide::web), or try it without: `cargo run --example login`
 //! in the repository runs against a Webex of its own.
 //!
 //! # A login in ten lines
@@ -60,7 +61,7 @@
 //!
 //! Several logins of one browser can wait at once: keep each [`PendingAuthorization`] in the browser's session under its
 //! [`id()`](PendingAuthorization::id), remove it when its callback comes, *before* the code is exchanged, and drop what is
-//! older than [`WebexOAuth::pending_lifetime`]. A path to return to, or a tenant, travels as a
+//! older than [`WebexOAuth::pending_lifetime`]; or let an encrypted cookie keep each of them ([`cookies`]). A path to return to, or a tenant, travels as a
 //! [`payload`](AuthorizationRequest::payload); if a path came from a browser, check that it is one of yours.
 //!
 //! # Keeping logins

@@ -44,14 +44,14 @@ pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth
         },
         Connection::Unconfigured(status) => html! {
             p #status role="status" { "Webex has let " (status.account) " in. One thing is left:" }
-            (configurations("Save"))
+            (configurations("Save", "Your own random password, of 8 to 64 characters."))
             (disconnect())
         },
         Connection::Complete(status) => html! {
             p .note #status role="status" { "Connected to Webex. Logged in as " (status.account) " and connected to " (tenant) }
             (trouble(status))
             div .row { (button("/check", "check", "Check connection")) (disconnect()) }
-            (configurations("Save another"))
+            (configurations("Save another", "One is set, and not shown again. Another takes its place for meetings to come."))
         },
     };
     Ok(page(&format!("Webex Meetings for {tenant}"), &html! { (content) (sign_out()) }))
@@ -63,10 +63,10 @@ pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &Webe
         p { "Integration ID: " code #integration-id { (IntegrationId::new(webex.client_id())?) } }
         div .table tabindex="0" role="region" aria-label="Customers" {
             table {
-                thead { tr { th scope="col" { "Customer" } th scope="col" { "Webex" } th scope="col" { "Good until" } } }
+                thead { tr { th scope="col" { "Customer" } th scope="col" { "Webex" } } }
                 tbody {
                     @for (tenant, connection) in connections {
-                        tr id=(tenant) { th scope="row" { (tenant) } (cells(connection)) }
+                        tr id=(tenant) { th scope="row" { (tenant) } td { (line(connection)) } }
                     }
                 }
             }
@@ -76,20 +76,22 @@ pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &Webe
     Ok(page("Customers", &content))
 }
 
-fn cells(connection: &Result<Connection>) -> Markup {
+fn line(connection: &Result<Connection>) -> Markup {
+    let connection = match connection {
+        Ok(connection) => connection,
+        Err(error) => return html! { "Cannot be read: " (error) },
+    };
+    let end = connection.status().and_then(|status| status.refresh_token_expires_at);
     html! {
         @match connection {
-            Err(error) => { td { "Cannot be read: " (error) } td {} },
-            Ok(Connection::None) => { td { "Not connected" } td {} },
-            Ok(Connection::LoginRequired(status)) => { td { (status) } td {} },
-            Ok(Connection::Unconfigured(status)) => { td { (status) ". No meeting password yet" } td { (end(status)) } },
-            Ok(Connection::Complete(status)) => { td { (status) } td { (end(status)) } },
+            Connection::None => "Not connected",
+            Connection::LoginRequired(status) | Connection::Complete(status) => (status),
+            Connection::Unconfigured(status) => { (status) "; no meeting password yet" },
+        }
+        @if let (Some(end), false) = (end, matches!(connection, Connection::LoginRequired(_))) {
+            br; span .small { "Good until " (end) }
         }
     }
-}
-
-fn end(status: &Status) -> String {
-    status.refresh_token_expires_at.map_or_else(String::new, |end| end.to_string())
 }
 
 /// A refresh that failed in passing is no matter of the customer's, until the login dies.
@@ -97,14 +99,15 @@ fn trouble(status: &Status) -> Markup {
     html! { @if status.trouble.is_some() { p .small #trouble { "Webex does not answer at the moment; we try again by ourselves." } } }
 }
 
-fn configurations(save: &str) -> Markup {
+fn configurations(save: &str, hint: &str) -> Markup {
     html! {
         h2 { "Set Configurations" }
         form method="post" action="/configure" {
             label for="meeting-password" { "Meeting password" }
-            input #meeting-password name="meeting_password" type="password" autocomplete="new-password"
+            // Of meetings, and nobody's own: no browser shall offer to keep it.
+            input #meeting-password name="meeting_password" type="text" autocomplete="off" spellcheck="false"
                 required minlength="8" maxlength="64" aria-describedby="meeting-password-hint";
-            p .small #meeting-password-hint { "Your own random password, of 8 to 64 characters." }
+            p .small #meeting-password-hint { (hint) }
             button #save { (save) }
         }
     }

@@ -265,3 +265,22 @@ fn what_is_set_is_appended_to_an_answer_and_shown_nowhere() {
     answer.extend(set);
     assert_eq!(answer.get_all(SET_COOKIE).iter().count(), 2);
 }
+
+/// A chapter that names a test which is not there proves nothing.
+#[test]
+fn the_guide_to_web_applications_names_tests_that_there_are() {
+    let guide = include_str!("../../src/guide/web.rs");
+    let stories = [
+        ("cookies", include_str!("cookies.rs")),
+        ("web_login", include_str!("web_login.rs")),
+        ("connect_provider", include_str!("connect_provider.rs")),
+    ];
+    let mut named = 0;
+    for text in guide.split('`').skip(1).step_by(2) {
+        let Some((story, test)) = text.split_once("::") else { continue };
+        let Some((_, source)) = stories.iter().find(|(name, _)| *name == story) else { continue };
+        assert!(source.contains(&format!("fn {test}(")), "{text}");
+        named += 1;
+    }
+    assert!(named > 15, "{named}");
+}
