@@ -172,7 +172,7 @@ impl PendingCookies {
     /// - [`ErrorKind::PendingMissing`]: none of the cookies is this login's, or it does not open. Answer with 400, and offer a new
     ///   login; but never begin one at once, which would go round in circles where the browser keeps no cookies.
     /// - [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`], [`ErrorKind::StateMissing`]: the callback is none.
-    /// - [`ErrorKind::Authorization`]: it says that Webex refused, and not what.
+    /// - [`ErrorKind::Authorization`]: a refusal without a state, which may be of any login or of none.
     pub fn take<C: AsRef<[u8]>>(
         &self,
         callback: &Callback,
@@ -305,4 +305,25 @@ fn missing(id: &PendingId, why: Option<Unopened>) -> Error {
         Some(Unopened::Plain | Unopened::Damaged) => "its cookie was changed".to_owned(),
     };
     Error::new(ErrorKind::PendingMissing, format!("no login waits for the callback of {id}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_application_shares_can_be_shared_and_what_it_answers_can_travel() {
+        fn shared<T: Clone + Send + Sync + 'static>() {}
+        shared::<PendingCookies>();
+        shared::<SetCookies>();
+    }
+
+    #[test]
+    fn pairs_are_read_as_browsers_write_them_and_nothing_else_is_made_of_them() {
+        let read = |header: &'static str| pairs(header.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(read("a=1; b=2"), [("a", "1"), ("b", "2")]);
+        assert_eq!(read("a=1;b=x==; c; =; d= "), [("a", "1"), ("b", "x=="), ("", ""), ("d", "")]);
+        assert_eq!(read(""), []);
+        assert_eq!(pairs(b"\xff=1; a=1").collect::<Vec<_>>(), [("a", "1")]);
+    }
 }

@@ -34,11 +34,8 @@ pub(crate) async fn finish(
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
-    let answer = match connect(&app, tenant, pending, callback).await {
-        Ok(()) => Redirect::to("/").into_response(),
-        Err(failure) => failure.into_response(),
-    };
-    Ok((AppendHeaders(over), answer).into_response())
+    let answer = connect(&app, tenant, pending, callback).await.map(|()| Redirect::to("/"));
+    Ok((AppendHeaders(over), answer).into_response()) // this login is over, whatever came of it
 }
 
 async fn connect(app: &App, tenant: Tenant, pending: PendingAuthorization, callback: Callback) -> Result<(), Failure> {

@@ -19,14 +19,16 @@ pub(crate) struct Data {
 impl Data {
     /// This folder; in a demonstration, one that is gone afterwards.
     pub(crate) fn open(folder: Option<PathBuf>, is_demonstration: bool) -> Result<Self> {
-        let is_for_this_run = folder.is_none();
-        let folder = match folder {
-            Some(folder) => folder,
-            None if is_demonstration => std::env::temp_dir().join(format!("connect-provider-{}", std::process::id())),
-            None => return Err("say with --data folder (or DATA) where the logins are to be kept".into()),
-        };
-        fs::create_dir_all(&folder)?;
-        Ok(Self { folder, is_for_this_run })
+        if let Some(folder) = folder {
+            fs::create_dir_all(&folder)?;
+            return Ok(Self { folder, is_for_this_run: false });
+        }
+        if !is_demonstration {
+            return Err("say with --data folder (or DATA) where the logins are to be kept".into());
+        }
+        let folder = std::env::temp_dir().join(format!("connect-provider-{}", std::process::id()));
+        fs::create_dir(&folder)?; // one that is there already is somebody else's
+        Ok(Self { folder, is_for_this_run: true })
     }
 
     /// Its logins, sealed.
@@ -50,14 +52,8 @@ fn key(path: &Path) -> Result<EncryptionKey> {
         return Ok(EncryptionKey::from_text(&text)?);
     }
     let key = EncryptionKey::generate()?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            Ok(EncryptionKey::from_text(&fs::read_to_string(path)?)?)
-        }
+    match owners_alone().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => kept_key(path),
         Err(error) => Err(error.into()),
         Ok(mut file) => {
             file.write_all(key.to_text().expose().as_bytes())?;
@@ -70,4 +66,20 @@ fn key(path: &Path) -> Result<EncryptionKey> {
             Ok(key)
         }
     }
+}
+
+fn kept_key(path: &Path) -> Result<EncryptionKey> {
+    // A copy from a backup may have become everybody's.
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let text = fs::read_to_string(path)?;
+    Ok(EncryptionKey::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+}
+
+/// How to make a file that nobody else can read, also for the moment before there is anything in it.
+fn owners_alone() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

@@ -19,8 +19,11 @@ impl World {
         if std::env::var_os("WEBEX_CLIENT_ID").is_none() {
             let jane = MockUser::new("jane@example.com").name("Jane Doe");
             let bob = MockUser::new("bob@example.com").name("Bob Roe");
-            let mock = MockWebex::builder().user(jane).user(bob).redirect_uri(here).scopes(scopes).start().await;
-            return Ok(Self { webex: mock.client(), mock: Some(mock) });
+            let mock = MockWebex::builder().user(jane).user(bob).redirect_uri(here).scopes(scopes);
+            // The same in each run, as is the id below, or logins that were kept would be another integration's.
+            let mock = mock.client_id(format!("C{}", "0f".repeat(32))).start().await;
+            let service = mock.service().with_id("simulated");
+            return Ok(Self { webex: mock.client_builder().service(service).build()?, mock: Some(mock) });
         }
         let mut webex = WebexOAuthBuilder::from_env()?;
         if std::env::var_os("WEBEX_REDIRECT_URI").is_none() {

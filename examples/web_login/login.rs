@@ -29,19 +29,28 @@ pub(crate) async fn finish(
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
-    let return_to: ReturnTo = pending.payload()?.unwrap_or_default();
-    let answer = match log_in(&app, pending, callback).await {
-        Ok(user) => {
-            let session = app.sessions.begin(&headers, user.id).map_err(Failure::broken)?;
-            (AppendHeaders(session), Redirect::to(return_to.as_str())).into_response()
-        }
-        Err(error) => Failure::new(&error, return_to).into_response(),
-    };
+    let answer = log_in(&app, &headers, pending, callback).await;
     Ok((AppendHeaders(over), answer).into_response())
 }
 
-/// Asks Webex who it is. The tokens are dropped then; `connect_provider` is an application that keeps them.
-async fn log_in(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
+async fn log_in(
+    app: &App,
+    headers: &HeaderMap,
+    pending: PendingAuthorization,
+    callback: Callback,
+) -> Result<Response, Failure> {
+    let return_to: ReturnTo = pending.payload()?.unwrap_or_default();
+    match who_is_it(app, pending, callback).await {
+        Ok(user) => {
+            let session = app.sessions.begin(headers, user.id).map_err(Failure::broken)?;
+            Ok((AppendHeaders(session), Redirect::to(return_to.as_str())).into_response())
+        }
+        Err(error) => Err(Failure::new(&error, return_to)),
+    }
+}
+
+/// Asks Webex. The tokens are dropped then; `connect_provider` is an application that keeps them.
+async fn who_is_it(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
     let mut login = app.webex.login(pending, callback).await?;
     let person = app.webex.identify(&mut login).await?;
     Ok(app.users.find_or_create(person))

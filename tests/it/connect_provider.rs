@@ -152,8 +152,15 @@ fn the_key_that_was_made_is_its_owners_alone() {
     let data = Data::open(Some(folder.path().to_owned()), false).unwrap();
     let (one, two) = (data.store().unwrap(), data.store().unwrap());
     assert_eq!(format!("{one:?}"), format!("{two:?}"));
-    let key = fs::metadata(folder.path().join("store.key")).unwrap();
-    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let path = folder.path().join("store.key");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    data.store().unwrap();
+    assert_eq!(mode(), 0o600);
+    fs::write(&path, "hunter2").unwrap();
+    let error = data.store().unwrap_err().to_string();
+    assert!(error.contains("store.key") && !error.contains("hunter2"), "{error}");
 }
 
 #[tokio::test]
