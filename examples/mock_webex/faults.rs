@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use webex_oauth::testing::{
-    CallbackFault, DevicePollFault, DeviceSpelling, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault, MockWebex,
-    TokensFault, UserInfoFault,
+    CallbackFault, DevicePollFault, DeviceSpelling, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
+    MockWebex, TokensFault, UserInfoFault,
 };
 
 /// Makes the next answer of a kind wrong.

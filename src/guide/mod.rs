@@ -5,9 +5,11 @@
 //! - [`register`]: from Webex's developer portal to the environment variables.
 //! - [`terminals`]: a login for a program in a terminal, and the port that its browser comes back to.
 //! - [`tokens`]: which token do I have, and what do I do with it?
+//! - [`web`]: log in with Webex in your web application, the whole way and its traps.
 
 pub mod cookies;
 pub mod devices;
 pub mod register;
 pub mod terminals;
 pub mod tokens;
+pub mod web;
