@@ -36,7 +36,7 @@ async fn with_a_webex_of_our_own() -> webex_oauth::Result<()> {
     let mock = MockWebex::builder().device_interval(Duration::from_secs(1)).start().await;
     let webex = mock.client();
     let device = DeviceLogin::start(&webex).await?;
-    let user = tokio::spawn(approve_unless_somebody_does(mock, device.user_code().to_owned()));
+    let user = tokio::spawn(approve_unless_somebody_does(mock.clone(), device.user_code().to_owned()));
     let outcome = run(&webex, device).await;
     user.abort();
     outcome

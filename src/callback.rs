@@ -93,6 +93,15 @@ impl Callback {
         self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
     }
 
+    /// The state, or why there is none that could be looked for.
+    pub(crate) fn state(&self) -> Result<&str> {
+        self.check()?;
+        let message = "the callback has no state: it answers no login that was begun here";
+        let refusal = || self.refusal().filter(|_| self.value("code").is_none());
+        let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::StateMissing, message));
+        self.value("state").ok_or_else(missing)
+    }
+
     fn empty(names: &'static [&'static str]) -> Self {
         Self { names, values: HashMap::new(), defect: None }
     }
@@ -361,17 +370,10 @@ pub(crate) fn check_circumstances(
 
 /// Whether the callback can only have been caused by this login: it alone knows the state.
 pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
-    callback.check()?;
-    match callback.value("state") {
-        Some(state) if pending.has_state(state) => Ok(()),
-        Some(_) => Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's")),
-        None if callback.value("code").is_none() => Err(callback.refusal().unwrap_or_else(state_missing)),
-        None => Err(state_missing()),
+    if pending.has_state(callback.state()?) {
+        return Ok(());
     }
-}
-
-fn state_missing() -> Error {
-    Error::new(ErrorKind::StateMissing, "the callback has no state: it answers no login that was begun here")
+    Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's"))
 }
 
 /// Compares the issuer that the callback names, as RFC 9207 section 2.4 asks; where the service names it always, one that is

@@ -92,6 +92,9 @@ pub enum ErrorKind {
     StateMissing,
     /// The callback's `state` is not this login's. Ignore it, or look for the login it belongs to.
     StateMismatch,
+    /// No login of this browser waits for the callback: it was answered before, began in another browser or too long ago, or
+    /// the browser keeps no cookies. Answer with 400, and offer a new login.
+    PendingMissing,
     /// The login began too long ago. Begin a new one.
     PendingExpired,
     /// The login was begun with another service or another client id. Finish it there, or begin a new one.
@@ -349,9 +352,11 @@ impl ErrorKind {
             | Self::Listen
             | Self::Runtime => Some(Remedy::Registration),
             Self::Random => Some(Remedy::Later),
-            Self::PendingExpired | Self::PendingForeign | Self::DeviceCodeExpired | Self::NoCallback => {
-                Some(Remedy::Login)
-            }
+            Self::PendingMissing
+            | Self::PendingExpired
+            | Self::PendingForeign
+            | Self::DeviceCodeExpired
+            | Self::NoCallback => Some(Remedy::Login),
             _ => None,
         }
     }

@@ -5,7 +5,8 @@
 //! with state and PKCE, checks what the browser brings back, exchanges the code, refreshes, and tells you, when
 //! something fails, whether the user, you, or time can help.
 //!
-//! New to this? [Register your integration](guide::register) first, see [which token is which](guide::tokens), or try it without: `cargo run --example login`
+//! New to this? [Register your integration](guide::register) first, see [which token is which](guide::tokens) and
+//! [how a web application logs people in](guide::web), or try it without: `cargo run --example login`
 //! in the repository runs against a Webex of its own.
 //!
 //! # A login in ten lines
@@ -62,7 +63,7 @@
 //!
 //! Several logins of one browser can wait at once: keep each [`PendingAuthorization`] in the browser's session under its
 //! [`id()`](PendingAuthorization::id), remove it when its callback comes, *before* the code is exchanged, and drop what is
-//! older than [`WebexOAuth::pending_lifetime`]. A path to return to, or a tenant, travels as a
+//! older than [`WebexOAuth::pending_lifetime`]; or let an encrypted cookie keep each of them ([`cookies`]). A path to return to, or a tenant, travels as a
 //! [`payload`](AuthorizationRequest::payload); if a path came from a browser, check that it is one of yours.
 //!
 //! # Keeping logins
@@ -219,6 +220,7 @@
 //! | `oidc` (default) | needs one for TLS; the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `cookies` | [`cookies`]: pending logins in encrypted cookies, for web applications of any framework |
 //! | `loopback` | [`BrowserLogin`]: a login for programs in a terminal, by the browser at hand; see [`guide::terminals`] |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
@@ -273,6 +275,10 @@ mod retry_after;
 mod trace;
 #[cfg(any(feature = "loopback", feature = "testing"))]
 mod html;
+#[cfg(any(feature = "encrypted", feature = "cookies"))]
+mod encryption_keys;
+#[cfg(any(feature = "encrypted", feature = "cookies"))]
+mod sealing;
 pub mod stored;
 
 // Words: the values of the protocol.
@@ -337,6 +343,8 @@ mod device_login;
 pub mod loopback;
 #[cfg(feature = "middleware")]
 pub mod middleware;
+#[cfg(feature = "cookies")]
+pub mod cookies;
 
 // Stage.
 #[cfg(feature = "testing")]
@@ -351,7 +359,8 @@ pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
-pub use crate::device_login::{DEVICE_REDIRECT_URIS, DeviceLogin, DeviceLoginBuilder, DeviceState};
+pub use crate::device::DEVICE_REDIRECT_URIS;
+pub use crate::device_login::{DeviceLogin, DeviceLoginBuilder, DeviceState};
 pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;

@@ -150,12 +150,15 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     println!("export WEBEX_CLIENT_SECRET='{}'", mock.client_secret());
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
+    println!("export WEBEX_BASE_URL='{base}'");
+    println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
     println!("# orders go to {control}");
     println!("# authorization endpoint: {}", service.authorization_endpoint());
     println!("# token endpoint: {}", service.token_endpoint());
     if service.keys_endpoint().is_some() {
         println!("# discovery: {base}/.well-known/openid-configuration");
     }
-    println!("# and in the program: let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
+    println!("# The last two are for examples/cli; another program says:");
+    println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }

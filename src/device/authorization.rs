@@ -19,10 +19,19 @@ use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 
+use super::pace::LONGEST_LIFE;
+
+/// The redirect URIs that an integration needs for devices: register all four, or the login fails for some users
+/// (<https://developer.webex.com/docs/login-with-webex>). They are Webex's own; nothing of yours has to answer there.
+pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
+    "https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-d.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-k.wbx2.com/helperservice/v1/actions/device/callback",
+    "https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback",
+];
+
 /// How long a code lives where the answer does not say: as Webex's do.
 const USUAL_LIFE: u64 = 5 * 60;
-/// The longest life that is believed.
-const LONGEST_LIFE: u64 = 7 * 24 * 60 * 60;
 /// The pause between two polls where the answer does not say (RFC 8628 section 3.2).
 const USUAL_INTERVAL: u64 = 5;
 /// The longest pause that is believed.
@@ -117,7 +126,7 @@ pub(crate) fn read(
     let verification_uri_complete = fields.plain("verification_uri_complete");
     // What stands for nothing counts as absent.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
-    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE);
+    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE.as_secs());
     let interval = match fields.seconds("interval") {
         Some(0) => 1,
         stated => seconds(stated, USUAL_INTERVAL),
@@ -186,7 +195,7 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    pub(crate) fn registration(service: Service) -> Registration {
+    fn registration(service: Service) -> Registration {
         Registration {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),

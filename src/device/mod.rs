@@ -12,6 +12,7 @@ pub(crate) mod authorization;
 pub(crate) mod pace;
 pub(crate) mod poll;
 
+pub use self::authorization::DEVICE_REDIRECT_URIS;
 pub(crate) use self::authorization::DeviceAuthorization;
 pub(crate) use self::pace::{Kept, Pace, Turn};
 pub(crate) use self::poll::Reply;

@@ -11,6 +11,8 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
 const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The longest pause that can be restored: none is asked for that is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// The longest life of a code that is believed.
+pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
 const NEAR: Duration = Duration::from_secs(30);
 
@@ -126,14 +128,15 @@ impl Pace {
     /// Goes on after a restart. A wall clock that was set back meanwhile gives no more time than there was.
     pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
         let interval = kept.interval.clamp(Duration::from_secs(1), LONGEST_PAUSE);
-        let left = kept.expires_at.since(kept.kept_at).min(kept.life).saturating_sub(wall.since(kept.kept_at));
+        let life = kept.life.min(LONGEST_LIFE);
+        let left = kept.expires_at.since(kept.kept_at).min(life).saturating_sub(wall.since(kept.kept_at));
         let pause = kept.pause.clamp(interval, LONGEST_PAUSE);
         let waited = wall.since(kept.asked_at);
         // Up to a second was cut off on the way to whole ones.
         let rest = if waited > pause { Duration::ZERO } else { pause + Duration::from_secs(1) - waited };
         Self {
             interval,
-            life: kept.life,
+            life,
             deadline: now.saturating_add(left),
             since: now,
             next: now.saturating_add(rest),

@@ -33,15 +33,6 @@ mod state;
 pub use self::builder::DeviceLoginBuilder;
 pub use self::state::DeviceState;
 
-/// The redirect URIs that an integration needs for devices: register all four, or the login fails for some users
-/// (<https://developer.webex.com/docs/login-with-webex>). They are Webex's own; nothing of yours has to answer there.
-pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
-    "https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback",
-    "https://oauth-helper-d.wbx2.com/helperservice/v1/actions/device/callback",
-    "https://oauth-helper-k.wbx2.com/helperservice/v1/actions/device/callback",
-    "https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback",
-];
-
 /// A login on a device that has no browser, or no keyboard: it shows a code, and its user enters that in a browser
 /// elsewhere (RFC 8628).
 ///
@@ -60,15 +51,21 @@ pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
 ///
 /// # Example
 ///
-/// ```no_run
-/// // It waits for a user.
-/// use webex_oauth::{DeviceLogin, WebexOAuth};
+/// ```
+/// # use webex_oauth::clock::{ManualClock, UnixTime};
+/// # use webex_oauth::testing::MockWebex;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+/// # let mock = MockWebex::builder().clock(clock).start().await;
+/// # let webex = mock.client();
+/// use webex_oauth::DeviceLogin;
 ///
-/// # async fn log_in() -> webex_oauth::Result<()> {
-/// let webex = WebexOAuth::from_env()?;
 /// let mut device = DeviceLogin::start(&webex).await?;
 /// println!("{device}"); // Open https://.. and enter 061992.
+/// # mock.approve_device(device.user_code()); // that is for the user
 /// let login = device.wait().await?;
+/// # webex.person(login.tokens().access_token()).await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -107,7 +104,8 @@ impl DeviceLogin {
     /// - [`ErrorKind::Unsupported`]: the service has no login for devices (Webex Meetings), or a scope of OpenID Connect is asked
     ///   for, which Webex has not for devices. Nothing was sent.
     /// - [`ErrorKind::Configuration`]: the client has no secret or no scopes. Nothing was sent.
-    /// - [`ErrorKind::Device`]: everything else. [`is_misconfigured`](Error::is_misconfigured): see [`DEVICE_REDIRECT_URIS`].
+    /// - [`ErrorKind::Device`]: everything else. [`is_misconfigured`](Error::is_misconfigured): see
+    ///   [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS).
     /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::client::WebexOAuth;
 use crate::device::DeviceGrant;
-use crate::error::{Delivery, Error};
+use crate::error::{Delivery, Error, ErrorKind};
 
 use super::Flight;
 
@@ -14,14 +14,20 @@ use super::Flight;
 pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
     let question = async move { webex.poll_device(&grant).await };
     match Handle::try_current() {
-        // The runtime may end before the answer comes.
         Ok(runtime) => {
             let task = runtime.spawn(question);
-            Box::pin(async move { task.await.unwrap_or_else(|lost| Err(Error::transport(Delivery::Unknown, lost))) })
+            Box::pin(async move { task.await.unwrap_or_else(|_| Err(ended())) })
         }
         // A transport of the application's own may need none.
         Err(_) => Box::pin(question),
     }
+}
+
+/// The runtime ended before the answer came, or a transport of the application's own panicked; with what words is not for
+/// an error to tell.
+fn ended() -> Error {
+    let lost = Error::transport(Delivery::Unknown, "what carried the question has ended before its answer came");
+    lost.during(ErrorKind::Device)
 }
 
 /// Whether Webex may have answered all the same.

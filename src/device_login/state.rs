@@ -43,7 +43,8 @@ pub enum DeviceState {
     Denied(Error),
     /// Nobody entered the code in time: offer another.
     Expired(Error),
-    /// Anything else; the error says who can help.
+    /// Anything else; the error says who can help. Where it is none of Webex's words, [`ErrorKind::Runtime`](crate::ErrorKind::Runtime)
+    /// for example, the login goes on if somebody asks for the next state.
     Failed(Error),
 }
 

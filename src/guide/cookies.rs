@@ -15,7 +15,11 @@
 //! | `SameSite=Strict` | no | the login is not found, though everything went well |
 //! | none at all | in most browsers as `Lax` | say what you mean |
 //!
-//! Keep the pending logins of a browser in its session on the server, each under its
+//! There are two places to keep it. With [`PendingCookies`](crate::cookies::PendingCookies) (feature `cookies`) it is the cookie
+//! itself, encrypted: nothing is kept on the server, so nothing is to be shared between processes but a key, and nothing is left
+//! behind by those who never come back. It sets all that the table asks for; the chapter on [web applications](super::web) goes
+//! this way. Where there is a session on the server before anybody has logged in, keep the pending logins of a
+//! browser in that, each under its
 //! [`id()`](crate::PendingAuthorization::id), and [`Callback::pending_id`] finds the one that is meant:
 //!
 //! ```
@@ -59,8 +63,7 @@
 //!   that is meant. That finds it, and proves nothing: the id comes from whoever sent the form.
 //! - So set a cookie for this one login beside it, named after the [`id()`](crate::PendingAuthorization::id), with
 //!   `SameSite=None; Secure; HttpOnly` and the [lifetime](crate::WebexOAuth::pending_lifetime) of a login, and take a callback
-//!   only where that cookie comes along. Or put the whole pending login into it, encrypted: its stored form
-//!   ([`to_stored`](crate::PendingAuthorization::to_stored)) is made to fit.
+//!   only where that cookie comes along. ([`PendingCookies`](crate::cookies::PendingCookies) are `Lax`, for the usual way.)
 //! - Answer the form with 303, never with 307, so that no browser posts the code a second time.
 //!
 //! [`PendingAuthorization`]: crate::PendingAuthorization

@@ -6,6 +6,7 @@
 //! - [`terminals`]: a login for a program in a terminal, and the port that its browser comes back to.
 //! - `testing`, with that feature: a login, a denial, an expiry, a lost race and an outage, as tests of yours.
 //! - [`tokens`]: which token do I have, and what do I do with it?
+//! - [`web`]: log in with Webex in your web application, the whole way and its traps.
 
 pub mod cookies;
 pub mod devices;
@@ -14,3 +15,4 @@ pub mod terminals;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tokens;
+pub mod web;

@@ -149,7 +149,12 @@ impl Reception {
     async fn receive(&mut self) -> Infallible {
         loop {
             match self.doors.accept().await {
-                Ok(stream) => self.crowd.admit(stream),
+                Ok(stream) => {
+                    self.crowd.admit(stream);
+                    // Those inside are heard before more come in, or a crowd at the door would push out whoever had no chance
+                    // to speak yet.
+                    tokio::task::yield_now().await;
+                }
                 // Gone before they were let in.
                 Err(why) if why.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(why) => {

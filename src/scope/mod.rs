@@ -12,12 +12,15 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Names scopes as constants of [`Scope`], and lists them for the tests.
+/// Names scopes as constants of [`Scope`], and lists them for the tests and for the pages of `testing`.
 macro_rules! scopes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal;)*) => {
         impl Scope {
-            $($(#[$doc])* pub const $name: Self = Self(std::borrow::Cow::Borrowed($text));)*
+            $($(#[doc = $doc])* pub const $name: Self = Self(std::borrow::Cow::Borrowed($text));)*
         }
+
+        #[cfg(feature = "testing")]
+        pub(super) const DESCRIBED: &[(&str, &str)] = &[$(($text, concat!($($doc),*))),*];
 
         #[cfg(test)]
         pub(super) const NAMED: &[(&str, Scope)] = &[$((stringify!($name), Scope::$name)),*];
@@ -57,6 +60,26 @@ impl Scope {
     /// The scope as it is written in a request.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Scope {
+    /// What it grants, in a sentence for people, if it is one of the constants: the first of their documentation.
+    pub(crate) fn summary(&self) -> Option<String> {
+        let families = [
+            user::DESCRIBED,
+            meeting::DESCRIBED,
+            admin::DESCRIBED,
+            compliance::DESCRIBED,
+            identity::DESCRIBED,
+            product::DESCRIBED,
+        ];
+        let (_, text) = families.into_iter().flatten().find(|(name, _)| *name == self.as_str())?;
+        let sentence = text.trim().split(". ").next().unwrap_or_default().trim_end_matches('.');
+        // A remark that refers to another constant is for developers.
+        let remark = sentence.split_once('[').and_then(|(before, _)| before.rsplit_once(": "));
+        Some(remark.map_or(sentence, |(before, _)| before).replace('`', ""))
     }
 }
 
@@ -365,6 +388,19 @@ mod tests {
 
     fn named() -> Vec<(&'static str, Scope)> {
         [user::NAMED, meeting::NAMED, admin::NAMED, compliance::NAMED, identity::NAMED, product::NAMED].concat()
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn each_constant_can_be_described_to_people() {
+        for (name, scope) in named() {
+            let summary = scope.summary().unwrap();
+            assert!(!summary.is_empty() && !summary.contains(['[', '`', '\n']), "{name}: {summary}");
+        }
+        let summary = |text: &str| text.parse::<Scope>().unwrap().summary();
+        assert_eq!(summary("spark:all").unwrap(), "Everything that a user can do: all user-level spark: scopes");
+        assert_eq!(summary("Identity:contact").unwrap(), "The organization's contacts, spelled with a capital");
+        assert_eq!(summary("spark:what_is_this"), None);
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::sealing::{self, Bound, Unopened};
+use super::sealing::{self, Bound};
 use super::{Cursor, EncryptionKeys, Entry, Expect, Page, Revision, Saved, TokenIndex, TokenKey, TokenStore};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sealing::Unopened;
 
 /// Keeps logins in another store, each sealed with a key of the application's: XChaCha20-Poly1305, under a random nonce for
 /// every save.

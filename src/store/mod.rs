@@ -63,7 +63,7 @@
 // `key` and `entry` are what is kept; `memory`, `file` and `keyring` keep it. Below `file`, `layout` says where each login
 // lies, `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the
 // file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Around
-// any store stands `encrypted`: it is given `encryption_keys`, and `sealing` is what it does to a body. Below `conformance`,
+// any store stands `encrypted`: it is given encryption keys, and `sealing` is what it does to a body. Below `conformance`,
 // `trials` and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
 
 use std::fmt;
@@ -89,8 +89,6 @@ mod slot;
 #[cfg(feature = "file")]
 mod file;
 #[cfg(feature = "encrypted")]
-mod encryption_keys;
-#[cfg(feature = "encrypted")]
 mod sealing;
 #[cfg(feature = "encrypted")]
 mod encrypted;
@@ -113,8 +111,6 @@ pub mod conformance;
 
 #[cfg(feature = "encrypted")]
 pub use self::encrypted::Encrypted;
-#[cfg(feature = "encrypted")]
-pub use self::encryption_keys::{EncryptionKey, EncryptionKeys};
 pub(crate) use self::entry::Anchor;
 pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision};
 #[cfg(feature = "file")]
@@ -123,6 +119,8 @@ pub use self::key::TokenKey;
 #[cfg(feature = "keyring")]
 pub use self::keyring::KeyringStore;
 pub use self::memory::MemoryStore;
+#[cfg(any(feature = "encrypted", feature = "cookies"))]
+pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 
 /// Keeps logins.
 ///

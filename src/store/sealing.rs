@@ -1,4 +1,4 @@
-//! How the body of a login is sealed: bytes in, bytes out.
+//! How the body of a login is sealed: as what it was saved as.
 //!
 //! A sealed body is two lines, and bytes to the end:
 //!
@@ -8,21 +8,14 @@
 //! <24 bytes nonce><the body, encrypted><16 bytes tag>
 //! ```
 //!
-//! Any version begins with the first line, so that an older program knows what it cannot open, and no body of this crate does
-//! that is not sealed.
+//! No body of this crate begins with the first line that is not sealed.
 
-use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
-use secrecy::zeroize::Zeroizing;
-
-use super::encryption_keys::{NamedKey, is_id};
 use super::{Body, EncryptionKeys, Head, TokenKey};
-use crate::error::{Error, ErrorKind, Result};
-use crate::random;
+use crate::encryption_keys::NamedKey;
+use crate::error::Result;
+use crate::sealing::{Title, Unopened};
 
-const TITLE: &str = "webex-oauth sealed v";
-const VERSION: u64 = 1;
-const NONCE: usize = 24;
-const TAG: usize = 16;
+const TITLE: Title = Title("webex-oauth sealed v");
 
 /// What a body opens with, and with nothing else, besides its key.
 #[derive(Clone, Copy)]
@@ -33,37 +26,12 @@ pub(super) struct Bound<'a> {
     pub(super) head: &'a Head,
 }
 
-/// Why a body does not open.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unopened {
-    /// It is not sealed.
-    Plain,
-    /// It was sealed by a later version.
-    Later(u64),
-    /// It begins as a sealed one does, and goes on otherwise.
-    Damaged,
-    /// There is no key of this id.
-    UnknownKey(String),
-    /// The key of this id does not open it as what it is said to be.
-    Refused(String),
-}
-
-/// A sealed body in its parts.
-struct Sealed<'a> {
-    /// Both lines.
-    header: &'a [u8],
-    key_id: &'a str,
-    nonce: &'a [u8; NONCE],
-    content: &'a [u8],
-    tag: &'a [u8; TAG],
-}
-
 impl Bound<'_> {
     /// What is authenticated and not encrypted. Each part ends where it says itself, so no two of them are written alike.
-    fn associated_data(&self, header: &[u8]) -> Vec<u8> {
+    fn to_bytes(self) -> Vec<u8> {
         // A missing part is an empty one, which no key has.
         let parts = [self.key.tenant(), self.key.user_part().unwrap_or_default()];
-        let mut data = header.to_vec();
+        let mut data = Vec::new();
         for text in [self.namespace].iter().chain(&parts) {
             // No address space has more than 64 bits.
             data.extend_from_slice(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -79,72 +47,20 @@ impl Bound<'_> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Random`] when there is no nonce, [`ErrorKind::Input`] when the body is longer than the cipher takes: 256 GiB.
+/// Those of [`Title::seal`].
 pub(super) fn seal(body: &Body, with: &NamedKey, bound: Bound<'_>) -> Result<Body> {
-    let mut nonce = [0; NONCE];
-    random::fill(&mut nonce)?;
-    let header = format!("{TITLE}{VERSION}\n{}\n", with.id);
-    let (header, content) = (header.as_bytes(), body.expose());
-    // Made at its full length, and wiped if it fails: until it is encrypted, the tokens stand in it.
-    let mut sealed = Zeroizing::new(vec![0; header.len() + NONCE + content.len() + TAG].into_boxed_slice());
-    let (start, rest) = sealed.split_at_mut(header.len());
-    let (own_nonce, rest) = rest.split_at_mut(NONCE);
-    let (own_content, own_tag) = rest.split_at_mut(content.len());
-    start.copy_from_slice(header);
-    own_nonce.copy_from_slice(&nonce);
-    own_content.copy_from_slice(content);
-    let tag = cipher(with)
-        .encrypt_inout_detached(&XNonce::from(nonce), &bound.associated_data(header), own_content.into())
-        .map_err(|_| Error::new(ErrorKind::Input, "the login is too long to be sealed"))?;
-    own_tag.copy_from_slice(&tag);
-    Ok(Body::new(std::mem::take(&mut *sealed)))
+    TITLE.seal(body.expose(), with, &bound.to_bytes()).map(Body::new)
 }
 
 /// Opens what [`seal`] sealed.
 pub(super) fn open(body: &Body, keys: &EncryptionKeys, bound: Bound<'_>) -> Result<Body, Unopened> {
-    let sealed = Sealed::read(body.expose())?;
-    let Some(with) = keys.named(sealed.key_id) else { return Err(Unopened::UnknownKey(sealed.key_id.to_owned())) };
-    let mut content = Zeroizing::new(Box::<[u8]>::from(sealed.content));
-    cipher(with)
-        .decrypt_inout_detached(
-            &XNonce::from(*sealed.nonce),
-            &bound.associated_data(sealed.header),
-            (&mut **content).into(),
-            &Tag::from(*sealed.tag),
-        )
-        .map_err(|_| Unopened::Refused(sealed.key_id.to_owned()))?;
+    let mut content = TITLE.open(body.expose(), keys, &bound.to_bytes())?;
     Ok(Body::new(std::mem::take(&mut *content)))
 }
 
 /// Which key seals a body, as it says itself.
 pub(super) fn key_id(body: &Body) -> Result<&str, Unopened> {
-    Sealed::read(body.expose()).map(|sealed| sealed.key_id)
-}
-
-fn cipher(with: &NamedKey) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(with.key.expose().into())
-}
-
-impl<'a> Sealed<'a> {
-    fn read(bytes: &'a [u8]) -> Result<Self, Unopened> {
-        let rest = bytes.strip_prefix(TITLE.as_bytes()).ok_or(Unopened::Plain)?;
-        let (version, rest) = line(rest).ok_or(Unopened::Damaged)?;
-        match version.parse() {
-            Ok(VERSION) => {}
-            Ok(later @ VERSION..) => return Err(Unopened::Later(later)),
-            _ => return Err(Unopened::Damaged),
-        }
-        let (key_id, rest) = line(rest).filter(|(id, _)| is_id(id)).ok_or(Unopened::Damaged)?;
-        let header = &bytes[..bytes.len() - rest.len()];
-        let (nonce, rest) = rest.split_first_chunk().ok_or(Unopened::Damaged)?;
-        let (content, tag) = rest.split_last_chunk().ok_or(Unopened::Damaged)?;
-        Ok(Self { header, key_id, nonce, content, tag })
-    }
-}
-
-fn line(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
-    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
+    TITLE.key_id(body.expose())
 }
 
 #[cfg(test)]
@@ -209,7 +125,8 @@ mod tests {
         let secret = b"hunter2 hunter2 hunter2 hunter2";
         let [one, two] = [(); 2].map(|()| sealed(secret, &key, &head));
         assert_ne!(one, two);
-        let nonce = |body: &Body| Sealed::read(body.expose()).unwrap().nonce.to_owned();
+        // Behind both lines.
+        let nonce = |body: &Body| body.expose()[25..25 + 24].to_owned();
         assert_ne!(nonce(&one), nonce(&two));
         assert!(!one.expose().windows(7).any(|window| window == b"hunter2"));
     }
@@ -249,7 +166,7 @@ mod tests {
         for key in &keys {
             for namespace in namespaces {
                 let bound = Bound { namespace, key, head: &head };
-                assert!(seen.insert(bound.associated_data(b"")), "{namespace:?} and {key} are written as others are");
+                assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key} are written as others are");
             }
         }
     }

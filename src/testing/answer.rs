@@ -7,7 +7,7 @@ use crate::testing::authorization::Authorization;
 use crate::testing::authorize::{self, Turned};
 use crate::testing::exchange::Fields;
 use crate::testing::http;
-use crate::testing::pages::RefusalPage;
+use crate::testing::refusal_page::RefusalPage;
 use crate::testing::state::{Moment, State};
 
 /// Consent, or not.
@@ -22,9 +22,9 @@ impl Answer {
         match self {
             Self::Accept(user) => {
                 let user = user.or_else(|| authorize::hinted_user(&authorization, state)).unwrap_or(0);
-                authorize::accept(authorization, user, state, moment)
+                authorize::accept(authorization, user, state, moment).url
             }
-            Self::Deny => authorize::deny(authorization, state),
+            Self::Deny => authorize::deny(authorization, state).url,
         }
     }
 }
@@ -87,7 +87,7 @@ impl MockWebex {
         let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut http::random };
         let mut state = self.state();
         let authorization = match authorize::check(&query, None, moment.now, &state) {
-            Ok(authorization) => authorization,
+            Ok((authorization, _)) => authorization,
             Err(Turned::Away(page)) => return Err(page),
             Err(Turned::Back(url)) => return Ok(url),
         };

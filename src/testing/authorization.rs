@@ -21,14 +21,14 @@ pub(super) struct Authorization {
     pub(super) scopes: Scopes,
     pub(super) login_hint: Option<String>,
     pub(super) authentication: Authentication,
-    /// Who is signed in already, where no page may be shown.
-    pub(super) silent: Option<SignedIn>,
+    /// Who has signed in, and when; it is with the consent where there are no pages.
+    pub(super) signed_in: Option<SignedIn>,
 }
 
 impl Authorization {
-    /// When the user signed in: with the consent, unless nobody was asked.
+    /// When the user signed in: with the consent, unless that was before.
     pub(super) fn signed_in_at(&self, approved: UnixTime) -> UnixTime {
-        self.silent.map_or(approved, |signed_in| signed_in.at)
+        self.signed_in.map_or(approved, |signed_in| signed_in.at)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The browser's rules: which authorization requests get a consent page, and what becomes of it.
+//! The authorization endpoint's rules: which requests lead to a page, and what a user's word leads to.
 //!
 //! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
 
@@ -6,9 +6,10 @@ use crate::clock::UnixTime;
 use crate::issuer;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorization::{Authentication, Authorization, Binding, Challenge};
-use crate::testing::exchange::{Body, Fields, Outcome, Request};
+use crate::testing::exchange::Fields;
 use crate::testing::implicit;
-use crate::testing::pages::{Consent, Page, RefusalPage};
+use crate::testing::prompt::{self, Blocked, Next, Visitor};
+use crate::testing::refusal_page::RefusalPage;
 use crate::testing::response_type::ResponseType;
 use crate::testing::service::MockService;
 use crate::testing::sessions::SignedIn;
@@ -24,53 +25,32 @@ pub(super) enum Turned {
     Back(String),
 }
 
-/// The authorization endpoint, for a browser.
-pub(super) fn show(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
-    let browser = state.sessions.find(request.session.as_deref());
-    match check(&request.query, browser, moment.now, state) {
-        Ok(authorization) => match authorization.silent {
-            Some(SignedIn { user, .. }) => (302, Body::Redirect(accept(authorization, user, state, moment))),
-            None => (200, Body::Page(Page::Consent(consent(authorization, browser, state, moment)))),
-        },
-        Err(Turned::Away(page)) => (page.status(), Body::Page(Page::Refusal(page))),
-        Err(Turned::Back(url)) => (302, Body::Redirect(url)),
-    }
+/// Where the browser goes with what a user has said.
+pub(super) struct Granted {
+    pub(super) url: String,
+    pub(super) code: Option<String>,
 }
 
-/// The consent page's form comes back. It names a transaction, never an address. Who consents has signed in, and whoever was
-/// signed in before is not any more.
-pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
-    let user = form.get("user").and_then(|email| state.user(email));
-    let transaction = form.get("transaction").and_then(|id| state.close_consent(id, moment.now));
-    let (Some(authorization), Some(user)) = (transaction, user) else {
-        return Ok((400, Body::Page(Page::Refusal(RefusalPage::Expired))));
-    };
-    // 303, so that no browser repeats the form at the redirect URI.
-    if form.get("decision") != Some("accept") {
-        return Ok((303, Body::Redirect(deny(authorization, state))));
-    }
-    state.sessions.close(request.session.as_deref());
-    let session = state.sessions.open(SignedIn { user, at: moment.now }, (moment.random)());
-    let url = accept(authorization, user, state, moment);
-    Ok((303, Body::Session(Some(session), Box::new(Body::Redirect(url)))))
-}
-
-/// Where the browser goes when the user consents.
-pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> String {
+/// The user consents.
+pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> Granted {
     let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
-    let parameters = match authorization.response {
-        ResponseType::Code => vec![("code", state.issue_code(authorization, user, moment))],
-        _ => implicit::tokens(&authorization, user, state, moment.now),
+    state.consents.give(user, &authorization);
+    let (code, parameters) = if authorization.response == ResponseType::Code {
+        let code = state.issue_code(authorization, user, moment);
+        (Some(code.clone()), vec![("code", code)])
+    } else {
+        (None, implicit::tokens(&authorization, user, state, moment.now))
     };
-    way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer)
+    Granted { url: way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer), code }
 }
 
-/// Where the browser goes when the user declines.
-pub(super) fn deny(authorization: Authorization, state: &mut State) -> String {
+/// The user declines.
+pub(super) fn deny(authorization: Authorization, state: &mut State) -> Granted {
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
     let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
-    authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer)
+    let url = authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer);
+    Granted { url, code: None }
 }
 
 /// All that is checked before the user is asked. Only after [`redirect_uri`] may a refusal go to the application.
@@ -80,7 +60,7 @@ pub(super) fn check(
     browser: Option<SignedIn>,
     now: UnixTime,
     state: &State,
-) -> Result<Authorization, Turned> {
+) -> Result<(Authorization, Next), Turned> {
     let integration = integration(query, state)?;
     let redirect_uri = redirect_uri(query, &state.integrations[integration].redirect_uris)?;
     let way_back = WayBack::new(redirect_uri.clone(), query);
@@ -91,19 +71,20 @@ pub(super) fn check(
     let challenge = challenge(query, state.service).map_err(back)?;
     let authentication = authentication(query, &scopes, response).map_err(back)?;
     let login_hint = query.get("login_hint").map(str::to_owned);
-    let silent = prompt(query, browser, authentication.max_age, now, state).map_err(back)?;
-    administrator(state)?;
-    Ok(Authorization {
+    let authorization = Authorization {
         integration,
         binding: Binding { redirect_uri, challenge },
         names_redirect_uri: query.get("redirect_uri").is_some(),
         response,
-        way_back,
+        way_back: way_back.clone(),
         scopes,
         login_hint,
         authentication,
-        silent,
-    })
+        signed_in: None,
+    };
+    let next = next(query, &authorization, browser, now, state).map_err(back)?;
+    administrator(state)?;
+    Ok((authorization, next))
 }
 
 /// A blank client id is answered at the redirect URI (github.com/webex/webex-js-sdk/issues/4990), if that is anyone's;
@@ -200,27 +181,24 @@ fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, 
     }
 }
 
-/// `prompt=none` allows no page: it is for who is signed in with this browser, has signed in lately enough, and is whom
-/// `login_hint` names (OpenID Connect Core 1.0 section 3.1.2.1). `max_age=0` always wants a new sign-in.
-fn prompt(
+/// What comes next for this browser, by `prompt` and who is signed in.
+fn next(
     query: &Fields,
+    authorization: &Authorization,
     browser: Option<SignedIn>,
-    max_age: Option<u64>,
     now: UnixTime,
     state: &State,
-) -> Result<Option<SignedIn>, Error> {
-    if query.get("prompt") != Some("none") {
-        return Ok(None);
-    }
-    let is_fresh = |at: UnixTime| max_age.is_none_or(|seconds| seconds > 0 && now.since(at).as_secs() <= seconds);
-    let is_meant = |user: usize| query.get("login_hint").is_none_or(|hint| state.user(hint) == Some(user));
-    let fitting = browser.filter(|signed_in| is_fresh(signed_in.at) && is_meant(signed_in.user));
-    let required = Error { code: "login_required", description: "The user is not signed in." };
-    fitting.map(Some).ok_or(required)
+) -> Result<Next, Error> {
+    let visitor = Visitor { signed_in: browser, hinted: hinted_user(authorization, state), now };
+    prompt::next(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
+        Blocked::Contradiction => Error { code: "invalid_request", description: "Parameter:prompt contradicts itself" },
+        Blocked::LoginRequired => Error { code: "login_required", description: "The user is not signed in." },
+        // OpenID Connect Core 1.0 section 3.1.2.6; nobody wrote down what Webex does.
+        Blocked::ConsentRequired => Error { code: "consent_required", description: "The user has not consented." },
+    })
 }
 
-/// `openid` needs a nonce, and somebody who signs; an ID token in the browser needs `openid`. Who sees a page signs in anew,
-/// however long `max_age` allows.
+/// `openid` needs a nonce, and somebody who signs; an ID token in the browser needs `openid`.
 fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Result<Authentication, Error> {
     let refuse = |description| Err(Error { code: "invalid_request", description });
     let max_age = match query.filled("max_age").map(str::parse) {
@@ -249,21 +227,6 @@ fn administrator(state: &State) -> Result<(), Turned> {
         return Err(Turned::Away(RefusalPage::DeniedByAdministrator));
     }
     Ok(())
-}
-
-fn consent(
-    authorization: Authorization,
-    browser: Option<SignedIn>,
-    state: &mut State,
-    moment: &mut Moment<'_>,
-) -> Consent {
-    let users = state.users.iter().map(|user| (user.email().to_owned(), user.display_name().to_owned())).collect();
-    let signed_in = browser.map(|signed_in| signed_in.user);
-    let selected = hinted_user(&authorization, state).or(signed_in).unwrap_or(0);
-    let integration = state.integrations[authorization.integration].name.clone();
-    let scopes = authorization.scopes.clone();
-    let transaction = state.open_consent(authorization, moment);
-    Consent { transaction, integration, scopes, users, selected }
 }
 
 /// The user that `login_hint` names.

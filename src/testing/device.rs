@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use crate::clock::UnixTime;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorize::{self, has_spark};
-use crate::testing::devices::{Answer, Devices, Found};
-use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Request};
-use crate::testing::pages::{DeviceConsent, DevicePage, Page, RefusalPage};
-use crate::testing::state::{Consented, Moment, State};
+use crate::testing::consents::Consented;
+use crate::testing::devices::{Devices, Found};
+use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::refusal_page::RefusalPage;
+use crate::testing::state::{Moment, State};
 use crate::testing::token;
 
 /// Where a device asks for a code, below the service's address; Webex Meetings has nothing of all this.
@@ -156,52 +157,6 @@ fn tokens(
         fault.spoil(&mut tokens);
     }
     tokens
-}
-
-/// The page for the user's browser: it asks for the code, which a link may say.
-pub(super) fn show(request: &Request, state: &mut State, moment: &Moment<'_>) -> (u16, Body) {
-    let linked = request.query.filled("userCode").map(|link| state.devices.linked(link, moment.elapsed));
-    let (code, is_unknown) = match linked {
-        None => (String::new(), false),
-        Some(None) => (String::new(), true),
-        Some(Some((_, device))) => (device.user_code.clone(), false),
-    };
-    (200, Body::Page(Page::Device(DevicePage::Code { code, is_unknown })))
-}
-
-/// A form of such a page comes back: the code alone, or what the user says to it. No browser is sent anywhere.
-pub(super) fn decide(form: &Fields, state: &mut State, moment: &Moment<'_>) -> (u16, Body) {
-    let code = form.get("code").unwrap_or_default().to_owned();
-    let user = form.get("user").map(|email| state.user(email));
-    let decision = form.get("decision");
-    let page = |page| Body::Page(Page::Device(page));
-    let integration = state.devices.waiting(&code, moment.elapsed).map(|(_, device)| device.integration);
-    if let Some(refusal) = integration.and_then(|integration| refusal(integration, state)) {
-        return (refusal.status(), Body::Page(Page::Refusal(refusal)));
-    }
-    let Some((_, device)) = state.devices.waiting(&code, moment.elapsed) else {
-        if decision.is_some() {
-            return (400, Body::Page(Page::Refusal(RefusalPage::Expired)));
-        }
-        return (200, page(DevicePage::Code { code, is_unknown: true }));
-    };
-    match (decision, user) {
-        (None, _) => {
-            let (integration, scopes) = (device.integration, device.scopes.clone());
-            let integration = state.integrations[integration].name.clone();
-            let users = state.users.iter().map(|user| (user.email().to_owned(), user.display_name().to_owned()));
-            (200, page(DevicePage::Consent(DeviceConsent { code, integration, scopes, users: users.collect() })))
-        }
-        (Some("accept"), Some(Some(user))) => {
-            device.answer(Answer::Yes { user, at: moment.now });
-            (200, page(DevicePage::Accepted))
-        }
-        (Some("accept"), _) => (400, Body::Page(Page::Refusal(RefusalPage::Expired))),
-        (Some(_), _) => {
-            device.answer(Answer::No);
-            (200, page(DevicePage::Denied))
-        }
-    }
 }
 
 /// Why Webex lets no user of an integration's devices consent. A device hears nothing of it: its login waits until it expires

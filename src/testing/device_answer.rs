@@ -9,6 +9,34 @@ impl MockWebex {
     /// Lets the first user type the code that a device shows, sign in and consent. The device's next poll brings tokens.
     /// Nothing is sent over the network.
     ///
+    /// # Example
+    ///
+    /// Any HTTP client can be the device:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use webex_oauth::testing::MockWebex;
+    ///
+    /// let mock = MockWebex::start().await;
+    /// let (id, secret) = (mock.client_id(), mock.client_secret());
+    /// let http = reqwest::Client::builder().no_proxy().build()?;
+    /// let post = |path: &str, form: String| {
+    ///     let request = http.post(format!("{}/device/{path}", mock.uri())).basic_auth(&id, Some(&secret));
+    ///     request.header("content-type", "application/x-www-form-urlencoded").body(form).send()
+    /// };
+    ///
+    /// let answer = post("authorize", format!("client_id={id}&scope=spark:all")).await?.bytes().await?;
+    /// let codes: serde_json::Value = serde_json::from_slice(&answer)?;
+    /// mock.approve_device(codes["user_code"].as_str().unwrap());
+    ///
+    /// let (grant, code) = ("urn:ietf:params:oauth:grant-type:device_code", codes["device_code"].as_str().unwrap());
+    /// let tokens = post("token", format!("grant_type={grant}&client_id={id}&device_code={code}")).await?;
+    /// assert_eq!(tokens.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Panics
     ///
     /// When no login waits with this code: there was none, it was answered, or it is expired. And when Webex would show a page
@@ -51,15 +79,13 @@ impl MockWebex {
     fn answer_device(&self, user_code: &str, answer: Answer) {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
-        let Some((_, device)) = state.devices.waiting(user_code, elapsed) else {
+        let Some((device_code, device)) = state.devices.waiting(user_code, elapsed) else {
             panic!("no device waits with the code {user_code:?}: it was never handed out, was answered, or is expired");
         };
-        let integration = device.integration;
-        if let Some(page) = device::refusal(integration, &state) {
+        if let Some(page) = device::refusal(device.integration, &state) {
             panic!("Webex would show a page instead of asking the user: {page}");
         }
-        if let Some((_, device)) = state.devices.waiting(user_code, elapsed) {
-            device.answer(answer);
-        }
+        let device_code = device_code.to_owned();
+        state.devices.answer(&device_code, answer, elapsed);
     }
 }

@@ -1,9 +1,6 @@
 //! Where in an answer of the device grant its code stands.
 
-use serde_json::json;
-
-use crate::testing::exchange::Body;
-use crate::testing::pages::Page;
+use serde_json::{Value, json};
 
 /// Where in a refusal of the device grant the code stands: each was seen, or read for, in some client of Webex's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,16 +19,16 @@ pub enum DeviceSpelling {
 }
 
 impl DeviceSpelling {
-    pub(super) fn write(self, code: &str, tracking_id: &str) -> Body {
+    /// A body with the code in it, where one stands anywhere.
+    pub(super) fn json(self, code: &str, tracking_id: &str) -> Option<Value> {
         let malformed = "The request could not be understood by the server due to malformed syntax.";
-        Body::Json(match self {
-            Self::Error => json!({"error": code, "error_description": malformed, "trackingID": tracking_id}),
-            Self::Message => json!({"message": code, "errors": [], "trackingId": tracking_id}),
+        match self {
+            Self::Error => Some(json!({"error": code, "error_description": malformed, "trackingID": tracking_id})),
+            Self::Message => Some(json!({"message": code, "errors": [], "trackingId": tracking_id})),
             Self::Description => {
-                json!({"message": malformed, "errors": [{"description": code}], "trackingId": tracking_id})
+                Some(json!({"message": malformed, "errors": [{"description": code}], "trackingId": tracking_id}))
             }
-            Self::Empty => return Body::Empty,
-            Self::Page => return Body::Page(Page::Stray),
-        })
+            Self::Empty | Self::Page => None,
+        }
     }
 }

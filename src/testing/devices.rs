@@ -109,20 +109,31 @@ impl Devices {
         codes.find(is_free).unwrap_or_default()
     }
 
-    /// The waiting login of a user code; spaces and dashes that a person typed do not matter.
-    pub(super) fn waiting(&mut self, user_code: &str, elapsed: Duration) -> Option<(&str, &mut Device)> {
+    /// The waiting login of a user code, with its device code; spaces and dashes that a person typed do not matter.
+    pub(super) fn waiting(&self, user_code: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         let digits: String = user_code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
         self.find(elapsed, |device| device.user_code == digits)
     }
 
     /// The waiting login whose link says this.
-    pub(super) fn linked(&mut self, link: &str, elapsed: Duration) -> Option<(&str, &mut Device)> {
+    pub(super) fn linked(&self, link: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         self.find(elapsed, |device| device.link == link)
     }
 
-    fn find(&mut self, elapsed: Duration, is_meant: impl Fn(&Device) -> bool) -> Option<(&str, &mut Device)> {
-        let mut waiting = self.by_code.iter_mut().filter(|(_, device)| device.is_waiting(elapsed));
+    /// The waiting login of a device code.
+    pub(super) fn named(&self, device_code: &str, elapsed: Duration) -> Option<&Device> {
+        self.by_code.get(device_code).filter(|device| device.is_waiting(elapsed))
+    }
+
+    fn find(&self, elapsed: Duration, is_meant: impl Fn(&Device) -> bool) -> Option<(&str, &Device)> {
+        let mut waiting = self.by_code.iter().filter(|(_, device)| device.is_waiting(elapsed));
         waiting.find(|(_, device)| is_meant(device)).map(|(code, device)| (code.as_str(), device))
+    }
+
+    /// The user answers; says whether the device still waited.
+    pub(super) fn answer(&mut self, device_code: &str, answer: Answer, elapsed: Duration) -> bool {
+        let waiting = self.by_code.get_mut(device_code).filter(|device| device.is_waiting(elapsed));
+        waiting.map(|device| device.answer = Some(answer)).is_some()
     }
 
     /// Somebody asks for tokens.
@@ -154,10 +165,6 @@ impl Devices {
 }
 
 impl Device {
-    pub(super) fn answer(&mut self, answer: Answer) {
-        self.answer = Some(answer);
-    }
-
     fn is_waiting(&self, elapsed: Duration) -> bool {
         self.answer.is_none() && elapsed < self.expires
     }

@@ -18,7 +18,7 @@ use crate::testing::exchange::{Body, Fields, Reply, Request};
 use crate::testing::fate::{self, Fate};
 use crate::testing::relay::Relay;
 use crate::testing::state::{Moment, State};
-use crate::testing::{pages, sessions};
+use crate::testing::{document, sessions};
 
 /// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
 const REQUESTS_KEPT: u64 = 4096;
@@ -231,7 +231,7 @@ fn fill(template: ResponseTemplate, body: Body) -> ResponseTemplate {
     match body {
         Body::Json(value) => template.set_body_json(value),
         Body::Page(page) => template
-            .insert_header(header::CONTENT_SECURITY_POLICY, pages::content_security_policy())
+            .insert_header(header::CONTENT_SECURITY_POLICY, document::content_security_policy())
             .insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
             .set_body_raw(page.html(), "text/html; charset=utf-8"),
         Body::Empty | Body::Spelled(..) => template,

@@ -6,7 +6,7 @@
 //!
 //! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::client`] is a client of it.
 //! [`MockWebex::approve`] is the user: it takes the authorization URL, as a browser would, and gives the callback back.
-//! A real browser can be used as well: the URL shows a consent page.
+//! A real browser can be used as well: the URL shows pages to sign in and to consent.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -30,6 +30,25 @@
 //!
 //! An application that makes its own client is given [`MockWebex::service`], [`MockWebex::client_id`],
 //! [`MockWebex::client_secret`] and [`MockWebex::redirect_uri`] in the place of the real ones.
+//!
+//! # With a browser
+//!
+//! A person who opens the URL signs in as one of the mock's users, without a password, and accepts or denies. The pages work
+//! without script, by keyboard and by screen reader, and in a narrow window. A script does all of it with one form:
+//! `transaction`, which is a hidden field of each page, `user`, an e-mail address, and `decision`, `accept` or `deny`, posted to
+//! `<base>/consent`.
+//!
+//! | the browser, or its user | what happens |
+//! |---|---|
+//! | is signed in, and has consented to all that is asked for | goes back at once, as at Webex; with `prompt=consent` the user is asked again |
+//! | is signed in, and has not | the user is asked, and may use another account |
+//! | `prompt=login`, or a sign-in older than `max_age` | has to sign in again |
+//! | `prompt=select_account` | has to choose, with the present user filled in |
+//! | `login_hint` of somebody else | has to sign in, with the hint filled in |
+//! | presses a button twice | the same answer twice, with the same code |
+//! | goes back and presses it again, or after ten minutes | a page that says so, and never a second code |
+//! | is in two logins at once, in two tabs | each is its own |
+//! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`RefusalPage`]); the application hears nothing |
 //!
 //! # Who is this, proven
 //!
@@ -125,7 +144,8 @@
 //! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 | |
 //! | PKCE is `S256` or `plain`; at Webex Meetings plain with at most 10 characters, too | [login], [meetings] | |
 //! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 | [`next_callback`](MockWebex::next_callback) |
-//! | `prompt=none` is for a browser that has been through the consent page (there is a cookie) and not through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 | |
+//! | `prompt=none` is for a browser that has signed in (there is a cookie) and not been through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 | |
+//! | and for a user who has consented to all that is asked for; others get `consent_required` | OpenID Connect Core 1.0 section 3.1.2.6 | |
 //! | an administrator who has denied the integration ends it with a page | Imagicle's knowledge base | [`deny_by_administrator`](MockWebex::deny_by_administrator) |
 //! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 | |
 //! | a code is good once, for ten minutes, with its redirect URI and verifier; whatever is wrong, the answer is the same | [login] ("short-lived"), <https://github.com/WebexSamples/webex-auth-sample/issues/4> | [`clock`](MockWebexBuilder::clock) |
@@ -163,13 +183,15 @@
 //!
 //! [`guide::testing`](crate::guide::testing) has all of this in use.
 
-// `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions`. `rules` turns an `exchange`'s
-// request into its reply, without input or output: `authorize` checks what a browser asks for, whose `authorization` goes by a
-// `way_back` of its `response_type`, by a code or the `implicit` flow; `token`, `open_id` and `logout` are other endpoints.
-// `device` has the rules of the device grant, whose logins are `devices`; `device_spelling` says where a refusal's code stands.
+// `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`. `rules` turns an
+// `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks for, whose
+// `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether anybody is
+// asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify` asks for their
+// codes; `device_spelling` says where a refusal's code stands. `token`, `open_id` and `logout` are other endpoints.
 // `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
 // `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
-// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser, `device_answer` one with a device.
+// `pages` are HTML, each a `document`: `sign_in_page`, `consent_page`, `device_page` and `refusal_page`. `http` connects it all to
+// wiremock; `answer` is a user without a browser, `device_answer` one with a device.
 // Between the two stands `answering`: it looks into the `orders` of a test for a `fault` (a `webex_error`, a `retry_after`) of
 // the `endpoint`, lets the rules answer where they still do, and enters each `request` in the `ledger`, which `count` and
 // `expect` read. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay` does. `rotation`
@@ -190,9 +212,15 @@ mod user;
 mod service;
 mod shared_secret;
 mod signing;
+mod document;
+mod refusal_page;
+mod sign_in_page;
+mod consent_page;
+mod device_page;
 mod pages;
 mod device_spelling;
 mod exchange;
+mod sessions;
 mod response_type;
 mod id_token_fault;
 mod keys_fault;
@@ -213,15 +241,19 @@ mod request;
 mod ledger;
 mod rotation;
 mod way_back;
-mod sessions;
 mod authorization;
 mod devices;
+mod visits;
+mod consents;
 mod state;
 mod id_token;
 mod implicit;
+mod prompt;
 mod authorize;
 mod token;
 mod device;
+mod browsing;
+mod verify;
 mod open_id;
 mod logout;
 mod rules;
@@ -255,7 +287,7 @@ pub use self::id_token_fault::IdTokenFault;
 pub use self::integration::MockIntegration;
 pub use self::keys_fault::KeysFault;
 pub use self::orders::{At, Ordered};
-pub use self::pages::RefusalPage;
+pub use self::refusal_page::RefusalPage;
 pub use self::request::MockRequest;
 pub use self::retry_after::RetryAfter;
 pub use self::service::MockService;

@@ -1,18 +1,20 @@
 //! How the mock answers: a request as plain values in, a reply as plain values out, nothing of HTTP between them.
 //!
-//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`, those for devices in
+//! The rules for the browser's endpoints are in `authorize` and `browsing`, those of the token endpoint in `token`, those for devices in
 //! `device`, those of OpenID Connect in `open_id`.
 
 use serde_json::json;
 
 use crate::clock::UnixTime;
 use crate::testing::device::{DEVICE_START, DEVICE_TOKEN, VERIFY};
+use crate::testing::device_spelling::DeviceSpelling;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
 use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
+use crate::testing::pages::Page;
 use crate::testing::state::{Bearer, Moment, State};
 use crate::testing::user::MockUser;
-use crate::testing::{authorize, device, opaque, open_id, token};
+use crate::testing::{browsing, device, opaque, open_id, token, verify};
 
 /// Answers one request.
 pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
@@ -22,7 +24,11 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
     };
     match route(request, state, moment) {
         Ok((status, Body::Spelled(code, spelling))) => {
-            let body = spelling.write(code, &tracking_id);
+            let body = match spelling.json(code, &tracking_id) {
+                Some(value) => Body::Json(value),
+                None if spelling == DeviceSpelling::Empty => Body::Empty,
+                None => Body::Page(Page::Stray),
+            };
             Reply { status, body, tracking_id, reason: Some("the test wants it so") }
         }
         Ok((status, body)) => Reply { status, body, tracking_id, reason: None },
@@ -42,18 +48,17 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         return if request.method == "GET" { Ok(logout::show(request, state, moment)) } else { Err(wrong_method()) };
     }
     if request.path == VERIFY && !state.service.is_meetings() {
-        return match request.method.as_str() {
-            "GET" => Ok(device::show(request, state, moment)),
-            "POST" => Ok(device::decide(&form(request)?, state, moment)),
-            _ => Err(wrong_method()),
-        };
+        return if request.method == "GET" { Ok(verify::show(request, state, moment)) } else { Err(wrong_method()) };
     }
     let endpoint = request.path.strip_prefix(state.service.base_path()).unwrap_or_default();
     let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
     match (request.method.as_str(), endpoint) {
-        ("GET", "/authorize") => Ok(authorize::show(request, state, moment)),
-        ("POST", "/consent") => authorize::decide(request, &form(request)?, state, moment),
+        ("GET", "/authorize") => Ok(browsing::authorize(request, state, moment)),
+        ("GET", "/signin") => Ok(browsing::choose(request, state, moment)),
+        ("POST", "/signin") => Ok(browsing::sign_in(request, &form(request)?, state, moment)),
+        ("GET", "/consent") => Ok(browsing::resume(request, state, moment)),
+        ("POST", "/consent") => Ok(browsing::decide(request, &form(request)?, state, moment)),
         ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
         ("POST", DEVICE_START) if is_platform => device::start(&form(request)?, state, moment),
         ("POST", DEVICE_TOKEN) if is_platform => {
@@ -73,7 +78,7 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         ("GET", "/verification") if is_platform => keys(state),
         ("GET", DISCOVERY) if is_platform => open_id::discovery(state),
         ("GET", WEB_FINGER) if is_platform => open_id::web_finger(&request.query, state),
-        (_, "/authorize" | "/consent" | "/revoke") => Err(wrong_method()),
+        (_, "/authorize" | "/signin" | "/consent" | "/revoke") => Err(wrong_method()),
         (_, DEVICE_START | DEVICE_TOKEN) if is_platform => Err(wrong_method()),
         (_, "/people/me" | "/userinfo" | "/verification" | TOKEN_EXPIRY | DISCOVERY | WEB_FINGER) if is_platform => {
             Err(wrong_method())
@@ -174,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::service::Rotation;
-    use crate::testing::pages::{Page, RefusalPage};
+    use crate::testing::refusal_page::RefusalPage;
     use crate::testing::service::MockService;
     use crate::testing::state::Integration;
 
@@ -242,8 +247,14 @@ mod tests {
         }
 
         fn consent(&mut self, query: &str) -> Reply {
-            let Body::Page(Page::Consent(page)) = self.authorize(query).body else { panic!("no consent page") };
-            self.decide(&format!("transaction={}&user=jane%40example.com&decision=accept", page.transaction))
+            let reply = self.authorize(query);
+            let transaction = match &reply.body {
+                Body::Page(Page::SignIn(page)) => &page.transaction,
+                Body::Page(Page::Consent(page)) => &page.transaction,
+                // Who has consented before is sent back at once.
+                _ => return reply,
+            };
+            self.decide(&format!("transaction={transaction}&user=jane%40example.com&decision=accept"))
         }
 
         fn decide(&mut self, form: &str) -> Reply {
@@ -576,7 +587,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_reach_the_consent_page() {
+    fn requests_that_reach_the_first_page() {
         let (webex, meetings) = (MockService::Webex, MockService::Meetings);
         for (source, service, query) in [
             ("login-with-webex: OIDC scopes need no registration", webex, query("openid+email+spark:all&nonce=n")),
@@ -600,7 +611,7 @@ mod tests {
             ),
         ] {
             let reply = World::new(service, &[CALLBACK]).authorize(&query);
-            assert!(matches!(reply.body, Body::Page(Page::Consent(_))), "{source}: {reply:?}");
+            assert!(matches!(reply.body, Body::Page(Page::SignIn(_))), "{source}: {reply:?}");
         }
     }
 
@@ -608,7 +619,7 @@ mod tests {
     fn a_consent_page_is_answered_once_and_in_time() {
         let mut world = World::webex();
         let open = |world: &mut World| match world.authorize(&query("spark:all")).body {
-            Body::Page(Page::Consent(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
+            Body::Page(Page::SignIn(page)) => format!("transaction={}&user=jane@example.com", page.transaction),
             other => panic!("{other:?}"),
         };
         let (denied, late) = (open(&mut world), open(&mut world));

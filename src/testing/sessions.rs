@@ -9,13 +9,13 @@ use crate::testing::opaque;
 const COOKIE: &str = "mock-webex-session";
 
 /// Who signed in with a browser, and when.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SignedIn {
     pub(super) user: usize,
     pub(super) at: UnixTime,
 }
 
-/// The browsers that have been through a consent page and not through the logout page since.
+/// The browsers that have been through a sign-in page and not through the logout page since.
 #[derive(Default)]
 pub(super) struct Sessions(HashMap<String, SignedIn>);
 

@@ -7,6 +7,7 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
+use crate::testing::consents::{Consented, Consents};
 use crate::testing::devices::Devices;
 use crate::testing::faults::Faults;
 use crate::testing::ledger::Ledger;
@@ -17,8 +18,9 @@ use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
 use crate::testing::user::MockUser;
+use crate::testing::visits::Visits;
 
-/// How long a code, and an open consent page, can be used. Webex only says "short-lived".
+/// How long a code can be used. Webex only says "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// The region whose broker the discovery document names.
@@ -61,16 +63,6 @@ pub(super) struct Grant {
     pub(super) bindings: Vec<Binding>,
 }
 
-/// What a user has consented to.
-pub(super) struct Consented {
-    pub(super) user: usize,
-    pub(super) integration: usize,
-    pub(super) scopes: Scopes,
-    pub(super) auth_time: UnixTime,
-    /// A device's login has none: its device code never left the device.
-    pub(super) binding: Option<Binding>,
-}
-
 impl From<Code> for Consented {
     fn from(code: Code) -> Self {
         let auth_time = code.authorization.signed_in_at(code.approved);
@@ -106,11 +98,12 @@ pub(super) struct State {
     pub(super) orders: Orders,
     pub(super) ledger: Ledger,
     pub(super) predecessors: Predecessors,
+    pub(super) visits: Visits,
+    pub(super) consents: Consents,
     /// By user.
     pub(super) granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
-    consents: HashMap<String, (Authorization, UnixTime)>,
     codes: HashMap<String, Code>,
     pub(super) grants: HashMap<u64, Grant>,
     pub(super) refresh_tokens: HashMap<String, u64>,
@@ -147,10 +140,11 @@ impl State {
             orders: Orders::default(),
             ledger: Ledger::default(),
             predecessors: Predecessors::default(),
+            visits: Visits::default(),
+            consents: Consents::default(),
             granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,
-            consents: HashMap::new(),
             codes: HashMap::new(),
             grants: HashMap::new(),
             refresh_tokens: HashMap::new(),
@@ -200,19 +194,9 @@ impl State {
         brokers
     }
 
-    /// Remembers what a consent page is about; the answer is all that the page knows of it.
-    pub(super) fn open_consent(&mut self, authorization: Authorization, moment: &mut Moment<'_>) -> String {
-        // Doubling between two sweeps keeps the cost of forgetting constant.
-        if self.consents.len().is_power_of_two() {
-            self.consents.retain(|_, (_, expires)| moment.now < *expires);
-        }
-        let id = opaque::text(&(moment.random)());
-        self.consents.insert(id.clone(), (authorization, moment.now + CODE_LIFETIME));
-        id
-    }
-
-    pub(super) fn close_consent(&mut self, id: &str, now: UnixTime) -> Option<Authorization> {
-        self.consents.remove(id).filter(|(_, expires)| now < *expires).map(|(authorization, _)| authorization)
+    /// Whether a code was handed out and not used yet.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.codes.contains_key(code)
     }
 
     pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
@@ -343,6 +327,7 @@ impl State {
     /// Ends the user's grants: the refresh tokens die, and every access token that came of them.
     pub(super) fn revoke(&mut self, user: usize) {
         self.grants.retain(|_, grant| grant.user != user);
+        self.consents.revoke(user);
         self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
     }
 
@@ -354,6 +339,7 @@ impl State {
 
     pub(super) fn revoke_all(&mut self) {
         self.grants.clear();
+        self.consents.revoke_all();
         self.refresh_tokens.clear();
     }
 

@@ -1,4 +1,4 @@
-//! A browser that signs users in at the mock: it keeps the cookie, fills in the consent page, and follows no redirect by
+//! A browser that signs users in at the mock: it keeps the cookie, fills in the pages' forms, and follows no redirect by
 //! itself.
 
 use reqwest::{Client, Response, header, redirect};
@@ -19,19 +19,42 @@ impl Browser {
         self.send(request).await
     }
 
-    /// Consents on the page at this address; returns where the browser is sent.
+    /// A page at this address.
+    pub(crate) async fn open(&mut self, url: impl AsRef<str>) -> Page {
+        Page::of(self.get(url).await).await
+    }
+
+    /// Sends the page's form with these fields; the page's own hidden ones come along.
+    pub(crate) async fn submit(&mut self, page: &Page, fields: &[(&str, &str)]) -> Response {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("transaction", page.value("transaction")).extend_pairs(fields);
+        let request = self.http.post(page.url.join(page.action()).unwrap()).body(form.finish());
+        self.send(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")).await
+    }
+
+    /// Signs in on the page, and gives the page after it.
+    pub(crate) async fn sign_in(&mut self, page: &Page, email: &str) -> Page {
+        let answer = self.submit(page, &[("user", email)]).await;
+        assert_eq!(answer.status(), 303, "{answer:?}");
+        let next = page.url.join(&location(&answer)).unwrap();
+        self.open(next).await
+    }
+
+    /// Signs in, if the page at this address wants it, as the one who is meant there, and consents; returns where the
+    /// browser is sent.
     pub(crate) async fn consent(&mut self, url: impl AsRef<str>) -> String {
-        let page = self.get(url.as_ref()).await;
-        assert_eq!(page.status(), 200, "{page:?}");
-        let address = page.url().join("consent").unwrap();
-        let html = page.text().await.unwrap();
-        let transaction = html.split("name=\"transaction\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-        let user = html.split("<option value=\"").find(|option| option.contains("\" selected>")).unwrap();
-        let user = user.split('"').next().unwrap();
-        let fields = [("transaction", transaction), ("user", user), ("decision", "accept")];
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        let request = self.http.post(address).body(form);
-        let answer = self.send(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")).await;
+        let mut page = self.open(url).await;
+        if page.action().ends_with("/signin") {
+            let email = [page.value("user"), page.first_person()].into_iter().find(|email| !email.is_empty()).unwrap();
+            let email = email.to_owned();
+            let answer = self.submit(&page, &[("user", &email)]).await;
+            let next = page.url.join(&location(&answer)).unwrap();
+            if !next.path().ends_with("/consent") || next.port() != page.url.port() {
+                return next.into();
+            }
+            page = self.open(next).await;
+        }
+        let answer = self.submit(&page, &[("decision", "accept")]).await;
         assert_eq!(answer.status(), 303, "{answer:?}");
         location(&answer)
     }
@@ -49,6 +72,48 @@ impl Browser {
         }
         answer
     }
+}
+
+/// A page that a browser shows.
+pub(crate) struct Page {
+    pub(crate) url: reqwest::Url,
+    pub(crate) status: u16,
+    pub(crate) html: String,
+}
+
+impl Page {
+    pub(crate) async fn of(answer: Response) -> Self {
+        assert!(!answer.headers().contains_key(header::LOCATION), "{answer:?}");
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+        let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        let (url, status) = (answer.url().clone(), answer.status().as_u16());
+        Self { url, status, html: answer.text().await.unwrap() }
+    }
+
+    pub(crate) fn heading(&self) -> &str {
+        between(&self.html, "<h1>", "</h1>").unwrap()
+    }
+
+    /// Where its form goes.
+    pub(crate) fn action(&self) -> &str {
+        between(&self.html, "action=\"", "\"").unwrap_or_else(|| panic!("no form: {}", self.html))
+    }
+
+    /// What a field of its form is filled in with.
+    pub(crate) fn value(&self, name: &str) -> &str {
+        between(&self.html, &format!("name=\"{name}\""), ">")
+            .and_then(|field| between(field, "value=\"", "\""))
+            .unwrap_or_else(|| panic!("no {name}: {}", self.html))
+    }
+
+    fn first_person(&self) -> &str {
+        self.value("choice")
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    text.split_once(start)?.1.split(end).next()
 }
 
 /// Where an answer sends the browser.

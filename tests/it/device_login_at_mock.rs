@@ -144,6 +144,6 @@ async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
     // These are asked again.
     for fault in [Fault::TooManyRequests, Fault::TooManyRequestsWithoutRetryAfter, Fault::Unavailable] {
         mock.next_device_start(fault);
-        DeviceLogin::start(&mock.client()).await.unwrap();
+        let _login = DeviceLogin::start(&mock.client()).await.unwrap();
     }
 }

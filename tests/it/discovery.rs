@@ -131,6 +131,20 @@ async fn a_document_may_have_revocation_and_logout_at_one_of_the_issuers() {
 }
 
 #[tokio::test]
+async fn a_document_that_names_another_endpoint_for_devices_moves_them_to_the_token_endpoint() {
+    let issuer = Issuer::start().await;
+    let named = |path: &str| format!("{}{path}", issuer.server.uri());
+    for (device, moved) in [("/device/authorize", named("/device/token")), ("/device", named("/access_token"))] {
+        let document = json!({"issuer": issuer.name(), "device_authorization_endpoint": named(device)});
+        issuer.answer(ADDRESS, answer(200, &document.to_string()));
+        let found = issuer.webex.discover().await.unwrap();
+        let service = issuer.webex.service().clone().discovered(&found);
+        assert_eq!(service.device_authorization_endpoint(), Some(&*named(device)));
+        assert_eq!(service.device_token_endpoint(), Some(&*moved));
+    }
+}
+
+#[tokio::test]
 async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
     let issuer = Issuer::start().await;
     let link = |href: &str| {

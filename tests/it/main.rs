@@ -1,14 +1,18 @@
 //! The stories of this crate, one file each: what its users see, and what holds its house together.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail as the test may")]
+#![allow(clippy::duplicate_mod, reason = "the web examples share parts, and both are tested here")]
 
 mod browser;
 mod fake;
 mod support;
+mod visitor;
 
 mod adversity;
 mod calling;
 mod conformance;
+mod connect_provider;
+mod cookies;
 mod device_login;
 mod device_login_at_mock;
 mod discovery;
@@ -34,6 +38,7 @@ mod mock_network;
 mod mock_open_id;
 mod mock_record;
 mod mock_verdicts;
+mod mock_pages;
 mod mock_webex;
 mod mock_world;
 mod open_id;
@@ -54,4 +59,5 @@ mod transport;
 mod unsaved;
 mod verdict;
 mod watching;
+mod web_login;
 mod whose;

@@ -11,6 +11,8 @@ use webex_oauth::testing::{
     DevicePollFault, DeviceSpelling, DeviceStartFault, MockService, MockUser, MockWebex, MockWebexBuilder,
 };
 
+use crate::browser::{Browser, Page};
+
 const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
@@ -88,6 +90,11 @@ impl Device {
         assert_eq!((found, &body["message"], &body["errors"][0]["description"]), (status, &code.into(), &code.into()));
         assert!(body["trackingId"].as_str().is_some_and(|id| id.starts_with("ROUTER_")), "{body}");
     }
+}
+
+/// Where the form of the page for users leads with a code.
+fn verify(mock: &MockWebex, user_code: &str) -> String {
+    format!("{}?code={user_code}", mock.uri().replace("/v1", "/verify"))
 }
 
 async fn read(response: Response) -> (u16, Value) {
@@ -345,7 +352,7 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
         mock.next_device_poll(fault(DeviceSpelling::Page));
         let answer = device.poll().await;
         assert_eq!(answer.status().as_u16(), status);
-        assert!(answer.text().await.unwrap().starts_with("<!doctype html>"));
+        assert!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"));
     }
     clock.advance(Duration::from_secs(26));
     device.finds(read(device.poll().await).await, 400, "slow_down");
@@ -372,7 +379,7 @@ async fn a_device_meets_servers_that_are_not_well() {
         let answer = device.poll().await;
         let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
-        assert_eq!(answer.text().await.unwrap().starts_with("<!doctype html>"), is_page, "{fault:?}");
+        assert_eq!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"), is_page, "{fault:?}");
     }
     assert_eq!(mock.device_polls(), 6);
 }
@@ -433,14 +440,9 @@ async fn where_the_helpers_addresses_are_wanted_all_four_are() {
         let device = Device::begin(&mock).await;
         let user_code = device.user_code().to_owned();
 
-        let answer = post(&mock.uri().replace("/v1", "/verify"), &[("code", &user_code)], None).await;
+        let page = Browser::new().open(verify(&mock, &user_code)).await;
 
-        assert_eq!(answer.status(), 400, "{regions:?}");
-        let page = answer.text().await.unwrap();
-        assert!(
-            page.contains("We&#39;ve encountered an error") || page.contains("We've encountered an error"),
-            "{page}"
-        );
+        assert_eq!((page.status, page.heading()), (400, "We've encountered an error"), "{regions:?}");
         device.finds(read(device.poll().await).await, 428, "authorization_pending");
         let message = panic_of(|| mock.approve_device(user_code));
         assert!(message.contains("all four redirect URIs of Webex's helper"), "{message}");
@@ -482,36 +484,61 @@ async fn an_administrators_denial_is_a_page_and_the_device_waits_in_vain() {
     let device = Device::begin(&mock).await;
     mock.deny_by_administrator();
 
-    let answer = post(&mock.uri().replace("/v1", "/verify"), &[("code", device.user_code())], None).await;
+    let page = Browser::new().open(verify(&mock, device.user_code())).await;
 
-    assert_eq!(answer.status(), 403);
+    assert_eq!((page.status, page.heading()), (403, "Access denied"));
     device.finds(read(device.poll().await).await, 428, "authorization_pending");
 }
 
 #[tokio::test]
-async fn a_browser_walks_through_the_verification_page() {
+async fn a_browser_walks_through_the_pages_of_a_device_and_is_sent_nowhere() {
     let (mock, _) = started(MockWebex::builder()).await;
-    let device = Device::begin(&mock).await;
-    let link = device.start["verification_uri_complete"].as_str().unwrap();
+    let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
 
-    let page = http().get(link).send().await.unwrap();
+    let page = browser.open(device.start["verification_uri_complete"].as_str().unwrap()).await;
 
-    assert_eq!(page.status(), 200);
-    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
-    let html = page.text().await.unwrap();
-    let code = html.split("name=\"code\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!(code, device.user_code());
-    let url = mock.uri().replace("/v1", "/verify");
-    let html = post(&url, &[("code", code)], None).await.text().await.unwrap();
-    assert!(html.contains("Integration under test") && html.contains("spark:all"), "{html}");
-    let accept = [("code", code), ("user", "jane@example.com"), ("decision", "accept")];
-    let done = post(&url, &accept, None).await;
-    assert!(done.status() == 200 && !done.headers().contains_key("location"), "{done:?}");
-    assert!(done.text().await.unwrap().contains("You can go back to your device"));
-    assert_eq!(post(&url, &accept, None).await.status(), 400, "it was answered");
+    assert_eq!((page.heading(), page.value("code")), ("Connect a device", device.user_code()));
+    let page = browser.open(verify(&mock, page.value("code"))).await;
+    assert_eq!(page.heading(), "Sign in");
+    let page = browser.sign_in(&page, "jane@example.com").await;
+    assert_eq!(page.heading(), "Integration under test asks for access");
+    assert!(page.html.contains(device.user_code()) && page.html.contains("<code>spark:all</code>"), "{}", page.html);
+    for _ in ["pressed", "pressed twice"] {
+        let done = Page::of(browser.submit(&page, &[("decision", "accept")]).await).await;
+        assert_eq!((done.status, done.heading()), (200, "Your device is signed in"));
+        assert!(done.html.contains("You can go back to your device"), "{}", done.html);
+    }
     assert_eq!(who(&mock, &body(device.poll().await).await).await, "jane@example.com");
 
     let device = Device::begin(&mock).await;
-    post(&url, &[("code", device.user_code()), ("user", "jane@example.com"), ("decision", "deny")], None).await;
+    let page = browser.open(verify(&mock, device.user_code())).await;
+    assert!(page.html.contains("Jane Doe</strong>"), "who is signed in already is only asked: {}", page.html);
+    let done = Page::of(browser.submit(&page, &[("decision", "deny")]).await).await;
+    assert_eq!(done.heading(), "Your device is not signed in");
     device.finds(read(device.poll().await).await, 400, "access_denied");
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_waits_with_is_asked_for_again() {
+    let (mock, clock) = started(MockWebex::builder()).await;
+    let (device, mut browser) = (Device::begin(&mock).await, Browser::new());
+    let link = device.start["verification_uri_complete"].as_str().unwrap();
+    let empty = browser.open(verify(&mock, "").split('?').next().unwrap()).await;
+    assert_eq!((empty.heading(), empty.value("code")), ("Connect a device", ""));
+    assert!(!empty.html.contains("role=\"alert\""), "{}", empty.html);
+    let known = verify(&mock, device.user_code());
+    let consent = browser.open(&known).await;
+    let consent = browser.sign_in(&consent, "jane@example.com").await;
+
+    clock.advance(Duration::from_secs(300));
+
+    let wrong = browser.open(verify(&mock, "%3Cb%3E")).await;
+    assert_eq!(wrong.value("code"), "&lt;b&gt;");
+    for page in [wrong, browser.open(known).await, browser.open(link).await] {
+        assert!(page.html.contains("role=\"alert\">No device waits with"), "{}", page.html);
+        assert!(page.html.contains("aria-invalid=\"true\"") && page.html.contains("<title>Error: "), "{}", page.html);
+    }
+    let late = Page::of(browser.submit(&consent, &[("decision", "accept")]).await).await;
+    assert_eq!((late.status, late.heading()), (400, "This page has expired"));
+    assert_eq!(browser.open(consent.url).await.heading(), "This page has expired");
 }

@@ -12,6 +12,8 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
 use webex_oauth::{Callback, Reach, Rotation, TokenSet};
 
+use crate::browser::Browser;
+
 const CALLBACK: &str = "http://localhost:1234/cb?tenant=1";
 const VERIFIER: &str = "a-verifier-of-at-least-43-characters-0123456789";
 
@@ -110,22 +112,21 @@ async fn a_browser_walks_through_a_login_and_the_application_refreshes_it() {
         [("code_challenge", &*challenge()), ("code_challenge_method", "S256"), ("login_hint", "bob@example.com")];
     let url = authorization_url(&mock, &more);
 
-    let page = http().get(&url).send().await.unwrap();
-    assert_eq!(page.status(), 200);
-    assert_eq!(page.headers()["referrer-policy"], "no-referrer");
-    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
-    let html = page.text().await.unwrap();
+    let mut browser = Browser::new();
+    let sign_in = browser.open(&url).await;
+    assert_eq!((sign_in.status, sign_in.value("user")), (200, "bob@example.com"));
+    let consent = browser.sign_in(&sign_in, "bob@example.com").await;
     for part in
-        ["Integration under test", "spark:people_read", "value=\"bob@example.com\" selected>Bob &quot;B&quot; Roe"]
+        ["Integration under test", "spark:people_read", "<strong>Bob &quot;B&quot; Roe</strong> (bob@example.com)"]
     {
-        assert!(html.contains(part), "{part} in {html}");
+        assert!(consent.html.contains(part), "{part} in {}", consent.html);
     }
-    assert!(!html.contains("localhost:1234"), "the form carries no address: {html}");
-
-    let transaction = html.split("name=\"transaction\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let fields = [("transaction", transaction), ("user", "bob@example.com"), ("decision", "accept")];
-    let answer = post(&format!("{}/consent", mock.uri()), &fields, None).await;
+    for page in [&sign_in, &consent] {
+        assert!(!page.html.contains("localhost:1234"), "no form carries an address: {}", page.html);
+    }
+    let answer = browser.submit(&consent, &[("decision", "accept")]).await;
     assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
     let callback = answer.headers()["location"].to_str().unwrap().to_owned();
     assert!(callback.starts_with(&format!("{CALLBACK}&code=")), "{callback}");
     assert_eq!(parameter(&callback, "state").as_deref(), Some("s t&a=te"));

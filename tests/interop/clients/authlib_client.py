@@ -148,7 +148,7 @@ tell("revoked_without_hook", keeps=sorted(kept), says=kept["message"])
 tell("revoked", **refusal(caught(session.refresh_token, TOKEN)), who=who(session.token["access_token"]))
 
 # It sees no code in a callback that says `access_denied`, and asks for tokens of the client's own instead.
-refused = begin(client(), lambda url: visit(url, user="jane@example.com", decision="deny"))
+refused = begin(client(), lambda url: visit(url, user="bob@example.com", decision="deny"))
 tell("denied", **refusal(caught(client().fetch_token, TOKEN, **refused)))
 kept = dict(client(hook=False).fetch_token(TOKEN, **refused))
 tell("denied_without_hook", keeps=sorted(kept), says=kept["errors"][0]["description"])

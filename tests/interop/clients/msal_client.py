@@ -127,7 +127,7 @@ tell("id_token", claims=sorted(claims), issuer=claims["iss"] == WEBEX["issuers"]
 order("fault", id_token="BadSignature")
 tell("BadSignature", taken="id_token_claims" in login(basic, scope="openid"))
 
-flow, callback = begin(basic, lambda url: visit(url, user="jane@example.com", decision="deny"))
+flow, callback = begin(basic, lambda url: visit(url, user="bob@example.com", decision="deny"))
 tell("denied", **basic.obtain_token_by_auth_code_flow(flow, callback))
 
 order("fault", callback="OtherState")

@@ -63,10 +63,12 @@ def caught(call, *arguments, **named):
 
 def answer_device(started, decision):
     """The user follows the link of a device, and answers; gives whether the last page is the one for that answer."""
-    page = visit(started["verification_uri_complete"], user="jane@example.com", decision=decision)
+    # Jane has consented before, and is not asked again.
+    user = {"accept": "jane@example.com", "deny": "bob@example.com"}[decision]
+    page = visit(started["verification_uri_complete"], user=user, decision=decision)
     # Webex's clock goes on in the place of the client's waiting.
     order("advance", seconds=started["interval"] or 2)
-    return {"accept": "You are signed in", "deny": "You have declined"}[decision] in page
+    return {"accept": "Your device is signed in", "deny": "Your device is not signed in"}[decision] in page
 
 
 # Every shape in which Webex writes an error.

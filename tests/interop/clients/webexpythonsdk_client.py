@@ -84,7 +84,7 @@ tell("spent_code", **refusal(caught(exchange, spent)))
 good = code()
 tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(exchange, good))))
 
-tell("denied", **parameters(visit(authorization_url(), user="jane@example.com", decision="deny")))
+tell("denied", **parameters(visit(authorization_url(), user="bob@example.com", decision="deny")))
 
 late = code()
 order("advance", seconds=500)

@@ -85,7 +85,7 @@ keeper = old.model_copy()
 integration.refresh(keeper)
 tell("refresh_without_refresh_token", keeps_the_old_one=keeper.refresh_token == old.refresh_token)
 
-callback = parameters(visit(integration.auth_url(state="a state"), user="jane@example.com", decision="deny"))
+callback = parameters(visit(integration.auth_url(state="a state"), user="bob@example.com", decision="deny"))
 tell("denied", **callback)
 
 spent = code()

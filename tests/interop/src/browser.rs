@@ -92,6 +92,31 @@ impl Browser {
         self.pass(url.join(link).unwrap().as_str()).await
     }
 
+    /// Opens oidc-provider's page for a device, and says that this is no device of its user's; gives the last page.
+    ///
+    /// # Panics
+    ///
+    /// When the pages are not those of oidc-provider.
+    pub async fn abort_device(&mut self, verification_uri: &str) -> String {
+        let first = self.open(verification_uri).await;
+        let Place::Page(url, text) = self.send(first, |_| ()).await else { panic!("a device is brought nowhere") };
+        assert!(text.contains(">[ Abort ]<"), "nobody is asked at {url}: {text}");
+        // That button stands outside of its form.
+        let press = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
+        match self.send(Place::Page(url, text), press).await {
+            Place::Page(_, text) => text,
+            Place::Application(callback) => panic!("a device is not brought to {callback}"),
+        }
+    }
+
+    /// Sends the only form of a page, after a last change.
+    async fn send(&mut self, place: Place, change: impl FnOnce(&mut Form)) -> Place {
+        let Place::Page(url, text) = place else { panic!("no page") };
+        let mut form = Form::find(&text, &[]).unwrap_or_else(|| panic!("no form at {url}: {text}"));
+        change(&mut form);
+        self.submit(url.join(&form.action).unwrap(), &form.pairs()).await
+    }
+
     /// Opens a page and fills in whatever forms it shows, one after the other, with these answers, names and values; gives what
     /// the application gets, or the last page where there is no way back to it.
     ///
@@ -106,13 +131,12 @@ impl Browser {
                 Place::Page(url, text) => (url, text),
             };
             let Some(form) = Form::find(&text, answers) else { return Err(text) };
-            let fields: Vec<_> = form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             let mut action = url.join(&form.action).unwrap();
             place = if form.is_query {
-                action.query_pairs_mut().clear().extend_pairs(&fields);
+                action.query_pairs_mut().clear().extend_pairs(form.pairs());
                 self.open(action.as_str()).await
             } else {
-                self.submit(action, &fields).await
+                self.submit(action, &form.pairs()).await
             };
         }
         panic!("more than {MOST_FORMS} forms after {url}");

@@ -16,6 +16,11 @@ impl Form {
         html.split("<form").skip(1).find_map(|rest| Self::fill(rest.split("</form").next()?, answers))
     }
 
+    /// What its fields hold, by name.
+    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+    }
+
     /// `text` is what stands between `<form` and `</form`.
     fn fill(text: &str, answers: &[(&str, &str)]) -> Option<Self> {
         let head = text.split('>').next()?;
@@ -75,10 +80,6 @@ mod tests {
 
     const ANSWERS: &[(&str, &str)] = &[("user", "bob@example.com"), ("decision", "deny")];
 
-    fn fields(form: &Form) -> Vec<(&str, &str)> {
-        form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
     #[test]
     fn what_nobody_sees_stays_and_what_is_asked_is_answered() {
         let page = r#"<p><form method="post" action="consent?a=1&amp;b=2"><input type="hidden" name="transaction" value="t&quot;1">
@@ -86,7 +87,7 @@ mod tests {
             <button name="decision" value="accept">Yes</button><button name="decision" value="deny">No</button></form>"#;
         let form = Form::find(page, ANSWERS).unwrap();
         assert_eq!(form.action, "consent?a=1&b=2");
-        assert_eq!(fields(&form), [("transaction", "t\"1"), ("user", "bob@example.com"), ("decision", "deny")]);
+        assert_eq!(form.pairs(), [("transaction", "t\"1"), ("user", "bob@example.com"), ("decision", "deny")]);
     }
 
     #[test]
@@ -95,11 +96,11 @@ mod tests {
             <button type="submit" class="main">Sign in</button>
             <button type="submit" name="choice" value="jane@example.com">Jane</button></form>"#;
         let form = Form::find(page, ANSWERS).unwrap();
-        assert_eq!((fields(&form), form.is_query), (vec![("user", "bob@example.com")], false));
+        assert_eq!((form.pairs(), form.is_query), (vec![("user", "bob@example.com")], false));
         let page = r#"<form method="get" action="/verify"><input type="text" name="code" value="123456">
             <button type="submit">Next</button></form>"#;
         let form = Form::find(page, ANSWERS).unwrap();
-        assert_eq!((fields(&form), form.is_query), (vec![("code", "123456")], true));
+        assert_eq!((form.pairs(), form.is_query), (vec![("code", "123456")], true));
     }
 
     #[test]
@@ -108,7 +109,7 @@ mod tests {
             <form action="b"><input type="hidden" name="user" value="bob@example.com"><button>Bob</button></form>
             <form action="c"><button name="decision" value="accept">Yes</button></form>"#;
         let form = Form::find(page, ANSWERS).unwrap();
-        assert_eq!((form.action.as_str(), fields(&form)), ("b", vec![("user", "bob@example.com")]));
+        assert_eq!((form.action.as_str(), form.pairs()), ("b", vec![("user", "bob@example.com")]));
         assert_eq!(Form::find(page, &[("user", "eve@example.com"), ("decision", "deny")]), None);
     }
 }

@@ -1,5 +1,5 @@
 //! What the stories against foreign servers share: the servers as processes, a browser without a screen, a clock that can
-//! be moved, a wire that can be tapped, a session with a keyring, and a frame that ends each story in time.
+//! be moved, a wire that can be tapped, a session with a keyring, a terminal, and a frame that ends each story in time.
 //!
 //! The stories are in `tests/`, one file for each server and subject; the scripts that start the servers are in `servers/`. The
 //! other way round, `clients/` has programs with clients of other makers, which talk to the crate's own mock.
@@ -15,6 +15,8 @@ mod server;
 #[cfg(target_os = "linux")]
 mod session;
 mod story;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod wire;
 
 pub use crate::browser::Browser;
@@ -25,4 +27,6 @@ pub use crate::server::Server;
 #[cfg(target_os = "linux")]
 pub use crate::session::{Keyring, Session};
 pub use crate::story::{tell, tell_of_clients};
+#[cfg(target_os = "linux")]
+pub use crate::terminal::{Ended, Terminal};
 pub use crate::wire::Wire;

@@ -35,7 +35,7 @@ impl Server {
                     "client_id": id,
                     "client_secret": Self::SECRET,
                     "redirect_uris": [Self::REDIRECT_URI],
-                    "grant_types": ["authorization_code", "refresh_token"],
+                    "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
                     "response_types": ["code"],
                     "token_endpoint_auth_method": format!("client_secret_{method}"),
                     "id_token_signed_response_alg": algorithm,

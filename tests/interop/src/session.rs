@@ -151,6 +151,16 @@ impl Keyring {
         assert_eq!(locked, [collection]);
     }
 
+    /// Stops it, so that it answers nobody any more and nobody is told.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be done.
+    pub fn stop(&self) {
+        let stopped = Command::new("kill").args(["-STOP", &self.daemon.id().to_string()]).status().unwrap();
+        assert!(stopped.success());
+    }
+
     /// Opens it again, as when its user comes back.
     ///
     /// # Panics

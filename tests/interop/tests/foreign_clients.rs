@@ -26,7 +26,8 @@ const REFUSAL: [&str; 3] = ["errors", "message", "trackingId"];
 /// Runs a client, and compares each of its stories.
 fn expect(client: impl FnOnce() -> Client, expected: &Value) {
     tell_of_clients(async {
-        let mock = MockWebex::start(&[]).await;
+        let users = ["--user", "jane@example.com=Jane Doe", "--user", "bob@example.com"];
+        let mock = MockWebex::start(&users).await;
         let told = client().stories(&mock).await;
         let expected: BTreeMap<_, _> = expected.as_object().unwrap().clone().into_iter().collect();
         for (name, story) in &told {

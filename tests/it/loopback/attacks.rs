@@ -103,6 +103,27 @@ async fn those_who_connect_and_say_little_do_not_keep_the_browser_out() {
 }
 
 #[tokio::test]
+async fn a_browser_in_the_middle_of_a_crowd_is_heard_before_it_is_pushed_out() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    // All of them stand at the door before it is looked at for the first time.
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(stage.connect().await);
+    }
+    let browser = stage.ask(&back).await;
+    for _ in 0..100 {
+        silent.push(stage.connect().await);
+    }
+
+    let (page, login) = tokio::join!(read(browser), waiting.wait());
+
+    login.unwrap();
+    assert_eq!(status(&page), 200);
+}
+
+#[tokio::test]
 async fn a_browser_that_waits_for_the_exchange_is_not_pushed_out() {
     let stage = Stage::new().await;
     let gated = Gated::new(&["grant_type=authorization_code"]);

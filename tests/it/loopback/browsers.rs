@@ -135,11 +135,11 @@ async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
     let back = stage.back(waiting.url());
     let story = async {
-        let first = ask(&stage, &back).await;
+        let first = stage.ask(&back).await;
         gated.holds("grant_type=authorization_code").await;
         let mut again = Vec::new();
         for _ in 0..40 {
-            again.push(ask(&stage, &back).await);
+            again.push(stage.ask(&back).await);
         }
         quiet().await;
         gated.open("grant_type=authorization_code");
@@ -158,14 +158,6 @@ async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
     // More of them than there are places are turned away without a word, and so is who came too late.
     let told: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
     assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
-}
-
-/// A browser that has asked and not read yet.
-async fn ask(stage: &Stage, target: &str) -> TcpStream {
-    let mut stream = stage.connect().await;
-    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
-    stream.write_all(request.as_bytes()).await.unwrap();
-    stream
 }
 
 /// What a process is that plays the browser: the mock's consent page, and then this machine.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind};
 
@@ -92,9 +92,7 @@ async fn a_wait_that_is_dropped_in_the_middle_of_the_exchange_closes_the_port_an
     let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
     let (paste, back) = (waiting.paste_handle(), stage.mock.approve(waiting.url()));
     let login = tokio::spawn(waiting.wait());
-    let mut browser = stage.connect().await;
-    let request = format!("GET {} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", target(&back), stage.port);
-    browser.write_all(request.as_bytes()).await.unwrap();
+    let browser = stage.ask(&target(&back)).await;
     gated.holds("grant_type=authorization_code").await;
     paste.paste(&back).unwrap();
 

@@ -88,6 +88,14 @@ impl Stage {
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\nAccept: */*\r\n\r\n", self.port)).await
     }
 
+    /// A browser that has asked for a page and not read it yet.
+    pub(super) async fn ask(&self, target: &str) -> TcpStream {
+        let mut stream = self.connect().await;
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", self.port);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
     /// Sends bytes, and reads what comes until the other side closes.
     pub(super) async fn send(&self, request: &str) -> String {
         let mut stream = self.connect().await;

@@ -1,4 +1,5 @@
-//! What a browser does with a consent page: it reads the form, presses a button, and is sent back.
+//! What a browser does with the pages, in one step: it reads the first one's form, signs in as the first user there and presses
+//! a button of the second, and is sent back.
 
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
@@ -12,15 +13,15 @@ pub(crate) async fn answer(authorization_url: &str, button: &str) -> Result<Stri
     let http = Client::builder().redirect(Policy::none()).no_proxy().build()?;
     let page = http.get(authorization_url).send().await?;
     if page.status() != StatusCode::OK {
-        return Err(format!("no consent page: {}", page.status()).into());
+        return Err(format!("no page to sign in: {}", page.status()).into());
     }
     let html = page.text().await?;
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("transaction", attribute(&html, "name=\"transaction\"", "value")?)
-        .append_pair("user", attribute(&html, "<option ", "value")?)
+        .append_pair("user", attribute(&html, "name=\"choice\"", "value")?)
         .append_pair("decision", button)
         .finish();
-    let action = Url::parse(authorization_url)?.join(attribute(&html, "<form ", "action")?)?;
+    let action = Url::parse(authorization_url)?.join("consent")?;
     let content_type = "application/x-www-form-urlencoded";
     let answer = http.post(action).header(CONTENT_TYPE, content_type).body(form).send().await?;
     let location = answer.headers().get(LOCATION).ok_or_else(|| format!("no redirect: {}", answer.status()))?;

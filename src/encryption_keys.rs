@@ -1,4 +1,4 @@
-//! The keys that logins are sealed with, each under an id.
+//! The keys that logins and cookies are sealed with, each under an id.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ const LENGTH: usize = 32;
 /// The longest id of a key, in bytes.
 const LONGEST_ID: usize = 64;
 
-/// A key that logins are sealed with, for [`Encrypted`](super::Encrypted): 256 random bits. Cloning it copies nothing.
+/// A key that kept logins are sealed with, by `Encrypted`, or pending ones, by `PendingCookies`: 256 random bits. Cloning it
+/// copies nothing.
 ///
 /// It is made once, by [`generate`](Self::generate) or by `openssl rand -base64 32`, and comes from outside of the program
 /// ever after: from an environment variable that a secret manager sets, a key management service, the operating system's
@@ -119,9 +120,9 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// The keys of an [`Encrypted`](super::Encrypted) store: one that seals, and older ones that only open what they sealed.
+/// The keys of an `Encrypted` store, or of `PendingCookies`: one that seals, and older ones that only open what they sealed.
 ///
-/// Each has an id, which is written with every login that it sealed and appears in errors: a date, a number, the name that a
+/// Each has an id, which is written with everything that it sealed and appears in errors: a date, a number, the name that a
 /// secret manager gave it, and no secret. An id is 1 to 64 visible ASCII characters, without spaces, and names the same
 /// key for ever.
 ///
@@ -144,9 +145,9 @@ pub struct EncryptionKeys {
 }
 
 #[derive(Clone)]
-pub(super) struct NamedKey {
-    pub(super) id: Box<str>,
-    pub(super) key: EncryptionKey,
+pub(crate) struct NamedKey {
+    pub(crate) id: Box<str>,
+    pub(crate) key: EncryptionKey,
 }
 
 impl EncryptionKeys {
@@ -179,11 +180,11 @@ impl EncryptionKeys {
         &self.current.id
     }
 
-    pub(super) fn current(&self) -> &NamedKey {
+    pub(crate) fn current(&self) -> &NamedKey {
         &self.current
     }
 
-    pub(super) fn named(&self, id: &str) -> Option<&NamedKey> {
+    pub(crate) fn named(&self, id: &str) -> Option<&NamedKey> {
         std::iter::once(&self.current).chain(&self.older).find(|named| &*named.id == id)
     }
 }
@@ -200,7 +201,7 @@ impl NamedKey {
 }
 
 /// Whether a text can be the id of a key.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -1,0 +1,276 @@
+//! Logs a person in with Webex from a terminal, keeps the login, and hands out its token: in the manner of `gh auth`.
+//!
+//! `cargo run --example cli -- demo` plays all of it against a simulated Webex. For the real Webex, set `WEBEX_CLIENT_ID`,
+//! `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or set what
+//! `cargo run --example mock_webex` prints, which is a simulated Webex that outlives a command. `-- --help` says the rest.
+//!
+//! This file has the commands, from top to bottom. `login` fetches tokens, `storage` keeps them, `screen` speaks to people
+//! and programs, and `demo` is no part of it all: it only plays the user.
+
+mod demo;
+mod login;
+mod screen;
+mod storage;
+
+use std::env;
+use std::error::Error as StdError;
+use std::fmt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use webex_oauth::clock::UnixTime;
+use webex_oauth::{BrowserLogin, ErrorKind, LoginState, WebexOAuth, WebexOAuthBuilder};
+
+use self::screen::{data, describe, explain, in_full, note, say, to_json};
+use self::storage::{Kept, Storage};
+
+type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
+
+const MORE_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 cancelled, 4 a login is required.
+
+Environment:
+  WEBEX_CLIENT_ID, WEBEX_CLIENT_SECRET  the integration, from https://developer.webex.com
+  WEBEX_REDIRECT_URI, WEBEX_SCOPES      as registered there; `login` needs them
+  WEBEX_SERVICE                         webex (as without it), webex-gov or meetings
+  WEBEX_REVOCATION_URL                  where `logout --everywhere` is told; Webex documents no such address
+  WEBEX_BASE_URL                        another address of the service: a simulated Webex
+  NO_COLOR                              nothing moves on the terminal";
+
+/// Log in with Webex, and use the login in scripts
+#[derive(Parser)]
+#[command(name = "cli", version, after_help = MORE_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Write JSON to standard output; times are in seconds since 1970
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Log in: in a browser on this machine, unless told otherwise
+    ///
+    /// The login is kept in the operating system's keyring. Where there is none, or it does not open, that is said, and the
+    /// login is kept unencrypted in a file that only you can read.
+    Login(LoginArguments),
+    /// Ask Webex whether the login is good, and show whose it is, what for, until when, and where it is kept
+    Status,
+    /// Print an access token that is good now, and nothing else
+    Token,
+    /// Fetch a new access token now, though it is not time
+    Refresh,
+    /// Forget the login on this machine
+    Logout(LogoutArguments),
+    /// Play all of it against a simulated Webex
+    Demo,
+}
+
+#[derive(Args)]
+struct LoginArguments {
+    /// Open no browser, and only say where to log in
+    #[arg(long)]
+    no_browser: bool,
+    /// Show a code, to be entered in a browser on any other device
+    #[arg(long, conflicts_with = "no_browser")]
+    device: bool,
+    /// Read a refresh token from standard input, and use it once to fetch the rest
+    ///
+    /// It must be this integration's, or this Service App's. A bot's token or a personal access token cannot be
+    /// refreshed: there is nothing to keep, so hand it to your program as it is.
+    #[arg(long, conflicts_with_all = ["device", "no_browser"])]
+    with_token: bool,
+    /// Keep the login in a file that only you can read, unencrypted, instead of the keyring
+    #[arg(long)]
+    insecure_storage: bool,
+}
+
+#[derive(Args)]
+struct LogoutArguments {
+    /// End it at Webex as well, and with it every login of this user with this integration, on every machine
+    #[arg(long)]
+    everywhere: bool,
+}
+
+/// Why somebody has to log in.
+#[derive(Debug)]
+struct LoginRequired(String);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(why) => {
+            let _ = why.print();
+            // clap's own exit code would mean "cancelled".
+            return if why.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(why) => return explain(&why),
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            outcome = run(arguments) => outcome.map_or_else(|error| explain(&*error), |()| ExitCode::SUCCESS),
+            Ok(()) = tokio::signal::ctrl_c() => {
+                say("\ncancelled");
+                ExitCode::from(screen::CANCELLED)
+            }
+        }
+    });
+    // Nobody waits for a keyring that asks for a password, or for a line that nobody types.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let program = || Program::new(webex()?, arguments.json);
+    match arguments.command {
+        Command::Login(arguments) => program()?.login(arguments).await,
+        Command::Status => program()?.status().await,
+        Command::Token => program()?.token().await,
+        Command::Refresh => program()?.refresh().await,
+        Command::Logout(arguments) => program()?.logout(arguments).await,
+        Command::Demo => demo::play().await,
+    }
+}
+
+/// The client that the environment describes.
+fn webex() -> webex_oauth::Result<WebexOAuth> {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
+    let mut service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
+    if let Some(base) = variable("WEBEX_BASE_URL") {
+        service = service.at(base);
+    }
+    if let Some(url) = variable("WEBEX_REVOCATION_URL") {
+        service = service.with_revocation_endpoint(url);
+    }
+    settings.service(service).build()
+}
+
+struct Program {
+    webex: WebexOAuth,
+    storage: Storage,
+    json: bool,
+}
+
+impl Program {
+    fn new(webex: WebexOAuth, json: bool) -> Result<Self> {
+        Ok(Self { storage: Storage::new(webex.clone())?, webex, json })
+    }
+
+    async fn login(&self, arguments: LoginArguments) -> Result<()> {
+        let browser = BrowserLogin::new(&self.webex);
+        let tokens = match arguments {
+            LoginArguments { with_token: true, .. } => login::by_refresh_token(&self.webex).await?,
+            LoginArguments { device: true, .. } => login::by_device(&self.webex).await?,
+            LoginArguments { no_browser: true, .. } => login::by_browser(browser.without_browser()).await?,
+            _ => login::by_browser(browser).await?,
+        };
+        let kept = match arguments.insecure_storage {
+            true => self.storage.keep_in_file(tokens).await?,
+            false => self.storage.keep(tokens).await?,
+        };
+        match kept.session.person().await {
+            // Webex Meetings has said with the tokens whose they are.
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) if error.is_login_required() => return Err(error.into()),
+            Err(error) => note(&format!("Webex does not say who it is: {}", in_full(&error))),
+            Ok(_) => {}
+        }
+        say(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
+        self.end(&kept).await
+    }
+
+    async fn status(&self) -> Result<()> {
+        let Some((kept, mut status)) = self.storage.find().await? else {
+            if self.json {
+                data(&json!({ "state": "logged_out" }).to_string())?;
+            }
+            return Err(nobody().into());
+        };
+        let asked = kept.session.check().await;
+        if let Ok(Some(newest)) = &asked {
+            status = newest.clone();
+        }
+        settle(&kept).await?;
+        data(&match self.json {
+            true => to_json(&status, &kept.place).to_string(),
+            false => describe(&status, &kept.place),
+        })?;
+        if let LoginState::LoginRequired { .. } = status.state {
+            return Err(LoginRequired(format!("{} must log in again", status.account)).into());
+        }
+        asked.map(drop).map_err(Into::into)
+    }
+
+    async fn token(&self) -> Result<()> {
+        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
+        let token = kept.session.access_token().await?;
+        let end = kept.session.status().await?.and_then(|status| status.access_token_expires_at);
+        let printed = data(&match self.json {
+            true => json!({ "access_token": token.expose(), "expires_at": end.map(UnixTime::as_secs) }).to_string(),
+            false => token.expose().to_owned(),
+        });
+        // A newer one may be on its way already.
+        settle(&kept).await?;
+        Ok(printed?)
+    }
+
+    async fn refresh(&self) -> Result<()> {
+        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
+        kept.session.refresh().await?;
+        say("✓ Refreshed");
+        self.end(&kept).await
+    }
+
+    async fn logout(&self, arguments: LogoutArguments) -> Result<()> {
+        let (kept, status) = self.storage.find().await?.ok_or_else(nobody)?;
+        let disconnect = kept.session.disconnect();
+        let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
+        self.storage.forget().await?;
+        say(&format!("✓ Logged out {} on this machine", status.account));
+        match ended.told {
+            Ok(()) if arguments.everywhere => say("✓ Logged out at Webex, on every machine"),
+            Ok(()) => {}
+            Err(error) if arguments.everywhere => return Err(error.into()),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {}
+            Err(error) => note(&format!("Webex was not told: {}", in_full(&error))),
+        }
+        Ok(())
+    }
+
+    /// The end of what has changed a login.
+    async fn end(&self, kept: &Kept) -> Result<()> {
+        settle(kept).await?;
+        if self.json
+            && let Some(status) = kept.session.status().await?
+        {
+            data(&to_json(&status, &kept.place).to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until new tokens are saved, if they can be.
+async fn settle(kept: &Kept) -> Result<()> {
+    let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.settle()).await;
+    settled.map_err(|_| format!("new tokens could not be saved in {}", kept.place).into())
+}
+
+fn nobody() -> LoginRequired {
+    LoginRequired("you are not logged in to Webex".to_owned())
+}
+
+impl fmt::Display for LoginRequired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; to log in, run: cli login", self.0)
+    }
+}
+
+impl StdError for LoginRequired {}

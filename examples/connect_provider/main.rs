@@ -1,0 +1,128 @@
+//! A product whose customers each connect their own Webex, as in "Connect your provider": it then works for them while nobody
+//! is there, for as long as Webex lets it.
+//!
+//! `cargo run --example connect_provider`, then open <http://localhost:5001>. It connects to a simulated Webex on this machine;
+//! for the real one, register `http://localhost:5001/auth/cisco/callback` with the scopes below, set `WEBEX_CLIENT_ID` and
+//! `WEBEX_CLIENT_SECRET`, and say with `--data folder` (or `DATA`) where logins are kept. `CONNECT_STORE_KEY` is the key that
+//! they are sealed with; without it, one is made. `--port` and `--until-stdin-closes` are as in `web_login`.
+//!
+//! [`connect`] is where a customer's administrator connects and disconnects, [`worker`] what happens in the background.
+
+#![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
+
+mod connect;
+mod connection;
+mod failure;
+mod pages;
+mod sign_in;
+mod tenant;
+pub(crate) mod vault;
+pub(crate) mod worker;
+
+#[path = "../web/arguments.rs"]
+mod arguments;
+#[path = "../web/sessions.rs"]
+mod sessions;
+#[path = "../web/shell.rs"]
+mod shell;
+#[path = "../web/world.rs"]
+mod world;
+
+use std::process::ExitCode;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use webex_oauth::cookies::PendingCookies;
+use webex_oauth::store::{EncryptionKey, EncryptionKeys, TokenIndex};
+use webex_oauth::{KeepAlive, TokenManager, WebexOAuth};
+
+use self::arguments::{Arguments, Result};
+use self::connection::Connection;
+use self::failure::Failure;
+use self::sessions::Sessions;
+use self::tenant::{TENANTS, Who};
+use self::vault::Data;
+
+/// What the product does for its customers: it looks up who they are, and schedules their meetings.
+pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    println!("error: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<()> {
+    let arguments = Arguments::read(5001)?;
+    let listener = arguments.listen().await?;
+    let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", SCOPES).await?;
+    let data = Data::open(arguments.data.clone(), world.mock.is_some())?;
+    let app = App::new(&world.webex, data.store()?)?;
+    let origin = world::origin_of(&world.webex)?;
+    println!("listening on {origin}");
+    if world.mock.is_some() {
+        println!("WEBEX_CLIENT_ID is not set: customers connect to a simulated Webex, on this machine.");
+    }
+    let keep_alive = KeepAlive::new(&app.manager)?.start()?;
+    let worker = tokio::spawn(worker::run(app.clone()));
+    arguments.serve(listener, router(app.clone(), origin)).await?;
+    worker.abort();
+    keep_alive.stop().await;
+    app.manager.settle().await;
+    Ok(())
+}
+
+/// All that the handlers and the worker share.
+#[derive(Clone)]
+pub(crate) struct App {
+    webex: WebexOAuth,
+    waiting: PendingCookies,
+    sessions: Sessions<Who>,
+    pub(crate) manager: TokenManager,
+}
+
+impl App {
+    pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
+        let manager = TokenManager::with_index(webex.clone(), store)
+            .on_event(|event| println!("{event}")) // a product writes to its customer when a login is about to end
+            .build()?;
+        let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
+        let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "connect_provider"));
+        Ok(Self { webex: webex.clone(), waiting, sessions, manager })
+    }
+}
+
+pub(crate) fn router(app: App, origin: String) -> Router {
+    let router = Router::new()
+        .route("/", get(home))
+        .route("/sign-in", post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/connect", post(connect::begin))
+        .route("/auth/cisco/callback", get(connect::finish))
+        .route("/configure", post(connect::configure))
+        .route("/check", post(connect::check))
+        .route("/disconnect", post(connect::disconnect));
+    shell::around(router.with_state(app), origin)
+}
+
+/// What there is to see for whoever is signed in.
+async fn home(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
+    Ok(match app.sessions.find(&headers) {
+        None => pages::sign_in().into_response(),
+        Some(Who::Administrator(tenant)) => {
+            let connection = Connection::of(&app.manager, tenant).await?;
+            pages::tenant(tenant, &connection, &app.webex)?.into_response()
+        }
+        Some(Who::Operator) => {
+            let mut connections = Vec::new();
+            for tenant in TENANTS {
+                connections.push((tenant, Connection::of(&app.manager, tenant).await));
+            }
+            pages::tenants(&connections, &app.webex)?.into_response()
+        }
+    })
+}

@@ -1,0 +1,69 @@
+//! What the command line asks for, and what it is to wait for.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+#[derive(Default)]
+pub(crate) struct Arguments {
+    /// Where to listen on 127.0.0.1; 0 is a free port.
+    pub(crate) port: u16,
+    /// Where to keep what shall survive a restart.
+    pub(crate) data: Option<PathBuf>,
+    /// Whether to end with the standard input, so that no test is outlived.
+    pub(crate) until_stdin_closes: bool,
+}
+
+impl Arguments {
+    /// Those of this program: `--port 5000`, `--data folder`, `--until-stdin-closes`; or `PORT` and `DATA` in the environment.
+    pub(crate) fn read(default_port: u16) -> Result<Self> {
+        let of_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let mut arguments = Self { port: default_port, ..Self::default() };
+        if let Some(port) = of_environment("PORT") {
+            arguments.port = number(&port.to_string_lossy())?;
+        }
+        arguments.data = of_environment("DATA").map(PathBuf::from);
+        let mut words = std::env::args().skip(1);
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+            match word.as_str() {
+                "--port" => arguments.port = number(&value()?)?,
+                "--data" => arguments.data = Some(value()?.into()),
+                "--until-stdin-closes" => arguments.until_stdin_closes = true,
+                _ => {
+                    return Err(
+                        format!("unknown argument {word}: the first lines of the example say which there are").into()
+                    );
+                }
+            }
+        }
+        Ok(arguments)
+    }
+
+    pub(crate) async fn listen(&self) -> Result<TcpListener> {
+        let refused = |error| format!("port {} cannot be listened on ({error}): choose another with --port", self.port);
+        Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(refused)?)
+    }
+
+    /// Serves until it is stopped.
+    pub(crate) async fn serve(&self, listener: TcpListener, router: Router) -> io::Result<()> {
+        let until_stdin_closes = self.until_stdin_closes;
+        let end = async move {
+            if until_stdin_closes {
+                let _ = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        axum::serve(listener, router).with_graceful_shutdown(end).await
+    }
+}
+
+fn number(text: &str) -> Result<u16> {
+    Ok(text.parse().map_err(|error| format!("{text:?} is no port: {error}"))?)
+}

@@ -1,0 +1,88 @@
+//! Who is signed in here: sessions that live in this process, each under a random id that a cookie carries.
+//!
+//! In production they stand in a table or in Redis. The rules stay: a new id at each sign-in, or an id that somebody planted
+//! before would be theirs to use (session fixation); and signing out ends it here, not in the browser alone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use webex_oauth::WebexOAuth;
+use webex_oauth::clock::UnixTime;
+
+/// As long as the workshop's.
+const LIFETIME: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+#[derive(Clone)]
+pub(crate) struct Sessions<T> {
+    held: Arc<Mutex<HashMap<String, (T, UnixTime)>>>,
+    /// Its clock is theirs.
+    webex: WebexOAuth,
+    cookie: Arc<str>,
+    attributes: &'static str,
+}
+
+/// A header that sets or removes the cookie.
+pub(crate) type SetCookie = [(HeaderName, String); 1];
+
+impl<T: Clone> Sessions<T> {
+    /// Sessions of an application, which are found by a cookie of this name.
+    pub(crate) fn new(webex: &WebexOAuth, name: &str) -> Self {
+        // `Lax` and not `Strict`, which would not come along when Webex sends the browser back.
+        let (prefix, attributes) = match webex.redirect_uri() {
+            Some(uri) if uri.starts_with("https:") => ("__Host-", "; Path=/; HttpOnly; SameSite=Lax; Secure"),
+            _ => ("", "; Path=/; HttpOnly; SameSite=Lax"),
+        };
+        Self { held: Arc::default(), webex: webex.clone(), cookie: format!("{prefix}{name}").into(), attributes }
+    }
+
+    /// What the session of this browser holds.
+    pub(crate) fn find(&self, headers: &HeaderMap) -> Option<T> {
+        let now = self.webex.now();
+        self.held().get(self.id_in(headers)?).filter(|(_, end)| *end > now).map(|(value, _)| value.clone())
+    }
+
+    /// Begins a session under a new id, in place of the one that this browser had.
+    pub(crate) fn begin(&self, headers: &HeaderMap, value: T) -> Result<SetCookie, rand::rngs::SysError> {
+        let mut bytes = [0; 32];
+        SysRng.try_fill_bytes(&mut bytes)?;
+        let id = URL_SAFE_NO_PAD.encode(bytes);
+        let cookie = self.set_cookie(&id, LIFETIME);
+        let now = self.webex.now();
+        let mut held = self.held();
+        held.retain(|_, (_, end)| *end > now);
+        if let Some(old) = self.id_in(headers) {
+            held.remove(old);
+        }
+        held.insert(id, (value, now + LIFETIME));
+        Ok(cookie)
+    }
+
+    /// Ends the session of this browser, if it has one.
+    pub(crate) fn end(&self, headers: &HeaderMap) -> SetCookie {
+        if let Some(id) = self.id_in(headers) {
+            self.held().remove(id);
+        }
+        self.set_cookie("", Duration::ZERO)
+    }
+
+    fn set_cookie(&self, id: &str, age: Duration) -> SetCookie {
+        [(SET_COOKIE, format!("{}={id}; Max-Age={}{}", self.cookie, age.as_secs(), self.attributes))]
+    }
+
+    fn id_in<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let cookies = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == &*self.cookie).map(|(_, id)| id)
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, (T, UnixTime)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,57 @@
+//! The two halves of a login, and what lies between them.
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use webex_oauth::{Callback, Error, PendingAuthorization, Prompt};
+
+use super::App;
+use super::failure::Failure;
+use super::return_to::{ReturnTo, Wish};
+use super::users::User;
+
+/// Sends the browser to Webex.
+pub(crate) async fn begin(app: State<App>, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Failure> {
+    let mut request = app.webex.authorize().payload(&wish.return_to());
+    if wish.is_another_account() {
+        request = request.prompt(Prompt::SelectAccount);
+    }
+    let (url, pending) = request.begin()?;
+    let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
+    Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
+}
+
+/// The browser is back. Whatever comes of it, the cookie of this login goes.
+pub(crate) async fn finish(
+    app: State<App>,
+    headers: HeaderMap,
+    Query(callback): Query<Callback>,
+) -> Result<Response, Failure> {
+    let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
+    let answer = log_in(&app, &headers, pending, callback).await;
+    Ok((AppendHeaders(over), answer).into_response())
+}
+
+async fn log_in(
+    app: &App,
+    headers: &HeaderMap,
+    pending: PendingAuthorization,
+    callback: Callback,
+) -> Result<Response, Failure> {
+    let return_to: ReturnTo = pending.payload()?.unwrap_or_default();
+    match who_is_it(app, pending, callback).await {
+        Ok(user) => {
+            let session = app.sessions.begin(headers, user.id).map_err(Failure::broken)?;
+            Ok((AppendHeaders(session), Redirect::to(return_to.as_str())).into_response())
+        }
+        Err(error) => Err(Failure::new(&error, return_to)),
+    }
+}
+
+/// Asks Webex. The tokens are dropped then; `connect_provider` is an application that keeps them.
+async fn who_is_it(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
+    let mut login = app.webex.login(pending, callback).await?;
+    let person = app.webex.identify(&mut login).await?;
+    Ok(app.users.find_or_create(person))
+}

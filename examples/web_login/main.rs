@@ -1,0 +1,119 @@
+//! "Log in with Webex" in a web application, after Cisco's Passport workshop, with what the workshop leaves out.
+//!
+//! `cargo run --example web_login`, then open <http://localhost:5000>. It logs in at a simulated Webex on this machine; for the
+//! real one, register `http://localhost:5000/auth/cisco/callback` with the scope `spark:all`, and set `WEBEX_CLIENT_ID` and
+//! `WEBEX_CLIENT_SECRET`. `--port 8000` (or `PORT`) is another port, 0 a free one; `--until-stdin-closes` is for scripts.
+//!
+//! A login is two handlers, [`login::begin`] and [`login::finish`]. In between, it waits in an encrypted cookie of its own.
+
+#![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
+
+mod failure;
+mod login;
+mod pages;
+pub(crate) mod return_to;
+mod users;
+
+#[path = "../web/arguments.rs"]
+mod arguments;
+#[path = "../web/sessions.rs"]
+mod sessions;
+#[path = "../web/shell.rs"]
+mod shell;
+#[path = "../web/world.rs"]
+mod world;
+
+use std::process::ExitCode;
+
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use webex_oauth::WebexOAuth;
+use webex_oauth::cookies::PendingCookies;
+use webex_oauth::store::{EncryptionKey, EncryptionKeys};
+
+use self::arguments::{Arguments, Result};
+use self::sessions::Sessions;
+use self::users::{User, Users};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    println!("error: {error}");
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<()> {
+    let arguments = Arguments::read(5000)?;
+    let listener = arguments.listen().await?;
+    let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
+    let origin = world::origin_of(&world.webex)?;
+    println!("listening on {origin}");
+    if world.mock.is_some() {
+        println!("WEBEX_CLIENT_ID is not set: people log in at a simulated Webex, on this machine.");
+    }
+    Ok(arguments.serve(listener, router(App::new(&world.webex)?, origin)).await?)
+}
+
+/// All that the handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    webex: WebexOAuth,
+    waiting: PendingCookies,
+    sessions: Sessions<u64>,
+    users: Users,
+}
+
+impl App {
+    pub(crate) fn new(webex: &WebexOAuth) -> Result<Self> {
+        // A login that waits while this program is started again is begun anew. Several processes would share a key.
+        let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
+        let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "web_login"));
+        Ok(Self { webex: webex.clone(), waiting, sessions, users: Users::default() })
+    }
+
+    fn user(&self, headers: &HeaderMap) -> Option<User> {
+        self.users.find(self.sessions.find(headers)?)
+    }
+}
+
+pub(crate) fn router(app: App, origin: String) -> Router {
+    let router = Router::new()
+        .route("/", get(home))
+        .route("/events", get(events))
+        .route("/auth/cisco", get(login::begin))
+        .route("/auth/cisco/callback", get(login::finish))
+        .route("/api/current_user", get(current_user))
+        // The workshop has it as GET, with which any page that shows a picture from there signs people out.
+        .route("/api/logout", post(log_out));
+    shell::around(router.with_state(app), origin)
+}
+
+async fn home(app: State<App>, headers: HeaderMap) -> Response {
+    pages::home(app.user(&headers).as_ref()).into_response()
+}
+
+async fn current_user(app: State<App>, headers: HeaderMap) -> Json<Option<User>> {
+    Json(app.user(&headers))
+}
+
+async fn log_out(app: State<App>, headers: HeaderMap) -> Response {
+    (AppendHeaders(app.sessions.end(&headers)), Redirect::to("/")).into_response()
+}
+
+/// Only for those who are logged in: the `User` among the arguments is the guard.
+async fn events(user: User) -> Response {
+    pages::events(&user).into_response()
+}
+
+impl FromRequestParts<App> for User {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let refuse = || (StatusCode::UNAUTHORIZED, pages::login_required(&parts.uri)).into_response();
+        app.user(&parts.headers).ok_or_else(refuse)
+    }
+}

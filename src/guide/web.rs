@@ -1,0 +1,208 @@
+//! Log in with Webex in your web application: the whole way, and its traps.
+//!
+//! Somebody clicks "Log in with Webex", signs in at Webex, and is back on the page where they clicked. In between stand two
+//! handlers, and every trap below is about what lies between those two: a browser that anybody can send anywhere.
+//!
+//! Two applications in the repository go this way, and can be tried without an integration:
+//! `cargo run --example web_login` knows who somebody is, and `cargo run --example connect_provider` works for its customers
+//! while they are away. The tests that are named below drive them, with what a browser sends and with what a stranger would.
+//!
+//! # The two handlers
+//!
+//! Here with axum, and with the pending login in an encrypted cookie of its own ([`cookies`](crate::cookies), feature
+//! `cookies`). Other frameworks differ in how they hand over headers; [where else it can wait](super::cookies) is a chapter of its
+//! own.
+//!
+//! ```
+//! use axum::extract::{Query, State};
+//! use axum::http::header::{COOKIE, SET_COOKIE};
+//! use axum::http::{HeaderMap, StatusCode};
+//! use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
+//! use axum::routing::get;
+//! use axum::Router;
+//! use webex_oauth::cookies::PendingCookies;
+//! use webex_oauth::{Callback, Error, PendingAuthorization, WebexOAuth};
+//!
+//! #[derive(Clone)]
+//! struct App {
+//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
+//!     waiting: PendingCookies, // PendingCookies::new(&webex, keys)
+//! }
+//!
+//! fn router(app: App) -> Router {
+//!     Router::new()
+//!         .route("/auth/cisco", get(begin))
+//!         .route("/auth/cisco/callback", get(finish)) // the redirect URI that is registered
+//!         .with_state(app)
+//! }
+//!
+//! /// The button leads here.
+//! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
+//!     let return_to = "/events"; // from the link, once it is checked to be a page of yours
+//!     let (url, pending) = app.webex.authorize().payload(&return_to).begin()?;
+//!     let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
+//!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
+//! }
+//!
+//! /// Webex leads the browser here.
+//! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
+//!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
+//!     let return_to: String = pending.payload()?.unwrap_or_default();
+//!     let answer = match who_is_it(&app.webex, pending, callback).await {
+//!         Ok(person_id) => {
+//!             let session = new_session(&person_id); // under a new id, whatever this browser had before
+//!             (AppendHeaders([(SET_COOKIE, session)]), Redirect::to(&return_to)).into_response()
+//!         }
+//!         Err(error) => Failure(error).into_response(),
+//!     };
+//!     Ok((AppendHeaders(over), answer).into_response()) // the callback was for one try
+//! }
+//!
+//! /// Your users are found by this id. An address is given to somebody else one day.
+//! async fn who_is_it(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback) -> Result<String, Error> {
+//!     let mut login = webex.login(pending, callback).await?;
+//!     let person = webex.identify(&mut login).await?;
+//!     Ok(person.id().to_owned())
+//! }
+//!
+//! struct Failure(Error);
+//!
+//! impl IntoResponse for Failure {
+//!     fn into_response(self) -> Response {
+//!         let (status, words) = match &self.0 {
+//!             error if error.is_denied() => (StatusCode::FORBIDDEN, "You declined."),
+//!             error if error.is_login_required() => (StatusCode::BAD_REQUEST, "This login is over."),
+//!             error if error.is_retryable() => (StatusCode::BAD_GATEWAY, "Webex does not answer at the moment."),
+//!             error if error.is_misconfigured() => (StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong here."),
+//!             _ => (StatusCode::BAD_REQUEST, "That was no login."),
+//!         };
+//!         eprintln!("{}", self.0); // for you: it has Webex's own words and no secret
+//!         (status, Html(format!("<p>{words} <a href=\"/auth/cisco\">Log in with Webex</a></p>"))).into_response()
+//!     }
+//! }
+//! # fn new_session(person: &str) -> String {
+//! #     assert!(!person.is_empty());
+//! #     "session=9f3a; Path=/; HttpOnly; SameSite=Lax; Secure".to_owned()
+//! # }
+//! # impl From<Error> for Failure {
+//! #     fn from(error: Error) -> Self {
+//! #         Self(error)
+//! #     }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
+//! # let mock = webex_oauth::testing::MockWebex::start().await;
+//! # let waiting = PendingCookies::new(&mock.client(), EncryptionKeys::new("1", EncryptionKey::generate()?)?);
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let origin = format!("http://{}", listener.local_addr()?);
+//! # let app = router(App { webex: mock.client(), waiting });
+//! # tokio::spawn(async { axum::serve(listener, app).await });
+//! # let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+//! # let begun = http.get(format!("{origin}/auth/cisco")).send().await?;
+//! # let callback = mock.approve(begun.headers()["location"].to_str()?);
+//! # let query = callback.split_once('?').unwrap().1;
+//! # let cookie = begun.headers()["set-cookie"].to_str()?.split(';').next().unwrap();
+//! # let back = http.get(format!("{origin}/auth/cisco/callback?{query}"));
+//! # let lost = back.try_clone().unwrap().send().await?;
+//! # assert_eq!((lost.status().as_u16(), lost.text().await?.contains("This login is over.")), (400, true));
+//! # let done = back.header("cookie", cookie).send().await?;
+//! # assert_eq!((done.status().as_u16(), done.headers()["location"].to_str()?), (303, "/events"));
+//! # assert_eq!(done.headers().get_all("set-cookie").iter().count(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The tokens are dropped here, since the question was who it is. To call Webex for somebody later, hand the login to
+//! [`TokenManager::put`](crate::TokenManager::put), and keep no token in the session.
+//!
+//! # The traps
+//!
+//! ## `SameSite=Strict` loses the login
+//!
+//! Webex sends the browser back: a navigation that begins at another site. A `Strict` cookie stays at home then, and so the
+//! callback finds no login, though everything went well. It is no better for your session's own cookie: set by the callback, it
+//! does not come along with the redirect right after it, which still counts as the other site's, and somebody who just logged in
+//! is told to log in. `Lax` comes along in both, and with nothing that another site embeds or posts. Test:
+//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`; and what the callback says without its cookie:
+//! `web_login::another_persons_callback_logs_nobody_in`.
+//!
+//! ## A session id from before the login (session fixation)
+//!
+//! Who can plant a cookie in somebody's browser, from a host below the same domain for example, plants the id of a session of
+//! theirs, and is logged in as soon as the other one is. So the id is new at each login, and the old one is dead; and on https its name
+//! begins with `__Host-`, which no other host can set. Logging out ends the session on the server: a copy of the cookie is worth
+//! nothing. Tests: `web_login::a_session_id_from_before_the_login_is_nobodys_after_it`,
+//! `web_login::a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days`,
+//! `web_login::at_an_https_address_all_cookies_are_of_this_host_alone`.
+//!
+//! ## Another person's callback
+//!
+//! Somebody begins a login, does not follow its last redirect, and has you follow it: you would work in their account, or your product
+//! would be connected to it. The state protects from that only where it is tied to the browser: the callback finds no
+//! cookie of its login, and is answered with 400. Tests: `web_login::another_persons_callback_logs_nobody_in`,
+//! `connect_provider::a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing`.
+//!
+//! ## The same browser, and another customer
+//!
+//! An administrator of two customers begins for one, signs in for the other, and lets the first login end. So the customer travels
+//! with the login, as its [`payload`](crate::AuthorizationRequest::payload), and the callback compares it with who is signed in
+//! now, *before* it exchanges the code. Test: `connect_provider::one_customers_callback_connects_no_other_customer`.
+//!
+//! ## Two tabs
+//!
+//! With one place for "the login that waits", the second tab ends the first one's. Here each has a cookie of its own, and
+//! its own page to return to; of many that were left lying, the oldest go. Tests:
+//! `web_login::two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page`,
+//! `web_login::of_many_tabs_the_oldest_give_way`.
+//!
+//! ## Back, and submit again
+//!
+//! The cookie is gone after the first try, so the code is not sent twice (Webex would refuse it, and may end the tokens that came
+//! of it). The page says that this login is over; whoever was logged in still is. Answer it with 400 and a link, never with a
+//! redirect to a new login, which would go round in circles where the browser keeps no cookies. Test:
+//! `web_login::going_back_and_submitting_again_does_no_harm`.
+//!
+//! ## In silence as the wrong user
+//!
+//! Logging out of your application does not log out of Webex, and the next login asks for nothing: on a shared
+//! machine it is the one before who is logged in. Offer "another account" with
+//! [`Prompt::SelectAccount`](crate::Prompt::SelectAccount); where somebody connects a product, for whom it then works for months,
+//! always ask. And where a login is made anew, [`TokenManager::put`](crate::TokenManager::put) refuses another account than the
+//! one before. Tests: `web_login::who_wants_another_account_is_asked_for_one`,
+//! `connect_provider::a_disconnected_customer_is_gone_and_connects_to_any_account_again`,
+//! `connect_provider::a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations`.
+//!
+//! ## An open redirect
+//!
+//! `?return_to=` comes from a link, and anybody writes links. `//evil.example` is another host, to browsers so is `/\evil.example`, a
+//! tab between the slashes is not there at all, and `/..//evil.example` becomes `//evil.example`. Read it with a URL parser as
+//! browsers do, twice, and take only a page of yours: the login itself is none, or it goes round in circles. Check it before it becomes the payload;
+//! nobody can change it after. Tests: `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
+//! `web_login::a_return_to_that_a_stranger_put_into_a_link_is_dropped`.
+//!
+//! ## Logged out by a picture
+//!
+//! A logout by GET is done by any page that embeds its address, and by browsers that fetch ahead. Make it a POST, and take POSTs from your own pages
+//! alone: every browser sends `Origin` with them. Beginning a *login* by GET does no harm; connecting a product changes something,
+//! and is a POST as well. Tests: `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
+//! `connect_provider::another_sites_form_changes_nothing_and_a_link_neither`.
+//!
+//! ## The code in the address bar
+//!
+//! The callback's address has a code and a state in it. Answer with a redirect, so that it is in no history and in no `Referer`; send
+//! `Cache-Control: no-store`, and a `Referrer-Policy` that keeps addresses from other sites. It should be `same-origin`: with
+//! `no-referrer`, browsers write `Origin: null` on the forms of your own pages, and the check of the paragraph above refuses them.
+//! A `Content-Security-Policy` should leave `form-action` out where a form's answer leads to Webex: some browsers hold it against that
+//! redirect, too. Test: `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`.
+//!
+//! ## Two cookies in one answer
+//!
+//! The callback's answer removes one cookie and sets another, in two headers of the same name. Whatever *inserts* a header
+//! drops the first of them: append. Test: `cookies::what_is_set_is_appended_to_an_answer_and_shown_nowhere`.
+//!
+//! ## Found by the e-mail address
+//!
+//! Addresses change, and are given to somebody else, who then has the account of the one before. Find users by
+//! [`Person::id`](crate::Person::id), and let name and address be what they are today. Test:
+//! `web_login::a_user_is_found_by_the_person_and_not_by_the_address`.

@@ -1,0 +1,206 @@
+//! A terminal, which a program cannot tell from one that somebody looks at: tmux's.
+
+use std::env;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use crate::story;
+
+/// Names the built example `cli`.
+const PROGRAM: &str = "WEBEX_OAUTH_CLI";
+
+/// How long something may take to appear, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A shell in a terminal of its own, in which `$CLI` is the example. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Terminal {
+    home: PathBuf,
+    commands: usize,
+}
+
+/// What a command left on the screen.
+#[derive(Debug)]
+pub struct Ended {
+    /// What it wrote, as a person sees it: both of its outputs, without what moved or vanished.
+    pub text: String,
+    /// Its exit code.
+    pub code: i32,
+}
+
+impl Terminal {
+    /// Whether tmux and the example are there. Where they are not it says so; with the variable `CI` set, it fails.
+    pub fn is_there() -> bool {
+        let remedy = "install the Debian package tmux, and set WEBEX_OAUTH_CLI to the built example `cli`";
+        story::can_be_told(are_installed(), remedy)
+    }
+
+    /// Tells a story that needs a terminal, where there is one.
+    ///
+    /// # Panics
+    ///
+    /// When the story does, or when it takes longer than a minute.
+    pub fn tell(story: impl Future<Output = ()>) {
+        if Self::is_there() {
+            story::run(story);
+        }
+    }
+
+    /// Opens one with nothing from outside but these variables.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be opened.
+    pub fn open<'a>(variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        // Its seed is another each time. A socket's path must be short.
+        let number = RandomState::new().hash_one(std::process::id());
+        let home = env::temp_dir().join(format!("webex-oauth-tmux-{number:016x}"));
+        fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+        let terminal = Self { home, commands: 0 };
+        let mut command = terminal.tmux();
+        // A shell that nobody closes ends by itself, and tmux with it.
+        command.args(["-f", "/dev/null", "-u", "new-session", "-d", "-x", "200", "-y", "100"]);
+        command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
+        command.env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8").env("PS1", "$ ");
+        command.env("HOME", &terminal.home).env("CLI", env::var_os(PROGRAM).unwrap()).envs(variables);
+        finish(command.output());
+        terminal
+    }
+
+    /// The folder that is the shell's home.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Types a command, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time.
+    pub fn run(&mut self, command: &str) -> Ended {
+        self.begin(command);
+        self.end()
+    }
+
+    /// Types a command, on a clean screen.
+    ///
+    /// # Panics
+    ///
+    /// When tmux does not obey.
+    pub fn begin(&mut self, command: &str) {
+        self.commands += 1;
+        // What is typed is shown as well, so it must not look like what it makes.
+        let number = self.commands;
+        let line = format!("clear; printf 'begin %s\\n' {number}; {command}; printf 'end %s=%s\\n' {number} $?");
+        self.press(&["-l", &line]);
+        self.press(&["Enter"]);
+    }
+
+    /// Presses keys, by tmux's names for them.
+    ///
+    /// # Panics
+    ///
+    /// When tmux does not obey.
+    pub fn press(&self, keys: &[&str]) {
+        finish(self.tmux().arg("send-keys").args(keys).output());
+    }
+
+    /// Waits until the command that was begun writes something, and gives the rest of the word that it begins.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time.
+    pub fn see(&self, wanted: &str) -> String {
+        self.wait(wanted, |said| {
+            let (_, rest) = said.split_once(wanted)?;
+            // A line that is being written may lack its end.
+            let (word, _) = rest.split_once(char::is_whitespace)?;
+            Some(word.to_owned())
+        })
+    }
+
+    /// Waits until there is a whole line in a file of the shell's home, and gives the first.
+    ///
+    /// # Panics
+    ///
+    /// When there is none in time.
+    pub fn line_of(&self, file: &str) -> String {
+        let path = self.home.join(file);
+        poll(|| {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            text.split_once('\n').map(|(line, _)| line.to_owned()).ok_or_else(|| format!("there is no line in {file}"))
+        })
+    }
+
+    /// Waits for the end of the command that was begun.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end in time.
+    pub fn end(&self) -> Ended {
+        let mark = format!("end {}=", self.commands);
+        self.wait(&mark, |said| {
+            let (before, rest) = said.rsplit_once(&mark)?;
+            let code = rest.lines().next()?.trim_end().parse().ok()?;
+            Some(Ended { text: before.trim_end().to_owned(), code })
+        })
+    }
+
+    fn wait<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let mark = format!("begin {}\n", self.commands);
+        poll(|| {
+            let screen = self.screen();
+            let found = screen.split_once(&mark).and_then(|(_, said)| find(said));
+            found.ok_or_else(|| format!("{wanted:?} has not appeared:\n{screen}"))
+        })
+    }
+
+    /// What is on the screen, with lines that were too long for it in one piece again.
+    fn screen(&self) -> String {
+        let output = finish(self.tmux().args(["capture-pane", "-p", "-J"]).output());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn tmux(&self) -> Command {
+        let mut command = Command::new("tmux");
+        command.arg("-S").arg(self.home.join("tmux")).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.tmux().arg("kill-server").output();
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+/// Asks until there is an answer, or no patience left.
+fn poll<T>(ask: impl Fn() -> Result<T, String>) -> T {
+    let begin = Instant::now();
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(why) => assert!(begin.elapsed() < PATIENCE, "{why}"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn finish(output: io::Result<Output>) -> Output {
+    let output = output.unwrap();
+    assert!(output.status.success(), "tmux failed: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn are_installed() -> Result<(), String> {
+    let run = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    run.map_err(|error| format!("tmux cannot be run: {error}"))?;
+    let program = env::var_os(PROGRAM).ok_or(format!("{PROGRAM} is not set"))?;
+    fs::metadata(&program).map(drop).map_err(|error| format!("{}: {error}", program.display()))
+}

@@ -1,0 +1,399 @@
+//! The example `cli` in a real terminal: what a person sees, what a script reads, and with which exit code it ends.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{AccessToken, Callback};
+use webex_oauth_interop::{Ended, Session, Terminal};
+
+const JANE: &str = "jane@example.com";
+
+/// A Webex with an integration whose redirect URI is on a port that is free now.
+async fn webex() -> MockWebex {
+    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let redirect_uri = format!("http://localhost:{port}/callback");
+    MockWebex::builder().redirect_uri(redirect_uri).device_interval(Duration::from_secs(1)).start().await
+}
+
+fn variables(mock: &MockWebex) -> Vec<(&'static str, String)> {
+    vec![
+        ("WEBEX_CLIENT_ID", mock.client_id()),
+        ("WEBEX_CLIENT_SECRET", mock.client_secret()),
+        ("WEBEX_REDIRECT_URI", mock.redirect_uri()),
+        ("WEBEX_SCOPES", mock.scopes().to_string()),
+        ("WEBEX_BASE_URL", mock.uri()),
+        ("WEBEX_REVOCATION_URL", mock.revocation_endpoint()),
+    ]
+}
+
+/// A terminal on a machine without a bus, so without a keyring.
+fn terminal(mock: &MockWebex) -> Terminal {
+    Terminal::open(variables(mock))
+}
+
+/// Brings the browser back with an answer; gives the page that it shows.
+async fn come_back(callback: String) -> String {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    http.get(callback).send().await.unwrap().text().await.unwrap()
+}
+
+/// A refresh token of Jane's, in a file that a command can read.
+async fn refresh_token(mock: &MockWebex, terminal: &Terminal) {
+    let (url, pending) = mock.client().authorize().begin().unwrap();
+    let login = mock.client().login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    fs::write(terminal.home().join("refresh-token"), login.tokens().refresh_token().unwrap().expose()).unwrap();
+}
+
+#[track_caller]
+fn assert_ended(ended: &Ended, code: i32, last: &str) {
+    assert_eq!(ended.text.lines().last().unwrap_or_default().trim_end(), last, "{}", ended.text);
+    assert_eq!(ended.code, code, "{}", ended.text);
+}
+
+#[track_caller]
+fn json(ended: &Ended) -> Value {
+    serde_json::from_str(ended.text.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {}", ended.text))
+}
+
+const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
+const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
+
+#[test]
+fn a_person_logs_in_with_the_browser_that_is_opened() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let browser = terminal.home().join("browser");
+        fs::write(&browser, "#!/bin/sh\necho \"$1\" > opened\n").unwrap();
+        fs::set_permissions(&browser, fs::Permissions::from_mode(0o700)).unwrap();
+
+        terminal.begin("BROWSER=$HOME/browser $CLI login");
+        let opened = terminal.line_of("opened");
+        let shown = format!("http{}", terminal.see("  http"));
+        assert_eq!(shown, opened, "both are the same page");
+        let page = come_back(mock.approve(&opened)).await;
+
+        assert_ended(&terminal.end(), 0, LOGGED_IN);
+        assert!(page.contains("the terminal"), "{page}");
+        assert_ended(&terminal.run("$CLI status --json > status; $CLI token > token"), 0, "");
+        let person = mock.client().person(&AccessToken::new(terminal.line_of("token")).unwrap()).await.unwrap();
+        assert_eq!(person.email(), Some(JANE));
+    });
+}
+
+#[test]
+fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        terminal.begin("$CLI login --no-browser");
+        let callback = mock.approve(format!("http{}", terminal.see("  http")));
+        terminal.see("paste the address here");
+
+        terminal.press(&["-l", "http://localhost/elsewhere?code=1&state=2"]);
+        terminal.press(&["Enter"]);
+        terminal.see("! ");
+        terminal.press(&["-l", &callback]);
+        terminal.press(&["Enter"]);
+
+        assert_ended(&terminal.end(), 0, LOGGED_IN);
+    });
+}
+
+#[test]
+fn a_person_logs_in_on_another_device() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+
+        terminal.begin("$CLI login --device");
+        let code = terminal.see("enter this code: ");
+        terminal.see("Waiting.");
+        mock.approve_device(code);
+
+        let ended = terminal.end();
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains('▀') && !ended.text.contains("Waiting."), "{}", ended.text);
+    });
+}
+
+#[test]
+fn a_login_on_another_device_moves_nothing_where_nobody_looks() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+
+        terminal.begin("$CLI login --device 2> said");
+        let line = terminal.line_of("said");
+        mock.approve_device(line.rsplit_once(' ').unwrap().1);
+
+        assert_eq!(terminal.end().code, 0);
+        let said = fs::read_to_string(terminal.home().join("said")).unwrap();
+        assert!(said.ends_with(&format!("{LOGGED_IN}\n")) && !said.contains('\u{1b}'), "{said:?}");
+    });
+}
+
+#[test]
+fn a_person_who_declines_is_not_logged_in() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let advice = "; nothing has changed, and `cli login` asks again";
+
+        terminal.begin("$CLI login --no-browser");
+        come_back(mock.deny(format!("http{}", terminal.see("  http")))).await;
+        let ended = terminal.end();
+        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+
+        terminal.begin("$CLI login --device");
+        mock.deny_device(terminal.see("enter this code: "));
+        let ended = terminal.end();
+        assert!(ended.code == 1 && ended.text.ends_with(advice), "{}", ended.text);
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+    });
+}
+
+#[test]
+fn a_person_cancels_and_the_port_is_free_again() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        let redirect_uri = mock.redirect_uri();
+        let port = redirect_uri.strip_prefix("http://localhost:").unwrap().split('/').next().unwrap();
+
+        for command in ["$CLI login --no-browser", "$CLI login --device"] {
+            terminal.begin(command);
+            terminal.see("Ctrl-C cancels");
+            terminal.press(&["C-c"]);
+            assert_ended(&terminal.end(), 2, "cancelled");
+        }
+
+        TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    });
+}
+
+#[test]
+fn a_port_that_somebody_else_has_is_named() {
+    Terminal::tell(async {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let redirect_uri = format!("http://127.0.0.1:{}/callback", taken.local_addr().unwrap().port());
+        let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
+
+        let ended = terminal(&mock).run("$CLI login --no-browser");
+
+        assert_eq!(ended.code, 1, "{}", ended.text);
+        assert!(ended.text.starts_with("error: ") && ended.text.contains("in use"), "{}", ended.text);
+    });
+}
+
+#[test]
+fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_ended(&terminal.run("$CLI token"), 4, NOT_LOGGED_IN);
+        assert_eq!(json(&terminal.run("$CLI status --json 2> /dev/null"))["state"], "logged_out");
+
+        let ended = terminal.run("$CLI login --with-token < refresh-token");
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
+        assert!(ended.text.contains("! The login is kept unencrypted, for you alone to read, in /"), "{}", ended.text);
+
+        let ended = terminal.run("$CLI status");
+        assert_eq!(ended.code, 0, "{}", ended.text);
+        assert!(ended.text.starts_with("✓ Logged in to Webex as jane@example.com\n"), "{}", ended.text);
+        assert!(ended.text.contains(", unencrypted"), "{}", ended.text);
+        let status = json(&terminal.run("$CLI status --json"));
+        assert_eq!((&status["state"], &status["account"]["email"]), (&"connected".into(), &JANE.into()), "{status}");
+        assert!(status["access_token_expires_at"].as_u64() < status["refresh_token_expires_at"].as_u64(), "{status}");
+        let path = status["store"]["path"].as_str().unwrap();
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let first = terminal.run("$CLI token");
+        assert_eq!((first.code, first.text.lines().count()), (0, 1), "{}", first.text);
+        assert_ended(&terminal.run("$CLI refresh"), 0, "✓ Refreshed");
+        let second = json(&terminal.run("$CLI token --json"));
+        assert_ne!(second["access_token"], first.text.trim_end());
+        assert!(second["expires_at"].is_u64());
+
+        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this machine");
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_ended(&terminal.run("$CLI logout"), 4, NOT_LOGGED_IN);
+        assert!(!fs::exists(path).unwrap());
+    });
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        let mut error = |command: &str| {
+            let ended = terminal.run(command);
+            let lines: Vec<_> = ended.text.lines().filter(|line| !line.starts_with('!')).map(str::trim_end).collect();
+            assert!(lines.len() == 1 && lines[0].starts_with("error: "), "{}", ended.text);
+            (ended.code, lines[0].to_owned())
+        };
+
+        let (code, line) = error("env -u WEBEX_CLIENT_ID $CLI status");
+        assert!(code == 1 && line.ends_with("; `cli --help` names the variables, and `cli demo` needs none"), "{line}");
+        let (code, line) = error("echo stale | $CLI login --with-token");
+        assert!(code == 4 && line.ends_with("to log in again, run: cli login"), "{line}");
+        let (code, line) = error("WEBEX_CLIENT_SECRET=wrong $CLI login --with-token < refresh-token");
+        assert!(code == 1 && line.contains("check client id, client secret"), "{line}");
+        assert!(line.contains("[tracking id "), "{line}");
+        let (code, line) = error("WEBEX_BASE_URL=http://127.0.0.1:1/v1 $CLI login --with-token < refresh-token");
+        assert!(code == 1 && line.ends_with("try again later"), "{line}");
+        let (code, line) = error("WEBEX_SERVICE=x $CLI status");
+        assert!(code == 1 && line.contains("write webex, webex-gov or meetings; `cli"), "{line}");
+    });
+}
+
+#[test]
+fn a_login_that_webex_has_ended_is_shown_as_such() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
+        mock.revoke(JANE);
+
+        let ended = terminal.run("$CLI status");
+
+        assert_ended(&ended, 4, "error: jane@example.com must log in again; to log in, run: cli login");
+        let status = json(&terminal.run("$CLI status --json 2> /dev/null"));
+        assert_eq!(status["state"], "login_required");
+    });
+}
+
+#[test]
+fn a_login_is_ended_at_webex_where_that_is_asked_for() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
+        assert_ended(&terminal.run("$CLI logout --everywhere"), 0, "✓ Logged out at Webex, on every machine");
+        assert_eq!(terminal.run("$CLI login --with-token < refresh-token").code, 4);
+
+        refresh_token(&mock, &terminal).await;
+        terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
+        let ended = terminal.run("env -u WEBEX_REVOCATION_URL $CLI logout --everywhere");
+        assert!(ended.code == 1 && ended.text.starts_with("✓ Logged out jane@example.com"), "{}", ended.text);
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+    });
+}
+
+#[test]
+fn nothing_but_data_is_in_a_pipe_and_nobody_need_read_it() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        terminal.run("$CLI login --with-token < refresh-token > out 2> said");
+        let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
+        assert_eq!(read("out"), "");
+        assert!(read("said").ends_with("✓ Logged in to Webex as jane@example.com\n"), "{}", read("said"));
+        assert!(!read("said").contains('\u{1b}'), "{:?}", read("said"));
+
+        terminal.run("$CLI token > out 2> said");
+        let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
+        assert_eq!((read("said").as_str(), read("out").lines().count()), ("", 1));
+        // The shell tells the exit code of the first command by a file, since that of a pipe is the last one's.
+        for command in ["$CLI status", "$CLI token", "$CLI --help"] {
+            terminal.run(&format!("({command} 2> said; echo $? > code) | true"));
+            let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
+            assert_eq!((read("code").as_str(), read("said").as_str()), ("0\n", ""), "{command}");
+        }
+    });
+}
+
+#[test]
+fn a_keyring_that_is_open_keeps_the_login() {
+    if !Terminal::is_there() {
+        return;
+    }
+    Session::tell("a_keyring_that_is_open_keeps_the_login", async |session| {
+        let _keyring = session.keyring();
+        let mock = webex().await;
+        let mut terminal = in_session(&mock);
+        refresh_token(&mock, &terminal).await;
+
+        let ended = terminal.run("$CLI login --with-token < refresh-token");
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(!ended.text.contains('!'), "{}", ended.text);
+        let status = json(&terminal.run("$CLI status --json"));
+        assert_eq!(status["store"], serde_json::json!({ "kind": "keyring" }));
+        assert_ended(&terminal.run("$CLI refresh"), 0, "✓ Refreshed");
+        assert_eq!(terminal.run("$CLI token").code, 0);
+        assert_eq!(terminal.run("grep -rl webex-oauth .local").code, 1, "nothing of it is in a file");
+
+        // A file instead, and the keyring again: each takes the other's place.
+        terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
+        let status = json(&terminal.run("$CLI status --json"));
+        assert_eq!(status["store"]["kind"], "file");
+        terminal.run("$CLI login --with-token < refresh-token");
+        let status = json(&terminal.run("$CLI status --json"));
+        assert_eq!(status["store"]["kind"], "keyring");
+        terminal.run("$CLI logout");
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+    });
+}
+
+#[test]
+fn a_keyring_that_is_locked_gives_way_to_a_file() {
+    if !Terminal::is_there() {
+        return;
+    }
+    Session::tell("a_keyring_that_is_locked_gives_way_to_a_file", async |session| {
+        let keyring = session.keyring();
+        let mock = webex().await;
+        let mut terminal = in_session(&mock);
+        refresh_token(&mock, &terminal).await;
+        terminal.run("$CLI login --with-token < refresh-token");
+        keyring.lock();
+
+        let ended = terminal.run("$CLI token");
+        assert!(ended.code == 1 && ended.text.contains("locked"), "not logged out: {}", ended.text);
+        let ended = terminal.run("$CLI login --with-token < refresh-token");
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
+        assert!(ended.text.contains("the keyring is locked"), "{}", ended.text);
+        assert_eq!(terminal.run("$CLI token").code, 0);
+    });
+}
+
+#[test]
+fn a_keyring_that_does_not_answer_is_not_waited_for() {
+    if !Terminal::is_there() {
+        return;
+    }
+    Session::tell("a_keyring_that_does_not_answer_is_not_waited_for", async |session| {
+        let keyring = session.keyring();
+        let mock = webex().await;
+        let mut terminal = in_session(&mock);
+        refresh_token(&mock, &terminal).await;
+        keyring.stop();
+
+        let ended = terminal.run("$CLI login --with-token < refresh-token");
+
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
+        assert_eq!(terminal.run("$CLI token").code, 0);
+    });
+}
+
+/// A terminal of the session that this process is in.
+fn in_session(mock: &MockWebex) -> Terminal {
+    let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap();
+    Terminal::open(variables(mock).into_iter().chain([("DBUS_SESSION_BUS_ADDRESS", bus)]))
+}

@@ -1,0 +1,305 @@
+//! The example `connect_provider`: customers connect, are worked for, lose their logins and connect again, and none gets into
+//! another's.
+
+#[path = "../../examples/connect_provider/main.rs"]
+#[allow(dead_code, reason = "its `main` is for people")]
+mod example;
+
+use std::fs;
+use std::path::Path;
+
+use webex_oauth::IntegrationId;
+use webex_oauth::testing::{MockUser, MockWebex};
+
+use self::example::vault::Data;
+use self::example::{App, worker};
+use crate::support::{Folder, parameter};
+use crate::visitor::{Page, Site, Visitor};
+
+const PASSWORD: &str = "PLANTED-meeting-password";
+
+/// The example over a folder, and the Webex that customers connect to.
+struct World {
+    mock: MockWebex,
+    origin: String,
+    app: App,
+    folder: Folder,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (site, folder) = (Site::new().await, Folder::new());
+        let mock = MockWebex::builder()
+            .user(MockUser::new("jane@example.com").name("Jane Doe"))
+            .user(MockUser::new("bob@example.com").name("Bob Roe"))
+            .redirect_uri(site.redirect_uri())
+            .scopes(example::SCOPES)
+            .start()
+            .await;
+        let (app, origin) = serve(site, &mock, folder.path());
+        Self { mock, origin, app, folder }
+    }
+
+    /// As after a restart: nothing is left but the folder. Browsers know the application by another port then.
+    async fn restarted(&self) -> Visitor {
+        let (_, origin) = serve(Site::new().await, &self.mock, self.folder.path());
+        Visitor::new(&origin)
+    }
+
+    async fn administrator(&self, tenant: &str) -> Visitor {
+        let mut visitor = Visitor::new(&self.origin);
+        sign_in(&mut visitor, tenant).await;
+        visitor
+    }
+
+    /// Begins to connect, and consents; gives what the browser comes back with.
+    async fn consent(&self, visitor: &mut Visitor, email: &str) -> String {
+        let begun = visitor.post("/connect", &[]).await;
+        self.mock.approve_as(begun.location(), email)
+    }
+
+    /// An administrator who has connected this customer to Jane, and set its password.
+    async fn connected(&self, tenant: &str) -> Visitor {
+        let mut visitor = self.administrator(tenant).await;
+        let callback = self.consent(&mut visitor, "jane@example.com").await;
+        assert_eq!(visitor.get(&callback).await.location(), "/");
+        assert_eq!(visitor.post("/configure", &[("meeting_password", PASSWORD)]).await.location(), "/");
+        visitor
+    }
+
+    /// The line of a customer in the operator's list.
+    async fn line(&self, tenant: &str) -> String {
+        let list = self.administrator("operator").await.get("/").await.text;
+        list.split(&format!("<tr id=\"{tenant}\">")).nth(1).unwrap().split("</tr>").next().unwrap().to_owned()
+    }
+}
+
+fn serve(site: Site, mock: &MockWebex, folder: &Path) -> (App, String) {
+    let store = Data::open(Some(folder.to_owned()), false).unwrap().store().unwrap();
+    let app = App::new(&mock.client(), store).unwrap();
+    let router = example::router(app.clone(), site.origin.clone());
+    (app, site.serve(router))
+}
+
+async fn sign_in(visitor: &mut Visitor, who: &str) {
+    assert_eq!(visitor.post("/sign-in", &[("who", who)]).await.location(), "/");
+}
+
+async fn status(visitor: &mut Visitor) -> String {
+    visitor.get("/").await.element("status").to_owned()
+}
+
+fn title(page: &Page) -> (u16, &str) {
+    (page.status, page.element("title"))
+}
+
+#[tokio::test]
+async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
+    let world = World::new().await;
+    let mut visitor = world.administrator("cust10001").await;
+    let page = visitor.get("/").await;
+    assert_eq!(page.element("status"), "Not connected to Webex");
+    assert_eq!(page.element("integration-id"), IntegrationId::new(world.mock.client_id()).unwrap().to_string());
+
+    let callback = world.consent(&mut visitor, "jane@example.com").await;
+    assert_eq!(visitor.get(&callback).await.location(), "/");
+    assert_eq!(status(&mut visitor).await, "Webex has let jane@example.com in. One thing is left:");
+    assert!(visitor.waiting().is_empty());
+    assert_eq!(visitor.post("/configure", &[("meeting_password", " short ")]).await.status, 400);
+
+    visitor.post("/configure", &[("meeting_password", PASSWORD)]).await;
+
+    let page = visitor.get("/").await;
+    assert_eq!(page.element("status"), "Connected to Webex. Logged in as jane@example.com and connected to cust10001");
+    assert!(!page.text.contains(PASSWORD));
+    assert_eq!(visitor.post("/check", &[]).await.location(), "/");
+    assert!(world.line("cust10001").await.contains("Connected to Webex. Logged in as jane@example.com"));
+    assert!(world.line("cust10002").await.contains("Not connected"));
+}
+
+#[tokio::test]
+async fn a_connection_survives_a_restart_and_no_file_shows_a_secret() {
+    let world = World::new().await;
+    world.connected("cust10001").await;
+    world.app.manager.settle().await;
+
+    let mut visitor = world.restarted().await;
+
+    sign_in(&mut visitor, "cust10001").await;
+    let expected = "Connected to Webex. Logged in as jane@example.com and connected to cust10001";
+    assert_eq!(status(&mut visitor).await, expected);
+    assert_eq!(visitor.post("/check", &[]).await.location(), "/");
+    let mut folders = vec![world.folder.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            assert!(!String::from_utf8_lossy(&bytes).contains("PLANTED"), "{path:?}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_that_was_made_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    let data = Data::open(Some(folder.path().to_owned()), false).unwrap();
+    let (one, two) = (data.store().unwrap(), data.store().unwrap());
+    assert_eq!(format!("{one:?}"), format!("{two:?}"));
+    let path = folder.path().join("store.key");
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    data.store().unwrap();
+    assert_eq!(mode(), 0o600);
+    fs::write(&path, "hunter2").unwrap();
+    let error = data.store().unwrap_err().to_string();
+    assert!(error.contains("store.key") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn one_customers_callback_connects_no_other_customer() {
+    let world = World::new().await;
+    // Another browser: it has no such login waiting.
+    let mut a = world.administrator("cust10001").await;
+    let mut b = world.administrator("cust10002").await;
+    let callback = world.consent(&mut a, "jane@example.com").await;
+    assert_eq!(title(&b.get(&callback).await), (400, "This login is over"));
+
+    // The same browser, in which somebody has signed in for another customer meanwhile.
+    sign_in(&mut a, "cust10002").await;
+    assert_eq!(title(&a.get(&callback).await), (403, "This was begun for another customer"));
+    assert!(a.waiting().is_empty());
+    // And once more, signed in as the first: that callback is over.
+    sign_in(&mut a, "cust10001").await;
+    assert_eq!(title(&a.get(&callback).await), (400, "This login is over"));
+
+    assert_eq!(world.mock.token_requests(), 0, "the code was never exchanged");
+    assert_eq!(
+        (status(&mut a).await, status(&mut b).await),
+        ("Not connected to Webex".into(), "Not connected to Webex".into())
+    );
+}
+
+#[tokio::test]
+async fn a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing() {
+    let world = World::new().await;
+    let (mut a, mut b) = (world.administrator("cust10001").await, world.administrator("cust10002").await);
+    let callback = world.consent(&mut a, "jane@example.com").await;
+    let (name, _) = a.cookies.iter().find(|(name, _)| name.starts_with("webex-login-")).unwrap();
+    world.consent(&mut b, "jane@example.com").await;
+    let own = b.cookies.iter().find(|(name, _)| name.starts_with("webex-login-")).unwrap().1.clone();
+    b.cookies.insert(name.clone(), own);
+    assert_eq!(b.get(&callback).await.status, 400);
+    assert_eq!(world.mock.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_for_a_customer_connects_changes_and_ends_nothing() {
+    let world = World::new().await;
+    world.connected("cust10001").await;
+    for (mut visitor, expected) in [(Visitor::new(&world.origin), 401), (world.administrator("operator").await, 403)] {
+        for path in ["/connect", "/check", "/disconnect", "/configure"] {
+            let fields = [("meeting_password", "another one")];
+            assert_eq!(visitor.post(path, &fields).await.status, expected, "{path}");
+        }
+        assert_eq!(visitor.get("/auth/cisco/callback?code=x&state=y").await.status, expected);
+    }
+    let mut stranger = Visitor::new(&world.origin);
+    assert!(stranger.get("/").await.has("who"));
+    stranger.post("/sign-in", &[("who", "cust99999")]).await;
+    assert!(stranger.cookies.is_empty());
+    assert!(world.line("cust10001").await.contains("Connected to Webex."));
+}
+
+#[tokio::test]
+async fn another_sites_form_changes_nothing_and_a_link_neither() {
+    let world = World::new().await;
+    let mut visitor = world.connected("cust10001").await;
+    for path in ["/connect", "/disconnect", "/configure", "/sign-out", "/sign-in"] {
+        for origin in [None, Some("null"), Some("https://evil.example")] {
+            assert_eq!(visitor.post_from(origin, path, &[("who", "cust10002")]).await.status, 403, "{path} {origin:?}");
+        }
+        assert_eq!(visitor.get(path).await.status, 405, "{path}");
+    }
+    assert!(status(&mut visitor).await.starts_with("Connected to Webex."));
+}
+
+#[tokio::test]
+async fn a_disconnected_customer_is_gone_and_connects_to_any_account_again() {
+    let world = World::new().await;
+    let mut visitor = world.connected("cust10001").await;
+    assert_eq!(visitor.post("/disconnect", &[]).await.location(), "/");
+    assert_eq!(status(&mut visitor).await, "Not connected to Webex");
+
+    let begun = visitor.post("/connect", &[]).await.location().to_owned();
+    assert_eq!(parameter(&begun, "prompt"), "select_account", "the browser is signed in at Webex as Jane still");
+    visitor.get(&world.mock.approve_as(begun, "bob@example.com")).await;
+
+    assert_eq!(status(&mut visitor).await, "Webex has let bob@example.com in. One thing is left:");
+}
+
+#[tokio::test]
+async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
+    let world = World::new().await;
+    let mut visitor = world.connected("cust10001").await;
+    world.mock.revoke("jane@example.com");
+    visitor.post("/check", &[]).await;
+    let page = visitor.get("/").await;
+    assert_eq!(page.element("status"), "Not connected to Webex: jane@example.com must log in again");
+    assert!(page.has("reconnect") && !page.has("connect"));
+    assert!(world.line("cust10001").await.contains("must log in again"));
+
+    let begun = visitor.post("/connect", &[]).await.location().to_owned();
+    assert_eq!(parameter(&begun, "login_hint"), "jane@example.com");
+    // Another account does not slip in.
+    let page = visitor.get(&world.mock.approve_as(&begun, "bob@example.com")).await;
+    assert_eq!(title(&page), (409, "That is another Webex account"));
+    assert!(status(&mut visitor).await.contains("jane@example.com must log in again"));
+
+    let callback = world.consent(&mut visitor, "jane@example.com").await;
+    visitor.get(&callback).await;
+
+    let expected = "Connected to Webex. Logged in as jane@example.com and connected to cust10001";
+    assert_eq!(status(&mut visitor).await, expected);
+}
+
+#[tokio::test]
+async fn who_declines_is_told_so_and_connects_nothing() {
+    let world = World::new().await;
+    let mut visitor = world.administrator("cust10001").await;
+    let begun = visitor.post("/connect", &[]).await.location().to_owned();
+    let page = visitor.get(&world.mock.deny(begun)).await;
+    assert_eq!(title(&page), (403, "Webex is not connected"));
+    assert!(page.has("back") && visitor.waiting().is_empty());
+    assert_eq!(status(&mut visitor).await, "Not connected to Webex");
+}
+
+#[tokio::test]
+async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_no_other() {
+    let world = World::new().await;
+    world.connected("cust10001").await;
+    let mut bob = world.administrator("cust10002").await;
+    let callback = world.consent(&mut bob, "bob@example.com").await;
+    bob.get(&callback).await;
+    bob.post("/configure", &[("meeting_password", PASSWORD)]).await;
+    let names = |outcomes: Vec<(_, webex_oauth::Result<String>)>| {
+        outcomes.into_iter().map(|(_, outcome)| outcome.map_err(|error| error.is_login_required())).collect::<Vec<_>>()
+    };
+
+    assert_eq!(names(worker::round(&world.app).await), [Ok("Jane Doe".to_owned()), Ok("Bob Roe".to_owned())]);
+    world.mock.expire_access_tokens("bob@example.com");
+    world.mock.revoke("jane@example.com");
+    assert_eq!(names(worker::round(&world.app).await), [Err(true), Ok("Bob Roe".to_owned())]);
+    assert_eq!(
+        names(worker::round(&world.app).await),
+        [Ok("Bob Roe".to_owned())],
+        "a dead login waits for its customer"
+    );
+}

@@ -1,0 +1,286 @@
+//! Pending logins in encrypted cookies: each finds its way back, in the browser that began it and nowhere else.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderValue};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::cookies::{PendingCookies, SetCookies};
+use webex_oauth::store::{EncryptionKey, EncryptionKeys};
+use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Service, WebexOAuth};
+
+use crate::support::{builder, parameter};
+
+/// A browser begins logins at this application.
+struct App {
+    webex: WebexOAuth,
+    cookies: PendingCookies,
+    clock: ManualClock,
+}
+
+/// What a browser keeps, and what it comes back with.
+struct Begun {
+    /// `name=value`.
+    cookie: String,
+    set: Vec<String>,
+    callback: String,
+}
+
+impl App {
+    fn new() -> Self {
+        Self::with(keys("k1", 1), "http://localhost:5000/auth/cisco/callback")
+    }
+
+    fn with(keys: EncryptionKeys, redirect_uri: &str) -> Self {
+        let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
+        let webex = builder(Service::webex()).redirect_uri(redirect_uri).clock(clock.clone()).build().unwrap();
+        Self { cookies: PendingCookies::new(&webex, keys), webex, clock }
+    }
+
+    fn begin(&self, cookies: &[&str]) -> Begun {
+        self.begin_with(cookies, |request| request)
+    }
+
+    fn begin_with(&self, cookies: &[&str], change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest) -> Begun {
+        let (url, pending) = change(self.webex.authorize()).begin().unwrap();
+        let set = texts(&self.cookies.keep(pending, cookies).unwrap());
+        let cookie = set[0].split(';').next().unwrap().to_owned();
+        Begun { cookie, set, callback: format!("code=c0de&state={}", parameter(url.as_str(), "state")) }
+    }
+
+    /// The kind of the refusal, and its words; what was taken is for this callback.
+    fn take(&self, callback: &str, cookies: &[&str]) -> Result<Vec<String>, (ErrorKind, String)> {
+        let callback = Callback::parse(callback).unwrap();
+        let (pending, over) =
+            self.cookies.take(&callback, cookies).map_err(|error| (error.kind(), error.to_string()))?;
+        self.webex.accept(pending, callback).unwrap();
+        Ok(texts(&over))
+    }
+}
+
+fn keys(id: &str, byte: u8) -> EncryptionKeys {
+    EncryptionKeys::new(id, EncryptionKey::from([byte; 32])).unwrap()
+}
+
+fn texts(cookies: &SetCookies) -> Vec<String> {
+    cookies.values().map(|value| value.to_str().unwrap().to_owned()).collect()
+}
+
+fn name(cookie: &str) -> &str {
+    cookie.split_once('=').unwrap().0
+}
+
+#[test]
+fn a_login_comes_back_from_its_cookie_which_is_removed() {
+    let app = App::new();
+    let begun = app.begin(&[]);
+    let id = Callback::parse(&begun.callback).unwrap().pending_id().unwrap();
+    let name = format!("webex-login-{id}");
+    assert_eq!(begun.set, [format!("{}; Path=/; Max-Age=600; HttpOnly; SameSite=Lax", begun.cookie)]);
+
+    let over = app.take(&begun.callback, &[&format!("theme=dark; a==; b; {}; z=1", begun.cookie)]).unwrap();
+
+    assert_eq!(over, [format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")]);
+    // HTTP/2 may bring each cookie in a header of its own, and not all of them are text.
+    let headers = ["a=1", &begun.cookie].map(|cookie| HeaderValue::from_str(cookie).unwrap());
+    let mut map = HeaderMap::from_iter(headers.map(|value| (COOKIE, value)));
+    map.append(COOKIE, HeaderValue::from_bytes(b"\xff=\xff; x=\xff").unwrap());
+    let callback = Callback::parse(&begun.callback).unwrap();
+    assert!(app.cookies.take(&callback, map.get_all(COOKIE)).is_ok());
+}
+
+#[test]
+fn at_an_https_address_it_is_a_cookie_of_this_host_alone() {
+    for uri in ["https://app.example/callback", "HTTPS://app.example/callback"] {
+        let app = App::with(keys("k1", 1), uri);
+        let begun = app.begin(&[]);
+        assert!(begun.cookie.starts_with("__Host-webex-login-"), "{}", begun.cookie);
+        assert!(begun.set[0].ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"), "{:?}", begun.set);
+        // A removal without `Secure` would not be taken.
+        let over = app.take(&begun.callback, &[&begun.cookie]).unwrap();
+        assert!(over[0].ends_with("=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"), "{over:?}");
+        // The plain name could be set by a host below the same domain.
+        let plain = begun.cookie.replace("__Host-", "");
+        assert_eq!(app.take(&begun.callback, &[&plain]).unwrap_err().0, ErrorKind::PendingMissing);
+    }
+}
+
+#[test]
+fn a_browser_without_the_cookie_is_another_one_and_is_told_what_may_be_the_reason() {
+    let app = App::new();
+    let (begun, other) = (app.begin(&[]), app.begin(&[]));
+    for cookies in [&[][..], &[other.cookie.as_str()], &["webex-login-"], &["; ;=; =x"]] {
+        let callback = Callback::parse(&begun.callback).unwrap();
+        let error = app.cookies.take(&callback, cookies).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PendingMissing);
+        assert!(error.is_login_required() && error.to_string().contains("keeps no cookies"), "{error}");
+    }
+}
+
+#[test]
+fn a_callback_that_is_none_is_refused_before_any_cookie_is_looked_at() {
+    let app = App::new();
+    let begun = app.begin(&[]);
+    let state = begun.callback.split_once("state=").unwrap().1;
+    for (callback, kind) in [
+        ("code=c0de", ErrorKind::StateMissing),
+        ("", ErrorKind::StateMissing),
+        ("error=access_denied", ErrorKind::Authorization),
+        ("code=c0de&state=", ErrorKind::StateMissing),
+    ] {
+        assert_eq!(app.take(callback, &[&begun.cookie]).unwrap_err().0, kind, "{callback}");
+    }
+    let repeated: Callback =
+        serde_json::from_str(&format!("{{\"code\":[\"a\",\"b\"],\"state\":\"{state}\"}}")).unwrap();
+    let error = app.cookies.take(&repeated, [&begun.cookie]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CallbackDuplicate);
+}
+
+#[test]
+fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed() {
+    let app = App::new();
+    let (begun, other) = (app.begin(&[]), app.begin(&[]));
+    let (own, value) = begun.cookie.split_once('=').unwrap();
+    let (_, others) = other.cookie.split_once('=').unwrap();
+    assert_eq!(app.take(&begun.callback, &[&format!("{own}={others}")]).unwrap_err().0, ErrorKind::PendingMissing);
+    for place in 0..value.len() {
+        let mut bad = value.to_owned().into_bytes();
+        bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
+        let cookie = format!("{own}={}", String::from_utf8(bad).unwrap());
+        let (kind, words) = app.take(&begun.callback, &[&cookie]).unwrap_err();
+        assert_eq!(kind, ErrorKind::PendingMissing, "{place}");
+        assert!(!words.contains(&value[..20]));
+    }
+    for (keys, words) in
+        [(keys("k1", 2), "does not open with the key `k1`"), (keys("k2", 1), "the key `k1`, which is not known here")]
+    {
+        let elsewhere = App::with(keys, "http://localhost:5000/auth/cisco/callback");
+        let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();
+        assert!(kind == ErrorKind::PendingMissing && message.contains(words), "{message}");
+    }
+    for (bad, words) in [("", "was changed"), ("%%%", "was changed"), ("e30", "was changed"), ("A", "was changed")] {
+        let (kind, message) = app.take(&begun.callback, &[&format!("{own}={bad}")]).unwrap_err();
+        assert!(kind == ErrorKind::PendingMissing && message.contains(words), "{bad}: {message}");
+    }
+    // A second one of the same name, from a stranger's network for example, hides none that opens.
+    app.take(&begun.callback, &[&format!("{own}=e30; {}", begun.cookie)]).unwrap();
+}
+
+#[test]
+fn an_older_key_opens_what_it_sealed() {
+    let before = App::new();
+    let begun = before.begin(&[]);
+    let keys = keys("k2", 2).with_older("k1", EncryptionKey::from([1; 32])).unwrap();
+    let after = App::with(keys, "http://localhost:5000/auth/cisco/callback");
+    after.take(&begun.callback, &[&begun.cookie]).unwrap();
+}
+
+#[test]
+fn of_many_logins_of_one_browser_the_four_latest_wait_whatever_the_order_of_the_cookies() {
+    let app = App::new();
+    let mut jar: Vec<Begun> = Vec::new();
+    for round in 0..7 {
+        let mut cookies: Vec<_> = jar.iter().map(|begun| begun.cookie.as_str()).collect();
+        cookies.reverse();
+        let begun = app.begin(&[&cookies.join("; ")]);
+        let removed: Vec<_> = begun.set[1..].iter().map(|set| name(set).to_owned()).collect();
+        if round < 4 {
+            assert_eq!(removed, [""; 0], "{round}");
+        } else {
+            assert_eq!(removed, [name(&jar[0].cookie)], "{round}");
+            assert!(begun.set[1].contains("=; Path=/; Max-Age=0;"));
+            jar.remove(0);
+        }
+        jar.push(begun);
+        app.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(jar.len(), 4);
+}
+
+#[test]
+fn of_those_that_began_in_one_second_the_one_that_the_browser_names_first_is_the_oldest() {
+    let app = App::new();
+    let jar: Vec<_> = (0..4).map(|_| app.begin(&[]).cookie).collect();
+    let begun = app.begin(&[&jar.join("; ")]);
+    assert_eq!(begun.set.len(), 2);
+    assert_eq!(name(&begun.set[1]), name(&jar[0]));
+}
+
+#[test]
+fn all_that_wait_fit_into_a_header_that_proxies_let_pass() {
+    let app = App::new();
+    let mut jar: Vec<String> = Vec::new();
+    for _ in 0..4 {
+        let begun = app.begin_with(&[&jar.join("; ")], |request| request.payload(&"x".repeat(1000)));
+        let gone: HashSet<_> = begun.set[1..].iter().map(|set| name(set).to_owned()).collect();
+        jar.retain(|cookie| !gone.contains(name(cookie)));
+        jar.push(begun.cookie);
+        app.clock.advance(Duration::from_secs(1));
+        assert!(jar.join("; ").len() <= 6 * 1024 + 6, "{}", jar.join("; ").len());
+    }
+    assert_eq!(jar.len(), 3);
+}
+
+#[test]
+fn those_that_are_too_old_go_and_those_of_another_application_on_the_same_host_stay() {
+    let app = App::new();
+    let old = app.begin(&[]);
+    let others: Vec<_> =
+        (0..5).map(|_| App::with(keys("k9", 9), "http://localhost:8000/cb").begin(&[]).cookie).collect();
+    app.clock.advance(Duration::from_secs(601));
+    let begun = app.begin(&[&old.cookie, &others.join("; ")]);
+    assert_eq!(begun.set.len(), 2);
+    assert_eq!(name(&begun.set[1]), name(&old.cookie));
+}
+
+#[test]
+fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
+    let longest_id = "i".repeat(64);
+    let redirect_uri = format!("https://app.example/{}", "r".repeat(400));
+    let app = App::with(keys(&longest_id, 1), &redirect_uri);
+    let mut longest = 0;
+    for scopes in 0..60 {
+        let scopes: String = (0..scopes).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
+        let request = app.webex.authorize().scopes(format!("spark:all {scopes}")).payload(&"p".repeat(1000));
+        let (_, pending) = request.begin().unwrap();
+        match app.cookies.keep(pending, [""; 0]) {
+            Ok(set) => longest = longest.max(texts(&set)[0].len()),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Stored),
+        }
+    }
+    assert!((3990..4096).contains(&longest), "{longest}");
+}
+
+#[test]
+fn what_is_set_is_appended_to_an_answer_and_shown_nowhere() {
+    let app = App::new();
+    let (_, pending) = app.webex.authorize().begin().unwrap();
+    let set = app.cookies.keep(pending, [""; 0]).unwrap();
+    let value = texts(&set).remove(0);
+    assert!(set.values().all(HeaderValue::is_sensitive));
+    let shown = format!("{set:?} {:?} {set:#?}", app.cookies);
+    assert!(!shown.contains(&value[..20]) && shown.contains("k1"), "{shown}");
+    let mut answer = HeaderMap::from_iter([(SET_COOKIE, HeaderValue::from_static("session=1"))]);
+    answer.extend(set);
+    assert_eq!(answer.get_all(SET_COOKIE).iter().count(), 2);
+}
+
+/// A chapter that names a test which is not there proves nothing.
+#[test]
+fn the_guide_to_web_applications_names_tests_that_there_are() {
+    let guide = include_str!("../../src/guide/web.rs");
+    let stories = [
+        ("cookies", include_str!("cookies.rs")),
+        ("web_login", include_str!("web_login.rs")),
+        ("connect_provider", include_str!("connect_provider.rs")),
+    ];
+    let mut named = 0;
+    for text in guide.split('`').skip(1).step_by(2) {
+        let Some((story, test)) = text.split_once("::") else { continue };
+        let Some((_, source)) = stories.iter().find(|(name, _)| *name == story) else { continue };
+        assert!(source.contains(&format!("fn {test}(")), "{text}");
+        named += 1;
+    }
+    assert!(named > 15, "{named}");
+}

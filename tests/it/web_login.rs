@@ -1,0 +1,391 @@
+//! The example `web_login`, driven as a browser does, and as those who mean it harm do.
+
+#[path = "../../examples/web_login/main.rs"]
+#[allow(dead_code, reason = "its `main` is for people")]
+mod example;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{CallbackFault, MockUser, MockWebex};
+use webex_oauth::{Service, WebexOAuth};
+use wiremock::matchers::path;
+use wiremock::{Mock, MockServer};
+
+use self::example::return_to::ReturnTo;
+use crate::support::{TOKENS, builder, json as answer, parameter};
+use crate::visitor::{Page, Site, Visitor};
+
+const SESSION: &str = "web_login";
+
+/// The example, and the Webex that people log in at.
+struct World {
+    mock: MockWebex,
+    origin: String,
+    clock: ManualClock,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (site, clock) = (Site::new().await, ManualClock::new(UnixTime::from_secs(1_800_000_000)));
+        let mock = MockWebex::builder()
+            .user(MockUser::new("jane@example.com").name("Jane <Doe>"))
+            .user(MockUser::new("bob@example.com").name("Bob Roe"))
+            .redirect_uri(site.redirect_uri())
+            .scopes("spark:all")
+            .clock(clock.clone())
+            .start()
+            .await;
+        let origin = serve(site, &mock.client());
+        Self { mock, origin, clock }
+    }
+
+    fn visitor(&self) -> Visitor {
+        Visitor::new(&self.origin)
+    }
+
+    /// Begins a login and consents to it; gives what the browser comes back with.
+    async fn consent(&self, visitor: &mut Visitor, link: &str) -> String {
+        self.mock.approve(visitor.get(link).await.location())
+    }
+
+    async fn log_in(&self, visitor: &mut Visitor) -> Page {
+        let callback = self.consent(visitor, "/auth/cisco").await;
+        visitor.get(&callback).await
+    }
+}
+
+fn serve(site: Site, webex: &WebexOAuth) -> String {
+    let router = example::router(example::App::new(webex).unwrap(), site.origin.clone());
+    site.serve(router)
+}
+
+async fn current_user(visitor: &mut Visitor) -> Value {
+    serde_json::from_str(&visitor.get("/api/current_user").await.text).unwrap()
+}
+
+#[tokio::test]
+async fn who_logs_in_is_known_until_they_log_out() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    assert_eq!(current_user(&mut visitor).await, Value::Null);
+    assert_eq!(visitor.get("/").await.element("login"), "Log in with Webex");
+
+    assert_eq!(world.log_in(&mut visitor).await.location(), "/");
+
+    let user = current_user(&mut visitor).await;
+    assert_eq!(
+        (&user["id"], &user["name"], &user["email"]),
+        (&json!(1), &json!("Jane <Doe>"), &json!("jane@example.com"))
+    );
+    let home = visitor.get("/").await;
+    assert_eq!(home.element("who"), "Jane &lt;Doe&gt;");
+    assert!(home.has("logout") && visitor.waiting().is_empty());
+
+    assert_eq!(visitor.post("/api/logout", &[]).await.location(), "/");
+    assert!(visitor.cookies.is_empty());
+    assert_eq!(current_user(&mut visitor).await, Value::Null);
+}
+
+#[tokio::test]
+async fn a_protected_page_answers_401_and_is_come_back_to_after_the_login() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let refused = visitor.get("/events?week=48").await;
+    assert_eq!(refused.status, 401);
+    let link = "/auth/cisco?return_to=%2Fevents%3Fweek%3D48";
+    assert!(refused.text.contains(&format!("href=\"{link}\"")), "{}", refused.text);
+
+    let callback = world.consent(&mut visitor, link).await;
+
+    assert_eq!(visitor.get(&callback).await.location(), "/events?week=48");
+    assert_eq!(visitor.get("/events").await.status, 200);
+}
+
+#[test]
+fn no_return_to_leads_out_of_the_application_or_round_in_circles() {
+    for good in ["/", "/events", "/events?week=48&x=/%2F", "/a/b%20c", "/?next=//evil.example"] {
+        assert_eq!(ReturnTo::from_browser(good).as_str(), good);
+    }
+    let long = format!("/{}", "x".repeat(600));
+    for bad in [
+        "",
+        "events",
+        "https:",
+        "https://evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "/\\/evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "\t//evil.example",
+        " //evil.example",
+        "/ /evil.example",
+        "/\r\nLocation: https://evil.example",
+        "/\0",
+        "/é",
+        "/..//evil.example",
+        "/.//evil.example",
+        "/%2e%2e//evil.example",
+        "/%2E//evil.example",
+        "/a/..//evil.example",
+        "/..\\\\evil.example",
+        "//user@evil.example",
+        "/auth/cisco",
+        "/auth/cisco?return_to=/",
+        "/api/logout",
+        "/x/../api/logout",
+        "/auth",
+        "/%2e/auth/cisco",
+        &long,
+    ] {
+        let kept = ReturnTo::from_browser(bad);
+        assert_eq!(kept.as_str(), "/", "{bad:?}");
+    }
+    // What is percent-encoded stays so, and is a path of ours to every browser.
+    for encoded in ["/%2F/evil.example", "/%5Cevil.example", "/%09/evil.example"] {
+        assert_eq!(ReturnTo::from_browser(encoded).as_str(), encoded);
+    }
+}
+
+#[tokio::test]
+async fn a_return_to_that_a_stranger_put_into_a_link_is_dropped() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let callback = world.consent(&mut visitor, "/auth/cisco?return_to=%2F%5Cevil.example").await;
+    assert_eq!(visitor.get(&callback).await.location(), "/");
+}
+
+#[tokio::test]
+async fn a_session_id_from_before_the_login_is_nobodys_after_it() {
+    let world = World::new().await;
+    let (mut victim, mut stranger) = (world.visitor(), world.visitor());
+    world.log_in(&mut stranger).await;
+    let planted = stranger.cookies[SESSION].clone();
+    victim.cookies.insert(SESSION.into(), planted.clone());
+
+    let callback = victim.get("/auth/cisco").await.location().to_owned();
+    victim.get(&world.mock.approve_as(callback, "bob@example.com")).await;
+
+    assert_ne!(victim.cookies[SESSION], planted);
+    assert_eq!(current_user(&mut victim).await["name"], "Bob Roe");
+    assert_eq!(current_user(&mut stranger).await, Value::Null, "the planted id is dead");
+}
+
+#[tokio::test]
+async fn a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    world.log_in(&mut visitor).await;
+    let mut copy = world.visitor();
+    copy.cookies = visitor.cookies.clone();
+    assert_eq!(current_user(&mut copy).await["id"], 1);
+    visitor.post("/api/logout", &[]).await;
+    assert_eq!(current_user(&mut copy).await, Value::Null);
+
+    world.log_in(&mut visitor).await;
+    world.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
+    assert_eq!(current_user(&mut visitor).await, Value::Null);
+}
+
+#[tokio::test]
+async fn nobody_is_logged_out_by_a_link_or_by_another_sites_form() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    world.log_in(&mut visitor).await;
+    assert_eq!(visitor.get("/api/logout").await.status, 405);
+    let port = world.origin.rsplit(':').next().unwrap();
+    for origin in
+        [None, Some("null"), Some("https://evil.example"), Some(&*format!("http://127.0.0.1.evil.example:{port}"))]
+    {
+        assert_eq!(visitor.post_from(origin, "/api/logout", &[]).await.status, 403, "{origin:?}");
+    }
+    assert_eq!(current_user(&mut visitor).await["id"], 1);
+}
+
+#[tokio::test]
+async fn another_persons_callback_logs_nobody_in() {
+    let world = World::new().await;
+    let (mut stranger, mut victim) = (world.visitor(), world.visitor());
+    let callback = world.consent(&mut stranger, "/auth/cisco").await;
+
+    let page = victim.get(&callback).await;
+
+    assert_eq!((page.status, page.element("title")), (400, "This login is over"));
+    assert!(page.has("login") && page.set_cookies().is_empty());
+    assert_eq!(world.mock.token_requests(), 0, "the code was not exchanged");
+    // Nor where the victim has a login of their own under way.
+    let own = victim.get("/auth/cisco").await.location().to_owned();
+    assert_eq!(victim.get(&callback).await.status, 400);
+    assert_eq!(victim.get(&world.mock.approve(own)).await.location(), "/");
+}
+
+#[tokio::test]
+async fn two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let first = world.consent(&mut visitor, "/auth/cisco?return_to=/events?tab=1").await;
+    let second = world.consent(&mut visitor, "/auth/cisco?return_to=/events?tab=2").await;
+    assert_eq!(visitor.waiting().len(), 2);
+    assert_eq!(visitor.get(&second).await.location(), "/events?tab=2");
+    assert_eq!(visitor.get(&first).await.location(), "/events?tab=1");
+    assert!(visitor.waiting().is_empty());
+}
+
+#[tokio::test]
+async fn of_many_tabs_the_oldest_give_way() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let mut callbacks = Vec::new();
+    for _ in 0..6 {
+        callbacks.push(world.consent(&mut visitor, "/auth/cisco").await);
+        world.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(visitor.waiting().len(), 4);
+    for (place, callback) in callbacks.iter().enumerate() {
+        assert_eq!(visitor.get(callback).await.status, if place < 2 { 400 } else { 303 }, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn going_back_and_submitting_again_does_no_harm() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let callback = world.consent(&mut visitor, "/auth/cisco").await;
+    visitor.get(&callback).await;
+    assert_eq!(world.mock.token_requests(), 1);
+
+    let again = visitor.get(&callback).await;
+
+    assert_eq!((again.status, again.element("title")), (400, "This login is over"));
+    assert_eq!(world.mock.token_requests(), 1, "the code is not sent twice");
+    assert_eq!(current_user(&mut visitor).await["id"], 1, "and who was logged in still is");
+}
+
+#[tokio::test]
+async fn who_declines_is_told_so_and_shown_the_way_back() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let url = visitor.get("/auth/cisco?return_to=/events").await.location().to_owned();
+
+    let page = visitor.get(&world.mock.deny(url)).await;
+
+    assert_eq!((page.status, page.element("title")), (403, "You did not log in"));
+    assert!(page.text.contains("href=\"/auth/cisco?return_to=%2Fevents\""), "{}", page.text);
+    assert!(visitor.waiting().is_empty());
+}
+
+#[tokio::test]
+async fn every_failure_has_a_page_that_offers_the_way_on_and_shows_no_secret() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    for (query, status) in
+        [("", 400), ("?code=PLANTED", 400), ("?error=access_denied", 403), ("?code=PLANTED&state=x", 400)]
+    {
+        let page = visitor.get(&format!("/auth/cisco/callback{query}")).await;
+        assert_eq!(page.status, status, "{query}");
+        assert!(page.has("login") && page.has("home") && !page.text.contains("PLANTED"), "{}", page.text);
+    }
+    for fault in [
+        CallbackFault::RepeatedCode,
+        CallbackFault::OtherState,
+        CallbackFault::MissingState,
+        CallbackFault::CodeAndError,
+    ] {
+        let url = visitor.get("/auth/cisco").await.location().to_owned();
+        world.mock.next_callback(fault);
+        let page = visitor.get(&world.mock.approve(url)).await;
+        assert_eq!((page.status, page.has("login")), (400, true), "{fault:?}");
+    }
+    // It took too long.
+    let callback = world.consent(&mut visitor, "/auth/cisco").await;
+    world.clock.advance(Duration::from_secs(601));
+    let page = visitor.get(&callback).await;
+    assert_eq!((page.status, page.element("title")), (400, "That took too long"));
+    // The secret is wrong, which is no matter of the user's.
+    let callback = world.consent(&mut visitor, "/auth/cisco").await;
+    world.mock.change_secret("another");
+    let page = visitor.get(&callback).await;
+    assert_eq!((page.status, page.element("title")), (500, "Something is wrong here"));
+}
+
+#[tokio::test]
+async fn who_wants_another_account_is_asked_for_one() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let usual = visitor.get("/auth/cisco").await.location().to_owned();
+    assert!(!usual.contains("prompt="));
+    let another = visitor.get("/auth/cisco?account=another").await.location().to_owned();
+    assert_eq!(parameter(&another, "prompt"), "select_account");
+    assert_eq!(parameter(&another, "scope"), "spark:all");
+}
+
+#[tokio::test]
+async fn a_user_is_found_by_the_person_and_not_by_the_address() {
+    let site = Site::new().await;
+    let server = MockServer::start().await;
+    Mock::given(path("/access_token")).respond_with(answer(200, TOKENS)).mount(&server).await;
+    let webex = builder(Service::webex().at(server.uri())).redirect_uri(site.redirect_uri()).build().unwrap();
+    let origin = serve(site, &webex);
+    // The address moves from one person to another; and somebody gets a new one.
+    for (person, email, id) in
+        [("p1", "jane@example.com", 1), ("p2", "jane@example.com", 2), ("p1", "jd@example.com", 1)]
+    {
+        let body = json!({"id": person, "emails": [email], "displayName": "Jane"}).to_string();
+        Mock::given(path("/people/me")).respond_with(answer(200, &body)).up_to_n_times(1).mount(&server).await;
+        let mut visitor = Visitor::new(&origin);
+        let url = visitor.get("/auth/cisco").await.location().to_owned();
+        visitor.get(&format!("/auth/cisco/callback?code=x&state={}", parameter(&url, "state"))).await;
+        let user = current_user(&mut visitor).await;
+        assert_eq!((&user["id"], &user["email"]), (&json!(id), &json!(email)));
+    }
+}
+
+#[tokio::test]
+async fn cookies_and_pages_carry_what_keeps_browsers_careful() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let begun = visitor.get("/auth/cisco").await;
+    let [waiting] = begun.set_cookies()[..] else { panic!("one cookie for each login") };
+    assert!(waiting.starts_with("webex-login-") && waiting.ends_with("; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"));
+    let finished = visitor.get(&world.mock.approve(begun.location())).await;
+    let cookies = finished.set_cookies();
+    assert!(
+        cookies.iter().any(|cookie| cookie.starts_with("webex-login-") && cookie.contains("; Max-Age=0;")),
+        "{cookies:?}"
+    );
+    assert!(
+        cookies.iter().any(|cookie| cookie.starts_with("web_login=") && cookie.ends_with("; HttpOnly; SameSite=Lax"))
+    );
+    for path in ["/", "/events", "/auth/cisco", "/auth/cisco/callback", "/api/current_user", "/favicon.ico", "/nowhere"]
+    {
+        let page = visitor.get(path).await;
+        assert_eq!(page.headers["cache-control"], "no-store", "{path}");
+        assert_eq!(page.headers["referrer-policy"], "same-origin", "{path}");
+        assert!(page.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none';"), "{path}");
+        assert!(!page.text.contains("<script") && !page.text.contains(" style="), "{path}");
+    }
+    assert_eq!(visitor.get("/favicon.ico").await.status, 204);
+}
+
+#[tokio::test]
+async fn at_an_https_address_all_cookies_are_of_this_host_alone() {
+    let webex = builder(Service::webex()).redirect_uri("https://app.example/auth/cisco/callback").build().unwrap();
+    let site = Site::new().await;
+    let router = example::router(example::App::new(&webex).unwrap(), "https://app.example".to_owned());
+    let mut visitor = Visitor::new(&site.serve(router));
+    let begun = visitor.get("/auth/cisco").await;
+    let cookie = begun.set_cookies()[0];
+    assert!(cookie.starts_with("__Host-webex-login-") && cookie.ends_with("; SameSite=Lax; Secure"), "{cookie}");
+    let out = visitor.post_from(Some("https://app.example"), "/api/logout", &[]).await;
+    let cookie = out.set_cookies()[0];
+    assert!(
+        cookie.starts_with("__Host-web_login=;") && cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        "{cookie}"
+    );
+}
