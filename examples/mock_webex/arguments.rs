@@ -1,17 +1,18 @@
 //! What the command line asks for.
 
-use webex_oauth::Rotation;
-use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
+use std::str::FromStr;
+use std::time::Duration;
 
-#[derive(Default)]
+use webex_oauth::Rotation;
+use webex_oauth::testing::{MockService, MockUser, MockWebex, MockWebexBuilder};
+
+use crate::answers::Ordered;
+
 pub(crate) struct Arguments {
-    port: u16,
-    redirect_uris: Vec<String>,
-    client_id: Option<String>,
-    client_secret: Option<String>,
-    scopes: Option<String>,
-    users: Vec<String>,
-    rotate: bool,
+    pub(crate) builder: MockWebexBuilder,
+    /// Who is meant where an order names nobody.
+    pub(crate) first_user: String,
+    pub(crate) faults: Vec<Ordered>,
     pub(crate) control_port: u16,
     pub(crate) json: bool,
     pub(crate) until_stdin_closes: bool,
@@ -19,53 +20,75 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut arguments = Self::default();
+        let (mut builder, mut users, mut faults) = (MockWebex::builder(), Vec::new(), Vec::new());
+        let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
             match word.as_str() {
-                "--port" => arguments.port = port(&word, &value()?)?,
-                "--control-port" => arguments.control_port = port(&word, &value()?)?,
-                "--redirect-uri" => arguments.redirect_uris.push(value()?),
-                "--client-id" => arguments.client_id = Some(value()?),
-                "--client-secret" => arguments.client_secret = Some(value()?),
-                "--scopes" => arguments.scopes = Some(value()?),
-                "--user" => arguments.users.push(value()?),
-                "--rotate" => arguments.rotate = true,
-                "--json" => arguments.json = true,
-                "--until-stdin-closes" => arguments.until_stdin_closes = true,
-                _ => return Err(format!("unknown argument {word}")),
+                "--fault" => faults.push(Ordered::read(&value()?).map_err(|why| format!("--fault: {why}"))?),
+                "--control-port" => control_port = number(&word, &value()?)?,
+                "--json" => json = true,
+                "--until-stdin-closes" => until_stdin_closes = true,
+                "--user" => users.push(user(&value()?)),
+                _ => builder = world(builder, &word, value)?,
             }
         }
-        Ok(arguments)
-    }
-
-    /// The world that was asked for.
-    pub(crate) fn builder(&self) -> MockWebexBuilder {
-        let mut builder = MockWebex::builder().port(self.port);
-        for redirect_uri in &self.redirect_uris {
-            builder = builder.redirect_uri(redirect_uri);
-        }
-        if let Some(client_id) = &self.client_id {
-            builder = builder.client_id(client_id);
-        }
-        if let Some(client_secret) = &self.client_secret {
-            builder = builder.client_secret(client_secret);
-        }
-        if let Some(scopes) = &self.scopes {
-            builder = builder.scopes(scopes);
-        }
-        for email in &self.users {
-            builder = builder.user(MockUser::new(email));
-        }
-        if self.rotate { builder.rotation(Rotation::Strict) } else { builder }
-    }
-
-    /// Who is meant where an order names nobody.
-    pub(crate) fn first_user(&self) -> String {
-        self.users.first().map_or("jane@example.com", String::as_str).to_owned()
+        let first_user = users.first().map_or("jane@example.com", MockUser::email).to_owned();
+        let builder = users.into_iter().fold(builder, MockWebexBuilder::user);
+        Ok(Self { builder, first_user, faults, control_port, json, until_stdin_closes })
     }
 }
 
-fn port(option: &str, value: &str) -> Result<u16, String> {
-    value.parse().map_err(|error| format!("{option}: {error}"))
+/// What is said about the world by one option.
+fn world(
+    builder: MockWebexBuilder,
+    option: &str,
+    mut value: impl FnMut() -> Result<String, String>,
+) -> Result<MockWebexBuilder, String> {
+    Ok(match option {
+        "--port" => builder.port(number(option, &value()?)?),
+        "--redirect-uri" => builder.redirect_uri(value()?),
+        "--service" => builder.service(service(&value()?)?),
+        "--client-id" => builder.client_id(value()?),
+        "--client-secret" => builder.client_secret(value()?),
+        "--scopes" => builder.scopes(value()?),
+        "--access-token-lifetime" => builder.access_token_lifetime(seconds(option, &value()?)?),
+        "--refresh-token-lifetime" => builder.refresh_token_lifetime(seconds(option, &value()?)?),
+        "--renewing" => builder.renewing_refresh_tokens(),
+        "--rotation" => rotating(builder, &value()?)?,
+        _ => return Err(format!("unknown argument {option}")),
+    })
+}
+
+fn number<T: FromStr<Err: ToString>>(option: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| format!("{option}: {}", error.to_string()))
+}
+
+fn seconds(option: &str, text: &str) -> Result<Duration, String> {
+    number(option, text).map(Duration::from_secs)
+}
+
+fn service(text: &str) -> Result<MockService, String> {
+    match text {
+        "webex" => Ok(MockService::Webex),
+        "gov" => Ok(MockService::WebexGov),
+        "meetings" => Ok(MockService::Meetings),
+        _ => Err(format!("--service: no {text:?}")),
+    }
+}
+
+fn user(text: &str) -> MockUser {
+    match text.split_once('=') {
+        Some((email, name)) => MockUser::new(email).name(name),
+        None => MockUser::new(text),
+    }
+}
+
+fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, String> {
+    match text {
+        "lenient" => Ok(builder.rotation(Rotation::Lenient)),
+        "strict" => Ok(builder.rotation(Rotation::Strict)),
+        "family" => Ok(builder.revoking_families()),
+        _ => Err(format!("--rotation: no {text:?}")),
+    }
 }

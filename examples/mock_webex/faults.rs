@@ -23,7 +23,8 @@ pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), Stri
     Ok(())
 }
 
-fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
+/// The one of this name.
+pub(crate) fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
     let found = faults.iter().find(|fault| format!("{fault:?}") == name);
     found.copied().ok_or_else(|| format!("there is no fault {name:?} among {faults:?}"))
 }

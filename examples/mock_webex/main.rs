@@ -6,16 +6,20 @@
 //! |---|---|
 //! | `--port` | where it listens on 127.0.0.1; without it, or with 0, on a free port |
 //! | `--redirect-uri` | where the program waits for its users, `http://localhost:8080/callback` without it; again for another |
+//! | `--service` | `webex`, `gov` or `meetings` |
 //! | `--client-id`, `--client-secret` | for programs that are told beforehand; new ones without them |
 //! | `--scopes` | what the integration is registered with, separated by spaces |
-//! | `--user` | the e-mail address of somebody who can sign in, jane@example.com without it; again for another |
-//! | `--rotate` | each refresh gives another refresh token, and the old one is dead; Webex leaves it as it is |
+//! | `--user` | somebody who can sign in: `eve@example.com` or `"eve@example.com=Eve Doe"`; again for another. Jane Doe, jane@example.com, without it |
+//! | `--access-token-lifetime`, `--refresh-token-lifetime` | in seconds |
+//! | `--renewing` | each refresh gives the refresh token its whole life again |
+//! | `--rotation` | `lenient` as Webex, `strict` (each refresh gives another refresh token, and the old one is dead), or `family` (whoever uses a dead one ends the whole login) |
+//! | `--fault` | what goes wrong, such as `refresh=503*3`: a place as below, then a status, `closed`, `lost`, `hanging`, `portal` or `invalid_grant`, then how often, `*` for ever, once without it |
 //! | `--control-port` | where it takes orders on 127.0.0.1; without it, or with 0, on a free port |
 //! | `--json` | prints one line of JSON in the place of lines for a shell |
 //! | `--until-stdin-closes` | ends when its standard input does, so that it never outlives the test that started it; otherwise it runs until it is stopped, by Ctrl-C for example |
 //!
 //! It prints its address and then what the program is to be told, as lines for a shell, or with `--json` as an object of
-//! `base` (before every endpoint), `control`, `client_id`, `client_secret`, `redirect_uri`, `scopes` and `issuers`.
+//! `base` (before every endpoint), `authorization_endpoint`, `token_endpoint`, `control`, `client_id`, `client_secret`, `redirect_uri`, `scopes` and `issuers`.
 //!
 //! # Users
 //!
@@ -39,10 +43,24 @@
 //! | `forbid` | | an administrator denies the integration: authorization URLs show a page that says so |
 //! | `keys` | | ID tokens are signed with a new key from now on, and the old one is withdrawn |
 //! | `advance` | `seconds` | Webex's clock goes on, so that codes and tokens expire |
+//! | `answer` | `at`, and what is in the next table | what is ordered comes in the place of the next answer there, or does not come |
+//! | `clear` | | what `answer` ordered and has not come yet does not come |
 //! | `fault` | such as `{"tokens": "MissingTokenType"}` | the next answer of that kind is wrong in this way; again for the one after it |
 //! | `counts` | | answers how many requests there were: `token_requests`, `refreshes`, `device_polls`, `revocations`, `key_requests` |
 //!
-//! Faults are `tokens`, `callback`, `device_start`, `device_poll`, `id_token`, `keys`, `discovery` and `user_info`, by the names
+//! Where is `token`, `exchange`, `refresh`, `person`, `user_info`, `keys`, `discovery`, `web_finger`, `revocation`,
+//! `authorizations`, `device_authorization`, `device_token`, `authorization`, `any`, or a path such as `/v1/rooms`. What is one
+//! of three:
+//!
+//! | what | |
+//! |---|---|
+//! | `status`, `html`?, `json`? | this status, empty, or with a page (`true`) as a proxy sends it, or with this JSON |
+//! | `error`, `shape`? | an error of Webex's by its name in `WebexError`, in a shape by its name in `ErrorShape`: `DeadRefreshToken`, `Broker` |
+//! | `connection` | `closed`, `lost` (closed, after what was asked is done), or `hanging` |
+//!
+//! And `retry_after`?, in seconds, and `times`?: for how many answers, in the place of one.
+//!
+//! Faults of an answer that comes are `tokens`, `callback`, `device_start`, `device_poll`, `id_token`, `keys`, `discovery` and `user_info`, by the names
 //! of `TokensFault`, `CallbackFault` and so on in the documentation of `webex_oauth::testing`; those of a poll that need a
 //! spelling are written `SlowDown(Error)`.
 //!
@@ -57,10 +75,12 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever started it")]
 
+mod answers;
 mod arguments;
 mod clock;
 mod control;
 mod faults;
+mod orders;
 
 use std::io;
 use std::process::ExitCode;
@@ -70,6 +90,7 @@ use webex_oauth::testing::MockWebex;
 
 use self::arguments::Arguments;
 use self::clock::MovableClock;
+use self::orders::Desk;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -83,8 +104,12 @@ async fn main() -> ExitCode {
     // What the mock panics with goes back to whoever gave the order; a backtrace would tell them nothing.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let clock = MovableClock::default();
-    let mock = arguments.builder().clock(clock.clone()).start().await;
-    let control = match control::listen(arguments.control_port, mock.clone(), clock, arguments.first_user()).await {
+    let mock = arguments.builder.clock(clock.clone()).start().await;
+    for fault in arguments.faults {
+        fault.at(&mock);
+    }
+    let desk = Desk { mock: mock.clone(), clock, user: arguments.first_user };
+    let control = match control::listen(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
             eprintln!("it cannot take orders on port {}: {error}", arguments.control_port);
@@ -104,10 +129,12 @@ async fn main() -> ExitCode {
 }
 
 fn introduce(mock: &MockWebex, control: &str, json: bool) {
-    let base = mock.uri();
+    let (base, service) = (mock.uri(), mock.service());
     if json {
         let words = json!({
             "base": base,
+            "authorization_endpoint": service.authorization_endpoint(),
+            "token_endpoint": service.token_endpoint(),
             "control": control,
             "client_id": mock.client_id(),
             "client_secret": mock.client_secret(),
@@ -118,14 +145,19 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
         println!("{words}");
         return;
     }
-    println!("listening on {}", base.trim_end_matches("/v1"));
+    println!("listening on {}", base.split("/v1").next().unwrap_or(&base));
     println!("export WEBEX_CLIENT_ID='{}'", mock.client_id());
     println!("export WEBEX_CLIENT_SECRET='{}'", mock.client_secret());
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
-    println!("# orders go to {control}");
     println!("export WEBEX_BASE_URL='{base}'");
     println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
+    println!("# orders go to {control}");
+    println!("# authorization endpoint: {}", service.authorization_endpoint());
+    println!("# token endpoint: {}", service.token_endpoint());
+    if service.keys_endpoint().is_some() {
+        println!("# discovery: {base}/.well-known/openid-configuration");
+    }
     println!("# The last two are for examples/cli; another program says:");
     println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");

@@ -4,6 +4,7 @@
 //! - [`devices`]: a login on a device without a browser, by a code.
 //! - [`register`]: from Webex's developer portal to the environment variables.
 //! - [`terminals`]: a login for a program in a terminal, and the port that its browser comes back to.
+//! - `testing`, with that feature: a login, a denial, an expiry, a lost race and an outage, as tests of yours.
 //! - [`tokens`]: which token do I have, and what do I do with it?
 //! - [`web`]: log in with Webex in your web application, the whole way and its traps.
 
@@ -11,5 +12,7 @@ pub mod cookies;
 pub mod devices;
 pub mod register;
 pub mod terminals;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tokens;
 pub mod web;

@@ -7,9 +7,13 @@ use std::time::Duration;
 use crate::clock::{Clock, SystemClock};
 use crate::service::Rotation;
 use crate::testing::devices::Devices;
+use crate::testing::expect::Verdict;
 use crate::testing::http::{self, Desk, Server};
+use crate::testing::integration::MockIntegration;
+use crate::testing::ledger::Recording;
+use crate::testing::rotation::Succession;
 use crate::testing::service::{Lifetimes, MockService};
-use crate::testing::state::{Integration, State};
+use crate::testing::state::State;
 use crate::testing::user::MockUser;
 use crate::testing::{MockWebex, opaque};
 
@@ -38,17 +42,19 @@ use crate::testing::{MockWebex, opaque};
 #[must_use]
 pub struct MockWebexBuilder {
     service: MockService,
+    integration: MockIntegration,
     client_id: Option<String>,
     client_secret: Option<String>,
-    redirect_uris: Vec<String>,
-    scopes: Option<String>,
+    integrations: Vec<MockIntegration>,
     users: Vec<MockUser>,
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
     renews_refresh_tokens: bool,
     writes_at_hash: bool,
-    rotation: Rotation,
     devices: Devices,
+    succession: Succession,
+    recording: Recording,
+    is_relayed: bool,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -57,17 +63,19 @@ impl MockWebexBuilder {
     pub(super) fn new() -> Self {
         Self {
             service: MockService::default(),
+            integration: MockIntegration::new("Integration under test"),
             client_id: None,
             client_secret: None,
-            redirect_uris: Vec::new(),
-            scopes: None,
+            integrations: Vec::new(),
             users: Vec::new(),
             access_token_lifetime: None,
             refresh_token_lifetime: None,
             renews_refresh_tokens: false,
             writes_at_hash: false,
-            rotation: Rotation::Lenient,
             devices: Devices::default(),
+            succession: Succession::default(),
+            recording: Recording::Off,
+            is_relayed: false,
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -93,14 +101,20 @@ impl MockWebexBuilder {
 
     /// Registers a redirect URI; call it again for another. Without any, `http://localhost:8080/callback` is registered.
     pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
-        self.redirect_uris.push(redirect_uri.into());
+        self.integration = self.integration.redirect_uri(redirect_uri);
         self
     }
 
     /// The scopes that the integration is registered with, separated by spaces; by default `spark:all spark:people_read`,
     /// for Webex Meetings all but `setting_modify`.
     pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
-        self.scopes = Some(scopes.into());
+        self.integration = self.integration.scopes(scopes);
+        self
+    }
+
+    /// Registers another integration; [`MockWebex::client_of`] is its client.
+    pub fn integration(mut self, integration: MockIntegration) -> Self {
+        self.integrations.push(integration);
         self
     }
 
@@ -145,7 +159,55 @@ impl MockWebexBuilder {
     /// refused, in the words for any dead refresh token, and harms nobody else. Each login has a refresh token of its own
     /// then. [`MockWebex::service`] says which it is.
     pub fn rotation(mut self, rotation: Rotation) -> Self {
-        self.rotation = rotation;
+        self.succession.rotation = rotation;
+        self
+    }
+
+    /// Makes the rotation strict, and a refresh token that is used again after it was spent ends its whole login: the newest
+    /// refresh token, and every access token that came of them (RFC 9700 section 4.14.2). Each login is a family of its own.
+    pub fn revoking_families(mut self) -> Self {
+        (self.succession.rotation, self.succession.revokes_families) = (Rotation::Strict, true);
+        self
+    }
+
+    /// Makes the rotation strict, and a spent refresh token good for so long after it was first used, in whole seconds: who
+    /// uses it again is given its successor again. After that it is refused, and ends its family where
+    /// [`revoking_families`](Self::revoking_families) says so.
+    pub fn rotation_grace(mut self, grace: Duration) -> Self {
+        (self.succession.rotation, self.succession.grace) = (Rotation::Strict, grace);
+        self
+    }
+
+    /// A refresh brings the access token of the refresh before again, if that is not so long ago, in whole seconds, with what
+    /// is left of its life. Some of Webex's servers do this within a day; by default each refresh brings a new one.
+    pub fn same_access_token_within(mut self, window: Duration) -> Self {
+        self.succession.repeats_within = window;
+        self
+    }
+
+    /// Keeps the last 1024 requests for [`MockWebex::received`], with `[redacted]` for what may be a secret. Without it they
+    /// are counted and forgotten.
+    pub fn recording(mut self) -> Self {
+        self.recording = Recording::Redacted;
+        self
+    }
+
+    /// Keeps the last 1024 requests, secrets and all: for a test of what is sent.
+    pub fn recording_secrets(mut self) -> Self {
+        self.recording = Recording::WithSecrets;
+        self
+    }
+
+    /// Puts a relay before the mock that can do what HTTP servers cannot: cut an answer short, reset its connection, let it
+    /// drip ([`Fault::truncated`], [`reset`], [`stalled`], [`dripping`]), and refuse connections ([`MockWebex::go_offline`]).
+    /// It carries each byte once more, which costs about 0.1 ms a request; nothing else changes. It speaks HTTP/1.
+    ///
+    /// [`Fault::truncated`]: crate::testing::Fault::truncated
+    /// [`reset`]: crate::testing::Fault::reset
+    /// [`stalled`]: crate::testing::Fault::stalled
+    /// [`dripping`]: crate::testing::Fault::dripping
+    pub fn relay(mut self) -> Self {
+        self.is_relayed = true;
         self
     }
 
@@ -192,11 +254,11 @@ impl MockWebexBuilder {
     /// When the port cannot be had, a scope cannot be one, a redirect URI could not be sent in a header, or a user's home
     /// could not stand in a path.
     pub async fn start(self) -> MockWebex {
-        let clock = self.clock.clone();
+        let (clock, is_relayed) = (self.clock.clone(), self.is_relayed);
         let (listener, origin) = http::listen(self.port);
         let state = Arc::new(Mutex::new(self.state(origin)));
-        let server = Server::start(Desk::new(state.clone(), clock.clone()), listener).await;
-        MockWebex { _server: server, state, clock }
+        let server = Server::start(Desk::new(state.clone(), clock.clone()), listener, is_relayed).await;
+        MockWebex { _verdict: Verdict::on(state.clone()), server, state, clock }
     }
 
     #[expect(clippy::panic, reason = "a home that no address could have is a mistake in the test")]
@@ -214,39 +276,23 @@ impl MockWebexBuilder {
             refresh_token: self.refresh_token_lifetime.unwrap_or(usual.refresh_token),
             is_renewed: self.renews_refresh_tokens,
         };
-        let users = std::mem::take(&mut self.users);
-        let (service, writes_at_hash, rotation) = (self.service, self.writes_at_hash, self.rotation);
-        let devices = std::mem::take(&mut self.devices);
-        let mut state = State::new(service, origin, users, self.integration(), lifetimes, http::random());
-        (state.writes_at_hash, state.rotation, state.devices) = (writes_at_hash, rotation, devices);
+        let own = self
+            .integration
+            .client_id(self.client_id.unwrap_or_else(|| format!("C{}", opaque::hex(&http::random()))))
+            .client_secret(self.client_secret.unwrap_or_else(|| opaque::hex(&http::random())));
+        let mut state =
+            State::new(self.service, origin, self.users, own.registered(self.service), lifetimes, http::random());
+        state.integrations.extend(self.integrations.into_iter().map(|other| other.registered(self.service)));
+        (state.writes_at_hash, state.succession, state.devices) = (self.writes_at_hash, self.succession, self.devices);
+        state.ledger.recording = self.recording;
         state
-    }
-
-    #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]
-    fn integration(self) -> Integration {
-        let scopes = self.scopes.as_deref().unwrap_or(self.service.usual_scopes());
-        let scopes = scopes.parse().unwrap_or_else(|error| panic!("MockWebex cannot register {scopes:?}: {error}"));
-        let mut redirect_uris = self.redirect_uris;
-        if redirect_uris.is_empty() {
-            redirect_uris.push("http://localhost:8080/callback".to_owned());
-        }
-        if let Some(bad) = redirect_uris.iter().find(|uri| !uri.bytes().all(|b| b.is_ascii_graphic() && b != b'#')) {
-            panic!("MockWebex cannot register {bad:?}: a redirect URI is visible ASCII without \"#\"");
-        }
-        Integration {
-            name: "Integration under test".to_owned(),
-            client_id: self.client_id.unwrap_or_else(|| format!("C{}", opaque::hex(&http::random()))),
-            client_secret: self.client_secret.unwrap_or_else(|| opaque::hex(&http::random())),
-            redirect_uris,
-            scopes,
-        }
     }
 }
 
 impl fmt::Debug for MockWebexBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("MockWebexBuilder");
-        debug.field("service", &self.service).field("redirect_uris", &self.redirect_uris).field("users", &self.users);
+        debug.field("service", &self.service).field("integration", &self.integration).field("users", &self.users);
         debug.finish_non_exhaustive()
     }
 }

@@ -1,16 +1,23 @@
-//! What a mock has counted, and what it knows of its tokens.
+//! What a mock has counted and kept, and what it knows of its tokens.
 
 use crate::testing::MockWebex;
+use crate::testing::endpoint::Endpoint;
+use crate::testing::request::MockRequest;
 
 impl MockWebex {
     /// How many requests the token endpoint has received, good and bad.
     pub fn token_requests(&self) -> usize {
-        self.state().token_requests
+        self.requests_to(Endpoint::Token)
+    }
+
+    /// How many of them were exchanges of a code, good and bad.
+    pub fn exchanges(&self) -> usize {
+        self.requests_to(Endpoint::Exchange)
     }
 
     /// How many of them were refreshes, good and bad.
     pub fn refreshes(&self) -> usize {
-        self.state().refreshes
+        self.requests_to(Endpoint::Refresh)
     }
 
     /// How many refreshes this user's logins were granted.
@@ -26,7 +33,48 @@ impl MockWebex {
 
     /// How many requests the revocation endpoint has received, good and bad.
     pub fn revocations(&self) -> usize {
-        self.state().revocations
+        self.requests_to(Endpoint::Revocation)
+    }
+
+    /// How many requests have come to a place, good and bad, spoilt or not.
+    ///
+    /// A mock counts 1024 different paths; [`Endpoint::Path`] of a later one is zero.
+    pub fn requests_to(&self, endpoint: Endpoint) -> usize {
+        self.state().ledger.requests_to(&endpoint)
+    }
+
+    /// The latest requests to a place, the oldest first, of a mock that is [recording]: of the last 1024 to all places.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> webex_oauth::Result<()> {
+    /// use webex_oauth::Callback;
+    /// use webex_oauth::testing::{Endpoint, MockWebex};
+    ///
+    /// let mock = MockWebex::builder().recording().start().await;
+    /// let webex = mock.client();
+    /// let (url, pending) = webex.authorize().begin()?;
+    /// webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+    ///
+    /// let requests = mock.received(Endpoint::Token);
+    /// assert_eq!(requests[0].parameter("grant_type"), Some("authorization_code"));
+    /// assert_eq!(requests[0].parameter("code"), Some("[redacted]"));
+    /// assert_eq!(requests[0].status(), Some(200));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [recording]: crate::testing::MockWebexBuilder::recording
+    pub fn received(&self, endpoint: Endpoint) -> Vec<MockRequest> {
+        self.state().ledger.received(&endpoint)
+    }
+
+    /// How many requests went where a [redirect](crate::testing::Fault::redirect) sent them. A client that goes there with a
+    /// code, a token or a secret has given it to a stranger.
+    pub fn followed_redirects(&self) -> usize {
+        self.state().ledger.followed_redirects
     }
 
     /// Whether a refresh with this token would be granted now. Of Webex Meetings, without the site's name before it.

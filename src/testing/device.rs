@@ -152,7 +152,7 @@ fn tokens(
 ) -> Value {
     let consented = Consented { user, integration, scopes, auth_time, binding: None };
     let id = state.open_grant(consented, moment);
-    let mut tokens = token::tokens(id, state, moment.now);
+    let mut tokens = token::tokens(id, false, state, moment.now);
     if let Some(fault) = state.faults.tokens.pop_front() {
         fault.spoil(&mut tokens);
     }

@@ -39,6 +39,10 @@ impl Fields {
         self.get(name).filter(|value| !value.trim().is_empty())
     }
 
+    pub(super) fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// Whether some name stands there twice, which RFC 6749 section 3.1 forbids.
     pub(super) fn has_repetition(&self) -> bool {
         (1..self.0.len()).any(|end| self.0[..end].iter().any(|(name, _)| *name == self.0[end].0))

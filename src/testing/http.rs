@@ -1,19 +1,24 @@
 //! The mock on the wire: wiremock listens, the rules answer.
 
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::runtime::Handle;
-use wiremock::{Mock, MockServer, Respond, ResponseTemplate, matchers};
+use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate, matchers};
 
 use crate::clock::Clock;
 use crate::random;
+use crate::testing::answering::{self, Outgoing, Raw, Sent};
 use crate::testing::exchange::{Body, Fields, Reply, Request};
+use crate::testing::fate::{self, Fate};
+use crate::testing::relay::Relay;
 use crate::testing::state::{Moment, State};
-use crate::testing::{document, rules, sessions};
+use crate::testing::{document, sessions};
 
 /// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
 const REQUESTS_KEPT: u64 = 4096;
@@ -27,35 +32,45 @@ pub(super) fn listen(port: u16) -> (TcpListener, String) {
 }
 
 /// A running server.
-pub(super) struct Server(Option<MockServer>);
+pub(super) struct Server {
+    wiremock: Option<MockServer>,
+    relay: Option<Relay>,
+}
 
 impl Server {
-    pub(super) async fn start(desk: Desk, listener: TcpListener) -> Arc<Self> {
-        let server = MockServer::builder().listener(listener).disable_request_recording().start().await;
-        let server = Arc::new(Self(Some(server)));
+    pub(super) async fn start(desk: Desk, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
+        let (listener, front) = if is_relayed { (listen(0).0, Some(listener)) } else { (listener, None) };
+        let wiremock = MockServer::builder().listener(listener).disable_request_recording().start().await;
+        let relay = front.map(|front| Relay::start(front, *wiremock.address()));
+        let server = Arc::new(Self { wiremock: Some(wiremock), relay });
         server.register(desk.of(&server)).await;
         server
     }
 
+    pub(super) fn relay(&self) -> Option<&Relay> {
+        self.relay.as_ref()
+    }
+
     async fn register(&self, desk: Desk) {
-        if let Some(server) = &self.0 {
-            server.register(desk.mock()).await;
+        if let Some(server) = &self.wiremock {
+            let [losing, answering] = desk.mocks();
+            tokio::join!(biased; server.register(losing), server.register(answering));
         }
     }
 
-    /// Replaces the mock by a fresh one, and with it what wiremock remembers of the old one's requests.
+    /// Replaces the mocks by fresh ones, and with them what wiremock remembers of the old ones' requests.
     async fn renew(&self, desk: Desk) {
-        if let Some(server) = &self.0 {
-            // Both wait in wiremock's first-come-first-served lock from the same poll on, on the one thread on which
-            // requests come to it: none of them finds the server without a mock.
-            tokio::join!(biased; server.reset(), server.register(desk.mock()));
+        if let Some(server) = &self.wiremock {
+            // All wait in wiremock's first-come-first-served lock from the same poll on, on the one thread on which
+            // requests come to it: none of them finds the server without its mocks.
+            tokio::join!(biased; server.reset(), self.register(desk));
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let server = self.0.take();
+        let server = self.wiremock.take();
         // wiremock blocks on a tokio lock when dropped. Within a task whose budget is spent, or on the server's own
         // thread, that waits for ever.
         let thread = thread::Builder::new().spawn(move || drop(server));
@@ -64,8 +79,8 @@ impl Drop for Server {
     }
 }
 
-/// Locks the world; what a panicking test left is as good as it was.
-pub(super) fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+/// Locks the world, or what belongs to it; what a panicking test left is as good as it was.
+pub(super) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -84,11 +99,13 @@ pub(super) struct Desk {
     clock: Arc<dyn Clock>,
     server: Weak<Server>,
     answered: Arc<AtomicU64>,
+    /// What goes out for the request that wiremock is at; it looks at one at a time.
+    outgoing: Arc<Mutex<Option<Outgoing>>>,
 }
 
 impl Desk {
     pub(super) fn new(state: Arc<Mutex<State>>, clock: Arc<dyn Clock>) -> Self {
-        Self { state, clock, server: Weak::new(), answered: Arc::default() }
+        Self { state, clock, server: Weak::new(), answered: Arc::default(), outgoing: Arc::default() }
     }
 
     fn of(mut self, server: &Arc<Server>) -> Self {
@@ -96,8 +113,20 @@ impl Desk {
         self
     }
 
-    fn mock(self) -> Mock {
-        Mock::given(matchers::any()).respond_with(self)
+    /// Two mocks, since wiremock's answers are good ones or errors, and it must know before it asks: the first takes the
+    /// requests whose connection is closed without an answer, and so is asked about all of them.
+    fn mocks(self) -> [Mock; 2] {
+        let closed = |_: &wiremock::Request| io::Error::from(io::ErrorKind::ConnectionAborted);
+        let losing = Mock::given(Losing(self.clone())).respond_with_err(closed);
+        [losing, Mock::given(matchers::any()).respond_with(self)]
+    }
+
+    fn receive(&self, request: &wiremock::Request) -> Outgoing {
+        if self.answered.fetch_add(1, Ordering::Relaxed) % REQUESTS_KEPT == REQUESTS_KEPT - 1 {
+            self.forget_requests();
+        }
+        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
+        answering::answer(&read(request), &mut lock(&self.state), &mut moment)
     }
 
     fn forget_requests(&self) {
@@ -108,14 +137,25 @@ impl Desk {
     }
 }
 
+/// Whether a request's answer gets lost.
+struct Losing(Desk);
+
+impl Match for Losing {
+    fn matches(&self, request: &wiremock::Request) -> bool {
+        let outgoing = self.0.receive(request);
+        let is_lost = outgoing.fate == Fate::Lost;
+        *lock(&self.0.outgoing) = (!is_lost).then_some(outgoing);
+        is_lost
+    }
+}
+
 impl Respond for Desk {
     fn respond(&self, request: &wiremock::Request) -> ResponseTemplate {
-        if self.answered.fetch_add(1, Ordering::Relaxed) % REQUESTS_KEPT == REQUESTS_KEPT - 1 {
-            self.forget_requests();
-        }
-        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
-        let reply = rules::answer(&read(request), &mut lock(&self.state), &mut moment);
-        write(reply)
+        let received = lock(&self.outgoing).take();
+        let outgoing = received.unwrap_or_else(|| self.receive(request));
+        let template = write(outgoing);
+        // Its answer announces a body that does not come, for which the relay must not wait.
+        if request.method == "HEAD" { template.insert_header(header::CONNECTION, "close") } else { template }
     }
 }
 
@@ -140,7 +180,37 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-fn write(reply: Reply) -> ResponseTemplate {
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+
+fn write(outgoing: Outgoing) -> ResponseTemplate {
+    let mut template = match outgoing.answer {
+        Sent::Reply(reply) => write_reply(reply),
+        Sent::Raw(raw) => write_raw(raw),
+    };
+    if let Some(order) = outgoing.fate.to_header() {
+        template = template.insert_header(fate::HEADER, order);
+    }
+    let delay = if outgoing.fate == Fate::Hung { Some(FOR_EVER) } else { outgoing.delay };
+    match delay {
+        Some(delay) => template.set_delay(delay),
+        None => template,
+    }
+}
+
+fn write_raw(raw: Raw) -> ResponseTemplate {
+    let mut template = ResponseTemplate::new(raw.status);
+    if !raw.tracking_id.is_empty() {
+        template = template.insert_header(TRACKING_ID, raw.tracking_id);
+    }
+    template = match raw.content_type {
+        Some(content_type) => template.set_body_bytes(raw.body).insert_header(header::CONTENT_TYPE, content_type),
+        None => template,
+    };
+    raw.headers.into_iter().fold(template, |template, (name, value)| template.append_header(name, value))
+}
+
+fn write_reply(reply: Reply) -> ResponseTemplate {
     let mut template = ResponseTemplate::new(reply.status)
         .insert_header(TRACKING_ID, reply.tracking_id)
         .insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))

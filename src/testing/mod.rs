@@ -87,7 +87,28 @@
 //!
 //! # What goes wrong on command
 //!
-//! Each fault is a value, and each call orders one of them, for the next answer that none was ordered for yet:
+//! [`MockWebex::at`] orders a [`Fault`] for an [`Endpoint`]: for one answer, for a few, or until it is cleared, and what comes
+//! after it. [`WebexError`] has what Webex refuses, [`ErrorShape`] how Webex writes that, [`RetryAfter`] what it asks for. What
+//! happens to connections takes the [relay](MockWebexBuilder::relay).
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! use webex_oauth::testing::{Endpoint, Fault, MockWebex, RetryAfter, WebexError};
+//! # use webex_oauth::Callback;
+//!
+//! let mock = MockWebex::start().await;
+//! # let webex = mock.client();
+//! mock.at(Endpoint::Exchange).answer(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
+//! # let (url, pending) = webex.authorize().begin()?;
+//! # let callback = Callback::parse(mock.approve(&url))?;
+//! let error = webex.login(pending, callback).await.unwrap_err();
+//! assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(7));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What goes wrong within a good answer has a call of its own, which orders it for the next answer that none was ordered for:
 //!
 //! | call | of | such as |
 //! |---|---|---|
@@ -104,20 +125,40 @@
 //! Webex, and each says what this crate makes of it. An application that leaves the checks to this crate can be tested for what
 //! it says to its user then; one that has checks of its own, for the checks.
 //!
-//! # What it is strict about
+//! # What came
 //!
-//! What the authorization endpoint is asked for:
+//! [`refreshes`](MockWebex::refreshes), [`refreshes_of`](MockWebex::refreshes_of) and
+//! [`requests_to`](MockWebex::requests_to) count; [`expect`](MockWebex::expect) says beforehand what is to come; a mock that is
+//! [recording](MockWebexBuilder::recording) keeps the requests, without their secrets.
 //!
-//! | rule | source |
-//! |---|---|
-//! | response types: `code`, `id_token`, `token`, `id_token token`, and no hybrid flow; Webex Meetings knows `code` alone | <https://developer.webex.com/docs/login-with-webex> |
-//! | with `openid` there is a nonce | the same |
-//! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 |
-//! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 |
-//! | `prompt=none` is for a browser that has signed in (there is a cookie) and not been through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 |
-//! | and for a user who has consented to all that is asked for; others get `consent_required` | OpenID Connect Core 1.0 section 3.1.2.6 |
-//! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 |
-//! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples |
+//! # The rules
+//!
+//! | rule | source | switch |
+//! |---|---|---|
+//! | response types are `code`, `id_token`, `token`, `id_token token`, and no hybrid flow; Webex Meetings knows `code` alone | [login] | [`service`](MockWebexBuilder::service) |
+//! | a redirect URI is compared as a string, `localhost` is not `127.0.0.1`; it may be left out where one is registered | [login], <https://github.com/webex/webex-js-sdk/issues/4989> | [`redirect_uri`](MockWebexBuilder::redirect_uri) |
+//! | an unknown client or redirect URI ends with a page; a blank client id goes back | <https://github.com/webex/webex-js-sdk/issues/4990> | |
+//! | there is a scope, and each is registered by its name: `spark:all` covers no other, `spark:kms` comes along, those of OpenID Connect are free | [login], <https://github.com/CiscoDevNet/webex-integration-sample/issues/3> | [`scopes`](MockWebexBuilder::scopes) |
+//! | no parameter comes twice | RFC 6749 section 3.1 | |
+//! | with `openid` there is a nonce | [login] | |
+//! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 | |
+//! | PKCE is `S256` or `plain`; at Webex Meetings plain with at most 10 characters, too | [login], [meetings] | |
+//! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 | [`next_callback`](MockWebex::next_callback) |
+//! | `prompt=none` is for a browser that has signed in (there is a cookie) and not been through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 | |
+//! | and for a user who has consented to all that is asked for; others get `consent_required` | OpenID Connect Core 1.0 section 3.1.2.6 | |
+//! | an administrator who has denied the integration ends it with a page | Imagicle's knowledge base | [`deny_by_administrator`](MockWebex::deny_by_administrator) |
+//! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 | |
+//! | a code is good once, for ten minutes, with its redirect URI and verifier; whatever is wrong, the answer is the same | [login] ("short-lived"), <https://github.com/WebexSamples/webex-auth-sample/issues/4> | [`clock`](MockWebexBuilder::clock) |
+//! | a client's secret comes in the header or in the form, never in both; Webex Meetings wants the form | RFC 6749 section 2.3.1, [meetings] | [`change_secret`](MockWebex::change_secret) |
+//! | access tokens live 14 days (gov 12 hours, Meetings 2 hours), refresh tokens 90 days (the others 60) | <https://developer.webex.com/docs/integrations>, [meetings] | [`access_token_lifetime`](MockWebexBuilder::access_token_lifetime), [`refresh_token_lifetime`](MockWebexBuilder::refresh_token_lifetime) |
+//! | a second login of the same user and client gets the same refresh token, with what is left of its life | seen in answers of Webex's | [`rotation`](MockWebexBuilder::rotation) |
+//! | a refresh keeps the refresh token, whose life counts down, or begins anew | Cisco's samples show the one, the Authorizations API the other | [`renewing_refresh_tokens`](MockWebexBuilder::renewing_refresh_tokens) |
+//! | a refresh gives a new access token, or for a while the same; the old ones live on | <https://github.com/webex/webex-js-sdk> | [`same_access_token_within`](MockWebexBuilder::same_access_token_within) |
+//! | refresh tokens do not rotate; where they do, a spent one is refused, ends its family, or has a time of grace | the same; RFC 9700 section 4.14.2 | [`rotation`](MockWebexBuilder::rotation), [`revoking_families`](MockWebexBuilder::revoking_families), [`rotation_grace`](MockWebexBuilder::rotation_grace) |
+//! | a refresh at Webex Meetings has the site's name before its token, and the redirect URI and verifier of its login | [meetings] | [`MockUser::site`] |
+//! | a revoked refresh token ends every access token that came of it | the Authorizations API | [`revoke`](MockWebex::revoke) |
+//! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples | |
+//! | errors are written as the REST API documents them, with the tracking id of the request | the REST API's OpenAPI description | [`Fault::error_as`] |
 //!
 //! What a device is answered:
 //!
@@ -130,19 +171,17 @@
 //! | an expired or used code is `invalid_grant`, for Webex has no `expired_token` | <https://developer.webex.com/docs/login-with-webex> |
 //! | with [`requiring_device_redirects`](MockWebexBuilder::requiring_device_redirects), an integration without Webex's own redirect URIs gets codes, and its user an error | <https://github.com/wr-org/webex-rust/issues/23> |
 //!
-//! Redirect URIs are compared as strings; scopes must be registered by name; a code is good once, for ten minutes, with
-//! its redirect URI and its code verifier; a client's secret comes in the header or in the form, never in both. A second
-//! login of the same user gets the same refresh token, whose life counts down
-//! ([or begins anew](MockWebexBuilder::renewing_refresh_tokens) with each refresh). A refresh gives a new access token and
-//! leaves the old ones and the refresh token as they were, unless [`MockWebexBuilder::rotation`] is strict. Webex Meetings
-//! wants the site's name before the refresh token, and the redirect URI and code verifier of the login, at each refresh.
+//! [login]: https://developer.webex.com/docs/login-with-webex
+//! [meetings]: https://developer.cisco.com/docs/webex-meetings
 //!
 //! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
 //!
 //! # Time
 //!
 //! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
-//! that [`MockWebex::client`] and [`MockWebex::client_builder`] make.
+//! that [`MockWebex::client`] and its like make. Only [`Fault::delayed`] and [`Fault::dripping`] take real time.
+//!
+//! [`guide::testing`](crate::guide::testing) has all of this in use.
 
 // `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`. `rules` turns an
 // `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks for, whose
@@ -152,7 +191,12 @@
 // `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
 // `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
 // `pages` are HTML, each a `document`: `sign_in_page`, `consent_page`, `device_page` and `refusal_page`. `http` connects it all to
-// wiremock; `answer` is a user without a browser, `device_answer` one with a device. `count` is what a test asks afterwards.
+// wiremock; `answer` is a user without a browser, `device_answer` one with a device.
+// Between the two stands `answering`: it looks into the `orders` of a test for a `fault` (a `webex_error`, a `retry_after`) of
+// the `endpoint`, lets the rules answer where they still do, and enters each `request` in the `ledger`, which `count` and
+// `expect` read. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay` does. `rotation`
+// is how tokens follow each other, `integration` who else is registered, `network` their clients and the line to them, `events` what happens
+// at Webex meanwhile.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -187,6 +231,15 @@ mod callback_fault;
 mod device_start_fault;
 mod device_poll_fault;
 mod faults;
+mod endpoint;
+mod retry_after;
+mod webex_error;
+mod fate;
+mod fault;
+mod orders;
+mod request;
+mod ledger;
+mod rotation;
 mod way_back;
 mod authorization;
 mod devices;
@@ -204,13 +257,20 @@ mod verify;
 mod open_id;
 mod logout;
 mod rules;
+mod answering;
+mod relay;
+mod network;
 mod http;
+mod expect;
+mod events;
+mod integration;
 mod builder;
 mod answer;
 mod device_answer;
 mod script;
 mod count;
 
+use self::expect::Verdict;
 use self::http::Server;
 use self::state::State;
 
@@ -220,21 +280,31 @@ pub use self::device_poll_fault::DevicePollFault;
 pub use self::device_spelling::DeviceSpelling;
 pub use self::device_start_fault::DeviceStartFault;
 pub use self::discovery_fault::DiscoveryFault;
+pub use self::endpoint::Endpoint;
+pub use self::expect::Expect;
+pub use self::fault::Fault;
 pub use self::id_token_fault::IdTokenFault;
+pub use self::integration::MockIntegration;
 pub use self::keys_fault::KeysFault;
+pub use self::orders::{At, Ordered};
 pub use self::refusal_page::RefusalPage;
+pub use self::request::MockRequest;
+pub use self::retry_after::RetryAfter;
 pub use self::service::MockService;
 pub use self::tokens_fault::TokensFault;
 pub use self::user::MockUser;
 pub use self::user_info_fault::UserInfoFault;
+pub use self::webex_error::{ErrorShape, WebexError};
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
 /// Clones are cheap and are the same Webex; it stops when the last of them is dropped.
 #[derive(Clone)]
 pub struct MockWebex {
+    /// Looks at what was expected when the last clone goes, before the others do.
+    _verdict: Arc<Verdict>,
     /// Lives as long as one of the clones.
-    _server: Arc<Server>,
+    server: Arc<Server>,
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
 }
@@ -261,7 +331,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.at(self.uri()).with_rotation(self.state().rotation);
+        let service = service.at(self.uri()).with_rotation(self.state().succession.rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
@@ -277,13 +347,7 @@ impl MockWebex {
 
     /// The settings of such a client, to be changed before they are built. The client has the mock's clock.
     pub fn client_builder(&self) -> WebexOAuthBuilder {
-        WebexOAuth::builder()
-            .service(self.service())
-            .client_id(self.client_id())
-            .client_secret(self.client_secret())
-            .redirect_uri(self.redirect_uri())
-            .scopes(self.scopes().to_string())
-            .shared_clock(Arc::clone(&self.clock))
+        self.settings_of(0)
     }
 
     /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
@@ -322,40 +386,6 @@ impl MockWebex {
     /// discovery document names, and no others.
     pub fn issuers(&self) -> Vec<String> {
         self.state().issuers()
-    }
-
-    /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,
-    /// and every access token that came of them.
-    ///
-    /// # Panics
-    ///
-    /// When the mock has no such user.
-    #[track_caller]
-    pub fn revoke(&self, email: impl AsRef<str>) {
-        let user = self.user(email.as_ref());
-        self.state().revoke(user);
-    }
-
-    /// Ends the user's access tokens before their time; the refresh tokens live on. Panics when the mock has no such user.
-    #[track_caller]
-    pub fn expire_access_tokens(&self, email: impl AsRef<str>) {
-        let user = self.user(email.as_ref());
-        self.state().expire_access_tokens(user);
-    }
-
-    /// Ends all grants of all users.
-    pub fn forget_tokens(&self) {
-        self.state().revoke_all();
-    }
-
-    /// Gives the integration another secret, as "Regenerate" in the developer portal does. Tokens live on.
-    pub fn change_secret(&self, client_secret: impl Into<String>) {
-        self.state().integrations[0].client_secret = client_secret.into();
-    }
-
-    /// From now on, authorization requests end with a page: the administrator has not approved the integration.
-    pub fn deny_by_administrator(&self) {
-        self.state().is_denied_by_administrator = true;
     }
 
     #[track_caller]

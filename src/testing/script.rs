@@ -5,6 +5,7 @@ use crate::testing::callback_fault::CallbackFault;
 use crate::testing::device_poll_fault::DevicePollFault;
 use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
+use crate::testing::endpoint::Endpoint;
 use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::keys_fault::KeysFault;
 use crate::testing::tokens_fault::TokensFault;
@@ -119,7 +120,7 @@ impl MockWebex {
 
     /// How often the keys of ID tokens were asked for, at the service and at the issuers together.
     pub fn key_requests(&self) -> usize {
-        self.state().key_requests
+        self.requests_to(Endpoint::Keys)
     }
 
     /// Signs ID tokens with a new key from now on. Those before it stay published, so that tokens already issued can be

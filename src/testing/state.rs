@@ -10,7 +10,10 @@ use crate::testing::authorization::{Authorization, Binding};
 use crate::testing::consents::{Consented, Consents};
 use crate::testing::devices::Devices;
 use crate::testing::faults::Faults;
+use crate::testing::ledger::Ledger;
 use crate::testing::opaque::{self, Seal, Sealed};
+use crate::testing::orders::Orders;
+use crate::testing::rotation::{Predecessors, Succession};
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
@@ -84,7 +87,7 @@ pub(super) struct State {
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
     pub(super) lifetimes: Lifetimes,
-    pub(super) rotation: Rotation,
+    pub(super) succession: Succession,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
     /// Whether ID tokens have the hash of the access token that they go out with.
@@ -92,19 +95,18 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
     pub(super) devices: Devices,
+    pub(super) orders: Orders,
+    pub(super) ledger: Ledger,
+    pub(super) predecessors: Predecessors,
     pub(super) visits: Visits,
     pub(super) consents: Consents,
-    pub(super) token_requests: usize,
-    pub(super) refreshes: usize,
-    pub(super) revocations: usize,
-    pub(super) key_requests: usize,
     /// By user.
-    granted_refreshes: HashMap<usize, usize>,
+    pub(super) granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
     codes: HashMap<String, Code>,
-    grants: HashMap<u64, Grant>,
-    refresh_tokens: HashMap<String, u64>,
+    pub(super) grants: HashMap<u64, Grant>,
+    pub(super) refresh_tokens: HashMap<String, u64>,
     /// The serials of access tokens that were ended before their time.
     ended: HashSet<u64>,
     /// By grant, the last serial that was in use when its access tokens were ended.
@@ -128,19 +130,18 @@ impl State {
             users,
             integrations: vec![integration],
             lifetimes,
-            rotation: Rotation::Lenient,
+            succession: Succession::default(),
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             writes_at_hash: false,
             faults: Faults::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
+            orders: Orders::default(),
+            ledger: Ledger::default(),
+            predecessors: Predecessors::default(),
             visits: Visits::default(),
             consents: Consents::default(),
-            token_requests: 0,
-            refreshes: 0,
-            revocations: 0,
-            key_requests: 0,
             granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,
@@ -220,7 +221,7 @@ impl State {
     pub(super) fn open_grant(&mut self, consented: Consented, moment: &mut Moment<'_>) -> u64 {
         let Consented { user, integration, scopes, auth_time, binding } = consented;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
-        let is_shared = self.rotation != Rotation::Strict;
+        let is_shared = self.succession.rotation != Rotation::Strict;
         if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = auth_time;
@@ -272,26 +273,6 @@ impl State {
         (now < grant.expires).then_some((id, grant))
     }
 
-    /// A refresh is granted: counts it, begins the refresh token's life anew where that is the way, and where refresh tokens
-    /// rotate, puts another in the place of the one that was used.
-    pub(super) fn refreshed(&mut self, id: u64, moment: &mut Moment<'_>) {
-        let user = self.grant(id).user;
-        *self.granted_refreshes.entry(user).or_default() += 1;
-        let lives_until = self.lifetimes.is_renewed.then(|| moment.now + self.lifetimes.refresh_token);
-        if let (Some(grant), Some(end)) = (self.grants.get_mut(&id), lives_until) {
-            grant.expires = end;
-        }
-        if self.rotation != Rotation::Strict {
-            return;
-        }
-        let refresh_token = self.for_user(user, opaque::text(&(moment.random)()));
-        self.refresh_tokens.insert(refresh_token.clone(), id);
-        if let Some(grant) = self.grants.get_mut(&id) {
-            let spent = std::mem::replace(&mut grant.refresh_token, refresh_token);
-            self.refresh_tokens.remove(&spent);
-        }
-    }
-
     /// How many refreshes a user's logins were granted.
     pub(super) fn granted_refreshes(&self, user: usize) -> usize {
         self.granted_refreshes.get(&user).copied().unwrap_or_default()
@@ -325,8 +306,7 @@ impl State {
     /// Ends a token of this integration: an access token alone, or a refresh token with all that came of it.
     pub(super) fn end_token(&mut self, text: &str, integration: usize, now: UnixTime) {
         if let Some((id, _)) = self.find_grant(text, now).filter(|(_, grant)| grant.integration == integration) {
-            self.grants.remove(&id);
-            self.refresh_tokens.remove(text);
+            self.end_grant(id);
             return;
         }
         let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
@@ -334,6 +314,13 @@ impl State {
         let own = self.grants.get(&token.grant).filter(|grant| grant.integration == integration);
         if own.is_some_and(|grant| self.for_user(grant.user, sealed.to_owned()) == text) {
             self.ended.insert(token.serial);
+        }
+    }
+
+    /// Ends one grant: its refresh token, and all that came of it.
+    pub(super) fn end_grant(&mut self, id: u64) {
+        if let Some(grant) = self.grants.remove(&id) {
+            self.refresh_tokens.remove(&grant.refresh_token);
         }
     }
 
@@ -362,7 +349,7 @@ impl State {
     }
 
     /// The platform's codes and tokens end in the user's cluster and organization.
-    fn for_user(&self, user: usize, text: String) -> String {
+    pub(super) fn for_user(&self, user: usize, text: String) -> String {
         match self.users.get(user) {
             Some(user) if !self.service.is_meetings() => format!("{text}_{}", suffix(user)),
             _ => text,

@@ -23,26 +23,19 @@ pub(super) fn answer(
     state: &mut State,
     moment: &mut Moment<'_>,
 ) -> Outcome {
-    state.token_requests += 1;
     let grant_type = form.get("grant_type");
-    if grant_type == Some("refresh_token") {
-        state.refreshes += 1;
-    }
     if form.has_repetition() {
         return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
     }
     let integration = client(form, authorization, state)?;
     let (id, authentication) = match grant_type {
         Some("authorization_code") => code(form, integration, state, moment)?,
-        Some("refresh_token") => {
-            let id = refresh_token(form, integration, state, moment.now)?;
-            state.refreshed(id, moment);
-            (id, Authentication::default())
-        }
+        Some("refresh_token") => (refresh(form, integration, state, moment)?, Authentication::default()),
         Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
-    let mut tokens = tokens(id, state, moment.now);
+    let is_refresh = grant_type == Some("refresh_token");
+    let mut tokens = tokens(id, is_refresh, state, moment.now);
     let grant = state.grant(id);
     if grant.scopes.contains(Scope::OPENID) {
         let wanted = Wanted {
@@ -66,7 +59,6 @@ pub(super) fn answer(
 /// The end of a token (RFC 7009): of an access token alone, or of a refresh token and all that came of it. One that is dead
 /// or unknown is dead enough.
 pub(super) fn revoke(form: &Fields, authorization: Option<&str>, state: &mut State, now: UnixTime) -> Outcome {
-    state.revocations += 1;
     if form.has_repetition() {
         return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
     }
@@ -155,25 +147,28 @@ fn code(
     Ok((state.open_grant(code.into(), moment), authentication))
 }
 
-/// A refresh token is good until it expires or is revoked, however often it is used; where they rotate, once.
-fn refresh_token(form: &Fields, integration: usize, state: &State, now: UnixTime) -> Result<u64, Refusal> {
+/// A refresh token is good until it expires or is revoked, however often it is used; where they rotate, once. Those of Webex
+/// Meetings are sent with the site's name before them.
+fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
     let refuse = |reason| Refusal::malformed(words, reason);
     let text = form.get("refresh_token").ok_or_else(|| refuse("there is no refresh token in the form"))?;
-    if !state.service.is_meetings() {
-        let grant = state.find_grant(text, now).filter(|(_, grant)| grant.integration == integration);
-        let (id, _) = grant.ok_or_else(|| refuse("the refresh token is not of a living grant to this client"))?;
-        return Ok(id);
-    }
-    let (site, token) = text.split_once('_').ok_or_else(|| refuse("the site name and \"_\" are missing before it"))?;
-    let grant = state.find_grant(token, now).filter(|(_, grant)| grant.integration == integration);
+    let (site, used) = if state.service.is_meetings() {
+        let missing = || refuse("the site name and \"_\" are missing before it");
+        text.split_once('_').map(|(site, token)| (Some(site), token)).ok_or_else(missing)?
+    } else {
+        (None, text)
+    };
+    let token = state.successor(used, moment.now);
+    let grant = state.find_grant(&token, moment.now).filter(|(_, grant)| grant.integration == integration);
     let (id, grant) = grant.ok_or_else(|| refuse("the refresh token is not of a living grant to this client"))?;
-    if !state.users[grant.user].site_name().eq_ignore_ascii_case(site) {
+    if site.is_some_and(|site| !state.users[grant.user].site_name().eq_ignore_ascii_case(site)) {
         return Err(refuse("another site's name stands before it"));
     }
-    if !repeats_login(form, grant) {
+    if site.is_some() && !repeats_login(form, grant) {
         return Err(refuse("redirect_uri and code_verifier are not those of the login"));
     }
+    state.refreshed(id, used, moment);
     Ok(id)
 }
 
@@ -187,19 +182,24 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 }
 
 /// The answer to all grants: a new access token, and the refresh token with what is left of its life.
-pub(super) fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
-    let access_token = state.issue_access_token(id, now);
+pub(super) fn tokens(id: u64, is_refresh: bool, state: &mut State, now: UnixTime) -> Value {
+    let (access_token, life) = if is_refresh {
+        state.renew_access_token(id, now)
+    } else {
+        (state.issue_access_token(id, now), state.lifetimes.access_token)
+    };
     let grant = state.grant(id);
-    match state.service {
-        MockService::Webex | MockService::WebexGov => platform_tokens(&access_token, grant, state, now),
+    let mut tokens = match state.service {
+        MockService::Webex | MockService::WebexGov => platform_tokens(&access_token, grant, now),
         MockService::Meetings => meetings_tokens(&access_token, grant, state),
-    }
+    };
+    tokens["expires_in"] = life.as_secs().into();
+    tokens
 }
 
-fn platform_tokens(access_token: &str, grant: &Grant, state: &State, now: UnixTime) -> Value {
+fn platform_tokens(access_token: &str, grant: &Grant, now: UnixTime) -> Value {
     json!({
         "access_token": access_token,
-        "expires_in": state.lifetimes.access_token.as_secs(),
         "refresh_token": grant.refresh_token,
         "refresh_token_expires_in": grant.expires.since(now).as_secs(),
         "token_type": "Bearer",
@@ -214,7 +214,6 @@ fn meetings_tokens(access_token: &str, grant: &Grant, state: &State) -> Value {
         "access_token": access_token,
         "token_type": "bearer",
         "refresh_token": grant.refresh_token,
-        "expires_in": state.lifetimes.access_token.as_secs(),
         "scope": grant.scopes.to_string(),
         "user_name": user.email(),
         "iss": format!("https://{site}.webex.com/{site}", site = user.site_name()),

@@ -18,6 +18,7 @@ from telling import (
     WEBEX,
     answer_device,
     approve,
+    bad_answers,
     caught,
     hidden,
     order,
@@ -121,9 +122,25 @@ order("fault", callback="OtherState")
 error = caught(login, session)
 tell("another_state", error=type(error).__name__)
 
-# Without the hook, it takes each refusal for a token.
+# Without the hook, it takes each refusal for a token, unless it has `error` or is no JSON.
 naive = client(hook=False)
 login(naive)
+refresh_token = naive.token["refresh_token"]
+
+
+def outcome(refresh):
+    try:
+        return sorted(refresh())
+    except requests.HTTPError as error:
+        return ["HTTPError", error.response.status_code, error.response.headers.get("Retry-After")]
+    except Exception as error:
+        return [type(error).__name__, getattr(error, "error", None)]
+
+
+for name, session_with in (("bad_answers_without_hook", naive), ("bad_answers", session)):
+    refresh = lambda: dict(session_with.refresh_token(TOKEN, refresh_token=refresh_token))
+    tell(name, **bad_answers(refresh, outcome))
+
 order("revoke")
 kept = dict(naive.refresh_token(TOKEN))
 tell("revoked_without_hook", keeps=sorted(kept), says=kept["message"])
@@ -131,7 +148,7 @@ tell("revoked_without_hook", keeps=sorted(kept), says=kept["message"])
 tell("revoked", **refusal(caught(session.refresh_token, TOKEN)), who=who(session.token["access_token"]))
 
 # It sees no code in a callback that says `access_denied`, and asks for tokens of the client's own instead.
-refused = begin(client(), lambda url: visit(url, user="jane@example.com", decision="deny"))
+refused = begin(client(), lambda url: visit(url, user="bob@example.com", decision="deny"))
 tell("denied", **refusal(caught(client().fetch_token, TOKEN, **refused)))
 kept = dict(client(hook=False).fetch_token(TOKEN, **refused))
 tell("denied_without_hook", keeps=sorted(kept), says=kept["errors"][0]["description"])
@@ -189,7 +206,7 @@ tell("device", pending=pending, page=seen, fields=sorted(tokens), who=who(tokens
 order("advance", seconds=2)
 tell("device_spent", **refusal(caught(poll, device, started)))
 started = start()
-caught(poll, device, started)
+order("fault", device_poll="SlowDown(Description)")
 tell("device_too_fast", **refusal(caught(poll, device, started)))
 tell("device_without_hook", keeps=sorted(dict(poll(client(hook=False), start()))))
 started = start()

@@ -16,6 +16,7 @@ from telling import (
     WEBEX,
     answer_device,
     approve,
+    bad_answers,
     caught,
     hidden,
     order,
@@ -126,7 +127,7 @@ tell("id_token", claims=sorted(claims), issuer=claims["iss"] == WEBEX["issuers"]
 order("fault", id_token="BadSignature")
 tell("BadSignature", taken="id_token_claims" in login(basic, scope="openid"))
 
-flow, callback = begin(basic, lambda url: visit(url, user="jane@example.com", decision="deny"))
+flow, callback = begin(basic, lambda url: visit(url, user="bob@example.com", decision="deny"))
 tell("denied", **basic.obtain_token_by_auth_code_flow(flow, callback))
 
 order("fault", callback="OtherState")
@@ -196,5 +197,19 @@ own, flow = device(Patient(lambda: seen.append(answer_device(flow, "deny"))))
 tell("device_denied_with_help", error=own.obtain_token_by_device_flow(flow)["error"], page=seen[1:])
 
 tokens = login(basic)
+
+
+def outcome(refresh):
+    try:
+        kept = refresh()
+    except requests.HTTPError as error:
+        return ["HTTPError", error.response.status_code]
+    except Exception as error:
+        return [type(error).__name__]
+    return kept.get("error") or sorted(kept)
+
+
+tell("bad_answers", **bad_answers(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"]), outcome))
+
 order("revoke")
 tell("revoked", **refusal(lambda: basic.obtain_token_by_refresh_token(tokens["refresh_token"])))

@@ -50,7 +50,9 @@ async function begin(own, scope, browser = approve) {
 }
 
 const login = async (own, scope, browser) => client.authorizationCodeGrant(...(await begin(own, scope, browser)));
-const answering = (decision) => (url) => visit(url, { user: 'jane@example.com', decision });
+// Jane has consented before, and is not asked again.
+const answers = { accept: { user: 'jane@example.com', decision: 'accept' }, deny: { user: 'bob@example.com', decision: 'deny' } };
+const answering = (decision) => (url) => visit(url, answers[decision]);
 
 let tokens = await login(config, scopes, answering('accept'));
 tell('login', {
@@ -190,7 +192,7 @@ function patient(onWait) {
 async function deviceLogin(decision, title) {
   const begun = {};
   const configured = patient(async () => {
-    const page = await visit(begun.verification_uri_complete, { user: 'jane@example.com', decision });
+    const page = await visit(begun.verification_uri_complete, answers[decision]);
     begun.page = page.includes(title);
     await order('advance', { seconds: 2 });
   });
@@ -198,11 +200,26 @@ async function deviceLogin(decision, title) {
   return [begun, poll(configured, begun)];
 }
 
-const [begun, polled] = await deviceLogin('accept', 'You are signed in');
+const [begun, polled] = await deviceLogin('accept', 'Your device is signed in');
 tokens = await polled;
 tell('device_with_help', { page: begun.page, who: await who(tokens.access_token), polls: (await order('counts')).device_polls });
-const [declined, refused] = await deviceLogin('deny', 'You have declined');
+const [declined, refused] = await deviceLogin('deny', 'Your device is not signed in');
 tell('device_denied_with_help', { error: (await caught(refused)).error, page: declined.page });
+
+// Every shape in which Webex writes an error, for a dead refresh token; and what passes.
+const shapes = ['Documented', 'Broker', 'Gateway', 'Message', 'Upstream', 'StatusName', 'Empty', 'Page'];
+const bad = Object.fromEntries(shapes.map((shape) => [shape, { error: 'DeadRefreshToken', shape }]));
+bad.rate_limit = { error: 'TooManyRequests', retry_after: 7 };
+bad.outage = { status: 503, html: true, retry_after: 7 };
+bad.portal = { status: 200, html: true };
+bad.lost = { connection: 'lost' };
+for (const [name, answer] of Object.entries(bad)) {
+  await order('answer', { at: 'refresh', ...answer });
+  const error = await caught(client.refreshTokenGrant(config, tokens.refresh_token));
+  const retryAfter = error.cause.headers?.get('retry-after');
+  bad[name] = [error.code ?? error.cause.code, ...(error.error ? [error.error] : []), ...(retryAfter ? [retryAfter] : [])];
+}
+tell('bad_answers', bad);
 
 await order('expire');
 tell('expired_access_token', { who: await who(tokens.access_token) });

@@ -63,10 +63,30 @@ def caught(call, *arguments, **named):
 
 def answer_device(started, decision):
     """The user follows the link of a device, and answers; gives whether the last page is the one for that answer."""
-    page = visit(started["verification_uri_complete"], user="jane@example.com", decision=decision)
+    # Jane has consented before, and is not asked again.
+    user = {"accept": "jane@example.com", "deny": "bob@example.com"}[decision]
+    page = visit(started["verification_uri_complete"], user=user, decision=decision)
     # Webex's clock goes on in the place of the client's waiting.
     order("advance", seconds=started["interval"] or 2)
-    return {"accept": "You are signed in", "deny": "You have declined"}[decision] in page
+    return {"accept": "Your device is signed in", "deny": "Your device is not signed in"}[decision] in page
+
+
+# Every shape in which Webex writes an error.
+SHAPES = ["Documented", "Broker", "Gateway", "Message", "Upstream", "StatusName", "Empty", "Page"]
+
+
+def bad_answers(refresh, outcome):
+    """What `outcome` makes of a refresh for each answer that is no success: a dead refresh token in each shape, and what passes."""
+    ordered = {shape: {"error": "DeadRefreshToken", "shape": shape} for shape in SHAPES}
+    ordered["rate_limit"] = {"error": "TooManyRequests", "retry_after": 7}
+    ordered["outage"] = {"status": 503, "html": True, "retry_after": 7}
+    ordered["portal"] = {"status": 200, "html": True}
+    ordered["lost"] = {"connection": "lost"}
+    told = {}
+    for name, answer in ordered.items():
+        order("answer", at="refresh", **answer)
+        told[name] = outcome(refresh)
+    return told
 
 
 def hidden(client_secret, call):

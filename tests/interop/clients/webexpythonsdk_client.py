@@ -3,9 +3,22 @@
 from urllib.parse import urlencode
 
 from webexpythonsdk import WebexAPI
-from webexpythonsdk.exceptions import ApiError
+from webexpythonsdk.exceptions import ApiError, RateLimitError
 
-from telling import AUTHORIZE, SCOPES, WEBEX, approve, caught, hidden, order, parameters, tell, visit, who
+from telling import (
+    AUTHORIZE,
+    SCOPES,
+    WEBEX,
+    approve,
+    bad_answers,
+    caught,
+    hidden,
+    order,
+    parameters,
+    tell,
+    visit,
+    who,
+)
 
 SECRET = WEBEX["client_secret"]
 # It joins this and the endpoints as a browser joins links: without the slash it would ask at another address.
@@ -71,14 +84,31 @@ tell("spent_code", **refusal(caught(exchange, spent)))
 good = code()
 tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(exchange, good))))
 
-tell("denied", **parameters(visit(authorization_url(), user="jane@example.com", decision="deny")))
+tell("denied", **parameters(visit(authorization_url(), user="bob@example.com", decision="deny")))
 
 late = code()
-order("advance", seconds=599)
+order("advance", seconds=500)
 tell("late_code", who=who(exchange(late).access_token))
 late = code()
 order("advance", seconds=600)
 tell("expired_code", **refusal(caught(exchange, late)))
+
+
+def outcome(refresh):
+    error = caught(refresh, tokens)
+    if isinstance(error, RateLimitError):
+        return ["RateLimitError", error.status_code, error.retry_after]
+    if isinstance(error, ApiError):
+        # Without the address and the tracking id.
+        return ["ApiError", error.status_code, error.message and error.message.split(" (")[0]]
+    return [type(error).__name__]
+
+
+tell("bad_answers", **bad_answers(refresh, outcome))
+
+impatient = WebexAPI(access_token=tokens.access_token, base_url=BASE, wait_on_rate_limit=False)
+order("answer", at="person", error="TooManyRequests", retry_after=7)
+tell("rate_limit_of_the_api", retry_after=caught(impatient.people.me).retry_after, who=impatient.people.me().emails[0])
 
 order("expire")
 tell("expired_access_token", **refusal(caught(api.people.me)))

@@ -7,7 +7,21 @@ from wxc_sdk import WebexSimpleApi
 from wxc_sdk.integration import Integration
 from wxc_sdk.rest import RestSession
 
-from telling import AUTHORIZE, SCOPES, TOKEN, WEBEX, approve, caught, hidden, order, parameters, tell, visit, who
+from telling import (
+    AUTHORIZE,
+    SCOPES,
+    TOKEN,
+    WEBEX,
+    approve,
+    bad_answers,
+    caught,
+    hidden,
+    order,
+    parameters,
+    tell,
+    visit,
+    who,
+)
 
 SECRET = WEBEX["client_secret"]
 
@@ -71,7 +85,7 @@ keeper = old.model_copy()
 integration.refresh(keeper)
 tell("refresh_without_refresh_token", keeps_the_old_one=keeper.refresh_token == old.refresh_token)
 
-callback = parameters(visit(integration.auth_url(state="a state"), user="jane@example.com", decision="deny"))
+callback = parameters(visit(integration.auth_url(state="a state"), user="bob@example.com", decision="deny"))
 tell("denied", **callback)
 
 spent = code()
@@ -85,6 +99,18 @@ tell("wrong_secret", **refusal(hidden(SECRET, lambda: caught(integration.tokens_
 victim = tokens.model_copy()
 hidden(SECRET, lambda: caught(integration.refresh, victim))
 tell("wrong_secret_at_refresh", access_token=victim.access_token, who=who(tokens.access_token))
+
+
+
+def outcome(refresh):
+    """What it ends with, and whether the good access token is still there."""
+    victim = tokens.model_copy()
+    error = caught(refresh, victim)
+    status = [error.response.status_code] if isinstance(error, requests.HTTPError) else []
+    return [type(error).__name__, *status, victim.access_token is not None]
+
+
+tell("bad_answers", **bad_answers(integration.refresh, outcome))
 
 order("revoke")
 tell("revoked", **refusal(caught(integration.refresh, tokens)), access_token=tokens.access_token)

@@ -131,7 +131,13 @@ impl Browser {
                 Place::Page(url, text) => (url, text),
             };
             let Some(form) = Form::find(&text, answers) else { return Err(text) };
-            place = self.submit(url.join(&form.action).unwrap(), &form.pairs()).await;
+            let mut action = url.join(&form.action).unwrap();
+            place = if form.is_query {
+                action.query_pairs_mut().clear().extend_pairs(form.pairs());
+                self.open(action.as_str()).await
+            } else {
+                self.submit(action, &form.pairs()).await
+            };
         }
         panic!("more than {MOST_FORMS} forms after {url}");
     }

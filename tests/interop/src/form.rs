@@ -4,6 +4,8 @@
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     pub(crate) action: String,
+    /// Whether its fields go into the address.
+    pub(crate) is_query: bool,
     pub(crate) fields: Vec<(String, String)>,
 }
 
@@ -21,8 +23,9 @@ impl Form {
 
     /// `text` is what stands between `<form` and `</form`.
     fn fill(text: &str, answers: &[(&str, &str)]) -> Option<Self> {
-        let mut form =
-            Self { action: attribute(text.split('>').next()?, "action").unwrap_or_default(), fields: Vec::new() };
+        let head = text.split('>').next()?;
+        let mut form = Self { action: attribute(head, "action").unwrap_or_default(), ..Self::default() };
+        form.is_query = attribute(head, "method").is_none_or(|method| method.eq_ignore_ascii_case("get"));
         let mut buttons = Vec::new();
         for tag in text.split('<').skip(1).filter_map(|tag| tag.split('>').next()) {
             let kind = attribute(tag, "type").unwrap_or_default();
@@ -30,11 +33,14 @@ impl Form {
             if !is_button && !["input", "select", "textarea"].iter().any(|element| tag.starts_with(element)) {
                 continue;
             }
-            let Some(name) = attribute(tag, "name") else { continue };
+            let Some(name) = attribute(tag, "name") else {
+                buttons.extend(is_button.then_some(None));
+                continue;
+            };
             let value = attribute(tag, "value").unwrap_or_default();
             let answer = answers.iter().find(|(own, _)| *own == name).map(|(_, answer)| (*answer).to_owned());
             match (is_button, kind.as_str()) {
-                (true, _) => buttons.push((name, value)),
+                (true, _) => buttons.push(Some((name, value))),
                 // One form for each answer.
                 (false, "hidden") if answer.as_ref().is_some_and(|answer| *answer != value) => return None,
                 (false, "hidden") => form.fields.push((name, value)),
@@ -42,12 +48,14 @@ impl Form {
                 (false, _) => form.fields.push((name, answer.unwrap_or(value))),
             }
         }
-        let is_answer = |(name, value): &&(String, String)| answers.contains(&(name.as_str(), value.as_str()));
-        match buttons.iter().find(is_answer) {
-            Some(pressed) => form.fields.push(pressed.clone()),
+        let named: Vec<_> = buttons.iter().flatten().collect();
+        let pressed = named.iter().find(|(name, value)| answers.contains(&(name, value)));
+        match (pressed, buttons.first()) {
+            (Some(pressed), _) => form.fields.push((*pressed).clone()),
             // These buttons are for people who have other answers.
-            None if buttons.iter().any(|(name, _)| answers.iter().any(|(own, _)| own == name)) => return None,
-            None => form.fields.extend(buttons.into_iter().next()),
+            (None, _) if named.iter().any(|(own, _)| answers.iter().any(|(name, _)| name == own)) => return None,
+            // The first one is what the Enter key presses.
+            (None, first) => form.fields.extend(first.cloned().flatten()),
         }
         Some(form)
     }
@@ -80,6 +88,19 @@ mod tests {
         let form = Form::find(page, ANSWERS).unwrap();
         assert_eq!(form.action, "consent?a=1&b=2");
         assert_eq!(form.pairs(), [("transaction", "t\"1"), ("user", "bob@example.com"), ("decision", "deny")]);
+    }
+
+    #[test]
+    fn a_form_that_has_no_button_for_the_answer_is_sent_by_its_first_one() {
+        let page = r#"<form method="post" action="/v1/signin"><input type="email" name="user" value="" required>
+            <button type="submit" class="main">Sign in</button>
+            <button type="submit" name="choice" value="jane@example.com">Jane</button></form>"#;
+        let form = Form::find(page, ANSWERS).unwrap();
+        assert_eq!((form.pairs(), form.is_query), (vec![("user", "bob@example.com")], false));
+        let page = r#"<form method="get" action="/verify"><input type="text" name="code" value="123456">
+            <button type="submit">Next</button></form>"#;
+        let form = Form::find(page, ANSWERS).unwrap();
+        assert_eq!((form.pairs(), form.is_query), (vec![("code", "123456")], true));
     }
 
     #[test]

@@ -26,7 +26,8 @@ const REFUSAL: [&str; 3] = ["errors", "message", "trackingId"];
 /// Runs a client, and compares each of its stories.
 fn expect(client: impl FnOnce() -> Client, expected: &Value) {
     tell_of_clients(async {
-        let mock = MockWebex::start(&[]).await;
+        let users = ["--user", "jane@example.com=Jane Doe", "--user", "bob@example.com"];
+        let mock = MockWebex::start(&users).await;
         let told = client().stories(&mock).await;
         let expected: BTreeMap<_, _> = expected.as_object().unwrap().clone().into_iter().collect();
         for (name, story) in &told {
@@ -49,6 +50,19 @@ fn refusal(status: u16, [says, about]: [&str; 2]) -> Value {
 fn with(mut story: Value, more: Value) -> Value {
     story.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     story
+}
+
+/// A story of what becomes of a refresh: at a dead refresh token in each shape that Webex writes errors in, at too many requests,
+/// at an outage with a page, at a page of somebody else, and at an answer that is lost.
+fn bad_answers(shapes: [Value; 8], passing: [Value; 4]) -> Value {
+    let names = ["Documented", "Broker", "Gateway", "Message", "Upstream", "StatusName", "Empty", "Page"];
+    let more = ["rate_limit", "outage", "portal", "lost"];
+    names
+        .into_iter()
+        .zip(shapes)
+        .chain(more.into_iter().zip(passing))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 #[test]
@@ -111,6 +125,24 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
             "device_with_help": { "page": true, "who": JANE, "polls": 4 },
             "device_denied_with_help": { "error": "access_denied", "page": true },
             "device_ZeroInterval": invalid,
+            "bad_answers": bad_answers(
+                [
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_BODY_ERROR", "invalid_grant"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_BODY_ERROR", "Bad Request"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_JSON"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_JSON"]),
+                ],
+                [
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM", "7"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM", "7"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_JSON"]),
+                    json!(["UND_ERR_SOCKET"]),
+                ],
+            ),
             "expired_access_token": { "who": 401 },
             "revoked": nonconforming(400, [MALFORMED, BAD_REFRESH_TOKEN]),
         }),
@@ -120,6 +152,7 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
 #[test]
 fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
     let error = |name: &str| json!({ "error": name });
+    let http_error = |status: u16, retry_after: Option<&str>| json!(["HTTPError", status, retry_after]);
     let (claim, taken) = (error("InvalidClaimError"), json!({ "status": 200 }));
     let fields = [
         "access_token",
@@ -143,6 +176,33 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
             "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
             "wrong_secret": refusal(401, BAD_SECRET),
             "another_state": error("MismatchingStateException"),
+            "bad_answers_without_hook": bad_answers(
+                [
+                    json!(["errors", "message", "refresh_token", "trackingId"]),
+                    json!(["OAuthError", "invalid_grant"]),
+                    json!(["code", "message", "refresh_token", "trackingId"]),
+                    json!(["message", "refresh_token", "trackingId"]),
+                    json!(["message", "refresh_token", "trackingId"]),
+                    json!(["OAuthError", "Bad Request"]),
+                    http_error(400, None),
+                    http_error(400, None),
+                ],
+                [
+                    json!(["errors", "message", "refresh_token", "trackingId"]),
+                    http_error(503, Some("7")),
+                    json!(["ValueError", null]),
+                    json!(["ConnectionError", null]),
+                ],
+            ),
+            "bad_answers": bad_answers(
+                [(); 8].map(|()| http_error(400, None)),
+                [
+                    http_error(429, Some("7")),
+                    http_error(503, Some("7")),
+                    json!(["ValueError", null]),
+                    json!(["ConnectionError", null]),
+                ],
+            ),
             "revoked_without_hook": { "keeps": ["errors", "message", "refresh_token", "trackingId"], "says": MALFORMED },
             "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "who": 401 })),
             // Without a code it asks for tokens of the client's own, which Webex does not give.
@@ -165,7 +225,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                 "pending": refusal(428, ["authorization_pending"; 2]), "page": true, "fields": fields, "who": JANE,
             },
             "device_spent": refusal(400, ["invalid_grant"; 2]),
-            "device_too_fast": refusal(400, ["slow_down"; 2]),
+            "device_too_fast": refusal(400, [MALFORMED, "slow_down"]),
             "device_without_hook": { "keeps": REFUSAL },
             "device_denied": with(refusal(400, ["access_denied"; 2]), json!({ "page": true })),
             "device_secret_in_the_form": refusal(400, ["invalid_request"; 2]),
@@ -203,6 +263,20 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
             "spent_code": taken([MALFORMED, BAD_CODE]),
             "wrong_secret": taken(BAD_SECRET),
             "revoked": taken([MALFORMED, BAD_REFRESH_TOKEN]),
+            "bad_answers": bad_answers(
+                [
+                    json!(REFUSAL),
+                    json!("invalid_grant"),
+                    json!(["code", "message", "trackingId"]),
+                    json!(["message", "trackingId"]),
+                    json!(["message", "trackingId"]),
+                    json!("Bad Request"),
+                    json!(["JSONDecodeError"]),
+                    json!(["JSONDecodeError"]),
+                ],
+                // Too many requests are tokens as well.
+                [json!(REFUSAL), json!(["HTTPError", 503]), json!(["JSONDecodeError"]), json!(["ConnectionError"])],
+            ),
             "device": { "keeps": REFUSAL, "says": "authorization_pending", "polls": 1 },
             "device_with_help": { "page": [true], "who": JANE, "polls": 3 },
             "device_denied_with_help": { "error": "access_denied", "page": [true] },
@@ -226,6 +300,16 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
             "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
             "wrong_secret": refusal(401, BAD_SECRET),
             "wrong_secret_at_refresh": { "access_token": null, "who": JANE },
+            // With whatever status: an outage costs the access token, too.
+            "bad_answers": bad_answers(
+                [(); 8].map(|()| json!(["HTTPError", 400, false])),
+                [
+                    json!(["HTTPError", 429, false]),
+                    json!(["HTTPError", 503, false]),
+                    json!(["JSONDecodeError", true]),
+                    json!(["ConnectionError", true]),
+                ],
+            ),
             "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "access_token": null })),
             "revoked_access_token": { "error": "RestError", "status": 401, "says": BAD_ACCESS_TOKEN },
         }),
@@ -246,6 +330,25 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
             "denied": { "error": "access_denied", "error_description": DECLINED, "state": "a state" },
             "spent_code": tracked(400, [MALFORMED, BAD_CODE]),
             "wrong_secret": tracked(401, BAD_SECRET),
+            "bad_answers": bad_answers(
+                [
+                    json!(["ApiError", 400, MALFORMED]),
+                    json!(["ApiError", 400, null]),
+                    json!(["ApiError", 400, BAD_REFRESH_TOKEN]),
+                    json!(["ApiError", 400, "invalid_grant"]),
+                    json!(["ApiError", 400, "POST failed: HTTP/1.1 400 Bad Request"]),
+                    json!(["ApiError", 400, null]),
+                    json!(["ApiError", 400, null]),
+                    json!(["ApiError", 400, null]),
+                ],
+                [
+                    json!(["RateLimitError", 429, 7]),
+                    json!(["ApiError", 503, null]),
+                    json!(["JSONDecodeError"]),
+                    json!(["ConnectionError"]),
+                ],
+            ),
+            "rate_limit_of_the_api": { "retry_after": 7, "who": JANE },
             "expired_access_token": tracked(401, [BAD_ACCESS_TOKEN; 2]),
             "refresh_after_that": { "who": JANE },
             "late_code": { "who": JANE },

@@ -33,6 +33,11 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
             ("secret", "", "the body of the order: missing field `client_secret`"),
             ("advance", r#"{"seconds": -1}"#, "the body of the order: invalid value"),
             ("counts", r#"{"of": "refreshes"}"#, "the body of the order: unknown field `of`"),
+            ("answer", r#"{"at": "moon", "status": 503}"#, "there is no endpoint \"moon\" among [\"any\", "),
+            ("answer", r#"{"at": "token"}"#, "it takes one of `status`, `error` and `connection`"),
+            ("answer", r#"{"at": "token", "status": 99}"#, "no answer can have the status 99"),
+            ("answer", r#"{"at": "token", "error": "Bad"}"#, "there is no fault \"Bad\" among [DeadRefreshToken, "),
+            ("answer", r#"{"at": "token", "connection": "slow"}"#, "the body of the order: unknown variant `slow`"),
             ("fault", r#"{"weather": "Bad"}"#, "there are no faults of the kind \"weather\""),
             ("fault", r#"{"tokens": "Bad"}"#, "there is no fault \"Bad\" among [OddTokenType, "),
             ("fault", r#"{"device_poll": "SlowDown"}"#, "there is no fault \"SlowDown\" among ["),
@@ -87,7 +92,8 @@ fn what_is_said_beforehand_holds() {
             "eve@example.com",
             "--user",
             "bob@example.com",
-            "--rotate",
+            "--rotation",
+            "strict",
         ];
         let mock = MockWebex::start(&options).await;
         for (name, expected) in

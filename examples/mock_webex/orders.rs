@@ -1,0 +1,135 @@
+//! What can be ordered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use webex_oauth::testing::MockWebex;
+
+use crate::answers::Answer;
+use crate::clock::MovableClock;
+use crate::faults;
+
+/// Carries orders out.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) mock: MockWebex,
+    pub(crate) clock: MovableClock,
+    /// Who is meant where an order names nobody.
+    pub(crate) user: String,
+}
+
+const WHICH_LOGIN: &str = "it takes either `url`, an authorization URL, or `user_code`, what a device shows";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    url: Option<String>,
+    user_code: Option<String>,
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Deny {
+    url: Option<String>,
+    user_code: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    client_secret: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+impl Desk {
+    /// The answer, or what is wrong with the order.
+    ///
+    /// # Panics
+    ///
+    /// As the mock does, where a test is at fault.
+    pub(crate) fn carry_out(&self, order: &str, body: &str) -> Result<Value, String> {
+        let mock = &self.mock;
+        match order {
+            "approve" => return self.approve(read(body)?),
+            "deny" => return self.deny(read(body)?),
+            "revoke" => mock.revoke(self.whose(body)?),
+            "expire" => mock.expire_access_tokens(self.whose(body)?),
+            "secret" => mock.change_secret(read::<Secret>(body)?.client_secret),
+            "forbid" => read(body).map(|Nothing {}| mock.deny_by_administrator())?,
+            "keys" => read(body).map(|Nothing {}| mock.rotate_keys())?,
+            "advance" => self.clock.advance(Duration::from_secs(read::<Advance>(body)?.seconds)),
+            "fault" => {
+                for (kind, name) in read::<BTreeMap<String, String>>(body)? {
+                    faults::order(mock, &kind, &name)?;
+                }
+            }
+            "answer" => read::<Answer>(body)?.order(mock)?,
+            "clear" => read(body).map(|Nothing {}| mock.clear())?,
+            "counts" => return read(body).map(|Nothing {}| self.counts()),
+            _ => return Err(format!("there is no order {order:?}")),
+        }
+        Ok(json!({}))
+    }
+
+    fn approve(&self, Approve { url, user_code, user }: Approve) -> Result<Value, String> {
+        match (url, user_code, user) {
+            (Some(url), None, None) => Ok(json!({ "callback": self.mock.approve(url) })),
+            (Some(url), None, Some(user)) => Ok(json!({ "callback": self.mock.approve_as(url, user) })),
+            (None, Some(user_code), user) => {
+                self.mock.approve_device_as(user_code, user.as_ref().unwrap_or(&self.user));
+                Ok(json!({}))
+            }
+            _ => Err(WHICH_LOGIN.to_owned()),
+        }
+    }
+
+    fn deny(&self, Deny { url, user_code }: Deny) -> Result<Value, String> {
+        match (url, user_code) {
+            (Some(url), None) => Ok(json!({ "callback": self.mock.deny(url) })),
+            (None, Some(user_code)) => {
+                self.mock.deny_device(user_code);
+                Ok(json!({}))
+            }
+            _ => Err(WHICH_LOGIN.to_owned()),
+        }
+    }
+
+    fn whose(&self, body: &str) -> Result<String, String> {
+        Ok(read::<Whose>(body)?.user.unwrap_or_else(|| self.user.clone()))
+    }
+
+    fn counts(&self) -> Value {
+        json!({
+            "token_requests": self.mock.token_requests(),
+            "device_polls": self.mock.device_polls(),
+            "refreshes": self.mock.refreshes(),
+            "revocations": self.mock.revocations(),
+            "key_requests": self.mock.key_requests(),
+        })
+    }
+}
+
+/// No body is an empty object.
+fn read<T: DeserializeOwned>(body: &str) -> Result<T, String> {
+    let body = if body.trim().is_empty() { "{}" } else { body };
+    serde_json::from_str(body).map_err(|error| format!("the body of the order: {error}"))
+}

@@ -1,0 +1,313 @@
+//! What goes wrong with an answer, as a value.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use crate::testing::fate::{Ending, Fate};
+use crate::testing::retry_after::RetryAfter;
+use crate::testing::webex_error::{ErrorShape, WebexError};
+
+/// What goes wrong with one answer of the mock: in place of it, with it, or with the connection that it comes by.
+///
+/// [`MockWebex::at`](crate::testing::MockWebex::at) says where and how often.
+///
+/// | fault | what the mock does with the request | what arrives |
+/// |---|---|---|
+/// | [`none`](Self::none) | acts on it | the mock's own answer |
+/// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | nothing, unless [`after_acting`](Self::after_acting) | the answer made so |
+/// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member) | acts on it | its own answer, changed |
+/// | [`closed`](Self::closed), [`hanging`](Self::hanging) | nothing, unless [`after_acting`](Self::after_acting) | nothing; the connection is closed, or stays |
+/// | [`lost_answer`](Self::lost_answer) | acts on it | nothing; the connection is closed |
+/// | [`truncated`](Self::truncated), [`reset`](Self::reset), [`stalled`](Self::stalled), [`dripping`](Self::dripping) | acts on it | a part of its own answer, or all of it slowly; these take [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) |
+///
+/// # Example
+///
+/// The server acts, and the connection dies before its answer arrives. Webex's refresh tokens do not rotate, so this crate
+/// repeats the refresh:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::Callback;
+/// use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+///
+/// mock.at(Endpoint::Refresh).answer(Fault::lost_answer());
+/// webex.refresh(login.tokens()).await?;
+/// assert_eq!(mock.refreshes_of("jane@example.com"), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub(super) answer: Answer,
+    /// Whether the rules see the request.
+    pub(super) acts: bool,
+    pub(super) delay: Option<Duration>,
+    pub(super) fate: Fate,
+}
+
+/// Which answer goes out.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// That of the rules.
+    Own,
+    /// That of the rules, changed.
+    Changed(Change),
+    Made(Made),
+}
+
+/// A change of a JSON object.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Without(String),
+    Twice(String),
+    /// A member, and the JSON text of its value.
+    Member(String, String),
+}
+
+/// An answer that no rule gives.
+#[derive(Clone, Debug)]
+pub(super) struct Made {
+    pub(super) status: u16,
+    pub(super) content: Content,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) retry_after: Option<RetryAfter>,
+    /// Whether it sends the client to another origin.
+    pub(super) redirects: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    Nothing,
+    /// What a proxy shows of a status.
+    StatusPage,
+    /// What a network shows to whoever has not signed in to it.
+    Portal,
+    Error(ErrorShape, WebexError),
+    /// A content type, and the body.
+    Own(HeaderValue, Bytes),
+}
+
+/// What a script can say in place of an answer.
+impl Fault {
+    /// Nothing goes wrong: for a script in which the first answers are good.
+    pub fn none() -> Self {
+        Self { answer: Answer::Own, acts: true, delay: None, fate: Fate::Whole }
+    }
+
+    /// An empty answer with this status, 200 to 599; [`html`](Self::html), [`json`](Self::json) or [`body`](Self::body) fill
+    /// it.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such status.
+    #[track_caller]
+    pub fn status(status: u16) -> Self {
+        assert!((200..600).contains(&status), "no answer can have the status {status}: it is 200 to 599");
+        let made = Made { status, content: Content::Nothing, headers: Vec::new(), retry_after: None, redirects: false };
+        Self { answer: Answer::Made(made), acts: false, ..Self::none() }
+    }
+
+    /// One of Webex's errors, as the REST API writes it.
+    pub fn error(error: WebexError) -> Self {
+        Self::error_as(ErrorShape::Documented, error)
+    }
+
+    /// One of Webex's errors, in one of the shapes that Webex writes errors in.
+    pub fn error_as(shape: ErrorShape, error: WebexError) -> Self {
+        Self::status(error.status()).filled(Content::Error(shape, error))
+    }
+
+    /// The page of a network that wants its users to sign in, with status 200.
+    pub fn captive_portal() -> Self {
+        Self::status(200).filled(Content::Portal)
+    }
+
+    /// A redirect with this status to another origin of this machine, where a stranger answers with tokens.
+    /// [`MockWebex::followed_redirects`](crate::testing::MockWebex::followed_redirects) says who went there; this crate never
+    /// does.
+    ///
+    /// # Panics
+    ///
+    /// When the status is none of 301, 302, 303, 307 and 308.
+    #[track_caller]
+    pub fn redirect(status: u16) -> Self {
+        assert!(
+            matches!(status, 301 | 302 | 303 | 307 | 308),
+            "{status} is no redirect: they are 301, 302, 303, 307, 308"
+        );
+        Self::status(status).change_made(|made| made.redirects = true)
+    }
+
+    /// The mock's own answer without a member of its JSON: a success without `access_token`, for example.
+    pub fn without(member: impl Into<String>) -> Self {
+        Self::changed(Change::Without(member.into()))
+    }
+
+    /// The mock's own answer with a member of its JSON twice.
+    pub fn twice(member: impl Into<String>) -> Self {
+        Self::changed(Change::Twice(member.into()))
+    }
+
+    /// The mock's own answer with another value of a member of its JSON, or with one more. `json` goes out as it is, such as
+    /// `"1209599"` with its quotation marks or `null`.
+    pub fn member(member: impl Into<String>, json: impl Into<String>) -> Self {
+        Self::changed(Change::Member(member.into(), json.into()))
+    }
+
+    /// The connection is closed and nothing was done.
+    pub fn closed() -> Self {
+        Self { acts: false, fate: Fate::Lost, ..Self::none() }
+    }
+
+    /// What was asked is done, and the connection is closed before the answer arrives.
+    pub fn lost_answer() -> Self {
+        Self::closed().after_acting()
+    }
+
+    /// Nothing is done, nothing comes, and the connection stays.
+    pub fn hanging() -> Self {
+        Self { acts: false, fate: Fate::Hung, ..Self::none() }
+    }
+
+    /// The connection is closed in the middle of the body, whose length was announced.
+    pub fn truncated() -> Self {
+        Self { fate: Fate::Cut(None, Ending::Closed), ..Self::none() }
+    }
+
+    /// The connection is reset in the middle of the body.
+    pub fn reset() -> Self {
+        Self { fate: Fate::Cut(None, Ending::Reset), ..Self::none() }
+    }
+
+    /// The connection goes dead in the middle of the body: it stays, and nothing comes any more.
+    pub fn stalled() -> Self {
+        Self { fate: Fate::Cut(None, Ending::Stalled), ..Self::none() }
+    }
+
+    /// The whole answer comes, byte after byte, with this pause after each. The pause is real time.
+    pub fn dripping(pause: Duration) -> Self {
+        Self { fate: Fate::Dripping(pause), ..Self::none() }
+    }
+
+    fn changed(change: Change) -> Self {
+        Self { answer: Answer::Changed(change), ..Self::none() }
+    }
+}
+
+/// What else there is to say of it.
+impl Fault {
+    /// With a page of HTML that names the status, as proxies send it.
+    pub fn html(self) -> Self {
+        self.filled(Content::StatusPage)
+    }
+
+    /// With this text as JSON, which it need not be.
+    pub fn json(self, text: impl Into<Bytes>) -> Self {
+        self.filled(Content::Own(HeaderValue::from_static("application/json"), text.into()))
+    }
+
+    /// With this body and content type.
+    ///
+    /// # Panics
+    ///
+    /// When no header can hold the content type.
+    #[track_caller]
+    pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
+        self.filled(Content::Own(value(content_type), body.into()))
+    }
+
+    /// With this status in place of its own, 200 to 599: an error that comes as a success, for example.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such status.
+    #[track_caller]
+    pub fn with_status(self, status: u16) -> Self {
+        assert!((200..600).contains(&status), "no answer can have the status {status}: it is 200 to 599");
+        self.change_made(|made| made.status = status)
+    }
+
+    /// With this header, too.
+    ///
+    /// # Panics
+    ///
+    /// When no header can have this name or value.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "a name that no header can have is a mistake in the test")]
+    pub fn header(self, name: &str, text: &str) -> Self {
+        let Ok(name) = HeaderName::try_from(name) else { panic!("no header can have the name {name:?}") };
+        let value = value(text);
+        self.change_made(|made| made.headers.push((name, value)))
+    }
+
+    /// With the header `Retry-After`.
+    pub fn retry_after(self, retry_after: RetryAfter) -> Self {
+        self.change_made(|made| made.retry_after = Some(retry_after))
+    }
+
+    /// What was asked is done all the same: tokens are issued, codes are spent, and the client does not learn of it.
+    pub fn after_acting(mut self) -> Self {
+        self.acts = true;
+        self
+    }
+
+    /// It comes so much later, in real time.
+    pub fn delayed(mut self, delay: Duration) -> Self {
+        self.delay = Some(delay);
+        self
+    }
+
+    /// How many bytes of the body arrive where it does not arrive whole; half of them by default.
+    pub fn after(mut self, bytes: usize) -> Self {
+        if let Fate::Cut(after, _) = &mut self.fate {
+            *after = Some(bytes);
+        }
+        self
+    }
+
+    fn filled(self, content: Content) -> Self {
+        self.change_made(|made| made.content = content)
+    }
+
+    /// A fault of the mock's own answer is none of an answer's making, and stays as it is.
+    fn change_made(mut self, change: impl FnOnce(&mut Made)) -> Self {
+        if let Answer::Made(made) = &mut self.answer {
+            change(made);
+        }
+        self
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a value that no header can have is a mistake in the test")]
+fn value(text: &str) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| panic!("no header can hold {text:?}"))
+}
+
+/// A few words, as [`MockRequest`](crate::testing::MockRequest) and the list of what came show it.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.answer, self.fate) {
+            (_, Fate::Lost) => f.write_str(if self.acts { "answer lost" } else { "connection closed" }),
+            (_, Fate::Hung) => f.write_str("no answer"),
+            (_, Fate::Cut(_, Ending::Closed)) => f.write_str("answer truncated"),
+            (_, Fate::Cut(_, Ending::Reset)) => f.write_str("connection reset"),
+            (_, Fate::Cut(_, Ending::Stalled)) => f.write_str("answer stalled"),
+            (_, Fate::Dripping(_)) => f.write_str("answer dripping"),
+            (Answer::Own, Fate::Whole) => f.write_str("no fault"),
+            (Answer::Changed(Change::Without(name)), _) => write!(f, "without {name}"),
+            (Answer::Changed(Change::Twice(name)), _) => write!(f, "{name} twice"),
+            (Answer::Changed(Change::Member(name, _)), _) => write!(f, "another {name}"),
+            (Answer::Made(made), _) => write!(f, "status {} made", made.status),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The relay before wiremock, which does to connections what wiremock cannot.
+//!
+//! It carries bytes, one connection to wiremock for each of the client's, and looks into an answer only as far as it must:
+//! how long it is, and whether its head says that it shall not arrive. It speaks HTTP/1; what is not that passes unseen.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinSet, yield_now};
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::testing::fate::{Ending, Fate, HEADER};
+
+/// A running relay; it ends when it is dropped.
+pub(super) struct Relay(UnboundedSender<Command>);
+
+/// What a test asks of it; the answer comes when it is done.
+struct Command {
+    is_open: bool,
+    done: mpsc::Sender<io::Result<()>>,
+}
+
+impl Relay {
+    #[expect(clippy::expect_used, reason = "without a thread and a runtime a test cannot go on")]
+    pub(super) fn start(listener: std::net::TcpListener, wiremock: SocketAddr) -> Self {
+        let (commands, orders) = unbounded_channel();
+        let run = move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("the relay has a runtime");
+            runtime.block_on(async {
+                listener.set_nonblocking(true).expect("a listener can be told not to block");
+                let listener = TcpListener::from_std(listener).expect("a listener can be listened on");
+                run(Door::Open(listener), wiremock, orders).await;
+            });
+        };
+        thread::Builder::new().name("mock-webex-relay".to_owned()).spawn(run).expect("there is a thread to be had");
+        Self(commands)
+    }
+
+    /// Refuses connections and drops those that there are, or takes them again.
+    pub(super) fn open(&self, is_open: bool) -> io::Result<()> {
+        let (done, outcome) = mpsc::channel();
+        let gone = || io::Error::other("the relay has ended");
+        self.0.send(Command { is_open, done }).map_err(|_| gone())?;
+        outcome.recv().map_err(|_| gone())?
+    }
+}
+
+/// The port: listened on, or kept so that nobody else gets it.
+enum Door {
+    Open(TcpListener),
+    Closed(TcpSocket),
+}
+
+impl Door {
+    async fn accept(&self) -> io::Result<TcpStream> {
+        match self {
+            Self::Open(listener) => listener.accept().await.map(|(stream, _)| stream),
+            Self::Closed(_) => std::future::pending().await,
+        }
+    }
+
+    fn turned(self, is_open: bool) -> io::Result<Self> {
+        match self {
+            Self::Open(listener) if !is_open => {
+                let address = listener.local_addr()?;
+                drop(listener);
+                let socket = TcpSocket::new_v4()?;
+                // Connections that were accepted here linger under this address.
+                #[cfg(unix)]
+                socket.set_reuseaddr(true)?;
+                socket.bind(address)?;
+                Ok(Self::Closed(socket))
+            }
+            Self::Closed(socket) if is_open => Ok(Self::Open(socket.listen(1024)?)),
+            unchanged => Ok(unchanged),
+        }
+    }
+}
+
+async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver<Command>) {
+    let mut lines = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = door.accept() => match accepted {
+                Ok(client) => {
+                    lines.spawn(carry(client, wiremock));
+                }
+                // Too many are open: some will close.
+                Err(_) => SystemClock::new().sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = lines.join_next() => {}
+            order = orders.recv() => {
+                let Some(Command { is_open, done }) = order else { return };
+                if !is_open {
+                    lines.shutdown().await;
+                }
+                let (turned, outcome) = match door.turned(is_open) {
+                    Ok(turned) => (turned, Ok(())),
+                    Err(error) => {
+                        let _ = done.send(Err(error));
+                        return;
+                    }
+                };
+                door = turned;
+                let _ = done.send(outcome);
+            }
+        }
+    }
+}
+
+/// Carries requests to wiremock and answers back, until one side ends or an answer's fate is the end.
+async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
+    let mut server = TcpStream::connect(wiremock).await?;
+    // A byte that drips must not wait for the next.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let ending = {
+        let (mut from_client, to_client) = client.split();
+        let (from_server, mut to_server) = server.split();
+        let requests = async {
+            let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+            let _ = to_server.shutdown().await;
+            std::future::pending().await
+        };
+        let answers = Answers { from: from_server, to: to_client, unsent: Vec::new() }.carry();
+        tokio::select! {
+            ending = answers => ending?,
+            ending = requests => ending,
+        }
+    };
+    match ending {
+        Ending::Closed => Ok(()),
+        Ending::Reset => reset(&client),
+        Ending::Stalled => {
+            // Until the client goes.
+            tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
+        }
+    }
+}
+
+/// The connection ends with RST and not with FIN when it is dropped.
+#[allow(deprecated, reason = "its successor for zero seconds is newer than the oldest tokio that this crate takes")]
+fn reset(stream: &TcpStream) -> io::Result<()> {
+    stream.set_linger(Some(Duration::ZERO))
+}
+
+/// The way back.
+struct Answers<'a> {
+    from: ReadHalf<'a>,
+    to: WriteHalf<'a>,
+    /// What wiremock has sent and the client has not got.
+    unsent: Vec<u8>,
+}
+
+impl Answers<'_> {
+    async fn carry(mut self) -> io::Result<Ending> {
+        loop {
+            let Some(head) = self.head().await? else {
+                self.to.write_all(&self.unsent).await?;
+                tokio::io::copy(&mut self.from, &mut self.to).await?;
+                return Ok(Ending::Closed);
+            };
+            let whole = head.end + head.length;
+            while self.unsent.len() < whole && self.receive().await? > 0 {}
+            let rest = self.unsent.split_off(whole.min(self.unsent.len()));
+            let answer = std::mem::replace(&mut self.unsent, rest);
+            let body = &answer[head.end..];
+            match head.fate {
+                None => self.to.write_all(&answer).await?,
+                Some(Fate::Dripping(pause)) => self.drip(&[&head.text, body].concat(), pause).await?,
+                Some(Fate::Cut(after, ending)) => {
+                    let sent = after.unwrap_or(body.len() / 2).min(body.len());
+                    self.to.write_all(&[&head.text, &body[..sent]].concat()).await?;
+                    return Ok(ending);
+                }
+                Some(_) => return Ok(Ending::Closed),
+            }
+        }
+    }
+
+    /// The head of the next answer; `None` where there is none, or what comes is no HTTP/1.
+    async fn head(&mut self) -> io::Result<Option<Head>> {
+        loop {
+            if let Some(head) = Head::of(&self.unsent) {
+                return Ok(Some(head));
+            }
+            let beginning = self.unsent.len().min(HTTP.len());
+            if self.unsent[..beginning] != HTTP[..beginning] || self.receive().await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<usize> {
+        self.from.read_buf(&mut self.unsent).await
+    }
+
+    async fn drip(&mut self, bytes: &[u8], pause: Duration) -> io::Result<()> {
+        let clock = SystemClock::new();
+        for byte in bytes {
+            self.to.write_all(&[*byte]).await?;
+            if pause.is_zero() {
+                yield_now().await;
+            } else {
+                clock.sleep(pause).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+const HTTP: &[u8] = b"HTTP/1.";
+
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    /// What the client gets of it.
+    text: Vec<u8>,
+    /// Where the body begins.
+    end: usize,
+    /// Of the body.
+    length: usize,
+    fate: Option<Fate>,
+}
+
+impl Head {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+        let mut head = Self { text: Vec::with_capacity(end), end, length: 0, fate: None };
+        for line in bytes[..end].split_inclusive(|byte| *byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            match text.split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case(HEADER) => {
+                    head.fate = Fate::from_header(value);
+                    continue;
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    head.length = value.trim().parse().unwrap_or_default();
+                }
+                _ => {}
+            }
+            head.text.extend(line);
+        }
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_says_how_long_the_answer_is_and_what_becomes_of_it() {
+        assert_eq!(Head::of(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n"), None);
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec();
+        let expected = Head { end: text.len(), length: 5, fate: None, text: text.clone() };
+        assert_eq!(Head::of(&[&text, &b"hello"[..]].concat()), Some(expected));
+
+        let fated = b"HTTP/1.1 200 OK\r\nx-mock-relay: Reset 2\r\nContent-Length: 5\r\n\r\n";
+        let fate = Some(Fate::Cut(Some(2), Ending::Reset));
+        assert_eq!(Head::of(fated), Some(Head { text, end: fated.len(), length: 5, fate }));
+
+        let bare = b"HTTP/1.1 204 No Content\r\n\r\n";
+        assert_eq!(Head::of(bare), Some(Head { text: bare.to_vec(), end: bare.len(), length: 0, fate: None }));
+    }
+}

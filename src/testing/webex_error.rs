@@ -1,0 +1,304 @@
+//! Webex's errors, each in every shape that Webex writes errors in.
+
+use serde_json::{Value, json};
+
+/// What Webex says no to, for [`Fault::error`](crate::testing::Fault::error). The words are Webex's where they are known: from
+/// developer.webex.com/docs/login-with-webex, the REST API's OpenAPI description, and answers that were seen by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WebexError {
+    /// 400: the refresh token is expired or revoked (`invalid_grant`).
+    DeadRefreshToken,
+    /// 400: the authorization code was used, or is another login's (`invalid_grant`).
+    InvalidCode,
+    /// 400: no integration has this client id (`invalid_client`).
+    UnknownClient,
+    /// 401: the client secret is another (`invalid_client`).
+    WrongSecret,
+    /// 400: no client secret came (`invalid_client`).
+    MissingSecret,
+    /// 400: the client may not do this (`unauthorized_client`).
+    UnauthorizedClient,
+    /// 400: a scope is not registered (`invalid_scope`).
+    InvalidScope,
+    /// 400: the grant type is not known (`unsupported_grant_type`).
+    UnsupportedGrantType,
+    /// 400: the request is malformed (`invalid_request`).
+    InvalidRequest,
+    /// 401: the access token is expired, revoked or missing.
+    AccessTokenRefused,
+    /// 403: a scope, a role or a license is missing.
+    Forbidden,
+    /// 404.
+    NotFound,
+    /// 405.
+    WrongMethod,
+    /// 409.
+    Conflict,
+    /// 410.
+    Gone,
+    /// 415.
+    WrongMediaType,
+    /// 423: locked for a while; add a [`retry_after`](crate::testing::Fault::retry_after).
+    Locked,
+    /// 429: too many requests; add a [`retry_after`](crate::testing::Fault::retry_after).
+    TooManyRequests,
+    /// 451: it is to be asked in another region.
+    OtherRegion,
+    /// 500.
+    ServerError,
+    /// 502.
+    BadGateway,
+    /// 503.
+    Unavailable,
+    /// 504.
+    GatewayTimeout,
+    /// 428: the user has not answered on the other device yet (`authorization_pending`).
+    AuthorizationPending,
+    /// 400: the device asks too often (`slow_down`).
+    SlowDown,
+    /// 400: the user said no on the other device (`access_denied`).
+    AccessDenied,
+    /// 400: the user has too many tokens (`tokenlimit_reached`).
+    TokenLimitReached,
+}
+
+/// How Webex writes an error. Which one comes depends on which of Webex's servers refuses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorShape {
+    /// `{"message", "errors": [{"description"}], "trackingId"}`, as the REST API documents it.
+    #[default]
+    Documented,
+    /// `{"error", "error_description", "trackingID"}`, as the identity broker and RFC 6749 section 5.2 have it.
+    Broker,
+    /// `{"code", "message", "trackingId"}`, as the gateway has it.
+    Gateway,
+    /// `{"message", "trackingId"}`, with the OAuth code as the message where there is one.
+    Message,
+    /// The broker's refusal within a text of the front's: `POST failed: HTTP/1.1 400 Bad Request (url = ..., error = '...')`.
+    Upstream,
+    /// `{"error", "error_description"}`, where `error` is the name of the status and no code.
+    StatusName,
+    /// No body.
+    Empty,
+    /// A proxy's page.
+    Page,
+}
+
+/// What is said of an error.
+struct Words {
+    status: u16,
+    /// RFC 6749 section 5.2, RFC 8628 section 3.5, or Webex's own.
+    code: Option<&'static str>,
+    message: &'static str,
+    description: &'static str,
+}
+
+const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
+
+impl WebexError {
+    /// All of them, for a table.
+    pub const ALL: &'static [Self] = &[
+        Self::DeadRefreshToken,
+        Self::InvalidCode,
+        Self::UnknownClient,
+        Self::WrongSecret,
+        Self::MissingSecret,
+        Self::UnauthorizedClient,
+        Self::InvalidScope,
+        Self::UnsupportedGrantType,
+        Self::InvalidRequest,
+        Self::AccessTokenRefused,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::WrongMethod,
+        Self::Conflict,
+        Self::Gone,
+        Self::WrongMediaType,
+        Self::Locked,
+        Self::TooManyRequests,
+        Self::OtherRegion,
+        Self::ServerError,
+        Self::BadGateway,
+        Self::Unavailable,
+        Self::GatewayTimeout,
+        Self::AuthorizationPending,
+        Self::SlowDown,
+        Self::AccessDenied,
+        Self::TokenLimitReached,
+    ];
+
+    /// The status that it comes with.
+    pub fn status(self) -> u16 {
+        self.words().status
+    }
+
+    /// The OAuth code that it is, for whoever writes one.
+    pub fn code(self) -> Option<&'static str> {
+        self.words().code
+    }
+
+    fn words(self) -> Words {
+        let coded = |code, description| Words { status: 400, code: Some(code), message: MALFORMED, description };
+        let plain = |status, message| Words { status, code: None, message, description: message };
+        match self {
+            Self::DeadRefreshToken => {
+                coded("invalid_grant", "The refresh token provided is expired, revoked, malformed, or invalid")
+            }
+            Self::InvalidCode => coded("invalid_grant", "The authorization code is invalid"),
+            Self::UnknownClient => coded("invalid_client", "Client Id is invalid"),
+            Self::WrongSecret => {
+                let (status, message) = (401, "Invalid client credentials");
+                Words { status, message, ..coded("invalid_client", "The provided clientSecret is invalid") }
+            }
+            Self::MissingSecret => {
+                let message = "client_secret cannot be null or empty";
+                Words { message, ..coded("invalid_client", message) }
+            }
+            Self::UnauthorizedClient => named("unauthorized_client"),
+            Self::InvalidScope => coded("invalid_scope", "The requested scope is invalid."),
+            Self::UnsupportedGrantType => named("unsupported_grant_type"),
+            Self::InvalidRequest => named("invalid_request"),
+            Self::AccessTokenRefused => {
+                plain(401, "The request requires a valid access token set in the Authorization request header.")
+            }
+            Self::Forbidden => plain(403, "The access token provided is missing the required scopes."),
+            Self::NotFound => plain(404, "The requested resource could not be found."),
+            Self::WrongMethod => plain(405, "The HTTP method is not supported for this resource."),
+            Self::Conflict => plain(409, "The request conflicts with the state of the resource."),
+            Self::Gone => plain(410, "The requested resource is no longer available."),
+            Self::WrongMediaType => plain(415, "The media type of the request is not supported."),
+            Self::Locked => plain(423, "The requested resource is temporarily unavailable."),
+            Self::TooManyRequests => plain(429, "Too many requests have been sent."),
+            Self::OtherRegion => plain(451, "The resource is to be asked for in another region."),
+            Self::ServerError => plain(
+                500,
+                "The server encountered an unexpected condition which prevented it from fulfilling the request",
+            ),
+            Self::BadGateway => plain(502, "The server received an invalid response from an upstream server."),
+            Self::Unavailable => plain(503, "The server is overloaded: try again later."),
+            Self::GatewayTimeout => plain(504, "An upstream server did not answer in time."),
+            Self::AuthorizationPending => Words { status: 428, ..named("authorization_pending") },
+            Self::SlowDown => named("slow_down"),
+            Self::AccessDenied => named("access_denied"),
+            Self::TokenLimitReached => named("tokenlimit_reached"),
+        }
+    }
+}
+
+/// Some refusals are named and not described (developer.webex.com/docs/login-with-webex, of the device grant).
+fn named(code: &'static str) -> Words {
+    Words { status: 400, code: Some(code), message: MALFORMED, description: code }
+}
+
+/// What of an error goes out as a body.
+pub(super) enum Written {
+    Json(Value),
+    Page,
+    Nothing,
+}
+
+impl ErrorShape {
+    /// All of them, for a table.
+    pub const ALL: &'static [Self] = &[
+        Self::Documented,
+        Self::Broker,
+        Self::Gateway,
+        Self::Message,
+        Self::Upstream,
+        Self::StatusName,
+        Self::Empty,
+        Self::Page,
+    ];
+
+    pub(super) fn write(self, error: WebexError, tracking_id: &str) -> Written {
+        let Words { status, code, message, description } = error.words();
+        let name = name(status);
+        Written::Json(match self {
+            Self::Documented => {
+                json!({"message": message, "errors": [{"description": description}], "trackingId": tracking_id})
+            }
+            Self::Broker => {
+                let error = code.unwrap_or_else(|| broker_code(status));
+                json!({"error": error, "error_description": description, "trackingID": tracking_id})
+            }
+            Self::Gateway => json!({"code": status, "message": description, "trackingId": tracking_id}),
+            Self::Message => json!({"message": code.unwrap_or(description), "trackingId": tracking_id}),
+            Self::Upstream => {
+                let text = code.unwrap_or(description);
+                let message = format!(
+                    "POST failed: HTTP/1.1 {status} {name} (url = https://idbroker.webex.com/idb/oauth2/v1/access_token, \
+                     request/response TrackingId = {tracking_id}, error = '{text}')"
+                );
+                json!({"message": message, "trackingId": tracking_id})
+            }
+            Self::StatusName => json!({"error": name, "error_description": description}),
+            Self::Empty => return Written::Nothing,
+            Self::Page => return Written::Page,
+        })
+    }
+}
+
+/// RFC 6749 section 4.1.2.1 has these two where the status would have said it.
+fn broker_code(status: u16) -> &'static str {
+    match status {
+        423 | 429 | 502..=504 => "temporarily_unavailable",
+        500 => "server_error",
+        401 => "invalid_token",
+        _ => "invalid_request",
+    }
+}
+
+pub(super) fn name(status: u16) -> &'static str {
+    http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_a_status_of_errors_and_each_shape_has_its_fields() {
+        for error in WebexError::ALL {
+            assert!((400..600).contains(&error.status()), "{error:?}");
+            for (shape, fields) in [
+                (ErrorShape::Documented, &["errors", "message", "trackingId"][..]),
+                (ErrorShape::Broker, &["error", "error_description", "trackingID"]),
+                (ErrorShape::Gateway, &["code", "message", "trackingId"]),
+                (ErrorShape::Message, &["message", "trackingId"]),
+                (ErrorShape::Upstream, &["message", "trackingId"]),
+                (ErrorShape::StatusName, &["error", "error_description"]),
+            ] {
+                let Written::Json(body) = shape.write(*error, "ROUTER_1") else { panic!("{shape:?}") };
+                let found: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+                assert_eq!(found, fields, "{error:?}");
+            }
+            assert!(matches!(ErrorShape::Empty.write(*error, ""), Written::Nothing));
+            assert!(matches!(ErrorShape::Page.write(*error, ""), Written::Page));
+        }
+    }
+
+    #[test]
+    fn the_samples_of_the_documentation_come_out_as_they_stand_there() {
+        let documented = |error: WebexError| match ErrorShape::Documented.write(error, "ROUTER_1") {
+            Written::Json(body) => body.to_string(),
+            _ => panic!("JSON"),
+        };
+        assert_eq!(
+            documented(WebexError::UnknownClient),
+            r#"{"errors":[{"description":"Client Id is invalid"}],"message":"The request could not be understood by the server due to malformed syntax.","trackingId":"ROUTER_1"}"#
+        );
+        assert_eq!(
+            documented(WebexError::WrongSecret),
+            r#"{"errors":[{"description":"The provided clientSecret is invalid"}],"message":"Invalid client credentials","trackingId":"ROUTER_1"}"#
+        );
+        let Written::Json(body) = ErrorShape::Broker.write(WebexError::InvalidScope, "CLIENT_6") else {
+            panic!("JSON")
+        };
+        assert_eq!(
+            body.to_string(),
+            r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#
+        );
+    }
+}

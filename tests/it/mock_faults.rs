@@ -1,0 +1,298 @@
+//! Every fault of the mock, met by a plain HTTP client: what arrives is what was ordered.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use reqwest::{Client, Response, redirect};
+use serde_json::Value;
+use webex_oauth::Callback;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+
+fn http() -> Client {
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+async fn get(mock: &MockWebex, path: &str) -> reqwest::Result<Response> {
+    http().get(format!("{}{path}", mock.uri())).send().await
+}
+
+/// An answer, whole.
+async fn whole(response: Response) -> (StatusCode, HeaderMap, Bytes) {
+    (response.status(), response.headers().clone(), response.bytes().await.unwrap())
+}
+
+/// A refresh token of the mock's.
+async fn logged_in(mock: &MockWebex) -> String {
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    login.tokens().refresh_token().unwrap().expose().to_owned()
+}
+
+async fn refresh(mock: &MockWebex, refresh_token: &str) -> reqwest::Result<Response> {
+    let (client_id, client_secret) = (mock.client_id(), mock.client_secret());
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "refresh_token")
+        .append_pair("client_id", &client_id)
+        .append_pair("client_secret", &client_secret)
+        .append_pair("refresh_token", refresh_token)
+        .finish();
+    let request = http().post(mock.service().token_endpoint());
+    request.header("content-type", "application/x-www-form-urlencoded").body(form).send().await
+}
+
+#[tokio::test]
+async fn an_answer_that_is_made_arrives_as_it_was_made() {
+    let mock = MockWebex::start().await;
+    let html = "text/html; charset=utf-8";
+    for (fault, status, content_type, body) in [
+        (Fault::status(503), 503, None, ""),
+        (Fault::status(200), 200, None, ""),
+        (Fault::status(503).html(), 503, Some(html), "<title>503 Service Unavailable</title>"),
+        (Fault::captive_portal(), 200, Some(html), "<title>Welcome to the network</title>"),
+        (Fault::status(200).json("{\"error\":"), 200, Some("application/json"), "{\"error\":"),
+        (Fault::status(200).body("text/plain", "access_token"), 200, Some("text/plain"), "access_token"),
+        (
+            Fault::error(WebexError::Unavailable).with_status(200),
+            200,
+            Some("application/json"),
+            "\"message\":\"The server",
+        ),
+    ] {
+        let said = fault.to_string();
+        mock.at(Endpoint::Person).answer(fault);
+        let (got, headers, text) = whole(get(&mock, "/people/me").await.unwrap()).await;
+        let content_type_got = headers.get("content-type").map(|value| value.to_str().unwrap());
+        assert_eq!((got.as_u16(), content_type_got), (status, content_type), "{said}");
+        assert!(
+            String::from_utf8_lossy(&text).contains(body) && text.is_empty() == body.is_empty(),
+            "{said}: {text:?}"
+        );
+    }
+    mock.at(Endpoint::Person).answer(Fault::status(418).header("x-odd", "1").header("X-Odd", "2"));
+    let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
+    let odd: Vec<_> = headers.get_all("x-odd").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!((status.as_u16(), odd), (418, vec!["1", "2"]));
+}
+
+#[tokio::test]
+async fn every_error_arrives_in_every_shape() {
+    let mock = MockWebex::start().await;
+    for error in WebexError::ALL {
+        for shape in ErrorShape::ALL {
+            mock.at(Endpoint::path("/v1/rooms")).answer(Fault::error_as(*shape, *error));
+            let response =
+                http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
+            let (status, headers, body) = whole(response).await;
+            assert_eq!(status.as_u16(), error.status(), "{error:?} {shape:?}");
+            assert_eq!(headers["trackingid"], "MINE_7", "{error:?} {shape:?}");
+            let json: Option<Value> = serde_json::from_slice(&body).ok();
+            let has = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)).is_some();
+            match shape {
+                ErrorShape::Documented => {
+                    assert!(has("/message") && has("/errors/0/description") && has("/trackingId"))
+                }
+                ErrorShape::Broker => assert!(has("/error") && has("/error_description") && has("/trackingID")),
+                ErrorShape::Gateway => assert_eq!(json.unwrap()["code"], error.status()),
+                ErrorShape::Message => assert!(has("/message") && !has("/errors")),
+                ErrorShape::Upstream => {
+                    assert!(json.unwrap()["message"].as_str().unwrap().starts_with("POST failed: HTTP/1.1"));
+                }
+                ErrorShape::StatusName => assert_eq!(json.unwrap()["error"], status.canonical_reason().unwrap()),
+                ErrorShape::Empty => assert!(body.is_empty()),
+                ErrorShape::Page => assert!(body.starts_with(b"<!doctype html>")),
+                other => panic!("a new shape: {other:?}"),
+            }
+        }
+    }
+    assert_eq!(mock.orders_left(), 0);
+}
+
+#[tokio::test]
+async fn retry_after_comes_in_every_sort() {
+    let now = UnixTime::from_secs(784_887_151); // Tue, 15 Nov 1994 08:12:31 GMT
+    let mock = MockWebex::builder().clock(ManualClock::new(now)).start().await;
+    for (retry_after, text) in [
+        (Some(RetryAfter::Seconds(7)), Some("7")),
+        (Some(RetryAfter::Seconds(0)), Some("0")),
+        (Some(RetryAfter::Date(Duration::from_secs(30))), Some("Tue, 15 Nov 1994 08:13:01 GMT")),
+        (Some(RetryAfter::PastDate), Some("Tue, 15 Nov 1994 07:12:31 GMT")),
+        (Some(RetryAfter::Negative), Some("-5")),
+        (Some(RetryAfter::Fraction), Some("1.5")),
+        (Some(RetryAfter::Malformed), Some("soon")),
+        (Some(RetryAfter::Blank), Some("")),
+        (Some(RetryAfter::Huge), Some("99999999999999999999999")),
+        (None, None),
+    ] {
+        for error in [WebexError::TooManyRequests, WebexError::Locked] {
+            let fault = Fault::error(error);
+            mock.at(Endpoint::Token).answer(retry_after.into_iter().fold(fault, Fault::retry_after));
+            let (status, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
+            let got = headers.get("retry-after").map(|value| value.to_str().unwrap());
+            assert_eq!((status.as_u16(), got), (error.status(), text), "{retry_after:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_names_another_origin_and_whoever_goes_there_is_counted() {
+    let mock = MockWebex::start().await;
+    for status in [301, 302, 303, 307, 308] {
+        mock.at(Endpoint::Refresh).answer(Fault::redirect(status));
+        let (got, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
+        let location = headers["location"].to_str().unwrap();
+        assert_eq!(got.as_u16(), status);
+        let (there, here) = (url::Url::parse(location).unwrap(), url::Url::parse(&mock.uri()).unwrap());
+        assert_ne!(there.origin(), here.origin());
+    }
+    assert_eq!(mock.followed_redirects(), 0);
+
+    mock.at(Endpoint::Person).answer(Fault::redirect(307));
+    let following = Client::builder().no_proxy().build().unwrap();
+    let answer = following.get(format!("{}/people/me", mock.uri())).send().await.unwrap();
+    let tokens: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!((tokens["access_token"].as_str(), mock.followed_redirects()), (Some("a-strangers"), 1));
+}
+
+#[tokio::test]
+async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
+    let mock = MockWebex::start().await;
+    let token = logged_in(&mock).await;
+    let at = |fault| mock.at(Endpoint::Refresh).answer(fault);
+    let text = async || {
+        let (status, _, body) = whole(refresh(&mock, &token).await.unwrap()).await;
+        assert_eq!(status, 200);
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    at(Fault::without("access_token"));
+    assert!(!text().await.contains("\"access_token\""));
+    at(Fault::twice("access_token"));
+    assert_eq!(text().await.matches("\"access_token\":").count(), 2);
+    at(Fault::member("expires_in", "\"1209599\""));
+    assert!(text().await.contains("\"expires_in\":\"1209599\""));
+    at(Fault::member("x", "[null"));
+    assert!(text().await.contains("\"x\":[null"));
+    assert_eq!(mock.refreshes_of("jane@example.com"), 4, "the server has acted each time");
+}
+
+#[tokio::test]
+async fn a_server_that_has_acted_and_says_something_else_has_acted() {
+    let mock = MockWebex::start().await;
+    let token = logged_in(&mock).await;
+    mock.at(Endpoint::Refresh).answer(Fault::status(502).html()).then(Fault::status(502).html().after_acting());
+    assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
+    assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (1, 0));
+    assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
+    assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (2, 1));
+}
+
+#[tokio::test]
+async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothing_for_ever() {
+    let mock = MockWebex::start().await;
+    let token = logged_in(&mock).await;
+    for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_answer(), 1)] {
+        mock.at(Endpoint::Refresh).answer(fault);
+        let error = refresh(&mock, &token).await.unwrap_err();
+        assert!(error.is_request() && !error.is_timeout(), "{error:?}");
+        assert_eq!(mock.refreshes_of("jane@example.com"), granted);
+    }
+    mock.at(Endpoint::Person).answer(Fault::hanging());
+    let request = http().get(format!("{}/people/me", mock.uri())).timeout(Duration::from_millis(200));
+    assert!(request.send().await.unwrap_err().is_timeout());
+}
+
+#[tokio::test]
+async fn an_answer_can_come_later() {
+    let mock = MockWebex::start().await;
+    let delay = Duration::from_millis(50);
+    mock.at(Endpoint::Person).answer(Fault::none().delayed(delay)).then(Fault::status(500).delayed(delay));
+    for status in [401, 500] {
+        let begun = SystemTime::now();
+        assert_eq!(get(&mock, "/people/me").await.unwrap().status(), status);
+        assert!(begun.elapsed().unwrap_or(delay) >= delay);
+    }
+}
+
+#[tokio::test]
+async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
+    let mock = MockWebex::start().await;
+    let token = logged_in(&mock).await;
+    mock.at(Endpoint::Refresh).answer(Fault::status(500)).times(2).then(Fault::none()).then(Fault::status(501));
+    mock.at(Endpoint::Person).answer(Fault::status(502)).times(0);
+    mock.at(Endpoint::Keys).answer(Fault::status(503)).until_cleared();
+    mock.at(Endpoint::Any).answer(Fault::status(504));
+    assert_eq!(mock.orders_left(), 5);
+    for status in [500, 500, 200, 501, 504, 200] {
+        assert_eq!(refresh(&mock, &token).await.unwrap().status(), status);
+    }
+    for path in ["/verification", "/verification"] {
+        assert_eq!(get(&mock, path).await.unwrap().status(), 503);
+    }
+    assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 401);
+    mock.at(Endpoint::Keys).clear();
+    assert_eq!(get(&mock, "/verification").await.unwrap().status(), 200);
+
+    mock.at(Endpoint::Token).answer(Fault::status(500)).until_cleared();
+    assert_eq!(refresh(&mock, &token).await.unwrap().status(), 500);
+    mock.clear();
+    assert_eq!((refresh(&mock, &token).await.unwrap().status(), mock.orders_left()), (StatusCode::OK, 0));
+}
+
+#[tokio::test]
+async fn every_place_of_the_mock_can_be_spoilt() {
+    let mock = MockWebex::start().await;
+    for (endpoint, path) in [
+        (Endpoint::Authorization, "/authorize"),
+        (Endpoint::Token, "/access_token"),
+        (Endpoint::Person, "/people/me"),
+        (Endpoint::UserInfo, "/userinfo"),
+        (Endpoint::Keys, "/verification"),
+        (Endpoint::Discovery, "/.well-known/openid-configuration"),
+        (Endpoint::WebFinger, "/.well-known/webfinger"),
+        (Endpoint::Revocation, "/revoke"),
+        (Endpoint::Authorizations, "/authorizations"),
+        (Endpoint::Authorizations, "/authorizations/tokenExpiry"),
+        (Endpoint::DeviceAuthorization, "/device/authorize"),
+        (Endpoint::DeviceToken, "/device/token"),
+        (Endpoint::path("/v1/rooms"), "/rooms"),
+    ] {
+        mock.at(endpoint.clone()).answer(Fault::status(299));
+        assert_eq!(get(&mock, path).await.unwrap().status(), 299, "{endpoint}");
+        assert_ne!(get(&mock, path).await.unwrap().status(), 299, "{endpoint}");
+    }
+}
+
+/// The order was for one answer, and the one that says "for all" comes after a request that was faster.
+#[tokio::test]
+async fn an_order_that_is_still_being_given_when_a_request_comes_is_not_lost() {
+    let mock = MockWebex::start().await;
+    let ordered = mock.at(Endpoint::Person).answer(Fault::status(500));
+    assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
+    let ordered = ordered.times(2);
+    assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
+    assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 401);
+    ordered.until_cleared();
+    assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_where_it_is_said() {
+    let mock = MockWebex::start().await;
+    type Mistake = fn(&MockWebex);
+    let mistakes: [(Mistake, &str); 6] = [
+        (|_| drop(Fault::status(100)), "no answer can have the status 100"),
+        (|_| drop(Fault::status(200).with_status(99)), "no answer can have the status 99"),
+        (|_| drop(Fault::redirect(304)), "304 is no redirect"),
+        (|_| drop(Fault::status(200).header("a b", "")), "no header can have the name"),
+        (|_| drop(Fault::status(200).header("a", "\n")), "no header can hold"),
+        (|mock| drop(mock.at(Endpoint::Token).answer(Fault::reset())), "MockWebex::builder().relay()"),
+    ];
+    for (mistake, words) in mistakes {
+        let mock = mock.clone();
+        let panic = std::thread::spawn(move || mistake(&mock)).join().unwrap_err();
+        let message = panic.downcast_ref::<String>().unwrap();
+        assert!(message.contains(words), "{message}");
+    }
+}

@@ -1,0 +1,162 @@
+//! What the mock's relay does to connections, byte by byte, and that it does nothing else.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use webex_oauth::Callback;
+use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+
+async fn relayed() -> MockWebex {
+    MockWebex::builder().relay().start().await
+}
+
+/// What arrives of an answer to a plain GET, and how it ends.
+fn ask(mock: &MockWebex, path: &str) -> (Vec<u8>, std::io::Result<()>) {
+    let mut stream = TcpStream::connect(address(mock)).unwrap();
+    // For answers that never come; it is far longer than those that come take.
+    stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut arrived = Vec::new();
+    let ended = stream.read_to_end(&mut arrived).map(drop);
+    (arrived, ended)
+}
+
+fn address(mock: &MockWebex) -> String {
+    url::Url::parse(&mock.uri()).unwrap().socket_addrs(|| None).unwrap()[0].to_string()
+}
+
+/// Announced and arrived bytes of a body.
+fn body(arrived: &[u8]) -> (usize, usize) {
+    let text = String::from_utf8_lossy(arrived);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert!(!head.contains("x-mock-relay"), "{head}");
+    (length.parse().unwrap(), body.len())
+}
+
+const DISCOVERY: &str = "/v1/.well-known/openid-configuration";
+
+#[tokio::test]
+async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
+    let mock = relayed().await;
+    let (whole, ended) = ask(&mock, DISCOVERY);
+    let (announced, arrived) = body(&whole);
+    assert!(ended.is_ok() && announced == arrived && announced > 500, "{announced} {arrived}");
+    for (fault, expected) in [
+        (Fault::truncated(), announced / 2),
+        (Fault::truncated().after(0), 0),
+        (Fault::truncated().after(17), 17),
+        (Fault::truncated().after(usize::MAX), announced),
+    ] {
+        mock.at(Endpoint::Discovery).answer(fault);
+        let (text, ended) = ask(&mock, DISCOVERY);
+        assert_eq!((body(&text), ended.is_ok()), ((announced, expected), true));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_reset_in_the_middle_of_a_body() {
+    let mock = relayed().await;
+    mock.at(Endpoint::Discovery).answer(Fault::reset().after(9));
+    let (text, ended) = ask(&mock, DISCOVERY);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // Of what came before the reset a system may show as much as it likes.
+    assert!(text.is_empty() || body(&text).1 <= 9);
+}
+
+#[tokio::test]
+async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
+    let mock = relayed().await;
+    mock.at(Endpoint::Discovery).answer(Fault::stalled().after(9));
+    let (text, ended) = ask(&mock, DISCOVERY);
+    let kind = ended.unwrap_err().kind();
+    assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind}");
+    assert_eq!(body(&text).1, 9);
+}
+
+#[tokio::test]
+async fn an_answer_drips_and_is_whole_in_the_end_and_the_connection_goes_on() {
+    let mock = relayed().await;
+    let http = Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/verification", mock.uri());
+    let whole = http.get(&url).send().await.unwrap().bytes().await.unwrap();
+    for pause in [Duration::ZERO, Duration::from_micros(500)] {
+        mock.at(Endpoint::Keys).answer(Fault::dripping(pause));
+        let begun = Instant::now();
+        assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
+        let pauses = u32::try_from(whole.len() - 1).unwrap();
+        assert!(begun.elapsed() >= pause * pauses, "{:?} for {pauses} pauses", begun.elapsed());
+    }
+    assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
+}
+
+#[tokio::test]
+async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
+    let mock = relayed().await;
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
+        let before = mock.refreshes_of("jane@example.com");
+        mock.at(Endpoint::Refresh).answer(fault);
+        webex.refresh(login.tokens()).await.unwrap();
+        assert_eq!(mock.refreshes_of("jane@example.com"), before + 2, "it acted twice: the refresh was repeated");
+    }
+}
+
+#[tokio::test]
+async fn an_offline_mock_refuses_connections_drops_those_there_are_and_comes_back_at_its_port() {
+    let mock = relayed().await;
+    let url = format!("{}/verification", mock.uri());
+    for _ in 0..3 {
+        let mut open = TcpStream::connect(address(&mock)).unwrap();
+        open.write_all(b"GET /v1/verification HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+        assert!(open.read(&mut [0; 1]).unwrap() > 0, "it is served");
+
+        mock.go_offline();
+        mock.go_offline();
+        assert_eq!(TcpStream::connect(address(&mock)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        // Not by the client above: it may find out only by using it that its connection is gone.
+        let other = Client::builder().no_proxy().build().unwrap();
+        assert!(other.get(&url).send().await.unwrap_err().is_connect());
+        open.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let ended = open.read_to_end(&mut Vec::new());
+        assert!(ended.is_ok() || ended.unwrap_err().kind() == ErrorKind::ConnectionReset);
+
+        mock.go_online();
+        assert_eq!(other.get(&url).send().await.unwrap().status(), 200);
+    }
+}
+
+/// A request whose answer has no body, although its length is announced; one that wants to be asked on first; many in a row.
+#[tokio::test]
+async fn whatever_is_asked_passes_the_relay_as_it_is() {
+    let mock = relayed().await;
+    let mut stream = TcpStream::connect(address(&mock)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let form = "grant_type=refresh_token";
+    let kind = "content-type: application/x-www-form-urlencoded";
+    let expecting = format!(
+        "POST /v1/access_token HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n{kind}\r\ncontent-length: {}\r\n\r\n",
+        form.len()
+    );
+    stream.write_all(expecting.as_bytes()).unwrap();
+    let mut beginning = [0; 25];
+    stream.read_exact(&mut beginning).unwrap();
+    assert_eq!(&beginning, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(form.as_bytes()).unwrap();
+    for _ in 0..10 {
+        stream.write_all(b"GET /v1/verification HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    }
+    stream.write_all(format!("HEAD {DISCOVERY} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    assert_eq!(
+        (answers.matches("HTTP/1.1 400").count(), answers.matches("HTTP/1.1 200").count()),
+        (1, 10),
+        "{answers}"
+    );
+    assert!(answers.ends_with("\r\n\r\n") && answers.matches("HTTP/1.1 405").count() == 1, "{answers}");
+}

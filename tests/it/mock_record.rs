@@ -1,0 +1,142 @@
+//! What the mock counts, keeps and expects, and how it says what came instead.
+
+use std::panic::{self, AssertUnwindSafe};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use webex_oauth::Callback;
+use webex_oauth::testing::{Endpoint, Fault, MockUser, MockWebex};
+
+use crate::support::json;
+
+async fn log_in(mock: &MockWebex, email: &str) -> webex_oauth::TokenSet {
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    webex.login(pending, Callback::parse(mock.approve_as(&url, email)).unwrap()).await.unwrap().into_tokens()
+}
+
+/// What a mock says when it goes.
+fn last_words(mock: MockWebex) -> Option<String> {
+    let silent = panic::catch_unwind(AssertUnwindSafe(|| drop(mock)));
+    silent.err().map(|panic| panic.downcast_ref::<String>().unwrap().clone())
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
+    let (jane, bob) = ("jane@example.com", "bob@example.com");
+    let mock = MockWebex::builder().user(MockUser::new(jane)).user(MockUser::new(bob)).start().await;
+    let webex = mock.client();
+    let (janes, bobs) = (log_in(&mock, jane).await, log_in(&mock, bob).await);
+    webex.refresh(&janes).await.unwrap();
+    webex.refresh(&bobs).await.unwrap();
+    webex.refresh(&bobs).await.unwrap();
+    mock.at(Endpoint::Refresh).answer(Fault::status(400));
+    webex.refresh(&janes).await.unwrap_err();
+    webex.person(janes.access_token()).await.unwrap();
+
+    assert_eq!((mock.exchanges(), mock.refreshes(), mock.token_requests()), (2, 4, 6));
+    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of(bob)), (1, 2));
+    assert_eq!((mock.requests_to(Endpoint::Person), mock.requests_to(Endpoint::path("/v1/people/me"))), (1, 1));
+    assert_eq!((mock.requests_to(Endpoint::Any), mock.requests_to(Endpoint::Keys)), (7, 0));
+    assert!(mock.received(Endpoint::Any).is_empty(), "nothing is kept unless it is wanted");
+}
+
+#[tokio::test]
+async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
+    for shows_secrets in [false, true] {
+        let builder = MockWebex::builder();
+        let mock = if shows_secrets { builder.recording_secrets() } else { builder.recording() }.start().await;
+        let webex = mock.client();
+        let tokens = log_in(&mock, "jane@example.com").await;
+        webex.refresh(&tokens).await.unwrap();
+        webex.person(tokens.access_token()).await.unwrap();
+
+        let shown: String =
+            mock.received(Endpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
+        let basic = STANDARD.encode(format!("{}:{}", mock.client_id(), mock.client_secret()));
+        for secret in [&*basic, tokens.refresh_token().unwrap().expose(), tokens.access_token().expose()] {
+            assert_eq!(shown.contains(secret), shows_secrets, "{shown}");
+        }
+        let requests = mock.received(Endpoint::Token);
+        let hidden = |name| requests[0].parameter(name) == Some("[redacted]");
+        assert!(["code", "code_verifier"].into_iter().all(hidden) != shows_secrets);
+        assert_eq!(requests[0].parameter("redirect_uri"), Some(&*mock.redirect_uri()));
+        assert_eq!(requests[0].authorization() == Some("Basic [redacted]"), !shows_secrets);
+        assert_eq!((requests[1].method(), requests[1].path()), ("POST", "/v1/access_token"));
+        assert_eq!((requests[1].endpoint(), requests[1].status()), (Some(&Endpoint::Refresh), Some(200)));
+        let person = &mock.received(Endpoint::Person)[0];
+        assert!(person.authorization().unwrap().starts_with("Bearer ") && person.parameter("x").is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_says_what_went_wrong_on_order() {
+    let mock = MockWebex::builder().recording().start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, "jane@example.com").await;
+    mock.at(Endpoint::Refresh).answer(Fault::status(400).json("{}")).then(Fault::lost_answer());
+    webex.refresh(&tokens).await.unwrap_err();
+    webex.refresh(&tokens).await.unwrap();
+    let became: Vec<_> =
+        mock.received(Endpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(became, [(Some(400), said("status 400 made")), (None, said("answer lost")), (Some(200), None)]);
+}
+
+#[tokio::test]
+async fn an_expectation_that_is_met_says_nothing() {
+    let mock = MockWebex::start().await;
+    log_in(&mock, "jane@example.com").await;
+    mock.expect(Endpoint::Exchange).times(1);
+    mock.expect(Endpoint::Refresh).never();
+    mock.expect(Endpoint::Token).at_least(1);
+    mock.expect(Endpoint::Any).at_most(1);
+    log_in(&mock, "jane@example.com").await;
+    mock.verify();
+    mock.verify();
+    assert_eq!(last_words(mock), None);
+}
+
+#[tokio::test]
+async fn the_last_clone_says_what_came_instead() {
+    let mock = MockWebex::start().await;
+    let tokens = log_in(&mock, "jane@example.com").await;
+    mock.expect(Endpoint::Refresh).times(2);
+    mock.client().refresh(&tokens).await.unwrap();
+    assert_eq!(last_words(mock.clone()), None, "it is not the last");
+    assert_eq!(
+        last_words(mock).unwrap(),
+        "the mock was not asked as expected\n  to Endpoint::Refresh: expected 2, and 1 came\nwhat came:\n  \
+         POST /v1/access_token grant_type=refresh_token refresh_token=[redacted] -> 200"
+    );
+}
+
+#[tokio::test]
+async fn an_expectation_is_looked_at_when_a_test_wants_it() {
+    let mock = MockWebex::start().await;
+    mock.expect(Endpoint::Keys).times(1);
+    let said = panic::catch_unwind(AssertUnwindSafe(|| mock.verify())).unwrap_err();
+    assert!(said.downcast_ref::<String>().unwrap().ends_with("expected 1, and 0 came\nnothing came at all"));
+    assert_eq!(last_words(mock), None, "once is enough");
+}
+
+/// A second panic would end the process, and all other tests with it.
+#[tokio::test]
+async fn a_mock_says_nothing_while_its_test_fails_already() {
+    let mock = MockWebex::start().await;
+    mock.expect(Endpoint::Keys).times(1);
+    let said = panic::catch_unwind(AssertUnwindSafe(move || {
+        let _mock = mock;
+        panic!("the test's own reason");
+    }));
+    assert_eq!(said.unwrap_err().downcast_ref::<&str>(), Some(&"the test's own reason"));
+}
+
+/// The tests of this crate have wiremock beside the mock, and so may those of its users.
+#[tokio::test]
+async fn another_server_is_counted_by_itself() {
+    let mock = MockWebex::start().await;
+    let other = crate::support::server(json(200, "{}")).await;
+    reqwest::Client::builder().no_proxy().build().unwrap().get(other.uri()).send().await.unwrap();
+    assert_eq!(mock.requests_to(Endpoint::Any), 0);
+}

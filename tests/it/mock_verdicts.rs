@@ -1,0 +1,270 @@
+//! Every fault of the mock, met by this crate's own client: what kind of error it is, who can help, and when.
+
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+use webex_oauth::{Callback, Error, ErrorKind, Reach, Result, TokenSet, WebexOAuth};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+/// A mock behind its relay, and a login of its client, whose pauses take no time.
+async fn world() -> (MockWebex, WebexOAuth, TokenSet) {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let mock = MockWebex::builder().clock(clock).relay().start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await.unwrap();
+    (mock, webex, tokens)
+}
+
+async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Result<TokenSet> {
+    let (url, pending) = webex.authorize().begin()?;
+    Ok(webex.login(pending, Callback::parse(mock.approve(&url))?).await?.into_tokens())
+}
+
+/// Who can help: the user by a login, the developer, time, or nobody because nothing is wrong.
+fn who(error: &Error) -> char {
+    match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
+        (true, false, false) => 'L',
+        (false, true, false) => 'D',
+        (false, false, true) => 'T',
+        (false, false, false) => '-',
+        _ => '?',
+    }
+}
+
+/// For each error, in the order of [`ErrorShape::ALL`], who can help after a refresh and after a question about the person.
+///
+/// An empty answer and a proxy's page are no word of Webex's, so time must help. A refusal of a refresh without a word about its
+/// reason is a dead refresh token, as Webex's usually are; a dead token in the broker's words is one even for a 401.
+const VERDICTS: &[(WebexError, &str, &str)] = &[
+    (WebexError::DeadRefreshToken, "LLLLLLTT", "-D-DD-TT"),
+    (WebexError::InvalidCode, "LLLLLLTT", "-D-DD-TT"),
+    (WebexError::UnknownClient, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::WrongSecret, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::MissingSecret, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::UnauthorizedClient, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::InvalidScope, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::UnsupportedGrantType, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::InvalidRequest, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::AccessTokenRefused, "LLLLLLTT", "------TT"),
+    (WebexError::Forbidden, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::NotFound, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::WrongMethod, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::Conflict, "TDTTTTTT", "TDTTTTTT"),
+    (WebexError::Gone, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::WrongMediaType, "DDDDDDTT", "DDDDDDTT"),
+    (WebexError::Locked, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::TooManyRequests, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::OtherRegion, "DDDDTTTT", "DDDDTTTT"),
+    (WebexError::ServerError, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::BadGateway, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::Unavailable, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::GatewayTimeout, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::AuthorizationPending, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::SlowDown, "TTTTTTTT", "TTTTTTTT"),
+    (WebexError::AccessDenied, "LLLLLLTT", "DDDDDDTT"),
+    (WebexError::TokenLimitReached, "LLLLLLTT", "DDDDDDTT"),
+];
+
+#[tokio::test]
+async fn every_error_in_every_shape_has_its_verdict() {
+    let (mock, webex, tokens) = world().await;
+    let mut found = String::new();
+    for error in WebexError::ALL {
+        let (mut refreshed, mut asked) = (String::new(), String::new());
+        for shape in ErrorShape::ALL {
+            mock.at(Endpoint::Any).answer(Fault::error_as(*shape, *error)).until_cleared();
+            let refused = webex.refresh(&tokens).await.unwrap_err();
+            assert_eq!(
+                (refused.kind(), refused.server().unwrap().status()),
+                (ErrorKind::Refresh, Some(error.status()))
+            );
+            refreshed.push(who(&refused));
+            let refused = webex.person(tokens.access_token()).await.unwrap_err();
+            assert_eq!((refused.kind(), refused.is_access_token_refused()), (ErrorKind::Person, error.status() == 401));
+            asked.push(who(&refused));
+            mock.clear();
+        }
+        found += &format!("    (WebexError::{error:?}, \"{refreshed}\", \"{asked}\"),\n");
+    }
+    let expected: String = VERDICTS
+        .iter()
+        .map(|(error, refresh, person)| format!("    (WebexError::{error:?}, \"{refresh}\", \"{person}\"),\n"))
+        .collect();
+    assert!(found == expected, "the verdicts are:\n{found}");
+    webex.refresh(&tokens).await.unwrap();
+}
+
+/// What becomes of a call whose every answer has a fault, and how often it was sent; of a refresh, an exchange and a question
+/// about the person.
+type Row = (Fault, [(&'static str, usize); 3]);
+
+/// The outcome in one word: `ok`, or who can help and what there was of an answer.
+fn word<T>(outcome: Result<T>) -> String {
+    match outcome {
+        Ok(_) => "ok".to_owned(),
+        Err(error) => match (error.server(), error.delivery()) {
+            (Some(server), _) => format!("{}{}", who(&error), server.status().unwrap_or_default()),
+            (None, Some(delivery)) => format!("{}{delivery:?}", who(&error)),
+            (None, None) => format!("{}{:?}", who(&error), error.kind()),
+        },
+    }
+}
+
+const FINE: [(&str, usize); 3] = [("ok", 1), ("ok", 1), ("ok", 1)];
+/// Nobody can make sense of it; it may be a network's own page, so time can help.
+const SENSELESS: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("TPerson", 1)];
+/// Tokens that are none, which a person is not asked for.
+const NO_TOKENS: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("ok", 1)];
+/// A code must not be sent twice, and a lost answer is asked for once more.
+const LOST: [(&str, usize); 3] = [("TUnknown", 2), ("TUnknown", 1), ("TUnknown", 2)];
+/// There is no time left to ask again.
+const LATE: [(&str, usize); 3] = [("TUnknown", 1), ("TUnknown", 1), ("TUnknown", 1)];
+
+const fn each(word: &'static str, sent: [usize; 3]) -> [(&'static str, usize); 3] {
+    [(word, sent[0]), (word, sent[1]), (word, sent[2])]
+}
+
+fn made() -> Vec<Row> {
+    let dead = Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken);
+    vec![
+        (Fault::none(), FINE),
+        (Fault::none().delayed(Duration::from_millis(5)), FINE),
+        (Fault::status(503).html(), each("T503", [3, 1, 3])),
+        (Fault::status(500), each("T500", [1, 1, 1])),
+        (Fault::status(502).html().after_acting(), each("T502", [3, 1, 3])),
+        (Fault::status(200), SENSELESS),
+        (Fault::status(204), SENSELESS),
+        (Fault::captive_portal(), SENSELESS),
+        (Fault::status(200).body("text/plain", "access_token=x"), SENSELESS),
+        (Fault::status(200).json("[]"), SENSELESS),
+        (Fault::status(200).json("{\"access_token\":"), SENSELESS),
+        (dead.with_status(200), [("L200", 1), ("L200", 1), ("TPerson", 1)]),
+        (Fault::error(WebexError::Unavailable).with_status(200), SENSELESS),
+        (Fault::redirect(301), each("T301", [1, 1, 1])),
+        (Fault::redirect(302), each("T302", [1, 1, 1])),
+        (Fault::redirect(307).after_acting(), each("T307", [1, 1, 1])),
+    ]
+}
+
+fn changed() -> Vec<Row> {
+    vec![
+        (Fault::without("access_token"), NO_TOKENS),
+        (Fault::twice("access_token"), NO_TOKENS),
+        (Fault::member("access_token", "\"\""), NO_TOKENS),
+        (Fault::member("access_token", "\"a\\nb\""), NO_TOKENS),
+        (Fault::member("access_token", "7"), NO_TOKENS),
+        (Fault::member("token_type", "\"mac\""), NO_TOKENS),
+        (Fault::without("id"), [("ok", 1), ("ok", 1), ("TPerson", 1)]),
+        (Fault::twice("id"), FINE),
+        (Fault::member("expires_in", "\"1209599\""), FINE),
+        (Fault::member("expires_in", "1209599.9"), FINE),
+        (Fault::member("expires_in", "null"), FINE),
+        (Fault::member("expires_in", "\"soon\""), FINE),
+        (Fault::member("expires_in", "-1"), FINE),
+        (Fault::member("scope", "7"), FINE),
+        (Fault::member("\u{1f600}", "{\"a\":[]}"), FINE),
+    ]
+}
+
+fn of_the_connection() -> Vec<Row> {
+    vec![
+        (Fault::closed(), LOST),
+        (Fault::lost_answer(), LOST),
+        (Fault::truncated(), LOST),
+        (Fault::reset(), LOST),
+        (Fault::dripping(Duration::ZERO), FINE),
+        (Fault::hanging(), LATE),
+        (Fault::stalled(), LATE),
+    ]
+}
+
+#[tokio::test]
+async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
+    let (mock, patient, tokens) = world().await;
+    let hasty = mock.client_builder().timeout(Duration::from_secs(1)).build().unwrap();
+    for (fault, expected) in made().into_iter().chain(changed()).chain(of_the_connection()) {
+        let webex = if expected == LATE { &hasty } else { &patient };
+        let mut found = Vec::new();
+        for endpoint in [Endpoint::Refresh, Endpoint::Exchange, Endpoint::Person] {
+            mock.at(endpoint.clone()).answer(fault.clone()).until_cleared();
+            let before = mock.requests_to(endpoint.clone());
+            let outcome = match endpoint {
+                Endpoint::Refresh => word(webex.refresh(&tokens).await),
+                Endpoint::Exchange => word(log_in(&mock, webex).await),
+                _ => word(webex.person(tokens.access_token()).await),
+            };
+            found.push((outcome, mock.requests_to(endpoint) - before));
+            mock.clear();
+        }
+        let found: Vec<_> = found.iter().map(|(word, times)| (word.as_str(), *times)).collect();
+        assert_eq!(found, expected, "{fault:?}");
+    }
+    assert_eq!(mock.followed_redirects(), 0);
+}
+
+#[tokio::test]
+async fn every_sort_of_retry_after_is_understood_within_bounds() {
+    let (mock, webex, _) = world().await;
+    for (retry_after, seconds) in [
+        (Some(RetryAfter::Seconds(7)), Some(7)),
+        (Some(RetryAfter::Seconds(0)), Some(1)),
+        (Some(RetryAfter::Seconds(86_400)), Some(3600)),
+        (Some(RetryAfter::Date(Duration::from_secs(30))), Some(30)),
+        (Some(RetryAfter::PastDate), Some(1)),
+        (Some(RetryAfter::Negative), Some(15)),
+        (Some(RetryAfter::Fraction), Some(15)),
+        (Some(RetryAfter::Malformed), Some(15)),
+        (Some(RetryAfter::Blank), Some(15)),
+        (Some(RetryAfter::Huge), Some(3600)),
+        (None, None),
+    ] {
+        for error in [WebexError::Locked, WebexError::TooManyRequests, WebexError::Unavailable] {
+            mock.at(Endpoint::Exchange).answer(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
+            let refused = log_in(&mock, &webex).await.unwrap_err();
+            assert!(refused.is_retryable(), "{refused}");
+            assert_eq!(refused.retry_after().map(|wait| wait.as_secs()), seconds, "{error:?} {retry_after:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_other_endpoints_fail_under_their_own_names() {
+    let (mock, _, tokens) = world().await;
+    let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
+    for (endpoint, kind) in [
+        (Endpoint::UserInfo, ErrorKind::UserInfo),
+        (Endpoint::Keys, ErrorKind::Keys),
+        (Endpoint::Discovery, ErrorKind::Discovery),
+        (Endpoint::WebFinger, ErrorKind::Discovery),
+        (Endpoint::Revocation, ErrorKind::Revocation),
+        (Endpoint::Authorizations, ErrorKind::Person),
+    ] {
+        for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_answer(), Fault::reset()] {
+            // Each has keys of its own to fetch.
+            let webex = mock.client_builder().service(service.clone()).build().unwrap();
+            mock.at(endpoint.clone()).answer(fault.clone()).until_cleared();
+            let error = failure(&mock, &webex, &endpoint, &tokens).await;
+            assert_eq!((error.kind(), who(&error)), (kind, 'T'), "{endpoint} {fault}: {error}");
+            mock.clear();
+        }
+    }
+    assert_eq!(mock.followed_redirects(), 0);
+}
+
+/// The error of a call that asks this endpoint.
+async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &Endpoint, tokens: &TokenSet) -> Error {
+    let proven = async || {
+        let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
+        webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await
+    };
+    match endpoint {
+        Endpoint::UserInfo => webex.user_info_of(&mut proven().await.unwrap()).await.unwrap_err(),
+        Endpoint::Keys => proven().await.unwrap_err(),
+        Endpoint::Discovery => webex.discover().await.unwrap_err(),
+        Endpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
+        Endpoint::Revocation => webex.revoke(tokens, Reach::ThisLogin).await.unwrap_err(),
+        _ => webex.token_expiry(tokens.access_token()).await.unwrap_err(),
+    }
+}
