@@ -70,12 +70,22 @@ pub(crate) struct Endpoints {
     pub(crate) keys: Option<Endpoint>,
     pub(crate) user_info: Option<Endpoint>,
     pub(crate) revocation: Option<Endpoint>,
+    pub(crate) device_authorization: Option<Endpoint>,
+    pub(crate) device_token: Option<Endpoint>,
 }
 
 impl Endpoints {
     /// Those that this crate itself sends requests to.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
-        let optional = [&self.base, &self.person, &self.keys, &self.user_info, &self.revocation];
+        let optional = [
+            &self.base,
+            &self.person,
+            &self.keys,
+            &self.user_info,
+            &self.revocation,
+            &self.device_authorization,
+            &self.device_token,
+        ];
         std::iter::once(&self.token).chain(optional.into_iter().flatten())
     }
 }

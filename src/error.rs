@@ -103,9 +103,20 @@ pub enum ErrorKind {
     IssuerMissing,
     /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
     Authorization,
+    /// No redirect URI's port could be listened on. The message says which, why, and what to do.
+    Listen,
+    /// Nobody came back from Webex in time. Offer the login again, and show the message: it lists what Webex tells the user
+    /// and nobody else.
+    NoCallback,
 
     /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
     Exchange,
+    /// Logging in on a device: beginning, or waiting for the user. Unless [`Error::is_retryable`], the code is no good any
+    /// more: begin a new login there.
+    Device,
+    /// The code of a device has expired before anybody entered it. Show a new one when somebody asks for it
+    /// (RFC 8628 section 3.5).
+    DeviceCodeExpired,
     /// Refreshing tokens. Unless [`Error::is_login_required`], the old tokens are as good as they were.
     Refresh,
     /// Asking who the person is.
@@ -275,6 +286,14 @@ impl Error {
         self
     }
 
+    /// The same refusal, seen for what it is.
+    pub(crate) fn restated(mut self, kind: ErrorKind, message: &'static str) -> Self {
+        self.0.kind = kind;
+        self.0.message = message.into();
+        self.0.remedy = kind.usual_remedy();
+        self
+    }
+
     /// Names the request by the id it was sent with, unless the server gave it another.
     pub(crate) fn or_tracking_id(mut self, sent: Option<String>) -> Self {
         self.0.tracking_id = self.0.tracking_id.or(sent);
@@ -327,9 +346,12 @@ impl ErrorKind {
             | Self::Unsupported
             | Self::Stored
             | Self::ForeignTokens
+            | Self::Listen
             | Self::Runtime => Some(Remedy::Registration),
             Self::Random => Some(Remedy::Later),
-            Self::PendingExpired | Self::PendingForeign => Some(Remedy::Login),
+            Self::PendingExpired | Self::PendingForeign | Self::DeviceCodeExpired | Self::NoCallback => {
+                Some(Remedy::Login)
+            }
             _ => None,
         }
     }

@@ -25,16 +25,39 @@ pub(crate) fn request(
     mut form: Serializer<'_, String>,
 ) -> Result<Request<Bytes>> {
     let secret = registration.require_secret()?;
-    if registration.service.client_auth() == ClientAuth::Body {
-        form.append_pair("client_id", registration.client_id());
-        form.append_pair("client_secret", secret.expose());
+    if registration.service.client_auth() == ClientAuth::Basic {
+        return basic_request(registration, endpoint, form);
     }
+    form.append_pair("client_id", registration.client_id());
+    form.append_pair("client_secret", secret.expose());
+    plain_request(registration, endpoint, form)
+}
+
+/// The request with this form, authenticated in its header.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] when the client has no secret.
+pub(crate) fn basic_request(
+    registration: &Registration,
+    endpoint: &Endpoint,
+    form: Serializer<'_, String>,
+) -> Result<Request<Bytes>> {
+    let authorization = basic(registration.client_id(), registration.require_secret()?.expose())?;
+    let mut request = plain_request(registration, endpoint, form)?;
+    request.headers_mut().insert(AUTHORIZATION, authorization);
+    Ok(request)
+}
+
+/// The request with this form, from whoever it says it is.
+pub(crate) fn plain_request(
+    registration: &Registration,
+    endpoint: &Endpoint,
+    mut form: Serializer<'_, String>,
+) -> Result<Request<Bytes>> {
     let mut request = message::request(registration, Method::POST, endpoint, Bytes::from(form.finish()))?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    if registration.service.client_auth() == ClientAuth::Basic {
-        headers.insert(AUTHORIZATION, basic(registration.client_id(), secret.expose())?);
-    }
     Ok(request)
 }
 

@@ -20,7 +20,8 @@ use crate::registration::Registration;
 use crate::secret::RefreshToken;
 use crate::token::{NoTokens, TokenResponse, TokenSet};
 
-/// What Webex's token endpoint can be told beyond the standard when a code is exchanged.
+/// What Webex's token endpoints can be told beyond the standard when a code is exchanged, or when a
+/// [device](crate::DeviceLogin) logs in.
 ///
 /// # Example
 ///
@@ -34,8 +35,8 @@ use crate::token::{NoTokens, TokenResponse, TokenSet};
 /// ```
 #[derive(Clone, Default)]
 pub struct ExchangeOptions {
-    user_info: Option<String>,
-    self_contained_token: bool,
+    pub(crate) user_info: Option<String>,
+    pub(crate) self_contained_token: bool,
 }
 
 impl ExchangeOptions {
@@ -61,6 +62,15 @@ impl ExchangeOptions {
     pub fn self_contained_token(mut self) -> Self {
         self.self_contained_token = true;
         self
+    }
+
+    pub(crate) fn append_to(&self, form: &mut Serializer<'_, String>) {
+        if let Some(user_info) = &self.user_info {
+            form.append_pair("user_info", user_info);
+        }
+        if self.self_contained_token {
+            form.append_pair("self_contained_token", "true");
+        }
     }
 }
 
@@ -127,12 +137,7 @@ impl<'a> Grant<'a> {
                 form.append_pair("code", code.code.expose_secret());
                 form.append_pair("redirect_uri", &code.redirect_uri);
                 form.append_pair("code_verifier", code.verifier.expose());
-                if let Some(user_info) = &options.user_info {
-                    form.append_pair("user_info", user_info);
-                }
-                if options.self_contained_token {
-                    form.append_pair("self_contained_token", "true");
-                }
+                options.append_to(form);
             }
             Self::Refresh { tokens, refresh_token } => {
                 form.append_pair("grant_type", "refresh_token");

@@ -54,6 +54,8 @@
 //! | [`webex.identify(&mut login)`](WebexOAuth::identify) or [`user_info_of`](WebexOAuth::user_info_of), if you want to know or to choose | a [`Person`], or the claims of OpenID Connect | Webex itself says who it is; [`require_organization`](Login::require_organization) and [`require_email_domain`](Login::require_email_domain) refuse others |
 //! | [`manager.put(&key, login)`](TokenManager::put) | a [`Session`] that does the refreshing | the tokens are this client's, and the same account's as before |
 //!
+//! A device without a browser shows a code instead, and waits: [`DeviceLogin`], and [a chapter on it](guide::devices).
+//!
 //! [`webex.login(pending, callback)`](WebexOAuth::login) is `accept` and `exchange` in one. What has to survive a
 //! restart has a stored form: [`TokenSet::to_stored`], [`PendingAuthorization::to_stored`], or
 //! [`#[serde(with = "webex_oauth::stored")]`](stored) in a type of your own.
@@ -116,13 +118,14 @@
 //!
 //! | question | if so |
 //! |---|---|
-//! | [`is_login_required()`](Error::is_login_required) | offer the user to log in again: the code or the refresh token is no good |
+//! | [`is_login_required()`](Error::is_login_required) | offer the user to log in again: the code or the refresh token is no good, or nobody came back |
 //! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
 //! | [`is_access_token_refused()`](Error::is_access_token_refused) | refresh, and ask again with the new token |
 //! | [`kind()`](Error::kind) is [`ErrorKind::Account`] | another account than you admit has logged in: say so, and offer the login again |
 //! | [`kind()`](Error::kind) is `IdToken`, `IdTokenMissing`, `IdTokenHashMissing`, `UserInfo`, `IssuerMismatch` or `IssuerMissing` | what came back proves nobody: log it, and offer a new login |
+//! | [`kind()`](Error::kind) is [`ErrorKind::DeviceCodeExpired`] | nobody entered the code in time: show a new one when somebody asks for it |
 //! | none of them | the callback belongs to no login of this browser: answer 400 |
 //!
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
@@ -140,7 +143,7 @@
 //! | 403, 404, 405, 410, 415, 451 | the client or its addresses are wrong |
 //! | 409 and any other 4xx | later |
 //! | 423, 429 | later; [`retry_after()`](Error::retry_after) says when |
-//! | 428 | pending, in the device grant; not used by these calls |
+//! | 428 | pending, in the [device grant](DeviceLogin); not used by these calls |
 //! | 3xx | never followed; later, since it may be a network's sign-in page |
 //! | 500, 502, 503, 504 | later; a refresh was already repeated where that was safe |
 //!
@@ -216,8 +219,10 @@
 //! | `oidc` (default) | needs one for TLS; the scope `openid`: ID tokens, their keys, and [userinfo](WebexOAuth::user_info) |
 //! | `file` (default) | [`store::FileStore`] |
 //! | `encrypted` | [`store::Encrypted`]: any store, with the tokens in it sealed |
+//! | `loopback` | [`BrowserLogin`]: a login for programs in a terminal, by the browser at hand; see [`guide::terminals`] |
 //! | `middleware` | [`middleware`]: a reqwest client of your own, with a token on each request |
 //! | `keyring` | [`store::KeyringStore`], in the operating system's keyring |
+//! | `qr` | [`QrCode`], for a terminal or a page: [`DeviceLogin::qr`] |
 //! | `tracing` | a span for each request, and an event for each decision about a kept login |
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`] and [`store::conformance`] |
 //!
@@ -238,7 +243,7 @@
 //!
 //! With `tracing`, all goes to the target `webex_oauth`: at WARN what needs a look (a refresh that failed, a user who must log
 //! in again, a store or settings that fail), at INFO each login that is kept, refreshed, forgotten or let try again, at DEBUG every step in
-//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh`, `person`,
+//! between. Events name the login by its `key`. The span `webex_oauth::request` says `endpoint` (`exchange`, `refresh`, `device_code`, `device`, `person`,
 //! `revocation`, `keys`, `userinfo`, `discovery`, or `api` for [`Session::send`]), `host`, `path`, `attempt`, `status`,
 //! `tracking_id` and `elapsed_ms`. No token, code or secret is among them.
 //!
@@ -266,6 +271,8 @@ mod json;
 mod strict;
 mod retry_after;
 mod trace;
+#[cfg(any(feature = "loopback", feature = "testing"))]
+mod html;
 pub mod stored;
 
 // Words: the values of the protocol.
@@ -298,12 +305,15 @@ pub mod oidc;
 #[cfg(feature = "oidc")]
 mod implicit;
 mod grant;
+mod device;
 mod integration;
 mod people;
 pub mod meetings;
 mod revocation;
 mod authorizations;
 mod call;
+#[cfg(feature = "qr")]
+mod qr;
 
 // Seams.
 pub mod source;
@@ -322,6 +332,9 @@ mod manager;
 mod keep_alive;
 
 // Use.
+mod device_login;
+#[cfg(feature = "loopback")]
+pub mod loopback;
 #[cfg(feature = "middleware")]
 pub mod middleware;
 
@@ -338,6 +351,7 @@ pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
 pub use crate::callback::{AcceptError, Callback};
 pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
+pub use crate::device_login::{DEVICE_REDIRECT_URIS, DeviceLogin, DeviceLoginBuilder, DeviceState};
 pub use crate::disconnect::{Disconnect, Disconnected};
 pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
 pub use crate::grant::ExchangeOptions;
@@ -347,12 +361,16 @@ pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
 pub use crate::integration::IntegrationId;
 pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, Swept};
 pub use crate::keeper::LoginEvent;
+#[cfg(feature = "loopback")]
+pub use crate::loopback::BrowserLogin;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
 pub use crate::pending::{PendingAuthorization, PendingId};
 #[cfg(feature = "oidc")]
 pub use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
 pub use crate::people::Person;
 pub use crate::pkce::Pkce;
+#[cfg(feature = "qr")]
+pub use crate::qr::QrCode;
 pub use crate::revocation::Reach;
 pub use crate::scope::{Scope, Scopes};
 pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};

@@ -8,6 +8,8 @@ pub(crate) struct Paths {
     pub(crate) person: Option<&'static str>,
     pub(crate) keys: Option<&'static str>,
     pub(crate) user_info: Option<&'static str>,
+    pub(crate) device_authorization: Option<&'static str>,
+    pub(crate) device_token: Option<&'static str>,
 }
 
 /// Those of the platform (<https://developer.webex.com/docs/login-with-webex>).
@@ -17,8 +19,17 @@ pub(crate) const PLATFORM: Paths = Paths {
     person: Some("/people/me"),
     keys: Some("/verification"),
     user_info: Some("/userinfo"),
+    device_authorization: Some("/device/authorize"),
+    device_token: Some("/device/token"),
 };
 
 /// Those of Webex Meetings (<https://developer.cisco.com/docs/webex-meetings/>).
-pub(crate) const MEETINGS: Paths =
-    Paths { authorization: "/authorize", token: "/token", person: None, keys: None, user_info: None };
+pub(crate) const MEETINGS: Paths = Paths {
+    authorization: "/authorize",
+    token: "/token",
+    person: None,
+    keys: None,
+    user_info: None,
+    device_authorization: None,
+    device_token: None,
+};

@@ -199,6 +199,15 @@ impl Payload {
         Ok(Self(Some(value)))
     }
 
+    /// One that was written down as [`value`](Self::value).
+    pub(crate) fn stored(value: Option<Value>) -> Self {
+        Self(value)
+    }
+
+    pub(crate) fn value(&self) -> Option<&Value> {
+        self.0.as_ref()
+    }
+
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         // serde_json's message may quote the payload, which is the application's own secret to keep.
         self.0.as_ref().map(T::deserialize).transpose().map_err(|_| {
@@ -256,7 +265,7 @@ impl<'a> From<&'a PendingAuthorization> for Form<'a> {
             redirect_uri: &pending.redirect_uri,
             scope: pending.asked.to_string(),
             begun_at: pending.begun_at.as_secs(),
-            payload: pending.payload.0.as_ref(),
+            payload: pending.payload.value(),
         }
     }
 }
@@ -288,7 +297,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
-        payload: Payload(form.extra.remove("payload")),
+        payload: Payload::stored(form.extra.remove("payload")),
     })
 }
 

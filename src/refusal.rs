@@ -24,6 +24,10 @@ pub(crate) enum Asked {
     Exchange,
     /// Tokens for a refresh token.
     Refresh,
+    /// A code for a device, which a user enters elsewhere.
+    DeviceCode,
+    /// Tokens for a device's code.
+    Device,
     /// Who the person is, with an access token.
     Person,
     /// The end of a token.
@@ -44,6 +48,8 @@ impl Asked {
         match self {
             Self::Exchange => "exchange",
             Self::Refresh => "refresh",
+            Self::DeviceCode => "device_code",
+            Self::Device => "device",
             Self::Person => "person",
             Self::Revocation => "revocation",
             #[cfg(feature = "oidc")]
@@ -57,13 +63,14 @@ impl Asked {
 
     /// Whether the user's own credentials are what is refused.
     fn is_grant(self) -> bool {
-        matches!(self, Self::Exchange | Self::Refresh)
+        matches!(self, Self::Exchange | Self::Refresh | Self::Device)
     }
 
     pub(crate) fn kind(self) -> ErrorKind {
         match self {
             Self::Exchange => ErrorKind::Exchange,
             Self::Refresh => ErrorKind::Refresh,
+            Self::DeviceCode | Self::Device => ErrorKind::Device,
             Self::Person => ErrorKind::Person,
             Self::Revocation => ErrorKind::Revocation,
             #[cfg(feature = "oidc")]
@@ -108,6 +115,16 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
         (_, Some(Remedy::Later)) => "the server cannot answer now",
         (Asked::Exchange, Some(Remedy::Login)) => "webex refused the authorization code: begin a new login",
         (Asked::Refresh, Some(Remedy::Login)) => "webex refused the refresh token: the user must log in again",
+        (Asked::DeviceCode, Some(Remedy::Registration)) if code != Some("invalid_scope") => {
+            "webex gives this integration no code for devices: check the client id and the scopes, and that all four \
+             redirect URIs https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback are registered"
+        }
+        (Asked::Device, Some(Remedy::Login)) if code == Some("tokenlimit_reached") => {
+            "webex gives this user no more tokens of this integration: end a login elsewhere, then begin a new one"
+        }
+        (Asked::Device, Some(Remedy::Login)) => {
+            "webex does not know the device's code, or it is used up: begin a new login"
+        }
         (Asked::Person, Some(Remedy::Registration)) => {
             "webex refuses this access token here: a scope or a role is missing"
         }
@@ -146,8 +163,8 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
         .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
         .or_else(|| by_words(asked, status, &texts))
         // `invalid_request` says only that something is wrong with the request; the text may have said what.
-        .or_else(|| code.map(|_| Remedy::Registration))
-        .or_else(|| by_status(status));
+        .or_else(|| code.map(|_| unexplained(asked)))
+        .or_else(|| by_status(asked, status));
     let is_unrecognized = found.is_none();
     // A body with a good status may hold tokens: only a known code is taken from it.
     let shown = body.filter(|_| !status.is_success());
@@ -165,15 +182,20 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
 /// refresh token; for an access token it means that a fresh one is needed, which is nobody's fault.
 fn unrecognized(asked: Asked) -> Option<Remedy> {
     match asked {
-        Asked::Exchange | Asked::Refresh => Some(Remedy::Login),
+        Asked::Exchange | Asked::Refresh | Asked::Device => Some(Remedy::Login),
         Asked::Person => None,
         // Whatever it is, the user has nothing to do with it.
-        Asked::Revocation => Some(Remedy::Registration),
+        Asked::Revocation | Asked::DeviceCode => Some(Remedy::Registration),
         #[cfg(feature = "oidc")]
         Asked::Keys | Asked::Discovery => Some(Remedy::Registration),
         #[cfg(feature = "oidc")]
         Asked::UserInfo => None,
     }
+}
+
+/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows.
+fn unexplained(asked: Asked) -> Remedy {
+    if asked == Asked::Device { Remedy::Login } else { Remedy::Registration }
 }
 
 /// The server's or the network's own state: no statement about tokens or client.
@@ -184,7 +206,7 @@ fn by_state(status: StatusCode, body: Option<&Value>) -> Option<Remedy> {
 }
 
 /// The codes that are known, those of RFC 6749 section 5.2 and Webex's own.
-const CODES: [&str; 14] = [
+const CODES: [&str; 15] = [
     "invalid_grant",
     "expired_token",
     "access_denied",
@@ -198,6 +220,7 @@ const CODES: [&str; 14] = [
     "server_error",
     "temporarily_unavailable",
     "slow_down",
+    "authorization_pending",
     "invalid_request",
 ];
 
@@ -207,7 +230,7 @@ fn by_code(code: &str) -> Option<Remedy> {
         "invalid_grant" | "expired_token" | "access_denied" | "login_required" | "tokenlimit_reached" => {
             Some(Remedy::Login)
         }
-        "server_error" | "temporarily_unavailable" | "slow_down" => Some(Remedy::Later),
+        "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => Some(Remedy::Later),
         "invalid_request" => None,
         _ => Some(Remedy::Registration),
     }
@@ -218,6 +241,19 @@ fn known_code(text: &str) -> Option<&'static str> {
     let text = without_urls(text);
     let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.find_map(|word| CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
+}
+
+/// The known code of an answer, wherever it stands; that a device has to wait may also be said in words.
+pub(crate) fn code_in(body: &Value) -> Option<&'static str> {
+    let texts = texts(body);
+    texts.iter().find_map(|text| known_code(text)).or_else(|| {
+        let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['-', '_'], " ");
+        let texts: Vec<_> = texts.iter().map(spaced).collect();
+        let says = |words| texts.iter().any(|text| text.contains(words));
+        [("slow down", "slow_down"), ("authorization pending", "authorization_pending")]
+            .into_iter()
+            .find_map(|(words, code)| says(words).then_some(code))
+    })
 }
 
 /// A text without the addresses in it, whose parameters have telling names but say nothing.
@@ -275,8 +311,10 @@ const PASSING_WORDS: [&str; 6] =
     ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];
 
 /// What is left when nothing was said: only a 400 or 401 is about the code or token that was sent.
-fn by_status(status: StatusCode) -> Option<Remedy> {
+fn by_status(asked: Asked, status: StatusCode) -> Option<Remedy> {
     match status.as_u16() {
+        // Where a device waits, a bad code has its words; what has none is about the client.
+        401 if asked == Asked::Device => Some(Remedy::Registration),
         400 | 401 => None,
         402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
         _ => Some(Remedy::Later),

@@ -35,6 +35,8 @@ pub struct Service {
     keys_endpoint: Option<String>,
     user_info_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
+    device_authorization_endpoint: Option<String>,
+    device_token_endpoint: Option<String>,
     client_auth: ClientAuth,
     pkce: Pkce,
     rotation: Rotation,
@@ -90,6 +92,8 @@ impl Service {
             keys_endpoint: None,
             user_info_endpoint: None,
             revocation_endpoint: None,
+            device_authorization_endpoint: None,
+            device_token_endpoint: None,
             client_auth: ClientAuth::Basic,
             pkce: Pkce::S256,
             rotation: Rotation::Lenient,
@@ -107,6 +111,8 @@ impl Service {
     /// (<https://developer.webex.com/docs/api/guides/create-a-fedramp-integration>).
     ///
     /// An administrator registers the integration through the API; tokens live shorter than on the commercial platform.
+    /// Its addresses for [devices](crate::DeviceLogin) are taken to be those of the commercial platform; nobody has verified
+    /// that they are there.
     pub fn webex_gov() -> Self {
         let issuers = issuer::GOVERNMENT.iter().map(|issuer| (*issuer).to_owned()).collect();
         Self { name: "webex-gov", home: "https://api-usgov.webex.com/v1", issuers, ..Self::webex() }.at_home()
@@ -159,6 +165,8 @@ impl Service {
         self.keys_endpoint = optional(self.paths.keys);
         self.user_info_endpoint = optional(self.paths.user_info);
         self.revocation_endpoint = None;
+        self.device_authorization_endpoint = optional(self.paths.device_authorization);
+        self.device_token_endpoint = optional(self.paths.device_token);
         self.api_hosts.clear();
         self
     }
@@ -208,7 +216,20 @@ impl Service {
         self
     }
 
-    /// Proves the client in another way.
+    /// Asks another address for the codes of devices (RFC 8628 section 3.1).
+    pub fn with_device_authorization_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.device_authorization_endpoint = Some(url.into());
+        self
+    }
+
+    /// Asks another address for the tokens of devices: most services but Webex have them at the token endpoint
+    /// (RFC 8628 section 3.4).
+    pub fn with_device_token_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.device_token_endpoint = Some(url.into());
+        self
+    }
+
+    /// Proves the client in another way. A device always proves it by [`ClientAuth::Basic`], as Webex wants it there.
     pub fn with_client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = client_auth;
         self
@@ -306,6 +327,16 @@ impl Service {
         self.revocation_endpoint.as_deref()
     }
 
+    /// Where a device asks for its code, if the service has any for devices; Webex Meetings has not.
+    pub fn device_authorization_endpoint(&self) -> Option<&str> {
+        self.device_authorization_endpoint.as_deref()
+    }
+
+    /// Where a device asks for its tokens, if the service has any for devices.
+    pub fn device_token_endpoint(&self) -> Option<&str> {
+        self.device_token_endpoint.as_deref()
+    }
+
     pub(crate) fn client_auth(&self) -> ClientAuth {
         self.client_auth
     }
@@ -367,6 +398,8 @@ impl Service {
             keys: parse("keys endpoint", &self.keys_endpoint)?,
             user_info: parse("userinfo endpoint", &self.user_info_endpoint)?,
             revocation: parse("revocation endpoint", &self.revocation_endpoint)?,
+            device_authorization: parse("device authorization endpoint", &self.device_authorization_endpoint)?,
+            device_token: parse("device token endpoint", &self.device_token_endpoint)?,
         })
     }
 }
@@ -419,6 +452,19 @@ mod tests {
             assert_eq!(service.id(), id);
             service.endpoints(&[]).unwrap();
         }
+    }
+
+    #[test]
+    fn devices_have_addresses_below_the_base_and_none_at_webex_meetings() {
+        let webex = Service::webex();
+        assert_eq!(webex.device_authorization_endpoint(), Some("https://webexapis.com/v1/device/authorize"));
+        assert_eq!(webex.device_token_endpoint(), Some("https://webexapis.com/v1/device/token"));
+        let moved = webex.with_device_token_endpoint("https://x.example/").at("http://localhost:1/v1");
+        assert_eq!(moved.device_token_endpoint(), Some("http://localhost:1/v1/device/token"));
+        let meetings = Service::meetings();
+        assert!(meetings.device_authorization_endpoint().is_none() && meetings.device_token_endpoint().is_none());
+        let plain = Service::webex().with_device_token_endpoint("http://webexapis.com/v1/device/token");
+        assert!(plain.endpoints(&[]).unwrap_err().to_string().contains("device token endpoint"));
     }
 
     #[test]

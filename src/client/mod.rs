@@ -23,6 +23,7 @@ use crate::authorize::AuthorizationRequest;
 use crate::call;
 use crate::callback::{self, AcceptError, Callback};
 use crate::clock::{Clock, UnixTime};
+use crate::device::{self, DeviceAuthorization, DeviceGrant, Reply};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::grant::{ExchangeOptions, Grant};
 #[cfg(feature = "oidc")]
@@ -591,6 +592,36 @@ impl WebexOAuth {
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
         let request = call::request(&self.inner.registration, request, token)?;
         self.inner.line.call(Limits { body: LONGEST_ANSWER, ..self.inner.limits }, request).await
+    }
+
+    /// Asks for the code of a device.
+    pub(crate) async fn begin_device(&self, scopes: &Scopes) -> Result<DeviceAuthorization> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let request = device::authorization::request(registration, scopes)?;
+        let read = |answer: &Response<Bytes>| device::authorization::read(registration, answer, clock.now());
+        line.send(Asked::DeviceCode, Repeat::WhenLost, *limits, request, read).await
+    }
+
+    /// Asks once for the tokens of a device.
+    pub(crate) async fn poll_device(&self, grant: &DeviceGrant) -> Result<Reply<Login>> {
+        let Inner { registration, line, clock, limits, .. } = &*self.inner;
+        let device_code = &grant.authorization.device_code;
+        let request = device::poll::request(registration, device_code, &grant.options)?;
+        let read = |answer: &Response<Bytes>| device::poll::read(registration, device_code, answer, clock.now());
+        let response = match line.send(Asked::Device, Repeat::Never, *limits, request, read).await? {
+            Reply::Granted(response) => response,
+            Reply::Pending(asked_for) => return Ok(Reply::Pending(asked_for)),
+            Reply::SlowDown(asked_for) => return Ok(Reply::SlowDown(asked_for)),
+        };
+        let receipt = Receipt {
+            owner: Arc::clone(&registration.owner),
+            service: &registration.service,
+            asked: grant.asked.clone(),
+            exchange: None,
+            now: clock.now(),
+        };
+        let tokens = TokenSet::received(response, receipt);
+        Ok(Reply::Granted(Login::new(tokens, grant.payload.clone(), &registration.service)))
     }
 
     /// The clock that everything about this client goes by.

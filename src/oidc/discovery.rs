@@ -161,6 +161,8 @@ impl Service {
     /// says that callbacks name their issuer, those that do not are refused from then on
     /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)).
     ///
+    /// A document that names an endpoint for devices moves both of them: tokens are then fetched at the token endpoint.
+    ///
     /// Its [id](Service::id) follows the token endpoint; give it one with [`with_id`](Service::with_id) if logins are kept.
     pub fn discovered(mut self, discovery: &Discovery) -> Self {
         if let Some(url) = discovery.authorization_endpoint() {
@@ -177,6 +179,11 @@ impl Service {
         }
         if let Some(url) = discovery.revocation_endpoint() {
             self = self.with_revocation_endpoint(url);
+        }
+        if let Some(url) = discovery.device_authorization_endpoint() {
+            // Devices get their tokens where everybody does (RFC 8628 section 3.4).
+            let token_endpoint = self.token_endpoint().to_owned();
+            self = self.with_device_authorization_endpoint(url).with_device_token_endpoint(token_endpoint);
         }
         if discovery.is_issuer_in_callbacks() {
             self = self.with_issuer_in_callbacks();

@@ -84,7 +84,7 @@ impl MockWebex {
     #[track_caller]
     fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, RefusalPage> {
         let query = self.authorization_query(authorization_url);
-        let mut moment = Moment { now: self.clock.now(), random: &mut http::random };
+        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut http::random };
         let mut state = self.state();
         let authorization = match authorize::check(&query, None, moment.now, &state) {
             Ok(authorization) => authorization,

@@ -155,20 +155,22 @@ fn response_type(query: &Fields, service: MockService) -> Result<ResponseType, E
 /// scopes of Login with Webex need no registration.
 fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<Scopes, Error> {
     let invalid = Error { code: "invalid_scope", description: "The requested scope is invalid." };
-    let names = query.filled("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
-    let Ok(asked) = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>() else {
-        return Err(invalid);
-    };
-    if asked.is_empty() {
-        return Err(invalid);
-    }
-    let login = ["openid", "email", "profile", "phone", "address"];
     let is_free = |scope: &Scope| {
         !service.is_meetings()
-            && (login.contains(&scope.as_str()) || (*scope == Scope::SPARK_KMS && has_spark(registered)))
+            && (LOGIN_SCOPES.contains(&scope.as_str()) || (*scope == Scope::SPARK_KMS && has_spark(registered)))
     };
+    asked_scopes(query, registered, is_free).ok_or(invalid)
+}
+
+/// Those of Login with Webex.
+pub(super) const LOGIN_SCOPES: [&str; 5] = ["openid", "email", "profile", "phone", "address"];
+
+/// The scopes of a request, if there are any and it may ask for them: those that are registered, and those that need not be.
+pub(super) fn asked_scopes(request: &Fields, registered: &Scopes, is_free: impl Fn(&Scope) -> bool) -> Option<Scopes> {
+    let names = request.filled("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
+    let asked = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>().ok()?;
     let is_allowed = asked.iter().all(|scope| registered.contains(scope) || is_free(scope));
-    if is_allowed { Ok(asked) } else { Err(invalid) }
+    (is_allowed && !asked.is_empty()).then_some(asked)
 }
 
 /// Whether there is a scope of the platform's users, with which `spark:kms` comes along.

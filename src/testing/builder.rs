@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
 use crate::service::Rotation;
+use crate::testing::devices::Devices;
 use crate::testing::expect::Verdict;
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::integration::MockIntegration;
@@ -53,6 +54,7 @@ pub struct MockWebexBuilder {
     succession: Succession,
     recording: Recording,
     is_relayed: bool,
+    devices: Devices,
     clock: Arc<dyn Clock>,
     port: u16,
 }
@@ -73,6 +75,7 @@ impl MockWebexBuilder {
             succession: Succession::default(),
             recording: Recording::Off,
             is_relayed: false,
+            devices: Devices::default(),
             clock: Arc::new(SystemClock::new()),
             port: 0,
         }
@@ -208,6 +211,29 @@ impl MockWebexBuilder {
         self
     }
 
+    /// How long a device's code is good, in whole seconds; 5 minutes by default, as Webex's.
+    pub fn device_code_lifetime(mut self, lifetime: Duration) -> Self {
+        self.devices.lifetime = lifetime;
+        self
+    }
+
+    /// How long a device must wait between two requests for its tokens, in whole seconds; 2 seconds by default, as at Webex.
+    /// Who asks sooner must wait 5 seconds longer from then on. With zero, everybody may ask at once, once.
+    pub fn device_interval(mut self, interval: Duration) -> Self {
+        self.devices.interval = interval;
+        self
+    }
+
+    /// Wants the redirect URIs of Webex's own helper registered before it lets devices log in, all four of them:
+    /// `https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback`, and `-d`, `-k` and `-r`.
+    ///
+    /// Without one, a device gets its code, and then its user gets a page with an error, as at Webex
+    /// (<https://github.com/wr-org/webex-rust/issues/23>), and [`MockWebex::approve_device`] panics. By default none is needed.
+    pub fn requiring_device_redirects(mut self) -> Self {
+        self.devices.wants_helpers = true;
+        self
+    }
+
     /// The clock that codes and tokens expire by; the machine's by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -257,7 +283,7 @@ impl MockWebexBuilder {
         let mut state =
             State::new(self.service, origin, self.users, own.registered(self.service), lifetimes, http::random());
         state.integrations.extend(self.integrations.into_iter().map(|other| other.registered(self.service)));
-        (state.writes_at_hash, state.succession) = (self.writes_at_hash, self.succession);
+        (state.writes_at_hash, state.succession, state.devices) = (self.writes_at_hash, self.succession, self.devices);
         state.ledger.recording = self.recording;
         state
     }

@@ -1,7 +1,8 @@
 //! A request and its reply as plain values: all that the rules see of HTTP.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::testing::device_spelling::DeviceSpelling;
 use crate::testing::pages::Page;
 
 /// A request, as far as the rules care.
@@ -64,10 +65,24 @@ pub(super) struct Reply {
 pub(super) enum Body {
     Json(Value),
     Page(Page),
+    Empty,
+    /// A refusal of the device grant with this code.
+    Spelled(&'static str, DeviceSpelling),
     /// An address to go to.
     Redirect(String),
     /// What follows when a browser signs in, by a session of this name, or out.
     Session(Option<String>, Box<Body>),
+    /// A 429 that does not say how long to wait.
+    WithoutRetryAfter(Box<Body>),
+}
+
+impl Body {
+    /// Too many have asked, and the server says nothing more.
+    pub(super) fn too_many_requests_without_retry_after() -> (u16, Self) {
+        let words = "Too many requests.";
+        let body = json!({"message": words, "errors": [{"description": words}]});
+        (429, Self::WithoutRetryAfter(Box::new(Self::Json(body))))
+    }
 }
 
 /// What a rule decides: a status and a body, or a refusal.

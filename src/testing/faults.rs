@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::testing::callback_fault::CallbackFault;
+use crate::testing::device_poll_fault::DevicePollFault;
+use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
 use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::keys_fault::KeysFault;
@@ -18,4 +20,6 @@ pub(super) struct Faults {
     pub(super) user_infos: VecDeque<UserInfoFault>,
     pub(super) callbacks: VecDeque<CallbackFault>,
     pub(super) tokens: VecDeque<TokensFault>,
+    pub(super) device_starts: VecDeque<DeviceStartFault>,
+    pub(super) device_polls: VecDeque<DevicePollFault>,
 }

@@ -125,7 +125,7 @@ impl Desk {
         if self.answered.fetch_add(1, Ordering::Relaxed) % REQUESTS_KEPT == REQUESTS_KEPT - 1 {
             self.forget_requests();
         }
-        let mut moment = Moment { now: self.clock.now(), random: &mut random };
+        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
         answering::answer(&read(request), &mut lock(&self.state), &mut moment)
     }
 
@@ -218,7 +218,7 @@ fn write_reply(reply: Reply) -> ResponseTemplate {
     if let Some(reason) = reply.reason {
         template = template.insert_header("x-mock-reason", reason);
     }
-    if reply.status == 429 {
+    if reply.status == 429 && !matches!(reply.body, Body::WithoutRetryAfter(_)) {
         template = template.insert_header(header::RETRY_AFTER, RETRY_AFTER);
     }
     fill(template, reply.body)
@@ -234,6 +234,8 @@ fn fill(template: ResponseTemplate, body: Body) -> ResponseTemplate {
             .insert_header(header::CONTENT_SECURITY_POLICY, pages::content_security_policy())
             .insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
             .set_body_raw(page.html(), "text/html; charset=utf-8"),
+        Body::Empty | Body::Spelled(..) => template,
+        Body::WithoutRetryAfter(body) => fill(template, *body),
         Body::Redirect(url) => template.insert_header(header::LOCATION, url),
         Body::Session(name, then) => {
             fill(template.insert_header(header::SET_COOKIE, sessions::cookie(name.as_deref())), *then)

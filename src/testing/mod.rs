@@ -58,6 +58,14 @@
 //! # }
 //! ```
 //!
+//! # A login on a device
+//!
+//! The mock knows the device grant: `<base>/device/authorize` hands out codes, and `<base>/device/token` answers 428 until the
+//! user has said something. That is [`MockWebex::approve_device`], [`approve_device_as`](MockWebex::approve_device_as) or
+//! [`deny_device`](MockWebex::deny_device), or a real browser: `verification_uri` is a page of the mock. Whoever polls faster
+//! than the interval is told `slow_down`. [`MockWebexBuilder::device_code_lifetime`] and
+//! [`device_interval`](MockWebexBuilder::device_interval) set the times, and [`MockWebex::device_polls`] counts.
+//!
 //! # What goes wrong on command
 //!
 //! [`MockWebex::at`] orders a [`Fault`] for an [`Endpoint`]: for one answer, for a few, or until it is cleared, and what comes
@@ -91,10 +99,12 @@
 //! | [`next_user_info`](MockWebex::next_user_info) | [`UserInfoFault`] | another user, a missing scope |
 //! | [`next_discovery`](MockWebex::next_discovery) | [`DiscoveryFault`] | another issuer, an endpoint of a stranger |
 //! | [`next_tokens`](MockWebex::next_tokens) | [`TokensFault`] | no `scope`, no `expires_in` |
+//! | [`next_device_start`](MockWebex::next_device_start) | [`DeviceStartFault`] | no `interval`, a user code that moves the cursor |
+//! | [`next_device_poll`](MockWebex::next_device_poll) | [`DevicePollFault`] | each code in each place where a client may find it, a page, 429 |
 //!
-//! They are those of the OpenID Foundation's tests for relying parties, as far as they concern a client of Webex, and each
-//! says what this crate makes of it. An application that leaves the checks to this crate can be tested for what it says to its
-//! user then; one that has checks of its own, for the checks.
+//! Those of OpenID Connect are those of the OpenID Foundation's tests for relying parties, as far as they concern a client of
+//! Webex, and each says what this crate makes of it. An application that leaves the checks to this crate can be tested for what
+//! it says to its user then; one that has checks of its own, for the checks.
 //!
 //! # What came
 //!
@@ -129,6 +139,12 @@
 //! | a revoked refresh token ends every access token that came of it | the Authorizations API | [`revoke`](MockWebex::revoke) |
 //! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples | |
 //! | errors are written as the REST API documents them, with the tracking id of the request | the REST API's OpenAPI description | [`Fault::error_as`] |
+//! | at a device's endpoints the client proves itself by Basic alone, or it is `invalid_client` (401) | [login] | |
+//! | a device's scopes are registered by name, and none is of OpenID Connect | [login] | |
+//! | a pending login is 428; the code stands in `message` and in `errors[].description` | [login], <https://github.com/WebexSamples/webex-device-oauth-sample> | [`next_device_poll`](MockWebex::next_device_poll) |
+//! | a poll sooner than the interval is `slow_down`, and the interval is 5 seconds longer for good | RFC 8628 section 3.5 | [`device_interval`](MockWebexBuilder::device_interval) |
+//! | an expired or used device code is `invalid_grant`, for Webex has no `expired_token` | [login] | [`device_code_lifetime`](MockWebexBuilder::device_code_lifetime) |
+//! | an integration without Webex's own redirect URIs gets codes, and its user an error | <https://github.com/wr-org/webex-rust/issues/23> | [`requiring_device_redirects`](MockWebexBuilder::requiring_device_redirects) |
 //!
 //! [login]: https://developer.webex.com/docs/login-with-webex
 //! [meetings]: https://developer.cisco.com/docs/webex-meetings
@@ -145,14 +161,15 @@
 // `builder` makes the world, which is `state`, with its `user`s and their browsers' `sessions`. `rules` turns an `exchange`'s
 // request into its reply, without input or output: `authorize` checks what a browser asks for, whose `authorization` goes by a
 // `way_back` of its `response_type`, by a code or the `implicit` flow; `token`, `open_id` and `logout` are other endpoints.
+// `device` has the rules of the device grant, whose logins are `devices`; `device_spelling` says where a refusal's code stands.
 // `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
 // `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
-// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser.
+// `pages` writes HTML; `http` connects it to wiremock; `answer` is a user without a browser, `device_answer` one with a device.
 // Between the two stands `answering`: it looks into the `orders` of a test for a `fault` (a `webex_error`, a `retry_after`) of
 // the `endpoint`, lets the rules answer where they still do, and enters each `request` in the `ledger`, which `count` and
 // `expect` read. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay` does. `rotation`
-// is how tokens follow each other, `integration` who else is registered, `network` their clients and the line to them, `events` what happens
-// at Webex meanwhile.
+// is how tokens follow each other, `integration` who else is registered, `network` their clients and the line to them,
+// `events` what happens at Webex meanwhile.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -169,6 +186,7 @@ mod service;
 mod shared_secret;
 mod signing;
 mod pages;
+mod device_spelling;
 mod exchange;
 mod response_type;
 mod id_token_fault;
@@ -177,6 +195,8 @@ mod discovery_fault;
 mod user_info_fault;
 mod tokens_fault;
 mod callback_fault;
+mod device_start_fault;
+mod device_poll_fault;
 mod faults;
 mod endpoint;
 mod retry_after;
@@ -190,11 +210,13 @@ mod rotation;
 mod way_back;
 mod sessions;
 mod authorization;
+mod devices;
 mod state;
 mod id_token;
 mod implicit;
 mod authorize;
 mod token;
+mod device;
 mod open_id;
 mod logout;
 mod rules;
@@ -207,6 +229,7 @@ mod events;
 mod integration;
 mod builder;
 mod answer;
+mod device_answer;
 mod script;
 mod count;
 
@@ -216,6 +239,9 @@ use self::state::State;
 
 pub use self::builder::MockWebexBuilder;
 pub use self::callback_fault::CallbackFault;
+pub use self::device_poll_fault::DevicePollFault;
+pub use self::device_spelling::DeviceSpelling;
+pub use self::device_start_fault::DeviceStartFault;
 pub use self::discovery_fault::DiscoveryFault;
 pub use self::endpoint::Endpoint;
 pub use self::expect::Expect;

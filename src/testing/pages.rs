@@ -8,12 +8,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use crate::html::escape;
 use crate::scope::Scopes;
 
 /// A page.
 #[derive(Debug)]
 pub(super) enum Page {
     Consent(Consent),
+    /// Of a login on a device.
+    Device(DevicePage),
     Refusal(RefusalPage),
     /// What the logout page says to a browser that has nowhere to go.
     SignedOut,
@@ -31,6 +34,29 @@ pub(super) struct Consent {
     pub(super) users: Vec<(String, String)>,
     /// Which of them is chosen already.
     pub(super) selected: usize,
+}
+
+/// What the page for the user of a device shows.
+#[derive(Debug)]
+pub(super) enum DevicePage {
+    /// It asks for the code.
+    Code {
+        code: String,
+        is_unknown: bool,
+    },
+    Consent(DeviceConsent),
+    Accepted,
+    Denied,
+}
+
+/// What a device asks its user for.
+#[derive(Debug)]
+pub(super) struct DeviceConsent {
+    pub(super) code: String,
+    pub(super) integration: String,
+    pub(super) scopes: Scopes,
+    /// E-mail addresses and names.
+    pub(super) users: Vec<(String, String)>,
 }
 
 /// A page that ends a login at Webex: the browser is never sent back, so the application hears nothing.
@@ -61,20 +87,24 @@ pub enum RefusalPage {
     DeniedByAdministrator,
     /// The consent page was answered before, or too late.
     Expired,
+    /// A device wants to log in with an integration that has not registered the redirect URIs of Webex's helper.
+    DeviceRedirectsMissing,
 }
 
 impl RefusalPage {
     /// The page's HTTP status.
     pub fn status(self) -> u16 {
         match self {
-            Self::UnknownClient | Self::RedirectUriMismatch | Self::Expired => 400,
+            Self::UnknownClient | Self::RedirectUriMismatch | Self::DeviceRedirectsMissing | Self::Expired => 400,
             Self::DeniedByAdministrator => 403,
         }
     }
 
     fn title(self) -> &'static str {
         match self {
-            Self::UnknownClient | Self::RedirectUriMismatch => "We've encountered an error",
+            Self::UnknownClient | Self::RedirectUriMismatch | Self::DeviceRedirectsMissing => {
+                "We've encountered an error"
+            }
             Self::DeniedByAdministrator => "Access denied",
             Self::Expired => "This page has expired",
         }
@@ -82,7 +112,7 @@ impl RefusalPage {
 
     fn text(self) -> &'static str {
         match self {
-            Self::UnknownClient | Self::RedirectUriMismatch => "Try again later.",
+            Self::UnknownClient | Self::RedirectUriMismatch | Self::DeviceRedirectsMissing => "Try again later.",
             Self::DeniedByAdministrator => {
                 "Your administrator denied access to the integration you selected. Your request was captured."
             }
@@ -100,6 +130,9 @@ impl fmt::Display for RefusalPage {
             }
             Self::DeniedByAdministrator => "an administrator has denied access to the integration",
             Self::Expired => "the consent page was answered before, or more than ten minutes after it was shown",
+            Self::DeviceRedirectsMissing => {
+                "the integration has not registered all four redirect URIs of Webex's helper for devices"
+            }
         })
     }
 }
@@ -122,6 +155,7 @@ impl Page {
     pub(super) fn html(&self) -> String {
         match self {
             Self::Consent(consent) => consent.html(),
+            Self::Device(page) => page.html(),
             Self::SignedOut => document("You have signed out", "<p>You can close this window.</p>"),
             Self::Stray => document("Welcome to the network", "<p>Sign in to the network to go on.</p>"),
             Self::Refusal(page) => {
@@ -133,9 +167,55 @@ impl Page {
     }
 }
 
+impl DevicePage {
+    fn html(&self) -> String {
+        match self {
+            Self::Code { code, is_unknown } => {
+                let note = if *is_unknown {
+                    "<p role=\"alert\">No device waits with this code. Look at the device for its code, and type it here.</p>"
+                } else {
+                    ""
+                };
+                let body = format!(
+                    "{note}<form method=\"post\" action=\"verify\"><p><label for=\"code\">The code that your device shows</label> \
+                     <input id=\"code\" name=\"code\" value=\"{}\" inputmode=\"numeric\" autocomplete=\"off\" required autofocus></p>\
+                     <p><button>Next</button></p></form>",
+                    escape(code)
+                );
+                document("Connect a device", &body)
+            }
+            Self::Consent(consent) => consent.html(),
+            Self::Accepted => document("You are signed in", "<p>You can go back to your device now.</p>"),
+            Self::Denied => {
+                document("You have declined", "<p>You can go back to your device now. It was not signed in.</p>")
+            }
+        }
+    }
+}
+
+impl DeviceConsent {
+    fn html(&self) -> String {
+        let body = format!(
+            "<p><strong>{integration}</strong> on the device with the code {code} asks for:</p><ul>{scopes}</ul>\
+             <form method=\"post\" action=\"verify\"><input type=\"hidden\" name=\"code\" value=\"{code}\">{users}\
+             <p><button name=\"decision\" value=\"accept\">Accept</button>\
+             <button name=\"decision\" value=\"deny\">Deny</button></p></form>",
+            integration = escape(&self.integration),
+            scopes = scope_items(&self.scopes),
+            code = escape(&self.code),
+            users = user_select(&self.users, 0),
+        );
+        document("Sign in on a device", &body)
+    }
+}
+
+fn scope_items(scopes: &Scopes) -> String {
+    scopes.iter().map(|scope| format!("<li>{}</li>", escape(scope.as_str()))).collect()
+}
+
 impl Consent {
     fn html(&self) -> String {
-        let scopes: String = self.scopes.iter().map(|scope| format!("<li>{}</li>", escape(scope.as_str()))).collect();
+        let scopes = scope_items(&self.scopes);
         let body = format!(
             "<p><strong>{integration}</strong> asks for:</p><ul>{scopes}</ul>\
              <form method=\"post\" action=\"consent\">\
@@ -145,21 +225,21 @@ impl Consent {
              <p><small>This is MockWebex: nobody signs in here but made-up people.</small></p>",
             integration = escape(&self.integration),
             transaction = escape(&self.transaction),
-            users = self.users(),
+            users = user_select(&self.users, self.selected),
         );
         document("Sign in and grant access", &body)
     }
+}
 
-    fn users(&self) -> String {
-        let mut options = String::new();
-        for (position, (email, name)) in self.users.iter().enumerate() {
-            let selected = if position == self.selected { " selected" } else { "" };
-            let (email, name) = (escape(email), escape(name));
-            // Writing to a `String` cannot fail.
-            _ = write!(options, "<option value=\"{email}\"{selected}>{name} ({email})</option>");
-        }
-        format!("<p><label for=\"user\">Sign in as</label> <select id=\"user\" name=\"user\">{options}</select></p>")
+fn user_select(users: &[(String, String)], selected: usize) -> String {
+    let mut options = String::new();
+    for (position, (email, name)) in users.iter().enumerate() {
+        let selected = if position == selected { " selected" } else { "" };
+        let (email, name) = (escape(email), escape(name));
+        // Writing to a `String` cannot fail.
+        _ = write!(options, "<option value=\"{email}\"{selected}>{name} ({email})</option>");
     }
+    format!("<p><label for=\"user\">Sign in as</label> <select id=\"user\" name=\"user\">{options}</select></p>")
 }
 
 fn document(title: &str, body: &str) -> String {
@@ -168,20 +248,6 @@ fn document(title: &str, body: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head>\
          <body><main><h1>{title}</h1>{body}</main></body></html>"
     )
-}
-
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(c),
-        }
-        escaped
-    })
 }
 
 #[cfg(test)]

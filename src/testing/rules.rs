@@ -1,17 +1,18 @@
 //! How the mock answers: a request as plain values in, a reply as plain values out, nothing of HTTP between them.
 //!
-//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`, those of OpenID Connect
-//! in `open_id`.
+//! The rules for the browser's endpoints are in `authorize`, those of the token endpoint in `token`, those for devices in
+//! `device`, those of OpenID Connect in `open_id`.
 
 use serde_json::json;
 
 use crate::clock::UnixTime;
+use crate::testing::device::{DEVICE_START, DEVICE_TOKEN, VERIFY};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
 use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::state::{Bearer, Moment, State};
 use crate::testing::user::MockUser;
-use crate::testing::{authorize, opaque, open_id, token};
+use crate::testing::{authorize, device, opaque, open_id, token};
 
 /// Answers one request.
 pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
@@ -20,6 +21,10 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
         None => format!("ROUTER_{}", opaque::uuid(&(moment.random)())),
     };
     match route(request, state, moment) {
+        Ok((status, Body::Spelled(code, spelling))) => {
+            let body = spelling.write(code, &tracking_id);
+            Reply { status, body, tracking_id, reason: Some("the test wants it so") }
+        }
         Ok((status, body)) => Reply { status, body, tracking_id, reason: None },
         Err(Refusal { status, message, description, reason }) => {
             let errors = json!([{ "description": description }]);
@@ -36,6 +41,13 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
     if is_at_issuer(LOGOUT, request, state) {
         return if request.method == "GET" { Ok(logout::show(request, state, moment)) } else { Err(wrong_method()) };
     }
+    if request.path == VERIFY && !state.service.is_meetings() {
+        return match request.method.as_str() {
+            "GET" => Ok(device::show(request, state, moment)),
+            "POST" => Ok(device::decide(&form(request)?, state, moment)),
+            _ => Err(wrong_method()),
+        };
+    }
     let endpoint = request.path.strip_prefix(state.service.base_path()).unwrap_or_default();
     let is_platform = !state.service.is_meetings();
     let is_token = endpoint == state.service.token_path();
@@ -43,6 +55,10 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         ("GET", "/authorize") => Ok(authorize::show(request, state, moment)),
         ("POST", "/consent") => authorize::decide(request, &form(request)?, state, moment),
         ("POST", _) if is_token => token::answer(&form(request)?, request.authorization.as_deref(), state, moment),
+        ("POST", DEVICE_START) if is_platform => device::start(&form(request)?, state, moment),
+        ("POST", DEVICE_TOKEN) if is_platform => {
+            device::token(&form(request)?, request.authorization.as_deref(), state, moment)
+        }
         ("POST", "/revoke") => token::revoke(&form(request)?, request.authorization.as_deref(), state, moment.now),
         ("GET", "/people/me") if is_platform => Ok(person(bearer(request, state, moment.now)?.user, state)),
         ("GET", "/userinfo") if is_platform => {
@@ -58,6 +74,7 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         ("GET", DISCOVERY) if is_platform => open_id::discovery(state),
         ("GET", WEB_FINGER) if is_platform => open_id::web_finger(&request.query, state),
         (_, "/authorize" | "/consent" | "/revoke") => Err(wrong_method()),
+        (_, DEVICE_START | DEVICE_TOKEN) if is_platform => Err(wrong_method()),
         (_, "/people/me" | "/userinfo" | "/verification" | TOKEN_EXPIRY | DISCOVERY | WEB_FINGER) if is_platform => {
             Err(wrong_method())
         }
@@ -204,7 +221,9 @@ mod tests {
                 self.dice += 1;
                 [self.dice; 32]
             };
-            let reply = answer(request, &mut self.state, &mut Moment { now: self.now, random: &mut random });
+            let elapsed = self.now.since(UnixTime::from_secs(0));
+            let mut moment = Moment { now: self.now, elapsed, random: &mut random };
+            let reply = answer(request, &mut self.state, &mut moment);
             if let Body::Session(session, _) = &reply.body {
                 self.session.clone_from(session);
             }

@@ -1,7 +1,9 @@
-//! What a test tells a running mock about OpenID Connect: what goes wrong next, and which keys there are.
+//! What a test tells a running mock: what goes wrong next, and which keys of OpenID Connect there are.
 
 use crate::testing::MockWebex;
 use crate::testing::callback_fault::CallbackFault;
+use crate::testing::device_poll_fault::DevicePollFault;
+use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
 use crate::testing::endpoint::Endpoint;
 use crate::testing::id_token_fault::IdTokenFault;
@@ -98,7 +100,20 @@ impl MockWebex {
         self.state().faults.callbacks.push_back(fault);
     }
 
-    /// Makes one thing odd about the next good answer of the token endpoint; called again, about the one after it.
+    /// Makes one thing wrong with the next answer to a device that asks for a code, and should have got one; called again, with
+    /// the one after it.
+    pub fn next_device_start(&self, fault: DeviceStartFault) {
+        self.state().faults.device_starts.push_back(fault);
+    }
+
+    /// Tells the next device that asks for tokens this, whatever its user has said and whoever it is; called again, the one
+    /// that asks after it.
+    pub fn next_device_poll(&self, fault: DevicePollFault) {
+        self.state().faults.device_polls.push_back(fault);
+    }
+
+    /// Makes one thing odd about the next good answer of the token endpoint, or to a device; called again, about the one after
+    /// it.
     pub fn next_tokens(&self, fault: TokensFault) {
         self.state().faults.tokens.push_back(fault);
     }

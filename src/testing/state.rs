@@ -7,6 +7,7 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
+use crate::testing::devices::Devices;
 use crate::testing::faults::Faults;
 use crate::testing::ledger::Ledger;
 use crate::testing::opaque::{self, Seal, Sealed};
@@ -35,6 +36,8 @@ pub(super) struct Integration {
 /// When something happens, and the dice for it.
 pub(super) struct Moment<'a> {
     pub(super) now: UnixTime,
+    /// By a clock that nobody sets.
+    pub(super) elapsed: Duration,
     pub(super) random: &'a mut dyn FnMut() -> [u8; 32],
 }
 
@@ -56,6 +59,24 @@ pub(super) struct Grant {
     pub(super) auth_time: UnixTime,
     /// Those of every login: Webex Meetings asks for them again at each refresh.
     pub(super) bindings: Vec<Binding>,
+}
+
+/// What a user has consented to.
+pub(super) struct Consented {
+    pub(super) user: usize,
+    pub(super) integration: usize,
+    pub(super) scopes: Scopes,
+    pub(super) auth_time: UnixTime,
+    /// A device's login has none: its device code never left the device.
+    pub(super) binding: Option<Binding>,
+}
+
+impl From<Code> for Consented {
+    fn from(code: Code) -> Self {
+        let auth_time = code.authorization.signed_in_at(code.approved);
+        let Authorization { integration, binding, scopes, .. } = code.authorization;
+        Self { user: code.user, integration, scopes, auth_time, binding: Some(binding) }
+    }
 }
 
 /// Whose a living access token is, what it may do, and until when.
@@ -81,6 +102,7 @@ pub(super) struct State {
     pub(super) writes_at_hash: bool,
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
+    pub(super) devices: Devices,
     pub(super) orders: Orders,
     pub(super) ledger: Ledger,
     pub(super) predecessors: Predecessors,
@@ -121,6 +143,7 @@ impl State {
             writes_at_hash: false,
             faults: Faults::default(),
             sessions: Sessions::default(),
+            devices: Devices::default(),
             orders: Orders::default(),
             ledger: Ledger::default(),
             predecessors: Predecessors::default(),
@@ -209,19 +232,18 @@ impl State {
         self.codes.remove(code).filter(|code| now < code.approved + CODE_LIFETIME)
     }
 
-    /// The grant that a redeemed code leads to: the one that the user has already given this integration, if it lives. Where
+    /// The grant that a consent leads to: the one that the user has already given this integration, if it lives. Where
     /// refresh tokens rotate, two logins cannot share one.
-    pub(super) fn open_grant(&mut self, code: Code, moment: &mut Moment<'_>) -> u64 {
-        let auth_time = code.authorization.signed_in_at(code.approved);
-        let Code { user, authorization: Authorization { integration, binding, scopes, .. }, .. } = code;
+    pub(super) fn open_grant(&mut self, consented: Consented, moment: &mut Moment<'_>) -> u64 {
+        let Consented { user, integration, scopes, auth_time, binding } = consented;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
         let is_shared = self.succession.rotation != Rotation::Strict;
         if let Some((id, grant)) = known.filter(|(_, grant)| is_shared && moment.now < grant.expires) {
             grant.scopes = scopes;
             grant.auth_time = auth_time;
-            if !grant.bindings.contains(&binding) {
-                grant.bindings.push(binding);
-            }
+            let is_new = |binding: &Binding| !grant.bindings.contains(binding);
+            let binding = binding.filter(is_new);
+            grant.bindings.extend(binding);
             return id;
         }
         let refresh_token = self.for_user(user, opaque::text(&(moment.random)()));
@@ -229,7 +251,7 @@ impl State {
         let id = self.next_serial();
         self.logins.insert((user, integration), id);
         self.refresh_tokens.insert(refresh_token.clone(), id);
-        let bindings = vec![binding];
+        let bindings = Vec::from_iter(binding);
         let grant = Grant { user, integration, refresh_token, expires, scopes, auth_time, bindings };
         self.grants.insert(id, grant);
         id

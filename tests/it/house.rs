@@ -21,6 +21,8 @@ const AWAITING: &[&str] = &[
     "session",
     "manager",
     "keep_alive",
+    "device_login",
+    "loopback",
     "middleware",
     "testing",
 ];

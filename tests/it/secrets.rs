@@ -12,8 +12,8 @@ use webex_oauth::middleware::{BearerMiddleware, without_redirects};
 use webex_oauth::source::StaticToken;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
-    AccessToken, Callback, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken, Scopes,
-    Service, TokenManager, TokenSet,
+    AccessToken, Callback, DeviceLogin, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken,
+    Scopes, Service, TokenManager, TokenSet,
 };
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer};
@@ -164,6 +164,59 @@ async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
 
     assert_eq!(api.received_requests().await.unwrap()[0].headers["authorization"], "Bearer PLANTED-bots-token-7");
     Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()).hides(&["PLANTED-bots-token-7"]);
+}
+
+#[tokio::test]
+async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
+    const DEVICE_CODE: &str = "PLANTED-device-code-8";
+    listen();
+    let start = r#"{"device_code":"PLANTED-device-code-8","user_code":"PLANTED-user-code-9","expires_in":300,"interval":5,
+        "verification_uri":"https://x.example/","verification_uri_complete":"https://x.example/PLANTED-user-code-9"}"#;
+    let echo = r#"{"error":"ERROR","error_description":"PLANTED-device-code-8 PLANTED-client-secret-1"}"#;
+    let server = MockServer::start().await;
+    Mock::given(path("/device/authorize")).respond_with(json(200, start)).mount(&server).await;
+    for answer in [
+        json(428, &echo.replace("ERROR", DEVICE_CODE)),
+        json(503, &echo.replace("ERROR", DEVICE_CODE)).insert_header("trackingid", DEVICE_CODE),
+        json(200, r#"{"access_token":"PLANTED-device-code-8\n"}"#),
+        json(400, &echo.replace("ERROR", "slow_down")),
+        json(200, TOKENS),
+        json(400, &echo.replace("ERROR", "invalid_grant")).insert_header("trackingid", DEVICE_CODE),
+    ] {
+        Mock::given(path("/device/token")).respond_with(answer).up_to_n_times(1).mount(&server).await;
+    }
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let webex = builder(Service::webex().at(server.uri())).clock(clock).build().unwrap();
+    let mut shown = Shown::default();
+
+    for ending in ["LoggedIn", "Failed"] {
+        let options = ExchangeOptions::new().user_info(&"PLANTED-user-info").unwrap();
+        let start = DeviceLogin::builder(&webex).options(options).payload(&"PLANTED-payload");
+        shown.debug(&start);
+        let mut device = start.start().await.unwrap();
+        shown.debug(&device);
+        let stored = device.to_stored().unwrap();
+        shown.debug(&stored);
+        assert!(stored.expose().contains(DEVICE_CODE));
+        shown.error(&DeviceLogin::restore(&webex, &stored.expose()[..90]).unwrap_err());
+        shown.debug(&device.qr().unwrap());
+        while let Some(state) = device.next().await {
+            shown.debug(&state);
+            let _ = writeln!(shown.0, "{state}");
+        }
+        shown.error(&device.wait().await.unwrap_err());
+        assert!(shown.0.contains(ending), "{}", shown.0);
+    }
+
+    assert!(shown.0.contains("SlowedDown") && shown.0.contains("Trouble"), "{}", shown.0);
+    let mut secrets = PLANTED.to_vec();
+    secrets.extend([DEVICE_CODE, "PLANTED-user-code-9", "PLANTED-payload", "PLANTED-user-info"]);
+    shown.hides(&secrets);
+    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    for told in [r#"endpoint="device_code""#, r#"endpoint="device""#, "told to slow down", "got no answer"] {
+        assert!(log.0.contains(told), "{told}: {}", log.0);
+    }
+    log.hides(&secrets);
 }
 
 /// A call of the API, with secrets of its own.

@@ -13,6 +13,11 @@ import { address, listen, openDesk } from './desk.mjs';
 
 const { CLIENTS, SCOPES, ACCESS_TOKEN_SECONDS, ROTATION } = process.env;
 
+// The server's clock, which a story can set forward.
+const rightNow = Date.now;
+let ahead = 0;
+Date.now = () => rightNow() + ahead;
+
 let answer;
 const server = await listen((request, response) => answer(request, response));
 const url = address(server);
@@ -33,8 +38,8 @@ const settings = {
   // By default both hang on the scope `offline_access`, which Webex does not have.
   issueRefreshToken: async () => true,
   expiresWithSession: async () => false,
-  ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS) },
-  features: { devInteractions: { enabled: true }, revocation: { enabled: true } },
+  ttl: { AccessToken: Number(ACCESS_TOKEN_SECONDS), DeviceCode: 600 },
+  features: { deviceFlow: { enabled: true }, devInteractions: { enabled: true }, revocation: { enabled: true } },
   claims: { openid: ['sub', 'auth_time'], email: ['email', 'email_verified'], profile: ['name', 'given_name', 'locale'] },
   findAccount: async (_, id) => ({
     accountId: id,
@@ -90,6 +95,11 @@ await openDesk(
   {
     requests: () => requests,
     revocations: () => revocations,
+    /** From now on it is later by so many seconds. */
+    advance: ({ seconds }) => {
+      ahead += seconds * 1000;
+      return ahead;
+    },
     /** Signs with new keys from now on, and publishes no others. */
     rotate: open,
     /** Whether the server still honours a token, by its own book. */

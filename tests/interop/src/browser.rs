@@ -8,9 +8,13 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use url::{Url, form_urlencoded};
 
 use crate::Server;
+use crate::form::Form;
 
 /// Redirects in a row, after which somebody sends the browser round in circles.
 const MOST_REDIRECTS: usize = 10;
+
+/// Forms in a row, after which one of them leads to itself.
+const MOST_FORMS: usize = 5;
 
 /// One person's browser.
 #[derive(Debug)]
@@ -86,6 +90,50 @@ impl Browser {
         let mut links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
         let link = links.find(|link| link.ends_with("/abort")).expect("the page has a link to cancel");
         self.pass(url.join(link).unwrap().as_str()).await
+    }
+
+    /// Opens oidc-provider's page for a device, and says that this is no device of its user's; gives the last page.
+    ///
+    /// # Panics
+    ///
+    /// When the pages are not those of oidc-provider.
+    pub async fn abort_device(&mut self, verification_uri: &str) -> String {
+        let first = self.open(verification_uri).await;
+        let Place::Page(url, text) = self.send(first, |_| ()).await else { panic!("a device is brought nowhere") };
+        assert!(text.contains(">[ Abort ]<"), "nobody is asked at {url}: {text}");
+        // That button stands outside of its form.
+        let press = |form: &mut Form| form.fields.push(("abort".to_owned(), "yes".to_owned()));
+        match self.send(Place::Page(url, text), press).await {
+            Place::Page(_, text) => text,
+            Place::Application(callback) => panic!("a device is not brought to {callback}"),
+        }
+    }
+
+    /// Sends the only form of a page, after a last change.
+    async fn send(&mut self, place: Place, change: impl FnOnce(&mut Form)) -> Place {
+        let Place::Page(url, text) = place else { panic!("no page") };
+        let mut form = Form::find(&text, &[]).unwrap_or_else(|| panic!("no form at {url}: {text}"));
+        change(&mut form);
+        self.submit(url.join(&form.action).unwrap(), &form.pairs()).await
+    }
+
+    /// Opens a page and fills in whatever forms it shows, one after the other, with these answers, names and values; gives what
+    /// the application gets, or the last page where there is no way back to it.
+    ///
+    /// # Panics
+    ///
+    /// When a form leads to itself.
+    pub async fn fill_in(&mut self, url: &str, answers: &[(&str, &str)]) -> Result<String, String> {
+        let mut place = self.open(url).await;
+        for _ in 0..MOST_FORMS {
+            let (url, text) = match place {
+                Place::Application(callback) => return Ok(callback),
+                Place::Page(url, text) => (url, text),
+            };
+            let Some(form) = Form::find(&text, answers) else { return Err(text) };
+            place = self.submit(url.join(&form.action).unwrap(), &form.pairs()).await;
+        }
+        panic!("more than {MOST_FORMS} forms after {url}");
     }
 
     async fn open(&mut self, url: &str) -> Place {

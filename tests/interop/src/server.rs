@@ -1,23 +1,18 @@
 //! A foreign server: a script of `servers/`, in a process of its own that does not outlive the test.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
-/// For a script that hangs before it listens.
-const STARTING: Duration = Duration::from_secs(30);
+use crate::order;
+use crate::process::Process;
 
 /// A running server. It ends when this is dropped, also by a panic, and when the test process ends in any other way.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    /// Gathers what the process writes to its standard error, for a test that fails.
-    complaints: Option<JoinHandle<String>>,
+    _process: Process,
     url: String,
     desk: String,
     http: reqwest::Client,
@@ -40,7 +35,7 @@ impl Server {
                     "client_id": id,
                     "client_secret": Self::SECRET,
                     "redirect_uris": [Self::REDIRECT_URI],
-                    "grant_types": ["authorization_code", "refresh_token"],
+                    "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
                     "response_types": ["code"],
                     "token_endpoint_auth_method": format!("client_secret_{method}"),
                     "id_token_signed_response_alg": algorithm,
@@ -72,11 +67,7 @@ impl Server {
     ///
     /// When the script fails.
     pub async fn order(&self, name: &str, what: Value) -> Value {
-        let request = self.http.post(format!("{}/{name}", self.desk)).body(what.to_string());
-        let answer = request.send().await.unwrap();
-        let (status, body) = (answer.status(), answer.text().await.unwrap());
-        assert!(status.is_success(), "the order {name} failed: {body}");
-        serde_json::from_str(&body).unwrap()
+        order::give(&self.http, &self.desk, name, what).await
     }
 
     /// What came to the token endpoint so far, in order.
@@ -85,49 +76,16 @@ impl Server {
     }
 
     async fn start(script: &str, environment: &[(&str, String)]) -> Self {
-        let mut child = Command::new("node")
+        let mut command = Command::new("node");
+        command
             .args(["--no-warnings", script])
             .current_dir(folder())
             .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env_remove("NODE_OPTIONS")
-            // The script ends when this pipe does.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let complaints = thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
+            .env_remove("NODE_OPTIONS");
+        let (process, places) = Process::start(command).await;
+        let place = |name: &str| places[name].as_str().unwrap().to_owned();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut server = Self { child, complaints: Some(complaints), url: String::new(), desk: String::new(), http };
-
-        let (sender, receiver) = oneshot::channel();
-        thread::spawn(move || {
-            let mut lines = BufReader::new(stdout).lines();
-            let _ = sender.send(lines.next());
-            lines.for_each(drop);
-        });
-        let line = tokio::time::timeout(STARTING, receiver).await.expect("the server did not start in time").unwrap();
-        let line = line.expect("the server ended before it listened").unwrap();
-        let places: Value = serde_json::from_str(&line).unwrap();
-        server.url = places["url"].as_str().unwrap().to_owned();
-        server.desk = places["desk"].as_str().unwrap().to_owned();
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if thread::panicking() {
-            eprintln!("the server's own words:\n{complaints}");
-        }
+        Self { _process: process, url: place("url"), desk: place("desk"), http }
     }
 }
 

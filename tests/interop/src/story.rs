@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::server;
+use crate::{client, mock_webex, server};
 
 /// No story waits for anything but processes of this machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,6 +20,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// When the story does, or when it takes longer than a minute.
 pub fn tell(story: impl Future<Output = ()>) {
     if can_be_told(server::are_installed(), "install Node.js 20, and run `npm ci` in tests/interop/servers") {
+        run(story);
+    }
+}
+
+/// Runs a story about foreign clients to its end, as [`tell`] does.
+///
+/// # Panics
+///
+/// When the story does, or when it takes longer than a minute.
+pub fn tell_of_clients(story: impl Future<Output = ()>) {
+    if can_be_told(client::are_installed(), &client::remedy()) {
+        // Building takes as long as it takes.
+        mock_webex::program();
         run(story);
     }
 }

@@ -1,0 +1,162 @@
+//! The faults that can be ordered, by the names that they have in the documentation.
+
+use std::fmt::Debug;
+
+use webex_oauth::testing::{
+    CallbackFault, DevicePollFault, DeviceSpelling, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
+    MockWebex, TokensFault, UserInfoFault,
+};
+
+/// Makes the next answer of a kind wrong.
+pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
+    match kind {
+        "id_token" => mock.next_id_token(find(ID_TOKEN, name)?),
+        "keys" => mock.next_keys(find(KEYS, name)?),
+        "discovery" => mock.next_discovery(find(DISCOVERY, name)?),
+        "user_info" => mock.next_user_info(find(USER_INFO, name)?),
+        "callback" => mock.next_callback(find(CALLBACK, name)?),
+        "tokens" => mock.next_tokens(find(TOKENS, name)?),
+        "device_start" => mock.next_device_start(find(DEVICE_START, name)?),
+        "device_poll" => mock.next_device_poll(find(&device_polls(), name)?),
+        _ => return Err(format!("there are no faults of the kind {kind:?}")),
+    }
+    Ok(())
+}
+
+fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
+    let found = faults.iter().find(|fault| format!("{fault:?}") == name);
+    found.copied().ok_or_else(|| format!("there is no fault {name:?} among {faults:?}"))
+}
+
+fn device_polls() -> Vec<DevicePollFault> {
+    let spelled = SPELLINGS.iter().flat_map(|spelling| SPELLED.map(|fault| fault(*spelling)));
+    DEVICE_POLL.iter().copied().chain(spelled).collect()
+}
+
+const CALLBACK: &[CallbackFault] = &[
+    CallbackFault::WrongIssuer,
+    CallbackFault::MissingState,
+    CallbackFault::OtherState,
+    CallbackFault::CodeAndError,
+    CallbackFault::RepeatedCode,
+    CallbackFault::Empty,
+    CallbackFault::OwnIssuer,
+];
+
+const DEVICE_START: &[DeviceStartFault] = &[
+    DeviceStartFault::TooManyRequests,
+    DeviceStartFault::TooManyRequestsWithoutRetryAfter,
+    DeviceStartFault::Refused,
+    DeviceStartFault::Unavailable,
+    DeviceStartFault::Page,
+    DeviceStartFault::MissingDeviceCode,
+    DeviceStartFault::MissingUserCode,
+    DeviceStartFault::MissingVerificationUri,
+    DeviceStartFault::MissingCompleteUri,
+    DeviceStartFault::MissingLifetime,
+    DeviceStartFault::MissingInterval,
+    DeviceStartFault::ZeroInterval,
+    DeviceStartFault::TextNumbers,
+    DeviceStartFault::ControlCharacters,
+    DeviceStartFault::ScriptUri,
+    DeviceStartFault::PlainUri,
+];
+
+const DEVICE_POLL: &[DevicePollFault] = &[
+    DevicePollFault::Unauthorized,
+    DevicePollFault::Forbidden,
+    DevicePollFault::TooManyRequests,
+    DevicePollFault::TooManyRequestsWithoutRetryAfter,
+    DevicePollFault::ServerError,
+    DevicePollFault::Unavailable,
+];
+
+/// Written with the spelling: `SlowDown(Error)`.
+const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 7] = [
+    DevicePollFault::Pending,
+    DevicePollFault::PendingAsBadRequest,
+    DevicePollFault::SlowDown,
+    DevicePollFault::AccessDenied,
+    DevicePollFault::TokenLimitReached,
+    DevicePollFault::InvalidClient,
+    DevicePollFault::InvalidGrant,
+];
+
+const SPELLINGS: &[DeviceSpelling] = &[
+    DeviceSpelling::Error,
+    DeviceSpelling::Message,
+    DeviceSpelling::Description,
+    DeviceSpelling::Empty,
+    DeviceSpelling::Page,
+];
+
+const DISCOVERY: &[DiscoveryFault] = &[
+    DiscoveryFault::MissingIssuer,
+    DiscoveryFault::WrongIssuer,
+    DiscoveryFault::ForeignIssuer,
+    DiscoveryFault::ForeignEndpoint,
+    DiscoveryFault::PromisedIssuer,
+    DiscoveryFault::PlainEndpoint,
+    DiscoveryFault::Page,
+    DiscoveryFault::Unavailable,
+];
+
+const ID_TOKEN: &[IdTokenFault] = &[
+    IdTokenFault::Missing,
+    IdTokenFault::MissingIssuer,
+    IdTokenFault::WrongIssuer,
+    IdTokenFault::MissingAudience,
+    IdTokenFault::WrongAudience,
+    IdTokenFault::SecondAudience,
+    IdTokenFault::OtherParty,
+    IdTokenFault::MissingSubject,
+    IdTokenFault::OtherSubject,
+    IdTokenFault::MissingIssueTime,
+    IdTokenFault::FutureIssueTime,
+    IdTokenFault::OldIssueTime,
+    IdTokenFault::NotYetValid,
+    IdTokenFault::MissingExpiry,
+    IdTokenFault::Expired,
+    IdTokenFault::MissingNonce,
+    IdTokenFault::WrongNonce,
+    IdTokenFault::MissingAuthTime,
+    IdTokenFault::StaleAuthTime,
+    IdTokenFault::WrongAccessTokenHash,
+    IdTokenFault::WrongCodeHash,
+    IdTokenFault::BadSignature,
+    IdTokenFault::UnknownKey,
+    IdTokenFault::MissingKeyId,
+    IdTokenFault::Unsigned,
+    IdTokenFault::OtherHash,
+    IdTokenFault::Elliptic,
+    IdTokenFault::PublicKeyAsSecret,
+    IdTokenFault::UnknownExtension,
+    IdTokenFault::RepeatedClaim,
+    IdTokenFault::AudienceList,
+    IdTokenFault::FractionalExpiry,
+    IdTokenFault::EmailVerifiedAsText,
+];
+
+const KEYS: &[KeysFault] = &[
+    KeysFault::Empty,
+    KeysFault::Page,
+    KeysFault::Unavailable,
+    KeysFault::TooManyRequests,
+    KeysFault::TinyKey,
+    KeysFault::HugeExponent,
+    KeysFault::OtherFamily,
+    KeysFault::MissingIds,
+    KeysFault::TwoWithoutIds,
+    KeysFault::MissingUse,
+];
+
+const TOKENS: &[TokensFault] = &[
+    TokensFault::OddTokenType,
+    TokensFault::MissingTokenType,
+    TokensFault::MissingScope,
+    TokensFault::MissingLifetime,
+    TokensFault::MissingRefreshToken,
+];
+
+const USER_INFO: &[UserInfoFault] =
+    &[UserInfoFault::OtherSubject, UserInfoFault::MissingSubject, UserInfoFault::Page, UserInfoFault::MissingScope];

@@ -1,0 +1,360 @@
+//! A code for a device: the request (RFC 8628 section 3.1), and what there is to show (section 3.2).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use http::{Request, Response};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+use crate::clock::UnixTime;
+use crate::endpoint::{begins_with_authority, is_plain, is_trusted_plain};
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::form;
+use crate::json::Object;
+use crate::message;
+use crate::redact;
+use crate::refusal::{Asked, refusal};
+use crate::registration::Registration;
+use crate::scope::{Scope, Scopes};
+
+/// How long a code lives where the answer does not say: as Webex's do.
+const USUAL_LIFE: u64 = 5 * 60;
+/// The longest life that is believed.
+const LONGEST_LIFE: u64 = 7 * 24 * 60 * 60;
+/// The pause between two polls where the answer does not say (RFC 8628 section 3.2).
+const USUAL_INTERVAL: u64 = 5;
+/// The longest pause that is believed.
+const LONGEST_INTERVAL: u64 = 5 * 60;
+
+const LONGEST_USER_CODE: usize = 64;
+const LONGEST_URI: usize = 2048;
+
+const FIELDS: [&str; 7] =
+    ["device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval", "error"];
+
+/// What a server gave a device: its own code, and what a person has to enter, and where.
+pub(crate) struct DeviceAuthorization {
+    pub(crate) device_code: SecretString,
+    pub(crate) user_code: String,
+    pub(crate) verification_uri: String,
+    pub(crate) verification_uri_complete: Option<String>,
+    pub(crate) life: Duration,
+    pub(crate) interval: Duration,
+}
+
+/// The request for a code.
+///
+/// # Errors
+///
+/// - [`ErrorKind::Unsupported`]: a service without devices, or a scope of OpenID Connect.
+/// - [`ErrorKind::Configuration`]: no client secret, which the poll needs, or no scopes.
+pub(crate) fn request(registration: &Registration, scopes: &Scopes) -> Result<Request<Bytes>> {
+    let endpoint = registration.endpoints.device_authorization.as_ref().filter(|_| {
+        // One without the other is of no use.
+        registration.endpoints.device_token.is_some()
+    });
+    let endpoint = endpoint.ok_or_else(|| unsupported(registration))?;
+    registration.require_secret()?;
+    if scopes.is_empty() {
+        let message = "no scopes are set: call `scopes(..)` with those of the integration, such as \"spark:all\", \
+                       or set WEBEX_SCOPES";
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
+    refuse_open_id(scopes)?;
+    let mut form = Serializer::new(String::with_capacity(256));
+    form.append_pair("client_id", registration.client_id());
+    form.append_pair("scope", &scopes.to_string());
+    form::plain_request(registration, endpoint, form)
+}
+
+/// What a client hears whose service has nothing for devices.
+pub(crate) fn unsupported(registration: &Registration) -> Error {
+    let message = format!(
+        "the service {:?} has no login for devices: only those at developer.webex.com have",
+        registration.owner.service
+    );
+    Error::new(ErrorKind::Unsupported, message)
+}
+
+fn refuse_open_id(scopes: &Scopes) -> Result<()> {
+    let found: Vec<_> = scopes.iter().filter(|scope| OPEN_ID.contains(scope)).map(Scope::as_str).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "Webex has no OpenID Connect for devices: leave out {}, and ask `webex.identify(..)` who logged in",
+        found.join(", ")
+    );
+    Err(Error::new(ErrorKind::Unsupported, message))
+}
+
+const OPEN_ID: [Scope; 5] = [Scope::OPENID, Scope::EMAIL, Scope::PROFILE, Scope::PHONE, Scope::ADDRESS];
+
+/// Reads the answer.
+pub(crate) fn read(
+    registration: &Registration,
+    response: &Response<Bytes>,
+    now: UnixTime,
+) -> Result<DeviceAuthorization> {
+    if !response.status().is_success() {
+        return Err(refusal(Asked::DeviceCode, response, &[], now));
+    }
+    let unusable = |why: &dyn std::fmt::Display| {
+        Error::new(ErrorKind::Device, format!("the answer with the device's code cannot be used: {why}"))
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(message::received_tracking_id(response, None, &[]))
+    };
+    let mut fields = Object::read(response.body(), &FIELDS).map_err(|fault| unusable(&fault))?;
+    if fields.says("error") {
+        return Err(refusal(Asked::DeviceCode, response, &[], now));
+    }
+    let missing = |name: &str| unusable(&format_args!("it has no `{name}`"));
+    let device_code = fields.secret("device_code").ok_or_else(|| missing("device_code"))?;
+    let user_code = fields.plain("user_code").ok_or_else(|| missing("user_code"))?;
+    let verification_uri = fields.plain("verification_uri").ok_or_else(|| missing("verification_uri"))?;
+    let verification_uri_complete = fields.plain("verification_uri_complete");
+    // What stands for nothing counts as absent.
+    let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
+    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE);
+    let interval = match fields.seconds("interval") {
+        Some(0) => 1,
+        stated => seconds(stated, USUAL_INTERVAL),
+    };
+    let authorization = DeviceAuthorization {
+        device_code,
+        user_code: user_code.trim().to_owned(),
+        verification_uri,
+        verification_uri_complete,
+        life: Duration::from_secs(life),
+        // Whoever waits has to be able to ask at least once.
+        interval: Duration::from_secs(interval.min(LONGEST_INTERVAL).min(life / 2).max(1)),
+    };
+    authorization.check(&registration.insecure_hosts).map_err(|why| unusable(&why))?;
+    Ok(authorization)
+}
+
+impl DeviceAuthorization {
+    /// Whether it can be sent, printed and opened as it is; else why not, without a word of it.
+    pub(crate) fn check(&self, insecure_hosts: &[String]) -> Result<(), &'static str> {
+        if self.device_code.expose_secret().chars().any(char::is_control) {
+            return Err("its `device_code` has control characters");
+        }
+        // It is shown on terminals, which obey what is written to them.
+        let is_clean = redact::on_one_line(&self.user_code) == self.user_code;
+        if self.user_code.is_empty() || self.user_code.len() > LONGEST_USER_CODE || !is_clean {
+            return Err("its `user_code` is empty, too long, or has characters that cannot be shown");
+        }
+        if !is_safe(&self.verification_uri, insecure_hosts) {
+            return Err("its `verification_uri` is no https address");
+        }
+        if self.verification_uri_complete.as_ref().is_some_and(|uri| !is_safe(uri, insecure_hosts)) {
+            return Err("its `verification_uri_complete` is no https address");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a browser may be sent there: https, or http to this machine or to a host that the developer named.
+fn is_safe(text: &str, insecure_hosts: &[String]) -> bool {
+    if text.len() > LONGEST_URI || !is_plain(text) || !begins_with_authority(text) {
+        return false;
+    }
+    Url::parse(text).is_ok_and(|url| {
+        let is_nobodys = url.username().is_empty() && url.password().is_none();
+        let is_trusted = match url.scheme() {
+            "https" => url.has_host(),
+            "http" => is_trusted_plain(&url, insecure_hosts),
+            _ => false,
+        };
+        is_nobodys && is_trusted
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderValue, StatusCode};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::registration::Owner;
+    use crate::secret::ClientSecret;
+    use crate::service::Service;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    pub(crate) fn registration(service: Service) -> Registration {
+        Registration {
+            endpoints: service.endpoints(&[]).unwrap(),
+            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            service,
+            client_secret: Some(ClientSecret::from("hunter2")),
+            redirect_uri: None,
+            scopes: Scopes::new(),
+            insecure_hosts: vec!["webex.test".into()],
+            user_agent: HeaderValue::from_static("test"),
+        }
+    }
+
+    /// As Webex documents it.
+    fn answer() -> Value {
+        json!({
+            "device_code": "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0",
+            "expires_in": 300,
+            "user_code": "061992",
+            "verification_uri": "https://oauth-helper-r.wbx2.com/verify",
+            "verification_uri_complete": "https://oauth-helper-r.wbx2.com/verify?userCode=e9e1",
+            "interval": 2,
+        })
+    }
+
+    fn read_with(change: impl FnOnce(&mut Value)) -> Result<DeviceAuthorization> {
+        let mut body = answer();
+        change(&mut body);
+        let response = Response::new(Bytes::from(body.to_string()));
+        read(&registration(Service::webex()), &response, NOW)
+    }
+
+    #[test]
+    fn the_request_is_a_form_with_the_client_id_and_the_scopes_and_no_secret() {
+        let request = request(&registration(Service::webex()), &"spark:all spark:kms".parse().unwrap()).unwrap();
+        assert_eq!(request.uri(), "https://webexapis.com/v1/device/authorize");
+        assert_eq!(request.body(), "client_id=C1&scope=spark%3Aall+spark%3Akms");
+        assert!(!request.headers().contains_key("authorization"));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_anything_is_sent() {
+        let webex = || registration(Service::webex());
+        let ask = |registration: &Registration, scopes: &str| {
+            let error = request(registration, &scopes.parse().unwrap()).unwrap_err();
+            assert!(error.is_misconfigured(), "{error}");
+            (error.kind(), error.to_string())
+        };
+        let (kind, message) = ask(&registration(Service::meetings()), "spark:all");
+        assert!(kind == ErrorKind::Unsupported && message.contains("\"meetings\""), "{message}");
+        let half = Service::meetings().with_device_authorization_endpoint("https://x.example/device");
+        assert_eq!(ask(&registration(half), "spark:all").0, ErrorKind::Unsupported);
+        let (kind, message) = ask(&Registration { client_secret: None, ..webex() }, "spark:all");
+        assert!(kind == ErrorKind::Configuration && message.contains("client secret"), "{message}");
+        let (kind, message) = ask(&webex(), "");
+        assert!(kind == ErrorKind::Configuration && message.contains("no scopes"), "{message}");
+        for scope in ["openid", "email", "profile", "phone", "address"] {
+            let (kind, message) = ask(&webex(), &format!("spark:all {scope}"));
+            assert!(kind == ErrorKind::Unsupported && message.contains(&format!("leave out {scope},")), "{message}");
+        }
+    }
+
+    #[test]
+    fn webexs_own_answer_is_read() {
+        let read = read_with(|_| ()).unwrap();
+        assert_eq!(read.device_code.expose_secret(), "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0");
+        assert_eq!((read.user_code.as_str(), read.life.as_secs(), read.interval.as_secs()), ("061992", 300, 2));
+        assert_eq!(read.verification_uri, "https://oauth-helper-r.wbx2.com/verify");
+        assert!(read.verification_uri_complete.unwrap().ends_with("?userCode=e9e1"));
+    }
+
+    #[test]
+    fn times_that_are_missing_or_absurd_are_bounded() {
+        for (expires_in, interval, life, pause) in [
+            (json!(300), json!(2), 300, 2),
+            (json!("300"), json!("2"), 300, 2),
+            (json!(null), json!(null), 300, 5),
+            (json!(0), json!(0), 300, 1),
+            (json!(-5), json!(-5), 300, 1),
+            (json!("soon"), json!("often"), 300, 5),
+            (json!(600), json!(86_400), 600, 300),
+            (json!(100), json!(86_400), 100, 50),
+            (json!(1), json!(5), 1, 1),
+            (json!(1e300), json!(5.9), 604_800, 5),
+        ] {
+            let read = read_with(|body| {
+                body["expires_in"] = expires_in.clone();
+                body["interval"] = interval.clone();
+            });
+            let read = read.unwrap();
+            assert_eq!((read.life.as_secs(), read.interval.as_secs()), (life, pause), "{expires_in} {interval}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_shown_or_opened_safely_is_refused_without_quoting_it() {
+        let long = "9".repeat(65);
+        let rows: [(&str, Value); 21] = [
+            ("device_code", json!("")),
+            ("device_code", json!(["HUNTER"])),
+            ("device_code", json!("HUNTER\n")),
+            ("user_code", json!("")),
+            ("user_code", json!("   ")),
+            ("user_code", json!("HUNTER\u{1b}[2J")),
+            ("user_code", json!("HUNTER\u{202e}")),
+            ("user_code", json!(long)),
+            ("verification_uri", json!(null)),
+            ("verification_uri", json!("HUNTER")),
+            ("verification_uri", json!("http://HUNTER.example/verify")),
+            ("verification_uri", json!("javascript:HUNTER()")),
+            ("verification_uri", json!("https://HUNTER:x@example.com/")),
+            ("verification_uri", json!("https://example.com/\u{1b}[2J")),
+            ("verification_uri", json!("https://example.com/ HUNTER")),
+            ("verification_uri", json!("https:example.com/HUNTER")),
+            ("verification_uri", json!("file:///HUNTER")),
+            ("verification_uri", json!("https://exämple.com/HUNTER")),
+            ("verification_uri", json!(format!("https://example.com/{}", "x".repeat(2048)))),
+            ("verification_uri_complete", json!("http://HUNTER.example/verify")),
+            ("verification_uri_complete", json!("smb://HUNTER/x")),
+        ];
+        for (name, value) in rows {
+            let error = read_with(|body| body[name] = value.clone()).err().unwrap();
+            assert!(error.kind() == ErrorKind::Device && error.is_retryable(), "{name} {value}: {error}");
+            assert!(error.to_string().contains(name) && !format!("{error} {error:?}").contains("HUNTER"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_code_and_a_test_network_has_addresses_too() {
+        let read = read_with(|body| {
+            body["user_code"] = json!(123_456);
+            body["verification_uri"] = json!("http://localhost:8/verify");
+            body["verification_uri_complete"] = json!("http://webex.test/verify#HUNTER");
+        });
+        assert_eq!(read.unwrap().user_code, "123456");
+        assert!(
+            read_with(|body| body["verification_uri_complete"] = json!(""))
+                .unwrap()
+                .verification_uri_complete
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_register() {
+        let refused = |status: u16, body: &str| {
+            let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));
+            read(&registration(Service::webex()), &response, NOW).err().unwrap()
+        };
+        for body in [
+            r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}]}"#,
+            r#"{"error":"invalid_request"}"#,
+            r#"{"error":"invalid_grant"}"#,
+            r#"{"message":"redirect_uri is not registered"}"#,
+            "{}",
+        ] {
+            for status in [200, 400, 401, 403] {
+                let error = refused(status, body);
+                let is_unsure = status == 200 && !body.contains("\"error\"");
+                assert!(is_unsure || error.is_misconfigured(), "{status} {body}: {error}");
+                assert!(is_unsure || error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
+            }
+        }
+        assert!(refused(400, r#"{"error":"invalid_scope"}"#).to_string().contains("register each by its own name"));
+        for (status, body) in [(429, "{}"), (503, "{}"), (400, "<html>"), (200, "<html>"), (302, "")] {
+            assert!(refused(status, body).is_retryable(), "{status} {body}");
+        }
+        assert_eq!(refused(429, "").retry_after(), Some(Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,319 @@
+//! When a device may ask again (RFC 8628 section 3.5), as a value: it is told the time, and never looks at a clock.
+
+use std::time::Duration;
+
+use crate::clock::UnixTime;
+
+/// What a server's `slow_down` adds to the pause, for good.
+const SLOWER: Duration = Duration::from_secs(5);
+/// The longest pause after trouble, unless the server names one: a tenth of the code's life, within these bounds.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
+const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
+/// The longest pause that can be restored: none is asked for that is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
+const NEAR: Duration = Duration::from_secs(30);
+
+/// When to ask next, and until when. All times are those of [`Clock::elapsed`](crate::clock::Clock::elapsed), so nobody who
+/// sets the machine's clock ends a login or makes one ask too often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    interval: Duration,
+    life: Duration,
+    deadline: Duration,
+    /// When the pause began, and when it ends.
+    since: Duration,
+    next: Duration,
+    /// How often in a row there was no answer.
+    troubles: u32,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Ask,
+    Wait(Duration),
+    /// The code has expired.
+    Over,
+}
+
+/// A pace by the wall clock and in whole seconds, as it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) kept_at: UnixTime,
+    pub(crate) expires_at: UnixTime,
+    /// When it was asked last, or the code was handed out.
+    pub(crate) asked_at: UnixTime,
+    /// How long from then until it may be asked again.
+    pub(crate) pause: Duration,
+    pub(crate) interval: Duration,
+    pub(crate) life: Duration,
+}
+
+impl Pace {
+    /// The pace of a code that was just handed out: the first pause comes before the first question.
+    pub(crate) fn begin(now: Duration, interval: Duration, life: Duration) -> Self {
+        Self { interval, life, deadline: now.saturating_add(life), since: now, next: now + interval, troubles: 0 }
+    }
+
+    pub(crate) fn turn(&self, now: Duration) -> Turn {
+        match self.next.min(self.deadline).checked_sub(now).filter(|rest| !rest.is_zero()) {
+            Some(rest) => Turn::Wait(rest),
+            None if now >= self.deadline => Turn::Over,
+            None => Turn::Ask,
+        }
+    }
+
+    /// A question goes out. Should its answer never be heard of, it counts all the same.
+    pub(crate) fn ask(&mut self, now: Duration) {
+        self.pause(now, self.interval);
+    }
+
+    /// The user has not entered the code yet.
+    pub(crate) fn pending(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.troubles = 0;
+        self.pause(now, asked_for.unwrap_or_default());
+    }
+
+    /// The server wants to be asked less often from now on.
+    pub(crate) fn slow_down(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.interval = self.interval.saturating_add(SLOWER);
+        self.pending(now, asked_for);
+    }
+
+    /// There was no answer, or none that says anything of the login.
+    pub(crate) fn trouble(&mut self, now: Duration, asked_for: Option<Duration>) {
+        self.troubles = self.troubles.saturating_add(1);
+        let limit = (self.life / 10).clamp(SHORTEST_LIMIT, LONGEST_LIMIT);
+        let backoff = self.interval.saturating_mul(2_u32.saturating_pow(self.troubles)).min(limit);
+        self.pause(now, asked_for.unwrap_or(backoff));
+    }
+
+    /// Never shorter than the interval.
+    fn pause(&mut self, now: Duration, pause: Duration) {
+        self.since = now;
+        self.next = now.saturating_add(pause.max(self.interval));
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    pub(crate) fn left(&self, now: Duration) -> Duration {
+        self.deadline.saturating_sub(now)
+    }
+
+    pub(crate) fn until_next(&self, now: Duration) -> Duration {
+        self.next.saturating_sub(now)
+    }
+
+    /// Whether the code may have ended by the server's own reckoning.
+    pub(crate) fn is_near_end(&self, now: Duration) -> bool {
+        self.left(now) <= NEAR.min(self.life / 10)
+    }
+
+    pub(crate) fn keep(&self, now: Duration, wall: UnixTime) -> Kept {
+        Kept {
+            kept_at: wall,
+            expires_at: wall + self.left(now),
+            asked_at: wall - now.saturating_sub(self.since),
+            pause: whole_seconds(self.next.saturating_sub(self.since)),
+            interval: self.interval,
+            life: self.life,
+        }
+    }
+
+    /// Goes on after a restart. A wall clock that was set back meanwhile gives no more time than there was.
+    pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
+        let interval = kept.interval.clamp(Duration::from_secs(1), LONGEST_PAUSE);
+        let left = kept.expires_at.since(kept.kept_at).min(kept.life).saturating_sub(wall.since(kept.kept_at));
+        let pause = kept.pause.clamp(interval, LONGEST_PAUSE);
+        let waited = wall.since(kept.asked_at);
+        // Up to a second was cut off on the way to whole ones.
+        let rest = if waited > pause { Duration::ZERO } else { pause + Duration::from_secs(1) - waited };
+        Self {
+            interval,
+            life: kept.life,
+            deadline: now.saturating_add(left),
+            since: now,
+            next: now.saturating_add(rest),
+            troubles: 0,
+        }
+    }
+}
+
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    const WALL: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    #[test]
+    fn it_waits_first_and_grows_slower_for_good() {
+        let mut pace = Pace::begin(secs(100), secs(2), secs(300));
+        assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (Turn::Wait(secs(2)), Turn::Wait(secs(1))));
+        assert_eq!(pace.turn(secs(102)), Turn::Ask);
+        pace.ask(secs(102));
+        assert_eq!(pace.turn(secs(102)), Turn::Wait(secs(2)), "also if the answer is never heard of");
+        pace.slow_down(secs(103), None);
+        assert_eq!(pace.turn(secs(103)), Turn::Wait(secs(7)));
+        pace.pending(secs(110), None);
+        assert_eq!(pace.turn(secs(110)), Turn::Wait(secs(7)), "for good");
+        pace.slow_down(secs(117), Some(secs(3)));
+        assert_eq!((pace.interval(), pace.turn(secs(117))), (secs(12), Turn::Wait(secs(12))));
+    }
+
+    #[test]
+    fn it_ends_at_the_deadline_and_asks_nothing_then() {
+        let pace = Pace::begin(secs(0), secs(5), secs(12));
+        assert_eq!(pace.turn(secs(12)), Turn::Over);
+        let mut pace = Pace::begin(secs(0), secs(5), secs(12));
+        pace.pending(secs(5), None);
+        pace.pending(secs(10), None);
+        assert_eq!(pace.turn(secs(10)), Turn::Wait(secs(2)), "the end comes before the next question");
+        assert_eq!(pace.turn(secs(12) - Duration::from_nanos(1)), Turn::Wait(Duration::from_nanos(1)));
+        assert!(!pace.is_near_end(secs(10)) && pace.is_near_end(secs(11)));
+        pace.trouble(secs(11), Some(secs(3600)));
+        assert_eq!((pace.turn(secs(11)), pace.turn(secs(12))), (Turn::Wait(secs(1)), Turn::Over));
+    }
+
+    #[test]
+    fn trouble_backs_off_within_bounds_and_is_forgotten_by_an_answer() {
+        let pauses = |life| {
+            let mut pace = Pace::begin(secs(0), secs(5), life);
+            let pauses = [(); 9].map(|()| {
+                pace.trouble(secs(0), None);
+                pace.until_next(secs(0)).as_secs()
+            });
+            pace.pending(secs(0), None);
+            assert_eq!(pace.until_next(secs(0)), secs(5));
+            pauses
+        };
+        assert_eq!(pauses(secs(300)), [10, 20, 30, 30, 30, 30, 30, 30, 30]);
+        assert_eq!(pauses(secs(604_800)), [10, 20, 40, 80, 160, 300, 300, 300, 300]);
+    }
+
+    #[test]
+    fn the_servers_word_stands_where_it_is_longer_than_the_interval() {
+        for (asked_for, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
+            let mut pace = Pace::begin(secs(0), secs(5), secs(10_000));
+            pace.trouble(secs(0), Some(secs(asked_for)));
+            assert_eq!(pace.until_next(secs(0)), secs(pause));
+            pace.pending(secs(0), Some(secs(asked_for)));
+            assert_eq!(pace.until_next(secs(0)), secs(pause));
+        }
+    }
+
+    #[test]
+    fn a_restored_pace_goes_on_where_it_was() {
+        let mut pace = Pace::begin(secs(50), secs(2), secs(300));
+        pace.slow_down(secs(60), None);
+        let kept = pace.keep(secs(62), WALL + secs(62));
+        let at = |wall: u64| Pace::restore(kept, secs(0), WALL + secs(wall));
+        for (wall, turn) in [
+            (62, Turn::Wait(secs(6))),
+            (66, Turn::Wait(secs(2))),
+            (68, Turn::Ask),
+            (349, Turn::Ask),
+            (350, Turn::Over),
+            (10_000_000, Turn::Over),
+        ] {
+            assert_eq!(at(wall).turn(secs(0)), turn, "{wall}");
+        }
+        assert_eq!((at(68).interval(), at(68).left(secs(0))), (secs(7), secs(282)));
+        // The clock was set back by an hour: no more time, and no question too early.
+        let early = Pace::restore(kept, secs(0), WALL + secs(62) - secs(3600));
+        assert_eq!((early.turn(secs(0)), early.left(secs(0))), (Turn::Wait(secs(8)), secs(288)));
+    }
+
+    #[test]
+    fn what_was_tampered_with_neither_asks_too_often_nor_waits_for_ever() {
+        let kept = Kept {
+            kept_at: WALL,
+            expires_at: UnixTime::MAX,
+            asked_at: UnixTime::MAX,
+            pause: Duration::MAX,
+            interval: Duration::ZERO,
+            life: secs(100),
+        };
+        let pace = Pace::restore(kept, secs(7), WALL);
+        assert_eq!((pace.interval(), pace.left(secs(7))), (secs(1), secs(100)));
+        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(3601), Turn::Over));
+    }
+
+    proptest! {
+        /// Whatever is answered, whenever, and however late it is heard.
+        #[test]
+        fn no_two_questions_are_closer_than_the_interval_and_none_comes_after_the_end(
+            interval in 1..30_u64,
+            life in 1..100_000_u64,
+            begun in 0..1_000_000_u64,
+            answers in prop::collection::vec((0..5_u8, 0..4000_u64, 0..40_000_u64), 0..200),
+        ) {
+            let begun = secs(begun);
+            let mut pace = Pace::begin(begun, secs(interval), secs(life));
+            let (mut now, mut earliest) = (begun, begun + secs(interval));
+            for (answer, asked_for, latency) in answers {
+                match pace.turn(now) {
+                    Turn::Wait(pause) => {
+                        prop_assert!(!pause.is_zero());
+                        now += pause;
+                    }
+                    Turn::Over => {
+                        prop_assert!(now >= begun + secs(life));
+                        break;
+                    }
+                    Turn::Ask => {
+                        prop_assert!(now < begun + secs(life) && now >= earliest);
+                        pace.ask(now);
+                        now += Duration::from_millis(latency);
+                        let (before, asked_for) = (pace.interval(), Some(secs(asked_for)));
+                        match answer {
+                            0 => pace.pending(now, None),
+                            1 => pace.slow_down(now, asked_for),
+                            2 => pace.trouble(now, asked_for),
+                            3 => pace.trouble(now, None),
+                            // Nobody heard it.
+                            _ => {}
+                        }
+                        prop_assert_eq!(pace.interval(), before + if answer == 1 { SLOWER } else { Duration::ZERO });
+                        let heard = if answer < 4 { now } else { now - Duration::from_millis(latency) };
+                        let named = if matches!(answer, 1 | 2) { asked_for } else { None };
+                        earliest = heard + pace.interval().max(named.unwrap_or_default());
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_restart_never_makes_it_ask_sooner_nor_live_longer(
+            interval in 1..30_u64,
+            life in 60..1000_u64,
+            moments in (0..900_000_u64, 0..900_000_u64, 0..900_000_u64),
+            fraction in 0..1000_u64,
+        ) {
+            let millis = Duration::from_millis;
+            // By the wall clock it is `fraction` later than by the other.
+            let wall = |at: Duration| WALL + (at + millis(fraction));
+            let mut pace = Pace::begin(Duration::ZERO, secs(interval), secs(life));
+            let asked = secs(interval) + millis(moments.0);
+            pace.slow_down(asked, None);
+            let kept_at = asked + millis(moments.1);
+            let restored_at = kept_at + millis(moments.2);
+            let restored = Pace::restore(pace.keep(kept_at, wall(kept_at)), restored_at, wall(restored_at));
+            prop_assert!(restored.next >= pace.next.max(restored_at));
+            prop_assert!(restored.deadline <= pace.deadline.max(restored_at) + secs(1));
+            prop_assert_eq!(restored.interval, pace.interval);
+        }
+    }
+}

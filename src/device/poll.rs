@@ -1,0 +1,309 @@
+//! The question whether a user has entered a device's code (RFC 8628 section 3.4), and its answer (section 3.5).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use http::{Request, Response, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::foreign;
+use crate::form;
+use crate::grant::ExchangeOptions;
+use crate::message;
+use crate::refusal::{self, Asked, refusal};
+use crate::registration::Registration;
+use crate::retry_after::retry_after;
+use crate::token::{NoTokens, TokenResponse};
+
+use super::authorization::unsupported;
+
+/// The grant type of RFC 8628.
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// What a code is called whose time is over.
+pub(crate) const EXPIRED: &str = "the device's code has expired: begin a new login there";
+
+/// What a server answered to a device that waits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply<T> {
+    Granted(T),
+    /// Nobody has entered the code yet.
+    Pending(Option<Duration>),
+    /// Nor that, and it was asked too often.
+    SlowDown(Option<Duration>),
+}
+
+/// The request for the tokens.
+///
+/// # Errors
+///
+/// [`ErrorKind::Configuration`] when the client has no secret.
+pub(crate) fn request(
+    registration: &Registration,
+    device_code: &SecretString,
+    options: &ExchangeOptions,
+) -> Result<Request<Bytes>> {
+    let endpoint = registration.endpoints.device_token.as_ref().ok_or_else(|| unsupported(registration))?;
+    let mut form = Serializer::new(String::with_capacity(512));
+    form.append_pair("grant_type", GRANT_TYPE);
+    form.append_pair("device_code", device_code.expose_secret());
+    form.append_pair("client_id", registration.client_id());
+    options.append_to(&mut form);
+    // Webex wants it there, whatever its token endpoint takes.
+    form::basic_request(registration, endpoint, form)
+}
+
+/// Reads the answer. Only an error that is not retryable and has the server's words ends the login; all others are
+/// trouble on the way.
+pub(crate) fn read(
+    registration: &Registration,
+    device_code: &SecretString,
+    response: &Response<Bytes>,
+    now: UnixTime,
+) -> Result<Reply<TokenResponse>> {
+    let status = response.status();
+    let why = match status.is_success().then(|| TokenResponse::read(response.body())) {
+        Some(Ok(tokens)) => return Ok(Reply::Granted(tokens)),
+        Some(Err(why)) => why,
+        None => NoTokens::Refusal,
+    };
+    let code = foreign::value(response.body()).as_ref().and_then(refusal::code_in);
+    let asked_for = retry_after(response.headers(), now);
+    match code {
+        Some("slow_down") => return Ok(Reply::SlowDown(asked_for)),
+        // Whatever stands in its body.
+        _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(Reply::Pending(asked_for)),
+        Some("authorization_pending") if is_about_the_login(status) => return Ok(Reply::Pending(asked_for)),
+        _ => {}
+    }
+    let client_secret = registration.require_secret()?.expose();
+    let credentials = form::credentials(registration.client_id(), client_secret);
+    let secrets = [device_code.expose_secret(), client_secret, &credentials];
+    match why {
+        NoTokens::Refusal => Err(restated(refusal(Asked::Device, response, &secrets, now))),
+        NoTokens::NoAccessToken if code.is_some() => Err(restated(refusal(Asked::Device, response, &secrets, now))),
+        // A proxy's page, or tokens that cannot be used: not a word of it is quoted.
+        why => Err(Error::new(ErrorKind::Device, format!("the answer about the device cannot be used: {why}"))
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(message::received_tracking_id(response, None, &secrets))),
+    }
+}
+
+fn is_about_the_login(status: StatusCode) -> bool {
+    status.is_success() || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// A refusal with a name of its own.
+fn restated(error: Error) -> Error {
+    if error.is_retryable() {
+        return error;
+    }
+    match error.server().and_then(|server| server.code()) {
+        Some("access_denied") => {
+            error.restated(ErrorKind::Authorization, "the user or an administrator refused the login on the device")
+        }
+        Some("expired_token") => error.restated(ErrorKind::DeviceCodeExpired, EXPIRED),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::secret::ClientSecret;
+    use crate::service::{ClientAuth, Service};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+    const DEVICE_CODE: &str = "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0";
+
+    fn registration(service: Service) -> Registration {
+        Registration {
+            endpoints: service.endpoints(&[]).unwrap(),
+            owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
+            service,
+            client_secret: Some(ClientSecret::from("hunter2")),
+            redirect_uri: None,
+            scopes: Scopes::new(),
+            insecure_hosts: Vec::new(),
+            user_agent: HeaderValue::from_static("test"),
+        }
+    }
+
+    fn answered(status: u16, body: &str) -> Result<Reply<TokenResponse>> {
+        let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        read(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
+    }
+
+    /// What an answer means, in a word.
+    fn meaning(status: u16, body: &str) -> &'static str {
+        let error = match answered(status, body) {
+            Ok(Reply::Granted(_)) => return "tokens",
+            Ok(Reply::Pending(_)) => return "pending",
+            Ok(Reply::SlowDown(_)) => return "slower",
+            Err(error) => error,
+        };
+        let (login, developer) = (error.is_login_required(), error.is_misconfigured());
+        match (error.kind(), login, developer, error.is_retryable()) {
+            (ErrorKind::Authorization, false, false, false) if error.is_denied() => "denied",
+            (ErrorKind::DeviceCodeExpired, true, false, false) => "expired",
+            (ErrorKind::Device, true, false, false) => "spent",
+            (ErrorKind::Device, false, true, false) => "developer",
+            (ErrorKind::Device, false, false, true) => "trouble",
+            other => panic!("{status} {body}: {other:?} {error}"),
+        }
+    }
+
+    #[test]
+    fn the_request_proves_the_client_in_its_header_whatever_the_token_endpoint_takes() {
+        let options =
+            ExchangeOptions::new().self_contained_token().user_info(&serde_json::json!({"device_id": "d"})).unwrap();
+        for auth in [ClientAuth::Basic, ClientAuth::Body] {
+            let registration = registration(Service::webex().with_client_auth(auth));
+            let request = request(&registration, &DEVICE_CODE.into(), &options).unwrap();
+            assert_eq!(request.uri(), "https://webexapis.com/v1/device/token");
+            assert_eq!(request.headers()["authorization"], "Basic QzE6aHVudGVyMg==");
+            let body = format!(
+                "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code={DEVICE_CODE}&client_id=C1\
+                 &user_info=%7B%22device_id%22%3A%22d%22%7D&self_contained_token=true"
+            );
+            assert_eq!(request.body(), &body);
+        }
+        let plain = request(&registration(Service::webex()), &DEVICE_CODE.into(), &ExchangeOptions::new()).unwrap();
+        assert!(std::str::from_utf8(plain.body()).unwrap().ends_with("&client_id=C1"));
+    }
+
+    /// Each known code in each place where Webex may write it, under each status that it may come with.
+    #[test]
+    fn every_code_means_the_same_wherever_it_stands() {
+        for (code, meant) in [
+            ("authorization_pending", "pending"),
+            ("slow_down", "slower"),
+            ("access_denied", "denied"),
+            ("expired_token", "expired"),
+            ("invalid_grant", "spent"),
+            ("invalid_request", "spent"),
+            ("tokenlimit_reached", "spent"),
+            ("invalid_client", "developer"),
+            ("unauthorized_client", "developer"),
+            ("unsupported_grant_type", "developer"),
+            ("invalid_scope", "developer"),
+            ("server_error", "trouble"),
+            ("temporarily_unavailable", "trouble"),
+        ] {
+            for spelling in [code.to_owned(), code.to_uppercase(), format!("{code}: so it is")] {
+                for body in [
+                    format!(r#"{{"error":"{spelling}"}}"#),
+                    format!(r#"{{"error":"{spelling}","error_description":"x","trackingID":"CLIENT_1"}}"#),
+                    format!(r#"{{"message":"{spelling}","trackingId":"ROUTER_1"}}"#),
+                    format!(
+                        r#"{{"message":"Bad Request","errors":[{{"description":"{spelling}"}}],"trackingId":"R"}}"#
+                    ),
+                    format!(r#"{{"code":400,"message":"{spelling}"}}"#),
+                    format!(
+                        r#"{{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://x/y?slow_down=1, error = '{spelling}')"}}"#
+                    ),
+                ] {
+                    for status in [200, 400, 401, 403] {
+                        assert_eq!(meaning(status, &body), meant, "{status} {body}");
+                    }
+                    for status in [408, 423, 425, 429, 500, 502, 503, 504, 302] {
+                        let meant = match (meant, status) {
+                            ("slower", _) => "slower",
+                            ("pending", 408 | 423 | 425) => "pending",
+                            _ => "trouble",
+                        };
+                        assert_eq!(meaning(status, &body), meant, "{status} {body}");
+                    }
+                    assert_eq!(meaning(428, &body), if meant == "slower" { "slower" } else { "pending" }, "{body}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn words_and_statuses_without_a_code_are_judged_too() {
+        for (status, body, meant) in [
+            (428, "", "pending"),
+            (428, "<html>Precondition Required</html>", "pending"),
+            (428, r#"{"message":"x","trackingId":"ROUTER_1"}"#, "pending"),
+            (428, "[]", "pending"),
+            (428, r#"{"access_token":"a"}"#, "pending"),
+            (400, r#"{"message":"Authorization Pending"}"#, "pending"),
+            (400, r#"{"message":"authorization-pending"}"#, "pending"),
+            (400, r#"{"errors":[{"description":"Please slow down."}]}"#, "slower"),
+            (400, r#"{"error":"access_denied","error_description":"slow down"}"#, "denied"),
+            (400, r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}]}"#, "developer"),
+            (400, r#"{"error":"invalid_request","error_description":"client_id is missing"}"#, "developer"),
+            (400, r#"{"message":"The device code is invalid or expired"}"#, "spent"),
+            (
+                400,
+                r#"{"message":"The request could not be understood by the server due to malformed syntax."}"#,
+                "spent",
+            ),
+            (400, "{}", "spent"),
+            (401, "{}", "developer"),
+            (401, r#"{"message":"Invalid client credentials"}"#, "developer"),
+            (403, "{}", "developer"),
+            (404, "{}", "developer"),
+            (409, "{}", "trouble"),
+            (400, "", "trouble"),
+            (400, "<html>", "trouble"),
+            (401, "<html>sign in to the Wi-Fi</html>", "trouble"),
+            (429, "", "trouble"),
+            (423, "{}", "trouble"),
+            (503, "<html>", "trouble"),
+            (302, "", "trouble"),
+            (200, "", "trouble"),
+            (200, "{}", "trouble"),
+            (200, "<html>sign in to the Wi-Fi</html>", "trouble"),
+            (204, "", "trouble"),
+            (200, r#"{"access_token":""}"#, "trouble"),
+            (200, r#"{"access_token":"a\n"}"#, "trouble"),
+            (200, r#"{"access_token":"a","token_type":"mac"}"#, "trouble"),
+            (200, r#"{"access_token":"a","error":"access_denied"}"#, "denied"),
+            (200, r#"{"access_token":"a","message":"slow_down"}"#, "tokens"),
+            (200, r#"{"access_token":"a"}"#, "tokens"),
+        ] {
+            assert_eq!(meaning(status, body), meant, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_says_what_it_is_and_none_says_the_code() {
+        let echo = format!(r#"{{"error":"CODE","error_description":"{DEVICE_CODE} hunter2 QzE6aHVudGVyMg=="}}"#);
+        for (code, says) in [
+            ("tokenlimit_reached", "no more tokens of this integration"),
+            ("invalid_grant", "used up"),
+            ("expired_token", "has expired"),
+            ("access_denied", "refused the login"),
+            ("invalid_client", "check client id"),
+        ] {
+            let error = answered(400, &echo.replace("CODE", code)).err().unwrap();
+            assert!(error.to_string().contains(says) && error.server().unwrap().code() == Some(code), "{error}");
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("47bc2ff1") && !shown.contains("hunter2") && !shown.contains("QzE6"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn how_long_to_wait_is_handed_on() {
+        let mut response = Response::new(Bytes::new());
+        response.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
+        let mut read = |status: u16| {
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            read(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
+        };
+        assert!(matches!(read(428), Ok(Reply::Pending(Some(pause))) if pause.as_secs() == 9));
+        assert_eq!(read(429).err().unwrap().retry_after(), Some(Duration::from_secs(9)));
+    }
+}

@@ -1,0 +1,110 @@
+//! What a login on a device asks for.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::client::WebexOAuth;
+use crate::device::DeviceGrant;
+use crate::error::{Error, Result};
+use crate::grant::ExchangeOptions;
+use crate::pending::Payload;
+use crate::scope::{Scope, Scopes};
+
+use super::DeviceLogin;
+
+/// A login on a device about to begin; made by [`DeviceLogin::builder`].
+///
+/// Nothing here can fail until [`start`](Self::start), which reports the first thing that was wrong.
+///
+/// # Example
+///
+/// ```
+/// # use webex_oauth::{DeviceLogin, ExchangeOptions, WebexOAuth};
+/// # async fn start(webex: WebexOAuth) -> webex_oauth::Result<DeviceLogin> {
+/// let lobby = serde_json::json!({"device_id": "d-1", "device_name": "Lobby"});
+/// DeviceLogin::builder(&webex)
+///     .scopes("spark:people_read spark:calls_read")
+///     .options(ExchangeOptions::new().user_info(&lobby)?)
+///     .start()
+///     .await
+/// # }
+/// ```
+#[must_use = "a login begins with `start()`"]
+pub struct DeviceLoginBuilder {
+    webex: WebexOAuth,
+    scopes: Option<Scopes>,
+    options: ExchangeOptions,
+    payload: Payload,
+    fault: Option<Error>,
+}
+
+impl DeviceLoginBuilder {
+    pub(super) fn new(webex: WebexOAuth) -> Self {
+        Self { webex, scopes: None, options: ExchangeOptions::new(), payload: Payload::default(), fault: None }
+    }
+
+    /// Asks for these scopes, separated by spaces or commas, in place of the client's own.
+    pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
+        match scopes.as_ref().parse() {
+            Ok(scopes) => self.scopes = Some(scopes),
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Asks for one more scope: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scopes.get_or_insert_with(|| self.webex.registration().scopes.clone()).insert(scope);
+        self
+    }
+
+    /// Tells Webex about the device, or asks for an access token that is a JWT.
+    pub fn options(mut self, options: ExchangeOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Gives a value along that comes back with the [`Login`](crate::Login): at most 1,024 bytes of JSON. It stays here.
+    pub fn payload(mut self, payload: &impl Serialize) -> Self {
+        match Payload::new(payload) {
+            Ok(payload) => self.payload = payload,
+            Err(error) => self.refuse(error),
+        }
+        self
+    }
+
+    /// Asks Webex for a code.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DeviceLogin::start`], and [`ErrorKind::Input`](crate::ErrorKind::Input) for a scope or payload that cannot be
+    /// sent.
+    ///
+    /// # Panics
+    ///
+    /// As [`WebexOAuth::exchange`].
+    pub async fn start(self) -> Result<DeviceLogin> {
+        if let Some(error) = self.fault {
+            return Err(error);
+        }
+        let asked = self.scopes.unwrap_or_else(|| self.webex.registration().scopes.clone());
+        let authorization = self.webex.begin_device(&asked).await?;
+        let grant = DeviceGrant { authorization, asked, options: self.options, payload: self.payload };
+        Ok(DeviceLogin::begun(self.webex, grant))
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.fault.get_or_insert(error);
+    }
+}
+
+impl fmt::Debug for DeviceLoginBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceLoginBuilder")
+            .field("client_id", &self.webex.client_id())
+            .field("scopes", self.scopes.as_ref().unwrap_or(&self.webex.registration().scopes))
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+//! Programs in a terminal: a login by the browser at hand, and the port that it comes back to.
+//!
+//! A program without a web server of its own opens one for a minute (RFC 8252 section 7.3):
+//! [`BrowserLogin`](crate::BrowserLogin), with the feature `loopback`, opens a port of this machine, sends the browser to Webex, and
+//! waits until it comes back.
+//!
+//! # What to register
+//!
+//! Redirect URIs with a port, such as
+//!
+//! ```text
+//! http://localhost:8765/callback
+//! http://localhost:8766/callback
+//! ```
+//!
+//! Standards let a program take any free port. **Webex does not**: it compares the whole URI, port included, with those that are
+//! registered. So register two or three whose ports are taken by nothing well known, write exactly those into
+//! `redirect_uris([..])`, and the first whose port is free is used. Ports below 1024 take an administrator's rights, a URI
+//! without a port means 80, and on many a Mac port 5000 is the system's own.
+//!
+//! An integration has a client secret, and Webex wants it. **A program that is handed out to users cannot keep one**: what
+//! reads your program has it. Use this for your own colleagues, with the secret in their environment or keyring, or let the
+//! program log in through a server of yours.
+//!
+//! # localhost, 127.0.0.1 or `[::1]`?
+//!
+//! For `localhost` a browser may try either address, and in whichever order it likes. Both are therefore listened at, and if
+//! either one is somebody else's, that redirect URI is passed over: it could be they whom the browser finds. On a machine without
+//! IPv6 the one is enough. With `127.0.0.1` in the redirect URI there is no such choice; RFC 8252 section 8.3 prefers that.
+//!
+//! # Where the browser is elsewhere
+//!
+//! | the program runs | do |
+//! |---|---|
+//! | over ssh | `ssh -L 8765:localhost:8765 host`: the browser's port 8765 leads to the program's. Open the URL by hand |
+//! | in a container | publish nothing: the program listens on the container's own loopback, which `-p` does not reach. Share the host's network (`--network host`), or paste |
+//! | under WSL 2 | nothing: Windows passes its `localhost` on, and its browser is opened |
+//! | on a server, without any of that | paste |
+//!
+//! **Pasting**: the browser comes back to its own machine's `localhost`, finds nobody, and shows an error; the callback stands in
+//! its address bar. The user copies it into the terminal, and the program hands it to
+//! [`PasteHandle::paste`](crate::loopback::PasteHandle::paste), which says at once whether it was the right one. The code in it is good for minutes, once, and for this program alone.
+//!
+//! A device that has neither browser nor keyboard is better served by the device grant, where Webex grants it.
+//!
+//! # When nobody comes back
+//!
+//! After the time limit of five minutes the error says what Webex shows the user and tells nobody else (see
+//! [`register`](crate::guide::register#when-no-callback-comes)), with the redirect URI, the client id and the integration id to
+//! compare. Print it whole.
+//!
+//! # What others on this machine can do
+//!
+//! Everybody who has an account on it can connect to the port; pages of the web in the user's browser can as well.
+//!
+//! - **They cannot end the login with a code of their own, or with a refusal**: the callback needs the state, 256 bits that only
+//!   this program and the browser know. Requests by another host name (DNS rebinding), for another path or by another method are
+//!   not looked at.
+//! - **They cannot use a code that they overhear**: Webex wants the PKCE verifier with it, which never leaves this program, and
+//!   the client secret.
+//! - They can be there first, and have the port. Then this program says so, and sends nobody there.
+//! - They can keep it busy. At most 32 are connected at a time, each for ten seconds and with 64 KiB; when one more comes, the
+//!   one leaves who has said nothing for longest. The browser, which says all at once, gets through a thousand of them.
+//! - **Whoever can read this user's files, memory or screen can do anything the user can.** And the URL is handed to the browser
+//!   as an argument of a process, which on many systems every user can list: it has the state in it. With that they can end
+//!   the login with a refusal; or sign in by the same URL themselves, and hand in the callback, so that the user works in their
+//!   account without knowing. Show who has logged in ([`WebexOAuth::identify`](crate::WebexOAuth::identify)); on machines that
+//!   are shared with strangers, open the browser by [`open_with`](crate::BrowserLogin::open_with), or not at all.

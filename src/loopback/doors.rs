@@ -1,0 +1,177 @@
+//! The listening sockets of a redirect URI, all of which are had, or none.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind as Io};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::task::{Context, Poll};
+
+use tokio::net::TcpStream;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::loopback::address::Address;
+use crate::trace::event;
+
+/// Listens for the first of these redirect URIs whose port is free.
+pub(super) fn listen(addresses: Vec<Address>) -> Result<(Address, Vec<TcpListener>)> {
+    let mut refusals = Vec::new();
+    for address in addresses {
+        match listen_for(&address) {
+            Ok(listeners) => return Ok((address, listeners)),
+            Err(refusal) => refusals.push((address, refusal)),
+        }
+    }
+    Err(nowhere(refusals))
+}
+
+/// Why one redirect URI cannot be listened for.
+struct Refusal {
+    place: IpAddr,
+    cause: io::Error,
+}
+
+/// Both addresses of `localhost`, or neither: where one of them is somebody else's, the browser may bring the code there.
+fn listen_for(address: &Address) -> Result<Vec<TcpListener>, Refusal> {
+    let mut listeners = Vec::new();
+    for place in address.places() {
+        match bind(*place, address.port()) {
+            Ok(listener) => listeners.push(listener),
+            Err(cause) if is_absent(*place, &cause) && address.places().len() > 1 => {
+                event!(DEBUG, place = %place, "this machine has no such address, so nobody can come there");
+            }
+            Err(cause) => return Err(Refusal { place: *place, cause }),
+        }
+    }
+    if listeners.is_empty() {
+        let cause = io::Error::from(Io::AddrNotAvailable);
+        return Err(Refusal { place: IpAddr::V4(Ipv4Addr::LOCALHOST), cause });
+    }
+    Ok(listeners)
+}
+
+fn bind(place: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddr::new(place, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Whether the machine does not have the address, as one without IPv6. Systems say that in different words, so the next port
+/// that is free is asked for: an address where none can be had, while sockets can, is not there.
+fn is_absent(place: IpAddr, cause: &io::Error) -> bool {
+    match cause.kind() {
+        Io::AddrInUse | Io::PermissionDenied => false,
+        Io::AddrNotAvailable => true,
+        _ => bind(place, 0).is_err() && bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).is_ok(),
+    }
+}
+
+/// Says of each redirect URI why not, and what to do.
+fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
+    let list: Vec<_> = refusals.iter().map(|(address, refusal)| why_not(address, refusal)).collect();
+    let mut message = format!("the browser could not come back to {}", list.join(", nor to "));
+    let taken = refusals.iter().find(|(_, refusal)| refusal.cause.kind() == Io::AddrInUse);
+    if let Some((address, _)) = taken {
+        let port = address.port();
+        let finder = if cfg!(windows) { format!("netstat -ano | findstr :{port}") } else { format!("lsof -i :{port}") };
+        message += &format!("; end that program, perhaps another login of this one (`{finder}` names it)");
+    }
+    message += "; or register a redirect URI with another port as well, and give all of them to `redirect_uris(..)`";
+    let error = Error::new(ErrorKind::Listen, message);
+    match refusals.into_iter().last() {
+        Some((_, last)) => error.with_source(last.cause),
+        None => error,
+    }
+}
+
+fn why_not(address: &Address, refusal: &Refusal) -> String {
+    let (uri, port, place) = (address.uri(), address.port(), refusal.place);
+    match refusal.cause.kind() {
+        Io::AddrInUse => format!("{uri} (another program listens on port {port} of {place})"),
+        Io::PermissionDenied if port < 1024 => {
+            format!("{uri} (port {port} is below 1024, which takes an administrator's rights on this system)")
+        }
+        Io::PermissionDenied => format!("{uri} (the system does not permit port {port} of {place})"),
+        Io::AddrNotAvailable => format!("{uri} (this machine has no address {place})"),
+        _ => format!("{uri} (port {port} of {place} cannot be listened on)"),
+    }
+}
+
+/// The sockets, as somebody waits at them.
+pub(super) struct Doors {
+    listeners: Vec<tokio::net::TcpListener>,
+    /// At which of them to look first, so that a crowd at one keeps nobody waiting at the other.
+    next: usize,
+}
+
+impl Doors {
+    pub(super) fn open(listeners: Vec<TcpListener>) -> Result<Self> {
+        let listeners: io::Result<_> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
+        match listeners {
+            Ok(listeners) => Ok(Self { listeners, next: 0 }),
+            Err(cause) => {
+                Err(Error::new(ErrorKind::Listen, "the port is open, but cannot be waited at").with_source(cause))
+            }
+        }
+    }
+
+    /// The next one to come in. May be dropped and called again.
+    pub(super) async fn accept(&mut self) -> io::Result<TcpStream> {
+        poll_fn(|context| self.poll_accept(context)).await
+    }
+
+    fn poll_accept(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        let count = self.listeners.len();
+        for step in 0..count {
+            let door = (self.next + step) % count;
+            if let Poll::Ready(came) = self.listeners[door].poll_accept(context) {
+                self.next = (door + 1) % count;
+                return Poll::Ready(came.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn refused(uri: &str, cause: Io) -> (Address, Refusal) {
+        let address = Address::parse(uri, &[]).unwrap();
+        let place = *address.places().last().unwrap();
+        (address, Refusal { place, cause: io::Error::from(cause) })
+    }
+
+    #[test]
+    fn each_redirect_uri_that_cannot_be_had_is_named_with_its_reason_and_the_way_out() {
+        let error = nowhere(vec![
+            refused("http://localhost:5000/cb", Io::AddrInUse),
+            refused("http://localhost/cb", Io::PermissionDenied),
+            refused("http://[::1]:5002/cb", Io::AddrNotAvailable),
+        ]);
+        let line = error.to_string();
+        for part in [
+            "http://localhost:5000/cb (another program listens on port 5000 of ::1)",
+            "http://localhost/cb (port 80 is below 1024",
+            "http://[::1]:5002/cb (this machine has no address ::1)",
+            ":5000` names it",
+            "register a redirect URI with another port",
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(error.kind() == ErrorKind::Listen && error.is_misconfigured() && error.source().is_some());
+    }
+
+    #[test]
+    fn a_taken_or_forbidden_port_is_not_a_missing_address() {
+        let v6 = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+        assert!(!is_absent(v6, &Io::AddrInUse.into()));
+        assert!(!is_absent(v6, &Io::PermissionDenied.into()));
+        assert!(is_absent(v6, &Io::AddrNotAvailable.into()));
+        // What a machine can bind to is there, whatever went wrong before.
+        assert!(!is_absent(IpAddr::V4(Ipv4Addr::LOCALHOST), &Io::Other.into()));
+        // No machine has this one.
+        assert!(is_absent(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), &Io::Other.into()));
+    }
+}

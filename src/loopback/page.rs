@@ -1,0 +1,157 @@
+//! What the browser is shown: small pages with nothing of anybody else in them.
+//!
+//! They run no script, load nothing, are in no frame and in no cache, and say nothing of where they were. Only an error's own
+//! line is repeated in them, and the application's name, both escaped.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::client::Login;
+use crate::error::{Error, ErrorKind};
+use crate::html::escape;
+use crate::loopback::strays::Stray;
+
+/// Follows the system's choice of light and dark, whose colours are the browser's own.
+const STYLE: &str = ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
+    margin:4rem auto;padding:0 1rem;overflow-wrap:anywhere}";
+
+/// What goes with every page.
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'sha256-G8JTqdXKQX1JLmuc76vLvhNsYzTvGD0QS0LGhNaY/Q4='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONNECTION, "close"),
+];
+
+/// A page without its frame.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    status: StatusCode,
+    title: &'static str,
+    text: String,
+    /// An error's own line.
+    detail: Option<String>,
+}
+
+impl Page {
+    /// How the login ended; `application` is who the user goes back to.
+    pub(super) fn of(outcome: Result<&Login, &Error>, application: Option<&str>) -> Self {
+        let application = application.unwrap_or("the application");
+        let Err(error) = outcome else {
+            let text = format!("You can close this window and go back to {application}.");
+            return Self { status: StatusCode::OK, title: "You are logged in", text, detail: None };
+        };
+        let failed = |status, why: &str| Self {
+            status,
+            title: "You are not logged in",
+            text: format!("{why} You can close this window and go back to {application}."),
+            detail: None,
+        };
+        if error.is_denied() {
+            return failed(StatusCode::FORBIDDEN, "The login was refused, by you or by an administrator.");
+        }
+        let page = match error.kind() {
+            ErrorKind::Authorization => failed(StatusCode::BAD_REQUEST, "Webex refused the login."),
+            _ if error.is_retryable() => {
+                failed(StatusCode::BAD_GATEWAY, "Webex could not be reached, or has no time. Try again a little later.")
+            }
+            _ => failed(StatusCode::BAD_GATEWAY, "The login could not be completed."),
+        };
+        Self { detail: Some(error.to_string()), ..page }
+    }
+
+    /// What somebody is told who ends no login.
+    pub(super) fn stray(stray: Stray) -> Self {
+        let (status, text) = match stray {
+            Stray::Host => (StatusCode::MISDIRECTED_REQUEST, "This address belongs to another name."),
+            Stray::Path => (StatusCode::NOT_FOUND, "There is nothing here."),
+            Stray::Method => (StatusCode::METHOD_NOT_ALLOWED, "This address is for reading alone."),
+            Stray::Unreadable => (StatusCode::BAD_REQUEST, "This is not the end of any login."),
+            Stray::State => {
+                let text = "This belongs to no login that is waiting here. Go back to the application, and use the page \
+                            that it opened last.";
+                (StatusCode::BAD_REQUEST, text)
+            }
+            Stray::Refusal => {
+                let text = "Somebody says that a login was refused, but not which. If you refused it, you can close this \
+                            window, and end the waiting in the application.";
+                (StatusCode::BAD_REQUEST, text)
+            }
+        };
+        Self { status, title: "Nothing happened", text: text.to_owned(), detail: None }
+    }
+
+    pub(super) fn response(&self) -> Response<String> {
+        let mut response = Response::new(self.html());
+        *response.status_mut() = self.status;
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+        }
+        response
+    }
+
+    fn html(&self) -> String {
+        let Self { title, text, .. } = self;
+        let text = escape(text);
+        let detail = self.detail.as_ref().map(|line| format!("<p><small>{}</small></p>", escape(line)));
+        let detail = detail.unwrap_or_default();
+        let role = if self.status.is_success() { "status" } else { "alert" };
+        format!(
+            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+             <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head>\
+             <body><main><h1>{title}</h1><p role=\"{role}\">{text}</p>{detail}</main></body></html>"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::server_error::ServerError;
+
+    #[test]
+    fn the_policy_allows_the_pages_own_style_and_nothing_else() {
+        let response = Page::stray(Stray::Path).response();
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        assert!(policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}';")), "{hash} {policy}");
+        assert!(response.body().contains(&format!("<style>{STYLE}</style>")));
+        for never in ["<script", "src=", "href=", "<link", "url("] {
+            assert!(!response.body().contains(never), "{never}");
+        }
+    }
+
+    #[test]
+    fn what_others_wrote_is_escaped() {
+        let evil = "\"'><script>&";
+        let server = ServerError::new(None, Some(evil.to_owned()), Some(evil.to_owned()));
+        let error = Error::new(ErrorKind::Exchange, "webex refused the code").with_server(server);
+        let html = Page::of(Err(&error), Some(evil)).html();
+        assert!(!html.contains("<script"), "{html}");
+        assert!(html.contains("go back to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
+    }
+
+    #[test]
+    fn a_page_tells_success_denial_and_failure_apart() {
+        let denied = ServerError::new(None, Some("access_denied".to_owned()), None);
+        let denied = Error::new(ErrorKind::Authorization, "x").with_server(denied);
+        let page = Page::of(Err(&denied), Some("Acme"));
+        assert!(page.text.contains("by you or by an administrator") && page.text.contains("Acme"), "{page:?}");
+        assert!(page.detail.is_none() && page.html().contains("role=\"alert\""));
+        let later = Error::transport(crate::error::Delivery::NotSent, "x").during(ErrorKind::Exchange);
+        assert!(Page::of(Err(&later), None).text.contains("a little later"));
+    }
+}

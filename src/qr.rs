@@ -1,0 +1,185 @@
+//! QR codes, for a terminal or a page.
+
+use std::fmt::{self, Write as _};
+
+use qrcode::{Color, EcLevel};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The margin that scanners want (ISO/IEC 18004), in modules.
+const QUIET: usize = 4;
+
+/// A QR code of an address, which a phone reads from a screen.
+///
+/// On a terminal, one line shows two rows of it. Whether light or dark parts are drawn depends on the terminal: a scanner wants dark
+/// modules on a light ground, and takes the inverse only if it is a good one.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::QrCode;
+///
+/// let code = QrCode::new("https://oauth-helper-r.wbx2.com/verify?userCode=e9e1")?;
+/// println!("{}", code.light_on_dark());
+/// assert!(code.to_svg().starts_with("<svg"));
+/// # Ok::<(), webex_oauth::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct QrCode {
+    text: String,
+    /// Row by row.
+    is_dark: Vec<bool>,
+    width: usize,
+}
+
+impl QrCode {
+    /// The QR code of a text, of the lowest level of error correction: screens do not get dirty, and smaller codes fit more
+    /// of them.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Input`] when the text is longer than the 2,953 bytes that a QR code can hold.
+    pub fn new(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let code = qrcode::QrCode::with_error_correction_level(&text, EcLevel::L)
+            .map_err(|source| Error::new(ErrorKind::Input, "this makes no QR code").with_source(source))?;
+        let width = code.width();
+        let is_dark = code.into_colors().into_iter().map(|color| color == Color::Dark).collect();
+        Ok(Self { text, is_dark, width })
+    }
+
+    /// For terminals that write light on dark, as most do: the light parts are drawn.
+    pub fn light_on_dark(&self) -> String {
+        self.half_blocks(false)
+    }
+
+    /// For terminals that write dark on light, and for paper: the dark parts are drawn.
+    pub fn dark_on_light(&self) -> String {
+        self.half_blocks(true)
+    }
+
+    /// As SVG, black on white, with the margin around it: for the `innerHTML` of a page, or a file. It is titled with the text
+    /// for those who cannot see it, needs nothing from elsewhere, and grows as large as it may.
+    pub fn to_svg(&self) -> String {
+        let size = self.width + 2 * QUIET;
+        let title = escaped(&self.text);
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" role=\"img\" \
+             shape-rendering=\"crispEdges\"><title>QR code: {title}</title>\
+             <rect width=\"{size}\" height=\"{size}\" fill=\"#fff\"/><path d=\""
+        );
+        for (at, _) in self.is_dark.iter().enumerate().filter(|(_, is_dark)| **is_dark) {
+            // A String takes whatever is written to it.
+            let _ = write!(svg, "M{} {}h1v1h-1z", at % self.width + QUIET, at / self.width + QUIET);
+        }
+        svg + "\" fill=\"#000\"/></svg>"
+    }
+
+    /// Two rows to a line, where `drawn` modules are blocks and the others are blanks.
+    fn half_blocks(&self, drawn: bool) -> String {
+        let size = self.width + 2 * QUIET;
+        let mut text = String::with_capacity(3 * (size + 1) * size.div_ceil(2));
+        for row in (0..size).step_by(2) {
+            for column in 0..size {
+                let is_drawn = |row: usize| row < size && self.is_dark(column, row) == drawn;
+                text.push(match (is_drawn(row), is_drawn(row + 1)) {
+                    (true, true) => '█',
+                    (true, false) => '▀',
+                    (false, true) => '▄',
+                    (false, false) => ' ',
+                });
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Whether a module is dark, counted from the corner of the margin.
+    fn is_dark(&self, column: usize, row: usize) -> bool {
+        let within = |at: usize| at.checked_sub(QUIET).filter(|at| *at < self.width);
+        let module = within(column).zip(within(row)).and_then(|(x, y)| self.is_dark.get(y * self.width + x));
+        module.copied().unwrap_or(false)
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Without what it says: a user's code may be in it.
+impl fmt::Debug for QrCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QrCode").field("width", &self.width).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URI: &str = "https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&x=<1>";
+
+    /// What a scanner reads on a screen of so many modules, each drawn this large.
+    fn scanned(size: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
+        const SCALE: usize = 4;
+        let mut image = rqrr::PreparedImage::prepare_from_greyscale(size * SCALE, size * SCALE, |x, y| {
+            if is_dark(x / SCALE, y / SCALE) { 0 } else { 255 }
+        });
+        image.detect_grids()[0].decode().unwrap().1
+    }
+
+    /// The modules of a text of half blocks.
+    fn modules(text: &str, drawn: bool) -> (usize, Vec<Vec<bool>>) {
+        let size = text.lines().next().unwrap().chars().count();
+        let mut rows = Vec::new();
+        for line in text.lines() {
+            for half in ["█▀", "█▄"] {
+                rows.push(line.chars().map(|c| half.contains(c) == drawn).collect());
+            }
+        }
+        (size, rows)
+    }
+
+    #[test]
+    fn a_scanner_reads_what_a_terminal_shows() {
+        for uri in [URI, "x", &format!("https://example.com/{}", "y".repeat(2028))] {
+            let code = QrCode::new(uri).unwrap();
+            for (text, drawn) in [(code.light_on_dark(), false), (code.dark_on_light(), true)] {
+                let (size, rows) = modules(&text, drawn);
+                assert_eq!(scanned(size, |x, y| rows[y][x]), uri);
+                let margin = |at: usize| at < QUIET || at >= size - QUIET;
+                for (y, row) in rows.iter().take(size).enumerate() {
+                    let is_quiet = |(x, is_dark): (usize, &bool)| !*is_dark || !(margin(x) || margin(y));
+                    assert!(row.iter().enumerate().all(is_quiet), "the margin is light");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_scanner_reads_what_a_page_shows() {
+        let svg = QrCode::new(URI).unwrap().to_svg();
+        let (head, path) = svg.split_once("<path d=\"").unwrap();
+        let size: usize = head.split_once("viewBox=\"0 0 ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        let modules: Vec<(usize, usize)> = path
+            .split('M')
+            .skip(1)
+            .map(|module| {
+                let (x, rest) = module.split_once(' ').unwrap();
+                (x.parse().unwrap(), rest.split_once('h').unwrap().0.parse().unwrap())
+            })
+            .collect();
+        assert_eq!(scanned(size, |x, y| modules.contains(&(x, y))), URI);
+        assert!(
+            head.contains(
+                "<title>QR code: https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&amp;x=&lt;1&gt;</title>"
+            )
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_refused_and_none_is_shown_in_debug() {
+        assert_eq!(QrCode::new("x".repeat(3000)).unwrap_err().kind(), ErrorKind::Input);
+        assert!(!format!("{:?}", QrCode::new("hunter2").unwrap()).contains("hunter2"));
+    }
+}

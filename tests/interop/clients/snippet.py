@@ -1,0 +1,15 @@
+import json, subprocess, sys  # pip install authlib requests
+import requests
+from authlib.integrations.requests_client import OAuth2Session
+
+mock = subprocess.Popen([sys.argv[1], "--json", "--until-stdin-closes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+webex = json.loads(mock.stdout.readline())
+base, control = webex["base"], webex["control"]
+app = OAuth2Session(webex["client_id"], webex["client_secret"], redirect_uri=webex["redirect_uri"], scope="spark:all")
+
+url, state = app.create_authorization_url(f"{base}/authorize")
+callback = requests.post(f"{control}/approve", json={"url": url}).json()["callback"]
+app.fetch_token(f"{base}/access_token", authorization_response=callback, state=state)
+assert app.get(f"{base}/people/me").json()["emails"] == ["jane@example.com"]
+requests.post(f"{control}/revoke")
+assert app.get(f"{base}/people/me").status_code == 401

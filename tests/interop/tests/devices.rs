@@ -1,0 +1,209 @@
+//! Logins on devices at the certified authorization server `oidc-provider`: a code that nobody has entered yet, that is
+//! approved, declined, too old, or used twice.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::transport::{ReqwestTransport, Transport};
+use webex_oauth::{DeviceLogin, DeviceState, Error, ErrorKind, Service, TokenManager, WebexOAuth};
+use webex_oauth_interop::{Browser, Server, tell};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const JANE: &[(&str, &str)] = &[("login", "jane"), ("password", "x")];
+
+/// `oidc-provider` wants to know the client where it hands out codes (RFC 8628 section 3.1); Webex asks for no proof there.
+#[derive(Debug)]
+struct Known(ReqwestTransport);
+
+#[async_trait]
+impl Transport for Known {
+    async fn exchange(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, Error> {
+        if request.uri().path() == "/device/auth" {
+            assert!(!request.headers().contains_key(AUTHORIZATION), "Webex wants none");
+            // `basic:` and the secret, each form-encoded first (RFC 6749 section 2.3.1).
+            let proof = "Basic YmFzaWM6cCUyQnMlMkZ3JTI1cmQlM0ExKzIlMjZ4JTNEJTI1MjA=";
+            request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static(proof));
+        }
+        self.0.exchange(request).await
+    }
+}
+
+/// A client with clocks of its own, on which a pause takes no time.
+fn client(server: &Server, secret: &str) -> WebexOAuth {
+    let service = Service::webex()
+        .at(server.url())
+        .with_token_endpoint(format!("{}/token", server.url()))
+        .with_device_authorization_endpoint(format!("{}/device/auth", server.url()))
+        .with_device_token_endpoint(format!("{}/token", server.url()));
+    WebexOAuth::builder()
+        .service(service)
+        .client_id("basic")
+        .client_secret(secret)
+        .scopes("spark:all spark:people_read")
+        .clock(ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+        .transport(Known(ReqwestTransport::builder().build().unwrap()))
+        .build()
+        .unwrap()
+}
+
+async fn begin(server: &Server) -> DeviceLogin {
+    DeviceLogin::start(&client(server, Server::SECRET)).await.unwrap()
+}
+
+fn complete_uri(device: &DeviceLogin) -> String {
+    device.verification_uri_complete().expect("oidc-provider has one").to_owned()
+}
+
+/// Signs in as Jane, who approves the device.
+async fn approve(device: &DeviceLogin) {
+    let page = Browser::new().fill_in(&complete_uri(device), JANE).await.unwrap_err();
+    assert!(page.contains("Sign-in Success"), "{page}");
+}
+
+/// What the token endpoint refused so far, in its own words.
+async fn refusals(server: &Server) -> Vec<String> {
+    let refused = |request: Value| request["error"].as_str().map(str::to_owned);
+    server.requests().await.into_iter().filter_map(refused).collect()
+}
+
+#[test]
+fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordinary_endpoint() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "on").await;
+        let webex = client(&server, Server::SECRET);
+        let mut device = DeviceLogin::start(&webex).await.unwrap();
+        assert!(complete_uri(&device).contains(device.user_code()), "{device}");
+        assert_eq!(device.verification_uri(), format!("{}/device", server.url()));
+        assert_eq!(device.interval(), Duration::from_secs(5), "the server names none");
+        // The first is known without a question.
+        for _ in 0..4 {
+            assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
+        }
+        assert_eq!(refusals(&server).await, ["authorization_pending"; 3]);
+
+        approve(&device).await;
+        let login = device.wait().await.unwrap();
+
+        assert_eq!(login.tokens().scopes().to_string(), "spark:all spark:people_read");
+        let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+        let session = manager.put(&TokenKey::new("tv").unwrap(), login).await.unwrap();
+        let first = session.access_token().await.unwrap();
+        session.invalidate(&first);
+        let second = session.access_token().await.unwrap();
+        manager.settle().await;
+        assert_ne!(second, first);
+        assert_eq!(server.order("honours", json!({ "token": second.expose() })).await, true);
+        let last = server.requests().await.pop().unwrap();
+        assert_eq!((&last["grant"], &last["authorization"]), (&json!("refresh_token"), &json!("Basic")));
+    });
+}
+
+#[test]
+fn a_code_is_entered_by_hand_as_well() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let mut device = begin(&server).await;
+        let code = device.user_code().to_owned();
+        let mut answers = JANE.to_vec();
+        answers.push(("user_code", &code));
+
+        let page = Browser::new().fill_in(device.verification_uri(), &answers).await.unwrap_err();
+
+        assert!(page.contains("Sign-in Success"), "{page}");
+        assert!(device.wait().await.unwrap().tokens().refresh_token().is_some());
+    });
+}
+
+#[test]
+fn a_user_who_says_no_ends_the_login() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let mut device = begin(&server).await;
+        let page = Browser::new().abort_device(&complete_uri(&device)).await;
+        assert!(page.contains("interrupted"), "{page}");
+
+        let error = device.wait().await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Authorization);
+        assert!(error.is_denied() && !error.is_misconfigured() && !error.is_retryable(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("access_denied"));
+        device.wait().await.unwrap_err();
+        assert_eq!(refusals(&server).await, ["access_denied"], "and it is not asked again");
+    });
+}
+
+#[test]
+fn a_code_that_is_too_old_has_expired_by_the_servers_clock_or_the_devices_own() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let mut late = begin(&server).await;
+        let mut device = begin(&server).await;
+        server.order("advance", json!({ "seconds": 601 })).await;
+
+        let error = device.wait().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceCodeExpired, "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("expired_token"));
+        assert_eq!(refusals(&server).await, ["expired_token"]);
+
+        // Its own clock, on which nothing was said in time.
+        server.order("advance", json!({ "seconds": -601 })).await;
+        let error = late.wait().await.unwrap_err();
+        assert_eq!((error.kind(), error.server().is_none()), (ErrorKind::DeviceCodeExpired, true), "{error}");
+        let sent = server.requests().await.len() - 1;
+        assert_eq!(sent, 119, "every 5 of 600 seconds, neither at first nor at the end");
+    });
+}
+
+#[test]
+fn a_code_is_good_for_one_login() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let webex = client(&server, Server::SECRET);
+        let mut device = DeviceLogin::start(&webex).await.unwrap();
+        let mut copy = DeviceLogin::restore(&webex, device.to_stored().unwrap().expose()).unwrap();
+        approve(&device).await;
+        device.wait().await.unwrap();
+
+        let error = copy.wait().await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+        assert!(error.is_login_required() && !error.is_retryable(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+    });
+}
+
+#[test]
+fn a_login_is_waited_for_after_a_restart() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let mut device = begin(&server).await;
+        assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
+        let stored = device.to_stored().unwrap();
+        drop(device);
+
+        let mut device = DeviceLogin::restore(&client(&server, Server::SECRET), stored.expose()).unwrap();
+
+        approve(&device).await;
+        assert!(device.wait().await.unwrap().tokens().refresh_token().is_some());
+    });
+}
+
+#[test]
+fn a_wrong_client_secret_is_the_developers_mistake() {
+    tell(async {
+        let server = Server::oidc_provider(HOUR, "off").await;
+        let mut device = DeviceLogin::start(&client(&server, "regenerated since")).await.unwrap();
+
+        let error = device.wait().await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert!(error.is_misconfigured(), "{error}");
+        assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
+    });
+}

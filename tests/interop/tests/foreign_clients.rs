@@ -1,0 +1,267 @@
+//! Clients that nobody here wrote, against the crate's own mock as a process: what each can do at Webex, and what each makes
+//! of Webex's refusals.
+//!
+//! Their stories are in `clients/`. Where one cannot do what Webex documents, or takes a refusal for something else, that is
+//! written down here as it is: it is how their users' programs behave at Webex, too.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use webex_oauth_interop::{Client, MockWebex, tell_of_clients};
+
+const JANE: &str = "jane@example.com";
+/// Webex's words for most refusals, and for three of them the description that says more.
+const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
+const BAD_CODE: &str = "The authorization code is invalid";
+const BAD_REFRESH_TOKEN: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
+const BAD_SECRET: [&str; 2] = ["Invalid client credentials", "The provided clientSecret is invalid"];
+const BAD_ACCESS_TOKEN: &str = "The request requires a valid access token set in the Authorization request header.";
+const DECLINED: &str = "The resource owner or authorization server denied the request.";
+/// The lives of access token and refresh token, in seconds.
+const LIVES: [u64; 2] = [1_209_599, 7_775_999];
+const SCOPE: &str = "spark:kms spark:all spark:people_read";
+/// The members of a refusal's body.
+const REFUSAL: [&str; 3] = ["errors", "message", "trackingId"];
+
+/// Runs a client, and compares each of its stories.
+fn expect(client: impl FnOnce() -> Client, expected: &Value) {
+    tell_of_clients(async {
+        let mock = MockWebex::start(&[]).await;
+        let told = client().stories(&mock).await;
+        let expected: BTreeMap<_, _> = expected.as_object().unwrap().clone().into_iter().collect();
+        for (name, story) in &told {
+            assert_eq!(Some(story), expected.get(name), "{name}");
+        }
+        assert_eq!(told.len(), expected.len(), "not all was told: {:?}", told.keys());
+    });
+}
+
+/// What each of them can do.
+fn refreshed() -> Value {
+    json!({ "is_new": true, "keeps_refresh_token": true, "who": [JANE, JANE] })
+}
+
+/// A refusal as a client shows it that keeps Webex's words.
+fn refusal(status: u16, [says, about]: [&str; 2]) -> Value {
+    json!({ "status": status, "says": says, "about": about })
+}
+
+fn with(mut story: Value, more: Value) -> Value {
+    story.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    story
+}
+
+#[test]
+fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_told_to() {
+    // Webex's refusals have no `error`, so that they are no refusals to it; the application can read them in the cause.
+    let nonconforming =
+        |status, words| with(refusal(status, words), json!({ "code": "OAUTH_RESPONSE_IS_NOT_CONFORM" }));
+    let code = |code: &str| json!({ "code": code });
+    let (invalid, comparison) = (code("OAUTH_INVALID_RESPONSE"), code("OAUTH_JWT_CLAIM_COMPARISON_FAILED"));
+    let keys = |code: &str, status: u16| json!({ "code": code, "status": status });
+    expect(
+        || Client::javascript("openid_client.mjs"),
+        &json!({
+            "discovery_by_http": code("OAUTH_HTTP_REQUEST_FORBIDDEN"),
+            // Webex's discovery document is on another host than the issuer that it names...
+            "discovery": { "code": "OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED", "attribute": "issuer" },
+            // ... and that issuer is not the one of all users.
+            "discovered_issuer": { "code": "OAUTH_JWT_CLAIM_COMPARISON_FAILED", "claim": "iss" },
+            "login": {
+                "fields": ["access_token", "expires_in", "refresh_token", "refresh_token_expires_in", "scope", "token_type"],
+                "lives": LIVES, "type": "bearer", "scope": SCOPE, "who": JANE,
+            },
+            "secret_in_the_form": { "who": JANE },
+            "refresh": refreshed(),
+            "id_token": {
+                "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"],
+                "issuer": true,
+                "userinfo": { "email": JANE, "email_verified": "true", "name": "Jane Doe" },
+            },
+            "refreshed_id_token": { "sub": true, "nonce": null },
+            // By default it trusts the wire, and looks at no signature.
+            "BadSignature": { "taken_by_default": true, "code": "OAUTH_INVALID_RESPONSE" },
+            "WrongIssuer": comparison,
+            "WrongAudience": comparison,
+            "WrongNonce": comparison,
+            "Expired": code("OAUTH_JWT_TIMESTAMP_CHECK_FAILED"),
+            "MissingSubject": invalid,
+            "Unsigned": invalid,
+            "Missing": invalid,
+            "rotated_keys": code("OAUTH_KEY_SELECTION_FAILED"),
+            "keys_TooManyRequests": keys("OAUTH_RESPONSE_IS_NOT_CONFORM", 429),
+            "keys_Unavailable": keys("OAUTH_RESPONSE_IS_NOT_CONFORM", 503),
+            "keys_Page": keys("OAUTH_RESPONSE_IS_NOT_JSON", 200),
+            "OtherSubject": code("OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED"),
+            "OddTokenType": { "type": "bearer" },
+            // Older answers of Webex's are like that.
+            "MissingTokenType": invalid,
+            "refresh_without_refresh_token": { "brings": null },
+            "denied": { "error": "access_denied", "description": DECLINED },
+            "callback_OtherState": invalid,
+            "callback_MissingState": invalid,
+            "callback_RepeatedCode": invalid,
+            "callback_WrongIssuer": invalid,
+            "callback_CodeAndError": code("OAUTH_AUTHORIZATION_RESPONSE_ERROR"),
+            "spent_code": nonconforming(400, [MALFORMED, BAD_CODE]),
+            "wrong_secret": nonconforming(401, BAD_SECRET),
+            "device_without_client_id": nonconforming(400, ["invalid_request"; 2]),
+            // A wait ends its polling, unless somebody says `error` on the way.
+            "device": with(nonconforming(428, ["authorization_pending"; 2]), json!({ "polls": 2 })),
+            "device_with_help": { "page": true, "who": JANE, "polls": 4 },
+            "device_denied_with_help": { "error": "access_denied", "page": true },
+            "device_ZeroInterval": invalid,
+            "expired_access_token": { "who": 401 },
+            "revoked": nonconforming(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+        }),
+    );
+}
+
+#[test]
+fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
+    let error = |name: &str| json!({ "error": name });
+    let (claim, taken) = (error("InvalidClaimError"), json!({ "status": 200 }));
+    let fields = [
+        "access_token",
+        "expires_at",
+        "expires_in",
+        "refresh_token",
+        "refresh_token_expires_in",
+        "scope",
+        "token_type",
+    ];
+    expect(
+        || Client::python("authlib_client.py"),
+        &json!({
+            "login": { "fields": fields, "lives": LIVES, "scope": SCOPE, "who": JANE },
+            "secret_in_the_form": { "who": JANE },
+            "refresh": refreshed(),
+            "refresh_by_itself": { "status": 200, "is_new": true },
+            "refresh_without_refresh_token": { "keeps_the_old_one": true },
+            "MissingTokenType": taken,
+            "OddTokenType": taken,
+            "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
+            "wrong_secret": refusal(401, BAD_SECRET),
+            "another_state": error("MismatchingStateException"),
+            "revoked_without_hook": { "keeps": ["errors", "message", "refresh_token", "trackingId"], "says": MALFORMED },
+            "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "who": 401 })),
+            // Without a code it asks for tokens of the client's own, which Webex does not give.
+            "denied": refusal(400, [MALFORMED, "unsupported_grant_type"]),
+            "denied_without_hook": { "keeps": REFUSAL, "says": "unsupported_grant_type" },
+            "id_token": {
+                "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"],
+                "issuer": true,
+                "discovered_issuer": false,
+                "userinfo": { "email": JANE, "email_verified": "true" },
+            },
+            "another_nonce": claim,
+            "WrongIssuer": claim,
+            "WrongAudience": claim,
+            "Expired": error("ExpiredTokenError"),
+            "BadSignature": error("BadSignatureError"),
+            "Unsigned": error("UnsupportedAlgorithmError"),
+            "UnknownKey": error("InvalidKeyIdError"),
+            "device": {
+                "pending": refusal(428, ["authorization_pending"; 2]), "page": true, "fields": fields, "who": JANE,
+            },
+            "device_spent": refusal(400, ["invalid_grant"; 2]),
+            "device_too_fast": refusal(400, ["slow_down"; 2]),
+            "device_without_hook": { "keeps": REFUSAL },
+            "device_denied": with(refusal(400, ["access_denied"; 2]), json!({ "page": true })),
+            "device_secret_in_the_form": refusal(400, ["invalid_request"; 2]),
+        }),
+    );
+}
+
+#[test]
+fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens() {
+    let taken = |says: [&str; 2]| json!({ "keeps": REFUSAL, "says": says, "told_as_tokens": true });
+    expect(
+        || Client::python("msal_client.py"),
+        &json!({
+            "oidc_authority": { "error": "ValueError", "wants_https": true },
+            "oidc_authority_at_webex": {
+                "asked": ["https://webexapis.com/v1/.well-known/openid-configuration"],
+                "error": "ValueError",
+                "about_issuer": true,
+            },
+            "login": {
+                "fields": [
+                    "access_token", "expires_in", "id_token", "id_token_claims", "refresh_token", "refresh_token_expires_in",
+                    "scope", "token_type",
+                ],
+                "lives": LIVES,
+                "scope": ["openid", "spark:all", "spark:kms", "spark:people_read"],
+                "who": JANE,
+            },
+            "secret_in_the_form": { "who": JANE },
+            "refresh": refreshed(),
+            "id_token": { "claims": ["aud", "auth_time", "exp", "iat", "iss", "nonce", "sub"], "issuer": true },
+            "BadSignature": { "taken": true },
+            "denied": { "error": "access_denied", "error_description": DECLINED },
+            "another_state": { "error": "ValueError", "says": "state mismatch" },
+            "spent_code": taken([MALFORMED, BAD_CODE]),
+            "wrong_secret": taken(BAD_SECRET),
+            "revoked": taken([MALFORMED, BAD_REFRESH_TOKEN]),
+            "device": { "keeps": REFUSAL, "says": "authorization_pending", "polls": 1 },
+            "device_with_help": { "page": [true], "who": JANE, "polls": 3 },
+            "device_denied_with_help": { "error": "access_denied", "page": [true] },
+        }),
+    );
+}
+
+#[test]
+fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
+    expect(
+        || Client::python("wxc_sdk_client.py"),
+        &json!({
+            "login": { "lives": LIVES, "scope": SCOPE, "who": [JANE, "Jane Doe", "Jane"], "days": 14 },
+            "refresh": with(refreshed(), json!({ "changed": true })),
+            "no_refresh": { "changed": false },
+            "MissingTokenType": { "who": JANE },
+            "OddTokenType": { "error": "ValidationError" },
+            // Webex always sends one.
+            "refresh_without_refresh_token": { "keeps_the_old_one": false },
+            "denied": { "error": "access_denied", "error_description": DECLINED, "state": "a state" },
+            "spent_code": refusal(400, [MALFORMED, BAD_CODE]),
+            "wrong_secret": refusal(401, BAD_SECRET),
+            "wrong_secret_at_refresh": { "access_token": null, "who": JANE },
+            "revoked": with(refusal(400, [MALFORMED, BAD_REFRESH_TOKEN]), json!({ "access_token": null })),
+            "revoked_access_token": { "error": "RestError", "status": 401, "says": BAD_ACCESS_TOKEN },
+        }),
+    );
+}
+
+#[test]
+fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
+    let tracked = |status, words| with(refusal(status, words), json!({ "tracked": true }));
+    expect(
+        || Client::python("webexpythonsdk_client.py"),
+        &json!({
+            "login": { "who": [JANE, "Jane Doe", "Doe", "person"] },
+            "exchange": { "lives": LIVES[0], "who": JANE },
+            "refresh": refreshed(),
+            "OddTokenType": { "who": JANE },
+            "refresh_without_refresh_token": { "keeps_the_old_one": false },
+            "denied": { "error": "access_denied", "error_description": DECLINED, "state": "a state" },
+            "spent_code": tracked(400, [MALFORMED, BAD_CODE]),
+            "wrong_secret": tracked(401, BAD_SECRET),
+            "expired_access_token": tracked(401, [BAD_ACCESS_TOKEN; 2]),
+            "refresh_after_that": { "who": JANE },
+            "late_code": { "who": JANE },
+            "expired_code": tracked(400, [MALFORMED, BAD_CODE]),
+            "revoked": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+            "old_access_token": { "who": 401, "and_after_a_refresh": JANE },
+            "old_refresh_token": tracked(400, [MALFORMED, BAD_REFRESH_TOKEN]),
+        }),
+    );
+}
+
+#[test]
+fn the_snippets_for_other_languages_do_what_they_say() {
+    tell_of_clients(async {
+        Client::python("snippet.py").argument(MockWebex::program()).run().await;
+        let printed = Client::javascript("snippet.mjs").argument(MockWebex::program()).run().await;
+        assert_eq!(printed, "spark:kms spark:all\n");
+    });
+}

@@ -1,0 +1,586 @@
+//! A login on a device: what it asks, when it asks, and how it ends.
+
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use serde_json::json;
+use tokio::sync::Notify;
+use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::transport::Transport;
+use webex_oauth::{
+    DEVICE_REDIRECT_URIS, Delivery, DeviceLogin, DeviceState, Error, ErrorKind, ExchangeOptions, Scope, Service,
+    TokenManager, WebexOAuth,
+};
+
+use crate::support::{ACCESS_TOKEN, REFRESH_TOKEN, TOKENS, builder, quiet};
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+const PENDING: Act = Act::Answer(428, "", None);
+const GRANTED: Act = Act::Answer(200, TOKENS, None);
+const SLOW_DOWN: Act = Act::Answer(400, r#"{"errors":[{"description":"slow_down"}]}"#, None);
+const SPENT: Act = Act::Answer(400, r#"{"error":"invalid_grant"}"#, None);
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// What becomes of one request.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A status, a body, and how long to leave the server alone.
+    Answer(u16, &'static str, Option<&'static str>),
+    Unreachable,
+    /// The server may have acted on it.
+    Lost,
+    /// The answer waits until the test lets it through.
+    Held(Arc<Notify>, Box<Act>),
+}
+
+/// A Webex that does as a script says, and the last thing for ever; clones are the same.
+#[derive(Clone, Debug)]
+struct Script {
+    clock: ManualClock,
+    start: Arc<Mutex<Act>>,
+    acts: Arc<Mutex<VecDeque<Act>>>,
+    starts: Arc<Mutex<Vec<String>>>,
+    /// When each poll came, in seconds, and what stood in it.
+    polls: Arc<Mutex<Vec<(u64, String)>>>,
+}
+
+impl Script {
+    fn new(clock: &ManualClock, acts: impl IntoIterator<Item = Act>) -> Self {
+        Self {
+            clock: clock.clone(),
+            start: Arc::new(Mutex::new(START)),
+            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
+            starts: Arc::default(),
+            polls: Arc::default(),
+        }
+    }
+
+    fn starting(self, act: Act) -> Self {
+        *self.start.lock().unwrap() = act;
+        self
+    }
+
+    fn client(&self) -> WebexOAuth {
+        builder(Service::webex()).transport(self.clone()).clock(self.clock.clone()).build().unwrap()
+    }
+
+    async fn login(&self) -> DeviceLogin {
+        DeviceLogin::start(&self.client()).await.unwrap()
+    }
+
+    fn times(&self) -> Vec<u64> {
+        self.polls.lock().unwrap().iter().map(|(at, _)| *at).collect()
+    }
+
+    fn next_act(&self) -> Act {
+        let mut acts = self.acts.lock().unwrap();
+        if acts.len() > 1 { acts.pop_front().unwrap() } else { acts[0].clone() }
+    }
+}
+
+#[async_trait]
+impl Transport for Script {
+    async fn exchange(&self, request: http::Request<Bytes>) -> webex_oauth::Result<http::Response<Bytes>> {
+        let body = String::from_utf8(request.body().to_vec()).unwrap();
+        let mut act = if request.uri().path() == "/v1/device/authorize" {
+            assert!(!request.headers().contains_key("authorization"));
+            self.starts.lock().unwrap().push(body);
+            self.start.lock().unwrap().clone()
+        } else {
+            assert_eq!(request.uri(), "https://webexapis.com/v1/device/token");
+            assert!(request.headers()["authorization"].to_str().unwrap().starts_with("Basic "));
+            self.polls.lock().unwrap().push((self.clock.elapsed().as_secs(), body));
+            self.next_act()
+        };
+        while let Act::Held(gate, then) = act {
+            gate.notified().await;
+            act = *then;
+        }
+        let (status, body, retry_after) = match act {
+            Act::Answer(status, body, retry_after) => (status, body, retry_after),
+            Act::Unreachable => return Err(Error::transport(Delivery::NotSent, "unplugged")),
+            Act::Lost | Act::Held(..) => return Err(Error::transport(Delivery::Unknown, "reset")),
+        };
+        let mut answer = http::Response::builder().status(status);
+        if let Some(retry_after) = retry_after {
+            answer = answer.header("retry-after", retry_after);
+        }
+        Ok(answer.body(Bytes::from_static(body.as_bytes())).unwrap())
+    }
+}
+
+/// As Webex documents it, but at a leisurely pace.
+const START: Act = Act::Answer(
+    200,
+    r#"{"device_code":"PLANTED-device-code-8","user_code":"061992","expires_in":300,"interval":5,
+        "verification_uri":"https://oauth-helper-r.wbx2.com/verify",
+        "verification_uri_complete":"https://oauth-helper-r.wbx2.com/verify?userCode=e9e1"}"#,
+    None,
+);
+
+const SHORT: Act = Act::Answer(
+    200,
+    r#"{"device_code":"d","user_code":"1","expires_in":12,"interval":5,"verification_uri":"https://x.example/"}"#,
+    None,
+);
+
+fn clock() -> ManualClock {
+    ManualClock::new(NOW).skipping_sleep()
+}
+
+/// All states of a login, as words.
+async fn states(login: &mut DeviceLogin) -> Vec<String> {
+    let mut states = Vec::new();
+    while let Some(state) = login.next().await {
+        states.push(word(&state));
+    }
+    states
+}
+
+fn word(state: &DeviceState) -> String {
+    match state {
+        DeviceState::Pending { time_left, .. } => format!("pending {}", time_left.as_secs()),
+        DeviceState::SlowedDown { time_left, interval, .. } => {
+            format!("slower {} {}", time_left.as_secs(), interval.as_secs())
+        }
+        DeviceState::Trouble { time_left, next_try, error, .. } => {
+            assert!(error.is_retryable(), "{error:?}");
+            format!("trouble {} {}", time_left.as_secs(), next_try.as_secs())
+        }
+        DeviceState::LoggedIn(_) => "logged in".to_owned(),
+        DeviceState::Denied(error) => format!("denied {:?}", error.kind()),
+        DeviceState::Expired(error) => format!("expired {:?}", error.kind()),
+        DeviceState::Failed(error) => format!("failed {:?}", error.kind()),
+        _ => "new".to_owned(),
+    }
+}
+
+// --- what is shown, sent and brought
+
+#[tokio::test]
+async fn a_user_is_told_where_to_enter_what() {
+    let login = Script::new(&clock(), [PENDING]).login().await;
+
+    assert_eq!(login.to_string(), "Open https://oauth-helper-r.wbx2.com/verify and enter 061992.");
+    assert_eq!(login.user_code(), "061992");
+    assert_eq!(login.verification_uri(), "https://oauth-helper-r.wbx2.com/verify");
+    assert_eq!(login.verification_uri_complete(), Some("https://oauth-helper-r.wbx2.com/verify?userCode=e9e1"));
+    assert_eq!((login.interval(), login.time_left(), login.expires_at()), (secs(5), secs(300), NOW + secs(300)));
+    assert_eq!(login.scopes().to_string(), "spark:all");
+    assert!(login.qr().unwrap().to_svg().contains("verify?userCode=e9e1</title>"));
+    for region in ["a", "d", "k", "r"] {
+        let uri = format!("https://oauth-helper-{region}.wbx2.com/helperservice/v1/actions/device/callback");
+        assert!(DEVICE_REDIRECT_URIS.contains(&uri.as_str()));
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_come_through_the_same_door_as_those_of_every_login() {
+    let script = Script::new(&clock(), [PENDING, GRANTED]);
+    let webex = script.client();
+    let lobby = json!({"device_id": "d-1", "device_name": "Lobby"});
+    let mut device = DeviceLogin::builder(&webex)
+        .scope(Scope::SPARK_CALLS_READ)
+        .options(ExchangeOptions::new().self_contained_token().user_info(&lobby).unwrap())
+        .payload(&json!({"room": 7}))
+        .start()
+        .await
+        .unwrap();
+
+    let login = device.wait().await.unwrap();
+
+    assert_eq!(script.starts.lock().unwrap()[..], ["client_id=C1&scope=spark%3Aall+spark%3Acalls_read"]);
+    let (_, body) = script.polls.lock().unwrap()[0].clone();
+    let form: std::collections::HashMap<_, _> = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:device_code");
+    assert_eq!((&*form["device_code"], &*form["client_id"]), ("PLANTED-device-code-8", "C1"));
+    assert_eq!((&*form["self_contained_token"], &*form["user_info"]), ("true", &*lobby.to_string()));
+    assert_eq!(form.len(), 5);
+    assert_eq!(login.payload::<serde_json::Value>().unwrap(), Some(json!({"room": 7})));
+    assert_eq!(login.tokens().missing_scopes().to_string(), "spark:calls_read");
+    assert_eq!(login.tokens().refresh_token().unwrap().expose(), REFRESH_TOKEN);
+    assert_eq!(login.tokens().expires_at(), Some(NOW + secs(10 + 1_209_599)));
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("lobby").unwrap(), login).await.unwrap();
+    assert_eq!(session.access_token().await.unwrap().expose(), ACCESS_TOKEN);
+    let error = device.wait().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("handed out"), "{error}");
+    assert!(device.next().await.is_none() && device.to_stored().is_err());
+}
+
+// --- when it asks
+
+#[tokio::test]
+async fn it_asks_at_the_pace_of_rfc_8628() {
+    let acts = [PENDING, SLOW_DOWN, PENDING, Act::Answer(429, "", Some("42")), PENDING, GRANTED];
+    let script = Script::new(&clock(), acts);
+    let mut login = script.login().await;
+
+    let seen = states(&mut login).await;
+
+    assert_eq!(script.times(), [5, 10, 20, 30, 72, 82]);
+    let expected =
+        ["pending 300", "pending 295", "slower 290 10", "pending 280", "trouble 270 42", "pending 228", "logged in"];
+    assert_eq!(seen, expected);
+    assert_eq!(login.interval(), secs(10));
+}
+
+#[tokio::test]
+async fn the_interval_is_webexs_or_five_seconds() {
+    for (start, first) in [
+        (r#""interval":2,"expires_in":300"#, 2),
+        (r#""expires_in":300"#, 5),
+        (r#""interval":0,"expires_in":300"#, 1),
+        (r#""interval":"7","expires_in":"300""#, 7),
+        (r#""interval":86400,"expires_in":40"#, 20),
+        (r#""interval":-1"#, 1),
+    ] {
+        let body = format!(r#"{{"device_code":"d","user_code":"1","verification_uri":"https://x.example/",{start}}}"#);
+        let script = Script::new(&clock(), [GRANTED]).starting(Act::Answer(200, body.leak(), None));
+        script.login().await.wait().await.unwrap();
+        assert_eq!(script.times(), [first], "{start}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_asked_at_the_end_of_the_code_or_after_it() {
+    let clock = clock();
+    let script = Script::new(&clock, [PENDING]).starting(SHORT);
+    let mut login = script.login().await;
+
+    let error = login.wait().await.unwrap_err();
+
+    assert_eq!((error.kind(), script.times()), (ErrorKind::DeviceCodeExpired, vec![5, 10]));
+    assert!(error.is_login_required() && error.to_string().contains("has expired"), "{error}");
+    assert_eq!((clock.elapsed(), login.time_left()), (secs(12), secs(0)));
+    assert_eq!(login.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired, "and again");
+    assert!(login.next().await.is_none());
+    assert_eq!(login.to_stored().unwrap_err().kind(), ErrorKind::Input);
+    assert_eq!(script.times().len(), 2);
+    // Nobody asks either who comes when it is over.
+    let script = Script::new(&clock, [PENDING]).starting(SHORT);
+    let mut login = script.login().await;
+    clock.advance(secs(12));
+    assert_eq!(states(&mut login).await, ["expired DeviceCodeExpired"]);
+    assert!(script.times().is_empty());
+}
+
+#[tokio::test]
+async fn no_trouble_ends_the_login() {
+    let page = "<html>Sign in to the Wi-Fi</html>";
+    let acts = [
+        Act::Unreachable,
+        Act::Lost,
+        PENDING,
+        Act::Answer(503, page, None),
+        Act::Answer(200, page, None),
+        Act::Answer(302, "", None),
+        Act::Answer(423, "{}", Some("3")),
+        Act::Answer(500, "", Some("nonsense")),
+        Act::Answer(401, page, None),
+        GRANTED,
+    ];
+    let script = Script::new(&clock(), acts);
+    let mut login = script.login().await;
+
+    let seen = states(&mut login).await;
+
+    assert_eq!(script.times(), [5, 15, 35, 40, 50, 70, 100, 105, 120, 150]);
+    assert_eq!(seen.iter().filter(|state| state.starts_with("trouble")).count(), 8);
+    assert_eq!(seen.last().unwrap(), "logged in");
+}
+
+#[tokio::test]
+async fn a_week_without_a_network_is_over_in_a_moment() {
+    const WEEK: u64 = 604_800;
+    let start = r#"{"device_code":"d","user_code":"1","expires_in":604800,"verification_uri":"https://x.example/"}"#;
+    let clock = clock();
+    let script = Script::new(&clock, [Act::Unreachable]).starting(Act::Answer(200, start, None));
+
+    let error = script.login().await.wait().await.unwrap_err();
+
+    assert_eq!((error.kind(), clock.elapsed()), (ErrorKind::DeviceCodeExpired, secs(WEEK)));
+    let times = script.times();
+    assert!((2000..2050).contains(&times.len()) && *times.last().unwrap() < WEEK, "{}", times.len());
+}
+
+#[tokio::test]
+async fn a_pause_that_webex_asks_for_may_outlast_the_code() {
+    let script = Script::new(&clock(), [Act::Answer(429, "", Some("3600")), GRANTED]);
+    let mut login = script.login().await;
+    assert_eq!(states(&mut login).await, ["pending 300", "trouble 295 3600", "expired DeviceCodeExpired"]);
+    assert_eq!(script.times(), [5]);
+}
+
+#[tokio::test]
+async fn whoever_sets_the_clock_neither_ends_a_login_nor_makes_it_ask_too_often() {
+    let clock = clock();
+    let script = Script::new(&clock, [PENDING, GRANTED]);
+    let mut login = script.login().await;
+    clock.set(NOW + secs(1_000_000));
+    assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
+    assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
+    clock.set(UnixTime::from_secs(0));
+    assert!(matches!(login.next().await, Some(DeviceState::LoggedIn(_))));
+    assert_eq!(script.times(), [5, 10]);
+}
+
+// --- how it ends
+
+#[tokio::test]
+async fn the_end_has_a_name() {
+    for (body, status, seen, says) in [
+        (r#"{"message":"access_denied"}"#, 400, "denied Authorization", "refused the login"),
+        (r#"{"error":"expired_token"}"#, 400, "expired DeviceCodeExpired", "has expired"),
+        (r#"{"errors":[{"description":"tokenlimit_reached"}]}"#, 400, "failed Device", "no more tokens"),
+        (r#"{"error":"invalid_grant"}"#, 400, "failed Device", "used up"),
+        (r#"{"error":"invalid_request"}"#, 400, "failed Device", "used up"),
+        (r#"{"error":"invalid_client"}"#, 401, "failed Device", "check client id"),
+        ("{}", 403, "failed Device", "check client id"),
+        (r#"{"message":"unsupported_grant_type"}"#, 400, "failed Device", "check client id"),
+    ] {
+        let script = Script::new(&clock(), [Act::Answer(status, body, None), GRANTED]);
+        let mut login = script.login().await;
+        assert_eq!(states(&mut login).await, ["pending 300", seen], "{body}");
+        let error = login.wait().await.unwrap_err();
+        assert!(error.to_string().contains(says), "{body}: {error}");
+        assert_eq!(error.is_denied(), seen.starts_with("denied"), "{error:?}");
+        assert_eq!(error.is_misconfigured(), says == "check client id", "{error:?}");
+        assert_eq!(script.times().len(), 1, "nothing is asked any more");
+    }
+}
+
+#[tokio::test]
+async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
+    for body in [r#"{"error":"invalid_grant"}"#, r#"{"message":"invalid_request"}"#, r#"{"message":"x"}"#] {
+        for (pendings, kind) in [(52, ErrorKind::Device), (53, ErrorKind::DeviceCodeExpired)] {
+            let mut acts = vec![PENDING; pendings];
+            acts.push(Act::Answer(400, body, None));
+            let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
+            assert!(error.kind() == kind && error.is_login_required(), "{pendings} {body}: {error}");
+        }
+    }
+    let mut acts = vec![PENDING; 58];
+    acts.push(Act::Answer(400, r#"{"error":"tokenlimit_reached"}"#, None));
+    let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Device, "that is no expiry");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_remembered_when_the_code_is_used_up() {
+    let ended = |act| async { Script::new(&clock(), [act, SPENT]).login().await.wait().await.unwrap_err().to_string() };
+    assert!(ended(Act::Lost).await.contains("an answer was lost before"));
+    assert!(!ended(Act::Unreachable).await.contains("lost"));
+    assert!(!ended(Act::Answer(503, "", None)).await.contains("lost"));
+}
+
+// --- who waits
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_in_a_pause_goes_on_where_it_was() {
+    let clock = ManualClock::new(NOW);
+    let script = Script::new(&clock, [GRANTED]);
+    let mut login = script.login().await;
+    for _ in 0..4 {
+        tokio::select! {
+            biased;
+            _ = login.wait() => panic!("it is too early"),
+            () = quiet() => {}
+        }
+        clock.advance(secs(1));
+    }
+    assert!(script.times().is_empty());
+    clock.advance(secs(1));
+    login.wait().await.unwrap();
+    assert_eq!(script.times(), [5]);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_while_it_asks_loses_nothing() {
+    let gate = Arc::new(Notify::new());
+    let clock = clock();
+    let script = Script::new(&clock, [Act::Held(Arc::clone(&gate), Box::new(GRANTED)), SPENT]);
+    let mut login = script.login().await;
+    for _ in 0..3 {
+        let mut waiting = pin!(login.wait());
+        assert!(poll_once(waiting.as_mut()).await.is_none());
+        quiet().await;
+        assert!(poll_once(waiting.as_mut()).await.is_none());
+    }
+    // The answer comes while nobody waits for it.
+    gate.notify_one();
+    quiet().await;
+    clock.advance(secs(1_000));
+
+    let logged_in = login.wait().await.unwrap();
+
+    assert_eq!(logged_in.tokens().access_token().expose(), ACCESS_TOKEN);
+    assert_eq!(script.times(), [5], "it was asked once");
+}
+
+/// One look at a future.
+async fn poll_once<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[test]
+fn a_login_outlives_the_runtime_it_began_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gate = Arc::new(Notify::new());
+    let script = Script::new(&clock(), [Act::Held(gate, Box::new(GRANTED)), GRANTED]);
+    let first = runtime();
+    let mut login = first.block_on(script.login());
+    first.block_on(async {
+        while poll_once(pin!(login.next())).await.is_some() {}
+        quiet().await;
+    });
+    assert_eq!(script.times(), [5]);
+    drop(first);
+    let second = runtime();
+    assert_eq!(second.block_on(states(&mut login)), ["trouble 295 10", "logged in"]);
+}
+
+#[test]
+fn a_login_needs_a_runtime_and_says_so_without_ending() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = runtime.block_on(crate::support::server(crate::support::json(200, TOKENS)));
+    let service = Service::webex().with_device_token_endpoint(server.uri());
+    let stored = json!({"v": 1, "service": "webex", "client_id": "C1", "device_code": "d", "user_code": "1",
+        "verification_uri": "https://x.example/", "kept_at": NOW.as_secs(), "expires_at": NOW.as_secs() + 300,
+        "asked_at": NOW.as_secs(), "pause": 5, "interval": 5, "life": 300});
+    let webex = builder(service).clock(clock()).build().unwrap();
+    let mut login = DeviceLogin::restore(&webex, &stored.to_string()).unwrap();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = pin!(login.wait()).poll(&mut context) else { panic!("it waits") };
+    assert_eq!(error.kind(), ErrorKind::Runtime);
+
+    runtime.block_on(login.wait()).unwrap();
+}
+
+#[tokio::test]
+async fn the_states_are_a_stream_too() {
+    let script = Script::new(&clock(), [PENDING, GRANTED]);
+    let mut login = script.login().await;
+    let mut seen = Vec::new();
+    while let Some(state) = std::future::poll_fn(|context| Pin::new(&mut login).poll_next(context)).await {
+        seen.push(word(&state));
+    }
+    assert_eq!(seen, ["pending 300", "pending 295", "logged in"]);
+}
+
+// --- restarts
+
+#[tokio::test]
+async fn a_restart_between_two_questions_keeps_the_pace_and_the_deadline() {
+    let clock = clock();
+    let script = Script::new(&clock, [SLOW_DOWN, PENDING, GRANTED]);
+    let webex = script.client();
+    let options = ExchangeOptions::new().self_contained_token().user_info(&json!({"device_id": "d"})).unwrap();
+    let mut login = DeviceLogin::builder(&webex).options(options).payload(&"lobby").start().await.unwrap();
+    login.next().await.unwrap();
+    login.next().await.unwrap();
+    clock.advance(secs(3));
+    let stored = login.to_stored().unwrap();
+    let (shown, expires_at) = (login.to_string(), login.expires_at());
+    drop(login);
+
+    let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+
+    assert_eq!((login.to_string(), login.expires_at(), login.interval()), (shown, expires_at, secs(10)));
+    assert_eq!(login.time_left(), secs(292));
+    let done = login.wait().await.unwrap();
+    // Slowed down at 5, so not before 15; a second more is what whole seconds cost.
+    assert_eq!(script.times(), [5, 16, 26]);
+    assert_eq!(done.payload::<String>().unwrap().as_deref(), Some("lobby"));
+    assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("self_contained_token=true")));
+    assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("user_info=")));
+    // Too late.
+    clock.advance(secs(300));
+    let mut late = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+    assert_eq!(late.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
+    assert_eq!(script.times().len(), 3);
+}
+
+#[tokio::test]
+async fn another_clients_login_and_a_damaged_one_are_not_restored() {
+    let script = Script::new(&clock(), [PENDING]);
+    let stored = script.login().await.to_stored().unwrap();
+    let transport = || builder(Service::webex()).transport(script.clone());
+    for foreign in [transport().client_id("C2"), transport().service(Service::webex_gov())] {
+        let error = DeviceLogin::restore(&foreign.build().unwrap(), stored.expose()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PendingForeign, "{error}");
+    }
+    let text = stored.expose();
+    for (bad, says) in [
+        (text[..40].to_owned(), "not JSON"),
+        (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
+        (text.replace("\"device_code\"", "\"x\""), "no `device_code`"),
+        (text.replace("\"expires_at\"", "\"x\""), "no `expires_at`"),
+        (text.replace("\"interval\":5", "\"interval\":\"5\""), "`interval` is damaged"),
+        (text.replace("https://oauth-helper-r.wbx2.com/verify?", "javascript:alert(1)?"), "verification_uri_complete"),
+        (text.replace("061992", "0\\u001b[2J"), "user_code"),
+    ] {
+        let error = DeviceLogin::restore(&script.client(), &bad).unwrap_err();
+        assert!(error.kind() == ErrorKind::Stored && error.to_string().contains(says), "{error}");
+        assert!(!format!("{error:?}").contains("PLANTED"), "{error:?}");
+    }
+    assert!(script.times().is_empty());
+}
+
+// --- what cannot begin
+
+#[tokio::test]
+async fn what_webex_has_not_for_devices_is_refused_before_anything_is_sent() {
+    let script = Script::new(&clock(), [PENDING]);
+    let webex = script.client();
+    for scopes in ["spark:all openid", "email", "spark:all profile phone address"] {
+        let error = DeviceLogin::builder(&webex).scopes(scopes).start().await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("OpenID Connect"), "{error}");
+    }
+    let client = || builder(Service::webex()).transport(script.clone());
+    let meetings = client().service(Service::meetings()).build().unwrap();
+    assert_eq!(DeviceLogin::start(&meetings).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    let no_scopes = client().scopes("").build().unwrap();
+    assert_eq!(DeviceLogin::start(&no_scopes).await.unwrap_err().kind(), ErrorKind::Configuration);
+    let no_secret =
+        WebexOAuth::builder().client_id("C1").scopes("spark:all").transport(script.clone()).build().unwrap();
+    assert_eq!(DeviceLogin::start(&no_secret).await.unwrap_err().kind(), ErrorKind::Configuration);
+    let error = DeviceLogin::builder(&webex).scopes("a\"b").payload(&"p".repeat(2000)).start().await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("scope"), "{error}");
+    assert!(script.starts.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_who_can_help() {
+    let begun = |act| async {
+        let script = Script::new(&clock(), [PENDING]).starting(act);
+        let error = DeviceLogin::start(&script.client()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+        let starts = script.starts.lock().unwrap().len();
+        (error, starts)
+    };
+    let unknown =
+        r#"{"message":"malformed","errors":[{"description":"Client Id is invalid"}],"trackingId":"ROUTER_1"}"#;
+    let (error, starts) = begun(Act::Answer(400, unknown, None)).await;
+    assert!(error.is_misconfigured() && error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
+    assert_eq!((error.tracking_id(), starts), (Some("ROUTER_1"), 1));
+    let (error, starts) = begun(Act::Answer(429, "", Some("7"))).await;
+    assert!(error.is_retryable() && error.retry_after() == Some(secs(7)) && starts == 3, "{error} {starts}");
+    let (error, _) = begun(Act::Answer(200, "<html>", None)).await;
+    assert!(error.is_retryable() && error.to_string().contains("not JSON"), "{error}");
+    let (error, starts) = begun(Act::Unreachable).await;
+    assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent) && starts == 3, "{error}");
+}

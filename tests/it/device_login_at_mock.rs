@@ -1,0 +1,149 @@
+//! A login on a device against a Webex that minds its manners, and one that does not.
+
+use std::time::Duration;
+
+use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::{DevicePollFault, DeviceSpelling, DeviceStartFault, MockUser, MockWebex};
+use webex_oauth::{DeviceLogin, DeviceState, ErrorKind, TokenManager};
+
+const SPELLINGS: [DeviceSpelling; 5] = [
+    DeviceSpelling::Error,
+    DeviceSpelling::Message,
+    DeviceSpelling::Description,
+    DeviceSpelling::Empty,
+    DeviceSpelling::Page,
+];
+
+async fn stage() -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let mock = MockWebex::builder()
+        .user(MockUser::new("jane@example.com"))
+        .user(MockUser::new("bob@example.com"))
+        .clock(clock.clone())
+        .start()
+        .await;
+    (mock, clock)
+}
+
+#[tokio::test]
+async fn a_login_on_a_device_is_kept_and_refreshed_like_any_other() {
+    let (mock, clock) = stage().await;
+    let webex = mock.client();
+    let mut device = DeviceLogin::start(&webex).await.unwrap();
+    for _ in 0..4 {
+        assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })));
+    }
+    mock.approve_device_as(device.user_code(), "bob@example.com");
+
+    let login = device.wait().await.unwrap();
+
+    assert_eq!((mock.device_polls(), device.interval()), (4, Duration::from_secs(2)));
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("tv").unwrap(), login).await.unwrap();
+    assert_eq!(session.person().await.unwrap().email(), Some("bob@example.com"));
+    let before = session.access_token().await.unwrap();
+    session.refresh().await.unwrap();
+    assert_ne!(session.access_token().await.unwrap(), before);
+    assert_eq!(mock.token_requests(), 1, "the refresh went to the ordinary endpoint");
+    assert_eq!(clock.elapsed(), Duration::from_secs(8));
+}
+
+#[tokio::test]
+async fn a_user_may_say_no_or_nothing() {
+    let (mock, clock) = stage().await;
+    let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
+    mock.deny_device(device.user_code());
+    assert!(device.wait().await.unwrap_err().is_denied());
+
+    let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
+    let (begun, polls) = (clock.elapsed(), mock.device_polls());
+    assert_eq!(device.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
+    assert_eq!((clock.elapsed() - begun, mock.device_polls() - polls), (Duration::from_secs(300), 149));
+}
+
+/// What becomes of a login that is told this once, and was approved meanwhile.
+async fn told(fault: DevicePollFault) -> webex_oauth::Result<usize> {
+    let (mock, _) = stage().await;
+    let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
+    mock.next_device_poll(fault);
+    mock.approve_device(device.user_code());
+    device.wait().await.map(|_| mock.device_polls())
+}
+
+#[tokio::test]
+async fn what_is_no_end_is_outlived_in_every_spelling() {
+    for spelling in SPELLINGS {
+        let is_written = !matches!(spelling, DeviceSpelling::Empty | DeviceSpelling::Page);
+        for fault in [
+            DevicePollFault::Pending(spelling),
+            DevicePollFault::PendingAsBadRequest(spelling),
+            DevicePollFault::SlowDown(spelling),
+        ] {
+            assert_eq!(told(fault).await.unwrap(), 2, "{fault:?}");
+        }
+        for (fault, kind) in [
+            (DevicePollFault::AccessDenied(spelling), ErrorKind::Authorization),
+            (DevicePollFault::TokenLimitReached(spelling), ErrorKind::Device),
+            (DevicePollFault::InvalidClient(spelling), ErrorKind::Device),
+            (DevicePollFault::InvalidGrant(spelling), ErrorKind::Device),
+        ] {
+            match told(fault).await {
+                // Without JSON it is nobody's word.
+                Ok(polls) => assert!(!is_written && polls == 2, "{fault:?}"),
+                Err(error) => assert!(is_written && error.kind() == kind, "{fault:?}: {error}"),
+            }
+        }
+    }
+    for fault in [
+        DevicePollFault::TooManyRequests,
+        DevicePollFault::TooManyRequestsWithoutRetryAfter,
+        DevicePollFault::ServerError,
+        DevicePollFault::Unavailable,
+    ] {
+        assert_eq!(told(fault).await.unwrap(), 2, "{fault:?}");
+    }
+    for fault in [DevicePollFault::Unauthorized, DevicePollFault::Forbidden] {
+        assert!(told(fault).await.unwrap_err().is_misconfigured(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
+    use DeviceStartFault as Fault;
+
+    let (mock, _) = stage().await;
+    for fault in [Fault::MissingCompleteUri, Fault::MissingLifetime, Fault::TextNumbers] {
+        mock.next_device_start(fault);
+        let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
+        assert_eq!(device.time_left(), Duration::from_secs(300), "{fault:?}");
+        mock.approve_device(device.user_code());
+        device.wait().await.unwrap();
+    }
+    for (fault, interval) in [(Fault::MissingInterval, 5), (Fault::ZeroInterval, 1)] {
+        mock.next_device_start(fault);
+        let device = DeviceLogin::start(&mock.client()).await.unwrap();
+        assert_eq!(device.interval(), Duration::from_secs(interval), "{fault:?}");
+    }
+    for fault in [
+        Fault::Page,
+        Fault::MissingDeviceCode,
+        Fault::MissingUserCode,
+        Fault::MissingVerificationUri,
+        Fault::ControlCharacters,
+        Fault::ScriptUri,
+        Fault::PlainUri,
+    ] {
+        mock.next_device_start(fault);
+        let error = DeviceLogin::start(&mock.client()).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Device && error.is_retryable(), "{fault:?}: {error}");
+        assert!(!error.to_string().contains(char::is_control), "{error}");
+    }
+    mock.next_device_start(Fault::Refused);
+    assert!(DeviceLogin::start(&mock.client()).await.unwrap_err().is_misconfigured());
+    // These are asked again.
+    for fault in [Fault::TooManyRequests, Fault::TooManyRequestsWithoutRetryAfter, Fault::Unavailable] {
+        mock.next_device_start(fault);
+        DeviceLogin::start(&mock.client()).await.unwrap();
+    }
+}

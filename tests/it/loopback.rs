@@ -1,0 +1,8 @@
+//! A login by the browser at hand, as its user, a stranger on the same machine and a newcomer meet it.
+
+mod attacks;
+mod browsers;
+mod endings;
+mod pasting;
+mod ports;
+mod stage;

@@ -1,0 +1,195 @@
+//! Strangers on the same machine, or pages of the web in the same browser, who want to spoil a login.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use webex_oauth::BrowserLogin;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::MockWebex;
+
+use super::stage::{Stage, read, status};
+use crate::support::{Gated, quiet};
+
+#[tokio::test]
+async fn what_is_not_the_callback_is_answered_and_changes_nothing() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    let port = stage.port;
+    let host = format!("Host: localhost:{port}");
+    let (path, own) = ("/auth/callback", back.split_once('?').unwrap().1);
+    let state = own.split('&').find(|pair| pair.starts_with("state=")).unwrap();
+
+    for (request, expected) in [
+        (format!("GET /favicon.ico HTTP/1.1\r\n{host}"), 404),
+        (format!("GET / HTTP/1.1\r\n{host}"), 404),
+        (format!("GET {path}/?{own} HTTP/1.1\r\n{host}"), 404),
+        (format!("GET {path}%2f?{own} HTTP/1.1\r\n{host}"), 404),
+        (format!("GET /AUTH/callback?{own} HTTP/1.1\r\n{host}"), 404),
+        (format!("GET /x/..{path}?{own} HTTP/1.1\r\n{host}"), 404),
+        (format!("OPTIONS * HTTP/1.1\r\n{host}"), 404),
+        (format!("HEAD {back} HTTP/1.1\r\n{host}"), 405),
+        (format!("POST {back} HTTP/1.1\r\n{host}\r\nContent-Length: 0"), 405),
+        (format!("PUT {path} HTTP/1.1\r\n{host}\r\nContent-Length: {}\r\n\r\n{own}", own.len()), 405),
+        (format!("OPTIONS {back} HTTP/1.1\r\n{host}\r\nOrigin: https://evil.example"), 405),
+        (format!("GET {back} HTTP/1.1\r\nHost: evil.example:{port}"), 421),
+        (format!("GET {back} HTTP/1.1\r\nHost: localhost.evil.example:{port}"), 421),
+        (format!("GET {back} HTTP/1.1\r\nHost: localhost"), 421),
+        (format!("GET {back} HTTP/1.1\r\n{host}\r\nHost: evil.example"), 421),
+        (format!("GET {back} HTTP/1.1\r\nAccept: */*"), 421),
+        (format!("GET {back} HTTP/1.0\r\nAccept: */*"), 421),
+        (format!("GET http://evil.example{back} HTTP/1.1\r\n{host}"), 421),
+        (format!("GET {path} HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?code=x HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?code=x&state= HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?code=x&{state}x HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?{own}&code=x HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?{own}&{state} HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?error=access_denied HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?error=access_denied&state=x HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?code={}&{state} HTTP/1.1\r\n{host}", "x".repeat(20_000)), 400),
+        ("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}".to_owned(), 400),
+        (format!("GET {back} HTTP/1.1\r\n{host}\r\nBad Header: x"), 400),
+    ] {
+        let answer = stage.send(&format!("{request}\r\n\r\n")).await;
+        assert_eq!(status(&answer), expected, "{request}\n{answer}");
+        assert!(!answer.contains("evil.example") && !answer.contains("logged in</h1>"), "{request}\n{answer}");
+        assert!(!login.is_finished(), "{request}");
+    }
+
+    assert_eq!(status(&stage.get(&back).await), 200);
+    login.await.unwrap().unwrap();
+    assert_eq!(stage.mock.token_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_thousand_strangers_do_not_keep_the_browser_out() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+
+    for number in 0..1000 {
+        let answer = stage.get(&format!("/auth/callback?code={number}&state={number}")).await;
+        assert_eq!(status(&answer), 400);
+    }
+
+    assert_eq!(status(&stage.get(&back).await), 200);
+    login.await.unwrap().unwrap();
+    assert_eq!(stage.mock.token_requests(), 1);
+}
+
+#[tokio::test]
+async fn those_who_connect_and_say_little_do_not_keep_the_browser_out() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+
+    let mut silent = Vec::new();
+    for number in 0..200 {
+        let mut stream = stage.connect().await;
+        let words = ["", "G", "GET /auth/callback", "GET / HTTP/1.1\r\nHost: x\r\nX-"];
+        stream.write_all(words[number % words.len()].as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+
+    assert_eq!(status(&stage.get(&back).await), 200);
+    login.await.unwrap().unwrap();
+    for stream in silent {
+        read(stream).await;
+    }
+}
+
+#[tokio::test]
+async fn a_browser_in_the_middle_of_a_crowd_is_heard_before_it_is_pushed_out() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    // All of them stand at the door before it is looked at for the first time.
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(stage.connect().await);
+    }
+    let browser = stage.ask(&back).await;
+    for _ in 0..100 {
+        silent.push(stage.connect().await);
+    }
+
+    let (page, login) = tokio::join!(read(browser), waiting.wait());
+
+    login.unwrap();
+    assert_eq!(status(&page), 200);
+}
+
+#[tokio::test]
+async fn a_browser_that_waits_for_the_exchange_is_not_pushed_out() {
+    let stage = Stage::new().await;
+    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+    let back = stage.back(waiting.url());
+    let crowd = async {
+        gated.holds("grant_type=authorization_code").await;
+        let mut silent = Vec::new();
+        for _ in 0..100 {
+            silent.push(stage.connect().await);
+        }
+        assert_eq!(status(&stage.get("/").await), 404);
+        gated.open("grant_type=authorization_code");
+        silent
+    };
+
+    let (page, silent, login) = tokio::join!(stage.get(&back), crowd, waiting.wait());
+
+    login.unwrap();
+    assert_eq!(status(&page), 200);
+    drop(silent);
+}
+
+#[tokio::test]
+async fn who_has_not_said_all_after_ten_seconds_is_hung_up_on() {
+    let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
+    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let login = tokio::spawn(stage.begin().wait());
+    let mut slow = stage.connect().await;
+    slow.write_all(b"GET /auth/callback HTTP/1.1\r\nHost: ").await.unwrap();
+    // Connections are let in one after the other, so this one is inside now.
+    assert_eq!(status(&stage.get("/").await), 404);
+    clock.advance(Duration::from_secs(9));
+    slow.write_all(b"l").await.unwrap();
+    quiet().await;
+    assert!(slow.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+
+    clock.advance(Duration::from_secs(1));
+
+    assert_eq!(slow.read(&mut [0]).await.unwrap_or(0), 0);
+    assert!(!login.is_finished());
+    login.abort();
+}
+
+#[tokio::test]
+async fn requests_without_an_end_are_cut_off() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    let host = format!("Host: localhost:{}", stage.port);
+    let endless = "x".repeat(200_000);
+
+    for request in [
+        format!("GET /{endless}"),
+        format!("GET / HTTP/1.1\r\n{host}\r\nX: {endless}"),
+        format!("GET / HTTP/1.1\r\n{host}\r\n{}", "X: 1\r\n".repeat(200)),
+        endless,
+    ] {
+        let answer = stage.send(&request).await;
+        // A connection that is closed while there is more to read is reset, and the answer may go with it.
+        assert!(answer.is_empty() || matches!(status(&answer), 400 | 414 | 431), "{answer}");
+        assert!(!login.is_finished());
+    }
+
+    assert_eq!(status(&stage.get(&back).await), 200);
+    login.await.unwrap().unwrap();
+}

@@ -1,0 +1,195 @@
+//! Logins that go well, by every browser.
+
+use std::io;
+use std::sync::mpsc;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{BrowserLogin, ErrorKind, Prompt};
+
+use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status};
+use crate::browser::Browser;
+use crate::support::{Gated, again, parameter, quiet};
+
+#[tokio::test]
+async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_port_closes() {
+    let stage = Stage::new().await;
+    let (shown, show) = mpsc::channel();
+    let login = BrowserLogin::new(&stage.webex)
+        .application_name("Acme <Rooms>")
+        .open_with(move |url| shown.send(url.clone()).map_err(io::Error::other));
+    let waiting = login.begin().unwrap();
+    assert_eq!(waiting.redirect_uri(), stage.mock.redirect_uri());
+    let expected = waiting.url().to_string();
+    let login = tokio::spawn(waiting.wait());
+
+    let url = spawn_blocking(move || show.recv().unwrap()).await.unwrap();
+    assert_eq!(url.as_str(), expected);
+    let page = stage.get(&stage.back(&url)).await;
+    let login = login.await.unwrap().unwrap();
+
+    assert_eq!(status(&page), 200, "{page}");
+    assert!(page.contains("<h1>You are logged in</h1>") && page.contains("go back to Acme &lt;Rooms&gt;."), "{page}");
+    let head = page.to_ascii_lowercase();
+    for header in [
+        "cache-control: no-store",
+        "connection: close",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "content-type: text/html; charset=utf-8",
+        "referrer-policy: no-referrer",
+        "x-content-type-options: nosniff",
+    ] {
+        assert!(head.contains(&format!("\r\n{header}")), "{header}: {head}");
+    }
+    assert!(login.tokens().refresh_token().is_some());
+    assert!(stage.is_closed());
+}
+
+#[tokio::test]
+async fn a_browser_that_takes_localhost_for_ipv6_comes_back_as_well() {
+    if !has_v6_for("a browser that comes to [::1]") {
+        return;
+    }
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+
+    let mut stream = TcpStream::connect(("::1", stage.port)).await.unwrap();
+    let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
+    stream.write_all(request.as_bytes()).await.unwrap();
+
+    assert_eq!(status(&read(stream).await), 200);
+    login.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_callback_from_before_the_wait_is_not_lost() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+
+    let (page, login) = tokio::join!(stage.get(&back), async {
+        quiet().await;
+        waiting.wait().await
+    });
+
+    assert_eq!(status(&page), 200);
+    login.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_the_applications_choice() {
+    let stage = Stage::new().await;
+    let login = stage.login().request(|request| {
+        let request = request.scopes("spark:people_read").login_hint("jane@example.com").prompt(Prompt::SelectAccount);
+        request.payload(&"cust10001").redirect_uri("https://elsewhere.example.com/cb")
+    });
+    let waiting = login.begin().unwrap();
+    let url = waiting.url().as_str();
+
+    assert_eq!(parameter(url, "scope"), "spark:people_read");
+    assert_eq!(parameter(url, "login_hint"), "jane@example.com");
+    assert_eq!(parameter(url, "prompt"), "select_account");
+    assert_eq!(parameter(url, "redirect_uri"), stage.mock.redirect_uri());
+    let back = stage.back(waiting.url());
+    let (_, login) = tokio::join!(stage.get(&back), waiting.wait());
+    assert_eq!(login.unwrap().payload::<String>().unwrap().as_deref(), Some("cust10001"));
+}
+
+#[tokio::test]
+async fn an_answer_that_would_not_come_by_query_is_refused_before_anybody_is_sent_there() {
+    let stage = Stage::new().await;
+    let login = stage.login().request(|request| request.parameter("response_mode", "form_post"));
+    assert_kind(&login.begin().unwrap_err(), ErrorKind::Input, &["response_mode"]);
+    assert!(stage.is_closed());
+}
+
+#[tokio::test]
+async fn a_browser_that_cannot_be_opened_is_told_of_and_waited_for_all_the_same() {
+    for panics in [false, true] {
+        let stage = Stage::new().await;
+        let (told, tell) = mpsc::channel();
+        let login = BrowserLogin::new(&stage.webex).open_with(move |_| match panics {
+            true => panic!("this is part of the test"),
+            false => Err(io::Error::from(io::ErrorKind::NotFound)),
+        });
+        let login = login.on_browser_failure(move |url, why| told.send((url.clone(), why.kind())).unwrap());
+        let login = tokio::spawn(login.run());
+
+        let (url, why) = spawn_blocking(move || tell.recv().unwrap()).await.unwrap();
+
+        assert_eq!(why, if panics { io::ErrorKind::Other } else { io::ErrorKind::NotFound });
+        assert_eq!(status(&stage.get(&stage.back(&url)).await), 200);
+        login.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
+    let stage = Stage::new().await;
+    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+    let back = stage.back(waiting.url());
+    let story = async {
+        let first = stage.ask(&back).await;
+        gated.holds("grant_type=authorization_code").await;
+        let mut again = Vec::new();
+        for _ in 0..40 {
+            again.push(stage.ask(&back).await);
+        }
+        quiet().await;
+        gated.open("grant_type=authorization_code");
+        let mut pages = Vec::new();
+        for stream in again {
+            pages.push(read(stream).await);
+        }
+        (read(first).await, pages)
+    };
+
+    let ((first, again), login) = tokio::join!(story, waiting.wait());
+
+    login.unwrap();
+    assert_eq!(stage.mock.token_requests(), 1);
+    assert_eq!(status(&first), 200);
+    // More of them than there are places are turned away without a word, and so is who came too late.
+    let told: Vec<_> = again.iter().filter(|page| !page.is_empty()).collect();
+    assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
+}
+
+/// What a process is that plays the browser: the mock's consent page, and then this machine.
+const IN_CHILD: &str = "WEBEX_OAUTH_TEST_BROWSER";
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_systems_browser_is_the_one_that_the_environment_names() {
+    if std::env::var_os(IN_CHILD).is_none() {
+        // The variable has to be there when the process starts, and `%c` is how it writes a colon.
+        let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
+        let browser = format!("{program} --exact loopback%c%cbrowsers%c%cplays_the_browser --nocapture %s");
+        let own = "loopback::browsers::the_systems_browser_is_the_one_that_the_environment_names";
+        let mut command = again(own);
+        command.env(IN_CHILD, "yes").env("BROWSER", browser);
+        let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    let port = free_port();
+    let mock = MockWebex::builder().redirect_uri(format!("http://localhost:{port}/cb")).start().await;
+
+    let login = BrowserLogin::new(&mock.client()).run().await.unwrap();
+
+    assert!(login.tokens().refresh_token().is_some());
+}
+
+/// Does nothing but in the process that the story above makes.
+#[tokio::test]
+async fn plays_the_browser() {
+    let Some(url) = std::env::args().find(|argument| argument.starts_with("http://")) else { return };
+    let mut browser = Browser::new();
+    let back = browser.consent(url).await;
+    assert_eq!(browser.get(back).await.status(), 200);
+}

@@ -1,0 +1,187 @@
+//! Logins that end badly, and what the user, the browser and the application are told.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{CallbackFault, MockService, MockWebex};
+use webex_oauth::{BrowserLogin, ErrorKind, IntegrationId};
+
+use super::stage::{Stage, assert_kind, status, target};
+use crate::support::quiet;
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+
+#[tokio::test]
+async fn a_user_who_declines_is_told_so_and_the_application_too() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = target(&stage.mock.deny(waiting.url()));
+
+    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+
+    assert_eq!(status(&page), 403);
+    assert!(page.contains("You are not logged in") && page.contains("by you or by an administrator"), "{page}");
+    assert!(login.unwrap_err().is_denied());
+    assert!(stage.is_closed());
+}
+
+#[tokio::test]
+async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on_it() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    stage.mock.change_secret("another-one");
+
+    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+
+    assert_eq!(status(&page), 502);
+    assert!(page.contains("You are not logged in") && !page.contains("logged in</h1><p role=\"status\""), "{page}");
+    let error = login.unwrap_err();
+    assert!(error.kind() == ErrorKind::Exchange && error.is_misconfigured(), "{error}");
+    assert!(page.contains("[tracking id "), "{page}");
+    let (code, state) = (query(&back, "code"), query(&back, "state"));
+    for secret in [code, state, stage.webex_secret()] {
+        assert!(!page.contains(&secret) && !format!("{error:?} {error}").contains(&secret), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_with_the_right_state_and_another_issuer_ends_it() {
+    let stage = Stage::new().await;
+    stage.mock.next_callback(CallbackFault::WrongIssuer);
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+
+    let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+
+    assert_eq!(status(&page), 502);
+    assert_eq!(login.unwrap_err().kind(), ErrorKind::IssuerMismatch);
+    assert_eq!(stage.mock.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone() {
+    let clock = ManualClock::new(NOW);
+    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let (told, tell) = oneshot::channel();
+    let login = BrowserLogin::new(&stage.webex).open_with(|_| Err(io::Error::from(io::ErrorKind::NotFound)));
+    let login = login.on_browser_failure(|_, _| told.send(()).unwrap());
+    let login = tokio::spawn(login.begin().unwrap().wait());
+    tell.await.unwrap();
+    for (path, expected) in [
+        ("/favicon.ico", 404),
+        ("/elsewhere", 404),
+        ("/auth/callback?code=x&state=y", 400),
+        ("/auth/callback?code=x", 400),
+        ("/auth/callback?error=access_denied", 400),
+    ] {
+        assert_eq!(status(&stage.get(path).await), expected, "{path}");
+    }
+    clock.advance(Duration::from_secs(299));
+    quiet().await;
+    assert!(!login.is_finished());
+
+    clock.advance(Duration::from_secs(1));
+    let error = login.await.unwrap().unwrap_err();
+
+    let (uri, client_id) = (stage.mock.redirect_uri(), stage.mock.client_id());
+    let hints = [
+        format!("nobody came back to {uri} within 300 s"),
+        format!("the redirect URI is not registered exactly as {uri}"),
+        format!("has no integration with the client id {client_id}"),
+        format!("under the integration id {}", IntegrationId::new(&client_id).unwrap()),
+        "the browser could not be opened".to_owned(),
+        "requests came 2 with no state or another login's, 1 that told of a refusal without a state, which anybody can \
+         send, 1 for another path"
+            .to_owned(),
+    ];
+    assert_kind(&error, ErrorKind::NoCallback, &hints.each_ref().map(String::as_str));
+    assert!(error.is_login_required() && std::error::Error::source(&error).is_some());
+    assert!(!error.to_string().contains('\n') && stage.is_closed());
+}
+
+#[tokio::test]
+async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_ids_of_its_own() {
+    for (service, expected) in
+        [(MockService::Meetings, None), (MockService::WebexGov, Some("urn:TEAM:us-gov-west-1_a1"))]
+    {
+        let clock = ManualClock::new(NOW);
+        let stage = Stage::with(MockWebex::builder().service(service).clock(clock.clone())).await;
+        let waiting = stage.begin();
+        clock.advance(Duration::from_secs(301));
+        let error = waiting.wait().await.unwrap_err().to_string();
+        assert_eq!(error.contains("an administrator"), expected.is_some(), "{error}");
+        if let Some(cluster) = expected {
+            let id = IntegrationId::new(stage.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
+            assert!(error.contains(&format!("under the integration id {id}")), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_limit_is_the_applications_and_never_longer_than_a_login_may_take() {
+    for (limit, lasts) in [(Duration::from_secs(30), 30), (Duration::from_secs(86_400), 600)] {
+        let clock = ManualClock::new(NOW);
+        let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+        let login = tokio::spawn(stage.login().time_limit(limit).run());
+        quiet().await;
+        clock.advance(Duration::from_secs(lasts - 1));
+        quiet().await;
+        assert!(!login.is_finished());
+        clock.advance(Duration::from_secs(1));
+        let hint = format!("within {lasts} s");
+        assert_kind(&login.await.unwrap().unwrap_err(), ErrorKind::NoCallback, &[&hint]);
+    }
+    let stage = Stage::new().await;
+    let error = stage.login().time_limit(Duration::ZERO).begin().unwrap_err();
+    assert_kind(&error, ErrorKind::Configuration, &["longer than zero"]);
+    let error = stage.login().application_name("x".repeat(101)).begin().unwrap_err();
+    assert_kind(&error, ErrorKind::Input, &["100 characters"]);
+}
+
+#[tokio::test]
+async fn the_exchange_may_take_longer_than_the_wait_for_the_callback() {
+    let clock = ManualClock::new(NOW);
+    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let gated = crate::support::Gated::new(&["grant_type=authorization_code"]);
+    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().time_limit(Duration::from_secs(5)).begin().unwrap();
+    let back = stage.back(waiting.url());
+    let late = async {
+        gated.holds("grant_type=authorization_code").await;
+        clock.advance(Duration::from_secs(20));
+        quiet().await;
+        gated.open("grant_type=authorization_code");
+    };
+
+    let (page, (), login) = tokio::join!(stage.get(&back), late, waiting.wait());
+
+    login.unwrap();
+    assert_eq!(status(&page), 200);
+}
+
+#[tokio::test]
+async fn what_is_printed_for_a_developer_holds_no_secret() {
+    let stage = Stage::new().await;
+    let login = stage.login();
+    let shown = format!("{login:?}");
+    let waiting = login.begin().unwrap();
+    let shown = format!("{shown} {waiting:?} {:?}", waiting.paste_handle());
+    let state = crate::support::parameter(waiting.url().as_str(), "state");
+    for secret in [state, stage.webex_secret()] {
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+    assert!(shown.contains(&stage.mock.redirect_uri()), "{shown}");
+}
+
+impl Stage {
+    fn webex_secret(&self) -> String {
+        self.mock.client_secret()
+    }
+}
+
+fn query(target: &str, name: &str) -> String {
+    crate::support::parameter(&format!("http://localhost{target}"), name)
+}

@@ -1,0 +1,82 @@
+//! A callback from another machine's browser, pasted.
+
+use webex_oauth::ErrorKind;
+
+use super::stage::{Stage, assert_kind, status, target};
+
+#[tokio::test]
+async fn the_whole_address_its_query_and_what_a_terminal_made_of_it_are_taken() {
+    type Change = fn(&str) -> String;
+    let changes: [Change; 4] = [
+        |back| back.to_owned(),
+        |back| back.split_once('?').unwrap().1.to_owned(),
+        |back| format!("  \"{}\n  {}\"\n", &back[..40], &back[40..]),
+        |back| format!("<{back}>"),
+    ];
+    for change in changes {
+        let stage = Stage::new().await;
+        let waiting = stage.begin();
+        let (paste, back) = (waiting.paste_handle(), change(&stage.mock.approve(waiting.url())));
+        let login = tokio::spawn(waiting.wait());
+
+        std::thread::spawn(move || paste.paste(&back)).join().unwrap().unwrap();
+
+        login.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let paste = waiting.paste_handle();
+    let back = stage.mock.approve(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+
+    for (text, kind) in [
+        (String::new(), ErrorKind::StateMissing),
+        ("y".to_owned(), ErrorKind::StateMissing),
+        ("http://localhost:5000/auth/callback".to_owned(), ErrorKind::StateMissing),
+        (format!("{back}x"), ErrorKind::StateMismatch),
+        (format!("{back}{back}"), ErrorKind::CallbackDuplicate),
+        ("x".repeat(20_000), ErrorKind::CallbackMalformed),
+        ("error=access_denied".to_owned(), ErrorKind::Authorization),
+    ] {
+        let error = paste.paste(&text).unwrap_err();
+        assert_kind(&error, kind, &[]);
+        assert!(!login.is_finished() && !error.is_login_required(), "{text}: {error}");
+    }
+
+    paste.paste(&back).unwrap();
+    assert_kind(&paste.paste(&format!("{back}x")).unwrap_err(), ErrorKind::StateMismatch, &[]);
+    paste.paste(&back).unwrap();
+    login.await.unwrap().unwrap();
+    assert_eq!(stage.mock.token_requests(), 1);
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
+}
+
+#[tokio::test]
+async fn a_pasted_refusal_ends_the_wait_as_one_that_came_by_itself() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let paste = waiting.paste_handle();
+    let back = stage.mock.deny(waiting.url());
+
+    paste.paste(&back).unwrap();
+
+    assert!(waiting.wait().await.unwrap_err().is_denied());
+}
+
+#[tokio::test]
+async fn a_browser_that_comes_after_the_paste_sees_how_it_went() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.mock.approve(waiting.url());
+    waiting.paste_handle().paste(&back).unwrap();
+
+    let target = target(&back);
+    let (page, login) = tokio::join!(stage.get(&target), waiting.wait());
+
+    login.unwrap();
+    assert_eq!(status(&page), 200);
+}

@@ -1,0 +1,119 @@
+//! Ports: which are opened, which are somebody else's, and when they are closed.
+
+use std::net::TcpListener;
+
+use tokio::io::AsyncReadExt as _;
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{BrowserLogin, ErrorKind};
+
+use super::stage::{Stage, assert_kind, free_port, has_v6_for, read, status, target};
+use crate::support::{Gated, quiet};
+
+#[tokio::test]
+async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
+    let places = if has_v6_for("a port that is taken at [::1]") { &["127.0.0.1", "::1"][..] } else { &["127.0.0.1"] };
+    for taken in places {
+        let stage = Stage::new().await;
+        let stranger = TcpListener::bind((*taken, stage.port)).unwrap();
+
+        let error = stage.login().begin().unwrap_err();
+
+        let hint = format!("(another program listens on port {} of {taken})", stage.port);
+        assert_kind(&error, ErrorKind::Listen, &[&stage.mock.redirect_uri(), &hint, "register a redirect URI"]);
+        assert!(error.is_misconfigured() && !error.is_retryable());
+        drop(stranger);
+        assert!(stage.is_closed(), "the other address was given back");
+        assert!(stage.login().begin().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_first_redirect_uri_whose_port_is_free_is_used() {
+    let ports = [free_port(), free_port(), free_port()];
+    let uris = ports.map(|port| format!("http://127.0.0.1:{port}/cb"));
+    let mock = uris.iter().fold(MockWebex::builder(), |mock, uri| mock.redirect_uri(uri)).start().await;
+    let webex = mock.client();
+    let login = || BrowserLogin::new(&webex).redirect_uris(&uris).without_browser();
+    let _stranger = TcpListener::bind(("127.0.0.1", ports[0])).unwrap();
+
+    let waiting = login().begin().unwrap();
+
+    assert_eq!(waiting.redirect_uri(), uris[1]);
+    let back = mock.approve(waiting.url());
+    assert!(back.starts_with(&uris[1]), "{back}");
+    waiting.paste_handle().paste(&back).unwrap();
+    waiting.wait().await.unwrap();
+
+    let _strangers = [1, 2].map(|index| TcpListener::bind(("127.0.0.1", ports[index])).unwrap());
+    let error = login().begin().unwrap_err();
+    assert_kind(&error, ErrorKind::Listen, &[&uris[0], &uris[1], &uris[2], "`redirect_uris(..)`"]);
+}
+
+#[tokio::test]
+async fn a_redirect_uri_that_leads_elsewhere_is_refused_before_a_port_is_opened() {
+    let stage = Stage::new().await;
+    let own = stage.mock.redirect_uri();
+    for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
+        let error = stage.login().redirect_uris(uris).begin().unwrap_err();
+        assert_kind(&error, ErrorKind::Configuration, &["http://localhost:5000/auth/cisco/callback"]);
+        assert!(stage.is_closed());
+    }
+}
+
+#[tokio::test]
+async fn dropping_it_at_any_time_closes_the_port() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    assert!(!stage.is_closed());
+    drop(waiting);
+    assert!(stage.is_closed());
+
+    let waiting = stage.begin();
+    let paste = waiting.paste_handle();
+    let back = stage.mock.approve(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    assert_eq!(status(&stage.get("/favicon.ico").await), 404);
+    let mut connected = stage.connect().await;
+    quiet().await;
+
+    login.abort();
+
+    assert!(login.await.unwrap_err().is_cancelled());
+    assert_eq!(connected.read(&mut [0]).await.unwrap_or(0), 0, "it was hung up on");
+    assert!(stage.is_closed());
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_in_the_middle_of_the_exchange_closes_the_port_and_takes_no_paste() {
+    let stage = Stage::new().await;
+    let gated = Gated::new(&["grant_type=authorization_code"]);
+    let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+    let (paste, back) = (waiting.paste_handle(), stage.mock.approve(waiting.url()));
+    let login = tokio::spawn(waiting.wait());
+    let browser = stage.ask(&target(&back)).await;
+    gated.holds("grant_type=authorization_code").await;
+    paste.paste(&back).unwrap();
+
+    login.abort();
+
+    assert!(login.await.unwrap_err().is_cancelled());
+    assert_eq!(read(browser).await, "", "nobody knows how it went");
+    assert!(stage.is_closed());
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
+}
+
+#[test]
+fn outside_a_runtime_waiting_is_an_error_and_beginning_is_not() {
+    let port = free_port();
+    let webex = crate::support::builder(webex_oauth::Service::webex())
+        .redirect_uri(format!("http://localhost:{port}/cb"))
+        .build()
+        .unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+    let mut wait = std::pin::pin!(waiting.wait());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(outcome) = wait.as_mut().poll(&mut context) else { panic!("it waits") };
+    assert_kind(&outcome.unwrap_err(), ErrorKind::Runtime, &["within a tokio runtime"]);
+}

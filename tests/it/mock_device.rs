@@ -1,0 +1,517 @@
+//! The mock's device grant, spoken to as a device in any language would: plain HTTP, no help from this crate's client.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Client, Response, header, redirect};
+use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{
+    DevicePollFault, DeviceSpelling, DeviceStartFault, MockService, MockUser, MockWebex, MockWebexBuilder,
+};
+
+const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+fn http() -> Client {
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+async fn post(url: &str, fields: &[(&str, &str)], authorization: Option<String>) -> Response {
+    let mut request = http().post(url).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    request.body(form(fields)).send().await.unwrap()
+}
+
+async fn body(response: Response) -> Value {
+    let bytes = response.bytes().await.unwrap();
+    serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("no JSON: {bytes:?}"))
+}
+
+fn basic(client_id: &str, client_secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{client_id}:{client_secret}")))
+}
+
+/// A mock whose time the test moves.
+async fn started(builder: MockWebexBuilder) -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    (builder.clock(clock.clone()).start().await, clock)
+}
+
+async fn start(mock: &MockWebex, scopes: &str) -> Response {
+    let (url, client_id) = (format!("{}/device/authorize", mock.uri()), mock.client_id());
+    post(&url, &[("client_id", &client_id), ("scope", scopes)], None).await
+}
+
+/// A device that was handed its codes.
+struct Device {
+    mock: MockWebex,
+    start: Value,
+}
+
+impl Device {
+    async fn begin(mock: &MockWebex) -> Self {
+        let answer = start(mock, "spark:all").await;
+        assert_eq!(answer.status(), 200);
+        Self { mock: mock.clone(), start: body(answer).await }
+    }
+
+    fn user_code(&self) -> &str {
+        self.start["user_code"].as_str().unwrap()
+    }
+
+    async fn poll(&self) -> Response {
+        self.poll_with(Some(basic(&self.mock.client_id(), &self.mock.client_secret())), &[]).await
+    }
+
+    /// With these fields in the place of those of the same names, or beside them.
+    async fn poll_with(&self, authorization: Option<String>, changed: &[(&str, &str)]) -> Response {
+        let client_id = self.mock.client_id();
+        let device_code = self.start["device_code"].as_str().unwrap();
+        let usual = [("grant_type", DEVICE_GRANT), ("device_code", device_code), ("client_id", &client_id)];
+        let mut fields: Vec<_> =
+            usual.into_iter().filter(|(name, _)| changed.iter().all(|(other, _)| name != other)).collect();
+        fields.extend(changed.iter().filter(|(_, value)| !value.is_empty()));
+        post(&format!("{}/device/token", self.mock.uri()), &fields, authorization).await
+    }
+
+    #[track_caller]
+    fn finds(&self, answer: (u16, Value), status: u16, code: &str) {
+        let (found, body) = answer;
+        assert_eq!((found, &body["message"], &body["errors"][0]["description"]), (status, &code.into(), &code.into()));
+        assert!(body["trackingId"].as_str().is_some_and(|id| id.starts_with("ROUTER_")), "{body}");
+    }
+}
+
+async fn read(response: Response) -> (u16, Value) {
+    (response.status().as_u16(), body(response).await)
+}
+
+#[tokio::test]
+async fn a_device_gets_tokens_that_refresh_like_any_others() {
+    let (mock, clock) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    let codes = &device.start;
+    assert_eq!((&codes["expires_in"], &codes["interval"]), (&json!(300), &json!(2)));
+    assert!(device.user_code().len() == 6 && device.user_code().bytes().all(|byte| byte.is_ascii_digit()), "{codes}");
+    assert_eq!(codes["device_code"].as_str().unwrap().len(), 36, "{codes}");
+    let page = mock.uri().replace("/v1", "/verify");
+    assert_eq!(codes["verification_uri"], page);
+    assert!(codes["verification_uri_complete"].as_str().unwrap().starts_with(&format!("{page}?userCode=")), "{codes}");
+    let link = codes["verification_uri_complete"].as_str().unwrap();
+    assert!(!link.contains(device.user_code()), "the link says a hash, not the code: {link}");
+
+    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    clock.advance(Duration::from_secs(2));
+    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    mock.approve_device(device.user_code());
+    let answer = device.poll().await;
+
+    assert_eq!((answer.status().as_u16(), mock.device_polls(), mock.token_requests()), (200, 3, 0));
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let tokens = body(answer).await;
+    assert_eq!((&tokens["scope"], &tokens["token_type"]), (&"spark:kms spark:all".into(), &"Bearer".into()));
+    assert_eq!((&tokens["expires_in"], &tokens["refresh_token_expires_in"]), (&json!(1_209_599), &json!(7_775_999)));
+    let refreshed = refresh(&mock, &tokens).await;
+    assert_eq!(refreshed["refresh_token"], tokens["refresh_token"]);
+    for tokens in [&tokens, &refreshed] {
+        assert_eq!(who(&mock, tokens).await, "jane@example.com");
+    }
+    assert_eq!((mock.token_requests(), mock.refreshes()), (1, 1));
+}
+
+async fn refresh(mock: &MockWebex, tokens: &Value) -> Value {
+    let refresh_token = tokens["refresh_token"].as_str().unwrap();
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    let header = basic(&mock.client_id(), &mock.client_secret());
+    body(post(mock.service().token_endpoint(), &fields, Some(header)).await).await
+}
+
+/// Whose an access token is.
+async fn who(mock: &MockWebex, tokens: &Value) -> String {
+    let url = mock.service().person_endpoint().unwrap().to_owned();
+    let person = http().get(url).bearer_auth(tokens["access_token"].as_str().unwrap()).send().await.unwrap();
+    body(person).await["userName"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_user_who_approves_a_device_is_the_one_whose_tokens_it_gets() {
+    let users = ["jane@example.com", "bob@example.com"].map(MockUser::new);
+    let builder = users.into_iter().fold(MockWebex::builder(), |builder, user| builder.user(user));
+    let (mock, _) = started(builder).await;
+    let (janes, bobs) = (Device::begin(&mock).await, Device::begin(&mock).await);
+    assert_ne!(janes.user_code(), bobs.user_code());
+
+    mock.approve_device_as(bobs.user_code(), "Bob@example.com");
+    mock.approve_device(format!(" {}-{} ", &janes.user_code()[..3], &janes.user_code()[3..]));
+
+    assert_eq!(who(&mock, &body(bobs.poll().await).await).await, "bob@example.com");
+    assert_eq!(who(&mock, &body(janes.poll().await).await).await, "jane@example.com");
+}
+
+#[tokio::test]
+async fn a_login_of_a_device_shares_the_users_refresh_token_and_ends_with_it() {
+    let (mock, clock) = started(MockWebex::builder()).await;
+    let first = Device::begin(&mock).await;
+    mock.approve_device(first.user_code());
+    let first = body(first.poll().await).await;
+    clock.advance(Duration::from_secs(100));
+    let second = Device::begin(&mock).await;
+    mock.approve_device(second.user_code());
+    let second = body(second.poll().await).await;
+    assert_eq!(first["refresh_token"], second["refresh_token"]);
+    assert_eq!(second["refresh_token_expires_in"], 7_775_899);
+
+    mock.revoke("jane@example.com");
+
+    assert!(!mock.is_refresh_token_alive(first["refresh_token"].as_str().unwrap()));
+    assert!(refresh(&mock, &first).await["message"].is_string());
+}
+
+#[tokio::test]
+async fn what_an_integration_may_not_ask_for_a_device() {
+    let (mock, _) = started(MockWebex::builder().scopes("spark:all openid")).await;
+    let client_id = mock.client_id();
+    for (rule, fields, description) in [
+        ("login-with-webex", vec![("client_id", "C0ffee"), ("scope", "spark:all")], "Client Id is invalid"),
+        ("by analogy with the secret", vec![("scope", "spark:all")], "client_id cannot be null or empty"),
+        ("login-with-webex: scope is required", vec![("client_id", &*client_id)], "invalid_scope"),
+        ("not registered", vec![("client_id", &client_id), ("scope", "spark:rooms_read")], "invalid_scope"),
+        ("one of two", vec![("client_id", &client_id), ("scope", "spark:all spark:rooms_read")], "invalid_scope"),
+        ("a list", vec![("client_id", &client_id), ("scope", "spark:all,spark:kms")], "invalid_scope"),
+        ("no OIDC, though registered", vec![("client_id", &client_id), ("scope", "openid spark:all")], "invalid_scope"),
+        ("no OIDC", vec![("client_id", &client_id), ("scope", "email")], "invalid_scope"),
+        ("RFC 6749 3.2", vec![("client_id", &client_id), ("scope", "x"), ("scope", "y")], "invalid_request"),
+    ] {
+        let answer = post(&format!("{}/device/authorize", mock.uri()), &fields, None).await;
+        assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
+        let (status, body) = read(answer).await;
+        assert_eq!((status, &body["errors"][0]["description"]), (400, &description.into()), "{rule}");
+        assert!(body["message"] == MALFORMED || body["message"] == description, "{rule}: {body}");
+    }
+    assert_eq!(start(&mock, "spark:kms spark:all").await.status(), 200, "spark:kms comes with every integration");
+}
+
+#[tokio::test]
+async fn where_there_is_no_device_grant_there_are_no_pages_for_it() {
+    let mock = MockWebex::builder().service(MockService::Meetings).start().await;
+    let origin = mock.uri().replace("/v1/oauth2", "");
+    for path in ["/v1/oauth2/device/authorize", "/v1/oauth2/device/token", "/verify", "/v1/oauth2/verify"] {
+        assert_eq!(post(&format!("{origin}{path}"), &[], None).await.status(), 404, "{path}");
+    }
+    let mock = MockWebex::builder().service(MockService::WebexGov).start().await;
+    for (path, status) in [("/v1/device/authorize", 405), ("/v1/device/token", 405), ("/verify", 200)] {
+        let url = mock.uri().replace("/v1", "") + path;
+        assert_eq!(http().get(url).send().await.unwrap().status(), status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_poll_that_comes_too_soon_makes_the_interval_longer_for_good() {
+    let (mock, clock) = started(MockWebex::builder().device_interval(Duration::from_secs(3))).await;
+    let device = Device::begin(&mock).await;
+    assert_eq!(device.start["interval"], 3);
+    let (pending, too_fast) = ((428, "authorization_pending"), (400, "slow_down"));
+    for (seconds, (status, code)) in
+        [(0, pending), (3, pending), (2, too_fast), (7, too_fast), (13, pending), (12, too_fast), (18, pending)]
+    {
+        clock.advance(Duration::from_secs(seconds));
+        device.finds(read(device.poll().await).await, status, code);
+    }
+    let another = Device::begin(&mock).await;
+    assert_eq!(another.start["interval"], 3, "the pace of one device is not that of the next");
+
+    mock.approve_device(device.user_code());
+    assert_eq!(device.poll().await.status(), 200, "who asks too soon and is granted gets tokens");
+}
+
+#[tokio::test]
+async fn a_login_that_was_denied_used_or_forgotten_brings_no_tokens() {
+    let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(60))).await;
+    let (denied, used, late, forgotten) = (
+        Device::begin(&mock).await,
+        Device::begin(&mock).await,
+        Device::begin(&mock).await,
+        Device::begin(&mock).await,
+    );
+    assert_eq!(denied.start["expires_in"], 60);
+
+    mock.deny_device(denied.user_code());
+    denied.finds(read(denied.poll().await).await, 400, "access_denied");
+    denied.finds(read(denied.poll().await).await, 400, "access_denied");
+
+    mock.approve_device(used.user_code());
+    assert_eq!(used.poll().await.status(), 200);
+    used.finds(read(used.poll().await).await, 400, "invalid_grant");
+
+    mock.approve_device(late.user_code());
+    clock.advance(Duration::from_secs(59));
+    forgotten.finds(read(forgotten.poll().await).await, 428, "authorization_pending");
+    clock.advance(Duration::from_secs(1));
+    for device in [late, forgotten, denied] {
+        device.finds(read(device.poll().await).await, 400, "invalid_grant");
+    }
+}
+
+/// Somebody who sets the machine's clock does not set Webex's.
+#[tokio::test]
+async fn a_clock_that_is_set_ends_no_device_code() {
+    let (mock, clock) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    clock.set(UnixTime::from_secs(2_000_000_000));
+    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+}
+
+#[tokio::test]
+async fn who_polls_must_prove_itself_and_say_what_for() {
+    let (mock, _) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    let (id, secret) = (mock.client_id(), mock.client_secret());
+    let right = || Some(basic(&id, &secret));
+    for (rule, header, changed, status, code) in [
+        ("login-with-webex: Basic", None, vec![("client_secret", &*secret)], 401, "invalid_client"),
+        ("login-with-webex: Basic", None, vec![], 401, "invalid_client"),
+        ("another secret", Some(basic(&id, "x")), vec![], 401, "invalid_client"),
+        ("no secret", Some(basic(&id, "")), vec![], 401, "invalid_client"),
+        ("another client", Some(basic("C0", &secret)), vec![], 401, "invalid_client"),
+        ("two clients", right(), vec![("client_id", "C0")], 401, "invalid_client"),
+        ("no Basic at all", Some("Bearer x".to_owned()), vec![], 401, "invalid_client"),
+        ("RFC 6749 2.3.1: never both", right(), vec![("client_secret", &secret)], 400, "invalid_request"),
+        ("login-with-webex", right(), vec![("client_id", "")], 400, "invalid_request"),
+        ("login-with-webex", right(), vec![("device_code", "")], 400, "invalid_request"),
+        ("login-with-webex", right(), vec![("grant_type", "")], 400, "invalid_request"),
+        ("RFC 6749 5.2", right(), vec![("grant_type", "authorization_code")], 400, "unsupported_grant_type"),
+        ("RFC 6749 3.2", right(), vec![("x", "1"), ("x", "2")], 400, "invalid_request"),
+        ("login-with-webex: JSON", right(), vec![("user_info", "x")], 400, "invalid_request"),
+        ("login-with-webex: true", right(), vec![("self_contained_token", "yes")], 400, "invalid_request"),
+        ("unknown", right(), vec![("device_code", "x")], 400, "invalid_grant"),
+        (
+            "accepted",
+            right(),
+            vec![("user_info", "{\"device_id\":1}"), ("self_contained_token", "true")],
+            428,
+            "authorization_pending",
+        ),
+    ] {
+        let answer = device.poll_with(header, &changed).await;
+        assert!(answer.headers().contains_key("x-mock-reason"), "{rule}");
+        let (found, body) = read(answer).await;
+        assert_eq!(
+            (found, &body["message"], &body["errors"][0]["description"]),
+            (status, &code.into(), &code.into()),
+            "{rule}"
+        );
+    }
+    assert_eq!(mock.device_polls(), 17);
+}
+
+#[tokio::test]
+async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
+    use DevicePollFault as Fault;
+    let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(86_400))).await;
+    let device = Device::begin(&mock).await;
+    type Of = fn(DeviceSpelling) -> Fault;
+    for (fault, status, code) in [
+        (Fault::Pending as Of, 428, "authorization_pending"),
+        (Fault::PendingAsBadRequest, 400, "authorization_pending"),
+        (Fault::SlowDown, 400, "slow_down"),
+        (Fault::AccessDenied, 400, "access_denied"),
+        (Fault::TokenLimitReached, 400, "tokenlimit_reached"),
+        (Fault::InvalidClient, 400, "invalid_client"),
+        (Fault::InvalidGrant, 400, "invalid_grant"),
+    ] {
+        for (spelling, place) in [
+            (DeviceSpelling::Error, "/error"),
+            (DeviceSpelling::Message, "/message"),
+            (DeviceSpelling::Description, "/errors/0/description"),
+        ] {
+            mock.next_device_poll(fault(spelling));
+            let (found, body) = read(device.poll().await).await;
+            assert_eq!((found, body.pointer(place)), (status, Some(&code.into())), "{:?}: {body}", fault(spelling));
+            assert_eq!(body.to_string().matches(code).count(), 1, "{:?}: {body}", fault(spelling));
+            let ids = [&body["trackingId"], &body["trackingID"]];
+            assert!(ids.iter().any(|id| id.as_str().is_some_and(|id| id.starts_with("ROUTER_"))), "{body}");
+        }
+        mock.next_device_poll(fault(DeviceSpelling::Empty));
+        let answer = device.poll().await;
+        assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (status, 0));
+        mock.next_device_poll(fault(DeviceSpelling::Page));
+        let answer = device.poll().await;
+        assert_eq!(answer.status().as_u16(), status);
+        assert!(answer.text().await.unwrap().starts_with("<!doctype html>"));
+    }
+    clock.advance(Duration::from_secs(26));
+    device.finds(read(device.poll().await).await, 400, "slow_down");
+    clock.advance(Duration::from_secs(32));
+    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+    mock.approve_device(device.user_code());
+    assert_eq!(device.poll().await.status(), 200, "no fault has ended the login");
+}
+
+#[tokio::test]
+async fn a_device_meets_servers_that_are_not_well() {
+    use DevicePollFault as Fault;
+    let (mock, _) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    for (fault, status, retry_after, is_page) in [
+        (Fault::Unauthorized, 401, None, false),
+        (Fault::Forbidden, 403, None, false),
+        (Fault::TooManyRequests, 429, Some("7"), false),
+        (Fault::TooManyRequestsWithoutRetryAfter, 429, None, false),
+        (Fault::ServerError, 500, None, true),
+        (Fault::Unavailable, 503, None, true),
+    ] {
+        mock.next_device_poll(fault);
+        let answer = device.poll().await;
+        let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
+        assert_eq!(answer.text().await.unwrap().starts_with("<!doctype html>"), is_page, "{fault:?}");
+    }
+    assert_eq!(mock.device_polls(), 6);
+}
+
+#[tokio::test]
+async fn a_device_that_begins_meets_what_the_test_ordered() {
+    use DeviceStartFault as Fault;
+    let (mock, _) = started(MockWebex::builder()).await;
+    for (fault, status, retry_after) in [
+        (Fault::TooManyRequests, 429, Some("7")),
+        (Fault::TooManyRequestsWithoutRetryAfter, 429, None),
+        (Fault::Refused, 400, None),
+        (Fault::Unavailable, 503, None),
+        (Fault::Page, 200, None),
+    ] {
+        mock.next_device_start(fault);
+        let answer = start(&mock, "spark:all").await;
+        let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
+    }
+    for (fault, name, value) in [
+        (Fault::MissingDeviceCode, "device_code", Value::Null),
+        (Fault::MissingUserCode, "user_code", Value::Null),
+        (Fault::MissingVerificationUri, "verification_uri", Value::Null),
+        (Fault::MissingCompleteUri, "verification_uri_complete", Value::Null),
+        (Fault::MissingLifetime, "expires_in", Value::Null),
+        (Fault::MissingInterval, "interval", Value::Null),
+        (Fault::ZeroInterval, "interval", 0.into()),
+        (Fault::TextNumbers, "expires_in", "300".into()),
+        (Fault::TextNumbers, "interval", "2".into()),
+        (Fault::ControlCharacters, "user_code", "12\u{1b}[2J34\u{202e}\r".into()),
+        (Fault::ScriptUri, "verification_uri_complete", "javascript:alert(1)".into()),
+        (Fault::PlainUri, "verification_uri", "http://login.example/verify".into()),
+    ] {
+        mock.next_device_start(fault);
+        mock.next_device_start(Fault::Refused);
+        let (status, body) = read(start(&mock, "spark:all").await).await;
+        assert_eq!((status, &body[name]), (200, &value), "{fault:?}: {body}");
+        assert_eq!(start(&mock, "spark:all").await.status(), 400, "each fault waits for its turn");
+    }
+}
+
+#[tokio::test]
+async fn where_the_helpers_addresses_are_wanted_all_four_are() {
+    let helper =
+        |region: &str| format!("https://oauth-helper-{region}.wbx2.com/helperservice/v1/actions/device/callback");
+    let with = |regions: &[&str]| {
+        let builder = MockWebex::builder().requiring_device_redirects();
+        regions.iter().fold(builder, |builder, region| builder.redirect_uri(helper(region)))
+    };
+    let (mock, _) = started(with(&["a", "d", "k", "r"])).await;
+    let device = Device::begin(&mock).await;
+    mock.approve_device(device.user_code());
+    assert_eq!(device.poll().await.status(), 200);
+
+    for regions in [&["a", "k", "r"][..], &["a", "d", "k"], &[]] {
+        let (mock, _) = started(with(regions)).await;
+        let device = Device::begin(&mock).await;
+        let user_code = device.user_code().to_owned();
+
+        let answer = post(&mock.uri().replace("/v1", "/verify"), &[("code", &user_code)], None).await;
+
+        assert_eq!(answer.status(), 400, "{regions:?}");
+        let page = answer.text().await.unwrap();
+        assert!(
+            page.contains("We&#39;ve encountered an error") || page.contains("We've encountered an error"),
+            "{page}"
+        );
+        device.finds(read(device.poll().await).await, 428, "authorization_pending");
+        let message = panic_of(|| mock.approve_device(user_code));
+        assert!(message.contains("all four redirect URIs of Webex's helper"), "{message}");
+    }
+}
+
+fn panic_of(run: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+    *panic.downcast::<String>().unwrap()
+}
+
+#[tokio::test]
+async fn a_code_that_no_device_shows_is_a_mistake_in_the_test() {
+    let (mock, clock) = started(MockWebex::builder()).await;
+    let (answered, late) = (Device::begin(&mock).await, Device::begin(&mock).await);
+    mock.deny_device(answered.user_code());
+
+    let messages = [
+        panic_of(|| mock.approve_device("000 00")),
+        panic_of(|| mock.approve_device_as(answered.user_code(), "jane@example.com")),
+        panic_of(|| {
+            clock.advance(Duration::from_secs(300));
+            mock.deny_device(late.user_code());
+        }),
+    ];
+
+    for message in messages {
+        assert!(message.starts_with("no device waits with the code \""), "{message}");
+    }
+    let device = Device::begin(&mock).await;
+    let message = panic_of(|| mock.approve_device_as(device.user_code(), "nobody@example.com"));
+    assert!(message.starts_with("the mock has no user \"nobody@example.com\""), "{message}");
+    mock.approve_device(device.user_code());
+}
+
+#[tokio::test]
+async fn an_administrators_denial_is_a_page_and_the_device_waits_in_vain() {
+    let (mock, _) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    mock.deny_by_administrator();
+
+    let answer = post(&mock.uri().replace("/v1", "/verify"), &[("code", device.user_code())], None).await;
+
+    assert_eq!(answer.status(), 403);
+    device.finds(read(device.poll().await).await, 428, "authorization_pending");
+}
+
+#[tokio::test]
+async fn a_browser_walks_through_the_verification_page() {
+    let (mock, _) = started(MockWebex::builder()).await;
+    let device = Device::begin(&mock).await;
+    let link = device.start["verification_uri_complete"].as_str().unwrap();
+
+    let page = http().get(link).send().await.unwrap();
+
+    assert_eq!(page.status(), 200);
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    let html = page.text().await.unwrap();
+    let code = html.split("name=\"code\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(code, device.user_code());
+    let url = mock.uri().replace("/v1", "/verify");
+    let html = post(&url, &[("code", code)], None).await.text().await.unwrap();
+    assert!(html.contains("Integration under test") && html.contains("spark:all"), "{html}");
+    let accept = [("code", code), ("user", "jane@example.com"), ("decision", "accept")];
+    let done = post(&url, &accept, None).await;
+    assert!(done.status() == 200 && !done.headers().contains_key("location"), "{done:?}");
+    assert!(done.text().await.unwrap().contains("You can go back to your device"));
+    assert_eq!(post(&url, &accept, None).await.status(), 400, "it was answered");
+    assert_eq!(who(&mock, &body(device.poll().await).await).await, "jane@example.com");
+
+    let device = Device::begin(&mock).await;
+    post(&url, &[("code", device.user_code()), ("user", "jane@example.com"), ("decision", "deny")], None).await;
+    device.finds(read(device.poll().await).await, 400, "access_denied");
+}
