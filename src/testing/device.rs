@@ -75,7 +75,6 @@ fn scopes(form: &Fields, registered: &Scopes) -> Result<Scopes, Refusal> {
 
 /// A device asks for tokens.
 pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
-    state.devices.polls += 1;
     let device_code = form.get("device_code").unwrap_or_default();
     if let Some(fault) = state.faults.device_polls.pop_front() {
         state.devices.poll_in_vain(device_code, moment.elapsed, fault.slows_down());
@@ -152,7 +151,7 @@ fn tokens(
 ) -> Value {
     let consented = Consented { user, integration, scopes, auth_time, binding: None };
     let id = state.open_grant(consented, moment);
-    let mut tokens = token::tokens(id, false, state, moment.now);
+    let mut tokens = token::tokens(id, state, moment.now);
     if let Some(fault) = state.faults.tokens.pop_front() {
         fault.spoil(&mut tokens);
     }

@@ -57,8 +57,6 @@ pub(super) struct Devices {
     pub(super) interval: Duration,
     /// Whether an integration must have registered the addresses of Webex's own helper.
     pub(super) wants_helpers: bool,
-    /// How often anybody asked for tokens.
-    pub(super) polls: usize,
     by_code: HashMap<String, Device>,
 }
 
@@ -69,7 +67,6 @@ impl Default for Devices {
             lifetime: Duration::from_secs(300),
             interval: Duration::from_secs(2),
             wants_helpers: false,
-            polls: 0,
             by_code: HashMap::new(),
         }
     }

@@ -159,17 +159,12 @@
 //! | a revoked refresh token ends every access token that came of it | the Authorizations API | [`revoke`](MockWebex::revoke) |
 //! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples | |
 //! | errors are written as the REST API documents them, with the tracking id of the request | the REST API's OpenAPI description | [`Fault::error_as`] |
-//!
-//! What a device is answered:
-//!
-//! | rule | source |
-//! |---|---|
-//! | the client proves itself by Basic alone, and by the right secret, or it is `invalid_client` (401) | <https://developer.webex.com/docs/login-with-webex> |
-//! | scopes are registered by name, and none is of Login with Webex | the same |
-//! | a pending login is 428; the code stands in `message` and in `errors[].description` | the same, and Cisco's sample <https://github.com/WebexSamples/webex-device-oauth-sample> |
-//! | a poll sooner than the interval is `slow_down`, and the interval is 5 seconds longer for good | RFC 8628 section 3.5 |
-//! | an expired or used code is `invalid_grant`, for Webex has no `expired_token` | <https://developer.webex.com/docs/login-with-webex> |
-//! | with [`requiring_device_redirects`](MockWebexBuilder::requiring_device_redirects), an integration without Webex's own redirect URIs gets codes, and its user an error | <https://github.com/wr-org/webex-rust/issues/23> |
+//! | at a device's endpoints the client proves itself by Basic alone, or it is `invalid_client` (401) | [login] | |
+//! | a device's scopes are registered by name, and none is of OpenID Connect | [login] | |
+//! | a pending login is 428; the code stands in `message` and in `errors[].description` | [login], <https://github.com/WebexSamples/webex-device-oauth-sample> | [`next_device_poll`](MockWebex::next_device_poll) |
+//! | a poll sooner than the interval is `slow_down`, and the interval is 5 seconds longer for good | RFC 8628 section 3.5 | [`device_interval`](MockWebexBuilder::device_interval) |
+//! | an expired or used device code is `invalid_grant`, for Webex has no `expired_token` | [login] | [`device_code_lifetime`](MockWebexBuilder::device_code_lifetime) |
+//! | an integration without Webex's own redirect URIs gets codes, and its user an error | <https://github.com/wr-org/webex-rust/issues/23> | [`requiring_device_redirects`](MockWebexBuilder::requiring_device_redirects) |
 //!
 //! [login]: https://developer.webex.com/docs/login-with-webex
 //! [meetings]: https://developer.cisco.com/docs/webex-meetings

@@ -2,6 +2,8 @@
 //!
 //! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -34,8 +36,10 @@ pub(super) fn answer(
         Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
-    let is_refresh = grant_type == Some("refresh_token");
-    let mut tokens = tokens(id, is_refresh, state, moment.now);
+    let mut tokens = match grant_type {
+        Some("refresh_token") => renewed_tokens(id, state, moment.now),
+        _ => tokens(id, state, moment.now),
+    };
     let grant = state.grant(id);
     if grant.scopes.contains(Scope::OPENID) {
         let wanted = Wanted {
@@ -182,16 +186,22 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 }
 
 /// The answer to all grants: a new access token, and the refresh token with what is left of its life.
-pub(super) fn tokens(id: u64, is_refresh: bool, state: &mut State, now: UnixTime) -> Value {
-    let (access_token, life) = if is_refresh {
-        state.renew_access_token(id, now)
-    } else {
-        (state.issue_access_token(id, now), state.lifetimes.access_token)
-    };
+pub(super) fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
+    let access_token = state.issue_access_token(id, now);
+    written(id, &access_token, state.lifetimes.access_token, state, now)
+}
+
+/// The same, of a refresh, which may bring an access token again.
+fn renewed_tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
+    let (access_token, life) = state.renew_access_token(id, now);
+    written(id, &access_token, life, state, now)
+}
+
+fn written(id: u64, access_token: &str, life: Duration, state: &State, now: UnixTime) -> Value {
     let grant = state.grant(id);
     let mut tokens = match state.service {
-        MockService::Webex | MockService::WebexGov => platform_tokens(&access_token, grant, now),
-        MockService::Meetings => meetings_tokens(&access_token, grant, state),
+        MockService::Webex | MockService::WebexGov => platform_tokens(access_token, grant, now),
+        MockService::Meetings => meetings_tokens(access_token, grant, state),
     };
     tokens["expires_in"] = life.as_secs().into();
     tokens
