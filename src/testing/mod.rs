@@ -178,20 +178,18 @@
 //!
 //! [`guide::testing`](crate::guide::testing) has all of this in use.
 
-// `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`. `rules` turns an
-// `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks for, whose
-// `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether anybody is
-// asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify` asks for their
-// codes; `device_spelling` says where a refusal's code stands. `token`, `open_id` and `logout` are other endpoints.
-// `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs (a `shared_secret` is one of its faults).
-// `faults` has what goes wrong next, which `script` was told by a test: one file for each kind, with `mutation` of values.
-// `pages` are HTML, each a `document`: `sign_in_page`, `consent_page`, `device_page` and `refusal_page`. `http` connects it all to
-// wiremock; `answer` is a user without a browser, `device_answer` one with a device.
-// Between the two stands `answering`: it looks into the `orders` of a test for a `fault` (a `webex_error`, a `retry_after`) of
-// the `endpoint`, lets the rules answer where they still do, and enters each `request` in the `ledger`, which `count` and
-// `expect` read. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay` does. `rotation`
-// is how tokens follow each other, `integration` who else is registered, `network` their clients and the line to them, `events` what happens
-// at Webex meanwhile.
+// `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`.
+// `rules` turns an `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks
+// for, whose `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether
+// anybody is asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify`
+// asks for their codes. `token`, `open_id` and `logout` are other endpoints.
+// `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs. `faults` has what goes wrong next, which `script`
+// was told by a test: one file for each kind. `pages` are HTML, each a `document`. `http` connects it all to wiremock; `answer`
+// is a user without a browser, `device_answer` one with a device.
+// Between the two stands `answering`: it looks into the `orders` of a test for a `fault` of the `endpoint`, lets the rules answer
+// where they still do, and enters each `request` in the `ledger`, which `count` and `expect` read. `fate` is what becomes of an
+// answer on its way, and where wiremock cannot do that, the `relay` does. `rotation` is how tokens follow each other, `network`
+// other integrations' clients and the line to them, `events` what happens at Webex meanwhile.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -368,3 +368,13 @@ fn the_snippets_for_other_languages_do_what_they_say() {
         assert_eq!(printed, "spark:kms spark:all\n");
     });
 }
+
+/// So that what a reader copies from there is what runs here.
+#[test]
+fn the_readme_shows_the_snippets_that_are_tested() {
+    let readme = include_str!("../../../README.md");
+    assert!(
+        readme.contains(include_str!("../clients/snippet.py"))
+            && readme.contains(include_str!("../clients/snippet.mjs"))
+    );
+}
