@@ -26,7 +26,8 @@ impl Server {
     pub const REDIRECT_URI: &str = "http://localhost:5000/callback";
 
     /// The certified `oidc-provider`, which knows the clients `basic` and `post`, named after the way in which they prove who
-    /// they are, and `es256`, named after how its ID tokens are signed. All have the secret [`Server::SECRET`] and the redirect URI [`Server::REDIRECT_URI`].
+    /// they are, `es256`, named after how its ID tokens are signed, and `native`, whose browser comes back to `/callback` at any port of
+    /// `localhost`. All have the secret [`Server::SECRET`], and the others the redirect URI [`Server::REDIRECT_URI`].
     pub async fn oidc_provider(access_token_lifetime: Duration, rotation: &str) -> Self {
         let clients: Vec<_> = [("basic", "basic", "RS256"), ("post", "post", "RS256"), ("es256", "basic", "ES256")]
             .into_iter()
@@ -41,6 +42,15 @@ impl Server {
                     "id_token_signed_response_alg": algorithm,
                 })
             })
+            .chain([json!({
+                "client_id": "native",
+                "client_secret": Self::SECRET,
+                "application_type": "native",
+                // Of such a client any port will do.
+                "redirect_uris": ["http://localhost/callback"],
+                "grant_types": ["authorization_code", "refresh_token"],
+                "response_types": ["code"],
+            })])
             .collect();
         let environment = [
             ("CLIENTS", json!(clients).to_string()),

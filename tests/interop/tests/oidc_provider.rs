@@ -375,7 +375,7 @@ fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server);
         let (url, pending) = webex.authorize().payload(&"/rooms").begin().unwrap();
-        let callback = Callback::parse(Browser::new().cancel(url.as_str()).await).unwrap();
+        let callback = Callback::parse(Browser::new().cancel(url.as_str()).await.unwrap()).unwrap();
 
         let refused = webex.accept(pending, callback).unwrap_err();
 
