@@ -79,8 +79,11 @@
 //!   [wait](crate::WebexOAuth::pending_lifetime).
 //! - Name and value together are shorter than 4,096 bytes, whatever the login: no browser throws it away.
 //!
-//! What it cannot promise is that a cookie is used once: the browser is told to remove it, and a copy of it would open until the
-//! login is too old. The code that comes with it is good once, at Webex.
+//! - **It is taken once**: [`take`](PendingCookies::take) remembers it as long as it would open, so that a button that is pressed twice,
+//!   or a copy of the cookie, exchanges no code again.
+//!
+//! That memory is this process's, and of the last 65,536 logins. Where several processes answer callbacks, a copy of a cookie may
+//! open once in each until the login is too old. The code that comes with it is good once, at Webex.
 //!
 //! # The key
 //!
@@ -88,8 +91,9 @@
 //! one that is made at each start will do: a login that waits through a restart is begun anew. Nobody's tokens
 //! are sealed with it; still, take another than the [store's](crate::store::Encrypted).
 
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -100,7 +104,7 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::callback::Callback;
 use crate::client::WebexOAuth;
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pending::{PendingAuthorization, PendingId};
 use crate::sealing::{Title, Unopened};
@@ -118,6 +122,9 @@ const HOST_NAME: &str = "__Host-webex-login-";
 /// How many logins of one browser wait at once.
 const MOST: usize = 4;
 
+/// How many logins that were taken are remembered: some megabytes, and more than any process finishes in ten minutes.
+const MOST_TAKEN: usize = 65_536;
+
 /// How long their names and values are at most, together. The usual limit for a header is 8 KiB, with the application's own cookies.
 const LONGEST_TOGETHER: usize = 6 * 1024;
 
@@ -128,12 +135,15 @@ const LONGEST_TOGETHER: usize = 6 * 1024;
 pub struct PendingCookies {
     keys: Arc<EncryptionKeys>,
     lifetime: Duration,
+    clock: Arc<dyn Clock>,
+    taken: Arc<Mutex<Taken>>,
 }
 
 impl PendingCookies {
     /// Seals with these keys, for as long as a login of this client may wait.
     pub fn new(webex: &WebexOAuth, keys: EncryptionKeys) -> Self {
-        Self { keys: Arc::new(keys), lifetime: webex.pending_lifetime() }
+        let (lifetime, clock) = (webex.pending_lifetime(), Arc::clone(webex.clock()));
+        Self { keys: Arc::new(keys), lifetime, clock, taken: Arc::default() }
     }
 
     /// Hands a login that has begun to its browser: add these cookies to the redirect to Webex.
@@ -169,8 +179,9 @@ impl PendingCookies {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::PendingMissing`]: none of the cookies is this login's, or it does not open. Answer with 400, and offer a new
-    ///   login; but never begin one at once, which would go round in circles where the browser keeps no cookies.
+    /// - [`ErrorKind::PendingMissing`]: none of the cookies is this login's, or it does not open, or it was taken before. Answer with
+    ///   400, and offer a new login; but never begin one at once, which would go round in circles where the browser keeps no
+    ///   cookies.
     /// - [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`], [`ErrorKind::StateMissing`]: the callback is none.
     /// - [`ErrorKind::Authorization`]: a refusal without a state, which may be of any login or of none.
     pub fn take<C: AsRef<[u8]>>(
@@ -183,12 +194,23 @@ impl PendingCookies {
         for cookie in cookies {
             for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name) == Some(id.as_str())) {
                 match self.open(name, value) {
-                    Ok(pending) => return Ok((pending, SetCookies(vec![set_cookie(name, "", Duration::ZERO)?]))),
+                    Ok(pending) => {
+                        let removal = set_cookie(name, "", Duration::ZERO)?;
+                        return self.first(&id).then(|| (pending, SetCookies(vec![removal]))).ok_or_else(|| again(&id));
+                    }
                     Err(why) => trouble = Some(why),
                 }
             }
         }
         Err(missing(&id, trouble))
+    }
+
+    /// Whether the login of this id is taken for the first time.
+    fn first(&self, id: &PendingId) -> bool {
+        let now = self.clock.elapsed();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.forget(now.saturating_sub(self.lifetime));
+        taken.add(id, now)
     }
 
     /// The names of those that have to go when one of this length, begun now, is added.
@@ -226,6 +248,38 @@ impl PendingCookies {
         let stored: Zeroizing<Box<[u8]>> = TITLE.open(&sealed, &self.keys, name.as_bytes())?;
         let stored = std::str::from_utf8(&stored).map_err(|_| Unopened::Damaged)?;
         PendingAuthorization::from_stored(stored).map_err(|_| Unopened::Damaged)
+    }
+}
+
+/// The logins that were taken out of their cookies not long ago.
+#[derive(Default)]
+struct Taken {
+    ids: HashSet<PendingId>,
+    /// The same, by [`Clock::elapsed`] when they were taken.
+    order: VecDeque<(Duration, PendingId)>,
+}
+
+impl Taken {
+    /// Forgets what was taken before a moment: its cookies open no more.
+    fn forget(&mut self, before: Duration) {
+        while self.order.front().is_some_and(|(at, _)| *at < before) || self.order.len() >= MOST_TAKEN {
+            let Some((_, id)) = self.order.pop_front() else { break };
+            self.ids.remove(&id);
+        }
+    }
+
+    fn add(&mut self, id: &PendingId, now: Duration) -> bool {
+        let is_new = self.ids.insert(id.clone());
+        if is_new {
+            self.order.push_back((now, id.clone()));
+        }
+        is_new
+    }
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} taken", self.ids.len())
     }
 }
 
@@ -288,6 +342,11 @@ fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue
     Ok(value)
 }
 
+fn again(id: &PendingId) -> Error {
+    let message = format!("no login waits for the callback of {id}: it was answered before");
+    Error::new(ErrorKind::PendingMissing, message)
+}
+
 fn missing(id: &PendingId, why: Option<Unopened>) -> Error {
     let why = match why {
         None => {
@@ -316,6 +375,24 @@ mod tests {
         fn shared<T: Clone + Send + Sync + 'static>() {}
         shared::<PendingCookies>();
         shared::<SetCookies>();
+    }
+
+    #[test]
+    fn what_was_taken_is_known_for_a_while_and_never_fills_the_memory() {
+        let id = |number: usize| PendingId::of_state(&number.to_string());
+        let second = Duration::from_secs(1);
+        let mut taken = Taken::default();
+        assert!(taken.add(&id(0), second) && !taken.add(&id(0), second));
+        taken.forget(second);
+        assert!(!taken.add(&id(0), second));
+        taken.forget(second * 2);
+        assert!(taken.add(&id(0), second * 2));
+        for number in 1..=MOST_TAKEN {
+            taken.forget(Duration::ZERO);
+            assert!(taken.add(&id(number), second * 2));
+        }
+        assert_eq!((taken.ids.len(), taken.order.len()), (MOST_TAKEN, MOST_TAKEN));
+        assert!(taken.add(&id(0), second * 2), "the oldest is forgotten");
     }
 
     #[test]

@@ -83,11 +83,44 @@ fn a_login_comes_back_from_its_cookie_which_is_removed() {
 
     assert_eq!(over, [format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax")]);
     // HTTP/2 may bring each cookie in a header of its own, and not all of them are text.
+    let begun = app.begin(&[]);
     let headers = ["a=1", &begun.cookie].map(|cookie| HeaderValue::from_str(cookie).unwrap());
     let mut map = HeaderMap::from_iter(headers.map(|value| (COOKIE, value)));
     map.append(COOKIE, HeaderValue::from_bytes(b"\xff=\xff; x=\xff").unwrap());
     let callback = Callback::parse(&begun.callback).unwrap();
     assert!(app.cookies.take(&callback, map.get_all(COOKIE)).is_ok());
+}
+
+#[test]
+fn a_login_is_taken_once_however_often_its_callback_comes() {
+    let app = App::new();
+    let (begun, other) = (app.begin(&[]), app.begin(&[]));
+    let both = [begun.cookie.as_str(), other.cookie.as_str()];
+    app.take(&begun.callback, &both).unwrap();
+
+    // A button that is pressed twice, or a copy of the cookie; clones of the application share what they know.
+    let clone = App { cookies: app.cookies.clone(), ..App::new() };
+    for app in [&app, &clone] {
+        let (kind, message) = app.take(&begun.callback, &both).unwrap_err();
+        assert!(kind == ErrorKind::PendingMissing && message.contains("answered before"), "{message}");
+    }
+
+    app.take(&other.callback, &both).unwrap();
+    // As long as it would open.
+    app.clock.advance(Duration::from_secs(600));
+    app.take(&begun.callback, &both).unwrap_err();
+}
+
+#[test]
+fn of_many_who_take_a_login_at_once_one_gets_it() {
+    let app = App::new();
+    let begun = app.begin(&[]);
+    let takers = std::thread::scope(|scope| {
+        let takers: Vec<_> =
+            (0..16).map(|_| scope.spawn(|| app.take(&begun.callback, &[&begun.cookie]).is_ok())).collect();
+        takers.into_iter().map(|taker| taker.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(takers.into_iter().filter(|got| *got).count(), 1);
 }
 
 #[test]

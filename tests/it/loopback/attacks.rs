@@ -1,8 +1,10 @@
 //! Strangers on the same machine, or pages of the web in the same browser, who want to spoil a login.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 use webex_oauth::BrowserLogin;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::MockWebex;
@@ -65,14 +67,26 @@ async fn what_is_not_the_callback_is_answered_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_thousand_strangers_do_not_keep_the_browser_out() {
-    let stage = Stage::new().await;
+    let stage = Arc::new(Stage::new().await);
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
     let login = tokio::spawn(waiting.wait());
 
-    for number in 0..1000 {
-        let answer = stage.get(&format!("/auth/callback?code={number}&state={number}")).await;
-        assert_eq!(status(&answer), 400);
+    let junk = |number: usize| match number % 5 {
+        0 => (format!("/auth/callback?code={number}&state={number}"), 400),
+        1 => (format!("/auth/callback?error=access_denied&state={number}"), 400),
+        2 => ("/favicon.ico".to_owned(), 404),
+        3 => (format!("/{number}"), 404),
+        _ => (format!("/auth/callback?{}", "x".repeat(number)), 400),
+    };
+    // As many at once as are let in.
+    for first in (0..1000).step_by(25) {
+        let mut strangers = JoinSet::new();
+        for number in first..first + 25 {
+            let (stage, (path, expected)) = (Arc::clone(&stage), junk(number));
+            strangers.spawn(async move { assert_eq!(status(&stage.get(&path).await), expected, "{path}") });
+        }
+        strangers.join_all().await;
     }
 
     assert_eq!(status(&stage.get(&back).await), 200);
