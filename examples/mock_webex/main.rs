@@ -126,7 +126,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     println!("# orders go to {control}");
     println!("export WEBEX_BASE_URL='{base}'");
     println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
-    println!("# The last two are for examples/cli; another program says:");
+    println!("# The last two are for the examples cli, web_login and connect_provider; another program says:");
     println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }
