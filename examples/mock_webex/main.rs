@@ -158,7 +158,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     if service.keys_endpoint().is_some() {
         println!("# discovery: {base}/.well-known/openid-configuration");
     }
-    println!("# The last two are for examples/cli; another program says:");
+    println!("# WEBEX_BASE_URL and WEBEX_REVOCATION_URL are for the examples; another program says:");
     println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
     println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
 }

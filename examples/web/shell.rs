@@ -13,12 +13,20 @@ use maud::{DOCTYPE, Markup, html};
 
 const STYLE: &str = include_str!("style.css");
 
+/// A page that the browser has kept to go back to is loaded again: it may be of somebody who has logged out since. `no-store`
+/// is not enough, since Chromium keeps such a page all the same and drops it when a cookie changes, but not where the redirects
+/// of a login have led to it.
+const SCRIPT: &str = r#"addEventListener("pageshow", event => { if (event.persisted) location.reload(); });"#;
+
 /// `form-action` stays open, since browsers hold it against the redirect after a form too, and ours may lead to Webex.
 ///
 /// The policy for referrers is not `no-referrer`: with that, browsers write `Origin: null` on the forms of our own pages.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -28,6 +36,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 pub(crate) fn around(router: Router, origin: String) -> Router {
     router
         .route("/style.css", get(([(header::CONTENT_TYPE, "text/css")], STYLE)))
+        .route("/page.js", get(([(header::CONTENT_TYPE, "text/javascript")], SCRIPT)))
         .route("/favicon.ico", get(StatusCode::NO_CONTENT))
         .layer(from_fn_with_state(Arc::<str>::from(origin), guard))
 }
@@ -58,6 +67,7 @@ pub(crate) fn page(title: &str, content: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) }
                 link rel="stylesheet" href="/style.css";
+                script src="/page.js" {}
             }
             body { main { h1 #title { (title) } (content) } }
         }

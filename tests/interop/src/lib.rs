@@ -1,12 +1,20 @@
 //! What the stories against foreign servers share: the servers as processes, a browser without a screen, a clock that can
-//! be moved, a wire that can be tapped, a session with a keyring, a terminal, and a frame that ends each story in time.
+//! be moved, a wire that can be tapped, a session with a keyring, a terminal, a browser with a screen, and a frame that ends
+//! each story in time.
 //!
 //! The stories are in `tests/`, one file for each server and subject; the scripts that start the servers are in `servers/`. The
 //! other way round, `clients/` has programs with clients of other makers, which talk to the crate's own mock.
 
 mod browser;
+#[cfg(target_os = "linux")]
+mod chromedriver;
+#[cfg(target_os = "linux")]
+mod chromium;
 mod client;
 mod clock;
+mod example;
+#[cfg(target_os = "linux")]
+mod folder;
 mod form;
 mod mock_webex;
 mod order;
@@ -17,9 +25,13 @@ mod session;
 mod story;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod web_application;
 mod wire;
 
 pub use crate::browser::Browser;
+#[cfg(target_os = "linux")]
+pub use crate::chromium::{Chromium, Tab};
 pub use crate::client::Client;
 pub use crate::clock::RunningClock;
 pub use crate::mock_webex::MockWebex;
@@ -29,4 +41,6 @@ pub use crate::session::{Keyring, Session};
 pub use crate::story::{tell, tell_of_clients};
 #[cfg(target_os = "linux")]
 pub use crate::terminal::{Ended, Terminal};
+#[cfg(target_os = "linux")]
+pub use crate::web_application::WebApplication;
 pub use crate::wire::Wire;

@@ -46,10 +46,14 @@ pub(crate) fn can_be_told(installed: Result<(), String>, remedy: &str) -> bool {
 }
 
 pub(crate) fn run(story: impl Future<Output = ()>) {
+    run_within(LIMIT, story);
+}
+
+pub(crate) fn run_within(limit: Duration, story: impl Future<Output = ()>) {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut stage = Stage(Some(runtime));
-    let outcome = stage.0.as_mut().unwrap().block_on(async { tokio::time::timeout(LIMIT, story).await });
-    assert!(outcome.is_ok(), "the story took longer than {LIMIT:?}");
+    let outcome = stage.0.as_mut().unwrap().block_on(async { tokio::time::timeout(limit, story).await });
+    assert!(outcome.is_ok(), "the story took longer than {limit:?}");
 }
 
 /// A runtime that does not wait, when a story has failed, for threads that never end.

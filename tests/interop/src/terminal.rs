@@ -6,13 +6,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use crate::story;
-
-/// Names the built example `cli`.
-const PROGRAM: &str = "WEBEX_OAUTH_CLI";
+use crate::{example, story};
 
 /// How long something may take to appear, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -34,10 +32,14 @@ pub struct Ended {
 }
 
 impl Terminal {
-    /// Whether tmux and the example are there. Where they are not it says so; with the variable `CI` set, it fails.
+    /// Whether tmux is there. Where it is not it says so; with the variable `CI` set, it fails.
     pub fn is_there() -> bool {
-        let remedy = "install the Debian package tmux, and set WEBEX_OAUTH_CLI to the built example `cli`";
-        story::can_be_told(are_installed(), remedy)
+        if story::can_be_told(is_installed(), "install the Debian package tmux") {
+            // Building takes as long as it takes.
+            program();
+            return true;
+        }
+        false
     }
 
     /// Tells a story that needs a terminal, where there is one.
@@ -67,7 +69,7 @@ impl Terminal {
         command.args(["-f", "/dev/null", "-u", "new-session", "-d", "-x", "200", "-y", "100"]);
         command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
         command.env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8").env("PS1", "$ ");
-        command.env("HOME", &terminal.home).env("CLI", env::var_os(PROGRAM).unwrap()).envs(variables);
+        command.env("HOME", &terminal.home).env("CLI", program()).envs(variables);
         finish(command.output());
         terminal
     }
@@ -198,9 +200,13 @@ fn finish(output: io::Result<Output>) -> Output {
     output
 }
 
-fn are_installed() -> Result<(), String> {
+fn is_installed() -> Result<(), String> {
     let run = Command::new("tmux").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    run.map_err(|error| format!("tmux cannot be run: {error}"))?;
-    let program = env::var_os(PROGRAM).ok_or(format!("{PROGRAM} is not set"))?;
-    fs::metadata(&program).map(drop).map_err(|error| format!("{}: {error}", program.display()))
+    run.map(drop).map_err(|error| format!("tmux cannot be run: {error}"))
+}
+
+/// Builds the example, once for all tests, and says where it is.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| example::build("cli"))
 }

@@ -1,0 +1,295 @@
+//! One person's browser, with a screen and a keyboard: what is asked of it is what a person sees and does.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use serde_json::{Value, json};
+use thirtyfour::{Key, WebDriver, WebElement, WindowHandle};
+
+/// How long something may take to appear, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// In CSS pixels: a small telephone, and a usual window.
+const WIDTHS: [u32; 2] = [360, 1400];
+
+/// What the keyboard can reach.
+const REACHABLE: &str = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
+
+/// One person's browser. Another one's shares nothing with it.
+#[derive(Debug)]
+pub struct Chromium {
+    driver: WebDriver,
+    /// The addresses of pages that came with a status that the story expects.
+    refusals: Mutex<Vec<String>>,
+}
+
+/// One of its tabs.
+#[derive(Debug)]
+pub struct Tab(WindowHandle);
+
+impl Chromium {
+    pub(crate) fn new(driver: WebDriver) -> Self {
+        Self { driver, refusals: Mutex::default() }
+    }
+
+    /// Types an address.
+    pub async fn open(&self, address: &str) {
+        self.driver.goto(address).await.unwrap();
+    }
+
+    /// Presses the browser's own button.
+    pub async fn back(&self) {
+        self.driver.back().await.unwrap();
+    }
+
+    /// What stands in the address bar.
+    pub async fn address(&self) -> String {
+        self.driver.current_url().await.unwrap().into()
+    }
+
+    /// Waits for a page with this title, which comes with the status of an error.
+    ///
+    /// # Panics
+    ///
+    /// When it has another status.
+    pub async fn arrive_refused(&self, title: &str, expected: u16) {
+        self.arrive(title).await;
+        let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
+        assert_eq!(self.script(script, vec![]).await, Some(expected.into()), "the status of {title:?}");
+        self.refusals.lock().unwrap().push(self.address().await);
+    }
+
+    /// The text of an element, as it is shown, once there is one.
+    pub async fn text(&self, id: &str) -> String {
+        self.wait(&format!("#{id}"), async || self.text_now(id).await).await
+    }
+
+    /// Waits until an element has this text.
+    pub async fn see(&self, id: &str, expected: &str) {
+        let found = async || self.text_now(id).await.filter(|text| text == expected);
+        self.wait(&format!("#{id} with {expected:?}"), found).await;
+    }
+
+    /// Waits for a page with this title.
+    pub async fn arrive(&self, title: &str) {
+        self.arrive_at_one_of(&[title]).await;
+    }
+
+    /// Waits for a page with one of these titles, and gives that.
+    pub async fn arrive_at_one_of<'a>(&self, titles: &[&'a str]) -> &'a str {
+        let found = async || {
+            let shown = self.driver.title().await.ok()?;
+            titles.iter().find(|title| **title == shown).copied()
+        };
+        self.wait(&format!("page {titles:?}"), found).await
+    }
+
+    /// Whether there is an element of this id.
+    pub async fn has(&self, id: &str) -> bool {
+        self.text_now(id).await.is_some()
+    }
+
+    /// All that is shown.
+    pub async fn page(&self) -> String {
+        let text = self.script("return document.body.innerText", vec![]).await.unwrap();
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The page as JSON, where it is no page.
+    pub async fn json(&self) -> Value {
+        let text = self.script("return document.querySelector('pre').textContent", vec![]).await.unwrap();
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    }
+
+    /// Clicks on the button or link whose words begin with these, once there is one.
+    pub async fn press(&self, words: &str) {
+        let script = "const shown = [...document.querySelectorAll('a[href], button')].filter(e => e.checkVisibility());
+            const exact = shown.filter(e => e.innerText.trim() === arguments[0]);
+            const found = exact.length ? exact : shown.filter(e => e.innerText.trim().startsWith(arguments[0]));
+            return found.length === 1 ? found[0] : null";
+        self.element(&format!("one button or link {words:?}"), script, words).await.click().await.unwrap();
+    }
+
+    /// Types into the field of this label, in place of what it holds.
+    pub async fn fill(&self, label: &str, text: &str) {
+        let field = self.labelled(label).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Chooses of the list of this label.
+    pub async fn choose(&self, label: &str, option: &str) {
+        // The keyboard finds an option by how it begins.
+        self.labelled(label).await.send_keys(option).await.unwrap();
+    }
+
+    /// Types on, wherever the focus is.
+    pub async fn type_keys(&self, text: &str) {
+        self.driver.action_chain().send_keys(text).perform().await.unwrap();
+    }
+
+    /// Presses the Enter key, wherever the focus is.
+    pub async fn enter(&self) {
+        self.driver.action_chain().send_keys(Key::Enter).perform().await.unwrap();
+    }
+
+    /// Presses the Tab key until the focus is on a button or link whose words begin with these, and then Enter.
+    pub async fn enter_on(&self, words: &str) {
+        self.tab_to(words).await;
+        self.enter().await;
+    }
+
+    /// Presses the Tab key until what has the focus begins with these words.
+    pub async fn tab_to(&self, words: &str) {
+        let script =
+            "const e = document.activeElement; return e.innerText || (e.labels && e.labels[0]?.innerText) || ''";
+        let reached = async || {
+            let focused = self.script(script, vec![]).await?;
+            if focused.as_str()?.trim().starts_with(words) {
+                return Some(());
+            }
+            self.driver.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+            None
+        };
+        self.wait(&format!("the focus on {words:?}"), reached).await;
+    }
+
+    /// The tab that is looked at.
+    pub async fn tab(&self) -> Tab {
+        Tab(self.driver.window().await.unwrap())
+    }
+
+    /// Opens another tab, and looks at it.
+    pub async fn new_tab(&self) -> Tab {
+        let tab = Tab(self.driver.new_tab().await.unwrap());
+        self.turn_to(&tab).await;
+        tab
+    }
+
+    /// Looks at another tab.
+    pub async fn turn_to(&self, tab: &Tab) {
+        self.driver.switch_to_window(tab.0.clone()).await.unwrap();
+    }
+
+    /// The names of the cookies that are sent with the page's address.
+    pub async fn cookies(&self) -> Vec<String> {
+        self.driver.get_all_cookies().await.unwrap().into_iter().map(|cookie| cookie.name).collect()
+    }
+
+    /// Forgets all cookies that are sent with the page's address.
+    pub async fn forget_cookies(&self) {
+        self.driver.delete_all_cookies().await.unwrap();
+    }
+
+    /// Looks at the page closely: nothing of it lies outside of a narrow window or of a wide one, and whatever the keyboard
+    /// reaches shows it. Pictures of it go into the target folder.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so.
+    pub async fn look(&self, name: &str) {
+        for width in WIDTHS {
+            for scheme in ["light", "dark"] {
+                self.picture(name, width, scheme).await;
+            }
+        }
+        self.command("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
+        self.command("Emulation.clearDeviceMetricsOverride", json!({})).await;
+        self.walk(name).await;
+    }
+
+    async fn picture(&self, name: &str, width: u32, scheme: &str) {
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.command("Emulation.setEmulatedMedia", media).await;
+        let screen = |height| json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.command("Emulation.setDeviceMetricsOverride", screen(600)).await;
+        let sizes = "const e = document.documentElement; return [e.scrollWidth, e.clientWidth, e.scrollHeight]";
+        let sizes: Vec<u32> = serde_json::from_value(self.script(sizes, vec![]).await.unwrap()).unwrap();
+        let [wanted, there, height] = sizes[..] else { panic!("{sizes:?}") };
+        assert!(wanted <= there, "{name} is {wanted} pixels wide in a window of {width}, of which {there} are free");
+        self.command("Emulation.setDeviceMetricsOverride", screen(height)).await;
+        let folder = pictures();
+        fs::create_dir_all(&folder).unwrap();
+        self.driver.screenshot(&folder.join(format!("{name}-{width}-{scheme}.png"))).await.unwrap();
+    }
+
+    /// Goes through the page with the Tab key.
+    async fn walk(&self, name: &str) {
+        let count = "return document.querySelectorAll(arguments[0]).length";
+        let count = self.script(count, vec![REACHABLE.into()]).await.unwrap().as_u64().unwrap();
+        let script = "const e = document.activeElement, all = [...document.querySelectorAll(arguments[0])];
+            const style = getComputedStyle(e), box = e.getBoundingClientRect();
+            const isSeen = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2
+                && box.bottom > 0 && box.top < innerHeight;
+            return [all.indexOf(e), isSeen, e.outerHTML.slice(0, 200)]";
+        let mut reached = vec![false; usize::try_from(count).unwrap()];
+        // The browser's own controls, or the page itself, may be on the way.
+        for _ in 0..count + 3 {
+            self.driver.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+            let focused = self.script(script, vec![REACHABLE.into()]).await.unwrap();
+            let Some(place) = focused[0].as_u64() else { continue };
+            assert_eq!(focused[1], true, "on {name}, nobody sees that the focus is on {}", focused[2]);
+            reached[usize::try_from(place).unwrap()] = true;
+        }
+        assert!(reached.iter().all(|reached| *reached), "on {name}, the keyboard reaches of {REACHABLE}: {reached:?}");
+    }
+
+    /// What is in the browser's console, beside pages that were to be refused.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let (log, refusals) = (self.driver.browser_log().await.unwrap(), self.refusals.lock().unwrap());
+        let is_expected = |message: &str| {
+            refusals.iter().any(|address| message.starts_with(&format!("{address} - Failed to load resource: ")))
+        };
+        log.into_iter().map(|entry| entry.message).filter(|message| !is_expected(message)).collect()
+    }
+
+    pub(crate) async fn close(self) {
+        self.driver.quit().await.unwrap();
+    }
+
+    async fn labelled(&self, label: &str) -> WebElement {
+        let script =
+            "return [...document.querySelectorAll('label')].find(l => l.innerText.trim() === arguments[0])?.control";
+        self.element(&format!("a field {label:?}"), script, label).await
+    }
+
+    async fn text_now(&self, id: &str) -> Option<String> {
+        let text = self.script("return document.getElementById(arguments[0])?.innerText", vec![id.into()]).await?;
+        Some(text.as_str()?.trim().to_owned())
+    }
+
+    async fn element(&self, what: &str, script: &str, argument: &str) -> WebElement {
+        let find = async || self.driver.execute(script, vec![argument.into()]).await.ok()?.element().ok();
+        self.wait(what, find).await
+    }
+
+    async fn script(&self, script: &str, arguments: Vec<Value>) -> Option<Value> {
+        // A page that is about to go runs no more scripts.
+        Some(self.driver.execute(script, arguments).await.ok()?.json().clone())
+    }
+
+    async fn command(&self, name: &str, parameters: Value) {
+        self.driver.cdp().send_raw(name, parameters).await.unwrap();
+    }
+
+    /// Asks until there is an answer, or no patience left.
+    async fn wait<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+        let begin = Instant::now();
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            if begin.elapsed() > PATIENCE {
+                panic!("there is no {what} at {}:\n{}", self.address().await, self.page().await);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// In the target folder, which this program is in too: `<target>/debug/deps/<program>`.
+fn pictures() -> PathBuf {
+    env::current_exe().unwrap().ancestors().nth(3).expect("cargo has built this program").join("pages")
+}
