@@ -58,7 +58,8 @@ impl Chromium {
         self.arrive(title).await;
         let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
         assert_eq!(self.script(script, vec![]).await, Some(expected.into()), "the status of {title:?}");
-        self.refusals.lock().unwrap().push(self.address().await);
+        let address = self.address().await;
+        self.refusals.lock().unwrap().push(address);
     }
 
     /// The text of an element, as it is shown, once there is one.
