@@ -102,6 +102,17 @@ impl Callback {
         self.value("state").ok_or_else(missing)
     }
 
+    /// Whether it brings what a callback is for: a code or an error, and not both. An authorization URL has neither.
+    #[cfg(feature = "loopback")]
+    pub(crate) fn require_answer(&self) -> Result<()> {
+        self.state()?;
+        match (self.value("code"), self.value("error")) {
+            (Some(_), Some(_)) => Err(ambiguous(BOTH)),
+            (None, None) => Err(ambiguous(NEITHER)),
+            _ => Ok(()),
+        }
+    }
+
     fn empty(names: &'static [&'static str]) -> Self {
         Self { names, values: HashMap::new(), defect: None }
     }
@@ -342,13 +353,19 @@ fn check<'a>(
     now: UnixTime,
 ) -> Result<&'a str> {
     check_circumstances(registration, pending, callback, lifetime, now)?;
-    let ambiguous = |message| Err(Error::new(ErrorKind::CallbackAmbiguous, message));
     match (callback.value("code"), callback.refusal()) {
         (Some(code), None) => Ok(code),
         (None, Some(refusal)) => Err(refusal),
-        (Some(_), Some(_)) => ambiguous("the callback has both a code and an error"),
-        (None, None) => ambiguous("the callback has neither a code nor an error"),
+        (Some(_), Some(_)) => Err(ambiguous(BOTH)),
+        (None, None) => Err(ambiguous(NEITHER)),
     }
+}
+
+const BOTH: &str = "the callback has both a code and an error";
+const NEITHER: &str = "the callback has neither a code nor an error";
+
+fn ambiguous(message: &'static str) -> Error {
+    Error::new(ErrorKind::CallbackAmbiguous, message)
 }
 
 /// Whether this client can end the login, in time, with an answer of its own service.

@@ -189,6 +189,9 @@ pub(crate) enum Remedy {
     Later,
 }
 
+/// What is said where it is not known of which host.
+const NOT_REACHED: &str = "the server could not be reached";
+
 impl Error {
     /// An error for a [`Transport`](crate::transport::Transport) of your own.
     ///
@@ -196,7 +199,7 @@ impl Error {
     /// The text of `source` must hold no secret.
     pub fn transport(delivery: Delivery, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = match delivery {
-            Delivery::NotSent => "the server could not be reached",
+            Delivery::NotSent => NOT_REACHED,
             Delivery::Unknown => "the server's answer was lost",
         };
         Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
@@ -297,9 +300,14 @@ impl Error {
         self
     }
 
-    /// Names the request by the id it was sent with, unless the server gave it another.
-    pub(crate) fn or_tracking_id(mut self, sent: Option<String>) -> Self {
-        self.0.tracking_id = self.0.tracking_id.or(sent);
+    /// Names the request by the id it was sent with, unless the server gave it another; or, where it was not sent, the host that
+    /// it was for.
+    pub(crate) fn of_request(mut self, sent: Option<String>, host: &str) -> Self {
+        if self.0.delivery != Some(Delivery::NotSent) {
+            self.0.tracking_id = self.0.tracking_id.or(sent);
+        } else if self.0.message == NOT_REACHED {
+            self.0.message = format!("{host} could not be reached").into();
+        }
         self
     }
 
@@ -367,6 +375,9 @@ impl fmt::Display for Error {
         f.write_str(&self.0.message)?;
         if let Some(server) = &self.0.server {
             write!(f, " ({server})")?;
+        }
+        if let Some(pause) = self.0.retry_after {
+            write!(f, ", try again in {} s", pause.as_secs())?;
         }
         if let Some(id) = &self.0.tracking_id {
             write!(f, " [tracking id {id}]")?;

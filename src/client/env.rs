@@ -11,6 +11,8 @@ const CLIENT_SECRET: &str = "WEBEX_CLIENT_SECRET";
 const REDIRECT_URI: &str = "WEBEX_REDIRECT_URI";
 const SCOPES: &str = "WEBEX_SCOPES";
 const SERVICE: &str = "WEBEX_SERVICE";
+const BASE_URL: &str = "WEBEX_BASE_URL";
+const ISSUERS: &str = "WEBEX_ISSUERS";
 
 /// Where variables come from: the process, or a test's table.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -56,7 +58,19 @@ pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     Ok(builder)
 }
 
+/// The service, moved to another address where one is named.
 fn service(lookup: Lookup<'_>) -> Result<Service> {
+    let mut service = named_service(lookup)?;
+    if let Some(base) = value(lookup, BASE_URL)? {
+        service = service.at(base);
+    }
+    if let Some(issuers) = value(lookup, ISSUERS)? {
+        service = service.with_issuers(issuers.split_ascii_whitespace());
+    }
+    Ok(service)
+}
+
+fn named_service(lookup: Lookup<'_>) -> Result<Service> {
     match value(lookup, SERVICE)?.as_deref() {
         None | Some("webex") => Ok(Service::webex()),
         Some("webex-gov") => Ok(Service::webex_gov()),
@@ -114,8 +128,19 @@ mod tests {
     }
 
     #[test]
+    fn another_address_takes_the_place_of_the_services_own() {
+        let mut variables = FULL.to_vec();
+        variables.push((BASE_URL, "http://127.0.0.1:8081/v1"));
+        variables.push((ISSUERS, " http://127.0.0.1:8081/idb  http://127.0.0.1:8081/idb-eu "));
+        let webex = complete_from(&variables).unwrap();
+        assert_eq!(webex.service().token_endpoint(), "http://127.0.0.1:8081/v1/access_token");
+        assert_eq!(webex.service().issuers(), ["http://127.0.0.1:8081/idb", "http://127.0.0.1:8081/idb-eu"]);
+    }
+
+    #[test]
     fn what_cannot_be_right_is_named() {
         for (name, value, hint) in [
+            (BASE_URL, "http://webex.example/v1", "https"),
             (SERVICE, "meeting", "write webex, webex-gov or meetings"),
             (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
             (SCOPES, "sp\"ark", "a scope must be"),

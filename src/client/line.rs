@@ -51,6 +51,7 @@ impl Line {
         read: impl FnOnce(Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
         let tracking_id = message::sent_tracking_id(&request);
+        let host = request.uri().host().unwrap_or_default().to_owned();
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let span = RequestSpan::begin(endpoint, request.uri(), &*self.clock);
@@ -67,6 +68,6 @@ impl Line {
         // A server's own id is shown only where it was read as one that echoes no secret.
         let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
         span.end(shown, &*self.clock);
-        outcome.map_err(|error| error.or_tracking_id(tracking_id))
+        outcome.map_err(|error| error.of_request(tracking_id, &host))
     }
 }

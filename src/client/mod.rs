@@ -130,6 +130,8 @@ impl WebexOAuth {
     /// | `WEBEX_REDIRECT_URI` | one of its redirect URIs, exactly as registered |
     /// | `WEBEX_SCOPES` | scopes, separated by spaces |
     /// | `WEBEX_SERVICE` | `webex` (also when unset), `webex-gov` or `meetings` |
+    /// | `WEBEX_BASE_URL` | for a simulated Webex: its address in place of the service's own ([`Service::at`]) |
+    /// | `WEBEX_ISSUERS` | for a simulated Webex: who issues its ID tokens, separated by spaces ([`Service::with_issuers`]) |
     ///
     /// White space around a value is ignored. A worker that needs fewer of them, or an application that sets more,
     /// begins with [`WebexOAuthBuilder::from_env`].

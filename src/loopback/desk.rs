@@ -94,6 +94,7 @@ impl Desk {
     ///
     /// The error says why it is none, and the login waits on.
     pub(super) fn take(&self, callback: Callback) -> Result<()> {
+        callback.require_answer()?;
         let mut stage = self.stage();
         let (pending, tell) = match std::mem::replace(&mut *stage, Stage::Taken) {
             Stage::Waiting { pending, tell } => (pending, tell),
@@ -167,7 +168,11 @@ impl Desk {
 }
 
 fn stray_of(error: &Error) -> Stray {
-    if error.kind() == ErrorKind::Authorization { Stray::Refusal } else { Stray::State }
+    match error.kind() {
+        ErrorKind::Authorization => Stray::Refusal,
+        ErrorKind::CallbackAmbiguous => Stray::Unreadable,
+        _ => Stray::State,
+    }
 }
 
 impl fmt::Debug for Desk {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::callback::Callback;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::loopback::desk::Desk;
 
 /// The way in for a user whose browser runs on another machine: it comes back to that machine's `localhost`, where nobody
@@ -32,14 +32,21 @@ impl PasteHandle {
     ///
     /// It is not this login's, and the login waits on: the user can try again.
     ///
-    /// - [`ErrorKind::StateMissing`](crate::ErrorKind::StateMissing): the start of the address, or another address.
-    /// - [`ErrorKind::StateMismatch`](crate::ErrorKind::StateMismatch): the address of another login, an earlier one perhaps.
-    /// - [`ErrorKind::CallbackMalformed`](crate::ErrorKind::CallbackMalformed),
-    ///   [`ErrorKind::CallbackDuplicate`](crate::ErrorKind::CallbackDuplicate): something else, or pasted twice over.
-    /// - [`ErrorKind::Authorization`](crate::ErrorKind::Authorization): a refusal that does not say of which login.
-    /// - [`ErrorKind::PendingExpired`](crate::ErrorKind::PendingExpired): nobody waits any more.
+    /// - [`ErrorKind::StateMissing`]: the start of the address, or another address.
+    /// - [`ErrorKind::CallbackAmbiguous`]: the address where the login begins, for example.
+    /// - [`ErrorKind::StateMismatch`]: the address of another login, an earlier one perhaps.
+    /// - [`ErrorKind::CallbackMalformed`],
+    ///   [`ErrorKind::CallbackDuplicate`]: something else, or pasted twice over.
+    /// - [`ErrorKind::Authorization`]: a refusal that does not say of which login.
+    /// - [`ErrorKind::PendingExpired`]: nobody waits any more.
     pub fn paste(&self, text: &str) -> Result<()> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        self.desk.take(Callback::parse(text.trim_matches(['"', '\'', '`', '<', '>']))?)
+        let taken = self.desk.take(Callback::parse(text.trim_matches(['"', '\'', '`', '<', '>']))?);
+        taken.map_err(|error| match error.kind() {
+            ErrorKind::StateMissing | ErrorKind::CallbackAmbiguous => {
+                error.with_remark("copy the whole address that the browser ended at, after signing in")
+            }
+            _ => error,
+        })
     }
 }

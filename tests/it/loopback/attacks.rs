@@ -48,6 +48,8 @@ async fn what_is_not_the_callback_is_answered_and_changes_nothing() {
         (format!("GET {path}?code=x&{state}x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?{own}&code=x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?{own}&{state} HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?{state} HTTP/1.1\r\n{host}"), 400),
+        (format!("GET {path}?{state}&code=x&error=x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?error=access_denied HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?error=access_denied&state=x HTTP/1.1\r\n{host}"), 400),
         (format!("GET {path}?code={}&{state} HTTP/1.1\r\n{host}", "x".repeat(20_000)), 400),

@@ -30,10 +30,14 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
     let stage = Stage::new().await;
     let waiting = stage.begin();
     let paste = waiting.paste_handle();
-    let back = stage.mock.approve(waiting.url());
+    let (begin, back) = (waiting.url().to_string(), stage.mock.approve(waiting.url()));
+    let state = back.split(['?', '&']).find(|pair| pair.starts_with("state=")).unwrap();
     let login = tokio::spawn(waiting.wait());
 
     for (text, kind) in [
+        (begin, ErrorKind::CallbackAmbiguous),
+        (format!("?{state}"), ErrorKind::CallbackAmbiguous),
+        (format!("?{state}&code=x&error=access_denied"), ErrorKind::CallbackAmbiguous),
         (String::new(), ErrorKind::StateMissing),
         ("y".to_owned(), ErrorKind::StateMissing),
         ("http://localhost:5000/auth/callback".to_owned(), ErrorKind::StateMissing),
