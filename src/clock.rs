@@ -2,9 +2,8 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -126,23 +125,35 @@ impl Clock for SystemClock {
 
 /// Waits where there is no tokio: a transport of the application's own may run on any executor.
 async fn sleep_on_a_thread(duration: Duration) {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let mut begun = None;
+    let mut alarm: Option<Arc<Mutex<Alarm>>> = None;
     std::future::poll_fn(move |context| {
-        if is_over.load(Ordering::Acquire) {
+        let Some(alarm) = &alarm else {
+            let set = Arc::new(Mutex::new(Alarm { is_over: false, waker: context.waker().clone() }));
+            let ringing = Arc::clone(&set);
+            std::thread::spawn(move || {
+                std::thread::sleep(duration);
+                let mut alarm = ringing.lock().unwrap_or_else(PoisonError::into_inner);
+                alarm.is_over = true;
+                alarm.waker.wake_by_ref();
+            });
+            alarm = Some(set);
+            return Poll::Pending;
+        };
+        let mut alarm = alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        if alarm.is_over {
             return Poll::Ready(());
         }
-        // Whoever polls again may have another waker, so each gets a thread; sleepers are few and short.
-        let (is_over, waker) = (Arc::clone(&is_over), context.waker().clone());
-        let left = begun.get_or_insert_with(Instant::now).elapsed();
-        std::thread::spawn(move || {
-            std::thread::sleep(duration.saturating_sub(left));
-            is_over.store(true, Ordering::Release);
-            waker.wake();
-        });
+        // Whoever polls again may have another waker.
+        alarm.waker.clone_from(context.waker());
         Poll::Pending
     })
     .await;
+}
+
+/// What a thread rings that sleeps for a task.
+struct Alarm {
+    is_over: bool,
+    waker: Waker,
 }
 
 #[cfg(feature = "testing")]

@@ -113,44 +113,38 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(why) => return explain(&why),
     };
-    let code = runtime.block_on(async {
-        tokio::select! {
-            outcome = run(arguments) => outcome.map_or_else(|error| explain(&*error), |()| ExitCode::SUCCESS),
-            Ok(()) = tokio::signal::ctrl_c() => {
-                say("\ncancelled");
-                ExitCode::from(screen::CANCELLED)
-            }
-        }
-    });
+    let code = runtime.block_on(run(arguments)).unwrap_or_else(|error| explain(&*error));
     // Nobody waits for a keyring that asks for a password, or for a line that nobody types.
     runtime.shutdown_background();
     code
 }
 
-async fn run(arguments: Arguments) -> Result<()> {
-    let program = || Program::new(webex()?, arguments.json);
-    match arguments.command {
-        Command::Login(arguments) => program()?.login(arguments).await,
-        Command::Status => program()?.status().await,
-        Command::Token => program()?.token().await,
-        Command::Refresh => program()?.refresh().await,
-        Command::Logout(arguments) => program()?.logout(arguments).await,
-        Command::Demo => demo::play().await,
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Command::Demo = arguments.command {
+        demo::play().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let program = Program::new(webex()?, arguments.json)?;
+    tokio::select! {
+        outcome = program.obey(arguments.command) => outcome.map(|()| ExitCode::SUCCESS),
+        Ok(()) = tokio::signal::ctrl_c() => {
+            say("\ncancelled");
+            // A refresh that nobody ends would keep other programs from theirs; unless somebody insists.
+            tokio::select! {
+                () = program.storage.settle() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            Ok(ExitCode::from(screen::CANCELLED))
+        }
     }
 }
 
 /// The client that the environment describes.
 fn webex() -> webex_oauth::Result<WebexOAuth> {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
-    let mut service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
-    if let Some(base) = variable("WEBEX_BASE_URL") {
-        service = service.at(base);
-    }
-    if let Some(url) = variable("WEBEX_REVOCATION_URL") {
-        service = service.with_revocation_endpoint(url);
-    }
-    settings.service(service).build()
+    let Ok(url) = env::var("WEBEX_REVOCATION_URL") else { return settings.build() };
+    let service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
+    settings.service(service.with_revocation_endpoint(url)).build()
 }
 
 struct Program {
@@ -162,6 +156,17 @@ struct Program {
 impl Program {
     fn new(webex: WebexOAuth, json: bool) -> Result<Self> {
         Ok(Self { storage: Storage::new(webex.clone())?, webex, json })
+    }
+
+    async fn obey(&self, command: Command) -> Result<()> {
+        match command {
+            Command::Login(arguments) => self.login(arguments).await,
+            Command::Status => self.status().await,
+            Command::Token => self.token().await,
+            Command::Refresh => self.refresh().await,
+            Command::Logout(arguments) => self.logout(arguments).await,
+            Command::Demo => Ok(()),
+        }
     }
 
     async fn login(&self, arguments: LoginArguments) -> Result<()> {
@@ -230,17 +235,25 @@ impl Program {
     }
 
     async fn logout(&self, arguments: LogoutArguments) -> Result<()> {
-        let (kept, status) = self.storage.find().await?.ok_or_else(nobody)?;
-        let disconnect = kept.session.disconnect();
-        let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
-        self.storage.forget().await?;
-        say(&format!("✓ Logged out {} on this machine", status.account));
-        match ended.told {
-            Ok(()) if arguments.everywhere => say("✓ Logged out at Webex, on every machine"),
-            Ok(()) => {}
-            Err(error) if arguments.everywhere => return Err(error.into()),
-            Err(error) if error.kind() == ErrorKind::Unsupported => {}
-            Err(error) => note(&format!("Webex was not told: {}", in_full(&error))),
+        let mut found = Some(self.storage.find().await?.ok_or_else(nobody)?);
+        let mut accounts = Vec::new();
+        while let Some((kept, status)) = found {
+            let account = status.account.to_string();
+            let disconnect = kept.session.disconnect();
+            let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
+            say(&format!("✓ Logged out {account} on this machine"));
+            accounts.push(account);
+            match ended.told {
+                Ok(()) if arguments.everywhere => say("✓ Logged out at Webex, on every machine"),
+                Ok(()) => {}
+                Err(error) if arguments.everywhere => return Err(error.into()),
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => note(&format!("Webex was not told: {}", in_full(&error))),
+            }
+            found = self.storage.find_another().await?;
+        }
+        if self.json {
+            data(&json!({ "state": "logged_out", "accounts": accounts }).to_string())?;
         }
         Ok(())
     }

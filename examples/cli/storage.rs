@@ -1,8 +1,9 @@
 //! Where the login is kept: in the operating system's keyring, else in a file that is its owner's alone.
 
 use std::fmt;
+use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keyring_core::CredentialStore;
@@ -18,11 +19,16 @@ const APPLICATION: &str = "webex-oauth-cli";
 /// How long a keyring may take, and its user to unlock it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a program that ends waits for what is on its way.
+const SETTLING: Duration = Duration::from_secs(5);
+
 pub(crate) struct Storage {
     webex: WebexOAuth,
     /// One login for each integration.
     key: TokenKey,
     files: FileStore,
+    /// Those that may have something on its way.
+    managers: Mutex<Vec<TokenManager>>,
 }
 
 /// A login and where it is.
@@ -40,24 +46,43 @@ pub(crate) enum Place {
 impl Storage {
     pub(crate) fn new(webex: WebexOAuth) -> Result<Self> {
         let key = TokenKey::new(webex.client_id())?;
-        Ok(Self { webex, key, files: FileStore::for_application(APPLICATION)? })
+        Ok(Self { webex, key, files: FileStore::for_application(APPLICATION)?, managers: Mutex::default() })
     }
 
     /// The login, wherever it is kept. The file is looked at first, since that asks nobody for a password.
     pub(crate) async fn find(&self) -> Result<Option<(Kept, Status)>> {
+        let found = self.look().await?;
+        if let Err(no_keyring) = &found {
+            note(&format!("There is no keyring to look into: {no_keyring}"));
+        }
+        Ok(found.unwrap_or_default())
+    }
+
+    /// A login that is left after one was ended: the file and the keyring may have had one each.
+    pub(crate) async fn find_another(&self) -> Result<Option<(Kept, Status)>> {
+        Ok(self.look().await?.unwrap_or_default())
+    }
+
+    /// The inner error says why there is no keyring, where nothing was ever kept in one.
+    async fn look(&self) -> Result<Result<Option<(Kept, Status)>, String>> {
         let in_file = self.in_file()?;
         if let Some(status) = in_file.session.status().await? {
-            return Ok(Some((in_file, status)));
+            return Ok(Ok(Some((in_file, status))));
         }
         let in_keyring = match self.in_keyring().await {
             Ok(kept) => kept,
-            Err(why) => {
-                note(&format!("There is no keyring to look into: {}", in_full(&*why)));
-                return Ok(None);
+            Err(why) if self.mark().exists() => {
+                return Err(
+                    format!("a login is in the keyring, which cannot be looked into: {}", in_full(&*why)).into()
+                );
             }
+            Err(why) => return Ok(Err(in_full(&*why))),
         };
         let status = in_time(in_keyring.session.status()).await??;
-        Ok(status.map(|status| (in_keyring, status)))
+        if status.is_none() {
+            self.unmark();
+        }
+        Ok(Ok(status.map(|status| (in_keyring, status))))
     }
 
     /// Keeps a new login in place of any other: in the keyring, and where that cannot be, in a file, with a word about it.
@@ -78,20 +103,43 @@ impl Storage {
         let kept = self.in_file()?;
         kept.manager.replace(&self.key, tokens).await?;
         note(&format!("The login is kept unencrypted, for you alone to read, in {}", kept.place));
+        if let Err(why) = self.leave_keyring().await {
+            note(&format!("An earlier login stays in the keyring, which cannot be looked into: {}", in_full(&*why)));
+        }
         Ok(kept)
     }
 
-    /// Forgets what an earlier login may have left in the other place.
-    pub(crate) async fn forget(&self) -> Result<()> {
-        self.in_file()?.manager.forget(&self.key).await?;
-        if let Ok(kept) = self.in_keyring().await {
-            in_time(kept.manager.forget(&self.key)).await??;
+    /// Forgets what an earlier login may have left in the keyring.
+    async fn leave_keyring(&self) -> Result<()> {
+        if self.mark().exists() {
+            in_time(self.in_keyring().await?.manager.forget(&self.key)).await??;
+            self.unmark();
         }
         Ok(())
     }
 
+    /// Waits until new tokens are saved and every refresh on its way has ended, if that can be soon.
+    pub(crate) async fn settle(&self) {
+        let managers = self.managers.lock().map(|managers| managers.clone()).unwrap_or_default();
+        for manager in managers {
+            let _ = tokio::time::timeout(SETTLING, manager.settle()).await;
+        }
+    }
+
+    /// A file that is there while a login may be in the keyring: over ssh, for example, nobody can look into that.
+    fn mark(&self) -> PathBuf {
+        self.files.path(&self.key).with_extension("keyring")
+    }
+
+    fn unmark(&self) {
+        let _ = fs::remove_file(self.mark());
+    }
+
     async fn keep_in_keyring(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_keyring().await?;
+        let mark = self.mark();
+        fs::create_dir_all(mark.parent().unwrap_or(&mark))?;
+        fs::write(mark, [])?;
         in_time(kept.manager.replace(&self.key, tokens)).await??;
         Ok(kept)
     }
@@ -111,6 +159,9 @@ impl Storage {
     }
 
     fn kept(&self, manager: TokenManager, place: Place) -> Result<Kept> {
+        if let Ok(mut managers) = self.managers.lock() {
+            managers.push(manager.clone());
+        }
         Ok(Kept { session: manager.session(&self.key)?, manager, place })
     }
 }

@@ -51,6 +51,14 @@ fn key(path: &Path) -> Result<EncryptionKey> {
     if let Ok(text) = std::env::var(KEY) {
         return Ok(EncryptionKey::from_text(&text)?);
     }
+    let folder = path.parent().unwrap_or(path);
+    if !path.exists() && fs::read_dir(folder)?.next().is_some() {
+        return Err(format!(
+            "{} is missing, and what it sealed is not: put it back, or take an empty folder",
+            path.display()
+        )
+        .into());
+    }
     let key = EncryptionKey::generate()?;
     match owners_alone().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => kept_key(path),

@@ -39,6 +39,8 @@ pub(crate) async fn round(app: &App) -> Vec<(Tenant, Result<String, Error>)> {
 
 /// A product would schedule meetings here, with `session.send(request)`.
 async fn work(app: &App, tenant: Tenant) -> Result<String, Error> {
-    let person = app.manager.session(&tenant.key()?)?.person().await?;
-    Ok(person.display_name().unwrap_or("somebody").to_owned())
+    let session = app.manager.session(&tenant.key()?)?;
+    session.person().await?;
+    // In words for a log: a name may hold what a terminal would obey.
+    Ok(session.account().await?.to_string())
 }

@@ -34,8 +34,6 @@ pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
 const USUAL_LIFE: u64 = 5 * 60;
 /// The pause between two polls where the answer does not say (RFC 8628 section 3.2).
 const USUAL_INTERVAL: u64 = 5;
-/// The longest pause that is believed.
-const LONGEST_INTERVAL: u64 = 5 * 60;
 
 const LONGEST_USER_CODE: usize = 64;
 const LONGEST_URI: usize = 2048;
@@ -137,8 +135,8 @@ pub(crate) fn read(
         verification_uri,
         verification_uri_complete,
         life: Duration::from_secs(life),
-        // Whoever waits has to be able to ask at least once.
-        interval: Duration::from_secs(interval.min(LONGEST_INTERVAL).min(life / 2).max(1)),
+        // Never cut short (RFC 8628 section 3.5): one that is longer than the code lives leaves nothing to ask.
+        interval: Duration::from_secs(interval.min(life).max(1)),
     };
     authorization.check(&registration.insecure_hosts).map_err(|why| unusable(&why))?;
     Ok(authorization)
@@ -275,8 +273,8 @@ mod tests {
             (json!(0), json!(0), 300, 1),
             (json!(-5), json!(-5), 300, 1),
             (json!("soon"), json!("often"), 300, 5),
-            (json!(600), json!(86_400), 600, 300),
-            (json!(100), json!(86_400), 100, 50),
+            (json!(600), json!(86_400), 600, 600),
+            (json!(3600), json!(900), 3600, 900),
             (json!(1), json!(5), 1, 1),
             (json!(1e300), json!(5.9), 604_800, 5),
         ] {

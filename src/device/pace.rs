@@ -9,8 +9,6 @@ const SLOWER: Duration = Duration::from_secs(5);
 /// The longest pause after trouble, unless the server names one: a tenth of the code's life, within these bounds.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
 const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// The longest pause that can be restored: none is asked for that is longer.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 /// The longest life of a code that is believed.
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
@@ -126,11 +124,14 @@ impl Pace {
     }
 
     /// Goes on after a restart. A wall clock that was set back meanwhile gives no more time than there was.
+    ///
+    /// The first pause is never shorter than the interval: the server may have been asked since this was written down, by a
+    /// program that is started again and again for example.
     pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
-        let interval = kept.interval.clamp(Duration::from_secs(1), LONGEST_PAUSE);
+        let interval = kept.interval.min(kept.life).max(Duration::from_secs(1));
         let life = kept.life.min(LONGEST_LIFE);
         let left = kept.expires_at.since(kept.kept_at).min(life).saturating_sub(wall.since(kept.kept_at));
-        let pause = kept.pause.clamp(interval, LONGEST_PAUSE);
+        let pause = kept.pause.min(kept.life).max(interval);
         let waited = wall.since(kept.asked_at);
         // Up to a second was cut off on the way to whole ones.
         let rest = if waited > pause { Duration::ZERO } else { pause + Duration::from_secs(1) - waited };
@@ -139,7 +140,7 @@ impl Pace {
             life,
             deadline: now.saturating_add(left),
             since: now,
-            next: now.saturating_add(rest),
+            next: now.saturating_add(rest.max(interval)),
             troubles: 0,
         }
     }
@@ -224,10 +225,10 @@ mod tests {
         let kept = pace.keep(secs(62), WALL + secs(62));
         let at = |wall: u64| Pace::restore(kept, secs(0), WALL + secs(wall));
         for (wall, turn) in [
-            (62, Turn::Wait(secs(6))),
-            (66, Turn::Wait(secs(2))),
-            (68, Turn::Ask),
-            (349, Turn::Ask),
+            (62, Turn::Wait(secs(7))),
+            (66, Turn::Wait(secs(7))),
+            (68, Turn::Wait(secs(7))),
+            (349, Turn::Wait(secs(1))),
             (350, Turn::Over),
             (10_000_000, Turn::Over),
         ] {
@@ -251,7 +252,7 @@ mod tests {
         };
         let pace = Pace::restore(kept, secs(7), WALL);
         assert_eq!((pace.interval(), pace.left(secs(7))), (secs(1), secs(100)));
-        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(3601), Turn::Over));
+        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(101), Turn::Over));
     }
 
     proptest! {

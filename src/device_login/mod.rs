@@ -231,8 +231,6 @@ impl DeviceLogin {
     ///
     /// As [`WebexOAuth::exchange`].
     pub async fn next(&mut self) -> Option<DeviceState> {
-        // An old timer may belong to a runtime that is gone.
-        *exclusive(&mut self.sleep) = None;
         poll_fn(|context| self.poll_state(context)).await
     }
 
@@ -285,8 +283,7 @@ impl DeviceLogin {
                 }
                 Turn::Wait(pause) => {
                     let clock = Arc::clone(&clock);
-                    let sleep = exclusive(&mut self.sleep)
-                        .get_or_insert_with(|| Box::pin(async move { clock.sleep(pause).await }));
+                    let sleep = exclusive(&mut self.sleep).get_or_insert_with(|| poll::pause(clock, pause));
                     ready!(sleep.as_mut().poll(context));
                     *exclusive(&mut self.sleep) = None;
                 }

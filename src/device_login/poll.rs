@@ -1,10 +1,13 @@
-//! One question on its way, which goes on when nobody waits for it.
+//! One question on its way, which goes on when nobody waits for it, and the pause before the next.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::client::WebexOAuth;
+use crate::clock::Clock;
 use crate::device::DeviceGrant;
 use crate::error::{Delivery, Error, ErrorKind};
 
@@ -20,6 +23,29 @@ pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
         }
         // A transport of the application's own may need none.
         Err(_) => Box::pin(question),
+    }
+}
+
+/// Waits, in a task of its own: where its runtime ends, so does it, quietly, and whoever waits on another runtime waits anew.
+pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> Flight<()> {
+    let sleep = async move { clock.sleep(pause).await };
+    match Handle::try_current() {
+        Ok(runtime) => {
+            let mut nap = Nap(runtime.spawn(sleep));
+            Box::pin(async move {
+                let _ = (&mut nap.0).await;
+            })
+        }
+        Err(_) => Box::pin(sleep),
+    }
+}
+
+/// A pause that ends when nobody waits for it.
+struct Nap(JoinHandle<()>);
+
+impl Drop for Nap {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -293,13 +293,56 @@ async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_n
         outcomes.into_iter().map(|(_, outcome)| outcome.map_err(|error| error.is_login_required())).collect::<Vec<_>>()
     };
 
-    assert_eq!(names(worker::round(&world.app).await), [Ok("Jane Doe".to_owned()), Ok("Bob Roe".to_owned())]);
-    world.mock.expire_access_tokens("bob@example.com");
-    world.mock.revoke("jane@example.com");
-    assert_eq!(names(worker::round(&world.app).await), [Err(true), Ok("Bob Roe".to_owned())]);
     assert_eq!(
         names(worker::round(&world.app).await),
-        [Ok("Bob Roe".to_owned())],
+        [Ok("jane@example.com".to_owned()), Ok("bob@example.com".to_owned())]
+    );
+    world.mock.expire_access_tokens("bob@example.com");
+    world.mock.revoke("jane@example.com");
+    assert_eq!(names(worker::round(&world.app).await), [Err(true), Ok("bob@example.com".to_owned())]);
+    assert_eq!(
+        names(worker::round(&world.app).await),
+        [Ok("bob@example.com".to_owned())],
         "a dead login waits for its customer"
     );
+}
+
+#[tokio::test]
+async fn what_a_customer_calls_himself_is_not_obeyed_by_the_operators_terminal() {
+    let folder = crate::support::Folder::new();
+    let mock = MockWebex::builder()
+        .user(MockUser::new("eve@example.com").name("Eve\u{1b}]0;evil\u{7}\ncust10002: worked for Bob"))
+        .scopes(example::SCOPES)
+        .start()
+        .await;
+    let webex = mock.client();
+    let store = example::vault::Data::open(Some(folder.path().to_owned()), false).unwrap().store().unwrap();
+    let app = example::App::new(&webex, store).unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = webex_oauth::Callback::parse(mock.approve(&url)).unwrap();
+    let login = webex.login(pending, callback).await.unwrap();
+    let key = webex_oauth::store::TokenKey::new("cust10001").unwrap();
+    app.manager.put(&key, login).await.unwrap();
+    app.manager.set_data(&key, &serde_json::json!({"meeting_password": "12345678"})).await.unwrap();
+    let round = example::worker::round(&app).await;
+    let (tenant, outcome) = round.into_iter().next().unwrap();
+    let line = format!("{tenant}: worked for {}", outcome.unwrap()); // as `worker::run` prints it
+    assert!(!line.contains(char::is_control), "{line:?}");
+}
+
+/// The key that was made is lost, and the logins are not: another key must not be made beside what it cannot open.
+#[tokio::test]
+async fn where_sealed_logins_are_and_their_key_is_not_no_new_key_is_made() {
+    let folder = crate::support::Folder::new();
+    let mock = webex_oauth::testing::MockWebex::builder().scopes(example::SCOPES).start().await;
+    let webex = mock.client();
+    let open = || example::vault::Data::open(Some(folder.path().to_owned()), false).unwrap().store();
+    let app = example::App::new(&webex, open().unwrap()).unwrap();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = webex_oauth::Callback::parse(mock.approve(&url)).unwrap();
+    let login = webex.login(pending, callback).await.unwrap();
+    let key = webex_oauth::store::TokenKey::new("cust10001").unwrap();
+    app.manager.put(&key, login).await.unwrap();
+    std::fs::remove_file(folder.path().join("store.key")).unwrap();
+    assert!(open().is_err(), "a new key was made under the id of the lost one");
 }

@@ -317,3 +317,44 @@ fn the_guide_to_web_applications_names_tests_that_there_are() {
     }
     assert!(named > 15, "{named}");
 }
+
+/// Two servers behind one name, whose clocks differ by a minute.
+#[test]
+fn a_cookie_of_a_server_whose_clock_is_ahead_is_taken_by_the_other() {
+    let keys = || keys("k", 7);
+    let client = |ahead: u64| {
+        let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000 + ahead));
+        builder(Service::webex()).redirect_uri("https://app.example/cb").clock(clock).build().unwrap()
+    };
+    let (ahead, behind) = (client(60), client(0));
+    let (url, pending) = ahead.authorize().begin().unwrap();
+    let set = PendingCookies::new(&ahead, keys()).keep(pending, [""; 0]).unwrap();
+    let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+    let state = parameter(url.as_str(), "state");
+    let callback = || Callback::parse(format!("code=c&state={state}")).unwrap();
+    // Twice, and after garbage of the same name, and with what a browser never writes.
+    let name = cookie.split('=').next().unwrap();
+    for header in [
+        cookie.clone(),
+        format!("{name}=x; {cookie}"),
+        format!("a=b;;=;\u{c}; {cookie} ;c"),
+        format!("{cookie}; {cookie}"),
+    ] {
+        let (pending, _) = PendingCookies::new(&behind, keys()).take(&callback(), [header.as_str()]).unwrap();
+        behind.accept(pending, callback()).unwrap();
+    }
+    // Spellings that a browser would let another host or plain http set must not count as the `__Host-` cookie.
+    let bare = cookie.trim_start_matches("__Host-");
+    for tossed in [
+        bare.to_owned(),
+        cookie.to_lowercase().replacen("__host-", "__HOST-", 1),
+        format!("\u{a0}{cookie}"),
+        format!("\u{2003}{cookie}"),
+        cookie.replacen('=', " =", 1),
+        format!("\"{cookie}\""),
+        format!("$Version=1,{cookie}"),
+    ] {
+        let cookies = PendingCookies::new(&behind, keys());
+        assert!(cookies.take(&callback(), [tossed.as_str()]).is_err(), "{tossed}");
+    }
+}

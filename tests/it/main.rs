@@ -15,6 +15,7 @@ mod connect_provider;
 mod cookies;
 mod device_login;
 mod device_login_at_mock;
+mod device_login_oddities;
 mod discovery;
 mod encrypted;
 mod gate;

@@ -1,0 +1,179 @@
+//! Logins on devices where things are odd: programs that start again and again, runtimes that end, no runtime at all, and
+//! numbers that nobody means.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream as _;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::transport::Transport;
+use webex_oauth::{DeviceLogin, Service, WebexOAuth};
+
+use crate::support::builder;
+
+const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+const START: &str = r#"{"device_code":"d-1","user_code":"061992","expires_in":300,"interval":5,
+    "verification_uri":"https://oauth-helper-r.wbx2.com/verify"}"#;
+
+/// Answers polls from a list, the last for ever, and notes when they came.
+#[derive(Clone, Debug)]
+struct Script {
+    clock: Option<ManualClock>,
+    start: &'static str,
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    polls: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Script {
+    fn new(clock: Option<&ManualClock>, answers: &[(u16, &str)]) -> Self {
+        let answers = answers.iter().map(|(status, body)| (*status, (*body).to_owned())).collect();
+        Self { clock: clock.cloned(), start: START, answers: Arc::new(Mutex::new(answers)), polls: Arc::default() }
+    }
+
+    fn client(&self) -> WebexOAuth {
+        let builder = builder(Service::webex()).transport(self.clone());
+        match &self.clock {
+            Some(clock) => builder.clock(clock.clone()).build().unwrap(),
+            None => builder.build().unwrap(),
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for Script {
+    async fn exchange(&self, request: http::Request<Bytes>) -> webex_oauth::Result<http::Response<Bytes>> {
+        use webex_oauth::clock::Clock as _;
+        let (status, body) = if request.uri().path() == "/v1/device/authorize" {
+            (200, self.start.to_owned())
+        } else {
+            let at = self.clock.as_ref().map_or(0, |clock| clock.elapsed().as_secs());
+            self.polls.lock().unwrap().push(at);
+            let mut answers = self.answers.lock().unwrap();
+            if answers.len() > 1 { answers.pop_front().unwrap() } else { answers[0].clone() }
+        };
+        Ok(http::Response::builder().status(status).body(Bytes::from(body)).unwrap())
+    }
+}
+
+/// A program that is started again and again (by a supervisor, by a user) with what it wrote down at the beginning.
+#[tokio::test]
+async fn a_program_that_is_restarted_again_and_again_does_not_ask_faster_than_the_interval() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let script = Script::new(Some(&clock), &[(428, "")]);
+    let webex = script.client();
+    let stored = DeviceLogin::start(&webex).await.unwrap().to_stored().unwrap();
+    clock.advance(Duration::from_secs(10));
+    for _ in 0..20 {
+        let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+        login.next().await.unwrap(); // how it stands
+        login.next().await.unwrap(); // the answer; then the program dies
+    }
+    let polls = script.polls.lock().unwrap().clone();
+    assert!(polls.windows(2).all(|two| two[1] - two[0] >= 5), "polled at {polls:?}");
+}
+
+/// The same as `next()` promises, for those who use the `Stream`.
+#[test]
+fn a_stream_outlives_the_runtime_that_it_was_polled_on() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let script = Script::new(None, &[(428, "")]);
+    let webex = script.client();
+    let first = runtime();
+    let mut login = first.block_on(DeviceLogin::start(&webex)).unwrap();
+    first.block_on(async {
+        poll_fn(|context| Pin::new(&mut login).poll_next(context)).await.unwrap();
+        let pause = poll_fn(|context| Pin::new(&mut login).poll_next(context));
+        assert!(tokio::time::timeout(Duration::from_millis(50), pause).await.is_err(), "it is in a pause now");
+    });
+    drop(first);
+    let second = runtime();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        second.block_on(async {
+            let pause = poll_fn(|context| Pin::new(&mut login).poll_next(context));
+            tokio::time::timeout(Duration::from_millis(50), pause).await.is_err()
+        })
+    }));
+    assert!(outcome.is_ok(), "the stream panicked on its second runtime");
+}
+
+#[cfg(target_os = "linux")]
+fn threads() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap().trim().parse().unwrap()
+}
+
+/// On another executor than tokio (which `poll.rs` provides for), a screen is drawn ten times a second while a login waits.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_looks_often_without_tokio_does_not_get_a_thread_for_each_look() {
+    let script = Script::new(None, &[(428, "")]);
+    let webex = script.client();
+    let stored = {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(DeviceLogin::start(&webex)).unwrap().to_stored().unwrap()
+    };
+    let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pin!(login.next()).poll(&mut context).is_ready());
+    let before = threads();
+    for _ in 0..300 {
+        assert!(matches!(Pin::new(&mut login).poll_next(&mut context), Poll::Pending));
+    }
+    let by_stream = threads() - before;
+    assert!(by_stream < 20, "300 looks at a pausing login cost {by_stream} threads");
+}
+
+/// RFC 8628 section 3.5: a client "MUST wait at least the number of seconds specified by the interval parameter".
+#[tokio::test]
+async fn an_interval_that_webex_names_is_never_cut_short() {
+    for (start, interval) in [
+        (
+            r#"{"device_code":"d","user_code":"1","expires_in":100,"interval":60,"verification_uri":"https://x.example/"}"#,
+            60,
+        ),
+        (
+            r#"{"device_code":"d","user_code":"1","expires_in":3600,"interval":900,"verification_uri":"https://x.example/"}"#,
+            900,
+        ),
+    ] {
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let mut script = Script::new(Some(&clock), &[(428, "")]);
+        script.start = start;
+        let mut login = DeviceLogin::start(&script.client()).await.unwrap();
+        login.wait().await.unwrap_err();
+        let polls = script.polls.lock().unwrap().clone();
+        assert!(polls.first().is_none_or(|first| *first >= interval), "interval {interval}, polled at {polls:?}");
+        assert!(polls.windows(2).all(|two| two[1] - two[0] >= interval), "interval {interval}, polled at {polls:?}");
+    }
+}
+
+/// A stored text that is damaged is an error or a login, never a panic.
+#[tokio::test]
+async fn no_numbers_in_a_stored_text_panic() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let script = Script::new(Some(&clock), &[(428, "")]);
+    let webex = script.client();
+    let extremes = [0, 1, 5, NOW.as_secs(), u64::from(u32::MAX), i64::MAX as u64, u64::MAX];
+    for (at, _) in (0..7_usize.pow(2)).enumerate() {
+        for field in ["kept_at", "expires_at", "asked_at", "pause", "interval", "life"] {
+            let mut stored = serde_json::json!({"v": 1, "service": "webex", "client_id": "C1", "device_code": "d",
+                "user_code": "1", "verification_uri": "https://x.example/", "kept_at": extremes[at % 7],
+                "expires_at": extremes[at / 7], "asked_at": NOW.as_secs(), "pause": 5, "interval": 5, "life": 300});
+            for value in extremes {
+                stored[field] = value.into();
+                if let Ok(login) = DeviceLogin::restore(&webex, &stored.to_string()) {
+                    let _ = format!("{login} {login:?} {} {:?}", login.expires_at(), login.time_left());
+                    let again = login.to_stored().unwrap();
+                    let _ = DeviceLogin::restore(&webex, again.expose());
+                }
+            }
+        }
+    }
+}
