@@ -44,7 +44,7 @@ impl Failure {
             Self::Webex(error) if error.kind() == ErrorKind::PendingMissing => (
                 StatusCode::BAD_REQUEST,
                 "This login is over",
-                "It was finished before, began in another browser, or your browser keeps no cookies.",
+                "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",
             ),
             Self::Webex(error) if error.is_login_required() => {
                 (StatusCode::BAD_REQUEST, "Webex is not connected", "Please connect once more.")

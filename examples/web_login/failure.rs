@@ -36,7 +36,7 @@ impl Failure {
             error if error.kind() == ErrorKind::PendingMissing => (
                 StatusCode::BAD_REQUEST,
                 "This login is over",
-                "It was finished before, began in another browser, or your browser keeps no cookies.",
+                "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",
             ),
             error if error.is_login_required() => {
                 (StatusCode::BAD_REQUEST, "That took too long", "Please log in once more.")

@@ -188,6 +188,14 @@
 //! and is a POST as well. Tests: `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
 //! `connect_provider::another_sites_form_changes_nothing_and_a_link_neither`.
 //!
+//! ## Back, after logging out
+//!
+//! Browsers keep pages in memory to go back to, as they were. `Cache-Control: no-store` does not always keep them from it: Chromium keeps
+//! such a page too, and drops it once an `HttpOnly` cookie changes; but not a page that the redirects of a login led to, which is
+//! where everybody is after logging in (seen with Chromium 156). The next one at that machine then reads it. A script of one line has
+//! such a page loaded again, so that the server decides: on `pageshow`, when the event says `persisted`. Test:
+//! `web_login::every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to`.
+//!
 //! ## The code in the address bar
 //!
 //! The callback's address has a code and a state in it. Answer with a redirect, so that it is in no history and in no `Referer`; send

@@ -368,9 +368,26 @@ async fn cookies_and_pages_carry_what_keeps_browsers_careful() {
         assert_eq!(page.headers["cache-control"], "no-store", "{path}");
         assert_eq!(page.headers["referrer-policy"], "same-origin", "{path}");
         assert!(page.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none';"), "{path}");
-        assert!(!page.text.contains("<script") && !page.text.contains(" style="), "{path}");
+        let ours = page.text.matches("<script src=\"/page.js\"></script>").count();
+        assert!(page.text.matches("<script").count() == ours && !page.text.contains(" style="), "{path}");
     }
     assert_eq!(visitor.get("/favicon.ico").await.status, 204);
+}
+
+/// A real browser shows what comes of it: in `tests/interop`.
+#[tokio::test]
+async fn every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    world.log_in(&mut visitor).await;
+    for path in ["/", "/events", "/auth/cisco/callback"] {
+        let page = visitor.get(path).await;
+        assert!(page.text.contains("<script src=\"/page.js\"></script>"), "{}", page.text);
+        assert!(page.headers["content-security-policy"].to_str().unwrap().contains("; script-src 'self';"), "{path}");
+    }
+    let script = visitor.get("/page.js").await;
+    assert_eq!(script.headers["content-type"], "text/javascript");
+    assert!(script.text.contains("pageshow") && script.text.contains("location.reload()"), "{}", script.text);
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use thirtyfour::{Key, WebDriver, WebElement, WindowHandle};
 /// How long something may take to appear, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// In CSS pixels: a small telephone, and a usual window.
-const WIDTHS: [u32; 2] = [360, 1400];
+/// A small telephone, by day and by night, and a usual window; in CSS pixels.
+const VIEWS: [(u32, &str); 3] = [(360, "light"), (360, "dark"), (1400, "light")];
 
 /// What the keyboard can reach.
 const REACHABLE: &str = "a[href], button, input:not([type=hidden]), select, [tabindex='0']";
@@ -133,25 +133,29 @@ impl Chromium {
 
     /// Presses the Enter key, wherever the focus is.
     pub async fn enter(&self) {
-        self.driver.action_chain().send_keys(Key::Enter).perform().await.unwrap();
+        self.key(Key::Enter).await;
     }
 
-    /// Presses the Tab key until the focus is on a button or link whose words begin with these, and then Enter.
+    /// Presses the key with the arrow that points down, wherever the focus is.
+    pub async fn arrow_down(&self) {
+        self.key(Key::Down).await;
+    }
+
+    /// Presses the Tab key until the focus is on the button or link with these words, and then Enter.
     pub async fn enter_on(&self, words: &str) {
         self.tab_to(words).await;
         self.enter().await;
     }
 
-    /// Presses the Tab key until what has the focus begins with these words.
+    /// Presses the Tab key until the focus is on the button or link with these words, or on the field of this label.
     pub async fn tab_to(&self, words: &str) {
-        let script =
-            "const e = document.activeElement; return e.innerText || (e.labels && e.labels[0]?.innerText) || ''";
+        let script = "const e = document.activeElement; return e.labels?.length ? e.labels[0].innerText : e.innerText";
         let reached = async || {
             let focused = self.script(script, vec![]).await?;
-            if focused.as_str()?.trim().starts_with(words) {
+            if focused.as_str()?.trim() == words {
                 return Some(());
             }
-            self.driver.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+            self.key(Key::Tab).await;
             None
         };
         self.wait(&format!("the focus on {words:?}"), reached).await;
@@ -191,10 +195,8 @@ impl Chromium {
     ///
     /// When it is not so.
     pub async fn look(&self, name: &str) {
-        for width in WIDTHS {
-            for scheme in ["light", "dark"] {
-                self.picture(name, width, scheme).await;
-            }
+        for (width, scheme) in VIEWS {
+            self.picture(name, width, scheme).await;
         }
         self.command("Emulation.setEmulatedMedia", json!({ "features": [] })).await;
         self.command("Emulation.clearDeviceMetricsOverride", json!({})).await;
@@ -228,7 +230,7 @@ impl Chromium {
         let mut reached = vec![false; usize::try_from(count).unwrap()];
         // The browser's own controls, or the page itself, may be on the way.
         for _ in 0..count + 3 {
-            self.driver.action_chain().send_keys(Key::Tab).perform().await.unwrap();
+            self.key(Key::Tab).await;
             let focused = self.script(script, vec![REACHABLE.into()]).await.unwrap();
             let Some(place) = focused[0].as_u64() else { continue };
             assert_eq!(focused[1], true, "on {name}, nobody sees that the focus is on {}", focused[2]);
@@ -248,6 +250,10 @@ impl Chromium {
 
     pub(crate) async fn close(self) {
         self.driver.quit().await.unwrap();
+    }
+
+    async fn key(&self, key: Key) {
+        self.driver.action_chain().send_keys(key).perform().await.unwrap();
     }
 
     async fn labelled(&self, label: &str) -> WebElement {
