@@ -96,7 +96,7 @@
 //! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let (store, key) = (MemoryStore::new(), TokenKey::new("jane")?);
 //! let one = TokenManager::new(webex.clone(), store.clone())?.put(&key, login).await?;
-//! let other = TokenManager::new(webex, store)?.session(&key).await?;
+//! let other = TokenManager::new(webex, store)?.session(&key)?;
 //!
 //! clock.advance(Duration::from_secs(14 * 86_400));
 //! mock.expect(Endpoint::Refresh).times(1); // looked at when the mock is dropped
