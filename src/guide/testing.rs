@@ -76,29 +76,30 @@
 //!
 //! # A lost race
 //!
-//! Two processes share a store, and both need a token at once. One refreshes, and the other waits for what it brings:
+//! Two processes share a store, and both learn at once that their token has ended. One refreshes, and the other waits for what
+//! it brings; the server would end the whole login if the spent refresh token came a second time:
 //!
 //! ```
 //! use webex_oauth::TokenManager;
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::Endpoint;
-//! # use std::time::Duration;
-//! # use webex_oauth::clock::{ManualClock, UnixTime};
+//! use webex_oauth::testing::{Endpoint, MockWebex};
 //! # use webex_oauth::Callback;
-//! # use webex_oauth::testing::MockWebex;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-//! # let mock = MockWebex::builder().clock(clock.clone()).revoking_families().start().await;
-//! # let webex = mock.client();
+//! let mock = MockWebex::builder().revoking_families().start().await;
+//! let webex = mock.client();
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let (store, key) = (MemoryStore::new(), TokenKey::new("jane")?);
 //! let one = TokenManager::new(webex.clone(), store.clone())?.put(&key, login).await?;
-//! let other = TokenManager::new(webex, store)?.session(&key).await?;
+//! let other = TokenManager::new(webex, store)?.session(&key)?;
+//! let token = one.access_token().await?;
+//! assert_eq!(other.access_token().await?, token);
 //!
-//! clock.advance(Duration::from_secs(14 * 86_400));
+//! mock.expire_access_tokens("jane@example.com");
+//! one.invalidate(&token);
+//! other.invalidate(&token);
 //! mock.expect(Endpoint::Refresh).times(1); // looked at when the mock is dropped
 //! let (first, second) = tokio::join!(one.access_token(), other.access_token());
 //! assert_eq!(first?, second?);
