@@ -113,6 +113,9 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
     }
     match (asked, remedy) {
         (_, Some(Remedy::Later)) => "the server cannot answer now",
+        (_, Some(Remedy::Registration)) if by_place(status).is_some() && code.is_none() => {
+            "webex keeps this in another region: check the service's addresses"
+        }
         (Asked::Exchange, Some(Remedy::Login)) => "webex refused the authorization code: begin a new login",
         (Asked::Refresh, Some(Remedy::Login)) => "webex refused the refresh token: the user must log in again",
         (Asked::DeviceCode, Some(Remedy::Registration)) if code != Some("invalid_scope") => {
@@ -160,10 +163,11 @@ fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
     let code = texts.iter().find_map(|text| known_code(text));
     let found = by_state(status, body)
         .or_else(|| code.and_then(by_code).filter(|remedy| asked.is_grant() || *remedy != Remedy::Login))
+        .or_else(|| by_place(status))
         .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
         .or_else(|| by_words(asked, status, &texts))
         // `invalid_request` says only that something is wrong with the request; the text may have said what.
-        .or_else(|| code.map(|_| unexplained(asked)))
+        .or_else(|| code.and_then(|_| unexplained(asked, status)))
         .or_else(|| by_status(asked, status));
     let is_unrecognized = found.is_none();
     // A body with a good status may hold tokens: only a known code is taken from it.
@@ -193,9 +197,14 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
     }
 }
 
-/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows.
-fn unexplained(asked: Asked) -> Remedy {
-    if asked == Asked::Device { Remedy::Login } else { Remedy::Registration }
+/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows. A
+/// conflict says more than such a code does: the same request is right at another time.
+fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
+    match (asked, status) {
+        (_, StatusCode::CONFLICT) => None,
+        (Asked::Device, _) => Some(Remedy::Login),
+        _ => Some(Remedy::Registration),
+    }
 }
 
 /// The server's or the network's own state: no statement about tokens or client.
@@ -203,6 +212,12 @@ fn by_state(status: StatusCode, body: Option<&Value>) -> Option<Remedy> {
     let passing = matches!(status.as_u16(), 408 | 423 | 425 | 429 | 500..=599) || status.is_redirection();
     // No JSON is no word from Webex: a proxy's page, a captive portal, an empty answer.
     (passing || body.is_none_or(|body| !body.is_object())).then_some(Remedy::Later)
+}
+
+/// Webex answers 451 for what it keeps in another region. That stays so, though the name of the status is "Unavailable For
+/// Legal Reasons" (RFC 7725 section 3).
+fn by_place(status: StatusCode) -> Option<Remedy> {
+    (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(Remedy::Registration)
 }
 
 /// The codes that are known, those of RFC 6749 section 5.2 and Webex's own.
@@ -267,7 +282,8 @@ fn without_urls(text: &str) -> String {
 /// The status of a request that Webex's front made in our place: "POST failed: HTTP/1.1 503 Service Unavailable ...".
 fn by_embedded_status(text: &str) -> Option<Remedy> {
     let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
-    by_state(StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?, Some(&Value::Object(Default::default())))
+    let status = StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?;
+    by_state(status, Some(&Value::Object(Default::default()))).or_else(|| by_place(status))
 }
 
 /// Words that were seen, and their kin. The client's come first: "refresh token was issued to another client id" is no
@@ -290,7 +306,7 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
     says(&PASSING_WORDS).then_some(Remedy::Later)
 }
 
-const CLIENT_WORDS: [&str; 11] = [
+const CLIENT_WORDS: [&str; 12] = [
     "client id",
     "clientid",
     "client secret",
@@ -302,6 +318,8 @@ const CLIENT_WORDS: [&str; 11] = [
     "bad credentials",
     "redirect",
     "scope",
+    // The name of 451, under another status.
+    "for legal reasons",
 ];
 
 const ENDING_WORDS: [&str; 8] =
@@ -482,6 +500,19 @@ mod tests {
             (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
             (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), DEVELOPER, None),
             (451, r#"{"message":"License expired"}"#.into(), DEVELOPER, None),
+            // 451 is another place, whatever its words; so it is within a text, and by its name.
+            (451, r#"{"error":"Unavailable For Legal Reasons","error_description":"x"}"#.into(), DEVELOPER, None),
+            (451, r#"{"message":"Temporarily unavailable in your region, try again elsewhere"}"#.into(), DEVELOPER, None),
+            (451, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (451, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
+            (400, r#"{"error_description":"x","error":"Unavailable For Legal Reasons"}"#.into(), DEVELOPER, None),
+            (451, "<html>blocked</html>".into(), LATER, None),
+            // A conflict passes, also where the code says nothing.
+            (409, r#"{"error":"invalid_request","error_description":"x"}"#.into(), LATER, Some("invalid_request")),
+            (409, r#"{"error":"invalid_request","error_description":"The redirect URI is another"}"#.into(), DEVELOPER, Some("invalid_request")),
+            (409, r#"{"error":"Conflict"}"#.into(), LATER, Some("Conflict")),
+            (422, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
             // Then what the status leaves.
             (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
             (404, "{}".into(), DEVELOPER, None),

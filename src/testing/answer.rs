@@ -22,9 +22,9 @@ impl Answer {
         match self {
             Self::Accept(user) => {
                 let user = user.or_else(|| authorize::hinted_user(&authorization, state)).unwrap_or(0);
-                authorize::accept(authorization, user, state, moment).url
+                authorize::accept(authorization, user, state, moment).way.into_text()
             }
-            Self::Deny => authorize::deny(authorization, state).url,
+            Self::Deny => authorize::deny(authorization, state).way.into_text(),
         }
     }
 }
@@ -34,7 +34,8 @@ impl MockWebex {
     /// Lets the user that `login_hint` names, or else the first, sign in and consent; returns where the browser is sent.
     ///
     /// That is the redirect URI with `code` and `state`, by the implicit flow with tokens and `state` in its fragment; or with
-    /// Webex's `error` when the request was at fault.
+    /// Webex's `error` when the request was at fault. With `response_mode=form_post`, it is the body of the form that arrives
+    /// there, which [`Callback::parse`](crate::Callback::parse) reads as well.
     /// Nothing is sent over the network.
     ///
     /// # Panics
@@ -89,7 +90,7 @@ impl MockWebex {
         let authorization = match authorize::check(&query, None, moment.now, &state) {
             Ok((authorization, _)) => authorization,
             Err(Turned::Away(page)) => return Err(page),
-            Err(Turned::Back(url)) => return Ok(url),
+            Err(Turned::Back(way)) => return Ok(way.into_text()),
         };
         Ok(answer.give(authorization, &mut state, &mut moment))
     }

@@ -14,20 +14,20 @@ use crate::testing::response_type::ResponseType;
 use crate::testing::service::MockService;
 use crate::testing::sessions::SignedIn;
 use crate::testing::state::{Moment, State};
-use crate::testing::way_back::WayBack;
+use crate::testing::way_back::{Return, WayBack};
 
 /// How an authorization request ends before the user was asked.
 #[derive(Debug)]
 pub(super) enum Turned {
     /// With a page: there is no address that could be trusted with the browser.
     Away(RefusalPage),
-    /// With an error at the redirect URI.
-    Back(String),
+    /// With an error for the application.
+    Back(Return),
 }
 
 /// Where the browser goes with what a user has said.
 pub(super) struct Granted {
-    pub(super) url: String,
+    pub(super) way: Return,
     pub(super) code: Option<String>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn accept(authorization: Authorization, user: usize, state: &mut Stat
     } else {
         (None, implicit::tokens(&authorization, user, state, moment.now))
     };
-    Granted { url: way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer), code }
+    Granted { way: way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer), code }
 }
 
 /// The user declines.
@@ -49,8 +49,8 @@ pub(super) fn deny(authorization: Authorization, state: &mut State) -> Granted {
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
     let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
-    let url = authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer);
-    Granted { url, code: None }
+    let way = authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer);
+    Granted { way, code: None }
 }
 
 /// All that is checked before the user is asked. Only after [`redirect_uri`] may a refusal go to the application.
@@ -241,7 +241,7 @@ struct Error {
 }
 
 impl Error {
-    fn by(&self, way_back: WayBack) -> String {
+    fn by(&self, way_back: WayBack) -> Return {
         let parameters = vec![("error", self.code.to_owned()), ("error_description", self.description.to_owned())];
         way_back.with(parameters)
     }

@@ -22,14 +22,14 @@ pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Momen
         Ok((mut authorization, Next::Nothing(signed_in))) => {
             authorization.signed_in = Some(signed_in);
             let granted = authorize::accept(authorization, signed_in.user, state, moment);
-            (302, Body::Redirect(granted.url))
+            granted.way.into_answer(302)
         }
         Ok((authorization, Next::Page { stage, asks_again })) => {
             let purpose = Purpose::Application { authorization: Box::new(authorization), asks_again };
             open(Visit { purpose, stage }, browser, state, moment)
         }
         Err(Turned::Away(page)) => refusal(page),
-        Err(Turned::Back(url)) => (302, Body::Redirect(url)),
+        Err(Turned::Back(way)) => way.into_answer(302),
     }
 }
 
@@ -111,7 +111,7 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
 fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Option<Ending> {
     let ending = state.visits.ended(id, is_yes, moment.elapsed)?.clone();
     match &ending {
-        Ending::Redirect { code: Some(code), .. } if !state.has_code(code) => None,
+        Ending::Back { code: Some(code), .. } if !state.has_code(code) => None,
         _ => Some(ending),
     }
 }
@@ -122,12 +122,12 @@ fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment
         None => return refusal(RefusalPage::Expired),
         Some(Purpose::Application { mut authorization, .. }) => {
             authorization.signed_in = Some(signed_in);
-            let Granted { url, code } = if is_yes {
+            let Granted { way, code } = if is_yes {
                 authorize::accept(*authorization, signed_in.user, state, moment)
             } else {
                 authorize::deny(*authorization, state)
             };
-            Ending::Redirect { url, code }
+            Ending::Back { way, code }
         }
         Some(Purpose::Device { device_code }) => {
             let SignedIn { user, at } = signed_in;
@@ -145,7 +145,7 @@ fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment
 /// 303, so that no browser repeats the form at the redirect URI.
 fn end(ending: Ending) -> (u16, Body) {
     match ending {
-        Ending::Redirect { url, .. } => (303, Body::Redirect(url)),
+        Ending::Back { way, .. } => way.into_answer(303),
         Ending::Device { is_yes } => (200, Body::Page(Page::DeviceDone { is_yes })),
     }
 }

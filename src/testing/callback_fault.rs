@@ -14,6 +14,10 @@ pub(super) type Parameters = Vec<(&'static str, String)>;
 /// | [`OtherState`](Self::OtherState) | [`ErrorKind::StateMismatch`] |
 /// | [`CodeAndError`](Self::CodeAndError), [`Empty`](Self::Empty) | [`ErrorKind::CallbackAmbiguous`]; where an ID token is missing, [`ErrorKind::IdTokenMissing`] |
 /// | [`RepeatedCode`](Self::RepeatedCode) | [`ErrorKind::CallbackDuplicate`] |
+/// | [`ServerError`](Self::ServerError), [`TemporarilyUnavailable`](Self::TemporarilyUnavailable) | [`ErrorKind::Authorization`], and that time can help |
+/// | [`InvalidScope`](Self::InvalidScope), [`InvalidRequest`](Self::InvalidRequest) | [`ErrorKind::Authorization`], and that the registration is at fault |
+/// | [`UnknownError`](Self::UnknownError) | [`ErrorKind::Authorization`] with the code, and that a new login can help |
+/// | [`Undescribed`](Self::Undescribed) | what it says of the code |
 /// | [`OwnIssuer`](Self::OwnIssuer) | nothing: it is right |
 ///
 /// [`ErrorKind::Authorization`]: crate::error::ErrorKind::Authorization
@@ -39,6 +43,19 @@ pub enum CallbackFault {
     RepeatedCode,
     /// The state alone.
     Empty,
+    /// In place of what was to come, `error=server_error` (RFC 6749 section 4.1.2.1; Cisco's samples expect it). The words that
+    /// describe it are assumed, as those of the next three.
+    ServerError,
+    /// `error=temporarily_unavailable` (RFC 6749 section 4.1.2.1).
+    TemporarilyUnavailable,
+    /// `error=invalid_scope`, of a scope that was taken away from the integration meanwhile (Cisco's samples expect it).
+    InvalidScope,
+    /// `error=invalid_request`.
+    InvalidRequest,
+    /// `error=mock_unheard_of`, a code that no standard has and no client knows.
+    UnknownError,
+    /// The error without a description; `server_error` in place of anything else.
+    Undescribed,
     /// No fault: `iss` is the user's issuer (RFC 9207), which Webex does not send.
     OwnIssuer,
 }
@@ -59,6 +76,24 @@ impl CallbackFault {
             Self::CodeAndError => parameters.push(("error", "server_error".to_owned())),
             Self::RepeatedCode => parameters.extend(parameters.first().cloned()),
             Self::Empty => parameters.retain(|(name, _)| *name == "state"),
+            Self::ServerError => refuse(parameters, "server_error", "The server encountered an unexpected condition."),
+            Self::TemporarilyUnavailable => refuse(parameters, "temporarily_unavailable", "The server is overloaded."),
+            Self::InvalidScope => refuse(parameters, "invalid_scope", "The requested scope is invalid."),
+            Self::InvalidRequest => refuse(parameters, "invalid_request", "The request is malformed."),
+            Self::UnknownError => refuse(parameters, "mock_unheard_of", "Nobody has heard of this."),
+            Self::Undescribed => {
+                if !parameters.iter().any(|(name, _)| *name == "error") {
+                    refuse(parameters, "server_error", "");
+                }
+                parameters.retain(|(name, _)| *name != "error_description");
+            }
         }
     }
+}
+
+/// An error in place of all but the state.
+fn refuse(parameters: &mut Parameters, code: &str, description: &str) {
+    parameters.retain(|(name, _)| *name == "state");
+    let error = [("error", code.to_owned()), ("error_description", description.to_owned())];
+    parameters.splice(..0, error);
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
+use crate::testing::dress::{Change, Content, Dress};
 use crate::testing::fate::{Ending, Fate};
 use crate::testing::retry_after::RetryAfter;
 use crate::testing::webex_error::{ErrorShape, WebexError};
@@ -16,7 +17,7 @@ use crate::testing::webex_error::{ErrorShape, WebexError};
 ///
 /// | fault | what the mock does with the request | what arrives |
 /// |---|---|---|
-/// | [`none`](Self::none) | acts on it | the mock's own answer |
+/// | [`none`](Self::none) | acts on it | the mock's own answer, as it is or with another status, header, content type or body |
 /// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | nothing, unless [`after_acting`](Self::after_acting) | the answer made so |
 /// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member) | acts on it | its own answer, changed |
 /// | [`closed`](Self::closed), [`hanging`](Self::hanging) | nothing, unless [`after_acting`](Self::after_acting) | nothing; the connection is closed, or stays |
@@ -47,60 +48,21 @@ use crate::testing::webex_error::{ErrorShape, WebexError};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
-    pub(super) answer: Answer,
+    /// Whether the answer is the mock's own, if there is one, and not an empty one.
+    pub(super) keeps_own: bool,
+    pub(super) dress: Dress,
     /// Whether the rules see the request.
     pub(super) acts: bool,
     pub(super) delay: Option<Duration>,
     pub(super) fate: Fate,
 }
 
-/// Which answer goes out.
-#[derive(Clone, Debug)]
-pub(super) enum Answer {
-    /// That of the rules.
-    Own,
-    /// That of the rules, changed.
-    Changed(Change),
-    Made(Made),
-}
-
-/// A change of a JSON object.
-#[derive(Clone, Debug)]
-pub(super) enum Change {
-    Without(String),
-    Twice(String),
-    /// A member, and the JSON text of its value.
-    Member(String, String),
-}
-
-/// An answer that no rule gives.
-#[derive(Clone, Debug)]
-pub(super) struct Made {
-    pub(super) status: u16,
-    pub(super) content: Content,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) retry_after: Option<RetryAfter>,
-    /// Whether it sends the client to another origin.
-    pub(super) redirects: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Content {
-    Nothing,
-    /// What a proxy shows of a status.
-    StatusPage,
-    /// What a network shows to whoever has not signed in to it.
-    Portal,
-    Error(ErrorShape, WebexError),
-    /// A content type, and the body.
-    Own(HeaderValue, Bytes),
-}
-
 /// What a script can say in place of an answer.
 impl Fault {
-    /// Nothing goes wrong: for a script in which the first answers are good.
+    /// Nothing goes wrong: for a script in which the first answers are good; or what is said of it after this. Right tokens as
+    /// a page, for example, are `Fault::none().content_type("text/html")`.
     pub fn none() -> Self {
-        Self { answer: Answer::Own, acts: true, delay: None, fate: Fate::Whole }
+        Self { keeps_own: true, dress: Dress::default(), acts: true, delay: None, fate: Fate::Whole }
     }
 
     /// An empty answer with this status, 200 to 599; [`html`](Self::html), [`json`](Self::json) or [`body`](Self::body) fill
@@ -111,9 +73,7 @@ impl Fault {
     /// When there is no such status.
     #[track_caller]
     pub fn status(status: u16) -> Self {
-        assert!((200..600).contains(&status), "no answer can have the status {status}: it is 200 to 599");
-        let made = Made { status, content: Content::Nothing, headers: Vec::new(), retry_after: None, redirects: false };
-        Self { answer: Answer::Made(made), acts: false, ..Self::none() }
+        Self { keeps_own: false, acts: false, ..Self::none() }.with_status(status)
     }
 
     /// One of Webex's errors, as the REST API writes it.
@@ -144,7 +104,7 @@ impl Fault {
             matches!(status, 301 | 302 | 303 | 307 | 308),
             "{status} is no redirect: they are 301, 302, 303, 307, 308"
         );
-        Self::status(status).change_made(|made| made.redirects = true)
+        Self::status(status).dressed(|dress| dress.redirects = true)
     }
 
     /// The mock's own answer without a member of its JSON: a success without `access_token`, for example.
@@ -199,18 +159,24 @@ impl Fault {
     }
 
     fn changed(change: Change) -> Self {
-        Self { answer: Answer::Changed(change), ..Self::none() }
+        Self::none().dressed(|dress| dress.change = Some(change))
     }
 }
 
-/// What else there is to say of it.
+/// What else there is to say of it: of the mock's own answer, where that goes out, as of one that is made.
+///
+/// # Panics
+///
+/// All of these, but for [`after_acting`](Self::after_acting), where nothing arrives of which it could be said.
 impl Fault {
     /// With a page of HTML that names the status, as proxies send it.
+    #[track_caller]
     pub fn html(self) -> Self {
         self.filled(Content::StatusPage)
     }
 
     /// With this text as JSON, which it need not be.
+    #[track_caller]
     pub fn json(self, text: impl Into<Bytes>) -> Self {
         self.filled(Content::Own(HeaderValue::from_static("application/json"), text.into()))
     }
@@ -225,6 +191,16 @@ impl Fault {
         self.filled(Content::Own(value(content_type), body.into()))
     }
 
+    /// With this content type in place of its own, and the same body.
+    ///
+    /// # Panics
+    ///
+    /// When no header can hold it.
+    #[track_caller]
+    pub fn content_type(self, content_type: &str) -> Self {
+        self.dressed(|dress| dress.content_type = Some(value(content_type)))
+    }
+
     /// With this status in place of its own, 200 to 599: an error that comes as a success, for example.
     ///
     /// # Panics
@@ -233,10 +209,11 @@ impl Fault {
     #[track_caller]
     pub fn with_status(self, status: u16) -> Self {
         assert!((200..600).contains(&status), "no answer can have the status {status}: it is 200 to 599");
-        self.change_made(|made| made.status = status)
+        self.dressed(|dress| dress.status = Some(status))
     }
 
-    /// With this header, too.
+    /// With this header in place of the answer's own of this name; said twice, twice. `Content-Type` is one that an answer has
+    /// once.
     ///
     /// # Panics
     ///
@@ -245,13 +222,23 @@ impl Fault {
     #[expect(clippy::panic, reason = "a name that no header can have is a mistake in the test")]
     pub fn header(self, name: &str, text: &str) -> Self {
         let Ok(name) = HeaderName::try_from(name) else { panic!("no header can have the name {name:?}") };
+        if name == header::CONTENT_TYPE {
+            return self.content_type(text);
+        }
         let value = value(text);
-        self.change_made(|made| made.headers.push((name, value)))
+        self.dressed(|dress| dress.headers.push((name, value)))
     }
 
     /// With the header `Retry-After`.
+    #[track_caller]
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
-        self.change_made(|made| made.retry_after = Some(retry_after))
+        self.dressed(|dress| dress.retry_after = Some(retry_after))
+    }
+
+    /// With the tracking id twice in its header, a comma between, as Webex's answers have it now and then.
+    #[track_caller]
+    pub fn tracking_id_twice(self) -> Self {
+        self.dressed(|dress| dress.doubles_tracking_id = true)
     }
 
     /// What was asked is done all the same: tokens are issued, codes are spent, and the client does not learn of it.
@@ -261,29 +248,43 @@ impl Fault {
     }
 
     /// It comes so much later, in real time.
+    #[track_caller]
     pub fn delayed(mut self, delay: Duration) -> Self {
+        self.assert_arrives();
         self.delay = Some(delay);
         self
     }
 
     /// How many bytes of the body arrive where it does not arrive whole; half of them by default.
+    ///
+    /// # Panics
+    ///
+    /// Where it arrives whole.
+    #[track_caller]
+    #[expect(clippy::panic, reason = "an end of what does not end too soon is a mistake in the test")]
     pub fn after(mut self, bytes: usize) -> Self {
-        if let Fate::Cut(after, _) = &mut self.fate {
-            *after = Some(bytes);
-        }
+        let Fate::Cut(after, _) = &mut self.fate else { panic!("this does not end after {bytes} bytes ({self})") };
+        *after = Some(bytes);
         self
     }
 
+    #[track_caller]
     fn filled(self, content: Content) -> Self {
-        self.change_made(|made| made.content = content)
+        self.dressed(|dress| dress.content = Some(content))
     }
 
-    /// A fault of the mock's own answer is none of an answer's making, and stays as it is.
-    fn change_made(mut self, change: impl FnOnce(&mut Made)) -> Self {
-        if let Answer::Made(made) = &mut self.answer {
-            change(made);
-        }
+    #[track_caller]
+    fn dressed(mut self, change: impl FnOnce(&mut Dress)) -> Self {
+        self.assert_arrives();
+        change(&mut self.dress);
         self
+    }
+
+    /// A fault that is not the one that was meant would let a test pass for nothing.
+    #[track_caller]
+    fn assert_arrives(&self) {
+        let arrives = !matches!(self.fate, Fate::Lost | Fate::Hung);
+        assert!(arrives, "nothing arrives here ({self}) that could be as you say");
     }
 }
 
@@ -296,18 +297,20 @@ fn value(text: &str) -> HeaderValue {
 /// A few words, as [`MockRequest`](crate::testing::MockRequest) and the list of what came show it.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.answer, self.fate) {
-            (_, Fate::Lost) => f.write_str(if self.acts { "answer lost" } else { "connection closed" }),
-            (_, Fate::Hung) => f.write_str("no answer"),
-            (_, Fate::Cut(_, Ending::Closed)) => f.write_str("answer truncated"),
-            (_, Fate::Cut(_, Ending::Reset)) => f.write_str("connection reset"),
-            (_, Fate::Cut(_, Ending::Stalled)) => f.write_str("answer stalled"),
-            (_, Fate::Dripping(_)) => f.write_str("answer dripping"),
-            (Answer::Own, Fate::Whole) => f.write_str("no fault"),
-            (Answer::Changed(Change::Without(name)), _) => write!(f, "without {name}"),
-            (Answer::Changed(Change::Twice(name)), _) => write!(f, "{name} twice"),
-            (Answer::Changed(Change::Member(name, _)), _) => write!(f, "another {name}"),
-            (Answer::Made(made), _) => write!(f, "status {} made", made.status),
+        match (self.fate, &self.dress.change, self.dress.status) {
+            (Fate::Lost, ..) => f.write_str(if self.acts { "answer lost" } else { "connection closed" }),
+            (Fate::Hung, ..) => f.write_str("no answer"),
+            (Fate::Cut(_, Ending::Closed), ..) => f.write_str("answer truncated"),
+            (Fate::Cut(_, Ending::Reset), ..) => f.write_str("connection reset"),
+            (Fate::Cut(_, Ending::Stalled), ..) => f.write_str("answer stalled"),
+            (Fate::Dripping(_), ..) => f.write_str("answer dripping"),
+            (_, Some(Change::Without(name)), _) => write!(f, "without {name}"),
+            (_, Some(Change::Twice(name)), _) => write!(f, "{name} twice"),
+            (_, Some(Change::Member(name, _)), _) => write!(f, "another {name}"),
+            (_, None, Some(status)) if !self.keeps_own => write!(f, "status {status} made"),
+            (_, None, Some(status)) => write!(f, "with status {status}"),
+            _ if self.dress.is_plain() => f.write_str("no fault"),
+            _ => f.write_str("answer changed"),
         }
     }
 }

@@ -7,18 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 use tokio::runtime::Handle;
 use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate, matchers};
 
 use crate::clock::Clock;
 use crate::random;
-use crate::testing::answering::{self, Outgoing, Raw, Sent};
-use crate::testing::exchange::{Body, Fields, Reply, Request};
+use crate::testing::answering::{self, Outgoing};
+use crate::testing::exchange::{Fields, Request};
 use crate::testing::fate::{self, Fate};
+use crate::testing::raw::{Raw, TRACKING_ID};
 use crate::testing::relay::Relay;
+use crate::testing::sessions;
 use crate::testing::state::{Moment, State};
-use crate::testing::{document, sessions};
 
 /// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
 const REQUESTS_KEPT: u64 = 4096;
@@ -174,8 +175,6 @@ fn read(request: &wiremock::Request) -> Request {
     }
 }
 
-const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
-
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
@@ -184,10 +183,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 fn write(outgoing: Outgoing) -> ResponseTemplate {
-    let mut template = match outgoing.answer {
-        Sent::Reply(reply) => write_reply(reply),
-        Sent::Raw(raw) => write_raw(raw),
-    };
+    let mut template = write_raw(outgoing.answer);
     if let Some(order) = outgoing.fate.to_header() {
         template = template.insert_header(fate::HEADER, order);
     }
@@ -199,46 +195,10 @@ fn write(outgoing: Outgoing) -> ResponseTemplate {
 }
 
 fn write_raw(raw: Raw) -> ResponseTemplate {
-    let mut template = ResponseTemplate::new(raw.status);
-    if !raw.tracking_id.is_empty() {
-        template = template.insert_header(TRACKING_ID, raw.tracking_id);
-    }
-    template = match raw.content_type {
+    let template = ResponseTemplate::new(raw.status);
+    let template = match raw.content_type {
         Some(content_type) => template.set_body_bytes(raw.body).insert_header(header::CONTENT_TYPE, content_type),
         None => template,
     };
     raw.headers.into_iter().fold(template, |template, (name, value)| template.append_header(name, value))
-}
-
-fn write_reply(reply: Reply) -> ResponseTemplate {
-    let mut template = ResponseTemplate::new(reply.status)
-        .insert_header(TRACKING_ID, reply.tracking_id)
-        .insert_header(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
-        .insert_header(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Some(reason) = reply.reason {
-        template = template.insert_header("x-mock-reason", reason);
-    }
-    if reply.status == 429 && !matches!(reply.body, Body::WithoutRetryAfter(_)) {
-        template = template.insert_header(header::RETRY_AFTER, RETRY_AFTER);
-    }
-    fill(template, reply.body)
-}
-
-/// How long whoever asked too often should wait, in seconds.
-const RETRY_AFTER: &str = "7";
-
-fn fill(template: ResponseTemplate, body: Body) -> ResponseTemplate {
-    match body {
-        Body::Json(value) => template.set_body_json(value),
-        Body::Page(page) => template
-            .insert_header(header::CONTENT_SECURITY_POLICY, document::content_security_policy())
-            .insert_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-            .set_body_raw(page.html(), "text/html; charset=utf-8"),
-        Body::Empty | Body::Spelled(..) => template,
-        Body::WithoutRetryAfter(body) => fill(template, *body),
-        Body::Redirect(url) => template.insert_header(header::LOCATION, url),
-        Body::Session(name, then) => {
-            fill(template.insert_header(header::SET_COOKIE, sessions::cookie(name.as_deref())), *then)
-        }
-    }
 }

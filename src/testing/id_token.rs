@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::clock::UnixTime;
 use crate::testing::authorization::Authentication;
 use crate::testing::id_token_fault::{IdTokenFault, Right};
+use crate::testing::shared_secret;
 use crate::testing::signing::Algorithm;
 use crate::testing::state::State;
 
@@ -30,8 +31,10 @@ pub(super) struct Wanted<'a> {
 /// An ID token, unless the test wants none.
 pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Option<String> {
     let fault = state.faults.id_tokens.pop_front();
-    if fault == Some(IdTokenFault::Missing) {
-        return None;
+    match fault {
+        Some(IdTokenFault::Missing) => return None,
+        Some(IdTokenFault::Encrypted) => return Some(encrypted(&state.keys.id_for(Algorithm::Rs256))),
+        _ => {}
     }
     let algorithm = fault.map_or(Algorithm::Rs256, IdTokenFault::algorithm);
     let mut header = json!({"alg": algorithm.name(), "kid": state.keys.id_for(algorithm)});
@@ -45,11 +48,24 @@ pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Op
         fault.spoil_payload(&mut payload);
     }
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(payload));
-    let mut signature = state.keys.sign(algorithm, &input);
+    let mut signature = match fault {
+        Some(IdTokenFault::ClientSecretAsKey) => {
+            shared_secret::sign_with_client_secret(&state.integrations[wanted.integration].client_secret, &input)
+        }
+        _ => state.keys.sign(algorithm, &input),
+    };
     if let Some(fault) = fault {
         fault.spoil_signature(&mut signature);
     }
     Some(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
+/// A header, an encrypted key, a nonce, a ciphertext and its tag, which is all that one can see of an encrypted token
+/// (RFC 7516 section 3.1).
+fn encrypted(key_id: &str) -> String {
+    let header = json!({"alg": "RSA-OAEP", "enc": "A256GCM", "cty": "JWT", "kid": key_id}).to_string();
+    let parts = [header.as_bytes(), &[1; 256], &[2; 12], &[3; 400], &[4; 16]];
+    parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
 }
 
 impl Wanted<'_> {

@@ -88,6 +88,11 @@ pub enum IdTokenFault {
     Elliptic,
     /// Signed with HS256, with the PEM file of the published key as the secret (`invalid-sig-hs256`).
     PublicKeyAsSecret,
+    /// Signed with HS256, with the client secret as the key, which Webex does not announce (`invalid-sig-hs256`).
+    ClientSecretAsKey,
+    /// Of five parts, as an encrypted token is (RFC 7516 section 3.1): by RSA-OAEP and A256GCM, as its header says, though there
+    /// is nothing in it that could be decrypted (`encrypted-idtoken`).
+    Encrypted,
     /// The header demands, by `crit`, an extension that nobody knows (RFC 7515 section 4.1.11).
     UnknownExtension,
     /// `sub` stands there twice, the right one last (RFC 7519 section 4).
@@ -139,6 +144,8 @@ impl IdTokenFault {
         Self::OtherHash,
         Self::Elliptic,
         Self::PublicKeyAsSecret,
+        Self::ClientSecretAsKey,
+        Self::Encrypted,
         Self::UnknownExtension,
         Self::RepeatedClaim,
         Self::AudienceList,
@@ -152,7 +159,7 @@ impl IdTokenFault {
             Self::Unsigned => Algorithm::None,
             Self::OtherHash => Algorithm::Rs384,
             Self::Elliptic => Algorithm::Es256,
-            Self::PublicKeyAsSecret => Algorithm::Hs256,
+            Self::PublicKeyAsSecret | Self::ClientSecretAsKey => Algorithm::Hs256,
             _ => Algorithm::Rs256,
         }
     }

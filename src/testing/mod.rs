@@ -48,6 +48,7 @@
 //! | presses a button twice | the same answer twice, with the same code |
 //! | goes back and presses it again, or after ten minutes | a page that says so, and never a second code |
 //! | is in two logins at once, in two tabs | each is its own |
+//! | comes with `response_mode=form_post` (which Webex does not document) | a page with a button that posts the answer to the application, success or refusal |
 //! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`RefusalPage`]); the application hears nothing |
 //!
 //! # Who is this, proven
@@ -187,9 +188,10 @@
 // was told by a test: one file for each kind. `pages` are HTML, each a `document`. `http` connects it all to wiremock; `answer`
 // is a user without a browser, `device_answer` one with a device.
 // Between the two stands `answering`: it looks into the `orders` of a test for a `fault` of the `endpoint`, lets the rules answer
-// where they still do, and enters each `request` in the `ledger`, which `count` and `expect` read. `fate` is what becomes of an
-// answer on its way, and where wiremock cannot do that, the `relay` does. `rotation` is how tokens follow each other, `network`
-// other integrations' clients and the line to them, `events` what happens at Webex meanwhile.
+// where they still do, and enters each `request` in the `ledger`, which `count` and `expect` read. What goes out is `raw`, in the
+// `dress` that a fault gives it. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay`
+// does. `rotation` is how tokens follow each other, `network` other integrations' clients and the line to them, `addresses` where
+// all this is, `events` what happens at Webex meanwhile.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -210,10 +212,12 @@ mod refusal_page;
 mod sign_in_page;
 mod consent_page;
 mod device_page;
+mod form_post_page;
 mod pages;
 mod device_spelling;
 mod exchange;
 mod sessions;
+mod raw;
 mod response_type;
 mod id_token_fault;
 mod keys_fault;
@@ -228,6 +232,7 @@ mod endpoint;
 mod retry_after;
 mod webex_error;
 mod fate;
+mod dress;
 mod fault;
 mod orders;
 mod request;
@@ -262,6 +267,7 @@ mod answer;
 mod device_answer;
 mod script;
 mod count;
+mod addresses;
 
 use self::expect::Verdict;
 use self::http::Server;
@@ -343,12 +349,6 @@ impl MockWebex {
         self.settings_of(0)
     }
 
-    /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
-    pub fn uri(&self) -> String {
-        let state = self.state();
-        format!("{}{}", state.origin, state.service.base_path())
-    }
-
     /// The integration's client id: `C` and 64 hexadecimal digits, others in each mock.
     pub fn client_id(&self) -> String {
         self.state().integrations[0].client_id.clone()
@@ -367,18 +367,6 @@ impl MockWebex {
     /// The scopes that the integration may ask for.
     pub fn scopes(&self) -> Scopes {
         self.state().integrations[0].scopes.clone()
-    }
-
-    /// Where the mock revokes tokens (RFC 7009), for
-    /// [`Service::with_revocation_endpoint`]; [`client`](Self::client) does without, as Webex's documentation does.
-    pub fn revocation_endpoint(&self) -> String {
-        format!("{}/revoke", self.uri())
-    }
-
-    /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these, the one that the
-    /// discovery document names, and no others.
-    pub fn issuers(&self) -> Vec<String> {
-        self.state().issuers()
     }
 
     #[track_caller]

@@ -5,6 +5,7 @@
 use crate::testing::consent_page::ConsentPage;
 use crate::testing::device_page::{self, CodePage};
 use crate::testing::document::Document;
+use crate::testing::form_post_page::FormPostPage;
 use crate::testing::refusal_page::RefusalPage;
 use crate::testing::sign_in_page::SignInPage;
 
@@ -19,6 +20,7 @@ pub(super) enum Page {
         is_yes: bool,
     },
     Refusal(RefusalPage),
+    FormPost(FormPostPage),
     /// What the logout page says to a browser that has nowhere to go.
     SignedOut,
     /// No page of Webex's: one that stands where JSON should.
@@ -35,6 +37,7 @@ impl Page {
             Self::Code(page) => page.html(),
             Self::DeviceDone { is_yes } => device_page::done(*is_yes),
             Self::Refusal(page) => page.html(),
+            Self::FormPost(page) => page.html(),
             Self::SignedOut => plain("You have signed out", "You can close this window."),
             Self::Stray => plain("Welcome to the network", "Sign in to the network to go on."),
         }
@@ -70,7 +73,8 @@ mod tests {
             user_code: Some(evil()),
         });
         let code = Page::Code(CodePage { code: evil(), problem: Some(device_page::Problem::UnknownCode) });
-        for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 7), (code, 1)] {
+        let form_post = Page::FormPost(FormPostPage { action: evil(), fields: vec![("state", evil())] });
+        for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 7), (code, 1), (form_post, 2)] {
             let html = page.html();
             assert!(!html.contains("<script"), "{html}");
             assert_eq!(html.matches("&lt;script&gt;").count(), times, "{html}");

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use crate::clock::UnixTime;
 
 /// What the header `Retry-After` of a [`Fault`](crate::testing::Fault) says (RFC 9110 section 10.2.3). Webex's is now and then
@@ -15,6 +17,10 @@ pub enum RetryAfter {
     Seconds(u64),
     /// The date so far from now, by the mock's clock.
     Date(Duration),
+    /// The same in the form of RFC 850, which recipients have to read (RFC 9110 section 5.6.7).
+    Rfc850Date(Duration),
+    /// The same in the form of C's `asctime`, which they have to read as well.
+    AsctimeDate(Duration),
     /// A date that is past: an hour ago.
     PastDate,
     /// A number below zero.
@@ -25,23 +31,61 @@ pub enum RetryAfter {
     Malformed,
     /// Nothing after the colon.
     Blank,
+    /// So many seconds, with blanks before and after, which count for nothing (RFC 9110 section 5.5).
+    Padded(u64),
+    /// The header twice, with these seconds; this crate goes by the first.
+    Twice(u64, u64),
+    /// A byte that is no ASCII.
+    Opaque,
     /// More seconds than fit into 64 bits.
     Huge,
 }
 
 impl RetryAfter {
-    pub(super) fn text(self, now: UnixTime) -> String {
-        match self {
-            Self::Seconds(seconds) => seconds.to_string(),
-            Self::Date(wait) => (now + wait).to_string(),
-            Self::PastDate => (now - Duration::from_secs(60 * 60)).to_string(),
-            Self::Negative => "-5".to_owned(),
-            Self::Fraction => "1.5".to_owned(),
-            Self::Malformed => "soon".to_owned(),
-            Self::Blank => String::new(),
-            Self::Huge => "99999999999999999999999".to_owned(),
-        }
+    /// What the header says, as often as it comes.
+    pub(super) fn values(self, now: UnixTime) -> Vec<HeaderValue> {
+        let texts = match self {
+            Self::Opaque => return HeaderValue::from_bytes(b"\xff").into_iter().collect(),
+            Self::Seconds(seconds) => vec![seconds.to_string()],
+            Self::Date(wait) => vec![(now + wait).to_string()],
+            Self::Rfc850Date(wait) => vec![rfc_850(&(now + wait).to_string())],
+            Self::AsctimeDate(wait) => vec![asctime(&(now + wait).to_string())],
+            Self::PastDate => vec![(now - Duration::from_secs(60 * 60)).to_string()],
+            Self::Negative => vec!["-5".to_owned()],
+            Self::Fraction => vec!["1.5".to_owned()],
+            Self::Malformed => vec!["soon".to_owned()],
+            Self::Blank => vec![String::new()],
+            Self::Padded(seconds) => vec![format!("  {seconds} ")],
+            Self::Twice(first, second) => vec![first.to_string(), second.to_string()],
+            Self::Huge => vec!["99999999999999999999999".to_owned()],
+        };
+        texts.into_iter().filter_map(|text| HeaderValue::try_from(text).ok()).collect()
     }
+}
+
+/// The parts of an HTTP date: `Sun`, `06`, `Nov`, `1994`, `08:49:37`.
+fn parts(date: &str) -> [&str; 5] {
+    let mut words = date.split([',', ' ']).filter(|word| !word.is_empty());
+    std::array::from_fn(|_| words.next().unwrap_or_default())
+}
+
+/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+fn rfc_850(date: &str) -> String {
+    let [weekday, day, month, year, time] = parts(date);
+    let rest = match weekday {
+        "Tue" => "sday",
+        "Wed" => "nesday",
+        "Thu" => "rsday",
+        "Sat" => "urday",
+        _ => "day",
+    };
+    format!("{weekday}{rest}, {day}-{month}-{} {time} GMT", year.get(2..).unwrap_or_default())
+}
+
+/// `Sun Nov  6 08:49:37 1994`.
+fn asctime(date: &str) -> String {
+    let [weekday, day, month, year, time] = parts(date);
+    format!("{weekday} {month} {:>2} {time} {year}", day.trim_start_matches('0'))
 }
 
 #[cfg(test)]
@@ -52,9 +96,24 @@ mod tests {
     fn dates_are_those_of_the_clock() {
         let now = UnixTime::from_secs(784_887_151); // Tue, 15 Nov 1994 08:12:31 GMT
         let wait = Duration::from_secs(30);
-        assert_eq!(RetryAfter::Date(wait).text(now), "Tue, 15 Nov 1994 08:13:01 GMT");
-        assert_eq!(RetryAfter::PastDate.text(now), "Tue, 15 Nov 1994 07:12:31 GMT");
-        assert_eq!(RetryAfter::Seconds(0).text(now), "0");
-        assert!(RetryAfter::Huge.text(now).parse::<u64>().is_err());
+        let text = |retry_after: RetryAfter, now| retry_after.values(now)[0].to_str().unwrap().to_owned();
+        assert_eq!(text(RetryAfter::Date(wait), now), "Tue, 15 Nov 1994 08:13:01 GMT");
+        assert_eq!(text(RetryAfter::Rfc850Date(wait), now), "Tuesday, 15-Nov-94 08:13:01 GMT");
+        assert_eq!(text(RetryAfter::AsctimeDate(wait), now), "Tue Nov 15 08:13:01 1994");
+        assert_eq!(text(RetryAfter::PastDate, now), "Tue, 15 Nov 1994 07:12:31 GMT");
+        assert_eq!(text(RetryAfter::Seconds(0), now), "0");
+        assert!(text(RetryAfter::Huge, now).parse::<u64>().is_err());
+    }
+
+    /// Every weekday has its name, and a day of one digit its blank.
+    #[test]
+    fn the_older_forms_of_a_date_are_read_as_what_they_say() {
+        for day in 0..7 {
+            let date = UnixTime::from_secs(784_111_777) + Duration::from_secs(day * 86_400); // Sun, 06 Nov 1994 08:49:37 GMT
+            for text in [rfc_850(&date.to_string()), asctime(&date.to_string())] {
+                let read = httpdate::parse_http_date(&text).unwrap();
+                assert_eq!(UnixTime::from(read), date, "{text}");
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! HS256 with a public key as its secret: the attack on those who let a token choose how it is verified
+//! HS256: with a public key as its secret, it is the attack on those who let a token choose how it is verified
 //! (RFC 8725 section 2.1).
 
 use std::iter;
@@ -20,6 +20,11 @@ const BLOCK: usize = 64;
 /// Signs with the text that everybody has: the public key as a PEM file.
 pub(super) fn sign(modulus: &[u8], input: &str) -> Vec<u8> {
     hmac(pem(modulus).as_bytes(), input.as_bytes()).to_vec()
+}
+
+/// Signs with the client secret, as OpenID Connect Core 1.0 section 10.1 lets a client agree to.
+pub(super) fn sign_with_client_secret(client_secret: &str, input: &str) -> Vec<u8> {
+    hmac(client_secret.as_bytes(), input.as_bytes()).to_vec()
 }
 
 fn pem(modulus: &[u8]) -> String {

@@ -8,6 +8,7 @@ use crate::testing::authorization::Authorization;
 use crate::testing::opaque;
 use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::Why;
+use crate::testing::way_back::Return;
 
 /// How long a page can be used.
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -45,7 +46,7 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
     /// The browser goes back to the application, with this code if there is one.
-    Redirect { url: String, code: Option<String> },
+    Back { way: Return, code: Option<String> },
     /// The user may go back to the device.
     Device { is_yes: bool },
 }

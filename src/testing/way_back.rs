@@ -1,7 +1,9 @@
 //! The way back to the application: the redirect URI, and in which part of it the answer stands.
 
 use crate::testing::callback_fault::{CallbackFault, Parameters};
-use crate::testing::exchange::Fields;
+use crate::testing::exchange::{Body, Fields};
+use crate::testing::form_post_page::FormPostPage;
+use crate::testing::pages::Page;
 use crate::testing::response_type::ResponseType;
 
 /// Where a browser is sent with an answer, and with the state that came with the question.
@@ -9,32 +11,75 @@ use crate::testing::response_type::ResponseType;
 pub(super) struct WayBack {
     redirect_uri: String,
     state: Option<String>,
-    is_fragment: bool,
+    place: Place,
+}
+
+/// Where the answer stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Query,
+    Fragment,
+    Form,
+}
+
+/// How a browser goes back.
+#[derive(Clone, Debug)]
+pub(super) enum Return {
+    /// To this address.
+    Address(String),
+    /// With a form, once its user presses the button.
+    Form(FormPostPage),
+}
+
+impl Return {
+    /// What the application sees of it: the address, or the body of the form.
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Address(url) => url,
+            Self::Form(page) => page.body(),
+        }
+    }
+
+    /// What the browser sees of it. `status` is that of a redirect.
+    pub(super) fn into_answer(self, status: u16) -> (u16, Body) {
+        match self {
+            Self::Address(url) => (status, Body::Redirect(url)),
+            Self::Form(page) => (200, Body::Page(Page::FormPost(page))),
+        }
+    }
 }
 
 impl WayBack {
     pub(super) fn new(redirect_uri: String, query: &Fields) -> Self {
         let is_fragment = query.get("response_type").is_some_and(ResponseType::uses_fragment);
-        Self { redirect_uri, state: query.get("state").map(str::to_owned), is_fragment }
+        let place = match query.get("response_mode") {
+            Some("form_post") => Place::Form,
+            _ if is_fragment => Place::Fragment,
+            _ => Place::Query,
+        };
+        Self { redirect_uri, state: query.get("state").map(str::to_owned), place }
     }
 
     /// The redirect URI, every byte of which stays as it is, with an answer.
-    pub(super) fn with(self, parameters: Parameters) -> String {
+    pub(super) fn with(self, parameters: Parameters) -> Return {
         self.with_fault(parameters, None, "")
     }
 
     /// The same, with what is wrong with it. `issuer` is who answers.
-    pub(super) fn with_fault(self, mut parameters: Parameters, fault: Option<CallbackFault>, issuer: &str) -> String {
+    pub(super) fn with_fault(self, mut parameters: Parameters, fault: Option<CallbackFault>, issuer: &str) -> Return {
         parameters.extend(self.state.map(|state| ("state", state)));
         if let Some(fault) = fault {
             fault.spoil(&mut parameters, issuer);
         }
-        let answer = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        let separator = match (self.is_fragment, self.redirect_uri.contains('?')) {
-            (true, _) => '#',
-            (false, true) => '&',
-            (false, false) => '?',
+        let separator = match (self.place, self.redirect_uri.contains('?')) {
+            (Place::Form, _) => {
+                return Return::Form(FormPostPage { action: self.redirect_uri, fields: parameters });
+            }
+            (Place::Fragment, _) => '#',
+            (Place::Query, true) => '&',
+            (Place::Query, false) => '?',
         };
-        format!("{}{separator}{answer}", self.redirect_uri)
+        let answer = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+        Return::Address(format!("{}{separator}{answer}", self.redirect_uri))
     }
 }

@@ -70,8 +70,14 @@ pub enum ErrorShape {
     /// `{"message", "errors": [{"description"}], "trackingId"}`, as the REST API documents it.
     #[default]
     Documented,
-    /// `{"error", "error_description", "trackingID"}`, as the identity broker and RFC 6749 section 5.2 have it.
+    /// The same with `errorCode` beside each description, which is documented as well; its numbers are not, and those here are
+    /// assumed.
+    Numbered,
+    /// `{"error", "error_description", "trackingID"}`, as the identity broker and RFC 6749 section 5.2 have it. Where OAuth has no
+    /// code for an error, the one that stands there is assumed.
     Broker,
+    /// The same with `error_uri` (RFC 6749 section 5.2), whose address is assumed.
+    BrokerWithUri,
     /// `{"code", "message", "trackingId"}`, as the gateway has it.
     Gateway,
     /// `{"message", "trackingId"}`, with the OAuth code as the message where there is one.
@@ -203,7 +209,9 @@ impl ErrorShape {
     /// All of them, for a table.
     pub const ALL: &'static [Self] = &[
         Self::Documented,
+        Self::Numbered,
         Self::Broker,
+        Self::BrokerWithUri,
         Self::Gateway,
         Self::Message,
         Self::Upstream,
@@ -219,9 +227,18 @@ impl ErrorShape {
             Self::Documented => {
                 json!({"message": message, "errors": [{"description": description}], "trackingId": tracking_id})
             }
+            Self::Numbered => {
+                let errors = json!([{"description": description, "errorCode": u32::from(status) * 1000 + 1}]);
+                json!({"message": message, "errors": errors, "trackingId": tracking_id})
+            }
             Self::Broker => {
                 let error = code.unwrap_or_else(|| broker_code(status));
                 json!({"error": error, "error_description": description, "trackingID": tracking_id})
+            }
+            Self::BrokerWithUri => {
+                let error = code.unwrap_or_else(|| broker_code(status));
+                let uri = format!("https://idbroker.webex.com/idb/errors?code={error}");
+                json!({"error": error, "error_description": description, "error_uri": uri, "trackingID": tracking_id})
             }
             Self::Gateway => json!({"code": status, "message": description, "trackingId": tracking_id}),
             Self::Message => json!({"message": code.unwrap_or(description), "trackingId": tracking_id}),
@@ -240,7 +257,8 @@ impl ErrorShape {
     }
 }
 
-/// RFC 6749 section 4.1.2.1 has these two where the status would have said it.
+/// Assumed: what the broker might write for a status that OAuth has no code for. RFC 6749 section 4.1.2.1 has the first two
+/// where a redirect cannot say the status, RFC 6750 section 3.1 the third.
 fn broker_code(status: u16) -> &'static str {
     match status {
         423 | 429 | 502..=504 => "temporarily_unavailable",
@@ -264,7 +282,9 @@ mod tests {
             assert!((400..600).contains(&error.status()), "{error:?}");
             for (shape, fields) in [
                 (ErrorShape::Documented, &["errors", "message", "trackingId"][..]),
+                (ErrorShape::Numbered, &["errors", "message", "trackingId"]),
                 (ErrorShape::Broker, &["error", "error_description", "trackingID"]),
+                (ErrorShape::BrokerWithUri, &["error", "error_description", "error_uri", "trackingID"]),
                 (ErrorShape::Gateway, &["code", "message", "trackingId"]),
                 (ErrorShape::Message, &["message", "trackingId"]),
                 (ErrorShape::Upstream, &["message", "trackingId"]),

@@ -158,6 +158,9 @@ async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for(
         (CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous, ErrorKind::CallbackAmbiguous),
         (CallbackFault::Empty, ErrorKind::IdTokenMissing, ErrorKind::CallbackAmbiguous),
         (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch, ErrorKind::IssuerMismatch),
+        (CallbackFault::ServerError, ErrorKind::Authorization, ErrorKind::Authorization),
+        (CallbackFault::UnknownError, ErrorKind::Authorization, ErrorKind::Authorization),
+        (CallbackFault::Undescribed, ErrorKind::Authorization, ErrorKind::Authorization),
     ] {
         for (response, kind) in [(ImplicitResponse::IdToken, of_an_id_token), (ImplicitResponse::Token, of_a_token)] {
             let (mock, _) = start(|mock| mock).await;

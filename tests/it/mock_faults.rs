@@ -94,6 +94,10 @@ async fn every_error_arrives_in_every_shape() {
                 ErrorShape::Documented => {
                     assert!(has("/message") && has("/errors/0/description") && has("/trackingId"))
                 }
+                ErrorShape::Numbered => assert!(json.unwrap()["errors"][0]["errorCode"].is_u64()),
+                ErrorShape::BrokerWithUri => {
+                    assert!(has("/error") && json.unwrap()["error_uri"].as_str().unwrap().starts_with("https://"));
+                }
                 ErrorShape::Broker => assert!(has("/error") && has("/error_description") && has("/trackingID")),
                 ErrorShape::Gateway => assert_eq!(json.unwrap()["code"], error.status()),
                 ErrorShape::Message => assert!(has("/message") && !has("/errors")),
@@ -124,6 +128,11 @@ async fn retry_after_comes_in_every_sort() {
         (Some(RetryAfter::Malformed), Some("soon")),
         (Some(RetryAfter::Blank), Some("")),
         (Some(RetryAfter::Huge), Some("99999999999999999999999")),
+        (Some(RetryAfter::Rfc850Date(Duration::from_secs(30))), Some("Tuesday, 15-Nov-94 08:13:01 GMT")),
+        (Some(RetryAfter::AsctimeDate(Duration::from_secs(30))), Some("Tue Nov 15 08:13:01 1994")),
+        // What reads HTTP takes the blanks off.
+        (Some(RetryAfter::Padded(7)), Some("7")),
+        (Some(RetryAfter::Twice(7, 30)), Some("7")),
         (None, None),
     ] {
         for error in [WebexError::TooManyRequests, WebexError::Locked] {
@@ -133,6 +142,88 @@ async fn retry_after_comes_in_every_sort() {
             let got = headers.get("retry-after").map(|value| value.to_str().unwrap());
             assert_eq!((status.as_u16(), got), (error.status(), text), "{retry_after:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn retry_after_can_come_twice_or_unreadable() {
+    let mock = MockWebex::start().await;
+    for (retry_after, expected) in
+        [(RetryAfter::Twice(7, 30), &[&b"7"[..], b"30"][..]), (RetryAfter::Opaque, &[&b"\xff"[..]])]
+    {
+        // Of the mock's own answer and of one that is made.
+        for fault in [Fault::none().with_status(429), Fault::error(WebexError::TooManyRequests)] {
+            mock.at(Endpoint::Person).answer(fault.retry_after(retry_after));
+            let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
+            let got: Vec<_> = headers.get_all("retry-after").iter().map(|value| value.as_bytes()).collect();
+            assert_eq!((status.as_u16(), &*got), (429, expected));
+        }
+    }
+}
+
+/// Its status, its headers, its content type and its body: each alone, and the rest stays.
+#[tokio::test]
+async fn the_mocks_own_answer_can_have_another_status_header_content_type_or_body() {
+    let mock = MockWebex::builder().relay().start().await;
+    let token = logged_in(&mock).await;
+    let ask = async |fault: Fault| {
+        mock.at(Endpoint::Refresh).answer(fault);
+        whole(refresh(&mock, &token).await.unwrap()).await
+    };
+    let json = "application/json";
+    for (fault, status, content_type, header, body) in [
+        (Fault::none(), 200, json, None, "\"access_token\":"),
+        (Fault::none().with_status(503), 503, json, None, "\"access_token\":"),
+        (Fault::none().content_type("text/html"), 200, "text/html", None, "\"access_token\":"),
+        (Fault::none().header("Content-Type", "text/html"), 200, "text/html", None, "\"access_token\":"),
+        (Fault::none().header("x-odd", "1"), 200, json, Some("1"), "\"access_token\":"),
+        (Fault::none().json("{}"), 200, json, None, "{}"),
+        (Fault::none().body("text/plain", "hello"), 200, "text/plain", None, "hello"),
+        (Fault::none().with_status(502).html(), 502, "text/html; charset=utf-8", None, "<h1>502 Bad Gateway</h1>"),
+        (Fault::without("scope").with_status(201), 201, json, None, "\"access_token\":"),
+        (Fault::without("scope").json("{\"scope\":1,\"x\":2}"), 200, json, None, "{\"x\":2}"),
+        (
+            Fault::member("scope", "7").content_type("text/json").header("x-odd", "2"),
+            200,
+            "text/json",
+            Some("2"),
+            "\"scope\":7",
+        ),
+        (
+            Fault::dripping(Duration::ZERO).with_status(203).header("x-odd", "3"),
+            203,
+            json,
+            Some("3"),
+            "\"access_token\":",
+        ),
+    ] {
+        let said = format!("{fault:?}");
+        let (got, headers, text) = whole_of(&ask(fault).await);
+        assert_eq!((got, &*headers[0]), (status, content_type), "{said}");
+        assert_eq!(headers[1], header.unwrap_or_default(), "{said}");
+        assert!(text.contains(body), "{said}: {text}");
+    }
+    assert_eq!(mock.refreshes_of("jane@example.com"), 12, "the server has acted each time");
+
+    let (_, headers, _) =
+        ask(Fault::none().header("cache-control", "public").header("cache-control", "max-age=9")).await;
+    let kept: Vec<_> = headers.get_all("cache-control").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(kept, ["public", "max-age=9"], "in place of the mock's own");
+}
+
+/// The status, content type and `x-odd`, and the text.
+fn whole_of((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [String; 2], String) {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    (status.as_u16(), ["content-type", "x-odd"].map(text), String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_tracking_id_can_come_doubled() {
+    let mock = MockWebex::start().await;
+    for fault in [Fault::none(), Fault::error(WebexError::Unavailable)] {
+        mock.at(Endpoint::Person).answer(fault.tracking_id_twice());
+        let request = http().get(format!("{}/people/me", mock.uri())).header("trackingid", "MINE_7");
+        assert_eq!(request.send().await.unwrap().headers()["trackingid"], "MINE_7,MINE_7");
     }
 }
 
@@ -281,10 +372,19 @@ async fn an_order_that_is_still_being_given_when_a_request_comes_is_not_lost() {
 async fn what_cannot_be_is_refused_where_it_is_said() {
     let mock = MockWebex::start().await;
     type Mistake = fn(&MockWebex);
-    let mistakes: [(Mistake, &str); 6] = [
+    let mistakes: [(Mistake, &str); 15] = [
         (|_| drop(Fault::status(100)), "no answer can have the status 100"),
         (|_| drop(Fault::status(200).with_status(99)), "no answer can have the status 99"),
         (|_| drop(Fault::redirect(304)), "304 is no redirect"),
+        (|_| drop(Fault::none().with_status(600)), "no answer can have the status 600"),
+        (|_| drop(Fault::closed().with_status(503)), "nothing arrives here (connection closed)"),
+        (|_| drop(Fault::closed().retry_after(RetryAfter::Blank)), "nothing arrives here (connection closed)"),
+        (|_| drop(Fault::closed().delayed(Duration::ZERO)), "nothing arrives here (connection closed)"),
+        (|_| drop(Fault::lost_answer().json("{}")), "nothing arrives here (answer lost)"),
+        (|_| drop(Fault::hanging().header("a", "b")), "nothing arrives here (no answer)"),
+        (|_| drop(Fault::hanging().content_type("text/html")), "nothing arrives here (no answer)"),
+        (|_| drop(Fault::none().after(5)), "this does not end after 5 bytes (no fault)"),
+        (|_| drop(Fault::closed().after(5)), "this does not end after 5 bytes (connection closed)"),
         (|_| drop(Fault::status(200).header("a b", "")), "no header can have the name"),
         (|_| drop(Fault::status(200).header("a", "\n")), "no header can hold"),
         (|mock| drop(mock.at(Endpoint::Token).answer(Fault::reset())), "MockWebex::builder().relay()"),

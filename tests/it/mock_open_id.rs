@@ -265,6 +265,8 @@ async fn each_fault_is_refused_for_its_own_reason() {
         ("F-12", IdTokenFault::OtherHash, "signed with \"RS384\""),
         ("RP-13", IdTokenFault::Elliptic, "signed with \"ES256\""),
         ("RP-12", IdTokenFault::PublicKeyAsSecret, "signed with \"HS256\""),
+        ("RP-12", IdTokenFault::ClientSecretAsKey, "signed with \"HS256\""),
+        ("F-21", IdTokenFault::Encrypted, "three parts"),
         ("RFC 7515 4.1.11", IdTokenFault::UnknownExtension, "demands extensions"),
         ("RFC 7519 4", IdTokenFault::RepeatedClaim, "twice"),
     ] {
@@ -481,6 +483,102 @@ async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
     let callback = Browser::new().consent(&url).await;
     assert_eq!(Callback::parse(callback).unwrap_err().kind(), ErrorKind::CallbackDuplicate, "on the page, too");
     drop(pending);
+}
+
+/// RFC 6749 section 4.1.2.1, with the codes that Cisco's samples look for, and one that nobody has heard of.
+#[tokio::test]
+async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    for (fault, code, words, [login, developer, later]) in [
+        (CallbackFault::ServerError, "server_error", Some("unexpected condition"), [false, false, true]),
+        (CallbackFault::TemporarilyUnavailable, "temporarily_unavailable", Some("overloaded"), [false, false, true]),
+        (CallbackFault::InvalidScope, "invalid_scope", Some("The requested scope is invalid."), [false, true, false]),
+        (CallbackFault::InvalidRequest, "invalid_request", Some("malformed"), [false, true, false]),
+        (CallbackFault::UnknownError, "mock_unheard_of", Some("Nobody has heard"), [true, false, false]),
+        (CallbackFault::Undescribed, "server_error", None, [false, false, true]),
+    ] {
+        mock.next_callback(fault);
+        let error = log_in(&mock, &webex, "openid").await.unwrap_err();
+        let server = error.server().unwrap();
+        assert_eq!((error.kind(), server.code()), (ErrorKind::Authorization, Some(code)), "{error}");
+        assert!(words.is_none_or(|words| server.description().unwrap().contains(words)), "{error}");
+        assert_eq!(server.description().is_none(), words.is_none(), "{error}");
+        let who = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
+        assert_eq!(who, [login, developer, later], "{error}");
+        assert!(!error.is_denied(), "{error}");
+    }
+    mock.next_callback(CallbackFault::Undescribed);
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Callback::parse(mock.deny(&url)).unwrap();
+    let error = webex.login(pending, callback).await.unwrap_err();
+    assert!(error.is_denied() && error.server().unwrap().description().is_none(), "{error}");
+    assert_eq!(mock.token_requests(), 0, "nothing was asked for");
+
+    // On a page, too, and what was consented to there is forgotten by nobody.
+    mock.next_callback(CallbackFault::ServerError);
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = Callback::parse(Browser::new().consent(&url).await).unwrap();
+    assert!(webex.login(pending, callback).await.unwrap_err().is_retryable());
+    log_in(&mock, &webex, "openid").await.unwrap();
+}
+
+/// RP-25, and the good answer beside it: the form's body is a callback like any other.
+#[tokio::test]
+async fn what_comes_back_by_a_form_is_read_like_a_query_refusals_too() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
+
+    let (url, pending) = asked().prompt(Prompt::None).max_age(Duration::ZERO).begin().unwrap();
+    let body = mock.approve(&url);
+    assert!(body.starts_with("error=login_required&error_description="), "{body}");
+    let error = webex.login(pending, Callback::parse(body).unwrap()).await.unwrap_err();
+    assert_eq!((error.kind(), error.server().unwrap().code()), (ErrorKind::Authorization, Some("login_required")));
+    assert!(error.is_login_required() && mock.token_requests() == 0, "{error}");
+
+    let (url, pending) = asked().begin().unwrap();
+    let denied = Callback::parse(mock.deny(&url)).unwrap();
+    assert!(webex.login(pending, denied).await.unwrap_err().is_denied());
+    let (url, pending) = asked().begin().unwrap();
+    let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    assert!(login.id_token().is_some());
+}
+
+/// No script, and so a button.
+#[tokio::test]
+async fn a_browser_posts_the_form_when_its_user_says_so() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let asked = || webex.authorize().scopes("openid").parameter("response_mode", "form_post");
+    let mut browser = Browser::new();
+    let sent = |page: &crate::browser::Page| {
+        assert_eq!((page.status, page.action()), (200, &*mock.redirect_uri()));
+        assert!(page.html.contains("<form method=\"post\"") && page.html.contains(">Continue</button>"));
+        assert!(!page.html.contains("<script"));
+        let names = ["code", "error", "error_description", "state"];
+        let present = names.into_iter().filter(|name| page.html.contains(&format!("name=\"{name}\"")));
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(present.map(|name| (name, page.value(name))))
+            .finish()
+    };
+
+    let (url, pending) = asked().prompt(Prompt::None).begin().unwrap();
+    let page = browser.open(&url).await;
+    let error = webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap_err();
+    assert!(error.is_login_required(), "{error}");
+
+    let (url, pending) = asked().begin().unwrap();
+    let page = browser.open(&url).await;
+    let page = browser.sign_in(&page, "jane@example.com").await;
+    let answer = browser.submit(&page, &[("decision", "accept")]).await;
+    let page = crate::browser::Page::of(answer).await;
+    webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
+
+    // Whoever has consented before is asked nothing, and has the one page.
+    let (url, pending) = asked().begin().unwrap();
+    let page = browser.open(&url).await;
+    webex.login(pending, Callback::parse(sent(&page)).unwrap()).await.unwrap();
 }
 
 /// RFC 9207 section 2.4: of refusals as well.

@@ -38,33 +38,33 @@ fn who(error: &Error) -> char {
 /// An empty answer and a proxy's page are no word of Webex's, so time must help. A refusal of a refresh without a word about its
 /// reason is a dead refresh token, as Webex's usually are; a dead token in the broker's words is one even for a 401.
 const VERDICTS: &[(WebexError, &str, &str)] = &[
-    (WebexError::DeadRefreshToken, "LLLLLLTT", "-D-DD-TT"),
-    (WebexError::InvalidCode, "LLLLLLTT", "-D-DD-TT"),
-    (WebexError::UnknownClient, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::WrongSecret, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::MissingSecret, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::UnauthorizedClient, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::InvalidScope, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::UnsupportedGrantType, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::InvalidRequest, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::AccessTokenRefused, "LLLLLLTT", "------TT"),
-    (WebexError::Forbidden, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::NotFound, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::WrongMethod, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::Conflict, "TDTTTTTT", "TDTTTTTT"),
-    (WebexError::Gone, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::WrongMediaType, "DDDDDDTT", "DDDDDDTT"),
-    (WebexError::Locked, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::TooManyRequests, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::OtherRegion, "DDDDTTTT", "DDDDTTTT"),
-    (WebexError::ServerError, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::BadGateway, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::Unavailable, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::GatewayTimeout, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::AuthorizationPending, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::SlowDown, "TTTTTTTT", "TTTTTTTT"),
-    (WebexError::AccessDenied, "LLLLLLTT", "DDDDDDTT"),
-    (WebexError::TokenLimitReached, "LLLLLLTT", "DDDDDDTT"),
+    (WebexError::DeadRefreshToken, "LLLLLLLLTT", "--DD-DD-TT"),
+    (WebexError::InvalidCode, "LLLLLLLLTT", "--DD-DD-TT"),
+    (WebexError::UnknownClient, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::WrongSecret, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::MissingSecret, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::UnauthorizedClient, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::InvalidScope, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::UnsupportedGrantType, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::InvalidRequest, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::AccessTokenRefused, "LLLLLLLLTT", "--------TT"),
+    (WebexError::Forbidden, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::NotFound, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::WrongMethod, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::Conflict, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::Gone, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::WrongMediaType, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::Locked, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::TooManyRequests, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::OtherRegion, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::ServerError, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::BadGateway, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::Unavailable, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::GatewayTimeout, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::AuthorizationPending, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::SlowDown, "TTTTTTTTTT", "TTTTTTTTTT"),
+    (WebexError::AccessDenied, "LLLLLLLLTT", "DDDDDDDDTT"),
+    (WebexError::TokenLimitReached, "LLLLLLLLTT", "DDDDDDDDTT"),
 ];
 
 #[tokio::test]
@@ -94,6 +94,75 @@ async fn every_error_in_every_shape_has_its_verdict() {
         .collect();
     assert!(found == expected, "the verdicts are:\n{found}");
     webex.refresh(&tokens).await.unwrap();
+}
+
+/// The same of the other calls: the exchange of a code, userinfo, the keys of ID tokens, and discovery.
+const OTHER_VERDICTS: &[(WebexError, [&str; 4])] = &[
+    (WebexError::DeadRefreshToken, ["LLLLLLLLTT", "--DD-DD-TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidCode, ["LLLLLLLLTT", "--DD-DD-TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnknownClient, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongSecret, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::MissingSecret, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnauthorizedClient, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidScope, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnsupportedGrantType, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidRequest, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::AccessTokenRefused, ["LLLLLLLLTT", "--------TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::Forbidden, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::NotFound, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongMethod, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::Conflict, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::Gone, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongMediaType, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::Locked, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::TooManyRequests, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::OtherRegion, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::ServerError, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::BadGateway, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::Unavailable, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::GatewayTimeout, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::AuthorizationPending, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::SlowDown, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::AccessDenied, ["LLLLLLLLTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::TokenLimitReached, ["LLLLLLLLTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+];
+
+#[tokio::test]
+async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too() {
+    let (mock, webex, _) = world().await;
+    let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
+    let callback = Callback::parse(mock.approve(&url)).unwrap();
+    let nonce = url::Url::from(url).query_pairs().find(|(name, _)| name == "nonce").unwrap().1.into_owned();
+    let login = webex.login(pending, callback).await.unwrap();
+    let mut found = String::new();
+    for error in WebexError::ALL {
+        let mut words: [String; 4] = Default::default();
+        for shape in ErrorShape::ALL {
+            let fault = Fault::error_as(*shape, *error);
+            for endpoint in [Endpoint::Exchange, Endpoint::UserInfo, Endpoint::Keys, Endpoint::Discovery] {
+                mock.at(endpoint).answer(fault.clone()).until_cleared();
+            }
+            let told = [
+                who(&log_in(&mock, &webex).await.unwrap_err()),
+                who(&webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err()),
+                who(&keys_refused(&mock, login.tokens(), &nonce).await),
+                who(&webex.discover().await.unwrap_err()),
+            ];
+            words.iter_mut().zip(told).for_each(|(word, letter)| word.push(letter));
+            mock.clear();
+        }
+        found += &format!("    (WebexError::{error:?}, {words:?}),\n");
+    }
+    let expected: String =
+        OTHER_VERDICTS.iter().map(|(error, words)| format!("    (WebexError::{error:?}, {words:?}),\n")).collect();
+    assert!(found == expected, "the verdicts are:\n{found}");
+}
+
+/// The error of a client that has no keys yet and is to verify an ID token.
+async fn keys_refused(mock: &MockWebex, tokens: &TokenSet, nonce: &str) -> Error {
+    let error = mock.client().verify_id_token(tokens.id_token().unwrap(), nonce).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Keys, "{error}");
+    error
 }
 
 /// What becomes of a call whose every answer has a fault, and how often it was sent; of a refresh, an exchange and a question
@@ -148,6 +217,30 @@ fn made() -> Vec<Row> {
     ]
 }
 
+/// The mock's own answers, right but for what stands around them.
+fn dressed() -> Vec<Row> {
+    vec![
+        // What the body says counts, as in RFC 9110 section 8.3 for those who know better.
+        (Fault::none().content_type("text/html"), FINE),
+        (Fault::none().content_type("text/plain; charset=utf-16"), FINE),
+        (Fault::none().header("content-type", ""), FINE),
+        (Fault::none().header("x-odd", "\u{1f600}"), FINE),
+        (Fault::none().with_status(201), FINE),
+        (Fault::none().with_status(299), FINE),
+        // Tokens that come with an error are none.
+        (Fault::none().with_status(503), each("T503", [3, 1, 3])),
+        (Fault::none().with_status(500), each("T500", [1, 1, 1])),
+        (Fault::none().with_status(403), each("D403", [1, 1, 1])),
+        (Fault::none().with_status(302).header("location", "http://127.0.0.1:9/"), each("T302", [1, 1, 1])),
+        (Fault::none().with_status(204), SENSELESS),
+        (Fault::none().retry_after(RetryAfter::Seconds(7)), FINE),
+        (Fault::none().tracking_id_twice(), FINE),
+        (Fault::none().html(), SENSELESS),
+        (Fault::without("access_token").content_type("text/html"), NO_TOKENS),
+        (Fault::truncated().with_status(503), LOST),
+    ]
+}
+
 fn changed() -> Vec<Row> {
     vec![
         (Fault::without("access_token"), NO_TOKENS),
@@ -184,7 +277,7 @@ fn of_the_connection() -> Vec<Row> {
 async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
     let (mock, patient, tokens) = world().await;
     let hasty = mock.client_builder().timeout(Duration::from_secs(1)).build().unwrap();
-    for (fault, expected) in made().into_iter().chain(changed()).chain(of_the_connection()) {
+    for (fault, expected) in made().into_iter().chain(dressed()).chain(changed()).chain(of_the_connection()) {
         let webex = if expected == LATE { &hasty } else { &patient };
         let mut found = Vec::new();
         for endpoint in [Endpoint::Refresh, Endpoint::Exchange, Endpoint::Person] {
@@ -218,6 +311,12 @@ async fn every_sort_of_retry_after_is_understood_within_bounds() {
         (Some(RetryAfter::Malformed), Some(15)),
         (Some(RetryAfter::Blank), Some(15)),
         (Some(RetryAfter::Huge), Some(3600)),
+        (Some(RetryAfter::Rfc850Date(Duration::from_secs(30))), Some(30)),
+        (Some(RetryAfter::AsctimeDate(Duration::from_secs(30))), Some(30)),
+        (Some(RetryAfter::Padded(7)), Some(7)),
+        (Some(RetryAfter::Twice(7, 30)), Some(7)),
+        (Some(RetryAfter::Twice(30, 7)), Some(30)),
+        (Some(RetryAfter::Opaque), Some(15)),
         (None, None),
     ] {
         for error in [WebexError::Locked, WebexError::TooManyRequests, WebexError::Unavailable] {
@@ -266,5 +365,30 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &Endpoint, toke
         Endpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
         Endpoint::Revocation => webex.revoke(tokens, Reach::ThisLogin).await.unwrap_err(),
         _ => webex.token_expiry(tokens.access_token()).await.unwrap_err(),
+    }
+}
+
+/// A number is no reason, and no more is an address that has a code in it.
+#[tokio::test]
+async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
+    let (mock, webex, tokens) = world().await;
+    for shape in [ErrorShape::Documented, ErrorShape::Numbered, ErrorShape::Broker, ErrorShape::BrokerWithUri] {
+        mock.at(Endpoint::Refresh).answer(Fault::error_as(shape, WebexError::UnknownClient));
+        let error = webex.refresh(&tokens).await.unwrap_err();
+        let description = error.server().unwrap().description().unwrap();
+        assert!(description.contains("Client Id is invalid") && !description.contains("://"), "{description}");
+        assert!(!description.contains("400001"), "{description}");
+    }
+}
+
+/// In the header a comma stands between the two, and one of them is what Cisco's support looks for.
+#[tokio::test]
+async fn of_a_doubled_tracking_id_one_is_told() {
+    let (mock, webex, tokens) = world().await;
+    for shape in [ErrorShape::Documented, ErrorShape::StatusName, ErrorShape::Page] {
+        mock.at(Endpoint::Refresh).answer(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
+        let error = webex.refresh(&tokens).await.unwrap_err();
+        let id = error.tracking_id().unwrap();
+        assert!(id.starts_with("WEBEXOAUTH_") && !id.contains(','), "{id}");
     }
 }

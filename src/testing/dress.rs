@@ -1,0 +1,167 @@
+//! What a test wants to be different about an answer.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
+use serde_json::Value;
+
+use crate::clock::UnixTime;
+use crate::testing::raw::{HTML, JSON, Raw, TRACKING_ID};
+use crate::testing::retry_after::RetryAfter;
+use crate::testing::webex_error::{self, ErrorShape, WebexError, Written};
+
+/// What is different about an answer: the mock's own, or an empty one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dress {
+    pub(super) status: Option<u16>,
+    pub(super) content: Option<Content>,
+    pub(super) change: Option<Change>,
+    pub(super) content_type: Option<HeaderValue>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) retry_after: Option<RetryAfter>,
+    /// Whether it sends the client to another origin.
+    pub(super) redirects: bool,
+    pub(super) doubles_tracking_id: bool,
+}
+
+/// A change of a JSON object.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Without(String),
+    Twice(String),
+    /// A member, and the JSON text of its value.
+    Member(String, String),
+}
+
+/// A body.
+#[derive(Clone, Debug)]
+pub(super) enum Content {
+    /// What a proxy shows of a status.
+    StatusPage,
+    /// What a network shows to whoever has not signed in to it.
+    Portal,
+    Error(ErrorShape, WebexError),
+    /// A content type, and the body.
+    Own(HeaderValue, Bytes),
+}
+
+/// Where and when an answer is dressed.
+pub(super) struct Room<'a> {
+    pub(super) origin: &'a str,
+    pub(super) path: &'a str,
+    pub(super) now: UnixTime,
+}
+
+/// Where [`Fault::redirect`](crate::testing::Fault::redirect) sends its clients: below another name of this machine, which
+/// makes it another origin.
+pub(super) const ELSEWHERE: &str = "/elsewhere";
+
+impl Dress {
+    /// Whether it leaves an answer as it is, but for what [`Fault`](crate::testing::Fault) names: its status, a member.
+    pub(super) fn is_plain(&self) -> bool {
+        self.content.is_none()
+            && self.content_type.is_none()
+            && self.headers.is_empty()
+            && self.retry_after.is_none()
+            && !self.doubles_tracking_id
+    }
+
+    pub(super) fn put_on(&self, raw: &mut Raw, room: &Room<'_>) {
+        raw.status = self.status.unwrap_or(raw.status);
+        match &self.content {
+            None => {}
+            Some(Content::StatusPage) => raw.write(HTML, status_page(raw.status)),
+            Some(Content::Portal) => raw.write(HTML, PORTAL),
+            Some(Content::Own(content_type, body)) => raw.write(content_type.clone(), body.clone()),
+            Some(Content::Error(shape, error)) => match shape.write(*error, raw.tracking_id()) {
+                Written::Json(body) => raw.write(JSON, body.to_string()),
+                Written::Page => raw.write(HTML, status_page(error.status())),
+                Written::Nothing => {}
+            },
+        }
+        if let Some(change) = &self.change {
+            change.make(raw);
+        }
+        if let Some(content_type) = &self.content_type {
+            raw.content_type = Some(content_type.clone());
+        }
+        self.put_headers(raw, room);
+    }
+
+    fn put_headers(&self, raw: &mut Raw, room: &Room<'_>) {
+        self.headers.iter().for_each(|(name, _)| raw.remove(name));
+        raw.headers.extend(self.headers.iter().cloned());
+        if let Some(retry_after) = self.retry_after {
+            raw.remove(&header::RETRY_AFTER);
+            retry_after.values(room.now).into_iter().for_each(|value| raw.add(header::RETRY_AFTER, value));
+        }
+        if self.redirects {
+            let stranger = room.origin.replace("127.0.0.1", "localhost");
+            raw.add(header::LOCATION, format!("{stranger}{ELSEWHERE}{}", room.path));
+        }
+        if self.doubles_tracking_id {
+            let twice = format!("{id},{id}", id = raw.tracking_id());
+            raw.remove(&TRACKING_ID);
+            raw.add(TRACKING_ID, twice);
+        }
+    }
+}
+
+const PORTAL: &str = "<!doctype html><html lang=\"en\"><head><title>Welcome to the network</title></head><body>\
+    <h1>Welcome to the network</h1><form method=\"post\"><button>Accept and go on</button></form></body></html>";
+
+fn status_page(status: u16) -> String {
+    let title = format!("{status} {}", webex_error::name(status));
+    let head = format!("<!doctype html><html lang=\"en\"><head><title>{title}</title></head>");
+    format!("{head}<body><h1>{title}</h1><hr>proxy</body></html>")
+}
+
+impl Change {
+    /// Only an object of JSON has members to change.
+    fn make(&self, raw: &mut Raw) {
+        let Ok(Value::Object(members)) = serde_json::from_slice(&raw.body) else { return };
+        let mut written: Vec<_> = members.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
+        match self {
+            Self::Without(name) => written.retain(|(own, _)| own != name),
+            Self::Twice(name) => written.extend(written.iter().find(|(own, _)| own == name).cloned()),
+            Self::Member(name, json) => {
+                written.retain(|(own, _)| own != name);
+                written.push((name.clone(), json.clone()));
+            }
+        }
+        let written: Vec<_> = written.iter().map(|(name, value)| format!("{}:{value}", Value::from(&**name))).collect();
+        raw.body = format!("{{{}}}", written.join(",")).into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(change: &Change, body: &str) -> String {
+        let mut raw = Raw::empty(200);
+        raw.write(JSON, body.to_owned());
+        change.make(&mut raw);
+        String::from_utf8(raw.body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn members_can_be_missing_twice_or_odd() {
+        let member = |name: &str, json: &str| Change::Member(name.into(), json.into());
+        for (change, expected) in [
+            (Change::Without("access_token".into()), r#"{"expires_in":5}"#),
+            (Change::Without("nothing".into()), r#"{"access_token":"t","expires_in":5}"#),
+            (Change::Twice("expires_in".into()), r#"{"access_token":"t","expires_in":5,"expires_in":5}"#),
+            (member("expires_in", "\"5\""), r#"{"access_token":"t","expires_in":"5"}"#),
+            (member("é\"", "NaN"), r#"{"access_token":"t","expires_in":5,"é\"":NaN}"#),
+        ] {
+            assert_eq!(changed(&change, r#"{"access_token":"t","expires_in":5}"#), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_of_json_is_not_changed() {
+        for body in ["", "<html>", "[1]", "{"] {
+            assert_eq!(changed(&Change::Without("x".into()), body), body);
+        }
+    }
+}
