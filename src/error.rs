@@ -300,12 +300,10 @@ impl Error {
         self
     }
 
-    /// Names the request by the id it was sent with, unless the server gave it another; or, where it was not sent, the host that
-    /// it was for.
+    /// Names the request by the id it was sent with, unless the server gave it another, and the host that could not be reached.
     pub(crate) fn of_request(mut self, sent: Option<String>, host: &str) -> Self {
-        if self.0.delivery != Some(Delivery::NotSent) {
-            self.0.tracking_id = self.0.tracking_id.or(sent);
-        } else if self.0.message == NOT_REACHED {
+        self.0.tracking_id = self.0.tracking_id.or(sent);
+        if self.0.message == NOT_REACHED {
             self.0.message = format!("{host} could not be reached").into();
         }
         self
