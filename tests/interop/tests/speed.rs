@@ -6,15 +6,16 @@ use std::process::Command;
 
 use webex_oauth_interop::{MockWebex, tell};
 
-/// Of refreshes a second in the best turns. A build without optimization is several times slower than one with it, on a busy
-/// machine too, since the two take turns: below this, something is wrong that is worth a look.
-const LEAST: f64 = 0.05;
+/// Of refreshes a second in the best turns. Even a build without optimization reaches four, on a busy machine too, since the two
+/// take turns: below this, something is wrong that is worth a look.
+const LEAST: f64 = 0.25;
 
 /// The figures are shown past the test harness; those that count are of a build with optimization, as `speed.mjs` says.
 #[test]
 fn the_mock_is_not_out_of_all_proportion_slower_than_another() {
-    tell(async {
-        let program = MockWebex::program();
+    // Building takes as long as it takes.
+    let program = MockWebex::program();
+    tell(async move {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers/speed.mjs");
         let speed =
             tokio::task::spawn_blocking(move || Command::new("node").arg(script).arg(program).arg("3").output());
