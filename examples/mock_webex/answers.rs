@@ -1,16 +1,21 @@
-//! What goes wrong with a whole answer, as an order or the command line says it.
+//! What goes wrong with whole answers, as an order or the command line says it.
+
+use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value;
-use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use webex_oauth::testing::{self, Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
 
 use crate::faults::find;
 
-/// What the next answers at an endpoint are.
+/// One fault, and for how many answers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Answer {
-    at: String,
+struct Step {
+    /// The mock's own answer, whole.
+    #[serde(default)]
+    own: bool,
     status: Option<u16>,
     #[serde(default)]
     html: bool,
@@ -18,12 +23,21 @@ pub(crate) struct Answer {
     error: Option<String>,
     shape: Option<String>,
     connection: Option<Connection>,
-    retry_after: Option<u64>,
+    /// How many bytes of a body arrive before its connection breaks.
+    after: Option<usize>,
+    /// Between two bytes of a body that drips.
+    pause_ms: Option<u64>,
+    #[serde(default)]
+    after_acting: bool,
+    delay_ms: Option<u64>,
+    retry_after: Option<Wait>,
     /// For how many answers; one, unless it says more.
     times: Option<usize>,
+    #[serde(default)]
+    until_cleared: bool,
 }
 
-/// What becomes of the connection in place of an answer.
+/// What becomes of the connection in place of an answer, or in the middle of it.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Connection {
@@ -31,10 +45,26 @@ enum Connection {
     /// Closed after the mock has done what it was asked.
     Lost,
     Hanging,
+    // The others take the relay.
+    Truncated,
+    Reset,
+    Stalled,
+    Dripping,
 }
 
-/// Where something goes wrong, what, and how often: for ever, where it does not say.
-pub(crate) struct Ordered(Endpoint, Fault, Option<usize>);
+/// What stands in `Retry-After`: seconds, or any text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wait {
+    Seconds(u64),
+    Text(String),
+}
+
+/// Between two bytes, unless an order says so.
+const PAUSE_MS: u64 = 10;
+
+/// What goes wrong at a place: one after the other, each so often, or until it is cleared where it does not say.
+pub(crate) struct Ordered(Endpoint, Vec<(Fault, Option<usize>)>);
 
 impl Ordered {
     /// From a text like `refresh=503*3`.
@@ -49,6 +79,10 @@ impl Ordered {
             "closed" => Fault::closed(),
             "lost" => Fault::lost_answer(),
             "hanging" => Fault::hanging(),
+            "truncated" => Fault::truncated(),
+            "reset" => Fault::reset(),
+            "stalled" => Fault::stalled(),
+            "dripping" => Fault::dripping(Duration::from_millis(PAUSE_MS)),
             "portal" => Fault::captive_portal(),
             "invalid_grant" => Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken),
             _ => match what.parse() {
@@ -56,40 +90,81 @@ impl Ordered {
                 _ => return Err(format!("no fault {what:?}")),
             },
         };
-        Ok(Self(endpoint(place)?, fault, times))
+        Ok(Self(endpoint(place)?, vec![(fault, times)]))
+    }
+
+    /// From an order: `at`, a fault, and those that come `then`.
+    pub(crate) fn of(mut words: Map<String, Value>) -> Result<Self, String> {
+        let at = words.remove("at").ok_or("it takes `at`, a place")?;
+        let then = words.remove("then").unwrap_or_else(|| Vec::<Value>::new().into());
+        let mut steps = vec![read::<Step>(words.into())?];
+        steps.extend(read::<Vec<Step>>(then)?);
+        // A mistake in one of them orders none.
+        let faults = steps.iter().map(|step| Ok((step.fault()?, step.times())));
+        Ok(Self(endpoint(&read::<String>(at)?)?, faults.collect::<Result<_, String>>()?))
     }
 
     pub(crate) fn at(self, mock: &MockWebex) {
-        let Self(endpoint, fault, times) = self;
-        let ordered = mock.at(endpoint).answer(fault);
-        match times {
-            Some(times) => ordered.times(times),
-            None => ordered.until_cleared(),
-        };
+        let mut earlier: Option<testing::Ordered<'_>> = None;
+        for (fault, times) in self.1 {
+            let ordered = match earlier {
+                Some(earlier) => earlier.then(fault),
+                None => mock.at(self.0.clone()).answer(fault),
+            };
+            earlier = Some(match times {
+                Some(times) => ordered.times(times),
+                None => ordered.until_cleared(),
+            });
+        }
     }
 }
 
-impl Answer {
-    pub(crate) fn order(self, mock: &MockWebex) -> Result<(), String> {
-        Ordered(endpoint(&self.at)?, self.fault()?, Some(self.times.unwrap_or(1))).at(mock);
-        Ok(())
+impl Step {
+    fn times(&self) -> Option<usize> {
+        if self.until_cleared { None } else { Some(self.times.unwrap_or(1)) }
     }
 
     fn fault(&self) -> Result<Fault, String> {
-        let fault = match (self.status, &self.error, self.connection) {
-            (Some(status), None, None) => Fault::status(status),
-            (None, Some(error), None) => Fault::error_as(self.shape()?, find(WebexError::ALL, error)?),
-            (None, None, Some(Connection::Closed)) => Fault::closed(),
-            (None, None, Some(Connection::Lost)) => Fault::lost_answer(),
-            (None, None, Some(Connection::Hanging)) => Fault::hanging(),
-            _ => return Err("it takes one of `status`, `error` and `connection`".to_owned()),
+        let mut fault = match (self.own, self.status, &self.error, self.connection) {
+            (true, None, None, None) => Fault::none(),
+            (false, Some(status), None, None) => Fault::status(status),
+            (false, None, Some(error), None) => Fault::error_as(self.shape()?, find(WebexError::ALL, error)?),
+            (false, None, None, Some(connection)) => self.broken(connection),
+            _ => return Err("it takes one of `own`, `status`, `error` and `connection`".to_owned()),
         };
-        let fault = if self.html { fault.html() } else { fault };
-        let fault = if let Some(json) = &self.json { fault.json(json.to_string()) } else { fault };
-        Ok(match self.retry_after {
-            Some(seconds) => fault.retry_after(RetryAfter::Seconds(seconds)),
+        if self.html {
+            fault = fault.html();
+        }
+        if let Some(json) = &self.json {
+            fault = fault.json(json.to_string());
+        }
+        if self.after_acting {
+            fault = fault.after_acting();
+        }
+        if let Some(delay) = self.delay_ms {
+            fault = fault.delayed(Duration::from_millis(delay));
+        }
+        Ok(match &self.retry_after {
+            Some(Wait::Seconds(seconds)) => fault.retry_after(RetryAfter::Seconds(*seconds)),
+            Some(Wait::Text(text)) => fault.header("retry-after", text),
             None => fault,
         })
+    }
+
+    fn broken(&self, connection: Connection) -> Fault {
+        let fault = match connection {
+            Connection::Closed => Fault::closed(),
+            Connection::Lost => Fault::lost_answer(),
+            Connection::Hanging => Fault::hanging(),
+            Connection::Truncated => Fault::truncated(),
+            Connection::Reset => Fault::reset(),
+            Connection::Stalled => Fault::stalled(),
+            Connection::Dripping => Fault::dripping(Duration::from_millis(self.pause_ms.unwrap_or(PAUSE_MS))),
+        };
+        match self.after {
+            Some(bytes) => fault.after(bytes),
+            None => fault,
+        }
     }
 
     fn shape(&self) -> Result<ErrorShape, String> {
@@ -97,7 +172,12 @@ impl Answer {
     }
 }
 
-fn endpoint(name: &str) -> Result<Endpoint, String> {
+fn read<T: DeserializeOwned>(words: Value) -> Result<T, String> {
+    serde_json::from_value(words).map_err(|error| format!("the body of the order: {error}"))
+}
+
+/// The place of this name.
+pub(crate) fn endpoint(name: &str) -> Result<Endpoint, String> {
     let found = ENDPOINTS.iter().find(|(own, _)| *own == name).map(|(_, endpoint)| endpoint.clone());
     let path = || name.starts_with('/').then(|| Endpoint::path(name));
     found.or_else(path).ok_or_else(|| {

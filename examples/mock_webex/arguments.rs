@@ -18,9 +18,13 @@ pub(crate) struct Arguments {
     pub(crate) until_stdin_closes: bool,
 }
 
+/// What can be given.
+pub(crate) const HELP: &str = include_str!("../../src/guide/mock_webex.md");
+
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut builder, mut users, mut faults) = (MockWebex::builder(), Vec::new(), Vec::new());
+        // What came is kept in any case: the order `requests` may ask for it.
+        let (mut builder, mut users, mut faults) = (MockWebex::builder().recording(), Vec::new(), Vec::new());
         let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
@@ -29,7 +33,7 @@ impl Arguments {
                 "--control-port" => control_port = number(&word, &value()?)?,
                 "--json" => json = true,
                 "--until-stdin-closes" => until_stdin_closes = true,
-                "--user" => users.push(user(&value()?)),
+                "--user" => users.push(user(&value()?)?),
                 _ => builder = world(builder, &word, value)?,
             }
         }
@@ -54,6 +58,12 @@ fn world(
         "--scopes" => builder.scopes(value()?),
         "--access-token-lifetime" => builder.access_token_lifetime(seconds(option, &value()?)?),
         "--refresh-token-lifetime" => builder.refresh_token_lifetime(seconds(option, &value()?)?),
+        "--same-access-token-within" => builder.same_access_token_within(seconds(option, &value()?)?),
+        "--device-code-lifetime" => builder.device_code_lifetime(seconds(option, &value()?)?),
+        "--device-interval" => builder.device_interval(seconds(option, &value()?)?),
+        "--rotation-grace" => builder.rotation_grace(seconds(option, &value()?)?),
+        "--relay" => builder.relay(),
+        "--recording-secrets" => builder.recording_secrets(),
         "--renewing" => builder.renewing_refresh_tokens(),
         "--rotation" => rotating(builder, &value()?)?,
         _ => return Err(format!("unknown argument {option}")),
@@ -77,11 +87,22 @@ fn service(text: &str) -> Result<MockService, String> {
     }
 }
 
-fn user(text: &str) -> MockUser {
-    match text.split_once('=') {
+/// `eve@example.com=Eve Doe;home=eu;organization=..;site=acme`, of which the address must be there.
+fn user(text: &str) -> Result<MockUser, String> {
+    let mut words = text.split(';').map(str::trim);
+    let who = words.next().unwrap_or_default();
+    let user = match who.split_once('=') {
         Some((email, name)) => MockUser::new(email).name(name),
-        None => MockUser::new(text),
-    }
+        None => MockUser::new(who),
+    };
+    words.try_fold(user, |user, word| match word.split_once('=') {
+        Some(("home", region)) => Ok(user.home(region)),
+        Some(("organization", uuid)) => Ok(user.organization(uuid)),
+        Some(("site", name)) => Ok(user.site(name)),
+        Some(("phone", number)) => Ok(user.phone(number)),
+        Some(("address", address)) => Ok(user.address(address)),
+        _ => Err(format!("--user: {word:?} is none of home=, organization=, site=, phone= and address=")),
+    })
 }
 
 fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, String> {

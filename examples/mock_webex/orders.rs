@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use webex_oauth::testing::MockWebex;
+use webex_oauth::testing::{MockRequest, MockWebex};
 
-use crate::answers::Answer;
+use crate::answers::{self, Ordered};
 use crate::clock::MovableClock;
 use crate::faults;
 
@@ -58,6 +58,12 @@ struct Advance {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Where {
+    at: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
 
 impl Desk {
@@ -82,8 +88,11 @@ impl Desk {
                     faults::order(mock, &kind, &name)?;
                 }
             }
-            "answer" => read::<Answer>(body)?.order(mock)?,
+            "answer" => Ordered::of(read(body)?)?.at(mock),
             "clear" => read(body).map(|Nothing {}| mock.clear())?,
+            "offline" => read(body).map(|Nothing {}| mock.go_offline())?,
+            "online" => read(body).map(|Nothing {}| mock.go_online())?,
+            "requests" => return self.requests(read(body)?),
             "counts" => return read(body).map(|Nothing {}| self.counts()),
             _ => return Err(format!("there is no order {order:?}")),
         }
@@ -117,6 +126,12 @@ impl Desk {
         Ok(read::<Whose>(body)?.user.unwrap_or_else(|| self.user.clone()))
     }
 
+    fn requests(&self, Where { at }: Where) -> Result<Value, String> {
+        let endpoint = answers::endpoint(at.as_deref().unwrap_or("any"))?;
+        let requests: Vec<_> = self.mock.received(endpoint).iter().map(written).collect();
+        Ok(json!({ "requests": requests }))
+    }
+
     fn counts(&self) -> Value {
         json!({
             "token_requests": self.mock.token_requests(),
@@ -126,6 +141,18 @@ impl Desk {
             "key_requests": self.mock.key_requests(),
         })
     }
+}
+
+fn written(request: &MockRequest) -> Value {
+    json!({
+        "method": request.method(),
+        "path": request.path(),
+        "parameters": request.parameters().collect::<Vec<_>>(),
+        "authorization": request.authorization(),
+        "status": request.status(),
+        "fault": request.fault(),
+        "is_cut": request.is_cut(),
+    })
 }
 
 /// No body is an empty object.

@@ -9,7 +9,11 @@
 //!
 //! Write tests as async tests of tokio, each with a mock of its own: they can all run at once. An application should take its
 //! client, or what it makes it from, as a parameter: a test then hands it [`MockWebex::client`], or [`MockWebex::service`] and
-//! the rest.
+//! the rest. Each example below is whole: around what it shows belongs
+//! `#[tokio::test] async fn name() -> Result<(), Box<dyn std::error::Error>> { .. Ok(()) }`.
+//!
+//! A mock has a thread, and holds five handles of the operating system; each open connection takes two more, one at each end.
+//! Where more than a hundred live at once, the usual limit of 1024 handles a process (`ulimit -n`) is too low.
 //!
 //! # A login
 //!
@@ -31,12 +35,13 @@
 //! # A denial
 //!
 //! ```
-//! # use webex_oauth::Callback;
-//! # use webex_oauth::testing::MockWebex;
+//! use webex_oauth::Callback;
+//! use webex_oauth::testing::MockWebex;
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let mock = MockWebex::start().await;
-//! # let webex = mock.client();
+//! let mock = MockWebex::start().await;
+//! let webex = mock.client();
 //! let (url, pending) = webex.authorize().begin()?;
 //! let error = webex.login(pending, Callback::parse(mock.deny(&url))?).await.unwrap_err();
 //! assert!(error.is_denied());
@@ -50,17 +55,17 @@
 //!
 //! ```
 //! use std::time::Duration;
+//! use webex_oauth::Callback;
 //! use webex_oauth::clock::{ManualClock, UnixTime};
-//! # use webex_oauth::Callback;
-//! # use webex_oauth::testing::MockWebex;
+//! use webex_oauth::testing::MockWebex;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
 //! let mock = MockWebex::builder().clock(clock.clone()).start().await;
 //! let webex = mock.client();
-//! # let (url, pending) = webex.authorize().begin()?;
-//! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let day = Duration::from_secs(86_400);
 //! clock.advance(14 * day);
 //! let error = webex.person(login.tokens().access_token()).await.unwrap_err();
@@ -76,33 +81,39 @@
 //!
 //! # A lost race
 //!
-//! Two processes share a store, and both learn at once that their token has ended. One refreshes, and the other waits for what
-//! it brings; the server would end the whole login if the spent refresh token came a second time:
+//! Where refresh tokens rotate, a process that is late is refused: another one has spent the refresh token. It looks into the
+//! store again then, finds what the other has saved, and goes on with that; nobody has to log in:
 //!
 //! ```
-//! use webex_oauth::TokenManager;
+//! use std::time::Duration;
+//! use webex_oauth::clock::{ManualClock, UnixTime};
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::{Endpoint, MockWebex};
-//! # use webex_oauth::Callback;
+//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+//! use webex_oauth::{Callback, Rotation, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! let mock = MockWebex::builder().revoking_families().start().await;
+//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).start().await;
 //! let webex = mock.client();
-//! # let (url, pending) = webex.authorize().begin()?;
-//! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let (store, key) = (MemoryStore::new(), TokenKey::new("jane")?);
-//! let one = TokenManager::new(webex.clone(), store.clone())?.put(&key, login).await?;
-//! let other = TokenManager::new(webex, store)?.session(&key)?;
-//! let token = one.access_token().await?;
-//! assert_eq!(other.access_token().await?, token);
+//! let own = TokenManager::new(webex.clone(), store.clone())?.put(&key, login.tokens().clone()).await?;
+//! let other = TokenManager::new(webex.clone(), store)?;
 //!
-//! mock.expire_access_tokens("jane@example.com");
-//! one.invalidate(&token);
-//! other.invalidate(&token);
-//! mock.expect(Endpoint::Refresh).times(1); // looked at when the mock is dropped
-//! let (first, second) = tokio::join!(one.access_token(), other.access_token());
-//! assert_eq!(first?, second?);
+//! clock.advance(Duration::from_secs(14 * 86_400));
+//! let rotated = webex.refresh(login.tokens()).await?; // the other process is first, and has yet to save
+//! mock.at(Endpoint::Refresh).answer(Fault::none().delayed(Duration::from_secs(1))); // until this one has been refused
+//! let save = async {
+//!     while mock.refreshes() < 2 {
+//!         tokio::task::yield_now().await;
+//!     }
+//!     other.put(&key, rotated.clone()).await
+//! };
+//! let (token, _) = tokio::join!(own.access_token(), async { save.await.unwrap() });
+//! assert_eq!(token?, *rotated.access_token());
+//! assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (2, 1)); // one was granted
 //! # Ok(())
 //! # }
 //! ```
@@ -112,21 +123,21 @@
 //! While Webex is down, the token at hand serves as long as it lives; then the error says that time can help:
 //!
 //! ```
-//! use webex_oauth::testing::{Endpoint, Fault};
-//! # use std::time::Duration;
-//! # use webex_oauth::clock::{ManualClock, UnixTime};
-//! # use webex_oauth::store::{MemoryStore, TokenKey};
-//! # use webex_oauth::testing::MockWebex;
-//! # use webex_oauth::{Callback, TokenManager};
+//! use std::time::Duration;
+//! use webex_oauth::clock::{ManualClock, UnixTime};
+//! use webex_oauth::store::{MemoryStore, TokenKey};
+//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+//! use webex_oauth::{Callback, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-//! # let mock = MockWebex::builder().clock(clock.clone()).start().await;
-//! # let webex = mock.client();
-//! # let (url, pending) = webex.authorize().begin()?;
-//! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-//! # let session = TokenManager::new(webex, MemoryStore::new())?.put(&TokenKey::new("jane")?, login).await?;
+//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! let mock = MockWebex::builder().clock(clock.clone()).start().await;
+//! let webex = mock.client();
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let session = TokenManager::new(webex, MemoryStore::new())?.put(&TokenKey::new("jane")?, login).await?;
+//!
 //! mock.at(Endpoint::Token).answer(Fault::status(503).html()).until_cleared();
 //! clock.advance(Duration::from_secs(13 * 86_400));
 //! session.access_token().await?;
@@ -183,16 +194,17 @@
 //! reqwest is the browser, if it follows no redirects by itself, and the mock's consent page is left out:
 //!
 //! ```
-//! # use axum::Router;
-//! # use axum::response::Redirect;
-//! # use axum::routing::get;
+//! use axum::Router;
+//! use axum::response::Redirect;
+//! use axum::routing::get;
 //! use reqwest::{Client, redirect};
-//! # use webex_oauth::WebexOAuth;
-//! # use webex_oauth::testing::MockWebex;
-//! # fn application(webex: WebexOAuth) -> Router {
-//! #     let begin = move || async move { Redirect::to(webex.authorize().begin().unwrap().0.as_str()) };
-//! #     Router::new().route("/login", get(begin)).route("/callback", get(async || "Hello"))
-//! # }
+//! use webex_oauth::WebexOAuth;
+//! use webex_oauth::testing::MockWebex;
+//!
+//! fn application(webex: WebexOAuth) -> Router {
+//!     let begin = move || async move { Redirect::to(webex.authorize().begin().unwrap().0.as_str()) }; // yours here
+//!     Router::new().route("/login", get(begin)).route("/callback", get(async || "Hello"))
+//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -215,18 +227,17 @@
 //! which answers for any path what it is told to:
 //!
 //! ```
-//! use webex_oauth::testing::{Endpoint, Fault};
+//! use webex_oauth::Callback;
+//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
 //! use wiremock::matchers::{header, path};
 //! use wiremock::{Mock, MockServer, ResponseTemplate};
-//! # use webex_oauth::Callback;
-//! # use webex_oauth::testing::MockWebex;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let mock = MockWebex::start().await;
-//! # let webex = mock.client();
-//! # let (url, pending) = webex.authorize().begin()?;
-//! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let mock = MockWebex::start().await;
+//! let webex = mock.client();
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let token = login.tokens().access_token().expose();
 //! let rooms = MockServer::start().await;
 //! let bearer = header("authorization", format!("Bearer {token}"));
@@ -241,6 +252,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Programs in other languages
+//!
+//! The repository's example `mock_webex` is the mock as a program of its own, for tests in Python, JavaScript or anything else
+//! that can start a process and speak HTTP: `cargo run --example mock_webex -- --json --until-stdin-closes`.
+//!
+#![doc = include_str!("mock_webex.md")]
+//!
+//! `tests/interop/clients` in the repository has whole tests in Python and JavaScript.
+//!
+//! # The token endpoint alone
 //!
 //! A token endpoint alone, by wiremock and without this feature, stands in the [crate's documentation](crate#testing-your-application).
 //!

@@ -185,14 +185,14 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Keeps the last 1024 requests for [`MockWebex::received`], with `[redacted]` for what may be a secret. Without it they
-    /// are counted and forgotten.
+    /// Keeps the last 1024 requests for [`MockWebex::received`], with `[redacted]` for what may be a secret, and of each about
+    /// 16 KiB ([`MockRequest::is_cut`](crate::testing::MockRequest::is_cut)). Without it they are counted and forgotten.
     pub fn recording(mut self) -> Self {
         self.recording = Recording::Redacted;
         self
     }
 
-    /// Keeps the last 1024 requests, secrets and all: for a test of what is sent.
+    /// Keeps the last 1024 requests, as much of each, secrets and all: for a test of what is sent.
     pub fn recording_secrets(mut self) -> Self {
         self.recording = Recording::WithSecrets;
         self
@@ -251,7 +251,8 @@ impl MockWebexBuilder {
     ///
     /// # Panics
     ///
-    /// When the port cannot be had, a scope cannot be one, a redirect URI could not be sent in a header, or a user's home
+    /// When the port cannot be had, this process has too many handles open (a mock holds five, and two more for each
+    /// connection), a scope cannot be one, a redirect URI could not be sent in a header, or a user's home
     /// could not stand in a path.
     pub async fn start(self) -> MockWebex {
         let (clock, is_relayed) = (self.clock.clone(), self.is_relayed);

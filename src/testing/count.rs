@@ -20,7 +20,20 @@ impl MockWebex {
         self.requests_to(Endpoint::Refresh)
     }
 
-    /// How many refreshes this user's logins were granted.
+    /// How many codes of this user's were exchanged for tokens. What [`exchanges`](Self::exchanges) counts beside that was
+    /// refused, or spoilt before the mock saw it, and is nobody's.
+    ///
+    /// # Panics
+    ///
+    /// When the mock has no such user.
+    #[track_caller]
+    pub fn exchanges_of(&self, email: impl AsRef<str>) -> usize {
+        let user = self.user(email.as_ref());
+        self.state().granted_exchanges.get(&user).copied().unwrap_or_default()
+    }
+
+    /// How many refreshes this user's logins were granted, whether or not the answer arrived. What
+    /// [`refreshes`](Self::refreshes) counts beside that was refused, or spoilt before the mock saw it, and is nobody's.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
 //! The mock on the wire: wiremock listens, the rules answer.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -21,7 +21,8 @@ use crate::testing::relay::Relay;
 use crate::testing::sessions;
 use crate::testing::state::{Moment, State};
 
-/// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away.
+/// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away, and earlier
+/// where they are large: a request counts once more for each KiB of it.
 const REQUESTS_KEPT: u64 = 4096;
 
 /// Listens on a port of this machine, and says at which origin; 0 is a free port.
@@ -30,6 +31,17 @@ pub(super) fn listen(port: u16) -> (TcpListener, String) {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, format!("http://{address}"))));
     bound.unwrap_or_else(|error| panic!("MockWebex cannot listen on port {port}: {error}"))
+}
+
+/// wiremock's thread may have ended for want of handles, and wiremock does not say so.
+#[expect(clippy::panic, reason = "a server that does not answer leaves a test nothing to do")]
+fn check(address: SocketAddr) {
+    if let Err(error) = TcpStream::connect(address) {
+        panic!(
+            "MockWebex does not answer at {address}: {error}. A mock holds five handles of the operating system, and two for \
+             each connection; \"ulimit -n\" says how many a process may have"
+        );
+    }
 }
 
 /// A running server.
@@ -42,6 +54,7 @@ impl Server {
     pub(super) async fn start(desk: Desk, listener: TcpListener, is_relayed: bool) -> Arc<Self> {
         let (listener, front) = if is_relayed { (listen(0).0, Some(listener)) } else { (listener, None) };
         let wiremock = MockServer::builder().listener(listener).disable_request_recording().start().await;
+        check(*wiremock.address());
         let relay = front.map(|front| Relay::start(front, *wiremock.address()));
         let server = Arc::new(Self { wiremock: Some(wiremock), relay });
         server.register(desk.of(&server)).await;
@@ -99,14 +112,15 @@ pub(super) struct Desk {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
     server: Weak<Server>,
-    answered: Arc<AtomicU64>,
+    /// What wiremock keeps, and what it has thrown away.
+    kept: Arc<AtomicU64>,
     /// What goes out for the request that wiremock is at; it looks at one at a time.
     outgoing: Arc<Mutex<Option<Outgoing>>>,
 }
 
 impl Desk {
     pub(super) fn new(state: Arc<Mutex<State>>, clock: Arc<dyn Clock>) -> Self {
-        Self { state, clock, server: Weak::new(), answered: Arc::default(), outgoing: Arc::default() }
+        Self { state, clock, server: Weak::new(), kept: Arc::default(), outgoing: Arc::default() }
     }
 
     fn of(mut self, server: &Arc<Server>) -> Self {
@@ -123,7 +137,8 @@ impl Desk {
     }
 
     fn receive(&self, request: &wiremock::Request) -> Outgoing {
-        if self.answered.fetch_add(1, Ordering::Relaxed) % REQUESTS_KEPT == REQUESTS_KEPT - 1 {
+        let weight = weight(request);
+        if is_full(self.kept.fetch_add(weight, Ordering::Relaxed), weight) {
             self.forget_requests();
         }
         let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
@@ -136,6 +151,17 @@ impl Desk {
             runtime.spawn(async move { server.renew(desk).await });
         }
     }
+}
+
+fn weight(request: &wiremock::Request) -> u64 {
+    let headers = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    let bytes = request.body.len() + request.url.as_str().len() + headers.sum::<usize>();
+    1 + (bytes / 1024) as u64
+}
+
+/// Whether it is time to throw away what is kept, when so much comes after so much.
+fn is_full(before: u64, more: u64) -> bool {
+    before / REQUESTS_KEPT != before.wrapping_add(more) / REQUESTS_KEPT
 }
 
 /// Whether a request's answer gets lost.

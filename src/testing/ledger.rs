@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
 use crate::testing::endpoint::Endpoint;
-use crate::testing::request::MockRequest;
+use crate::testing::request::{MockRequest, hash};
 
 /// How many requests are kept; the oldest go first.
 pub(super) const MOST_REQUESTS: usize = 1024;
@@ -29,7 +29,8 @@ pub(super) struct Ledger {
     pub(super) followed_redirects: usize,
     total: usize,
     places: HashMap<Endpoint, usize>,
-    paths: HashMap<String, usize>,
+    /// By [`hash`], since a path may be long.
+    paths: HashMap<u64, usize>,
     kept: VecDeque<MockRequest>,
     expectations: Vec<Expectation>,
 }
@@ -51,10 +52,11 @@ impl Ledger {
         if let Some(place) = place {
             *self.places.entry(place.clone()).or_default() += 1;
         }
-        if let Some(count) = self.paths.get_mut(path) {
+        let path = hash(path);
+        if let Some(count) = self.paths.get_mut(&path) {
             *count += 1;
         } else if self.paths.len() < MOST_PATHS {
-            self.paths.insert(path.to_owned(), 1);
+            self.paths.insert(path, 1);
         }
     }
 
@@ -74,7 +76,7 @@ impl Ledger {
         let at = |place: &Endpoint| self.places.get(place).copied().unwrap_or_default();
         match endpoint {
             Endpoint::Any => self.total,
-            Endpoint::Path(path) => self.paths.get(path).copied().unwrap_or_default(),
+            Endpoint::Path(path) => self.paths.get(&hash(path)).copied().unwrap_or_default(),
             Endpoint::Token => at(endpoint) + at(&Endpoint::Exchange) + at(&Endpoint::Refresh),
             _ => at(endpoint),
         }
@@ -82,7 +84,11 @@ impl Ledger {
 
     /// The requests to a place that were kept, the oldest first.
     pub(super) fn received(&self, endpoint: &Endpoint) -> Vec<MockRequest> {
-        let covered = |request: &&MockRequest| endpoint.covers(request.endpoint(), request.path());
+        let covered = |request: &&MockRequest| match endpoint {
+            Endpoint::Path(path) => request.path_hash == hash(path),
+            // Of these, none looks at the path.
+            _ => endpoint.covers(request.endpoint(), ""),
+        };
         self.kept.iter().filter(covered).cloned().collect()
     }
 

@@ -128,47 +128,13 @@
 //!
 //! # What came
 //!
-//! [`refreshes`](MockWebex::refreshes), [`refreshes_of`](MockWebex::refreshes_of) and
+//! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes) and
 //! [`requests_to`](MockWebex::requests_to) count; [`expect`](MockWebex::expect) says beforehand what is to come; a mock that is
-//! [recording](MockWebexBuilder::recording) keeps the requests, without their secrets.
+//! [recording](MockWebexBuilder::recording) keeps the requests, without their secrets. What belongs to a user
+//! ([`exchanges_of`](MockWebex::exchanges_of), [`refreshes_of`](MockWebex::refreshes_of)) counts what was granted, and all else
+//! what came.
 //!
-//! # The rules
-//!
-//! | rule | source | switch |
-//! |---|---|---|
-//! | response types are `code`, `id_token`, `token`, `id_token token`, and no hybrid flow; Webex Meetings knows `code` alone | [login] | [`service`](MockWebexBuilder::service) |
-//! | a redirect URI is compared as a string, `localhost` is not `127.0.0.1`; it may be left out where one is registered | [login], <https://github.com/webex/webex-js-sdk/issues/4989> | [`redirect_uri`](MockWebexBuilder::redirect_uri) |
-//! | an unknown client or redirect URI ends with a page; a blank client id goes back | <https://github.com/webex/webex-js-sdk/issues/4990> | |
-//! | there is a scope, and each is registered by its name: `spark:all` covers no other, `spark:kms` comes along, those of OpenID Connect are free | [login], <https://github.com/CiscoDevNet/webex-integration-sample/issues/3> | [`scopes`](MockWebexBuilder::scopes) |
-//! | no parameter comes twice | RFC 6749 section 3.1 | |
-//! | with `openid` there is a nonce | [login] | |
-//! | an ID token in the fragment takes the scope `openid` | OpenID Connect Core 1.0 section 3.2.2.1 | |
-//! | PKCE is `S256` or `plain`; at Webex Meetings plain with at most 10 characters, too | [login], [meetings] | |
-//! | what is refused comes back where the tokens would stand, query or fragment | RFC 6749 sections 4.1.2.1, 4.2.2.1 | [`next_callback`](MockWebex::next_callback) |
-//! | `prompt=none` is for a browser that has signed in (there is a cookie) and not been through the logout page since, within `max_age`, as the user of `login_hint`; others get `login_required` | OpenID Connect Core 1.0 section 3.1.2.1 | |
-//! | and for a user who has consented to all that is asked for; others get `consent_required` | OpenID Connect Core 1.0 section 3.1.2.6 | |
-//! | an administrator who has denied the integration ends it with a page | Imagicle's knowledge base | [`deny_by_administrator`](MockWebex::deny_by_administrator) |
-//! | what comes through a browser has no refresh token, and changes no lasting grant | RFC 6749 section 4.2.2 | |
-//! | a code is good once, for ten minutes, with its redirect URI and verifier; whatever is wrong, the answer is the same | [login] ("short-lived"), <https://github.com/WebexSamples/webex-auth-sample/issues/4> | [`clock`](MockWebexBuilder::clock) |
-//! | a client's secret comes in the header or in the form, never in both; Webex Meetings wants the form | RFC 6749 section 2.3.1, [meetings] | [`change_secret`](MockWebex::change_secret) |
-//! | access tokens live 14 days (gov 12 hours, Meetings 2 hours), refresh tokens 90 days (the others 60) | <https://developer.webex.com/docs/integrations>, [meetings] | [`access_token_lifetime`](MockWebexBuilder::access_token_lifetime), [`refresh_token_lifetime`](MockWebexBuilder::refresh_token_lifetime) |
-//! | a second login of the same user and client gets the same refresh token, with what is left of its life | seen in answers of Webex's | [`rotation`](MockWebexBuilder::rotation) |
-//! | a refresh keeps the refresh token, whose life counts down, or begins anew | Cisco's samples show the one, the Authorizations API the other | [`renewing_refresh_tokens`](MockWebexBuilder::renewing_refresh_tokens) |
-//! | a refresh gives a new access token, or for a while the same; the old ones live on | <https://github.com/webex/webex-js-sdk> | [`same_access_token_within`](MockWebexBuilder::same_access_token_within) |
-//! | refresh tokens do not rotate; where they do, a spent one is refused, ends its family, or has a time of grace | the same; RFC 9700 section 4.14.2 | [`rotation`](MockWebexBuilder::rotation), [`revoking_families`](MockWebexBuilder::revoking_families), [`rotation_grace`](MockWebexBuilder::rotation_grace) |
-//! | a refresh at Webex Meetings has the site's name before its token, and the redirect URI and verifier of its login | [meetings] | [`MockUser::site`] |
-//! | a revoked refresh token ends every access token that came of it | the Authorizations API | [`revoke`](MockWebex::revoke) |
-//! | the logout page ends the session and goes to any address of the web in `goto`; a `token` beside it ends as well | <https://github.com/webex/webex-js-sdk> and Cisco's samples | |
-//! | errors are written as the REST API documents them, with the tracking id of the request | the REST API's OpenAPI description | [`Fault::error_as`] |
-//! | at a device's endpoints the client proves itself by Basic alone, or it is `invalid_client` (401) | [login] | |
-//! | a device's scopes are registered by name, and none is of OpenID Connect | [login] | |
-//! | a pending login is 428; the code stands in `message` and in `errors[].description` | [login], <https://github.com/WebexSamples/webex-device-oauth-sample> | [`next_device_poll`](MockWebex::next_device_poll) |
-//! | a poll sooner than the interval is `slow_down`, and the interval is 5 seconds longer for good | RFC 8628 section 3.5 | [`device_interval`](MockWebexBuilder::device_interval) |
-//! | an expired or used device code is `invalid_grant`, for Webex has no `expired_token` | [login] | [`device_code_lifetime`](MockWebexBuilder::device_code_lifetime) |
-//! | an integration without Webex's own redirect URIs gets codes, and its user an error | <https://github.com/wr-org/webex-rust/issues/23> | [`requiring_device_redirects`](MockWebexBuilder::requiring_device_redirects) |
-//!
-//! [login]: https://developer.webex.com/docs/login-with-webex
-//! [meetings]: https://developer.cisco.com/docs/webex-meetings
+#![doc = include_str!("rules.md")]
 //!
 //! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
 //!

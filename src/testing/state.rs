@@ -101,6 +101,7 @@ pub(super) struct State {
     pub(super) visits: Visits,
     pub(super) consents: Consents,
     /// By user.
+    pub(super) granted_exchanges: HashMap<usize, usize>,
     pub(super) granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
     serial: u64,
@@ -142,6 +143,7 @@ impl State {
             predecessors: Predecessors::default(),
             visits: Visits::default(),
             consents: Consents::default(),
+            granted_exchanges: HashMap::new(),
             granted_refreshes: HashMap::new(),
             seal: Seal::new(random),
             serial: 0,

@@ -148,6 +148,7 @@ fn code(
         return Err(refuse("the code verifier does not fit the code challenge"));
     }
     let authentication = std::mem::take(&mut code.authorization.authentication);
+    *state.granted_exchanges.entry(code.user).or_default() += 1;
     Ok((state.open_grant(code.into(), moment), authentication))
 }
 

@@ -1,4 +1,7 @@
 //! A login on a device: what it asks, when it asks, and how it ends.
+//!
+//! Not at `MockWebex`, which has a file of its own (`device_login_at_mock`): here the script says each answer, and looks at each
+//! byte that was sent and at the time by which it was.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};

@@ -1,4 +1,6 @@
 //! The keys of ID tokens: fetched when they are needed, shared by all who need them, and never worse than before.
+//!
+//! Not at `MockWebex`: which keys are published at which moment, and how often they are asked for, is the subject.
 
 use std::time::Duration;
 

@@ -38,6 +38,7 @@ mod mock_faults;
 mod mock_network;
 mod mock_open_id;
 mod mock_record;
+mod mock_rules;
 mod mock_verdicts;
 mod mock_pages;
 mod mock_webex;

@@ -35,9 +35,13 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
     webex.person(janes.access_token()).await.unwrap();
 
     assert_eq!((mock.exchanges(), mock.refreshes(), mock.token_requests()), (2, 4, 6));
-    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of(bob)), (1, 2));
+    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of(bob)), (1, 2), "those that were granted");
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let callback = mock.approve_as(&url, bob);
+    webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap();
+    assert_eq!((mock.exchanges_of(jane), mock.exchanges_of(bob), mock.exchanges()), (1, 2, 3));
     assert_eq!((mock.requests_to(Endpoint::Person), mock.requests_to(Endpoint::path("/v1/people/me"))), (1, 1));
-    assert_eq!((mock.requests_to(Endpoint::Any), mock.requests_to(Endpoint::Keys)), (7, 0));
+    assert_eq!((mock.requests_to(Endpoint::Any), mock.requests_to(Endpoint::Keys)), (8, 0));
     assert!(mock.received(Endpoint::Any).is_empty(), "nothing is kept unless it is wanted");
 }
 

@@ -197,28 +197,51 @@ async fn within_its_window_a_refresh_brings_the_same_access_token_with_what_is_l
     assert_ne!(webex.refresh(&fresh).await.unwrap().access_token(), fresh.access_token());
 }
 
-/// Each with its own port, its own thread and its own users.
+/// Each with its own port, its own thread and its own users; as many at once as this process may have handles for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_mocks_at_once_know_nothing_of_each_other() {
-    let tests = (0..200).map(|number| {
-        tokio::spawn(async move {
-            let email = format!("user{number}@example.com");
-            let mock = MockWebex::builder().user(MockUser::new(&email)).start().await;
-            let webex = mock.client();
-            let tokens = log_in(&mock, &webex).await;
-            let person = webex.person(tokens.access_token()).await.unwrap();
-            assert_eq!(person.email(), Some(&*email));
-            webex.refresh(&tokens).await.unwrap();
-            (mock, tokens)
-        })
-    });
-    let mut worlds = Vec::new();
-    for test in tests.collect::<Vec<_>>() {
-        worlds.push(test.await.unwrap());
+    let numbers: Vec<_> = (0..200).collect();
+    for batch in numbers.chunks(mocks_at_once(numbers.len())) {
+        let mut worlds = Vec::new();
+        for test in batch.iter().map(|number| tokio::spawn(world_of_its_own(*number))).collect::<Vec<_>>() {
+            worlds.push(test.await.unwrap());
+        }
+        for pair in worlds.windows(2) {
+            let ((mock, _), (_, stranger)) = (&pair[0], &pair[1]);
+            assert_eq!((mock.exchanges(), mock.refreshes()), (1, 1));
+            assert!(!mock.is_refresh_token_alive(refresh_token(stranger).expose()));
+        }
     }
-    for pair in worlds.windows(2) {
-        let ((mock, _), (_, stranger)) = (&pair[0], &pair[1]);
-        assert_eq!((mock.exchanges(), mock.refreshes()), (1, 1));
-        assert!(!mock.is_refresh_token_alive(refresh_token(stranger).expose()));
+}
+
+async fn world_of_its_own(number: usize) -> (MockWebex, TokenSet) {
+    let email = format!("user{number}@example.com");
+    let mock = MockWebex::builder().user(MockUser::new(&email)).start().await;
+    let webex = mock.client();
+    let tokens = log_in(&mock, &webex).await;
+    let person = webex.person(tokens.access_token()).await.unwrap();
+    assert_eq!(person.email(), Some(&*email));
+    webex.refresh(&tokens).await.unwrap();
+    (mock, tokens)
+}
+
+/// How many mocks find handles at once, with five for each, two for a connection and half a thousand for other tests. A process
+/// may usually have 1024, and more if it asks, but not above the limit of the machine.
+#[cfg(unix)]
+fn mocks_at_once(wanted: usize) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    const ENOUGH: u64 = 4096;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < ENOUGH) {
+        limit.current = Some(limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH)));
+        setrlimit(Resource::Nofile, limit).unwrap();
     }
+    let handles = limit.current.unwrap_or(ENOUGH).min(ENOUGH);
+    wanted.min(usize::try_from(handles.saturating_sub(512) / 8).unwrap()).max(2)
+}
+
+#[cfg(not(unix))]
+fn mocks_at_once(wanted: usize) -> usize {
+    wanted
 }

@@ -2,6 +2,9 @@
 //! concerns a client of Webex, named by the row; all rows are in `rows`.
 //!
 //! After a bad artefact nothing more is asked for: that is part of each refusal here.
+//!
+//! Not at `MockWebex`: an issuer of the tests' own signs here, so that mock and crate cannot share a mistake; the mock's tokens are
+//! tried in `mock_open_id`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! A token endpoint that is down, slow, in a storm of 429s, or of another mind about the client: whoever has a living token is
 //! served, everybody else is told the truth, and nobody is logged out.
+//!
+//! Not at `MockWebex`: the server is a transport that waits by the manual clock, a port at which nobody listens yet, and answers
+//! that are written out, so that no mistake of the mock can hide one of the crate.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,6 @@
 //! No secret is printed: everything that flows is planted, and everything that is shown is searched.
+//!
+//! Not at `MockWebex`: the secrets in each answer are chosen here, so that they can be searched for; the mock makes its own.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex, Once, PoisonError};

@@ -1,4 +1,7 @@
 //! What goes to the token endpoint, and what is made of every answer.
+//!
+//! Not at `MockWebex`: each answer is written out here, by RFC 6749 and by the documentation of Webex; what comes of those of
+//! the mock is in `mock_verdicts`.
 
 use std::time::Duration;
 

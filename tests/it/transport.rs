@@ -1,4 +1,6 @@
 //! The transport over reqwest: what it sends, what it refuses, and what it says about it.
+//!
+//! Not at `MockWebex`: there is nothing of Webex in it, but servers that compress, redirect, speak TLS or say nothing.
 
 use std::error::Error as _;
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,6 @@
 //! What an operator sees with the feature `tracing`: a span for each request, an event for each decision.
+//!
+//! Not at `MockWebex`: what is traced is compared word for word, with tracking ids and answers that stand here.
 
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex};

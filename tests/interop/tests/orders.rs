@@ -1,4 +1,4 @@
-//! The orders that the mock takes as a process, where they are refused.
+//! The orders that the mock takes as a process: those that are refused, and those of the network and of what came.
 
 use reqwest::header::{HOST, ORIGIN};
 use reqwest::{Client, StatusCode};
@@ -34,10 +34,18 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
             ("advance", r#"{"seconds": -1}"#, "the body of the order: invalid value"),
             ("counts", r#"{"of": "refreshes"}"#, "the body of the order: unknown field `of`"),
             ("answer", r#"{"at": "moon", "status": 503}"#, "there is no endpoint \"moon\" among [\"any\", "),
-            ("answer", r#"{"at": "token"}"#, "it takes one of `status`, `error` and `connection`"),
+            ("answer", r#"{"at": "token"}"#, "it takes one of `own`, `status`, `error` and `connection`"),
             ("answer", r#"{"at": "token", "status": 99}"#, "no answer can have the status 99"),
             ("answer", r#"{"at": "token", "error": "Bad"}"#, "there is no fault \"Bad\" among [DeadRefreshToken, "),
             ("answer", r#"{"at": "token", "connection": "slow"}"#, "the body of the order: unknown variant `slow`"),
+            ("answer", r#"{"status": 503}"#, "it takes `at`, a place"),
+            ("answer", r#"{"at": "token", "own": true, "status": 503}"#, "it takes one of `own`, `status`, "),
+            ("answer", r#"{"at": "token", "status": 503, "wait": 1}"#, "the body of the order: unknown field `wait`"),
+            ("answer", r#"{"at": "token", "own": true, "then": [{}]}"#, "it takes one of `own`, `status`, "),
+            ("answer", r#"{"at": "token", "own": true, "then": {}}"#, "the body of the order: invalid type: map"),
+            ("answer", r#"{"at": "token", "connection": "reset"}"#, "connections are spoilt by the relay"),
+            ("offline", "", "connections are spoilt by the relay"),
+            ("requests", r#"{"at": "moon"}"#, "there is no endpoint \"moon\" among "),
             ("fault", r#"{"weather": "Bad"}"#, "there are no faults of the kind \"weather\""),
             ("fault", r#"{"tokens": "Bad"}"#, "there is no fault \"Bad\" among [OddTokenType, "),
             ("fault", r#"{"device_poll": "SlowDown"}"#, "there is no fault \"SlowDown\" among ["),
@@ -132,4 +140,144 @@ async fn tokens(mock: &MockWebex, form: String) -> Option<String> {
     let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
     let said: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     said["refresh_token"].as_str().map(str::to_owned)
+}
+
+/// A mock with a relay, and what it takes to ask its token endpoint for Eve.
+struct Relayed {
+    mock: MockWebex,
+    refresh_token: String,
+}
+
+impl Relayed {
+    async fn start(options: &[&str]) -> Self {
+        let own = ["--client-id", "C1", "--client-secret", "s", "--relay", "--user", EVE];
+        let mock = MockWebex::start(&[&own, options].concat()).await;
+        let url = format!("{}/authorize?response_type=code&client_id=C1&scope=spark:all", mock.word("base"));
+        let came = mock.order("approve", json!({ "url": url })).await;
+        let code = came["callback"].as_str().unwrap().split_once("?code=").unwrap().1.to_owned();
+        let form = format!("grant_type=authorization_code&client_id=C1&client_secret=s&code={code}");
+        let refresh_token = tokens(&mock, form).await.unwrap();
+        Self { mock, refresh_token }
+    }
+
+    /// The status and `Retry-After` of the answer to a refresh, or which half of it failed.
+    async fn refresh(&self) -> Result<(u16, Option<String>), &'static str> {
+        let (client, token) = ("client_id=C1&client_secret=s", &self.refresh_token);
+        let request = http().post(format!("{}/access_token", self.mock.word("base")));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(format!("grant_type=refresh_token&{client}&refresh_token={token}"));
+        let answer = request.send().await.map_err(|_| "nothing")?;
+        let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+        let status = answer.status().as_u16();
+        answer.bytes().await.map_err(|_| "half")?;
+        Ok((status, wait))
+    }
+}
+
+const EVE: &str = "eve@example.com=Eve Doe;home=eu;organization=0r9;site=acme";
+
+#[test]
+fn a_script_says_what_comes_after_what_and_the_network_breaks_where_it_is_told_to() {
+    tell_of_clients(async {
+        let world = Relayed::start(&[]).await;
+        let script = json!({
+            "at": "refresh", "status": 503, "html": true, "retry_after": "soon", "times": 2,
+            "then": [
+                { "own": true, "delay_ms": 1 },
+                { "connection": "truncated", "after": 3 },
+                { "connection": "reset" },
+                { "connection": "dripping", "pause_ms": 0 },
+                { "status": 429, "retry_after": 7, "after_acting": true },
+                { "error": "DeadRefreshToken", "until_cleared": true },
+            ],
+        });
+        world.mock.order("answer", script).await;
+        let soon = Ok((503, Some("soon".to_owned())));
+        let dead = Ok((400, None));
+        for expected in [
+            soon.clone(),
+            soon,
+            Ok((200, None)),
+            Err("half"),
+            Err("half"),
+            Ok((200, None)),
+            Ok((429, Some("7".to_owned()))),
+            dead.clone(),
+            dead.clone(),
+            dead,
+        ] {
+            assert_eq!(world.refresh().await, expected);
+        }
+        world.mock.order("clear", json!({})).await;
+        assert_eq!(world.refresh().await, Ok((200, None)));
+
+        world.mock.order("offline", json!({})).await;
+        assert_eq!(world.refresh().await, Err("nothing"));
+        world.mock.order("online", json!({})).await;
+        assert_eq!(world.refresh().await, Ok((200, None)));
+    });
+}
+
+#[test]
+fn what_came_is_told_without_its_secrets() {
+    tell_of_clients(async {
+        for (options, shown) in [(&[][..], "[redacted]"), (&["--recording-secrets"], "s")] {
+            let world = Relayed::start(options).await;
+            world.mock.order("answer", json!({ "at": "refresh", "connection": "lost" })).await;
+            assert_eq!(world.refresh().await, Err("nothing"));
+            let came = world.mock.order("requests", json!({ "at": "token" })).await;
+            let came = came["requests"].as_array().unwrap();
+            let told: Vec<_> = came.iter().map(|request| (&request["status"], &request["fault"])).collect();
+            assert_eq!(told, [(&json!(200), &Value::Null), (&Value::Null, &json!("answer lost"))]);
+            assert_eq!((&came[1]["method"], &came[1]["path"]), (&json!("POST"), &json!("/v1/access_token")));
+            let parameters = came[1]["parameters"].as_array().unwrap();
+            assert_eq!(parameters[0], json!(["grant_type", "refresh_token"]));
+            assert!(parameters.contains(&json!(["client_secret", shown])), "{parameters:?}");
+            assert_eq!(came[1]["is_cut"], false);
+            let all = world.mock.order("requests", json!({})).await;
+            assert_eq!(all["requests"].as_array().unwrap().len(), 2);
+        }
+    });
+}
+
+#[test]
+fn users_devices_and_rotation_are_as_they_were_said_to_be() {
+    tell_of_clients(async {
+        let options = ["--device-code-lifetime", "60", "--device-interval", "9", "--rotation-grace", "30"];
+        let mut world = Relayed::start(&options).await;
+        assert!(world.refresh_token.ends_with("_PF84_0r9"), "the organization");
+        let issuer = |issuer: &Value| issuer.as_str().unwrap().ends_with("/idb-eu");
+        assert!(world.mock.words()["issuers"].as_array().unwrap().iter().all(issuer), "the home");
+
+        let device = http().post(format!("{}/device/authorize", world.mock.word("base")));
+        let device = device.header("content-type", "application/x-www-form-urlencoded");
+        let device = device.body("client_id=C1&scope=spark:all").send().await.unwrap().text().await.unwrap();
+        let device: Value = serde_json::from_str(&device).unwrap();
+        assert_eq!((&device["expires_in"], &device["interval"]), (&json!(60), &json!(9)));
+
+        let first = world.refresh_token.clone();
+        let form = format!("grant_type=refresh_token&client_id=C1&client_secret=s&refresh_token={first}");
+        let second = tokens(&world.mock, form.clone()).await.unwrap();
+        assert_ne!(first, second);
+        assert_eq!(tokens(&world.mock, form).await, Some(second.clone()), "within its grace");
+        world.mock.order("advance", json!({ "seconds": 60 })).await;
+        assert_eq!(world.refresh().await, Ok((400, None)), "and after it");
+        world.refresh_token = second;
+        assert_eq!(world.refresh().await, Ok((200, None)));
+    });
+}
+
+#[test]
+fn help_says_every_option_and_every_order() {
+    let help = std::process::Command::new(MockWebex::program()).arg("--help").output().unwrap();
+    let text = String::from_utf8(help.stdout).unwrap();
+    assert!(help.status.success());
+    for word in
+        ["--port", "--relay", "--rotation-grace", "--device-interval", "| `requests` |", "| `offline`", "`then`?"]
+    {
+        assert!(text.contains(word), "{word}");
+    }
+    let wrong = std::process::Command::new(MockWebex::program()).arg("--moon").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("unknown argument --moon; --help says"));
 }

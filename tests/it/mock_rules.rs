@@ -1,0 +1,94 @@
+//! The rules of the mock, as its documentation lists them: each says where it comes from, what changes it, and which test holds
+//! it. That test is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const TABLE: &str = include_str!("../../src/testing/rules.md");
+
+struct Row {
+    rule: &'static str,
+    source: &'static str,
+    switch: &'static str,
+    test: &'static str,
+}
+
+fn rows() -> Vec<Row> {
+    let lines = TABLE.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| rule |"));
+    lines
+        .map(|line| match line.trim_matches(['|', ' ']).split(" | ").collect::<Vec<_>>()[..] {
+            [rule, source, switch, test] => Row { rule, source, switch, test: test.trim_matches('`') },
+            _ => panic!("it has not four cells: {line}"),
+        })
+        .collect()
+}
+
+/// The names of all tests below a folder, each after its file's and this prefix.
+fn tests(folder: &str, prefix: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let (file, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            let name =
+                line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next());
+            if let (true, Some(name)) = (is_test, name) {
+                tests.insert(format!("{prefix}{file}::{name}"));
+            }
+            is_test =
+                line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test && line.starts_with("#[");
+        }
+    }
+    tests
+}
+
+/// Whether somebody can follow it: an address, or one that stands below the tables, or a section of an RFC.
+fn can_be_followed(source: &str) -> bool {
+    let named =
+        ["login", "meetings", "core"].into_iter().filter(|name| TABLE.contains(&format!("\n[{name}]: https://")));
+    let is_named = named.into_iter().any(|name| source.contains(&format!("[{name}]")));
+    let section = source.split_once("RFC ").and_then(|(_, rest)| rest.split_once(" section "));
+    let is_section = section.is_some_and(|(number, section)| {
+        number.parse::<u32>().is_ok() && section.starts_with(|first: char| first.is_ascii_digit())
+    });
+    is_named || is_section || source.contains("<https://")
+}
+
+#[test]
+fn each_rule_stands_once_and_has_a_test() {
+    let (rows, mut known) = (rows(), tests("tests/it", ""));
+    known.extend(tests("src/testing", "testing::"));
+    assert!(rows.len() > 50, "{}", rows.len());
+    assert_eq!(rows.iter().map(|row| row.rule).collect::<BTreeSet<_>>().len(), rows.len());
+    for Row { rule, test, .. } in rows {
+        assert!(known.contains(test), "{rule}: there is no test {test}");
+    }
+}
+
+#[test]
+fn each_rule_has_a_source_that_can_be_followed_or_says_that_it_is_assumed_and_why() {
+    for Row { rule, source, .. } in rows() {
+        match source.strip_prefix("assumed: ") {
+            Some(why) => assert!(why.len() > 30, "{rule}: assumed, but why?"),
+            None => assert!(can_be_followed(source), "{rule}: {source}"),
+        }
+    }
+    for vague in ["the same", "seen in answers of Webex's", "Imagicle's knowledge base", "RFC 6749", "[nowhere]"] {
+        assert!(!can_be_followed(vague), "{vague}");
+    }
+}
+
+#[test]
+fn each_rule_has_a_switch_or_says_why_not() {
+    for Row { rule, switch, .. } in rows() {
+        match switch.strip_prefix("none, because ") {
+            Some(why) => assert!(why.len() > 15, "{rule}: no switch, but why?"),
+            None => assert!(switch.contains("[`"), "{rule}: {switch:?} is no link"),
+        }
+    }
+}
