@@ -25,8 +25,12 @@ For the real Webex, set the variables that the first lines of examples/tv.rs nam
 #[tokio::main]
 async fn main() -> ExitCode {
     if let Some(argument) = std::env::args().skip(1).find(|argument| !["--auto", "--light"].contains(&&**argument)) {
-        println!("{USAGE}");
-        return if ["--help", "-h"].contains(&&*argument) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        if ["--help", "-h"].contains(&&*argument) {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        println!("unknown argument {argument}\n\n{USAGE}");
+        return ExitCode::FAILURE;
     }
     let outcome = match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => with_the_real_webex().await,
