@@ -22,8 +22,23 @@ use webex_oauth::{
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
+const USAGE: &str = "\
+usage: cargo run --example login [-- --auto]
+
+  --auto  consent at once at the simulated Webex, and wait for nobody's browser
+
+For the real Webex, set the variables that the first lines of examples/login.rs name.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().skip(1).find(|argument| argument != "--auto") {
+        if ["--help", "-h"].contains(&&*argument) {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        println!("unknown argument {argument}\n\n{USAGE}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => with_the_real_webex().await,
         None => with_a_webex_of_our_own().await,
@@ -40,7 +55,7 @@ async fn with_the_real_webex() -> Result<()> {
     let rest = webex.redirect_uri().and_then(|uri| uri.strip_prefix("http://localhost:"));
     let port = rest.and_then(|rest| rest.split(['/', '?']).next()?.parse::<u16>().ok());
     let port =
-        port.ok_or("this example waits on this machine: use a redirect URI like http://localhost:5000/callback")?;
+        port.ok_or("this example waits on this machine: use a redirect URI like http://localhost:8765/callback")?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     run(&webex, FileStore::for_application("webex-oauth-login-example")?, listener, |_| ()).await
 }
@@ -138,12 +153,14 @@ async fn status(session: &Session) -> Result<Status> {
 
 /// Signs in and consents at our own Webex if nobody has for 20 seconds; at once with `--auto`.
 async fn visit_unless_somebody_does(mock: MockWebex, url: String) {
+    let mut why = "As asked with --auto";
     if !std::env::args().any(|argument| argument == "--auto") {
         println!("If nobody opens the page for 20 seconds, the example consents by itself.\n");
         tokio::time::sleep(Duration::from_secs(20)).await;
+        why = "Nobody came";
     }
     if mock.token_requests() == 0 {
-        println!("Nobody came: consenting as jane@example.com.\n");
+        println!("{why}: consenting as jane@example.com.\n");
         let _ = reqwest::get(mock.approve(url)).await;
     }
 }

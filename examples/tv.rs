@@ -14,8 +14,24 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{DeviceLogin, DeviceState, Error, Login, TokenManager, WebexOAuth, WebexOAuthBuilder};
 
+const USAGE: &str = "\
+usage: cargo run --example tv [-- --auto] [--light]
+
+  --auto   consent at the simulated Webex, and wait for nobody
+  --light  the QR code for a terminal that writes dark on light
+
+For the real Webex, set the variables that the first lines of examples/tv.rs name.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().skip(1).find(|argument| !["--auto", "--light"].contains(&&**argument)) {
+        if ["--help", "-h"].contains(&&*argument) {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        println!("unknown argument {argument}\n\n{USAGE}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => with_the_real_webex().await,
         None => with_a_webex_of_our_own().await,

@@ -7,16 +7,16 @@
 //!
 //! ```
 //! use axum::extract::{Query, State};
-//! use axum::http::HeaderMap;
 //! use axum::http::header::COOKIE;
+//! use axum::http::{HeaderMap, StatusCode};
 //! use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 //! use webex_oauth::cookies::PendingCookies;
 //! use webex_oauth::{Callback, Error, WebexOAuth};
 //!
 //! #[derive(Clone)]
 //! struct App {
-//!     webex: WebexOAuth,
-//!     waiting: PendingCookies,
+//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
+//!     waiting: PendingCookies, // PendingCookies::new(&webex, keys)
 //! }
 //!
 //! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
@@ -32,16 +32,18 @@
 //! }
 //!
 //! struct Failure(Error); // shown as a page that offers the login again
-//! # impl From<Error> for Failure {
-//! #     fn from(error: Error) -> Self {
-//! #         Self(error)
-//! #     }
-//! # }
-//! # impl IntoResponse for Failure {
-//! #     fn into_response(self) -> Response {
-//! #         (axum::http::StatusCode::BAD_REQUEST, self.0.to_string()).into_response()
-//! #     }
-//! # }
+//!
+//! impl From<Error> for Failure {
+//!     fn from(error: Error) -> Self {
+//!         Self(error)
+//!     }
+//! }
+//!
+//! impl IntoResponse for Failure {
+//!     fn into_response(self) -> Response {
+//!         (StatusCode::BAD_REQUEST, "That was no login.").into_response() // `guide::web` tells the cases apart
+//!     }
+//! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Error> {
 //! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};

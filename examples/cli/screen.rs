@@ -58,10 +58,10 @@ fn is_for_people() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line. A keyring's says its cause itself, and once is enough.
 pub(crate) fn in_full(error: &(dyn StdError + 'static)) -> String {
-    let causes = successors(Some(error), |&error| error.source()).map(ToString::to_string);
-    causes.collect::<Vec<_>>().join(": ")
+    let causes = successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
 }
 
 /// Says what went wrong and what to do about it, in one line, and gives the exit code.

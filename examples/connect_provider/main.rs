@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let arguments = Arguments::read(5001)?;
+    let Some(arguments) = Arguments::read(5001)? else { return Ok(()) };
     let listener = arguments.listen().await?;
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", SCOPES).await?;
     let data = Data::open(arguments.data.clone(), world.mock.is_some())?;

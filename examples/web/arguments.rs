@@ -9,6 +9,15 @@ use tokio::net::TcpListener;
 
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
+const USAGE: &str = "\
+Arguments (after `--` where cargo runs it):
+
+  --port 8000           where to listen on 127.0.0.1; 0 is a free port (or PORT in the environment)
+  --data folder         where to keep what shall survive a restart, if the example keeps anything (or DATA)
+  --until-stdin-closes  end with the standard input, for scripts
+
+For the real Webex, set the variables that the first lines of the example's main.rs name.";
+
 #[derive(Default)]
 pub(crate) struct Arguments {
     /// Where to listen on 127.0.0.1; 0 is a free port.
@@ -21,7 +30,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Those of this program: `--port 5000`, `--data folder`, `--until-stdin-closes`; or `PORT` and `DATA` in the environment.
-    pub(crate) fn read(default_port: u16) -> Result<Self> {
+    /// `None` where somebody only asked which there are.
+    pub(crate) fn read(default_port: u16) -> Result<Option<Self>> {
         let of_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let mut arguments = Self { port: default_port, ..Self::default() };
         if let Some(port) = of_environment("PORT") {
@@ -35,14 +45,14 @@ impl Arguments {
                 "--port" => arguments.port = number(&value()?)?,
                 "--data" => arguments.data = Some(value()?.into()),
                 "--until-stdin-closes" => arguments.until_stdin_closes = true,
-                _ => {
-                    return Err(
-                        format!("unknown argument {word}: the first lines of the example say which there are").into()
-                    );
+                "--help" | "-h" => {
+                    println!("{USAGE}");
+                    return Ok(None);
                 }
+                _ => return Err(format!("unknown argument {word}\n\n{USAGE}").into()),
             }
         }
-        Ok(arguments)
+        Ok(Some(arguments))
     }
 
     pub(crate) async fn listen(&self) -> Result<TcpListener> {

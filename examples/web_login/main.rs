@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let arguments = Arguments::read(5000)?;
+    let Some(arguments) = Arguments::read(5000)? else { return Ok(()) };
     let listener = arguments.listen().await?;
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
     let origin = world::origin_of(&world.webex)?;

@@ -174,7 +174,8 @@ impl DeviceLogin {
         self.expires_at
     }
 
-    /// How long the user still has.
+    /// How long the user still has: zero when the code has expired. A line that counts seconds asks this, as
+    /// [`guide::devices`](crate::guide::devices#a-line-that-counts-seconds) shows.
     pub fn time_left(&self) -> Duration {
         self.pace.left(self.webex.clock().elapsed())
     }
@@ -253,6 +254,9 @@ impl DeviceLogin {
 
     /// Goes on with a login that was written down with [`to_stored`](Self::to_stored), at the pace that it had. What was left
     /// of the code's life is counted by the wall clock.
+    ///
+    /// A code that has expired meanwhile is no error here: look at [`time_left`](Self::time_left) before the code is shown, and
+    /// offer another where nothing is left. [`next`](Self::next) would say [`DeviceState::Expired`].
     ///
     /// # Errors
     ///

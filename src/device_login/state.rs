@@ -71,9 +71,10 @@ impl fmt::Display for DeviceState {
             Self::Pending { time_left } | Self::SlowedDown { time_left, .. } => {
                 write!(f, "Waiting for you: {} left.", Clock(*time_left))
             }
-            Self::Trouble { time_left, next_try, .. } => {
+            Self::Trouble { time_left, next_try, error } => {
                 let (next_try, time_left) = (Clock(*next_try), Clock(*time_left));
-                write!(f, "Webex does not answer; the next try is in {next_try}: {time_left} left.")
+                let trouble = if error.retry_after().is_some() { "asks for a pause" } else { "does not answer" };
+                write!(f, "Webex {trouble}; next try in {next_try}, {time_left} left.")
             }
             Self::LoggedIn(_) => f.write_str("Logged in."),
             Self::Denied(_) => f.write_str("The login was declined."),
@@ -102,12 +103,17 @@ mod tests {
     fn each_state_has_a_line_for_the_user() {
         let time_left = Duration::from_secs(245);
         let error = || Error::new(ErrorKind::Device, "x");
+        let busy = error().with_retry_after(Some(Duration::from_secs(40)));
         for (state, line) in [
             (DeviceState::Pending { time_left }, "Waiting for you: 4:05 left."),
             (DeviceState::SlowedDown { time_left, interval: time_left }, "Waiting for you: 4:05 left."),
             (
                 DeviceState::Trouble { time_left, next_try: Duration::from_secs(10), error: error() },
-                "Webex does not answer; the next try is in 0:10: 4:05 left.",
+                "Webex does not answer; next try in 0:10, 4:05 left.",
+            ),
+            (
+                DeviceState::Trouble { time_left, next_try: Duration::from_secs(40), error: busy },
+                "Webex asks for a pause; next try in 0:40, 4:05 left.",
             ),
             (DeviceState::Denied(error()), "The login was declined."),
             (DeviceState::Expired(error()), "The code has expired."),

@@ -22,19 +22,22 @@
 //! # A command line
 //!
 //! ```
-//! # use webex_oauth::store::{MemoryStore, TokenKey};
+//! use webex_oauth::store::{MemoryStore, TokenKey};
+//! use webex_oauth::{DeviceLogin, TokenManager};
+//!
 //! # use webex_oauth::testing::MockWebex;
-//! # use webex_oauth::{DeviceLogin, TokenManager};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
-//! # let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
+//! // webex: WebexOAuth::from_env()?
+//! let manager = TokenManager::new(webex.clone(), MemoryStore::new())?; // or a store that outlives the program
 //! let mut device = DeviceLogin::start(&webex).await?;
 //! println!("{device}"); // Open https://.. and enter 061992.
 //! # mock.approve_device(device.user_code());
 //! let session = manager.put(&TokenKey::new("me")?, device.wait().await?).await?;
+//! println!("Logged in as {}.", session.account().await?);
 //! # session.access_token().await?;
 //! # Ok(())
 //! # }
@@ -50,33 +53,67 @@
 //! |---|---|---|
 //! | [`Pending`](crate::DeviceState::Pending) | nobody has entered the code yet | the code, and the time that is left |
 //! | [`SlowedDown`](crate::DeviceState::SlowedDown) | the same; Webex wants to be asked less often | the same |
-//! | [`Trouble`](crate::DeviceState::Trouble) | Webex or the network is away; it is asked again by itself | the code, and that the network is away |
+//! | [`Trouble`](crate::DeviceState::Trouble) | Webex or the network is away, or Webex asks for a pause (`error.retry_after()`); it is asked again by itself | the code, and that it takes longer |
 //! | [`LoggedIn`](crate::DeviceState::LoggedIn) | the tokens are here | who it is: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
 //! | [`Denied`](crate::DeviceState::Denied) | the user said no | that, and a button for a new code |
 //! | [`Expired`](crate::DeviceState::Expired) | nobody entered the code in time | a button for a new code |
-//! | [`Failed`](crate::DeviceState::Failed) | the error says who can help | what it says |
+//! | [`Failed`](crate::DeviceState::Failed) | the error says who can help | what it says; a button for a new code where [`is_login_required`](crate::Error::is_login_required) |
 //!
 //! ```
+//! use webex_oauth::{DeviceLogin, DeviceState, Login};
+//!
 //! # use webex_oauth::testing::MockWebex;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
-//! use webex_oauth::{DeviceLogin, DeviceState, Login};
-//!
-//! # let draw = |_: &str, _: &DeviceState| ();
+//! // webex: WebexOAuth::from_env()?
 //! let mut device = DeviceLogin::start(&webex).await?;
 //! # mock.approve_device(device.user_code());
 //! let mut login: Option<Login> = None;
 //! while let Some(state) = device.next().await {
-//!     draw(device.user_code(), &state); // its `Display` is a line for the user
-//!     if let DeviceState::LoggedIn(done) = state {
-//!         login = Some(done);
+//!     println!("{}  {state}", device.user_code()); // the `Display` of a state is a line for the user
+//!     match state {
+//!         DeviceState::LoggedIn(done) => login = Some(done),
+//!         DeviceState::Failed(error) if error.is_login_required() => println!("{error}: ask for a new code"),
+//!         DeviceState::Failed(error) => println!("{error}"),
+//!         _ => {}
 //!     }
 //! }
 //! # assert!(login.is_some());
 //! # Ok(())
+//! # }
+//! ```
+//!
+//! # A line that counts seconds
+//!
+//! States come with Webex's answers, some seconds apart. Between them, count with
+//! [`time_left`](crate::DeviceLogin::time_left); dropping [`next`](crate::DeviceLogin::next) each second costs nothing:
+//!
+//! ```
+//! use std::time::Duration;
+//! use webex_oauth::{DeviceLogin, Result};
+//!
+//! async fn show(device: &mut DeviceLogin) -> Result<()> {
+//!     let mut second = tokio::time::interval(Duration::from_secs(1)); // tokio's features `macros` and `time`
+//!     loop {
+//!         tokio::select! {
+//!             state = device.next() => match state {
+//!                 Some(state) => println!("{state}"),
+//!                 None => return Ok(()),
+//!             },
+//!             _ = second.tick() => println!("{} s left", device.time_left().as_secs()),
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # let mock = webex_oauth::testing::MockWebex::builder().clock(clock).start().await;
+//! # let mut device = DeviceLogin::start(&mock.client()).await?;
+//! # mock.approve_device(device.user_code());
+//! # show(&mut device).await
 //! # }
 //! ```
 //!
@@ -85,7 +122,8 @@
 //! # A restart
 //!
 //! [`DeviceLogin::to_stored`](crate::DeviceLogin::to_stored) writes the login down, and
-//! [`DeviceLogin::restore`](crate::DeviceLogin::restore) goes on with it, with the same code on the screen.
+//! [`DeviceLogin::restore`](crate::DeviceLogin::restore) goes on with it, with the same code on the screen. It takes a code that
+//! has expired meanwhile, too: look at [`time_left`](crate::DeviceLogin::time_left) before you show it.
 //!
 //! # When it fails
 //!

@@ -9,7 +9,8 @@
 //! 3. Choose an icon, a name and a description. Users see the name when they consent. End it with `dev` while you are
 //!    developing, so that nobody takes it for the real one.
 //! 4. **Redirect URI(s):** where Webex sends the browser back to, with the scheme, the port and the path, for example
-//!    `http://localhost:5000/auth/cisco/callback`. Webex compares it character by character with what this crate sends,
+//!    `http://localhost:5000/auth/cisco/callback` for a web application, or `http://localhost:8765/callback` for a program in
+//!    [a terminal](super::terminals), since on many a Mac port 5000 is the system's own. Webex compares it character by character with what this crate sends,
 //!    and this crate sends it exactly as you write it into `WEBEX_REDIRECT_URI`. `localhost` and `127.0.0.1` are two
 //!    different texts, and so are URIs with and without a slash at the end. Several can be registered;
 //!    [`AuthorizationRequest::redirect_uri`](crate::AuthorizationRequest::redirect_uri) picks one for a login.
@@ -26,7 +27,7 @@
 //! ```sh
 //! export WEBEX_CLIENT_ID=C0e8d6adb...
 //! export WEBEX_CLIENT_SECRET=...
-//! export WEBEX_REDIRECT_URI=http://localhost:5000/auth/cisco/callback
+//! export WEBEX_REDIRECT_URI=http://localhost:8765/callback # as registered; this example waits there
 //! export WEBEX_SCOPES="spark:all"
 //! cargo run --example login
 //! ```

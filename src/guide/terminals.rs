@@ -2,7 +2,46 @@
 //!
 //! A program without a web server of its own opens one for a minute (RFC 8252 section 7.3):
 //! [`BrowserLogin`](crate::BrowserLogin), with the feature `loopback`, opens a port of this machine, sends the browser to Webex, and
-//! waits until it comes back.
+//! waits until it comes back. Where that browser is elsewhere, the user pastes what it shows:
+//!
+//! ```
+//! use std::io::{IsTerminal as _, stdin};
+//! use std::thread;
+//! use webex_oauth::BrowserLogin;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! # let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+//! # let redirect_uri = format!("http://127.0.0.1:{free}/callback");
+//! # let mock = webex_oauth::testing::MockWebex::builder().redirect_uri(redirect_uri).start().await;
+//! # let webex = mock.client();
+//! // webex: WebexOAuth::from_env()?
+//! let login = BrowserLogin::new(&webex).application_name("Acme Rooms");
+//! # let login = login.without_browser();
+//! let waiting = login.begin()?;
+//! println!("Log in here, in your browser:\n\n  {}\n", waiting.url());
+//! # waiting.paste_handle().paste(&mock.approve(waiting.url()))?;
+//! if stdin().is_terminal() {
+//!     println!("If that browser is on another machine, paste the address here that it ends at.");
+//!     let paste = waiting.paste_handle();
+//!     // A thread and no task: nobody can take back a read of the terminal, and tokio would wait for a task's at its end.
+//!     thread::spawn(move || {
+//!         for line in stdin().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty()) {
+//!             match paste.paste(&line) {
+//!                 Ok(()) => break, // how the login ends is what `wait` says
+//!                 Err(error) => println!("{error}. Copy the whole address, and try again."),
+//!             }
+//!         }
+//!     });
+//! }
+//! let login = waiting.wait().await?;
+//! # assert_eq!(mock.token_requests(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A spinner would turn where the user types: show one only where standard input is no terminal. `examples/cli/login.rs` is all
+//! of it in a program.
 //!
 //! # What to register
 //!
@@ -41,7 +80,10 @@
 //! its address bar. The user copies it into the terminal, and the program hands it to
 //! [`PasteHandle::paste`](crate::loopback::PasteHandle::paste), which says at once whether it was the right one. The code in it is good for minutes, once, and for this program alone.
 //!
-//! A device that has neither browser nor keyboard is better served by the device grant, where Webex grants it.
+//! **By another device**: a [login on a device](super::devices) needs neither a port nor a browser that comes back, so it is the
+//! fallback where none can: over ssh (`SSH_CONNECTION` is set), in a container, or after
+//! [`ErrorKind::Listen`](crate::ErrorKind::Listen). Offer it as a choice, too, as `--device` of the example `cli` does. It has
+//! four redirect URIs of its own to register.
 //!
 //! # When nobody comes back
 //!

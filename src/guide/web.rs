@@ -7,38 +7,51 @@
 //! `cargo run --example web_login` knows who somebody is, and `cargo run --example connect_provider` works for its customers
 //! while they are away. The tests that are named below drive them, with what a browser sends and with what a stranger would.
 //!
-//! # The two handlers
+//! # The handlers
 //!
 //! Here with axum, and with the pending login in an encrypted cookie of its own ([`cookies`](crate::cookies), feature
 //! `cookies`). Other frameworks differ in how they hand over headers; [where else it can wait](super::cookies) is a chapter of its
-//! own.
+//! own. Beside this crate, it takes the crates `axum`, `rand` 0.10 (feature `sys_rng`) and `url`.
 //!
 //! ```
+//! use std::collections::HashMap;
+//! use std::sync::{Arc, Mutex};
+//!
+//! use axum::Router;
 //! use axum::extract::{Query, State};
-//! use axum::http::header::{COOKIE, SET_COOKIE};
+//! use axum::http::header::{COOKIE, ORIGIN, SET_COOKIE};
 //! use axum::http::{HeaderMap, StatusCode};
 //! use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
-//! use axum::routing::get;
-//! use axum::Router;
+//! use axum::routing::{get, post};
+//! use rand::TryRng as _;
+//! use rand::rngs::SysRng;
+//! use url::{Position, Url, form_urlencoded};
 //! use webex_oauth::cookies::PendingCookies;
 //! use webex_oauth::{Callback, Error, PendingAuthorization, WebexOAuth};
 //!
 //! #[derive(Clone)]
 //! struct App {
-//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
-//!     waiting: PendingCookies, // PendingCookies::new(&webex, keys)
+//!     webex: WebexOAuth,                              // WebexOAuth::from_env()?
+//!     waiting: PendingCookies,                        // PendingCookies::new(&webex, keys)
+//!     origin: String,                                 // yours, as browsers write it: "https://app.example.com"
+//!     sessions: Arc<Mutex<HashMap<String, String>>>, // who is logged in, by the session's id; yours end some day
 //! }
 //!
 //! fn router(app: App) -> Router {
 //!     Router::new()
 //!         .route("/auth/cisco", get(begin))
 //!         .route("/auth/cisco/callback", get(finish)) // the redirect URI that is registered
+//!         .route("/auth/logout", post(log_out))
 //!         .with_state(app)
 //! }
 //!
-//! /// The button leads here.
-//! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
-//!     let return_to = "/events"; // from the link, once it is checked to be a page of yours
+//! /// The button leads here: `<a href="/auth/cisco?return_to=/events">`.
+//! async fn begin(
+//!     app: State<App>,
+//!     headers: HeaderMap,
+//!     Query(link): Query<HashMap<String, String>>,
+//! ) -> Result<Response, Failure> {
+//!     let return_to = page_of_ours(link.get("return_to").map_or("/", String::as_str));
 //!     let (url, pending) = app.webex.authorize().payload(&return_to).begin()?;
 //!     let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
 //!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
@@ -47,13 +60,13 @@
 //! /// Webex leads the browser here.
 //! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
 //!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
-//!     let return_to: String = pending.payload()?.unwrap_or_default();
+//!     let return_to = pending.payload()?.unwrap_or_else(|| "/".to_owned());
 //!     let answer = match who_is_it(&app.webex, pending, callback).await {
 //!         Ok(person_id) => {
-//!             let session = new_session(&person_id); // under a new id, whatever this browser had before
+//!             let session = new_session(&app, &headers, person_id);
 //!             (AppendHeaders([(SET_COOKIE, session)]), Redirect::to(&return_to)).into_response()
 //!         }
-//!         Err(error) => Failure(error).into_response(),
+//!         Err(error) => Failure { error, return_to }.into_response(),
 //!     };
 //!     Ok((AppendHeaders(over), answer).into_response()) // the callback was for one try
 //! }
@@ -65,30 +78,79 @@
 //!     Ok(person.id().to_owned())
 //! }
 //!
-//! struct Failure(Error);
+//! /// The button of a form leads here: `<form method="post" action="/auth/logout">`.
+//! async fn log_out(app: State<App>, headers: HeaderMap) -> Response {
+//!     // Browsers send it with every POST. Where it is missing, this was no page of yours either.
+//!     if headers.get(ORIGIN).is_none_or(|origin| origin != app.origin.as_str()) {
+//!         return StatusCode::FORBIDDEN.into_response();
+//!     }
+//!     end_session(&app, &headers);
+//!     (AppendHeaders([(SET_COOKIE, set_cookie("", 0))]), Redirect::to("/")).into_response()
+//! }
+//!
+//! /// A session under a new id that nobody can guess, in place of the one that this browser had.
+//! fn new_session(app: &App, headers: &HeaderMap, person_id: String) -> String {
+//!     end_session(app, headers);
+//!     let mut id = [0; 16];
+//!     SysRng.try_fill_bytes(&mut id).expect("the system has random bytes");
+//!     let id = format!("{:032x}", u128::from_be_bytes(id));
+//!     let cookie = set_cookie(&id, 2 * 24 * 60 * 60);
+//!     app.sessions.lock().unwrap().insert(id, person_id);
+//!     cookie
+//! }
+//!
+//! fn end_session(app: &App, headers: &HeaderMap) {
+//!     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+//!     let mut cookies = cookies.flat_map(|cookies| cookies.split("; "));
+//!     if let Some(id) = cookies.find_map(|cookie| cookie.strip_prefix("__Host-session=")) {
+//!         app.sessions.lock().unwrap().remove(id);
+//!     }
+//! }
+//!
+//! /// Over http, on your own machine, without `__Host-` (there are two of them) and without `Secure`.
+//! fn set_cookie(id: &str, seconds: u32) -> String {
+//!     format!("__Host-session={id}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax; Secure")
+//! }
+//!
+//! /// Path and query as browsers read them, if that is a page of this application; else the first page.
+//! fn page_of_ours(text: &str) -> String {
+//!     let read = |text: &str| {
+//!         let here = Url::parse("http://here.invalid/").ok()?;
+//!         let url = here.join(text).ok().filter(|url| url.origin() == here.origin())?;
+//!         let page = url[Position::BeforePath..Position::AfterQuery].to_owned();
+//!         (!page.starts_with("/auth/")).then_some(page)
+//!     };
+//!     let is_plain = text.starts_with('/') && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
+//!     let page = is_plain.then(|| read(text)).flatten();
+//!     page.filter(|page| read(page).as_ref() == Some(page)).unwrap_or_else(|| "/".to_owned())
+//! }
+//!
+//! struct Failure {
+//!     error: Error,
+//!     return_to: String,
+//! }
+//!
+//! impl From<Error> for Failure {
+//!     fn from(error: Error) -> Self {
+//!         Self { error, return_to: "/".to_owned() }
+//!     }
+//! }
 //!
 //! impl IntoResponse for Failure {
 //!     fn into_response(self) -> Response {
-//!         let (status, words) = match &self.0 {
+//!         let (status, words) = match &self.error {
 //!             error if error.is_denied() => (StatusCode::FORBIDDEN, "You declined."),
 //!             error if error.is_login_required() => (StatusCode::BAD_REQUEST, "This login is over."),
 //!             error if error.is_retryable() => (StatusCode::BAD_GATEWAY, "Webex does not answer at the moment."),
 //!             error if error.is_misconfigured() => (StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong here."),
 //!             _ => (StatusCode::BAD_REQUEST, "That was no login."),
 //!         };
-//!         eprintln!("{}", self.0); // for you: it has Webex's own words and no secret
-//!         (status, Html(format!("<p>{words} <a href=\"/auth/cisco\">Log in with Webex</a></p>"))).into_response()
+//!         eprintln!("{}", self.error); // for you: it has Webex's own words and no secret
+//!         let return_to: String = form_urlencoded::byte_serialize(self.return_to.as_bytes()).collect();
+//!         let link = format!("<a href=\"/auth/cisco?return_to={return_to}\">Log in with Webex</a>");
+//!         (status, Html(format!("<p>{words} {link}</p>"))).into_response()
 //!     }
 //! }
-//! # fn new_session(person: &str) -> String {
-//! #     assert!(!person.is_empty());
-//! #     "session=9f3a; Path=/; HttpOnly; SameSite=Lax; Secure".to_owned()
-//! # }
-//! # impl From<Error> for Failure {
-//! #     fn from(error: Error) -> Self {
-//! #         Self(error)
-//! #     }
-//! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
@@ -96,10 +158,11 @@
 //! # let waiting = PendingCookies::new(&mock.client(), EncryptionKeys::new("1", EncryptionKey::generate()?)?);
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let origin = format!("http://{}", listener.local_addr()?);
-//! # let app = router(App { webex: mock.client(), waiting });
-//! # tokio::spawn(async { axum::serve(listener, app).await });
+//! # let sessions = Arc::default();
+//! # let app = App { webex: mock.client(), waiting, origin: origin.clone(), sessions: Arc::clone(&sessions) };
+//! # tokio::spawn(async { axum::serve(listener, router(app)).await });
 //! # let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
-//! # let begun = http.get(format!("{origin}/auth/cisco")).send().await?;
+//! # let begun = http.get(format!("{origin}/auth/cisco?return_to=/events%3Fa%3Db")).send().await?;
 //! # let callback = mock.approve(begun.headers()["location"].to_str()?);
 //! # let query = callback.split_once('?').unwrap().1;
 //! # let cookie = begun.headers()["set-cookie"].to_str()?.split(';').next().unwrap();
@@ -107,8 +170,22 @@
 //! # let lost = back.try_clone().unwrap().send().await?;
 //! # assert_eq!((lost.status().as_u16(), lost.text().await?.contains("This login is over.")), (400, true));
 //! # let done = back.header("cookie", cookie).send().await?;
-//! # assert_eq!((done.status().as_u16(), done.headers()["location"].to_str()?), (303, "/events"));
+//! # assert_eq!((done.status().as_u16(), done.headers()["location"].to_str()?), (303, "/events?a=b"));
 //! # assert_eq!(done.headers().get_all("set-cookie").iter().count(), 2);
+//! # let id = sessions.lock().unwrap().keys().next().unwrap().clone();
+//! # let leave = http.post(format!("{origin}/auth/logout")).header("cookie", format!("a=b; __Host-session={id}"));
+//! # for (from, status, left) in [("", 403, 1), ("null", 403, 1), ("http://evil.example", 403, 1), (&*origin, 303, 0)] {
+//! #     let leave = leave.try_clone().unwrap();
+//! #     let leave = if from.is_empty() { leave } else { leave.header("origin", from) };
+//! #     assert_eq!((leave.send().await?.status().as_u16(), sessions.lock().unwrap().len()), (status, left));
+//! # }
+//! # for evil in ["//evil.example", "/\\evil.example", "/\t/evil.example", "/..//evil.example", "https:evil.example", "/auth/cisco"] {
+//! #     assert_eq!(page_of_ours(evil), "/");
+//! # }
+//! # let error = mock.client().authorize().redirect_uri("none").begin().err().unwrap();
+//! # let declined = Failure { error, return_to: "/\"><a&b".to_owned() }.into_response();
+//! # let page = axum::body::to_bytes(declined.into_body(), 1024).await?;
+//! # assert!(String::from_utf8(page.to_vec())?.contains("?return_to=%2F%22%3E%3Ca%26b\""));
 //! # Ok(())
 //! # }
 //! ```
@@ -178,13 +255,15 @@
 //! `?return_to=` comes from a link, and anybody writes links. `//evil.example` is another host, to browsers so is `/\evil.example`, a
 //! tab between the slashes is not there at all, and `/..//evil.example` becomes `//evil.example`. Read it with a URL parser as
 //! browsers do, twice, and take only a page of yours: the login itself is none, or it goes round in circles. Check it before it becomes the payload;
-//! nobody can change it after. Tests: `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
+//! nobody can change it after. `page_of_ours` above does, and `examples/web_login/return_to.rs`, whose failure page leads back
+//! there, too. Tests: `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
 //! `web_login::a_return_to_that_a_stranger_put_into_a_link_is_dropped`.
 //!
 //! ## Logged out by a picture
 //!
 //! A logout by GET is done by any page that embeds its address, and by browsers that fetch ahead. Make it a POST, and take POSTs from your own pages
-//! alone: every browser sends `Origin` with them. Beginning a *login* by GET does no harm; connecting a product changes something,
+//! alone: every browser sends `Origin` with them, so a missing one is refused like a wrong one. `log_out` above does it for one handler,
+//! `examples/web/shell.rs` for all of them, and `examples/web/sessions.rs` ends the session. Beginning a *login* by GET does no harm; connecting a product changes something,
 //! and is a POST as well. Tests: `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
 //! `connect_provider::another_sites_form_changes_nothing_and_a_link_neither`.
 //!

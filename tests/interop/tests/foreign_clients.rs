@@ -363,7 +363,8 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
 #[test]
 fn the_snippets_for_other_languages_do_what_they_say() {
     tell_of_clients(async {
-        Client::python("snippet.py").argument(MockWebex::program()).run().await;
+        let printed = Client::python("snippet.py").argument(MockWebex::program()).run().await;
+        assert_eq!(printed, "['jane@example.com']\n401\n");
         let printed = Client::javascript("snippet.mjs").argument(MockWebex::program()).run().await;
         assert_eq!(printed, "spark:kms spark:all\n");
     });
