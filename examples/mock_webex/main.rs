@@ -90,6 +90,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
     println!("export WEBEX_SCOPES='{}'", mock.scopes());
     println!("export WEBEX_BASE_URL='{base}'");
+    println!("export WEBEX_ISSUERS='{}'", mock.issuers().join(" "));
     println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
     println!("# orders go to {control}");
     println!("# authorization endpoint: {}", service.authorization_endpoint());
@@ -97,7 +98,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
     if service.keys_endpoint().is_some() {
         println!("# discovery: {base}/.well-known/openid-configuration");
     }
-    println!("# WEBEX_BASE_URL and WEBEX_REVOCATION_URL are for the examples; another program says:");
-    println!("# let service = Service::webex().at(\"{base}\").with_issuers({:?});", mock.issuers());
-    println!("# WebexOAuthBuilder::from_env()?.service(service).build()?");
+    println!(
+        "# with these, WebexOAuth::from_env() is a client of this simulated Webex; WEBEX_REVOCATION_URL is for the example cli"
+    );
 }

@@ -25,22 +25,14 @@ impl World {
             let service = mock.service().with_id("simulated");
             return Ok(Self { webex: mock.client_builder().service(service).build()?, mock: Some(mock) });
         }
-        let settings = || -> webex_oauth::Result<WebexOAuthBuilder> {
-            let mut settings = WebexOAuthBuilder::from_env()?;
-            if std::env::var_os("WEBEX_REDIRECT_URI").is_none() {
-                settings = settings.redirect_uri(&here);
-            }
-            if std::env::var_os("WEBEX_SCOPES").is_none() {
-                settings = settings.scopes(scopes);
-            }
-            Ok(settings)
-        };
-        let mut webex = settings()?.build()?;
-        // A Webex for tests, such as the example `mock_webex`.
-        if let Some(base) = std::env::var("WEBEX_BASE_URL").ok().filter(|base| !base.is_empty()) {
-            let service = webex.service().clone().at(base);
-            webex = settings()?.service(service).build()?;
+        let mut settings = WebexOAuthBuilder::from_env()?;
+        if std::env::var_os("WEBEX_REDIRECT_URI").is_none() {
+            settings = settings.redirect_uri(&here);
         }
+        if std::env::var_os("WEBEX_SCOPES").is_none() {
+            settings = settings.scopes(scopes);
+        }
+        let webex = settings.build()?;
         let redirect_uri = Url::parse(webex.redirect_uri().unwrap_or_default())?;
         // An https address is a proxy's, which sends what it gets to this port.
         let is_elsewhere = redirect_uri.scheme() == "http" && redirect_uri.port_or_known_default() != Some(port);
