@@ -37,6 +37,7 @@ mod mock_faults;
 mod mock_network;
 mod mock_open_id;
 mod mock_record;
+mod mock_self_contained;
 mod mock_verdicts;
 mod mock_pages;
 mod mock_webex;
