@@ -197,12 +197,12 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
     }
 }
 
-/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows. A
-/// conflict says more than such a code does: the same request is right at another time.
+/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows, with
+/// a status that speaks of the request. A conflict says more than such a code does: the same request is right at another time.
 fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
-    match (asked, status) {
-        (_, StatusCode::CONFLICT) => None,
-        (Asked::Device, _) => Some(Remedy::Login),
+    match (asked, status.as_u16()) {
+        (_, 409) => None,
+        (Asked::Device, 200..=299 | 400 | 401) => Some(Remedy::Login),
         _ => Some(Remedy::Registration),
     }
 }

@@ -31,7 +31,7 @@ impl Address {
         let uri = RedirectUri::parse(text, insecure_hosts)?;
         let refuse = |why: &str| {
             let message = format!(
-                "the redirect URI {text:?} {why}: register one such as http://localhost:5000/auth/cisco/callback and \
+                "the redirect URI {text:?} {why}: register one such as http://localhost:8765/callback and \
                  give it to the client or to `redirect_uris(..)`"
             );
             Error::new(ErrorKind::Configuration, message)

@@ -242,7 +242,7 @@ impl BrowserLogin {
     fn addresses(&self) -> Result<Vec<Address>> {
         if self.redirect_uris.is_empty() {
             let message = "no redirect URI is set: give the client the one that is registered, such as \
-                           http://localhost:5000/auth/cisco/callback, or several to `redirect_uris(..)`";
+                           http://localhost:8765/callback, or several to `redirect_uris(..)`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let insecure_hosts = &self.webex.registration().insecure_hosts;

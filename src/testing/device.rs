@@ -4,7 +4,6 @@
 
 use serde_json::{Value, json};
 
-use crate::clock::UnixTime;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorize::{self, has_spark};
 use crate::testing::consents::Consented;
@@ -87,7 +86,8 @@ pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut Stat
     check(form)?;
     match state.devices.poll(device_code, integration, moment.elapsed) {
         Found::Granted { user, at, scopes } => {
-            Ok((200, Body::Json(tokens(user, integration, scopes, at, state, moment))))
+            let consented = Consented { user, integration, scopes, auth_time: at, binding: None };
+            Ok((200, Body::Json(tokens(consented, form, state, moment))))
         }
         Found::Pending => Err(refuse(428, "authorization_pending", "the user has not answered yet")),
         Found::TooFast => Err(refuse(400, "slow_down", "the interval was not over; it is 5 seconds longer now")),
@@ -141,17 +141,9 @@ fn check(form: &Fields) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn tokens(
-    user: usize,
-    integration: usize,
-    scopes: Scopes,
-    auth_time: UnixTime,
-    state: &mut State,
-    moment: &mut Moment<'_>,
-) -> Value {
-    let consented = Consented { user, integration, scopes, auth_time, binding: None };
+fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Value {
     let id = state.open_grant(consented, moment);
-    let mut tokens = token::tokens(id, state, moment.now);
+    let mut tokens = token::tokens(id, form, state, moment.now);
     if let Some(fault) = state.faults.tokens.pop_front() {
         fault.spoil(&mut tokens);
     }

@@ -62,7 +62,7 @@ pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Op
 
 /// A header, an encrypted key, a nonce, a ciphertext and its tag, which is all that one can see of an encrypted token
 /// (RFC 7516 section 3.1).
-fn encrypted(key_id: &str) -> String {
+pub(super) fn encrypted(key_id: &str) -> String {
     let header = json!({"alg": "RSA-OAEP", "enc": "A256GCM", "cty": "JWT", "kid": key_id}).to_string();
     let parts = [header.as_bytes(), &[1; 256], &[2; 12], &[3; 400], &[4; 16]];
     parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")

@@ -204,6 +204,7 @@ mod orders;
 mod request;
 mod ledger;
 mod rotation;
+mod self_contained;
 mod way_back;
 mod authorization;
 mod devices;

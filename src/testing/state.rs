@@ -14,6 +14,7 @@ use crate::testing::ledger::Ledger;
 use crate::testing::opaque::{self, Seal, Sealed};
 use crate::testing::orders::Orders;
 use crate::testing::rotation::{Predecessors, Succession};
+use crate::testing::self_contained::SelfContained;
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
 use crate::testing::signing::SigningKeys;
@@ -98,6 +99,7 @@ pub(super) struct State {
     pub(super) orders: Orders,
     pub(super) ledger: Ledger,
     pub(super) predecessors: Predecessors,
+    pub(super) self_contained: SelfContained,
     pub(super) visits: Visits,
     pub(super) consents: Consents,
     /// By user.
@@ -141,6 +143,7 @@ impl State {
             orders: Orders::default(),
             ledger: Ledger::default(),
             predecessors: Predecessors::default(),
+            self_contained: SelfContained::default(),
             visits: Visits::default(),
             consents: Consents::default(),
             granted_exchanges: HashMap::new(),
@@ -282,13 +285,17 @@ impl State {
 
     /// A new access token; those issued before stay good until they expire.
     pub(super) fn issue_access_token(&mut self, grant: u64, now: UnixTime) -> String {
-        let token = Sealed { grant, serial: self.next_serial(), expires: now + self.lifetimes.access_token };
+        self.issue_access_token_until(grant, now + self.lifetimes.access_token)
+    }
+
+    pub(super) fn issue_access_token_until(&mut self, grant: u64, expires: UnixTime) -> String {
+        let token = Sealed { grant, serial: self.next_serial(), expires };
         self.for_user(self.grant(grant).user, self.seal.close(&token))
     }
 
     /// Who a living access token is for.
     pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<Bearer<'_>> {
-        let (sealed, rest) = access_token.split_once('_')?;
+        let (sealed, rest) = self.opaque(access_token).split_once('_')?;
         let token = self.seal.open(sealed)?;
         let grant = self.grants.get(&token.grant)?;
         let user = self.users.get(grant.user)?;
@@ -311,6 +318,7 @@ impl State {
             self.end_grant(id);
             return;
         }
+        let text = self.opaque(text);
         let sealed = text.split_once('_').map_or(text, |(sealed, _)| sealed);
         let Some(token) = self.seal.open(sealed) else { return };
         let own = self.grants.get(&token.grant).filter(|grant| grant.integration == integration);

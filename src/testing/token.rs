@@ -14,9 +14,9 @@ use crate::testing::authorization::{Authentication, Binding};
 use crate::testing::authorize::has_spark;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::id_token::{self, Wanted};
-use crate::testing::opaque;
 use crate::testing::service::MockService;
 use crate::testing::state::{Grant, Moment, State};
+use crate::testing::{opaque, self_contained};
 
 /// The token endpoint.
 pub(super) fn answer(
@@ -37,8 +37,8 @@ pub(super) fn answer(
         None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
     };
     let mut tokens = match grant_type {
-        Some("refresh_token") => renewed_tokens(id, state, moment.now),
-        _ => tokens(id, state, moment.now),
+        Some("refresh_token") => renewed_tokens(id, form, state, moment.now),
+        _ => tokens(id, form, state, moment.now),
     };
     let grant = state.grant(id);
     if grant.scopes.contains(Scope::OPENID) {
@@ -187,13 +187,20 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
 }
 
 /// The answer to all grants: a new access token, and the refresh token with what is left of its life.
-pub(super) fn tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
-    let access_token = state.issue_access_token(id, now);
-    written(id, &access_token, state.lifetimes.access_token, state, now)
+pub(super) fn tokens(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
+    let (access_token, life) = if self_contained::is_wanted(form, state) {
+        state.issue_self_contained(id, now)
+    } else {
+        (state.issue_access_token(id, now), state.lifetimes.access_token)
+    };
+    written(id, &access_token, life, state, now)
 }
 
 /// The same, of a refresh, which may bring an access token again.
-fn renewed_tokens(id: u64, state: &mut State, now: UnixTime) -> Value {
+fn renewed_tokens(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
+    if self_contained::is_wanted(form, state) {
+        return tokens(id, form, state, now);
+    }
     let (access_token, life) = state.renew_access_token(id, now);
     written(id, &access_token, life, state, now)
 }

@@ -39,6 +39,7 @@ mod mock_network;
 mod mock_open_id;
 mod mock_record;
 mod mock_rules;
+mod mock_self_contained;
 mod mock_verdicts;
 mod mock_pages;
 mod mock_webex;

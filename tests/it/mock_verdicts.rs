@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
-use webex_oauth::{Callback, Error, ErrorKind, Reach, Result, TokenSet, WebexOAuth};
+use webex_oauth::{Callback, DeviceLogin, DeviceState, Error, ErrorKind, Reach, Result, TokenSet, WebexOAuth};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -163,6 +163,64 @@ async fn keys_refused(mock: &MockWebex, tokens: &TokenSet, nonce: &str) -> Error
     let error = mock.client().verify_id_token(tokens.id_token().unwrap(), nonce).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Keys, "{error}");
     error
+}
+
+/// What a device makes of each answer to its question: who can help, or `p` where it goes on waiting, `s` where it asks less
+/// often from then on, `n` where the user has said no.
+const DEVICE_VERDICTS: &[(WebexError, &str)] = &[
+    (WebexError::DeadRefreshToken, "LLLLLLLLTT"),
+    (WebexError::InvalidCode, "LLLLLLLLTT"),
+    (WebexError::UnknownClient, "DDDDDDDDTT"),
+    (WebexError::WrongSecret, "DDDDDDDDTT"),
+    (WebexError::MissingSecret, "DDDDDDDDTT"),
+    (WebexError::UnauthorizedClient, "DDDDDDDDTT"),
+    (WebexError::InvalidScope, "DDDDDDDDTT"),
+    (WebexError::UnsupportedGrantType, "DDDDDDDDTT"),
+    (WebexError::InvalidRequest, "LLLLLLLLTT"),
+    (WebexError::AccessTokenRefused, "DDLLDDDDTT"),
+    (WebexError::Forbidden, "DDDDDDDDTT"),
+    (WebexError::NotFound, "DDDDDDDDTT"),
+    (WebexError::WrongMethod, "DDDDDDDDTT"),
+    (WebexError::Conflict, "TTTTTTTTTT"),
+    (WebexError::Gone, "DDDDDDDDTT"),
+    (WebexError::WrongMediaType, "DDDDDDDDTT"),
+    (WebexError::Locked, "TTTTTTTTTT"),
+    (WebexError::TooManyRequests, "TTTTTTTTTT"),
+    (WebexError::OtherRegion, "DDDDDDDDTT"),
+    (WebexError::ServerError, "TTTTTTTTTT"),
+    (WebexError::BadGateway, "TTTTTTTTTT"),
+    (WebexError::Unavailable, "TTTTTTTTTT"),
+    (WebexError::GatewayTimeout, "TTTTTTTTTT"),
+    (WebexError::AuthorizationPending, "pppppppppp"),
+    (WebexError::SlowDown, "ssssssssTT"),
+    (WebexError::AccessDenied, "nnnnnnnnTT"),
+    (WebexError::TokenLimitReached, "LLLLLLLLTT"),
+];
+
+#[tokio::test]
+async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
+    let (mock, webex, _) = world().await;
+    let mut found = String::new();
+    for error in WebexError::ALL {
+        let mut told = String::new();
+        for shape in ErrorShape::ALL {
+            let mut device = DeviceLogin::start(&webex).await.unwrap();
+            assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before it has asked");
+            mock.at(Endpoint::DeviceToken).answer(Fault::error_as(*shape, *error));
+            told.push(match device.next().await.unwrap() {
+                DeviceState::Pending { .. } => 'p',
+                DeviceState::SlowedDown { .. } => 's',
+                DeviceState::Denied(_) => 'n',
+                DeviceState::Trouble { error, .. } | DeviceState::Failed(error) => who(&error),
+                state => panic!("{state:?}"),
+            });
+            assert_eq!(mock.orders_left(), 0, "it has asked");
+        }
+        found += &format!("    (WebexError::{error:?}, \"{told}\"),\n");
+    }
+    let expected: String =
+        DEVICE_VERDICTS.iter().map(|(error, told)| format!("    (WebexError::{error:?}, \"{told}\"),\n")).collect();
+    assert!(found == expected, "the verdicts are:\n{found}");
 }
 
 /// What becomes of a call whose every answer has a fault, and how often it was sent; of a refresh, an exchange and a question

@@ -55,7 +55,7 @@ async fn a_redirect_uri_that_leads_elsewhere_is_refused_before_a_port_is_opened(
     let own = stage.mock.redirect_uri();
     for uris in [vec!["https://app.example.com/cb"], vec![&own, "http://127.0.0.2:5000/cb"], vec![]] {
         let error = stage.login().redirect_uris(uris).begin().unwrap_err();
-        assert_kind(&error, ErrorKind::Configuration, &["http://localhost:5000/auth/cisco/callback"]);
+        assert_kind(&error, ErrorKind::Configuration, &["http://localhost:8765/callback"]);
         assert!(stage.is_closed());
     }
 }

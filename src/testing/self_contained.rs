@@ -1,0 +1,72 @@
+//! Access tokens that say themselves whose they are: JWTs, for whoever asks for `self_contained_token=true`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::clock::UnixTime;
+use crate::issuer;
+use crate::testing::exchange::Fields;
+use crate::testing::signing::Algorithm;
+use crate::testing::state::State;
+use crate::testing::{id_token, opaque};
+
+/// How long one lives, as in the sample of developer.webex.com/docs/login-with-webex.
+const LIFETIME: Duration = Duration::from_secs(64_799);
+
+/// All of them, and for each the opaque token that it stands for, which nobody is told.
+#[derive(Default)]
+pub(super) struct SelfContained(HashMap<String, String>);
+
+/// Whether the form asks for one. Webex Meetings has none, and neither has a build that signs nothing.
+pub(super) fn is_wanted(form: &Fields, state: &State) -> bool {
+    issuer::ARE_VERIFIED && !state.service.is_meetings() && form.get("self_contained_token") == Some("true")
+}
+
+impl State {
+    /// A new one, and how long it lives: never longer than other access tokens.
+    pub(super) fn issue_self_contained(&mut self, grant: u64, now: UnixTime) -> (String, Duration) {
+        let life = LIFETIME.min(self.lifetimes.access_token);
+        let hidden = self.issue_access_token_until(grant, now + life);
+        let key_id = self.keys.id_for(Algorithm::Rs256);
+        let header = json!({"alg": Algorithm::Rs256.name(), "kid": key_id, "typ": "JWT"}).to_string();
+        let claims = self.self_contained_claims(grant, &hidden, &key_id, now + life).to_string();
+        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let token = format!("{input}.{}", URL_SAFE_NO_PAD.encode(self.keys.sign(Algorithm::Rs256, &input)));
+        let mut issued = std::mem::take(&mut self.self_contained.0);
+        if issued.len().is_power_of_two() {
+            issued.retain(|_, hidden| self.bearer(hidden, now).is_some());
+        }
+        issued.insert(token.clone(), hidden);
+        self.self_contained.0 = issued;
+        (token, life)
+    }
+
+    /// What that sample says, once it is decoded.
+    fn self_contained_claims(&self, grant: u64, hidden: &str, key_id: &str, expires: UnixTime) -> Value {
+        let grant = self.grant(grant);
+        let user = &self.users[grant.user];
+        json!({
+            "cluster": "PF84",
+            "private": id_token::encrypted(key_id),
+            "user_type": "user",
+            "token_id": opaque::uuid_of(hidden),
+            "reference_id": opaque::uuid_of(&grant.refresh_token),
+            "iss": self.issuer_of(user),
+            "user_modify_timestamp": "20240101000000.000Z",
+            "realm": user.organization_id(),
+            "cis_uuid": user.uuid(),
+            "token_type": "Bearer",
+            "expiry_time": expires.as_secs() * 1000,
+            "client_id": self.integrations[grant.integration].client_id,
+        })
+    }
+
+    /// The opaque token that an access token stands for: another one, or it is one.
+    pub(super) fn opaque<'a>(&'a self, access_token: &'a str) -> &'a str {
+        self.self_contained.0.get(access_token).map_or(access_token, String::as_str)
+    }
+}

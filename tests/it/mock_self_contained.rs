@@ -1,0 +1,93 @@
+//! Access tokens that are JWTs, of the mock's and with this crate.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{AccessToken, Callback, DeviceLogin, ExchangeOptions, Login, Reach};
+
+const LIFE: Duration = Duration::from_secs(64_799);
+
+async fn start() -> (MockWebex, ManualClock) {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let jane = MockUser::new("jane@example.com").home("eu");
+    (MockWebex::builder().user(jane).clock(clock.clone()).start().await, clock)
+}
+
+async fn log_in(mock: &MockWebex, options: ExchangeOptions) -> Login {
+    let webex = mock.client();
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let code = webex.accept(pending, Callback::parse(mock.approve(&url)).unwrap()).unwrap();
+    webex.exchange_with(code, options).await.unwrap()
+}
+
+/// Header and claims of a token of three parts.
+fn parts(token: &AccessToken) -> [Value; 2] {
+    let parts: Vec<_> = token.expose().split('.').collect();
+    assert_eq!(parts.len(), 3, "it is no JWT");
+    [parts[0], parts[1]].map(|part| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn whoever_asks_for_it_gets_a_token_that_says_whose_it_is_and_is_as_good_as_another() {
+    let (mock, clock) = start().await;
+    let webex = mock.client();
+    let begun = webex.now();
+    let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
+    let tokens = login.tokens();
+
+    let [header, claims] = parts(tokens.access_token());
+    assert_eq!((&header["alg"], header["kid"].is_string()), (&Value::from("RS256"), true));
+    assert!(claims["iss"].as_str().unwrap().ends_with("/idb-eu"), "{claims}");
+    assert_eq!(claims["client_id"], mock.client_id());
+    assert_eq!(claims["expiry_time"], (begun + LIFE).as_secs() * 1000, "in milliseconds");
+    assert_eq!(tokens.expires_at(), Some(begun + LIFE));
+    assert_eq!(webex.person(tokens.access_token()).await.unwrap().email(), Some("jane@example.com"));
+    assert_eq!(webex.token_expiry(tokens.access_token()).await.unwrap(), begun + LIFE);
+
+    // Nobody can write one, and nobody can change one.
+    let (rest, _) = tokens.access_token().expose().rsplit_once('.').unwrap();
+    let forged = AccessToken::new(format!("{rest}.AAAA")).unwrap();
+    assert!(webex.person(&forged).await.unwrap_err().is_access_token_refused());
+
+    let refreshed = webex.refresh(tokens).await.unwrap();
+    assert!(!refreshed.access_token().expose().contains('.'), "a refresh asks for none");
+    clock.advance(LIFE);
+    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+    webex.person(refreshed.access_token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_gets_one_as_well_and_what_ends_others_ends_it() {
+    let (mock, _) = start().await;
+    let webex = mock.client();
+    let options = ExchangeOptions::new().self_contained_token();
+    let mut device = DeviceLogin::builder(&webex).options(options).start().await.unwrap();
+    mock.approve_device(device.user_code());
+    let login = device.wait().await.unwrap();
+    parts(login.tokens().access_token());
+    webex.person(login.tokens().access_token()).await.unwrap();
+
+    let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
+    let revoking = mock.client_builder().service(service).build().unwrap();
+    revoking.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
+    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_access_token_refused());
+
+    let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
+    mock.revoke("jane@example.com");
+    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_access_token_refused());
+}
+
+#[tokio::test]
+async fn one_lives_no_longer_than_the_others_and_without_the_option_there_is_none() {
+    let mock = MockWebex::builder().access_token_lifetime(Duration::from_secs(60)).start().await;
+    let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
+    let [_, claims] = parts(login.tokens().access_token());
+    let expires = login.tokens().expires_at().unwrap().as_secs();
+    assert!(claims["expiry_time"].as_u64().unwrap().abs_diff(expires * 1000) <= 60_000, "{claims}");
+    let login = log_in(&mock, ExchangeOptions::new()).await;
+    assert!(!login.tokens().access_token().expose().contains('.'));
+}
