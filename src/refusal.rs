@@ -202,7 +202,7 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
 fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
     match (asked, status.as_u16()) {
         (_, 409) => None,
-        (Asked::Device, 200..=299 | 400 | 401) => Some(Remedy::Login),
+        (Asked::Device, 200..=299 | 400 | 401 | 403) => Some(Remedy::Login),
         _ => Some(Remedy::Registration),
     }
 }
