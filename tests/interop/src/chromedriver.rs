@@ -1,6 +1,7 @@
 //! Debian's chromedriver, which drives Chromium.
 
 use std::env;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Weak};
 
@@ -11,8 +12,9 @@ use tokio::sync::Mutex;
 use crate::folder::Folder;
 use crate::process::Process;
 
-/// Ends with its standard input, and its child with it: whatever becomes of the tests, no browser outlives them.
-const SCRIPT: &str = r#"chromedriver --port=0 & cat >/dev/null; kill $!; wait"#;
+/// Ends with its standard input, and with it chromedriver and what that has started: whatever becomes of the tests, no browser
+/// outlives them.
+const SCRIPT: &str = "chromedriver --port=0 & cat >/dev/null; kill $!; wait; kill -KILL 0";
 
 /// What the last line begins with that it writes when it starts.
 const STARTED: &str = "ChromeDriver was started successfully on port ";
@@ -42,7 +44,12 @@ impl Chromedriver {
     async fn start() -> Self {
         let folder = Folder::new("chromium");
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT]).env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8");
+        command
+            .args(["-c", SCRIPT])
+            .process_group(0)
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap())
+            .env("LANG", "C.UTF-8");
         for place in ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
             command.env(place, folder.path());
         }
