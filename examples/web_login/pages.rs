@@ -15,7 +15,7 @@ pub(crate) fn home(user: Option<&User>) -> Markup {
                 a .button #login href="/auth/cisco" { "Log in with Webex" }
                 a .button .plain #login-another href="/auth/cisco?account=another" { "Use another account" }
             }
-            p .small { "If this browser is signed in at Webex, you are asked for nothing, even after you logged out here. Somebody else uses another account." }
+            p .small { "If this browser is signed in at Webex, you are asked for nothing, even after you logged out here. If that is not you, use another account." }
         },
         Some(user) => html! {
             p { "Logged in as " strong #who { (user.name) } @if let Some(email) = &user.email { " (" (email) ")" } "." }
