@@ -264,7 +264,9 @@ pub use self::webex_error::{ErrorShape, WebexError};
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
-/// Clones are cheap and are the same Webex; it stops when the last of them is dropped.
+/// Clones are cheap and are the same Webex; it stops when the last of them is dropped. Each takes a thread and five handles
+/// of the operating system, behind the relay twice that, and each connection of a client in the same process two more: where a
+/// process may have 1024 handles, 150 mocks can live at once.
 #[derive(Clone)]
 pub struct MockWebex {
     /// Looks at what was expected when the last clone goes, before the others do.
