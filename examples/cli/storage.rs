@@ -73,7 +73,7 @@ impl Storage {
             Ok(kept) => kept,
             Err(why) if self.mark().exists() => {
                 return Err(
-                    format!("a login is in the keyring, which cannot be looked into: {}", in_full(&*why)).into()
+                    format!("a login may be in the keyring, which cannot be looked into: {}", in_full(&*why)).into()
                 );
             }
             Err(why) => return Ok(Err(in_full(&*why))),

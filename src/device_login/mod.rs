@@ -180,8 +180,8 @@ impl DeviceLogin {
         self.pace.left(self.webex.clock().elapsed())
     }
 
-    /// The shortest pause between two questions by now: 5 seconds where Webex did not say, at least 1 second, and at the
-    /// beginning at most 5 minutes and half of the code's life.
+    /// The shortest pause between two questions by now: at the beginning what Webex said, or 5 seconds where it did not, and at
+    /// least 1 second.
     pub fn interval(&self) -> Duration {
         self.pace.interval()
     }
@@ -252,8 +252,9 @@ impl DeviceLogin {
         }
     }
 
-    /// Goes on with a login that was written down with [`to_stored`](Self::to_stored), at the pace that it had. What was left
-    /// of the code's life is counted by the wall clock.
+    /// Goes on with a login that was written down with [`to_stored`](Self::to_stored), at the pace that it had; the first
+    /// question comes after a whole interval, since nobody knows who has asked meanwhile. What was left of the code's life is
+    /// counted by the wall clock.
     ///
     /// A code that has expired meanwhile is no error here: look at [`time_left`](Self::time_left) before the code is shown, and
     /// offer another where nothing is left. [`next`](Self::next) would say [`DeviceState::Expired`].

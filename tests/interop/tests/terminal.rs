@@ -392,6 +392,38 @@ fn a_keyring_that_does_not_answer_is_not_waited_for() {
     });
 }
 
+/// As over ssh, where there is no desktop, and so no way to its keyring.
+#[test]
+fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
+    if !Terminal::is_there() {
+        return;
+    }
+    Session::tell("a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one", async |session| {
+        let _keyring = session.keyring();
+        let mock = webex().await;
+        let mut terminal = in_session(&mock);
+        refresh_token(&mock, &terminal).await;
+        let elsewhere = |command: &str| format!("env -u DBUS_SESSION_BUS_ADDRESS $CLI {command}");
+        terminal.run("$CLI login --with-token < refresh-token");
+
+        let ended = terminal.run(&elsewhere("status"));
+        assert!(ended.code == 1 && ended.text.contains("cannot be looked into"), "{}", ended.text);
+
+        let ended = terminal.run(&elsewhere("login --with-token < refresh-token"));
+        assert_ended(&ended, 0, LOGGED_IN);
+        assert!(ended.text.contains("! An earlier login stays in the keyring"), "{}", ended.text);
+        let ended = terminal.run(&elsewhere("logout"));
+        assert!(ended.text.contains("✓ Logged out jane@example.com on this machine"), "{}", ended.text);
+        assert!(ended.code == 1 && ended.text.contains("a login may be in the keyring"), "{}", ended.text);
+
+        let ended = terminal.run("$CLI logout --json");
+        let accounts = serde_json::json!({ "state": "logged_out", "accounts": ["jane@example.com"] });
+        assert_eq!((json(&ended), ended.code), (accounts, 0));
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+        assert_ended(&terminal.run(&elsewhere("status")), 4, NOT_LOGGED_IN);
+    });
+}
+
 /// A terminal of the session that this process is in.
 fn in_session(mock: &MockWebex) -> Terminal {
     let bus = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap();
