@@ -11,7 +11,8 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+//! # let ports = 15_000 + u16::try_from(std::process::id() % 4_000).unwrap()..20_000;
+//! # let free = ports.into_iter().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
 //! # let redirect_uri = format!("http://127.0.0.1:{free}/callback");
 //! # let mock = webex_oauth::testing::MockWebex::builder().redirect_uri(redirect_uri).start().await;
 //! # let webex = mock.client();

@@ -10,7 +10,9 @@
 //! use webex_oauth::BrowserLogin;
 //! # use webex_oauth::testing::MockWebex;
 //! #
-//! # let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+//! # // Below those that systems hand out by themselves, and another one for each process.
+//! # let ports = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap()..30_000;
+//! # let free = ports.into_iter().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
 //! # let mock = MockWebex::builder().redirect_uri(format!("http://127.0.0.1:{free}/callback")).start().await;
 //! # let webex = mock.client();
 //! let login = BrowserLogin::new(&webex).application_name("Acme Rooms"); // webex: of WebexOAuth::from_env()?
@@ -91,7 +93,8 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 /// use webex_oauth::{BrowserLogin, Prompt};
 /// # use webex_oauth::testing::MockWebex;
 /// #
-/// # let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+/// # let mut ports = 25_000 + u16::try_from(std::process::id() % 4_000).unwrap()..31_000;
+/// # let mut port = || ports.find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
 /// # let (first, second) = (format!("http://127.0.0.1:{}/cb", port()), format!("http://127.0.0.1:{}/cb", port()));
 /// # let mock = MockWebex::builder().redirect_uri(&first).redirect_uri(&second).start().await;
 /// # let (webex, browser) = (mock.client(), mock.clone());
