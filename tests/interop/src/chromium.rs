@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -23,6 +24,8 @@ pub struct Chromium {
     driver: WebDriver,
     /// The addresses of pages that came with a status that the story expects.
     refusals: Mutex<Vec<String>>,
+    /// How often something was pressed that leads to another page.
+    presses: AtomicU64,
 }
 
 /// One of its tabs.
@@ -31,7 +34,7 @@ pub struct Tab(WindowHandle);
 
 impl Chromium {
     pub(crate) fn new(driver: WebDriver) -> Self {
-        Self { driver, refusals: Mutex::default() }
+        Self { driver, refusals: Mutex::default(), presses: AtomicU64::new(0) }
     }
 
     /// Types an address.
@@ -104,13 +107,15 @@ impl Chromium {
         serde_json::from_str(text.as_str().unwrap()).unwrap()
     }
 
-    /// Clicks on the button or link whose words begin with these, once there is one.
+    /// Clicks on the button or link whose words begin with these, once there is one, and waits for the page that it leads to:
+    /// an address typed while the old page is still being left may lose against it.
     pub async fn press(&self, words: &str) {
         let script = "const shown = [...document.querySelectorAll('a[href], button')].filter(e => e.checkVisibility());
             const exact = shown.filter(e => e.innerText.trim() === arguments[0]);
             const found = exact.length ? exact : shown.filter(e => e.innerText.trim().startsWith(arguments[0]));
             return found.length === 1 ? found[0] : null";
-        self.element(&format!("one button or link {words:?}"), script, words).await.click().await.unwrap();
+        let found = self.element(&format!("one button or link {words:?}"), script, words).await;
+        self.leave(async || found.click().await.unwrap()).await;
     }
 
     /// Types into the field of this label, in place of what it holds.
@@ -131,9 +136,9 @@ impl Chromium {
         self.driver.action_chain().send_keys(text).perform().await.unwrap();
     }
 
-    /// Presses the Enter key, wherever the focus is.
+    /// Presses the Enter key, wherever the focus is, and waits for the page that it leads to.
     pub async fn enter(&self) {
-        self.key(Key::Enter).await;
+        self.leave(async || self.key(Key::Enter).await).await;
     }
 
     /// Presses the key with the arrow that points down, wherever the focus is.
@@ -279,6 +284,17 @@ impl Chromium {
 
     async fn command(&self, name: &str, parameters: Value) {
         self.driver.cdp().send_raw(name, parameters).await.unwrap();
+    }
+
+    /// Does what leads to another page, and waits until that is there.
+    async fn leave(&self, act: impl AsyncFnOnce()) {
+        // A page that one goes back to may come with what was written on it before.
+        let mark = Value::from(self.presses.fetch_add(1, Ordering::Relaxed));
+        self.script("window.isLeftBy = arguments[0]", vec![mark.clone()]).await;
+        act().await;
+        let script = "return window.isLeftBy !== arguments[0] && document.readyState === 'complete'";
+        let is_there = async || self.script(script, vec![mark.clone()]).await?.as_bool()?.then_some(());
+        self.wait("other page", is_there).await;
     }
 
     /// Asks until there is an answer, or no patience left.
