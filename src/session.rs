@@ -98,7 +98,8 @@ impl Session {
 
     /// Refreshes now, though it is not time: to have new tokens after an administrator has changed what the user may do, or
     /// to learn whether the login is still good. The old token serves until the new one is there. What was refreshed
-    /// less than 30 seconds ago is left as it is.
+    /// less than 30 seconds ago is left as it is, and where another process is refreshing, this waits for what comes of it: for
+    /// up to a minute and a half, if that process was stopped in the middle.
     ///
     /// # Errors
     ///

@@ -175,7 +175,7 @@ impl Keeper {
         }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Need::Dead => return None,
-            Need::Stale => !slot.is_resting(elapsed) && self.halted().is_none(),
+            Need::Stale | Need::Wanted => !slot.is_resting(elapsed) && self.halted().is_none(),
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
@@ -250,7 +250,7 @@ impl Keeper {
             dead_elapsed,
             seen_at: elapsed,
             is_refused: false,
-            is_outdated: false,
+            wish: Need::None,
         }
     }
 

@@ -12,14 +12,16 @@ pub(crate) struct Known<T> {
     pub(crate) tokens: T,
 }
 
-/// How urgently a login needs a refresh.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How urgently a login needs a refresh, from least to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Need {
     /// Not at all.
     None,
-    /// The access token still lives.
+    /// The access token still lives, and nobody waits for another.
     Stale,
-    /// It does not.
+    /// It lives, but somebody waits for a newer one.
+    Wanted,
+    /// It does not live any more.
     Dead,
 }
 

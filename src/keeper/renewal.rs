@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::engine::{Keeper, LONGEST_WAIT, SHORTEST_GAP, later};
 use super::landing::Landing;
-use super::protocol::Known;
+use super::protocol::{Known, Need};
 use super::record::Record;
 use super::slot::Slot;
 use crate::error::Result;
@@ -19,7 +19,7 @@ impl Keeper {
             return Ok(());
         }
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        slot.outdate(&old);
+        slot.outdate(&old, Need::Wanted);
         slot.wake();
         self.superseded(slot, before).await
     }
@@ -30,23 +30,28 @@ impl Keeper {
         if !slot.publish_granted(epoch, self.current(slot, known)) {
             return Ok(false);
         }
-        slot.outdate(known.tokens.tokens.access_token());
+        // What another process is at may be left to it.
+        slot.outdate(known.tokens.tokens.access_token(), Need::Stale);
         self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
         Ok(true)
     }
 
     /// Waits until other tokens than these are there, or it is known why not.
     async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<()> {
-        // Once more for a flight that had looked at the token before it was known to be outdated.
-        for _ in 0..2 {
+        // Once more for a flight that was in the air already, and did not know that somebody waits.
+        for is_last in [false, true] {
+            let is_anothers = slot.in_the_air().is_some();
             let mut flight = self.depart(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
             let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
                 slot.abandon()?;
                 return Err(later("the refresh has not come back: try again"));
             };
-            if let Ok(Landing::Failed(error) | Landing::Landed(Some(error))) = landing.as_deref() {
-                return Err(error.clone());
+            match landing.as_deref() {
+                Ok(Landing::Failed(error) | Landing::Landed(Some(error))) if is_last || !is_anothers => {
+                    return Err(error.clone());
+                }
+                _ => {}
             }
             drop(landing);
             if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {

@@ -46,8 +46,8 @@ pub(crate) struct Current {
     pub(crate) seen_at: Duration,
     /// Whether the API refused this access token.
     pub(crate) is_refused: bool,
-    /// Whether somebody wants a newer one, though it lives.
-    pub(crate) is_outdated: bool,
+    /// What somebody asks for, though it lives.
+    pub(crate) wish: Need,
 }
 
 impl Current {
@@ -55,10 +55,7 @@ impl Current {
         if self.is_refused || elapsed >= self.dead_elapsed {
             return Need::Dead;
         }
-        match self.moments.need(now) {
-            Need::None if self.is_outdated => Need::Stale,
-            need => need,
-        }
+        self.moments.need(now).max(self.wish)
     }
 }
 
@@ -73,8 +70,8 @@ struct Guarded {
     unsaved: Option<Box<Known<Record>>>,
     /// An access token that the API refused.
     refused: Option<AccessToken>,
-    /// An access token that somebody wants a newer one for.
-    outdated: Option<AccessToken>,
+    /// An access token that somebody wants a newer one for, and how much.
+    outdated: Option<(AccessToken, Need)>,
     /// When the server last gave tokens, by the clock that never goes back.
     granted_at: Option<Duration>,
     /// Until then nobody need try again, by the same clock.
@@ -89,10 +86,15 @@ struct Guarded {
 }
 
 impl Guarded {
+    /// What somebody asks for in the place of this token.
+    fn wish(&self, token: &AccessToken) -> Need {
+        self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Need::None, |(_, wish)| *wish)
+    }
+
     /// The server has given a token again, here or elsewhere: it has had its say, whatever was held against the token.
     fn forgive(&mut self, token: &AccessToken) {
         self.refused.take_if(|refused| refused == token);
-        self.outdated.take_if(|outdated| outdated == token);
+        self.outdated.take_if(|(outdated, _)| outdated == token);
     }
 }
 
@@ -188,7 +190,7 @@ impl Slot {
             }
         }
         new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
-        new.is_outdated = guarded.outdated.as_ref() == Some(&new.access_token);
+        new.wish = guarded.wish(&new.access_token);
         self.current.store(Some(Arc::new(new)));
         true
     }
@@ -249,12 +251,13 @@ impl Slot {
         true
     }
 
-    /// Notes that a newer token than this is wanted.
-    pub(crate) fn outdate(&self, token: &AccessToken) {
+    /// Notes that a newer token than this is wanted, and how much. Who wants it less takes nothing from who wants it more.
+    pub(crate) fn outdate(&self, token: &AccessToken, wish: Need) {
         let mut guarded = self.guarded();
-        guarded.outdated = Some(token.clone());
+        let wish = wish.max(guarded.wish(token));
+        guarded.outdated = Some((token.clone(), wish));
         if let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) {
-            self.current.store(Some(Arc::new(Current { is_outdated: true, ..Current::clone(&current) })));
+            self.current.store(Some(Arc::new(Current { wish, ..Current::clone(&current) })));
         }
     }
 

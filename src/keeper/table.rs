@@ -214,31 +214,33 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
 }
 
 #[test]
-fn anothers_claim_is_waited_for_by_the_dead_and_left_to_it_by_the_stale() {
+fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_whoever_wants_new_tokens() {
     let theirs = claimed_by(THEIRS, NOW);
     let mut driver = Driver::new(Need::Stale);
     driver.step(Event::Begun);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::End(Outcome::Busy(theirs.clone())));
 
-    let mut driver = Driver::new(Need::Dead);
-    driver.step(Event::Begun);
-    let mut pauses = Vec::new();
-    let begun = driver.elapsed;
-    loop {
-        match driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
-            Action::Wait(pause) => {
-                pauses.push(pause);
-                driver.pass(pause);
-                assert_eq!(driver.step(Event::Waited), Action::Load);
+    for need in [Need::Wanted, Need::Dead] {
+        let mut driver = Driver::new(need);
+        driver.step(Event::Begun);
+        let mut pauses = Vec::new();
+        let begun = driver.elapsed;
+        loop {
+            match driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
+                Action::Wait(pause) => {
+                    pauses.push(pause);
+                    driver.pass(pause);
+                    assert_eq!(driver.step(Event::Waited), Action::Load);
+                }
+                Action::Save { .. } => break,
+                other => panic!("{other:?}"),
             }
-            Action::Save { .. } => break,
-            other => panic!("{other:?}"),
         }
+        assert_eq!(pauses[0], Duration::from_millis(250));
+        assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]) && pauses.last() == Some(&secs(2)));
+        let waited = driver.elapsed - begun;
+        assert!(waited >= TIMES.lease && waited < TIMES.lease + secs(2), "{waited:?}");
     }
-    assert_eq!(pauses[0], Duration::from_millis(250));
-    assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]) && pauses.last() == Some(&secs(2)));
-    let waited = driver.elapsed - begun;
-    assert!(waited >= TIMES.lease && waited < TIMES.lease + secs(2), "{waited:?}");
 }
 
 #[test]

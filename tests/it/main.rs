@@ -51,6 +51,7 @@ mod outage;
 mod processes;
 mod proof;
 mod profiles;
+mod refreshing;
 mod rotation;
 mod rows;
 mod secrets;

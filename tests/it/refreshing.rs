@@ -1,0 +1,109 @@
+//! Refreshes that somebody asks for, while another process is at it.
+
+use std::time::Duration;
+
+use tokio::task::{JoinHandle, yield_now};
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::testing::MockWebex;
+use webex_oauth::{Session, TokenManager, WebexOAuth};
+
+use crate::gate::Gate;
+use crate::keeping::log_in;
+
+const LEASE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(250);
+
+struct Scene {
+    mock: MockWebex,
+    clock: ManualClock,
+    /// Where the first process's answers wait.
+    gate: Gate,
+    first: Session,
+    second: Session,
+}
+
+/// Two processes that share a store in which Jane's login is kept.
+async fn scene() -> Scene {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
+    let manager = |webex: WebexOAuth| TokenManager::new(webex, store.clone()).unwrap();
+    let second = manager(mock.client()).put(&key, log_in(&mock, &mock.client()).await).await.unwrap();
+    let gate = Gate::closed_at("/v1/access_token");
+    let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
+    let first = manager(webex).session(&key).unwrap();
+    Scene { mock, clock, gate, first, second }
+}
+
+/// Asks for a refresh, and lets it come as far as it comes in no time.
+async fn refreshing(session: &Session) -> JoinHandle<webex_oauth::Result<()>> {
+    let session = session.clone();
+    let task = tokio::spawn(async move { session.refresh().await });
+    rest().await;
+    task
+}
+
+async fn rest() {
+    for _ in 0..20 {
+        yield_now().await;
+    }
+}
+
+/// Lets time pass as others see it.
+async fn pass(clock: &ManualClock, time: Duration) {
+    for _ in 0..time.as_millis() / LOOK.as_millis() {
+        clock.advance(LOOK);
+        rest().await;
+    }
+}
+
+#[tokio::test]
+async fn what_another_process_is_about_to_bring_is_waited_for() {
+    let Scene { mock, clock, gate, first, second } = scene().await;
+    let old = second.access_token().await.unwrap();
+    let firsts = refreshing(&first).await;
+    gate.arrival().await;
+
+    let seconds = refreshing(&second).await;
+    pass(&clock, Duration::from_secs(10)).await;
+    assert!(!seconds.is_finished(), "{:?}", seconds.await);
+    assert_eq!(second.access_token().await.unwrap(), old, "meanwhile the old one serves");
+    gate.open();
+    firsts.await.unwrap().unwrap();
+    while !seconds.is_finished() {
+        pass(&clock, LOOK).await;
+    }
+
+    seconds.await.unwrap().unwrap();
+    let new = second.access_token().await.unwrap();
+    assert_ne!(new, old);
+    assert_eq!(first.access_token().await.unwrap(), new);
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_the_refresh_goes_on() {
+    let Scene { mock, clock, gate, first, second } = scene().await;
+    let old = second.access_token().await.unwrap();
+    let stopped = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let _refresh = refreshing(&first).await;
+            gate.arrival().await;
+        });
+    });
+    while !stopped.is_finished() {
+        yield_now().await;
+    }
+    assert_eq!(mock.refreshes(), 1);
+
+    let seconds = refreshing(&second).await;
+    pass(&clock, LEASE - Duration::from_secs(1)).await;
+    assert_eq!((seconds.is_finished(), mock.refreshes()), (false, 1), "it might be at it still");
+    pass(&clock, Duration::from_secs(4)).await;
+
+    seconds.await.unwrap().unwrap();
+    assert_ne!(second.access_token().await.unwrap(), old);
+    assert_eq!(mock.refreshes(), 2);
+}
