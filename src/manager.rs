@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{self, Change, Held, Keeper, Known, Listener, LoginEvent, Record};
+use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, LoginEvent, Record, Wanted};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
-use crate::store::{Entry, Expect, Head, Saved, TokenIndex, TokenKey, TokenStore};
+use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore};
 use crate::token::TokenSet;
 use crate::trace::event;
 
@@ -210,8 +210,11 @@ impl TokenManager {
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
         let data = json(data)?;
         let slot = self.slot(key)?;
-        let was_kept = self.keeper.amend(&slot, |record| record.data = Some(data.clone())).await?;
-        if was_kept { Ok(()) } else { Err(slot.absent()) }
+        let amend = |_: &Head, record: &mut Record| {
+            record.data = Some(data.clone());
+            true
+        };
+        if self.keeper.amend(&slot, amend).await? { Ok(()) } else { Err(slot.absent()) }
     }
 
     /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told, and the
@@ -289,9 +292,9 @@ impl TokenManager {
         let mut record = Record::new(tokens);
         let lock = slot.change.lock().await;
         let mut change = None;
+        let mut editing = Editing::new(&self.keeper, key);
         loop {
-            let before = self.keeper.store.load(key).await?;
-            let expect = before.as_ref().map_or(Expect::Absent, |entry| Expect::Revision(entry.head.revision()));
+            let before = editing.look().await?;
             let kept = match (&before, replace) {
                 (Some(before), Replace::SameAccount) => self.same_account(key, &mut record, before).await?.data,
                 _ => None,
@@ -300,9 +303,9 @@ impl TokenManager {
             let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
             // Not before: a login that is refused changes nothing.
             let begun = change.take().unwrap_or_else(|| Change::begin(&slot));
-            if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
-                let known = Known { head: entry.head, tokens: record };
-                begun.confirm(Some(self.keeper.current(&slot, &known)));
+            let head = entry.head.clone();
+            if editing.write(&Wanted::This(entry)).await? {
+                begun.confirm(Some(self.keeper.current(&slot, &Known { head, tokens: record })));
                 drop(lock);
                 event!(INFO, key = %key, "put");
                 return Ok(Session::new(slot.clone()));

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use super::editing::{Editing, Wanted};
 use super::engine::Keeper;
-use super::protocol::Known;
 use super::record::Record;
 use super::slot::Slot;
 use crate::error::Result;
 use crate::secret::AccessToken;
-use crate::store::{Entry, Expect, LoginId, Revision, Saved, TokenKey};
+use crate::store::{Entry, Head, LoginId, Revision};
 use crate::token::TokenSet;
 use crate::trace::{causes, event};
 
-/// How often a change is tried that others write over.
-const TRIES: usize = 3;
 /// How long a caller waits until it is noted whose login it is.
 const NOTE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the end of a login waits for a refresh that is under way: longer than that can be sent.
@@ -52,34 +50,13 @@ impl Drop for Change<'_> {
 }
 
 impl Keeper {
-    /// A save whose outcome is known: after an error, the store is asked what became of it.
-    pub(crate) async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
-        match self.store.save(key, entry, expect).await {
-            Ok(saved) => Ok(saved),
-            Err(error) => match self.store.load(key).await {
-                Ok(Some(found)) if found.head.revision() == entry.head.revision() => Ok(Saved::Yes),
-                _ => Err(error),
-            },
-        }
-    }
-
-    /// A delete whose outcome is known.
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
-        match self.store.delete(key, expect).await {
-            Ok(deleted) => Ok(deleted),
-            Err(error) => match self.store.load(key).await {
-                Ok(None) => Ok(Saved::Yes),
-                _ => Err(error),
-            },
-        }
-    }
-
     /// Ends a login: nothing of it is left, and a refresh under way brings nothing back. Gives the last tokens back, if
     /// they can be read.
     pub(crate) async fn forget(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
         let _lock = slot.change.lock().await;
         let (mut change, mut ended) = (None, None);
-        while let Some(entry) = self.store.load(&slot.key).await? {
+        let mut editing = Editing::new(self, &slot.key);
+        while let Some(entry) = editing.look().await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);
             change.get_or_insert_with(|| Change::begin(slot));
             // New tokens that could not be saved are there alone.
@@ -88,7 +65,7 @@ impl Keeper {
                 .as_ref()
                 .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
-            if self.delete(&slot.key, Expect::Revision(entry.head.revision())).await? == Saved::Yes {
+            if editing.write(&Wanted::Nothing).await? {
                 break;
             }
         }
@@ -106,9 +83,9 @@ impl Keeper {
 
     /// Lets a login try again that was marked dead or told to wait.
     pub(crate) async fn retry(&self, slot: &Slot) -> Result<()> {
-        while let Some(mut entry) = self.store.load(&slot.key).await? {
-            let expect = Expect::Revision(entry.head.revision());
-            if !entry.head.lift_hold(self.webex.now())? || self.save(&slot.key, &entry, expect).await? == Saved::Yes {
+        let mut editing = Editing::new(self, &slot.key);
+        while let Some(mut entry) = editing.look().await? {
+            if !entry.head.lift_hold(self.webex.now())? || editing.write(&Wanted::This(entry)).await? {
                 break;
             }
         }
@@ -117,18 +94,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Changes what is kept with the tokens, under the same generation; says whether there was a login.
-    pub(crate) async fn amend(&self, slot: &Slot, amend: impl Fn(&mut Record)) -> Result<bool> {
-        loop {
-            let Some(Known { mut head, mut tokens }) = self.load(&slot.key).await? else { return Ok(false) };
-            let expect = Expect::Revision(head.revision);
+    /// Changes what is kept with the tokens, under the same generation, where `amend` says that there is something to change; says
+    /// whether there was.
+    pub(crate) async fn amend(&self, slot: &Slot, amend: impl Fn(&Head, &mut Record) -> bool) -> Result<bool> {
+        let mut editing = Editing::new(self, &slot.key);
+        while let Some(Entry { mut head, body }) = editing.look().await? {
+            let mut record = Record::read(&body, &self.webex.registration().owner)?;
+            if !amend(&head, &mut record) {
+                return Ok(false);
+            }
             head.revision = Revision::new()?;
-            amend(&mut tokens);
-            let entry = Entry { head, body: tokens.write()? };
-            if self.save(&slot.key, &entry, expect).await? == Saved::Yes {
+            if editing.write(&Wanted::This(Entry { head, body: record.write()? })).await? {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// The login that an access token at hand belongs to.
@@ -148,26 +128,14 @@ impl Keeper {
         let Ok(runtime) = Handle::try_current() else { return };
         let (keeper, slot) = (self.counted(), Arc::clone(slot));
         let noting = runtime.spawn(async move {
-            for _ in 0..TRIES {
-                match keeper.0.try_to_note(&slot, login, &note).await {
-                    Ok(Saved::Yes) => return,
-                    Ok(Saved::Conflict) => {}
-                    Err(error) => return event!(DEBUG, key = %slot.key, error = causes(&error), "not noted"),
-                }
+            let is_news = |head: &Head, record: &mut Record| {
+                head.login == login && head.claim.is_none() && note(&mut record.tokens)
+            };
+            if let Err(error) = keeper.0.amend(&slot, is_news).await {
+                event!(DEBUG, key = %slot.key, error = causes(&error), "not noted");
             }
         });
         let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
-    }
-
-    async fn try_to_note(&self, slot: &Slot, login: LoginId, note: impl Fn(&mut TokenSet) -> bool) -> Result<Saved> {
-        let Some(Known { mut head, mut tokens }) = self.load(&slot.key).await? else { return Ok(Saved::Yes) };
-        if head.login != login || head.claim.is_some() || !note(&mut tokens.tokens) {
-            return Ok(Saved::Yes);
-        }
-        let expect = Expect::Revision(head.revision);
-        head.revision = Revision::new()?;
-        let entry = Entry { head, body: tokens.write()? };
-        self.save(&slot.key, &entry, expect).await
     }
 
     /// See [`Roster::release`](super::roster::Roster::release).

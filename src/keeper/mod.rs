@@ -1,21 +1,30 @@
 //! The engine that keeps logins fresh.
 //!
 //! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by
-//!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`,
-//!   with a `budget` of what may go wrong.
+//!   step; `edit` (pure) is a change from outside, a logout or a new login for example. `table` (tests) tries each step, `search`
+//!   and `walk` everything that two processes and an `outsider` can do to each other in a `world`, with a `budget` of what may
+//!   go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it, and `landing` how its flight ended; `roster`
 //!   has the slots, which count their `users`, and `patience` the store.
-//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
-//!   time, and `change` what else is done to a login from outside.
+//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide, and `editing` what a change does;
+//!   `renewal` is a refresh before its time, and `change` what else is done to a login from outside.
+//!
+//! What the protocol reckons with is read from the `Clock`. How long anybody waits for the application's store, or for a task
+//! on a runtime that may have stopped, is bounded by the runtime's own time: a clock that a test holds still must not hold up
+//! a caller.
+//!
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
 mod policy;
 mod stage;
 mod flight;
+mod edit;
 #[cfg(test)]
 mod budget;
+#[cfg(test)]
+mod outsider;
 #[cfg(test)]
 mod world;
 #[cfg(test)]
@@ -33,10 +42,12 @@ mod roster;
 mod patience;
 mod flying;
 mod engine;
+mod editing;
 mod renewal;
 mod change;
 
 pub(crate) use self::change::Change;
+pub(crate) use self::editing::{Editing, Wanted};
 pub(crate) use self::engine::{Keeper, Listener};
 pub use self::event::LoginEvent;
 pub(crate) use self::patience::in_time;

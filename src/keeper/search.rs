@@ -107,3 +107,18 @@ fn with_logouts_logins_and_changes_no_login_is_lost_that_could_be_saved() {
     ];
     assert!(search_all(&budgets, &[0]) > 10_000);
 }
+
+#[test]
+fn two_logouts_logins_or_changes_at_once_undo_nothing_of_each_other() {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
+            let budget = Budget { forgets, puts, amends, flights: 1, ..QUIET };
+            states += search(World::new(is_strict, 0, budget).with_room_for_two());
+            let budget = Budget { store_faults: 1, flights: 0, ..budget };
+            states += search(World::new(is_strict, 0, budget).with_room_for_two());
+        }
+    }
+    println!("{states} states");
+    assert!(states > 1_000, "{states}");
+}

@@ -32,7 +32,7 @@ proptest! {
         ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
-        let mut world = World::new(is_strict, ahead, TROUBLE);
+        let mut world = World::new(is_strict, ahead, TROUBLE).with_room_for_two();
         if is_stale {
             world = world.while_the_old_token_lives();
         }

@@ -1,16 +1,17 @@
 //! A model of what can happen to a login: two processes, a store and a server, for the search and the walks.
 //!
-//! Two processes share a store and a server. At every state, each of them may take its next step, and what can go wrong
-//! may go wrong, as far as a budget allows: a store that fails before it acted, after, or only now, an answer that is late, or
-//! lost before or after the server acted, a crash, a process that is stopped beyond its claim, a logout, a new login, a change
-//! of what is kept beside the tokens. A process sends one flight off after the other, and remembers between them what an engine
-//! does. What must hold is checked in every state and at every end.
+//! Two processes share a store and a server, and outsiders come who change the login: by a logout, a new login, a change of what
+//! is kept beside the tokens. At every state, each of them may take its next step, and what can go wrong may go wrong, as far as
+//! a budget allows: a store that fails before it acted, after, or only now, an answer that is late, or lost before or after the
+//! server acted, a crash, a process that is stopped beyond its claim. A process sends one flight off after the other, and
+//! remembers between them what an engine does. What must hold is checked in every state and at every end.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::budget::Budget;
 use super::flight::Flight;
+use super::outsider::{Outsider, Write};
 use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, Prospect, StoreFailed, Times};
 use crate::clock::UnixTime;
 use crate::store::{ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
@@ -27,10 +28,10 @@ const TIMES: Times = Times {
 /// The tokens of the model: which refresh token, for which period the access token is good, and how often what is kept
 /// beside them was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Tokens {
-    refresh: u8,
-    period: u8,
-    data: u8,
+pub(super) struct Tokens {
+    pub(super) refresh: u8,
+    pub(super) period: u8,
+    pub(super) data: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +70,7 @@ pub(super) struct World {
     /// Whether the old access token still lives, so that nobody has to wait for the new one.
     is_stale: bool,
     elapsed: Duration,
-    store: Option<Known<Tokens>>,
+    pub(super) store: Option<Known<Tokens>>,
     /// Access tokens of earlier periods have ended.
     period: u8,
     /// Whether anybody has looked at the login in this period.
@@ -79,8 +80,13 @@ pub(super) struct World {
     /// The refresh tokens that were sent to the server, and in which period.
     sent: Vec<(u8, u8)>,
     /// A change that the store reported as failed, and that may happen yet.
-    late: Option<(Known<Tokens>, Expect)>,
-    ended_logins: Vec<LoginId>,
+    late: Option<(Write, Expect)>,
+    /// Who else changes the login at the moment.
+    pub(super) outsiders: [Option<Outsider>; 2],
+    /// How many of them there may be at once.
+    pub(super) room_outside: usize,
+    pub(super) ids_of_outsiders: u8,
+    pub(super) ended_logins: Vec<LoginId>,
     /// Something that no client can mend: the newest tokens were lost with this, an answer or a process.
     lost: Option<&'static str>,
     processes: [Process; 2],
@@ -115,6 +121,9 @@ impl World {
             valid: 0,
             sent: Vec::new(),
             late: None,
+            outsiders: [None, None],
+            room_outside: 1,
+            ids_of_outsiders: 0,
             ended_logins: Vec::new(),
             lost: None,
             processes: [idle(100, 0), idle(200, ahead)],
@@ -124,6 +133,10 @@ impl World {
 
     pub(super) fn while_the_old_token_lives(self) -> Self {
         Self { is_stale: true, ..self }
+    }
+
+    pub(super) fn with_room_for_two(self) -> Self {
+        Self { room_outside: 2, ..self }
     }
 
     /// Whether a second may pass: no answer that is on its way would be too late.
@@ -193,49 +206,13 @@ impl World {
             world.elapsed += Duration::from_secs(1);
             worlds.push(world);
         }
-        if let Some((known, expect)) = &self.late {
+        if let Some((write, expect)) = &self.late {
             let mut world = self.clone();
             world.late = None;
-            let _ = world.write(known, *expect);
+            let _ = world.write(write, *expect);
             worlds.push(world);
         }
-        if let (Some(_), true) = (&self.store, self.budget.amends > 0) {
-            let mut world = self.clone();
-            world.budget.amends -= 1;
-            let revision = Revision::from_bytes(bytes(40 + world.budget.amends));
-            if let Some(known) = &mut world.store {
-                known.head.revision = revision;
-                known.tokens.data += 1;
-            }
-            worlds.push(world);
-        }
-        self.changes_by_others(&mut worlds);
-        worlds
-    }
-
-    /// A logout, a new login, an access token that has ended.
-    fn changes_by_others(&self, worlds: &mut Vec<Self>) {
-        if let (Some(known), true) = (&self.store, self.budget.forgets > 0) {
-            let mut world = self.clone();
-            world.budget.forgets -= 1;
-            world.ended_logins.push(known.head.login);
-            world.store = None;
-            worlds.push(world);
-        }
-        if self.budget.puts > 0 {
-            let mut world = self.clone();
-            world.budget.puts -= 1;
-            let mut head = Head::begin(None).unwrap();
-            head.revision = Revision::from_bytes(bytes(20 + world.budget.puts));
-            head.login = LoginId::from_bytes(bytes(30 + world.budget.puts));
-            world.ended_logins.extend(self.store.iter().map(|known| known.head.login));
-            // The newest login has tokens of its own; what the old one had is nobody's concern any more.
-            world.valid += 1;
-            world.lost = None;
-            let tokens = Tokens { refresh: world.valid, period: world.period - 1, data: 0 };
-            world.store = Some(Known { head, tokens });
-            worlds.push(world);
-        }
+        self.outside(&mut worlds);
         if self.budget.periods > 0 && self.is_at_rest() {
             let mut world = self.clone();
             world.budget.periods -= 1;
@@ -244,6 +221,7 @@ impl World {
             world.elapsed += TIMES.lease + Duration::from_secs(1);
             worlds.push(world);
         }
+        worlds
     }
 
     fn steps_of(&self, who: usize, worlds: &mut Vec<Self>) {
@@ -280,29 +258,18 @@ impl World {
     }
 
     fn carry_out(mut self, who: usize, action: Action<Tokens>, worlds: &mut Vec<Self>) {
-        let is_faulty = self.budget.store_faults > 0;
-        let mut faulty = self.clone();
-        faulty.budget.store_faults = faulty.budget.store_faults.saturating_sub(1);
         match action {
             Action::Load => {
                 let loaded = self.store.clone();
-                if is_faulty {
+                if self.budget.store_faults > 0 {
+                    let mut faulty = self.clone();
+                    faulty.budget.store_faults -= 1;
                     worlds.push(faulty.feed(who, Event::Loaded(Err(StoreFailed))));
                 }
                 worlds.push(self.feed(who, Event::Loaded(Ok(loaded))));
             }
             Action::Save { known, expect } => {
-                if is_faulty {
-                    worlds.push(faulty.clone().feed(who, Event::Saved(Err(StoreFailed))));
-                    let _ = faulty.write(&known, expect);
-                    let mut late = self.clone().feed(who, Event::Saved(Err(StoreFailed)));
-                    late.budget.store_faults -= 1;
-                    late.late = Some((known.clone(), expect));
-                    worlds.push(late);
-                    worlds.push(faulty.feed(who, Event::Saved(Err(StoreFailed))));
-                }
-                let saved = self.write(&known, expect);
-                worlds.push(self.feed(who, Event::Saved(Ok(saved))));
+                self.writes(&Write::Save(known), expect, worlds, |world, saved| world.feed(who, Event::Saved(saved)));
             }
             Action::Send { tokens, limit } => {
                 assert!(limit > Duration::ZERO && limit <= TIMES.sending);
@@ -325,11 +292,58 @@ impl World {
         }
     }
 
-    fn write(&mut self, known: &Known<Tokens>, expect: Expect) -> Saved {
+    /// All that can become of a write, each told to whoever writes.
+    pub(super) fn writes(
+        &self,
+        write: &Write,
+        expect: Expect,
+        worlds: &mut Vec<Self>,
+        tell: impl Fn(Self, Result<Saved, StoreFailed>) -> Self,
+    ) {
+        if self.budget.store_faults > 0 {
+            let mut faulty = self.clone();
+            faulty.budget.store_faults -= 1;
+            let mut late = faulty.clone();
+            worlds.push(tell(faulty.clone(), Err(StoreFailed)));
+            late.late = Some((write.clone(), expect));
+            worlds.push(tell(late, Err(StoreFailed)));
+            let _ = faulty.write(write, expect);
+            worlds.push(tell(faulty, Err(StoreFailed)));
+        }
+        let mut world = self.clone();
+        let saved = world.write(write, expect);
+        worlds.push(tell(world, Ok(saved)));
+    }
+
+    fn write(&mut self, write: &Write, expect: Expect) -> Saved {
         let found = self.store.as_ref().map(|known| known.head.revision);
         if expect != found.map_or(Expect::Absent, Expect::Revision) {
             return Saved::Conflict;
         }
+        match write {
+            Write::Save(known) => self.save(known),
+            Write::Put(head) => {
+                self.end_login();
+                // The newest login has tokens of its own; what the old one had is nobody's concern any more.
+                self.valid += 1;
+                self.lost = None;
+                let tokens = Tokens { refresh: self.valid, period: self.period - 1, data: 0 };
+                self.store = Some(Known { head: head.clone(), tokens });
+            }
+            Write::Delete => {
+                self.end_login();
+                self.store = None;
+            }
+        }
+        self.outsiders.iter_mut().flatten().for_each(|outsider| outsider.saw(write));
+        Saved::Yes
+    }
+
+    fn end_login(&mut self) {
+        self.ended_logins.extend(self.store.iter().map(|known| known.head.login));
+    }
+
+    fn save(&mut self, known: &Known<Tokens>) {
         if let Some(before) = &self.store {
             assert_eq!(before.head.login, known.head.login, "a flight writes over another login: {self:#?}");
             assert!(before.head.generation <= known.head.generation, "a generation falls: {self:#?}");
@@ -337,7 +351,6 @@ impl World {
         }
         assert!(!self.ended_logins.contains(&known.head.login), "a login comes back from the dead: {self:#?}");
         self.store = Some(known.clone());
-        Saved::Yes
     }
 
     /// What the server makes of a refresh.

@@ -1,0 +1,185 @@
+//! Somebody who changes the login of a world from outside its two processes: a logout, a new login, something noted with it.
+
+use super::budget::Budget;
+use super::edit::{Choice, Edit, Ended, Happened, ToDo};
+use super::protocol::{Known, StoreFailed};
+use super::world::{Tokens, World};
+use crate::store::{Head, LoginId, Revision};
+
+/// One change, and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Outsider {
+    wish: Wish,
+    edit: Edit,
+    to_do: ToDo,
+    seen: Option<Known<Tokens>>,
+    /// What was chosen.
+    write: Option<Write>,
+    /// Whether the store has done that.
+    has_acted: bool,
+    met_a_fault: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wish {
+    Forget,
+    Put,
+    Amend,
+}
+
+impl Wish {
+    /// How many more may come with it.
+    fn left(self, budget: &mut Budget) -> &mut u8 {
+        match self {
+            Self::Forget => &mut budget.forgets,
+            Self::Put => &mut budget.puts,
+            Self::Amend => &mut budget.amends,
+        }
+    }
+}
+
+/// What is done to the store of a world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Write {
+    /// The same login, as a flight or an amendment leaves it.
+    Save(Known<Tokens>),
+    /// Another login, whose tokens are the newest there are.
+    Put(Head),
+    Delete,
+}
+
+impl Outsider {
+    fn new(wish: Wish) -> Self {
+        let (edit, to_do) = (Edit::new(), ToDo::Look);
+        Self { wish, edit, to_do, seen: None, write: None, has_acted: false, met_a_fault: false }
+    }
+
+    /// The store has done this.
+    pub(super) fn saw(&mut self, write: &Write) {
+        self.has_acted |= self.write.as_ref() == Some(write);
+    }
+
+    /// What it chooses, knowing what it saw; nothing where there is nothing to change.
+    fn choose(&mut self, id: [u8; 16]) -> Option<Choice> {
+        let revision = Revision::from_bytes(id);
+        let (write, choice) = match (self.wish, &self.seen) {
+            (Wish::Put, _) => {
+                let mut head = Head::begin(None).unwrap();
+                (head.revision, head.login) = (revision, LoginId::from_bytes(id));
+                (Write::Put(head), Choice::Save(revision))
+            }
+            (_, None) => return None,
+            (Wish::Forget, Some(_)) => (Write::Delete, Choice::Delete),
+            (Wish::Amend, Some(seen)) => {
+                let mut known = seen.clone();
+                known.head.revision = revision;
+                known.tokens.data += 1;
+                (Write::Save(known), Choice::Save(revision))
+            }
+        };
+        (self.write, self.has_acted) = (Some(write), false);
+        Some(choice)
+    }
+}
+
+impl World {
+    /// All that the outsiders can do next; another one comes where there is room.
+    pub(super) fn outside(&self, worlds: &mut Vec<Self>) {
+        if let Some(room) = self.outsiders.iter().take(self.room_outside).position(Option::is_none) {
+            self.come(room, worlds);
+        }
+        for who in 0..self.outsiders.len() {
+            if self.outsiders[who].is_some() {
+                self.go_on(who, worlds);
+            }
+        }
+    }
+
+    fn come(&self, room: usize, worlds: &mut Vec<Self>) {
+        for wish in [Wish::Forget, Wish::Put, Wish::Amend] {
+            let mut world = self.clone();
+            let left = wish.left(&mut world.budget);
+            if *left > 0 {
+                *left -= 1;
+                world.outsiders[room] = Some(Outsider::new(wish));
+                worlds.push(world);
+            }
+        }
+    }
+
+    fn go_on(&self, who: usize, worlds: &mut Vec<Self>) {
+        let Some(outsider) = &self.outsiders[who] else { return };
+        if self.budget.crashes > 0 {
+            // It is dropped where it stands.
+            let mut world = self.clone();
+            world.budget.crashes -= 1;
+            world.outsiders[who] = None;
+            worlds.push(world);
+        }
+        match outsider.to_do {
+            ToDo::Look | ToDo::Find => {
+                if self.budget.store_faults > 0 {
+                    let mut world = self.clone();
+                    world.budget.store_faults -= 1;
+                    worlds.push(world.tell(who, Happened::Looked(Err(StoreFailed))));
+                }
+                let mut world = self.clone();
+                let found = self.store.clone();
+                let revision = found.as_ref().map(|known| known.head.revision);
+                if let (Some(outsider), ToDo::Look) = (&mut world.outsiders[who], outsider.to_do) {
+                    outsider.seen = found;
+                }
+                worlds.push(world.tell(who, Happened::Looked(Ok(revision))));
+            }
+            ToDo::Write(expect) => {
+                if let Some(write) = &outsider.write {
+                    self.writes(write, expect, worlds, |world, written| world.tell(who, Happened::Written(written)));
+                }
+            }
+            ToDo::Choose | ToDo::End(_) => unreachable!("nobody waits with that"),
+        }
+    }
+
+    /// Lets an outsider take something in. It chooses at once: nobody else can see that.
+    fn tell(mut self, who: usize, event: Happened) -> Self {
+        let Some(mut outsider) = self.outsiders[who].take() else { return self };
+        outsider.met_a_fault |= matches!(event, Happened::Looked(Err(_)) | Happened::Written(Err(_)));
+        outsider.to_do = outsider.edit.step(event);
+        if outsider.to_do == ToDo::Choose {
+            self.ids_of_outsiders += 1;
+            let mut id = [3; 16];
+            id[15] = self.ids_of_outsiders;
+            let Some(choice) = outsider.choose(id) else { return self };
+            outsider.to_do = outsider.edit.step(Happened::Chosen(choice));
+        }
+        match outsider.to_do {
+            ToDo::End(ended) => self.check_outsider(&outsider, ended),
+            _ => self.outsiders[who] = Some(outsider),
+        }
+        self
+    }
+
+    fn check_outsider(&self, outsider: &Outsider, ended: Ended) {
+        match ended {
+            Ended::Failed => assert!(outsider.met_a_fault, "{outsider:?} fails for no reason: {self:#?}"),
+            Ended::Done if outsider.wish == Wish::Forget => {
+                let is_over = |known: &Known<Tokens>| self.ended_logins.contains(&known.head.login);
+                assert!(outsider.seen.as_ref().is_none_or(is_over), "{outsider:?} has ended no login: {self:#?}");
+            }
+            Ended::Done => assert!(outsider.has_acted, "{outsider:?} has changed nothing: {self:#?}"),
+        }
+    }
+}
+
+#[test]
+fn an_outsider_alone_does_what_it_came_for() {
+    let alone = Budget { flights: 0, ..super::budget::QUIET };
+    for (budget, is_there) in [(Budget { forgets: 1, ..alone }, false), (Budget { puts: 1, ..alone }, true)] {
+        let mut world = World::new(false, 0, budget);
+        let before = world.store.clone();
+        while let Some(next) = world.successors().pop() {
+            world = next;
+        }
+        assert_eq!((world.store.is_some(), world.store == before), (is_there, false), "{world:#?}");
+    }
+}
