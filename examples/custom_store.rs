@@ -3,14 +3,22 @@
 //! `cargo run --example custom_store` needs nothing and talks to nobody. A store over your own database has the same three
 //! methods; the documentation of `webex_oauth::store` shows a whole one.
 
-#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#[path = "process/exit.rs"]
+mod exit;
+#[path = "process/folder.rs"]
+mod folder;
 
+use std::io::{Write as _, stdout};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use clap::Command;
 use webex_oauth::Result;
 use webex_oauth::store::{Entry, Expect, FileStore, Saved, TokenKey, TokenStore, conformance};
+
+use self::folder::Folder;
 
 /// Counts the calls to a store, as an operator's dashboard would.
 #[derive(Clone, Debug)]
@@ -62,13 +70,17 @@ impl<S: TokenStore> TokenStore for Counted<S> {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::temp_dir().join(format!("webex-oauth-custom-store-{}", std::process::id()));
-    let store = Counted::new(FileStore::open(&folder)?);
+async fn main() -> ExitCode {
+    Command::new("custom_store").about("Tries a store of its own by the suite that every store passes").get_matches();
+    exit::code(try_it().await)
+}
+
+async fn try_it() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = Folder::new("custom-store")?;
+    let store = Counted::new(FileStore::open(folder.path())?);
 
     conformance::run(async || store.clone()).await;
 
-    println!("The store keeps the whole contract. What it took: {:?}", store.counts);
-    std::fs::remove_dir_all(folder)?;
+    writeln!(stdout(), "The store keeps the whole contract. What it took: {:?}", store.counts)?;
     Ok(())
 }

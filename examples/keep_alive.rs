@@ -4,30 +4,42 @@
 //! token its whole life again with each refresh, and one that does not. A real program needs no more than the lines in
 //! `keeping_alive`, and a clock that moves by itself.
 
-#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#[path = "process/exit.rs"]
+mod exit;
 
+use std::io::{Write as _, stdout};
+use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Command;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
-use webex_oauth::{Callback, KeepAlive, Result, TokenManager, WebexOAuth};
+use webex_oauth::{Callback, KeepAlive, TokenManager, WebexOAuth};
+
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust10002", "bob@example.com")];
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    println!("A Webex where each refresh prolongs a login:");
+async fn main() -> ExitCode {
+    let about = "Keeps logins alive that nobody uses, for a hundred days that pass in a moment";
+    Command::new("keep_alive").about(about).get_matches();
+    exit::code(at_two_webexes().await)
+}
+
+async fn at_two_webexes() -> Result<()> {
+    writeln!(stdout(), "A Webex where each refresh prolongs a login:")?;
     a_hundred_idle_days(MockWebex::builder().renewing_refresh_tokens()).await?;
-    println!("\nA Webex where a login ends 90 days after it began:");
+    writeln!(stdout(), "\nA Webex where a login ends 90 days after it began:")?;
     a_hundred_idle_days(MockWebex::builder()).await
 }
 
 /// All that a program has to do: listen, and sweep.
 fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
     let manager = TokenManager::with_index(webex, MemoryStore::new()) // a `FileStore`, or one of your own
-        .on_event(|event| println!("  {event}")) // a server matches them, and writes to its users
+        .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server matches them, and writes to its users
         .build()?;
     // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
     let keep_alive = KeepAlive::new(&manager)?.pace(Duration::ZERO);
@@ -50,12 +62,13 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
         clock.advance(DAY);
         let swept = keep_alive.sweep().await?;
         if swept.refreshed + swept.ended > 0 {
-            println!("  day {day}: {} refreshed, {} ended", swept.refreshed, swept.ended);
+            writeln!(stdout(), "  day {day}: {} refreshed, {} ended", swept.refreshed, swept.ended)?;
         }
     }
     for (tenant, _) in TENANTS {
         let status = manager.session(&TokenKey::new(tenant)?)?.status().await?;
-        println!("  {tenant} after a hundred days: {}", status.map_or_else(String::new, |status| status.to_string()));
+        let status = status.map_or_else(String::new, |status| status.to_string());
+        writeln!(stdout(), "  {tenant} after a hundred days: {status}")?;
     }
     Ok(())
 }

@@ -4,11 +4,13 @@
 //! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`; then `-- --post` sends the request.
 //! `-- --show-token` shows the access token in it.
 
-#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#[path = "process/exit.rs"]
+mod exit;
 
-use std::io::stdin;
+use std::io::{Write as _, stdin, stdout};
 use std::process::ExitCode;
 
+use clap::Parser;
 use webex_oauth::meetings::SecurityContext;
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback, Service, WebexOAuth, WebexOAuthBuilder};
@@ -17,45 +19,55 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const XML_API: &str = "https://api.webex.com/WBXService/XMLService";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Err(error) = show().await else { return ExitCode::SUCCESS };
-    println!("error: {error}");
-    ExitCode::FAILURE
+/// Logs in with Webex Meetings, and shows the request that asks the XML API who the user is
+#[derive(Parser)]
+#[command(after_help = "For the real Webex, set the variables that the first lines of examples/meetings_xml.rs name.")]
+struct Arguments {
+    /// Send the request, if this is the real Webex
+    #[arg(long)]
+    post: bool,
+    /// Show the access token in it
+    #[arg(long)]
+    show_token: bool,
 }
 
-async fn show() -> Result<()> {
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit::code(show(Arguments::parse()).await)
+}
+
+async fn show(Arguments { post: shall_be_posted, show_token }: Arguments) -> Result<()> {
     if std::env::var_os("WEBEX_CLIENT_ID").is_some() {
         let webex = WebexOAuthBuilder::from_env()?.service(Service::meetings()).build()?;
-        let document = run(&webex, ask_for_the_callback).await?;
-        return if is_asked_for("--post") { post(document).await } else { Ok(()) };
+        let document = run(&webex, show_token, ask_for_the_callback).await?;
+        return if shall_be_posted { post(document).await } else { Ok(()) };
     }
-    println!("WEBEX_CLIENT_ID is not set: this is a simulated Webex Meetings, on this machine.\n");
+    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: this is a simulated Webex Meetings, on this machine.\n")?;
     let jane = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
-    run(&mock.client(), |url| Ok(mock.approve(url))).await?;
-    println!("\nA real program posts this, with its token, to {XML_API}.");
+    run(&mock.client(), show_token, |url| Ok(mock.approve(url))).await?;
+    writeln!(stdout(), "\nA real program posts this, with its token, to {XML_API}.")?;
     Ok(())
 }
 
 /// Logs in by a browser, which brings the callback, and gives the request that was shown.
-async fn run(webex: &WebexOAuth, browser: impl FnOnce(&str) -> Result<String>) -> Result<String> {
+async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) -> Result<String>) -> Result<String> {
     let (url, pending) = webex.authorize().begin()?;
     let callback = Callback::parse(browser(url.as_str())?)?;
     let login = webex.login(pending, callback).await?;
     let account = login.tokens().account();
-    println!("Logged in as {} of site {}.", account.user_name().unwrap_or("?"), account.site_name().unwrap_or("?"));
+    writeln!(stdout(), "Logged in as {account} of site {:?}.", account.site_name().unwrap_or("?"))?;
 
     // The client writes the site's name before the refresh token, as Webex Meetings wants it.
     let tokens = webex.refresh(login.tokens()).await?;
-    println!("Refreshed: {}, until {}.\n", tokens.scopes(), tokens.expires_at().ok_or("no end")?);
+    writeln!(stdout(), "Refreshed: {}, until {}.\n", tokens.scopes(), tokens.expires_at().ok_or("no end")?)?;
 
     let context = SecurityContext::of(&tokens)?;
-    let shown = match is_asked_for("--show-token") {
+    let shown = match show_token {
         true => context.clone(),
         false => SecurityContext::new(context.site_name(), context.user().clone(), &AccessToken::new("[secret]")?)?,
     };
-    println!("{}", get_user(&shown));
+    writeln!(stdout(), "{}", printable(&get_user(&shown)))?;
     Ok(get_user(&context))
 }
 
@@ -76,15 +88,17 @@ async fn post(document: String) -> Result<()> {
     // A redirect would carry the token on to wherever it points.
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let request = client.post(XML_API).header("content-type", "application/xml").body(document);
-    println!("\n{}", request.send().await?.text().await?);
+    writeln!(stdout(), "\n{}", printable(&request.send().await?.text().await?))?;
     Ok(())
 }
 
 fn ask_for_the_callback(url: &str) -> Result<String> {
-    println!("Open this in a browser:\n\n  {url}\n\nThen paste the address that the browser ends at:");
+    writeln!(stdout(), "Open this in a browser:\n\n  {url}\n\nThen paste the address that the browser ends at:")?;
     Ok(stdin().lines().next().ok_or("nothing was pasted")??)
 }
 
-fn is_asked_for(argument: &str) -> bool {
-    std::env::args().any(|own| own == argument)
+/// Without what a terminal would obey: people choose their own names.
+fn printable(text: &str) -> String {
+    let is_obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.replace(|c| c != '\n' && is_obeyed(c), "?")
 }

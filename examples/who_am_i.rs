@@ -4,10 +4,13 @@
 //! that are not right. For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET` and `WEBEX_REDIRECT_URI`; the
 //! integration needs no scope for it.
 
-#![allow(clippy::print_stdout, reason = "it talks to a person")]
+#[path = "process/exit.rs"]
+mod exit;
 
+use std::io::{Write as _, stdin, stdout};
 use std::process::ExitCode;
 
+use clap::Command;
 use webex_oauth::testing::{IdTokenFault, MockUser, MockWebex};
 use webex_oauth::{Callback, Login, WebexOAuth, WebexOAuthBuilder};
 
@@ -18,13 +21,13 @@ const SCOPES: &str = "openid email profile";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = match std::env::var_os("WEBEX_CLIENT_ID") {
+    let about = "Says who logged in, proven by an ID token";
+    let real = "For the real Webex, set the variables that the first lines of examples/who_am_i.rs name.";
+    Command::new("who_am_i").about(about).after_help(real).get_matches();
+    exit::code(match std::env::var_os("WEBEX_CLIENT_ID") {
         Some(_) => at_the_real_webex().await,
         None => at_a_webex_of_our_own().await,
-    };
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
-    println!("error: {error}");
-    ExitCode::FAILURE
+    })
 }
 
 async fn at_the_real_webex() -> Result<()> {
@@ -34,14 +37,14 @@ async fn at_the_real_webex() -> Result<()> {
 }
 
 async fn at_a_webex_of_our_own() -> Result<()> {
-    println!("WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n");
+    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n")?;
     let jane = MockUser::new("jane@example.com").name("Jane Doe").home("eu");
     let mock = MockWebex::builder().user(jane).start().await;
     let webex = mock.client_builder().scopes(SCOPES).build()?;
     let login = log_in(&webex, |url| Ok(mock.approve(url))).await?;
     show(&webex, &login).await?;
 
-    println!("\nAnd with an ID token that is not right:\n");
+    writeln!(stdout(), "\nAnd with an ID token that is not right:\n")?;
     for fault in [
         IdTokenFault::BadSignature,
         IdTokenFault::Unsigned,
@@ -53,7 +56,7 @@ async fn at_a_webex_of_our_own() -> Result<()> {
         mock.next_id_token(fault);
         match log_in(&webex, |url| Ok(mock.approve(url))).await {
             Ok(_) => return Err(format!("{fault:?} was accepted").into()),
-            Err(error) => println!("{fault:?}: {error}"),
+            Err(error) => writeln!(stdout(), "{fault:?}: {error}")?,
         }
     }
     Ok(())
@@ -68,16 +71,20 @@ async fn log_in(webex: &WebexOAuth, browser: impl FnOnce(&str) -> Result<String>
 
 async fn show(webex: &WebexOAuth, login: &Login) -> Result<()> {
     let user = login.id_token().ok_or("`openid` was not asked for")?;
-    println!("issuer:  {}\nsubject: {}", user.issuer(), user.subject());
+    writeln!(stdout(), "issuer:  {}\nsubject: {:?}", user.issuer(), user.subject())?;
     // The two together are the user. Name and address may change, and are for showing alone.
     let info = webex.user_info(user, login.tokens().access_token()).await?;
-    println!("name:    {}\ne-mail:  {}", info.name().unwrap_or("?"), info.email().unwrap_or("?"));
+    // `{:?}`, since people choose their own names, and a terminal would obey some.
+    writeln!(stdout(), "name:    {:?}\ne-mail:  {:?}", info.name().unwrap_or("?"), info.email().unwrap_or("?"))?;
     Ok(())
 }
 
 fn ask_for_the_callback(url: &str) -> Result<String> {
-    println!("Open this in a browser:\n\n  {url}\n\nThen paste the address that it ends at, page or no page:");
+    writeln!(
+        stdout(),
+        "Open this in a browser:\n\n  {url}\n\nThen paste the address that it ends at, page or no page:"
+    )?;
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line)?;
+    stdin().read_line(&mut line)?;
     Ok(line.trim().to_owned())
 }

@@ -3,15 +3,18 @@
 use std::env;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::pin::pin;
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use webex_oauth::testing::MockWebex;
 
 use crate::Result;
-use crate::screen::say;
+use crate::folder::Folder;
+use crate::interrupt::interrupted;
+use crate::screen::{CANCELLED, say};
 
 /// The commands, each with its exit code.
 const SCRIPT: [(&str, i32); 9] = [
@@ -26,37 +29,43 @@ const SCRIPT: [(&str, i32); 9] = [
     ("logout --everywhere", 0),
 ];
 
-pub(crate) async fn play() -> Result<()> {
+pub(crate) async fn play() -> Result<ExitCode> {
+    let mut interrupted = pin!(interrupted()?);
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let mock = MockWebex::builder()
         .redirect_uri(format!("http://localhost:{port}/callback"))
         .device_interval(Duration::from_secs(1))
         .start()
         .await;
-    let home = env::temp_dir().join(format!("webex-oauth-cli-demo-{}", std::process::id()));
-    std::fs::create_dir(&home)?;
-    let outcome = play_in(&home, &mock).await;
-    std::fs::remove_dir_all(&home)?;
-    outcome
-}
-
-async fn play_in(home: &Path, mock: &MockWebex) -> Result<()> {
+    let home = Folder::new("cli-demo")?;
     for (command, expected) in SCRIPT {
         say(&format!("\n$ cli {command}"));
-        let code = run(command, home, mock).await?;
+        let mut child = start(command, home.path(), &mock)?;
+        let code = tokio::select! {
+            biased;
+            () = &mut interrupted => {
+                // It may be writing into the folder that goes.
+                child.kill().await?;
+                say("\ncancelled");
+                return Ok(ExitCode::from(CANCELLED));
+            }
+            code = attend(&mut child, &mock) => code?,
+        };
         if code != Some(expected) {
             return Err(format!("that should have ended with the exit code {expected}, and not with {code:?}").into());
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command, and does what it asks the user to do.
-async fn run(command: &str, home: &Path, mock: &MockWebex) -> Result<Option<i32>> {
-    let mut child = Command::new(env::current_exe()?)
+/// Starts a command, to which nothing comes from outside: the user's own settings are of another Webex.
+fn start(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
+    let child = Command::new(env::current_exe()?)
         .args(command.split(' '))
+        .env_clear()
+        // Without it, Windows opens no connection.
+        .envs(env::var_os("SystemRoot").map(|folder| ("SystemRoot", folder)))
         .envs(["HOME", "LOCALAPPDATA", "XDG_DATA_HOME"].map(|folder| (folder, home)))
-        .env_remove("DBUS_SESSION_BUS_ADDRESS")
         .env("WEBEX_CLIENT_ID", mock.client_id())
         .env("WEBEX_CLIENT_SECRET", mock.client_secret())
         .env("WEBEX_REDIRECT_URI", mock.redirect_uri())
@@ -67,12 +76,19 @@ async fn run(command: &str, home: &Path, mock: &MockWebex) -> Result<Option<i32>
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
+    Ok(child)
+}
+
+/// Does what a command asks its user to do, until it ends.
+async fn attend(child: &mut Child, mock: &MockWebex) -> Result<Option<i32>> {
     let stderr = child.stderr.take().ok_or("it has no standard error")?;
     let mut lines = BufReader::new(stderr).lines();
     while let Some(line) = lines.next_line().await? {
         say(&line);
         if let Some(url) = line.trim().strip_prefix("http") {
-            reqwest::get(mock.approve(format!("http{url}"))).await?;
+            // A proxy would not find this machine.
+            let browser = reqwest::Client::builder().no_proxy().build()?;
+            browser.get(mock.approve(format!("http{url}"))).send().await?;
         } else if let Some((_, code)) = line.split_once("enter this code: ") {
             mock.approve_device(code);
         }

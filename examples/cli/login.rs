@@ -1,12 +1,15 @@
 //! The three ways to new tokens. Each takes the client and gives a [`TokenSet`], which `storage` keeps.
 
-use std::io::{IsTerminal as _, stderr, stdin};
+use std::io::{BufRead as _, IsTerminal as _, Read as _, stderr, stdin};
 use std::thread;
 
 use webex_oauth::{AuthorizationRequest, BrowserLogin, DeviceLogin, Prompt, RefreshToken, TokenSet, WebexOAuth};
 
 use crate::Result;
 use crate::screen::{Spinner, in_full, note, say};
+
+/// Longer than any token, in bytes.
+const LONGEST_LINE: usize = 16 * 1024;
 
 /// By the browser on this machine; or by one elsewhere, whose user pastes the address that it ends at.
 pub(crate) async fn by_browser(login: BrowserLogin) -> Result<TokenSet> {
@@ -39,7 +42,19 @@ pub(crate) async fn by_device(webex: &WebexOAuth) -> Result<TokenSet> {
 
 /// By a refresh token from elsewhere, the first line of standard input.
 pub(crate) async fn by_refresh_token(webex: &WebexOAuth) -> Result<TokenSet> {
-    let line = tokio::task::spawn_blocking(|| stdin().lines().next());
-    let line = line.await?.ok_or("there is no token on standard input")??;
-    Ok(webex.adopt(&RefreshToken::new(line.trim())?, None).await?)
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = Vec::new();
+        stdin().lock().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut line).map(|_| line)
+    });
+    let line = line.await??;
+    if line.len() > LONGEST_LINE {
+        return Err(format!("the first line on standard input is longer than {LONGEST_LINE} bytes: no token is").into());
+    }
+    let line = String::from_utf8(line).map_err(|_| "the first line on standard input is not UTF-8 text: a token is")?;
+    // Windows' editors and shells begin a text with a byte order mark.
+    let token = line.trim().trim_start_matches('\u{feff}').trim();
+    if token.is_empty() {
+        return Err("there is no token in the first line on standard input".into());
+    }
+    Ok(webex.adopt(&RefreshToken::new(token)?, None).await?)
 }

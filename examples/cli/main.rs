@@ -12,6 +12,11 @@ mod login;
 mod screen;
 mod storage;
 
+#[path = "../process/folder.rs"]
+mod folder;
+#[path = "../process/interrupt.rs"]
+mod interrupt;
+
 use std::env;
 use std::error::Error as StdError;
 use std::fmt;
@@ -28,6 +33,8 @@ use self::screen::{data, describe, explain, in_full, note, say, to_json};
 use self::storage::{Kept, Storage};
 
 type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
+
+const REVOCATION_URL: &str = "WEBEX_REVOCATION_URL";
 
 const MORE_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 cancelled, 4 a login is required.
@@ -121,8 +128,7 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Command::Demo = arguments.command {
-        demo::play().await?;
-        return Ok(ExitCode::SUCCESS);
+        return demo::play().await;
     }
     let program = Program::new(webex()?, arguments.json)?;
     tokio::select! {
@@ -140,11 +146,12 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 /// The client that the environment describes.
-fn webex() -> webex_oauth::Result<WebexOAuth> {
+fn webex() -> Result<WebexOAuth> {
     let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
-    let Ok(url) = env::var("WEBEX_REVOCATION_URL") else { return settings.build() };
+    let Some(url) = env::var_os(REVOCATION_URL).filter(|url| !url.is_empty()) else { return Ok(settings.build()?) };
+    let url = url.into_string().map_err(|_| format!("{REVOCATION_URL} is not valid UTF-8"))?;
     let service = WebexOAuthBuilder::from_env()?.build()?.service().clone();
-    settings.service(service.with_revocation_endpoint(url)).build()
+    Ok(settings.service(service.with_revocation_endpoint(url)).build()?)
 }
 
 struct Program {
@@ -205,7 +212,7 @@ impl Program {
         }
         settle(&kept).await?;
         data(&match self.json {
-            true => to_json(&status, &kept.place).to_string(),
+            true => to_json(&status, &kept.place),
             false => describe(&status, &kept.place),
         })?;
         if let LoginState::LoginRequired { .. } = status.state {
@@ -264,7 +271,7 @@ impl Program {
         if self.json
             && let Some(status) = kept.session.status().await?
         {
-            data(&to_json(&status, &kept.place).to_string())?;
+            data(&to_json(&status, &kept.place))?;
         }
         Ok(())
     }

@@ -111,9 +111,9 @@ pub(crate) fn describe(status: &Status, place: &Place) -> String {
 }
 
 /// A login for programs; times are in seconds since 1970.
-pub(crate) fn to_json(status: &Status, place: &Place) -> Value {
+pub(crate) fn to_json(status: &Status, place: &Place) -> String {
     let seconds = |time: Option<UnixTime>| time.map(UnixTime::as_secs);
-    json!({
+    let login = json!({
         "state": match status.state {
             LoginState::LoginRequired { .. } => "login_required",
             LoginState::Waiting(_) => "waiting",
@@ -134,5 +134,15 @@ pub(crate) fn to_json(status: &Status, place: &Place) -> Value {
             Place::File(path) => json!({ "kind": "file", "path": path }),
         },
         "trouble": status.trouble.as_ref().map(ToString::to_string),
-    })
+    });
+    in_ascii(&login)
+}
+
+/// JSON that no terminal obeys: people choose their own names, and serde_json escapes few of the characters that would be.
+fn in_ascii(value: &Value) -> String {
+    let escape = |unit| match u8::try_from(unit) {
+        Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),
+        _ => format!("\\u{unit:04x}"),
+    };
+    value.to_string().encode_utf16().map(escape).collect()
 }

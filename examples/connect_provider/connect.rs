@@ -10,6 +10,7 @@ use webex_oauth::{Callback, ErrorKind, PendingAuthorization, Prompt};
 use super::App;
 use super::connection::{Configurations, Connection};
 use super::failure::Failure;
+use super::journal;
 use super::tenant::Tenant;
 
 /// Sends the browser to Webex, to connect or to connect again. The customer travels in the pending authorization, which nobody
@@ -77,7 +78,9 @@ pub(crate) async fn disconnect(app: State<App>, tenant: Tenant) -> Result<Redire
     let disconnected = app.manager.session(&tenant.key()?)?.disconnect().await?;
     match disconnected.told {
         // Webex's documented services cannot be told: the customer's user ends it at Webex, or time does.
-        Err(why) if why.kind() != ErrorKind::Unsupported => println!("{tenant}: Webex was not told: {why}"),
+        Err(why) if why.kind() != ErrorKind::Unsupported => {
+            journal::note(format_args!("{tenant}: Webex was not told: {why}"));
+        }
         _ => {}
     }
     Ok(Redirect::to("/"))

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use webex_oauth::{Error, ErrorKind};
 
-use super::pages;
+use super::{journal, pages};
 
 pub(crate) enum Failure {
     /// The login at Webex was begun for another customer.
@@ -67,8 +67,8 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match &self {
-            Self::Webex(error) => println!("error: {error}"),
-            Self::Broken(why) => println!("error: {why}"),
+            Self::Webex(error) => journal::note(format_args!("error: {error}")),
+            Self::Broken(why) => journal::note(format_args!("error: {why}")),
             _ => {}
         }
         let (status, title, advice) = self.words();

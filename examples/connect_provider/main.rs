@@ -8,8 +8,6 @@
 //!
 //! [`connect`] is where a customer's administrator connects and disconnects, [`worker`] what happens in the background.
 
-#![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
-
 mod connect;
 mod connection;
 mod failure;
@@ -19,8 +17,14 @@ mod tenant;
 pub(crate) mod vault;
 pub(crate) mod worker;
 
+#[path = "../process/folder.rs"]
+mod folder;
+#[path = "../process/interrupt.rs"]
+mod interrupt;
 #[path = "../web/arguments.rs"]
 mod arguments;
+#[path = "../web/journal.rs"]
+mod journal;
 #[path = "../web/sessions.rs"]
 mod sessions;
 #[path = "../web/shell.rs"]
@@ -52,27 +56,29 @@ pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run().await else { return ExitCode::SUCCESS };
-    println!("error: {error}");
+    journal::note(format_args!("error: {error}"));
     ExitCode::FAILURE
 }
 
 async fn run() -> Result<()> {
     let Some(arguments) = Arguments::read(5001)? else { return Ok(()) };
+    let end = arguments.end()?;
     let listener = arguments.listen().await?;
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", SCOPES).await?;
     let data = Data::open(arguments.data.clone(), world.mock.is_some())?;
     let app = App::new(&world.webex, data.store()?)?;
     let origin = world::origin_of(&world.webex)?;
-    println!("listening on {origin}");
+    journal::note(format_args!("listening on {origin}"));
     if world.mock.is_some() {
-        println!("WEBEX_CLIENT_ID is not set: customers connect to a simulated Webex, on this machine.");
+        journal::note("WEBEX_CLIENT_ID is not set: customers connect to a simulated Webex, on this machine.");
     }
     let keep_alive = KeepAlive::new(&app.manager)?.start()?;
     let worker = tokio::spawn(worker::run(app.clone()));
-    arguments.serve(listener, router(app.clone(), origin)).await?;
+    arguments::serve(listener, router(app.clone(), origin), end).await?;
     worker.abort();
     keep_alive.stop().await;
-    app.manager.settle().await;
+    // What cannot be saved is tried for ever.
+    let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.settle()).await;
     Ok(())
 }
 
@@ -88,7 +94,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
         let manager = TokenManager::with_index(webex.clone(), store)
-            .on_event(|event| println!("{event}")) // a product writes to its customer when a login is about to end
+            .on_event(|event| journal::note(event)) // a product writes to its customer when a login is about to end
             .build()?;
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
         let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "connect_provider"));

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, FileStore};
 
 use super::arguments::Result;
+use super::folder::Folder;
+use super::journal;
 
 const KEY: &str = "CONNECT_STORE_KEY";
 
 /// The folder of the logins.
-pub(crate) struct Data {
-    folder: PathBuf,
-    is_for_this_run: bool,
+pub(crate) enum Data {
+    Lasting(PathBuf),
+    ForThisRun(Folder),
 }
 
 impl Data {
@@ -21,34 +23,30 @@ impl Data {
     pub(crate) fn open(folder: Option<PathBuf>, is_demonstration: bool) -> Result<Self> {
         if let Some(folder) = folder {
             fs::create_dir_all(&folder)?;
-            return Ok(Self { folder, is_for_this_run: false });
+            return Ok(Self::Lasting(folder));
         }
         if !is_demonstration {
             return Err("say with --data folder (or DATA) where the logins are to be kept".into());
         }
-        let folder = std::env::temp_dir().join(format!("connect-provider-{}", std::process::id()));
-        fs::create_dir(&folder)?; // one that is there already is somebody else's
-        Ok(Self { folder, is_for_this_run: true })
+        Ok(Self::ForThisRun(Folder::new("connect-provider")?))
     }
 
     /// Its logins, sealed.
     pub(crate) fn store(&self) -> Result<Encrypted<FileStore>> {
-        let keys = EncryptionKeys::new("1", key(&self.folder.join("store.key"))?)?;
-        Ok(Encrypted::new(FileStore::open(&self.folder)?, keys).with_namespace("connect_provider"))
-    }
-}
-
-impl Drop for Data {
-    fn drop(&mut self) {
-        if self.is_for_this_run {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
+        let folder = match self {
+            Self::Lasting(folder) => folder,
+            Self::ForThisRun(folder) => folder.path(),
+        };
+        let keys = EncryptionKeys::new("1", key(&folder.join("store.key"))?)?;
+        Ok(Encrypted::new(FileStore::open(folder)?, keys).with_namespace("connect_provider"))
     }
 }
 
 /// The key from the environment, where a secret manager puts it; else the one in this file, which is made if it is missing.
 fn key(path: &Path) -> Result<EncryptionKey> {
-    if let Ok(text) = std::env::var(KEY) {
+    if let Some(text) = std::env::var_os(KEY) {
+        // Not shown: it is a secret, but for a mistake.
+        let text = text.into_string().map_err(|_| format!("{KEY} is not valid UTF-8"))?;
         return Ok(EncryptionKey::from_text(&text)?);
     }
     let folder = path.parent().unwrap_or(path);
@@ -66,11 +64,11 @@ fn key(path: &Path) -> Result<EncryptionKey> {
         Ok(mut file) => {
             file.write_all(key.to_text().expose().as_bytes())?;
             file.sync_all()?;
-            println!(
-                "warning: made a key in {}, beside what it seals: who copies the folder has both.",
+            journal::note(format_args!(
+                "warning: made a key in {}, beside what it seals: who copies the folder has both.\n\
+                 Move it into {KEY}, out of a secret manager, before this is used in earnest.",
                 path.display()
-            );
-            println!("Move it into {KEY}, out of a secret manager, before this is used in earnest.");
+            ));
             Ok(key)
         }
     }

@@ -6,6 +6,7 @@ use webex_oauth::Error;
 
 use super::App;
 use super::connection::Connection;
+use super::journal;
 use super::tenant::{TENANTS, Tenant};
 
 const PAUSE: Duration = Duration::from_secs(60);
@@ -15,8 +16,8 @@ pub(crate) async fn run(app: App) {
     loop {
         for (tenant, outcome) in round(&app).await {
             match outcome {
-                Ok(name) => println!("{tenant}: worked for {name}"),
-                Err(error) => println!("{tenant}: {error}"),
+                Ok(name) => journal::note(format_args!("{tenant}: worked for {name}")),
+                Err(error) => journal::note(format_args!("{tenant}: {error}")),
             }
         }
         tokio::time::sleep(PAUSE).await;

@@ -8,7 +8,7 @@
 //!
 //! `tests/interop/clients` in the repository has whole tests in Python and JavaScript.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever started it")]
+#![allow(clippy::print_stderr, reason = "it talks to whoever started it")]
 
 mod answers;
 mod arguments;
@@ -17,7 +17,10 @@ mod control;
 mod faults;
 mod orders;
 
-use std::io;
+#[path = "../process/exit.rs"]
+mod exit;
+
+use std::io::{self, Write as _, stdout};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -30,8 +33,7 @@ use self::orders::Desk;
 #[tokio::main]
 async fn main() -> ExitCode {
     if std::env::args().skip(1).any(|word| matches!(word.as_str(), "--help" | "-h")) {
-        print!("{}", arguments::HELP);
-        return ExitCode::SUCCESS;
+        return exit::code(stdout().write_all(arguments::HELP.as_bytes()).map_err(Into::into));
     }
     let arguments = match Arguments::read(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
@@ -55,19 +57,21 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    introduce(&mock, &control, arguments.json);
+    if let Err(error) = introduce(&mock, &control, arguments.json) {
+        return exit::code(Err(error.into()));
+    }
     if arguments.until_stdin_closes {
         let _ = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await;
     } else {
         std::future::pending::<()>().await;
     }
     if !arguments.json {
-        println!("{} token requests; good-bye", mock.token_requests());
+        let _ = writeln!(stdout(), "{} token requests; good-bye", mock.token_requests());
     }
     ExitCode::SUCCESS
 }
 
-fn introduce(mock: &MockWebex, control: &str, json: bool) {
+fn introduce(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
     let (base, service) = (mock.uri(), mock.service());
     if json {
         let words = json!({
@@ -81,24 +85,25 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) {
             "scopes": mock.scopes().to_string(),
             "issuers": mock.issuers(),
         });
-        println!("{words}");
-        return;
+        return writeln!(stdout(), "{words}");
     }
-    println!("listening on {}", base.split("/v1").next().unwrap_or(&base));
-    println!("export WEBEX_CLIENT_ID='{}'", mock.client_id());
-    println!("export WEBEX_CLIENT_SECRET='{}'", mock.client_secret());
-    println!("export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri());
-    println!("export WEBEX_SCOPES='{}'", mock.scopes());
-    println!("export WEBEX_BASE_URL='{base}'");
-    println!("export WEBEX_ISSUERS='{}'", mock.issuers().join(" "));
-    println!("export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint());
-    println!("# orders go to {control}");
-    println!("# authorization endpoint: {}", service.authorization_endpoint());
-    println!("# token endpoint: {}", service.token_endpoint());
+    let mut out = stdout().lock();
+    writeln!(out, "listening on {}", base.split("/v1").next().unwrap_or(&base))?;
+    writeln!(out, "export WEBEX_CLIENT_ID='{}'", mock.client_id())?;
+    writeln!(out, "export WEBEX_CLIENT_SECRET='{}'", mock.client_secret())?;
+    writeln!(out, "export WEBEX_REDIRECT_URI='{}'", mock.redirect_uri())?;
+    writeln!(out, "export WEBEX_SCOPES='{}'", mock.scopes())?;
+    writeln!(out, "export WEBEX_BASE_URL='{base}'")?;
+    writeln!(out, "export WEBEX_ISSUERS='{}'", mock.issuers().join(" "))?;
+    writeln!(out, "export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint())?;
+    writeln!(out, "# orders go to {control}")?;
+    writeln!(out, "# authorization endpoint: {}", service.authorization_endpoint())?;
+    writeln!(out, "# token endpoint: {}", service.token_endpoint())?;
     if service.keys_endpoint().is_some() {
-        println!("# discovery: {base}/.well-known/openid-configuration");
+        writeln!(out, "# discovery: {base}/.well-known/openid-configuration")?;
     }
-    println!(
+    writeln!(
+        out,
         "# with these, WebexOAuth::from_env() is a client of this simulated Webex; WEBEX_REVOCATION_URL is for the example cli"
-    );
+    )
 }

@@ -1,11 +1,16 @@
 //! What the command line asks for, and what it is to wait for.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::interrupt::interrupted;
 
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -17,6 +22,9 @@ Arguments (after `--` where cargo runs it):
   --until-stdin-closes  end with the standard input, for scripts
 
 For the real Webex, set the variables that the first lines of the example's main.rs name.";
+
+/// How long an end may wait for what is on its way: container managers kill after ten seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 pub(crate) struct Arguments {
@@ -46,7 +54,7 @@ impl Arguments {
                 "--data" => arguments.data = Some(value()?.into()),
                 "--until-stdin-closes" => arguments.until_stdin_closes = true,
                 "--help" | "-h" => {
-                    println!("{USAGE}");
+                    let _ = writeln!(io::stdout(), "{USAGE}");
                     return Ok(None);
                 }
                 _ => return Err(format!("unknown argument {word}\n\n{USAGE}").into()),
@@ -60,18 +68,48 @@ impl Arguments {
         Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(refused)?)
     }
 
-    /// Serves until it is stopped.
-    pub(crate) async fn serve(&self, listener: TcpListener, router: Router) -> io::Result<()> {
-        let until_stdin_closes = self.until_stdin_closes;
-        let end = async move {
-            if until_stdin_closes {
-                let _ = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await;
-            } else {
-                std::future::pending::<()>().await;
+    /// Comes when this program is to end: by Ctrl-C, by SIGTERM, or with the standard input. Whoever has something to leave
+    /// behind calls this before.
+    pub(crate) fn end(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+        let (interrupted, until_stdin_closes) = (interrupted()?, self.until_stdin_closes);
+        Ok(async move {
+            tokio::select! {
+                () = interrupted => {}
+                () = stdin_closed(), if until_stdin_closes => {}
             }
-        };
-        axum::serve(listener, router).with_graceful_shutdown(end).await
+        })
     }
+}
+
+/// Serves until `end` comes. Whoever is being answered then has a little longer.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (ending, ended) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        end.await;
+        drop(ending);
+    });
+    let too_late = async {
+        let _ = ended.await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        outcome = serving.into_future() => outcome,
+        () = too_late => Ok(()),
+    }
+}
+
+async fn stdin_closed() {
+    let (sender, receiver) = oneshot::channel::<()>();
+    // A thread and no task: nobody can take back a read, and tokio would wait for a task's at its end.
+    thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(sender);
+    });
+    let _ = receiver.await;
 }
 
 fn number(text: &str) -> Result<u16> {

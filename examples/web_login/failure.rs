@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use webex_oauth::{Error, ErrorKind};
 
-use super::pages;
 use super::return_to::ReturnTo;
+use super::{journal, pages};
 
 pub(crate) struct Failure {
     status: StatusCode,
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// It is no fault of anybody outside.
     pub(crate) fn broken(error: impl Display) -> Self {
-        println!("error: {error}");
+        journal::note(format_args!("error: {error}"));
         let title = "Something is wrong here";
         let advice = "It is not your fault, and our operators have been told.";
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, title, advice, return_to: ReturnTo::default() }
@@ -47,7 +47,7 @@ impl Failure {
             error if error.is_misconfigured() => return Self::broken(error),
             _ => (StatusCode::BAD_REQUEST, "That was no login", "Please log in from our own page."),
         };
-        println!("a login failed: {error}");
+        journal::note(format_args!("a login failed: {error}"));
         Self { status, title, advice, return_to }
     }
 }

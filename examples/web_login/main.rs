@@ -6,16 +6,18 @@
 //!
 //! A login is two handlers, [`login::begin`] and [`login::finish`]. In between, it waits in an encrypted cookie of its own.
 
-#![allow(clippy::print_stdout, reason = "it talks to whoever started it")]
-
 mod failure;
 mod login;
 mod pages;
 pub(crate) mod return_to;
 mod users;
 
+#[path = "../process/interrupt.rs"]
+mod interrupt;
 #[path = "../web/arguments.rs"]
 mod arguments;
+#[path = "../web/journal.rs"]
+mod journal;
 #[path = "../web/sessions.rs"]
 mod sessions;
 #[path = "../web/shell.rs"]
@@ -42,20 +44,21 @@ use self::users::{User, Users};
 #[tokio::main]
 async fn main() -> ExitCode {
     let Err(error) = run().await else { return ExitCode::SUCCESS };
-    println!("error: {error}");
+    journal::note(format_args!("error: {error}"));
     ExitCode::FAILURE
 }
 
 async fn run() -> Result<()> {
     let Some(arguments) = Arguments::read(5000)? else { return Ok(()) };
+    let end = arguments.end()?;
     let listener = arguments.listen().await?;
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
     let origin = world::origin_of(&world.webex)?;
-    println!("listening on {origin}");
+    journal::note(format_args!("listening on {origin}"));
     if world.mock.is_some() {
-        println!("WEBEX_CLIENT_ID is not set: people log in at a simulated Webex, on this machine.");
+        journal::note("WEBEX_CLIENT_ID is not set: people log in at a simulated Webex, on this machine.");
     }
-    Ok(arguments.serve(listener, router(App::new(&world.webex)?, origin)).await?)
+    Ok(arguments::serve(listener, router(App::new(&world.webex)?, origin), end).await?)
 }
 
 /// All that the handlers share.

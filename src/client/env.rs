@@ -137,6 +137,23 @@ mod tests {
         assert_eq!(webex.service().issuers(), ["http://127.0.0.1:8081/idb", "http://127.0.0.1:8081/idb-eu"]);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_named_and_not_shown() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS] {
+            let lookup = |asked: &str| match FULL.iter().find(|(own, _)| *own == asked) {
+                _ if asked == name => Some(OsString::from_vec(b"hunter\xff".to_vec())),
+                found => found.map(|(_, value)| OsString::from(*value)),
+            };
+            for error in [complete(&lookup).unwrap_err(), partial(&lookup).unwrap_err()] {
+                assert_eq!(error.to_string(), format!("{name} is not valid UTF-8"));
+                assert!(error.is_misconfigured() && !format!("{error:?}").contains("hunter"), "{error:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_right_is_named() {
         for (name, value, hint) in [

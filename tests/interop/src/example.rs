@@ -1,14 +1,23 @@
 //! The crate's own examples, as programs.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
 /// How the names of the variables begin in which cargo tells a test whose it is.
 const TOLD: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
+/// Builds an example, once for all tests, and says where it is.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static PROGRAMS: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut programs = PROGRAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    programs.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+}
 
 /// Builds an example, and says where it is. When it is up to date, that takes no time.
 pub(crate) fn build(name: &str) -> PathBuf {

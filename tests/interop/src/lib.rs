@@ -19,6 +19,8 @@ mod form;
 mod mock_webex;
 mod order;
 mod process;
+#[cfg(target_os = "linux")]
+mod run;
 mod server;
 #[cfg(target_os = "linux")]
 mod session;
@@ -35,6 +37,8 @@ pub use crate::chromium::{Chromium, Tab};
 pub use crate::client::Client;
 pub use crate::clock::RunningClock;
 pub use crate::mock_webex::MockWebex;
+#[cfg(target_os = "linux")]
+pub use crate::run::{Over, Run, Running};
 pub use crate::server::Server;
 #[cfg(target_os = "linux")]
 pub use crate::session::{Keyring, Session};

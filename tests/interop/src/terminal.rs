@@ -139,6 +139,29 @@ impl Terminal {
         })
     }
 
+    /// Writes down from now on whatever reaches the terminal.
+    ///
+    /// # Panics
+    ///
+    /// When tmux does not obey.
+    pub fn record(&self) {
+        finish(self.tmux().arg("pipe-pane").arg(format!("cat > '{}'", self.home.join("record").display())).output());
+    }
+
+    /// All that the command that is over has sent to the terminal, also what moved or vanished.
+    ///
+    /// # Panics
+    ///
+    /// When it was not recorded.
+    pub fn recorded(&self) -> String {
+        let marks = (format!("begin {}\r\n", self.commands), format!("end {}=", self.commands));
+        poll(|| {
+            let sent = String::from_utf8_lossy(&fs::read(self.home.join("record")).unwrap_or_default()).into_owned();
+            let found = sent.split_once(&marks.0).and_then(|(_, rest)| Some(rest.split_once(&marks.1)?.0.to_owned()));
+            found.ok_or_else(|| format!("the command was not recorded: {sent:?}"))
+        })
+    }
+
     /// Waits for the end of the command that was begun.
     ///
     /// # Panics

@@ -1,9 +1,7 @@
 //! The crate's web applications as strangers run them: an example, and the mock that its users log in at, each in a process of
 //! its own.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +65,7 @@ impl WebApplication {
         let _seat = SEATS[seat].lock().unwrap_or_else(PoisonError::into_inner);
         // Building takes as long as it takes.
         mock_webex::program();
-        program(name);
+        example::program(name);
         story::run_within(LIMIT, async {
             let mut application = Self::start(name).await;
             story(&mut application).await;
@@ -147,7 +145,7 @@ impl WebApplication {
 }
 
 fn command(name: &'static str, port: u16, mock: &MockWebex, data: &Folder) -> Command {
-    let mut command = Command::new(program(name));
+    let mut command = Command::new(example::program(name));
     command.args(["--until-stdin-closes", "--port", &port.to_string(), "--data"]).arg(data.path());
     command.env_clear().env("WEBEX_CLIENT_ID", mock.word("client_id"));
     command.env("WEBEX_CLIENT_SECRET", mock.word("client_secret")).env("WEBEX_BASE_URL", mock.word("base"));
@@ -161,10 +159,4 @@ fn address(line: &str) -> Option<String> {
 
 fn redirect_uri(port: u16) -> String {
     format!("http://localhost:{port}/auth/cisco/callback")
-}
-
-/// Builds an example, once for all tests, and says where it is.
-fn program(name: &'static str) -> PathBuf {
-    static PROGRAMS: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
-    PROGRAMS.lock().unwrap().entry(name).or_insert_with(|| example::build(name)).clone()
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
-use webex_oauth::testing::MockWebex;
+use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback};
 use webex_oauth_interop::{Ended, Session, Terminal};
 
@@ -266,8 +266,88 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
         assert!(line.contains("[tracking id "), "{line}");
         let (code, line) = error("WEBEX_BASE_URL=http://127.0.0.1:1/v1 $CLI login --with-token < refresh-token");
         assert!(code == 1 && line.ends_with("try again later"), "{line}");
+        let (code, line) = error("WEBEX_REVOCATION_URL=$(printf '\\377') $CLI status");
+        assert!(code == 1 && line == "error: WEBEX_REVOCATION_URL is not valid UTF-8", "{line}");
         let (code, line) = error("WEBEX_SERVICE=x $CLI status");
         assert!(code == 1 && line.contains("write webex, webex-gov or meetings; `cli"), "{line}");
+    });
+}
+
+#[test]
+fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_refused() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        for form in ["%s", "%s\\r\\n", "  %s\\t \\r\\nand more\\n", "\\357\\273\\277%s\\r\\n", " \\357\\273\\277 %s"] {
+            let command =
+                format!("printf '{form}' \"$(cat refresh-token)\" | $CLI login --with-token --insecure-storage");
+            assert_ended(&terminal.run(&command), 0, LOGGED_IN);
+        }
+        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this machine");
+        let requests = mock.token_requests();
+
+        for (input, why) in [
+            (":", "there is no token in the first line"),
+            ("printf ' \\r\\nabc\\n'", "there is no token in the first line"),
+            ("printf '\\357\\273\\277\\n'", "there is no token in the first line"),
+            ("yes abc | tr -d '\\n'", "the first line on standard input is longer than 16384 bytes"),
+            ("printf '\\377\\376a\\000'", "the first line on standard input is not UTF-8 text"),
+        ] {
+            let ended = terminal.run(&format!("{input} | $CLI login --with-token"));
+            assert!(ended.code == 1 && ended.text.starts_with(&format!("error: {why}")), "{input}: {}", ended.text);
+        }
+        assert_eq!(mock.token_requests(), requests, "Webex was not asked");
+        assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
+    });
+}
+
+#[test]
+fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
+    const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{7f}\u{9b}31m \u{202e}eoD\u{2066} \u{1f600}é";
+    Terminal::tell(async {
+        let port = free_port();
+        let mock = MockWebex::builder().redirect_uri(format!("http://localhost:{port}/callback"));
+        let mock = mock.user(MockUser::new(JANE).name(NAME)).start().await;
+        let mut terminal = terminal(&mock);
+        refresh_token(&mock, &terminal).await;
+        let mut sent = String::new();
+        for command in
+            ["login --with-token --insecure-storage < refresh-token", "status --json", "status", "refresh --json"]
+        {
+            let ended = terminal.run(&format!("$CLI {command} > out 2> said"));
+            let read = |name: &str| fs::read_to_string(terminal.home().join(name)).unwrap();
+            assert_eq!(ended.code, 0, "{}", read("said"));
+            sent.extend([read("out"), read("said")]);
+            if command.ends_with("--json") {
+                let status: Value = serde_json::from_str(&read("out")).unwrap();
+                assert_eq!(status["account"]["name"], NAME, "{command}");
+            }
+        }
+
+        let is_obeyed = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}".contains(c));
+        assert!(!sent.contains(is_obeyed), "{sent:?}");
+    });
+}
+
+#[test]
+fn nothing_moves_where_no_color_is_asked_for() {
+    Terminal::tell(async {
+        let mock = webex().await;
+        let mut terminal = terminal(&mock);
+        terminal.record();
+        for (setting, moves) in [("", true), ("NO_COLOR=1 ", false), ("NO_COLOR= ", true)] {
+            terminal.begin(&format!("{setting}$CLI login --device --insecure-storage"));
+            let code = terminal.see("enter this code: ");
+            if moves {
+                terminal.see("Waiting.");
+            }
+            mock.approve_device(code);
+
+            assert_ended(&terminal.end(), 0, LOGGED_IN);
+            let sent = terminal.recorded();
+            assert_eq!((sent.contains("Waiting."), sent.contains('\u{1b}')), (moves, moves), "{setting}: {sent:?}");
+        }
     });
 }
 

@@ -1,0 +1,18 @@
+//! How a program in a terminal ends.
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::iter::successors;
+use std::process::ExitCode;
+
+/// Says on standard error what went wrong, and why. A pipe that has closed is nothing wrong: `head` has read enough.
+pub(crate) fn code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let causes = successors(error.source(), |&cause| cause.source());
+    let said = causes.fold(format!("error: {error}"), |said, cause| format!("{said}\n  because: {cause}"));
+    let _ = writeln!(io::stderr(), "{said}");
+    ExitCode::FAILURE
+}

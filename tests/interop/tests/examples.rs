@@ -1,0 +1,243 @@
+//! The examples as processes: what they answer when they are asked, what they mind, how they end, and what they leave behind.
+
+#![cfg(target_os = "linux")]
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, FileStore, TokenKey};
+use webex_oauth::testing::{MockUser, MockWebex};
+use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
+use webex_oauth_interop::Run;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Those that are one file, each with an option that it has.
+const SMALL: [(&str, &str); 6] = [
+    ("custom_store", "--help"),
+    ("keep_alive", "--help"),
+    ("login", "--auto"),
+    ("meetings_xml", "--show-token"),
+    ("tv", "--light"),
+    ("who_am_i", "--help"),
+];
+
+/// Ways in which each example comes to an end by itself.
+const ALL: [(&str, &[&str]); 14] = [
+    ("custom_store", &[]),
+    ("keep_alive", &[]),
+    ("login", &["--auto"]),
+    ("meetings_xml", &[]),
+    ("tv", &["--auto"]),
+    ("who_am_i", &[]),
+    ("cli", &["demo"]),
+    ("mock_webex", &["--until-stdin-closes"]),
+    ("mock_webex", &["--until-stdin-closes", "--json"]),
+    ("mock_webex", &["--help"]),
+    ("web_login", &["--port", "0", "--until-stdin-closes"]),
+    ("connect_provider", &["--port", "0", "--until-stdin-closes"]),
+    ("web_login", &["--help"]),
+    ("tv", &["--help"]),
+];
+
+/// What its owner wrote, and what a terminal would obey.
+const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{9b}31m \u{202e}eoD\u{2066}";
+
+/// A Webex with that person, and what tells a program of it.
+async fn webex() -> (MockWebex, Vec<(&'static str, String)>) {
+    let mock = MockWebex::builder().user(MockUser::new("jane@example.com").name(NAME)).start().await;
+    let variables = vec![
+        ("WEBEX_CLIENT_ID", mock.client_id()),
+        ("WEBEX_CLIENT_SECRET", mock.client_secret()),
+        ("WEBEX_REDIRECT_URI", mock.redirect_uri()),
+        ("WEBEX_SCOPES", mock.scopes().to_string()),
+        ("WEBEX_BASE_URL", mock.uri()),
+        ("WEBEX_ISSUERS", mock.issuers().join(" ")),
+    ];
+    (mock, variables)
+}
+
+fn in_this_world(name: &str, variables: &[(&'static str, String)]) -> Run {
+    variables.iter().fold(Run::of(name), |run, (name, value)| run.variable(name, value))
+}
+
+#[test]
+fn each_says_what_it_is_and_refuses_what_it_does_not_know() {
+    Run::tell(&SMALL.map(|(name, _)| name), async {
+        for (name, option) in SMALL {
+            for ask in ["--help", "-h"] {
+                let over = Run::of(name).with(&[ask]).to_the_end().await;
+                assert_eq!((over.code, over.complaints.as_str()), (Some(0), ""), "{name} {ask}");
+                assert!(over.said.contains(&format!("Usage: {name}")), "{}", over.said);
+                assert!(over.said.contains(option) && over.said.lines().count() < 14, "{}", over.said);
+            }
+            for strange in ["--sing", "dance"] {
+                let over = Run::of(name).with(&[strange]).to_the_end().await;
+                assert_eq!((over.code, over.said.as_str()), (Some(2), ""), "{name} {strange}");
+                assert!(over.complaints.contains(strange), "{}", over.complaints);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_pipe_that_has_closed_ends_each_without_a_word() {
+    for (name, arguments) in ALL {
+        Run::tell(&[name], async {
+            let over = Run::of(name).with(arguments).unread().to_the_end().await;
+
+            assert_eq!(over.code, Some(0), "{name} {arguments:?}: {}", over.complaints);
+            // The demonstration talks to people on its standard error.
+            let is_quiet = over.complaints.is_empty() || name == "cli" && !over.complaints.contains("panicked");
+            assert!(is_quiet, "{name} {arguments:?}: {}", over.complaints);
+            assert!(over.left.is_empty(), "{name} {arguments:?}: {:?}", over.left);
+        });
+    }
+}
+
+#[test]
+fn each_runs_to_its_end_and_leaves_nothing_whatever_the_environment_is_like() {
+    for (name, arguments) in ALL.into_iter().filter(|(_, arguments)| !arguments.contains(&"--help")) {
+        Run::tell(&[name], async {
+            let mut run = Run::of(name).with(arguments);
+            for variable in ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"] {
+                run = run.variable(variable, "http://127.0.0.1:9");
+            }
+            for variable in ["WEBEX_SERVICE", "WEBEX_BASE_URL", "WEBEX_ISSUERS", "WEBEX_SCOPES", "WEBEX_REDIRECT_URI"] {
+                run = run.variable(variable, "somewhere else");
+            }
+            let run = run.variable("WEBEX_REVOCATION_URL", OsStr::from_bytes(b"\xff"));
+
+            let over = run.to_the_end().await;
+
+            assert_eq!(over.code, Some(0), "{name}: {}{}", over.said, over.complaints);
+            assert!(over.left.is_empty(), "{name}: {:?}", over.left);
+        });
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    Run::tell(&["who_am_i"], async {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let over = Run::of("who_am_i").writing_to(full).to_the_end().await;
+        assert_eq!(over.code, Some(1));
+        assert!(over.complaints.starts_with("error: ") && over.complaints.lines().count() == 1, "{}", over.complaints);
+    });
+}
+
+#[test]
+fn whoever_ends_a_demonstration_leaves_no_folder_behind() {
+    for (name, arguments, code) in [
+        ("connect_provider", &["--port", "0"][..], 0),
+        ("connect_provider", &["--port", "0", "--until-stdin-closes"], 0),
+        ("cli", &["demo"], 2),
+        ("login", &[], 1),
+    ] {
+        for signal in ["INT", "TERM"] {
+            Run::tell(&[name], async {
+                let running = Run::of(name).with(arguments).begin();
+                running.see_temporary_files().await;
+
+                running.signal(signal).await;
+
+                let over = running.end().await;
+                assert_eq!(over.code, Some(code), "{name} {signal}: {}{}", over.said, over.complaints);
+                assert!(over.left.is_empty(), "{name} {signal}: {:?}", over.left);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
+    Run::tell(&["web_login"], async {
+        let mut running = Run::of("web_login").with(&["--port", "0"]).begin();
+        let address = running.see("listening on http://").await;
+        let mut visitor = TcpStream::connect(&address).await.unwrap();
+        visitor.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\nGET / HT").await.unwrap();
+        let mut answer = [0; 8];
+        visitor.read_exact(&mut answer).await.unwrap();
+
+        running.signal("TERM").await;
+
+        assert_eq!(running.end().await.code, Some(0));
+    });
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named_and_not_taken_for_one_that_is_missing() {
+    Run::tell(&["login", "connect_provider"], async {
+        let (_mock, variables) = webex().await;
+        let run = in_this_world("login", &variables).variable("WEBEX_SERVICE", OsStr::from_bytes(b"\xff"));
+        let over = run.to_the_end().await;
+        assert_eq!((over.code, over.complaints.as_str()), (Some(1), "error: WEBEX_SERVICE is not valid UTF-8\n"));
+
+        let run = Run::of("connect_provider").with(&["--port", "0"]);
+        let over = run.variable("CONNECT_STORE_KEY", OsStr::from_bytes(b"\xff")).to_the_end().await;
+        assert_eq!((over.code, over.said.as_str()), (Some(1), "error: CONNECT_STORE_KEY is not valid UTF-8\n"));
+        assert!(over.left.is_empty());
+    });
+}
+
+#[test]
+fn what_a_person_calls_herself_is_obeyed_by_no_terminal() {
+    Run::tell(&["tv", "who_am_i"], async {
+        let (mock, variables) = webex().await;
+        let mut tv = in_this_world("tv", &variables).begin();
+        let code = tv.see(" and enter ").await;
+        mock.approve_device(code.trim_end_matches('.'));
+        let tv = tv.end().await;
+        assert_eq!(tv.code, Some(0), "{}{}", tv.said, tv.complaints);
+        assert!(tv.said.ends_with("Hello, jane@example.com!\n"), "{}", tv.said);
+
+        let mut who = in_this_world("who_am_i", &variables).begin();
+        let url = format!("http{}", who.see("  http").await);
+        who.type_in(&mock.approve(url)).await;
+        let who = who.end().await;
+        assert_eq!(who.code, Some(0), "{}{}", who.said, who.complaints);
+        assert!(who.said.contains("Jane \\u{1b}]0;x\\u{7}\\u{9b}31m \\u{202e}eoD\\u{2066}"), "{}", who.said);
+
+        for said in [tv.said.replace("\u{1b}[K", "").replace('\r', ""), who.said] {
+            assert!(!said.contains(|c: char| c != '\n' && (c.is_control() || NAME[5..].contains(c) && !c.is_ascii())));
+        }
+    });
+}
+
+#[test]
+fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product() {
+    Run::tell(&["connect_provider"], async {
+        // An earlier run of the product, two months ago.
+        let clock = ManualClock::new(UnixTime::from(SystemTime::now()) - DAY * 61);
+        let mock = MockWebex::builder().clock(clock.clone()).start().await;
+        let service = Service::webex().at(mock.uri());
+        let webex = WebexOAuth::builder().service(service).clock(clock.clone());
+        let webex =
+            webex.client_id(mock.client_id()).client_secret(mock.client_secret()).scopes(mock.scopes().to_string());
+        let webex = webex.redirect_uri(mock.redirect_uri()).build().unwrap();
+        let run = Run::of("connect_provider");
+        let (data, key) = (run.temporary().join("data"), EncryptionKey::generate().unwrap());
+        let secret = key.to_text().expose().to_owned();
+        let keys = EncryptionKeys::new("1", key).unwrap();
+        let store = Encrypted::new(FileStore::open(&data).unwrap(), keys).with_namespace("connect_provider");
+        let manager = TokenManager::new(webex.clone(), store).unwrap();
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+        manager.put(&TokenKey::new("cust10001").unwrap(), login).await.unwrap();
+        clock.advance(DAY * 61);
+
+        let run = run.with(&["--port", "0", "--data", data.to_str().unwrap()]).variable("CONNECT_STORE_KEY", secret);
+        let run = run.variable("WEBEX_CLIENT_ID", mock.client_id()).variable("WEBEX_BASE_URL", mock.uri());
+        let mut running = run.variable("WEBEX_CLIENT_SECRET", mock.client_secret()).begin();
+        running.see("\"cust10001\": refreshed").await;
+
+        assert_eq!(mock.refreshes(), 1);
+        running.signal("TERM").await;
+        assert_eq!(running.end().await.code, Some(0));
+        assert_eq!(mock.refreshes(), 1, "once, by its keep-alive: nobody was there");
+    });
+}
