@@ -1,9 +1,10 @@
 //! Logs one person in with Webex, shows who it is and what was granted, and refreshes once. The login is kept in a file,
 //! so that the next run goes on with it.
 //!
-//! `cargo run --example login` does it against a simulated Webex on this machine; `-- --auto` without a browser.
-//! For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must
-//! be registered and begin with `http://localhost:`. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
+//! `cargo run --example login` does it against a simulated Webex on this machine, and runs twice at once, since that Webex
+//! does not outlive the program; `-- --auto` does it without a browser. For the real Webex, set `WEBEX_CLIENT_ID`,
+//! `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must be registered and lead to this machine, as
+//! `http://localhost:8765/callback` does. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -17,16 +18,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Query, State};
 use clap::Parser;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc::{self, Receiver, Sender};
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{
-    AcceptError, Callback, ErrorKind, Login, PendingAuthorization, Session, Status, TokenManager, WebexOAuth,
-};
+use webex_oauth::{BrowserLogin, ErrorKind, Login, Session, Status, TokenManager, WebexOAuth};
 
 use self::folder::Folder;
 use self::interrupt::interrupted;
@@ -53,11 +48,8 @@ async fn main() -> ExitCode {
 
 async fn with_the_real_webex() -> Result<()> {
     let webex = WebexOAuth::from_env()?;
-    let rest = webex.redirect_uri().and_then(|uri| uri.strip_prefix("http://localhost:"));
-    let port = rest.and_then(|rest| rest.split(['/', '?']).next()?.parse::<u16>().ok());
-    let port = port.ok_or("this waits on this machine: use a redirect URI like http://localhost:8765/callback")?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    run(&webex, FileStore::for_application("webex-oauth-login-example")?, listener, |_| ()).await
+    let store = FileStore::for_application("webex-oauth-login-example")?;
+    run(&webex, store, BrowserLogin::new(&webex), |_| ()).await
 }
 
 async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
@@ -72,27 +64,28 @@ async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
 }
 
 async fn twice(folder: &Path, auto: bool) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let redirect_uri = format!("http://localhost:{}/auth/cisco/callback", listener.local_addr()?.port());
-    let mock = MockWebex::builder().redirect_uri(redirect_uri).start().await;
+    // Other programs may have taken the first of these ports, or a few.
+    let redirect_uris: Vec<_> =
+        (5000..5020).map(|port| format!("http://localhost:{port}/auth/cisco/callback")).collect();
+    let mock = redirect_uris.iter().fold(MockWebex::builder(), |mock, uri| mock.redirect_uri(uri)).start().await;
+    let webex = mock.client();
     let visit = |url| {
         tokio::spawn(visit_unless_somebody_does(mock.clone(), url, auto));
     };
-    run(&mock.client(), FileStore::open(folder)?, listener, visit).await?;
+    run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex).redirect_uris(redirect_uris), visit).await?;
 
     writeln!(stdout(), "\nAnd once more, as when the program is started again:\n")?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    run(&mock.client(), FileStore::open(folder)?, listener, |_| ()).await
+    run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex), |_| ()).await
 }
 
 /// Goes on with the login that is kept, or begins one.
-async fn run(webex: &WebexOAuth, store: FileStore, listener: TcpListener, visit: impl FnOnce(String)) -> Result<()> {
+async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<()> {
     let manager = TokenManager::new(webex.clone(), store)?;
     let session = manager.session(&TokenKey::new("me")?)?;
     match session.access_token().await {
         Ok(_) => writeln!(stdout(), "Still logged in.")?,
         Err(error) if error.is_login_required() => {
-            let tokens = log_in(webex, listener, visit).await?.into_tokens();
+            let tokens = log_in(browser, visit).await?.into_tokens();
             manager.put(session.key(), tokens).await?;
         }
         Err(error) => return Err(error.into()),
@@ -108,35 +101,12 @@ async fn run(webex: &WebexOAuth, store: FileStore, listener: TcpListener, visit:
     Ok(())
 }
 
-async fn log_in(webex: &WebexOAuth, listener: TcpListener, visit: impl FnOnce(String)) -> Result<Login> {
-    let (url, pending) = webex.authorize().begin()?;
-    writeln!(stdout(), "Open this in a browser:\n\n  {url}\n")?;
-    visit(url.into());
-    wait(webex, pending, callbacks(listener)).await
-}
-
-/// Serves the redirect URI, and hands on what every browser brings.
-fn callbacks(listener: TcpListener) -> Receiver<Callback> {
-    async fn arrived(State(sender): State<Sender<Callback>>, Query(callback): Query<Callback>) -> &'static str {
-        let _ = sender.send(callback).await;
-        "You can close this window and look at the terminal."
-    }
-    let (sender, receiver) = mpsc::channel(8);
-    let app = Router::new().fallback(arrived).with_state(sender);
-    tokio::spawn(async { axum::serve(listener, app).await });
-    receiver
-}
-
-/// Ends the login with the first callback that is for it; a stray one is ignored.
-async fn wait(webex: &WebexOAuth, mut pending: PendingAuthorization, mut from: Receiver<Callback>) -> Result<Login> {
-    loop {
-        let callback = from.recv().await.ok_or("nobody is listening any more")?;
-        match webex.accept(pending, callback).map_err(AcceptError::into_parts) {
-            Ok(code) => return Ok(webex.exchange(code).await?),
-            Err((_, Some(still_waiting))) => pending = still_waiting,
-            Err((error, None)) => return Err(error.into()),
-        }
-    }
+/// Waits at the redirect URI for what the browser brings.
+async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Login> {
+    let waiting = browser.without_browser().begin()?;
+    writeln!(stdout(), "Open this in a browser:\n\n  {}\n", waiting.url())?;
+    visit(waiting.url().to_string());
+    Ok(waiting.wait().await?)
 }
 
 /// Says who is logged in, and what for. Webex is asked who it is; Webex Meetings has told it with the tokens.

@@ -169,7 +169,7 @@ pub enum Delivery {
     Unknown,
 }
 
-/// Whether time can help a store that failed.
+/// Whether time can help a store that failed. Whoever is asked says one or the other: there will be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retryable {
     /// It is away, busy or full for the moment.

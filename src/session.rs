@@ -142,7 +142,7 @@ impl Session {
         self.invalidate(&token);
         match self.access_token().await {
             Ok(newer) => call(newer).await,
-            // The first answer is as good as any, unless somebody can help.
+            // It says more than the refusal that it follows from.
             Err(error) => Err(error.into()),
         }
     }

@@ -1,9 +1,9 @@
 //! One request to the server, and its answer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Request, Response};
-
-use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::error::{Delivery, Error, ErrorKind, Result};

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, Method, Response};
-
-use bytes::Bytes;
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 

@@ -13,7 +13,8 @@
 //! `#[tokio::test] async fn name() -> Result<(), Box<dyn std::error::Error>> { .. Ok(()) }`.
 //!
 //! A mock has a thread, and holds five handles of the operating system; each open connection takes two more, one at each end.
-//! Where more than a hundred live at once, the usual limit of 1024 handles a process (`ulimit -n`) is too low.
+//! Where more than about 140 live at once in one process, the usual limit of 1024 handles (`ulimit -n`) is too low; it can be
+//! raised up to the machine's own, as this crate's test of two hundred does.
 //!
 //! # A login
 //!

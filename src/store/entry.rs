@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::secret::same_bytes;
 
-/// A login as it is kept.
+/// A login as it is kept. Stores take it apart and put it together again, so it has these two parts for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// What stores compare and index: small, and without a secret.
@@ -234,6 +234,7 @@ pub struct Claim {
 /// Why nobody should refresh this login now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Hold {
     /// The last attempt failed in passing.
     RetryAt(#[serde(with = "seconds")] UnixTime),

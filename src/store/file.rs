@@ -29,8 +29,9 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// - **One change at a time.** Whoever changes something holds its folder's lock, which the operating system takes back from a
 ///   process that ends. Waiting for it is bounded ([`with_lock_timeout`](Self::with_lock_timeout)) and blocks no thread;
 ///   its end is a retryable [`ErrorKind::Store`]. Readers wait for nobody.
-/// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. The
-///   tokens are not encrypted; `Encrypted` around this store seals them.
+/// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. A file of
+///   another user than the folder's is an error and stays untouched. The tokens are not encrypted; `Encrypted` around this
+///   store seals them.
 /// - **No links are followed** inside the store: a symbolic link, or anything else that is no file, in the place of a login is
 ///   an error and stays untouched. (It is looked at before it is opened; between the two, somebody who may write in
 ///   the folder could exchange it.)

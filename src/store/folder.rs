@@ -24,6 +24,13 @@ enum Fault {
     Missing { path: PathBuf },
     #[error("{} is not a {expected}, and is neither followed nor touched", path.display())]
     Other { path: PathBuf, expected: &'static str },
+    #[cfg(unix)]
+    #[error(
+        "{} belongs to another user than its folder: whoever ran this program as that user, root perhaps, left it there; \
+         give it to the folder's owner, or remove it",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
 }
 
 /// What a path leads to.
@@ -205,10 +212,11 @@ fn check(path: &Path, found: &Metadata, kind: Kind) -> Result<()> {
     Err(Error::store(Fault::Other { path: path.to_owned(), expected }, Retryable::No))
 }
 
-/// Makes an open file its owner's alone.
+/// Makes an open file its owner's alone, who must be the folder's.
 fn own(file: &File, path: &Path) -> Result<Metadata> {
     let found = file.metadata().map_err(failed("look at", path))?;
     check(path, &found, Kind::File)?;
+    require_owner(path, &found)?;
     tighten(Kind::File, &found, |permissions| file.set_permissions(permissions))
         .map_err(failed("take others' permissions from", path))?;
     Ok(found)
@@ -271,6 +279,24 @@ fn tighten(kind: Kind, found: &Metadata, set: impl FnOnce(fs::Permissions) -> io
 
 #[cfg(not(unix))]
 fn tighten(_: Kind, _: &Metadata, _: impl FnOnce(fs::Permissions) -> io::Result<()>) -> io::Result<()> {
+    Ok(())
+}
+
+/// Root may read what is anybody's, and would take a stranger's file for this store's.
+#[cfg(unix)]
+fn require_owner(path: &Path, found: &Metadata) -> Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let folder = fs::metadata(parent(path)).map_err(failed("look at", parent(path)))?;
+    if found.uid() == folder.uid() {
+        return Ok(());
+    }
+    Err(Error::store(Fault::Foreign { path: path.to_owned() }, Retryable::No))
+}
+
+/// Elsewhere the folder's access list says whose its files are.
+#[cfg(not(unix))]
+fn require_owner(_: &Path, _: &Metadata) -> Result<()> {
     Ok(())
 }
 

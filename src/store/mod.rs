@@ -194,7 +194,8 @@ pub trait TokenIndex: TokenStore {
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page>;
 }
 
-/// What must be there for a change to happen. There is no "anything".
+/// What must be there for a change to happen. There is no "anything", and a store that knows these two knows all: there will
+/// be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expect {
     /// Nothing is there.
@@ -213,7 +214,7 @@ impl Expect {
     }
 }
 
-/// What became of a change.
+/// What became of a change. Any other outcome is an error, so there will be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "a conflict means that nothing was changed"]
 pub enum Saved {
@@ -223,7 +224,8 @@ pub enum Saved {
     Conflict,
 }
 
-/// A part of a listing: at most as many keys as were asked for, perhaps fewer than there are.
+/// A part of a listing: at most as many keys as were asked for, perhaps fewer than there are. Stores make them, so it has these
+/// two parts for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The keys.

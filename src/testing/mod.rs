@@ -266,7 +266,8 @@ pub use self::webex_error::{ErrorShape, WebexError};
 ///
 /// Clones are cheap and are the same Webex; it stops when the last of them is dropped. Each takes a thread and five handles
 /// of the operating system, behind the relay twice that, and each connection of a client in the same process two more: where a
-/// process may have 1024 handles, 150 mocks can live at once.
+/// process may have no more than 1024 handles, as many systems have it, about 140 mocks with a connection each can live at once.
+/// Tests that run one after the other, or as many at once as there are processors, never come near that.
 #[derive(Clone)]
 pub struct MockWebex {
     /// Looks at what was expected when the last clone goes, before the others do.

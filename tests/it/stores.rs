@@ -424,6 +424,41 @@ async fn a_link_in_the_place_of_a_file_or_a_folder_is_refused_and_not_followed()
     refused(&file).await;
 }
 
+/// Only root can make such files, and only root could read them.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_of_another_user_is_refused_and_not_touched() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    const NOBODY: u32 = 65_534;
+    let folder = Folder::new();
+    let store = folder.store();
+    let entry = entry(1, b"1");
+    put(&store, &entry).await;
+    let file = store.path(&key());
+    let owner = fs::metadata(&folder.0).unwrap().uid();
+    if let Err(error) = chown(&file, Some(NOBODY), None) {
+        eprintln!("NOT RUN, only root can give a file away: {error}");
+        return;
+    }
+
+    let error = store.load(&key()).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+    let said = causes(&error);
+    assert!(said.contains(file.to_str().unwrap()) && said.contains("belongs to another user"), "{said}");
+    for error in [
+        store.save(&key(), &entry, seen(&entry)).await.unwrap_err(),
+        store.delete(&key(), seen(&entry)).await.unwrap_err(),
+    ] {
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+    }
+    let found = fs::metadata(&file).unwrap();
+    assert_eq!((found.uid(), mode(&file)), (NOBODY, 0o600));
+
+    chown(&file, Some(owner), None).unwrap();
+    assert_eq!(store.load(&key()).await.unwrap(), Some(entry));
+}
+
 #[tokio::test]
 async fn a_missing_folder_is_no_empty_store() {
     let folder = Folder::new();

@@ -18,6 +18,7 @@ mod folder;
 mod form;
 mod mock_webex;
 mod order;
+mod port;
 mod process;
 #[cfg(target_os = "linux")]
 mod run;
@@ -37,6 +38,7 @@ pub use crate::chromium::{Chromium, Tab};
 pub use crate::client::Client;
 pub use crate::clock::RunningClock;
 pub use crate::mock_webex::MockWebex;
+pub use crate::port::free_port;
 #[cfg(target_os = "linux")]
 pub use crate::run::{Over, Run, Running};
 pub use crate::server::Server;

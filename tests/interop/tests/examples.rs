@@ -12,7 +12,7 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, FileStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
-use webex_oauth_interop::Run;
+use webex_oauth_interop::{Run, free_port};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -49,7 +49,8 @@ const NAME: &str = "Jane \u{1b}]0;x\u{7}\u{9b}31m \u{202e}eoD\u{2066}";
 
 /// A Webex with that person, and what tells a program of it.
 async fn webex() -> (MockWebex, Vec<(&'static str, String)>) {
-    let mock = MockWebex::builder().user(MockUser::new("jane@example.com").name(NAME)).start().await;
+    let mock = MockWebex::builder().user(MockUser::new("jane@example.com").name(NAME));
+    let mock = mock.redirect_uri(format!("http://localhost:{}/callback", free_port())).start().await;
     let variables = vec![
         ("WEBEX_CLIENT_ID", mock.client_id()),
         ("WEBEX_CLIENT_SECRET", mock.client_secret()),
@@ -165,6 +166,29 @@ fn a_server_that_is_to_end_waits_for_nobody_who_never_finishes_a_request() {
 
         running.signal("TERM").await;
 
+        assert_eq!(running.end().await.code, Some(0));
+    });
+}
+
+#[test]
+fn a_login_is_still_there_when_the_program_runs_again() {
+    Run::tell(&["login"], async {
+        let (mock, variables) = webex().await;
+        let run = in_this_world("login", &variables);
+        let data = run.temporary().to_owned();
+        let mut running = run.variable("XDG_DATA_HOME", &data).begin();
+        let url = format!("http{}", running.see("  http").await);
+        let browser = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
+        running.see("Logged in as jane@example.com").await;
+        running.see("Refreshed.").await;
+        running.see("The access token is good until").await;
+
+        let over = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).to_the_end().await;
+
+        assert_eq!(over.code, Some(0), "{}{}", over.said, over.complaints);
+        assert!(over.said.starts_with("Still logged in.\n"), "{}", over.said);
+        assert_eq!((mock.exchanges(), mock.refreshes()), (1, 2));
         assert_eq!(running.end().await.code, Some(0));
     });
 }

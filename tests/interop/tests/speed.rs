@@ -6,13 +6,13 @@ use std::process::Command;
 
 use webex_oauth_interop::{MockWebex, tell};
 
-/// Of refreshes a second in the best turns. Even a build without optimization reaches four, on a busy machine too, since the two
-/// take turns: below this, something is wrong that is worth a look.
-const LEAST: f64 = 0.25;
+/// Of refreshes a second in the best turns: at least as many. Even a build without optimization reaches four times as many, on a
+/// busy machine too, since the two take turns.
+const LEAST: f64 = 1.0;
 
 /// The figures are shown past the test harness; those that count are of a build with optimization, as `speed.mjs` says.
 #[test]
-fn the_mock_is_not_out_of_all_proportion_slower_than_another() {
+fn the_mock_answers_at_least_as_many_requests_a_second_as_another() {
     // Building takes as long as it takes.
     let program = MockWebex::program();
     tell(async move {
@@ -25,6 +25,6 @@ fn the_mock_is_not_out_of_all_proportion_slower_than_another() {
         let _ = io::stderr().write_all(format!("\n{text}").as_bytes());
         let ratio = text.lines().find_map(|line| line.strip_prefix("ratio: ")).expect("it tells the ratio");
         let ratio: f64 = ratio.split(' ').next().unwrap().parse().unwrap();
-        assert!(ratio > LEAST, "{text}");
+        assert!(ratio >= LEAST, "{text}");
     });
 }

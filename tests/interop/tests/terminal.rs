@@ -5,13 +5,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback};
-use webex_oauth_interop::{Ended, Session, Terminal};
+use webex_oauth_interop::{Ended, Session, Terminal, free_port};
 
 const JANE: &str = "jane@example.com";
 
@@ -20,18 +19,6 @@ async fn webex() -> MockWebex {
     let port = free_port();
     let redirect_uri = format!("http://localhost:{port}/callback");
     MockWebex::builder().redirect_uri(redirect_uri).device_interval(Duration::from_secs(1)).start().await
-}
-
-/// A port below those that systems hand out by themselves, so that no connection takes it; another one each time.
-fn free_port() -> u16 {
-    static COUNT: AtomicU16 = AtomicU16::new(0);
-    loop {
-        let own = 20_000 + u16::try_from(std::process::id() % 5_000).unwrap();
-        let port = own + COUNT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 fn variables(mock: &MockWebex) -> Vec<(&'static str, String)> {
