@@ -415,7 +415,7 @@ mod tests {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
             service,
-            client_secret: None,
+            credentials: None,
             redirect_uri: Some(RedirectUri::parse("http://localhost:5000/auth/cisco/callback?a=b&c=%7e", &[]).unwrap()),
             scopes: "spark:all spark:kms".parse().unwrap(),
             insecure_hosts: Vec::new(),

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::redact;
 use crate::registration::Registration;
-use crate::secret::AccessToken;
+use crate::secret::{self, AccessToken};
 
 /// The header that Cisco's support finds a request by.
 const TRACKING_ID: &str = "trackingid";
@@ -41,10 +41,8 @@ pub(crate) fn request(
 /// The header that carries an access token; it is never logged.
 pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
-    let mut bearer = HeaderValue::from_str(&text)
-        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
-    bearer.set_sensitive(true);
-    Ok(bearer)
+    secret::header(text)
+        .ok_or_else(|| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))
 }
 
 /// Gives a request a tracking id of its own, unless it has one.
