@@ -10,7 +10,7 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::message;
 use crate::refusal::Asked;
 use crate::trace::RequestSpan;
-use crate::transport::{Limits, Repeat, Retry, Transport as _};
+use crate::transport::{Limits, Repeat, Retry};
 
 /// The way to the server.
 pub(super) struct Line {
