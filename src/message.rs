@@ -1,7 +1,7 @@
 //! What all requests to Webex, and all answers, have in common.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::registration::Registration;
 use crate::secret::{self, AccessToken};
 
 /// The header that Cisco's support finds a request by.
-const TRACKING_ID: &str = "trackingid";
+const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
 /// The longest tracking id that is believed to be one.
 const LONGEST_TRACKING_ID: usize = 128;
@@ -55,9 +55,14 @@ pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// The tracking id that this crate gave a request.
-pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<String> {
-    header_tracking_id(request.headers(), &[])
+/// The tracking id that a request carries, as it stands there.
+pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<HeaderValue> {
+    request.headers().get(TRACKING_ID).cloned()
+}
+
+/// A tracking id as text, if it can be one.
+pub(crate) fn tracking_id_text(value: &HeaderValue, secrets: &[&str]) -> Option<String> {
+    plausible_tracking_id(value.to_str().ok()?, secrets)
 }
 
 /// The server's tracking id: from the header, else from the body, whatever its spelling there.
@@ -68,17 +73,14 @@ pub(crate) fn received_tracking_id(
     body: Option<&Value>,
     secrets: &[&str],
 ) -> Option<String> {
-    header_tracking_id(response.headers(), secrets).or_else(|| {
+    let header = response.headers().get(TRACKING_ID);
+    header.and_then(|value| tracking_id_text(value, secrets)).or_else(|| {
         let (_, value) = body?.as_object()?.iter().find(|(name, _)| {
             let name: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect();
-            name.eq_ignore_ascii_case(TRACKING_ID)
+            name.eq_ignore_ascii_case(TRACKING_ID.as_str())
         })?;
         plausible_tracking_id(value.as_str()?, secrets)
     })
-}
-
-fn header_tracking_id(headers: &HeaderMap, secrets: &[&str]) -> Option<String> {
-    plausible_tracking_id(headers.get(TRACKING_ID)?.to_str().ok()?, secrets)
 }
 
 fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
