@@ -48,7 +48,7 @@ pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
 /// Gives a request a tracking id of its own, unless it has one.
 pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
     if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
-        let tracking_id = format!("WEBEXOAUTH_{}", random::token()?);
+        let tracking_id = ["WEBEXOAUTH_", &random::token()?].concat();
         // Such a text is a header's value, always.
         place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
