@@ -29,6 +29,8 @@ pub(crate) fn request(
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = endpoint.uri();
+    // With room for those that others add on the way.
+    *request.headers_mut() = HeaderMap::with_capacity(12);
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     // Without it a server may choose any coding (RFC 9110 section 12.5.3), and none is unpacked.
