@@ -415,7 +415,7 @@ mod tests {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
             service,
-            client_secret: None,
+            credentials: None,
             redirect_uri: Some(RedirectUri::parse("http://localhost:5000/auth/cisco/callback?a=b&c=%7e", &[]).unwrap()),
             scopes: "spark:all spark:kms".parse().unwrap(),
             insecure_hosts: Vec::new(),
@@ -458,7 +458,7 @@ mod tests {
             .prompt(Prompt::SelectAccount)
             .max_age(Duration::from_secs(300))
             .login_hint("jane+x@example.com")
-            .parameter("color", "a&state=evil#")
+            .parameter("a color&", "a&state=evil#")
             .parameter("response_type", "code")
             .state_suffix("eu-1")
             .payload(&"cust10001")
@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(query["scope"], "spark:all spark:kms spark:people_read");
         assert_eq!(query["redirect_uri"], "https://example.com/other");
         assert_eq!((query["prompt"].as_str(), query["max_age"].as_str()), ("select_account", "300"));
-        assert_eq!((query["login_hint"].as_str(), query["color"].as_str()), ("jane+x@example.com", "a&state=evil#"));
+        assert_eq!((query["login_hint"].as_str(), query["a color&"].as_str()), ("jane+x@example.com", "a&state=evil#"));
         assert!(query["state"].len() == 43 + 1 + 4 && query["state"].ends_with(".eu-1"));
         assert_eq!(pending.redirect_uri(), "https://example.com/other");
         assert_eq!(pending.payload::<String>().unwrap().as_deref(), Some("cust10001"));

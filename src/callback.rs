@@ -435,7 +435,7 @@ mod tests {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: client_id.into() }),
             service,
-            client_secret: None,
+            credentials: None,
             redirect_uri: None,
             scopes: Scopes::new(),
             insecure_hosts: Vec::new(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::account::check_site_name;
 use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
+use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::form;
 use crate::message;
@@ -142,7 +143,7 @@ impl<'a> Grant<'a> {
             Self::Refresh { tokens, refresh_token } => {
                 form.append_pair("grant_type", "refresh_token");
                 let site = tokens.account().site_name().filter(|_| service.prefixes_site());
-                form.append_pair("refresh_token", &prefixed(site, refresh_token.expose()));
+                write_refresh_token(site, refresh_token, form);
                 if let Some(exchange) = tokens.exchange().filter(|_| service.repeats_exchange()) {
                     form.append_pair("redirect_uri", &exchange.redirect_uri);
                     form.append_pair("code_verifier", exchange.code_verifier.expose_secret());
@@ -150,15 +151,14 @@ impl<'a> Grant<'a> {
             }
             Self::Adopt { refresh_token, site } => {
                 form.append_pair("grant_type", "refresh_token");
-                let site = site.filter(|_| service.prefixes_site());
-                form.append_pair("refresh_token", &prefixed(site, refresh_token.expose()));
+                write_refresh_token(site.filter(|_| service.prefixes_site()), refresh_token, form);
             }
         }
     }
 
     /// Every secret that this grant's request carries.
-    fn secrets<'s>(&'s self, client_secret: &'s str, credentials: &'s str) -> Vec<&'s str> {
-        let mut secrets = vec![client_secret, credentials];
+    fn secrets<'s>(&'s self, credentials: &'s Credentials) -> Vec<&'s str> {
+        let mut secrets = credentials.secrets().to_vec();
         match self {
             Self::Code { code, .. } => secrets.extend([code.code.expose_secret(), code.verifier.expose()]),
             Self::Refresh { tokens, refresh_token } => {
@@ -180,13 +180,12 @@ impl<'a> Grant<'a> {
         response: &Response<Bytes>,
         now: UnixTime,
     ) -> Result<TokenResponse> {
-        let client_secret = registration.require_secret()?.expose();
+        let credentials = registration.require_secret()?;
         let is_success = response.status().is_success();
         let read = if is_success { TokenResponse::read(response.body()) } else { Err(NoTokens::Refusal) };
         read.map_err(|why| {
             // Only an error could quote them.
-            let credentials = form::credentials(registration.client_id(), client_secret);
-            let secrets = self.secrets(client_secret, &credentials);
+            let secrets = self.secrets(credentials);
             match why {
                 NoTokens::Refusal => refusal(self.asked(), response, &secrets, now),
                 // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass. The body
@@ -199,16 +198,18 @@ impl<'a> Grant<'a> {
     }
 }
 
+fn write_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &mut Serializer<'_, String>) {
+    let refresh_token = refresh_token.expose();
+    let prefixed = site.and_then(|site| prefixed(site, refresh_token));
+    form.append_pair("refresh_token", prefixed.as_deref().map_or(refresh_token, String::as_str));
+}
+
 /// The site name and `_` before the refresh token, unless they stand there already: Cisco's table can be read either way.
-fn prefixed(site: Option<&str>, refresh_token: &str) -> Zeroizing<String> {
-    let stands = |site: &str| {
-        let head = refresh_token.get(..site.len());
-        head.is_some_and(|head| head.eq_ignore_ascii_case(site)) && refresh_token[site.len()..].starts_with('_')
-    };
-    Zeroizing::new(match site {
-        Some(site) if !stands(site) => format!("{site}_{refresh_token}"),
-        _ => refresh_token.to_owned(),
-    })
+fn prefixed(site: &str, refresh_token: &str) -> Option<Zeroizing<String>> {
+    let head = refresh_token.get(..site.len());
+    let stands =
+        head.is_some_and(|head| head.eq_ignore_ascii_case(site)) && refresh_token[site.len()..].starts_with('_');
+    (!stands).then(|| Zeroizing::new(format!("{site}_{refresh_token}")))
 }
 
 #[cfg(test)]
@@ -223,11 +224,13 @@ mod tests {
             (Some("acme"), "ACME_r1", "ACME_r1"),
             (Some("acme"), "acmer1", "acme_acmer1"),
             (Some("acme"), "acm", "acme_acm"),
-            (Some("acme"), "äcme_r1", "acme_äcme_r1"),
+            (Some("acme"), "äcme_r1", "acme_%C3%A4cme_r1"),
             (Some("acme"), "acme", "acme_acme"),
             (None, "r1", "r1"),
         ] {
-            assert_eq!(*prefixed(site, token), sent, "{site:?} {token}");
+            let mut form = Serializer::new(String::new());
+            write_refresh_token(site, &RefreshToken::new(token).unwrap(), &mut form);
+            assert_eq!(form.finish(), format!("refresh_token={sent}"), "{site:?} {token}");
         }
     }
 }

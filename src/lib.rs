@@ -292,6 +292,7 @@ mod service;
 mod rest_id;
 mod account;
 mod hint;
+mod credentials;
 mod registration;
 mod token;
 

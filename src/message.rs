@@ -1,7 +1,7 @@
 //! What all requests to Webex, and all answers, have in common.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderValue, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
@@ -11,10 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::redact;
 use crate::registration::Registration;
-use crate::secret::AccessToken;
+use crate::secret::{self, AccessToken};
 
 /// The header that Cisco's support finds a request by.
-const TRACKING_ID: &str = "trackingid";
+const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
 /// The longest tracking id that is believed to be one.
 const LONGEST_TRACKING_ID: usize = 128;
@@ -29,6 +29,8 @@ pub(crate) fn request(
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = endpoint.uri();
+    // With room for those that others add on the way.
+    *request.headers_mut() = HeaderMap::with_capacity(12);
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     // Without it a server may choose any coding (RFC 9110 section 12.5.3), and none is unpacked.
@@ -41,25 +43,28 @@ pub(crate) fn request(
 /// The header that carries an access token; it is never logged.
 pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
-    let mut bearer = HeaderValue::from_str(&text)
-        .map_err(|_| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))?;
-    bearer.set_sensitive(true);
-    Ok(bearer)
+    secret::header(text)
+        .ok_or_else(|| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))
 }
 
 /// Gives a request a tracking id of its own, unless it has one.
 pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
     if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
-        let tracking_id = format!("WEBEXOAUTH_{}", random::token()?);
+        let tracking_id = ["WEBEXOAUTH_", &random::token()?].concat();
         // Such a text is a header's value, always.
         place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
     Ok(())
 }
 
-/// The tracking id that this crate gave a request.
-pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<String> {
-    header_tracking_id(request.headers(), &[])
+/// The tracking id that a request carries, as it stands there.
+pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<HeaderValue> {
+    request.headers().get(TRACKING_ID).cloned()
+}
+
+/// A tracking id as text, if it can be one.
+pub(crate) fn tracking_id_text(value: &HeaderValue, secrets: &[&str]) -> Option<String> {
+    plausible_tracking_id(value.to_str().ok()?, secrets)
 }
 
 /// The server's tracking id: from the header, else from the body, whatever its spelling there.
@@ -70,17 +75,14 @@ pub(crate) fn received_tracking_id(
     body: Option<&Value>,
     secrets: &[&str],
 ) -> Option<String> {
-    header_tracking_id(response.headers(), secrets).or_else(|| {
+    let header = response.headers().get(TRACKING_ID);
+    header.and_then(|value| tracking_id_text(value, secrets)).or_else(|| {
         let (_, value) = body?.as_object()?.iter().find(|(name, _)| {
             let name: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect();
-            name.eq_ignore_ascii_case(TRACKING_ID)
+            name.eq_ignore_ascii_case(TRACKING_ID.as_str())
         })?;
         plausible_tracking_id(value.as_str()?, secrets)
     })
-}
-
-fn header_tracking_id(headers: &HeaderMap, secrets: &[&str]) -> Option<String> {
-    plausible_tracking_id(headers.get(TRACKING_ID)?.to_str().ok()?, secrets)
 }
 
 fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {

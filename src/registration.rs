@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::credentials::Credentials;
 use crate::endpoint::{Endpoint, Endpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
-use crate::secret::ClientSecret;
 use crate::service::Service;
 
 /// One application at one service.
@@ -17,7 +17,7 @@ pub(crate) struct Registration {
     pub(crate) service: Service,
     pub(crate) endpoints: Endpoints,
     pub(crate) owner: Arc<Owner>,
-    pub(crate) client_secret: Option<ClientSecret>,
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) redirect_uri: Option<RedirectUri>,
     pub(crate) scopes: Scopes,
     pub(crate) insecure_hosts: Vec<String>,
@@ -59,9 +59,9 @@ impl Registration {
     }
 
     /// The client secret, for the steps that cannot do without.
-    pub(crate) fn require_secret(&self) -> Result<&ClientSecret> {
+    pub(crate) fn require_secret(&self) -> Result<&Credentials> {
         let message = "no client secret is set: call `client_secret(..)` or set WEBEX_CLIENT_SECRET \
                        (Webex integrations are confidential clients, also with PKCE)";
-        self.client_secret.as_ref().ok_or_else(|| Error::new(ErrorKind::Configuration, message))
+        self.credentials.as_ref().ok_or_else(|| Error::new(ErrorKind::Configuration, message))
     }
 }

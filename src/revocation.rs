@@ -56,9 +56,8 @@ pub(crate) fn read(
     if response.status().is_success() && is_answer(response.body()) {
         return Ok(());
     }
-    let secret = registration.require_secret()?.expose();
-    let credentials = form::credentials(registration.client_id(), secret);
-    let mut secrets = vec![secret, &credentials, tokens.access_token().expose()];
+    let mut secrets = registration.require_secret()?.secrets().to_vec();
+    secrets.push(tokens.access_token().expose());
     secrets.extend(tokens.refresh_token().map(|token| token.expose()));
     Err(refusal(Asked::Revocation, response, &secrets, now))
 }

@@ -7,6 +7,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderValue;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
@@ -20,6 +23,14 @@ pub(crate) fn same(left: &str, right: &str) -> bool {
 /// [`same`], for secrets that are no text.
 pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
+}
+
+/// The value of a header that has a secret in it, if a header can carry it: it is never logged, its clones are one text, and
+/// the last of them to be dropped wipes it.
+pub(crate) fn header(text: Zeroizing<String>) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 macro_rules! secret {

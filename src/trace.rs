@@ -88,12 +88,12 @@ mod watched {
             self.span.record("status", answer.map(|answer| answer.status().as_u16()));
         }
 
-        pub(crate) fn end(&self, tracking_id: Option<&str>, clock: &dyn Clock) {
+        pub(crate) fn end(&self, tracking_id: impl FnOnce() -> Option<String>, clock: &dyn Clock) {
             if self.span.is_disabled() {
                 return;
             }
             let elapsed = clock.elapsed().saturating_sub(self.begun);
-            self.span.record("tracking_id", tracking_id);
+            self.span.record("tracking_id", tracking_id());
             self.span.record("elapsed_ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
             self.span.in_scope(|| event!(DEBUG, "request ended"));
         }
@@ -127,6 +127,6 @@ mod unwatched {
 
         pub(crate) fn sent<B>(&self, _: u32, _: Option<&Response<B>>) {}
 
-        pub(crate) fn end(&self, _: Option<&str>, _: &dyn Clock) {}
+        pub(crate) fn end(&self, _: impl FnOnce() -> Option<String>, _: &dyn Clock) {}
     }
 }

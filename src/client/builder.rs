@@ -11,6 +11,7 @@ use super::line::Line;
 use super::prover::Prover;
 use super::{Inner, WebexOAuth, env};
 use crate::clock::{Clock, SystemClock};
+use crate::credentials::Credentials;
 use crate::endpoint::{Endpoints, is_loopback};
 use crate::error::{Error, ErrorKind, Result};
 use crate::integration::IntegrationId;
@@ -237,9 +238,11 @@ impl WebexOAuthBuilder {
         self.prover.check()?;
         let endpoints = self.service.endpoints(&self.insecure_hosts)?;
         let redirect_uri = self.redirect_uri.as_deref();
+        let client_id = checked_client_id(self.client_id)?;
+        let client_secret = self.client_secret.map(checked_client_secret).transpose()?;
         let registration = Registration {
-            owner: Arc::new(Owner { service: self.service.id(), client_id: checked_client_id(self.client_id)? }),
-            client_secret: self.client_secret.map(checked_client_secret).transpose()?,
+            credentials: client_secret.map(|secret| Credentials::new(&client_id, secret)).transpose()?,
+            owner: Arc::new(Owner { service: self.service.id(), client_id }),
             redirect_uri: redirect_uri.map(|text| RedirectUri::parse(text, &self.insecure_hosts)).transpose()?,
             scopes: self.scopes,
             user_agent: user_agent(self.application)?,

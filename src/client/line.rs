@@ -10,7 +10,7 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::message;
 use crate::refusal::Asked;
 use crate::trace::RequestSpan;
-use crate::transport::{Limits, Repeat, Retry, Transport as _};
+use crate::transport::{Limits, Repeat, Retry};
 
 /// The way to the server.
 pub(super) struct Line {
@@ -50,8 +50,9 @@ impl Line {
         mut request: Request<Bytes>,
         read: impl FnOnce(Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
-        let tracking_id = message::sent_tracking_id(&request);
-        let host = request.uri().host().unwrap_or_default().to_owned();
+        // Read as texts only when something is told of this request.
+        let (uri, tracking_id) = (request.uri().clone(), message::sent_tracking_id(&request));
+        let tracking_id = || message::tracking_id_text(tracking_id.as_ref()?, &[]);
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let span = RequestSpan::begin(endpoint, request.uri(), &*self.clock);
@@ -66,8 +67,8 @@ impl Line {
             Err(error) => Err(error),
         };
         // A server's own id is shown only where it was read as one that echoes no secret.
-        let shown = outcome.as_ref().err().and_then(Error::tracking_id).or(tracking_id.as_deref());
-        span.end(shown, &*self.clock);
-        outcome.map_err(|error| error.of_request(tracking_id, &host))
+        let received = outcome.as_ref().err().and_then(Error::tracking_id);
+        span.end(|| received.map(str::to_owned).or_else(tracking_id), &*self.clock);
+        outcome.map_err(|error| error.of_request(tracking_id(), uri.host().unwrap_or_default()))
     }
 }

@@ -14,6 +14,7 @@ use super::budget::Whose;
 use super::keys::{Fetched, KeyAddress, KeyRing, KeyServer};
 use crate::authorization_code::AuthorizationCode;
 use crate::clock::{Clock, UnixTime};
+use crate::credentials::Credentials;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::implicit::Brought;
@@ -84,7 +85,7 @@ impl Prover {
             Error::new(ErrorKind::IdTokenMissing, message)
         })?;
         let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
-        let mut secrets: Vec<_> = client.registration.client_secret.iter().map(|secret| secret.expose()).collect();
+        let mut secrets: Vec<_> = client.registration.credentials.iter().map(Credentials::expose).collect();
         secrets.extend(response.refresh_token.iter().map(|token| token.expose()));
         secrets.extend([response.access_token.expose(), code.code.expose_secret(), code.verifier.expose()]);
         let expected = Expected {

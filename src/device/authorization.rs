@@ -187,8 +187,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::credentials::Credentials;
     use crate::registration::Owner;
-    use crate::secret::ClientSecret;
     use crate::service::Service;
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -198,7 +198,7 @@ mod tests {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
             service,
-            client_secret: Some(ClientSecret::from("hunter2")),
+            credentials: Some(Credentials::new("C1", "hunter2".into()).unwrap()),
             redirect_uri: None,
             scopes: Scopes::new(),
             insecure_hosts: vec!["webex.test".into()],
@@ -245,7 +245,7 @@ mod tests {
         assert!(kind == ErrorKind::Unsupported && message.contains("\"meetings\""), "{message}");
         let half = Service::meetings().with_device_authorization_endpoint("https://x.example/device");
         assert_eq!(ask(&registration(half), "spark:all").0, ErrorKind::Unsupported);
-        let (kind, message) = ask(&Registration { client_secret: None, ..webex() }, "spark:all");
+        let (kind, message) = ask(&Registration { credentials: None, ..webex() }, "spark:all");
         assert!(kind == ErrorKind::Configuration && message.contains("client secret"), "{message}");
         let (kind, message) = ask(&webex(), "");
         assert!(kind == ErrorKind::Configuration && message.contains("no scopes"), "{message}");

@@ -79,9 +79,8 @@ pub(crate) fn read(
         Some("authorization_pending") if is_about_the_login(status) => return Ok(Reply::Pending(asked_for)),
         _ => {}
     }
-    let client_secret = registration.require_secret()?.expose();
-    let credentials = form::credentials(registration.client_id(), client_secret);
-    let secrets = [device_code.expose_secret(), client_secret, &credentials];
+    let [client_secret, credentials] = registration.require_secret()?.secrets();
+    let secrets = [device_code.expose_secret(), client_secret, credentials];
     match why {
         NoTokens::Refusal => Err(restated(refusal(Asked::Device, response, &secrets, now))),
         NoTokens::NoAccessToken if code.is_some() => Err(restated(refusal(Asked::Device, response, &secrets, now))),
@@ -117,9 +116,9 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::credentials::Credentials;
     use crate::registration::Owner;
     use crate::scope::Scopes;
-    use crate::secret::ClientSecret;
     use crate::service::{ClientAuth, Service};
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -130,7 +129,7 @@ mod tests {
             endpoints: service.endpoints(&[]).unwrap(),
             owner: Arc::new(Owner { service: service.id(), client_id: "C1".into() }),
             service,
-            client_secret: Some(ClientSecret::from("hunter2")),
+            credentials: Some(Credentials::new("C1", "hunter2".into()).unwrap()),
             redirect_uri: None,
             scopes: Scopes::new(),
             insecure_hosts: Vec::new(),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use crate::account::Account;
@@ -83,7 +84,10 @@ impl TokenResponse {
                 .seconds("refresh_token_expires_in")
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
-            scopes: fields.words("scope").map(|text| Scopes::from_server(&text)).filter(|scopes| !scopes.is_empty()),
+            scopes: fields
+                .words("scope")
+                .map(|text| Scopes::from_server(text.expose_secret()))
+                .filter(|scopes| !scopes.is_empty()),
             id_token: fields.secret("id_token").map(IdToken::of),
             account: Account {
                 person: None,

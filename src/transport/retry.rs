@@ -1,14 +1,12 @@
 //! Sending again what is safe to send again, within the time that one exchange may take.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
 use crate::error::{Delivery, Result};
 use crate::random;
 use crate::retry_after::retry_after;
@@ -34,37 +32,40 @@ impl Retry {
     pub(crate) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>) -> Self {
         Self { transport, clock }
     }
-}
 
-#[async_trait]
-impl Transport for Retry {
-    async fn exchange(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
+    /// Sends `request` as often as it takes and is permitted, and hands the last outcome on.
+    pub(crate) async fn exchange(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         let repeat = request.extensions().get().copied().unwrap_or(Repeat::Never);
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let deadline = self.clock.elapsed().saturating_add(limits.time);
         let span = RequestSpan::taken_from(&mut request);
         let mut tally = Tally::default();
         loop {
-            let sent = match repeat {
-                Repeat::Never => mem::take(&mut request),
-                Repeat::WhenRefused | Repeat::WhenLost => request.clone(),
-            };
-            let result = self.transport.exchange(sent).await;
-            let outcome = Outcome::of(&result, self.clock.now());
+            let copy = (repeat != Repeat::Never).then(|| request.clone());
+            let result = self.transport.exchange(request).await;
+            let outcome = Outcome::of(&result, &*self.clock);
             tally.count(outcome);
-            let left = deadline.saturating_sub(self.clock.elapsed());
-            // Most answers are final, and need no random number.
-            let pause =
-                (outcome != Outcome::Final).then(|| pause(repeat, tally, outcome, left, random::chance())).flatten();
-            let Some(pause) = pause else {
+            let again = copy.and_then(|copy| Some((copy, self.pause(repeat, tally, outcome, deadline)?)));
+            let Some((copy, pause)) = again else {
                 span.sent(tally.sendings, result.as_ref().ok());
                 return result;
             };
             event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "will be sent again");
             self.clock.sleep(pause).await;
             let time = deadline.saturating_sub(self.clock.elapsed());
+            request = copy;
             request.extensions_mut().insert(Limits { time, ..limits });
         }
+    }
+
+    /// How long to wait before sending again, if it is worth it before the deadline.
+    fn pause(&self, repeat: Repeat, tally: Tally, outcome: Outcome, deadline: Duration) -> Option<Duration> {
+        // Most answers are final, and need neither a clock nor a random number.
+        if outcome == Outcome::Final {
+            return None;
+        }
+        let left = deadline.saturating_sub(self.clock.elapsed());
+        pause(repeat, tally, outcome, left, random::chance())
     }
 }
 
@@ -82,15 +83,12 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(result: &Result<http::Response<Bytes>>, now: UnixTime) -> Self {
+    fn of(result: &Result<http::Response<Bytes>>, clock: &dyn Clock) -> Self {
+        let asked = |answer: &http::Response<Bytes>| retry_after(answer.headers(), clock.now());
         match result {
             Ok(answer) => match answer.status() {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                    Self::Refused(retry_after(answer.headers(), now))
-                }
-                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
-                    Self::Stranded(retry_after(answer.headers(), now))
-                }
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self::Refused(asked(answer)),
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Self::Stranded(asked(answer)),
                 _ => Self::Final,
             },
             Err(error) if !error.is_retryable() => Self::Final,
@@ -141,10 +139,12 @@ fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance:
 mod tests {
     use std::sync::Mutex;
 
+    use async_trait::async_trait;
+
     use super::Outcome::{Final, Lost, Refused, Stranded};
     use super::Repeat::{Never, WhenLost, WhenRefused};
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{ManualClock, UnixTime};
     use crate::error::{Error, ErrorKind};
 
     const fn secs(seconds: u64) -> Duration {
@@ -203,15 +203,15 @@ mod tests {
 
     #[test]
     fn outcomes_are_told_apart_by_status_delivery_and_whether_time_can_help() {
-        let now = UnixTime::from_secs(0);
+        let clock = ManualClock::new(START);
         let answer = |status: u16| Ok(http::Response::builder().status(status).body(Bytes::new()).unwrap());
         for status in [200, 400, 401, 403, 408, 423, 425, 428, 500, 501] {
-            assert_eq!(Outcome::of(&answer(status), now), Final, "{status}");
+            assert_eq!(Outcome::of(&answer(status), &clock), Final, "{status}");
         }
         for (status, expected) in
             [(429, Refused(None)), (503, Refused(None)), (502, Stranded(None)), (504, Stranded(None))]
         {
-            assert_eq!(Outcome::of(&answer(status), now), expected, "{status}");
+            assert_eq!(Outcome::of(&answer(status), &clock), expected, "{status}");
         }
         let unusable = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
         for (error, expected) in [
@@ -220,7 +220,7 @@ mod tests {
             (unusable, Final),
             (Error::new(ErrorKind::Runtime, "x"), Final),
         ] {
-            assert_eq!(Outcome::of(&Err(error), now), expected);
+            assert_eq!(Outcome::of(&Err(error), &clock), expected);
         }
     }
 

@@ -1,0 +1,83 @@
+//! What a client proves with that it is the one: its secret, and the header that has it (RFC 6749 section 2.3.1).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use secrecy::zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::{self, ClientSecret};
+
+const SCHEME: &str = "Basic ";
+
+/// The secret of one client. The header is the same for every request, so it is written once.
+pub(crate) struct Credentials {
+    secret: ClientSecret,
+    basic: HeaderValue,
+}
+
+impl Credentials {
+    pub(crate) fn new(client_id: &str, secret: ClientSecret) -> Result<Self> {
+        let basic = secret::header(basic(client_id, secret.expose()))
+            .ok_or_else(|| Error::new(ErrorKind::Configuration, "the client cannot be authenticated"))?;
+        Ok(Self { secret, basic })
+    }
+
+    /// The value of `client_secret`.
+    pub(crate) fn expose(&self) -> &str {
+        self.secret.expose()
+    }
+
+    /// The value of `Authorization`.
+    pub(crate) fn basic(&self) -> HeaderValue {
+        self.basic.clone()
+    }
+
+    /// Every text that gives the secret away.
+    pub(crate) fn secrets(&self) -> [&str; 2] {
+        let basic = self.basic.to_str().unwrap_or_default();
+        [self.expose(), basic.strip_prefix(SCHEME).unwrap_or(basic)]
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials([secret])")
+    }
+}
+
+/// HTTP Basic, with id and secret form-encoded first.
+fn basic(client_id: &str, client_secret: &str) -> Zeroizing<String> {
+    // Both texts are as long as encoding can make them: one that has to grow leaves copies of itself behind.
+    let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + client_secret.len()) + 1));
+    pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
+    pair.push(':');
+    pair.extend(form_urlencoded::byte_serialize(client_secret.as_bytes()));
+    let mut text = Zeroizing::new(String::with_capacity(SCHEME.len() + 4 * pair.len().div_ceil(3)));
+    text.push_str(SCHEME);
+    STANDARD.encode_string(pair.as_bytes(), &mut text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_is_form_encoded_first() {
+        let credentials = Credentials::new("a:b", "c d%é".into()).unwrap();
+        let value = credentials.basic();
+        let encoded = value.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        assert_eq!(STANDARD.decode(encoded).unwrap(), b"a%3Ab:c+d%25%C3%A9");
+        assert!(value.is_sensitive());
+        assert_eq!(credentials.secrets(), ["c d%é", encoded]);
+    }
+
+    #[test]
+    fn no_secret_is_printed() {
+        let credentials = Credentials::new("C1", "hunter2".into()).unwrap();
+        assert_eq!(format!("{credentials:?} {:?}", credentials.basic()), "Credentials([secret]) Sensitive");
+    }
+}
