@@ -301,33 +301,37 @@ async fn a_clock_that_steps_back_keeps_no_dead_token_alive() {
 
 #[tokio::test]
 async fn a_regenerated_secret_logs_nobody_out() {
+    let emails: Vec<_> = (0..1000).map(|number| format!("user-{number}@example.com")).collect();
     let clock = ManualClock::new(NOW);
-    let mock = MockWebex::builder().clock(clock.clone()).start().await;
-    let store = MemoryStore::new();
+    let users = emails.iter().fold(MockWebex::builder(), |mock, email| mock.user(MockUser::new(email)));
+    let mock = users.clock(clock.clone()).start().await;
+    let (webex, store) = (mock.client(), MemoryStore::new());
     let failures = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&failures);
-    let manager = TokenManager::builder(mock.client(), store.clone())
+    let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
             counter.fetch_add(usize::from(matches!(event, LoginEvent::RefreshFailed { .. })), Ordering::SeqCst);
         })
         .build()
         .unwrap();
-    let tokens = log_in(&mock, &mock.client()).await;
-    for user in 0..1000 {
-        manager.put(&key(&format!("user-{user}")), tokens.clone()).await.unwrap();
+    for email in &emails {
+        let (url, pending) = webex.authorize().begin().unwrap();
+        let callback = Callback::parse(mock.approve_as(&url, email)).unwrap();
+        manager.put(&key(email), webex.login(pending, callback).await.unwrap()).await.unwrap();
     }
     mock.change_secret("regenerated");
     clock.advance(FORTNIGHT);
-    for user in 0..1000 {
-        let error = manager.access_token(&key(&format!("user-{user}"))).await.unwrap_err();
-        assert!(error.is_misconfigured(), "{error}");
+    for email in &emails {
+        let error = manager.access_token(&key(email)).await.unwrap_err();
+        assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
     }
     assert_eq!(mock.refreshes(), 1, "refreshing pauses for the whole client");
     assert_eq!(failures.load(Ordering::SeqCst), 1);
 
     let mended = TokenManager::new(mock.client(), store).unwrap();
-    for user in 0..1000 {
-        mended.access_token(&key(&format!("user-{user}"))).await.unwrap();
+    for email in &emails {
+        mended.access_token(&key(email)).await.unwrap();
+        assert_eq!(mock.refreshes_of(email), 1, "{email}");
     }
 }
 
