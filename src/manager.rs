@@ -25,6 +25,13 @@ const PAGE: usize = 256;
 ///
 /// Clones are cheap and share everything; do not wrap it in an `Arc`. Two managers over one store are as safe as two
 /// processes, but they share no memory.
+///
+/// # A new client secret
+///
+/// A secret that Webex does not take any more ends no login. Access tokens serve for as long as they live; then their callers
+/// get an error that [is a misconfiguration](Error::is_misconfigured), and for all logins together one refresh tries again,
+/// after pauses of up to five minutes. A client keeps the secret that it was built with, so a regenerated one takes a new
+/// [`WebexOAuth`] and a new manager over the same store: there every login goes on.
 #[derive(Clone, Debug)]
 pub struct TokenManager {
     keeper: Arc<Keeper>,

@@ -73,7 +73,7 @@ const DEVICE_POLL: &[DevicePollFault] = &[
 ];
 
 /// Written with the spelling: `SlowDown(Error)`.
-const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 7] = [
+const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 9] = [
     DevicePollFault::Pending,
     DevicePollFault::PendingAsBadRequest,
     DevicePollFault::SlowDown,
@@ -81,6 +81,8 @@ const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 7] = [
     DevicePollFault::TokenLimitReached,
     DevicePollFault::InvalidClient,
     DevicePollFault::InvalidGrant,
+    DevicePollFault::InvalidRequest,
+    DevicePollFault::UnsupportedGrantType,
 ];
 
 const SPELLINGS: &[DeviceSpelling] = &[

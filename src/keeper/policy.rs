@@ -37,12 +37,15 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end are used until
-    /// the API refuses them.
+    /// the API refuses them; tokens that had ended when they came, for the gap, since the next ones would be no better.
     pub(crate) fn of(tokens: &TokenSet, chance: f64) -> Self {
         let Some(end) = tokens.expires_at() else {
             return Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
         };
         let begin = tokens.received_at();
+        if end == begin {
+            return Self { stale_at: begin + GAP, dead_at: begin + GAP };
+        }
         let life = end.since(begin);
         let share = life / SHARE;
         let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(GAP.min(share));
@@ -147,10 +150,22 @@ mod tests {
 
     #[test]
     fn a_short_life_keeps_most_of_itself() {
-        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0), (0, 0, 0)] {
+        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0)] {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
         }
+    }
+
+    #[test]
+    fn a_token_that_is_dead_on_arrival_serves_for_the_gap_and_one_that_had_ended_before_does_not() {
+        for life in ["0", "-5", "\"0\""] {
+            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
+            assert_eq!(moments(&json, 0.5), (30, 30), "{life}");
+        }
+        let stored = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000,
+            "expires_at":1699999999}"#;
+        let ended = Moments::of(&TokenSet::from_stored(stored).unwrap(), 0.5);
+        assert_eq!((ended.stale_at, ended.dead_at), (NOW, NOW));
     }
 
     #[test]

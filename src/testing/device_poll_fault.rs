@@ -28,6 +28,10 @@ pub enum DevicePollFault {
     InvalidClient(DeviceSpelling),
     /// `invalid_grant` (400): the device code is expired or was used.
     InvalidGrant(DeviceSpelling),
+    /// `invalid_request` (400): a parameter is missing or wrong.
+    InvalidRequest(DeviceSpelling),
+    /// `unsupported_grant_type` (400): the integration may not log in on devices.
+    UnsupportedGrantType(DeviceSpelling),
     /// The client is not who it says (401), in the words of Webex's other endpoints.
     Unauthorized,
     /// The client may not do this (403).
@@ -57,6 +61,8 @@ impl DevicePollFault {
             Self::TokenLimitReached(spelling) => spelled(400, "tokenlimit_reached", spelling),
             Self::InvalidClient(spelling) => spelled(400, "invalid_client", spelling),
             Self::InvalidGrant(spelling) => spelled(400, "invalid_grant", spelling),
+            Self::InvalidRequest(spelling) => spelled(400, "invalid_request", spelling),
+            Self::UnsupportedGrantType(spelling) => spelled(400, "unsupported_grant_type", spelling),
             Self::Unauthorized => {
                 let (message, description) = ("Invalid client credentials", "The provided clientSecret is invalid");
                 Err(Refusal { status: 401, message, description, reason: "the test wants it so" })

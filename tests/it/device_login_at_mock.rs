@@ -87,6 +87,8 @@ async fn what_is_no_end_is_outlived_in_every_spelling() {
             (DevicePollFault::TokenLimitReached(spelling), ErrorKind::Device),
             (DevicePollFault::InvalidClient(spelling), ErrorKind::Device),
             (DevicePollFault::InvalidGrant(spelling), ErrorKind::Device),
+            (DevicePollFault::InvalidRequest(spelling), ErrorKind::Device),
+            (DevicePollFault::UnsupportedGrantType(spelling), ErrorKind::Device),
         ] {
             match told(fault).await {
                 // Without JSON it is nobody's word.

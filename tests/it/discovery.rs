@@ -1,9 +1,9 @@
 //! What a service says of itself and of its users, and the way out.
 
 use serde_json::{Value, json};
-use webex_oauth::{AccessToken, ErrorKind, Service};
+use webex_oauth::{AccessToken, Callback, ErrorKind, Reach, Service};
 
-use crate::issuer::{Issuer, Key, NOW, header};
+use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
 use crate::support::{builder, json as answer, parameter};
 
 /// The sample of Webex's documentation, at the test's own addresses.
@@ -32,25 +32,91 @@ const ADDRESS: &str = "/.well-known/openid-configuration";
 
 #[tokio::test]
 async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
-    let issuer = Issuer::start().await;
+    let mut issuer = Issuer::start().await;
+    let elsewhere = |path: &str| format!("{}{path}", issuer.server.uri());
     let mut document = document(&issuer);
-    document["jwks_uri"] = format!("{}/other-keys", issuer.server.uri()).into();
+    for (name, path) in [
+        ("authorization_endpoint", "/other/authorize"),
+        ("token_endpoint", "/other/token"),
+        ("userinfo_endpoint", "/other/userinfo"),
+        ("jwks_uri", "/other/keys"),
+        ("revocation_endpoint", "/other/revoke"),
+    ] {
+        document[name] = elsewhere(path).into();
+    }
+    issuer.answer(ADDRESS, answer(200, &document.to_string()));
+    let found = issuer.webex.discover().await.unwrap();
+    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
+    issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
+    let webex = &issuer.webex;
+
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let [nonce, state] = ["nonce", "state"].map(|name| parameter(url.as_str(), name));
+    let key = Key::one();
+    issuer.answer("/other/keys", answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
+    let tokens = json!({"access_token": "a", "refresh_token": "r",
+        "id_token": key.sign(&header("k1"), &issuer.claims(&nonce))});
+    issuer.answer("/other/token", answer(200, &tokens.to_string()));
+    issuer.answer("/other/userinfo", answer(200, &json!({"sub": SUBJECT}).to_string()));
+    issuer.answer("/other/revoke", answer(200, ""));
+    let callback = Callback::parse(format!("code=c0de&state={state}")).unwrap();
+    let login = webex.login(pending, callback).await.unwrap();
+    webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
+    webex.refresh(login.tokens()).await.unwrap();
+    webex.revoke(login.tokens(), Reach::Everywhere).await.unwrap();
+
+    assert!(url.as_str().starts_with(&elsewhere("/other/authorize?")), "{url}");
+    let asked = issuer.server.received_requests().await.unwrap();
+    let asked: Vec<_> = asked.iter().map(|request| request.url.path()).collect();
+    let token = "/other/token";
+    assert_eq!(asked, [ADDRESS, token, "/other/keys", "/other/userinfo", token, "/other/revoke"], "and nowhere else");
+}
+
+#[tokio::test]
+async fn each_field_of_the_document_is_read_by_its_name() {
+    let issuer = Issuer::start().await;
+    let base = issuer.server.uri();
+    let mut document = document(&issuer);
+    for name in ["device_authorization", "revocation", "introspection", "end_session"] {
+        document[format!("{name}_endpoint")] = format!("{base}/{name}").into();
+    }
+    // What Webex says of these is what silence means.
+    document["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]);
+    for name in ["request_parameter_supported", "authorization_response_iss_parameter_supported"] {
+        document[name] = true.into();
+    }
     issuer.answer(ADDRESS, answer(200, &document.to_string()));
 
     let found = issuer.webex.discover().await.unwrap();
 
     assert_eq!(found.issuer(), Some("https://idbroker-b-us.webex.com/idb"), "on another host, as Webex has it");
-    assert_eq!(found.grant_types_supported(), ["authorization_code", "implicit", "refresh_token"]);
-    assert_eq!(found.code_challenge_methods(), ["plain", "S256"]);
-    assert!(!found.is_request_parameter_supported() && !found.is_request_uri_parameter_supported());
-    assert_eq!((found.revocation_endpoint(), found.end_session_endpoint()), (None, None));
-    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
-    let mut issuer = issuer;
-    issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
-    let key = Key::one();
-    issuer.answer("/other-keys", answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
-    issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
-    assert_eq!((issuer.requests("/other-keys").await, issuer.requests("/verification").await), (1, 0));
+    for (endpoint, path) in [
+        (found.authorization_endpoint(), "authorize"),
+        (found.token_endpoint(), "access_token"),
+        (found.user_info_endpoint(), "userinfo"),
+        (found.keys_endpoint(), "verification"),
+        (found.device_authorization_endpoint(), "device_authorization"),
+        (found.revocation_endpoint(), "revocation"),
+        (found.introspection_endpoint(), "introspection"),
+        (found.end_session_endpoint(), "end_session"),
+    ] {
+        assert_eq!(endpoint, Some(&*format!("{base}/{path}")));
+    }
+    for (list, expected) in [
+        (found.scopes_supported(), &["openid", "email", "profile", "phone", "address"][..]),
+        (found.claims_supported(), &["aud", "sub"]),
+        (found.response_types_supported(), &["code", "id_token"]),
+        (found.grant_types_supported(), &["authorization_code", "implicit", "refresh_token"]),
+        (found.subject_types_supported(), &["public"]),
+        (found.id_token_signing_algorithms(), &["RS256"]),
+        (found.token_endpoint_auth_methods(), &["client_secret_post"]),
+        (found.code_challenge_methods(), &["plain", "S256"]),
+    ] {
+        assert_eq!(list, expected);
+    }
+    assert!(found.is_request_parameter_supported() && !found.is_request_uri_parameter_supported());
+    assert!(found.is_issuer_in_callbacks());
+    assert_eq!((found.field("claims_supported"), found.field("none")), (Some(&json!(["aud", "sub"])), None));
 }
 
 #[tokio::test]
@@ -75,11 +141,46 @@ async fn what_a_document_leaves_out_is_what_the_standard_says() {
     let issuer = Issuer::start().await;
     issuer.answer(ADDRESS, answer(200, &json!({"issuer": issuer.name()}).to_string()));
     let found = issuer.webex.discover().await.unwrap();
-    assert_eq!(found.grant_types_supported(), ["authorization_code", "implicit"]);
-    assert_eq!(found.token_endpoint_auth_methods(), ["client_secret_basic"]);
-    assert!(found.is_request_uri_parameter_supported() && found.code_challenge_methods().is_empty());
+    for endpoint in [
+        found.authorization_endpoint(),
+        found.token_endpoint(),
+        found.user_info_endpoint(),
+        found.keys_endpoint(),
+        found.device_authorization_endpoint(),
+        found.revocation_endpoint(),
+        found.introspection_endpoint(),
+        found.end_session_endpoint(),
+    ] {
+        assert_eq!(endpoint, None);
+    }
+    for (list, expected) in [
+        (found.scopes_supported(), &[][..]),
+        (found.claims_supported(), &[]),
+        (found.response_types_supported(), &[]),
+        (found.grant_types_supported(), &["authorization_code", "implicit"]),
+        (found.subject_types_supported(), &[]),
+        (found.id_token_signing_algorithms(), &[]),
+        (found.token_endpoint_auth_methods(), &["client_secret_basic"]),
+        (found.code_challenge_methods(), &[]),
+    ] {
+        assert_eq!(list, expected);
+    }
+    assert!(!found.is_request_parameter_supported() && found.is_request_uri_parameter_supported());
+    assert!(!found.is_issuer_in_callbacks());
     let service = Service::webex();
-    assert_eq!(service.clone().discovered(&found).token_endpoint(), service.token_endpoint());
+    let endpoints = |service: &Service| {
+        let own = [service.authorization_endpoint(), service.token_endpoint()].map(|url| Some(url.to_owned()));
+        let optional = [
+            service.person_endpoint(),
+            service.keys_endpoint(),
+            service.user_info_endpoint(),
+            service.revocation_endpoint(),
+            service.device_authorization_endpoint(),
+            service.device_token_endpoint(),
+        ];
+        (own, optional.map(|url| url.map(str::to_owned)))
+    };
+    assert_eq!(endpoints(&service.clone().discovered(&found)), endpoints(&service), "all stays as it is");
 }
 
 #[tokio::test]

@@ -35,6 +35,11 @@ impl Gate {
         self.is_open.send_replace(true);
     }
 
+    /// Holds the answers to come back again.
+    pub(crate) fn close(&self) {
+        self.is_open.send_replace(false);
+    }
+
     /// Waits until one more answer has come to the gate.
     pub(crate) async fn arrival(&self) {
         self.arrived.acquire().await.unwrap().forget();

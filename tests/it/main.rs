@@ -55,6 +55,7 @@ mod refreshing;
 mod rotation;
 mod rows;
 mod secrets;
+mod secrets_open_id;
 mod store_operations;
 mod stores;
 mod sweeps;

@@ -333,6 +333,8 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
         (Fault::TokenLimitReached, 400, "tokenlimit_reached"),
         (Fault::InvalidClient, 400, "invalid_client"),
         (Fault::InvalidGrant, 400, "invalid_grant"),
+        (Fault::InvalidRequest, 400, "invalid_request"),
+        (Fault::UnsupportedGrantType, 400, "unsupported_grant_type"),
     ] {
         for (spelling, place) in [
             (DeviceSpelling::Error, "/error"),

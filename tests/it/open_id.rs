@@ -270,11 +270,13 @@ async fn rp_19_userinfo_tells_what_the_scopes_that_were_asked_for_cover() {
     let (url, _) = issuer.webex.authorize().scopes("openid profile email phone address").begin().unwrap();
     assert_eq!(parameter(url.as_str(), "scope"), "openid profile email phone address");
     let login = issuer.login_with(request, |nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
-    let claims = json!({"sub": SUBJECT, "name": "Jane Smith", "given_name": "Jane", "email": "jane@example.com",
-        "email_verified": "true", "phone": "+1 555", "address": {"country": "US"}});
+    let claims = json!({"sub": SUBJECT, "name": "Jane Smith", "given_name": "Jane", "family_name": "Smith",
+        "locale": "en_US", "email": "jane@example.com", "email_verified": "true", "phone": "+1 555",
+        "address": {"country": "US"}});
     issuer.answer("/userinfo", answer(200, &claims.to_string()));
     let info = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
-    assert_eq!((info.name(), info.given_name(), info.phone()), (Some("Jane Smith"), Some("Jane"), Some("+1 555")));
+    assert_eq!((info.name(), info.given_name(), info.family_name()), (Some("Jane Smith"), Some("Jane"), Some("Smith")));
+    assert_eq!((info.subject(), info.locale(), info.phone()), (SUBJECT, Some("en_US"), Some("+1 555")));
     assert_eq!((info.email(), info.is_email_verified()), (Some("jane@example.com"), Some(true)));
     assert_eq!(info.address().unwrap()["country"], "US");
 }

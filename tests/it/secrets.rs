@@ -55,7 +55,7 @@ impl std::io::Write for Everything {
 }
 
 /// Writes everything down that the crate and those below it log, at the most talkative level.
-fn listen() {
+pub(crate) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Everything).unwrap();
@@ -69,16 +69,21 @@ fn listen() {
     });
 }
 
+/// All that was logged until now.
+pub(crate) fn logged() -> Shown {
+    Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
 /// Everything that was shown, as it is shown.
 #[derive(Default)]
-struct Shown(String);
+pub(crate) struct Shown(pub(crate) String);
 
 impl Shown {
-    fn debug(&mut self, value: &impl Debug) {
+    pub(crate) fn debug(&mut self, value: &impl Debug) {
         let _ = writeln!(self.0, "{value:?} {value:#?}");
     }
 
-    fn error(&mut self, error: &(impl std::error::Error + 'static)) {
+    pub(crate) fn error(&mut self, error: &(impl std::error::Error + 'static)) {
         self.debug(error);
         let mut cause: Option<&dyn std::error::Error> = Some(error);
         while let Some(error) = cause {
@@ -87,7 +92,7 @@ impl Shown {
         }
     }
 
-    fn hides(&self, secrets: &[&str]) {
+    pub(crate) fn hides(&self, secrets: &[&str]) {
         for secret in secrets {
             assert!(!self.0.contains(secret), "{secret} is shown:\n{}", self.0);
         }
@@ -148,7 +153,7 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
         base64::engine::general_purpose::STANDARD.encode(format!("C1:{CLIENT_SECRET}"))
     };
     secrets.push(&basic);
-    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let log = logged();
     // It did listen: those below log their connections.
     assert!(log.0.contains("hyper_util") && log.0.contains("reqwest"), "{}", log.0);
     log.hides(&secrets);
@@ -165,7 +170,7 @@ async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
     without_redirects(talkative).unwrap().with(bearer).build().get(api.uri()).send().await.unwrap();
 
     assert_eq!(api.received_requests().await.unwrap()[0].headers["authorization"], "Bearer PLANTED-bots-token-7");
-    Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone()).hides(&["PLANTED-bots-token-7"]);
+    logged().hides(&["PLANTED-bots-token-7"]);
 }
 
 #[tokio::test]
@@ -214,7 +219,7 @@ async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
     let mut secrets = PLANTED.to_vec();
     secrets.extend([DEVICE_CODE, "PLANTED-user-code-9", "PLANTED-payload", "PLANTED-user-info"]);
     shown.hides(&secrets);
-    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let log = logged();
     for told in [r#"endpoint="device_code""#, r#"endpoint="device""#, "told to slow down", "got no answer"] {
         assert!(log.0.contains(told), "{told}: {}", log.0);
     }
@@ -308,7 +313,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
         assert!(events.0.contains(event), "{event}: {}", events.0);
     }
     events.hides(&secrets);
-    let log = Shown(LOG.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let log = logged();
     for event in ["put", "refreshed", "save failed", "login required", "forgotten", "absent"] {
         let is_told = log.0.lines().any(|line| line.contains(event) && line.contains("the-kept-login"));
         assert!(is_told, "{event}: {}", log.0);

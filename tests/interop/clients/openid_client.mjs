@@ -207,7 +207,9 @@ const [declined, refused] = await deviceLogin('deny', 'Your device is not signed
 tell('device_denied_with_help', { error: (await caught(refused)).error, page: declined.page });
 
 // Every shape in which Webex writes an error, for a dead refresh token; and what passes.
-const shapes = ['Documented', 'Broker', 'Gateway', 'Message', 'Upstream', 'StatusName', 'Empty', 'Page'];
+const shapes = [
+  'Documented', 'Numbered', 'Broker', 'BrokerWithUri', 'Gateway', 'Message', 'Upstream', 'StatusName', 'Empty', 'Page',
+];
 const bad = Object.fromEntries(shapes.map((shape) => [shape, { error: 'DeadRefreshToken', shape }]));
 bad.rate_limit = { error: 'TooManyRequests', retry_after: 7 };
 bad.outage = { status: 503, html: true, retry_after: 7 };

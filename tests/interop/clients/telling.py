@@ -72,7 +72,18 @@ def answer_device(started, decision):
 
 
 # Every shape in which Webex writes an error.
-SHAPES = ["Documented", "Broker", "Gateway", "Message", "Upstream", "StatusName", "Empty", "Page"]
+SHAPES = [
+    "Documented",
+    "Numbered",
+    "Broker",
+    "BrokerWithUri",
+    "Gateway",
+    "Message",
+    "Upstream",
+    "StatusName",
+    "Empty",
+    "Page",
+]
 
 
 def bad_answers(refresh, outcome):

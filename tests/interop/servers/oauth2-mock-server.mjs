@@ -1,5 +1,5 @@
-// `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the answers of the token endpoint and of the one
-// that ends tokens, as the test orders.
+// `oauth2-mock-server` as a fault injector: its hooks spoil the redirect and the answers of the token endpoint, of userinfo, and
+// of the endpoint that ends tokens, as the test orders.
 
 import { randomUUID } from 'node:crypto';
 
@@ -17,6 +17,7 @@ let fault = {};
 let detour = {};
 let lie = {};
 let grudge = {};
+let gossip = {};
 let revocations = 0;
 const requests = [];
 
@@ -56,6 +57,16 @@ server.service.on('beforeResponse', (answer, request) => {
   if (fault.only) answer.body = fault.only;
 });
 
+server.service.on('beforeUserinfo', (answer, { res }) => {
+  const { status, headers = {}, text, body = {}, without = [] } = gossip;
+  if (status) answer.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) res.setHeader(name, value);
+  // As at the token endpoint.
+  if (text !== undefined) res.json = () => res.end(text);
+  Object.assign(answer.body, body);
+  for (const name of without) delete answer.body[name];
+});
+
 server.service.on('beforeRevoke', (answer, { res }) => {
   revocations += 1;
   const { status, headers = {}, text } = grudge;
@@ -89,6 +100,10 @@ await openDesk(
     /** What is wrong with every answer of the revocation endpoint from now on. */
     grudge: (order) => {
       grudge = order;
+    },
+    /** What is wrong with every answer of userinfo from now on. */
+    gossip: (order) => {
+      gossip = order;
     },
     requests: () => requests,
     revocations: () => revocations,

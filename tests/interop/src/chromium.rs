@@ -188,6 +188,15 @@ impl Chromium {
         self.driver.get_all_cookies().await.unwrap().into_iter().map(|cookie| cookie.name).collect()
     }
 
+    /// Forgets the cookies whose names begin so, of those that are sent with the page's address, and says how many there were.
+    pub async fn forget_cookies_of(&self, prefix: &str) -> usize {
+        let names: Vec<_> = self.cookies().await.into_iter().filter(|name| name.starts_with(prefix)).collect();
+        for name in &names {
+            self.driver.delete_cookie(name).await.unwrap();
+        }
+        names.len()
+    }
+
     /// Forgets all cookies that are sent with the page's address.
     pub async fn forget_cookies(&self) {
         self.driver.delete_all_cookies().await.unwrap();

@@ -15,7 +15,7 @@ use crate::{example, story};
 /// How long something may take to appear, on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// A shell in a terminal of its own, in which `$CLI` is the example. It ends when this is dropped.
+/// A shell in a terminal of its own, in which `$CLI` is the example `cli`. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Terminal {
     home: PathBuf,
@@ -53,12 +53,36 @@ impl Terminal {
         }
     }
 
+    /// [`tell`](Self::tell), about another example, whose program the story is given.
+    ///
+    /// # Panics
+    ///
+    /// As [`tell`](Self::tell).
+    pub fn tell_of(example: &str, story: impl AsyncFnOnce(String)) {
+        if story::can_be_told(is_installed(), "install the Debian package tmux") {
+            story::run(story(example::program(example).to_str().unwrap().to_owned()));
+        }
+    }
+
     /// Opens one with nothing from outside but these variables.
     ///
     /// # Panics
     ///
     /// When it cannot be opened.
     pub fn open<'a>(variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let cli = ("CLI", program().to_str().unwrap().to_owned());
+        Self::of_size((200, 100), variables.into_iter().chain([cli]))
+    }
+
+    /// [`open`](Self::open), with so many columns and lines, and without the example.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be opened.
+    pub fn of_size<'a>(
+        (columns, lines): (usize, usize),
+        variables: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Self {
         // Its seed is another each time. A socket's path must be short.
         let number = RandomState::new().hash_one(std::process::id());
         let home = env::temp_dir().join(format!("webex-oauth-tmux-{number:016x}"));
@@ -66,10 +90,11 @@ impl Terminal {
         let terminal = Self { home, commands: 0 };
         let mut command = terminal.tmux();
         // A shell that nobody closes ends by itself, and tmux with it.
-        command.args(["-f", "/dev/null", "-u", "new-session", "-d", "-x", "200", "-y", "100"]);
+        command.args(["-f", "/dev/null", "-u", "new-session", "-d"]);
+        command.args(["-x", &columns.to_string(), "-y", &lines.to_string()]);
         command.arg("-c").arg(&terminal.home).arg("timeout --foreground 180 sh");
         command.env_clear().env("PATH", env::var_os("PATH").unwrap()).env("LANG", "C.UTF-8").env("PS1", "$ ");
-        command.env("HOME", &terminal.home).env("CLI", program()).envs(variables);
+        command.env("HOME", &terminal.home).envs(variables);
         finish(command.output());
         terminal
     }
@@ -176,6 +201,16 @@ impl Terminal {
         })
     }
 
+    /// What is on the screen, with lines that were too long for it in one piece again.
+    ///
+    /// # Panics
+    ///
+    /// When tmux does not obey.
+    pub fn screen(&self) -> String {
+        let output = finish(self.tmux().args(["capture-pane", "-p", "-J"]).output());
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn wait<T>(&self, wanted: &str, find: impl Fn(&str) -> Option<T>) -> T {
         let mark = format!("begin {}\n", self.commands);
         poll(|| {
@@ -183,12 +218,6 @@ impl Terminal {
             let found = screen.split_once(&mark).and_then(|(_, said)| find(said));
             found.ok_or_else(|| format!("{wanted:?} has not appeared:\n{screen}"))
         })
-    }
-
-    /// What is on the screen, with lines that were too long for it in one piece again.
-    fn screen(&self) -> String {
-        let output = finish(self.tmux().args(["capture-pane", "-p", "-J"]).output());
-        String::from_utf8(output.stdout).unwrap()
     }
 
     fn tmux(&self) -> Command {

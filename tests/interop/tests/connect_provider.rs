@@ -14,6 +14,7 @@ const PASSWORD: &str = "a random password";
 /// The mock's page titles.
 const CHOOSE: &str = "Choose an account - MockWebex";
 const CONSENT: &str = "Grant access - MockWebex";
+const EXPIRED: &str = "This page has expired - MockWebex";
 
 const NOT_CONNECTED: &str = "Not connected to Webex";
 const CONNECTED: &str = "Connected to Webex. Logged in as jane@example.com and connected to cust10001";
@@ -39,12 +40,17 @@ async fn administrator(site: &WebApplication, customer: &str) -> std::sync::Arc<
     browser
 }
 
+/// Signs in at the mock's first page; who has consented before is not asked again.
+async fn answer(browser: &Chromium, email: &str) {
+    browser.fill("E-mail address", email).await;
+    browser.press("Sign in").await;
+}
+
 /// Goes from the customer's page through the mock's first page.
 async fn choose(browser: &Chromium, button: &str, email: &str) {
     browser.press(button).await;
     browser.arrive(CHOOSE).await;
-    browser.fill("E-mail address", email).await;
-    browser.press("Sign in").await;
+    answer(browser, email).await;
 }
 
 /// Connects this customer for the first time.
@@ -211,6 +217,96 @@ fn two_customers_connect_at_once_and_the_operator_sees_both() {
         second.arrive_refused("For administrators of a customer", 403).await;
         second.look("connect_provider-administrators").await;
         assert_eq!(site.token_requests().await, 2);
+    });
+}
+
+#[test]
+fn going_back_after_connecting_and_consenting_again_does_no_harm() {
+    tell(async |site| {
+        let browser = administrator(site, FIRST).await;
+        connect(&browser, JANE).await;
+
+        browser.back().await;
+        // The browser shows the page that it has kept, or the mock says that it is over.
+        if browser.arrive_at_one_of(&[CONSENT, EXPIRED]).await == CONSENT {
+            browser.press("Accept").await;
+        }
+        browser.arrive_refused(EXPIRED, 400).await;
+
+        browser.open(&site.at("/")).await;
+        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        configure(&browser).await;
+        browser.see("status", CONNECTED).await;
+        assert_eq!(site.token_requests().await, 1);
+    });
+}
+
+/// Begins to connect in the tab that is looked at, up to the mock's first page.
+async fn begin(site: &WebApplication, browser: &Chromium) {
+    browser.open(&site.at("/")).await;
+    browser.press("Connect Webex").await;
+    browser.arrive(CHOOSE).await;
+}
+
+#[test]
+fn several_tabs_connect_at_once_and_a_later_one_takes_the_place_of_the_first_only_with_the_same_account() {
+    tell(async |site| {
+        let browser = administrator(site, FIRST).await;
+        let first = browser.tab().await;
+        begin(site, &browser).await;
+        let second = browser.new_tab().await;
+        begin(site, &browser).await;
+        let third = browser.new_tab().await;
+        begin(site, &browser).await;
+
+        browser.turn_to(&first).await;
+        answer(&browser, JANE).await;
+        browser.arrive(CONSENT).await;
+        browser.press("Accept").await;
+        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        configure(&browser).await;
+        browser.see("status", CONNECTED).await;
+        browser.turn_to(&second).await;
+        answer(&browser, BOB).await;
+        browser.arrive(CONSENT).await;
+        browser.press("Accept").await;
+        browser.arrive_refused("That is another Webex account", 409).await;
+        browser.press("Back to the settings").await;
+        browser.see("status", CONNECTED).await;
+        // What was set before stays.
+        browser.turn_to(&third).await;
+        answer(&browser, JANE).await;
+        browser.see("status", CONNECTED).await;
+
+        assert_eq!(site.token_requests().await, 3);
+        assert_eq!(browser.forget_cookies_of("webex-login-").await, 0, "nothing waits");
+    });
+}
+
+#[test]
+fn a_callback_that_comes_too_late_connects_nothing_and_leads_to_another_try() {
+    tell(async |site| {
+        let browser = administrator(site, FIRST).await;
+        for (minutes, expected, keeps_cookies) in
+            [(20, "Webex is not connected", true), (0, "This login is over", false)]
+        {
+            begin(site, &browser).await;
+            let approved = site.order("approve", json!({ "url": browser.address().await, "user": JANE })).await;
+            site.order("advance", json!({ "seconds": minutes * 60 })).await;
+            if !keeps_cookies {
+                // The browser drops them when their time is over; who is signed in at the product still is.
+                browser.open(&site.at("/")).await;
+                assert_eq!(browser.forget_cookies_of("webex-login-").await, 1);
+            }
+            browser.open(approved["callback"].as_str().unwrap()).await;
+            browser.arrive_refused(expected, 400).await;
+            browser.look(if keeps_cookies { "connect_provider-late" } else { "connect_provider-over-late" }).await;
+            browser.press("Back to the settings").await;
+            browser.see("status", NOT_CONNECTED).await;
+        }
+        assert_eq!(site.token_requests().await, 1, "the one whose code was dead");
+        choose(&browser, "Connect Webex", JANE).await;
+        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
     });
 }
 

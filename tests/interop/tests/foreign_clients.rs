@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use webex_oauth::testing::ErrorShape;
 use webex_oauth_interop::{Client, MockWebex, tell_of_clients};
 
 const JANE: &str = "jane@example.com";
@@ -54,15 +55,10 @@ fn with(mut story: Value, more: Value) -> Value {
 
 /// A story of what becomes of a refresh: at a dead refresh token in each shape that Webex writes errors in, at too many requests,
 /// at an outage with a page, at a page of somebody else, and at an answer that is lost.
-fn bad_answers(shapes: [Value; 8], passing: [Value; 4]) -> Value {
-    let names = ["Documented", "Broker", "Gateway", "Message", "Upstream", "StatusName", "Empty", "Page"];
-    let more = ["rate_limit", "outage", "portal", "lost"];
-    names
-        .into_iter()
-        .zip(shapes)
-        .chain(more.into_iter().zip(passing))
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+fn bad_answers(shapes: [Value; ErrorShape::ALL.len()], passing: [Value; 4]) -> Value {
+    let names = ErrorShape::ALL.iter().map(|shape| format!("{shape:?}"));
+    let more = ["rate_limit", "outage", "portal", "lost"].map(str::to_owned);
+    names.zip(shapes).chain(more.into_iter().zip(passing)).collect()
 }
 
 #[test]
@@ -128,6 +124,8 @@ fn openid_client_logs_in_by_a_configuration_of_its_own_and_verifies_what_it_is_t
             "bad_answers": bad_answers(
                 [
                     json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
+                    json!(["OAUTH_RESPONSE_BODY_ERROR", "invalid_grant"]),
                     json!(["OAUTH_RESPONSE_BODY_ERROR", "invalid_grant"]),
                     json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
                     json!(["OAUTH_RESPONSE_IS_NOT_CONFORM"]),
@@ -179,6 +177,8 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
             "bad_answers_without_hook": bad_answers(
                 [
                     json!(["errors", "message", "refresh_token", "trackingId"]),
+                    json!(["errors", "message", "refresh_token", "trackingId"]),
+                    json!(["OAuthError", "invalid_grant"]),
                     json!(["OAuthError", "invalid_grant"]),
                     json!(["code", "message", "refresh_token", "trackingId"]),
                     json!(["message", "refresh_token", "trackingId"]),
@@ -195,7 +195,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                 ],
             ),
             "bad_answers": bad_answers(
-                [(); 8].map(|()| http_error(400, None)),
+                [(); ErrorShape::ALL.len()].map(|()| http_error(400, None)),
                 [
                     http_error(429, Some("7")),
                     http_error(503, Some("7")),
@@ -266,6 +266,8 @@ fn msal_logs_in_by_its_generic_client_alone_and_takes_every_refusal_for_tokens()
             "bad_answers": bad_answers(
                 [
                     json!(REFUSAL),
+                    json!(REFUSAL),
+                    json!("invalid_grant"),
                     json!("invalid_grant"),
                     json!(["code", "message", "trackingId"]),
                     json!(["message", "trackingId"]),
@@ -302,7 +304,7 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
             "wrong_secret_at_refresh": { "access_token": null, "who": JANE },
             // With whatever status: an outage costs the access token, too.
             "bad_answers": bad_answers(
-                [(); 8].map(|()| json!(["HTTPError", 400, false])),
+                [(); ErrorShape::ALL.len()].map(|()| json!(["HTTPError", 400, false])),
                 [
                     json!(["HTTPError", 429, false]),
                     json!(["HTTPError", 503, false]),
@@ -333,6 +335,8 @@ fn webexpythonsdk_logs_in_and_shows_every_refusal_with_its_tracking_id() {
             "bad_answers": bad_answers(
                 [
                     json!(["ApiError", 400, MALFORMED]),
+                    json!(["ApiError", 400, MALFORMED]),
+                    json!(["ApiError", 400, null]),
                     json!(["ApiError", 400, null]),
                     json!(["ApiError", 400, BAD_REFRESH_TOKEN]),
                     json!(["ApiError", 400, "invalid_grant"]),

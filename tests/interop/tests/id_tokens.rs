@@ -1,7 +1,8 @@
-//! What `oauth2-mock-server` can be made to say in an ID token, each as a row: refused, and nothing more is asked for.
+//! What `oauth2-mock-server` can be made to say of a user, each as a row: refused, and nothing more is asked for.
 
 use serde_json::{Value, json};
-use webex_oauth::{Callback, ErrorKind, Login, Result, Service, WebexOAuth};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{Callback, ErrorKind, Login, Result, Service, TokenManager, WebexOAuth};
 use webex_oauth_interop::{Browser, Server, Wire, tell};
 
 fn client(server: &Server, wire: &Wire) -> WebexOAuth {
@@ -165,5 +166,71 @@ fn a_refresh_is_held_against_the_login_that_it_renews() {
             assert_eq!(newer.id_token(), tokens.id_token(), "{lie}");
             assert_eq!(wire.paths(), ["/token"], "{lie}");
         }
+    });
+}
+
+#[test]
+fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_and_the_login_stays() {
+    tell(async {
+        let (server, wire) = (Server::mock().await, Wire::new());
+        let webex = client(&server, &wire);
+        let mut login = log_in(&webex).await.unwrap();
+        let page = |status: u16| {
+            let headers = json!({ "content-type": "text/html" });
+            json!({ "status": status, "headers": headers, "text": "<!doctype html><p>johndoe, please sign in" })
+        };
+        let signed = json!({ "headers": { "content-type": "application/jwt" }, "text": "e30.e30.e30" });
+        wire.paths();
+        // What is wrong, what is said of it, and whether time, the developer or a new access token can help.
+        for (gossip, reason, helpers) in [
+            (json!({ "body": { "sub": "mallory" } }), "about another user", [false, false, false]),
+            (json!({ "body": { "sub": "JohnDoe" } }), "about another user", [false, false, false]),
+            (json!({ "body": { "sub": "" } }), "no `sub`", [false, false, false]),
+            (json!({ "body": { "sub": ["johndoe"] } }), "no `sub`", [false, false, false]),
+            (json!({ "without": ["sub"] }), "no `sub`", [false, false, false]),
+            (page(200), "cannot be used", [true, false, false]),
+            (json!({ "text": "" }), "cannot be used", [true, false, false]),
+            (json!({ "text": r#"{"sub":"johndoe","sub":"mallory"}"# }), "cannot be used", [true, false, false]),
+            (signed, "signed", [false, true, false]),
+            (json!({ "status": 401 }), "401", [false, false, true]),
+            // Of a page only the status is believed.
+            (page(401), "401", [true, false, true]),
+            (json!({ "status": 500 }), "500", [true, false, false]),
+        ] {
+            server.order("gossip", gossip.clone()).await;
+
+            let error = webex.user_info_of(&mut login).await.expect_err(&gossip.to_string());
+
+            assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{gossip}: {error}");
+            let found = [error.is_retryable(), error.is_misconfigured(), error.is_access_token_refused()];
+            assert!(found == helpers && !error.is_login_required(), "{gossip}: {found:?} for {error}");
+            assert!(!error.to_string().contains("please sign in"), "{gossip}: {error}");
+            assert_eq!(wire.paths(), ["/userinfo"], "{gossip}");
+        }
+        server.order("gossip", json!({ "body": { "name": "John Doe" } })).await;
+        webex.user_info_of(&mut login).await.unwrap();
+        assert_eq!(login.tokens().account().display_name(), Some("John Doe"));
+    });
+}
+
+#[test]
+fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
+    tell(async {
+        let (server, wire) = (Server::mock().await, Wire::new());
+        let webex = client(&server, &wire);
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let key = TokenKey::new("john").unwrap();
+        let session = manager.put(&key, log_in(&webex).await.unwrap()).await.unwrap();
+        let before = session.access_token().await.unwrap();
+        server.order("gossip", json!({ "status": 401 })).await;
+        wire.paths();
+
+        let error = session.user_info().await.unwrap_err();
+
+        assert!(error.is_access_token_refused() && !error.is_login_required(), "{error}");
+        assert_eq!(wire.paths(), ["/userinfo", "/token", "/userinfo"]);
+        server.order("gossip", json!({})).await;
+        assert_ne!(session.access_token().await.unwrap(), before);
+        assert_eq!(session.user_info().await.unwrap().subject(), "johndoe");
     });
 }

@@ -1,0 +1,98 @@
+//! The example `tv` in a real terminal: what stands on the screen while it waits, and what when the person has answered.
+
+#![cfg(target_os = "linux")]
+
+use std::time::Duration;
+
+use webex_oauth::testing::MockWebex;
+use webex_oauth_interop::Terminal;
+
+/// Columns and lines: a QR code of an address as long as Webex's has 25, and the words around it need the rest.
+const SCREEN: (usize, usize) = (80, 32);
+
+async fn webex() -> MockWebex {
+    MockWebex::builder().device_interval(Duration::from_secs(1)).start().await
+}
+
+fn terminal(size: (usize, usize), mock: &MockWebex, program: String) -> Terminal {
+    let variables = [
+        ("TV", program),
+        ("WEBEX_CLIENT_ID", mock.client_id()),
+        ("WEBEX_CLIENT_SECRET", mock.client_secret()),
+        ("WEBEX_SCOPES", mock.scopes().to_string()),
+        ("WEBEX_BASE_URL", mock.uri()),
+    ];
+    Terminal::of_size(size, variables)
+}
+
+/// What a phone reads on this screen; `is_light` says whether the terminal writes dark on light.
+fn scanned(screen: &str, is_light: bool) -> String {
+    // Half a line is one row, and of a character that is not drawn the terminal's ground is seen.
+    let halves = |character: char| match character {
+        '█' => [true, true],
+        '▀' => [true, false],
+        '▄' => [false, true],
+        _ => [false, false],
+    };
+    let lines: Vec<Vec<_>> = screen.lines().map(|line| line.chars().map(halves).collect()).collect();
+    let is_dark = |x: usize, y: usize| {
+        let is_drawn = lines.get(y / 2).and_then(|line| line.get(x)).is_some_and(|halves| halves[y % 2]);
+        is_drawn == is_light
+    };
+    const SCALE: usize = 4;
+    let (width, height) = (SCREEN.0 * SCALE, SCREEN.1 * 2 * SCALE);
+    let mut image =
+        rqrr::PreparedImage::prepare_from_greyscale(
+            width,
+            height,
+            |x, y| {
+                if is_dark(x / SCALE, y / SCALE) { 0 } else { 255 }
+            },
+        );
+    let grids = image.detect_grids();
+    assert_eq!(grids.len(), 1, "a phone finds one code on the screen:\n{screen}");
+    grids[0].decode().unwrap().1
+}
+
+#[test]
+fn address_code_and_qr_code_are_on_one_screen_and_the_persons_name_comes_after_the_approval() {
+    Terminal::tell_of("tv", async |program| {
+        for (command, is_light) in [("$TV", false), ("$TV --light", true)] {
+            let mock = webex().await;
+            let mut terminal = terminal(SCREEN, &mock, program.clone());
+
+            terminal.begin(command);
+            let code = terminal.see("and enter ").trim_end_matches('.').to_owned();
+            terminal.see("Waiting");
+
+            let screen = terminal.screen();
+            let page = format!("{}/verify", mock.service().authorization_endpoint().split("/v1").next().unwrap());
+            assert!(screen.contains(&format!("Open {page} and enter {code}.")), "{screen}");
+            let link = scanned(&screen, is_light);
+            assert!(link.starts_with(&format!("{page}?userCode=")), "{link}:\n{screen}");
+            assert!(!screen.contains("Hello") && mock.exchanges() == 0, "{screen}");
+
+            mock.approve_device(&code);
+            let ended = terminal.end();
+            assert!(ended.code == 0 && ended.text.ends_with("\nHello, jane@example.com!"), "{}", ended.text);
+            assert_eq!(scanned(&terminal.screen(), is_light), link, "all of it is still there");
+        }
+    });
+}
+
+#[test]
+fn who_says_no_is_not_greeted_and_learns_how_to_begin_again() {
+    Terminal::tell_of("tv", async |program| {
+        let mock = webex().await;
+        let mut terminal = terminal((80, 50), &mock, program);
+        terminal.begin("$TV");
+        let code = terminal.see("and enter ").trim_end_matches('.').to_owned();
+
+        mock.deny_device(code);
+
+        let ended = terminal.end();
+        assert_eq!(ended.code, 1, "{}", ended.text);
+        assert!(ended.text.contains("Start again for a new code.\nerror: "), "{}", ended.text);
+        assert!(!ended.text.contains("Hello"), "{}", ended.text);
+    });
+}

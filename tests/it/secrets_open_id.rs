@@ -1,0 +1,250 @@
+//! No secret of OpenID Connect is printed: ID tokens, nonces, and the tokens that keys, userinfo and revocation go with.
+//!
+//! Not at `MockWebex`: the secrets in each answer are chosen here, so that they can be searched for; the mock makes its own.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::{Callback, IdToken, Login, TokenManager};
+use wiremock::ResponseTemplate;
+
+use crate::issuer::{HOME, Issuer, Key, SUBJECT, b64, header};
+use crate::secrets::{Shown, listen, logged};
+use crate::support::{ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, json as answer, parameter};
+
+/// What a refresh brings.
+const NEW_ACCESS_TOKEN: &str = "PLANTED-access-token-5";
+const NEW_REFRESH_TOKEN: &str = "PLANTED-refresh-token-6";
+
+async fn stage() -> Issuer {
+    listen();
+    let mut issuer = Issuer::start().await;
+    let revocation_endpoint = format!("{}/revoke", issuer.server.uri());
+    issuer.rebuild(|service| service.with_revocation_endpoint(revocation_endpoint));
+    issuer.publish(&[Key::one().jwk(Some("k1"))]);
+    issuer
+}
+
+/// Secrets that must not be shown, as they grow.
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn new() -> Self {
+        let basic = STANDARD.encode(format!("C1:{CLIENT_SECRET}"));
+        let planted = [CLIENT_SECRET, CODE, ACCESS_TOKEN, REFRESH_TOKEN, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &basic];
+        Self(planted.map(str::to_owned).into())
+    }
+
+    fn add(&mut self, secret: &str) {
+        assert!(!secret.is_empty());
+        self.0.push(secret.to_owned());
+    }
+
+    /// An ID token can be used again by its text; its claims and its signature are of it.
+    fn add_id_token(&mut self, id_token: &str) {
+        self.add(id_token);
+        id_token.split('.').skip(1).filter(|part| !part.is_empty()).for_each(|part| self.add(part));
+    }
+
+    fn are_hidden_by(&self, shown: &Shown) {
+        shown.hides(&self.0.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+/// Answers the token endpoint with these tokens.
+fn grant(issuer: &Issuer, access_token: &str, refresh_token: &str, id_token: &str) {
+    let tokens = json!({"access_token": access_token, "refresh_token": refresh_token, "id_token": id_token,
+        "expires_in": 1000, "scope": "openid email"});
+    issuer.answer("/access_token", answer(200, &tokens.to_string()));
+}
+
+/// A login whose ID token is what `sign` makes of the nonce; everything secret about it is noted, and everything shown.
+async fn log_in(
+    issuer: &Issuer,
+    secrets: &mut Secrets,
+    shown: &mut Shown,
+    sign: impl FnOnce(&str) -> String,
+) -> webex_oauth::Result<Login> {
+    let (url, pending) = issuer.webex.authorize().begin().unwrap();
+    shown.debug(&(&url, &pending, pending.to_stored().unwrap()));
+    let [nonce, state] = ["nonce", "state"].map(|name| parameter(url.as_str(), name));
+    let id_token = sign(&nonce);
+    secrets.add(&nonce);
+    secrets.add(&state);
+    secrets.add_id_token(&id_token);
+    grant(issuer, ACCESS_TOKEN, REFRESH_TOKEN, &id_token);
+    let callback = Callback::parse(format!("code={CODE}&state={state}")).unwrap();
+    issuer.webex.login(pending, callback).await
+}
+
+#[tokio::test]
+async fn the_whole_life_of_an_open_id_login_shows_no_secret_in_debug_events_or_log() {
+    let issuer = stage().await;
+    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
+    issuer.answer(
+        "/.well-known/openid-configuration",
+        answer(
+            200,
+            &json!({"issuer": issuer.name(), "jwks_uri": format!("{}/verification", issuer.server.uri())}).to_string(),
+        ),
+    );
+    issuer.answer("/userinfo", answer(200, &json!({"sub": SUBJECT, "email": "jane@example.com"}).to_string()));
+    issuer.answer("/revoke", answer(200, ""));
+    let (key, webex) = (Key::one(), &issuer.webex);
+
+    shown.debug(&webex.discover().await.unwrap());
+    let mut nonce = String::new();
+    let signed = |own: &str| {
+        own.clone_into(&mut nonce);
+        key.sign(&header("k1"), &issuer.claims(own))
+    };
+    let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
+    let info = webex.user_info_of(&mut login).await.unwrap();
+    let stray = IdToken::new(login.tokens().id_token().unwrap().expose());
+    shown.debug(&webex.verify_id_token(&stray, &nonce).await.unwrap());
+    shown.debug(&(&login, login.id_token(), login.tokens(), login.tokens().id_token(), &info, &stray));
+    shown.debug(&login.tokens().to_stored().unwrap());
+
+    let events = Arc::new(Mutex::new(Shown::default()));
+    let listener = Arc::clone(&events);
+    let manager = TokenManager::builder(webex.clone(), MemoryStore::new())
+        .on_event(move |event| listener.lock().unwrap().debug(event))
+        .build()
+        .unwrap();
+    let session = manager.put(&TokenKey::new("the-open-id-login").unwrap(), login).await.unwrap();
+    // An ID token of a refresh has no nonce (OpenID Connect Core 1.0 section 12.2).
+    issuer.clock.advance(Duration::from_secs(1000));
+    let mut claims = issuer.claims("");
+    claims.as_object_mut().unwrap().remove("nonce");
+    let refreshed = key.sign(&header("k1"), &claims);
+    secrets.add_id_token(&refreshed);
+    grant(&issuer, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &refreshed);
+    assert_eq!(session.access_token().await.unwrap().expose(), NEW_ACCESS_TOKEN);
+    manager.settle().await;
+    shown.debug(&(
+        session.user_info().await.unwrap(),
+        session.status().await.unwrap(),
+        session.account().await.unwrap(),
+    ));
+    shown.debug(&(&manager, &session));
+    let disconnected = session.disconnect().everywhere().await.unwrap();
+    shown.debug(&disconnected);
+    disconnected.told.unwrap();
+    shown.error(&session.user_info().await.unwrap_err());
+
+    secrets.are_hidden_by(&shown);
+    let events = events.lock().unwrap();
+    assert!(events.0.contains("Refreshed"), "{}", events.0);
+    secrets.are_hidden_by(&events);
+    let log = logged();
+    for endpoint in ["discovery", "exchange", "keys", "userinfo", "refresh", "revocation"] {
+        assert!(log.0.contains(&format!("endpoint=\"{endpoint}\"")), "{endpoint}: {}", log.0);
+    }
+    secrets.are_hidden_by(&log);
+}
+
+/// ID tokens that are not what they must be, made of a good one's claims.
+fn bad_id_tokens(issuer: &Issuer, nonce: &str) -> Vec<String> {
+    let (key, good) = (Key::one(), issuer.claims(nonce));
+    let changed = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        key.sign(&header("k1"), &claims)
+    };
+    let signed = key.sign(&header("k1"), &good);
+    let [head, claims, signature] = signed.split('.').collect::<Vec<_>>().try_into().unwrap();
+    vec![
+        changed("nonce", "PLANTED-other-nonce-7".into()),
+        changed("nonce", Value::Null),
+        changed("aud", "C2".into()),
+        changed("iss", "https://idbroker.webex.com/idb1".into()),
+        changed("sub", Value::Null),
+        changed("exp", 1.into()),
+        changed("at_hash", "PLANTED-hash-8".into()),
+        changed("c_hash", "PLANTED-hash-8".into()),
+        // Another's signature, another key's, none, and what is no token.
+        Key::two().sign(&header("k1"), &good),
+        key.sign(&header("k2"), &good),
+        format!("{}.{claims}.", b64(br#"{"alg":"none"}"#)),
+        format!("{head}.{claims}.{}", &signature[1..]),
+        format!("{head}.{}.{signature}", &claims[4..]),
+        format!("{head}.{claims}"),
+        format!("x.{claims}\n"),
+        "PLANTED-no-token-9".to_owned(),
+    ]
+}
+
+#[tokio::test]
+async fn no_id_token_that_is_refused_is_quoted() {
+    let issuer = stage().await;
+    issuer.answer(HOME, answer(404, "{}"));
+    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
+    for planted in ["PLANTED-other-nonce-7", "PLANTED-hash-8", "PLANTED-no-token-9"] {
+        secrets.add(planted);
+    }
+    for number in 0..bad_id_tokens(&issuer, "n").len() {
+        // Where other keys are asked for, there are some to ask with.
+        issuer.clock.advance(Duration::from_secs(1));
+        let bad = |nonce: &str| bad_id_tokens(&issuer, nonce).swap_remove(number);
+        let error = log_in(&issuer, &mut secrets, &mut shown, bad).await.unwrap_err();
+        let _ = writeln!(shown.0, "{number}");
+        shown.error(&error);
+
+        let alone = IdToken::new(bad_id_tokens(&issuer, "PLANTED-nonce-10").swap_remove(number));
+        shown.error(&issuer.webex.verify_id_token(&alone, "PLANTED-nonce-11").await.unwrap_err());
+        secrets.add_id_token(alone.expose());
+    }
+    secrets.add("PLANTED-nonce-1");
+
+    secrets.are_hidden_by(&shown);
+    secrets.are_hidden_by(&logged());
+}
+
+/// Answers that throw back what they were asked with, in each place that is read, or a signed token.
+fn echoes(sent: &str, id_token: &str) -> Vec<ResponseTemplate> {
+    let id = sent.replace(' ', "_");
+    vec![
+        answer(401, &json!({"message": sent, "errors": [{"description": sent}], "trackingId": id}).to_string()),
+        answer(400, &json!({"error": sent, "error_description": sent}).to_string()),
+        answer(503, sent).insert_header("trackingid", &*id),
+        answer(200, &format!("<html>{sent}</html>")),
+        answer(200, &json!({"sub": sent, "email": sent, "error": sent}).to_string()),
+        answer(200, &format!("{{\"sub\":7,\"sub\":\"{sent}\"")),
+        ResponseTemplate::new(200).set_body_raw(id_token, "application/jwt"),
+        ResponseTemplate::new(302).insert_header("location", format!("http://127.0.0.1:1/{id}")),
+    ]
+}
+
+#[tokio::test]
+async fn what_userinfo_and_revocation_throw_back_is_not_quoted() {
+    let issuer = stage().await;
+    let (mut secrets, mut shown) = (Secrets::new(), Shown::default());
+    let key = Key::one();
+    let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
+    let jane = TokenKey::new("jane").unwrap();
+    let signed = |nonce: &str| key.sign(&header("k1"), &issuer.claims(nonce));
+    for number in 0..echoes("", "").len() {
+        let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
+        let echo = |sent: &str| echoes(sent, login.tokens().id_token().unwrap().expose()).swap_remove(number);
+        issuer.answer("/userinfo", echo(ACCESS_TOKEN));
+        issuer.answer("/revoke", echo(&format!("{REFRESH_TOKEN} {CLIENT_SECRET}")));
+        let _ = writeln!(shown.0, "{number}");
+        shown.error(&issuer.webex.user_info_of(&mut login).await.unwrap_err());
+        let session = manager.put(&jane, login).await.unwrap();
+        shown.error(&session.user_info().await.unwrap_err());
+
+        let told = session.disconnect().everywhere().await.unwrap().told;
+
+        if let Err(error) = told {
+            shown.error(&error);
+        }
+    }
+
+    secrets.are_hidden_by(&shown);
+    secrets.are_hidden_by(&logged());
+}
