@@ -52,10 +52,11 @@ impl TokenManagerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed.
+    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed, and
+    /// [`ErrorKind::Random`] when the operating system's generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
-        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener));
+        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener)?);
         Ok(TokenManager { keeper, index: self.index })
     }
 }
@@ -287,7 +288,7 @@ impl TokenManager {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
         let slot = self.slot(key)?;
         let mut record = Record::new(tokens);
-        let lock = slot.change.lock().await;
+        let turn = slot.turn().await;
         let mut change = None;
         loop {
             let before = self.keeper.store.load(key).await?;
@@ -303,7 +304,7 @@ impl TokenManager {
             if self.keeper.save(key, &entry, expect).await? == Saved::Yes {
                 let known = Known { head: entry.head, tokens: record };
                 begun.confirm(Some(self.keeper.current(&slot, &known)));
-                drop(lock);
+                drop(turn);
                 event!(INFO, key = %key, "put");
                 return Ok(Session::new(slot.clone()));
             }

@@ -77,7 +77,7 @@ impl Keeper {
     /// Ends a login: nothing of it is left, and a refresh under way brings nothing back. Gives the last tokens back, if
     /// they can be read.
     pub(crate) async fn forget(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
-        let _lock = slot.change.lock().await;
+        let _turn = slot.turn().await;
         let (mut change, mut ended) = (None, None);
         while let Some(entry) = self.store.load(&slot.key).await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);

@@ -4,10 +4,11 @@
 //!   step; `table` (tests) tries each step, `search` and `walk` everything that two processes can do to each other in a `world`,
 //!   with a `budget` of what may go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it, and `landing` how its flight ended; `roster`
-//!   has the slots, which count their `users`, and `patience` the store.
+//! - `record` is what is kept of a login, `slot` what a process remembers of it, with what is `seldom` known in a box of its own
+//!   and moments as `elapsed`, and `landing` how its flight ended; `roster` has the slots, which count their `users`, and
+//!   `patience` the store.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide; `renewal` is a refresh before its
-//!   time, and `change` what else is done to a login from outside.
+//!   time, and `change` what else is done to a login from outside, by whose `turn` it is.
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
@@ -25,9 +26,12 @@ mod table;
 #[cfg(test)]
 mod walk;
 mod record;
+mod elapsed;
 mod users;
 mod landing;
+mod seldom;
 mod slot;
+mod turn;
 mod event;
 mod roster;
 mod patience;
