@@ -543,10 +543,13 @@ mod tests {
     #[test]
     fn no_flight_brings_back_what_a_logout_or_a_login_has_replaced() {
         const ROUNDS: u8 = 100;
+        const FLIGHTS: usize = 2000;
         let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));
         let fly = || {
             let Some(Departure { epoch, sender, .. }) = slot.flight(own()).1 else { return };
             let loaded = *store.lock().unwrap();
+            // Long enough for a change to begin, and for one to end.
+            (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
                 slot.granted(epoch, &known(number, generation + 1), Duration::ZERO);
                 slot.publish_granted(epoch, current(number, generation + 1));
@@ -559,36 +562,33 @@ mod tests {
             slot.tidy();
             slot.users.leave();
         };
+        // Nobody else can change the store meanwhile.
+        let assert_as_stored = || {
+            let stored = store.lock().unwrap().map(|(number, _)| login(number));
+            for _ in 0..10 {
+                thread::yield_now();
+                assert_eq!(handed_out(&slot).map(|(login, _)| login), stored);
+                assert!(slot.unsaved().is_none_or(|known| Some(known.head.login) == stored));
+            }
+        };
         let change = |number: u8| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let turn = runtime.block_on(slot.turn());
             assert_eq!(turns.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+            assert_as_stored();
             let new = (number % 3 != 0).then_some((number, 1));
             slot.forget_saved();
             *store.lock().unwrap() = new;
             slot.begin_again(new.map(|(number, generation)| current(number, generation)));
-            for _ in 0..10 {
-                thread::yield_now();
-                assert_eq!(handed_out(&slot).map(|(login, _)| login), new.map(|(number, _)| login(number)));
-                let unsaved = slot.unsaved().map(|known| known.head.login);
-                assert!(unsaved.is_none() || unsaved == new.map(|(number, _)| login(number)));
-            }
+            assert_as_stored();
             turns.fetch_sub(1, Ordering::SeqCst);
             drop(turn);
-        };
-        let changing = AtomicUsize::new(2);
-        let change_all = |odd: u8| {
-            (1..ROUNDS).filter(|number| number % 2 == odd).for_each(change);
-            changing.fetch_sub(1, Ordering::SeqCst);
+            (0..10).for_each(|_| thread::yield_now());
         };
         thread::scope(|scope| {
             for odd in 0..2 {
-                scope.spawn(move || change_all(odd));
-                scope.spawn(|| {
-                    while changing.load(Ordering::SeqCst) > 0 {
-                        fly();
-                    }
-                });
+                scope.spawn(move || (1..ROUNDS).filter(|number| number % 2 == odd).for_each(change));
+                scope.spawn(|| (0..FLIGHTS).for_each(|_| fly()));
             }
         });
         slot.begin_again(None);
