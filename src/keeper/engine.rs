@@ -39,8 +39,8 @@ pub(crate) struct Keeper {
     pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
     pub(super) roster: Roster,
-    /// Names this keeper's claims. Flights of one login follow each other, so a claim that a cancelled one left behind is still
-    /// this keeper's own.
+    /// Names this keeper's claims. A key has one slot, whose flights follow each other, so a claim that a cancelled one left behind
+    /// is still this keeper's own.
     claim: ClaimId,
     halt: Mutex<Option<Halt>>,
     in_the_air: watch::Sender<usize>,

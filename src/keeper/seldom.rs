@@ -24,8 +24,8 @@ pub(super) struct Seldom {
     pub(super) claim: Option<ClaimId>,
     /// Another's claim that the last flight saw in its way.
     pub(super) rival: Option<Rival>,
-    /// New tokens that the store does not have yet.
-    pub(super) unsaved: Option<Known<Record>>,
+    /// New tokens that the store does not have yet: larger than all the rest, and seldom there even among what is.
+    pub(super) unsaved: Option<Box<Known<Record>>>,
     /// An access token that the API refused.
     pub(super) refused: Option<AccessToken>,
     /// An access token that somebody wants a newer one for.
