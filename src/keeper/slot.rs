@@ -451,12 +451,13 @@ mod tests {
 
     #[test]
     fn what_is_seldom_there_is_kept_for_as_long_as_it_is_there() {
+        /// What is done, and how it is over again.
+        type Done = (fn(&Slot, &Error), fn(&Slot));
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
         let error = slot.absent();
         assert!(slot.is_lean());
-        // What is done, and how it is over again.
-        let done: [(fn(&Slot, &Error), fn(&Slot)); 7] = [
+        let done: [Done; 7] = [
             (|slot, _| slot.saw(1, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })), |_| ()),
             (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::wake),
             (|slot, error| slot.troubled(1, error), Slot::stop_resting),
@@ -579,7 +580,7 @@ mod tests {
             let turn = runtime.block_on(slot.turn());
             assert_eq!(turns.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
             assert_as_stored();
-            let new = (number % 3 != 0).then_some((number, 1));
+            let new = (!number.is_multiple_of(3)).then_some((number, 1));
             slot.forget_saved();
             *store.lock().unwrap() = new;
             slot.begin_again(new.map(|(number, generation)| current(number, generation)));
