@@ -444,9 +444,10 @@ mod tests {
 
     #[test]
     fn a_million_slots_count_every_byte() {
-        assert!(size_of::<Slot>() <= 72 && size_of::<Current>() <= 72);
+        // On Linux it is 72; the standard library's locks are larger on some systems.
+        assert!(size_of::<Slot>() <= 80 && size_of::<Current>() <= 72);
         // Of every one while a store or Webex is down.
-        assert!(size_of::<Seldom>() <= 192, "{}", size_of::<Seldom>());
+        assert!(size_of::<Seldom>() <= 168);
     }
 
     #[test]
