@@ -59,10 +59,11 @@ impl TokenManagerBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed.
+    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed, and
+    /// [`ErrorKind::Random`] when the operating system's generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
-        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener));
+        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener)?);
         Ok(TokenManager { keeper, index: self.index })
     }
 }
@@ -297,7 +298,7 @@ impl TokenManager {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
         let slot = self.slot(key)?;
         let mut record = Record::new(tokens);
-        let lock = slot.change.lock().await;
+        let turn = slot.turn().await;
         let mut change = None;
         let mut editing = Editing::new(&self.keeper, key);
         loop {
@@ -313,7 +314,7 @@ impl TokenManager {
             let head = entry.head.clone();
             if editing.write(&Wanted::This(entry)).await? {
                 begun.confirm(Some(self.keeper.current(&slot, &Known { head, tokens: record })));
-                drop(lock);
+                drop(turn);
                 event!(INFO, key = %key, "put");
                 return Ok(Session::new(slot.clone()));
             }

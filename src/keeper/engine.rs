@@ -20,7 +20,7 @@ use super::slot::{Current, Slot};
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
-use crate::store::{TokenKey, TokenStore};
+use crate::store::{ClaimId, TokenKey, TokenStore};
 use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
@@ -39,6 +39,9 @@ pub(crate) struct Keeper {
     pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
     pub(super) roster: Roster,
+    /// Names this keeper's claims. A key has one slot, whose flights follow each other, so a claim that a cancelled one left behind
+    /// is still this keeper's own.
+    claim: ClaimId,
     halt: Mutex<Option<Halt>>,
     in_the_air: watch::Sender<usize>,
 }
@@ -69,15 +72,16 @@ impl Drop for Counted {
 }
 
 impl Keeper {
-    pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Self {
-        Self {
+    pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Result<Self> {
+        Ok(Self {
             webex,
             store: Patience::new(store),
             listener,
             roster: Roster::default(),
+            claim: ClaimId::new()?,
             halt: Mutex::new(None),
             in_the_air: watch::Sender::new(0),
-        }
+        })
     }
 
     /// A token to use now: the one at hand, or one that a flight fetches.
@@ -125,7 +129,7 @@ impl Keeper {
         if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
             return;
         }
-        let _turn = slot.change.lock().await;
+        let _turn = slot.turn().await;
         if !self.is_long_unseen(slot) {
             return;
         }
@@ -143,7 +147,7 @@ impl Keeper {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         slot.current().as_ref().is_some_and(|current| {
             let is_asked_anyway = current.need(now, elapsed) == Need::Dead && self.halted().is_none();
-            elapsed.saturating_sub(current.seen_at) >= TOO_LONG_UNSEEN && !is_asked_anyway
+            current.unseen(elapsed) >= TOO_LONG_UNSEEN && !is_asked_anyway
         })
     }
 
@@ -169,7 +173,7 @@ impl Keeper {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
-        let age = elapsed.saturating_sub(current.seen_at);
+        let age = current.unseen(elapsed);
         if age >= unseen {
             return None;
         }
@@ -189,7 +193,7 @@ impl Keeper {
     /// Whether tokens that could not be saved have ended meanwhile.
     fn is_worn_out(&self, current: &Current) -> bool {
         let elapsed = self.webex.clock().elapsed();
-        current.need(self.webex.now(), elapsed) == Need::Dead && elapsed.saturating_sub(current.seen_at) > TIMES.sending
+        current.need(self.webex.now(), elapsed) == Need::Dead && current.unseen(elapsed) > TIMES.sending
     }
 
     /// The flight for a slot: the one in the air, or a new one.
@@ -199,7 +203,7 @@ impl Keeper {
                 "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
             return Err(Error::new(ErrorKind::Runtime, message));
         };
-        let (flight, departure) = slot.flight();
+        let (flight, departure) = slot.flight(self.claim);
         if let Some(departure) = departure {
             // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
             runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), departure).fly());
@@ -240,15 +244,15 @@ impl Keeper {
     pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
-        let moments = Moments::of(&known.tokens.tokens, slot.chance);
+        let moments = Moments::of(&known.tokens.tokens, slot.chance());
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
         Current {
             access_token: known.tokens.tokens.access_token().clone(),
             login: known.head.login,
             generation: known.head.generation,
             moments,
-            dead_elapsed,
-            seen_at: elapsed,
+            dead_elapsed: dead_elapsed.into(),
+            seen_at: elapsed.into(),
             is_refused: false,
             wish: Need::None,
         }

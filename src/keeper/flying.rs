@@ -109,7 +109,7 @@ impl Flying {
         let clock = self.counted.0.webex.clock();
         let (wall, elapsed) = (clock.now(), clock.elapsed());
         let current = self.slot.current();
-        let chance_of_slot = self.slot.chance;
+        let chance_of_slot = self.slot.chance();
         let need = |record: &Record| {
             let (token, moments) = (record.tokens.access_token(), Moments::of(&record.tokens, chance_of_slot));
             // What is known of the very token is more than its times say: it was refused, or the wall clock set back. Unless
@@ -375,6 +375,7 @@ fn backoff(failures: u32, chance: f64) -> Duration {
 impl Drop for Flying {
     /// A key under which nothing turned out to be kept leaves nothing behind.
     fn drop(&mut self) {
+        self.slot.tidy();
         self.counted.0.release(&self.slot);
     }
 }

@@ -5,10 +5,11 @@
 //!   and `walk` everything that two processes and an `outsider` can do to each other in a `world`, with a `budget` of what may
 //!   go wrong.
 //! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it, and `landing` how its flight ended; `roster`
-//!   has the slots, which count their `users`, and `patience` the store.
+//! - `record` is what is kept of a login, `slot` what a process remembers of it, with what is `seldom` known in a box of its own
+//!   and moments as `elapsed`, and `landing` how its flight ended; `roster` has the slots, which count their `users`, and
+//!   `patience` the store.
 //! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide, and `editing` what a change does;
-//!   `renewal` is a refresh before its time, and `change` what else is done to a login from outside.
+//!   `renewal` is a refresh before its time, and `change` what else is done to a login from outside, by whose `turn` it is.
 //!
 //! What the protocol reckons with is read from the `Clock`. How long anybody waits for the application's store, or for a task
 //! on a runtime that may have stopped, is bounded by the runtime's own time: a clock that a test holds still must not hold up
@@ -34,9 +35,12 @@ mod table;
 #[cfg(test)]
 mod walk;
 mod record;
+mod elapsed;
 mod users;
 mod landing;
+mod seldom;
 mod slot;
+mod turn;
 mod event;
 mod roster;
 mod patience;

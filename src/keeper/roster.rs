@@ -1,7 +1,9 @@
 //! The slots of a keeper: one for each key that somebody uses.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -60,7 +62,7 @@ impl fmt::Debug for Held {
 
 /// One slot for each key, shared by all who ask for it: two would refresh one login twice.
 #[derive(Default)]
-pub(super) struct Roster(Mutex<HashMap<TokenKey, Arc<Slot>>>);
+pub(super) struct Roster(Mutex<HashSet<ByKey>>);
 
 impl Roster {
     /// The slot of a key, with the caller as one more of its users.
@@ -74,10 +76,10 @@ impl Roster {
     fn slot_in_passing(&self, key: &TokenKey) -> Result<Arc<Slot>> {
         let mut slots = self.slots();
         let slot = match slots.get(key) {
-            Some(slot) => Arc::clone(slot),
+            Some(ByKey(slot)) => Arc::clone(slot),
             None => {
                 let slot = Arc::new(Slot::new(key.clone())?);
-                slots.insert(key.clone(), Arc::clone(&slot));
+                slots.insert(ByKey(Arc::clone(&slot)));
                 slot
             }
         };
@@ -94,7 +96,7 @@ impl Roster {
         let mut slots = self.slots();
         // Somebody may have come meanwhile, and whoever comes now must come by the lock that is held here.
         let is_idle = slot.users.are_none() && !slot.is_needed();
-        if is_idle && slots.get(&slot.key).is_some_and(|own| Arc::ptr_eq(own, slot)) {
+        if is_idle && slots.get(&slot.key).is_some_and(|own| Arc::ptr_eq(&own.0, slot)) {
             slots.remove(&slot.key);
         }
     }
@@ -103,7 +105,31 @@ impl Roster {
         self.slots().len()
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<TokenKey, Arc<Slot>>> {
+    fn slots(&self) -> MutexGuard<'_, HashSet<ByKey>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A slot that is found by its key, which stands nowhere else.
+struct ByKey(Arc<Slot>);
+
+impl Borrow<TokenKey> for ByKey {
+    fn borrow(&self) -> &TokenKey {
+        &self.0.key
+    }
+}
+
+// As the key's own, which a `Borrow` promises.
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}

@@ -8,29 +8,30 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
+use super::elapsed::Elapsed;
 use super::landing::Landing;
 use super::policy::Moments;
 use super::protocol::{Known, Need};
 use super::record::Record;
+use super::seldom::Seldom;
 use super::stage::Rival;
 use super::users::Users;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::random;
 use crate::secret::AccessToken;
 use crate::store::{ClaimId, LoginId, TokenKey};
 
 /// One login in this process: read by many, changed by one flight at a time.
 pub(crate) struct Slot {
     pub(crate) key: TokenKey,
-    /// Where between 0 and 1 this slot's moments lie.
-    pub(crate) chance: f64,
-    /// Held by whoever keeps or ends the login, so that the store and the memory change as one.
-    pub(crate) change: tokio::sync::Mutex<()>,
     current: ArcSwapOption<Current>,
-    /// Whether somebody uses it, and not keep-alive alone.
-    stays: AtomicBool,
     guarded: Mutex<Guarded>,
     pub(super) users: Users,
+    /// Where this slot's moments lie, of `u16::MAX`.
+    chance: u16,
+    /// Whether somebody uses it, and not keep-alive alone.
+    stays: AtomicBool,
 }
 
 /// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
@@ -41,9 +42,9 @@ pub(crate) struct Current {
     pub(crate) generation: u64,
     pub(crate) moments: Moments,
     /// When they end by the clock that never goes back, in case the other one is set back.
-    pub(crate) dead_elapsed: Duration,
+    pub(crate) dead_elapsed: Elapsed,
     /// When the store was last asked about them.
-    pub(crate) seen_at: Duration,
+    pub(crate) seen_at: Elapsed,
     /// Whether the API refused this access token.
     pub(crate) is_refused: bool,
     /// What somebody asks for, though it lives.
@@ -52,49 +53,39 @@ pub(crate) struct Current {
 
 impl Current {
     pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Need {
-        if self.is_refused || elapsed >= self.dead_elapsed {
+        if self.is_refused || elapsed >= Duration::from(self.dead_elapsed) {
             return Need::Dead;
         }
         self.moments.need(now).max(self.wish)
     }
+
+    /// For how long the store was not asked about them.
+    pub(crate) fn unseen(&self, elapsed: Duration) -> Duration {
+        elapsed.saturating_sub(self.seen_at.into())
+    }
 }
 
 struct Guarded {
-    flight: Option<watch::Receiver<Landing>>,
-    /// Names this slot's claims. Flights of one slot follow each other, so a claim that a cancelled one left behind is
-    /// still this slot's own.
-    claim: ClaimId,
-    /// Another's claim that the last flight saw in its way.
-    rival: Option<Rival>,
-    /// New tokens that the store does not have yet: seldom any, so elsewhere.
-    unsaved: Option<Box<Known<Record>>>,
-    /// An access token that the API refused.
-    refused: Option<AccessToken>,
-    /// An access token that somebody wants a newer one for, and how much.
-    outdated: Option<(AccessToken, Need)>,
-    /// When the server last gave tokens, by the clock that never goes back.
-    granted_at: Option<Duration>,
-    /// Until then nobody need try again, by the same clock.
-    rest_until: Duration,
-    /// Counts logouts and new logins: a flight that began before one publishes nothing.
+    /// Counts logouts and new logins: a flight that began before one publishes nothing. It never begins anew, so it is not among
+    /// what is seldom there.
     epoch: u64,
-    failures: u32,
-    /// What went wrong the last time.
-    trouble: Option<Error>,
-    /// The login and generation whose end was announced.
-    reported: Option<(LoginId, u64)>,
+    /// When the server last gave tokens.
+    granted_at: Option<Elapsed>,
+    seldom: Option<Box<Seldom>>,
 }
 
 impl Guarded {
-    /// What somebody asks for in the place of this token.
-    fn wish(&self, token: &AccessToken) -> Need {
-        self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Need::None, |(_, wish)| *wish)
-    }
-
-    /// The server has given a token again, here or elsewhere: it has had its say, whatever was held against the token.
-    fn forgive(&mut self, token: &AccessToken) {
-        self.refused.take_if(|refused| refused == token);
-        self.outdated.take_if(|(outdated, _)| outdated == token);
+    /// What is seldom there, to look at and to change: it takes memory only while there is something to know.
+    fn seldom<T>(&mut self, change: impl FnOnce(&mut Seldom) -> T) -> T {
+        let Some(seldom) = &mut self.seldom else {
+            let mut seldom = Seldom::default();
+            let outcome = change(&mut seldom);
+            self.seldom = (!seldom.is_nothing()).then(|| Box::new(seldom));
+            return outcome;
+        };
+        let outcome = change(seldom);
+        self.seldom.take_if(|seldom| seldom.is_nothing());
+        outcome
     }
 }
 
@@ -109,31 +100,21 @@ pub(crate) struct Departure {
 
 impl Slot {
     pub(crate) fn new(key: TokenKey) -> Result<Self> {
-        let claim = ClaimId::new()?;
-        let [a, b, ..] = claim.to_bytes();
-        let guarded = Guarded {
-            flight: None,
-            claim,
-            rival: None,
-            unsaved: None,
-            refused: None,
-            outdated: None,
-            granted_at: None,
-            rest_until: Duration::ZERO,
-            epoch: 0,
-            failures: 0,
-            trouble: None,
-            reported: None,
-        };
+        let mut chance = [0; 2];
+        random::fill(&mut chance)?;
         Ok(Self {
             key,
-            chance: f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX),
-            change: tokio::sync::Mutex::new(()),
             current: ArcSwapOption::empty(),
-            stays: AtomicBool::new(false),
-            guarded: Mutex::new(guarded),
+            guarded: Mutex::new(Guarded { epoch: 0, granted_at: None, seldom: None }),
             users: Users::default(),
+            chance: u16::from_ne_bytes(chance),
+            stays: AtomicBool::new(false),
         })
+    }
+
+    /// Where between 0 and 1 this slot's moments lie.
+    pub(crate) fn chance(&self) -> f64 {
+        f64::from(self.chance) / f64::from(u16::MAX)
     }
 
     /// There is no such login.
@@ -153,7 +134,13 @@ impl Slot {
 
     /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
     pub(super) fn is_needed(&self) -> bool {
-        self.current().is_some() && (self.stays.load(Ordering::Relaxed) || self.guarded().unsaved.is_some())
+        self.current().is_some()
+            && (self.stays.load(Ordering::Relaxed) || self.seldom(|seldom| seldom.unsaved.is_some()))
+    }
+
+    /// Gives back the memory of what is over.
+    pub(super) fn tidy(&self) {
+        self.seldom(|_| ());
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -168,45 +155,41 @@ impl Slot {
 
     /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
-        let mut guarded = self.guarded();
-        if guarded.epoch != epoch {
-            return false;
-        }
-        let Some(mut new) = current else {
-            self.current.store(None);
-            return true;
-        };
-        if let Some(old) = self.current.load().as_ref() {
-            if old.login == new.login && old.generation > new.generation {
-                return false;
-            }
-            if old.access_token == new.access_token {
-                if (old.login, old.generation) == (new.login, new.generation) {
+        let publish = |seldom: &mut Seldom| {
+            let Some(mut new) = current else {
+                self.current.store(None);
+                return true;
+            };
+            if let Some(old) = self.current.load().as_ref() {
+                if old.login == new.login && old.generation > new.generation {
+                    return false;
+                }
+                if (old.login, old.generation) != (new.login, new.generation) {
+                    // The server has had its say, here or elsewhere, whatever was held against a token.
+                    seldom.refused = None;
+                    seldom.outdated = None;
+                } else if old.access_token == new.access_token {
                     // The wall clock may have been set back since; what was known of the end stays known.
                     new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
-                } else {
-                    guarded.forgive(&new.access_token);
                 }
             }
-        }
-        new.is_refused = guarded.refused.as_ref() == Some(&new.access_token);
-        new.wish = guarded.wish(&new.access_token);
-        self.current.store(Some(Arc::new(new)));
-        true
+            new.is_refused = seldom.refused.as_ref() == Some(&new.access_token);
+            new.wish = seldom.wish(&new.access_token);
+            self.current.store(Some(Arc::new(new)));
+            true
+        };
+        self.seldom_at(epoch, publish).unwrap_or(false)
     }
 
     /// Notes that the store was asked, though it did not answer.
     pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
-        let guarded = self.guarded();
-        if let Some(current) = self.current.load_full().filter(|_| guarded.epoch == epoch) {
-            self.current.store(Some(Arc::new(Current { seen_at: elapsed, ..Current::clone(&current) })));
-        }
+        self.at(epoch, |_| self.amend(|current| current.seen_at = elapsed.into()));
     }
 
     /// A logout or a new login: what any flight brings from before is void.
     pub(crate) fn begin_again(&self, current: Option<Current>) {
         let mut guarded = self.guarded();
-        guarded.unsaved = None;
+        guarded.seldom(|seldom| seldom.unsaved = None);
         self.begin(&mut guarded, current);
     }
 
@@ -218,14 +201,8 @@ impl Slot {
 
     fn begin(&self, guarded: &mut Guarded, current: Option<Current>) {
         guarded.epoch += 1;
-        guarded.flight = None;
-        guarded.refused = None;
-        guarded.outdated = None;
         guarded.granted_at = None;
-        guarded.rest_until = Duration::ZERO;
-        guarded.failures = 0;
-        guarded.trouble = None;
-        guarded.reported = None;
+        guarded.seldom(Seldom::begin_again);
         self.current.store(current.map(Arc::new));
     }
 
@@ -234,148 +211,170 @@ impl Slot {
         let claim = ClaimId::new()?;
         let mut guarded = self.guarded();
         guarded.epoch += 1;
-        guarded.flight = None;
-        guarded.claim = claim;
+        guarded.seldom(|seldom| {
+            seldom.flight = None;
+            seldom.claim = Some(claim);
+        });
         Ok(())
     }
 
     /// Notes that the API refused a token; says whether it is the one that is handed out.
     pub(crate) fn refuse(&self, token: &AccessToken) -> bool {
-        let mut guarded = self.guarded();
-        let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) else {
-            return false;
-        };
-        guarded.refused = Some(token.clone());
-        guarded.rest_until = Duration::ZERO;
-        self.current.store(Some(Arc::new(Current { is_refused: true, ..Current::clone(&current) })));
-        true
+        self.seldom(|seldom| {
+            let is_handed_out = self.current.load().as_ref().is_some_and(|current| current.access_token == *token);
+            if is_handed_out {
+                seldom.refused = Some(token.clone());
+                seldom.rest_until = Duration::ZERO;
+                self.amend(|current| current.is_refused = true);
+            }
+            is_handed_out
+        })
     }
 
     /// Notes that a newer token than this is wanted, and how much. Who wants it less takes nothing from who wants it more.
     pub(crate) fn outdate(&self, token: &AccessToken, wish: Need) {
-        let mut guarded = self.guarded();
-        let wish = wish.max(guarded.wish(token));
-        guarded.outdated = Some((token.clone(), wish));
-        if let Some(current) = self.current.load_full().filter(|current| current.access_token == *token) {
-            self.current.store(Some(Arc::new(Current { wish, ..Current::clone(&current) })));
-        }
+        self.seldom(|seldom| {
+            let wish = wish.max(seldom.wish(token));
+            seldom.outdated = Some((token.clone(), wish));
+            self.amend(|current| {
+                if current.access_token == *token {
+                    current.wish = wish;
+                }
+            });
+        });
     }
 
-    /// The flight that is in the air, or else one to send off.
-    pub(crate) fn flight(&self) -> (watch::Receiver<Landing>, Option<Departure>) {
+    /// The flight that is in the air, or else one to send off. Its claims are named by `own`, unless a flight was abandoned.
+    pub(crate) fn flight(&self, own: ClaimId) -> (watch::Receiver<Landing>, Option<Departure>) {
         let mut guarded = self.guarded();
-        if let Some(flight) = &guarded.flight {
-            // A flight whose task is gone, with its runtime for example, is over.
-            if flight.borrow().is_in_the_air() && flight.has_changed().is_ok() {
+        let epoch = guarded.epoch;
+        guarded.seldom(|seldom| {
+            if let Some(flight) = seldom.in_the_air() {
                 return (flight.clone(), None);
             }
-        }
-        let (sender, receiver) = watch::channel(Landing::Flying);
-        guarded.flight = Some(receiver.clone());
-        self.users.enter();
-        let Guarded { epoch, claim, rival, .. } = *guarded;
-        let unsaved = guarded.unsaved.as_deref().cloned();
-        (receiver, Some(Departure { epoch, claim, rival, unsaved, sender }))
+            let (sender, receiver) = watch::channel(Landing::Flying);
+            seldom.flight = Some(receiver.clone());
+            self.users.enter();
+            let (claim, rival, unsaved) =
+                (seldom.claim.unwrap_or(own), seldom.rival, seldom.unsaved.as_deref().cloned());
+            (receiver, Some(Departure { epoch, claim, rival, unsaved, sender }))
+        })
     }
 
     /// Tokens are about to be saved; should that fail for good, the next flight tries.
     pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>, elapsed: Duration) {
         self.at(epoch, |guarded| {
-            guarded.unsaved = Some(Box::new(known.clone()));
-            guarded.granted_at = Some(elapsed);
-            guarded.failures = 0;
-            guarded.outdated = None;
-            guarded.forgive(known.tokens.tokens.access_token());
+            guarded.granted_at = Some(elapsed.into());
+            guarded.seldom(|seldom| {
+                seldom.unsaved = Some(Box::new(known.clone()));
+                seldom.failures = 0;
+                seldom.outdated = None;
+                seldom.refused.take_if(|refused| refused == known.tokens.tokens.access_token());
+            });
         });
     }
 
     /// New tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
-        self.guarded().unsaved.clone().map(|known| *known)
+        self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
     }
 
     /// When the server last gave tokens.
     pub(crate) fn granted_at(&self) -> Option<Duration> {
-        self.guarded().granted_at
+        self.guarded().granted_at.map(Duration::from)
     }
 
     /// The store has what there is to have.
     pub(crate) fn succeeded(&self, epoch: u64) {
-        self.at(epoch, |guarded| {
-            guarded.unsaved = None;
-            guarded.failures = 0;
-            guarded.trouble = None;
-            guarded.reported = None;
-            guarded.rest_until = Duration::ZERO;
+        self.seldom_at(epoch, |seldom| {
+            seldom.unsaved = None;
+            seldom.rival = None;
+            seldom.calm();
         });
     }
 
     pub(crate) fn saw(&self, epoch: u64, rival: Option<Rival>) {
-        self.at(epoch, |guarded| guarded.rival = rival);
+        self.seldom_at(epoch, |seldom| seldom.rival = rival);
     }
 
     /// Whether anybody should try again now.
     pub(crate) fn is_resting(&self, elapsed: Duration) -> bool {
-        elapsed < self.guarded().rest_until
+        self.seldom(|seldom| elapsed < seldom.rest_until)
     }
 
     pub(crate) fn rest_until(&self, epoch: u64, until: Duration) {
-        self.at(epoch, |guarded| guarded.rest_until = until);
+        self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }
 
     /// Somebody asks for a try before its time. What was learned of earlier ones stays known.
     pub(crate) fn wake(&self) {
-        self.guarded().rest_until = Duration::ZERO;
+        self.seldom(|seldom| seldom.rest_until = Duration::ZERO);
     }
 
     /// The flight that is in the air, if there is one.
     pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<Landing>> {
-        self.guarded().flight.clone().filter(|flight| flight.borrow().is_in_the_air() && flight.has_changed().is_ok())
+        self.seldom(|seldom| seldom.in_the_air().cloned())
     }
 
     /// Somebody has mended something: let it be tried again.
     pub(crate) fn stop_resting(&self) {
-        let mut guarded = self.guarded();
-        guarded.rest_until = Duration::ZERO;
-        guarded.failures = 0;
-        guarded.trouble = None;
-        guarded.reported = None;
+        self.seldom(Seldom::calm);
     }
 
     /// Notes what went wrong, for those who ask how the login is.
     pub(crate) fn troubled(&self, epoch: u64, error: &Error) {
-        self.at(epoch, |guarded| guarded.trouble = Some(error.clone()));
+        self.seldom_at(epoch, |seldom| seldom.trouble = Some(error.clone()));
     }
 
     pub(crate) fn trouble(&self) -> Option<Error> {
-        self.guarded().trouble.clone()
+        self.seldom(|seldom| seldom.trouble.clone())
     }
 
     /// Counts a failure; says how many there were in a row before it.
     pub(crate) fn failed(&self, epoch: u64) -> u32 {
-        let mut before = 0;
-        self.at(epoch, |guarded| {
-            before = guarded.failures;
-            guarded.failures = guarded.failures.saturating_add(1);
-        });
-        before
+        let count = |seldom: &mut Seldom| {
+            let before = seldom.failures;
+            seldom.failures = before.saturating_add(1);
+            before
+        };
+        self.seldom_at(epoch, count).unwrap_or(0)
     }
 
     /// Notes that the end of a login is announced; says whether it had not been.
     pub(crate) fn report(&self, login: LoginId, generation: u64) -> bool {
-        self.guarded().reported.replace((login, generation)) != Some((login, generation))
+        self.seldom(|seldom| seldom.reported.replace((login, generation)) != Some((login, generation)))
     }
 
     pub(crate) fn failures(&self) -> u32 {
-        self.guarded().failures
+        self.seldom(|seldom| seldom.failures)
+    }
+
+    /// Changes what is handed out, if anything is. The caller has the lock.
+    fn amend(&self, amend: impl FnOnce(&mut Current)) {
+        if let Some(mut current) = self.current.load().as_deref().cloned() {
+            amend(&mut current);
+            self.current.store(Some(Arc::new(current)));
+        }
     }
 
     /// Changes something on behalf of a flight, unless the login that it served was ended meanwhile.
-    fn at(&self, epoch: u64, change: impl FnOnce(&mut Guarded)) {
+    fn at<T>(&self, epoch: u64, change: impl FnOnce(&mut Guarded) -> T) -> Option<T> {
         let mut guarded = self.guarded();
-        if guarded.epoch == epoch {
-            change(&mut guarded);
-        }
+        (guarded.epoch == epoch).then(|| change(&mut guarded))
+    }
+
+    fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Seldom) -> T) -> Option<T> {
+        self.at(epoch, |guarded| guarded.seldom(change))
+    }
+
+    pub(super) fn seldom<T>(&self, change: impl FnOnce(&mut Seldom) -> T) -> T {
+        self.guarded().seldom(change)
+    }
+
+    /// Whether it takes no more memory than it must.
+    #[cfg(test)]
+    pub(super) fn is_lean(&self) -> bool {
+        self.guarded().seldom.is_none()
     }
 
     fn guarded(&self) -> MutexGuard<'_, Guarded> {
@@ -392,19 +391,214 @@ impl fmt::Debug for Slot {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
 
     use super::*;
+    use crate::registration::Owner;
+    use crate::store::{Body, Head};
+
+    fn own() -> ClaimId {
+        ClaimId::from_bytes([1; 16])
+    }
+
+    fn slot() -> Slot {
+        Slot::new(TokenKey::new("jane").unwrap()).unwrap()
+    }
+
+    fn login(number: u8) -> LoginId {
+        LoginId::from_bytes([number; 16])
+    }
+
+    fn current(number: u8, generation: u64) -> Current {
+        let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login(number));
+        let moments = Moments { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+        let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
+        let (is_refused, wish) = (false, Need::None);
+        Current { access_token, login, generation, moments, dead_elapsed, seen_at, is_refused, wish }
+    }
+
+    fn known(number: u8, generation: u64) -> Known<Record> {
+        let token = current(number, generation).access_token;
+        let head = r#"{"v":1,"service":"webex","client_id":"C1","received_at":1700000000,"access_token":"#;
+        let body = Body::new(format!(r#"{{"v":1,"tokens":{head}"{}"}}}}"#, token.expose()).as_bytes());
+        let owner = Owner { service: "webex".into(), client_id: "C1".into() };
+        let mut head = Head::begin(None).unwrap();
+        (head.login, head.generation) = (login(number), generation);
+        Known { head, tokens: Record::read(&body, &owner).unwrap() }
+    }
+
+    fn handed_out(slot: &Slot) -> Option<(LoginId, u64)> {
+        slot.current().as_ref().map(|current| (current.login, current.generation))
+    }
 
     #[test]
     fn the_moments_of_a_hundred_logins_lie_apart() {
-        let key = TokenKey::new("jane").unwrap();
         let chances: BTreeSet<u16> = (0..100)
-            .map(|_| Slot::new(key.clone()).unwrap().chance)
+            .map(|_| slot().chance())
             .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
             .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
             .collect();
         // Two of a hundred may meet by chance, and all may lie on one side about as often as never.
         assert!(chances.len() > 90, "{chances:?}");
         assert!(chances.first() < Some(&(u16::MAX / 4)) && chances.last() > Some(&(u16::MAX / 4 * 3)), "{chances:?}");
+    }
+
+    #[test]
+    fn a_million_slots_count_every_byte() {
+        // On Linux it is 72; the standard library's locks are larger on some systems.
+        assert!(size_of::<Slot>() <= 80 && size_of::<Current>() <= 72);
+        // Of every one while a store or Webex is down.
+        assert!(size_of::<Seldom>() <= 176);
+    }
+
+    #[test]
+    fn what_is_seldom_there_is_kept_for_as_long_as_it_is_there() {
+        /// What is done, and how it is over again.
+        type Done = (fn(&Slot, &Error), fn(&Slot));
+        let slot = slot();
+        slot.begin_again(Some(current(1, 1)));
+        let error = slot.absent();
+        assert!(slot.is_lean());
+        let done: [Done; 7] = [
+            (|slot, _| slot.saw(1, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })), |_| ()),
+            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::wake),
+            (|slot, error| slot.troubled(1, error), Slot::stop_resting),
+            (|slot, _| assert_eq!(slot.failed(1), 0), Slot::stop_resting),
+            (|slot, _| assert!(slot.report(login(1), 1)), Slot::stop_resting),
+            (|slot, _| slot.granted(1, &known(1, 2), Duration::ZERO), |_| ()),
+            (
+                |slot, _| assert!(slot.refuse(&current(1, 1).access_token)),
+                |slot| {
+                    assert!(slot.publish(1, Some(current(1, 2))));
+                },
+            ),
+        ];
+        for (number, (begin, end)) in done.into_iter().enumerate() {
+            begin(&slot, &error);
+            slot.tidy();
+            assert!(!slot.is_lean(), "{number}");
+            end(&slot);
+            slot.succeeded(1);
+            assert!(slot.is_lean(), "{number}");
+        }
+        assert_eq!(slot.granted_at(), Some(Duration::ZERO), "what is needed later stays");
+    }
+
+    #[test]
+    fn a_flight_is_remembered_until_it_has_landed_or_is_gone() {
+        let slot = slot();
+        for lands in [true, false] {
+            let (_, departure) = slot.flight(own());
+            slot.tidy();
+            assert!(slot.flight(own()).1.is_none() && slot.in_the_air().is_some());
+            let departure = departure.unwrap();
+            if lands {
+                departure.sender.send_replace(Landing::Landed(None));
+            } else {
+                drop(departure.sender);
+            }
+            slot.tidy();
+            assert!(slot.is_lean(), "{lands}");
+        }
+    }
+
+    #[test]
+    fn after_a_flight_was_abandoned_its_claims_are_a_strangers_for_good() {
+        let slot = slot();
+        let claim = |slot: &Slot| slot.flight(own()).1.unwrap().claim;
+        assert_eq!(claim(&slot), own());
+        slot.abandon().unwrap();
+        let other = claim(&slot);
+        slot.begin_again(None);
+        slot.succeeded(2);
+        assert!(other != own() && claim(&slot) == other);
+    }
+
+    /// What memory there is for the earlier flight is given back and taken anew between its steps.
+    #[test]
+    fn a_flight_from_before_a_logout_and_a_login_changes_nothing() {
+        let slot = slot();
+        slot.begin_again(Some(current(1, 1)));
+        let before = slot.flight(own()).1.unwrap();
+        slot.begin_again(None);
+        assert!(slot.is_lean(), "nobody waits for the flight of a login that was ended");
+        slot.begin_again(Some(current(2, 1)));
+        for has_departed in [false, true] {
+            let next = has_departed.then(|| slot.flight(own()).1.unwrap());
+            slot.granted(before.epoch, &known(1, 2), Duration::ZERO);
+            assert!(!slot.publish_granted(before.epoch, current(1, 2)) && !slot.publish(before.epoch, None));
+            slot.saw(before.epoch, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
+            slot.touch(before.epoch, Duration::from_secs(1));
+            slot.rest_until(before.epoch, Duration::from_secs(1));
+            slot.troubled(before.epoch, &slot.absent());
+            slot.failed(before.epoch);
+            slot.succeeded(before.epoch);
+            before.sender.send_replace(Landing::Landed(None));
+            slot.tidy();
+            assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
+            assert!(
+                handed_out(&slot) == Some((login(2), 1)) && slot.granted_at().is_none() && slot.unsaved().is_none()
+            );
+            assert_eq!(slot.is_lean(), next.is_none());
+            assert_eq!(slot.flight(own()).1.is_none(), has_departed, "the flight of the next login is found");
+        }
+    }
+
+    /// Flights that read a store while logins end and begin in it, all at once: whoever has changed the store finds in memory what
+    /// it has put there, until the next change.
+    #[test]
+    fn no_flight_brings_back_what_a_logout_or_a_login_has_replaced() {
+        const ROUNDS: u8 = 100;
+        const FLIGHTS: usize = 2000;
+        let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));
+        let fly = || {
+            let Some(Departure { epoch, sender, .. }) = slot.flight(own()).1 else { return };
+            let loaded = *store.lock().unwrap();
+            // Long enough for a change to begin, and for one to end.
+            (0..5).for_each(|_| thread::yield_now());
+            if let Some((number, generation)) = loaded {
+                slot.granted(epoch, &known(number, generation + 1), Duration::ZERO);
+                slot.publish_granted(epoch, current(number, generation + 1));
+                sender.send_replace(Landing::Serving);
+                slot.refuse(&current(number, generation + 1).access_token);
+                slot.succeeded(epoch);
+            }
+            slot.publish(epoch, loaded.map(|(number, generation)| current(number, generation + 1)));
+            sender.send_replace(Landing::Landed(None));
+            slot.tidy();
+            slot.users.leave();
+        };
+        // Nobody else can change the store meanwhile.
+        let assert_as_stored = || {
+            let stored = store.lock().unwrap().map(|(number, _)| login(number));
+            for _ in 0..10 {
+                thread::yield_now();
+                assert_eq!(handed_out(&slot).map(|(login, _)| login), stored);
+                assert!(slot.unsaved().is_none_or(|known| Some(known.head.login) == stored));
+            }
+        };
+        let change = |number: u8| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let turn = runtime.block_on(slot.turn());
+            assert_eq!(turns.fetch_add(1, Ordering::SeqCst), 0, "one at a time");
+            assert_as_stored();
+            let new = (!number.is_multiple_of(3)).then_some((number, 1));
+            slot.forget_saved();
+            *store.lock().unwrap() = new;
+            slot.begin_again(new.map(|(number, generation)| current(number, generation)));
+            assert_as_stored();
+            turns.fetch_sub(1, Ordering::SeqCst);
+            drop(turn);
+            (0..10).for_each(|_| thread::yield_now());
+        };
+        thread::scope(|scope| {
+            for odd in 0..2 {
+                scope.spawn(move || (1..ROUNDS).filter(|number| number % 2 == odd).for_each(change));
+                scope.spawn(|| (0..FLIGHTS).for_each(|_| fly()));
+            }
+        });
+        slot.begin_again(None);
+        assert!(slot.is_lean() && slot.users.are_none() && handed_out(&slot).is_none() && slot.granted_at().is_none());
     }
 }

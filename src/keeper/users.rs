@@ -1,11 +1,11 @@
 //! How many use a slot: the handles of a login, and its flight.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How many use a slot. Those who hold an `Arc` of it are no measure: one who leaves still holds one when the next looks, and of
-/// two who leave at once, neither would be the last.
+/// two who leave at once, neither would be the last. More than 32 bits count would not fit into memory.
 #[derive(Debug, Default)]
-pub(super) struct Users(AtomicUsize);
+pub(super) struct Users(AtomicU32);
 
 impl Users {
     /// One more uses it.

@@ -6,6 +6,8 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockIntegration, MockService, MockUser, MockWebex, MockWebexBuilder};
 use webex_oauth::{Callback, ErrorKind, RefreshToken, Rotation, TokenSet, WebexOAuth};
 
+use crate::support::say;
+
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -241,7 +243,7 @@ fn mocks_at_once(wanted: usize) -> usize {
     let handles = limit.current.unwrap_or(ENOUGH).min(ENOUGH);
     let possible = wanted.min(usize::try_from(handles.saturating_sub(512) / 8).unwrap()).max(2);
     if possible < wanted {
-        eprintln!("NOT RUN with {wanted} at once: this machine allows {handles} handles, enough for {possible} mocks");
+        say(&format!("!! {possible} mocks at once, and not {wanted}: this machine allows {handles} handles"));
     }
     possible
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -180,4 +181,15 @@ pub(crate) async fn quiet() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Says that a story was not told; where `CI` is set, that is a failure.
+pub(crate) fn not_run(story: &str, why: &str) {
+    say(&format!("!! NOT RUN: {story}: {why}"));
+    assert!(std::env::var_os("CI").is_none(), "{story} was not run: {why}");
+}
+
+/// Says something past the harness, which keeps the words of tests that pass to itself.
+pub(crate) fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
 }

@@ -1,0 +1,37 @@
+//! A moment by the clock that never goes back, in eight bytes.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// A moment by [`Clock::elapsed`](crate::clock::Clock::elapsed), to the nanosecond and for five hundred years: a `Duration` takes
+/// twice the bytes, and there may be a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Elapsed(NonZeroU64);
+
+impl From<Duration> for Elapsed {
+    fn from(elapsed: Duration) -> Self {
+        // One more, so that an `Option` of it is no larger.
+        Self(NonZeroU64::MIN.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl From<Elapsed> for Duration {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::from_nanos(elapsed.0.get() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_for_five_hundred_years_and_then_time_stands_still() {
+        let years = |years: u64| Duration::from_secs(years * 365 * 24 * 60 * 60);
+        for elapsed in [Duration::ZERO, Duration::from_nanos(1), years(500) + Duration::from_nanos(7)] {
+            assert_eq!(Duration::from(Elapsed::from(elapsed)), elapsed);
+        }
+        assert!(Duration::from(Elapsed::from(Duration::MAX)) > years(500));
+        assert_eq!(size_of::<Option<Elapsed>>(), 8);
+    }
+}

@@ -1,0 +1,63 @@
+//! Somebody's turn to keep or end a login.
+
+use tokio::sync::OwnedMutexGuard;
+
+use super::seldom::Seldom;
+use super::slot::Slot;
+
+/// Somebody's turn to keep or end a login: one has it at a time, so that the store and the memory change as one.
+pub(crate) struct Turn<'a> {
+    slot: &'a Slot,
+    lock: Option<OwnedMutexGuard<()>>,
+}
+
+impl Slot {
+    /// Waits for the turn to keep or end this login.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        let lock = self.seldom(Seldom::lock);
+        // Made before the wait, so that one that is given up leaves nothing behind either.
+        let mut turn = Turn { slot: self, lock: None };
+        turn.lock = Some(lock.lock_owned().await);
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.lock = None;
+        self.slot.tidy();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::store::TokenKey;
+
+    fn is_pending<F: Future>(future: &mut Pin<Box<F>>) -> bool {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn one_has_the_turn_at_a_time_and_a_wait_that_is_given_up_leaves_nothing() {
+        let slot = Slot::new(TokenKey::new("jane").unwrap()).unwrap();
+        let first = slot.turn().await;
+        let (mut waiting, mut given_up) = (Box::pin(slot.turn()), Box::pin(slot.turn()));
+        assert!(is_pending(&mut waiting) && is_pending(&mut given_up));
+        drop(given_up);
+        drop(first);
+        let second = waiting.await;
+        assert!(is_pending(&mut Box::pin(slot.turn())) && !slot.is_lean());
+        drop(second);
+        assert!(slot.is_lean());
+        let mut given_up = Box::pin(slot.turn());
+        let last = slot.turn().await;
+        assert!(is_pending(&mut given_up));
+        drop(last);
+        drop(given_up);
+        assert!(slot.is_lean());
+    }
+}
