@@ -182,7 +182,10 @@ impl TokenManager {
     ///
     /// Those of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        self.keeper.access_token(&*self.slot(key)?).await
+        match self.keeper.at_rest(key) {
+            Some(token) => Ok(token),
+            None => self.keeper.access_token(&*self.slot(key)?).await,
+        }
     }
 
     /// The API answered 401 to this token; see [`Session::invalidate`].

@@ -27,7 +27,7 @@ use crate::trace::event;
 const REVALIDATE: Duration = Duration::from_secs(30);
 /// How old the store's last answer may be before a caller waits for the next.
 const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
-/// The shortest time between a refresh and the next, when the API refuses what the first one brought.
+/// The shortest time between a refresh and the next, when the API refuses what the first one brought, or that had ended already.
 pub(super) const SHORTEST_GAP: Duration = Duration::from_secs(30);
 /// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
 /// it guards against runtimes that nobody drives.
@@ -81,6 +81,17 @@ impl Keeper {
             claim: ClaimId::new()?,
             halt: Mutex::new(None),
             in_the_air: watch::Sender::new(0),
+        })
+    }
+
+    /// The token of a key, where nothing is to be done for it: what most calls by a key come for.
+    pub(crate) fn at_rest(&self, key: &TokenKey) -> Option<AccessToken> {
+        let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
+        self.roster.look(key, |slot| {
+            let current = slot.current();
+            let current = current.as_ref().filter(|_| slot.stays())?;
+            let is_good = current.need(now, elapsed) == Need::None && current.unseen(elapsed) < REVALIDATE;
+            is_good.then(|| current.access_token.clone())
         })
     }
 
@@ -178,6 +189,7 @@ impl Keeper {
             return None;
         }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
+            Need::Dead if self.has_no_better(slot, current) => false,
             Need::Dead => return None,
             Need::Stale | Need::Wanted => !slot.is_resting(elapsed) && self.halted().is_none(),
             Need::None => false,
@@ -188,6 +200,12 @@ impl Keeper {
             let _ = self.depart(slot);
         }
         Some(current.access_token.clone())
+    }
+
+    /// Whether the server has just given a token that had ended when it came: the next would be no better.
+    fn has_no_better(&self, slot: &Slot, current: &Current) -> bool {
+        let age = slot.granted_at().map(|at| self.webex.clock().elapsed().saturating_sub(at));
+        current.moments.are_none() && !current.is_refused && age.is_some_and(|age| age < SHORTEST_GAP)
     }
 
     /// Whether tokens that could not be saved have ended meanwhile.

@@ -37,20 +37,25 @@ pub(crate) struct Moments {
 
 impl Moments {
     /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end are used until
-    /// the API refuses them; tokens that had ended when they came, for the gap, since the next ones would be no better.
+    /// the API refuses them.
     pub(crate) fn of(tokens: &TokenSet, chance: f64) -> Self {
         let Some(end) = tokens.expires_at() else {
             return Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
         };
         let begin = tokens.received_at();
-        if end == begin {
-            return Self { stale_at: begin + GAP, dead_at: begin + GAP };
-        }
         let life = end.since(begin);
+        if life.is_zero() {
+            return Self { stale_at: UnixTime::MAX, dead_at: begin };
+        }
         let share = life / SHARE;
         let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(GAP.min(share));
         let dead = life.saturating_sub(MARGIN.min(share));
         Self { stale_at: begin + stale.min(dead), dead_at: begin + dead }
+    }
+
+    /// Whether the tokens had ended when they came: they are dead before they could be stale.
+    pub(crate) fn are_none(&self) -> bool {
+        self.stale_at > self.dead_at
     }
 
     pub(crate) fn need(&self, now: UnixTime) -> Need {
@@ -157,15 +162,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_dead_on_arrival_serves_for_the_gap_and_one_that_had_ended_before_does_not() {
-        for life in ["0", "-5", "\"0\""] {
+    fn tokens_that_had_ended_when_they_came_are_told_from_all_others() {
+        for (life, expected) in
+            [("0", true), ("-5", true), ("\"0\"", true), ("1", false), ("60", false), ("null", false)]
+        {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
-            assert_eq!(moments(&json, 0.5), (30, 30), "{life}");
+            for chance in [0.0, 1.0] {
+                assert_eq!(Moments::of(&tokens(&json, NOW), chance).are_none(), expected, "{life}, {chance}");
+            }
         }
-        let stored = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000,
-            "expires_at":1699999999}"#;
-        let ended = Moments::of(&TokenSet::from_stored(stored).unwrap(), 0.5);
-        assert_eq!((ended.stale_at, ended.dead_at), (NOW, NOW));
     }
 
     #[test]

@@ -87,6 +87,11 @@ impl Roster {
         Ok(slot)
     }
 
+    /// Takes a look at a slot, if there is one. Nobody becomes its user for that, so it must be short.
+    pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&Slot) -> Option<T>) -> Option<T> {
+        look(&self.slots().get(key)?.0)
+    }
+
     /// One of its users leaves a slot. The last lets go of it if it holds nothing or was only looked at in passing, so that keys
     /// that nobody uses leave nothing behind.
     pub(super) fn release(&self, slot: &Arc<Slot>) {

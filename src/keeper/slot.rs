@@ -132,10 +132,14 @@ impl Slot {
         self.stays.store(true, Ordering::Relaxed);
     }
 
+    /// Whether somebody uses it, and not keep-alive alone.
+    pub(super) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
+    }
+
     /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
     pub(super) fn is_needed(&self) -> bool {
-        self.current().is_some()
-            && (self.stays.load(Ordering::Relaxed) || self.seldom(|seldom| seldom.unsaved.is_some()))
+        self.current().is_some() && (self.stays() || self.seldom(|seldom| seldom.unsaved.is_some()))
     }
 
     /// Gives back the memory of what is over.
