@@ -28,7 +28,7 @@ const LOOKS: usize = 4096;
 ///
 /// # Cost
 ///
-/// About 200 bytes for each login besides its text. Loading one of a million takes about a microsecond, one of ten
+/// About 200 bytes for each login besides its text. Loading one of a million takes a microsecond or two, one of ten
 /// thousand a sixth of that. Listing looks at every login, whichever it asks for: at a million in a fifth of a second, in
 /// pages that hold a lock for a moment each.
 ///
