@@ -6,6 +6,8 @@
 
 #[path = "process/exit.rs"]
 mod exit;
+#[path = "process/printable.rs"]
+mod printable;
 
 use std::io::{Write as _, stdin, stdout};
 use std::process::ExitCode;
@@ -14,6 +16,8 @@ use clap::Parser;
 use webex_oauth::meetings::SecurityContext;
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{AccessToken, Callback, Service, WebexOAuth, WebexOAuthBuilder};
+
+use self::printable::printable;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -95,10 +99,4 @@ async fn post(document: String) -> Result<()> {
 fn ask_for_the_callback(url: &str) -> Result<String> {
     writeln!(stdout(), "Open this in a browser:\n\n  {url}\n\nThen paste the address that the browser ends at:")?;
     Ok(stdin().lines().next().ok_or("nothing was pasted")??)
-}
-
-/// Without what a terminal would obey: people choose their own names.
-fn printable(text: &str) -> String {
-    let is_obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.replace(|c| c != '\n' && is_obeyed(c), "?")
 }
