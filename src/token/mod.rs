@@ -362,6 +362,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_nobody_knows_are_stored_to_the_last_digit() {
+        let tokens = tokens(&Service::webex(), r#"{"access_token":"a","odd":184467440799999999999999999993709551615}"#);
+        let stored = tokens.to_stored().unwrap();
+        let again = TokenSet::from_stored(stored.expose()).unwrap();
+        assert_eq!(again.to_stored().unwrap().expose(), stored.expose());
+    }
+
+    #[test]
     fn a_silent_answer_means_as_asked_and_unknown_ends_except_where_ends_are_documented() {
         let silent = r#"{"access_token":"a","refresh_token":"r"}"#;
         let webex = tokens(&Service::webex(), silent);
