@@ -21,7 +21,7 @@ use std::time::Duration;
 use clap::Parser;
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{BrowserLogin, ErrorKind, Login, Session, Status, TokenManager, WebexOAuth};
+use webex_oauth::{BrowserLogin, ErrorKind, Login, LoginState, Session, Status, TokenManager, WebexOAuth};
 
 use self::folder::Folder;
 use self::interrupt::interrupted;
@@ -82,23 +82,26 @@ async fn twice(folder: &Path, auto: bool) -> Result<()> {
 async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<()> {
     let manager = TokenManager::new(webex.clone(), store)?;
     let session = manager.session(&TokenKey::new("me")?)?;
-    match session.access_token().await {
-        Ok(_) => writeln!(stdout(), "Still logged in.")?,
-        Err(error) if error.is_login_required() => {
-            let tokens = log_in(browser, visit).await?.into_tokens();
-            manager.put(session.key(), tokens).await?;
-        }
-        Err(error) => return Err(error.into()),
+    if is_logged_in(&session).await? {
+        writeln!(stdout(), "Still logged in.")?;
+    } else {
+        manager.put(session.key(), log_in(browser, visit).await?.into_tokens()).await?;
     }
     show(&session).await?;
 
     session.refresh().await?;
-    writeln!(stdout(), "Refreshed.")?;
+    writeln!(stdout(), "Refreshed: there is a new access token, and nobody was asked.")?;
     if let Some(end) = status(&session).await?.access_token_expires_at {
         writeln!(stdout(), "The access token is good until {end}.")?;
     }
     manager.settle().await;
     Ok(())
+}
+
+/// Asks Webex, since a login may have been ended there.
+async fn is_logged_in(session: &Session) -> Result<bool> {
+    let status = session.check().await?;
+    Ok(status.is_some_and(|status| !matches!(status.state, LoginState::LoginRequired { .. })))
 }
 
 /// Waits at the redirect URI for what the browser brings.

@@ -53,7 +53,11 @@ async fn with_the_real_webex(arguments: &Arguments) -> Result<()> {
 }
 
 async fn with_a_webex_of_our_own(arguments: &Arguments) -> Result<()> {
-    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n")?;
+    writeln!(
+        stdout(),
+        "WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine, which no phone can reach."
+    )?;
+    writeln!(stdout(), "If nobody enters the code for 20 seconds, the example does; with --auto, at once.\n")?;
     let mock = MockWebex::builder().device_interval(Duration::from_secs(1)).start().await;
     let webex = mock.client();
     let device = DeviceLogin::start(&webex).await?;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, LoginEvent, Record, Wanted};
+use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, LoginEvent, Record};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore};
@@ -314,9 +314,8 @@ impl TokenManager {
             let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
             // Not before: a login that is refused changes nothing.
             let begun = change.take().unwrap_or_else(|| Change::begin(&slot));
-            let head = entry.head.clone();
-            if editing.write(&Wanted::This(entry)).await? {
-                begun.confirm(Some(self.keeper.current(&slot, &Known { head, tokens: record })));
+            if editing.save(&entry).await? {
+                begun.confirm(Some(self.keeper.current(&slot, &Known { head: entry.head, tokens: record })));
                 drop(turn);
                 event!(INFO, key = %key, "put");
                 return Ok(Session::new(slot.clone()));

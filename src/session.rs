@@ -187,7 +187,7 @@ impl Session {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
         let now = self.webex().now();
         let state = match known.head.hold {
-            Some(Hold::Rejected { generation, code, at }) if generation == known.head.generation => {
+            Some(Hold::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
                 LoginState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
             }
             Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),

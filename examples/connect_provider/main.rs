@@ -69,6 +69,7 @@ async fn run() -> Result<()> {
     let app = App::new(&world.webex, data.store()?)?;
     let origin = world::origin_of(&world.webex)?;
     journal::note(format_args!("listening on {origin}"));
+    journal::note("Open that in a browser; Ctrl-C ends it.");
     if world.mock.is_some() {
         journal::note("WEBEX_CLIENT_ID is not set: customers connect to a simulated Webex, on this machine.");
     }

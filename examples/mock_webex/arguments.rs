@@ -1,5 +1,6 @@
 //! What the command line asks for.
 
+use std::net::TcpListener;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ fn world(
     mut value: impl FnMut() -> Result<String, String>,
 ) -> Result<MockWebexBuilder, String> {
     Ok(match option {
-        "--port" => builder.port(number(option, &value()?)?),
+        "--port" => builder.port(free(number(option, &value()?)?)?),
         "--redirect-uri" => builder.redirect_uri(value()?),
         "--service" => builder.service(service(&value()?)?),
         "--client-id" => builder.client_id(value()?),
@@ -71,7 +72,15 @@ fn world(
 }
 
 fn number<T: FromStr<Err: ToString>>(option: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| format!("{option}: {}", error.to_string()))
+    text.parse().map_err(|error: T::Err| format!("{option}: {text:?}: {}", error.to_string()))
+}
+
+/// A port that nobody has, as far as can be known before it is taken.
+fn free(port: u16) -> Result<u16, String> {
+    match TcpListener::bind(("127.0.0.1", port)) {
+        Ok(_) => Ok(port),
+        Err(error) => Err(format!("--port: {port} cannot be listened on ({error}): choose another, or leave it out")),
+    }
 }
 
 fn seconds(option: &str, text: &str) -> Result<Duration, String> {
@@ -83,7 +92,7 @@ fn service(text: &str) -> Result<MockService, String> {
         "webex" => Ok(MockService::Webex),
         "gov" => Ok(MockService::WebexGov),
         "meetings" => Ok(MockService::Meetings),
-        _ => Err(format!("--service: no {text:?}")),
+        _ => Err(format!("--service: {text:?} is none of webex, gov and meetings")),
     }
 }
 
@@ -110,6 +119,6 @@ fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, S
         "lenient" => Ok(builder.rotation(Rotation::Lenient)),
         "strict" => Ok(builder.rotation(Rotation::Strict)),
         "family" => Ok(builder.revoking_families()),
-        _ => Err(format!("--rotation: no {text:?}")),
+        _ => Err(format!("--rotation: {text:?} is none of lenient, strict and family")),
     }
 }

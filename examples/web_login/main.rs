@@ -55,6 +55,7 @@ async fn run() -> Result<()> {
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
     let origin = world::origin_of(&world.webex)?;
     journal::note(format_args!("listening on {origin}"));
+    journal::note("Open that in a browser; Ctrl-C ends it.");
     if world.mock.is_some() {
         journal::note("WEBEX_CLIENT_ID is not set: people log in at a simulated Webex, on this machine.");
     }

@@ -69,6 +69,8 @@ impl Line {
         // A server's own id is shown only where it was read as one that echoes no secret.
         let received = outcome.as_ref().err().and_then(Error::tracking_id);
         span.end(|| received.map(str::to_owned).or_else(tracking_id), &*self.clock);
-        outcome.map_err(|error| error.of_request(tracking_id(), uri.host().unwrap_or_default()))
+        // With its port, without what may stand before the host.
+        let place = || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
+        outcome.map_err(|error| error.of_request(tracking_id(), place()))
     }
 }

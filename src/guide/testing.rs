@@ -153,8 +153,8 @@
 //! # }
 //! ```
 //!
-//! An answer that is lost after Webex has acted is [`Fault::lost_answer`]; with [`MockWebexBuilder::relay`], connections break
-//! in the middle of an answer, and [`MockWebex::go_offline`] refuses them.
+//! An answer that is lost after Webex has acted is [`Fault::lost_answer`]; with [`MockWebexBuilder::relay`], connections can break
+//! in the middle of an answer, or be refused: [`MockWebex::go_offline`].
 //!
 //! # An axum application, without a server
 //!

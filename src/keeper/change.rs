@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::editing::{Editing, Wanted};
+use super::editing::Editing;
 use super::engine::Keeper;
 use super::record::Record;
 use super::slot::Slot;
@@ -65,7 +65,7 @@ impl Keeper {
                 .as_ref()
                 .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
-            if editing.write(&Wanted::Nothing).await? {
+            if editing.delete().await? {
                 break;
             }
         }
@@ -85,7 +85,7 @@ impl Keeper {
     pub(crate) async fn retry(&self, slot: &Slot) -> Result<()> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(mut entry) = editing.look().await? {
-            if !entry.head.lift_hold(self.webex.now())? || editing.write(&Wanted::This(entry)).await? {
+            if !entry.head.lift_hold(self.webex.now())? || editing.save(&entry).await? {
                 break;
             }
         }
@@ -104,7 +104,7 @@ impl Keeper {
                 return Ok(false);
             }
             head.revision = Revision::new()?;
-            if editing.write(&Wanted::This(Entry { head, body: record.write()? })).await? {
+            if editing.save(&Entry { head, body: record.write()? }).await? {
                 return Ok(true);
             }
         }

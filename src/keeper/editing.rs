@@ -6,19 +6,12 @@ use super::protocol::StoreFailed;
 use crate::error::Result;
 use crate::store::{Entry, Expect, Revision, Saved, TokenKey};
 
-/// A change at work: [`look`](Self::look), choose, [`write`](Self::write), and all of it again where somebody else was faster.
-/// Whoever finds nothing to change drops it.
+/// A change at work: [`look`](Self::look), choose, [`save`](Self::save) or [`delete`](Self::delete), and all of it again where
+/// somebody else was faster. Whoever finds nothing to change drops it.
 pub(crate) struct Editing<'a> {
     keeper: &'a Keeper,
     key: &'a TokenKey,
     edit: Edit,
-}
-
-/// What is wanted in the place of what the store has.
-pub(crate) enum Wanted {
-    /// This, with a revision that nobody has used.
-    This(Entry),
-    Nothing,
 }
 
 impl<'a> Editing<'a> {
@@ -33,10 +26,20 @@ impl<'a> Editing<'a> {
         found
     }
 
-    /// Writes what was chosen; says whether that is the end of it, or somebody else was faster. After an error of the store,
-    /// nobody knows whether it was written.
-    pub(crate) async fn write(&mut self, wanted: &Wanted) -> Result<bool> {
-        let (mut event, mut trouble) = (Happened::Chosen(wanted.choice()), None);
+    /// Saves this, with a revision that nobody has used, in the place of what was seen; says whether that is the end of it, or
+    /// somebody else was faster. After an error of the store, nobody knows whether it was saved.
+    pub(crate) async fn save(&mut self, entry: &Entry) -> Result<bool> {
+        self.write(Some(entry)).await
+    }
+
+    /// Deletes what was seen; as [`save`](Self::save).
+    pub(crate) async fn delete(&mut self) -> Result<bool> {
+        self.write(None).await
+    }
+
+    async fn write(&mut self, wanted: Option<&Entry>) -> Result<bool> {
+        let choice = wanted.map_or(Choice::Delete, |entry| Choice::Save(entry.head.revision()));
+        let (mut event, mut trouble) = (Happened::Chosen(choice), None);
         loop {
             event = match self.edit.step(event) {
                 ToDo::Write(expect) => {
@@ -56,19 +59,10 @@ impl<'a> Editing<'a> {
         }
     }
 
-    async fn carry_out(&self, wanted: &Wanted, expect: Expect) -> Result<Saved> {
+    async fn carry_out(&self, wanted: Option<&Entry>, expect: Expect) -> Result<Saved> {
         match wanted {
-            Wanted::This(entry) => self.keeper.store.save(self.key, entry, expect).await,
-            Wanted::Nothing => self.keeper.store.delete(self.key, expect).await,
-        }
-    }
-}
-
-impl Wanted {
-    fn choice(&self) -> Choice {
-        match self {
-            Self::This(entry) => Choice::Save(entry.head.revision()),
-            Self::Nothing => Choice::Delete,
+            Some(entry) => self.keeper.store.save(self.key, entry, expect).await,
+            None => self.keeper.store.delete(self.key, expect).await,
         }
     }
 }

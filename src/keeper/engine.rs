@@ -271,7 +271,7 @@ impl Keeper {
             moments,
             dead_elapsed: dead_elapsed.into(),
             seen_at: elapsed.into(),
-            is_refused: false,
+            is_refused: known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)),
             wish: Need::None,
         }
     }

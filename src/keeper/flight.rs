@@ -166,6 +166,10 @@ impl<T: Clone> Flight<T> {
             self.rival = None;
         }
         self.login = Some(known.head.login);
+        // Who found that out may know of the access token what its times do not say.
+        if known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)) {
+            return self.end(Outcome::Rejected(known));
+        }
         let need = (now.need)(&known.tokens);
         if need == Need::None {
             return self.end(Outcome::Fresh(known));
@@ -399,7 +403,8 @@ impl<T: Clone> Flight<T> {
         }
         let expect = Expect::Revision(known.head.revision);
         let mut marked = known;
-        marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(now.wall) });
+        let (generation, is_dead) = (marked.head.generation, (now.need)(&marked.tokens) == Need::Dead);
+        marked.head.hold = Some(Hold::Rejected { generation, code, at: Some(now.wall), is_dead });
         marked.head.revision = now.fresh;
         marked.head.claim = None;
         // Nothing keeps it alive any more.

@@ -51,7 +51,7 @@ mod renewal;
 mod change;
 
 pub(crate) use self::change::Change;
-pub(crate) use self::editing::{Editing, Wanted};
+pub(crate) use self::editing::Editing;
 pub(crate) use self::engine::{Keeper, Listener};
 pub use self::event::LoginEvent;
 pub(crate) use self::patience::in_time;

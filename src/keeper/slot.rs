@@ -177,7 +177,7 @@ impl Slot {
                     new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
                 }
             }
-            new.is_refused = seldom.refused.as_ref() == Some(&new.access_token);
+            new.is_refused |= seldom.refused.as_ref() == Some(&new.access_token);
             new.wish = seldom.wish(&new.access_token);
             self.current.store(Some(Arc::new(new)));
             true

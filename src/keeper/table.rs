@@ -170,7 +170,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     assert_eq!(marked.head.due, None, "nothing keeps it alive any more");
     assert_eq!(
         marked.head.hold,
-        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW) })
+        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW), is_dead: true })
     );
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Rejected(marked)));
 }
@@ -200,12 +200,20 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known.clone()))))
     };
-    let dead = held(Hold::Rejected { generation: 7, code: None, at: None });
+    let dead = held(Hold::Rejected { generation: 7, code: None, at: None, is_dead: false });
     assert_eq!(first(&dead), Action::End(Outcome::Rejected(dead)));
+    // Tokens that are good by their times serve on, unless whoever was refused knew better.
+    let good_by_its_times = |is_dead| {
+        let mut known = held(Hold::Rejected { generation: 7, code: None, at: None, is_dead });
+        known.tokens = 1;
+        known
+    };
+    assert_eq!(first(&good_by_its_times(false)), Action::End(Outcome::Fresh(good_by_its_times(false))));
+    assert_eq!(first(&good_by_its_times(true)), Action::End(Outcome::Rejected(good_by_its_times(true))));
     let waiting = held(Hold::RetryAt(NOW + secs(1)));
     assert_eq!(first(&waiting), Action::End(Outcome::Held { known: waiting, until: NOW + secs(1) }));
     for passable in [
-        Hold::Rejected { generation: 6, code: None, at: None },
+        Hold::Rejected { generation: 6, code: None, at: None, is_dead: true },
         Hold::RetryAt(NOW),
         Hold::RetryAt(NOW + TIMES.longest_hold + secs(1)),
     ] {
@@ -367,7 +375,7 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     let (mut driver, _) = serving();
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
     let mut marked = known();
-    marked.head.hold = Some(Hold::Rejected { generation: 7, code: None, at: None });
+    marked.head.hold = Some(Hold::Rejected { generation: 7, code: None, at: None, is_dead: false });
     // And somebody changed what is kept beside the tokens.
     marked.tokens = 300;
     let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {

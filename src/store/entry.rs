@@ -248,7 +248,17 @@ pub enum Hold {
         /// Since when this is known, by the clock of whoever found it out.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
         at: Option<UnixTime>,
+        /// Whether the access token was no good any more either: the API had refused it, or it had ended.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_dead: bool,
     },
+}
+
+impl Hold {
+    /// Whether tokens of this generation are of no use to anybody.
+    pub(crate) fn is_the_end_of(&self, kept: u64) -> bool {
+        matches!(self, Self::Rejected { generation, is_dead: true, .. } if *generation == kept)
+    }
 }
 
 /// The secret part of an [`Entry`]: bytes that only this crate reads. Cloning it copies nothing.
@@ -333,7 +343,8 @@ mod tests {
         let mut head = Head::begin(Some(time)).unwrap();
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.claim = Some(Claim { id: ClaimId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
-        head.hold = Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time) });
+        head.hold =
+            Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time), is_dead: true });
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
         head.hold = Some(Hold::RetryAt(time));
         head.interrupted = true;

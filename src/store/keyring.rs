@@ -259,7 +259,7 @@ fn marked(entry: &Entry) -> Entry {
     marked.head.generation = u64::from(u32::MAX);
     marked.head.claim = Some(Claim { id: ClaimId::from_bytes([0; 16]), at: time, lease: Duration::from_secs(60) });
     let code = Some("unsupported_token_type".to_owned());
-    marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(time) });
+    marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(time), is_dead: true });
     marked.head.interrupted = true;
     (marked.head.due, marked.head.ends) = (Some(time), Some(time));
     marked.head.anchor = Some(Anchor { at: time, end: time });

@@ -126,7 +126,8 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     rejected.head.ends = Some(time);
     rejected.head.anchor = Some(Anchor { at: time, end: UnixTime::from_secs(1) });
     rejected.head.interrupted = true;
-    rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None });
+    rejected.head.hold =
+        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None, is_dead: false });
     Ok([plain, claimed, waiting, rejected])
 }
 

@@ -17,6 +17,7 @@ const LOOK: Duration = Duration::from_millis(250);
 struct Scene {
     mock: MockWebex,
     clock: ManualClock,
+    store: MemoryStore,
     /// Where the first process's answers wait.
     gate: Gate,
     first: Session,
@@ -33,7 +34,7 @@ async fn scene() -> Scene {
     let gate = Gate::closed_at("/v1/access_token");
     let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
     let first = manager(webex).session(&key).unwrap();
-    Scene { mock, clock, gate, first, second }
+    Scene { mock, clock, store, gate, first, second }
 }
 
 /// Asks for a refresh, and lets it come as far as it comes in no time.
@@ -60,7 +61,7 @@ async fn pass(clock: &ManualClock, time: Duration) {
 
 #[tokio::test]
 async fn what_another_process_is_about_to_bring_is_waited_for() {
-    let Scene { mock, clock, gate, first, second } = scene().await;
+    let Scene { mock, clock, gate, first, second, .. } = scene().await;
     let old = second.access_token().await.unwrap();
     let firsts = refreshing(&first).await;
     gate.arrival().await;
@@ -84,7 +85,7 @@ async fn what_another_process_is_about_to_bring_is_waited_for() {
 
 #[tokio::test]
 async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_the_refresh_goes_on() {
-    let Scene { mock, clock, gate, first, second } = scene().await;
+    let Scene { mock, clock, gate, first, second, .. } = scene().await;
     let old = second.access_token().await.unwrap();
     let stopped = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -106,4 +107,22 @@ async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_
     seconds.await.unwrap().unwrap();
     assert_ne!(second.access_token().await.unwrap(), old);
     assert_eq!(mock.refreshes(), 2);
+}
+
+/// Who finds out that a login is over leaves word for the others: a command line asks in a new process each time.
+#[tokio::test]
+async fn a_token_that_was_revoked_is_handed_out_by_no_process_once_one_has_found_out() {
+    let Scene { mock, store, gate, first, second, .. } = scene().await;
+    gate.open();
+    first.access_token().await.unwrap();
+    mock.revoke("jane@example.com");
+    assert!(first.person().await.unwrap_err().is_login_required());
+    let refused = mock.token_requests();
+
+    let new = TokenManager::new(mock.client(), store).unwrap();
+    assert!(new.access_token(second.key()).await.unwrap_err().is_login_required());
+    assert!(second.access_token().await.is_ok(), "what is in memory is handed out until it is looked at again");
+    assert!(second.person().await.unwrap_err().is_login_required());
+    assert!(second.access_token().await.unwrap_err().is_login_required());
+    assert_eq!(mock.token_requests(), refused, "the dead refresh token was not sent again");
 }

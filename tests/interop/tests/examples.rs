@@ -181,7 +181,7 @@ fn a_login_is_still_there_when_the_program_runs_again() {
         let browser = reqwest::Client::builder().no_proxy().build().unwrap();
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
         running.see("Logged in as jane@example.com").await;
-        running.see("Refreshed.").await;
+        running.see("Refreshed").await;
         running.see("The access token is good until").await;
 
         let over = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).to_the_end().await;
@@ -190,6 +190,14 @@ fn a_login_is_still_there_when_the_program_runs_again() {
         assert!(over.said.starts_with("Still logged in.\n"), "{}", over.said);
         assert_eq!((mock.exchanges(), mock.refreshes()), (1, 2));
         assert_eq!(running.end().await.code, Some(0));
+
+        // And whoever was logged out at Webex is asked to log in again.
+        mock.revoke("jane@example.com");
+        let mut again = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).begin();
+        let url = format!("http{}", again.see("  http").await);
+        assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
+        again.see("Logged in as jane@example.com").await;
+        assert_eq!(again.end().await.code, Some(0));
     });
 }
 

@@ -2,8 +2,8 @@
 
 use oauth2::basic::{BasicClient, BasicErrorResponse};
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, RedirectUrl, RefreshToken,
-    RequestTokenError, Scope, TokenResponse as _, TokenUrl,
+    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpRequest, HttpResponse, RedirectUrl,
+    RefreshToken, RequestTokenError, Scope, TokenResponse as _, TokenUrl,
 };
 use url::Url;
 use webex_oauth::testing::MockWebex;
