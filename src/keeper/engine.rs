@@ -39,8 +39,8 @@ pub(crate) struct Keeper {
     pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
     pub(super) roster: Roster,
-    /// Names this keeper's claims. A key has one slot, whose flights follow each other, so a claim that a cancelled one left behind
-    /// is still this keeper's own.
+    /// Names this keeper's claims, together with the epoch of the slot: a key has one slot, whose flights of one epoch follow each
+    /// other, so a claim that a cancelled one left behind is still its own.
     claim: ClaimId,
     halt: Mutex<Option<Halt>>,
     in_the_air: watch::Sender<usize>,
@@ -115,7 +115,7 @@ impl Keeper {
             let mut flight = self.depart(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
             let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
-                slot.abandon()?;
+                slot.abandon();
                 return Err(later("the refresh has not come back: try again"));
             };
             let Ok(landing) = landing else { continue };

@@ -162,7 +162,11 @@ impl Flying {
             if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
                 self.announce(LoginEvent::save_failed(&self.slot.key, &error));
             }
-            self.trouble = Some(error);
+            // A claim that cannot be lifted lapses; what it is to be lifted for matters more.
+            let is_lift = known.head.claim.is_none() && !is_serving;
+            if !is_lift || self.trouble.is_none() {
+                self.trouble = Some(error);
+            }
             StoreFailed
         })
     }

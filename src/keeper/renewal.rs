@@ -44,14 +44,14 @@ impl Keeper {
             let mut flight = self.depart(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
             let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
-                slot.abandon()?;
+                slot.abandon();
                 return Err(later("the refresh has not come back: try again"));
             };
-            match landing.as_deref() {
-                Ok(Landing::Failed(error) | Landing::Landed(Some(error))) if is_last || !is_anothers => {
+            if let Ok(Landing::Failed(error) | Landing::Landed(Some(error))) = landing.as_deref() {
+                if is_last || !is_anothers {
                     return Err(error.clone());
                 }
-                _ => {}
+                continue;
             }
             drop(landing);
             if slot.current().as_ref().map(|current| (current.login, current.generation)) != before {

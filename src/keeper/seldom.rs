@@ -12,7 +12,7 @@ use super::record::Record;
 use super::stage::Rival;
 use crate::error::Error;
 use crate::secret::AccessToken;
-use crate::store::{ClaimId, LoginId};
+use crate::store::LoginId;
 
 /// What there is to know of a login only while something flies, goes wrong or is changed.
 #[derive(Default)]
@@ -20,8 +20,6 @@ pub(super) struct Seldom {
     /// Whoever keeps or ends the login holds it or waits for it.
     pub(super) lock: Weak<Mutex<()>>,
     pub(super) flight: Option<watch::Receiver<Landing>>,
-    /// What names this slot's claims, where the keeper's own id names those of an abandoned flight.
-    pub(super) claim: Option<ClaimId>,
     /// Another's claim that the last flight saw in its way.
     pub(super) rival: Option<Rival>,
     /// New tokens that the store does not have yet: larger than all the rest, and seldom there even among what is.
@@ -43,11 +41,9 @@ impl Seldom {
     /// Whether nobody could tell it from a new one.
     pub(super) fn is_nothing(&self) -> bool {
         // All of them by name, so that none is forgotten.
-        let Self { lock, flight: _, claim, rival, unsaved, refused, outdated, rest_until, failures, trouble, reported } =
-            self;
+        let Self { lock, flight: _, rival, unsaved, refused, outdated, rest_until, failures, trouble, reported } = self;
         lock.strong_count() == 0
             && self.in_the_air().is_none()
-            && claim.is_none()
             && rival.is_none()
             && unsaved.is_none()
             && refused.is_none()
@@ -88,7 +84,7 @@ impl Seldom {
 
     /// Another login begins, or none: this alone was not about the last one.
     pub(super) fn begin_again(&mut self) {
-        let Self { lock, claim, rival, unsaved, .. } = mem::take(self);
-        *self = Self { lock, claim, rival, unsaved, ..Self::default() };
+        let Self { lock, rival, unsaved, .. } = mem::take(self);
+        *self = Self { lock, rival, unsaved, ..Self::default() };
     }
 }

@@ -211,15 +211,10 @@ impl Slot {
     }
 
     /// Leaves a flight that does not come back to itself: it publishes nothing any more, and its claim is a stranger's.
-    pub(crate) fn abandon(&self) -> Result<()> {
-        let claim = ClaimId::new()?;
+    pub(crate) fn abandon(&self) {
         let mut guarded = self.guarded();
         guarded.epoch += 1;
-        guarded.seldom(|seldom| {
-            seldom.flight = None;
-            seldom.claim = Some(claim);
-        });
-        Ok(())
+        guarded.seldom(|seldom| seldom.flight = None);
     }
 
     /// Notes that the API refused a token; says whether it is the one that is handed out.
@@ -248,7 +243,8 @@ impl Slot {
         });
     }
 
-    /// The flight that is in the air, or else one to send off. Its claims are named by `own`, unless a flight was abandoned.
+    /// The flight that is in the air, or else one to send off. Its claims are named by `own` and the epoch: flights of one epoch
+    /// follow each other, but one from before a logout, a new login or a change that failed may be in the air still.
     pub(crate) fn flight(&self, own: ClaimId) -> (watch::Receiver<Landing>, Option<Departure>) {
         let mut guarded = self.guarded();
         let epoch = guarded.epoch;
@@ -259,8 +255,7 @@ impl Slot {
             let (sender, receiver) = watch::channel(Landing::Flying);
             seldom.flight = Some(receiver.clone());
             self.users.enter();
-            let (claim, rival, unsaved) =
-                (seldom.claim.unwrap_or(own), seldom.rival, seldom.unsaved.as_deref().cloned());
+            let (claim, rival, unsaved) = (own.plus(epoch), seldom.rival, seldom.unsaved.as_deref().cloned());
             (receiver, Some(Departure { epoch, claim, rival, unsaved, sender }))
         })
     }
@@ -508,15 +503,17 @@ mod tests {
     }
 
     #[test]
-    fn after_a_flight_was_abandoned_its_claims_are_a_strangers_for_good() {
+    fn a_flight_from_before_a_change_has_a_strangers_claim_and_a_cancelled_one_has_not() {
         let slot = slot();
         let claim = |slot: &Slot| slot.flight(own()).1.unwrap().claim;
-        assert_eq!(claim(&slot), own());
-        slot.abandon().unwrap();
-        let other = claim(&slot);
+        let first = claim(&slot);
+        assert_eq!(claim(&slot), first, "the first was cancelled when it was dropped");
+        slot.abandon();
+        let second = claim(&slot);
+        slot.forget_saved();
+        let third = claim(&slot);
         slot.begin_again(None);
-        slot.succeeded(2);
-        assert!(other != own() && claim(&slot) == other);
+        assert_eq!(BTreeSet::from([first, second, third, claim(&slot)].map(ClaimId::to_bytes)).len(), 4);
     }
 
     /// What memory there is for the earlier flight is given back and taken anew between its steps.

@@ -10,13 +10,14 @@ use webex_oauth::source::TokenSource;
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    AccessToken, Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Service, Session,
-    TokenManager, TokenSet, WebexOAuth,
+    AccessToken, Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Rotation, Service,
+    Session, TokenManager, TokenSet, WebexOAuth,
 };
 use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::{TOKENS, builder, json, tokens};
+use crate::gate::Gate;
+use crate::support::{TOKENS, builder, json, quiet, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
@@ -676,6 +677,56 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
     assert_eq!(mock.refreshes(), 0, "nothing is sent without a claim");
     failing.heal();
     session.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_under_way() {
+    let (clock, store) = (ManualClock::new(NOW), Failing::new(MemoryStore::new()));
+    // A server that takes a second refresh for theft.
+    let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).revoking_families().start().await;
+    let gate = Gate::open_at("/v1/access_token");
+    let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
+    gate.arrival().await;
+    clock.advance(FORTNIGHT);
+    gate.close();
+    let asking = |session: &Session| {
+        let session = session.clone();
+        tokio::spawn(async move { session.access_token().await })
+    };
+    let first = asking(&session);
+    gate.arrival().await;
+    store.fail_writes_after(0);
+    manager.forget(&key("jane")).await.unwrap_err();
+    store.heal();
+
+    let second = asking(&session);
+    quiet().await;
+    assert_eq!(mock.refreshes(), 1, "it waits");
+    gate.open();
+    while !(first.is_finished() && second.is_finished()) {
+        clock.advance(Duration::from_millis(250));
+        quiet().await;
+    }
+
+    second.await.unwrap().unwrap();
+    manager.settle().await;
+    assert_eq!(mock.refreshes(), 1);
+    clock.advance(FORTNIGHT);
+    session.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_said_also_where_the_store_fails_after_it() {
+    let store = Failing::new(MemoryStore::new());
+    let (mock, clock, _manager, session) = kept(store.clone()).await;
+    mock.change_secret("another");
+    clock.advance(FORTNIGHT);
+    // The claim is written, and then nothing any more.
+    store.fail_writes_after(1);
+    let error = session.access_token().await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error:?}");
 }
 
 #[tokio::test]

@@ -126,3 +126,15 @@ async fn a_token_that_was_revoked_is_handed_out_by_no_process_once_one_has_found
     assert!(second.access_token().await.unwrap_err().is_login_required());
     assert_eq!(mock.token_requests(), refused, "the dead refresh token was not sent again");
 }
+
+#[tokio::test]
+async fn a_login_that_was_ended_elsewhere_is_not_called_refreshed() {
+    for seconds in [0, 31, 301] {
+        let Scene { mock, clock, store, second, .. } = scene().await;
+        second.access_token().await.unwrap();
+        TokenManager::new(mock.client(), store).unwrap().forget(second.key()).await.unwrap();
+        clock.advance(Duration::from_secs(seconds));
+        let error = second.refresh().await.unwrap_err();
+        assert!(error.is_login_required(), "{seconds}: {error:?}");
+    }
+}
