@@ -119,6 +119,11 @@ impl<T: Clone> Flight<T> {
         self.rival
     }
 
+    /// Whether it waits for what another brings.
+    pub(super) fn waits_for_another(&self) -> bool {
+        matches!(self.stage, Stage::Looking)
+    }
+
     /// What it is at, for those who watch.
     pub(super) fn doing(&self) -> &'static str {
         match &self.stage {

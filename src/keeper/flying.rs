@@ -73,7 +73,7 @@ impl Flying {
                 Ok(action) => action,
                 Err(error) => return self.fail(error),
             };
-            if self.is_void() && takes_on(&action) {
+            if self.is_void() && (takes_on(&action) || self.flight.waits_for_another()) {
                 return self.fail(overtaken());
             }
             event = match action {
@@ -296,7 +296,7 @@ impl Flying {
             error = error.with_remark(INTERRUPTED);
         }
         event!(DEBUG, key = %self.slot.key, "rejected");
-        if self.slot.report(known.head.login, known.head.generation) {
+        if self.slot.report(self.epoch, known.head.login, known.head.generation) {
             event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
             self.announce(LoginEvent::login_required(&self.slot.key, &error));
         }

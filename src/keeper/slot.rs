@@ -340,8 +340,9 @@ impl Slot {
     }
 
     /// Notes that the end of a login is announced; says whether it had not been.
-    pub(crate) fn report(&self, login: LoginId, generation: u64) -> bool {
-        self.seldom(|seldom| seldom.reported.replace((login, generation)) != Some((login, generation)))
+    pub(crate) fn report(&self, epoch: u64, login: LoginId, generation: u64) -> bool {
+        let is_news = |seldom: &mut Seldom| seldom.reported.replace((login, generation)) != Some((login, generation));
+        self.seldom_at(epoch, is_news).unwrap_or(false)
     }
 
     pub(crate) fn failures(&self) -> u32 {
@@ -464,7 +465,7 @@ mod tests {
             (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::wake),
             (|slot, error| slot.troubled(1, error), Slot::stop_resting),
             (|slot, _| assert_eq!(slot.failed(1), 0), Slot::stop_resting),
-            (|slot, _| assert!(slot.report(login(1), 1)), Slot::stop_resting),
+            (|slot, _| assert!(slot.report(1, login(1), 1)), Slot::stop_resting),
             (|slot, _| slot.granted(1, &known(1, 2), Duration::ZERO), |_| ()),
             (
                 |slot, _| assert!(slot.refuse(&current(1, 1).access_token)),

@@ -115,7 +115,9 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
 
 /// Puts a file with this content in the place of whatever file is there. After a crash one of the two is there, whole.
 pub(super) fn replace(path: &Path, unfinished: &Path, content: &[u8]) -> Result<()> {
-    let written = write(unfinished, content).and_then(|()| {
+    let written = write(unfinished, content).and_then(|found| {
+        // Before it takes the place of one that the folder's owner can read.
+        require_owner(unfinished, &found)?;
         look(path, Kind::File)?;
         fs::rename(unfinished, path).map_err(failed("replace", path))
     });
@@ -151,11 +153,17 @@ pub(super) fn set_aside(path: &Path) -> Result<PathBuf> {
 /// Locks a file, which is made where it is missing and never removed; nothing if somebody else has it. The lock lasts
 /// as long as the file is open, and ends with its process.
 pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
-    look(path, Kind::File)?;
+    let is_new = look(path, Kind::File)?.is_none();
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     let file = private_file(&mut options).open(path).map_err(failed("open", path))?;
-    own(&file, path)?;
+    if let Err(error) = own(&file, path) {
+        // A stranger's lock would keep the folder's owner out; nobody else can have opened it.
+        if is_new {
+            let _ = fs::remove_file(path);
+        }
+        return Err(error);
+    }
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -222,12 +230,13 @@ fn own(file: &File, path: &Path) -> Result<Metadata> {
     Ok(found)
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<()> {
+fn write(path: &Path, content: &[u8]) -> Result<Metadata> {
     let mut options = OpenOptions::new();
     let mut file =
         private_file(options.write(true).create_new(true)).open(path).map_err(failed("make the file", path))?;
     file.write_all(content).map_err(failed("write", path))?;
-    file.sync_all().map_err(failed("write to disk", path))
+    file.sync_all().map_err(failed("write to disk", path))?;
+    file.metadata().map_err(failed("look at", path))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -455,7 +455,18 @@ async fn a_file_of_another_user_is_refused_and_not_touched() {
     assert_eq!((found.uid(), mode(&file)), (NOBODY, 0o600));
 
     chown(&file, Some(owner), None).unwrap();
-    assert_eq!(store.load(&key()).await.unwrap(), Some(entry));
+    assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()));
+
+    // Nor does root leave a file or a lock behind that the folder's owner could not read.
+    let shard = file.parent().unwrap();
+    fs::remove_file(shard.join("lock")).unwrap();
+    for place in [shard, file.as_path()] {
+        chown(place, Some(NOBODY), None).unwrap();
+    }
+    let error = store.save(&key(), &entry, seen(&entry)).await.unwrap_err();
+    assert!(causes(&error).contains("belongs to another user"), "{}", causes(&error));
+    assert!(!shard.join("lock").exists());
+    assert_eq!(fs::metadata(&file).unwrap().uid(), NOBODY);
 }
 
 #[tokio::test]
