@@ -117,7 +117,7 @@ fn refresh(criterion: &mut Criterion, name: &str, store: impl TokenStore + Clone
     let claimed = async || {
         clock.advance(LIFE);
         session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
     };
     asked.store(0, Ordering::Relaxed);
     server.0.store(0, Ordering::Relaxed);

@@ -94,7 +94,7 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     if let Some(end) = status(&session).await?.access_token_expires_at {
         writeln!(stdout(), "The access token is good until {end}.")?;
     }
-    manager.settle().await;
+    manager.settle().await?;
     Ok(())
 }
 

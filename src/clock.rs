@@ -8,6 +8,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
+/// 2020-01-01 00:00:00 UTC: a host whose clock shows an earlier time has never set it.
+pub(crate) const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
+
+/// How far the clocks of two hosts may be apart. A stored time that lies further ahead is not believed.
+pub(crate) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
 /// A moment, in whole seconds since 1970-01-01 00:00:00 UTC.
 ///
 /// Arithmetic saturates, so no answer of a server can make it overflow.

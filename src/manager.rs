@@ -273,10 +273,16 @@ impl TokenManager {
         self.keeper.retry(&*self.slot(key)?).await
     }
 
-    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit. Tokens that cannot be saved
-    /// are tried for as long as the process lives, so bound this with a time limit of your own.
-    pub async fn settle(&self) {
-        self.keeper.settle().await;
+    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit.
+    ///
+    /// Also saves tokens whose refresh was cut off, because its runtime ended or the store panicked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Store`] if new tokens could not be saved for 30 seconds: they are in the memory of this process alone, and
+    /// saving is tried for as long as it lives. [`ErrorKind::Runtime`] outside a tokio runtime.
+    pub async fn settle(&self) -> Result<()> {
+        self.keeper.settle().await
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {

@@ -41,10 +41,11 @@
 //! - It gets the token, in place of any `Authorization` that it has or that the client adds by default. The value is
 //!   marked sensitive, so `Debug` does not show it. Nothing else is changed.
 //! - At a 401 the token is [rejected](TokenSource::reject), and the same request is sent once more if there is another token.
-//!   That answer is yours, whatever it is. All other answers are yours at once: 403, 423 and 429 change nothing.
+//!   That answer is yours, whatever it is. Without another token the 401 is yours as it came;
+//!   [`Session::invalidate`](Session::invalidate) says when there is one. All other answers are yours at once: 403, 423 and 429
+//!   change nothing.
 //! - A body that is a stream is sent once, as it comes, without being kept. Its 401 is yours; the next request has a new token.
-//! - If after a 401 no token can be had, the source's error takes its place: it says who can help. A session also has one for
-//!   an API that refuses what was fetched just now, so that it does not refresh for ever.
+//! - If after a 401 the user must log in again, the source's error takes its place.
 //! - Dropping the future leaves everything usable. What was sent may have been done.
 //!
 //! The time limit of a request is for each sending. A refresh has its own.
@@ -226,10 +227,12 @@ impl Middleware for BearerMiddleware {
         }
         self.source.reject(&token).await;
         let Some(mut request) = again else { return Ok(answer) };
-        let newer = self.source.access_token().await?;
-        if newer == token {
-            return Ok(answer);
-        }
+        let newer = match self.source.access_token().await {
+            Ok(newer) if newer != token => newer,
+            // It says more than the 401 that it follows from.
+            Err(error) if error.is_login_required() => return Err(error.into()),
+            _ => return Ok(answer),
+        };
         // Its body may never end, and keeps a connection.
         drop(answer);
         bear(&mut request, &newer)?;

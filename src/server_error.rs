@@ -17,6 +17,14 @@ pub struct ServerError {
 }
 
 impl ServerError {
+    pub(crate) fn is_json_object(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn names_client(&self) -> bool {
+        self.code() == Some("invalid_client")
+    }
+
     /// The HTTP status, unless the refusal came by a browser's redirect.
     pub fn status(&self) -> Option<u16> {
         self.status.map(|status| status.as_u16())

@@ -108,41 +108,66 @@ impl Session {
         self.keeper().refresh(&self.slot).await
     }
 
-    /// The API answered 401 to this token: unless it was replaced meanwhile, it is not handed out again, and the next
-    /// call refreshes.
+    /// Reports that the API responded with 401 to this token. The next call of [`access_token`](Self::access_token) waits for
+    /// another token; all other callers keep getting this one until there is another.
     ///
-    /// A 403 is no reason to call this: a new token of the same login has the same rights.
+    /// Does nothing if the token was replaced meanwhile. A new token is not always to be had: a token younger than 30 seconds (a
+    /// tenth of its lifetime, if that is less, but at least a second) is not refreshed, and an endpoint that responds with 401 to
+    /// every token must not cause a refresh each time. The first refresh for a 401 happens at once, the second not before 5
+    /// minutes have passed, and each pause is twice as long as the one before, up to 6 hours. All processes that share the store
+    /// share the count; a day without such a refresh, a new login and [`retry`](crate::TokenManager::retry) reset it. In a pause
+    /// `access_token` returns the same token: treat a second 401 as the endpoint's own.
+    ///
+    /// Do not call this for a 403: a new token of the same login has the same rights.
     pub fn invalidate(&self, token: &AccessToken) {
-        if self.slot.refuse(token) {
+        if self.slot.mark_unauthorized(token, false) {
+            self.slot.await_replacement(token);
             event!(DEBUG, key = %self.slot.key, "refused by the API");
         }
     }
 
-    /// Makes a call with a token, and once more with a new one if `is_unauthorized` says that the first was refused.
+    /// Makes a call with a token, and once more with a new one if `is_unauthorized` says that the first was rejected.
     ///
-    /// `call` makes its whole request anew each time. Any client and any body will do; send the token to Webex alone.
+    /// If no new token is to be had, the outcome of the first call is returned as it is; see [`invalidate`](Self::invalidate) for
+    /// when that is. `call` makes its whole request anew each time. Any client and any body will do; send the token to Webex alone.
     ///
     /// # Errors
     ///
-    /// Those of [`access_token`](Self::access_token), in the type of the call's own errors.
+    /// Those of [`access_token`](Self::access_token), in the type of the call's own errors. After a first call that was rejected,
+    /// only those that [call the user](Error::is_login_required).
     pub async fn with_token<T, E, F>(
         &self,
-        mut call: impl FnMut(AccessToken) -> F,
+        call: impl FnMut(AccessToken) -> F,
         is_unauthorized: impl Fn(&Result<T, E>) -> bool,
     ) -> Result<T, E>
     where
         E: From<Error>,
         F: Future<Output = Result<T, E>>,
     {
+        self.call_again(call, is_unauthorized, false).await
+    }
+
+    /// [`with_token`](Self::with_token); `may_cut_pause` is set for endpoints that accept every valid token.
+    async fn call_again<T, E, F>(
+        &self,
+        mut call: impl FnMut(AccessToken) -> F,
+        is_unauthorized: impl Fn(&Result<T, E>) -> bool,
+        may_cut_pause: bool,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
         let token = self.access_token().await?;
-        let answer = call(token.clone()).await;
-        if !is_unauthorized(&answer) {
-            return answer;
+        let response = call(token.clone()).await;
+        if !is_unauthorized(&response) {
+            return response;
         }
-        self.invalidate(&token);
-        match self.access_token().await {
-            Ok(newer) => call(newer).await,
-            // It says more than the refusal that it follows from.
+        event!(DEBUG, key = %self.slot.key, "refused by the API");
+        match self.keeper().replacement(&self.slot, &token, may_cut_pause).await {
+            Ok(Some(newer)) => call(newer).await,
+            Ok(None) => response,
+            // It says more than the 401 that it follows from.
             Err(error) => Err(error.into()),
         }
     }
@@ -151,7 +176,8 @@ impl Session {
 impl Session {
     /// Sends one request to the Webex API with a token, and once more with a new one if the answer is 401.
     ///
-    /// Every other answer is handed back as it is, redirects and refusals included; of a 429 or 423,
+    /// A 401 for which no new token is to be had, a second 401, and every other answer are handed back as they are, redirects and
+    /// refusals included; [`invalidate`](Self::invalidate) says when there is a new token. Of a 429 or 423,
     /// [`retry_after`](Self::retry_after) reads how long Webex asks to be left alone. The answer may be 16 MiB long.
     ///
     /// # Errors
@@ -185,6 +211,9 @@ impl Session {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::Stored`](crate::ErrorKind::Stored).
     pub async fn status(&self) -> Result<Option<Status>> {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
+        // New tokens serve before they are saved.
+        let unsaved = self.slot.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
+        let known = unsaved.unwrap_or(known);
         let now = self.webex().now();
         let state = match known.head.hold {
             Some(Hold::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
@@ -202,7 +231,8 @@ impl Session {
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".
     ///
-    /// It asks who the person is, with one refresh if the access token is refused. Webex Meetings cannot be asked that,
+    /// It asks who the person is, with one refresh if the access token is refused, also in a pause between two such refreshes
+    /// (once until it succeeds, or six hours have passed). Webex Meetings cannot be asked that,
     /// so there the login is refreshed ([`refresh`](Self::refresh)). That the login is dead is an answer, in
     /// [`Status::state`].
     ///
@@ -238,7 +268,8 @@ impl Session {
             Ok::<_, Error>((login, person))
         };
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
-        let (login, person) = self.with_token(call, is_refused).await?;
+        let (login, person) = self.call_again(call, is_refused, true).await?;
+        self.slot.note_accepted();
         if let Some(login) = login {
             let identity = person.identity();
             let note = move |tokens: &mut TokenSet| {
@@ -265,7 +296,8 @@ impl Session {
         let account = known.tokens.tokens.account();
         let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
         let call = |token: AccessToken| async move { webex.user_info_about(account, &token).await };
-        let info = self.with_token(call, is_refused).await?;
+        let info = self.call_again(call, is_refused, true).await?;
+        self.slot.note_accepted();
         let profile = info.profile();
         self.keeper().note(&self.slot, known.head.login, move |tokens| tokens.describe(profile.clone())).await;
         Ok(info)
@@ -341,6 +373,7 @@ impl TokenSource for Session {
     }
 
     async fn reject(&self, token: &AccessToken) {
-        self.invalidate(token);
+        // That the user must log in is what `access_token` says next.
+        let _ = self.keeper().replacement(&self.slot, token, false).await;
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::Result;
 use crate::secret::AccessToken;
 
 /// Something that gives an access token.
@@ -13,8 +13,9 @@ use crate::secret::AccessToken;
 /// # Contract
 ///
 /// - [`access_token`](Self::access_token) gives a token that is believed to be good, or an error that says who can help.
-/// - [`reject`](Self::reject) says that an API answered 401 to a token. It compares before it discards: a token that was
-///   replaced meanwhile is no news.
+/// - [`reject`](Self::reject) reports that an API responded with 401 to a token, and waits until there is another token or none is
+///   to be had for now. After that, [`access_token`](Self::access_token) may return the same token again: the 401 is then for the
+///   caller. An endpoint may respond with 401 for a reason of its own, so a source must not take the token from other callers.
 ///
 /// # Example
 ///
@@ -38,7 +39,7 @@ pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
     /// A token for the next request.
     async fn access_token(&self) -> Result<AccessToken>;
 
-    /// The API refused this token with 401.
+    /// Reports that the API rejected this token with 401.
     async fn reject(&self, token: &AccessToken);
 }
 
@@ -56,33 +57,23 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 
 /// A token that is always the same: a bot's, or a personal access token.
 ///
-/// Once the API has refused it, it is not handed out again: a new one must come from where this one came from.
-#[derive(Debug)]
-pub struct StaticToken {
-    token: AccessToken,
-    is_rejected: std::sync::atomic::AtomicBool,
-}
+/// There is no replacement for it, so a 401 changes nothing: it is handed back to the caller, and other endpoints still get the
+/// token.
+#[derive(Clone, Debug)]
+pub struct StaticToken(AccessToken);
 
 impl StaticToken {
     /// The token as the developer portal shows it.
     pub fn new(token: AccessToken) -> Self {
-        Self { token, is_rejected: false.into() }
+        Self(token)
     }
 }
 
 #[async_trait]
 impl TokenSource for StaticToken {
     async fn access_token(&self) -> Result<AccessToken> {
-        if self.is_rejected.load(std::sync::atomic::Ordering::Relaxed) {
-            let message = "webex refused this token: get a new one where this one came from";
-            return Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Registration));
-        }
-        Ok(self.token.clone())
+        Ok(self.0.clone())
     }
 
-    async fn reject(&self, token: &AccessToken) {
-        if *token == self.token {
-            self.is_rejected.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
+    async fn reject(&self, _token: &AccessToken) {}
 }

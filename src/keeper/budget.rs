@@ -7,6 +7,8 @@ pub(super) struct Budget {
     pub(super) crashes: u8,
     /// Seconds that pass while somebody works, as far as the limit for sending allows.
     pub(super) delays: u8,
+    /// How often somebody has to wait for other refreshes of the same process, for a second each.
+    pub(super) queues: u8,
     pub(super) stops: u8,
     pub(super) forgets: u8,
     pub(super) puts: u8,
@@ -21,6 +23,7 @@ pub(super) const QUIET: Budget = Budget {
     network_faults: 0,
     crashes: 0,
     delays: 0,
+    queues: 0,
     stops: 0,
     forgets: 0,
     puts: 0,

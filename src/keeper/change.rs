@@ -61,9 +61,7 @@ impl Keeper {
             change.get_or_insert_with(|| Change::begin(slot));
             // New tokens that could not be saved are there alone.
             let unsaved = slot.unsaved();
-            let newer = unsaved
-                .as_ref()
-                .filter(|known| known.head.login == entry.head.login && known.head.generation > entry.head.generation);
+            let newer = unsaved.as_ref().filter(|known| known.is_newer_than(&entry.head));
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
             if editing.delete().await? {
                 break;

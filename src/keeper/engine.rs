@@ -2,22 +2,26 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::backoff::FIRST_BACKOFF;
 use super::event::LoginEvent;
-use super::flying::{Flying, longest_backoff};
+use super::flying::Flying;
 use super::landing::Landing;
+use super::limiter::Limiter;
 use super::patience::Patience;
-use super::policy::Moments;
+use super::pause::ClientState;
+use super::policy::{Moments, is_plausible};
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
 use super::roster::Roster;
 use super::slot::{Current, Slot};
 use crate::client::WebexOAuth;
+use crate::clock::EARLIEST;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
 use crate::store::{ClaimId, TokenKey, TokenStore};
@@ -27,8 +31,11 @@ use crate::trace::event;
 const REVALIDATE: Duration = Duration::from_secs(30);
 /// How old the store's last answer may be before a caller waits for the next.
 const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
-/// The shortest time between a refresh and the next, when the API refuses what the first one brought, or that had ended already.
-pub(super) const SHORTEST_GAP: Duration = Duration::from_secs(30);
+/// How long a caller with a usable token waits for another caller who asks the store.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// How often, and with which pauses, [`Keeper::settle`] looks whether the new tokens are saved. The third time it gives up.
+const SAVING_LOOKS: u32 = 3;
+const SAVING_LOOK: Duration = Duration::from_secs(10);
 /// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
 /// it guards against runtimes that nobody drives.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
@@ -39,28 +46,12 @@ pub(crate) struct Keeper {
     pub(crate) store: Patience,
     pub(crate) listener: Option<Listener>,
     pub(super) roster: Roster,
-    /// Names this keeper's claims, together with the epoch of the slot: a key has one slot, whose flights of one epoch follow each
-    /// other, so a claim that a cancelled one left behind is still its own.
-    claim: ClaimId,
-    halt: Mutex<Option<Halt>>,
+    pub(super) client: ClientState,
+    pub(super) limiter: Arc<Limiter>,
     in_the_air: watch::Sender<usize>,
 }
 
 pub(crate) type Listener = Box<dyn Fn(&LoginEvent) + Send + Sync>;
-
-/// The settings are wrong, so nobody's refresh can succeed for now.
-struct Halt {
-    until: Duration,
-    failures: u32,
-    error: Error,
-}
-
-impl Halt {
-    fn error(&self, elapsed: Duration) -> Error {
-        let wait = self.until.saturating_sub(elapsed).max(Duration::from_secs(1));
-        self.error.clone().with_retry_after(Some(wait))
-    }
-}
 
 /// One flight in the air, counted for as long as it lives.
 pub(super) struct Counted(pub(super) Arc<Keeper>);
@@ -73,13 +64,14 @@ impl Drop for Counted {
 
 impl Keeper {
     pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Result<Self> {
+        let limiter = Limiter::new(Arc::clone(webex.clock()));
         Ok(Self {
             webex,
             store: Patience::new(store),
             listener,
             roster: Roster::default(),
-            claim: ClaimId::new()?,
-            halt: Mutex::new(None),
+            client: ClientState::default(),
+            limiter,
             in_the_air: watch::Sender::new(0),
         })
     }
@@ -90,13 +82,25 @@ impl Keeper {
         self.roster.look(key, |slot| {
             let current = slot.current();
             let current = current.as_ref().filter(|_| slot.stays())?;
-            let is_good = current.need(now, elapsed) == Need::None && current.unseen(elapsed) < REVALIDATE;
+            let is_good =
+                current.need(now, elapsed) == Need::None && !current.is_awaited && current.unseen(elapsed) < REVALIDATE;
             is_good.then(|| current.access_token.clone())
         })
     }
 
     /// A token to use now: the one at hand, or one that a flight fetches.
     pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+        if slot.current().as_ref().is_some_and(|current| current.is_awaited)
+            && let Some(rejected) = slot.take_awaited()
+            && let Some(token) = self.replacement(slot, &rejected, false).await?
+        {
+            return Ok(token);
+        }
+        self.usable_token(slot).await
+    }
+
+    /// A token to use now, also if the API has rejected it.
+    pub(super) async fn usable_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
             return Ok(token);
         }
@@ -109,14 +113,17 @@ impl Keeper {
 
     /// The token that a flight fetches, for all who wait for it.
     async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
-        self.check_haste(slot)?;
+        if slot.current().is_some()
+            && let Some(error) = self.halted()
+        {
+            return Err(error);
+        }
         // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
         for _ in 0..3 {
             let mut flight = self.depart(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
             let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
-                slot.abandon();
-                return Err(later("the refresh has not come back: try again"));
+                return Err(self.given_up(slot));
             };
             let Ok(landing) = landing else { continue };
             if let Landing::Failed(error) = &*landing {
@@ -126,12 +133,19 @@ impl Keeper {
             drop(landing);
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
-                Some(current) if !current.is_refused => return Ok(current.access_token.clone()),
-                Some(_) => return Err(refused_again()),
-                None => {}
+                Some(current) if !current.is_withheld => return Ok(current.access_token.clone()),
+                _ => {}
             }
         }
         Err(later("the refresh was interrupted: try again"))
+    }
+
+    /// The error of a caller who has waited too long. A flight that is on a runtime which nobody drives holds up nobody else.
+    pub(super) fn given_up(&self, slot: &Slot) -> Error {
+        if !slot.in_the_air().is_some_and(|flight| matches!(*flight.borrow(), Landing::Queued)) {
+            slot.abandon();
+        }
+        later("the refresh has not come back: try again")
     }
 
     /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere; one asks for all who want
@@ -140,11 +154,15 @@ impl Keeper {
         if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
             return;
         }
-        let _turn = slot.turn().await;
+        let (epoch, elapsed) = (slot.epoch(), self.webex.clock().elapsed());
+        // Whoever has the turn may be a future that is kept and never polled again.
+        let Ok(_turn) = tokio::time::timeout(LOOK_LIMIT, slot.turn()).await else {
+            return slot.touch(epoch, elapsed);
+        };
         if !self.is_long_unseen(slot) {
             return;
         }
-        let (epoch, elapsed) = (slot.epoch(), self.webex.clock().elapsed());
+        let epoch = slot.epoch();
         match self.load(&slot.key).await {
             Ok(known) => {
                 slot.publish(epoch, known.map(|known| self.current(slot, &known)));
@@ -162,22 +180,6 @@ impl Keeper {
         })
     }
 
-    /// Refuses what can do no good at the moment.
-    fn check_haste(&self, slot: &Slot) -> Result<()> {
-        let current = slot.current();
-        let Some(current) = current.as_ref() else { return Ok(()) };
-        let elapsed = self.webex.clock().elapsed();
-        if let Some(error) = self.halted() {
-            return Err(error);
-        }
-        // The server has just given this token, and it was refused: another in the same second will be, too.
-        let age = slot.granted_at().map(|at| elapsed.saturating_sub(at));
-        match age.filter(|age| current.is_refused && *age < SHORTEST_GAP) {
-            Some(age) => Err(refused_again().with_retry_after(Some((SHORTEST_GAP - age).max(Duration::from_secs(1))))),
-            None => Ok(()),
-        }
-    }
-
     /// The token in the slot, while it lives and the store was asked about it less than `unseen` ago; what it needs is done
     /// behind the caller's back.
     fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>, unseen: Duration) -> Option<AccessToken> {
@@ -189,7 +191,6 @@ impl Keeper {
             return None;
         }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
-            Need::Dead if self.has_no_better(slot, current) => false,
             Need::Dead => return None,
             Need::Stale | Need::Wanted => !slot.is_resting(elapsed) && self.halted().is_none(),
             Need::None => false,
@@ -202,12 +203,6 @@ impl Keeper {
         Some(current.access_token.clone())
     }
 
-    /// Whether the server has just given a token that had ended when it came: the next would be no better.
-    fn has_no_better(&self, slot: &Slot, current: &Current) -> bool {
-        let age = slot.granted_at().map(|at| self.webex.clock().elapsed().saturating_sub(at));
-        current.moments.are_none() && !current.is_refused && age.is_some_and(|age| age < SHORTEST_GAP)
-    }
-
     /// Whether tokens that could not be saved have ended meanwhile.
     fn is_worn_out(&self, current: &Current) -> bool {
         let elapsed = self.webex.clock().elapsed();
@@ -216,15 +211,13 @@ impl Keeper {
 
     /// The flight for a slot: the one in the air, or a new one.
     pub(super) fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
-        let Ok(runtime) = Handle::try_current() else {
-            let message =
-                "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
-            return Err(Error::new(ErrorKind::Runtime, message));
-        };
-        let (flight, departure) = slot.flight(self.claim);
+        let runtime = runtime()?;
+        // One for each flight, from the operating system: a copy of this process has other claims.
+        let claim = ClaimId::new()?;
+        let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
             // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
-            runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), departure).fly());
+            runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), claim, departure).fly());
         }
         Ok(flight)
     }
@@ -252,27 +245,62 @@ impl Keeper {
         }
     }
 
-    /// Waits until nothing is in the air.
-    pub(crate) async fn settle(&self) {
-        // The sender is this keeper's own, so the channel cannot be closed.
-        let _ = self.in_the_air.subscribe().wait_for(|count| *count == 0).await;
+    /// Waits until nothing is in the air and all new tokens are saved. Tokens whose flight is gone, with its runtime or because the
+    /// store panicked, are saved by another.
+    pub(crate) async fn settle(self: &Arc<Self>) -> Result<()> {
+        let mut in_the_air = self.in_the_air.subscribe();
+        let (mut unsaved, mut looks) = (self.roster.unsaved(), 0);
+        if unsaved.is_empty() && *in_the_air.borrow() == 0 {
+            return Ok(());
+        }
+        // Time limits need a runtime.
+        runtime()?;
+        loop {
+            for slot in &unsaved {
+                self.depart(slot)?;
+            }
+            // The sender is this keeper's own, so the channel cannot be closed.
+            let is_idle = tokio::time::timeout(SAVING_LOOK, in_the_air.wait_for(|count| *count == 0)).await.is_ok();
+            // Those that were unsaved at the last look as well; others may have only begun.
+            unsaved.retain(|slot| slot.has_unsaved());
+            if unsaved.is_empty() {
+                (unsaved, looks) = (self.roster.unsaved(), 0);
+                if is_idle && unsaved.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
+            looks += 1;
+            if looks >= SAVING_LOOKS {
+                return Err(not_saved(unsaved.len()));
+            }
+            if is_idle {
+                // Its flight came to nothing at once, so the next may, too.
+                self.webex.clock().sleep(FIRST_BACKOFF).await;
+            }
+        }
     }
 
     /// A record as what is handed out.
     pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
-        let moments = Moments::of(&known.tokens.tokens, slot.chance());
+        let tokens = &known.tokens.tokens;
+        let moments = Moments::of(tokens, slot.chance(), now);
+        // Tokens whose times are not believed serve, and are refreshed behind the callers.
+        let is_undated = !is_plausible(tokens, now) && now >= EARLIEST && !slot.has_refreshed_undated();
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
         Current {
-            access_token: known.tokens.tokens.access_token().clone(),
+            access_token: tokens.access_token().clone(),
             login: known.head.login,
             generation: known.head.generation,
             moments,
             dead_elapsed: dead_elapsed.into(),
             seen_at: elapsed.into(),
-            is_refused: known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)),
-            wish: Need::None,
+            is_withheld: known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)),
+            wish: if is_undated { Need::Stale } else { Need::None },
+            is_awaited: false,
+            was_cut: known.head.unauthorized.is_some_and(|refreshes| refreshes.cut.is_some()),
         }
     }
 
@@ -285,35 +313,7 @@ impl Keeper {
 
     /// Why nothing can be refreshed at the moment.
     pub(crate) fn halted(&self) -> Option<Error> {
-        let elapsed = self.webex.clock().elapsed();
-        let halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
-        halt.as_ref().filter(|halt| elapsed < halt.until).map(|halt| halt.error(elapsed))
-    }
-
-    /// Whether a request may be sent: while the settings are known to be wrong, one now and then tries.
-    pub(super) fn admit(&self) -> Result<()> {
-        let elapsed = self.webex.clock().elapsed();
-        let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(halt) = halt.as_mut() else { return Ok(()) };
-        if elapsed < halt.until {
-            return Err(halt.error(elapsed));
-        }
-        halt.until = elapsed.saturating_add(longest_backoff(halt.failures));
-        Ok(())
-    }
-
-    /// The settings turned out to be wrong; says whether that is news.
-    pub(super) fn halt(&self, error: &Error) -> bool {
-        let elapsed = self.webex.clock().elapsed();
-        let mut halt = self.halt.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = halt.as_ref().map_or(0, |halt| halt.failures);
-        let until = elapsed.saturating_add(longest_backoff(failures));
-        *halt = Some(Halt { until, failures: failures.saturating_add(1), error: error.clone() });
-        failures == 0
-    }
-
-    pub(super) fn unhalt(&self) {
-        *self.halt.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.client.paused(self.webex.clock().elapsed())
     }
 }
 
@@ -327,15 +327,24 @@ impl fmt::Debug for Keeper {
     }
 }
 
+fn runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|_| {
+        let message = "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
+        Error::new(ErrorKind::Runtime, message)
+    })
+}
+
 pub(super) fn later(message: &'static str) -> Error {
     Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
 }
 
-fn refused_again() -> Error {
-    later("the token that was just fetched is refused as well: wait, or look at what the API refuses")
-}
-
 fn unsaved_and_worn_out() -> Error {
     let message = "the access token has ended, and the newer refresh token could not be saved yet";
+    Error::new(ErrorKind::Store, message).with_remedy(Remedy::Later)
+}
+
+fn not_saved(count: usize) -> Error {
+    let message =
+        format!("the new tokens of {count} sessions could not be saved; they are in the memory of this process alone");
     Error::new(ErrorKind::Store, message).with_remedy(Remedy::Later)
 }

@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
-use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, Times};
-use super::stage::{Claimed, Moment, Rival, Stage};
-use crate::store::{Claim, ClaimId, Expect, Hold, LoginId, Revision, Saved};
+use super::protocol::{Action, Answer, Demand, Event, Known, Need, Now, Outcome, Reason, StoreFailed, Times};
+use super::stage::{Claimed, Moment, Rival, Saving, Stage};
+use super::unauthorized;
+use crate::clock::{EARLIEST, UnixTime};
+use crate::store::{Claim, ClaimId, Expect, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
 
 /// The pause before a refresh that failed in passing is sent again by the same flight.
 const SOON: Duration = Duration::from_secs(1);
@@ -19,6 +21,11 @@ const MOST_SENDINGS: u32 = 3;
 /// The pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A claim that ended this long ago was left behind.
+const ANCIENT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The pauses after a refresh token was rejected without a reason, before that is believed.
+const UNEXPLAINED_PAUSES: [Duration; 3] =
+    [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60)];
 /// The first and the longest pause between two looks at another's claim.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
@@ -28,6 +35,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(2);
 pub(crate) struct Flight<T> {
     times: Times,
     id: ClaimId,
+    /// The claim of an earlier flight of this process that was cancelled: nobody is behind it any more.
+    cancelled: Option<ClaimId>,
     /// The login that this flight began with.
     login: Option<LoginId>,
     /// Another's claim that is in the way.
@@ -43,21 +52,26 @@ pub(crate) struct Flight<T> {
     turns: u32,
     /// Whether it began with tokens that an earlier flight could not save.
     is_rescue: bool,
+    /// Whether it refreshes because the API responded with 401.
+    is_after_401: bool,
     stage: Stage<T>,
 }
 
 impl<T: Clone> Flight<T> {
-    /// `rival` is what an earlier flight of this process saw in its way.
-    pub(crate) fn new(id: ClaimId, times: Times, rival: Option<Rival>) -> Self {
+    /// `cancelled` is the claim of an earlier flight of this process that was cancelled, and `rival` is what an earlier flight
+    /// saw in its way.
+    pub(crate) fn new(id: ClaimId, times: Times, cancelled: Option<ClaimId>, rival: Option<Rival>) -> Self {
         Self {
             times,
             id,
+            cancelled,
             login: None,
             rival,
             claims_failed: 0,
             rejections: 0,
             turns: 0,
             is_rescue: false,
+            is_after_401: false,
             waiting_since: None,
             next_look: FIRST_LOOK,
             stage: Stage::Beginning,
@@ -72,7 +86,7 @@ impl<T: Clone> Flight<T> {
             (Stage::Beginning, Event::Begun) => self.load(),
             (Stage::Beginning, Event::Rescued(new)) => {
                 self.is_rescue = true;
-                let stage = Stage::FindingSave { new, pause: FIRST_PAUSE, is_rested: true };
+                let stage = Stage::FindingSave { new, saving: begin_saving(now), is_rested: true };
                 self.go(stage, Action::Load)
             }
             (Stage::Loading | Stage::Looking, Event::Loaded(loaded)) => match loaded {
@@ -81,28 +95,40 @@ impl<T: Clone> Flight<T> {
                 Err(StoreFailed) => self.end(Outcome::StoreFailed(None)),
             },
             (Stage::Claiming(claimed), Event::Saved(saved)) => match saved {
-                Ok(Saved::Yes) => self.send(claimed, now),
+                Ok(Saved::Yes) => self.hold_claim(claimed, now),
                 Ok(Saved::Conflict) => self.load(),
                 Err(StoreFailed) => self.go(Stage::FindingClaim(claimed), Action::Load),
             },
             (Stage::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
+            (Stage::TakingOver(claimed), Event::Waited) => self.go(Stage::ConfirmingTakeover(claimed), Action::Load),
+            (Stage::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => match loaded {
+                Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
+                Ok(Some(known)) => self.consider(known, now),
+                Ok(None) => self.end(Outcome::Absent),
+                Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
+            },
             (Stage::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
-            (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
-            (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, FIRST_PAUSE),
-            (Stage::Saving { new, pause }, Event::Saved(saved)) => self.saved(new, pause, saved, now),
-            (Stage::FindingSave { new, pause, is_rested }, Event::Loaded(loaded)) => {
-                self.found_save(new, pause, is_rested, loaded, now)
+            // Time has passed, so the limit for sending is another.
+            (Stage::Sending(mut claimed), Event::Queued) => {
+                claimed.sendings -= 1;
+                self.send(claimed, now)
             }
-            (Stage::Resting { new, pause }, Event::Waited) => {
-                self.go(Stage::FindingSave { new, pause, is_rested: true }, Action::Load)
+            (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
+            (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, begin_saving(now)),
+            (Stage::Saving { new, saving }, Event::Saved(saved)) => self.saved(new, saving, saved, now),
+            (Stage::FindingSave { new, saving, is_rested }, Event::Loaded(loaded)) => {
+                self.found_save(new, saving, is_rested, loaded, now)
+            }
+            (Stage::Resting { new, saving }, Event::Waited) => {
+                self.go(Stage::FindingSave { new, saving, is_rested: true }, Action::Load)
             }
             // Whether the claim was lifted or not: a claim that stays behind lapses.
             (Stage::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
-            (Stage::WaitingToDoubt { claimed, code }, Event::Waited) => {
-                self.go(Stage::Doubting { claimed, code, looks_left: 0 }, Action::Load)
+            (Stage::WaitingToDoubt { claimed, code, reason }, Event::Waited) => {
+                self.go(Stage::Doubting { claimed, code, reason, looks_left: 0 }, Action::Load)
             }
-            (Stage::Doubting { claimed, code, looks_left }, Event::Loaded(loaded)) => {
-                self.doubted(claimed, code, looks_left, loaded, now)
+            (Stage::Doubting { claimed, code, reason, looks_left }, Event::Loaded(loaded)) => {
+                self.doubted(claimed, (code, reason), looks_left, loaded, now)
             }
             (Stage::Rejecting { marked }, Event::Saved(saved)) => match saved {
                 Ok(Saved::Yes) => self.end(Outcome::Rejected(marked)),
@@ -119,6 +145,11 @@ impl<T: Clone> Flight<T> {
         self.rival
     }
 
+    /// Whether it refreshes because the API responded with 401.
+    pub(super) fn is_after_401(&self) -> bool {
+        self.is_after_401
+    }
+
     /// Whether it waits for what another brings.
     pub(super) fn waits_for_another(&self) -> bool {
         matches!(self.stage, Stage::Looking)
@@ -130,6 +161,7 @@ impl<T: Clone> Flight<T> {
             Stage::Looking => "waits for another",
             Stage::Claiming(claimed) if claimed.took_over => "takes over a claim",
             Stage::Claiming(_) => "claims",
+            Stage::TakingOver(_) | Stage::ConfirmingTakeover(_) => "lets the former holder save",
             Stage::Sending(_) => "sends",
             Stage::Serving { .. } | Stage::Saving { .. } => "saves",
             Stage::Pausing(_) | Stage::Resting { .. } => "waits to try again",
@@ -175,16 +207,24 @@ impl<T: Clone> Flight<T> {
         if known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)) {
             return self.end(Outcome::Rejected(known));
         }
-        let need = (now.need)(&known.tokens);
+        let demand = (now.demand)(&known.tokens);
+        if demand.unauthorized.is_some() && known.head.is_rejected() {
+            return self.withhold(known, now);
+        }
+        let after_401 = demand.unauthorized.filter(|_| demand.is_settled);
+        let after_401 = after_401.and_then(|found| unauthorized::next(known.head.unauthorized, &found, now.wall));
+        self.is_after_401 = after_401.is_some();
+        let need = urgency(&demand, self.is_after_401);
         if need == Need::None {
             return self.end(Outcome::Fresh(known));
         }
+        let counted = after_401.or(known.head.unauthorized);
         self.turns += 1;
         if self.turns > MOST_TURNS {
             return self.end(Outcome::Busy(known));
         }
         match &known.head.hold {
-            Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation => {
+            Some(Hold::Rejected { .. }) if known.head.is_rejected() => {
                 return self.end(Outcome::Rejected(known));
             }
             Some(Hold::RetryAt(until)) if *until > now.wall && until.since(now.wall) <= self.times.longest_hold => {
@@ -194,32 +234,37 @@ impl<T: Clone> Flight<T> {
             _ => {}
         }
         match known.head.claim {
-            Some(claim) if claim.id != self.id && !self.has_lapsed(&claim, now) => {
+            Some(claim) if !self.is_own(&claim) && !self.has_lapsed(&claim, now) => {
                 self.wait_for_rival(known, need, now)
             }
             Some(claim) => {
-                let took_over = claim.id != self.id;
                 // Another process, or an earlier flight of this one, may have had newer tokens; a server that rotates
                 // them has taken back these.
-                known.head.interrupted |= took_over || self.turns == 1;
-                self.claim(known, took_over, now)
+                known.head.interrupted |= claim.id != self.id;
+                self.claim(known, counted, !self.is_own(&claim), now)
             }
-            None => self.claim(known, false, now),
+            None => self.claim(known, counted, false, now),
         }
     }
 
-    /// Step 3: a claim has lapsed when it stood unchanged for its lease by my own clock, or when its time is so far from
-    /// mine that no honest clock explains it.
+    /// Whether a claim is this flight's, or that of a cancelled one of this process.
+    fn is_own(&self, claim: &Claim) -> bool {
+        claim.id == self.id || Some(claim.id) == self.cancelled
+    }
+
+    /// Step 3: a claim has lapsed when it stood unchanged for its lease by my own clock, or when it ended so long ago that no
+    /// honest clock explains it. A claim from the future says nothing: its holder's clock or mine was set.
     fn has_lapsed(&mut self, claim: &Claim, now: &Now<'_, T>) -> bool {
         let rival = match self.rival {
             Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
             _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
         };
-        let apart = now.wall.since(claim.at).max(claim.at.since(now.wall));
         let seen = now.elapsed.saturating_sub(rival.seen_at);
         // Left behind long ago, by a program that was stopped in the middle: whoever starts it again should not wait for a
-        // whole lease. A machine whose clock is further off than any should be writes such claims too, and may be at work.
-        let is_ancient = apart > claim.lease.saturating_add(self.times.skew) && seen >= self.times.second_look;
+        // whole lease.
+        let is_ancient = claim.at >= EARLIEST
+            && now.wall.since(claim.at) > claim.lease.saturating_add(ANCIENT)
+            && seen >= self.times.second_look;
         // The lease is read from the store; more than mine is not believed.
         is_ancient || seen >= claim.lease.min(self.times.lease)
     }
@@ -235,13 +280,19 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Step 4.
-    fn claim(&mut self, seen: Known<T>, took_over: bool, now: &Now<'_, T>) -> Action<T> {
+    fn claim(
+        &mut self,
+        seen: Known<T>,
+        unauthorized: Option<UnauthorizedRefreshes>,
+        took_over: bool,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
         let expect = Expect::Revision(seen.head.revision);
         let mut known = seen;
         known.head.revision = now.fresh;
         known.head.claim = Some(Claim { id: self.id, at: now.wall, lease: self.times.lease });
         let since = Moment { wall: now.wall, elapsed: now.elapsed };
-        let claimed = Claimed { known: known.clone(), since, took_over, sendings: 0 };
+        let claimed = Claimed { known: known.clone(), since, took_over, sendings: 0, unauthorized };
         self.go(Stage::Claiming(claimed), Action::Save { known, expect })
     }
 
@@ -252,7 +303,7 @@ impl<T: Clone> Flight<T> {
         now: &Now<'_, T>,
     ) -> Action<T> {
         match loaded {
-            Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
+            Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.hold_claim(claimed, now),
             Ok(Some(known)) if self.claims_failed > 0 => self.end(Outcome::StoreFailed(Some(known))),
             Ok(Some(known)) => {
                 self.claims_failed += 1;
@@ -264,6 +315,14 @@ impl<T: Clone> Flight<T> {
         }
     }
 
+    /// The claim is in the store. One that was taken over is not used at once: its former holder may be about to save.
+    fn hold_claim(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+        if claimed.took_over {
+            return self.go(Stage::TakingOver(claimed), Action::Wait(self.times.takeover));
+        }
+        self.send(claimed, now)
+    }
+
     /// Steps 5 and 6: nothing is sent once the claim could have been taken over, by either clock.
     fn send(&mut self, mut claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
         let by_wall = now.wall.since(claimed.since.wall).max(claimed.since.wall.since(now.wall));
@@ -272,8 +331,11 @@ impl<T: Clone> Flight<T> {
             return self.load();
         }
         claimed.sendings += 1;
-        let action =
-            Action::Send { tokens: claimed.known.tokens.clone(), limit: self.times.sending.saturating_sub(spent) };
+        let action = Action::Send {
+            login: claimed.known.head.login,
+            tokens: claimed.known.tokens.clone(),
+            limit: self.times.sending.saturating_sub(spent),
+        };
         self.go(Stage::Sending(claimed), action)
     }
 
@@ -287,27 +349,38 @@ impl<T: Clone> Flight<T> {
                 head.claim = None;
                 head.hold = None;
                 head.interrupted = false;
+                head.unexplained = 0;
+                head.unauthorized = claimed.unauthorized;
                 let prospect = (now.prospect)(&claimed.known, &tokens);
                 (head.due, head.ends, head.anchor) = (prospect.due, prospect.ends, prospect.anchor);
                 let new = Known { head, tokens };
                 let expiring = prospect.ends.filter(|_| prospect.is_news);
                 self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })
             }
-            Answer::Later { retry_after: None, is_repeatable: true } if claimed.sendings < MOST_SENDINGS => {
+            Answer::Later { retry_after: None, is_repeatable: true, .. } if claimed.sendings < MOST_SENDINGS => {
                 self.go(Stage::Pausing(claimed), Action::Wait(SOON))
             }
-            Answer::Later { retry_after, .. } => {
-                let until = now.wall + retry_after.unwrap_or_default().max(now.backoff);
-                let held = |known| Outcome::Held { known, until };
-                self.release(claimed.known, Some(Hold::RetryAt(until)), held, now)
+            Answer::Later { retry_after, is_lost, .. } => {
+                let mut known = claimed.known;
+                known.head.interrupted |= is_lost;
+                self.put_off(known, now.wall + retry_after.unwrap_or_default().max(now.backoff), now)
             }
-            Answer::Rejected { code } => {
+            Answer::Rejected { code, reason } => {
                 self.rejections += 1;
                 let looks_left = u32::from(claimed.took_over);
-                self.go(Stage::Doubting { claimed, code, looks_left }, Action::Load)
+                self.go(Stage::Doubting { claimed, code, reason, looks_left }, Action::Load)
             }
-            Answer::Misconfigured => self.release(claimed.known, None, Outcome::Misconfigured, now),
+            Answer::Misconfigured { is_own } => {
+                let block = is_own.then(|| Hold::RetryAt(now.wall + now.backoff));
+                self.release(claimed.known, block, Outcome::Misconfigured, now)
+            }
         }
+    }
+
+    /// Releases the claim with a block until this time.
+    fn put_off(&mut self, known: Known<T>, until: UnixTime, now: &Now<'_, T>) -> Action<T> {
+        let held = |known| Outcome::Held { known, until };
+        self.release(known, Some(Hold::RetryAt(until)), held, now)
     }
 
     /// Step 8: lifts the claim, with a mark that every process honours.
@@ -325,25 +398,25 @@ impl<T: Clone> Flight<T> {
         self.go(Stage::Releasing(outcome(known.clone())), Action::Save { known, expect })
     }
 
-    fn save(&mut self, new: Known<T>, expect: Revision, pause: Duration) -> Action<T> {
+    fn save(&mut self, new: Known<T>, expect: Revision, saving: Saving) -> Action<T> {
         let action = Action::Save { known: new.clone(), expect: Expect::Revision(expect) };
-        self.go(Stage::Saving { new, pause }, action)
+        self.go(Stage::Saving { new, saving }, action)
     }
 
     fn saved(
         &mut self,
         new: Known<T>,
-        pause: Duration,
+        saving: Saving,
         saved: Result<Saved, StoreFailed>,
         now: &Now<'_, T>,
     ) -> Action<T> {
         match saved {
             Ok(Saved::Yes) => self.kept(new, now),
             Ok(Saved::Conflict) => {
-                let is_rested = pause == FIRST_PAUSE;
-                self.go(Stage::FindingSave { new, pause, is_rested }, Action::Load)
+                let is_rested = saving.pause == FIRST_PAUSE;
+                self.go(Stage::FindingSave { new, saving, is_rested }, Action::Load)
             }
-            Err(StoreFailed) => self.rest(new, pause),
+            Err(StoreFailed) => self.rest(new, saving, now),
         }
     }
 
@@ -352,15 +425,24 @@ impl<T: Clone> Flight<T> {
         if std::mem::take(&mut self.is_rescue) { self.consider(new, now) } else { self.end(Outcome::Fresh(new)) }
     }
 
-    fn rest(&mut self, new: Known<T>, pause: Duration) -> Action<T> {
-        self.go(Stage::Resting { new, pause: longer(pause) }, Action::Wait(pause))
+    /// As long as the claim protects this process's tokens, another try must come soon: whoever takes it over sends a refresh
+    /// token that is spent, where they rotate.
+    fn rest(&mut self, new: Known<T>, saving: Saving, now: &Now<'_, T>) -> Action<T> {
+        let pause = saving.pause;
+        self.go(Stage::Resting { new, saving: self.longer(saving, now) }, Action::Wait(pause))
+    }
+
+    fn longer(&self, saving: Saving, now: &Now<'_, T>) -> Saving {
+        let is_eager = now.elapsed.saturating_sub(saving.since) < self.times.eager_saving;
+        let longest = if is_eager { self.times.save_pause } else { LONGEST_PAUSE };
+        Saving { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
     }
 
     /// Step 7, after a conflict or an unknown outcome: are ours still the newest tokens that anybody has?
     fn found_save(
         &mut self,
         mut new: Known<T>,
-        pause: Duration,
+        saving: Saving,
         is_rested: bool,
         loaded: Result<Option<Known<T>>, StoreFailed>,
         now: &Now<'_, T>,
@@ -376,10 +458,11 @@ impl<T: Clone> Flight<T> {
             Ok(Some(known)) if is_rested => {
                 new.head.revision = now.fresh;
                 new.tokens = (now.keep)(&known.tokens, new.tokens);
-                self.save(new, known.head.revision, longer(pause))
+                let saving = self.longer(saving, now);
+                self.save(new, known.head.revision, saving)
             }
             Ok(None) => self.end(Outcome::Absent),
-            Ok(Some(_)) | Err(StoreFailed) => self.rest(new, pause),
+            Ok(Some(_)) | Err(StoreFailed) => self.rest(new, saving, now),
         }
     }
 
@@ -387,7 +470,7 @@ impl<T: Clone> Flight<T> {
     fn doubted(
         &mut self,
         claimed: Claimed<T>,
-        code: Option<String>,
+        (code, reason): (Option<String>, Reason),
         looks_left: u32,
         loaded: Result<Option<Known<T>>, StoreFailed>,
         now: &Now<'_, T>,
@@ -404,12 +487,37 @@ impl<T: Clone> Flight<T> {
             return self.consider(known, now);
         }
         if looks_left > 0 {
-            return self.go(Stage::WaitingToDoubt { claimed, code }, Action::Wait(self.times.second_look));
+            let pause = Action::Wait(self.times.second_look);
+            return self.go(Stage::WaitingToDoubt { claimed, code, reason }, pause);
         }
+        match (reason, UNEXPLAINED_PAUSES.get(known.head.unexplained as usize)) {
+            (Reason::Missing, Some(pause)) => self.put_off(tried_again(known), now.wall + *pause, now),
+            // Tried for as long as it lasts: when it is over, each login is asked about anew.
+            (Reason::MissingForMany, _) => self.put_off(known, now.wall + now.backoff.max(UNEXPLAINED_PAUSES[0]), now),
+            _ => self.reject(known, code, now),
+        }
+    }
+
+    /// Marks a login as rejected.
+    fn reject(&mut self, known: Known<T>, code: Option<String>, now: &Now<'_, T>) -> Action<T> {
+        let demand = (now.demand)(&known.tokens);
+        let is_dead = demand.need == Need::Dead || demand.unauthorized.is_some();
+        let hold = Hold::Rejected { generation: known.head.generation, code, at: Some(now.wall), is_dead };
+        self.mark(known, hold, now)
+    }
+
+    /// The refresh token was rejected before, and now the access token as well: the other processes should know.
+    fn withhold(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+        let Some(Hold::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
+            return self.end(Outcome::Rejected(known));
+        };
+        self.mark(known, Hold::Rejected { generation, code, at, is_dead: true }, now)
+    }
+
+    fn mark(&mut self, known: Known<T>, hold: Hold, now: &Now<'_, T>) -> Action<T> {
         let expect = Expect::Revision(known.head.revision);
         let mut marked = known;
-        let (generation, is_dead) = (marked.head.generation, (now.need)(&marked.tokens) == Need::Dead);
-        marked.head.hold = Some(Hold::Rejected { generation, code, at: Some(now.wall), is_dead });
+        marked.head.hold = Some(hold);
         marked.head.revision = now.fresh;
         marked.head.claim = None;
         // Nothing keeps it alive any more.
@@ -418,6 +526,20 @@ impl<T: Clone> Flight<T> {
     }
 }
 
-fn longer(pause: Duration) -> Duration {
-    pause.saturating_mul(2).min(LONGEST_PAUSE)
+/// Counts a rejection without a reason.
+fn tried_again<T>(mut known: Known<T>) -> Known<T> {
+    known.head.unexplained += 1;
+    known
+}
+
+fn begin_saving<T>(now: &Now<'_, T>) -> Saving {
+    Saving { since: now.elapsed, pause: FIRST_PAUSE }
+}
+
+/// How urgent a refresh is. A caller who waits for newer tokens, and a 401 of the API, must respect the minimum interval.
+fn urgency(demand: &Demand, is_after_401: bool) -> Need {
+    match demand.need {
+        Need::None | Need::Stale if demand.is_settled && (demand.is_wanted || is_after_401) => Need::Wanted,
+        need => need,
+    }
 }

@@ -5,30 +5,33 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::backoff::{FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_BACKOFF_WITHOUT_JSON, backoff, longest_backoff};
 use super::engine::{Counted, Keeper};
 use super::event::LoginEvent;
 use super::flight::Flight;
 use super::landing::Landing;
-use super::policy::{Moments, refreshed};
-use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, StoreFailed, TIMES};
+use super::limiter::Permit;
+use super::pause::Applicant;
+use super::policy::refreshed;
+use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, Reason, StoreFailed, TIMES};
 use super::record::Record;
 use super::slot::{Departure, Slot};
 use crate::clock::UnixTime;
 use crate::error::{Delivery, Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::service::Rotation;
-use crate::store::{Entry, Expect, Hold, Revision, Saved};
+use crate::store::{ClaimId, Entry, Expect, Hold, LoginId, Revision, Saved};
 use crate::trace::{causes, event};
 use crate::transport::{Limits, Repeat};
 
-pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
+/// From this failure in a row on.
+const MANY_WITHOUT_JSON: u32 = 3;
 /// What it takes to send once more: a pause of a second, and a second in which an answer can come.
 const TIME_TO_REPEAT: Duration = Duration::from_secs(2);
 
 /// Why a refresh token may have died, where that is known.
-const INTERRUPTED: &str = "a process had begun to refresh this login and never saved: where refresh tokens rotate, the newest \
-                           one was lost with it";
+const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
+                           where refresh tokens rotate, the newest one was lost with it";
 
 /// A flight in the air.
 pub(super) struct Flying {
@@ -36,28 +39,34 @@ pub(super) struct Flying {
     slot: Arc<Slot>,
     epoch: u64,
     sender: watch::Sender<Landing>,
+    claim: ClaimId,
     flight: Flight<Record>,
+    permit: Option<Permit>,
     unsaved: Option<Known<Record>>,
     /// The last thing that went wrong.
     trouble: Option<Error>,
     has_announced_save: bool,
     was_sent: bool,
+    has_claimed: bool,
 }
 
 impl Flying {
-    pub(super) fn new(counted: Counted, slot: Arc<Slot>, departure: Departure) -> Self {
-        let Departure { epoch, claim, rival, unsaved, sender } = departure;
-        let flight = Flight::new(claim, TIMES, rival);
+    pub(super) fn new(counted: Counted, slot: Arc<Slot>, claim: ClaimId, departure: Departure) -> Self {
+        let Departure { epoch, cancelled, rival, unsaved, sender } = departure;
+        let flight = Flight::new(claim, TIMES, cancelled, rival);
         Self {
             counted,
             slot,
             epoch,
             sender,
+            claim,
             flight,
+            permit: None,
             unsaved,
             trouble: None,
             has_announced_save: false,
             was_sent: false,
+            has_claimed: false,
         }
     }
 
@@ -76,20 +85,83 @@ impl Flying {
             if self.is_void() && (takes_on(&action) || self.flight.waits_for_another()) {
                 return self.fail(overtaken());
             }
+            if takes_on(&action) && self.has_queued().await {
+                event = Event::Queued;
+                continue;
+            }
             event = match action {
-                Action::Load => Event::Loaded(self.load().await),
-                Action::Save { known, expect } => Event::Saved(self.save(&known, expect).await),
-                Action::Send { tokens, limit } => Event::Sent(self.send(tokens, limit).await),
+                Action::Load => {
+                    let loaded = self.load().await;
+                    self.publish_meanwhile(&loaded);
+                    Event::Loaded(loaded)
+                }
+                Action::Save { known, expect } => {
+                    self.has_claimed |= known.head.claim.is_some();
+                    let saved = self.save(&known, expect).await;
+                    if known.head.claim.is_none() {
+                        // Saving again is nothing that others should wait for.
+                        self.permit = None;
+                        self.has_claimed &= saved.is_err();
+                    }
+                    Event::Saved(saved)
+                }
+                Action::Send { login, tokens, limit } => Event::Sent(self.send(login, tokens, limit).await),
                 Action::Serve { known, expiring } => {
                     self.serve(known, expiring);
                     Event::Served
                 }
                 Action::Wait(pause) => {
+                    self.permit = None;
                     self.keeper().webex.clock().sleep(pause).await;
                     Event::Waited
                 }
                 Action::End(outcome) => return self.land(outcome),
             };
+        }
+    }
+
+    /// Makes sure that this is one of the few refreshes that are sent at once; returns `true` if that took a while.
+    async fn has_queued(&mut self) -> bool {
+        if self.permit.is_some() {
+            return false;
+        }
+        let limiter = Arc::clone(&self.keeper().limiter);
+        self.permit = limiter.try_enter();
+        if self.permit.is_some() {
+            return false;
+        }
+        event!(DEBUG, key = %self.slot.key, "waits for other refreshes");
+        self.become_queued(true);
+        self.permit = Some(limiter.enter().await);
+        self.become_queued(false);
+        true
+    }
+
+    fn become_queued(&self, is_queued: bool) {
+        self.sender.send_if_modified(|landing| match (&*landing, is_queued) {
+            (Landing::Flying, true) => {
+                *landing = Landing::Queued;
+                true
+            }
+            (Landing::Queued, false) => {
+                *landing = Landing::Flying;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Lets callers who need a token go on with the stored one while it is refreshed, if it can be used.
+    fn publish_meanwhile(&self, loaded: &Result<Option<Known<Record>>, StoreFailed>) {
+        let Ok(Some(known)) = loaded else { return };
+        if !matches!(*self.sender.borrow(), Landing::Flying) {
+            return;
+        }
+        let keeper = self.keeper();
+        let clock = keeper.webex.clock();
+        let current = keeper.current(&self.slot, known);
+        if current.need(clock.now(), clock.elapsed()) != Need::Dead && self.slot.publish(self.epoch, Some(current)) {
+            self.sender.send_replace(Landing::Cached);
         }
     }
 
@@ -108,25 +180,15 @@ impl Flying {
     fn step(&mut self, event: Event<Record>) -> Result<Action<Record>> {
         let clock = self.counted.0.webex.clock();
         let (wall, elapsed) = (clock.now(), clock.elapsed());
-        let current = self.slot.current();
-        let chance_of_slot = self.slot.chance();
-        let need = |record: &Record| {
-            let (token, moments) = (record.tokens.access_token(), Moments::of(&record.tokens, chance_of_slot));
-            // What is known of the very token is more than its times say: it was refused, or the wall clock set back. Unless
-            // the server has given it again elsewhere, with other times.
-            match current.as_ref().filter(|current| current.access_token == *token && current.moments == moments) {
-                Some(current) => current.need(wall, elapsed),
-                None => moments.need(wall),
-            }
-        };
+        let slot = Arc::clone(&self.slot);
         let now = Now {
             wall,
             elapsed,
             fresh: Revision::new()?,
-            need: &need,
+            demand: &|record: &Record| slot.demand(&record.tokens, wall, elapsed),
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
             keep: &Record::keep,
-            backoff: backoff(self.slot.failures(), random::chance()),
+            backoff: backoff(self.slot.failures(), self.longest_backoff(), random::chance()),
         };
         let action = self.flight.step(event, &now);
         event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
@@ -171,11 +233,16 @@ impl Flying {
         })
     }
 
-    async fn send(&mut self, record: Record, limit: Duration) -> Answer<Record> {
+    async fn send(&mut self, login: LoginId, record: Record, limit: Duration) -> Answer<Record> {
         let keeper = Arc::clone(self.keeper());
-        if let Err(error) = keeper.admit() {
+        let applicant = Applicant {
+            key: &self.slot.key,
+            is_client_rejected: self.slot.is_client_rejected(),
+            has_others: keeper.roster.len() > 1,
+        };
+        if let Err(error) = keeper.client.admit(&applicant, keeper.webex.clock().elapsed()) {
             self.trouble = Some(error);
-            return Answer::Misconfigured;
+            return Answer::Misconfigured { is_own: false };
         }
         self.was_sent = true;
         let limits = Limits { time: limit, ..Limits::default() };
@@ -184,24 +251,37 @@ impl Flying {
             Ok(tokens) => Answer::Granted(Record { tokens, ..record }),
             Err(error) => {
                 let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
-                let answer = self.judge(&error, limit.saturating_sub(spent));
+                let answer = self.judge(&error, limit.saturating_sub(spent), login);
                 self.trouble = Some(error);
                 answer
             }
         }
     }
 
-    /// What a failure means, with so much time left for sending.
-    fn judge(&self, error: &Error, left: Duration) -> Answer<Record> {
-        if error.is_login_required() {
-            return Answer::Rejected { code: error.server().and_then(|server| server.code()).map(str::to_owned) };
+    /// The longest pause after the last failure.
+    fn longest_backoff(&self) -> Duration {
+        let is_without_json = self.trouble.as_ref().is_some_and(is_without_json);
+        if is_without_json && self.slot.failures() >= MANY_WITHOUT_JSON - 1 {
+            LONGEST_BACKOFF_WITHOUT_JSON
+        } else {
+            LONGEST_BACKOFF
         }
-        let status = error.server().and_then(|server| server.status());
-        // A status alone may be about this login; what names the client is about all.
-        let is_unexplained =
-            error.server().is_some_and(|server| server.code().is_none()) && !matches!(status, Some(400 | 401));
-        if error.is_misconfigured() && !is_unexplained {
-            return Answer::Misconfigured;
+    }
+
+    /// What a failure means, with so much time left for sending.
+    fn judge(&self, error: &Error, left: Duration, login: LoginId) -> Answer<Record> {
+        let server = error.server();
+        let (code, status) = (server.and_then(|server| server.code()), server.and_then(|server| server.status()));
+        if error.is_login_required() {
+            let is_unexplained = server.is_some_and(|server| server.is_unrecognized());
+            let elapsed = self.keeper().webex.clock().elapsed();
+            let reason = if is_unexplained { self.keeper().client.unexplained(login, elapsed) } else { Reason::Given };
+            return Answer::Rejected { code: code.map(str::to_owned), reason };
+        }
+        // A status alone, a proxy's for example, says nothing of the client, and neither does what happened on the way.
+        let is_status_alone = server.is_some() && code.is_none() && !matches!(status, Some(400 | 401));
+        if error.is_misconfigured() && !is_status_alone && error.delivery().is_none() {
+            return Answer::Misconfigured { is_own: !is_about_all(error) };
         }
         let is_lenient = self.keeper().webex.service().rotation() == Rotation::Lenient;
         let is_repeatable = match (error.delivery(), status) {
@@ -211,15 +291,22 @@ impl Flying {
         };
         // Where no time is left, repeating it would take another claim, and another, while nobody hears of the failure.
         let is_repeatable = is_repeatable && left >= TIME_TO_REPEAT;
-        Answer::Later { retry_after: error.retry_after(), is_repeatable }
+        // The server may have issued tokens that nobody has received.
+        let is_lost =
+            !is_lenient && matches!((error.delivery(), status), (Some(Delivery::Unknown), _) | (_, Some(502 | 504)));
+        Answer::Later { retry_after: error.retry_after(), is_repeatable, is_lost }
     }
 
     /// Hands new tokens out before they are saved: what the server gave must serve, whatever the store does.
     fn serve(&mut self, known: Known<Record>, expiring: Option<UnixTime>) {
         let keeper = Arc::clone(self.keeper());
-        keeper.unhalt();
+        keeper.client.succeeded();
         let generation = known.head.generation;
-        self.slot.granted(self.epoch, &known, keeper.webex.clock().elapsed());
+        self.slot.granted(self.epoch, &known);
+        if let Some(refreshes) = known.head.unauthorized.filter(|_| self.flight.is_after_401()) {
+            let was_cut = refreshes.cut == Some(refreshes.at);
+            self.slot.count_unauthorized(self.epoch, was_cut, keeper.webex.clock().elapsed());
+        }
         let is_news = self.slot.publish_granted(self.epoch, keeper.current(&self.slot, &known));
         self.sender.send_replace(Landing::Serving);
         if is_news {
@@ -315,7 +402,8 @@ impl Flying {
             self.announce(LoginEvent::refresh_failed(&self.slot.key, error));
         }
         // What went wrong is known here, unless another process met it.
-        let error = news.or_else(|| self.slot.trouble().filter(Error::is_retryable)).unwrap_or_else(|| {
+        let known_trouble = |slot: &Slot| slot.trouble().filter(|error| !error.is_login_required());
+        let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
             Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
                 .with_remedy(Remedy::Later)
         });
@@ -335,9 +423,26 @@ impl Flying {
         });
         let keeper = Arc::clone(self.keeper());
         event!(DEBUG, key = %self.slot.key, "misconfigured");
-        if self.was_sent && keeper.halt(&error) {
-            event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
-            self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+        let elapsed = keeper.webex.clock().elapsed();
+        match &known.head.hold {
+            _ if !self.was_sent => {}
+            Some(Hold::RetryAt(until)) => {
+                let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
+                self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
+                self.slot.failed(self.epoch);
+                event!(WARN, key = %self.slot.key, until = %until, error = causes(&error), "refresh failed");
+                self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                let is_first = self.slot.client_rejected(self.epoch);
+                if is_first && keeper.client.count_rejection(&self.slot.key, &error, elapsed) {
+                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                }
+            }
+            _ => {
+                if keeper.client.pause(&self.slot.key, &error, elapsed) {
+                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                    self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                }
+            }
         }
         (Some(known), error)
     }
@@ -367,39 +472,27 @@ fn overtaken() -> Error {
     Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
 }
 
-pub(super) fn longest_backoff(failures: u32) -> Duration {
-    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(LONGEST_BACKOFF)
+/// Whether a rejection of the client concerns all logins: its secret is wrong, or nothing was sent because of its settings.
+fn is_about_all(error: &Error) -> bool {
+    error.server().is_none_or(|server| server.names_client())
 }
 
-/// The pause after so many failures in a row, by full jitter; `chance` is a number from 0 to 1.
-fn backoff(failures: u32, chance: f64) -> Duration {
-    longest_backoff(failures).mul_f64(chance.clamp(0.0, 1.0)).max(FIRST_BACKOFF)
+/// Whether the token endpoint responded with something else than JSON, and not because it is overloaded or down.
+fn is_without_json(error: &Error) -> bool {
+    let is_down = |status: u16| matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..);
+    error
+        .server()
+        .is_some_and(|server| !server.is_json_object() && server.status().is_some_and(|status| !is_down(status)))
 }
 
 impl Drop for Flying {
-    /// A key under which nothing turned out to be kept leaves nothing behind.
+    /// A key under which nothing turned out to be kept leaves nothing behind. If a claim is left, because the flight is cancelled
+    /// or the store fails, the next one knows that nobody is behind it.
     fn drop(&mut self) {
+        if self.has_claimed {
+            self.slot.cancelled(self.claim);
+        }
         self.slot.tidy();
         self.counted.0.release(&self.slot);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_doubles_up_to_five_minutes_and_is_never_shorter_than_a_second() {
-        for (failures, longest) in
-            [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 128), (8, 256), (9, 300), (10, 300)]
-        {
-            assert_eq!(backoff(failures, 1.0), Duration::from_secs(longest), "{failures}");
-            assert_eq!(backoff(failures, 0.0), FIRST_BACKOFF, "{failures}");
-            let half = Duration::from_millis(longest * 500).max(FIRST_BACKOFF);
-            assert_eq!(backoff(failures, 0.5), half, "{failures}");
-        }
-        assert_eq!(backoff(u32::MAX, 1.0), LONGEST_BACKOFF);
-        assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (FIRST_BACKOFF, Duration::from_secs(8)));
-        assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 }

@@ -8,6 +8,10 @@ pub(crate) enum Landing {
     /// It is in the air.
     #[default]
     Flying,
+    /// It waits for other refreshes of this process.
+    Queued,
+    /// There are tokens in the slot that can be used meanwhile, and the flight goes on to refresh them.
+    Cached,
     /// There are new tokens in the slot, and the flight goes on to save them.
     Serving,
     /// There are tokens in the slot; older ones that still live, where something went wrong.
@@ -18,10 +22,16 @@ pub(crate) enum Landing {
 
 impl Landing {
     pub(crate) fn is_in_the_air(&self) -> bool {
-        matches!(self, Self::Flying | Self::Serving)
+        matches!(self, Self::Flying | Self::Queued | Self::Cached | Self::Serving)
     }
 
+    /// Whether there is nothing yet for a caller who needs a token.
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self, Self::Flying)
+        matches!(self, Self::Flying | Self::Queued)
+    }
+
+    /// Whether it is open what becomes of the refresh.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_awaited() || matches!(self, Self::Cached)
     }
 }

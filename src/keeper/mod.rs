@@ -18,7 +18,9 @@
 //! - [`LoginEvent`] is what operators hear.
 
 mod protocol;
+mod backoff;
 mod policy;
+mod unauthorized;
 mod stage;
 mod flight;
 mod edit;
@@ -40,10 +42,13 @@ mod users;
 mod landing;
 mod seldom;
 mod slot;
+mod demand;
 mod turn;
 mod event;
 mod roster;
 mod patience;
+mod limiter;
+mod pause;
 mod flying;
 mod engine;
 mod editing;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::protocol::{Need, Prospect};
-use crate::clock::UnixTime;
+use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
 use crate::store::{Anchor, Head};
 use crate::token::TokenSet;
 
@@ -13,10 +13,12 @@ const STALE: f64 = 0.75;
 const JITTER: f64 = 0.10;
 /// How long before its end an access token is not handed out any more.
 const MARGIN: Duration = Duration::from_secs(60);
-/// The share of a short life that the margin and the gap may take at most.
+/// The share of a short life that the margin and the interval may take at most.
 const SHARE: u32 = 10;
-/// The shortest time between two refreshes of one login, also when the server hands out the same token again.
-const GAP: Duration = Duration::from_secs(30);
+/// The minimum interval between two refreshes of one login, also when the server issues the same token again.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// The minimum interval for tokens that expire within seconds.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long before the refresh token's end the user should be asked to log in again.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -36,26 +38,18 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end are used until
-    /// the API refuses them.
-    pub(crate) fn of(tokens: &TokenSet, chance: f64) -> Self {
-        let Some(end) = tokens.expires_at() else {
-            return Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
-        };
+    /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end, and tokens whose
+    /// stored times are implausible, are used until the API rejects them.
+    ///
+    /// Whatever the server says of their expiry, tokens are used for the minimum interval: the next would be no better.
+    pub(crate) fn of(tokens: &TokenSet, chance: f64, now: UnixTime) -> Self {
+        let unknown = Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+        let Some(life) = lifetime(tokens).filter(|_| is_plausible(tokens, now)) else { return unknown };
         let begin = tokens.received_at();
-        let life = end.since(begin);
-        if life.is_zero() {
-            return Self { stale_at: UnixTime::MAX, dead_at: begin };
-        }
-        let share = life / SHARE;
-        let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(GAP.min(share));
-        let dead = life.saturating_sub(MARGIN.min(share));
+        let (share, interval) = (life / SHARE, min_interval(tokens));
+        let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(interval);
+        let dead = life.saturating_sub(MARGIN.min(share)).max(interval);
         Self { stale_at: begin + stale.min(dead), dead_at: begin + dead }
-    }
-
-    /// Whether the tokens had ended when they came: they are dead before they could be stale.
-    pub(crate) fn are_none(&self) -> bool {
-        self.stale_at > self.dead_at
     }
 
     pub(crate) fn need(&self, now: UnixTime) -> Need {
@@ -66,6 +60,24 @@ impl Moments {
         } else {
             Need::None
         }
+    }
+}
+
+fn lifetime(tokens: &TokenSet) -> Option<Duration> {
+    Some(tokens.expires_at()?.since(tokens.received_at()))
+}
+
+/// Whether the time at which these tokens were received can be true. If it cannot, nothing is known of their expiry: they were
+/// received while another clock was in force, or this host's clock is wrong.
+pub(crate) fn is_plausible(tokens: &TokenSet, now: UnixTime) -> bool {
+    tokens.received_at() <= now + MAX_CLOCK_SKEW
+}
+
+/// The minimum interval between the receipt of these tokens and the next refresh.
+pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
+    match lifetime(tokens) {
+        None | Some(Duration::ZERO) => INTERVAL,
+        Some(life) => (life / SHARE).clamp(SHORTEST_INTERVAL, INTERVAL),
     }
 }
 
@@ -87,6 +99,8 @@ pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect
     let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
     let received = new.received_at();
     let anchor = head.anchor.or_else(|| Some(Anchor { at: old.received_at(), end: old.refresh_token_expires_at()? }));
+    // One from the future was written while the clock was wrong, and would be too recent to tell for as long as that was ahead.
+    let anchor = anchor.filter(|anchor| anchor.at <= received + MAX_CLOCK_SKEW);
     let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
     let (is_fixed, anchor) = match lived {
         // What the server did not say proves nothing.
@@ -142,7 +156,7 @@ mod tests {
     }
 
     fn moments(json: &str, chance: f64) -> (u64, u64) {
-        let moments = Moments::of(&tokens(json, NOW), chance);
+        let moments = Moments::of(&tokens(json, NOW), chance, NOW);
         (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
     }
 
@@ -154,23 +168,31 @@ mod tests {
     }
 
     #[test]
-    fn a_short_life_keeps_most_of_itself() {
-        for (life, stale, dead) in [(600, 450, 540), (100, 75, 90), (10, 7, 9), (1, 0, 0)] {
+    fn a_short_life_keeps_most_of_itself_and_the_minimum_interval() {
+        for (life, stale, dead) in
+            [(600, 450, 540), (100, 75, 90), (10, 7, 9), (2, 1, 1), (1, 1, 1), (0, 30, 30), (-5, 30, 30)]
+        {
             let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
             assert_eq!(moments(&json, 0.0), (stale, dead), "{life}");
         }
     }
 
     #[test]
-    fn tokens_that_had_ended_when_they_came_are_told_from_all_others() {
-        for (life, expected) in
-            [("0", true), ("-5", true), ("\"0\"", true), ("1", false), ("60", false), ("null", false)]
-        {
-            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
-            for chance in [0.0, 1.0] {
-                assert_eq!(Moments::of(&tokens(&json, NOW), chance).are_none(), expected, "{life}, {chance}");
-            }
+    fn receipt_more_than_the_clock_skew_ahead_says_nothing_of_the_expiry() {
+        let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
+        for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {
+            let moments = Moments::of(&hour, 0.0, NOW - Duration::from_secs(behind));
+            assert_eq!(moments.dead_at < UnixTime::MAX, is_plausible, "{behind}");
         }
+    }
+
+    #[test]
+    fn comparison_with_an_end_from_the_future_tells_nothing() {
+        let mut head = Head::begin(None).unwrap();
+        head.anchor = Some(Anchor { at: NOW + DAY * 400, end: NOW + DAY * 490 });
+        (head.ends, head.due) = (at(490), at(476));
+        let got = refreshed(&head, &ending(400, 490), &ending(1, 91));
+        assert_eq!((got.ends, got.anchor, got.due.map(day)), (None, None, Some(61)));
     }
 
     #[test]

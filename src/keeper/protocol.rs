@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use crate::clock::UnixTime;
-use crate::store::{Anchor, Expect, Head, Revision, Saved};
+use crate::store::{Anchor, Expect, Head, LoginId, Revision, Saved};
 
 /// A login as the store has it, with its tokens read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Known<T> {
     pub(crate) head: Head,
     pub(crate) tokens: T,
+}
+
+impl<T> Known<T> {
+    /// Whether these are newer tokens of the same login than those of this head.
+    pub(crate) fn is_newer_than(&self, stored: &Head) -> bool {
+        self.head.login == stored.login && self.head.generation > stored.generation
+    }
 }
 
 /// How urgently a login needs a refresh, from least to most.
@@ -25,6 +32,30 @@ pub(crate) enum Need {
     Dead,
 }
 
+/// What tokens need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Demand {
+    /// What they need by their expiry: nothing, a refresh in the background, or a refresh before they can be used.
+    pub(crate) need: Need,
+    /// Whether they are older than the minimum interval between two refreshes.
+    pub(crate) is_settled: bool,
+    /// Whether a caller waits for newer tokens.
+    pub(crate) is_wanted: bool,
+    /// Set if the API rejected the access token with 401.
+    pub(crate) unauthorized: Option<Unauthorized>,
+}
+
+/// What this process knows about a 401 to an access token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Unauthorized {
+    /// Whether the endpoint that responded is one that accepts every valid token.
+    pub(crate) may_cut_pause: bool,
+    /// Whether such an endpoint accepted a token since the last pause that was cut short.
+    pub(crate) has_succeeded_since_cut: bool,
+    /// The refreshes of this process that a 401 caused, and the time since the last one.
+    pub(crate) own: Option<(u32, Duration)>,
+}
+
 /// The times of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Times {
@@ -32,10 +63,14 @@ pub(crate) struct Times {
     pub(crate) sending: Duration,
     /// How long a claim is respected (L).
     pub(crate) lease: Duration,
-    /// How far two machines' clocks may be apart (S).
-    pub(crate) skew: Duration,
     /// The pause before what may be another's doing is believed: a rejection, a claim from long ago.
     pub(crate) second_look: Duration,
+    /// The pause between taking over another's claim and sending, in which its holder can still save.
+    pub(crate) takeover: Duration,
+    /// The longest pause between two tries to save new tokens, while `eager_saving` lasts.
+    pub(crate) save_pause: Duration,
+    /// How long new tokens are saved with short pauses.
+    pub(crate) eager_saving: Duration,
     /// How long a flight waits for another's before it gives up with a retryable error.
     pub(crate) patience: Duration,
     /// The longest wait for a better time that is believed: one written by a machine with a wrong clock is not.
@@ -46,8 +81,10 @@ pub(crate) struct Times {
 pub(crate) const TIMES: Times = Times {
     sending: Duration::from_secs(30),
     lease: Duration::from_secs(60),
-    skew: Duration::from_secs(600),
     second_look: Duration::from_secs(5),
+    takeover: Duration::from_secs(3),
+    save_pause: Duration::from_secs(2),
+    eager_saving: Duration::from_secs(10 * 60),
     patience: Duration::from_secs(90),
     longest_hold: LONGEST_HOLD,
 };
@@ -74,8 +111,8 @@ pub(crate) struct Now<'a, T> {
     pub(crate) elapsed: Duration,
     /// A revision that nobody has used.
     pub(crate) fresh: Revision,
-    /// What the policy says of these tokens.
-    pub(crate) need: &'a dyn Fn(&T) -> Need,
+    /// What these tokens need.
+    pub(crate) demand: &'a dyn Fn(&T) -> Demand,
     /// What becomes of a login that has these new tokens.
     pub(crate) prospect: &'a dyn Fn(&Known<T>, &T) -> Prospect,
     /// New tokens, with what others changed beside the old ones that are stored meanwhile.
@@ -101,6 +138,8 @@ pub(crate) enum Event<T> {
     Served,
     /// An answer to [`Action::Wait`].
     Waited,
+    /// The last action has not been carried out, because it had to wait for other refreshes of this process. Its turn has come.
+    Queued,
 }
 
 /// The store failed; what became of a change is unknown.
@@ -113,11 +152,30 @@ pub(crate) enum Answer<T> {
     /// New tokens, merged with the old ones.
     Granted(T),
     /// The server could not be reached, put it off or lost its answer; again at once is allowed unless it said for how long.
-    Later { retry_after: Option<Duration>, is_repeatable: bool },
-    /// The refresh token is dead.
-    Rejected { code: Option<String> },
+    Later {
+        retry_after: Option<Duration>,
+        is_repeatable: bool,
+        /// Whether the server may have issued tokens that were lost with the response.
+        is_lost: bool,
+    },
+    /// The refresh token was rejected.
+    Rejected { code: Option<String>, reason: Reason },
     /// The settings are wrong: no statement about this login.
-    Misconfigured,
+    Misconfigured {
+        /// Whether this may concern this login alone, so that it gets a block of its own.
+        is_own: bool,
+    },
+}
+
+/// Whether a rejection can be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    /// The server gave a reason.
+    Given,
+    /// The server gave none, so it is asked again before it is believed.
+    Missing,
+    /// Other logins were rejected without a reason as well: an outage.
+    MissingForMany,
 }
 
 /// What to do next.
@@ -130,6 +188,7 @@ pub(crate) enum Action<T> {
     },
     /// Refresh these tokens, and give up after this time.
     Send {
+        login: LoginId,
         tokens: T,
         limit: Duration,
     },

@@ -106,6 +106,12 @@ impl Roster {
         }
     }
 
+    /// The slots with new tokens that the store does not have.
+    pub(super) fn unsaved(&self) -> Vec<Arc<Slot>> {
+        let slots: Vec<_> = self.slots().iter().map(|ByKey(slot)| Arc::clone(slot)).collect();
+        slots.into_iter().filter(|slot| slot.has_unsaved()).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots().len()
     }

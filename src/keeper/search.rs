@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use super::budget::{Budget, QUIET};
-use super::world::{ENORMOUS, World};
+use super::world::{ENORMOUS, Old, World};
 
 /// Visits every state that can be reached; says how many there are.
 fn search(first: World) -> usize {
     let budget = first.budget;
-    let Budget { flights, delays, amends, periods, .. } = budget;
-    let quiet = Budget { flights, delays, amends, periods, ..QUIET } == budget;
+    let Budget { flights, delays, queues, amends, periods, .. } = budget;
+    let quiet = Budget { flights, delays, queues, amends, periods, ..QUIET } == budget;
     let mut seen = HashSet::from([first.clone()]);
     let mut open = vec![first];
     while let Some(world) = open.pop() {
@@ -41,12 +41,30 @@ fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
 }
 
 #[test]
+fn api_401_causes_one_refresh_for_all_processes_and_then_a_pause() {
+    let mut states = 0;
+    for is_strict in [false, true] {
+        for budget in [
+            Budget { flights: 4, periods: 2, ..QUIET },
+            Budget { queues: 2, ..QUIET },
+            Budget { amends: 1, ..QUIET },
+            Budget { crashes: 1, flights: 3, ..QUIET },
+        ] {
+            states += search(World::new(is_strict, 5, budget).with_old_tokens(Old::Unauthorized));
+        }
+    }
+    println!("{states} states");
+    assert!(states > 1_000, "{states}");
+}
+
+#[test]
 fn however_slow_everything_is_within_the_limits_one_generation_is_refreshed_once() {
     let mut states = 0;
     for is_strict in [false, true] {
         for ahead in [0, 5] {
             for budget in [
                 Budget { delays: 3, ..QUIET },
+                Budget { delays: 1, queues: 2, ..QUIET },
                 Budget { delays: 2, amends: 1, ..QUIET },
                 Budget { delays: 2, forgets: 1, ..QUIET },
                 Budget { delays: 2, puts: 1, ..QUIET },
@@ -77,7 +95,9 @@ fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
     let again = Budget { network_faults: 1, periods: 1, flights: 3, ..QUIET };
     let mut states = search_all(&[Budget { store_faults: 2, ..QUIET }, faults, again], &[0]);
     for is_strict in [false, true] {
-        states += search(World::new(is_strict, 0, faults).while_the_old_token_lives());
+        for old in [Old::Stale, Old::Unauthorized] {
+            states += search(World::new(is_strict, 0, faults).with_old_tokens(old));
+        }
     }
     assert!(states > 10_000, "{states}");
 }

@@ -12,7 +12,33 @@ use super::record::Record;
 use super::stage::Rival;
 use crate::error::Error;
 use crate::secret::AccessToken;
-use crate::store::LoginId;
+use crate::store::{ClaimId, LoginId};
+
+/// What is known about an access token that the API rejected with 401.
+#[derive(Default)]
+pub(super) struct AfterUnauthorized {
+    /// The token, until there is another.
+    pub(super) token: Option<AccessToken>,
+    /// Whether an endpoint that accepts every valid token rejected it.
+    pub(super) may_cut_pause: bool,
+    /// Whether such an endpoint accepted a token since a pause was last cut short.
+    pub(super) has_succeeded_since_cut: bool,
+    /// The refreshes of this process that a 401 caused, and when the last one was.
+    pub(super) own: Option<(u32, Duration)>,
+    /// When it was last too early for another.
+    pub(super) denied_at: Option<Duration>,
+    /// How many callers have reported the 401 and not asked for a token since.
+    pub(super) awaited: u32,
+}
+
+/// Tokens whose stored times are not believed, because they lie in the future.
+pub(super) struct Undated {
+    pub(super) token: AccessToken,
+    /// When this process first saw them.
+    pub(super) since: Duration,
+    /// Whether this process has refreshed such tokens of this login.
+    pub(super) is_refreshed: bool,
+}
 
 /// What there is to know of a login only while something flies, goes wrong or is changed.
 #[derive(Default)]
@@ -24,8 +50,14 @@ pub(super) struct Seldom {
     pub(super) rival: Option<Rival>,
     /// New tokens that the store does not have yet: larger than all the rest, and seldom there even among what is.
     pub(super) unsaved: Option<Box<Known<Record>>>,
-    /// An access token that the API refused.
-    pub(super) refused: Option<AccessToken>,
+    /// What is known about an access token that the API rejected.
+    pub(super) unauthorized: Option<Box<AfterUnauthorized>>,
+    /// What is known about tokens whose stored times are not believed.
+    pub(super) undated: Option<Box<Undated>>,
+    /// The claim of a flight that was cancelled with its runtime or by a panic.
+    pub(super) cancelled: Option<Box<ClaimId>>,
+    /// Whether the server rejected the client when it was this login's turn.
+    pub(super) is_client_rejected: bool,
     /// An access token that somebody wants a newer one for, and how much.
     pub(super) outdated: Option<(AccessToken, Need)>,
     /// Until then nobody need try again, by the clock that never goes back.
@@ -41,12 +73,29 @@ impl Seldom {
     /// Whether nobody could tell it from a new one.
     pub(super) fn is_nothing(&self) -> bool {
         // All of them by name, so that none is forgotten.
-        let Self { lock, flight: _, rival, unsaved, refused, outdated, rest_until, failures, trouble, reported } = self;
+        let Self {
+            lock,
+            flight: _,
+            rival,
+            unsaved,
+            unauthorized,
+            undated,
+            cancelled,
+            is_client_rejected,
+            outdated,
+            rest_until,
+            failures,
+            trouble,
+            reported,
+        } = self;
         lock.strong_count() == 0
             && self.in_the_air().is_none()
             && rival.is_none()
             && unsaved.is_none()
-            && refused.is_none()
+            && unauthorized.is_none()
+            && undated.is_none()
+            && cancelled.is_none()
+            && !is_client_rejected
             && outdated.is_none()
             && rest_until.is_zero()
             && *failures == 0
@@ -79,12 +128,26 @@ impl Seldom {
         self.rest_until = Duration::ZERO;
         self.failures = 0;
         self.trouble = None;
-        self.reported = None;
+    }
+
+    /// The token that the API rejected has been replaced, or issued again.
+    pub(super) fn accept(&mut self) {
+        if let Some(unauthorized) = &mut self.unauthorized {
+            let AfterUnauthorized { own, has_succeeded_since_cut, .. } = **unauthorized;
+            **unauthorized = AfterUnauthorized { own, has_succeeded_since_cut, ..AfterUnauthorized::default() };
+            self.unauthorized
+                .take_if(|unauthorized| unauthorized.own.is_none() && !unauthorized.has_succeeded_since_cut);
+        }
+    }
+
+    /// Whether the API rejected this token.
+    pub(super) fn is_unauthorized(&self, token: &AccessToken) -> bool {
+        self.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.token.as_ref() == Some(token))
     }
 
     /// Another login begins, or none: this alone was not about the last one.
     pub(super) fn begin_again(&mut self) {
-        let Self { lock, rival, unsaved, .. } = mem::take(self);
-        *self = Self { lock, rival, unsaved, ..Self::default() };
+        let Self { lock, rival, unsaved, cancelled, .. } = mem::take(self);
+        *self = Self { lock, rival, unsaved, cancelled, ..Self::default() };
     }
 }

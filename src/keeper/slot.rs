@@ -45,18 +45,24 @@ pub(crate) struct Current {
     pub(crate) dead_elapsed: Elapsed,
     /// When the store was last asked about them.
     pub(crate) seen_at: Elapsed,
-    /// Whether the API refused this access token.
-    pub(crate) is_refused: bool,
+    /// Whether it must not be used: the API rejected it, and the server its refresh token.
+    pub(crate) is_withheld: bool,
     /// What somebody asks for, though it lives.
     pub(crate) wish: Need,
+    /// Whether the API rejected it, and the next caller should wait for another.
+    pub(crate) is_awaited: bool,
+    /// Whether a pause between refreshes after a 401 was cut short lately.
+    pub(crate) was_cut: bool,
 }
 
 impl Current {
     pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Need {
-        if self.is_refused || elapsed >= Duration::from(self.dead_elapsed) {
-            return Need::Dead;
-        }
-        self.moments.need(now).max(self.wish)
+        if self.is_withheld { Need::Dead } else { self.need_by_time(now, elapsed).max(self.wish) }
+    }
+
+    /// What it needs by its expiry alone.
+    pub(crate) fn need_by_time(&self, now: UnixTime, elapsed: Duration) -> Need {
+        if elapsed >= Duration::from(self.dead_elapsed) { Need::Dead } else { self.moments.need(now) }
     }
 
     /// For how long the store was not asked about them.
@@ -69,8 +75,6 @@ struct Guarded {
     /// Counts logouts and new logins: a flight that began before one publishes nothing. It never begins anew, so it is not among
     /// what is seldom there.
     epoch: u64,
-    /// When the server last gave tokens.
-    granted_at: Option<Elapsed>,
     seldom: Option<Box<Seldom>>,
 }
 
@@ -92,7 +96,7 @@ impl Guarded {
 /// What a flight takes along.
 pub(crate) struct Departure {
     pub(crate) epoch: u64,
-    pub(crate) claim: ClaimId,
+    pub(crate) cancelled: Option<ClaimId>,
     pub(crate) rival: Option<Rival>,
     pub(crate) unsaved: Option<Known<Record>>,
     pub(crate) sender: watch::Sender<Landing>,
@@ -105,7 +109,7 @@ impl Slot {
         Ok(Self {
             key,
             current: ArcSwapOption::empty(),
-            guarded: Mutex::new(Guarded { epoch: 0, granted_at: None, seldom: None }),
+            guarded: Mutex::new(Guarded { epoch: 0, seldom: None }),
             users: Users::default(),
             chance: u16::from_ne_bytes(chance),
             stays: AtomicBool::new(false),
@@ -139,7 +143,7 @@ impl Slot {
 
     /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
     pub(super) fn is_needed(&self) -> bool {
-        self.current().is_some() && (self.stays() || self.seldom(|seldom| seldom.unsaved.is_some()))
+        self.current().is_some() && (self.stays() || self.has_unsaved())
     }
 
     /// Gives back the memory of what is over.
@@ -170,15 +174,16 @@ impl Slot {
                 }
                 if (old.login, old.generation) != (new.login, new.generation) {
                     // The server has had its say, here or elsewhere, whatever was held against a token.
-                    seldom.refused = None;
+                    seldom.accept();
                     seldom.outdated = None;
                 } else if old.access_token == new.access_token {
                     // The wall clock may have been set back since; what was known of the end stays known.
                     new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
                 }
             }
-            new.is_refused |= seldom.refused.as_ref() == Some(&new.access_token);
-            new.wish = seldom.wish(&new.access_token);
+            new.is_awaited = seldom.is_unauthorized(&new.access_token)
+                && seldom.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.awaited > 0);
+            new.wish = new.wish.max(seldom.wish(&new.access_token));
             self.current.store(Some(Arc::new(new)));
             true
         };
@@ -205,7 +210,6 @@ impl Slot {
 
     fn begin(&self, guarded: &mut Guarded, current: Option<Current>) {
         guarded.epoch += 1;
-        guarded.granted_at = None;
         guarded.seldom(Seldom::begin_again);
         self.current.store(current.map(Arc::new));
     }
@@ -217,17 +221,16 @@ impl Slot {
         guarded.seldom(|seldom| seldom.flight = None);
     }
 
-    /// Notes that the API refused a token; says whether it is the one that is handed out.
-    pub(crate) fn refuse(&self, token: &AccessToken) -> bool {
+    /// Nobody waits for a newer token than this any more.
+    pub(crate) fn content(&self, token: &AccessToken) {
         self.seldom(|seldom| {
-            let is_handed_out = self.current.load().as_ref().is_some_and(|current| current.access_token == *token);
-            if is_handed_out {
-                seldom.refused = Some(token.clone());
-                seldom.rest_until = Duration::ZERO;
-                self.amend(|current| current.is_refused = true);
-            }
-            is_handed_out
-        })
+            seldom.outdated.take_if(|(outdated, _)| outdated == token);
+            self.amend(|current| {
+                if current.access_token == *token {
+                    current.wish = Need::None;
+                }
+            });
+        });
     }
 
     /// Notes that a newer token than this is wanted, and how much. Who wants it less takes nothing from who wants it more.
@@ -243,9 +246,8 @@ impl Slot {
         });
     }
 
-    /// The flight that is in the air, or else one to send off. Its claims are named by `own` and the epoch: flights of one epoch
-    /// follow each other, but one from before a logout, a new login or a change that failed may be in the air still.
-    pub(crate) fn flight(&self, own: ClaimId) -> (watch::Receiver<Landing>, Option<Departure>) {
+    /// The flight that is in the air, or else one to send off.
+    pub(crate) fn flight(&self) -> (watch::Receiver<Landing>, Option<Departure>) {
         let mut guarded = self.guarded();
         let epoch = guarded.epoch;
         guarded.seldom(|seldom| {
@@ -255,22 +257,32 @@ impl Slot {
             let (sender, receiver) = watch::channel(Landing::Flying);
             seldom.flight = Some(receiver.clone());
             self.users.enter();
-            let (claim, rival, unsaved) = (own.plus(epoch), seldom.rival, seldom.unsaved.as_deref().cloned());
-            (receiver, Some(Departure { epoch, claim, rival, unsaved, sender }))
+            let (cancelled, rival) = (seldom.cancelled.as_deref().copied(), seldom.rival);
+            let unsaved = seldom.unsaved.as_deref().cloned();
+            (receiver, Some(Departure { epoch, cancelled, rival, unsaved, sender }))
         })
     }
 
     /// Tokens are about to be saved; should that fail for good, the next flight tries.
-    pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>, elapsed: Duration) {
-        self.at(epoch, |guarded| {
-            guarded.granted_at = Some(elapsed.into());
-            guarded.seldom(|seldom| {
-                seldom.unsaved = Some(Box::new(known.clone()));
-                seldom.failures = 0;
-                seldom.outdated = None;
-                seldom.refused.take_if(|refused| refused == known.tokens.tokens.access_token());
-            });
+    pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>) {
+        self.seldom_at(epoch, |seldom| {
+            seldom.unsaved = Some(Box::new(known.clone()));
+            seldom.calm();
+            seldom.outdated = None;
+            seldom.reported = None;
+            seldom.is_client_rejected = false;
+            if seldom.is_unauthorized(known.tokens.tokens.access_token()) {
+                seldom.accept();
+            }
+            if let Some(undated) = &mut seldom.undated {
+                undated.is_refreshed = true;
+            }
         });
+    }
+
+    /// Whether the store does not have the newest tokens yet.
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.seldom(|seldom| seldom.unsaved.is_some())
     }
 
     /// New tokens that the store does not have yet.
@@ -278,18 +290,28 @@ impl Slot {
         self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
     }
 
-    /// When the server last gave tokens.
-    pub(crate) fn granted_at(&self) -> Option<Duration> {
-        self.guarded().granted_at.map(Duration::from)
-    }
-
     /// The store has what there is to have.
     pub(crate) fn succeeded(&self, epoch: u64) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved = None;
             seldom.rival = None;
+            seldom.cancelled = None;
             seldom.calm();
         });
+    }
+
+    /// Notes the claim of a flight that was cancelled.
+    pub(crate) fn cancelled(&self, claim: ClaimId) {
+        self.seldom(|seldom| seldom.cancelled = Some(Box::new(claim)));
+    }
+
+    /// Notes that the server rejected the client when it was this login's turn; says whether it had not before.
+    pub(crate) fn client_rejected(&self, epoch: u64) -> bool {
+        self.seldom_at(epoch, |seldom| !std::mem::replace(&mut seldom.is_client_rejected, true)).unwrap_or(false)
+    }
+
+    pub(crate) fn is_client_rejected(&self) -> bool {
+        self.seldom(|seldom| seldom.is_client_rejected)
     }
 
     pub(crate) fn saw(&self, epoch: u64, rival: Option<Rival>) {
@@ -317,7 +339,14 @@ impl Slot {
 
     /// Somebody has mended something: let it be tried again.
     pub(crate) fn stop_resting(&self) {
-        self.seldom(Seldom::calm);
+        self.seldom(|seldom| {
+            seldom.calm();
+            seldom.reported = None;
+            seldom.is_client_rejected = false;
+            if let Some(unauthorized) = &mut seldom.unauthorized {
+                (unauthorized.own, unauthorized.denied_at) = (None, None);
+            }
+        });
     }
 
     /// Notes what went wrong, for those who ask how the login is.
@@ -350,7 +379,7 @@ impl Slot {
     }
 
     /// Changes what is handed out, if anything is. The caller has the lock.
-    fn amend(&self, amend: impl FnOnce(&mut Current)) {
+    pub(super) fn amend(&self, amend: impl FnOnce(&mut Current)) {
         if let Some(mut current) = self.current.load().as_deref().cloned() {
             amend(&mut current);
             self.current.store(Some(Arc::new(current)));
@@ -363,7 +392,7 @@ impl Slot {
         (guarded.epoch == epoch).then(|| change(&mut guarded))
     }
 
-    fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Seldom) -> T) -> Option<T> {
+    pub(super) fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Seldom) -> T) -> Option<T> {
         self.at(epoch, |guarded| guarded.seldom(change))
     }
 
@@ -414,8 +443,19 @@ mod tests {
         let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login(number));
         let moments = Moments { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
         let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
-        let (is_refused, wish) = (false, Need::None);
-        Current { access_token, login, generation, moments, dead_elapsed, seen_at, is_refused, wish }
+        let (is_withheld, is_awaited, was_cut, wish) = (false, false, false, Need::None);
+        Current {
+            access_token,
+            login,
+            generation,
+            moments,
+            dead_elapsed,
+            seen_at,
+            is_withheld,
+            wish,
+            is_awaited,
+            was_cut,
+        }
     }
 
     fn known(number: u8, generation: u64) -> Known<Record> {
@@ -466,9 +506,9 @@ mod tests {
             (|slot, error| slot.troubled(1, error), Slot::stop_resting),
             (|slot, _| assert_eq!(slot.failed(1), 0), Slot::stop_resting),
             (|slot, _| assert!(slot.report(1, login(1), 1)), Slot::stop_resting),
-            (|slot, _| slot.granted(1, &known(1, 2), Duration::ZERO), |_| ()),
+            (|slot, _| slot.granted(1, &known(1, 2)), |_| ()),
             (
-                |slot, _| assert!(slot.refuse(&current(1, 1).access_token)),
+                |slot, _| assert!(slot.mark_unauthorized(&current(1, 1).access_token, false)),
                 |slot| {
                     assert!(slot.publish(1, Some(current(1, 2))));
                 },
@@ -482,16 +522,15 @@ mod tests {
             slot.succeeded(1);
             assert!(slot.is_lean(), "{number}");
         }
-        assert_eq!(slot.granted_at(), Some(Duration::ZERO), "what is needed later stays");
     }
 
     #[test]
     fn a_flight_is_remembered_until_it_has_landed_or_is_gone() {
         let slot = slot();
         for lands in [true, false] {
-            let (_, departure) = slot.flight(own());
+            let (_, departure) = slot.flight();
             slot.tidy();
-            assert!(slot.flight(own()).1.is_none() && slot.in_the_air().is_some());
+            assert!(slot.flight().1.is_none() && slot.in_the_air().is_some());
             let departure = departure.unwrap();
             if lands {
                 departure.sender.send_replace(Landing::Landed(None));
@@ -503,32 +542,18 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flight_from_before_a_change_has_a_strangers_claim_and_a_cancelled_one_has_not() {
-        let slot = slot();
-        let claim = |slot: &Slot| slot.flight(own()).1.unwrap().claim;
-        let first = claim(&slot);
-        assert_eq!(claim(&slot), first, "the first was cancelled when it was dropped");
-        slot.abandon();
-        let second = claim(&slot);
-        slot.forget_saved();
-        let third = claim(&slot);
-        slot.begin_again(None);
-        assert_eq!(BTreeSet::from([first, second, third, claim(&slot)].map(ClaimId::to_bytes)).len(), 4);
-    }
-
     /// What memory there is for the earlier flight is given back and taken anew between its steps.
     #[test]
     fn a_flight_from_before_a_logout_and_a_login_changes_nothing() {
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
-        let before = slot.flight(own()).1.unwrap();
+        let before = slot.flight().1.unwrap();
         slot.begin_again(None);
         assert!(slot.is_lean(), "nobody waits for the flight of a login that was ended");
         slot.begin_again(Some(current(2, 1)));
         for has_departed in [false, true] {
-            let next = has_departed.then(|| slot.flight(own()).1.unwrap());
-            slot.granted(before.epoch, &known(1, 2), Duration::ZERO);
+            let next = has_departed.then(|| slot.flight().1.unwrap());
+            slot.granted(before.epoch, &known(1, 2));
             assert!(!slot.publish_granted(before.epoch, current(1, 2)) && !slot.publish(before.epoch, None));
             slot.saw(before.epoch, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
             slot.touch(before.epoch, Duration::from_secs(1));
@@ -539,11 +564,9 @@ mod tests {
             before.sender.send_replace(Landing::Landed(None));
             slot.tidy();
             assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
-            assert!(
-                handed_out(&slot) == Some((login(2), 1)) && slot.granted_at().is_none() && slot.unsaved().is_none()
-            );
+            assert!(handed_out(&slot) == Some((login(2), 1)) && slot.unsaved().is_none());
             assert_eq!(slot.is_lean(), next.is_none());
-            assert_eq!(slot.flight(own()).1.is_none(), has_departed, "the flight of the next login is found");
+            assert_eq!(slot.flight().1.is_none(), has_departed, "the flight of the next login is found");
         }
     }
 
@@ -555,15 +578,15 @@ mod tests {
         const FLIGHTS: usize = 2000;
         let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));
         let fly = || {
-            let Some(Departure { epoch, sender, .. }) = slot.flight(own()).1 else { return };
+            let Some(Departure { epoch, sender, .. }) = slot.flight().1 else { return };
             let loaded = *store.lock().unwrap();
             // Long enough for a change to begin, and for one to end.
             (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
-                slot.granted(epoch, &known(number, generation + 1), Duration::ZERO);
+                slot.granted(epoch, &known(number, generation + 1));
                 slot.publish_granted(epoch, current(number, generation + 1));
                 sender.send_replace(Landing::Serving);
-                slot.refuse(&current(number, generation + 1).access_token);
+                slot.mark_unauthorized(&current(number, generation + 1).access_token, false);
                 slot.succeeded(epoch);
             }
             slot.publish(epoch, loaded.map(|(number, generation)| current(number, generation + 1)));
@@ -601,6 +624,6 @@ mod tests {
             }
         });
         slot.begin_again(None);
-        assert!(slot.is_lean() && slot.users.are_none() && handed_out(&slot).is_none() && slot.granted_at().is_none());
+        assert!(slot.is_lean() && slot.users.are_none() && handed_out(&slot).is_none());
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::protocol::{Known, Outcome};
+use super::protocol::{Known, Outcome, Reason};
 use crate::clock::UnixTime;
-use crate::store::{ClaimId, Revision};
+use crate::store::{ClaimId, Revision, UnauthorizedRefreshes};
 
 /// Another's claim, and since when it was seen unchanged by my own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,6 +31,17 @@ pub(super) struct Claimed<T> {
     /// Whether somebody else's claim had to lapse first: they may still be about to save.
     pub(super) took_over: bool,
     pub(super) sendings: u32,
+    /// What new tokens are written with: the count of refreshes that a 401 caused.
+    pub(super) unauthorized: Option<UnauthorizedRefreshes>,
+}
+
+/// How the saving of new tokens goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Saving {
+    /// Since when it is tried.
+    pub(super) since: Duration,
+    /// The next pause.
+    pub(super) pause: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +53,10 @@ pub(super) enum Stage<T> {
     Claiming(Claimed<T>),
     /// The claim's fate is unknown.
     FindingClaim(Claimed<T>),
+    /// A claim was taken over: its former holder gets time to save.
+    TakingOver(Claimed<T>),
+    /// The last look before sending after that.
+    ConfirmingTakeover(Claimed<T>),
     Sending(Claimed<T>),
     /// Between two sendings.
     Pausing(Claimed<T>),
@@ -52,18 +67,18 @@ pub(super) enum Stage<T> {
     },
     Saving {
         new: Known<T>,
-        pause: Duration,
+        saving: Saving,
     },
     /// The save's fate is unknown, or something else was there.
     FindingSave {
         new: Known<T>,
-        pause: Duration,
+        saving: Saving,
         is_rested: bool,
     },
     /// Between two tries to save.
     Resting {
         new: Known<T>,
-        pause: Duration,
+        saving: Saving,
     },
     /// Lifting the claim.
     Releasing(Outcome<T>),
@@ -71,11 +86,13 @@ pub(super) enum Stage<T> {
     Doubting {
         claimed: Claimed<T>,
         code: Option<String>,
+        reason: Reason,
         looks_left: u32,
     },
     WaitingToDoubt {
         claimed: Claimed<T>,
         code: Option<String>,
+        reason: Reason,
     },
     Rejecting {
         marked: Known<T>,

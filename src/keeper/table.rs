@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::flight::Flight;
-use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, Prospect, StoreFailed, TIMES};
+use super::protocol::{
+    Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, TIMES, Unauthorized,
+};
 use crate::clock::UnixTime;
-use crate::store::{Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
+use crate::store::{Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const MINE: u8 = 100;
@@ -26,22 +28,37 @@ struct Driver {
     elapsed: Duration,
     minted: u8,
     need: Need,
+    is_settled: bool,
+    unauthorized: Option<Unauthorized>,
 }
 
 impl Driver {
     fn new(need: Need) -> Self {
-        let flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None);
-        Self { flight, wall: NOW, elapsed: secs(1000), minted: 10, need }
+        let flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None, None);
+        Self { flight, wall: NOW, elapsed: secs(1000), minted: 10, need, is_settled: true, unauthorized: None }
+    }
+
+    /// What a driver whose token was rejected by the API does with this entry.
+    fn after_401(known: &Known<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
+        let mut driver = Self::new(Need::None);
+        driver.unauthorized = Some(Unauthorized::default());
+        change(&mut driver);
+        driver.step(Event::Begun);
+        driver.step(Event::Loaded(Ok(Some(known.clone()))))
     }
 
     fn step(&mut self, event: Event<u32>) -> Action<u32> {
-        self.minted += 1;
-        let need = |tokens: &u32| if tokens % 2 == 1 { Need::None } else { self.need };
+        self.minted = self.minted.wrapping_add(1);
+        let (need, is_settled, unauthorized) = (self.need, self.is_settled, self.unauthorized);
+        let demand = |tokens: &u32| match tokens % 2 {
+            1 => Demand { need: Need::None, is_settled, is_wanted: false, unauthorized: None },
+            _ => Demand { need: need.by_time(), is_settled, is_wanted: need == Need::Wanted, unauthorized },
+        };
         let now = Now {
             wall: self.wall,
             elapsed: self.elapsed,
             fresh: Revision::from_bytes(id(self.minted)),
-            need: &need,
+            demand: &demand,
             prospect: &|_, tokens| Prospect {
                 due: Some(NOW + secs(u64::from(*tokens))),
                 ends: Some(NOW),
@@ -71,7 +88,7 @@ impl Driver {
         assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(ClaimId::from_bytes(id(MINE))));
         assert_ne!(claimed.head.revision, known.head.revision);
         let sent = driver.step(Event::Saved(Ok(Saved::Yes)));
-        assert_eq!(sent, Action::Send { tokens: known.tokens, limit: TIMES.sending });
+        assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMES.sending });
         (driver, claimed)
     }
 
@@ -86,9 +103,26 @@ impl Driver {
         let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
             panic!("no takeover")
         };
-        driver.step(Event::Saved(Ok(Saved::Yes)));
+        assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Wait(TIMES.takeover));
+        driver.pass(TIMES.takeover);
+        assert_eq!(driver.step(Event::Waited), Action::Load);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Send { .. }));
         (driver, claimed)
     }
+}
+
+impl Need {
+    fn by_time(self) -> Self {
+        if self == Self::Wanted { Self::None } else { self }
+    }
+}
+
+fn later(retry_after: Option<Duration>, is_repeatable: bool) -> Answer<u32> {
+    Answer::Later { retry_after, is_repeatable, is_lost: false }
+}
+
+fn rejected(code: Option<&str>) -> Answer<u32> {
+    Answer::Rejected { code: code.map(str::to_owned), reason: Reason::Given }
 }
 
 fn known() -> Known<u32> {
@@ -130,14 +164,14 @@ fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
 #[test]
 fn a_fault_of_the_settings_marks_nothing() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let back = given_back(driver.step(Event::Sent(Answer::Misconfigured)), &claimed);
+    let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: false })), &claimed);
     assert_eq!(back.head.hold, None);
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Misconfigured(back)));
 }
 
 #[test]
 fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
-    let again = || Event::Sent(Answer::Later { retry_after: None, is_repeatable: true });
+    let again = || Event::Sent(later(None, true));
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     for _ in 0..2 {
         assert_eq!(driver.step(again()), Action::Wait(secs(1)));
@@ -156,7 +190,7 @@ fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_agai
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
         let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-        let back = given_back(driver.step(Event::Sent(Answer::Later { retry_after, is_repeatable })), &claimed);
+        let back = given_back(driver.step(Event::Sent(later(retry_after, is_repeatable))), &claimed);
         assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(wait))));
     }
 }
@@ -164,7 +198,7 @@ fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_agai
 #[test]
 fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let rejected = Event::Sent(Answer::Rejected { code: Some("invalid_grant".into()) });
+    let rejected = Event::Sent(rejected(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert_eq!(marked.head.due, None, "nothing keeps it alive any more");
@@ -178,7 +212,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
 #[test]
 fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
     let (mut driver, claimed) = Driver::taking_over();
-    assert_eq!(driver.step(Event::Sent(Answer::Rejected { code: None })), Action::Load);
+    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     // The one that was taken over from has saved meanwhile: nothing is marked.
@@ -260,7 +294,7 @@ fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_
 
     // The process that was seen at it an hour ago is at it again.
     driver.pass(secs(3600));
-    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, driver.flight.rival());
+    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
     driver.need = Need::Dead;
     driver.step(Event::Begun);
     let again = claimed_by(THEIRS, driver.wall);
@@ -271,19 +305,218 @@ fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_
 }
 
 #[test]
-fn a_claim_of_my_own_and_an_ancient_one_are_no_obstacle() {
-    let mut driver = Driver::new(Need::Stale);
-    driver.step(Event::Begun);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(MINE, NOW))))), Action::Save { .. }));
-
-    for at in [UnixTime::from_secs(1_600_000_000), UnixTime::from_secs(1_800_000_000)] {
+fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
+    let day = secs(24 * 60 * 60);
+    for (at, is_ancient) in [
+        (NOW - day - TIMES.lease - secs(1), true),
+        (UnixTime::from_secs(1_577_836_800), true),
+        (NOW - day, false),
+        (NOW - secs(20 * 60), false),
+        // By a clock that was never set, and by one that is ahead.
+        (UnixTime::from_secs(1_577_836_799), false),
+        (UnixTime::from_secs(0), false),
+        (NOW + secs(20 * 60), false),
+        (NOW + day * 100, false),
+    ] {
         let mut driver = Driver::new(Need::Dead);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Wait(_)));
         driver.pass(TIMES.second_look);
         driver.step(Event::Waited);
-        assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Save { .. }), "{at}");
+        let next = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at)))));
+        assert_eq!(matches!(next, Action::Save { .. }), is_ancient, "{at}: {next:?}");
+        // However old or new it looks, its holder has time to save before anything is sent.
+        if is_ancient {
+            assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Wait(TIMES.takeover));
+        }
     }
+}
+
+#[test]
+fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
+    for step in [20 * 60, 100 * 24 * 60 * 60] {
+        let theirs = claimed_by(THEIRS, NOW);
+        let mut driver = Driver::new(Need::Dead);
+        driver.wall = NOW + secs(step);
+        driver.step(Event::Begun);
+        let mut waited = secs(0);
+        while let Action::Wait(pause) = driver.step(Event::Loaded(Ok(Some(theirs.clone())))) {
+            driver.pass(pause);
+            waited += pause;
+            driver.step(Event::Waited);
+        }
+        // A clock that is more than a day ahead is indistinguishable from a claim that was left behind.
+        let expected = if step > 24 * 60 * 60 { TIMES.second_look } else { TIMES.lease };
+        assert!(waited >= expected && waited < expected + secs(2), "{step}: {waited:?}");
+    }
+}
+
+#[test]
+fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() {
+    let theirs = claimed_by(THEIRS, NOW);
+    let mut driver = Driver::new(Need::Dead);
+    driver.step(Event::Begun);
+    driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
+    driver.pass(TIMES.lease);
+    driver.step(Event::Waited);
+    driver.step(Event::Loaded(Ok(Some(theirs))));
+    // Also if it is unknown whether the claim was written.
+    assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
+    let mut own = claimed_by(MINE, driver.wall);
+    own.head.revision = Revision::from_bytes(id(driver.minted - 1));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(own)))), Action::Wait(TIMES.takeover));
+    assert_eq!(driver.step(Event::Waited), Action::Load);
+    let mut saved = known();
+    (saved.tokens, saved.head.generation, saved.head.revision) = (9, 8, Revision::from_bytes(id(77)));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(saved.clone())))), Action::End(Outcome::Fresh(saved)));
+}
+
+#[test]
+fn action_that_was_queued_is_considered_anew() {
+    // Nothing was claimed yet.
+    let mut driver = Driver::new(Need::Dead);
+    driver.step(Event::Begun);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
+    driver.pass(secs(500));
+    assert_eq!(driver.step(Event::Queued), Action::Load);
+    // A repetition that had to wait has less time, or none.
+    for (waited, is_sent) in [(10, true), (30, false)] {
+        let (mut driver, _) = Driver::sending(Need::Dead, known());
+        driver.step(Event::Sent(later(None, true)));
+        driver.step(Event::Waited);
+        driver.pass(secs(waited));
+        let next = driver.step(Event::Queued);
+        let limit = TIMES.sending - secs(waited.min(30));
+        let expected = Action::Send { login: known().head.login, tokens: 0, limit };
+        assert_eq!(next, if is_sent { expected } else { Action::Load });
+    }
+}
+
+#[test]
+fn api_401_refreshes_a_valid_token_and_counts_that() {
+    let Action::Save { .. } = Driver::after_401(&known(), |_| ()) else { panic!("no refresh") };
+    let mut driver = Driver::new(Need::None);
+    driver.unauthorized = Some(Unauthorized::default());
+    driver.step(Event::Begun);
+    driver.step(Event::Loaded(Ok(Some(known()))));
+    driver.step(Event::Saved(Ok(Saved::Yes)));
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    assert_eq!(new.head.unauthorized, Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: None }));
+    assert!(driver.flight.is_after_401());
+}
+
+#[test]
+fn api_401_refreshes_nothing_within_the_minimum_interval_or_a_pause() {
+    let fresh = |known: &Known<u32>| Action::End(Outcome::Fresh(known.clone()));
+    assert_eq!(Driver::after_401(&known(), |driver| driver.is_settled = false), fresh(&known()));
+    let mut counted = known();
+    counted.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW - secs(299), cut: None });
+    assert_eq!(Driver::after_401(&counted, |_| ()), fresh(&counted));
+    // What the token needs for other reasons is done all the same, and the count stays.
+    for need in [Need::Stale, Need::Wanted, Need::Dead] {
+        let next = Driver::after_401(&counted, |driver| driver.need = need);
+        let Action::Save { known: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
+        assert_eq!(claimed.head.unauthorized, counted.head.unauthorized);
+    }
+    let (mut driver, _) = Driver::sending(Need::Stale, counted.clone());
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    assert_eq!(new.head.unauthorized, counted.head.unauthorized);
+    assert!(matches!(Driver::after_401(&counted, |driver| driver.pass(secs(1))), Action::Save { .. }));
+}
+
+#[test]
+fn minimum_interval_holds_for_callers_who_want_new_tokens() {
+    let mut driver = Driver::new(Need::Wanted);
+    driver.is_settled = false;
+    driver.step(Event::Begun);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(known())))), Action::End(Outcome::Fresh(known())));
+}
+
+#[test]
+fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_rejected() {
+    let mut rejected = known();
+    rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("x".into()), at: Some(NOW), is_dead: false });
+    let next = Driver::after_401(&rejected, |_| ());
+    let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
+    assert!(matches!(&marked.head.hold, Some(Hold::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })));
+    // Rejected after the 401: both are known at once.
+    let mut driver = Driver::new(Need::None);
+    driver.unauthorized = Some(Unauthorized::default());
+    driver.step(Event::Begun);
+    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no claim") };
+    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Sent(self::rejected(None)));
+    let next = driver.step(Event::Loaded(Ok(Some(claimed))));
+    let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
+    assert!(marked.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(7)));
+}
+
+#[test]
+fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
+    let mut known = known();
+    for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
+        let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
+        driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::Missing }));
+        let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        let until = NOW + secs(minutes * 60);
+        assert_eq!((&back.head.hold, back.head.unexplained), (&Some(Hold::RetryAt(until)), tries));
+        assert_eq!(
+            driver.step(Event::Saved(Ok(Saved::Yes))),
+            Action::End(Outcome::Held { known: back.clone(), until })
+        );
+        known = back;
+        known.head.hold = None;
+    }
+    // During an outage it is not, however often.
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
+    driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
+    let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    assert_eq!((&back.head.hold, back.head.unexplained), (&Some(Hold::RetryAt(NOW + secs(60))), 3));
+    // New tokens begin the count anew.
+    let (mut driver, _) = Driver::sending(Need::Dead, known.clone());
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    assert_eq!(new.head.unexplained, 0);
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known);
+    driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::Missing }));
+    let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+    assert!(marked.head.is_rejected());
+}
+
+#[test]
+fn rejection_of_the_client_blocks_this_login_alone_if_it_may_concern_no_other() {
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: true })), &claimed);
+    assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(3))));
+    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Misconfigured(back)));
+}
+
+#[test]
+fn tokens_that_may_have_been_lost_with_a_response_are_remembered() {
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let lost = Answer::Later { retry_after: None, is_repeatable: false, is_lost: true };
+    assert!(given_back(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
+}
+
+#[test]
+fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_longer_pauses() {
+    let (mut driver, _) = Driver::sending(Need::Dead, known());
+    driver.step(Event::Sent(Answer::Granted(9)));
+    driver.step(Event::Served);
+    let begun = driver.elapsed;
+    let mut pauses = Vec::new();
+    let mut next = driver.step(Event::Saved(Err(StoreFailed)));
+    while driver.elapsed - begun < secs(15 * 60) {
+        let Action::Wait(pause) = next else { panic!("{next:?}") };
+        pauses.push((driver.elapsed - begun, pause));
+        driver.pass(pause);
+        assert_eq!(driver.step(Event::Waited), Action::Load);
+        next = driver.step(Event::Loaded(Err(StoreFailed)));
+    }
+    let longest = |from: u64, to: u64| {
+        let within = pauses.iter().filter(|(at, _)| (secs(from)..secs(to)).contains(at));
+        within.map(|(_, pause)| *pause).max().unwrap()
+    };
+    assert_eq!((longest(0, 600), longest(700, 900)), (secs(2), secs(60)));
 }
 
 #[test]
@@ -297,24 +530,32 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
 
     // A server that is busy does not, and when it rejects the old token at last, it is known why.
     let (mut driver, claimed) = Driver::taking_over();
-    let later = Answer::Later { retry_after: Some(secs(9)), is_repeatable: true };
-    let mut held = given_back(driver.step(Event::Sent(later)), &claimed);
+    let mut held = given_back(driver.step(Event::Sent(later(Some(secs(9)), true))), &claimed);
     assert!(held.head.interrupted);
     held.head.hold = None;
     let (mut driver, claimed) = Driver::sending(Need::Dead, held);
-    driver.step(Event::Sent(Answer::Rejected { code: None }));
+    driver.step(Event::Sent(rejected(None)));
     assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
 
     // Nobody was before us, or an earlier flight of this process was, or this one is late with its own claim.
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     assert!(!claimed.head.interrupted);
-    driver.step(Event::Sent(Answer::Later { retry_after: None, is_repeatable: true }));
+    driver.step(Event::Sent(later(None, true)));
     driver.pass(TIMES.sending);
     assert_eq!(driver.step(Event::Waited), Action::Load);
     let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no claim") };
     assert!(!again.head.interrupted);
-    let (_, own) = Driver::sending(Need::Dead, claimed_by(MINE, NOW));
-    assert!(own.head.interrupted);
+    // An earlier flight of this process was cancelled in the middle.
+    let mut driver = Driver::new(Need::Dead);
+    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, Some(ClaimId::from_bytes(id(THEIRS))), None);
+    driver.step(Event::Begun);
+    let loaded = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, NOW)))));
+    let Action::Save { known: claimed, .. } = loaded else { panic!("{loaded:?}") };
+    assert!(claimed.head.interrupted);
+    assert!(
+        matches!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Send { .. }),
+        "nobody else is behind that claim"
+    );
 }
 
 #[test]

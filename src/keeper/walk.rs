@@ -3,13 +3,14 @@
 use proptest::prelude::*;
 
 use super::budget::{Budget, QUIET};
-use super::world::World;
+use super::world::{Old, World};
 
 const TROUBLE: Budget = Budget {
     store_faults: 8,
     network_faults: 6,
     crashes: 3,
     delays: 8,
+    queues: 4,
     stops: 3,
     forgets: 1,
     puts: 3,
@@ -28,14 +29,11 @@ proptest! {
     #[test]
     fn whatever_happens_no_login_is_lost_that_could_be_saved_and_every_wait_ends(
         is_strict: bool,
-        is_stale: bool,
+        old in prop::sample::select(vec![Old::Expired, Old::Stale, Old::Unauthorized]),
         ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
-        let mut world = World::new(is_strict, ahead, TROUBLE).with_room_for_two();
-        if is_stale {
-            world = world.while_the_old_token_lives();
-        }
+        let mut world = World::new(is_strict, ahead, TROUBLE).with_room_for_two().with_old_tokens(old);
         for choice in choices {
             let mut next = world.successors();
             if next.is_empty() {

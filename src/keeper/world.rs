@@ -12,15 +12,19 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::flight::Flight;
 use super::outsider::{Outsider, Write};
-use super::protocol::{Action, Answer, Event, Known, Need, Now, Outcome, Prospect, StoreFailed, Times};
+use super::protocol::{
+    Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, Times, Unauthorized,
+};
 use crate::clock::UnixTime;
 use crate::store::{ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
 
 const TIMES: Times = Times {
     sending: Duration::from_secs(2),
     lease: Duration::from_secs(4),
-    skew: Duration::from_secs(6),
     second_look: Duration::from_secs(1),
+    takeover: Duration::from_secs(1),
+    save_pause: Duration::from_millis(500),
+    eager_saving: Duration::from_secs(600),
     patience: Duration::from_secs(6),
     longest_hold: Duration::from_secs(60),
 };
@@ -34,9 +38,31 @@ pub(super) struct Tokens {
     pub(super) data: u8,
 }
 
+/// What the access token of an earlier period is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Old {
+    /// Nothing: it has expired.
+    Expired,
+    /// It is still valid, so that nobody has to wait for the new one.
+    Stale,
+    /// By its expiry it is valid, and the API responds with 401.
+    Unauthorized,
+}
+
+impl Old {
+    fn demand(self) -> Demand {
+        let (need, unauthorized) = match self {
+            Self::Expired => (Need::Dead, None),
+            Self::Stale => (Need::Stale, None),
+            Self::Unauthorized => (Need::None, Some(Unauthorized::default())),
+        };
+        Demand { need, is_settled: true, is_wanted: false, unauthorized }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Process {
-    /// Names its claims, for as long as it lives.
+    /// Names the claims of its flight.
     claim: ClaimId,
     flight: Flight<Tokens>,
     todo: Option<Todo>,
@@ -67,8 +93,7 @@ enum Todo {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct World {
     is_strict: bool,
-    /// Whether the old access token still lives, so that nobody has to wait for the new one.
-    is_stale: bool,
+    old: Old,
     elapsed: Duration,
     pub(super) store: Option<Known<Tokens>>,
     /// Access tokens of earlier periods have ended.
@@ -77,6 +102,12 @@ pub(super) struct World {
     was_asked: bool,
     /// The refresh token that the server takes.
     valid: u8,
+    /// The first refresh token of the login that is kept: a strict server revokes the whole family when a spent one of it
+    /// comes back (RFC 9700 section 4.14.2).
+    family: u8,
+    is_revoked: bool,
+    /// Whether a process was stopped beyond its claim.
+    has_stopped: bool,
     /// The refresh tokens that were sent to the server, and in which period.
     sent: Vec<(u8, u8)>,
     /// A change that the store reported as failed, and that may happen yet.
@@ -109,16 +140,19 @@ impl World {
         head.login = LoginId::from_bytes(bytes(1));
         let idle = |id, ahead| {
             let claim = ClaimId::from_bytes(bytes(id));
-            Process { claim, flight: Flight::new(claim, TIMES, None), todo: None, ahead, minted: 0 }
+            Process { claim, flight: Flight::new(claim, TIMES, None, None), todo: None, ahead, minted: 0 }
         };
         Self {
             is_strict,
-            is_stale: false,
+            old: Old::Expired,
             elapsed: Duration::ZERO,
             store: Some(Known { head, tokens: Tokens { refresh: 0, period: 0, data: 0 } }),
             period: 1,
             was_asked: false,
             valid: 0,
+            family: 0,
+            is_revoked: false,
+            has_stopped: false,
             sent: Vec::new(),
             late: None,
             outsiders: [None, None],
@@ -131,8 +165,8 @@ impl World {
         }
     }
 
-    pub(super) fn while_the_old_token_lives(self) -> Self {
-        Self { is_stale: true, ..self }
+    pub(super) fn with_old_tokens(self, old: Old) -> Self {
+        Self { old, ..self }
     }
 
     pub(super) fn with_room_for_two(self) -> Self {
@@ -160,16 +194,17 @@ impl World {
     fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
         let fresh = Revision::from_bytes(self.id(who));
         let elapsed = self.elapsed;
-        let old = if self.is_stale { Need::Stale } else { Need::Dead };
+        let old = self.old.demand();
         let process = &mut self.processes[who];
         let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
         let period = self.period;
-        let need = |tokens: &Tokens| if tokens.period < period { old } else { Need::None };
+        let settled = Demand { need: Need::None, is_settled: true, is_wanted: false, unauthorized: None };
+        let demand = |tokens: &Tokens| if tokens.period < period { old } else { settled };
         let now = Now {
             wall,
             elapsed,
             fresh,
-            need: &need,
+            demand: &demand,
             prospect: &|_, _| Prospect::default(),
             keep: &|old, new| Tokens { data: old.data, ..new },
             backoff: Duration::from_secs(1),
@@ -197,6 +232,7 @@ impl World {
         if self.budget.stops > 0 {
             let mut world = self.clone();
             world.budget.stops -= 1;
+            world.has_stopped = true;
             world.elapsed += TIMES.lease + Duration::from_secs(1);
             worlds.push(world);
         }
@@ -230,8 +266,10 @@ impl World {
             None if self.budget.flights > 0 => {
                 world.budget.flights -= 1;
                 world.was_asked = true;
+                let id = ClaimId::from_bytes(world.id(who));
                 let Process { claim, flight, .. } = &mut world.processes[who];
-                *flight = Flight::new(*claim, TIMES, flight.rival());
+                *flight = Flight::new(id, TIMES, Some(*claim), flight.rival());
+                *claim = id;
                 worlds.push(world.feed(who, Event::Begun));
             }
             None => {}
@@ -248,12 +286,21 @@ impl World {
                     world.budget.network_faults -= 1;
                     let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
                     world.lost = is_loss.then_some("answer").or(world.lost);
-                    let lost = Answer::Later { retry_after: None, is_repeatable: !self.is_strict };
+                    let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
+                    let lost = Answer::Later { retry_after: None, is_repeatable, is_lost };
                     worlds.push(world.feed(who, Event::Sent(lost)));
                 }
                 worlds.push(world.feed(who, Event::Sent(answer)));
             }
-            Some(Todo::Do(action)) => world.carry_out(who, action, worlds),
+            Some(Todo::Do(action)) => {
+                if self.budget.queues > 0 && takes_a_turn(&action) && self.may_delay() {
+                    let mut world = world.clone();
+                    world.budget.queues -= 1;
+                    world.elapsed += Duration::from_secs(1);
+                    worlds.push(world.feed(who, Event::Queued));
+                }
+                world.carry_out(who, action, worlds);
+            }
         }
     }
 
@@ -271,17 +318,21 @@ impl World {
             Action::Save { known, expect } => {
                 self.writes(&Write::Save(known), expect, worlds, |world, saved| world.feed(who, Event::Saved(saved)));
             }
-            Action::Send { tokens, limit } => {
+            Action::Send { tokens, limit, .. } => {
                 assert!(limit > Duration::ZERO && limit <= TIMES.sending);
                 if self.budget.network_faults > 0 {
                     // It never reaches the server, or not now.
                     let mut world = self.clone();
                     world.budget.network_faults -= 1;
-                    let later = |retry_after| Answer::Later { retry_after, is_repeatable: true };
+                    let later = |retry_after| Answer::Later { retry_after, is_repeatable: true, is_lost: false };
                     worlds.push(world.clone().feed(who, Event::Sent(later(None))));
                     // It puts it off, or finds the client's settings wrong: no word about the login.
                     worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
-                    worlds.push(world.feed(who, Event::Sent(Answer::Misconfigured)));
+                    worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: false })));
+                    worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: true })));
+                    // A gateway rejects it, and gives no reason.
+                    let unexplained = Answer::Rejected { code: None, reason: Reason::Missing };
+                    worlds.push(world.feed(who, Event::Sent(unexplained)));
                 }
                 let answer = self.serve(tokens);
                 self.processes[who].todo = Some(Todo::Receive(answer, self.elapsed + limit));
@@ -326,6 +377,7 @@ impl World {
                 self.end_login();
                 // The newest login has tokens of its own; what the old one had is nobody's concern any more.
                 self.valid += 1;
+                (self.family, self.is_revoked) = (self.valid, false);
                 self.lost = None;
                 let tokens = Tokens { refresh: self.valid, period: self.period - 1, data: 0 };
                 self.store = Some(Known { head: head.clone(), tokens });
@@ -356,8 +408,15 @@ impl World {
     /// What the server makes of a refresh.
     fn serve(&mut self, tokens: Tokens) -> Answer<Tokens> {
         self.sent.push((tokens.refresh, self.period));
-        if tokens.refresh != self.valid {
-            return Answer::Rejected { code: None };
+        if self.is_revoked || tokens.refresh != self.valid {
+            let is_reused = self.is_strict && tokens.refresh >= self.family && !self.is_revoked;
+            if is_reused {
+                // A process that is stopped for longer than its claim cannot save in time.
+                assert!(self.lost.is_some() || self.has_stopped, "a spent refresh token is sent: {self:#?}");
+                self.is_revoked = true;
+                self.lost = self.lost.or(Some("stop"));
+            }
+            return Answer::Rejected { code: None, reason: Reason::Given };
         }
         if self.is_strict {
             self.valid += 1;
@@ -375,7 +434,7 @@ impl World {
         world.processes[who].todo = None;
         // It begins anew, and remembers nothing.
         let claim = ClaimId::from_bytes(world.id(who));
-        (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None));
+        (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None, None));
         // Tokens that only this process had; what a strict server took for them is spent.
         let held = match todo {
             Todo::Receive(Answer::Granted(tokens), _) => Some(*tokens),
@@ -392,11 +451,14 @@ impl World {
     fn check_end(&self, outcome: &Outcome<Tokens>) {
         if let Outcome::Fresh(known) = outcome {
             let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
-            assert!(
-                !is_of_a_living_login || known.tokens.period == self.period,
-                "stale tokens are called fresh: {self:#?}"
-            );
+            let is_fresh = known.tokens.period == self.period || self.is_paused(&known.head);
+            assert!(!is_of_a_living_login || is_fresh, "stale tokens are called fresh: {self:#?}");
         }
+    }
+
+    /// Whether it is too early for another refresh after a 401.
+    fn is_paused(&self, head: &Head) -> bool {
+        self.old == Old::Unauthorized && head.unauthorized.is_some()
     }
 
     /// What holds when nothing is left to do.
@@ -408,9 +470,9 @@ impl World {
             assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
             assert!(!rejected, "a living login is marked dead: {self:#?}");
         }
-        let is_told = self.lost != Some("process") || known.head.interrupted;
+        let is_told = !matches!(self.lost, Some("process" | "answer")) || known.head.interrupted;
         assert!(!rejected || is_told, "nobody is told with what a login died: {self:#?}");
-        if quiet && self.was_asked {
+        if quiet && self.was_asked && !self.is_paused(&known.head) {
             assert_eq!(known.tokens.period, self.period, "nobody refreshed: {self:#?}");
         }
     }
@@ -425,6 +487,9 @@ impl World {
         };
         let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
         assert!(exists || self.lost.is_some(), "nobody has the good refresh token: {self:#?}");
+        if is_orderly && self.old == Old::Unauthorized {
+            assert!(self.sent.len() <= 1, "a second refresh after a 401 within its pause: {self:#?}");
+        }
         if is_orderly {
             let mut seen = HashSet::new();
             assert!(self.sent.iter().all(|refresh| seen.insert(refresh)), "refreshed twice: {self:#?}");
@@ -433,5 +498,14 @@ impl World {
 
     pub(super) fn is_at_rest(&self) -> bool {
         self.processes.iter().all(|process| process.todo.is_none())
+    }
+}
+
+/// Whether an action waits for its turn among the refreshes of its process.
+fn takes_a_turn(action: &Action<Tokens>) -> bool {
+    match action {
+        Action::Send { .. } => true,
+        Action::Save { known, .. } => known.head.claim.is_some(),
+        _ => false,
     }
 }

@@ -51,6 +51,30 @@ pub struct Head {
     /// What a refresh is compared with, to see whether it put that end off; the tokens before, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchor: Option<Anchor>,
+    /// The refreshes that a 401 of the API caused, so that all processes share their count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unauthorized: Option<UnauthorizedRefreshes>,
+    /// How often the refresh token of this generation was rejected without a reason.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unexplained: u32,
+}
+
+/// The refreshes that a 401 of the API caused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct UnauthorizedRefreshes {
+    /// How many there were, without a day between two of them.
+    pub(crate) count: u32,
+    /// The time of the last one.
+    #[serde(with = "seconds")]
+    pub(crate) at: UnixTime,
+    /// The time of the last one that cut a pause short.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
+    pub(crate) cut: Option<UnixTime>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// When tokens were received, and when their refresh token was to end.
@@ -94,17 +118,37 @@ impl Head {
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
         let (claim, hold, interrupted, ends, anchor) = (None, None, false, None, None);
-        Ok(Self { v: Version, revision, login, generation: 0, claim, hold, interrupted, due, ends, anchor })
+        let (unauthorized, unexplained) = (None, 0);
+        Ok(Self {
+            v: Version,
+            revision,
+            login,
+            generation: 0,
+            claim,
+            hold,
+            interrupted,
+            due,
+            ends,
+            anchor,
+            unauthorized,
+            unexplained,
+        })
     }
 
     /// Lifts what keeps others from refreshing; says whether there was anything. Keep-alive looks at it again, too.
     pub(crate) fn lift_hold(&mut self, now: UnixTime) -> Result<bool> {
-        let had_one = self.hold.take().is_some();
+        let counts_something = self.unauthorized.take().is_some() | (std::mem::take(&mut self.unexplained) > 0);
+        let had_one = self.hold.take().is_some() | counts_something;
         if had_one {
             self.revision = Revision::new()?;
             self.due.get_or_insert(now);
         }
         Ok(had_one)
+    }
+
+    /// Whether the refresh token of this generation was rejected.
+    pub(crate) fn is_rejected(&self) -> bool {
+        matches!(&self.hold, Some(Hold::Rejected { generation, .. }) if *generation == self.generation)
     }
 
     /// What a change compares.
@@ -355,6 +399,8 @@ mod tests {
         head.hold = Some(Hold::RetryAt(time));
         head.interrupted = true;
         head.due = None;
+        head.unauthorized = Some(UnauthorizedRefreshes { count: 2, at: time, cut: None });
+        head.unexplained = 3;
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
     }
 

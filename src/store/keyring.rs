@@ -11,7 +11,7 @@ use keyring_core::{CredentialPersistence, CredentialStore};
 use super::credential::{self, Credential, Keyring};
 use super::layout::{self, Place};
 use super::locks::Locks;
-use super::{Anchor, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
+use super::{Anchor, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore, UnauthorizedRefreshes};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -263,6 +263,8 @@ fn marked(entry: &Entry) -> Entry {
     marked.head.interrupted = true;
     (marked.head.due, marked.head.ends) = (Some(time), Some(time));
     marked.head.anchor = Some(Anchor { at: time, end: time });
+    marked.head.unauthorized = Some(UnauthorizedRefreshes { count: 99_999, at: time, cut: Some(time) });
+    marked.head.unexplained = 9;
     marked
 }
 

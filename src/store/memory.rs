@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
-use super::entry::Version;
+use super::entry::{UnauthorizedRefreshes, Version};
 use super::{
     Anchor, Body, Claim, Cursor, Entry, Expect, Head, Hold, LoginId, Page, Revision, Saved, TokenIndex, TokenKey,
     TokenStore,
@@ -77,6 +77,8 @@ struct Marks {
     interrupted: bool,
     ends: Option<UnixTime>,
     anchor: Option<Anchor>,
+    unauthorized: Option<UnauthorizedRefreshes>,
+    unexplained: u32,
 }
 
 impl MemoryStore {
@@ -202,17 +204,43 @@ impl Place {
 
 impl Kept {
     fn new(entry: &Entry) -> Self {
-        let Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends, anchor } =
-            entry.head.clone();
-        let marks = Marks { claim, hold, interrupted, ends, anchor };
+        let Head {
+            v: Version,
+            revision,
+            login,
+            generation,
+            claim,
+            hold,
+            interrupted,
+            due,
+            ends,
+            anchor,
+            unauthorized,
+            unexplained,
+        } = entry.head.clone();
+        let marks = Marks { claim, hold, interrupted, ends, anchor, unauthorized, unexplained };
         let marks = (marks != Marks::default()).then(|| Box::new(marks));
         Self { revision, login, generation, due, marks, body: entry.body.clone() }
     }
 
     fn entry(&self) -> Entry {
-        let Marks { claim, hold, interrupted, ends, anchor } = self.marks.as_deref().cloned().unwrap_or_default();
+        let Marks { claim, hold, interrupted, ends, anchor, unauthorized, unexplained } =
+            self.marks.as_deref().cloned().unwrap_or_default();
         let (revision, login, generation, due) = (self.revision, self.login, self.generation, self.due);
-        let head = Head { v: Version, revision, login, generation, claim, hold, interrupted, due, ends, anchor };
+        let head = Head {
+            v: Version,
+            revision,
+            login,
+            generation,
+            claim,
+            hold,
+            interrupted,
+            due,
+            ends,
+            anchor,
+            unauthorized,
+            unexplained,
+        };
         Entry { head, body: self.body.clone() }
     }
 }

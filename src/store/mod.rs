@@ -111,7 +111,7 @@ pub mod conformance;
 
 #[cfg(feature = "encrypted")]
 pub use self::encrypted::Encrypted;
-pub(crate) use self::entry::Anchor;
+pub(crate) use self::entry::{Anchor, UnauthorizedRefreshes};
 pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;

@@ -88,7 +88,7 @@ async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
     let _ = session.refresh().await;
     for _ in 0..100 {
         session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
     }
     let requests = sent(&server, "grant_type=refresh_token").await;
     assert!(requests <= 2, "{requests} refreshes in the same second, of a token that lives a fortnight");
@@ -116,7 +116,7 @@ async fn a_flight_of_the_login_before_does_not_refresh_the_next_login_a_second_t
     quiet().await;
     gated.open("=refresh-b");
     let _ = (first.await, second.await);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(sent(&server, "refresh_token=refresh-b").await, 1, "one refresh for one generation of one login");
 }
 
@@ -210,7 +210,7 @@ async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more
             }
         }
         drop(logout);
-        manager.settle().await;
+        manager.settle().await.unwrap();
         let is_kept = store.load(&key).await.unwrap().is_some();
         let is_served = session.access_token().await.is_ok();
         assert!(is_kept || !is_served, "dropped after {polls} polls: the store has forgotten it, and it is served");
@@ -325,7 +325,7 @@ async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
         session.refresh().await.unwrap_err();
         clock.advance(Duration::from_secs(2));
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let requests = sent(&server, "grant_type=refresh_token").await;
     // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
     assert!(
@@ -372,7 +372,7 @@ async fn a_disconnect_that_is_dropped_still_tells_webex() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     let _ = leave_after(1, session.disconnect().everywhere().into_future()).await;
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let is_kept = session.status().await.unwrap().is_some();
     let again = session.disconnect().everywhere().await.unwrap().told;
     assert!(is_kept || mock.revocations() > 0, "forgotten here, Webex was not told, and cannot be told: {again:?}");
@@ -460,7 +460,7 @@ async fn keys_that_nobody_knows_leave_nothing_behind_on_two_threads_either() {
     for task in tasks {
         task.await.unwrap();
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
 }
 
@@ -559,7 +559,7 @@ async fn after_a_restart_a_login_that_each_refresh_prolongs_is_not_called_expiri
     clock.advance(FORTNIGHT / 4);
     let (manager, events) = listening(&webex, store);
     manager.access_token(&key("jane")).await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(!events.lock().unwrap().contains(&"expiring".to_owned()), "{:?}", events.lock().unwrap());
 }
 
@@ -677,7 +677,7 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
     gated.open("=refresh-a");
     ending.await.unwrap().unwrap().told.unwrap();
     let _ = refresh.await;
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(sent(&server, "token=access-a2&").await, 1, "Webex has issued access-a2 to a login that was ended");
 }
 
@@ -697,7 +697,7 @@ async fn nothing_is_said_of_a_login_after_its_end() {
     manager.forget(&key("a")).await.unwrap();
     gated.open("=refresh-a");
     let _ = refresh.await;
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
 }
 
@@ -789,7 +789,7 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
                 } => {}
             }
             let token = session.access_token().await.unwrap();
-            manager.settle().await;
+            manager.settle().await.unwrap();
             webex.person(&token).await.unwrap();
             assert_eq!(mock.refreshes(), 1, "call {call}, dropped after {polls}");
         }
@@ -848,7 +848,7 @@ async fn after_everything_at_once_all_agree() {
         clock.advance(Duration::from_secs(31));
         for manager in &managers {
             let _ = manager.access_token(&key("room")).await;
-            manager.settle().await;
+            manager.settle().await.unwrap();
         }
         for manager in &managers {
             let person = manager.session(&key("room")).unwrap().person().await.unwrap();

@@ -293,7 +293,7 @@ async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() 
     manager.invalidate(&TokenKey::new("nobody").unwrap(), &new).unwrap();
 
     assert_eq!(session.access_token().await.unwrap(), new);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 

@@ -121,7 +121,7 @@ async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
 async fn a_connection_survives_a_restart_and_no_file_shows_a_secret() {
     let world = World::new().await;
     world.connected("cust10001").await;
-    world.app.manager.settle().await;
+    world.app.manager.settle().await.unwrap();
 
     let mut visitor = world.restarted().await;
 

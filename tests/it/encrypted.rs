@@ -200,7 +200,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
     clock.advance(FORTNIGHT);
     let token = manager.access_token(&jane()).await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_ne!(token, *first.access_token());
     let content = fs::read(&file).unwrap();
     hides(&content, &first);
@@ -258,7 +258,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
         ] {
             is_operators(&error, &[says, "jane@example.com"]);
         }
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!((said.load(Ordering::SeqCst), mock.refreshes()), (0, 0));
         assert_eq!(fs::read(folder.store().path(&jane())).unwrap(), content);
         let names = fs::read_dir(folder.store().path(&jane()).parent().unwrap()).unwrap();
@@ -286,7 +286,7 @@ async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
     // The new tokens are not saved yet. Sealing the old ones anew does not cost them.
     assert!(Encrypted::new(store.clone(), both()).reseal(&jane()).await.unwrap());
     let token = refreshing.await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
 
     let other = TokenManager::new(mock.client(), Encrypted::new(store, both())).unwrap();
     assert_eq!(other.access_token(&jane()).await.unwrap(), token);
@@ -314,7 +314,7 @@ async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed()
     assert_eq!(lenient.access_token(&jane()).await.unwrap(), *tokens.access_token());
     clock.advance(FORTNIGHT);
     let token = lenient.access_token(&jane()).await.unwrap();
-    lenient.settle().await;
+    lenient.settle().await.unwrap();
     hides(&fs::read(&file).unwrap(), &tokens);
     assert_eq!(over(Encrypted::new(folder.store(), new_keys())).access_token(&jane()).await.unwrap(), token);
 }

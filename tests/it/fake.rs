@@ -370,7 +370,7 @@ pub(crate) fn came_to(swept: Swept) -> (usize, usize, usize, bool) {
 
 /// Whether a manager at rest remembers no login. The slot of the last flight goes with its task, which may take a moment.
 pub(crate) async fn is_emptied(manager: &TokenManager) -> bool {
-    manager.settle().await;
+    manager.settle().await.unwrap();
     for _ in 0..10_000 {
         if format!("{manager:?}").contains("keys: 0,") {
             return true;

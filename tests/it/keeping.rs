@@ -58,7 +58,7 @@ async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails
         assert_eq!(*first.get_or_insert(token.clone()), token);
     }
     assert_ne!(first, Some(old), "the dead one");
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -68,10 +68,10 @@ async fn a_stale_token_is_served_at_once_and_refreshed_behind() {
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     assert_ne!(session.access_token().await.unwrap(), old);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -82,7 +82,7 @@ async fn a_fresh_token_causes_no_request() {
         clock.advance(Duration::from_secs(60));
         session.access_token().await.unwrap();
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 0);
 }
 
@@ -98,7 +98,7 @@ async fn a_caller_who_leaves_cancels_nothing() {
             () = tokio::task::yield_now() => {}
         }
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     session.access_token().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
@@ -135,7 +135,7 @@ async fn a_login_survives_a_restart_with_what_the_application_keeps_with_it() {
     clock.advance(FORTNIGHT);
     let restarted = TokenManager::new(mock.client(), store).unwrap();
     restarted.access_token(&key("acme")).await.unwrap();
-    restarted.settle().await;
+    restarted.settle().await.unwrap();
 
     let data: Option<serde_json::Value> = restarted.data(&key("acme")).await.unwrap();
     assert_eq!(data.unwrap()["meeting_password"], "x");
@@ -156,7 +156,7 @@ async fn two_managers_on_one_store_refresh_once() {
     while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
         clock.advance(Duration::from_millis(250));
         tokio::task::yield_now().await;
@@ -212,7 +212,7 @@ async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() 
     assert_ne!(first, second);
     TokenSource::reject(&session, &first).await;
     assert_eq!(session.access_token().await.unwrap(), second);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -257,7 +257,7 @@ async fn a_logout_during_a_refresh_stays_a_logout() {
     }
     manager.forget(&key("jane")).await.unwrap();
     let _ = refreshing.await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(store.load(&key("jane")).await.unwrap().is_none());
     assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
     assert!(session.access_token().await.unwrap_err().is_login_required());
@@ -465,7 +465,7 @@ async fn one_retry_after_is_honoured_by_all_callers() {
         let wait = error.retry_after().unwrap();
         assert!(error.is_retryable() && wait >= Duration::from_secs(119), "{wait:?}: {error}");
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(refreshes(&server).await, 1);
     clock.advance(Duration::from_secs(121));
     session.access_token().await.unwrap_err();
@@ -485,7 +485,7 @@ async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
     clock.advance(FORTNIGHT.mul_f64(0.8));
     for _ in 0..3600 {
         assert_eq!(session.access_token().await.unwrap(), old);
-        manager.settle().await;
+        manager.settle().await.unwrap();
         clock.advance(Duration::from_secs(1));
     }
     let sent = refreshes(&server).await;
@@ -515,14 +515,14 @@ async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
         clock.advance(FORTNIGHT.mul_f64(0.9));
         for _ in 0..20 {
             session.access_token().await.unwrap();
-            manager.settle().await;
+            manager.settle().await.unwrap();
         }
         let before = refreshes(&server).await;
         assert_eq!(before, 1, "{answer}");
         for _ in 0..60 {
             clock.advance(Duration::from_secs(1));
             session.access_token().await.unwrap();
-            manager.settle().await;
+            manager.settle().await.unwrap();
         }
         let sent = refreshes(&server).await - before;
         assert!(in_a_minute.contains(&sent), "{answer}: {sent}");
@@ -566,7 +566,7 @@ async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
     for _ in 0..1000 {
         clock.advance(FORTNIGHT);
         assert_eq!(session.access_token().await.unwrap(), endless);
-        manager.settle().await;
+        manager.settle().await.unwrap();
     }
     assert_eq!(refreshes(&server).await, 1);
     session.invalidate(&endless);
@@ -628,7 +628,7 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
     failing.fail_after(0);
     clock.advance(FORTNIGHT.mul_f64(0.8));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     clock.advance(FORTNIGHT);
     let error = session.access_token().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
@@ -647,7 +647,7 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
     stuck.1.store(true, Ordering::SeqCst);
     clock.advance(FORTNIGHT.mul_f64(0.8));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     clock.advance(FORTNIGHT);
     for error in [
         session.access_token().await.unwrap_err(),
@@ -672,7 +672,7 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
     clock.advance(FORTNIGHT);
     let error = session.access_token().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(failing.saves.load(Ordering::SeqCst) - before <= 2);
     assert_eq!(mock.refreshes(), 0, "nothing is sent without a claim");
     failing.heal();
@@ -711,7 +711,7 @@ async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_un
     }
 
     second.await.unwrap().unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
@@ -773,7 +773,7 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
 
     clock.advance(Duration::from_secs(31));
     assert_eq!(second.block_on(session.access_token()).unwrap(), new);
-    second.block_on(manager.settle());
+    second.block_on(manager.settle()).unwrap();
 
     assert_eq!(mock.refreshes(), 1);
     let restarted = TokenManager::new(mock.client(), failing.inner.clone()).unwrap();
@@ -792,7 +792,7 @@ async fn a_listener_that_panics_harms_nobody() {
     let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
     clock.advance(FORTNIGHT);
     let new = session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(TokenManager::new(mock.client(), store).unwrap().access_token(&key("jane")).await.unwrap(), new);
 }
 
@@ -835,7 +835,7 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
     mock.revoke("jane@example.com");
     clock.advance(Duration::from_secs(3600));
     session.access_token().await.unwrap_err();
-    manager.settle().await;
+    manager.settle().await.unwrap();
 
     let mut told = Vec::new();
     let asked = std::mem::take(&mut *asked.lock().unwrap());
@@ -864,11 +864,11 @@ async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
     for _ in 0..3 {
         clock.advance(Duration::from_secs(31));
         session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
     }
     clock.advance(FORTNIGHT / 2 + Duration::from_secs(3600));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 

@@ -145,7 +145,7 @@ async fn what_is_swept_for_stays_in_no_memory() {
     world.clock.advance(DAY * 61);
     let swept = at_once(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
-    manager.settle().await;
+    manager.settle().await.unwrap();
     // The slot of the last flight goes with its task.
     tokio::task::yield_now().await;
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
@@ -159,7 +159,7 @@ async fn a_sweep_of_what_somebody_uses_leaves_it_at_hand() {
     world.clock.advance(DAY * 61);
     let old = world.manager.access_token(&key(PEOPLE[0])).await.unwrap();
     assert_eq!(at_once(&world.manager).sweep().await.unwrap().refreshed, 2, "the first was refreshed by its use");
-    world.manager.settle().await;
+    world.manager.settle().await.unwrap();
     assert_eq!(world.manager.access_token(&key(PEOPLE[0])).await.unwrap(), old);
     assert_eq!(world.mock.refreshes(), 3);
 }
@@ -173,7 +173,7 @@ async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
             let manager = world.restarted();
             tokio::spawn(async move {
                 let swept = at_once(&manager).sweep().await.unwrap();
-                manager.settle().await;
+                manager.settle().await.unwrap();
                 swept
             })
         })
@@ -217,7 +217,7 @@ async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        world.manager.settle().await;
+        world.manager.settle().await.unwrap();
         times.resize(world.mock.refreshes(), world.clock.now());
     }
     assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(9)), "{times:?}");
@@ -343,11 +343,11 @@ async fn another_process_sees_a_logout_when_it_looks_again() {
     // Thirty seconds are the price of not asking the store for each token.
     world.clock.advance(Duration::from_secs(29));
     assert_eq!(session.access_token().await.unwrap(), token);
-    other.settle().await;
+    other.settle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
     world.clock.advance(Duration::from_secs(1));
     let _ = session.access_token().await;
-    other.settle().await;
+    other.settle().await.unwrap();
     let error = session.access_token().await.unwrap_err();
     assert!(error.is_login_required() && error.kind() == ErrorKind::Session, "{error}");
 }

@@ -74,7 +74,7 @@ async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() 
         let told = error.to_string();
         assert!(told.contains("\"C1\"") && told.contains("\"C2\""), "{call}: {told}");
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(fs::read(&file).unwrap() == before, "the file was changed");
 
     let restarted = TokenManager::new(one, folder.store()).unwrap();
@@ -99,7 +99,7 @@ async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
     for _ in 0..2 {
         clock.advance(Duration::from_secs(1_209_600));
         assert_eq!(session.access_token().await.unwrap().expose(), "new");
-        manager.settle().await;
+        manager.settle().await.unwrap();
         let again = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap().session(&key()).unwrap();
         assert!(again.status().await.unwrap().is_some());
     }
@@ -155,7 +155,7 @@ async fn a_login_of_a_later_version_is_the_operators_to_read_and_stays_as_it_is(
             assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{part}: {error:?}");
             assert!(error.to_string().contains("update webex-oauth"), "{part}: {error}");
         }
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert!(fs::read(store.path(&key())).unwrap() == before, "{part}: the file was changed");
     }
 }

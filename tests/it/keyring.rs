@@ -219,7 +219,7 @@ async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
     for _ in 0..3 {
         clock.advance(FORTNIGHT);
         manager_now.access_token(&key()).await.unwrap();
-        manager_now.settle().await;
+        manager_now.settle().await.unwrap();
     }
     assert_eq!(mock.refreshes(), 3);
     let error = manager_now.set_data(&key(), &"x".repeat(fits + 10)).await.unwrap_err();

@@ -82,7 +82,7 @@ async fn is_told_a_fortnight_before(access: Duration, step: Duration, uses: impl
     let mut told_at = None;
     while uses(&session).await {
         assert!(clock.now() < end + DAY, "it ended, and is in use");
-        manager.settle().await;
+        manager.settle().await.unwrap();
         clock.advance(step);
         if clock.now().since(NOW).as_secs().is_multiple_of(HOUR.as_secs()) {
             keep_alive.sweep().await.unwrap();
@@ -189,10 +189,10 @@ async fn that_a_login_has_ended_is_said_once_by_a_sweep_and_whoever_asks_for_its
     clock.advance(DAY * 61);
     let keep_alive = at_once(&manager);
     assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 1, 0, true));
-    manager.settle().await;
+    manager.settle().await.unwrap();
     for _ in 0..2 {
         assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(heard.news(), ["required jane"]);
 }

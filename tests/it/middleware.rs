@@ -648,7 +648,7 @@ async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
         let answer = within(polls, Box::pin(client.get(&me).send())).await;
 
         assert_eq!(client.get(&me).send().await.unwrap().status(), 200, "after {polls} polls");
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!(mock.refreshes() - before, 1, "after {polls} polls");
         match answer {
             Some(answer) => break assert_eq!(answer.unwrap().status(), 200),

@@ -275,7 +275,7 @@ async fn a_session_does_not_wait_for_keys_once_its_refresh_has_succeeded() {
     issuer.clock.advance(Duration::from_secs(2000));
     issuer.grant(Some(Key::two().sign(&header("k2"), &refreshed_claims(&issuer))));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(issuer.requests("/verification").await, 1, "only the login has asked for keys");
 }
 

@@ -91,7 +91,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
 
     clock.advance(FORTNIGHT.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let trouble = session.status().await.unwrap().unwrap().trouble.unwrap();
     assert_eq!((trouble.kind(), trouble.delivery()), (ErrorKind::Refresh, Some(Delivery::NotSent)), "it was tried");
     assert_eq!(session.access_token().await.unwrap(), old);
@@ -106,7 +106,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&back).await;
     clock.advance(wait + Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(heard(&back).await, 1);
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
 }
@@ -130,7 +130,7 @@ async fn a_token_with_290_seconds_left_is_not_dropped_while_the_endpoint_is_down
         // It is handed out up to a minute before its end.
         while end.since(clock.now()) > Duration::from_secs(60) {
             assert_eq!(session.access_token().await.unwrap(), living, "{answer:?}");
-            manager.settle().await;
+            manager.settle().await.unwrap();
             clock.advance(Duration::from_secs(1));
         }
         assert!(heard(&down).await > 0, "{answer:?}");
@@ -249,7 +249,7 @@ async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanw
             let wait = error.retry_after().unwrap();
             assert!(error.is_retryable() && wait <= Duration::from_secs(120), "{error:?}");
         }
-        manager.settle().await;
+        manager.settle().await.unwrap();
     };
 
     ask(&managers[0]).await;
@@ -312,7 +312,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
         assert_eq!(session.access_token().await.unwrap(), AccessToken::new("refreshed").unwrap());
         assert!(session.status().await.unwrap().unwrap().trouble.is_none());
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(heard(&webex_server).await, 1 + LOGINS);
     assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 1));
 }

@@ -219,5 +219,5 @@ async fn f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one() {
     let person = http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     assert_eq!(session.send(person).await.unwrap().status(), 200);
     assert_eq!(mock.refreshes(), 1);
-    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap().unwrap();
 }

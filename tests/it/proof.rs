@@ -366,5 +366,5 @@ async fn a_new_login_of_another_user_takes_no_claims_over() {
     assert_eq!(session.account().await.unwrap().email(), None);
     let asking = tokio::spawn(async move { session.user_info().await });
     assert_eq!(asking.await.unwrap().unwrap().email(), Some("bob@example.com"));
-    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap().unwrap();
 }

@@ -55,7 +55,7 @@ async fn new_tokens_are_kept_whatever_is_wrong_with_an_id_token_of_the_same_user
         issuer.clock.advance(Duration::from_secs(2000));
         grant(&issuer, name, change);
         assert_eq!(session.access_token().await.unwrap().expose(), format!("access-{name}"));
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!(spent(&issuer).await, expected, "no refresh token is sent twice");
         expected.push(format!("refresh-{name}"));
     }
@@ -70,14 +70,14 @@ async fn tokens_beside_another_users_id_token_serve_nobody_and_the_spent_one_is_
     issuer.clock.advance(Duration::from_secs(850));
     grant(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
     assert_eq!(session.access_token().await.unwrap(), token);
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
 
     issuer.clock.advance(Duration::from_secs(200));
     for _ in 0..3 {
         let error = session.access_token().await.unwrap_err();
         assert!(error.is_login_required(), "{error}");
-        manager.settle().await;
+        manager.settle().await.unwrap();
         issuer.clock.advance(Duration::from_secs(600));
     }
     assert_eq!(spent(&issuer).await, ["r"]);

@@ -289,7 +289,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     clock.advance(Duration::from_secs(1_209_600));
     store.fail_after(1);
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(session.send(call(&server)).await.unwrap().status(), 400);
     shown.error(&session.send(lost_call()).await.unwrap_err());
     clock.advance(Duration::from_secs(3600));

@@ -76,20 +76,20 @@ async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
         // A living token that nobody has asked for lately is looked at before it is served.
         let looks = usize::from(what == "stale");
         session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!(store.take(), (1 + looks, 2), "{what}");
     }
     session.invalidate(&session.access_token().await.unwrap());
     clock.advance(Duration::from_secs(31));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(store.take(), (1, 2), "refused by the API");
     clock.advance(Duration::from_secs(29));
     session.refresh().await.unwrap();
     assert_eq!(store.take(), (0, 0), "too soon after the last");
     clock.advance(Duration::from_secs(2));
     session.refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(store.take(), (1, 2), "asked for");
     assert_eq!(mock.refreshes(), 5);
 }
@@ -109,7 +109,7 @@ async fn a_thousand_callers_after_a_long_pause_cost_no_more_than_one() {
         for caller in callers {
             caller.await.unwrap();
         }
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!((store.take(), mock.refreshes()), (cost, refreshes), "after {pause:?}");
     }
 }

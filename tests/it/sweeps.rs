@@ -91,7 +91,7 @@ async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
         })
         .await;
         drop(sweep);
-        manager.settle().await;
+        manager.settle().await.unwrap();
 
         let swept = keep_alive.sweep().await.unwrap();
         assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{polls}: {swept:?}");
@@ -219,7 +219,7 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_ano
     manager(&story.webex, &story.inner).replace(&key("jane"), new.clone()).await.unwrap();
     story.clock.advance(Duration::from_secs(31));
     let _ = story.session.access_token().await;
-    story.manager.settle().await;
+    story.manager.settle().await.unwrap();
     assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
     let (session, swept) = story.goes_on().await;
     assert_eq!(came_to(swept), (0, 0, 0, true));

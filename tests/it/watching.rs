@@ -166,7 +166,7 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
 
     clock.advance(FORTNIGHT.mul_f64(0.9));
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let told = [
         "DEBUG serves at once, and looks behind generation=0",
         "DEBUG departs",

@@ -78,7 +78,7 @@ async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refr
     assert_eq!(told(&account), ["emails", "id", "displayName", "orgId"].map(|name| (name, Origin::PeopleMe, true)));
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let restarted = TokenManager::new(webex, store).unwrap().session(&key("cust10001")).unwrap();
     assert_eq!(restarted.status().await.unwrap().unwrap().account, account);
     assert_eq!(manager.data::<i32>(&key("cust10001")).await.unwrap(), Some(7));
@@ -201,7 +201,7 @@ async fn what_is_kept_with_a_login_can_be_changed() {
     assert_eq!(data.as_deref(), Some("new password"));
     assert_eq!(session.access_token().await.unwrap(), token);
     session.refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let data: Option<String> = manager.data(&key("cust10001")).await.unwrap();
     assert_eq!(data.as_deref(), Some("new password"));
 }
@@ -262,7 +262,7 @@ async fn disconnecting_ends_this_login_and_everywhere_ends_them_all_because_they
     assert!(!is_good(&webex, &phones).await && is_good(&webex, &desks).await);
     clock.advance(FORTNIGHT);
     desk.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
 
     desk.disconnect().everywhere().await.unwrap().told.unwrap();
 
@@ -412,7 +412,7 @@ async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
     let new = session.access_token().await.unwrap();
     assert_ne!(new, old);
     session.refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, new.clone()), "it is new enough");
 
     clock.advance(Duration::from_secs(31));
@@ -454,7 +454,7 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     clock.advance(Duration::from_secs(600));
     assert!(bob.status().await.unwrap().unwrap().trouble.is_none(), "the pause is over, and nothing of his went wrong");
     session.access_token().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
 
     // Who must log in again has that trouble, whatever pauses for the others.
@@ -514,7 +514,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     while events.lock().unwrap().is_empty() {
         clock.advance(FORTNIGHT);
         session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
         silent += 1;
     }
     assert_eq!(silent, 6, "84 of 90 days");
@@ -523,7 +523,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     // It is said once, however often the login is refreshed after that.
     clock.advance(Duration::from_secs(24 * 60 * 60));
     session.refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(events.lock().unwrap().len(), 1);
 }
 
@@ -540,7 +540,7 @@ async fn keys_that_nobody_knows_leave_nothing_behind() {
         drop((session, again));
         manager.access_token(&key(&format!("other-{number}"))).await.unwrap_err();
     }
-    manager.settle().await;
+    manager.settle().await.unwrap();
     // The slot of the last flight goes with its task.
     tokio::task::yield_now().await;
     manager.session(&key("stranger-99")).unwrap();

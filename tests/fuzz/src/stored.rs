@@ -85,7 +85,7 @@ async fn keep(entry: Entry) -> bool {
     let session = manager.session(&key).unwrap();
     let status = session.status().await;
     let token = session.access_token().await;
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let kept = store.load(&key).await.unwrap().expect("no error deletes a login");
     for error in [status.as_ref().err(), token.as_ref().err()].into_iter().flatten() {
         check(error);

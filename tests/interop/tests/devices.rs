@@ -96,7 +96,7 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         let first = session.access_token().await.unwrap();
         session.invalidate(&first);
         let second = session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_ne!(second, first);
         assert_eq!(server.order("honours", json!({ "token": second.expose() })).await, true);
         let last = server.requests().await.pop().unwrap();

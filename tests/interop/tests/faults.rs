@@ -173,7 +173,7 @@ fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_l
             clock.advance(Duration::from_secs(2 * 3600));
             let later = session.access_token().await;
             assert_eq!(later.is_err(), who == User, "{fault}: {later:?}");
-            manager.settle().await;
+            manager.settle().await.unwrap();
         }
     });
 }

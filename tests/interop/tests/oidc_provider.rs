@@ -196,13 +196,13 @@ fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (webex, store) = (client(&server), MemoryStore::new());
         let (manager, _) = keep(&webex, store.clone()).await;
-        manager.settle().await;
+        manager.settle().await.unwrap();
         drop(manager);
         // Each manager knows only what the one before it has stored, and a spent token would end the login.
         for round in 1..=4 {
             let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
             let token = renew(&manager.session(&key()).unwrap()).await.unwrap();
-            manager.settle().await;
+            manager.settle().await.unwrap();
             assert!(honours(&server, token.expose()).await);
             assert_eq!(refreshes(&server).await, round);
         }
@@ -238,7 +238,7 @@ fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_onc
         for _ in 0..3 {
             assert!(session.access_token().await.unwrap_err().is_login_required());
         }
-        manager.settle().await;
+        manager.settle().await.unwrap();
         assert_eq!(refreshes(&server).await, sent);
     });
 }
@@ -283,7 +283,7 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (store, clock) = (MemoryStore::new(), clock());
         let right = builder(&server).clock(clock.clone()).build().unwrap();
-        keep(&right, store.clone()).await.0.settle().await;
+        keep(&right, store.clone()).await.0.settle().await.unwrap();
         let wrong = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
         let manager = TokenManager::new(wrong, store.clone()).unwrap();
         let session = manager.session(&key()).unwrap();
@@ -293,7 +293,7 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
         assert_eq!(error.kind(), ErrorKind::Refresh);
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
-        manager.settle().await;
+        manager.settle().await.unwrap();
         drop(manager);
         let manager = TokenManager::new(right, store).unwrap();
         clock.advance(HOUR);
@@ -353,7 +353,7 @@ fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_de
         let server = Server::oidc_provider(HOUR, "off").await;
         let store = MemoryStore::new();
         let right = builder(&server).service(with_revocation(&server)).build().unwrap();
-        keep(&right, store.clone()).await.0.settle().await;
+        keep(&right, store.clone()).await.0.settle().await.unwrap();
         let wrong = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
         let session = TokenManager::new(wrong.build().unwrap(), store).unwrap().session(&key()).unwrap();
         let token = session.access_token().await.unwrap();
@@ -435,7 +435,7 @@ fn a_kept_login_survives_restarts() {
         let store = || FileStore::open(&folder.0).unwrap();
         let (manager, session) = keep(&client(&server), store()).await;
         let mut token = session.access_token().await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
         drop((manager, session));
         for round in 1..=3 {
             let manager = TokenManager::new(client(&server), store()).unwrap();
@@ -444,7 +444,7 @@ fn a_kept_login_survives_restarts() {
 
             token = renew(&session).await.unwrap();
 
-            manager.settle().await;
+            manager.settle().await.unwrap();
             assert!(honours(&server, token.expose()).await);
             assert_eq!(refreshes(&server).await, round);
         }
@@ -474,8 +474,8 @@ fn many_callers_on_an_expired_token_cause_one_refresh() {
             tokens.push(caller.await.unwrap());
         }
 
-        manager.settle().await;
-        second.settle().await;
+        manager.settle().await.unwrap();
+        second.settle().await.unwrap();
         assert!(tokens.iter().all(|token| *token == tokens[0] && *token != old));
         assert!(honours(&server, tokens[0].expose()).await);
         assert_eq!(refreshes(&server).await, 1);

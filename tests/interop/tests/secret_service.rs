@@ -138,7 +138,7 @@ fn a_manager_keeps_and_refreshes_and_ends_a_login() {
 
         clock.advance(Duration::from_secs(1_209_600));
         let token = manager.access_token(&key()).await.unwrap();
-        manager.settle().await;
+        manager.settle().await.unwrap();
 
         let restarted = TokenManager::new(webex, store(&session)).unwrap();
         assert_eq!(restarted.access_token(&key()).await.unwrap(), token);

@@ -36,7 +36,7 @@ async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replace
     assert_eq!(session.access_token().await.unwrap(), old, "it serves without asking the store");
     clock.advance(REVALIDATED);
     assert_eq!(session.access_token().await.unwrap(), old, "it serves, and looks behind");
-    here.settle().await;
+    here.settle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), newer);
 
     there.forget(&key).await.unwrap();
@@ -44,7 +44,7 @@ async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replace
     assert_eq!(session.access_token().await.unwrap(), newer);
     clock.advance(Duration::from_secs(1));
     let _ = session.access_token().await;
-    here.settle().await;
+    here.settle().await.unwrap();
     assert!(session.access_token().await.unwrap_err().is_login_required());
 
     let session = here.put(&key, log_in(&mock).await).await.unwrap();

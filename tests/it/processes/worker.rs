@@ -167,7 +167,7 @@ impl Worker {
         for (number, asked) in asked {
             answers.push((number, asked.await.unwrap()));
         }
-        self.manager.settle().await;
+        self.manager.settle().await.unwrap();
         answers.sort_by_key(|(number, _)| *number);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }

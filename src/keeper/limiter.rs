@@ -1,0 +1,165 @@
+//! A limit on the refreshes that are sent at once, so that many logins that expire together do not exhaust sockets and files.
+//!
+//! Whoever waits comes in turn. A task on a runtime that nobody drives may have its turn and never use it, so a turn is taken back
+//! after [`LONGEST_TURN`]: the limit protects resources, and nothing depends on it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Clock;
+
+/// How many refreshes are sent at once.
+const MOST_AT_ONCE: usize = 32;
+/// Longer than a claim, a request and a save can take.
+const LONGEST_TURN: Duration = Duration::from_secs(100);
+/// How often a waiting task looks for turns that were never used, by the runtime's own time.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The limit of one manager.
+pub(super) struct Limiter {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// The turns that are taken, and when each began.
+    taken: Vec<(u64, Duration)>,
+    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+}
+
+/// A turn, or a place among those who wait for one; given back when it is dropped.
+pub(super) struct Permit {
+    limiter: Arc<Limiter>,
+    number: u64,
+}
+
+impl Limiter {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Arc<Self> {
+        Arc::new(Self { clock, state: Mutex::default() })
+    }
+
+    /// A turn that is free now.
+    pub(super) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.grant();
+        if state.taken.len() >= MOST_AT_ONCE {
+            return None;
+        }
+        let (number, elapsed) = (state.number(), self.clock.elapsed());
+        state.taken.push((number, elapsed));
+        Some(Permit { limiter: Arc::clone(self), number })
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn enter(self: &Arc<Self>) -> Permit {
+        let (sender, mut receiver) = oneshot::channel();
+        let permit = self.wait(sender);
+        loop {
+            drop(self.grant());
+            if tokio::time::timeout(LOOK, &mut receiver).await.is_ok() {
+                return permit;
+            }
+        }
+    }
+
+    fn wait(self: &Arc<Self>, sender: oneshot::Sender<()>) -> Permit {
+        let mut state = self.state();
+        let number = state.number();
+        state.waiting.push_back((number, sender));
+        Permit { limiter: Arc::clone(self), number }
+    }
+
+    /// Takes back the turns that took too long, and gives the free ones to those who wait.
+    fn grant(&self) -> MutexGuard<'_, State> {
+        let elapsed = self.clock.elapsed();
+        let mut state = self.state();
+        state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < LONGEST_TURN);
+        while state.taken.len() < MOST_AT_ONCE {
+            let Some((number, waiting)) = state.waiting.pop_front() else { break };
+            // Whoever is not there any more takes its place away itself.
+            if waiting.send(()).is_ok() {
+                state.taken.push((number, elapsed));
+            }
+        }
+        state
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.limiter.state();
+        state.taken.retain(|(number, _)| *number != self.number);
+        state.waiting.retain(|(number, _)| *number != self.number);
+        drop(state);
+        drop(self.limiter.grant());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::clock::{ManualClock, UnixTime};
+
+    fn limiter() -> (Arc<Limiter>, ManualClock) {
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+        (Limiter::new(Arc::new(clock.clone())), clock)
+    }
+
+    fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn turns_are_limited_and_come_in_order() {
+        let (limiter, _) = limiter();
+        let mut taken: Vec<_> = (0..MOST_AT_ONCE).filter_map(|_| limiter.try_enter()).collect();
+        assert!(taken.len() == MOST_AT_ONCE && limiter.try_enter().is_none());
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(limiter.enter())).collect();
+        assert!(waiting.iter_mut().all(|waiting| poll(waiting).is_none()));
+        // One that gives up leaves nothing behind.
+        drop(waiting.remove(1));
+        taken.pop();
+        assert!(poll(&mut waiting[1]).is_none());
+        let first = poll(&mut waiting[0]).expect("the first has its turn");
+        drop(first);
+        assert!(poll(&mut waiting[1]).is_some(), "then the next");
+    }
+
+    #[tokio::test]
+    async fn turn_that_nobody_uses_is_taken_back() {
+        let (limiter, clock) = limiter();
+        let taken: Vec<_> = (0..MOST_AT_ONCE).filter_map(|_| limiter.try_enter()).collect();
+        // Their turn comes, and they are not polled again.
+        let mut unpolled: Vec<_> = (0..MOST_AT_ONCE).map(|_| Box::pin(limiter.enter())).collect();
+        assert!(unpolled.iter_mut().all(|waiting| poll(waiting).is_none()));
+        drop(taken);
+        assert!(limiter.try_enter().is_none());
+        clock.advance(LONGEST_TURN);
+        let next = limiter.try_enter();
+        assert!(next.is_some());
+        // Whoever comes back late takes nobody's turn away.
+        drop(unpolled);
+        assert_eq!(limiter.state().taken.len(), 1);
+    }
+}

@@ -1,0 +1,220 @@
+//! What the rejections of several logins say together: a pause for the client, or an outage.
+//!
+//! A rejection that names the client concerns one login alone, unless its code is `invalid_client` or a second login is rejected in
+//! the same way. Then nothing is sent for a while, and after that one login tries: not the one that caused the pause, if there is
+//! another. A rejection without a reason, for three logins within ten minutes, is an outage.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::backoff::longest_backoff;
+use super::protocol::Reason;
+use crate::error::{Error, Result};
+use crate::store::{LoginId, TokenKey};
+
+/// How many logins that are rejected in the same way make a pause for the client.
+const LOGINS_FOR_PAUSE: usize = 2;
+/// How many logins that are rejected without a reason within [`OUTAGE_WINDOW`] make an outage.
+const LOGINS_FOR_OUTAGE: usize = 3;
+const OUTAGE_WINDOW: Duration = Duration::from_secs(10 * 60);
+
+/// The state that all logins of a client share in this process.
+#[derive(Default)]
+pub(super) struct ClientState(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    pause: Option<Pause>,
+    /// How many logins were rejected with each code since the last success.
+    rejections: HashMap<Option<String>, usize>,
+    /// The last logins that were rejected without a reason since the last success, and when.
+    unexplained: Vec<(LoginId, Duration)>,
+}
+
+/// The settings are wrong, so no refresh can succeed for now.
+struct Pause {
+    since: Duration,
+    until: Duration,
+    failures: u32,
+    error: Error,
+    cause: TokenKey,
+}
+
+impl Pause {
+    fn error(&self, elapsed: Duration) -> Error {
+        let wait = self.until.saturating_sub(elapsed).max(Duration::from_secs(1));
+        self.error.clone().with_retry_after(Some(wait))
+    }
+
+    /// Whether another login than the one that caused the pause should try first.
+    fn is_for_others(&self, key: &TokenKey, elapsed: Duration) -> bool {
+        let length = self.until.saturating_sub(self.since);
+        self.cause == *key && elapsed < self.until.saturating_add(length)
+    }
+}
+
+/// Who asks to send a refresh.
+pub(super) struct Applicant<'a> {
+    pub(super) key: &'a TokenKey,
+    /// Whether the login has a block of its own because it was rejected in a way that names the client.
+    pub(super) is_client_rejected: bool,
+    /// Whether this process has other logins.
+    pub(super) has_others: bool,
+}
+
+impl ClientState {
+    /// Why nothing can be refreshed at the moment.
+    pub(super) fn paused(&self, elapsed: Duration) -> Option<Error> {
+        let state = self.state();
+        state.pause.as_ref().filter(|pause| elapsed < pause.until).map(|pause| pause.error(elapsed))
+    }
+
+    /// Whether a request may be sent: after a pause, one login tries for all.
+    pub(super) fn admit(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Result<()> {
+        let mut state = self.state();
+        let Some(pause) = &mut state.pause else { return Ok(()) };
+        if elapsed < pause.until {
+            return Err(pause.error(elapsed));
+        }
+        // It says nothing about the others, so it tries for itself alone.
+        if applicant.is_client_rejected {
+            return Ok(());
+        }
+        if applicant.has_others && pause.is_for_others(applicant.key, elapsed) {
+            return Err(pause.error(elapsed));
+        }
+        pause.since = elapsed;
+        pause.until = elapsed.saturating_add(longest_backoff(pause.failures));
+        Ok(())
+    }
+
+    /// The client was rejected for all logins; returns `true` if that is news.
+    pub(super) fn pause(&self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
+        self.state().pause(cause, error, elapsed)
+    }
+
+    /// A login was rejected in a way that names the client, for the first time; returns `true` if the client pauses for that.
+    pub(super) fn count_rejection(&self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
+        let code = error.server().and_then(|server| server.code()).map(str::to_owned);
+        let mut state = self.state();
+        let count = state.rejections.entry(code).or_default();
+        *count += 1;
+        *count >= LOGINS_FOR_PAUSE && state.pause(cause, error, elapsed)
+    }
+
+    /// A login was rejected without a reason; returns what is to be made of it.
+    pub(super) fn unexplained(&self, login: LoginId, elapsed: Duration) -> Reason {
+        let mut state = self.state();
+        let is_recent =
+            |(other, at): &(LoginId, Duration)| *other != login && elapsed.saturating_sub(*at) < OUTAGE_WINDOW;
+        state.unexplained.retain(is_recent);
+        state.unexplained.push((login, elapsed));
+        let surplus = state.unexplained.len().saturating_sub(LOGINS_FOR_OUTAGE);
+        state.unexplained.drain(..surplus);
+        if state.unexplained.len() < LOGINS_FOR_OUTAGE { Reason::Missing } else { Reason::MissingForMany }
+    }
+
+    /// A refresh succeeded.
+    pub(super) fn succeeded(&self) {
+        *self.state() = State::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn pause(&mut self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
+        let failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
+        let until = elapsed.saturating_add(longest_backoff(failures));
+        let (error, cause) = (error.clone(), cause.clone());
+        self.pause = Some(Pause { since: elapsed, until, failures: failures.saturating_add(1), error, cause });
+        failures == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn key(name: &str) -> TokenKey {
+        TokenKey::new(name).unwrap()
+    }
+
+    fn error() -> Error {
+        Error::new(ErrorKind::Refresh, "rejected")
+    }
+
+    fn login(number: u8) -> LoginId {
+        LoginId::from_bytes([number; 16])
+    }
+
+    fn may_send(state: &ClientState, name: &str, is_client_rejected: bool, elapsed: Duration) -> bool {
+        state.admit(&Applicant { key: &key(name), is_client_rejected, has_others: true }, elapsed).is_ok()
+    }
+
+    #[test]
+    fn client_pause_ends_with_a_try_of_another_login_than_the_cause() {
+        let state = ClientState::default();
+        assert!(state.pause(&key("bad"), &error(), secs(100)));
+        assert!(state.paused(secs(100)).is_some() && !may_send(&state, "good", false, secs(100)));
+        // The pause is over, but the login that caused it waits for another to try.
+        assert!(!may_send(&state, "bad", false, secs(101)));
+        assert!(may_send(&state, "good", false, secs(101)));
+        assert!(!may_send(&state, "other", false, secs(101)), "one tries for all");
+        assert!(!state.pause(&key("good"), &error(), secs(101)), "no news");
+        // No other has come for as long again.
+        assert!(!may_send(&state, "good", false, secs(104)) && may_send(&state, "good", false, secs(105)));
+        state.succeeded();
+        assert!(may_send(&state, "bad", false, secs(106)) && state.paused(secs(106)).is_none());
+    }
+
+    #[test]
+    fn client_pause_of_a_single_login_ends_with_its_own_try() {
+        let state = ClientState::default();
+        state.pause(&key("only"), &error(), secs(0));
+        let only = Applicant { key: &key("only"), is_client_rejected: false, has_others: false };
+        assert!(state.admit(&only, secs(0)).is_err() && state.admit(&only, secs(1)).is_ok());
+    }
+
+    #[test]
+    fn login_with_a_block_of_its_own_is_never_the_one_that_tries_for_all() {
+        let state = ClientState::default();
+        assert!(!state.count_rejection(&key("one"), &error(), secs(0)), "it concerns that login alone");
+        assert!(state.paused(secs(0)).is_none());
+        assert!(state.count_rejection(&key("two"), &error(), secs(0)));
+        assert!(state.paused(secs(0)).is_some() && !may_send(&state, "one", true, secs(0)));
+        assert!(may_send(&state, "one", true, secs(1)) && may_send(&state, "good", false, secs(1)));
+    }
+
+    #[test]
+    fn rejections_with_different_codes_are_counted_apart() {
+        let with_code =
+            |code: &str| error().with_server(crate::server_error::ServerError::new(None, Some(code.to_owned()), None));
+        let state = ClientState::default();
+        assert!(!state.count_rejection(&key("one"), &with_code("invalid_scope"), secs(0)));
+        assert!(!state.count_rejection(&key("two"), &with_code("unauthorized_client"), secs(0)));
+        state.succeeded();
+        assert!(!state.count_rejection(&key("three"), &with_code("invalid_scope"), secs(0)));
+        assert!(state.count_rejection(&key("four"), &with_code("invalid_scope"), secs(0)));
+    }
+
+    #[test]
+    fn third_login_without_a_reason_within_ten_minutes_is_an_outage() {
+        let state = ClientState::default();
+        assert_eq!(state.unexplained(login(1), secs(0)), Reason::Missing);
+        assert_eq!(state.unexplained(login(1), secs(60)), Reason::Missing, "the same login again");
+        assert_eq!(state.unexplained(login(2), secs(100)), Reason::Missing);
+        assert_eq!(state.unexplained(login(3), secs(660)), Reason::Missing, "the first is ten minutes ago");
+        assert_eq!(state.unexplained(login(4), secs(661)), Reason::MissingForMany);
+        state.succeeded();
+        assert_eq!(state.unexplained(login(4), secs(662)), Reason::Missing);
+    }
+}
