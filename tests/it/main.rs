@@ -9,6 +9,7 @@ mod support;
 mod visitor;
 
 mod adversity;
+mod builder_settings;
 mod calling;
 mod conformance;
 mod connection_errors;
@@ -68,3 +69,5 @@ mod verdict;
 mod watching;
 mod web_login;
 mod whose;
+#[cfg(target_os = "linux")]
+mod zeroizing;
