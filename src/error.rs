@@ -224,7 +224,7 @@ impl Error {
 
     /// Whether time alone can help: the network, the server or a rate limit is in the way.
     ///
-    /// A code exchange is never repeated as it was, since its code may be used up: for a failed login,
+    /// An application does not repeat a code exchange, since its code may be used up: for a failed login,
     /// trying again means beginning a new one.
     pub fn is_retryable(&self) -> bool {
         self.0.remedy == Some(Remedy::Later)

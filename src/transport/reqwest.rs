@@ -40,6 +40,9 @@ const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
 /// A certificate that is rejected, and a proxy that cannot be used, are errors that
 /// [`is_misconfigured`](Error::is_misconfigured): waiting does not help.
 ///
+/// On a tokio runtime with one thread, a server that sends 1xx responses without end can delay the time limit by seconds:
+/// hyper reads all of them before it yields to the timer. On a runtime with several threads the limit holds.
+///
 /// # Proxies
 ///
 /// http and https proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` (or the same in lower case) and from the

@@ -188,6 +188,21 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 }
 
 #[tokio::test]
+async fn body_of_a_response_is_zeroized_when_it_is_dropped() {
+    let webex = MockServer::start().await;
+    let text = "x".repeat(200_000);
+    Mock::given(matchers::any())
+        .respond_with(ResponseTemplate::new(200).set_body_string(text.clone()))
+        .mount(&webex)
+        .await;
+    let body = standard().exchange(get(&webex.uri())).await.unwrap().into_body();
+    assert_eq!(body, text);
+    // The only owner of plain bytes could take them back; those of a zeroizing owner cannot be taken.
+    assert!(Bytes::from(text).try_into_mut().is_ok());
+    assert!(body.try_into_mut().is_err());
+}
+
+#[tokio::test]
 async fn ten_megabytes_are_refused_by_their_announced_length() {
     let url = server(async |mut stream: TcpStream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n").await?;
