@@ -163,7 +163,8 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// The request never reached the server, so it can be repeated whatever it asked for.
+    /// The server provably did not process the request, so it can be repeated whatever it asked for: no connection was made,
+    /// or the server refused the HTTP/2 stream or closed the connection before the request (RFC 9113 section 8.7).
     NotSent,
     /// The server may have acted on the request; nobody knows.
     Unknown,
@@ -223,7 +224,7 @@ impl Error {
 
     /// Whether time alone can help: the network, the server or a rate limit is in the way.
     ///
-    /// A code exchange is never repeated as it was, since its code may be used up: for a failed login,
+    /// An application does not repeat a code exchange, since its code may be used up: for a failed login,
     /// trying again means beginning a new one.
     pub fn is_retryable(&self) -> bool {
         self.0.remedy == Some(Remedy::Later)
@@ -256,7 +257,8 @@ impl Error {
         self.0.retry_after
     }
 
-    /// The id that Cisco's support asks for: the server's own where it gave one, else the one this crate sent.
+    /// The id that Cisco's support asks for: the server's own where it gave one, else the one this crate sent. `None` if no
+    /// server has received the request.
     pub fn tracking_id(&self) -> Option<&str> {
         self.0.tracking_id.as_deref()
     }

@@ -1,7 +1,7 @@
 //! A form that the client sends, and proves with its secret that it is the one (RFC 6749 section 2.3.1).
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
+use form_urlencoded::byte_serialize;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request};
 
@@ -9,18 +9,44 @@ use crate::endpoint::Endpoint;
 use crate::error::Result;
 use crate::message;
 use crate::registration::Registration;
+use crate::secret::ZeroizingBuffer;
 use crate::service::ClientAuth;
+
+/// A form in the format `application/x-www-form-urlencoded`. It holds secrets, so it is zeroized when it is dropped.
+pub(crate) struct Form(ZeroizingBuffer);
+
+impl Form {
+    pub(crate) fn new() -> Self {
+        Self(ZeroizingBuffer::with_capacity(1024))
+    }
+
+    pub(crate) fn append_pair(&mut self, name: &str, value: &str) -> &mut Self {
+        if !self.0.as_slice().is_empty() {
+            self.0.push(b"&");
+        }
+        self.append_encoded(name);
+        self.0.push(b"=");
+        self.append_encoded(value);
+        self
+    }
+
+    fn append_encoded(&mut self, text: &str) {
+        for part in byte_serialize(text.as_bytes()) {
+            self.0.push(part.as_bytes());
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.0.into_bytes()
+    }
+}
 
 /// The request with this form, authenticated in the service's way.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the client has no secret.
-pub(crate) fn request(
-    registration: &Registration,
-    endpoint: &Endpoint,
-    mut form: Serializer<'_, String>,
-) -> Result<Request<Bytes>> {
+pub(crate) fn request(registration: &Registration, endpoint: &Endpoint, mut form: Form) -> Result<Request<Bytes>> {
     if registration.service.client_auth() == ClientAuth::Basic {
         return basic_request(registration, endpoint, form);
     }
@@ -34,11 +60,7 @@ pub(crate) fn request(
 /// # Errors
 ///
 /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the client has no secret.
-pub(crate) fn basic_request(
-    registration: &Registration,
-    endpoint: &Endpoint,
-    form: Serializer<'_, String>,
-) -> Result<Request<Bytes>> {
+pub(crate) fn basic_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
     let authorization = registration.require_secret()?.basic();
     let mut request = plain_request(registration, endpoint, form)?;
     request.headers_mut().insert(AUTHORIZATION, authorization);
@@ -46,13 +68,36 @@ pub(crate) fn basic_request(
 }
 
 /// The request with this form, from whoever it says it is.
-pub(crate) fn plain_request(
-    registration: &Registration,
-    endpoint: &Endpoint,
-    mut form: Serializer<'_, String>,
-) -> Result<Request<Bytes>> {
-    let mut request = message::request(registration, Method::POST, endpoint, Bytes::from(form.finish()))?;
+pub(crate) fn plain_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
+    let mut request = message::request(registration, Method::POST, endpoint, form.into_bytes())?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn form_with_any_characters_is_encoded_as_the_url_standard_says() {
+        let pairs = [("grant_type", "authorization_code"), ("a b", "1&2=3%"), ("", ""), ("ü", "\u{1f600}+*-._~\0\n")];
+        let mut form = Form::new();
+        let mut reference = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in pairs {
+            form.append_pair(name, value);
+            reference.append_pair(name, value);
+        }
+        assert_eq!(form.into_bytes(), reference.finish());
+    }
+
+    #[test]
+    fn form_longer_than_its_first_allocation_is_whole() {
+        let long = "é".repeat(5000);
+        let mut form = Form::new();
+        form.append_pair("code", "c1").append_pair("user_info", &long);
+        let bytes = form.into_bytes();
+        let pairs: Vec<_> = form_urlencoded::parse(&bytes).into_owned().collect();
+        assert_eq!(pairs, [("code".to_owned(), "c1".to_owned()), ("user_info".to_owned(), long)]);
+    }
 }

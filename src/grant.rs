@@ -3,7 +3,6 @@
 use std::fmt;
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
 use http::{Request, Response};
 use secrecy::ExposeSecret as _;
 use secrecy::zeroize::Zeroizing;
@@ -14,7 +13,7 @@ use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::credentials::Credentials;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::form;
+use crate::form::{self, Form};
 use crate::message;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
@@ -65,7 +64,7 @@ impl ExchangeOptions {
         self
     }
 
-    pub(crate) fn append_to(&self, form: &mut Serializer<'_, String>) {
+    pub(crate) fn append_to(&self, form: &mut Form) {
         if let Some(user_info) = &self.user_info {
             form.append_pair("user_info", user_info);
         }
@@ -125,12 +124,12 @@ impl<'a> Grant<'a> {
     ///
     /// [`ErrorKind::Configuration`] when the client has no secret.
     pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
-        let mut form = Serializer::new(String::with_capacity(1024));
+        let mut form = Form::new();
         self.write(registration, &mut form);
         form::request(registration, &registration.endpoints.token, form)
     }
 
-    fn write(&self, registration: &Registration, form: &mut Serializer<'_, String>) {
+    fn write(&self, registration: &Registration, form: &mut Form) {
         let service = &registration.service;
         match self {
             Self::Code { code, options } => {
@@ -198,7 +197,7 @@ impl<'a> Grant<'a> {
     }
 }
 
-fn write_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &mut Serializer<'_, String>) {
+fn write_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &mut Form) {
     let refresh_token = refresh_token.expose();
     let prefixed = site.and_then(|site| prefixed(site, refresh_token));
     form.append_pair("refresh_token", prefixed.as_deref().map_or(refresh_token, String::as_str));
@@ -228,9 +227,9 @@ mod tests {
             (Some("acme"), "acme", "acme_acme"),
             (None, "r1", "r1"),
         ] {
-            let mut form = Serializer::new(String::new());
+            let mut form = Form::new();
             write_refresh_token(site, &RefreshToken::new(token).unwrap(), &mut form);
-            assert_eq!(form.finish(), format!("refresh_token={sent}"), "{site:?} {token}");
+            assert_eq!(form.into_bytes(), format!("refresh_token={sent}"), "{site:?} {token}");
         }
     }
 }

@@ -62,6 +62,10 @@
 //!
 //! # Proxies
 //!
+//! They are reqwest's own matter: http and https proxies of your settings, or those of `HTTPS_PROXY`, `HTTP_PROXY` and
+//! `ALL_PROXY` except for the hosts in `NO_PROXY`. SOCKS needs the feature `socks` of reqwest. reqwest ignores a proxy whose
+//! address it cannot use, and sends the request past it; [`Session::send`] does not.
+//!
 //! A proxy that your settings or the environment name carries plain http as well, which is only spoken to this machine. Where
 //! the service is on this machine, as in a test, add [`no_proxy()`](https://docs.rs/reqwest/0.13/reqwest/struct.ClientBuilder.html#method.no_proxy), or it sees the token.
 //!

@@ -1,13 +1,12 @@
 //! Telling Webex that a token has served its time (RFC 7009).
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
 use http::{Request, Response};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::foreign;
-use crate::form;
+use crate::form::{self, Form};
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::token::TokenSet;
@@ -40,7 +39,7 @@ pub(crate) fn request(registration: &Registration, tokens: &TokenSet, reach: Rea
             (tokens.refresh_token().ok_or_else(missing)?.expose(), "refresh_token")
         }
     };
-    let mut form = Serializer::new(String::with_capacity(512));
+    let mut form = Form::new();
     form.append_pair("token", token).append_pair("token_type_hint", hint);
     form::request(registration, endpoint, form)
 }

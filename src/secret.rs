@@ -5,6 +5,7 @@
 //! that this crate holds, not the buffers of the HTTP and TLS libraries that carry them.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,6 +32,47 @@ pub(crate) fn header(text: Zeroizing<String>) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+/// A buffer that leaves no copy of its content behind: neither when it grows nor when it is dropped.
+#[derive(Default)]
+pub(crate) struct ZeroizingBuffer(Zeroizing<Vec<u8>>);
+
+impl ZeroizingBuffer {
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self(Zeroizing::new(Vec::with_capacity(capacity)))
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let length = self.0.len().saturating_add(bytes.len());
+        if length > self.0.capacity() {
+            // `Vec` would free the old allocation as it is; the assignment zeroizes it.
+            let mut larger = Self::with_capacity(length.max(self.0.capacity().saturating_mul(2))).0;
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Converts the buffer without copying it. It is zeroized when the last clone of the result is dropped.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self.0)
+    }
+}
+
+impl io::Write for ZeroizingBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 macro_rules! secret {
@@ -181,6 +223,24 @@ mod tests {
         assert_eq!(token, AccessToken::new("hunter2").unwrap());
         assert_ne!(token, AccessToken::new("hunter3").unwrap());
         assert_ne!(token, AccessToken::new("hunter").unwrap());
+    }
+
+    #[test]
+    fn zeroizing_buffer_that_grows_keeps_its_content_and_never_reallocates_in_place() {
+        let mut buffer = ZeroizingBuffer::with_capacity(4);
+        let mut expected = Vec::new();
+        for length in [0, 3, 1, 1, 7, 100, 4096] {
+            let part = vec![b'a' + (length % 26) as u8; length];
+            let (address, capacity) = (buffer.as_slice().as_ptr(), buffer.0.capacity());
+            buffer.push(&part);
+            expected.extend(part);
+            let is_moved = buffer.as_slice().as_ptr() != address;
+            assert_eq!(is_moved, expected.len() > capacity, "{length}: `Vec` must never grow the allocation itself");
+        }
+        assert_eq!(buffer.as_slice(), expected);
+        let address = buffer.as_slice().as_ptr();
+        let bytes = buffer.into_bytes();
+        assert_eq!((bytes.as_ptr(), &*bytes), (address, &*expected), "no copy is made");
     }
 
     #[test]

@@ -30,12 +30,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-use secrecy::zeroize::Zeroizing;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::StoredText;
+use crate::secret::{StoredText, ZeroizingBuffer};
 
 /// Writes the stored form as a text.
 pub fn serialize<T: Stored, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -154,12 +153,12 @@ pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) ->
     }
 }
 
-/// Writes a stored form as JSON, leaving no copy behind in most cases: only a form over 4 KiB moves while it grows.
+/// Writes a stored form as JSON, leaving no copy behind.
 pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredText> {
     let failed = || Error::new(ErrorKind::Stored, format!("the {what} cannot be written down"));
-    let mut json = Zeroizing::new(Vec::with_capacity(4096));
-    serde_json::to_writer(&mut *json, form).map_err(|source| failed().with_source(source))?;
-    let text = std::str::from_utf8(&json).map_err(|source| failed().with_source(source))?;
+    let mut json = ZeroizingBuffer::with_capacity(4096);
+    serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
+    let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
     Ok(StoredText::unchecked(text))
 }
 

@@ -29,6 +29,9 @@ use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry,
 /// Nothing here can fail until [`build`](Self::build). Each step of a login asks for what it needs, when it needs it:
 /// a worker that only refreshes sets neither scopes nor redirect URI.
 ///
+/// Proxies have no setting here: [`ReqwestTransport`] says how they are found, and which are supported (http and https, not
+/// SOCKS).
+///
 /// # Example
 ///
 /// ```
@@ -169,7 +172,8 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// The limit for one whole exchange, repetitions included; 30 seconds unless set.
+    /// The limit for one whole exchange, repetitions included; 30 seconds unless set. It also limits the refreshes of a
+    /// [`TokenManager`](crate::TokenManager)'s sessions, which take 30 seconds at most.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limits.time = limit;
         self

@@ -28,7 +28,8 @@ impl Line {
         self.carry("api", Repeat::Never, limits, request, Ok).await
     }
 
-    /// One request, its answer, and what `read` makes of it. Every error says what was asked and has a tracking id.
+    /// One request, its answer, and what `read` makes of it. Every error says what was asked, and has a tracking id if a server
+    /// received the request.
     pub(super) async fn send<T>(
         &self,
         asked: Asked,
@@ -41,7 +42,7 @@ impl Line {
         outcome.map_err(|error| error.during(asked.kind()))
     }
 
-    /// What all requests have in common: a span, the limits, and a tracking id in every error.
+    /// What all requests have in common: a span, the limits, and a tracking id in errors.
     async fn carry<T>(
         &self,
         endpoint: &'static str,
@@ -52,12 +53,15 @@ impl Line {
     ) -> Result<T> {
         // Read as texts only when something is told of this request.
         let (uri, tracking_id) = (request.uri().clone(), message::sent_tracking_id(&request));
-        let tracking_id = || message::tracking_id_text(tracking_id.as_ref()?, &[]);
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
         let span = RequestSpan::begin(endpoint, request.uri(), &*self.clock);
         span.travel_with(&mut request);
-        let outcome = match span.around(self.transport.exchange(request)).await {
+        let exchanged = span.around(self.transport.exchange(request)).await;
+        let was_received =
+            exchanged.as_ref().map_or_else(|error| error.delivery() == Some(Delivery::Unknown), |_| true);
+        let tracking_id = || message::tracking_id_text(tracking_id.as_ref()?, &[]);
+        let outcome = match exchanged {
             // A transport of the application's own may have forgotten the limit.
             Ok(answer) if answer.body().len() > limits.body => {
                 let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
@@ -71,6 +75,7 @@ impl Line {
         span.end(|| received.map(str::to_owned).or_else(tracking_id), &*self.clock);
         // With its port, without what may stand before the host.
         let place = || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
-        outcome.map_err(|error| error.of_request(tracking_id(), place()))
+        // Cisco's support cannot find the id of a request that no server received.
+        outcome.map_err(|error| error.of_request(tracking_id().filter(|_| was_received), place()))
     }
 }

@@ -162,7 +162,9 @@ impl WebexOAuth {
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
     }
 
-    /// Exchanges a code for tokens (RFC 6749 section 4.1.3). It is sent once, whatever happens.
+    /// Exchanges a code for tokens (RFC 6749 section 4.1.3). The request is sent once; it is repeated, within the time limit,
+    /// only when the server provably did not process it: no connection could be made, or the server refused the HTTP/2
+    /// stream or closed the connection before it (RFC 9113 section 8.7).
     ///
     /// # Errors
     ///
@@ -192,7 +194,7 @@ impl WebexOAuth {
         let grant = Grant::Code { code: &code, options: &options };
         let response = self.inner.line.send(
             Asked::Exchange,
-            Repeat::Never,
+            Repeat::WhenNotSent,
             self.inner.limits,
             grant.request(registration)?,
             |answer| grant.read(registration, answer, clock.now()),
@@ -266,9 +268,10 @@ impl WebexOAuth {
         self.refresh_within(tokens, self.inner.limits, repeat).await
     }
 
-    /// [`refresh`](Self::refresh), with limits and repetitions of the caller's choice.
+    /// [`refresh`](Self::refresh), with limits and repetitions of the caller's choice; the client's own limits hold as well.
     pub(crate) async fn refresh_within(&self, tokens: &TokenSet, limits: Limits, repeat: Repeat) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
+        let limits = limits.min(self.inner.limits);
         tokens.require_owner(&registration.owner)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
             let message = "these tokens came without a refresh token: the user must log in again when they end";

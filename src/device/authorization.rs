@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
 use http::{Request, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -11,7 +10,7 @@ use url::Url;
 use crate::clock::UnixTime;
 use crate::endpoint::{begins_with_authority, is_plain, is_trusted_plain};
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::form;
+use crate::form::{self, Form};
 use crate::json::Object;
 use crate::message;
 use crate::redact;
@@ -70,7 +69,7 @@ pub(crate) fn request(registration: &Registration, scopes: &Scopes) -> Result<Re
         return Err(Error::new(ErrorKind::Configuration, message));
     }
     refuse_open_id(scopes)?;
-    let mut form = Serializer::new(String::with_capacity(256));
+    let mut form = Form::new();
     form.append_pair("client_id", registration.client_id());
     form.append_pair("scope", &scopes.to_string());
     form::plain_request(registration, endpoint, form)

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use form_urlencoded::Serializer;
 use http::{Request, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::foreign;
-use crate::form;
+use crate::form::{self, Form};
 use crate::grant::ExchangeOptions;
 use crate::message;
 use crate::refusal::{self, Asked, refusal};
@@ -47,7 +46,7 @@ pub(crate) fn request(
     options: &ExchangeOptions,
 ) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.device_token.as_ref().ok_or_else(|| unsupported(registration))?;
-    let mut form = Serializer::new(String::with_capacity(512));
+    let mut form = Form::new();
     form.append_pair("grant_type", GRANT_TYPE);
     form.append_pair("device_code", device_code.expose_secret());
     form.append_pair("client_id", registration.client_id());

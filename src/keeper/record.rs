@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use secrecy::zeroize::Zeroizing;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::foreign::Fields;
 use crate::registration::Owner;
+use crate::secret::ZeroizingBuffer;
 use crate::store::Body;
 use crate::token::TokenSet;
 
@@ -66,8 +66,8 @@ impl Record {
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
         let writing = Writing { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
         let length = stored.expose().len() + self.data.as_ref().map_or(0, |data| data.get().len()) + 64;
-        let mut json = Zeroizing::new(Vec::with_capacity(length));
-        serde_json::to_writer(&mut *json, &writing).map_err(failed)?;
+        let mut json = ZeroizingBuffer::with_capacity(length);
+        serde_json::to_writer(&mut json, &writing).map_err(failed)?;
         Ok(Body::new(json.as_slice()))
     }
 

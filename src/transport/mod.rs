@@ -12,8 +12,11 @@ use bytes::Bytes;
 
 use crate::error::Result;
 
-// `tls` readies reqwest for https; `retry` repeats what is safe to repeat.
+// `tls` readies reqwest for https; `proxy` reads the environment's proxy settings; `failure` converts reqwest's errors;
+// `retry` repeats what is safe to repeat.
 mod tls;
+mod proxy;
+mod failure;
 mod reqwest;
 mod retry;
 
@@ -27,7 +30,8 @@ pub use self::tls::TlsBackend;
 ///
 /// # Contract
 ///
-/// - One call is one exchange: no redirect is followed, nothing is repeated, nothing is decompressed.
+/// - One call is one exchange: no redirect is followed, nothing is decompressed, and nothing is repeated except a request
+///   that the server provably did not process.
 /// - Every answer is `Ok`, whatever its status. A fault on the way is an `Err` from
 ///   [`Error::transport`](crate::Error::transport), which says whether the request may have reached the server.
 /// - [`Limits`], in the request's extensions, bound the answer's body and the time of the whole exchange.
@@ -75,12 +79,22 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Returns the smaller of each limit.
+    pub(crate) fn min(self, other: Self) -> Self {
+        Self { body: self.body.min(other.body), time: self.time.min(other.time) }
+    }
+}
+
 /// Whether a request may be sent again; in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeat {
-    /// Sent once, whatever happens: a code exchange.
+    /// Sent once, whatever happens.
     Never,
+    /// Repeated only when the server provably did not process it ([`Delivery::NotSent`](crate::Delivery::NotSent)): a code
+    /// exchange.
+    WhenNotSent,
     /// Repeated when it never reached the server or the server put it off (429, 503): a refresh where rotation is strict.
     WhenRefused,
     /// Repeated also when a gateway gave up (502, 504), and once after an answer that was lost: reading, and a refresh

@@ -4,27 +4,52 @@ use std::any::Any;
 use std::fmt;
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderMap};
-use reqwest::{Client, ClientBuilder, Response, redirect};
+use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use url::Url;
 
+use crate::clock::{Clock as _, SystemClock};
 use crate::endpoint::is_loopback;
 use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::secret::ZeroizingBuffer;
 
-use super::tls::{self, TlsBackend};
+use super::failure::{is_unprocessed, reading_failed, sending_failed};
+use super::proxy::ProxyEnvironment;
+use super::tls::{self, Https, TlsBackend};
 use super::{Limits, Transport};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The most bytes that are allocated for a response because its server announces so many.
+const MAX_FIRST_ALLOCATION: usize = 64 * 1024;
+
+/// The least time that must be left for sending a request again: with less, its response would most likely be lost.
+const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
+
 /// The [`Transport`] that clients use unless told otherwise.
 ///
-/// It follows no redirect, decompresses nothing, sends no `Referer`, and repeats nothing. Proxies are taken from the
-/// system's settings and from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; what goes to this machine
-/// (`localhost`, 127.0.0.0/8, `[::1]`) never goes through one.
+/// It follows no redirect, decompresses nothing and sends no `Referer`. A request is sent once more, at once and on a new
+/// connection, only if the server provably did not process it: it refused the HTTP/2 stream, or closed the connection
+/// before it (RFC 9113 section 8.7).
+///
+/// A certificate that is rejected, and a proxy that cannot be used, are errors that
+/// [`is_misconfigured`](Error::is_misconfigured): waiting does not help.
+///
+/// On a tokio runtime with one thread, a server that sends 1xx responses without end can delay the time limit by seconds:
+/// hyper reads all of them before it yields to the timer. On a runtime with several threads the limit holds.
+///
+/// # Proxies
+///
+/// http and https proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` (or the same in lower case) and from the
+/// system's settings on macOS and Windows; `NO_PROXY` lists the hosts that are reached without. They are read by
+/// [`build`](ReqwestTransportBuilder::build). SOCKS proxies are not supported, unless the application turns on the feature
+/// `socks` of reqwest. A request for which one of these variables has no usable address fails: it is not sent past the proxy.
+/// Requests to this host (`localhost`, 127.0.0.0/8, `[::1]`) never go through a proxy.
 ///
 /// Clones share one pool of connections; do not wrap it in an `Arc` for that. A pool belongs to the tokio runtime it
 /// was first used on, which needs its time and IO drivers.
@@ -46,8 +71,25 @@ pub struct ReqwestTransport {
     main: Option<Client>,
     /// For this machine.
     loopback: Client,
-    /// Whether the settings of `main` are not this crate's own.
-    is_foreign: bool,
+    /// The settings of both, where they are this crate's own.
+    settings: Option<Arc<Settings>>,
+}
+
+/// What clients of this crate's own are made with.
+struct Settings {
+    https: Https,
+    connect_timeout: Duration,
+    proxies: ProxyEnvironment,
+}
+
+impl Settings {
+    fn main(&self) -> ClientBuilder {
+        self.https.apply(ClientBuilder::new().connect_timeout(self.connect_timeout))
+    }
+
+    fn loopback(&self) -> ClientBuilder {
+        self.main().no_proxy()
+    }
 }
 
 impl ReqwestTransport {
@@ -62,6 +104,9 @@ impl ReqwestTransport {
     }
 
     /// A transport with your own settings of reqwest: proxies, client certificates, DNS.
+    ///
+    /// Proxies are then reqwest's own matter: it ignores a proxy, of the environment or of your settings, whose address it
+    /// cannot use, and needs its feature `socks` for SOCKS.
     ///
     /// This crate has the last word on redirects, decompression, `Referer`, retries and verbose logging: all are off.
     /// Plain http to this machine goes through a client that knows nothing of your settings.
@@ -79,7 +124,7 @@ impl ReqwestTransport {
         Ok(Self {
             main: Some(finish(builder)?),
             loopback: plain(ClientBuilder::new().connect_timeout(CONNECT_TIMEOUT))?,
-            is_foreign: true,
+            settings: None,
         })
     }
 
@@ -88,7 +133,7 @@ impl ReqwestTransport {
     /// A client that follows redirects, as reqwest's do by default, sends the client secret and tokens to whatever
     /// address the server answers with. Prefer [`from_builder`](Self::from_builder).
     pub fn insecure_from_client(client: Client) -> Self {
-        Self { main: Some(client.clone()), loopback: client, is_foreign: true }
+        Self { main: Some(client.clone()), loopback: client, settings: None }
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client> {
@@ -99,9 +144,44 @@ impl ReqwestTransport {
                 Err(Error::new(ErrorKind::Configuration, message))
             }
             // A builder of the user's own can be used once, so its settings serve https to this machine too.
-            Some(main) if self.is_foreign && url.scheme() == "https" => Ok(main),
+            Some(main) if self.settings.is_none() && url.scheme() == "https" => Ok(main),
             Some(_) if is_loopback(url) => Ok(&self.loopback),
             Some(main) => Ok(main),
+        }
+    }
+
+    /// The proxy settings that a request is subject to, as far as they are known.
+    fn proxies(&self, url: &Url) -> Option<&ProxyEnvironment> {
+        self.settings.as_ref().filter(|_| !is_loopback(url)).map(|settings| &settings.proxies)
+    }
+
+    /// Sends a request, and once more if the server provably did not process it and `limit` leaves enough time.
+    async fn send(&self, request: Request, limit: Duration) -> Result<Response> {
+        let clock = SystemClock::new();
+        let url = request.url().clone();
+        let proxies = self.proxies(&url);
+        proxies.map_or(Ok(()), |proxies| proxies.check(&url))?;
+        let client = self.client_for(&url)?;
+        let again = request.try_clone();
+        let failed = |error| sending_failed(error, &url, proxies.and_then(|proxies| proxies.variable_for(&url)));
+        let error = match client.execute(request).await {
+            Err(error) if is_unprocessed(&error) => error,
+            result => return result.map_err(failed),
+        };
+        match again.filter(|_| limit.saturating_sub(clock.elapsed()) >= MIN_REPEAT_TIME) {
+            Some(again) => self.unpooled(client, &url)?.execute(again).await.map_err(failed),
+            None => Err(failed(error)),
+        }
+    }
+
+    /// A client that makes a new connection. A server that refused a stream would refuse the next one of the same connection.
+    ///
+    /// Settings of the user's own cannot be used twice; there, only the end of a connection leads to a new one.
+    fn unpooled(&self, client: &Client, url: &Url) -> Result<Client> {
+        match &self.settings {
+            Some(settings) if is_loopback(url) => finish(settings.loopback().pool_max_idle_per_host(0)),
+            Some(settings) => finish(settings.main().pool_max_idle_per_host(0)),
+            None => Ok(client.clone()),
         }
     }
 }
@@ -115,9 +195,8 @@ impl Transport for ReqwestTransport {
             return Err(Error::new(ErrorKind::Runtime, message));
         }
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
-        let request = reqwest::Request::try_from(request).map_err(failure)?;
-        let client = self.client_for(request.url())?;
-        let exchange = async { read(client.execute(request).await.map_err(failure)?, limits.body).await };
+        let request = Request::try_from(request).map_err(unsendable)?;
+        let exchange = async { read(self.send(request, limits.time).await?, limits.body).await };
         tokio::time::timeout(limits.time, exchange).await.unwrap_or_else(|_| {
             let cause = format!("the time limit of {:?} for the whole exchange passed", limits.time);
             Err(Error::transport(Delivery::Unknown, cause))
@@ -177,18 +256,16 @@ impl ReqwestTransportBuilder {
     /// native-tls finds out when it connects), or when a root certificate cannot be used.
     pub fn build(self) -> Result<ReqwestTransport> {
         if self.loopback_only {
-            return Ok(ReqwestTransport { main: None, loopback: plain(self.client())?, is_foreign: false });
+            let builder = ClientBuilder::new().connect_timeout(self.connect_timeout);
+            return Ok(ReqwestTransport { main: None, loopback: plain(builder)?, settings: None });
         }
-        let https = tls::Https::new(self.backend, &self.roots)?;
+        let https = Https::new(self.backend, &self.roots)?;
+        let settings = Settings { https, connect_timeout: self.connect_timeout, proxies: ProxyEnvironment::read() };
         Ok(ReqwestTransport {
-            main: Some(finish(https.apply(self.client()))?),
-            loopback: finish(https.apply(self.client()).no_proxy())?,
-            is_foreign: false,
+            main: Some(finish(settings.main())?),
+            loopback: finish(settings.loopback())?,
+            settings: Some(Arc::new(settings)),
         })
-    }
-
-    fn client(&self) -> ClientBuilder {
-        ClientBuilder::new().connect_timeout(self.connect_timeout)
     }
 }
 
@@ -250,18 +327,20 @@ async fn body(response: &mut Response, limit: usize) -> Result<Bytes> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(failure)? {
+    // It may hold tokens.
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+    let mut body = ZeroizingBuffer::with_capacity(announced.min(limit).min(MAX_FIRST_ALLOCATION));
+    while let Some(chunk) = response.chunk().await.map_err(reading_failed)? {
         if is_compressed(response.headers()) {
             // None was asked for, and unpacking it could fill the memory.
             return Err(unusable("the server's answer is compressed, which was not asked for".to_owned()));
         }
-        if chunk.len() > limit - body.len() {
+        if chunk.len() > limit - body.as_slice().len() {
             return Err(too_long(limit));
         }
-        body.extend_from_slice(&chunk);
+        body.push(&chunk);
     }
-    Ok(body.freeze())
+    Ok(body.into_bytes())
 }
 
 /// Whether the body is in a coding that hides it; some servers send names here that mean none.
@@ -281,14 +360,9 @@ fn unusable(message: String) -> Error {
     Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown)
 }
 
-fn failure(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_builder() {
-        return Error::new(ErrorKind::Input, "the request cannot be sent: its address is not http or https")
-            .with_source(error);
-    }
-    let delivery = if error.is_connect() { Delivery::NotSent } else { Delivery::Unknown };
-    Error::transport(delivery, error)
+fn unsendable(error: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Input, "the request cannot be sent: its address is not http or https")
+        .with_source(error.without_url())
 }
 
 #[cfg(test)]

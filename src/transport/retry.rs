@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::clock::Clock;
-use crate::error::{Delivery, Result};
+use crate::error::{Delivery, Error, Result};
 use crate::random;
 use crate::retry_after::retry_after;
 use crate::trace::{RequestSpan, event};
@@ -48,7 +48,7 @@ impl Retry {
             let again = copy.and_then(|copy| Some((copy, self.pause(repeat, tally, outcome, deadline)?)));
             let Some((copy, pause)) = again else {
                 span.sent(tally.sendings, result.as_ref().ok());
-                return result;
+                return result.map_err(|error| tally.corrected(error));
             };
             event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "will be sent again");
             self.clock.sleep(pause).await;
@@ -74,7 +74,9 @@ impl Retry {
 enum Outcome {
     /// An answer to hand on, or a failure that would only happen again.
     Final,
-    /// It did not reach the server, or the server put it off, perhaps for a time that it named.
+    /// The server provably did not process it.
+    NotSent,
+    /// The server put it off (429, 503), perhaps for a time that it named.
     Refused(Option<Duration>),
     /// A gateway gave up on the server, which may have acted on it (502, 504).
     Stranded(Option<Duration>),
@@ -93,7 +95,7 @@ impl Outcome {
             },
             Err(error) if !error.is_retryable() => Self::Final,
             Err(error) => match error.delivery() {
-                Some(Delivery::NotSent) => Self::Refused(None),
+                Some(Delivery::NotSent) => Self::NotSent,
                 Some(Delivery::Unknown) => Self::Lost,
                 None => Self::Final,
             },
@@ -106,12 +108,23 @@ impl Outcome {
 struct Tally {
     sendings: u32,
     losses: u32,
+    /// The server may have acted on one of them.
+    may_have_acted: bool,
 }
 
 impl Tally {
     fn count(&mut self, outcome: Outcome) {
         self.sendings += 1;
         self.losses += u32::from(outcome == Outcome::Lost);
+        self.may_have_acted |= matches!(outcome, Outcome::Lost | Outcome::Stranded(_));
+    }
+
+    /// Corrects the last error: what is true of the last sending may not be true of those before it.
+    fn corrected(self, error: Error) -> Error {
+        if self.may_have_acted && error.delivery() == Some(Delivery::NotSent) {
+            return error.with_delivery(Delivery::Unknown);
+        }
+        error
     }
 }
 
@@ -120,9 +133,9 @@ impl Tally {
 /// `left` is what remains of the request's time, and `chance` a number from 0 to 1.
 fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
     let asked = match (repeat, outcome) {
-        (Repeat::Never, _) | (_, Outcome::Final) | (Repeat::WhenRefused, Outcome::Stranded(_) | Outcome::Lost) => {
-            return None;
-        }
+        (Repeat::Never, _) | (_, Outcome::Final) => return None,
+        (_, Outcome::NotSent) => None,
+        (Repeat::WhenNotSent, _) | (Repeat::WhenRefused, Outcome::Stranded(_) | Outcome::Lost) => return None,
         (_, Outcome::Refused(asked)) | (Repeat::WhenLost, Outcome::Stranded(asked)) => asked,
         (Repeat::WhenLost, Outcome::Lost) if tally.losses == 1 => None,
         (Repeat::WhenLost, Outcome::Lost) => return None,
@@ -141,11 +154,11 @@ mod tests {
 
     use async_trait::async_trait;
 
-    use super::Outcome::{Final, Lost, Refused, Stranded};
-    use super::Repeat::{Never, WhenLost, WhenRefused};
+    use super::Outcome::{Final, Lost, NotSent, Refused, Stranded};
+    use super::Repeat::{Never, WhenLost, WhenNotSent, WhenRefused};
     use super::*;
     use crate::clock::{ManualClock, UnixTime};
-    use crate::error::{Error, ErrorKind};
+    use crate::error::ErrorKind;
 
     const fn secs(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -158,6 +171,19 @@ mod tests {
             // Never is never.
             (Never, 1, 0, Refused(None), 30, None),
             (Never, 1, 1, Lost, 30, None),
+            (Never, 1, 0, NotSent, 30, None),
+            // What the server did not process may be sent again, whatever it asked for; a code, in no other case.
+            (WhenNotSent, 1, 0, NotSent, 30, Some(1)),
+            (WhenNotSent, 2, 0, NotSent, 30, Some(2)),
+            (WhenNotSent, 3, 0, NotSent, 30, None),
+            (WhenNotSent, 1, 0, NotSent, 1, None),
+            (WhenNotSent, 1, 0, Refused(None), 30, None),
+            (WhenNotSent, 1, 0, named(1), 30, None),
+            (WhenNotSent, 1, 0, Stranded(None), 30, None),
+            (WhenNotSent, 1, 1, Lost, 30, None),
+            (WhenNotSent, 1, 0, Final, 30, None),
+            (WhenRefused, 1, 0, NotSent, 30, Some(1)),
+            (WhenLost, 2, 1, NotSent, 30, Some(2)),
             // What is final is handed on.
             (WhenRefused, 1, 0, Final, 30, None),
             (WhenLost, 1, 0, Final, 30, None),
@@ -186,7 +212,7 @@ mod tests {
             (WhenRefused, 1, 0, Refused(None), 1, None),
             (WhenRefused, 1, 0, Refused(None), 0, None),
         ] {
-            let actual = pause(repeat, Tally { sendings, losses }, outcome, secs(left), 1.0);
+            let actual = pause(repeat, Tally { sendings, losses, may_have_acted: false }, outcome, secs(left), 1.0);
             let case = (repeat, sendings, losses, outcome, left);
             assert_eq!(actual, expected.map(secs), "{case:?}");
         }
@@ -194,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_backoff_is_full_jitter_and_the_servers_word_is_not_shortened() {
-        let tally = Tally { sendings: 2, losses: 0 };
+        let tally = Tally { sendings: 2, ..Tally::default() };
         assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
         assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
         assert_eq!(pause(WhenRefused, tally, Refused(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
@@ -215,7 +241,7 @@ mod tests {
         }
         let unusable = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
         for (error, expected) in [
-            (Error::transport(Delivery::NotSent, "x"), Refused(None)),
+            (Error::transport(Delivery::NotSent, "x"), NotSent),
             (Error::transport(Delivery::Unknown, "x"), Lost),
             (unusable, Final),
             (Error::new(ErrorKind::Runtime, "x"), Final),
@@ -311,6 +337,33 @@ mod tests {
         let lenient = run(Some(Repeat::WhenLost), 0, vec![failed(Delivery::Unknown), failed(Delivery::Unknown)]).await;
         assert_eq!(lenient.limits.len(), 2);
         assert_eq!(lenient.result.unwrap_err().delivery(), Some(Delivery::Unknown));
+    }
+
+    #[tokio::test]
+    async fn code_exchange_is_repeated_when_it_was_not_sent_and_in_no_other_case() {
+        let twice = run(Some(WhenNotSent), 0, vec![failed(Delivery::NotSent), answer(200)]).await;
+        assert_eq!((twice.result.unwrap().status().as_u16(), twice.limits.len()), (200, 2));
+        let bounded = run(
+            Some(WhenNotSent),
+            0,
+            vec![failed(Delivery::NotSent), failed(Delivery::NotSent), failed(Delivery::NotSent)],
+        )
+        .await;
+        assert_eq!(bounded.result.unwrap_err().delivery(), Some(Delivery::NotSent));
+        for last in [failed(Delivery::Unknown), answer(503), answer(429), answer(502)] {
+            assert_eq!(run(Some(WhenNotSent), 0, vec![last]).await.limits.len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn request_that_was_lost_and_then_not_sent_may_have_been_processed() {
+        for first in [failed(Delivery::Unknown), answer(502), answer(504)] {
+            let run = run(Some(WhenLost), 0, vec![first, failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
+            assert_eq!((run.result.unwrap_err().delivery(), run.limits.len()), (Some(Delivery::Unknown), 3));
+        }
+        let put_off =
+            run(Some(WhenLost), 0, vec![answer(503), failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
+        assert_eq!(put_off.result.unwrap_err().delivery(), Some(Delivery::NotSent));
     }
 
     #[tokio::test]

@@ -9,8 +9,10 @@ mod support;
 mod visitor;
 
 mod adversity;
+mod builder_settings;
 mod calling;
 mod conformance;
+mod connection_errors;
 mod connect_provider;
 mod cookies;
 mod device_login;
@@ -20,6 +22,7 @@ mod discovery;
 mod encrypted;
 mod gate;
 mod house;
+mod http2;
 mod implicit;
 mod implicit_pending;
 mod issuer;
@@ -66,3 +69,5 @@ mod verdict;
 mod watching;
 mod web_login;
 mod whose;
+#[cfg(target_os = "linux")]
+mod zeroizing;

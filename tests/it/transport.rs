@@ -23,7 +23,7 @@ fn standard() -> ReqwestTransport {
     ReqwestTransport::builder().build().unwrap()
 }
 
-fn get(url: &str) -> http::Request<Bytes> {
+pub(crate) fn get(url: &str) -> http::Request<Bytes> {
     http::Request::get(url).body(Bytes::new()).unwrap()
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn everything(error: &Error) -> String {
 }
 
 /// Serves one connection after another: reads a request without a body, then does as `answer` does.
-async fn server<A, F>(answer: A) -> String
+pub(crate) async fn server<A, F>(answer: A) -> String
 where
     A: Fn(TcpStream) -> F + Send + 'static,
     F: Future<Output = std::io::Result<()>> + Send,
@@ -185,6 +185,21 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
     assert_eq!(error.to_string(), "the server's answer is longer than the limit of 9 bytes");
     assert_eq!(error.delivery(), Some(Delivery::Unknown));
     assert!(!error.is_retryable());
+}
+
+#[tokio::test]
+async fn body_of_a_response_is_zeroized_when_it_is_dropped() {
+    let webex = MockServer::start().await;
+    let text = "x".repeat(200_000);
+    Mock::given(matchers::any())
+        .respond_with(ResponseTemplate::new(200).set_body_string(text.clone()))
+        .mount(&webex)
+        .await;
+    let body = standard().exchange(get(&webex.uri())).await.unwrap().into_body();
+    assert_eq!(body, text);
+    // The only owner of plain bytes could take them back; those of a zeroizing owner cannot be taken.
+    assert!(Bytes::from(text).try_into_mut().is_ok());
+    assert!(body.try_into_mut().is_err());
 }
 
 #[tokio::test]
@@ -372,30 +387,42 @@ pub(crate) struct TlsServer {
     pub(crate) url: String,
     pub(crate) authority_pem: String,
     offered: tokio::sync::mpsc::UnboundedReceiver<Vec<Vec<u8>>>,
+    key_exchanges: tokio::sync::mpsc::UnboundedReceiver<Vec<tokio_rustls::rustls::NamedGroup>>,
+}
+
+impl TlsServer {
+    /// The key exchanges that the next connection's client offers.
+    pub(crate) async fn key_exchanges(&mut self) -> Vec<tokio_rustls::rustls::NamedGroup> {
+        self.key_exchanges.recv().await.unwrap()
+    }
 }
 
 pub(crate) async fn tls_server(answer: impl Into<String>) -> TlsServer {
+    tls_server_with(answer, |_| ()).await
+}
+
+/// A TLS server whose certificate was changed.
+pub(crate) async fn tls_server_with(
+    answer: impl Into<String>,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
+) -> TlsServer {
     let answer = answer.into();
     use tokio_rustls::{LazyConfigAcceptor, rustls};
 
-    let (certificates, key, authority_pem) = issue_certificate("Company CA");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .unwrap();
-    let config = Arc::new(config);
+    let (certificates, key, authority_pem) = issue_certificate("Company CA", change);
+    let config = Arc::new(server_config(certificates, key));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     let (offers, offered) = tokio::sync::mpsc::unbounded_channel();
+    let (groups, key_exchanges) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await.unwrap();
             let protocols = hello.client_hello().alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
-            offers.send(protocols).unwrap();
+            // A test that is over hears nothing.
+            let _ = offers.send(protocols);
+            let _ = groups.send(hello.client_hello().named_groups().unwrap_or_default().to_vec());
             // A client that does not trust the certificate hangs up here.
             let Ok(mut stream) = hello.into_stream(config.clone()).await else { continue };
             read_head(&mut stream).await;
@@ -403,11 +430,27 @@ pub(crate) async fn tls_server(answer: impl Into<String>) -> TlsServer {
             stream.shutdown().await.unwrap();
         }
     });
-    TlsServer { url, authority_pem, offered }
+    TlsServer { url, authority_pem, offered, key_exchanges }
 }
 
-fn issue_certificate(
+pub(crate) fn server_config(
+    certificates: Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
+    key: tokio_rustls::rustls::pki_types::PrivateKeyDer<'static>,
+) -> tokio_rustls::rustls::ServerConfig {
+    use tokio_rustls::rustls;
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap()
+}
+
+pub(crate) fn issue_certificate(
     authority_name: &str,
+    change: impl FnOnce(&mut rcgen::CertificateParams),
 ) -> (
     Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>,
     tokio_rustls::rustls::pki_types::PrivateKeyDer<'static>,
@@ -423,7 +466,9 @@ fn issue_certificate(
     let authority_certificate = authority.self_signed(&authority_key).unwrap();
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().unwrap();
-    let leaf = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let mut leaf = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    change(&mut leaf);
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
     (vec![leaf.der().clone()], key.serialize_der().try_into().unwrap(), authority_certificate.pem())
 }
 
@@ -443,7 +488,7 @@ async fn a_company_ca_is_trusted_by_every_backend_once_it_is_named_and_not_befor
         assert!(everything(&error).contains("certificate"), "{backend:?}: {}", everything(&error));
 
         // The bundle begins with another authority, as a company's bundle may.
-        let bundle = issue_certificate("Other CA").2 + &server.authority_pem;
+        let bundle = issue_certificate("Other CA", |_| ()).2 + &server.authority_pem;
         let colleague = ReqwestTransport::builder().tls(backend).root_certificate_pem(bundle).build().unwrap();
         let answer = colleague.exchange(get(&server.url)).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, &b"{}"[..]), "{backend:?}");

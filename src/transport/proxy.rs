@@ -1,0 +1,205 @@
+//! The environment's proxy settings, as far as reqwest passes over those that it cannot use.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use crate::error::{Error, ErrorKind, Result};
+
+const ALL: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
+const NO: [&str; 2] = ["NO_PROXY", "no_proxy"];
+
+/// The variable that names the proxy for one scheme. Its value may hold a password, so it is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Variable {
+    name: &'static str,
+    is_usable: bool,
+}
+
+/// The proxy settings of the environment. Clones are cheap.
+#[derive(Clone, Debug)]
+pub(super) struct ProxyEnvironment {
+    https: Option<Variable>,
+    http: Option<Variable>,
+    /// Intercepts everything that `NO_PROXY` does not exempt.
+    exempt: Arc<Matcher>,
+}
+
+impl ProxyEnvironment {
+    /// Reads the variables of this process.
+    pub(super) fn read() -> Self {
+        Self::from_lookup(&|name| std::env::var_os(name))
+    }
+
+    /// Reads variables in the order in which reqwest does: upper case first, `ALL_PROXY` where none of the scheme is set.
+    fn from_lookup(lookup: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let no_proxy = NO.iter().find_map(|name| lookup(name)?.into_string().ok()).unwrap_or_default();
+        // reqwest ignores all of them in a CGI program, where a client of the server can set `HTTP_PROXY`.
+        let is_cgi = lookup("REQUEST_METHOD").is_some();
+        let effective = |own| if is_cgi { None } else { variable(lookup, own).or_else(|| variable(lookup, ALL)) };
+        Self {
+            https: effective(HTTPS),
+            http: effective(HTTP),
+            exempt: Arc::new(Matcher::builder().all("http://proxy.invalid").no(no_proxy).build()),
+        }
+    }
+
+    /// Returns the name of the variable that names the proxy for this address, unless `NO_PROXY` exempts it.
+    pub(super) fn variable_for(&self, url: &Url) -> Option<&'static str> {
+        self.effective(url).map(|variable| variable.name)
+    }
+
+    /// Checks that no proxy setting would be ignored: the request would go past the proxy.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`], with the name of the variable.
+    pub(super) fn check(&self, url: &Url) -> Result<()> {
+        match self.effective(url) {
+            Some(Variable { name, is_usable: false }) => {
+                let message = format!(
+                    "the proxy setting {name} cannot be used: its value is not the address of an http or https proxy; \
+                     write it as http://host:port, or unset it"
+                );
+                Err(Error::new(ErrorKind::Configuration, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn effective(&self, url: &Url) -> Option<Variable> {
+        let variable = if url.scheme() == "https" { self.https } else { self.http }?;
+        let uri: Uri = url.as_str().parse().ok()?;
+        self.exempt.intercept(&uri).map(|_| variable)
+    }
+}
+
+/// The first of these variables that is set, if it is not empty.
+fn variable(lookup: &dyn Fn(&str) -> Option<OsString>, names: [&'static str; 2]) -> Option<Variable> {
+    let (name, value) = names.into_iter().find_map(|name| Some((name, lookup(name)?)))?;
+    // reqwest passes over a value that is not UTF-8.
+    let is_usable = value.to_str().is_some_and(is_usable);
+    (!value.is_empty()).then_some(Variable { name, is_usable })
+}
+
+/// Whether reqwest takes this value for a proxy: it reads it in the same way.
+fn is_usable(value: &str) -> bool {
+    let matcher = Matcher::builder().http(value).build();
+    let proxy = matcher.intercept(&Uri::from_static("http://webex.invalid/"));
+    // A port that is no number would silently be the scheme's own.
+    proxy.is_some_and(|proxy| Url::parse(&proxy.uri().to_string()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MALFORMED: [&str; 13] = [
+        "corp\\user",
+        "corp\\user:hunter2@proxy.test:8080",
+        " http://user:hunter2@proxy.test:8080",
+        "http://user:hunter2@proxy.test:8080 ",
+        "http//user:hunter2@proxy.test",
+        "http:/proxy.test",
+        "http://",
+        "http://proxy.test:port",
+        "proxy.test:80800",
+        "\"http://proxy.test:8080\"",
+        "ftp://user:hunter2@proxy.test",
+        // GNOME writes it so.
+        "socks://127.0.0.1:1080/",
+        "http://user:hunter 2@proxy.test",
+    ];
+
+    fn environment(variables: &[(&str, &str)]) -> ProxyEnvironment {
+        ProxyEnvironment::from_lookup(&|name| {
+            variables.iter().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    #[test]
+    fn proxy_setting_that_is_malformed_is_named_and_its_value_is_not_shown() {
+        for value in MALFORMED {
+            for name in HTTPS.iter().chain(&ALL) {
+                let error = environment(&[(name, value)]).check(&url("https://webexapis.com/v1")).unwrap_err();
+                assert!(error.is_misconfigured() && error.to_string().contains(name), "{value:?}: {error}");
+                for word in ["hunter", "user", "proxy.test", "1080"] {
+                    assert!(!format!("{error:?}").contains(word), "{error:?}");
+                }
+            }
+            for name in HTTP.iter().chain(&ALL) {
+                let error = environment(&[(name, value)]).check(&url("http://webex.test/v1")).unwrap_err();
+                assert!(error.to_string().contains(name), "{value:?}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn proxy_setting_that_reqwest_can_use_is_left_to_it() {
+        for value in [
+            "",
+            "proxy.test",
+            "proxy.test:8080",
+            "http://proxy.test",
+            "https://user:p%40ss@proxy.test:8080/",
+            "HTTP://[::1]:3128",
+            // Whether reqwest speaks it shows when it connects: the application may have turned its feature on.
+            "socks5h://127.0.0.1:1080",
+        ] {
+            for name in HTTPS.iter().chain(&ALL) {
+                environment(&[(name, value)]).check(&url("https://webexapis.com/v1")).unwrap();
+            }
+        }
+        environment(&[]).check(&url("https://webexapis.com/v1")).unwrap();
+    }
+
+    #[test]
+    fn proxy_setting_without_effect_on_an_address_does_not_matter() {
+        let webex = url("https://webexapis.com/v1");
+        for variables in [
+            &[("HTTPS_PROXY", "corp\\user"), ("NO_PROXY", "*")][..],
+            &[("HTTPS_PROXY", "corp\\user"), ("no_proxy", "example.com, .webexapis.com")],
+            &[("ALL_PROXY", "corp\\user"), ("HTTPS_PROXY", "http://proxy.test")],
+            &[("HTTP_PROXY", "corp\\user")],
+            &[("https_proxy", "corp\\user"), ("HTTPS_PROXY", "http://proxy.test")],
+            &[("HTTPS_PROXY", "corp\\user"), ("REQUEST_METHOD", "GET")],
+        ] {
+            environment(variables).check(&webex).unwrap();
+        }
+        let exempt = [("ALL_PROXY", "corp\\user"), ("NO_PROXY", "10.0.0.0/8,webex.test")];
+        environment(&exempt).check(&url("https://10.1.2.3/")).unwrap();
+        environment(&exempt).check(&url("https://api.webex.test/")).unwrap();
+        assert!(environment(&exempt).check(&webex).is_err());
+        // An own setting that cannot be used is not made good by the general one.
+        let both = environment(&[("ALL_PROXY", "http://proxy.test"), ("HTTPS_PROXY", "corp\\user")]);
+        assert!(both.check(&webex).unwrap_err().to_string().contains("HTTPS_PROXY"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn proxy_setting_that_is_not_utf_8_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let environment = ProxyEnvironment::from_lookup(&|name| {
+            (name == "https_proxy").then(|| OsString::from_vec(b"http://proxy\xff".to_vec()))
+        });
+        let error = environment.check(&url("https://webexapis.com/v1")).unwrap_err();
+        assert!(error.to_string().contains("https_proxy"), "{error}");
+    }
+
+    #[test]
+    fn variable_that_names_the_proxy_is_found_by_scheme() {
+        let environment = environment(&[("ALL_PROXY", "socks5://proxy.test"), ("http_proxy", "http://proxy.test")]);
+        assert_eq!(environment.variable_for(&url("https://webexapis.com/")), Some("ALL_PROXY"));
+        assert_eq!(environment.variable_for(&url("http://webex.test/")), Some("http_proxy"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Connections that cannot be made: what an error says, who can help, and whether a server has seen the request.
+
+use std::process::Command;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, SanType, date_time_ymd};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::transport::{ReqwestTransport, TlsBackend, Transport as _};
+use webex_oauth::{AccessToken, Delivery, Error, Service, TokenManager, WebexOAuth};
+
+use crate::support::{TOKENS, builder, client, json, returned, server, tokens};
+use crate::transport::{everything, get, server as raw_server, tls_server_with};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+
+fn assert_misconfigured(error: &Error, words: &[&str]) {
+    assert!(error.is_misconfigured() && !error.is_retryable(), "{}", everything(error));
+    assert_eq!((error.delivery(), error.tracking_id()), (Some(Delivery::NotSent), None), "{error}");
+    for word in words {
+        assert!(error.to_string().contains(word), "{word}: {error}");
+    }
+    assert!(!error.to_string().contains("could not be reached"), "{error}");
+    assert!(!everything(error).contains("hunter2"), "{}", everything(error));
+}
+
+#[tokio::test]
+async fn rejected_certificate_is_named_with_its_reason_by_every_backend() {
+    type Change = fn(&mut CertificateParams);
+    let rows: [(Change, bool, &[&str]); 5] = [
+        (|leaf| leaf.not_after = date_time_ymd(2020, 1, 1), true, &["has expired", "clock"]),
+        (|leaf| leaf.not_before = date_time_ymd(2200, 1, 1), true, &["not valid yet", "clock"]),
+        (
+            |leaf| leaf.subject_alt_names = vec![SanType::DnsName("webex.test".try_into().unwrap())],
+            true,
+            &["for another host name", "sign-in page"],
+        ),
+        (|_| (), false, &["issuer is not trusted", "root_certificate_pem"]),
+        // A certificate for clients.
+        (
+            |leaf| leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
+            true,
+            &["cannot be verified"],
+        ),
+    ];
+    for (change, is_trusted, words) in rows {
+        let server = tls_server_with(OK, change).await;
+        for backend in [
+            TlsBackend::Rustls,
+            TlsBackend::RustlsRing,
+            #[cfg(feature = "native-tls")]
+            TlsBackend::NativeTls,
+        ] {
+            let mut transport = ReqwestTransport::builder().tls(backend);
+            if is_trusted {
+                transport = transport.root_certificate_pem(&server.authority_pem);
+            }
+            let error = transport.build().unwrap().exchange(get(&server.url)).await.unwrap_err();
+            assert_misconfigured(&error, &["TLS certificate presented for localhost was rejected"]);
+            assert_misconfigured(&error, words);
+        }
+    }
+}
+
+#[tokio::test]
+async fn rejected_certificate_is_reported_by_every_call() {
+    let server = tls_server_with(OK, |_| ()).await;
+    let good = crate::support::server(json(200, TOKENS)).await;
+    let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
+    let webex = builder(service(&server.url)).build().unwrap();
+    for error in failures(&webex, tokens).await {
+        assert_misconfigured(&error, &["issuer is not trusted"]);
+    }
+}
+
+/// The errors of an exchange, a refresh, a session's refresh, `people/me` and a call of the API.
+async fn failures(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Error> {
+    let (pending, callback) = returned(webex);
+    let access_token = AccessToken::new("access").unwrap();
+    let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens.clone()).await.unwrap();
+    let request = get(webex.service().person_endpoint().unwrap());
+    vec![
+        webex.login(pending, callback).await.unwrap_err(),
+        webex.refresh(&tokens).await.unwrap_err(),
+        webex.person(&access_token).await.unwrap_err(),
+        session.send(request).await.unwrap_err(),
+        session.refresh().await.unwrap_err(),
+    ]
+}
+
+/// A service whose tokens are good for any address of it.
+fn service(uri: &str) -> Service {
+    Service::webex().at(uri).with_id("test")
+}
+
+/// A client whose pauses take no time.
+fn hurried(uri: &str) -> WebexOAuth {
+    use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
+
+    let clock = ManualClock::new(SystemClock::new().now()).skipping_sleep();
+    builder(service(uri)).clock(clock).build().unwrap()
+}
+
+#[tokio::test]
+async fn error_has_a_tracking_id_only_if_a_server_has_seen_the_request() {
+    let good = server(json(200, TOKENS)).await;
+    let tokens = tokens(&builder(service(&good.uri())).build().unwrap()).await;
+
+    // Nobody listens there any more.
+    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
+    for error in failures(&hurried(&closed), tokens.clone()).await {
+        assert!(!error.to_string().contains("tracking id"), "{error}");
+        assert_eq!((error.delivery(), error.tracking_id()), (Some(Delivery::NotSent), None), "{error}");
+    }
+
+    // Each request is read, and the connection closed.
+    let silent = raw_server(async |_: TcpStream| Ok(())).await;
+    for error in failures(&hurried(silent.trim_end_matches('/')), tokens.clone()).await {
+        assert_eq!(error.delivery(), Some(Delivery::Unknown), "{error}");
+        assert!(error.tracking_id().is_some_and(|id| id.starts_with("WEBEXOAUTH_")), "{error}");
+    }
+
+    let failing = raw_server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 500 Oops\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await
+    });
+    let webex = hurried(failing.await.trim_end_matches('/'));
+    let error = webex.refresh(&tokens).await.unwrap_err();
+    assert!(error.tracking_id().is_some(), "{error}");
+}
+
+#[test]
+fn error_outside_a_runtime_has_no_tracking_id() {
+    let webex = client("http://127.0.0.1:9");
+    let access_token = AccessToken::new("access").unwrap();
+    let mut person = std::pin::pin!(webex.person(&access_token));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(result) = person.as_mut().poll(&mut context) else {
+        panic!("it waits for a runtime that is not there");
+    };
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.tracking_id()), (webex_oauth::ErrorKind::Runtime, None));
+}
+
+#[tokio::test]
+async fn socks_proxy_is_named_as_unsupported() {
+    for scheme in ["socks4", "socks4a", "socks5", "socks5h"] {
+        let proxy = reqwest::Proxy::all(format!("{scheme}://user:hunter2@127.0.0.1:1")).unwrap();
+        let transport = ReqwestTransport::from_builder(reqwest::Client::builder().proxy(proxy)).unwrap();
+        for url in ["https://webex.test/", "http://webex.test/"] {
+            let error = transport.exchange(get(url)).await.unwrap_err();
+            assert_misconfigured(&error, &["proxy cannot be used", "not SOCKS", "NO_PROXY"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn proxy_that_requires_a_password_is_the_operators_to_fix() {
+    let proxy = raw_server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 407 Sign in\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n").await
+    });
+    let proxy = reqwest::Proxy::https(proxy.await).unwrap().basic_auth("user", "hunter2");
+    let transport = ReqwestTransport::from_builder(reqwest::Client::builder().proxy(proxy)).unwrap();
+    let error = transport.exchange(get("https://webex.test/")).await.unwrap_err();
+    assert_misconfigured(&error, &["the proxy rejected the connection", "407"]);
+}
+
+#[tokio::test]
+async fn proxy_that_cannot_be_reached_or_fails_is_retryable() {
+    let failing = raw_server(async |mut stream: TcpStream| {
+        stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await
+    });
+    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap());
+    for proxy in [failing.await, closed] {
+        let proxy = reqwest::Proxy::https(proxy).unwrap();
+        let transport = ReqwestTransport::from_builder(reqwest::Client::builder().proxy(proxy)).unwrap();
+        let error = transport.exchange(get("https://webex.test/")).await.unwrap_err();
+        assert!(error.is_retryable() && error.delivery() == Some(Delivery::NotSent), "{}", everything(&error));
+    }
+}
+
+/// Asks for an address that is not this host's, in a process with these variables, and checks the error there.
+fn behind(test: &str, variables: &[(&str, &str)]) {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", test]).env(BEHIND, variables[0].0);
+    for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        child.env_remove(name).env_remove(name.to_lowercase());
+    }
+    let output = child.envs(variables.iter().copied()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{variables:?}: {said}");
+}
+
+const BEHIND: &str = "WEBEX_OAUTH_TEST_PROXY_VARIABLE";
+
+/// The variable that this process was started to check, if it was.
+fn variable() -> Option<String> {
+    std::env::var(BEHIND).ok()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy() {
+    if let Some(variable) = variable() {
+        let good = wait(async { server(json(200, TOKENS)).await.uri() });
+        // Requests to this host go through no proxy, so they do not fail either.
+        let _ = client(&good);
+        let webex = builder(Service::webex().at("https://webex.test/v1")).build().unwrap();
+        let error = wait(async { webex.person(&AccessToken::new("access").unwrap()).await.unwrap_err() });
+        let transport = ReqwestTransport::builder().build().unwrap();
+        let direct = wait(async { transport.exchange(get("https://webex.test/")).await.unwrap_err() });
+        for error in [error, direct] {
+            assert!(error.is_misconfigured() && error.to_string().contains(&variable), "{error}");
+            assert!(error.tracking_id().is_none() && !everything(&error).contains("hunter2"), "{}", everything(&error));
+        }
+        return;
+    }
+    let test = "connection_errors::proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy";
+    behind(test, &[("HTTPS_PROXY", "corp\\user:hunter2@proxy.test")]);
+    behind(test, &[("all_proxy", " http://user:hunter2@proxy.test")]);
+    behind(test, &[("ALL_PROXY", "socks5://user:hunter2@127.0.0.1:1")]);
+    behind(test, &[("https_proxy", "http//user:hunter2@proxy.test"), ("ALL_PROXY", "http://127.0.0.1:1")]);
+}
+
+#[tokio::test]
+async fn flood_of_informational_responses_ends_with_the_time_limit() {
+    for head in ["HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
+        let url = raw_server(async move |mut stream: TcpStream| {
+            loop {
+                stream.write_all(head.as_bytes()).await?;
+                // One at a time, so that the test's own thread is not kept busy.
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let mut limits = webex_oauth::transport::Limits::default();
+        limits.time = Duration::from_millis(200);
+        let mut request = get(&url);
+        request.extensions_mut().insert(limits);
+        let error = ReqwestTransport::builder().build().unwrap().exchange(request).await.unwrap_err();
+        assert_eq!(error.delivery(), Some(Delivery::Unknown));
+        assert!(everything(&error).contains("the time limit of 200ms"), "{}", everything(&error));
+    }
+}

@@ -1,0 +1,114 @@
+//! What a request held is nowhere in the process's memory once it is sent: looked for in `/proc/self/mem` of a process of its
+//! own.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::process::Command;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::json;
+use webex_oauth::store::{MemoryStore, TokenKey};
+use webex_oauth::transport::Transport;
+use webex_oauth::{ExchangeOptions, Rotation, Service, TokenManager};
+
+use crate::support::{CODE, REFRESH_TOKEN, TOKENS, builder, returned};
+
+const CHILD: &str = "WEBEX_OAUTH_TEST_LOOKS_INTO_ITS_MEMORY";
+
+/// Keeps nothing of a request.
+#[derive(Debug)]
+struct Forgetful;
+
+#[async_trait]
+impl Transport for Forgetful {
+    async fn exchange(&self, request: Request<Bytes>) -> webex_oauth::Result<Response<Bytes>> {
+        drop(request);
+        Ok(Response::new(Bytes::from_static(TOKENS.as_bytes())))
+    }
+}
+
+/// A text that is not in the memory until it is found there: its bytes are kept inverted.
+struct Needle(Vec<u8>);
+
+impl Needle {
+    fn new(parts: [&str; 2]) -> Self {
+        Self(parts.iter().flat_map(|part| part.bytes()).map(|byte| !byte).collect())
+    }
+
+    fn is_in(&self, memory: &[u8]) -> bool {
+        let first = !self.0[0];
+        let starts = memory.iter().enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
+        starts.map(|at| &memory[at..]).any(|rest| {
+            rest.len() >= self.0.len() && rest.iter().zip(&self.0).all(|(byte, inverted)| *byte == !inverted)
+        })
+    }
+}
+
+/// How many of the writable regions of this process contain each text.
+fn count(needles: &[Needle]) -> Vec<usize> {
+    let mut memory = File::open("/proc/self/mem").unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut counts = vec![0; needles.len()];
+    let mut region = Vec::new();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let range = line.split(' ').next().unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).unwrap());
+        region.clear();
+        if memory.seek(SeekFrom::Start(start)).is_err() || (&memory).take(end - start).read_to_end(&mut region).is_err()
+        {
+            continue;
+        }
+        for (needle, count) in needles.iter().zip(&mut counts) {
+            *count += usize::from(needle.is_in(&region));
+        }
+    }
+    counts
+}
+
+#[test]
+fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
+    if std::env::var_os(CHILD).is_none() {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "zeroizing::forms_with_secrets_are_nowhere_in_memory_after_they_were_sent"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    // They do not begin a form: freed memory loses its first bytes.
+    let needles = [
+        Needle::new(["_code&code=", CODE]),
+        Needle::new(["_token&refresh_token=", REFRESH_TOKEN]),
+        Needle::new(["_token&refresh_token=site_", REFRESH_TOKEN]),
+    ];
+    let control = [Needle::new(["control-", CODE])];
+    let kept = String::from_iter(["control-", CODE]);
+    assert_eq!(count(&control), [1], "the search must find what is there: {}", kept.len());
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let service = Service::webex().with_rotation(Rotation::Strict);
+        let webex = builder(service).transport(Forgetful).build().unwrap();
+        for length in [10, 5000] {
+            // A long form outgrows its first allocation after the code was written to it.
+            let options = ExchangeOptions::new().user_info(&json!({"device_name": "x".repeat(length)})).unwrap();
+            let (pending, callback) = returned(&webex);
+            let code = webex.accept(pending, callback).unwrap();
+            let tokens = webex.exchange_with(code, options).await.unwrap().into_tokens();
+            let tokens = webex.refresh(&tokens).await.unwrap();
+            let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+            let session = manager.put(&TokenKey::new("jane").unwrap(), tokens).await.unwrap();
+            session.refresh().await.unwrap();
+            manager.settle().await;
+        }
+        let token = webex_oauth::RefreshToken::new(REFRESH_TOKEN).unwrap();
+        let meetings = builder(Service::meetings()).transport(Forgetful).build().unwrap();
+        meetings.adopt(&token, Some("site")).await.unwrap();
+    });
+    assert_eq!(count(&needles), [0, 0, 0]);
+}
