@@ -355,8 +355,9 @@ mod tests {
             state.queue.insert(u64::MAX, Box::new(|| panic!("the parent's job runs in the child")));
         }
 
-        assert_eq!(pool.run(|| Ok(7)).await.unwrap(), 7);
+        let ran = tokio::time::timeout(Duration::from_secs(120), pool.run(|| Ok(7))).await;
 
+        assert_eq!(ran.expect("a thread was started").unwrap(), 7);
         assert_eq!(pool.shared.lock().process, process::id());
     }
 }

@@ -36,7 +36,8 @@ const LARGEST: usize = 2560;
 /// | Windows | Credential Manager | `windows-native-keyring-store` |
 /// | a test | memory | `keyring_core::mock` |
 ///
-/// Opening a keyring blocks: do it before the runtime begins, or in `tokio::task::spawn_blocking`. (With its feature
+/// Opening a keyring blocks: do it before the runtime begins, or in `tokio::task::spawn_blocking` (a runtime that ends waits
+/// for that, unless it ends by `shutdown_background`). (With its feature
 /// `rt-tokio-crypto-rust`, the first of them panics anywhere else.)
 ///
 /// A machine without a session of a user, a server or a container, has no keyring that is open: take a
