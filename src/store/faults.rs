@@ -5,6 +5,7 @@ use std::{io, path::Path};
 
 /// Where a failure can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has modes, and flushes folders"))]
 pub(super) enum Operation {
     OpenFolder,
     FlushFolder,

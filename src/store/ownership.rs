@@ -1,14 +1,16 @@
 //! Who may use a file or a folder: its owner alone, who is the owner of the folder it is in.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::path::Path;
 
-use super::disk_error::{Fault, failed};
+use super::disk_error::Fault;
 use crate::error::Result;
 #[cfg(unix)]
 use {
+    super::disk_error::failed,
     super::faults::{self, Operation},
     crate::error::Error,
+    std::fs,
     std::io,
     std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
 };

@@ -665,15 +665,17 @@ async fn call_behind_one_that_is_not_polled_has_its_turn() {
         let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
         assert!(poll.await.is_pending());
     }
-    let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT));
-    entered.await.unwrap().unwrap();
+    let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT).map(|()| entered));
+    let entered = entered.await.unwrap().unwrap();
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
     let loaded = tokio::time::timeout(LIMIT, hasty.load(&key)).await;
     assert!(loaded.expect("the wait has a limit").unwrap_err().is_retryable());
 
     drop(release);
 
-    // Nobody polls the two that go first.
+    // Nobody polls the two that go first: the second reads as well, after the first has read and written.
+    let goes_on = tokio::task::spawn_blocking(move || (0..2).try_for_each(|_| entered.recv_timeout(LIMIT)));
+    goes_on.await.unwrap().expect("the second goes on by itself");
     let loaded = tokio::time::timeout(LIMIT, store.load(&key)).await;
     assert_eq!(loaded.expect("the turn comes").unwrap(), Some(first.clone()));
     let [one, two] = calls;
