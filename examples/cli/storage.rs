@@ -127,8 +127,12 @@ impl Storage {
     }
 
     /// A file that is there while a login may be in the keyring: over ssh, for example, nobody can look into that.
+    ///
+    /// It is beside the file store's own folder, which is the store's alone to write in.
     fn mark(&self) -> PathBuf {
-        self.files.path(&self.key).with_extension("keyring")
+        let file = self.files.path(&self.key).with_extension("keyring");
+        let name = file.file_name().unwrap_or_default();
+        file.ancestors().nth(3).unwrap_or(&file).join(name)
     }
 
     fn unmark(&self) {
@@ -137,9 +141,7 @@ impl Storage {
 
     async fn keep_in_keyring(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_keyring().await?;
-        let mark = self.mark();
-        fs::create_dir_all(mark.parent().unwrap_or(&mark))?;
-        fs::write(mark, [])?;
+        fs::write(self.mark(), [])?;
         in_time(kept.manager.replace(&self.key, tokens)).await??;
         Ok(kept)
     }

@@ -8,15 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::folder::LONGEST;
-use super::layout::{self, Place, ROOT};
-use super::locks::{Locks, blocking};
+use super::layout::{self, LEFTOVER, Place, ROOT};
+use super::locks::Locks;
 use super::slot::{self, Foreign, Found, Slot};
 use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, record};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
-
-/// How old a file must be that was begun and never finished, before it is swept.
-const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps each login in a file of its own: for programs on one machine, one process or many.
 ///
@@ -28,9 +25,13 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 ///   of the program or of the machine, the old login or the new one is there. After an `Ok` it is the new one.
 /// - **One change at a time.** Whoever changes something holds its folder's lock, which the operating system takes back from a
 ///   process that ends. Waiting for it is bounded ([`with_lock_timeout`](Self::with_lock_timeout)) and blocks no thread;
-///   its end is a retryable [`ErrorKind::Store`]. Readers wait for nobody.
+///   its end is a retryable [`ErrorKind::Store`]. Readers take no lock.
+/// - **A disk that hangs blocks this store alone.** At most 16 threads touch the disk, and they are the store's own: neither a
+///   runtime that ends nor a process that exits waits for them. A change that has begun when the process exits is made or
+///   not; [`TokenManager::settle`](crate::TokenManager::settle) waits for it.
 /// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. A file of
-///   another user than the folder's is an error and stays untouched. The tokens are not encrypted; `Encrypted` around this
+///   another user than the folder's is an error and stays untouched. What root creates in the folder of another user
+///   belongs to that user. The tokens are not encrypted; `Encrypted` around this
 ///   store seals them.
 /// - **No links are followed** inside the store: a symbolic link, or anything else that is no file, in the place of a login is
 ///   an error and stays untouched. (It is looked at before it is opened; between the two, somebody who may write in
@@ -43,7 +44,9 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// | for its owner alone | modes | modes | what the folder's access list says, as below `%LOCALAPPDATA%`: its owner and administrators |
 /// | changes by several processes | promised | promised | promised |
 ///
-/// None of it holds on a network file system without locks and atomic renames.
+/// None of it holds on a file system without atomic renames. One without locks or private modes is an error when the store is
+/// opened. Some network and shared file systems (CIFS, sshfs, the drives of WSL) cannot flush folders, or files: the store
+/// works there and reports it once (feature `tracing`), but the host's crash may undo the last changes.
 ///
 /// # Damage
 ///
@@ -109,11 +112,13 @@ impl FileStore {
     /// The store below `folder`, which is made if it is missing. A folder that is there keeps its permissions and
     /// whatever else is in it: the store has a folder of its own inside.
     ///
-    /// This touches the disk and returns when it has.
+    /// This touches the disk and returns when it has. It creates a file and removes it, to find out whether files can be
+    /// locked and made their owner's alone. A folder that is read-only is opened for reading.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when the folder cannot be made, written to or made its owner's alone.
+    /// [`ErrorKind::Store`] when the folder cannot be made, written to or made its owner's alone, or when its file system has
+    /// no locks.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Ok(Self { locks: Locks::open(folder.as_ref(), ROOT)? })
     }
@@ -134,7 +139,8 @@ impl FileStore {
         Self::open(layout::application_folder(name, "FileStore::open(folder)")?)
     }
 
-    /// How long a change waits for others before it fails with an error that is retryable; 10 seconds unless set.
+    /// Sets how long a change waits for other changes, here and in other processes, before it fails with a retryable error.
+    /// Defaults to 10 seconds.
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.locks.timeout = timeout;
         self
@@ -152,7 +158,7 @@ impl FileStore {
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
-        Arc::new(Slot::new(Arc::clone(self.locks.root()), key))
+        Arc::new(Slot::new(Arc::clone(self.locks.root()), Arc::clone(self.locks.flusher()), key))
     }
 
     /// Changes something under the lock of its folder. Once `change` has begun, it runs to its end, whoever waits for it.
@@ -176,7 +182,7 @@ impl FileStore {
         let unknown = || Error::new(ErrorKind::Input, "this cursor is not one of a file store");
         let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
-        blocking(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
+        self.locks.unlocked(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
     }
 }
 
@@ -191,7 +197,7 @@ impl TokenStore for FileStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
         let slot = self.slot(key);
         let reader = Arc::clone(&slot);
-        match blocking(move || reader.read()).await? {
+        match self.locks.unlocked(move || reader.read()).await? {
             Found::Nothing => Ok(None),
             Found::Entry(entry) => Ok(Some(*entry)),
             // A writer may be mending it just now: the lock's holder decides.

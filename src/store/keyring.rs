@@ -36,7 +36,8 @@ const LARGEST: usize = 2560;
 /// | Windows | Credential Manager | `windows-native-keyring-store` |
 /// | a test | memory | `keyring_core::mock` |
 ///
-/// Opening a keyring blocks: do it before the runtime begins, or in `tokio::task::spawn_blocking`. (With its feature
+/// Opening a keyring blocks: do it before the runtime begins, or in `tokio::task::spawn_blocking` (a runtime that ends waits
+/// for that, unless it ends by `shutdown_background`). (With its feature
 /// `rt-tokio-crypto-rust`, the first of them panics anywhere else.)
 ///
 /// A machine without a session of a user, a server or a container, has no keyring that is open: take a
@@ -85,8 +86,9 @@ const LARGEST: usize = 2560;
 ///   behind every lock: let the machine be part of the key.
 /// - **No thread of the runtime waits** for the keyring, which may ask its user to unlock it and block until they do.
 ///   Whoever wants the same login waits meanwhile, as do one in 256 of the others, or all if the keyring makes them. A
-///   [`TokenManager`](crate::TokenManager) gives up after 30 seconds, with an error that is retryable. A tokio runtime that
-///   ends waits for a call that has begun.
+///   [`TokenManager`](crate::TokenManager) gives up after 30 seconds, with an error that is retryable. At most 16 threads
+///   call the keyring, and they are the store's own: neither a runtime that ends nor a process that exits waits for them.
+///   [`TokenManager::settle`](crate::TokenManager::settle) waits for a save that has begun.
 /// - **The old login or the new one** is there after a crash or a dropped future, as far as the keyring keeps its word.
 ///
 /// It is no [`TokenIndex`](super::TokenIndex): few keyrings can list what they keep, some only what is unlocked. So there
@@ -169,7 +171,7 @@ impl KeyringStore {
     ///
     /// [`ErrorKind::Input`] when the application's name is not 1 to 64 plain characters, [`ErrorKind::Configuration`] when the
     /// keyring keeps credentials only as long as somebody holds them, and [`ErrorKind::Store`] when the folder cannot be
-    /// made, written to or made its owner's alone.
+    /// made, written to or made its owner's alone, or when its file system has no locks.
     pub fn with_lock_folder(
         keyring: Arc<CredentialStore>,
         application: &str,
@@ -191,8 +193,8 @@ impl KeyringStore {
         self
     }
 
-    /// How long a call waits for others before it fails with an error that is retryable; 10 seconds unless set. How long
-    /// the keyring itself takes is its own affair.
+    /// Sets how long a call waits for other calls, here and in other processes, before it fails with a retryable error.
+    /// Defaults to 10 seconds. The time that the keyring itself takes does not count.
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.locks.timeout = timeout;
         self

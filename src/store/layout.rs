@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,9 @@ pub(super) const LOCK: &str = "lock";
 
 /// What the names of files begin with that are being written.
 pub(super) const UNFINISHED: &str = ".tmp-";
+
+/// How old a file must be that was begun and never finished, before it is swept.
+pub(super) const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where one login lies: 64 hexadecimal digits, of which the first two are the folder's name as well.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

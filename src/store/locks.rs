@@ -1,16 +1,24 @@
-//! One change at a time: the callers of this process in order, those of others by files that the operating system locks.
+//! One change at a time: the callers of this process in order, other processes by files that the operating system locks.
+//!
+//! A future holds neither the turn nor the lock: it puts its work into the queue of a shard, a thread does the work of a queue in
+//! order, and the future waits for the outcome. So a future that is kept and not polled keeps nobody waiting.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Notify, oneshot};
 
+use super::blocking::{BlockingPool, current_runtime, panicked};
+use super::flush::Flusher;
 use super::folder;
-use super::layout::{LOCK, Place, SHARDS, shard_folder};
+use super::layout::{LEFTOVER, LOCK, Place, SHARDS, UNFINISHED, shard_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind, Result, Retryable};
+use crate::error::{Error, Result, Retryable};
+use crate::random;
 
 /// How long a change waits for others by default.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,86 +30,300 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// Clones are the same locks.
 #[derive(Clone)]
 pub(super) struct Locks<N = ()> {
-    root: Arc<Path>,
-    turns: Arc<[Arc<Mutex<N>>]>,
+    shared: Arc<Shared<N>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) timeout: Duration,
 }
 
-/// What came of one try to do something alone: it is done, or somebody else holds the lock.
-enum Try<T, W, N> {
-    Done(T),
-    Locked(W, OwnedMutexGuard<N>),
+struct Shared<N> {
+    root: Arc<Path>,
+    flusher: Arc<Flusher>,
+    shards: Box<[Shard<N>]>,
+    pool: BlockingPool,
+}
+
+struct Shard<N> {
+    queue: Mutex<Queue<N>>,
+    /// Notified after each try that found the lock taken by another process.
+    found_locked: Notify,
+}
+
+struct Queue<N> {
+    jobs: BTreeMap<u64, Job<N>>,
+    next_id: u64,
+    /// Whether the pool has work to do for this queue, or is doing it.
+    is_running: bool,
+    note: N,
+}
+
+/// Work that is done with the lock held, or is told why the lock cannot be had.
+type Job<N> = Box<dyn FnOnce(Result<&mut N>) -> Delivery + Send>;
+
+/// Hands the outcome to the caller, after the lock is released.
+type Delivery = Box<dyn FnOnce()>;
+
+/// Why a future that waits for an outcome goes on.
+enum Woken<T> {
+    Done(Result<T>),
+    /// The caller has waited for long enough, or may try again.
+    Other,
 }
 
 impl<N: Default + Send + 'static> Locks<N> {
-    /// The locks in the folder `root`, which is below `folder`; both are made where they are missing.
+    /// Opens the locks in the folder `root`, which is below `folder`; both are made where they are missing.
     pub(super) fn open(folder: &Path, root: &str) -> Result<Self> {
         // A change of the working directory must not move the store.
         let path = std::path::absolute(folder).map_err(|source| Error::store(source, Retryable::No))?;
-        folder::make_all(&path)?;
+        let flusher = Flusher::default();
+        folder::make_all(&path, &flusher)?;
         let root = path.join(root);
-        folder::make(&root)?;
-        Ok(Self {
+        folder::make(&root, &flusher)?;
+        let clock = SystemClock::new();
+        // A probe whose process was killed is in nobody's way.
+        let _ = folder::sweep(&root, UNFINISHED, clock.now() - LEFTOVER);
+        folder::probe(&root.join(format!("{UNFINISHED}{}", random::token()?)))?;
+        let shared = Shared {
             root: root.into(),
-            turns: (0..SHARDS).map(|_| Arc::default()).collect(),
-            clock: Arc::new(SystemClock::new()),
-            timeout: TIMEOUT,
-        })
+            flusher: Arc::new(flusher),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            pool: BlockingPool::new(),
+        };
+        Ok(Self { shared: Arc::new(shared), clock: Arc::new(clock), timeout: TIMEOUT })
     }
 
-    /// The folder that the shards' folders are in.
+    /// Returns the folder that the shards' folders are in.
     pub(super) fn root(&self) -> &Arc<Path> {
-        &self.root
+        &self.shared.root
     }
 
-    /// Does some work that blocks, while nobody else does any in the same shard. Once it has begun, it runs to its end,
-    /// whoever waits for it.
+    pub(super) fn flusher(&self) -> &Arc<Flusher> {
+        &self.shared.flusher
+    }
+
+    /// Does some work that blocks and needs no lock.
+    pub(super) async fn unlocked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.shared.pool.run(work).await
+    }
+
+    /// Does some work that blocks, while nobody else does any in the same shard. Once it has begun, it runs to its end, even if
+    /// the returned future is dropped; before, it is given up with the future.
     pub(super) async fn alone<T, W>(&self, place: &Place, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut N) -> Result<T> + Send + 'static,
     {
+        let runtime = current_runtime()?;
         let begun = self.clock.elapsed();
-        let folder: Arc<Path> = shard_folder(&self.root, place.shard()).into();
-        // Those in one process wait in order; only one of them at a time tries for the lock.
-        let mut turn = Arc::clone(&self.turns[place.shard()]).lock_owned().await;
-        let mut work = work;
+        let (sender, mut outcome) = oneshot::channel();
+        let job = move |turn: Result<&mut N>| -> Delivery {
+            let _entered = runtime.enter();
+            let result = turn.and_then(work);
+            Box::new(move || drop(sender.send(result)))
+        };
+        let shard = &self.shared.shards[place.shard()];
+        let queued = Queued { shard, id: shard.lock().push(Box::new(job)) };
         let mut pause = PAUSES.0;
         loop {
-            let (root, shard) = (Arc::clone(&self.root), Arc::clone(&folder));
-            match blocking(move || try_alone(&root, &shard, turn, work)).await? {
-                Try::Done(outcome) => return Ok(outcome),
-                Try::Locked(again, still) => (work, turn) = (again, still),
+            let left = self.timeout.saturating_sub(self.clock.elapsed().saturating_sub(begun));
+            if let Woken::Done(result) = self.attempt(place, &queued, &mut outcome, left).await? {
+                return result;
             }
             let waited = self.clock.elapsed().saturating_sub(begun);
-            if waited >= self.timeout {
-                let message = format!("{} was locked by others for {waited:?}", folder.join(LOCK).display());
+            if waited >= self.timeout && queued.withdraw() {
+                let message = format!("{} was locked by others for {waited:?}", self.lock_file(place).display());
                 return Err(Error::store(message, Retryable::Yes));
             }
-            self.clock.sleep(pause.min(self.timeout - waited)).await;
-            pause = (pause * 2).min(PAUSES.1);
+            let sleep = self.clock.sleep(pause.min(self.timeout.saturating_sub(waited)));
+            if let Woken::Done(result) = wait_for(&mut outcome, sleep).await {
+                return result;
+            }
+            // However many wait, together they try about as often as one does.
+            pause = (pause * 2).min(PAUSES.1 * shard.lock().waiting());
+        }
+    }
+
+    /// Waits until the work is done, or a try to lock has found that another process has the lock.
+    async fn attempt<T>(
+        &self,
+        place: &Place,
+        queued: &Queued<'_, N>,
+        outcome: &mut oneshot::Receiver<Result<T>>,
+        left: Duration,
+    ) -> Result<Woken<T>> {
+        let mut found_locked = pin!(queued.shard.found_locked.notified());
+        // Before the try that it is to hear of.
+        found_locked.as_mut().enable();
+        if self.shared.start(place.shard(), queued.id)? {
+            return Ok(wait_for(outcome, found_locked).await);
+        }
+        // Other calls of this process go first. They take real time, whatever clock the store has.
+        match tokio::time::timeout(left, wait_for(outcome, found_locked)).await {
+            Ok(woken) => Ok(woken),
+            Err(_) if queued.withdraw() => {
+                let (lock, timeout) = (self.lock_file(place), self.timeout);
+                let message = format!("earlier calls took longer than {timeout:?} at {}; retry", lock.display());
+                Err(Error::store(message, Retryable::Yes))
+            }
+            Err(_) => Ok(Woken::Done(received(outcome.await))),
+        }
+    }
+
+    fn lock_file(&self, place: &Place) -> PathBuf {
+        shard_folder(&self.shared.root, place.shard()).join(LOCK)
+    }
+}
+
+impl<N: Default + Send + 'static> Shared<N> {
+    /// Lets the pool do the work of a shard, unless it does already. Returns `true` if that begins at once with this job.
+    fn start(self: &Arc<Self>, index: usize, id: u64) -> Result<bool> {
+        let mut queue = self.shards[index].lock();
+        let is_first = queue.jobs.first_key_value().is_some_and(|(first, _)| *first == id);
+        if queue.is_running || queue.jobs.is_empty() {
+            return Ok(false);
+        }
+        let submitted = self.submit(index)?;
+        queue.is_running = true;
+        Ok(is_first && submitted)
+    }
+
+    /// Hands the next job of a shard to the pool. Returns `true` if it is begun at once.
+    fn submit(self: &Arc<Self>, index: usize) -> Result<bool> {
+        let shared = Arc::clone(self);
+        let submitted = self.pool.submit(Box::new(move || shared.run_next(index)))?;
+        Ok(submitted.is_immediate)
+    }
+
+    /// Does the first job of a shard if nobody else has its lock. Runs on a thread that may block.
+    fn run_next(self: Arc<Self>, index: usize) {
+        let turn = Turn { shared: &self, index, goes_on: true };
+        let folder = shard_folder(&self.root, index);
+        if self.shards[index].lock().jobs.is_empty() {
+            return;
+        }
+        let delivery = match self.try_lock(&folder) {
+            Ok(None) => return turn.end_locked(),
+            Ok(Some(_lock)) => self.run_job(index),
+            Err(error) => self.shards[index].lock().jobs.pop_first().map(|(_, job)| job(Err(error))),
+        };
+        // The lock is free again, and so is the turn, when the caller hears of it.
+        drop(turn);
+        if let Some(deliver) = delivery {
+            deliver();
+        }
+    }
+
+    fn try_lock(&self, folder: &Path) -> Result<Option<std::fs::File>> {
+        folder::require(&self.root)?;
+        folder::make(folder, &self.flusher)?;
+        folder::try_lock(&folder.join(LOCK))
+    }
+
+    fn run_job(&self, index: usize) -> Option<Delivery> {
+        let shard = &self.shards[index];
+        let (job, mut note) = {
+            let mut queue = shard.lock();
+            let (_, job) = queue.jobs.pop_first()?;
+            (job, std::mem::take(&mut queue.note))
+        };
+        let delivery = job(Ok(&mut note));
+        shard.lock().note = note;
+        Some(delivery)
+    }
+}
+
+/// The right of a thread to do a shard's work. When it ends, even by a panic, the next job's turn comes.
+struct Turn<'a, N: Default + Send + 'static> {
+    shared: &'a Arc<Shared<N>>,
+    index: usize,
+    goes_on: bool,
+}
+
+impl<N: Default + Send + 'static> Turn<'_, N> {
+    /// Ends because another process has the lock: the callers wait a while, and start again.
+    fn end_locked(mut self) {
+        self.goes_on = false;
+        drop(self);
+    }
+}
+
+impl<N: Default + Send + 'static> Drop for Turn<'_, N> {
+    fn drop(&mut self) {
+        let shard = &self.shared.shards[self.index];
+        let mut queue = shard.lock();
+        // Behind the other work of the pool. Should that fail, the callers start again.
+        queue.is_running = self.goes_on && !queue.jobs.is_empty() && self.shared.submit(self.index).is_ok();
+        let is_stopped = !queue.is_running && !queue.jobs.is_empty();
+        drop(queue);
+        if is_stopped {
+            shard.found_locked.notify_waiters();
         }
     }
 }
 
-/// One try, on a thread that may block. The lock and the turn are given up when it is over, not when nobody waits for it
-/// any more.
-fn try_alone<T, W, N>(root: &Path, folder: &Path, mut turn: OwnedMutexGuard<N>, work: W) -> Result<Try<T, W, N>>
-where
-    W: FnOnce(&mut N) -> Result<T>,
-{
-    folder::require(root)?;
-    folder::make(folder)?;
-    let Some(_lock) = folder::try_lock(&folder.join(LOCK))? else { return Ok(Try::Locked(work, turn)) };
-    work(&mut turn).map(Try::Done)
+impl<N> Shard<N> {
+    fn lock(&self) -> MutexGuard<'_, Queue<N>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Runs `work` to its end on a thread that may block, whether or not anybody still waits for it.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let Ok(runtime) = Handle::try_current() else {
-        let message = "this store can only be used from within a tokio runtime: call this from an async fn run by one";
-        return Err(Error::new(ErrorKind::Runtime, message));
-    };
-    runtime.spawn_blocking(work).await.unwrap_or_else(|stopped| Err(Error::store(stopped, Retryable::Yes)))
+impl<N: Default> Default for Shard<N> {
+    fn default() -> Self {
+        let queue = Queue { jobs: BTreeMap::new(), next_id: 0, is_running: false, note: N::default() };
+        Self { queue: Mutex::new(queue), found_locked: Notify::new() }
+    }
+}
+
+impl<N> Queue<N> {
+    fn push(&mut self, job: Job<N>) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.jobs.insert(id, job);
+        id
+    }
+
+    fn waiting(&self) -> u32 {
+        u32::try_from(self.jobs.len()).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// The place of a call in a shard's queue, given up when the caller is gone.
+struct Queued<'a, N> {
+    shard: &'a Shard<N>,
+    id: u64,
+}
+
+impl<N> Queued<'_, N> {
+    /// Takes the job out of the queue. Returns `false` if it has begun.
+    fn withdraw(&self) -> bool {
+        let job = self.shard.lock().jobs.remove(&self.id);
+        // Dropped after the queue is released: a job may own anything.
+        job.is_some()
+    }
+}
+
+impl<N> Drop for Queued<'_, N> {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+/// Waits for the outcome, or for something else.
+async fn wait_for<T>(outcome: &mut oneshot::Receiver<Result<T>>, other: impl Future<Output = ()>) -> Woken<T> {
+    let mut other = pin!(other);
+    let mut outcome = pin!(outcome);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(result) = outcome.as_mut().poll(context) {
+            return Poll::Ready(Woken::Done(received(result)));
+        }
+        other.as_mut().poll(context).map(|()| Woken::Other)
+    })
+    .await
+}
+
+/// Reads what came through the channel of a job, which closes without an outcome if the job panicked.
+fn received<T>(result: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
+    result.unwrap_or_else(|_| Err(panicked()))
 }

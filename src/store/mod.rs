@@ -61,8 +61,9 @@
 // The rooms.
 //
 // `key` and `entry` are what is kept; `memory`, `file` and `keyring` keep it. Below `file`, `layout` says where each login
-// lies, `record` what stands in its file, `folder` touches the disk, `locks` let one writer in at a time, and a `slot` is the
-// file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Around
+// lies, `record` what stands in its file, `folder` touches the disk (`ownership` says who may use what is there, `flush` writes
+// it through, `disk_error` says what failed, and `faults` lets the tests fail it), `blocking` has the threads for that, `locks`
+// let one writer in at a time, and a `slot` is the file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Around
 // any store stands `encrypted`: it is given encryption keys, and `sealing` is what it does to a body. Below `conformance`,
 // `trials` and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
 
@@ -81,13 +82,27 @@ mod record;
 #[cfg(feature = "file")]
 mod layout;
 #[cfg(feature = "file")]
+mod faults;
+#[cfg(feature = "file")]
+mod disk_error;
+#[cfg(feature = "file")]
+mod ownership;
+#[cfg(feature = "file")]
+mod flush;
+#[cfg(feature = "file")]
 mod folder;
+#[cfg(feature = "file")]
+mod blocking;
 #[cfg(feature = "file")]
 mod locks;
 #[cfg(feature = "file")]
 mod slot;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(all(test, feature = "file"))]
+mod disk_tests;
+#[cfg(all(test, feature = "file"))]
+mod hang_tests;
 #[cfg(feature = "encrypted")]
 mod sealing;
 #[cfg(feature = "encrypted")]

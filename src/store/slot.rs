@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::flush::Flusher;
 use super::layout::{Place, SHARDS, UNFINISHED, shard_folder};
 use super::record::{self, Unreadable};
 use super::{Cursor, Entry, Page, TokenKey, folder};
@@ -16,6 +17,7 @@ const LOOKS: usize = 1024;
 /// Where the login under a key lies.
 pub(super) struct Slot {
     root: Arc<Path>,
+    flusher: Arc<Flusher>,
     place: Place,
     key: TokenKey,
 }
@@ -29,8 +31,8 @@ pub(super) enum Found {
 }
 
 impl Slot {
-    pub(super) fn new(root: Arc<Path>, key: &TokenKey) -> Self {
-        Self { root, place: Place::of(key), key: key.clone() }
+    pub(super) fn new(root: Arc<Path>, flusher: Arc<Flusher>, key: &TokenKey) -> Self {
+        Self { root, flusher, place: Place::of(key), key: key.clone() }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -71,7 +73,8 @@ impl Slot {
             Found::Entry(entry) => return Ok(Some(*entry)),
             Found::Damage(why) => why,
         };
-        let aside = folder::set_aside(&self.file()).map_err(|error| self.cannot_set_aside(why, error))?;
+        let aside =
+            folder::set_aside(&self.file(), &self.flusher).map_err(|error| self.cannot_set_aside(why, error))?;
         let message =
             format!("the login stored under {} was damaged ({why}): it is now in {}", self.key, aside.display());
         Err(Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Login))
@@ -90,12 +93,12 @@ impl Slot {
     /// Puts a record in the place of what is there, with the lock held.
     pub(super) fn replace(&self, record: &[u8]) -> Result<()> {
         let unfinished = self.folder().join(format!("{UNFINISHED}{}", random::token()?));
-        folder::replace(&self.file(), &unfinished, record)
+        folder::replace(&self.file(), &unfinished, record, &self.flusher)
     }
 
     /// Removes what is there, with the lock held.
     pub(super) fn remove(&self) -> Result<()> {
-        folder::remove(&self.file())
+        folder::remove(&self.file(), &self.flusher)
     }
 
     /// Removes what writers began before `before` and never finished, with the lock held.

@@ -13,6 +13,10 @@ use webex_oauth::testing::{MockUser, MockWebex};
 
 use self::example::vault::Data;
 use self::example::{App, worker};
+#[cfg(target_os = "linux")]
+use crate::stores::{child, start_again};
+#[cfg(target_os = "linux")]
+use crate::support::not_run;
 use crate::support::{Folder, parameter};
 use crate::visitor::{Page, Site, Visitor};
 
@@ -345,4 +349,116 @@ async fn where_sealed_logins_are_and_their_key_is_not_no_new_key_is_made() {
     app.manager.put(&key, login).await.unwrap();
     std::fs::remove_file(folder.path().join("store.key")).unwrap();
     assert!(open().is_err(), "a new key was made under the id of the lost one");
+}
+
+// --- the key beside the logins
+
+fn open(folder: &Path) -> Result<(), String> {
+    let data = Data::open(Some(folder.to_owned()), false).map_err(|error| error.to_string())?;
+    data.store().map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn key_file_that_was_cut_off_is_replaced_while_it_has_sealed_nothing() {
+    for left in ["", "AAAA", &"A".repeat(42)] {
+        let folder = Folder::new();
+        fs::create_dir(folder.path()).unwrap();
+        let file = folder.path().join("store.key");
+        fs::write(&file, left).unwrap();
+        fs::write(folder.path().join("store.key.new-0"), "left by a process that was killed").unwrap();
+
+        open(folder.path()).unwrap();
+
+        let key = fs::read_to_string(&file).unwrap();
+        assert_eq!(key.len(), 44, "{left:?}");
+        open(folder.path()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), key, "a whole key stays");
+
+        // Now that there are logins, what is wrong with the key is the operator's to put right.
+        fs::write(&file, left).unwrap();
+        assert!(open(folder.path()).unwrap_err().contains("store.key"), "{left:?}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), left);
+        fs::remove_file(&file).unwrap();
+        assert!(open(folder.path()).unwrap_err().contains("is missing"), "{left:?}");
+        assert!(!file.exists());
+    }
+}
+
+#[test]
+fn key_file_with_something_else_in_it_is_not_touched() {
+    for other in ["my own password!", "\"quoted\"", &"A".repeat(45), "AAAA\n"] {
+        let folder = Folder::new();
+        fs::create_dir(folder.path()).unwrap();
+        let file = folder.path().join("store.key");
+        fs::write(&file, other).unwrap();
+
+        assert!(open(folder.path()).unwrap_err().contains("store.key"), "{other}");
+
+        assert_eq!(fs::read_to_string(&file).unwrap(), other);
+    }
+}
+
+#[test]
+fn processes_that_start_at_once_agree_on_a_key() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path()).unwrap();
+    let keys: Vec<_> = std::thread::scope(|scope| {
+        let start = || {
+            let opened = open(folder.path());
+            // One that comes late finds the logins of another, and its key.
+            opened.map(|()| fs::read_to_string(folder.path().join("store.key")).unwrap())
+        };
+        let starts: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    let kept = fs::read_to_string(folder.path().join("store.key")).unwrap();
+    for key in keys {
+        assert_eq!(key.unwrap(), kept);
+    }
+    let left = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 2, "the key and the logins");
+}
+
+/// A file system of 8 KiB that is full, seen by a child alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn start_on_a_full_disk_leaves_nothing_in_the_way_of_the_next() {
+    use std::process::Command;
+
+    const STORY: &str = "connect_provider::start_on_a_full_disk_leaves_nothing_in_the_way_of_the_next";
+    /// How the child says that it could do nothing.
+    const NOT_RUN: i32 = 77;
+    let Some(folder) = child() else {
+        let folder = Folder::new();
+        fs::create_dir(folder.path()).unwrap();
+        let program = start_again(STORY, folder.path());
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--mount").arg(program.get_program()).args(program.get_args());
+        unshare.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        match unshare.output() {
+            Ok(output) if output.status.success() => {}
+            Ok(output) if output.status.code() == Some(NOT_RUN) => not_run(STORY, "nobody may mount anything here"),
+            Ok(output) if !String::from_utf8_lossy(&output.stderr).starts_with("unshare") => {
+                panic!("{}", String::from_utf8_lossy(&output.stdout))
+            }
+            Ok(_) => not_run(STORY, "nobody may have mounts of their own here"),
+            Err(why) => not_run(STORY, &format!("there is no `unshare`: {why}")),
+        }
+        return;
+    };
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8k", "none"]).arg(&folder).output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        std::process::exit(NOT_RUN);
+    }
+    let data = folder.join("data");
+    fs::create_dir(&data).unwrap();
+    assert!(fs::write(folder.join("filler"), [0; 1 << 16]).is_err(), "the disk is full");
+
+    let error = open(&data).unwrap_err();
+    assert!(error.contains("No space left"), "{error}");
+    assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "nothing is left behind");
+
+    fs::remove_file(folder.join("filler")).unwrap();
+    open(&data).unwrap();
+    let _ = Command::new("umount").arg(&folder).output();
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -21,9 +22,14 @@ use webex_oauth::store::{
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, Login, TokenManager, TokenSet, WebexOAuth};
 
+use crate::stores::{child, start_again};
+
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
 const APPLICATION: &str = "acme-rooms";
+
+/// How long anything may take before a test fails: far more than it needs on a busy host.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A keyring, and a folder for locks that is gone after the test.
 struct Desk {
@@ -563,6 +569,117 @@ async fn a_keyring_that_asks_its_user_blocks_no_other_task_and_no_other_login() 
     answer.send(()).unwrap();
     assert_eq!(loading.await.unwrap(), Some(new));
     assert!(asked.try_recv().is_err(), "it asked once");
+}
+
+/// A keyring that never returns: it says so, and waits until the sender is dropped.
+fn hanging(desk: &Desk) -> (Peculiar, Receiver<()>, Sender<()>) {
+    let (enters, entered) = channel();
+    let (release, released) = channel::<()>();
+    let (enters, released) = (Mutex::new(enters), Mutex::new(released));
+    let before = move |_: &str| {
+        let _ = enters.lock().unwrap().send(());
+        let _ = released.lock().unwrap().recv();
+    };
+    (Peculiar { before: Arc::new(before), ..Peculiar::over(desk) }, entered, release)
+}
+
+#[test]
+fn process_with_a_hung_keyring_exits() {
+    const STORY: &str = "keyring::process_with_a_hung_keyring_exits";
+    if let Some(folder) = child() {
+        let desk = Desk { keyring: mock::Store::new().unwrap(), folder };
+        let (keyring, entered, _release) = hanging(&desk);
+        let store = desk.store_over(Arc::new(keyring));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mock = MockWebex::start().await;
+            let manager = TokenManager::new(mock.client(), store.clone()).unwrap();
+            let call = tokio::spawn(async move { manager.access_token(&key()).await });
+            let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT));
+            entered.await.unwrap().unwrap();
+            assert!(!call.is_finished());
+        });
+        drop(runtime);
+        println!("the runtime has ended");
+        return;
+    }
+    let desk = Desk::new();
+    let mut child = start_again(STORY, &desk.folder).spawn().unwrap();
+    let (mut output, mut text) = (child.stdout.take().unwrap(), String::new());
+    let (ends, ended) = channel();
+    std::thread::spawn(move || {
+        let _ = output.read_to_string(&mut text);
+        let _ = ends.send(text);
+    });
+
+    let text = ended.recv_timeout(LIMIT);
+
+    let is_over = text.is_ok();
+    if !is_over {
+        child.kill().unwrap();
+    }
+    assert!(child.wait().unwrap().success() && is_over, "the process waits for the keyring");
+    assert!(text.unwrap().contains("the runtime has ended"));
+}
+
+#[tokio::test]
+async fn hung_keyring_takes_16_threads_and_none_of_the_runtimes() {
+    let desk = Desk::new();
+    let (keyring, entered, release) = hanging(&desk);
+    let store = desk.store_over(Arc::new(keyring));
+    let loads: Vec<_> = (0..1000)
+        .map(|number| {
+            let store = store.clone().with_lock_timeout(LIMIT);
+            tokio::spawn(async move { store.load(&TokenKey::new(number.to_string()).unwrap()).await })
+        })
+        .collect();
+    let entered = tokio::task::spawn_blocking(move || {
+        (0..16).for_each(|_| entered.recv_timeout(LIMIT).unwrap());
+        entered
+    });
+    let entered = tokio::time::timeout(LIMIT, entered).await.unwrap().unwrap();
+
+    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
+    assert!(found.unwrap().next().is_some());
+    assert!(entered.try_recv().is_err(), "no more than 16 calls hang");
+    let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
+    let loaded = tokio::time::timeout(LIMIT, hasty.load(&key())).await;
+    let error = loaded.expect("the wait for a thread has a limit").unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+
+    drop(release);
+    for load in loads {
+        assert_eq!(load.await.unwrap().unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn call_behind_one_that_is_not_polled_has_its_turn() {
+    let desk = Desk::new();
+    let (keyring, entered, release) = hanging(&desk);
+    let store = desk.store_over(Arc::new(keyring));
+    let (first, second) = (entry(1, b"1"), entry(2, b"2"));
+    let key = key();
+    let mut calls = [&first, &second].map(|entry| Box::pin(store.save(&key, entry, Expect::Absent)));
+    for call in &mut calls {
+        let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
+        assert!(poll.await.is_pending());
+    }
+    let entered = tokio::task::spawn_blocking(move || entered.recv_timeout(LIMIT).map(|()| entered));
+    let entered = entered.await.unwrap().unwrap();
+    let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
+    let loaded = tokio::time::timeout(LIMIT, hasty.load(&key)).await;
+    assert!(loaded.expect("the wait has a limit").unwrap_err().is_retryable());
+
+    drop(release);
+
+    // Nobody polls the two that go first: the second reads as well, after the first has read and written.
+    let goes_on = tokio::task::spawn_blocking(move || (0..2).try_for_each(|_| entered.recv_timeout(LIMIT)));
+    goes_on.await.unwrap().expect("the second goes on by itself");
+    let loaded = tokio::time::timeout(LIMIT, store.load(&key)).await;
+    assert_eq!(loaded.expect("the turn comes").unwrap(), Some(first.clone()));
+    let [one, two] = calls;
+    assert_eq!((one.await.unwrap(), two.await.unwrap()), (Saved::Yes, Saved::Conflict));
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -8,12 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
-    Body, Entry, Expect, FileStore, Head, MemoryStore, Revision, Saved, TokenIndex as _, TokenKey, TokenStore,
-    conformance,
+    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, FileStore, Head, MemoryStore, Revision, Saved,
+    TokenIndex as _, TokenKey, TokenStore, conformance,
 };
 use webex_oauth::{Error, ErrorKind};
 
 use crate::support::{Folder, again, not_run};
+
+/// How long anything may take before a test fails: far more than it needs on a busy host.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Tells a child process which of its stories it is in, and where.
 const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
@@ -456,17 +459,60 @@ async fn a_file_of_another_user_is_refused_and_not_touched() {
 
     chown(&file, Some(owner), None).unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), Some(entry.clone()));
+}
 
-    // Nor does root leave a file or a lock behind that the folder's owner could not read.
-    let shard = file.parent().unwrap();
-    fs::remove_file(shard.join("lock")).unwrap();
-    for place in [shard, file.as_path()] {
-        chown(place, Some(NOBODY), None).unwrap();
+/// Only root can make such folders.
+#[cfg(unix)]
+#[tokio::test]
+async fn store_created_by_root_in_a_users_folder_belongs_to_that_user() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    const NOBODY: u32 = 65_534;
+    fn assert_nobodys(path: &Path) {
+        let found = fs::symlink_metadata(path).unwrap();
+        assert_eq!((found.uid(), found.gid()), (NOBODY, NOBODY), "{}", path.display());
+        let (is_folder, mode) = (found.is_dir(), mode(path));
+        assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{}", path.display());
+        if is_folder {
+            fs::read_dir(path).unwrap().for_each(|entry| assert_nobodys(&entry.unwrap().path()));
+        }
     }
-    let error = store.save(&key(), &entry, seen(&entry)).await.unwrap_err();
-    assert!(causes(&error).contains("belongs to another user"), "{}", causes(&error));
-    assert!(!shard.join("lock").exists());
-    assert_eq!(fs::metadata(&file).unwrap().uid(), NOBODY);
+    let folder = Folder::new();
+    fs::create_dir(&folder.0).unwrap();
+    if let Err(error) = chown(&folder.0, Some(NOBODY), Some(NOBODY)) {
+        return not_run("a folder of another user", &format!("nobody but root can give one away: {error}"));
+    }
+    let below = folder.0.join("share").join("acme");
+
+    let store = FileStore::open(&below).unwrap();
+    let (old, new) = (entry(1, b"1"), entry(2, b"2"));
+    put(&store, &old).await;
+    put_over(&store, &old, &new).await;
+    fs::write(store.path(&key()), "damaged").unwrap();
+    assert!(store.load(&key()).await.unwrap_err().is_login_required());
+    put(&store, &new).await;
+
+    assert_nobodys(&folder.0.join("share"));
+    let file = store.path(&key());
+    let shard = file.parent().unwrap();
+    let mut names: Vec<_> = fs::read_dir(shard).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), 3, "a login, a damaged one and the lock: {names:?}");
+    // A folder and a lock that are made again are that user's again.
+    fs::remove_dir_all(shard).unwrap();
+    put(&store, &new).await;
+    assert_nobodys(&folder.0.join("share"));
+    #[cfg(feature = "keyring")]
+    {
+        let keyring = keyring_core::mock::Store::new().unwrap();
+        let store = webex_oauth::store::KeyringStore::with_lock_folder(keyring, "acme-rooms", &below).unwrap();
+        put(&store, &new).await;
+        assert_nobodys(&folder.0.join("share"));
+    }
+    // What root found there stays as it was.
+    chown(shard, Some(0), Some(0)).unwrap();
+    assert_eq!(store.load(&key()).await.unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!(fs::metadata(shard).unwrap().uid(), 0);
 }
 
 #[tokio::test]
@@ -542,6 +588,7 @@ fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
         let error = store.save(&key(), &entry(2, &[b'x'; 65536]), seen(&old)).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
         assert!(causes(&error).contains("No space left"), "{}", causes(&error));
+        FileStore::open(&folder).unwrap();
         assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()));
         let new = entry(3, &[b'x'; 16384]);
         assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), Saved::Yes, "the unfinished file is gone");
@@ -550,7 +597,9 @@ fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
         let error = store.save(&key(), &old, seen(&new)).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
         assert!(causes(&error).contains("Read-only"), "{}", causes(&error));
-        assert_eq!(store.load(&key()).await.unwrap(), Some(new));
+        assert_eq!(store.load(&key()).await.unwrap(), Some(new.clone()));
+        let anew = FileStore::open(&folder).unwrap();
+        assert_eq!(anew.load(&key()).await.unwrap(), Some(new), "it can be opened and read");
     });
     let _ = Command::new("umount").arg(&folder).output();
 }
@@ -589,6 +638,58 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
     holder.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(holder.wait().unwrap().success());
     assert_eq!(waiting.await.unwrap().unwrap(), Saved::Yes, "it waited for its turn");
+}
+
+/// Polls a future once, and leaves it alone from then on.
+async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context))).await
+}
+
+#[tokio::test]
+async fn change_behind_one_that_is_not_polled_times_out_and_goes_on() {
+    let folder = Folder::new();
+    let store = folder.store().with_lock_timeout(Duration::from_millis(50));
+    let keys = EncryptionKeys::new("k1", EncryptionKey::from([7; 32])).unwrap();
+    let stores: [&dyn TokenStore; 2] = [&store, &Encrypted::new(store.clone(), keys)];
+    for (number, store) in (1..).zip(stores) {
+        let own = entry(number, b"its own");
+        let lock = folder.store().path(&key()).with_file_name("lock");
+        fs::create_dir_all(lock.parent().unwrap()).unwrap();
+        let holder = File::options().write(true).create(true).truncate(false).open(&lock).unwrap();
+        holder.lock().unwrap();
+        let (key, other) = (key(), entry(100 + number, b"another"));
+        let mut unpolled = Box::pin(store.save(&key, &own, Expect::Absent));
+        assert!(poll_once(&mut unpolled).await.is_pending());
+
+        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Expect::Absent)).await;
+        let error = behind.expect("the wait has a limit").unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+
+        // The lock is free again, and still nobody polls the first.
+        holder.unlock().unwrap();
+        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Expect::Absent)).await;
+        assert_eq!(behind.expect("the turn comes").unwrap(), Saved::Conflict, "the first goes first");
+        assert_eq!(store.load(&key).await.unwrap(), Some(own.clone()));
+        assert_eq!(unpolled.await.unwrap(), Saved::Yes);
+        assert_eq!(store.delete(&key, seen(&own)).await.unwrap(), Saved::Yes);
+    }
+}
+
+#[tokio::test]
+async fn change_dropped_while_it_waits_is_not_made() {
+    let folder = Folder::new();
+    let store = folder.store();
+    put(&store, &entry(1, b"1")).await;
+    let holder = File::options().write(true).open(store.path(&key()).with_file_name("lock")).unwrap();
+    holder.lock().unwrap();
+    let (key, new, old) = (key(), entry(2, b"2"), seen(&entry(1, b"1")));
+    let mut dropped = Box::pin(store.save(&key, &new, old));
+    assert!(poll_once(&mut dropped).await.is_pending());
+
+    drop(dropped);
+
+    holder.unlock().unwrap();
+    assert_eq!(store.save(&key, &entry(3, b"3"), old).await.unwrap(), Saved::Yes);
 }
 
 #[tokio::test]

@@ -1,0 +1,141 @@
+//! Errors of a file system: each names the path it is about, and says who can help.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+use crate::error::{Error, Retryable};
+
+/// `EBADF`, which has no [`io::ErrorKind`]. It has this number on every Unix.
+#[cfg(unix)]
+const EBADF: i32 = 9;
+
+/// `ENOTTY`, which has no [`io::ErrorKind`]. It has this number on every Unix.
+#[cfg(unix)]
+const ENOTTY: i32 = 25;
+
+/// `ENOLCK`, which has no [`io::ErrorKind`]: on Linux, on Linux on MIPS and illumos, on macOS and the BSDs, on Linux on SPARC.
+/// None of these numbers is another error of a lock elsewhere.
+#[cfg(unix)]
+const ENOLCK: [i32; 4] = [37, 46, 77, 79];
+
+/// `ERROR_INVALID_FUNCTION`, which has no [`io::ErrorKind`].
+#[cfg(windows)]
+const ERROR_INVALID_FUNCTION: i32 = 1;
+
+/// What went wrong with a path.
+#[derive(Debug, ThisError)]
+pub(super) enum Fault {
+    #[error("cannot {doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("the folder {} is missing", path.display())]
+    Missing { path: PathBuf },
+    #[error("{} is not a {expected}, and is neither followed nor touched", path.display())]
+    Other { path: PathBuf, expected: &'static str },
+    #[error(
+        "cannot lock {}: its file system has no locks; keep the store on a local disk, or mount the file system with locks \
+         enabled",
+        path.display()
+    )]
+    NoLocks { path: PathBuf, source: io::Error },
+    #[cfg(unix)]
+    #[error(
+        "cannot take others' permissions from {}: its file system keeps them as they are; mount it with a mask that excludes \
+         others, or keep the store elsewhere",
+        path.display()
+    )]
+    FixedMode { path: PathBuf },
+    #[cfg(unix)]
+    #[error(
+        "{} belongs to another user than its folder: whoever ran this program as that user, root perhaps, left it there; \
+         give it to the folder's owner, or remove it",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
+}
+
+impl Fault {
+    /// Returns the error that asks the operator.
+    pub(super) fn permanent(self) -> Error {
+        Error::store(self, Retryable::No)
+    }
+}
+
+/// Converts an error of the operating system that occurred while doing something with a path.
+pub(super) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| {
+        let retryable = retryable(source.kind());
+        Error::store(Fault::Io { doing, path: path.to_owned(), source }, retryable)
+    }
+}
+
+/// Converts an error of a lock. A file system without locks does not get them by waiting.
+pub(super) fn lock_failed(path: &Path, source: io::Error) -> Error {
+    if is_without_locks(&source) {
+        return Fault::NoLocks { path: path.to_owned(), source }.permanent();
+    }
+    failed("lock", path)(source)
+}
+
+/// Returns `true` if the file system says that it cannot lock files: `ENOLCK` on NFS without its lock service, `EBADF`,
+/// `ENOTSUP`, `ENOSYS` and `EINVAL` on others.
+fn is_without_locks(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_numbered = |number| number == EBADF || ENOLCK.contains(&number);
+    #[cfg(windows)]
+    let is_numbered = |number| number == ERROR_INVALID_FUNCTION;
+    #[cfg(not(any(unix, windows)))]
+    let is_numbered = |_| false;
+    is_unsupported(error) || error.raw_os_error().is_some_and(is_numbered)
+}
+
+/// Returns `true` if the file system says that it cannot flush files: `EINVAL`, `ENOTSUP` or `ENOSYS`, and `ENOTTY` from SMB on
+/// macOS. Whatever else a flush fails with has lost data, or may have.
+pub(super) fn is_without_flush(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let is_numbered = |number| number == ENOTTY;
+    #[cfg(not(unix))]
+    let is_numbered = |_| false;
+    is_unsupported(error) || error.raw_os_error().is_some_and(is_numbered)
+}
+
+/// Returns `true` if the file system says that it cannot flush folders: as for files, and with the errors that some have
+/// for folders alone: `EBADF` on NetBSD, `EISDIR` on HP-UX, `ENOENT` and `EACCES` on SMB shares.
+#[cfg(unix)]
+pub(super) fn is_without_folder_flush(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+
+    is_without_flush(error)
+        || matches!(error.kind(), Kind::PermissionDenied | Kind::IsADirectory | Kind::NotFound)
+        || error.raw_os_error() == Some(EBADF)
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    /// `ENOTSUP` or `EOPNOTSUPP`, which not every release of Rust has a kind for.
+    const NUMBERS: &[i32] = match () {
+        () if cfg!(any(target_os = "linux", target_os = "android")) => &[95],
+        () if cfg!(unix) => &[45, 102],
+        () => &[],
+    };
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+        || error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
+}
+
+/// Whether time can help: a full disk is emptied and a server comes back, but permissions stay as they are.
+fn retryable(kind: io::ErrorKind) -> Retryable {
+    use io::ErrorKind as Kind;
+
+    match kind {
+        Kind::NotFound
+        | Kind::PermissionDenied
+        | Kind::ReadOnlyFilesystem
+        | Kind::NotADirectory
+        | Kind::IsADirectory
+        | Kind::AlreadyExists
+        | Kind::InvalidInput
+        | Kind::InvalidFilename
+        | Kind::Unsupported => Retryable::No,
+        _ => Retryable::Yes,
+    }
+}

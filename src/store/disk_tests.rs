@@ -1,0 +1,373 @@
+//! File stores on file systems that fail, or cannot do all that a store needs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test may fail as the test may"
+)]
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{fs, thread};
+
+use super::faults::{Operation, inject};
+use super::flush::Flusher;
+use super::{Body, Entry, Expect, FileStore, Head, Saved, TokenKey, TokenStore as _};
+use crate::error::{Error, ErrorKind};
+use crate::random;
+
+const EIO: i32 = 5;
+const EBADF: i32 = 9;
+const EACCES: i32 = 13;
+const EINVAL: i32 = 22;
+const ENOSPC: i32 = 28;
+
+#[cfg(target_os = "linux")]
+mod numbers {
+    pub(super) const ENOLCK: i32 = 37;
+    pub(super) const ENOSYS: i32 = 38;
+    pub(super) const ENOTSUP: i32 = 95;
+    pub(super) const EDQUOT: i32 = 122;
+}
+
+#[cfg(not(target_os = "linux"))]
+mod numbers {
+    pub(super) const ENOLCK: i32 = 77;
+    pub(super) const ENOSYS: i32 = 78;
+    pub(super) const ENOTSUP: i32 = 45;
+    pub(super) const EDQUOT: i32 = 69;
+}
+
+use self::numbers::{EDQUOT, ENOLCK, ENOSYS, ENOTSUP};
+
+/// A folder that is removed after the test.
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl Folder {
+    pub(super) fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("webex-oauth-test-{}", random::token().unwrap())))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.join("webex-logins-v1")
+    }
+
+    pub(super) fn store(&self) -> FileStore {
+        FileStore::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) fn key() -> TokenKey {
+    TokenKey::new("cust10001").unwrap()
+}
+
+pub(super) fn entry() -> Entry {
+    Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"body") }
+}
+
+fn fails_with(number: i32) -> impl Fn() -> io::Result<()> + Send + Sync {
+    move || Err(io::Error::from_raw_os_error(number))
+}
+
+pub(super) fn causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Does everything that a store flushes after: creates folders and files, replaces, sets aside, and removes.
+async fn use_store(folder: &Path) -> Result<(), Error> {
+    let store = FileStore::open(folder.join("below").join("it"))?;
+    let (old, new) = (entry(), entry());
+    assert_eq!(store.save(&key(), &old, Expect::Absent).await?, Saved::Yes);
+    assert_eq!(store.save(&key(), &new, Expect::Revision(old.head.revision())).await?, Saved::Yes);
+    assert_eq!(store.load(&key()).await?, Some(new.clone()));
+    assert_eq!(store.delete(&key(), Expect::Revision(new.head.revision())).await?, Saved::Yes);
+    fs::write(store.path(&key()), "damaged").unwrap();
+    let error = store.load(&key()).await.unwrap_err();
+    if !error.is_login_required() {
+        return Err(error);
+    }
+    assert_eq!(store.load(&key()).await?, None);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn store_on_folders_that_cannot_be_flushed_works() {
+    for (operation, number) in [
+        (Operation::FlushFolder, EINVAL),
+        (Operation::FlushFolder, ENOTSUP),
+        (Operation::FlushFolder, ENOSYS),
+        (Operation::FlushFolder, EBADF),
+        (Operation::FlushFolder, EACCES),
+        (Operation::OpenFolder, EACCES),
+        (Operation::FlushFile, EINVAL),
+        (Operation::FlushFile, ENOTSUP),
+        (Operation::FlushFile, ENOSYS),
+    ] {
+        let folder = Folder::new();
+        let _fault = inject(&folder.0, operation, fails_with(number));
+        let used = use_store(&folder.0).await;
+        assert!(used.is_ok(), "{operation:?} {number}: {}", causes(&used.unwrap_err()));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn store_whose_flush_loses_data_fails() {
+    for (operation, number, is_retryable) in [
+        (Operation::FlushFolder, EIO, true),
+        (Operation::FlushFolder, ENOSPC, true),
+        (Operation::FlushFolder, EDQUOT, true),
+        (Operation::OpenFolder, EIO, true),
+        (Operation::FlushFile, EIO, true),
+        (Operation::FlushFile, ENOSPC, true),
+        (Operation::FlushFile, EDQUOT, true),
+        (Operation::FlushFile, EBADF, true),
+        (Operation::FlushFile, EACCES, false),
+    ] {
+        let folder = Folder::new();
+        let store = folder.store();
+        let kept = entry();
+        let fault = inject(&folder.0, operation, fails_with(number));
+
+        let error = store.save(&key(), &kept, Expect::Absent).await.unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Store, "{operation:?} {number}");
+        assert_eq!(error.is_retryable(), is_retryable, "{operation:?} {number}: {}", causes(&error));
+        drop(fault);
+        if operation == Operation::FlushFile {
+            assert_eq!(store.load(&key()).await.unwrap(), None, "what was not flushed replaces nothing");
+        }
+    }
+}
+
+#[cfg(all(unix, feature = "tracing"))]
+#[test]
+fn file_system_without_flush_is_reported_once_per_store() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let folder = Folder::new();
+    fs::create_dir(&folder.0).unwrap();
+    let _fault = inject(&folder.0, Operation::FlushFolder, fails_with(EINVAL));
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..2 {
+            let flusher = Flusher::default();
+            for _ in 0..3 {
+                flusher.flush_folder(&folder.0).unwrap();
+            }
+        }
+    });
+
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "one for each store: {log}");
+    assert!(lines[0].contains("WARN webex_oauth: this file system cannot flush"), "{log}");
+    assert!(lines[0].contains(folder.0.to_str().unwrap()) && lines[0].contains("os error 22"), "{log}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn store_without_locks_fails_at_open_and_asks_the_operator() {
+    for number in [ENOLCK, EBADF, ENOTSUP, ENOSYS, EINVAL] {
+        let folder = Folder::new();
+        let fault = inject(&folder.0, Operation::Lock, fails_with(number));
+
+        let error = FileStore::open(&folder.0).unwrap_err();
+
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{number}: {error:?}");
+        let said = causes(&error);
+        assert!(said.contains(folder.0.to_str().unwrap()) && said.contains("keep the store on a local disk"), "{said}");
+        assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "{number}: nothing is left behind");
+
+        // The same where the lock service goes away later.
+        drop(fault);
+        let store = folder.store();
+        let _fault = inject(&folder.0, Operation::Lock, fails_with(number));
+        let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+        assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{number}: {error:?}");
+        assert_eq!(store.load(&key()).await.unwrap(), None, "reading needs no lock");
+    }
+}
+
+#[cfg(all(unix, feature = "keyring"))]
+#[test]
+fn keyring_store_without_locks_fails_at_open() {
+    let folder = Folder::new();
+    let _fault = inject(&folder.0, Operation::Lock, fails_with(ENOLCK));
+    let keyring = keyring_core::mock::Store::new().unwrap();
+
+    let error = super::KeyringStore::with_lock_folder(keyring, "acme-rooms", &folder.0).unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn store_whose_lock_fails_for_the_moment_opens() {
+    let folder = Folder::new();
+    let _fault = inject(&folder.0, Operation::Lock, fails_with(EIO));
+
+    let store = FileStore::open(&folder.0).unwrap();
+
+    let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+    assert_eq!(store.load(&key()).await.unwrap(), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn store_whose_modes_cannot_be_restricted_fails_at_the_first_open() {
+    // Whether the file system rejects another mode, or accepts and ignores it.
+    for rejects in [true, false] {
+        let folder = Folder::new();
+        let _modes = inject(&folder.0, Operation::ReadMode, fails_with(EIO));
+        let _rejected = rejects.then(|| inject(&folder.0, Operation::SetMode, fails_with(1)));
+
+        for _ in 0..2 {
+            let error = FileStore::open(&folder.0).unwrap_err();
+
+            assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
+            let said = causes(&error);
+            let words = format!("cannot take others' permissions from {}", folder.root().display());
+            assert!(said.contains(&words), "{said}");
+            assert!(!folder.root().exists(), "nothing is left behind");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn store_whose_files_cannot_be_restricted_fails_at_open() {
+    let folder = Folder::new();
+    drop(folder.store());
+    let is_file = |path: &Path| path.is_file();
+    let root = folder.root();
+    let _modes = inject(&folder.0, Operation::ReadMode, move || {
+        // Folders are as they should be, and new files are everybody's.
+        match fs::read_dir(&root)?.flatten().any(|entry| is_file(&entry.path())) {
+            true => Err(io::Error::from_raw_os_error(EIO)),
+            false => Ok(()),
+        }
+    });
+
+    let error = FileStore::open(&folder.0).unwrap_err();
+
+    assert!(error.is_misconfigured() && causes(&error).contains("take others' permissions from"), "{error:?}");
+    assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn probes_of_many_opens_at_once_do_not_disturb_each_other() {
+    let folder = Folder::new();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..20).for_each(|_| drop(folder.store())));
+        }
+    });
+    assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0);
+}
+
+#[test]
+fn probe_left_by_a_killed_process_is_removed_after_a_day() {
+    let folder = Folder::new();
+    drop(folder.store());
+    let left = |name: &str, hours: u64| {
+        let path = folder.root().join(name);
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_secs(hours * 3600)).unwrap();
+        path
+    };
+    let (old, young) = (left(".tmp-old", 25), left(".tmp-young", 1));
+
+    drop(folder.store());
+
+    assert!(!old.exists() && young.exists());
+}
+
+// --- ownership
+
+#[cfg(unix)]
+mod ownership {
+    use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+
+    use super::super::ownership::give_folder;
+    use super::*;
+
+    const NOBODY: u32 = 65_534;
+
+    /// A folder of another user's, if this process may make one.
+    fn anothers() -> Option<Folder> {
+        let folder = Folder::new();
+        fs::create_dir(&folder.0).unwrap();
+        match chown(&folder.0, Some(NOBODY), Some(NOBODY)) {
+            Ok(()) => Some(folder),
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "only root can give folders away: {error}");
+                None
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn folder_that_root_cannot_give_to_the_owner_is_refused() {
+        let Some(folder) = anothers() else { return };
+        let fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
+
+        for path in [folder.0.clone(), folder.0.join("below")] {
+            let error = FileStore::open(&path).unwrap_err();
+
+            assert!(error.is_misconfigured() && causes(&error).contains("belongs to another user"), "{error:?}");
+            assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0, "nothing is left behind");
+        }
+
+        drop(fault);
+        let store = folder.store();
+        let _fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
+        let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+        assert!(error.is_misconfigured() && causes(&error).contains("belongs to another user"), "{error:?}");
+        assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
+    }
+
+    #[test]
+    fn link_in_the_place_of_a_new_folder_gives_nothing_away() {
+        let Some(folder) = anothers() else { return };
+        let roots = Folder::new();
+        fs::create_dir(&roots.0).unwrap();
+        let link = folder.0.join("link");
+        symlink(&roots.0, &link).unwrap();
+
+        assert!(give_folder(&link).is_err());
+
+        assert_eq!(fs::metadata(&roots.0).unwrap().uid(), 0);
+    }
+}

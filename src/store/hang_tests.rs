@@ -1,0 +1,128 @@
+//! File stores on file systems that hang.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test may fail as the test may"
+)]
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::disk_tests::{Folder, causes, entry, key};
+use super::faults::{Injected, Operation, inject};
+use super::{Expect, Saved, TokenStore as _};
+use crate::error::ErrorKind;
+
+/// How long anything may take before a test fails: far more than it needs on a busy host.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A file system whose reads hang until they are let go.
+struct Hang {
+    entered: Receiver<()>,
+    release: Sender<()>,
+    _fault: Injected,
+}
+
+impl Hang {
+    fn below(folder: &Folder) -> Self {
+        let (enters, entered) = channel();
+        let (release, released) = channel::<()>();
+        let channels = Mutex::new(enters);
+        let released = Mutex::new(released);
+        let fault = inject(&folder.0, Operation::ReadFile, move || {
+            let _ = channels.lock().unwrap().send(());
+            let _ = released.lock().unwrap().recv();
+            Ok(())
+        });
+        Self { entered, release, _fault: fault }
+    }
+}
+
+#[tokio::test]
+async fn hung_file_system_leaves_the_rest_of_the_program_alone() {
+    let (hung, healthy) = (Folder::new(), Folder::new());
+    let (store, other) = (hung.store(), healthy.store());
+    let kept = entry();
+    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+    let hang = Hang::below(&hung);
+
+    let mut loads: Vec<_> = (0..1000)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.load(&key()).await })
+        })
+        .collect();
+    let entered = tokio::task::spawn_blocking(move || {
+        (0..16).for_each(|_| hang.entered.recv_timeout(LIMIT).unwrap());
+        hang
+    });
+    let hang = tokio::time::timeout(LIMIT, entered).await.unwrap().unwrap();
+
+    let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
+    assert!(found.unwrap().next().is_some(), "DNS lookups have threads");
+    let loaded = tokio::time::timeout(LIMIT, other.load(&key())).await.unwrap();
+    assert_eq!(loaded.unwrap(), None, "another store has threads");
+    assert!(hang.entered.try_recv().is_err(), "no more than 16 calls hang");
+
+    // Callers that gave up leave nothing behind, and late calls give their threads back.
+    loads.drain(..500).for_each(|load| load.abort());
+    drop(hang.release);
+    for load in loads {
+        let loaded = tokio::time::timeout(LIMIT, load).await.unwrap().unwrap();
+        assert_eq!(loaded.unwrap(), Some(kept.clone()));
+    }
+}
+
+#[test]
+fn hung_file_system_does_not_keep_a_runtime_from_ending() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    assert_eq!(runtime().block_on(store.save(&key(), &entry(), Expect::Absent)).unwrap(), Saved::Yes);
+    let hang = Hang::below(&folder);
+    let (ends, ended) = channel();
+
+    thread::spawn(move || {
+        let runtime = runtime();
+        runtime.spawn({
+            let store = store.clone();
+            async move { store.load(&key()).await }
+        });
+        runtime.spawn(async move { store.save(&key(), &entry(), Expect::Absent).await });
+        (0..2).for_each(|_| hang.entered.recv_timeout(LIMIT).unwrap());
+        drop(runtime);
+        let _ = ends.send(hang);
+    });
+
+    let hang = ended.recv_timeout(LIMIT).expect("the runtime waits for calls that hang");
+    drop(hang.release);
+}
+
+#[tokio::test]
+async fn change_behind_one_that_hangs_counts_its_wait() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let kept = entry();
+    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+    let hang = Hang::below(&folder);
+    let first = tokio::spawn({
+        let (store, seen) = (store.clone(), Expect::Revision(kept.head.revision()));
+        async move { store.delete(&key(), seen).await }
+    });
+    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
+    let hang = entered.await.unwrap().unwrap();
+
+    let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
+    let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Expect::Absent)).await;
+    let error = changed.expect("the wait has a limit").unwrap_err();
+
+    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
+    assert!(causes(&error).contains("earlier calls took longer than 20ms"), "{}", causes(&error));
+    drop(hang.release);
+    assert_eq!(first.await.unwrap().unwrap(), Saved::Yes);
+    assert_eq!(store.load(&key()).await.unwrap(), None, "what timed out was not done later");
+}
