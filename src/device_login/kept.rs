@@ -135,6 +135,8 @@ pub(super) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
         payload: Payload::stored(form.extra.remove("payload")),
     };
     let clock = Arc::clone(webex.clock());
-    let pace = Pace::restore(kept, clock.elapsed(), clock.now());
-    Ok(DeviceLogin::with_pace(webex.clone(), grant, pace, kept.expires_at))
+    let (now, wall) = (clock.elapsed(), clock.now());
+    let pace = Pace::restore(kept, now, wall);
+    let expires_at = kept.expires_at.min(wall + pace.left(now));
+    Ok(DeviceLogin { is_restored: true, ..DeviceLogin::with_pace(webex.clone(), grant, pace, expires_at) })
 }
