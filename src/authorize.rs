@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::authorization_url::{AuthorizationUrl, Query};
-use crate::clock::{Clock, UnixTime};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::issuer;
-use crate::pending::{Payload, PendingAuthorization};
+use crate::pending::{Payload, PendingAuthorization, Stopwatch};
 #[cfg(feature = "oidc")]
 use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
 use crate::pkce::CodeVerifier;
@@ -176,10 +176,10 @@ impl AuthorizationRequest {
         if let Some(error) = self.fault.take() {
             return Err(error);
         }
-        let now = self.clock.now();
+        let clock = Arc::clone(&self.clock);
         let request = self.check()?;
         request.require_code_flow()?;
-        request.prepare(now, Flow::Code)
+        request.prepare(clock, Flow::Code)
     }
 
     /// Begins a login by the implicit flow (OpenID Connect Core 1.0 section 3.2): tokens come back in the fragment of the
@@ -197,14 +197,14 @@ impl AuthorizationRequest {
         if let Some(error) = self.fault.take() {
             return Err(error);
         }
-        let now = self.clock.now();
+        let clock = Arc::clone(&self.clock);
         let request = self.check()?;
         request.require_code_flow()?;
         if response.brings_id_token() && !request.scopes.contains(Scope::OPENID) {
             let message = "an ID token comes with the scope `openid`: add it";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        let (url, pending) = request.prepare(now, Flow::Implicit(response.name()))?;
+        let (url, pending) = request.prepare(clock, Flow::Implicit(response.name()))?;
         Ok((url, PendingImplicit { pending, response }))
     }
 
@@ -353,7 +353,7 @@ impl Checked {
     }
 
     /// Draws the secrets and writes the URL.
-    fn prepare(self, begun_at: UnixTime, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
+    fn prepare(self, clock: Arc<dyn Clock>, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         let [mut state, verifier] = random::tokens()?;
         if let Some(suffix) = &self.state_suffix {
             state.push('.');
@@ -370,7 +370,8 @@ impl Checked {
             verifier,
             redirect_uri: self.redirect_uri.into(),
             asked: self.scopes,
-            begun_at,
+            begun_at: clock.now(),
+            stopwatch: Some(Stopwatch::start(clock)),
             payload: self.payload,
         };
         Ok((url, pending))
@@ -520,7 +521,7 @@ mod tests {
     #[test]
     fn openid_draws_a_nonce_once_it_is_allowed() {
         let request = request(Service::webex()).scopes("openid").max_age(Duration::from_secs(300));
-        let (url, pending) = request.check().unwrap().prepare(UnixTime::from_secs(0), Flow::Code).unwrap();
+        let (url, pending) = request.check().unwrap().prepare(Arc::new(SystemClock::new()), Flow::Code).unwrap();
         let nonce = query(&url)["nonce"].clone();
         assert_eq!(nonce.len(), 43);
         assert_eq!(pending.nonce.unwrap().expose_secret(), nonce);
