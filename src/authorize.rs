@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::authorization_url::{AuthorizationUrl, Query};
+use crate::authorization_url::{AuthorizationUrl, Query, check_parameter, check_suffix, check_text};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::issuer;
@@ -19,25 +19,6 @@ use crate::redirect::RedirectUri;
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 use crate::value_check::{self, Characters};
-
-/// Parameters that this crate sets itself; an extra one of the same name would be a second one.
-const OWN_PARAMETERS: [&str; 12] = [
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "prompt",
-    "max_age",
-    "login_hint",
-    "request",
-    "request_uri",
-];
-
-/// The longest visible suffix of a state.
-const LONGEST_SUFFIX: usize = 64;
 
 /// A login about to begin; made by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize).
 ///
@@ -270,31 +251,6 @@ impl fmt::Debug for AuthorizationRequest {
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
-}
-
-fn check_suffix(suffix: &str) -> Result<()> {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
-        return Ok(());
-    }
-    let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
-    Err(Error::new(ErrorKind::Input, message))
-}
-
-fn check_parameter(name: &str, value: &str) -> Result<()> {
-    if OWN_PARAMETERS.contains(&name) {
-        let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
-        return Err(Error::new(ErrorKind::Input, message));
-    }
-    check_text("parameter name", name)?;
-    check_text("parameter value", value)
-}
-
-fn check_text(what: &str, text: &str) -> Result<()> {
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Error::new(ErrorKind::Input, format!("a {what} must not be empty or contain control characters")));
-    }
-    Ok(())
 }
 
 /// How the answer comes back.

@@ -68,18 +68,25 @@ pub(crate) fn problem(text: &str, characters: Characters) -> Option<Cow<'static,
 
 /// What a person, a file or a terminal put around the value.
 fn around(text: &str) -> Option<Cow<'static, str>> {
-    if ["\u{1b}[200~", "\u{1b}[201~", "[200~", "[201~"].iter().any(|mark| text.starts_with(mark) || text.ends_with(mark)) {
+    if ["\u{1b}[200~", "\u{1b}[201~", "[200~", "[201~"]
+        .iter()
+        .any(|mark| text.starts_with(mark) || text.ends_with(mark))
+    {
         return Some("contains the mark of a terminal's bracketed paste (ESC [200~ or ESC [201~): remove it".into());
     }
     if PAIRS.iter().any(|(open, close)| inside(text, *open, *close).is_some()) {
         return Some(QUOTED.into());
     }
-    if PLACEHOLDERS.iter().any(|(open, close)| {
-        text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close)
-    }) {
-        return Some("is a placeholder that nothing replaced, or in brackets: set the value itself, without brackets".into());
+    if PLACEHOLDERS
+        .iter()
+        .any(|(open, close)| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close))
+    {
+        return Some(
+            "is a placeholder that nothing replaced, or in brackets: set the value itself, without brackets".into(),
+        );
     }
-    let label = LABELS.iter().find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
+    let label =
+        LABELS.iter().find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
     label.map(|label| {
         let label = label.trim_end();
         format!("begins with \"{label}\", which is part of a request and not of the value: leave it out").into()
@@ -197,7 +204,10 @@ mod tests {
         ] {
             for characters in kinds {
                 let found = problem(text, *characters);
-                assert!(found.as_ref().is_some_and(|found| found.contains(named)), "{text:?} {characters:?}: {found:?}");
+                assert!(
+                    found.as_ref().is_some_and(|found| found.contains(named)),
+                    "{text:?} {characters:?}: {found:?}"
+                );
             }
         }
     }

@@ -183,7 +183,11 @@ mod tests {
         ] {
             for name in all {
                 let mut variables = FULL.to_vec();
-                variables.extend([(SERVICE, "webex"), (BASE_URL, "https://x.example"), (ISSUERS, "https://x.example/idb")]);
+                variables.extend([
+                    (SERVICE, "webex"),
+                    (BASE_URL, "https://x.example"),
+                    (ISSUERS, "https://x.example/idb"),
+                ]);
                 let (_, value) = *variables.iter().find(|(own, _)| *own == name).unwrap();
                 let value = format!("{before}{}{after}", value.trim());
                 variables.retain(|(own, _)| *own != name);
@@ -207,7 +211,8 @@ mod tests {
     fn scopes_and_issuers_over_several_lines_are_lists() {
         let mut variables = FULL.to_vec();
         variables.retain(|(own, _)| *own != SCOPES);
-        variables.extend([(SCOPES, "spark:all\n  spark:kms\r\n"), (ISSUERS, "https://a.example\n https://b.example\n")]);
+        variables
+            .extend([(SCOPES, "spark:all\n  spark:kms\r\n"), (ISSUERS, "https://a.example\n https://b.example\n")]);
         let webex = complete_from(&variables).unwrap();
         assert_eq!(webex.registration().scopes.to_string(), "spark:all spark:kms");
         assert_eq!(webex.service().issuers(), ["https://a.example", "https://b.example"]);

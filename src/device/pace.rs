@@ -15,8 +15,9 @@ pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The interval to start with: at least a second, and short enough to ask once before the code expires, since a user who has
 /// entered the code would otherwise be told that it has expired.
 pub(crate) fn bounded_interval(interval: Duration, life: Duration) -> Duration {
-    let longest = Duration::from_secs(life.as_secs().saturating_mul(9) / 10);
-    interval.min(longest).max(Duration::from_secs(1))
+    // Enough for one question and its answer, also of a code that does not live long.
+    let rest = NEAR.min(life / 10).max(Duration::from_secs(1));
+    interval.min(Duration::from_secs(life.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
 }
 
 /// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
@@ -258,9 +259,17 @@ mod tests {
 
     #[test]
     fn interval_of_any_length_leaves_one_question_before_the_end() {
-        for (interval, life, bounded) in
-            [(5, 300, 5), (0, 300, 1), (270, 300, 270), (271, 300, 270), (u64::MAX, 300, 270), (900, 3600, 900), (5, 2, 1)]
-        {
+        for (interval, life, bounded) in [
+            (5, 300, 5),
+            (0, 300, 1),
+            (270, 300, 270),
+            (271, 300, 270),
+            (u64::MAX, 300, 270),
+            (900, 3600, 900),
+            (86_400, 90_000, 86_400),
+            (90, 40, 36),
+            (5, 2, 1),
+        ] {
             let interval = bounded_interval(secs(interval), secs(life));
             assert_eq!(interval, secs(bounded), "{life}");
             assert_eq!(Pace::begin(secs(0), interval, secs(life)).turn(interval), Turn::Ask, "{life}");

@@ -23,6 +23,10 @@ use super::DeviceLogin;
 
 const WHAT: &str = "login on a device";
 
+/// What a login that was stored says when it has expired.
+pub(super) const CHECK_CLOCK: &str =
+    "the time while it was stored was measured by this host's clock: check that clock if the code is new";
+
 const FIELDS: [&str; 16] = [
     "v",
     "service",

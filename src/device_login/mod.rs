@@ -89,9 +89,6 @@ pub struct DeviceLogin {
 /// What somebody waits for. It is only ever reached through `&mut`.
 type Flight<T = Result<Reply<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What a login that was stored says when it has expired.
-const CHECK_CLOCK: &str = "the time while it was stored was measured by this host's clock: check that clock if the code is new";
-
 enum Phase {
     Waiting,
     LoggedIn,
@@ -354,7 +351,7 @@ impl DeviceLogin {
 
     fn expire(&mut self) -> DeviceState {
         let error = Error::new(ErrorKind::DeviceCodeExpired, EXPIRED);
-        self.end(if self.is_restored { error.with_remark(CHECK_CLOCK) } else { error })
+        self.end(if self.is_restored { error.with_remark(kept::CHECK_CLOCK) } else { error })
     }
 
     fn end(&mut self, error: Error) -> DeviceState {

@@ -47,9 +47,8 @@ impl PasteHandle {
         let taken = self.desk.take(pasted::read(text, |callback| self.desk.is_ended_by(callback))?);
         let is_cut_short = text.contains('\u{2026}');
         taken.map_err(|error| match error.kind() {
-            ErrorKind::StateMissing | ErrorKind::StateMismatch | ErrorKind::CallbackAmbiguous if is_cut_short => {
-                error.with_remark("the pasted address was cut short where it has a \u{2026}: copy it from the address bar")
-            }
+            ErrorKind::StateMissing | ErrorKind::StateMismatch | ErrorKind::CallbackAmbiguous if is_cut_short => error
+                .with_remark("the pasted address was cut short where it has a \u{2026}: copy it from the address bar"),
             ErrorKind::StateMissing | ErrorKind::CallbackAmbiguous => {
                 error.with_remark("copy the whole address that the browser ended at, after signing in")
             }

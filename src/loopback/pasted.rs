@@ -71,9 +71,8 @@ impl Readings {
     fn add(&mut self, text: &str, is_own: &impl Fn(&Callback) -> bool) {
         let Ok(callback) = Callback::parse(text) else { return };
         if is_own(&callback) {
-            let is_same = |own: &Callback| {
-                ["code", "error", "iss"].iter().all(|name| own.value(name) == callback.value(name))
-            };
+            let is_same =
+                |own: &Callback| ["code", "error", "iss"].iter().all(|name| own.value(name) == callback.value(name));
             if !self.own.iter().any(is_same) {
                 self.own.push(callback);
             }
@@ -194,7 +193,8 @@ fn percent_decoded(text: &str) -> String {
 
 /// Signs that no address has and that end one.
 fn is_delimiter(c: char) -> bool {
-    (is_quotation_mark(c) && c != '\'') || matches!(c, '<' | '>' | '{' | '}' | '|' | '\u{2500}'..='\u{257f}' | '\u{3000}'..='\u{303f}')
+    (is_quotation_mark(c) && c != '\'')
+        || matches!(c, '<' | '>' | '{' | '}' | '|' | '\u{2500}'..='\u{257f}' | '\u{3000}'..='\u{303f}')
 }
 
 /// Looks for addresses in a text: first with the lines of a wrapped address joined, then with each line by itself.
@@ -270,9 +270,9 @@ fn first_parameter(word: &str) -> Option<usize> {
 /// The parameters of an address without what may stand after them: all that is possible, or the one that what stands before the
 /// address demands.
 fn forms<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
-    let scheme = before.rfind("://").map_or(before.len(), |at| {
-        before[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |sign| sign + 1)
-    });
+    let scheme = before
+        .rfind("://")
+        .map_or(before.len(), |at| before[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |sign| sign + 1));
     let opening = before[..scheme].chars().next_back();
     let bracket = BRACKETS.iter().find(|(open, _)| opening == Some(*open));
     let is_torn = TORN_OPENING.iter().any(|torn| before[..scheme] == **torn);
@@ -368,7 +368,9 @@ mod tests {
             ("text before", |a| format!("Here it is: {a}")),
             ("text before and after", |a| format!("It says {a} and then nothing happens")),
             ("text without ASCII", |a| format!("Größe: {a} ist die Adresse")),
-            ("lines before and after", |a| format!("This site can't be reached\n{a}\nERR_CONNECTION_REFUSED at localhost")),
+            ("lines before and after", |a| {
+                format!("This site can't be reached\n{a}\nERR_CONNECTION_REFUSED at localhost")
+            }),
             ("wrapped", |a| format!("{}\n{}\r\n  {}", &a[..40], &a[40..80], &a[80..])),
             ("wrapped in a quoted mail", |a| format!("> {}\n> {}", &a[..40], &a[40..])),
             ("percent-encoded", |a| form_urlencoded::byte_serialize(a.as_bytes()).collect()),
@@ -387,7 +389,8 @@ mod tests {
     #[test]
     fn address_with_text_after_its_state_is_read_since_the_state_has_an_end() {
         let [address, _] = addresses();
-        for after in [".", ",", "!", "?", ";", ")", "'", "\".", "1~", "201~", "\nthanks", " thanks", "\u{201d}.", "..."] {
+        for after in [".", ",", "!", "?", ";", ")", "'", "\".", "1~", "201~", "\nthanks", " thanks", "\u{201d}.", "..."]
+        {
             assert_eq!(code_in(&format!("{address}{after}")).as_deref(), Ok(CODE), "{after:?}");
         }
         let broken = format!("{} {}", &address[..60], &address[60..]);

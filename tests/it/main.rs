@@ -10,6 +10,7 @@ mod visitor;
 
 mod adversity;
 mod calling;
+mod clock_corrections;
 mod conformance;
 mod connect_provider;
 mod cookies;
