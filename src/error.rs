@@ -82,7 +82,8 @@ pub enum ErrorKind {
     /// A request was to be sent outside a tokio runtime. Call it from within one, with its time and IO drivers enabled.
     Runtime,
 
-    /// The callback is not a URL, a query or a form, or it is too long. Answer the browser with 400.
+    /// The callback is not a URL, a query or a form, or it is too long; or a pasted text has something in it that may belong to
+    /// the address or not. Answer the browser with 400.
     CallbackMalformed,
     /// The callback repeats a parameter, which RFC 6749 section 3.1 forbids. Answer the browser with 400.
     CallbackDuplicate,

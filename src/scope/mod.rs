@@ -94,7 +94,8 @@ impl FromStr for Scope {
     /// [`ErrorKind::Input`] when the text is empty or has a character that a scope cannot have. The message says how to
     /// read a list or a URL.
     fn from_str(text: &str) -> Result<Self> {
-        if is_scope(text) { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
+        let is_scope = is_scope(text) && value_check::problem(text, Characters::Word).is_none();
+        if is_scope { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
     }
 }
 
@@ -520,6 +521,8 @@ mod tests {
             ("sp\\ark", "contains \"\\\""),
             ("<spark:all>", "placeholder"),
             ("[spark:all]", "such as spark:all"),
+            ("$(scopes)", "placeholder"),
+            ("bearer:x", "begins with \"bearer:\""),
             ("a b", "as `Scopes`"),
             ("a,b", "as `Scopes`"),
             ("a+b", "as `Scopes`"),
