@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
+use crate::value_check::{self, Characters};
 
 /// Whose tokens these are, as far as it is known without asking.
 ///
@@ -279,7 +280,11 @@ pub(crate) fn check_site_name(site: &str) -> Result<()> {
     if !site.is_empty() && site.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Ok(());
     }
-    let message = "a site name is the first label of its address: for https://acme.webex.com, write \"acme\"";
+    let found = value_check::problem(site, Characters::Word).map(|why| format!("the site name {why}; "));
+    let message = format!(
+        "{}a site name is the first label of its address: for https://acme.webex.com, write \"acme\"",
+        found.unwrap_or_default()
+    );
     Err(Error::new(ErrorKind::Input, message))
 }
 

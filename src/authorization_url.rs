@@ -5,7 +5,27 @@ use std::sync::Arc;
 
 use url::Url;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Registration;
+
+/// Parameters that this crate sets itself; an extra one of the same name would be a second one.
+const OWN_PARAMETERS: [&str; 12] = [
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "request",
+    "request_uri",
+];
+
+/// The longest visible suffix of a state.
+const LONGEST_SUFFIX: usize = 64;
 
 /// Where to send the browser.
 ///
@@ -106,4 +126,32 @@ impl Query {
     fn encode(&mut self, text: &str) {
         self.text.extend(form_urlencoded::byte_serialize(text.as_bytes()));
     }
+}
+
+/// Checks the visible suffix of a state.
+pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
+    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
+        return Ok(());
+    }
+    let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
+    Err(Error::new(ErrorKind::Input, message))
+}
+
+/// Checks a parameter of the application's own.
+pub(crate) fn check_parameter(name: &str, value: &str) -> Result<()> {
+    if OWN_PARAMETERS.contains(&name) {
+        let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
+        return Err(Error::new(ErrorKind::Input, message));
+    }
+    check_text("parameter name", name)?;
+    check_text("parameter value", value)
+}
+
+/// Checks a value that the application chose.
+pub(crate) fn check_text(what: &str, text: &str) -> Result<()> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(Error::new(ErrorKind::Input, format!("a {what} must not be empty or contain control characters")));
+    }
+    Ok(())
 }

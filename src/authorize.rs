@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::authorization_url::{AuthorizationUrl, Query};
-use crate::clock::{Clock, UnixTime};
+use crate::authorization_url::{AuthorizationUrl, Query, check_parameter, check_suffix, check_text};
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::issuer;
-use crate::pending::{Payload, PendingAuthorization};
+use crate::pending::{Payload, PendingAuthorization, Stopwatch};
 #[cfg(feature = "oidc")]
 use crate::pending_implicit::{ImplicitResponse, PendingImplicit};
 use crate::pkce::CodeVerifier;
@@ -18,25 +18,7 @@ use crate::random;
 use crate::redirect::RedirectUri;
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
-
-/// Parameters that this crate sets itself; an extra one of the same name would be a second one.
-const OWN_PARAMETERS: [&str; 12] = [
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "prompt",
-    "max_age",
-    "login_hint",
-    "request",
-    "request_uri",
-];
-
-/// The longest visible suffix of a state.
-const LONGEST_SUFFIX: usize = 64;
+use crate::value_check::{self, Characters};
 
 /// A login about to begin; made by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize).
 ///
@@ -122,7 +104,8 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Makes the user sign in again if the last sign-in is longer ago than this; whole seconds.
+    /// Makes the user sign in again if the last sign-in is longer ago than this; whole seconds. It needs the scope `openid`:
+    /// the ID token says when the user signed in, and nothing else does.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
@@ -164,7 +147,8 @@ impl AuthorizationRequest {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, or a malformed redirect URI.
+    /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, a malformed redirect URI, or
+    ///   [`max_age`](Self::max_age) without the scope `openid`.
     /// - [`ErrorKind::Input`]: a scope, parameter, suffix or payload that cannot be sent.
     /// - [`ErrorKind::Unsupported`]: the scope `openid` where the ID token could not be verified (a build without the feature
     ///   `oidc`, or Webex Meetings), since no identity is handed out that is not proven; a response type other than `code`.
@@ -173,10 +157,10 @@ impl AuthorizationRequest {
         if let Some(error) = self.fault.take() {
             return Err(error);
         }
-        let now = self.clock.now();
+        let clock = Arc::clone(&self.clock);
         let request = self.check()?;
         request.require_code_flow()?;
-        request.prepare(now, Flow::Code)
+        request.prepare(clock, Flow::Code)
     }
 
     /// Begins a login by the implicit flow (OpenID Connect Core 1.0 section 3.2): tokens come back in the fragment of the
@@ -194,14 +178,14 @@ impl AuthorizationRequest {
         if let Some(error) = self.fault.take() {
             return Err(error);
         }
-        let now = self.clock.now();
+        let clock = Arc::clone(&self.clock);
         let request = self.check()?;
         request.require_code_flow()?;
         if response.brings_id_token() && !request.scopes.contains(Scope::OPENID) {
             let message = "an ID token comes with the scope `openid`: add it";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        let (url, pending) = request.prepare(now, Flow::Implicit(response.name()))?;
+        let (url, pending) = request.prepare(clock, Flow::Implicit(response.name()))?;
         Ok((url, PendingImplicit { pending, response }))
     }
 
@@ -226,6 +210,11 @@ impl AuthorizationRequest {
                            or set WEBEX_SCOPES";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
+        if self.max_age.is_some() && !scopes.contains(Scope::OPENID) {
+            let message = "`max_age` was set without the scope `openid`, and only an ID token says when the user signed in: \
+                           add the scope, or leave `max_age` out";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
         if let Some(suffix) = &self.state_suffix {
             check_suffix(suffix)?;
         }
@@ -234,6 +223,7 @@ impl AuthorizationRequest {
         }
         if let Some(hint) = &self.login_hint {
             check_text("login hint", hint)?;
+            value_check::check(ErrorKind::Input, "login hint", hint, Characters::Any)?;
         }
         Ok(Checked {
             registration: self.registration,
@@ -261,31 +251,6 @@ impl fmt::Debug for AuthorizationRequest {
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
-}
-
-fn check_suffix(suffix: &str) -> Result<()> {
-    let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
-        return Ok(());
-    }
-    let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
-    Err(Error::new(ErrorKind::Input, message))
-}
-
-fn check_parameter(name: &str, value: &str) -> Result<()> {
-    if OWN_PARAMETERS.contains(&name) {
-        let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
-        return Err(Error::new(ErrorKind::Input, message));
-    }
-    check_text("parameter name", name)?;
-    check_text("parameter value", value)
-}
-
-fn check_text(what: &str, text: &str) -> Result<()> {
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Error::new(ErrorKind::Input, format!("a {what} must not be empty or contain control characters")));
-    }
-    Ok(())
 }
 
 /// How the answer comes back.
@@ -344,7 +309,7 @@ impl Checked {
     }
 
     /// Draws the secrets and writes the URL.
-    fn prepare(self, begun_at: UnixTime, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
+    fn prepare(self, clock: Arc<dyn Clock>, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         let [mut state, verifier] = random::tokens()?;
         if let Some(suffix) = &self.state_suffix {
             state.push('.');
@@ -361,7 +326,8 @@ impl Checked {
             verifier,
             redirect_uri: self.redirect_uri.into(),
             asked: self.scopes,
-            begun_at,
+            begun_at: clock.now(),
+            stopwatch: Some(Stopwatch::start(clock)),
             payload: self.payload,
         };
         Ok((url, pending))
@@ -456,7 +422,6 @@ mod tests {
             .scope(Scope::SPARK_PEOPLE_READ)
             .redirect_uri("https://example.com/other")
             .prompt(Prompt::SelectAccount)
-            .max_age(Duration::from_secs(300))
             .login_hint("jane+x@example.com")
             .parameter("a color&", "a&state=evil#")
             .parameter("response_type", "code")
@@ -467,7 +432,7 @@ mod tests {
         let query = query(&url);
         assert_eq!(query["scope"], "spark:all spark:kms spark:people_read");
         assert_eq!(query["redirect_uri"], "https://example.com/other");
-        assert_eq!((query["prompt"].as_str(), query["max_age"].as_str()), ("select_account", "300"));
+        assert_eq!(query["prompt"], "select_account");
         assert_eq!((query["login_hint"].as_str(), query["a color&"].as_str()), ("jane+x@example.com", "a&state=evil#"));
         assert!(query["state"].len() == 43 + 1 + 4 && query["state"].ends_with(".eu-1"));
         assert_eq!(pending.redirect_uri(), "https://example.com/other");
@@ -478,9 +443,9 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_says_why() {
         type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
-        let cases: [(Change, ErrorKind, &str); 13] = [
+        let cases: [(Change, ErrorKind, &str); 18] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
-            (|r| r.scopes("sp\"ark"), ErrorKind::Input, "scope must be"),
+            (|r| r.scopes("sp\"ark"), ErrorKind::Input, "quotation mark"),
             (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "write http://localhost:5000/x"),
             (|r| r.state_suffix(""), ErrorKind::Input, "1 to 64"),
             (|r| r.state_suffix("x".repeat(65)), ErrorKind::Input, "1 to 64"),
@@ -489,6 +454,11 @@ mod tests {
             (|r| r.parameter("x", "a\r\nb"), ErrorKind::Input, "control characters"),
             (|r| r.parameter("", "x"), ErrorKind::Input, "not be empty"),
             (|r| r.login_hint("a\u{0}"), ErrorKind::Input, "control characters"),
+            (|r| r.login_hint("\"jane@example.com\""), ErrorKind::Input, "the login hint is in quotation marks"),
+            (|r| r.login_hint("<jane@example.com>"), ErrorKind::Input, "in brackets"),
+            (|r| r.redirect_uri("'https://x.example/cb'"), ErrorKind::Configuration, "in quotation marks"),
+            (|r| r.max_age(Duration::from_secs(300)), ErrorKind::Configuration, "add the scope"),
+            (|r| r.max_age(Duration::ZERO).scopes("spark:all"), ErrorKind::Configuration, "leave `max_age` out"),
             (|r| r.payload(&"x".repeat(2000)), ErrorKind::Input, "1,024 bytes"),
             (|r| r.parameter("response_type", "id_token"), ErrorKind::Unsupported, "response type"),
             (
@@ -506,11 +476,12 @@ mod tests {
 
     #[test]
     fn openid_draws_a_nonce_once_it_is_allowed() {
-        let request = request(Service::webex()).scopes("openid");
-        let (url, pending) = request.check().unwrap().prepare(UnixTime::from_secs(0), Flow::Code).unwrap();
+        let request = request(Service::webex()).scopes("openid").max_age(Duration::from_secs(300));
+        let (url, pending) = request.check().unwrap().prepare(Arc::new(SystemClock::new()), Flow::Code).unwrap();
         let nonce = query(&url)["nonce"].clone();
         assert_eq!(nonce.len(), 43);
         assert_eq!(pending.nonce.unwrap().expose_secret(), nonce);
+        assert_eq!((query(&url)["max_age"].as_str(), pending.max_age), ("300", Some(Duration::from_secs(300))));
     }
 
     #[test]

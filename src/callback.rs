@@ -23,6 +23,12 @@ const LONGEST: usize = 16 * 1024;
 /// The parameters of a callback that mean something (RFC 6749 section 4.1.2, RFC 9207 section 2).
 const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
 
+/// The headers by which browsers say what a request is for: the standard's (Fetch, "`Sec-Purpose`"), and those before it.
+const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+
+/// The purposes for which the user has not gone to the page yet.
+const PREFETCHES: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
+
 /// What the browser brought to the redirect URI: anybody could have sent it, so nothing in it is believed.
 ///
 /// Make one from a URL, a query or a form body with [`parse`](Self::parse), or let a web framework deserialize its
@@ -81,6 +87,33 @@ impl Callback {
         }
         callback.check()?;
         Ok(callback)
+    }
+
+    /// Returns `true` if a request with these headers only fetches ahead: a browser, or a proxy before it, asked for the page in
+    /// case the user goes there (`Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`).
+    ///
+    /// **Take no login for such a request**: its response is seldom shown, and the code would be spent when the user arrives.
+    /// Respond with 503 and `Cache-Control: no-store`; the browser then asks again when the user goes there.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue};
+    /// use webex_oauth::Callback;
+    ///
+    /// let mut headers = HeaderMap::new();
+    /// assert!(!Callback::is_prefetch(&headers));
+    /// headers.insert("sec-purpose", HeaderValue::from_static("prefetch;prerender"));
+    /// assert!(Callback::is_prefetch(&headers));
+    /// ```
+    pub fn is_prefetch<N: AsRef<str>, V: AsRef<[u8]>>(headers: impl IntoIterator<Item = (N, V)>) -> bool {
+        let fetches_ahead = |value: &[u8]| {
+            let mut words = value.split(|byte| !byte.is_ascii_alphanumeric());
+            words.any(|word| PREFETCHES.iter().any(|known| word.eq_ignore_ascii_case(known)))
+        };
+        headers.into_iter().any(|(name, value)| {
+            PURPOSES.iter().any(|known| name.as_ref().eq_ignore_ascii_case(known)) && fetches_ahead(value.as_ref())
+        })
     }
 
     /// Which pending authorization this callback claims to belong to; `None` when it has no state.
@@ -378,11 +411,7 @@ pub(crate) fn check_circumstances(
 ) -> Result<()> {
     registration.require_owner(&pending.owner, "the login was begun")?;
     require_issuer(registration, callback)?;
-    if pending.age(now) > lifetime {
-        let message = format!("the login began more than {} seconds ago: begin again", lifetime.as_secs());
-        return Err(Error::new(ErrorKind::PendingExpired, message));
-    }
-    Ok(())
+    pending.check_age(lifetime, now)
 }
 
 /// Whether the callback can only have been caused by this login: it alone knows the state.
@@ -453,6 +482,7 @@ mod tests {
             redirect_uri: "https://example.com/cb".into(),
             asked: Scopes::new(),
             begun_at: NOW,
+            stopwatch: None,
             payload: Payload::new(&"cust10001").unwrap(),
         }
     }
@@ -534,8 +564,23 @@ mod tests {
         assert!(accept_at(callback, NOW + LIFETIME).is_ok());
         let (error, pending) = accept_at(callback, NOW + LIFETIME + Duration::from_secs(1)).unwrap_err().into_parts();
         assert!(error.kind() == ErrorKind::PendingExpired && error.is_login_required() && pending.is_none());
-        // A clock that was set back makes nothing stale.
-        assert!(accept_at(callback, UnixTime::from_secs(0)).is_ok());
+    }
+
+    /// Hosts behind one name may differ by minutes; nothing that was begun hours ahead is believed.
+    #[test]
+    fn stored_login_from_the_future_is_accepted_within_the_clock_skew_only() {
+        let callback = "code=abc&state=STATE.eu";
+        let seconds = Duration::from_secs;
+        for ahead in [1, 120, 600] {
+            assert!(accept_at(callback, NOW - seconds(ahead)).is_ok(), "{ahead}");
+        }
+        for now in [NOW - seconds(601), NOW - seconds(660), NOW - seconds(3 * 3600), UnixTime::from_secs(0)] {
+            let (error, pending) = accept_at(callback, now).unwrap_err().into_parts();
+            assert!(error.kind() == ErrorKind::PendingExpired && error.is_login_required() && pending.is_none());
+            assert!(error.to_string().contains("in the future by this host's clock"), "{error}");
+        }
+        let late = accept_at(callback, NOW + seconds(3 * 3600)).unwrap_err();
+        assert!(late.error().to_string().contains("check the clock"), "{late}");
     }
 
     #[test]
@@ -623,6 +668,25 @@ mod tests {
             accept_at("error=x%0d%0aSet-Cookie:&error_description=%1b[31mred&state=STATE.eu", NOW).unwrap_err();
         let line = refused.to_string();
         assert!(!line.chars().any(char::is_control), "{line:?}");
+    }
+
+    #[test]
+    fn request_that_fetches_ahead_is_recognised_by_every_browsers_header() {
+        for (name, value, expected) in [
+            ("Sec-Purpose", "prefetch", true),
+            ("sec-purpose", "prefetch;prerender", true),
+            ("Sec-Purpose", "prefetch;anonymous-client-ip", true),
+            ("Purpose", "prefetch", true),
+            ("Purpose", "Prefetch", true),
+            ("X-Purpose", "preview", true),
+            ("X-moz", "prefetch", true),
+            ("Sec-Purpose", "", false),
+            ("Sec-Purpose", "no-prefetching", false),
+            ("Sec-Fetch-Dest", "document", false),
+            ("Cookie", "purpose=prefetch", false),
+        ] {
+            assert_eq!(Callback::is_prefetch([("Host", "x"), (name, value)]), expected, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::secret::{StoredText, same_bytes};
+use crate::value_check::{self, Characters};
 
 /// The length of a key, in bytes.
 const LENGTH: usize = 32;
@@ -63,6 +64,7 @@ impl EncryptionKey {
         let mut key = SecretBox::new(Box::new([0; LENGTH]));
         let bytes = key.expose_secret_mut();
         if from_hexadecimal(text, bytes).is_none() && from_base64(text, bytes).is_none() {
+            value_check::check(ErrorKind::Configuration, "encryption key", text, Characters::Word)?;
             let message = "an encryption key must be 32 random bytes as base64, or as 64 hexadecimal digits: make one with \
                            `openssl rand -base64 32`";
             return Err(Error::new(ErrorKind::Configuration, message));

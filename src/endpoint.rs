@@ -4,6 +4,7 @@ use http::Uri;
 use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::value_check::{self, Characters};
 
 /// A checked address: https, or http to this machine or to a host the developer named.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Checks `text`; `what` names the address in the error.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
+        value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
         let shown = without_query(text);
         let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} {shown:?} {why}")));
         if text.contains('@') {
@@ -23,7 +25,7 @@ impl Endpoint {
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         if !is_plain(text) {
-            return refuse("contains white space, a backslash or another character that no URL has");
+            return refuse("contains a character that no URL has");
         }
         let Ok(url) = Url::parse(text) else {
             return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
@@ -146,8 +148,10 @@ mod tests {
             ("ftp://webexapis.com", "must begin with https://"),
             ("https://webexapis.com/#x", "fragment"),
             ("https://u:p@webexapis.com", "user name"),
-            ("ht\ttps://webexapis.com/v1", "white space"),
-            ("https://webexapis.com\\v1", "backslash"),
+            ("ht\ttps://webexapis.com/v1", "control character"),
+            ("https://webexapis.com/v1 ", "white space"),
+            ("https://webexapis.com/|", "no URL has"),
+            ("https://webexapis.com\\v1", "contains \"\\\""),
             ("https:webexapis.com/v1", "write it whole"),
             ("", "write it whole"),
         ] {

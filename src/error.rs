@@ -82,7 +82,8 @@ pub enum ErrorKind {
     /// A request was to be sent outside a tokio runtime. Call it from within one, with its time and IO drivers enabled.
     Runtime,
 
-    /// The callback is not a URL, a query or a form, or it is too long. Answer the browser with 400.
+    /// The callback is not a URL, a query or a form, or it is too long; or a pasted text has something in it that may belong to
+    /// the address or not. Answer the browser with 400.
     CallbackMalformed,
     /// The callback repeats a parameter, which RFC 6749 section 3.1 forbids. Answer the browser with 400.
     CallbackDuplicate,
@@ -92,10 +93,11 @@ pub enum ErrorKind {
     StateMissing,
     /// The callback's `state` is not this login's. Ignore it, or look for the login it belongs to.
     StateMismatch,
-    /// No login of this browser waits for the callback: it was answered before, began in another browser or too long ago, or
-    /// the browser keeps no cookies. Answer with 400, and offer a new login.
+    /// No login of this browser waits for the callback: it was answered before, began in another browser, at another host name
+    /// or too long ago, or the browser keeps no cookies. Answer with 400, and offer a new login.
     PendingMissing,
-    /// The login began too long ago. Begin a new one.
+    /// The login began too long ago, or in the future by this host's clock. Begin a new one; the message mentions the clock where
+    /// it may be wrong.
     PendingExpired,
     /// The login was begun with another service or another client id. Finish it there, or begin a new one.
     PendingForeign,

@@ -265,6 +265,7 @@ pub mod clock;
 mod server_error;
 mod error;
 mod random;
+mod value_check;
 mod secret;
 mod redact;
 mod foreign;

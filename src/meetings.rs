@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_site_is_the_first_label_of_its_address() {
-        for site in ["", "acme.webex.com", "https://acme.webex.com", "a b", "<acme>"] {
+        for site in ["", "acme.webex.com", "https://acme.webex.com", "a b", "<acme>", "'acme'"] {
             let made = SecurityContext::new(site, User::WebexId("jane".into()), &AccessToken::new("a").unwrap());
             let error = made.unwrap_err();
             assert!(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, is_deeper_than};
 use crate::pkce::{CodeVerifier, Pkce};
@@ -29,6 +29,9 @@ const LONGEST_STORED: usize = 2867;
 /// The longest payload, as JSON.
 const LONGEST_PAYLOAD: usize = 1024;
 
+/// The most by which the clocks of two hosts may differ, or one clock be corrected, while a login waits.
+pub(crate) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
 /// The deepest payload: it is written down, and must be readable then.
 const DEEPEST_PAYLOAD: usize = 30;
 
@@ -36,7 +39,9 @@ const DEEPEST_PAYLOAD: usize = 30;
 ///
 /// **Treat it as a secret** and bind it to the browser that began the login: keep it in the server's session, in an
 /// encrypted cookie, or in memory. Drop those that nobody came back for, by [`begun_at`](Self::begun_at) and
-/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). It holds the state and the PKCE verifier, so it is not `Clone`, its
+/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). While it stays in this process, its age is measured by
+/// the monotonic clock; one that was stored is timed by the wall clock, and has expired when it began more than 10 minutes in
+/// the future. It holds the state and the PKCE verifier, so it is not `Clone`, its
 /// `Debug` shows none of them, and there is no plain `Serialize`; see [`to_stored`](Self::to_stored).
 pub struct PendingAuthorization {
     pub(crate) owner: Arc<Owner>,
@@ -48,7 +53,26 @@ pub struct PendingAuthorization {
     pub(crate) redirect_uri: String,
     pub(crate) asked: Scopes,
     pub(crate) begun_at: UnixTime,
+    /// `None` once it was stored: another process may have begun it.
+    pub(crate) stopwatch: Option<Stopwatch>,
     pub(crate) payload: Payload,
+}
+
+/// The time since a login began in this process, by the monotonic clock: a wall clock that is set meanwhile changes nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopwatch {
+    clock: Arc<dyn Clock>,
+    started: Duration,
+}
+
+impl Stopwatch {
+    pub(crate) fn start(clock: Arc<dyn Clock>) -> Self {
+        Self { started: clock.elapsed(), clock }
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.started)
+    }
 }
 
 /// Which pending authorization a callback belongs to: a hash of its state, safe to show and to name cookies with.
@@ -140,9 +164,33 @@ impl PendingAuthorization {
         same(self.state.expose_secret(), state)
     }
 
-    pub(crate) fn age(&self, now: UnixTime) -> Duration {
-        now.since(self.begun_at)
+    /// Checks that the login has not expired.
+    pub(crate) fn check_age(&self, lifetime: Duration, now: UnixTime) -> Result<()> {
+        let seconds = lifetime.as_secs();
+        let message = match &self.stopwatch {
+            Some(stopwatch) if stopwatch.age() <= lifetime => return Ok(()),
+            Some(_) => format!("the login began more than {seconds} seconds ago: begin again"),
+            None => match age_of_stored(self.begun_at, now) {
+                Some(age) if age <= lifetime => return Ok(()),
+                Some(_) => format!(
+                    "the login began more than {seconds} seconds ago by this host's clock: begin again, and check the clock \
+                     if it began just now"
+                ),
+                None => format!(
+                    "the login began {} seconds in the future by this host's clock: begin again, and check the clocks of the \
+                     hosts that log users in",
+                    self.begun_at.since(now).as_secs()
+                ),
+            },
+        };
+        Err(Error::new(ErrorKind::PendingExpired, message))
     }
+}
+
+/// The age of what was written down at this moment, by the wall clock. What was written up to [`MAX_CLOCK_SKEW`] in the future
+/// counts as written now; nothing further ahead is believed.
+pub(crate) fn age_of_stored(written_at: UnixTime, now: UnixTime) -> Option<Duration> {
+    (written_at.since(now) <= MAX_CLOCK_SKEW).then(|| now.since(written_at))
 }
 
 impl crate::stored::sealed::Sealed for PendingAuthorization {}
@@ -297,6 +345,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
+        stopwatch: None,
         payload: Payload::stored(form.extra.remove("payload")),
     })
 }
@@ -316,6 +365,7 @@ mod tests {
             redirect_uri: format!("https://example.com/{}", "r".repeat(230)),
             asked: scopes.parse().unwrap(),
             begun_at: UnixTime::from_secs(1_700_000_000),
+            stopwatch: None,
             payload,
         }
     }

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::value_check::{self, Characters};
 
 /// A redirect URI, exactly as it was written: Webex compares it with the registered ones character by character.
 ///
@@ -25,6 +26,7 @@ impl RedirectUri {
                 "the redirect URI must not contain a user name or a password",
             ));
         }
+        value_check::check(ErrorKind::Configuration, "redirect URI", text, Characters::Word)?;
         match fault(text, insecure_hosts) {
             None => Ok(Self(text.to_owned())),
             Some(why) => Err(Error::new(ErrorKind::Configuration, format!("the redirect URI {text:?} {why}"))),
@@ -51,7 +53,7 @@ impl fmt::Debug for RedirectUri {
 /// Why `text` cannot be a redirect URI.
 fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
     if !endpoint::is_plain(text) {
-        let why = "contains white space or another character that no URL has: remove it, or write it percent-encoded";
+        let why = "contains a character that no URL has: remove it, or write it percent-encoded";
         return Some(why.to_owned());
     }
     if text.contains('#') {
@@ -166,14 +168,15 @@ mod tests {
     fn a_bad_redirect_uri_says_what_to_write() {
         for (text, hint) in [
             ("LOCALHOST:5000/cb", "write http://LOCALHOST:5000/cb"),
-            ("http://localhost\\@evil.com/cb", "character that no URL has"),
+            ("http://localhost\\@evil.com/cb", "contains \"\\\""),
+            ("https://example.com/c^b", "character that no URL has"),
             ("https:example.com/cb", "write scheme://host"),
             ("https:////example.com/cb", "write scheme://host"),
             ("http://2130706433/cb", "write scheme://host"),
             ("http://0x7f.1/cb", "write scheme://host"),
             ("http://%6cocalhost/cb", "write scheme://host"),
             ("https://@example.com/cb", "write scheme://host"),
-            ("https://exämple.com/cb", "character that no URL has"),
+            ("https://exämple.com/cb", "not ASCII"),
             ("ftp://example.com/cb", "means something else"),
             ("https://example.com/cb?state=keep", "use another name"),
             ("localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
@@ -186,7 +189,9 @@ mod tests {
             ("https://example.com/cb#done", "fragment"),
             ("http://example.com/cb", "use https"),
             (" https://example.com/cb", "white space"),
-            ("https://example.com/c\nb", "white space"),
+            ("https://example.com/c\nb", "line break"),
+            ("'https://example.com/cb'", "in quotation marks"),
+            ("<https://example.com/cb>", "in brackets"),
             ("https://", "is not a URL"),
             ("javascript:alert(1)", "means something else"),
             ("https://u:hunter2@example.com/cb", "user name"),

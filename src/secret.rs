@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::value_check::{self, Characters};
 
 /// Compares two secrets in a time that depends on their lengths alone.
 pub(crate) fn same(left: &str, right: &str) -> bool {
@@ -150,8 +151,9 @@ impl AccessToken {
     /// # Errors
     ///
     /// [`ErrorKind::Input`] when the text is empty or has characters other than visible ASCII, which no
-    /// `Authorization` header could carry.
+    /// `Authorization` header could carry; when it is in quotation marks or begins with `Bearer `. The message says which.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
+        value_check::check(ErrorKind::Input, "access token", text.as_ref(), Characters::Visible)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "an access token must be one or more visible ASCII characters, without spaces or line breaks";
             Error::new(ErrorKind::Input, message)
@@ -171,8 +173,10 @@ impl RefreshToken {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the text is empty or has a control character or a space.
+    /// [`ErrorKind::Input`] when the text is empty or has a control character or a space; when it is in quotation marks or
+    /// begins with `Bearer `. The message says which.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
+        value_check::check(ErrorKind::Input, "refresh token", text.as_ref(), Characters::NoSpace)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "a refresh token must be one or more characters, without spaces or line breaks";
             Error::new(ErrorKind::Input, message)
@@ -250,5 +254,28 @@ mod tests {
         }
         assert!(RefreshToken::new("").is_err() && RefreshToken::new("a\tb").is_err());
         assert_eq!(RefreshToken::new("site_tök").unwrap().expose(), "site_tök");
+    }
+
+    #[test]
+    fn token_with_something_around_it_is_rejected_and_the_problem_named() {
+        for (bad, found) in [
+            ("Bearer hunter2", "begins with \"bearer\""),
+            ("bearer hunter2", "begins with \"bearer\""),
+            ("'hunter2'", "in quotation marks"),
+            ("\"hunter2\"", "in quotation marks"),
+            ("\u{201c}hunter2\u{201d}", "in quotation marks"),
+            ("hunter2\n", "a line break"),
+            (" hunter2", "white space before or after"),
+            ("\u{feff}hunter2", "an invisible character (U+FEFF)"),
+            ("hunter2\u{1b}[201~", "bracketed paste"),
+        ] {
+            let access = AccessToken::new(bad).unwrap_err();
+            let refresh = RefreshToken::new(bad).unwrap_err();
+            for (error, what) in [(access, "the access token "), (refresh, "the refresh token ")] {
+                let line = error.to_string();
+                assert!(error.kind() == ErrorKind::Input && line.starts_with(what) && line.contains(found), "{line}");
+                assert!(!line.contains("hunter"), "{line}");
+            }
+        }
     }
 }

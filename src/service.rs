@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Endpoints, without_query};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::issuer;
 use crate::paths::{MEETINGS, PLATFORM, Paths};
 use crate::pkce::Pkce;
+use crate::value_check::{self, Characters};
 
 /// One of Webex's OAuth services: its addresses and its ways.
 ///
@@ -385,8 +386,13 @@ impl Service {
         self.issuers.iter().any(|own| own == issuer)
     }
 
-    /// Checks all addresses.
+    /// Checks all addresses, issuers and hosts.
     pub(crate) fn endpoints(&self, insecure_hosts: &[String]) -> Result<Endpoints> {
+        let base = std::iter::once(("base address", &self.base));
+        let issuers = self.issuers.iter().map(|issuer| ("issuer", issuer));
+        for (what, text) in base.chain(issuers).chain(self.api_hosts.iter().map(|host| ("API host", host))) {
+            value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
+        }
         let parse = |what, url: &Option<String>| -> Result<Option<Endpoint>> {
             url.as_deref().map(|url| Endpoint::parse(what, url, insecure_hosts)).transpose()
         };

@@ -1,8 +1,8 @@
 //! A customer's administrator connects Webex, sets what is to be set, and disconnects.
 
 use axum::extract::{Form, Query, State};
-use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 use webex_oauth::{Callback, ErrorKind, PendingAuthorization, Prompt};
@@ -34,6 +34,10 @@ pub(crate) async fn finish(
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
+    // A browser that fetches ahead asks again when the user arrives. `shell` forbids to keep the response.
+    if Callback::is_prefetch(&headers) {
+        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    }
     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
     let answer = connect(&app, tenant, pending, callback).await.map(|()| Redirect::to("/"));
     Ok((AppendHeaders(over), answer).into_response()) // this login is over, whatever came of it

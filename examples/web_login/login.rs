@@ -1,8 +1,8 @@
 //! The two halves of a login, and what lies between them.
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use webex_oauth::{Callback, Error, PendingAuthorization, Prompt};
 
@@ -28,6 +28,10 @@ pub(crate) async fn finish(
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
+    // A browser that fetches ahead asks again when the user arrives. `shell` forbids to keep the response.
+    if Callback::is_prefetch(&headers) {
+        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    }
     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
     let answer = log_in(&app, &headers, pending, callback).await;
     Ok((AppendHeaders(over), answer).into_response())

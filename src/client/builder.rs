@@ -23,6 +23,7 @@ use crate::scope::{Scope, Scopes};
 use crate::secret::ClientSecret;
 use crate::service::Service;
 use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry, TlsBackend, Transport};
+use crate::value_check::{self, Characters};
 
 /// Settings of a [`WebexOAuth`]; made by [`WebexOAuth::builder`].
 ///
@@ -273,6 +274,9 @@ impl WebexOAuthBuilder {
 }
 
 fn check_hosts(hosts: &[String]) -> Result<()> {
+    for host in hosts {
+        value_check::check(ErrorKind::Configuration, "host given to `insecure_http_to(..)`", host, Characters::Word)?;
+    }
     match hosts.iter().find(|host| url::Host::parse(host).is_err()) {
         None => Ok(()),
         Some(host) => {
@@ -304,11 +308,7 @@ fn checked_client_id(client_id: String) -> Result<String> {
     if client_id.is_empty() {
         return refuse("no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
     }
-    if client_id.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return refuse(
-            "the client id contains white space or control characters: copy it again from the developer portal",
-        );
-    }
+    value_check::check(ErrorKind::Configuration, "client id", &client_id, Characters::Word)?;
     if let Ok(id) = client_id.parse::<IntegrationId>() {
         let message = format!("this is an Integration ID; the client id is {:?}", id.client_id());
         return Err(Error::new(ErrorKind::Configuration, message));
@@ -321,12 +321,7 @@ fn checked_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
     if secret.expose().is_empty() {
         return refuse("the client secret is empty: copy it from the developer portal, or leave it out");
     }
-    if matches!(secret.expose().as_bytes(), [first @ (b'"' | b'\''), .., last] if first == last) {
-        return refuse("the client secret is in quotation marks: leave them out");
-    }
-    if secret.expose().chars().any(char::is_control) {
-        return refuse("the client secret contains a line break or another control character: copy it again");
-    }
+    value_check::check(ErrorKind::Configuration, "client secret", secret.expose(), Characters::Any)?;
     Ok(secret)
 }
 
@@ -375,7 +370,7 @@ mod tests {
             (builder().service(Service::webex().at("webexapis.com/v1")), "authorization endpoint"),
             (builder().service(Service::webex().with_token_endpoint("ftp://x")), "token endpoint"),
             (builder().application("a\r\nX: y"), "visible ASCII"),
-            (builder().scopes("a\"b"), "a scope must be"),
+            (builder().scopes("a\"b"), "the list of scopes contains a quotation mark"),
             (builder().client_secret("\"hunter2\""), "quotation marks"),
             (builder().insecure_http_to("webex.test:81"), "leave out scheme, port"),
             (builder().insecure_http_to("http://webex.test"), "leave out scheme, port"),
@@ -386,6 +381,44 @@ mod tests {
             let error = builder.build().unwrap_err();
             assert!(error.to_string().contains(hint), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn every_setting_with_something_around_its_value_names_it() {
+        type Setting = (&'static str, &'static str, fn(String) -> WebexOAuthBuilder);
+        let settings: [Setting; 9] = [
+            ("the client id ", "C1", |text| builder().client_id(text)),
+            ("the client secret ", "hunter2", |text| builder().client_secret(text)),
+            ("the redirect URI ", "https://x.example/cb", |text| builder().redirect_uri(text)),
+            ("the list of scopes ", "spark:all spark:kms", |text| builder().scopes(text)),
+            ("the issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuer(text))),
+            ("the issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuers([text]))),
+            ("the API host ", "x.example", |text| builder().service(Service::webex().with_api_host(text))),
+            ("the base address ", "https://x.example", |text| builder().service(Service::webex().at(text))),
+            ("the host given to ", "x.example", |text| builder().insecure_http_to(text)),
+        ];
+        for (name, value, set) in settings {
+            assert!(set(value.to_owned()).build().is_ok(), "{name}");
+            for (before, after, found) in [
+                ("'", "'", "in quotation marks"),
+                ("\"", "\"", "in quotation marks"),
+                ("\u{201c}", "\u{201d}", "in quotation marks"),
+                ("<", ">", "placeholder"),
+                ("Bearer ", "", "begins with \"bearer\""),
+                ("[200~", "[201~", "bracketed paste"),
+                ("", "\u{7f}", "control character (U+007F)"),
+                ("\u{200b}", "", "invisible character (U+200B)"),
+            ] {
+                let error = set(format!("{before}{value}{after}")).build().unwrap_err();
+                let line = error.to_string();
+                assert!(line.starts_with(name) && line.contains(found), "{before}{value}{after}: {line}");
+                assert!(error.is_misconfigured() && !line.contains("hunter2"), "{line}");
+            }
+            if name != "the list of scopes " {
+                let line = set(format!("{value}\n")).build().unwrap_err().to_string();
+                assert!(line.starts_with(name) && line.contains("line break"), "{line}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use super::WebexOAuthBuilder;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::Service;
+use crate::value_check::{self, Characters};
 
 const CLIENT_ID: &str = "WEBEX_CLIENT_ID";
 const CLIENT_SECRET: &str = "WEBEX_CLIENT_SECRET";
@@ -86,9 +87,21 @@ fn named_service(lookup: Lookup<'_>) -> Result<Service> {
 fn value(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
     // The value is not shown: it may be a secret.
-    let value =
-        value.into_string().map_err(|_| Error::new(ErrorKind::Configuration, format!("{name} is not valid UTF-8")))?;
-    Ok(Some(value.trim().to_owned()).filter(|value| !value.is_empty()))
+    let refuse = |why: &str| Error::new(ErrorKind::Configuration, format!("{name} {why}"));
+    let value = value.into_string().map_err(|_| refuse("is not valid UTF-8"))?;
+    let value = value.trim();
+    match value_check::problem(value, characters_of(name)) {
+        Some(why) => Err(refuse(&why)),
+        None => Ok(Some(value.to_owned()).filter(|value| !value.is_empty())),
+    }
+}
+
+fn characters_of(name: &str) -> Characters {
+    match name {
+        SCOPES | ISSUERS => Characters::List,
+        CLIENT_SECRET => Characters::Any,
+        _ => Characters::Word,
+    }
 }
 
 #[cfg(test)]
@@ -154,14 +167,65 @@ mod tests {
         }
     }
 
+    /// `- KEY='value'` of docker compose, env files with line breaks, values out of a header or a template.
+    #[test]
+    fn every_variable_with_something_around_its_value_is_named_with_it() {
+        let all = [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS];
+        for (before, after, found) in [
+            ("'", "'", "is in quotation marks"),
+            ("\"", "\"", "is in quotation marks"),
+            (" \u{201c}", "\u{201d}\n", "is in quotation marks"),
+            ("<", ">", "is a placeholder"),
+            ("Bearer ", "", "begins with \"bearer\""),
+            ("\u{1b}[200~", "\u{1b}[201~", "bracketed paste"),
+            ("\u{feff}", "", "an invisible character (U+FEFF)"),
+            ("", "\u{0}", "a control character (U+0000)"),
+        ] {
+            for name in all {
+                let mut variables = FULL.to_vec();
+                variables.extend([
+                    (SERVICE, "webex"),
+                    (BASE_URL, "https://x.example"),
+                    (ISSUERS, "https://x.example/idb"),
+                ]);
+                let (_, value) = *variables.iter().find(|(own, _)| *own == name).unwrap();
+                let value = format!("{before}{}{after}", value.trim());
+                variables.retain(|(own, _)| *own != name);
+                variables.push((name, &value));
+                let error = complete_from(&variables).unwrap_err();
+                let line = error.to_string();
+                assert!(line.starts_with(&format!("{name} ")) && line.contains(found), "{value:?}: {line}");
+                assert!(error.is_misconfigured() && !line.contains("hunter2"), "{line}");
+            }
+        }
+        for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SERVICE, BASE_URL] {
+            let mut variables = FULL.to_vec();
+            variables.retain(|(own, _)| *own != name);
+            variables.push((name, "hunter\n2"));
+            let line = complete_from(&variables).unwrap_err().to_string();
+            assert_eq!(line, format!("{name} contains a line break: copy it again, on one line"));
+        }
+    }
+
+    #[test]
+    fn scopes_and_issuers_over_several_lines_are_lists() {
+        let mut variables = FULL.to_vec();
+        variables.retain(|(own, _)| *own != SCOPES);
+        variables
+            .extend([(SCOPES, "spark:all\n  spark:kms\r\n"), (ISSUERS, "https://a.example\n https://b.example\n")]);
+        let webex = complete_from(&variables).unwrap();
+        assert_eq!(webex.registration().scopes.to_string(), "spark:all spark:kms");
+        assert_eq!(webex.service().issuers(), ["https://a.example", "https://b.example"]);
+    }
+
     #[test]
     fn what_cannot_be_right_is_named() {
         for (name, value, hint) in [
             (BASE_URL, "http://webex.example/v1", "https"),
             (SERVICE, "meeting", "write webex, webex-gov or meetings"),
             (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
-            (SCOPES, "sp\"ark", "a scope must be"),
-            (CLIENT_ID, "C 1", "client id"),
+            (SCOPES, "sp\"ark", "WEBEX_SCOPES contains a quotation mark"),
+            (CLIENT_ID, "C 1", "WEBEX_CLIENT_ID contains white space"),
         ] {
             let mut variables = FULL.to_vec();
             variables.retain(|(own, _)| *own != name);

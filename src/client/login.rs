@@ -11,6 +11,7 @@ use crate::people::Person;
 use crate::rest_id::RestId;
 use crate::service::Service;
 use crate::token::TokenSet;
+use crate::value_check::{self, Characters};
 
 /// A login that succeeded: its tokens, and what the application gave along when it began.
 ///
@@ -124,6 +125,7 @@ impl Login {
         if organization.trim().is_empty() {
             return Err(Error::new(ErrorKind::Input, "no organization is named: give Webex's id of it, or its UUID"));
         }
+        value_check::check(ErrorKind::Input, "organization", organization, Characters::Word)?;
         if self.person.is_none() {
             return Err(self.nobody_was_asked());
         }
@@ -164,6 +166,7 @@ impl Login {
                 format!("{domain:?} is no domain: write what stands after the \"@\", such as \"example.com\"");
             return Err(Error::new(ErrorKind::Input, message));
         }
+        value_check::check(ErrorKind::Input, "domain", domain, Characters::NoSpace)?;
         let refuse = |why: &str| {
             let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
             Err(Error::new(ErrorKind::Account, message))

@@ -133,7 +133,8 @@ impl WebexOAuth {
     /// | `WEBEX_BASE_URL` | for a simulated Webex: its address in place of the service's own ([`Service::at`]) |
     /// | `WEBEX_ISSUERS` | for a simulated Webex: who issues its ID tokens, separated by spaces ([`Service::with_issuers`]) |
     ///
-    /// White space around a value is ignored. A worker that needs fewer of them, or an application that sets more,
+    /// White space around a value is ignored; quotation marks around it and whatever else no such value can contain are an
+    /// error that names the variable. A worker that needs fewer of them, or an application that sets more,
     /// begins with [`WebexOAuthBuilder::from_env`].
     ///
     /// # Errors

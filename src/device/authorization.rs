@@ -11,14 +11,14 @@ use crate::clock::UnixTime;
 use crate::endpoint::{begins_with_authority, is_plain, is_trusted_plain};
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::form::{self, Form};
-use crate::json::Object;
+use crate::json::{Object, Scalar};
 use crate::message;
 use crate::redact;
 use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 
-use super::pace::LONGEST_LIFE;
+use super::pace::{LONGEST_LIFE, bounded_interval};
 
 /// The redirect URIs that an integration needs for devices: register all four, or the login fails for some users
 /// (<https://developer.webex.com/docs/login-with-webex>). They are Webex's own; nothing of yours has to answer there.
@@ -124,21 +124,30 @@ pub(crate) fn read(
     // What stands for nothing counts as absent.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
     let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE.as_secs());
-    let interval = match fields.seconds("interval") {
-        Some(0) => 1,
-        stated => seconds(stated, USUAL_INTERVAL),
-    };
+    let interval = interval(&mut fields).unwrap_or(USUAL_INTERVAL);
     let authorization = DeviceAuthorization {
         device_code,
         user_code: user_code.trim().to_owned(),
         verification_uri,
         verification_uri_complete,
         life: Duration::from_secs(life),
-        // Never cut short (RFC 8628 section 3.5): one that is longer than the code lives leaves nothing to ask.
-        interval: Duration::from_secs(interval.min(life).max(1)),
+        // Not cut short (RFC 8628 section 3.5), except where nothing would be left to ask.
+        interval: bounded_interval(Duration::from_secs(interval), Duration::from_secs(life)),
     };
     authorization.check(&registration.insecure_hosts).map_err(|why| unusable(&why))?;
     Ok(authorization)
+}
+
+/// The stated interval in whole seconds; a negative one states nothing.
+fn interval<const N: usize>(fields: &mut Object<N>) -> Option<u64> {
+    // `as` saturates at both ends.
+    let whole = |number: f64| (number.is_finite() && number >= 0.0).then_some(number as u64);
+    match fields.take("interval")? {
+        Scalar::Whole(number) => (number >= 0).then(|| u64::try_from(number).unwrap_or(u64::MAX)),
+        Scalar::Float(number) => whole(number),
+        Scalar::Text(text) => whole(text.expose_secret().trim().parse().ok()?),
+        Scalar::Bool(_) | Scalar::List(_) | Scalar::Other => None,
+    }
 }
 
 impl DeviceAuthorization {
@@ -270,9 +279,15 @@ mod tests {
             (json!("300"), json!("2"), 300, 2),
             (json!(null), json!(null), 300, 5),
             (json!(0), json!(0), 300, 1),
-            (json!(-5), json!(-5), 300, 1),
+            (json!(-5), json!(-5), 300, 5),
+            (json!("-5"), json!("-5"), 300, 5),
+            (json!(-0.5), json!(-0.5), 300, 5),
+            (json!(i64::MIN), json!(i64::MIN), 300, 5),
+            (json!(300), json!(i64::MAX), 300, 270),
+            (json!(300), json!(1e300), 300, 270),
+            (json!(300), json!("99999999999999999999"), 300, 270),
             (json!("soon"), json!("often"), 300, 5),
-            (json!(600), json!(86_400), 600, 600),
+            (json!(600), json!(86_400), 600, 570),
             (json!(3600), json!(900), 3600, 900),
             (json!(1), json!(5), 1, 1),
             (json!(1e300), json!(5.9), 604_800, 5),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::UnixTime;
+use crate::pending::age_of_stored;
 
 /// What a server's `slow_down` adds to the pause, for good.
 const SLOWER: Duration = Duration::from_secs(5);
@@ -11,6 +12,14 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
 const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The longest life of a code that is believed.
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The interval to start with: at least a second, and short enough to ask once before the code expires, since a user who has
+/// entered the code would otherwise be told that it has expired.
+pub(crate) fn bounded_interval(interval: Duration, life: Duration) -> Duration {
+    // Enough for one question and its answer, also of a code that does not live long.
+    let rest = NEAR.min(life / 10).max(Duration::from_secs(1));
+    interval.min(Duration::from_secs(life.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
+}
+
 /// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
 const NEAR: Duration = Duration::from_secs(30);
 
@@ -123,14 +132,16 @@ impl Pace {
         }
     }
 
-    /// Goes on after a restart. A wall clock that was set back meanwhile gives no more time than there was.
+    /// Goes on after a restart. A wall clock that was set back a little meanwhile gives no more time than there was; a code that
+    /// was written down more than ten minutes in the future has expired.
     ///
     /// The first pause is never shorter than the interval: the server may have been asked since this was written down, by a
     /// program that is started again and again for example.
     pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
-        let interval = kept.interval.min(kept.life).max(Duration::from_secs(1));
+        let interval = bounded_interval(kept.interval, kept.life);
         let life = kept.life.min(LONGEST_LIFE);
-        let left = kept.expires_at.since(kept.kept_at).min(life).saturating_sub(wall.since(kept.kept_at));
+        let promised = kept.expires_at.since(kept.kept_at).min(life);
+        let left = age_of_stored(kept.kept_at, wall).map_or(Duration::ZERO, |age| promised.saturating_sub(age));
         let pause = kept.pause.min(kept.life).max(interval);
         let waited = wall.since(kept.asked_at);
         // Up to a second was cut off on the way to whole ones.
@@ -235,9 +246,44 @@ mod tests {
             assert_eq!(at(wall).turn(secs(0)), turn, "{wall}");
         }
         assert_eq!((at(68).interval(), at(68).left(secs(0))), (secs(7), secs(282)));
-        // The clock was set back by an hour: no more time, and no question too early.
-        let early = Pace::restore(kept, secs(0), WALL + secs(62) - secs(3600));
-        assert_eq!((early.turn(secs(0)), early.left(secs(0))), (Turn::Wait(secs(8)), secs(288)));
+        // The clock was set back by minutes: no more time, and no question too early.
+        for back in [120, 600] {
+            let early = Pace::restore(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!((early.turn(secs(0)), early.left(secs(0))), (Turn::Wait(secs(8)), secs(288)), "{back}");
+        }
+        for back in [601, 660, 3 * 3600] {
+            let over = Pace::restore(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!((over.turn(secs(0)), over.left(secs(0))), (Turn::Over, secs(0)), "{back}");
+        }
+    }
+
+    #[test]
+    fn interval_of_any_length_leaves_one_question_before_the_end() {
+        for (interval, life, bounded) in [
+            (5, 300, 5),
+            (0, 300, 1),
+            (270, 300, 270),
+            (271, 300, 270),
+            (u64::MAX, 300, 270),
+            (900, 3600, 900),
+            (86_400, 90_000, 86_400),
+            (90, 40, 36),
+            (5, 2, 1),
+        ] {
+            let interval = bounded_interval(secs(interval), secs(life));
+            assert_eq!(interval, secs(bounded), "{life}");
+            assert_eq!(Pace::begin(secs(0), interval, secs(life)).turn(interval), Turn::Ask, "{life}");
+        }
+        // A stored login of a version without the bound.
+        let kept = Kept {
+            kept_at: WALL,
+            expires_at: WALL + secs(300),
+            asked_at: WALL,
+            pause: secs(300),
+            interval: secs(300),
+            life: secs(300),
+        };
+        assert_eq!(Pace::restore(kept, secs(0), WALL).interval(), secs(270));
     }
 
     #[test]

@@ -23,6 +23,10 @@ use super::DeviceLogin;
 
 const WHAT: &str = "login on a device";
 
+/// What a login that was stored says when it has expired.
+pub(super) const CHECK_CLOCK: &str =
+    "the time while it was stored was measured by this host's clock: check that clock if the code is new";
+
 const FIELDS: [&str; 16] = [
     "v",
     "service",
@@ -135,6 +139,8 @@ pub(super) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
         payload: Payload::stored(form.extra.remove("payload")),
     };
     let clock = Arc::clone(webex.clock());
-    let pace = Pace::restore(kept, clock.elapsed(), clock.now());
-    Ok(DeviceLogin::with_pace(webex.clone(), grant, pace, kept.expires_at))
+    let (now, wall) = (clock.elapsed(), clock.now());
+    let pace = Pace::restore(kept, now, wall);
+    let expires_at = kept.expires_at.min(wall + pace.left(now));
+    Ok(DeviceLogin { is_restored: true, ..DeviceLogin::with_pace(webex.clone(), grant, pace, expires_at) })
 }

@@ -75,6 +75,8 @@ pub struct DeviceLogin {
     grant: Arc<DeviceGrant>,
     pace: Pace,
     expires_at: UnixTime,
+    /// Whether it was stored meanwhile, which the wall clock timed.
+    is_restored: bool,
     phase: Phase,
     is_announced: bool,
     /// Whether an answer was lost that may have brought the tokens.
@@ -133,6 +135,7 @@ impl DeviceLogin {
             grant: Arc::new(grant),
             pace,
             expires_at,
+            is_restored: false,
             phase: Phase::Waiting,
             is_announced: false,
             has_lost_an_answer: false,
@@ -180,8 +183,8 @@ impl DeviceLogin {
         self.pace.left(self.webex.clock().elapsed())
     }
 
-    /// The shortest pause between two questions by now: at the beginning what Webex said, or 5 seconds where it did not, and at
-    /// least 1 second.
+    /// The shortest pause between two questions by now: at the beginning what Webex said, or 5 seconds where it did not; at
+    /// least 1 second, and short enough to ask once before the code expires.
     pub fn interval(&self) -> Duration {
         self.pace.interval()
     }
@@ -254,7 +257,7 @@ impl DeviceLogin {
 
     /// Goes on with a login that was written down with [`to_stored`](Self::to_stored), at the pace that it had; the first
     /// question comes after a whole interval, since nobody knows who has asked meanwhile. What was left of the code's life is
-    /// counted by the wall clock.
+    /// counted by the wall clock; a code that was written down more than 10 minutes in the future has expired.
     ///
     /// A code that has expired meanwhile is no error here: look at [`time_left`](Self::time_left) before the code is shown, and
     /// offer another where nothing is left. [`next`](Self::next) would say [`DeviceState::Expired`].
@@ -347,7 +350,8 @@ impl DeviceLogin {
     }
 
     fn expire(&mut self) -> DeviceState {
-        self.end(Error::new(ErrorKind::DeviceCodeExpired, EXPIRED))
+        let error = Error::new(ErrorKind::DeviceCodeExpired, EXPIRED);
+        self.end(if self.is_restored { error.with_remark(kept::CHECK_CLOCK) } else { error })
     }
 
     fn end(&mut self, error: Error) -> DeviceState {

@@ -15,6 +15,8 @@
 //! | `SameSite=Strict` | no | the login is not found, though everything went well |
 //! | none at all | in most browsers as `Lax` | say what you mean |
 //!
+//! A browser may fetch the callback ahead, and such a request ends no login: see [`Callback::is_prefetch`].
+//!
 //! There are two places to keep it. With [`PendingCookies`](crate::cookies::PendingCookies) (feature `cookies`) it is the cookie
 //! itself, encrypted: nothing is kept on the server, so nothing is to be shared between processes but a key, and nothing is left
 //! behind by those who never come back. It sets all that the table asks for; the chapter on [web applications](super::web) goes
@@ -68,3 +70,4 @@
 //!
 //! [`PendingAuthorization`]: crate::PendingAuthorization
 //! [`Callback::pending_id`]: crate::Callback::pending_id
+//! [`Callback::is_prefetch`]: crate::Callback::is_prefetch

@@ -90,7 +90,8 @@
 //!
 //! After the time limit of five minutes the error says what Webex shows the user and tells nobody else (see
 //! [`register`](crate::guide::register#when-no-callback-comes)), with the redirect URI, the client id and the integration id to
-//! compare. Print it whole.
+//! compare. Print it whole. Where a browser came to the port with TLS, because it insists on https, or with more cookies than a
+//! request may have, the error says so first.
 //!
 //! # What others on this machine can do
 //!

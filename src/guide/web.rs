@@ -19,7 +19,7 @@
 //!
 //! use axum::Router;
 //! use axum::extract::{Query, State};
-//! use axum::http::header::{COOKIE, ORIGIN, SET_COOKIE};
+//! use axum::http::header::{CACHE_CONTROL, COOKIE, ORIGIN, SET_COOKIE};
 //! use axum::http::{HeaderMap, StatusCode};
 //! use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 //! use axum::routing::{get, post};
@@ -59,6 +59,9 @@
 //!
 //! /// Webex leads the browser here.
 //! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
+//!     if Callback::is_prefetch(&headers) {
+//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")]).into_response());
+//!     }
 //!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
 //!     let return_to = pending.payload()?.unwrap_or_else(|| "/".to_owned());
 //!     let answer = match who_is_it(&app.webex, pending, callback).await {
@@ -169,7 +172,10 @@
 //! # let back = http.get(format!("{origin}/auth/cisco/callback?{query}"));
 //! # let lost = back.try_clone().unwrap().send().await?;
 //! # assert_eq!((lost.status().as_u16(), lost.text().await?.contains("This login is over.")), (400, true));
-//! # let done = back.header("cookie", cookie).send().await?;
+//! # let back = back.header("cookie", cookie);
+//! # let ahead = back.try_clone().unwrap().header("sec-purpose", "prefetch;prerender").send().await?;
+//! # assert_eq!((ahead.status().as_u16(), ahead.headers()["cache-control"].to_str()?), (503, "no-store"));
+//! # let done = back.send().await?;
 //! # assert_eq!((done.status().as_u16(), done.headers()["location"].to_str()?), (303, "/events?a=b"));
 //! # assert_eq!(done.headers().get_all("set-cookie").iter().count(), 2);
 //! # let id = sessions.lock().unwrap().keys().next().unwrap().clone();
@@ -239,6 +245,14 @@
 //! of it). The page says that this login is over; whoever was logged in still is. Answer it with 400 and a link, never with a
 //! redirect to a new login, which would go round in circles where the browser keeps no cookies. Test:
 //! `web_login::going_back_and_submitting_again_does_no_harm`.
+//!
+//! ## A browser that fetches ahead
+//!
+//! Some browsers fetch a page before the user goes there, or on a guess. Where that is the callback, the code is spent on a
+//! page that is never shown, and the user's own request finds no login. Such a request says so in a header, which
+//! [`Callback::is_prefetch`](crate::Callback::is_prefetch) reads: respond with 503, and take no login. Tests:
+//! `web_login::callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation`,
+//! `connect_provider::callback_that_is_fetched_ahead_connects_nothing_until_the_navigation`.
 //!
 //! ## In silence as the wrong user
 //!

@@ -16,9 +16,14 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
 use crate::loopback::desk::Desk;
+use crate::loopback::strays::Stray;
+use crate::trace::event;
 
 /// How many may be connected at once. When one more comes, the one leaves who has been silent for longest.
-const MOST_GUESTS: usize = 32;
+const MOST_GUESTS: usize = 64;
+/// How long each may stay before it gives its place to the next, which waits in the system's backlog: a flood of connections
+/// would otherwise push out a browser that has had no time to send its request.
+const MIN_STAY: Duration = Duration::from_secs(1);
 /// Within this time, a request must have been read to its end.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last pages may take on their way, once the login has ended.
@@ -26,6 +31,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The longest request, in bytes: a callback of 16 KiB, and the cookies of all that runs on this machine's ports.
 const LONGEST_REQUEST: usize = 64 * 1024;
 const MOST_HEADERS: usize = 100;
+/// The first byte of a TLS connection: a record of the type `handshake` (RFC 8446 section 5.1). No request begins with it.
+const TLS_HANDSHAKE: [u8; 1] = [0x16];
 
 /// Those who are connected. All leave when it is dropped.
 pub(super) struct Crowd {
@@ -37,6 +44,8 @@ pub(super) struct Crowd {
 
 struct Guest {
     task: AbortHandle,
+    /// When it came, by [`Clock::elapsed`].
+    since: Duration,
     /// Whether it brought the callback; such a one is never sent away.
     is_heard: Arc<AtomicBool>,
 }
@@ -52,21 +61,45 @@ impl Crowd {
         Self { desk, clock, guests: VecDeque::new(), tasks: JoinSet::new() }
     }
 
-    pub(super) fn admit(&mut self, stream: TcpStream) {
-        while self.tasks.try_join_next().is_some() {}
-        self.guests.retain(|guest| !guest.task.is_finished());
-        if self.guests.len() >= MOST_GUESTS {
-            let Some(silent) = self.guests.iter().position(|guest| !guest.is_heard()) else {
-                // The callback many times over: who comes now learns nothing new.
+    /// Waits until one more can be let in. May be dropped and called again.
+    pub(super) async fn make_room(&mut self) {
+        loop {
+            while self.tasks.try_join_next().is_some() {}
+            self.guests.retain(|guest| !guest.task.is_finished());
+            if self.guests.len() < MOST_GUESTS {
                 return;
-            };
-            if let Some(guest) = self.guests.remove(silent) {
-                guest.task.abort();
+            }
+            // The oldest stands first.
+            let silent = self.guests.iter().position(|guest| !guest.is_heard());
+            let rest = silent.map(|at| {
+                let stayed = self.clock.elapsed().saturating_sub(self.guests[at].since);
+                (at, MIN_STAY.saturating_sub(stayed))
+            });
+            match rest {
+                Some((at, Duration::ZERO)) => {
+                    if let Some(guest) = self.guests.remove(at) {
+                        guest.task.abort();
+                    }
+                    return;
+                }
+                Some((_, rest)) => tokio::select! {
+                    _ = self.tasks.join_next() => {}
+                    () = self.clock.sleep(rest) => {}
+                },
+                // The callback many times over: they leave when the login has ended.
+                None => {
+                    self.tasks.join_next().await;
+                }
             }
         }
+    }
+
+    /// Serves one that came, after [`make_room`](Self::make_room).
+    pub(super) fn admit(&mut self, stream: TcpStream) {
+        let since = self.clock.elapsed();
         let is_heard = Arc::new(AtomicBool::new(false));
         let serving = serve(stream, Arc::clone(&self.desk), Arc::clone(&self.clock), Arc::clone(&is_heard));
-        self.guests.push_back(Guest { task: self.tasks.spawn(serving), is_heard });
+        self.guests.push_back(Guest { task: self.tasks.spawn(serving), since, is_heard });
     }
 
     /// Lets those who brought the callback read how it went, and sends the others away.
@@ -83,8 +116,18 @@ impl Crowd {
 
 /// Answers one request.
 async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_heard: Arc<AtomicBool>) {
+    let patience = clock.sleep(PATIENCE);
+    tokio::pin!(patience);
+    // Looked at and left there. Hyper itself responds to what is no HTTP, and does not say what it was.
+    let mut first = [0];
+    let is_tls = tokio::select! {
+        read = stream.peek(&mut first) => matches!(read, Ok(1)) && first == TLS_HANDSHAKE,
+        () = &mut patience => return,
+    };
+    let (counter, has_request) = (Arc::clone(&desk), AtomicBool::new(false));
     let answer = service_fn(|request: Request<Incoming>| {
         let (desk, is_heard) = (Arc::clone(&desk), Arc::clone(&is_heard));
+        has_request.store(true, Ordering::Release);
         async move {
             let (request, _) = request.into_parts();
             Ok::<_, Infallible>(desk.answer(&request, || is_heard.store(true, Ordering::Release)).await)
@@ -96,12 +139,32 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_hea
         .max_headers(MOST_HEADERS)
         .serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
-    // What goes wrong with a connection is its guest's affair.
     tokio::select! {
-        _ = &mut connection => return,
-        () = clock.sleep(PATIENCE) => {}
+        outcome = &mut connection => {
+            let rejected = rejected(is_tls, outcome.as_ref().err()).filter(|_| !has_request.load(Ordering::Acquire));
+            if let Some(stray) = rejected {
+                event!(DEBUG, stray = format_args!("{stray:?}"), "a connection without a request that could be read");
+                counter.strays().count(stray);
+            }
+            return;
+        }
+        () = &mut patience => {}
     }
     if is_heard.load(Ordering::Acquire) {
         let _ = connection.await;
+    }
+}
+
+/// What a connection was whose request hyper rejected: it was counted nowhere else.
+fn rejected(is_tls: bool, why: Option<&hyper::Error>) -> Option<Stray> {
+    let why = why?;
+    if is_tls {
+        Some(Stray::Tls)
+    } else if why.is_parse_too_large() {
+        Some(Stray::TooLarge)
+    } else if why.is_parse() || why.is_incomplete_message() {
+        Some(Stray::Malformed)
+    } else {
+        None
     }
 }

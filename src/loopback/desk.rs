@@ -90,6 +90,11 @@ impl Desk {
         &self.strays
     }
 
+    /// Whether a callback would end this login: it has this login's state, and a code or an error.
+    pub(super) fn is_ended_by(&self, callback: &Callback) -> bool {
+        callback.require_answer().is_ok() && callback.pending_id().as_ref() == Some(&self.id)
+    }
+
     /// Takes a callback if it is this login's. The same one may come again, from a browser that reloads; it changes nothing.
     ///
     /// The error says why it is none, and the login waits on.
@@ -157,6 +162,9 @@ impl Desk {
         }
         if request.method != Method::GET {
             return Err(Stray::Method);
+        }
+        if Callback::is_prefetch(&request.headers) {
+            return Err(Stray::Prefetch);
         }
         let query = request.uri.query().unwrap_or_default();
         Callback::parse(format!("?{query}")).map_err(|_| Stray::Unreadable)

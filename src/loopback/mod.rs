@@ -39,7 +39,7 @@
 
 // `mod` is the builder, `waiting` what it makes: a login with open ports. `address` is a redirect URI that can be listened for,
 // `doors` its sockets, `crowd` those who are connected, and `desk` where they hand in what they brought, which is a callback or
-// one of the `strays`; `paste` hands one in without a connection. `page` is what they see. `browser` opens one, and `report` says
+// one of the `strays`; `paste` hands one in without a connection, and `pasted` reads it. `page` is what they see. `browser` opens one, and `report` says
 // why nobody may have come.
 
 use std::fmt;
@@ -59,6 +59,7 @@ mod strays;
 mod page;
 mod desk;
 mod crowd;
+mod pasted;
 mod paste;
 mod browser;
 mod report;

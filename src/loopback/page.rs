@@ -72,6 +72,10 @@ impl Page {
             Stray::Host => (StatusCode::MISDIRECTED_REQUEST, "This address belongs to another name."),
             Stray::Path => (StatusCode::NOT_FOUND, "There is nothing here."),
             Stray::Method => (StatusCode::METHOD_NOT_ALLOWED, "This address is for reading alone."),
+            // The browser asks again when the user goes there.
+            Stray::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, "This page cannot be fetched ahead."),
+            // Hyper itself responds to these.
+            Stray::Tls | Stray::TooLarge | Stray::Malformed => (StatusCode::BAD_REQUEST, "This is no request."),
             Stray::Unreadable => (StatusCode::BAD_REQUEST, "This is not the end of any login."),
             Stray::State => {
                 let text = "This belongs to no login that is waiting here. Go back to the application, and use the page \

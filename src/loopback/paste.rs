@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::callback::Callback;
 use crate::error::{ErrorKind, Result};
 use crate::loopback::desk::Desk;
+use crate::loopback::pasted;
 
 /// The way in for a user whose browser runs on another machine: it comes back to that machine's `localhost`, where nobody
 /// listens, shows an error, and has the callback in its address bar. The user copies the address, and the application hands it in
@@ -22,8 +22,11 @@ impl PasteHandle {
         Self { desk }
     }
 
-    /// Takes the address that the browser came back to, whole or its query alone. White space in it, from a line that a
-    /// terminal broke, and quotes around it are left out.
+    /// Takes the address that the browser came back to, whole or its query alone.
+    ///
+    /// What stands around or in a pasted address is left out where it is clear what is meant: line breaks, quotation marks,
+    /// brackets, a Markdown link, text before and after, the marks of a terminal's bracketed paste, `&amp;`, backslashes of a
+    /// shell, one more percent-encoding. An address that is valid as it stands is never changed.
     ///
     /// `Ok` means that it is this login's, and that [`wait`](crate::loopback::WaitingLogin::wait) has it now; how that ends,
     /// for a refusal too, is what `wait` returns. The same address once more changes nothing.
@@ -36,13 +39,16 @@ impl PasteHandle {
     /// - [`ErrorKind::CallbackAmbiguous`]: the address where the login begins, for example.
     /// - [`ErrorKind::StateMismatch`]: the address of another login, an earlier one perhaps.
     /// - [`ErrorKind::CallbackMalformed`],
-    ///   [`ErrorKind::CallbackDuplicate`]: something else, or pasted twice over.
+    ///   [`ErrorKind::CallbackDuplicate`]: something else, pasted twice over, or with something after it that may belong to it or
+    ///   not.
     /// - [`ErrorKind::Authorization`]: a refusal that does not say of which login.
     /// - [`ErrorKind::PendingExpired`]: nobody waits any more.
     pub fn paste(&self, text: &str) -> Result<()> {
-        let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        let taken = self.desk.take(Callback::parse(text.trim_matches(['"', '\'', '`', '<', '>']))?);
+        let taken = self.desk.take(pasted::read(text, |callback| self.desk.is_ended_by(callback))?);
+        let is_cut_short = text.contains('\u{2026}');
         taken.map_err(|error| match error.kind() {
+            ErrorKind::StateMissing | ErrorKind::StateMismatch | ErrorKind::CallbackAmbiguous if is_cut_short => error
+                .with_remark("the pasted address was cut short where it has a \u{2026}: copy it from the address bar"),
             ErrorKind::StateMissing | ErrorKind::CallbackAmbiguous => {
                 error.with_remark("copy the whole address that the browser ended at, after signing in")
             }

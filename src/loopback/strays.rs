@@ -17,16 +17,28 @@ pub(super) enum Stray {
     State,
     /// It is a refusal without a state, as Webex may send one, or anybody.
     Refusal,
+    /// A browser only fetches the callback ahead.
+    Prefetch,
+    /// It is the start of a TLS connection: the browser insists on https.
+    Tls,
+    /// Its headers are longer or more than a request may have.
+    TooLarge,
+    /// It is no HTTP/1.1, or it broke off.
+    Malformed,
 }
 
 /// Those that say something to whoever looks for a callback that never came, in these words.
-const TELLING: [(Stray, &str); 6] = [
+const TELLING: [(Stray, &str); 10] = [
     (Stray::State, "with no state or another login's"),
     (Stray::Refusal, "that told of a refusal without a state, which anybody can send"),
     (Stray::Unreadable, "that could not be read as a callback"),
     (Stray::Path, "for another path"),
     (Stray::Host, "by another host name"),
     (Stray::Method, "with another method than GET"),
+    (Stray::Prefetch, "that only fetched the callback ahead"),
+    (Stray::Tls, "with TLS"),
+    (Stray::TooLarge, "with too many or too long headers"),
+    (Stray::Malformed, "that were no valid HTTP or broke off"),
 ];
 
 /// How many of each kind came.
@@ -36,6 +48,11 @@ pub(super) struct Strays([AtomicUsize; TELLING.len()]);
 impl Strays {
     pub(super) fn count(&self, stray: Stray) {
         self.0[stray as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether one of this kind came.
+    pub(super) fn has(&self, stray: Stray) -> bool {
+        self.0[stray as usize].load(Ordering::Relaxed) > 0
     }
 
     /// What came instead of a callback, in one line; nothing when nothing came.
@@ -63,6 +80,6 @@ mod tests {
         }
         strays.count(Stray::Path);
         let told = strays.told().unwrap();
-        assert!(told.contains(", 2 for another path, ") && told.matches("1 ").count() == 5, "{told}");
+        assert!(told.contains(", 2 for another path, ") && told.matches("1 ").count() == 9, "{told}");
     }
 }

@@ -148,6 +148,7 @@ impl Reception {
     /// Lets people in, until it is dropped; then it can be called again.
     async fn receive(&mut self) -> Infallible {
         loop {
+            self.crowd.make_room().await;
             match self.doors.accept().await {
                 Ok(stream) => {
                     self.crowd.admit(stream);

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::value_check::{self, Characters};
 
 /// Names scopes as constants of [`Scope`], and lists them for the tests and for the pages of `testing`.
 macro_rules! scopes {
@@ -38,8 +39,8 @@ mod product;
 ///
 /// The constants name those that Webex documents and say in short what each grants; Webex's own words, and new scopes, are
 /// at <https://developer.webex.com/docs/integration-scopes>. Since Webex adds new ones, any other text of visible ASCII
-/// characters is a scope too, unless it has one of `"`, `\`, `,`, `+`, `%`, `&`, `=`, `?` or `://`, which are signs of a
-/// list, a query or a URL.
+/// characters is a scope too, unless it has a quotation mark, a bracket (except round ones) or one of `\`, `,`, `+`, `%`,
+/// `&`, `=`, `?` or `://`, which are signs of a list, a query or a URL.
 ///
 /// Each scope must be registered with the integration by its own name: `spark:all` covers no other. A scope makes nobody
 /// what they are not: those of administrators are of use only where an administrator logs in.
@@ -93,7 +94,8 @@ impl FromStr for Scope {
     /// [`ErrorKind::Input`] when the text is empty or has a character that a scope cannot have. The message says how to
     /// read a list or a URL.
     fn from_str(text: &str) -> Result<Self> {
-        if is_scope(text) { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
+        let is_scope = is_scope(text) && value_check::problem(text, Characters::Word).is_none();
+        if is_scope { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
     }
 }
 
@@ -102,7 +104,7 @@ pub(crate) const REFUSED: &str = "webex refused the scopes: ask for at least one
                                   the integration at developer.webex.com, where `spark:all` does not cover the others";
 
 /// What no scope of Webex's has; a text with one of them is a list, a query or a URL, or was copied with its quotes.
-const FOREIGN: &[u8] = b"\"\\,+%&=?";
+const FOREIGN: &[u8] = b"\"'`<>[]{}\\,+%&=?";
 
 fn is_scope(text: &str) -> bool {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !FOREIGN.contains(&byte));
@@ -111,13 +113,16 @@ fn is_scope(text: &str) -> bool {
 
 /// Why a text is no scope, without the text: nobody knows what was pasted.
 fn no_scope(text: &str) -> Error {
-    let message = if text.contains(['&', '=', '?']) || text.contains("://") {
+    let message: Cow<'static, str> = if text.contains(['&', '=', '?']) || text.contains("://") {
         "a URL or a query stands where scopes belong: copy what follows its `scope=`, or let \
          `Scopes::from_authorization_url(..)` do it"
+            .into()
     } else if text.contains([',', '+', '%', ' ']) {
-        "several scopes, or encoded ones, stand where one belongs: parse them as `Scopes`"
+        "several scopes, or encoded ones, stand where one belongs: parse them as `Scopes`".into()
+    } else if let Some(why) = value_check::problem(text, Characters::Word) {
+        format!("the scope {why}; a scope is written like spark:all").into()
     } else {
-        "a scope must be one or more visible ASCII characters without '\"' and '\\', such as spark:all"
+        "a scope must be one or more visible ASCII characters without brackets, such as spark:all".into()
     };
     Error::new(ErrorKind::Input, message)
 }
@@ -260,6 +265,7 @@ impl FromStr for Scopes {
     /// [`ErrorKind::Input`] when one of them has a character that a scope cannot have, and for a whole URL, which
     /// [`from_authorization_url`](Self::from_authorization_url) reads.
     fn from_str(text: &str) -> Result<Self> {
+        value_check::check(ErrorKind::Input, "list of scopes", text, Characters::List)?;
         if text.contains(['&', '=', '?']) || text.contains("://") {
             return Err(no_scope(text));
         }
@@ -494,7 +500,8 @@ mod tests {
             ("https://webexapis.com/v1/authorize#scope=spark:all", "copy all of it"),
             ("https://webexapis.com/v1/authorize?scope=spark:all&scope=spark:kms", "more than one"),
             ("https://webexapis.com/v1/authorize?scope=https%3A%2F%2Fhunter2", "URL"),
-            ("https://webexapis.com/v1/authorize?scope=a%22hunter2", "visible ASCII"),
+            ("https://webexapis.com/v1/authorize?scope=a%22hunter2", "quotation mark"),
+            ("'https://webexapis.com/v1/authorize?scope=spark%3Aall'", "quotation mark"),
             ("https://webexapis.com/v1/authorize?scope=spark%253Aall", "encoded"),
         ] {
             let error = Scopes::from_authorization_url(url).unwrap_err();
@@ -507,10 +514,15 @@ mod tests {
     fn what_is_no_scope_is_refused_with_advice() {
         for (bad, advice) in [
             ("", "such as spark:all"),
-            ("umläut", "such as spark:all"),
-            ("spark:all\r\nX:", "such as spark:all"),
-            ("sp\"ark", "such as spark:all"),
-            ("sp\\ark", "such as spark:all"),
+            ("umläut", "not ASCII: copy it again; a scope is written like spark:all"),
+            ("spark:all\r\nX:", "a line break"),
+            ("sp\"ark", "a quotation mark"),
+            ("'spark:all'", "in quotation marks"),
+            ("sp\\ark", "contains \"\\\""),
+            ("<spark:all>", "placeholder"),
+            ("[spark:all]", "such as spark:all"),
+            ("$(scopes)", "placeholder"),
+            ("bearer:x", "begins with \"bearer:\""),
             ("a b", "as `Scopes`"),
             ("a,b", "as `Scopes`"),
             ("a+b", "as `Scopes`"),
@@ -521,6 +533,19 @@ mod tests {
             let error = bad.parse::<Scope>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Input);
             assert!(error.to_string().contains(advice), "{bad:?}: {error}");
+        }
+        for (bad, advice) in [
+            ("'spark:all spark:kms'", "the list of scopes is in quotation marks: leave them out"),
+            ("\u{201c}spark:all\u{201d}", "in quotation marks"),
+            ("'spark:all', 'spark:kms'", "in quotation marks"),
+            ("[\"spark:all\", \"spark:kms\"]", "contains a quotation mark"),
+            ("spark:all spark:kms'", "contains a quotation mark"),
+            ("%27spark:all%27", "in quotation marks"),
+            ("[spark:all, spark:kms]", "without brackets"),
+            ("${WEBEX_SCOPES}", "placeholder"),
+        ] {
+            let error = bad.parse::<Scopes>().unwrap_err();
+            assert!(error.kind() == ErrorKind::Input && error.to_string().contains(advice), "{bad:?}: {error}");
         }
         for bad in ["spark:all \u{7f}", "spark:all %ff", "spark:all %zz", "a%26b", "a%3Db", "x?y", "a://b", "a&b"] {
             assert_eq!(bad.parse::<Scopes>().unwrap_err().kind(), ErrorKind::Input, "{bad:?}");

@@ -67,14 +67,15 @@ mod tests {
             base: "/v1",
             transaction: evil(),
             integration: evil(),
-            scopes: "a'><script>b".parse().unwrap(),
+            // A scope has none of these characters.
+            scopes: "spark:all".parse().unwrap(),
             name: evil(),
             email: evil(),
             user_code: Some(evil()),
         });
         let code = Page::Code(CodePage { code: evil(), problem: Some(device_page::Problem::UnknownCode) });
         let form_post = Page::FormPost(FormPostPage { action: evil(), fields: vec![("state", evil())] });
-        for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 7), (code, 1), (form_post, 2)] {
+        for (page, times) in [(sign_in(false), 6), (sign_in(true), 7), (consent, 6), (code, 1), (form_post, 2)] {
             let html = page.html();
             assert!(!html.contains("<script"), "{html}");
             assert_eq!(html.matches("&lt;script&gt;").count(), times, "{html}");

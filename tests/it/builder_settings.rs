@@ -130,7 +130,7 @@ async fn both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Resu
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), tokens.clone()).await.unwrap();
     let kept = session.refresh().await;
-    manager.settle().await;
+    manager.settle().await.unwrap();
     [direct, kept]
 }
 
@@ -385,7 +385,7 @@ async fn are_accepted(
     let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
     let manager = TokenManager::new(issuer.webex.clone(), store.clone()).unwrap();
     manager.put(&key, before).await.unwrap().refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     let kept = store.load(&key).await.unwrap().unwrap();
     let kept = String::from_utf8(kept.body.expose().to_vec()).unwrap();
     [login.is_ok(), direct.id_token().unwrap().expose() == id_token, kept.contains(&id_token)]

@@ -98,6 +98,21 @@ fn title(page: &Page) -> (u16, &str) {
 }
 
 #[tokio::test]
+async fn callback_that_is_fetched_ahead_connects_nothing_until_the_navigation() {
+    let world = World::new().await;
+    let mut visitor = world.administrator("cust10001").await;
+    let callback = world.consent(&mut visitor, "jane@example.com").await;
+
+    let ahead = visitor.prefetch(&callback).await;
+    assert_eq!((ahead.status, ahead.headers["cache-control"].to_str().unwrap()), (503, "no-store"));
+    assert!(ahead.set_cookies().is_empty() && world.mock.token_requests() == 0);
+    assert_eq!(status(&mut visitor).await, "Not connected to Webex");
+
+    assert_eq!(visitor.get(&callback).await.location(), "/");
+    assert_eq!(status(&mut visitor).await, "Webex has let jane@example.com in. One thing is left:");
+}
+
+#[tokio::test]
 async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
     let world = World::new().await;
     let mut visitor = world.administrator("cust10001").await;

@@ -154,6 +154,59 @@ async fn an_interval_that_webex_names_is_never_cut_short() {
     }
 }
 
+/// A user who has entered the code must not be told that it has expired before it was asked for once.
+#[tokio::test]
+async fn login_whose_interval_outlasts_the_code_is_asked_for_once_before_the_end() {
+    for interval in ["300", "86400", "9223372036854775807", "1e300", "\"99999999999999999999\""] {
+        let clock = ManualClock::new(NOW).skipping_sleep();
+        let mut script = Script::new(Some(&clock), &[(200, crate::support::TOKENS)]);
+        script.start = format!(
+            r#"{{"device_code":"d","user_code":"1","expires_in":300,"interval":{interval},"verification_uri":"https://x.example/"}}"#
+        )
+        .leak();
+        DeviceLogin::start(&script.client()).await.unwrap().wait().await.unwrap();
+        assert_eq!(*script.polls.lock().unwrap(), [270], "{interval}");
+    }
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let mut script = Script::new(Some(&clock), &[(428, "")]);
+    script.start =
+        r#"{"device_code":"d","user_code":"1","expires_in":300,"interval":-5,"verification_uri":"https://x.example/"}"#;
+    let login = DeviceLogin::start(&script.client()).await.unwrap();
+    assert_eq!(login.interval(), Duration::from_secs(5), "RFC 8628 section 3.2");
+}
+
+#[tokio::test]
+async fn stored_device_login_from_the_future_is_believed_within_the_clock_skew_only() {
+    for (ahead, expected) in [(120, 300), (600, 300), (660, 0), (3 * 3600, 0)] {
+        let clock = ManualClock::new(NOW + Duration::from_secs(ahead));
+        let script = Script::new(Some(&clock), &[(428, "")]);
+        let webex = script.client();
+        let stored = DeviceLogin::start(&webex).await.unwrap().to_stored().unwrap();
+        clock.set(NOW);
+        let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+        assert_eq!(login.time_left(), Duration::from_secs(expected), "{ahead}");
+        assert!(login.expires_at() <= NOW + Duration::from_secs(300), "{ahead}: {}", login.expires_at());
+        if expected == 0 {
+            let error = login.wait().await.unwrap_err();
+            assert_eq!(error.kind(), webex_oauth::ErrorKind::DeviceCodeExpired);
+            assert!(error.to_string().contains("check that clock"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn device_login_that_is_polled_in_one_process_outlives_a_corrected_clock() {
+    for corrected in [NOW + Duration::from_secs(4 * 3600), NOW - Duration::from_secs(4 * 3600)] {
+        let clock = ManualClock::new(NOW);
+        let script = Script::new(Some(&clock), &[(200, crate::support::TOKENS)]);
+        let mut login = DeviceLogin::start(&script.client()).await.unwrap();
+        clock.set(corrected);
+        assert_eq!(login.time_left(), Duration::from_secs(300));
+        clock.advance(Duration::from_secs(5));
+        login.wait().await.unwrap();
+    }
+}
+
 /// A stored text that is damaged is an error or a login, never a panic.
 #[tokio::test]
 async fn no_numbers_in_a_stored_text_panic() {

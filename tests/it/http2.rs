@@ -344,7 +344,7 @@ async fn strict_session_refresh_on_a_refused_stream_is_repeated() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), tokens(&webex).await).await.unwrap();
     session.refresh().await.unwrap();
-    manager.settle().await;
+    manager.settle().await.unwrap();
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true)]);
 }
 

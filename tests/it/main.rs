@@ -11,6 +11,7 @@ mod visitor;
 mod adversity;
 mod builder_settings;
 mod calling;
+mod clock_corrections;
 mod conformance;
 mod connection_errors;
 mod connect_provider;

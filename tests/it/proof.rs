@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
-use webex_oauth::{Account, Callback, Error, ErrorKind, Login, Origin, Session, TokenManager, TokenSet, WebexOAuth};
+use webex_oauth::{
+    Account, Callback, Error, ErrorKind, Login, Origin, RefreshToken, Session, TokenManager, TokenSet, WebexOAuth,
+};
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
 use crate::support::{json as answer, parameter};
@@ -68,6 +70,29 @@ fn told(account: &Account) -> (Vec<Origin>, Vec<(&str, Origin, bool)>) {
     origins.dedup();
     let addresses = account.details().filter(|detail| detail.name.starts_with("email"));
     (origins, addresses.map(|address| (address.value, address.origin, address.is_proof())).collect())
+}
+
+/// A quoted organization or domain is nobody's, and would keep everybody out.
+#[tokio::test]
+async fn organization_and_domain_with_something_around_them_are_rejected_as_input() {
+    let (mock, webex, _) = mock().await;
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let mut login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
+    webex.identify(&mut login).await.unwrap();
+    let organization = login.person().unwrap().organization_id().unwrap().to_owned();
+    login.require_organization(&organization).unwrap();
+    login.require_email_domain("example.com").unwrap();
+    for (before, after) in
+        [("'", "'"), ("\"", "\""), ("\u{201c}", "\u{201d}"), ("", "\n"), (" ", ""), ("<", ">"), ("\u{feff}", "")]
+    {
+        for error in [
+            login.require_organization(&format!("{before}{organization}{after}")).unwrap_err(),
+            login.require_email_domain(&format!("{before}example.com{after}")).unwrap_err(),
+            webex.adopt(&RefreshToken::new("r").unwrap(), Some(&format!("{before}acme{after}"))).await.unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Input, "{before}{after}: {error}");
+        }
+    }
 }
 
 #[tokio::test]

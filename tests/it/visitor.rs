@@ -84,6 +84,14 @@ impl Visitor {
         self.send(Method::GET, path, None, &[]).await
     }
 
+    /// Fetches a page ahead, as a browser does before its user goes there.
+    pub(crate) async fn prefetch(&mut self, path: &str) -> Page {
+        let url = format!("{}{}", self.origin, path.trim_start_matches(&self.origin));
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = self.http.get(url).header(header::COOKIE, pairs.join("; "));
+        Page::of(request.header("Sec-Purpose", "prefetch;prerender").send().await.unwrap()).await
+    }
+
     /// Submits a form of the application's own page.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
         let origin = self.origin.clone();

@@ -89,6 +89,22 @@ async fn who_logs_in_is_known_until_they_log_out() {
 }
 
 #[tokio::test]
+async fn callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation() {
+    let world = World::new().await;
+    let mut visitor = world.visitor();
+    let callback = world.consent(&mut visitor, "/auth/cisco").await;
+
+    for _ in 0..2 {
+        let ahead = visitor.prefetch(&callback).await;
+        assert_eq!((ahead.status, ahead.headers["cache-control"].to_str().unwrap()), (503, "no-store"));
+        assert!(ahead.set_cookies().is_empty() && world.mock.token_requests() == 0);
+    }
+
+    assert_eq!(visitor.get(&callback).await.location(), "/");
+    assert_eq!(current_user(&mut visitor).await["email"], "jane@example.com");
+}
+
+#[tokio::test]
 async fn a_protected_page_answers_401_and_is_come_back_to_after_the_login() {
     let world = World::new().await;
     let mut visitor = world.visitor();

@@ -139,6 +139,53 @@ async fn a_browser_in_the_middle_of_a_crowd_is_heard_before_it_is_pushed_out() {
     assert_eq!(status(&page), 200);
 }
 
+/// A flood of connections must not push out one that has had no time to send its request.
+#[tokio::test]
+async fn a_browser_that_connects_during_a_flood_keeps_its_place_for_a_second() {
+    let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
+    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    let mut browser = stage.connect().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(stage.connect().await);
+        quiet().await;
+    }
+    clock.advance(Duration::from_millis(999));
+    quiet().await;
+    assert!(browser.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
+
+    let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", stage.port);
+    browser.write_all(request.as_bytes()).await.unwrap();
+
+    assert_eq!(status(&read(browser).await), 200);
+    login.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_silent_connection_gives_its_place_up_after_a_second() {
+    let clock = ManualClock::new(UnixTime::from_secs(1_800_000_000));
+    let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(stage.connect().await);
+        quiet().await;
+    }
+    let browser = stage.ask(&back).await;
+    quiet().await;
+    assert!(!login.is_finished(), "the browser stands in the backlog");
+
+    clock.advance(Duration::from_secs(1));
+
+    assert_eq!(status(&read(browser).await), 200);
+    login.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_browser_that_waits_for_the_exchange_is_not_pushed_out() {
     let stage = Stage::new().await;

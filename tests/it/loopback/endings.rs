@@ -102,6 +102,80 @@ async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone(
     assert!(!error.to_string().contains('\n') && stage.is_closed());
 }
 
+/// The bytes that a browser begins a TLS connection with.
+const CLIENT_HELLO: &str = "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}";
+
+#[tokio::test]
+async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over() {
+    for (sent, count, advice, counted) in [
+        (CLIENT_HELLO.to_owned(), 3, "write http:// in place of https://", "requests came 3 with TLS"),
+        (
+            format!("GET /auth/callback HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(120)),
+            2,
+            "delete the browser's cookies",
+            "requests came 2 with too many or too long headers",
+        ),
+        (
+            format!("GET /auth/callback HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(300_000)),
+            1,
+            "delete the browser's cookies",
+            "requests came 1 with too many or too long headers",
+        ),
+        (
+            "GET /auth/callback HTTP/1.1\r\nBad Header: x\r\n\r\n".to_owned(),
+            1,
+            "was no valid HTTP",
+            "1 that were no valid",
+        ),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 1, "was no valid HTTP", "1 that were no valid"),
+    ] {
+        let clock = ManualClock::new(NOW);
+        let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
+        let login = tokio::spawn(stage.begin().wait());
+        for _ in 0..count {
+            stage.send(&sent).await;
+        }
+        quiet().await;
+        clock.advance(Duration::from_secs(300));
+        let error = login.await.unwrap().unwrap_err();
+        assert_kind(&error, ErrorKind::NoCallback, &[advice, counted, "paste the address"]);
+        let line = error.to_string();
+        assert!(line.find(advice) < line.find("the redirect URI is not registered"), "first what is known: {line}");
+    }
+}
+
+#[tokio::test]
+async fn callback_that_is_fetched_ahead_is_counted_and_the_navigation_is_the_login() {
+    let stage = Stage::new().await;
+    let waiting = stage.begin();
+    let back = stage.back(waiting.url());
+    let login = tokio::spawn(waiting.wait());
+    for header in ["Sec-Purpose: prefetch;prerender", "Purpose: prefetch", "X-Moz: prefetch", "X-Purpose: preview"] {
+        let request = format!("GET {back} HTTP/1.1\r\nHost: localhost:{}\r\n{header}\r\n\r\n", stage.port);
+        let page = stage.send(&request).await;
+        assert_eq!(status(&page), 503, "{header}");
+        assert!(page.contains("no-store") && !login.is_finished(), "{page}");
+    }
+    assert_eq!(stage.mock.token_requests(), 0);
+
+    assert_eq!(status(&stage.get(&back).await), 200);
+    login.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn clock_that_is_corrected_while_the_browser_is_away_does_not_end_the_login() {
+    for corrected in [UnixTime::from_secs(NOW.as_secs() + 4 * 3600), UnixTime::from_secs(NOW.as_secs() - 4 * 3600)] {
+        let (clock, stage) = (ManualClock::new(NOW), Stage::new().await);
+        let webex = stage.mock.client_builder().clock(clock.clone()).build().unwrap();
+        let waiting = BrowserLogin::new(&webex).without_browser().begin().unwrap();
+        let back = stage.back(waiting.url());
+        clock.set(corrected);
+        let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
+        login.unwrap();
+        assert_eq!(status(&page), 200);
+    }
+}
+
 #[tokio::test]
 async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_ids_of_its_own() {
     for (service, expected) in

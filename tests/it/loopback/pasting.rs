@@ -7,11 +7,21 @@ use super::stage::{Stage, assert_kind, status, target};
 #[tokio::test]
 async fn the_whole_address_its_query_and_what_a_terminal_made_of_it_are_taken() {
     type Change = fn(&str) -> String;
-    let changes: [Change; 4] = [
+    let changes: [Change; 14] = [
         |back| back.to_owned(),
         |back| back.split_once('?').unwrap().1.to_owned(),
         |back| format!("  \"{}\n  {}\"\n", &back[..40], &back[40..]),
         |back| format!("<{back}>"),
+        |back| format!("\u{1b}[200~{back}\u{1b}[201~"),
+        |back| format!("[200~{back}[201~"),
+        |back| format!("\u{1b}[200~{back}"),
+        |back| format!("{back}\u{7f}"),
+        |back| back.replace('&', "&amp;"),
+        |back| format!("\u{201c}{back}\u{201d}"),
+        |back| format!("[here]({back})"),
+        |back| format!("It ended at {back}. What now?"),
+        |back| back.replace('&', "\\&"),
+        |back| form_urlencoded::byte_serialize(back.as_bytes()).collect(),
     ];
     for change in changes {
         let stage = Stage::new().await;
@@ -44,11 +54,14 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
         (format!("{back}x"), ErrorKind::StateMismatch),
         (format!("{back}{back}"), ErrorKind::CallbackDuplicate),
         ("x".repeat(20_000), ErrorKind::CallbackMalformed),
+        (format!("It ended at {back}x"), ErrorKind::StateMismatch),
+        (format!("{}\u{2026}", &back[..back.len() - 5]), ErrorKind::StateMismatch),
         ("error=access_denied".to_owned(), ErrorKind::Authorization),
     ] {
         let error = paste.paste(&text).unwrap_err();
         assert_kind(&error, kind, &[]);
         assert!(!login.is_finished() && !error.is_login_required(), "{text}: {error}");
+        assert_eq!(text.contains('\u{2026}'), error.to_string().contains("was cut short"), "{error}");
     }
 
     paste.paste(&back).unwrap();

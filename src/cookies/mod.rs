@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use axum::extract::{Query, State};
-//! use axum::http::header::COOKIE;
+//! use axum::http::header::{CACHE_CONTROL, COOKIE};
 //! use axum::http::{HeaderMap, StatusCode};
 //! use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 //! use webex_oauth::cookies::PendingCookies;
@@ -26,6 +26,9 @@
 //! }
 //!
 //! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
+//!     if Callback::is_prefetch(&headers) {
+//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")]).into_response());
+//!     }
 //!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
 //!     let login = app.webex.login(pending, callback).await; // whatever comes of it, this cookie is over
 //!     Ok((AppendHeaders(over), login.map(|_| Redirect::to("/")).map_err(Failure)).into_response())
@@ -81,10 +84,12 @@
 //!   [wait](crate::WebexOAuth::pending_lifetime).
 //! - Name and value together are shorter than 4,096 bytes, whatever the login: no browser throws it away.
 //!
-//! - **It is taken once**: [`take`](PendingCookies::take) remembers it as long as it would open, so that a button that is pressed twice,
-//!   or a copy of the cookie, exchanges no code again.
+//! - **It is taken once**: [`take`](PendingCookies::take) remembers it, so that a button that is pressed twice, or a copy of the
+//!   cookie, exchanges no code again, also after this host's clock was set back.
 //!
-//! That memory is this process's, and of the last 65,536 logins. Where several processes answer callbacks, a copy of a cookie may
+//! That memory is this process's, and of the last 65,536 logins. A login that is taken by the process that kept it is timed by
+//! the monotonic clock; elsewhere the wall clock counts, and a login that began more than 10 minutes in the future has expired.
+//! Where several processes answer callbacks, a copy of a cookie may
 //! open once in each until the login is too old. The code that comes with it is good once, at Webex.
 //!
 //! # The key
@@ -93,9 +98,8 @@
 //! one that is made at each start will do: a login that waits through a restart is begun anew. Nobody's tokens
 //! are sealed with it; still, take another than the [store's](crate::store::Encrypted).
 
-use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -106,11 +110,15 @@ use secrecy::zeroize::Zeroizing;
 
 use crate::callback::Callback;
 use crate::client::WebexOAuth;
-use crate::clock::{Clock, UnixTime};
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pending::{PendingAuthorization, PendingId};
+use crate::pending::{PendingAuthorization, PendingId, age_of_stored};
 use crate::sealing::{Title, Unopened};
 use crate::store::EncryptionKeys;
+
+mod memory;
+
+use self::memory::Memory;
 
 const TITLE: Title = Title("webex-oauth cookie v");
 
@@ -124,9 +132,6 @@ const HOST_NAME: &str = "__Host-webex-login-";
 /// How many logins of one browser wait at once.
 const MOST: usize = 4;
 
-/// How many logins that were taken are remembered: some megabytes, and more than any process finishes in ten minutes.
-const MOST_TAKEN: usize = 65_536;
-
 /// How long their names and values are at most, together. The usual limit for a header is 8 KiB, with the application's own cookies.
 const LONGEST_TOGETHER: usize = 6 * 1024;
 
@@ -137,15 +142,13 @@ const LONGEST_TOGETHER: usize = 6 * 1024;
 pub struct PendingCookies {
     keys: Arc<EncryptionKeys>,
     lifetime: Duration,
-    clock: Arc<dyn Clock>,
-    taken: Arc<Mutex<Taken>>,
+    memory: Arc<Mutex<Memory>>,
 }
 
 impl PendingCookies {
     /// Seals with these keys, for as long as a login of this client may wait.
     pub fn new(webex: &WebexOAuth, keys: EncryptionKeys) -> Self {
-        let (lifetime, clock) = (webex.pending_lifetime(), Arc::clone(webex.clock()));
-        Self { keys: Arc::new(keys), lifetime, clock, taken: Arc::default() }
+        Self { keys: Arc::new(keys), lifetime: webex.pending_lifetime(), memory: Arc::default() }
     }
 
     /// Hands a login that has begun to its browser: add these cookies to the redirect to Webex.
@@ -171,6 +174,9 @@ impl PendingCookies {
         for name in surplus {
             set.push(set_cookie(&name, "", Duration::ZERO)?);
         }
+        if let Some(stopwatch) = pending.stopwatch.clone() {
+            self.memory().begin(pending.id(), stopwatch, self.lifetime);
+        }
         Ok(SetCookies(set))
     }
 
@@ -192,27 +198,25 @@ impl PendingCookies {
         cookies: impl IntoIterator<Item = C>,
     ) -> Result<(PendingAuthorization, SetCookies)> {
         let id = PendingId::of_state(callback.state()?);
-        let mut trouble = None;
+        let (mut trouble, mut is_rewritten) = (None, false);
         for cookie in cookies {
+            is_rewritten |= has_rewritten(cookie.as_ref(), &id);
             for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name) == Some(id.as_str())) {
                 match self.open(name, value) {
-                    Ok(pending) => {
+                    Ok(mut pending) => {
                         let removal = set_cookie(name, "", Duration::ZERO)?;
-                        return self.first(&id).then(|| (pending, SetCookies(vec![removal]))).ok_or_else(|| again(&id));
+                        pending.stopwatch = self.memory().take(&id).ok_or_else(|| again(&id))?;
+                        return Ok((pending, SetCookies(vec![removal])));
                     }
                     Err(why) => trouble = Some(why),
                 }
             }
         }
-        Err(missing(&id, trouble))
+        Err(missing(&id, trouble, is_rewritten))
     }
 
-    /// Whether the login of this id is taken for the first time.
-    fn first(&self, id: &PendingId) -> bool {
-        let now = self.clock.elapsed();
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.forget(now.saturating_sub(self.lifetime));
-        taken.add(id, now)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names of those that have to go when one of this length, begun now, is added.
@@ -234,54 +238,27 @@ impl PendingCookies {
         // Stable: a browser names the older ones first (RFC 6265 section 5.4), and a clock tells seconds apart.
         waiting.sort_by_key(|(begun_at, ..)| *begun_at);
         let (mut count, mut together) = (1, length);
-        for (begun_at, _, length) in waiting.iter().rev() {
-            together += length;
-            if count == MOST || together > LONGEST_TOGETHER || now.since(*begun_at) > self.lifetime {
-                break;
+        let mut gone = Vec::new();
+        for (begun_at, name, length) in waiting.into_iter().rev() {
+            let has_expired = age_of_stored(begun_at, now).is_none_or(|age| age > self.lifetime);
+            if has_expired || count == MOST || together + length > LONGEST_TOGETHER {
+                gone.push(name);
+            } else {
+                count += 1;
+                together += length;
             }
-            count += 1;
         }
-        let gone = waiting.len() + 1 - count;
-        waiting.into_iter().take(gone).map(|(_, name, _)| name).collect()
+        gone.reverse();
+        gone
     }
 
     fn open(&self, name: &str, value: &str) -> Result<PendingAuthorization, Unopened> {
+        // RFC 6265 section 4.1.1 allows quotation marks around a value, and some proxies add them.
+        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| Unopened::Damaged)?;
         let stored: Zeroizing<Box<[u8]>> = TITLE.open(&sealed, &self.keys, name.as_bytes())?;
         let stored = std::str::from_utf8(&stored).map_err(|_| Unopened::Damaged)?;
         PendingAuthorization::from_stored(stored).map_err(|_| Unopened::Damaged)
-    }
-}
-
-/// The logins that were taken out of their cookies not long ago.
-#[derive(Default)]
-struct Taken {
-    ids: HashSet<PendingId>,
-    /// The same, by [`Clock::elapsed`] when they were taken.
-    order: VecDeque<(Duration, PendingId)>,
-}
-
-impl Taken {
-    /// Forgets what was taken before a moment: its cookies open no more.
-    fn forget(&mut self, before: Duration) {
-        while self.order.front().is_some_and(|(at, _)| *at < before) || self.order.len() >= MOST_TAKEN {
-            let Some((_, id)) = self.order.pop_front() else { break };
-            self.ids.remove(&id);
-        }
-    }
-
-    fn add(&mut self, id: &PendingId, now: Duration) -> bool {
-        let is_new = self.ids.insert(id.clone());
-        if is_new {
-            self.order.push_back((now, id.clone()));
-        }
-        is_new
-    }
-}
-
-impl fmt::Debug for Taken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} taken", self.ids.len())
     }
 }
 
@@ -349,11 +326,23 @@ fn again(id: &PendingId) -> Error {
     Error::new(ErrorKind::PendingMissing, message)
 }
 
-fn missing(id: &PendingId, why: Option<Unopened>) -> Error {
+/// Whether a `Cookie` header has the login's cookie in a form in which it does not count: names are compared exactly, since
+/// browsers let other hosts set what only looks like a `__Host-` cookie.
+fn has_rewritten(header: &[u8], id: &PendingId) -> bool {
+    let header = String::from_utf8_lossy(header).to_ascii_lowercase();
+    header.contains(&id.as_str().to_ascii_lowercase())
+}
+
+fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
     let why = match why {
+        None if is_rewritten => {
+            "its cookie came in another form than it was set: in quotation marks, joined to others by a comma, percent-encoded, or \
+             with its name in other letters; look for a proxy that rewrites the `Cookie` header"
+                .to_owned()
+        }
         None => {
-            "no cookie of this browser is: it was answered before, or began too long ago or in another browser, or the browser \
-             keeps no cookies"
+            "no cookie of this browser is: it was answered before, or began too long ago, in another browser or at another host \
+             name (www., or localhost and 127.0.0.1), or the browser keeps no cookies"
                 .to_owned()
         }
         Some(Unopened::Later(version)) => format!("its cookie is sealed in version {version}: update webex-oauth to open it"),
@@ -377,24 +366,6 @@ mod tests {
         fn shared<T: Clone + Send + Sync + 'static>() {}
         shared::<PendingCookies>();
         shared::<SetCookies>();
-    }
-
-    #[test]
-    fn what_was_taken_is_known_for_a_while_and_never_fills_the_memory() {
-        let id = |number: usize| PendingId::of_state(&number.to_string());
-        let second = Duration::from_secs(1);
-        let mut taken = Taken::default();
-        assert!(taken.add(&id(0), second) && !taken.add(&id(0), second));
-        taken.forget(second);
-        assert!(!taken.add(&id(0), second));
-        taken.forget(second * 2);
-        assert!(taken.add(&id(0), second * 2));
-        for number in 1..=MOST_TAKEN {
-            taken.forget(Duration::ZERO);
-            assert!(taken.add(&id(number), second * 2));
-        }
-        assert_eq!((taken.ids.len(), taken.order.len()), (MOST_TAKEN, MOST_TAKEN));
-        assert!(taken.add(&id(0), second * 2), "the oldest is forgotten");
     }
 
     #[test]

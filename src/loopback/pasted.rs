@@ -1,0 +1,457 @@
+//! The address of a callback as a person pastes it: with what a terminal, a chat, a mail or a shell put around or into it.
+//!
+//! An address that is valid as it stands is taken as it stands. Everything else is read in several ways, and a reading counts
+//! only if it has this login's own state, 256 random bits; where two such readings differ, the user has to say which is meant.
+
+use std::borrow::Cow;
+
+use crate::callback::Callback;
+use crate::endpoint::is_plain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::value_check::{is_invisible, is_quotation_mark};
+
+/// The longest text that is looked into, in bytes; longer ones are no callback.
+const MAX_LENGTH: usize = 16 * 1024;
+/// The most pieces that an address is put together from.
+const MAX_PIECES: usize = 64;
+
+/// The parameters that a callback can begin with.
+const PARAMETERS: [&str; 6] = ["code=", "state=", "error=", "error_description=", "error_uri=", "iss="];
+
+/// What stands before an address and the sign that ends it then.
+const BRACKETS: [(char, char); 6] = [('(', ')'), ('[', ']'), ('\'', '\''), ('*', '*'), ('_', '_'), ('~', '~')];
+
+/// What is left of the marks of a bracketed paste when a program has swallowed their beginnings.
+const TORN_OPENING: [&str; 4] = ["200~", "00~", "0~", "~"];
+const TORN_CLOSING: [&str; 4] = ["201~", "01~", "1~", "~"];
+
+/// Reads a pasted text. A callback that `is_own` rejects is returned when there is no other.
+pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Callback> {
+    let mut found = Readings::default();
+    if text.len() <= MAX_LENGTH {
+        let text = text.trim();
+        for variant in variants(text) {
+            if is_valid(&variant) {
+                found.add(&variant, &is_own);
+            }
+            // The marks of a paste are no part of what stands around an address.
+            if found.own.is_empty() && (variant != text || variant == without_marks(text)) {
+                look_into(&variant, &is_own, &mut found);
+            }
+            match found.own.len() {
+                0 => {}
+                1 => return Ok(found.own.remove(0)),
+                _ => return Err(unclear()),
+            }
+        }
+    }
+    if let Some(other) = found.other {
+        return Ok(other);
+    }
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let callback = Callback::parse(text.trim_matches(['"', '\'', '`', '<', '>']))?;
+    if is_own(&callback) { Err(unclear()) } else { Ok(callback) }
+}
+
+fn unclear() -> Error {
+    let message = "the pasted text has something in or after the address that may belong to it or not: paste the address alone, \
+                   on one line, without a full stop, spaces or quotation marks";
+    Error::new(ErrorKind::CallbackMalformed, message)
+}
+
+/// What a text can be read as.
+#[derive(Default)]
+struct Readings {
+    own: Vec<Callback>,
+    /// The first that is another login's.
+    other: Option<Callback>,
+}
+
+impl Readings {
+    fn add(&mut self, text: &str, is_own: &impl Fn(&Callback) -> bool) {
+        let Ok(callback) = Callback::parse(text) else { return };
+        if is_own(&callback) {
+            let is_same =
+                |own: &Callback| ["code", "error", "iss"].iter().all(|name| own.value(name) == callback.value(name));
+            if !self.own.iter().any(is_same) {
+                self.own.push(callback);
+            }
+        } else if self.other.is_none() && is_answer(&callback) {
+            self.other = Some(callback);
+        }
+    }
+}
+
+fn is_answer(callback: &Callback) -> bool {
+    callback.require_answer().is_ok()
+}
+
+/// Whether a text is an address or a query that needs no interpretation.
+fn is_valid(text: &str) -> bool {
+    let query = text.split_once('?').map_or(text, |(_, query)| query);
+    is_plain(text) && !query.contains(['[', ']'])
+}
+
+/// The text, and what it says when encodings are undone, the plainest first.
+fn variants(text: &str) -> Vec<String> {
+    let clean = without_marks(text);
+    let plain = without_escapes(&clean).into_owned();
+    let mut variants = vec![text.to_owned(), clean, plain.clone()];
+    let html = without_entities(&plain);
+    let mail = plain.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=3d", "=");
+    let mut percent = html.clone();
+    variants.extend([html, mail]);
+    // A link in a link: what forwards it may have encoded it again.
+    for _ in 0..2 {
+        percent = without_entities(&percent_decoded(&percent));
+        variants.push(percent.clone());
+    }
+    // One that a shell was to decode has no way back; the first of equal ones is enough.
+    let mut seen: Vec<String> = Vec::new();
+    for variant in variants {
+        if !seen.contains(&variant) {
+            seen.push(variant);
+        }
+    }
+    seen
+}
+
+/// The text without the marks of a bracketed paste, other control sequences and characters that nobody sees.
+fn without_marks(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_sequence = c == '\u{9b}' || (c == '\u{1b}' && chars.next_if_eq(&'[').is_some());
+        if is_sequence {
+            while chars.next_if(|c| matches!(c, '0'..='9' | ';' | '?')).is_some() {}
+            // Of a paste, of a colour, of a cleared line.
+            chars.next_if(|c| matches!(c, '~' | 'm' | 'K'));
+        } else if c.is_whitespace() || !(c.is_control() || is_invisible(c)) {
+            clean.push(c);
+        }
+    }
+    for mark in ["^[[200~", "^[[201~", "[200~", "[201~"] {
+        clean = clean.replace(mark, "");
+    }
+    clean.trim().to_owned()
+}
+
+/// The text without the escapes of shells and of JSON.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '^']) {
+        return text.into();
+    }
+    let mut plain = text.to_owned();
+    for (escape, meant) in [("\\u0026", "&"), ("\\u003d", "="), ("\\u003D", "="), ("\\\r\n", ""), ("\\\n", "")] {
+        plain = plain.replace(escape, meant);
+    }
+    plain.retain(|c| !matches!(c, '\\' | '^'));
+    plain.into()
+}
+
+fn without_entities(text: &str) -> String {
+    let mut plain = text.to_owned();
+    for (entity, meant) in [
+        ("&amp;", "&"),
+        ("&AMP;", "&"),
+        ("&#38;", "&"),
+        ("&#x26;", "&"),
+        ("&#61;", "="),
+        ("&#x3D;", "="),
+        ("&#x3d;", "="),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "\""),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+    ] {
+        plain = plain.replace(entity, meant);
+    }
+    plain
+}
+
+/// Decodes `%XX`, and nothing else. What is not UTF-8 then stays as it was.
+fn percent_decoded(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.extend(u8::try_from(high * 16 + low));
+                at += 3;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+/// Signs that no address has and that end one.
+fn is_delimiter(c: char) -> bool {
+    (is_quotation_mark(c) && c != '\'')
+        || matches!(c, '<' | '>' | '{' | '}' | '|' | '\u{2500}'..='\u{257f}' | '\u{3000}'..='\u{303f}')
+}
+
+/// Looks for addresses in a text: first with the lines of a wrapped address joined, then with each line by itself.
+fn look_into(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
+    for text in [unwrapped(text), text.to_owned()] {
+        if found.own.is_empty() {
+            look_into_lines(&text, is_own, found);
+        }
+    }
+}
+
+fn look_into_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
+    for region in text.split(is_delimiter) {
+        let words: Vec<_> = region.split_whitespace().collect();
+        let is_start = |word: &str| word.contains('?') || PARAMETERS.iter().any(|name| word.contains(name));
+        // Words alone: the usual case, with text before and after.
+        for (at, word) in words.iter().enumerate().filter(|(_, word)| is_start(word)) {
+            let known = found.own.len();
+            look_at(word, is_own, found);
+            // One word behind may be the end of an address that was broken, or not; more are text.
+            if found.own.len() > known && at + 2 == words.len() {
+                look_at(&words[at..].concat(), is_own, found);
+            }
+        }
+        if found.own.is_empty() {
+            for at in (0..words.len()).filter(|at| is_start(words[*at])) {
+                for end in at + 1..words.len().min(at + MAX_PIECES) {
+                    look_at(&words[at..=end].concat(), is_own, found);
+                }
+            }
+        }
+    }
+}
+
+/// The text with the lines of a wrapped address joined: each that is one word and follows a piece of an address. Signs that mark
+/// quoted lines or a frame are left out.
+fn unwrapped(text: &str) -> String {
+    let is_frame = |c: char| c.is_whitespace() || matches!(c, '>' | '|' | '\u{2500}'..='\u{257f}');
+    let mut joined = String::with_capacity(text.len());
+    let mut is_open = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = if number == 0 { line.trim_end() } else { line.trim_start_matches(is_frame).trim_end() };
+        let line = line.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '|' | '\u{2500}'..='\u{257f}'));
+        let is_word = !line.is_empty() && !line.contains(char::is_whitespace);
+        if number > 0 && !(is_open && is_word && !line.contains("://")) {
+            joined.push('\n');
+        }
+        let last = line.rsplit(char::is_whitespace).next().unwrap_or_default();
+        is_open = last.contains("://") || last.contains('?') || (is_open && is_word);
+        joined.push_str(line);
+    }
+    joined
+}
+
+/// Looks at one word that may be an address, with something before or after it.
+fn look_at(word: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
+    let Some(start) = first_parameter(word) else { return };
+    let (before, form) = word.split_at(start);
+    for form in forms(before, form) {
+        if is_plain(form) {
+            found.add(form, is_own);
+        }
+    }
+}
+
+/// Where the parameters begin.
+fn first_parameter(word: &str) -> Option<usize> {
+    let begins = |at: &usize| word[..*at].chars().next_back().is_none_or(|c| "?&(['*,~".contains(c));
+    let places = PARAMETERS.iter().flat_map(|name| word.match_indices(name).map(|(at, _)| at));
+    places.filter(begins).min()
+}
+
+/// The parameters of an address without what may stand after them: all that is possible, or the one that what stands before the
+/// address demands.
+fn forms<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
+    let scheme = before
+        .rfind("://")
+        .map_or(before.len(), |at| before[..at].rfind(|c: char| !c.is_ascii_alphanumeric()).map_or(0, |sign| sign + 1));
+    let opening = before[..scheme].chars().next_back();
+    let bracket = BRACKETS.iter().find(|(open, _)| opening == Some(*open));
+    let is_torn = TORN_OPENING.iter().any(|torn| before[..scheme] == **torn);
+    if is_torn {
+        let stripped = TORN_CLOSING.iter().find_map(|torn| form.strip_suffix(torn));
+        return vec![stripped.unwrap_or(form)];
+    }
+    if let Some((_, close)) = bracket {
+        let end = if matches!(close, ')' | ']') { form.find(*close) } else { form.rfind(*close) };
+        if let Some(end) = end {
+            return vec![form[..end].trim_end_matches(*close)];
+        }
+    }
+    let mut forms = vec![form];
+    let mut rest = form;
+    while let Some(shorter) = rest.strip_suffix(['.', ',', ';', ':', '!', '?', '\'', ')', ']']) {
+        forms.push(shorter);
+        rest = shorter;
+        if forms.len() > 5 {
+            break;
+        }
+    }
+    forms.extend(TORN_CLOSING.iter().filter_map(|torn| form.strip_suffix(torn)));
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATE: &str = "s_-S4Yw1zBc4eFg8hJ6dHk2qvXn0pLr7tq3mRs9uVx5a";
+    const CODE: &str = "ZmFrZQ-c0de_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
+
+    fn is_own(callback: &Callback) -> bool {
+        is_answer(callback) && callback.value("state") == Some(STATE)
+    }
+
+    /// The code that a text is read as having, or the kind of the error.
+    fn code_in(text: &str) -> Result<String, ErrorKind> {
+        let callback = read(text, is_own).map_err(|error| error.kind())?;
+        if !is_own(&callback) {
+            return Err(ErrorKind::StateMismatch);
+        }
+        Ok(callback.value("code").unwrap_or_default().to_owned())
+    }
+
+    /// The state at the end, and the code at the end.
+    fn addresses() -> [String; 2] {
+        let base = "http://localhost:5000/auth/cisco/callback";
+        [format!("{base}?code={CODE}&state={STATE}"), format!("{base}?state={STATE}&code={CODE}")]
+    }
+
+    #[test]
+    fn address_with_something_clear_around_it_is_read_as_the_address() {
+        type Change = fn(&str) -> String;
+        let changes: [(&str, Change); 42] = [
+            ("bracketed paste", |a| format!("\u{1b}[200~{a}\u{1b}[201~")),
+            ("bracketed paste with C1", |a| format!("\u{9b}200~{a}\u{9b}201~")),
+            ("escapes lost", |a| format!("[200~{a}[201~")),
+            ("caret notation", |a| format!("^[[200~{a}^[[201~")),
+            ("first bracket alone", |a| format!("\u{1b}[200~{a}")),
+            ("last bracket alone", |a| format!("{a}\u{1b}[201~")),
+            ("last bracket without its escape", |a| format!("{a}[201~")),
+            ("last bracket torn", |a| format!("{a}\u{1b}[20")),
+            ("both torn", |a| format!("0~{a}1~")),
+            ("both torn otherwise", |a| format!("200~{a}201~")),
+            ("first torn", |a| format!("00~{a}")),
+            ("colours", |a| format!("\u{1b}[4;34m{a}\u{1b}[0m\u{1b}[K")),
+            ("delete at the end", |a| format!("{a}\u{7f}")),
+            ("NUL and escape", |a| format!("\u{0}{a}\u{1b}")),
+            ("byte order mark", |a| format!("\u{feff}{a}\u{200b}")),
+            ("soft hyphens", |a| a.replace('-', "\u{ad}-")),
+            ("white space", |a| format!(" \t{a}\r\n")),
+            ("quotes", |a| format!("\"{a}\"")),
+            ("single quotes", |a| format!("'{a}'")),
+            ("backticks", |a| format!("`{a}`")),
+            ("typographic quotes", |a| format!("\u{201c}{a}\u{201d}")),
+            ("German quotes", |a| format!("\u{201e}{a}\u{201c}")),
+            ("French quotes", |a| format!("\u{ab}\u{a0}{a}\u{a0}\u{bb}")),
+            ("angle brackets", |a| format!("<{a}>")),
+            ("parentheses", |a| format!("({a})")),
+            ("Markdown link", |a| format!("[the page]({a})")),
+            ("Markdown link of itself", |a| format!("[{a}]({a})")),
+            ("Markdown in bold", |a| format!("**{a}**")),
+            ("HTML entities", |a| a.replace('&', "&amp;")),
+            ("numeric entities", |a| a.replace('&', "&#38;")),
+            ("HTML attribute", |a| format!("<a href=\"{}\">here</a>", a.replace('&', "&amp;"))),
+            ("shell backslashes", |a| a.replace('?', "\\?").replace('=', "\\=").replace('&', "\\&")),
+            ("cmd carets", |a| a.replace('&', "^&")),
+            ("JSON", |a| format!("{{\"url\":\"{}\"}}", a.replace('/', "\\/").replace('&', "\\u0026"))),
+            ("text before", |a| format!("Here it is: {a}")),
+            ("text before and after", |a| format!("It says {a} and then nothing happens")),
+            ("text without ASCII", |a| format!("Größe: {a} ist die Adresse")),
+            ("lines before and after", |a| {
+                format!("This site can't be reached\n{a}\nERR_CONNECTION_REFUSED at localhost")
+            }),
+            ("wrapped", |a| format!("{}\n{}\r\n  {}", &a[..40], &a[40..80], &a[80..])),
+            ("wrapped in a quoted mail", |a| format!("> {}\n> {}", &a[..40], &a[40..])),
+            ("percent-encoded", |a| form_urlencoded::byte_serialize(a.as_bytes()).collect()),
+            ("safe link", |a| {
+                let inner: String = form_urlencoded::byte_serialize(a.as_bytes()).collect();
+                format!("https://safelinks.example/?url={inner}&data=05%7C01&reserved=0")
+            }),
+        ];
+        for (name, change) in changes {
+            for address in addresses() {
+                assert_eq!(code_in(&change(&address)).as_deref(), Ok(CODE), "{name}: {:?}", change(&address));
+            }
+        }
+    }
+
+    #[test]
+    fn address_with_text_after_its_state_is_read_since_the_state_has_an_end() {
+        let [address, _] = addresses();
+        for after in [".", ",", "!", "?", ";", ")", "'", "\".", "1~", "201~", "\nthanks", " thanks", "\u{201d}.", "..."]
+        {
+            assert_eq!(code_in(&format!("{address}{after}")).as_deref(), Ok(CODE), "{after:?}");
+        }
+        let broken = format!("{} {}", &address[..60], &address[60..]);
+        assert_eq!(code_in(&broken).as_deref(), Ok(CODE), "a space in the code, before the state");
+    }
+
+    #[test]
+    fn address_whose_code_may_go_on_is_rejected_and_nothing_is_guessed() {
+        let [_, address] = addresses();
+        for text in [format!("see {address}. Thanks"), format!("{address} x"), format!("{address}\u{e4}")] {
+            assert_eq!(code_in(&text), Err(ErrorKind::CallbackMalformed), "{text}");
+        }
+        let error = read(&format!("{address} x"), is_own).unwrap_err();
+        assert!(error.to_string().contains("paste the address alone"), "{error}");
+    }
+
+    #[test]
+    fn other_address_is_returned_as_it_is() {
+        for text in ["", "y", "http://localhost:5000/cb", "?code=a", "see http://localhost/cb?code=a&state=other now"] {
+            assert!(read(text, is_own).is_ok_and(|callback| !is_own(&callback)), "{text}");
+        }
+        let other = read("see http://localhost/cb?code=a&state=other now", is_own).unwrap();
+        assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
+    }
+
+    proptest! {
+        /// A server writes values percent-encoded, browsers keep them so; paths and unknown parameters are anybody's.
+        #[test]
+        fn valid_address_is_read_as_itself(
+            code in "[!-~]{1,60}",
+            extra in "[a-z]{0,8}",
+            path in "[a-z0-9/._~-]{0,20}",
+            is_state_first in any::<bool>(),
+            is_raw in any::<bool>(),
+        ) {
+            // As it stands, or as a form writes it.
+            let is_unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~!$'()*,;:@/?".contains(c);
+            let raw: String = code.chars().filter(|c| is_unreserved(*c)).collect();
+            let encoded: String = form_urlencoded::byte_serialize(code.as_bytes()).collect();
+            let (code, written) = if is_raw && !raw.is_empty() { (raw.clone(), raw) } else { (code, encoded) };
+            let pairs = if is_state_first {
+                format!("state={STATE}&x={extra}&code={written}")
+            } else {
+                format!("code={written}&x={extra}&state={STATE}")
+            };
+            for address in [format!("http://localhost:5000/{path}?{pairs}"), format!("?{pairs}"), pairs] {
+                let pasted = read(&address, is_own).unwrap();
+                let parsed = Callback::parse(&address).unwrap();
+                for name in ["code", "state", "error", "iss"] {
+                    prop_assert_eq!(pasted.value(name), parsed.value(name), "{}", address);
+                }
+                prop_assert_eq!(pasted.value("code"), Some(&*code), "{}", address);
+            }
+        }
+
+        /// Whatever is pasted: nothing panics, and a callback of this login has its state.
+        #[test]
+        fn any_text_is_read_without_panic(text in "(\u{1b}\\[|[ -~]|\\PC|%3[dD]|&amp;|state=|code=|\n|\\?){0,60}") {
+            if let Ok(callback) = read(&text, is_own) {
+                prop_assert_eq!(is_own(&callback), callback.value("state") == Some(STATE) && is_answer(&callback));
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! One check for every value that a person typed, pasted or configured: client ids, secrets, scopes, addresses, tokens.
+//!
+//! Each of them can arrive in quotation marks, with a line break, with `Bearer ` before it, or as a placeholder that nothing
+//! replaced. A server rejects such a value without a reason, so the problem is named before anything is sent.
+
+use std::borrow::Cow;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The characters that a kind of value can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Characters {
+    /// Visible ASCII without quotation marks and brackets: client ids, addresses, issuers, host names.
+    Word,
+    /// Visible ASCII: access tokens.
+    Visible,
+    /// Anything but white space and control characters: refresh tokens, e-mail addresses and their domains.
+    NoSpace,
+    /// Anything but control characters: secrets of any server.
+    Any,
+    /// Several words, separated by white space: scopes, issuers.
+    List,
+}
+
+/// Quotation marks that stand around a value, and the brackets that mark an address or a placeholder.
+const PAIRS: [(char, char); 11] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('`', '`'),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{201d}', '\u{201d}'),
+    ('\u{201e}', '\u{201c}'),
+    ('\u{201e}', '\u{201d}'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{201a}', '\u{2018}'),
+    ('\u{ab}', '\u{bb}'),
+    ('\u{bb}', '\u{ab}'),
+];
+
+/// What stands before a token in a header.
+const LABELS: [&str; 4] = ["authorization:", "bearer ", "basic ", "bearer:"];
+
+/// What begins and ends a variable that a shell, a template or a deployment tool was to replace.
+const PLACEHOLDERS: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">")];
+
+const QUOTED: &str = "is in quotation marks: leave them out";
+
+/// Checks a value; `what` names it in the error.
+pub(crate) fn check(kind: ErrorKind, what: &str, text: &str, characters: Characters) -> Result<()> {
+    match problem(text, characters) {
+        Some(why) => Err(Error::new(kind, format!("the {what} {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// What is wrong with a value and what to do about it, as the end of a sentence that begins with the value's name. The value
+/// is not quoted, since it may be a secret.
+pub(crate) fn problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+    let trimmed = text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
+    around(trimmed).or_else(|| {
+        let line_break = text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
+        if line_break && characters != Characters::List {
+            return Some("contains a line break: copy it again, on one line".into());
+        }
+        hidden(text, characters).or_else(|| spaces(text, characters)).or_else(|| foreign(text, characters))
+    })
+}
+
+/// What a person, a file or a terminal put around the value.
+fn around(text: &str) -> Option<Cow<'static, str>> {
+    if ["\u{1b}[200~", "\u{1b}[201~", "[200~", "[201~"]
+        .iter()
+        .any(|mark| text.starts_with(mark) || text.ends_with(mark))
+    {
+        return Some("contains the mark of a terminal's bracketed paste (ESC [200~ or ESC [201~): remove it".into());
+    }
+    if PAIRS.iter().any(|(open, close)| inside(text, *open, *close).is_some()) {
+        return Some(QUOTED.into());
+    }
+    if PLACEHOLDERS
+        .iter()
+        .any(|(open, close)| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close))
+    {
+        return Some(
+            "is a placeholder that nothing replaced, or in brackets: set the value itself, without brackets".into(),
+        );
+    }
+    let label =
+        LABELS.iter().find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
+    label.map(|label| {
+        let label = label.trim_end();
+        format!("begins with \"{label}\", which is part of a request and not of the value: leave it out").into()
+    })
+}
+
+fn inside(text: &str, open: char, close: char) -> Option<&str> {
+    text.strip_prefix(open)?.strip_suffix(close)
+}
+
+/// Characters that nobody sees and no value has.
+fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+    let is_separator = |c: char| characters == Characters::List && c.is_whitespace();
+    let hidden = text.chars().find(|c| (c.is_control() && !is_separator(*c)) || is_invisible(*c))?;
+    let kind = if hidden.is_control() { "a control character" } else { "an invisible character" };
+    Some(format!("contains {kind} (U+{:04X}): copy it again", u32::from(hidden)).into())
+}
+
+fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+    let is_space = |c: char| match characters {
+        Characters::List => false,
+        // An ordinary space can be part of a secret (RFC 6749 appendix A.2).
+        Characters::Any => c.is_whitespace() && c != ' ',
+        Characters::Word | Characters::Visible | Characters::NoSpace => c.is_whitespace(),
+    };
+    if text.starts_with(is_space) || text.ends_with(is_space) {
+        return Some("has white space before or after it: remove it".into());
+    }
+    text.contains(is_space).then(|| "contains white space: copy it again".into())
+}
+
+/// Characters that no value of this kind has.
+fn foreign(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
+    let is_list_or_word = matches!(characters, Characters::Word | Characters::List);
+    if is_list_or_word && text.contains(is_quotation_mark) {
+        return Some("contains a quotation mark: leave it out".into());
+    }
+    let must_be_ascii = is_list_or_word || characters == Characters::Visible;
+    if must_be_ascii && !text.is_ascii() {
+        return Some("contains a character that is not ASCII: copy it again".into());
+    }
+    let odd = text.chars().find(|c| is_list_or_word && "<>{}\\".contains(*c))?;
+    Some(format!("contains \"{odd}\", which it cannot contain: copy it again").into())
+}
+
+/// Straight and typographic quotation marks, also of other languages.
+pub(crate) fn is_quotation_mark(c: char) -> bool {
+    matches!(c, '"' | '\'' | '`' | '\u{ab}' | '\u{bb}' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}')
+}
+
+/// Marks of the writing direction, joiners, soft hyphens and byte order marks: editors and chats leave them behind.
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVERY: [Characters; 5] =
+        [Characters::Word, Characters::Visible, Characters::NoSpace, Characters::Any, Characters::List];
+
+    #[test]
+    fn what_stands_around_a_value_is_named_for_every_kind() {
+        for (text, named) in [
+            ("\"hunter2\"", "in quotation marks"),
+            ("'hunter2'", "in quotation marks"),
+            ("`hunter2`", "in quotation marks"),
+            ("\u{201c}hunter2\u{201d}", "in quotation marks"),
+            ("\u{201e}hunter2\u{201c}", "in quotation marks"),
+            ("\u{2018}hunter2\u{2019}", "in quotation marks"),
+            ("\u{ab}hunter2\u{bb}", "in quotation marks"),
+            ("\"hunter2\"\n", "in quotation marks"),
+            ("\u{feff}\"hunter2\"", "in quotation marks"),
+            ("\"\"", "in quotation marks"),
+            ("<hunter2>", "placeholder"),
+            ("${HUNTER2}", "placeholder"),
+            ("{{ hunter2 }}", "placeholder"),
+            ("$(cat hunter2)", "placeholder"),
+            ("Bearer hunter2", "begins with \"bearer\""),
+            ("bearer hunter2", "begins with \"bearer\""),
+            ("Authorization: Bearer hunter2", "begins with \"authorization:\""),
+            ("\u{1b}[200~hunter2\u{1b}[201~", "bracketed paste"),
+            ("[200~hunter2[201~", "bracketed paste"),
+            ("hunter2\u{1b}[201~", "bracketed paste"),
+            ("hunter\u{0}2", "a control character (U+0000)"),
+            ("hunter2\u{7f}", "a control character (U+007F)"),
+            ("\u{feff}hunter2", "an invisible character (U+FEFF)"),
+            ("hunter\u{200b}2", "an invisible character (U+200B)"),
+        ] {
+            for characters in EVERY {
+                let found = problem(text, characters).unwrap_or_else(|| panic!("{text:?} as {characters:?}"));
+                assert!(found.contains(named) && found.contains(": "), "{text:?} as {characters:?}: {found}");
+                assert!(!found.to_lowercase().contains("hunter"), "{found}");
+            }
+        }
+    }
+
+    #[test]
+    fn characters_that_one_kind_can_have_are_named_for_the_others() {
+        use Characters::{Any, List, NoSpace, Visible, Word};
+        for (text, named, kinds) in [
+            ("a\nb", "line break", &[Word, Visible, NoSpace, Any][..]),
+            ("ab\r\n", "line break", &[Word, Visible, NoSpace, Any]),
+            ("a\tb", "control character (U+0009)", &[Word, Visible, NoSpace, Any]),
+            ("ab ", "before or after", &[Word, Visible, NoSpace]),
+            ("ab\u{a0}", "before or after", &[Word, Visible, NoSpace, Any]),
+            ("a b", "contains white space", &[Word, Visible, NoSpace]),
+            ("a'b", "quotation mark", &[Word, List]),
+            ("\"ab", "quotation mark", &[Word, List]),
+            ("'a b", "quotation mark", &[List]),
+            ("tök", "not ASCII", &[Word, Visible, List]),
+            ("a<b", "contains \"<\"", &[Word, List]),
+            ("a\\b", "contains \"\\\"", &[Word, List]),
+        ] {
+            for characters in kinds {
+                let found = problem(text, *characters);
+                assert!(
+                    found.as_ref().is_some_and(|found| found.contains(named)),
+                    "{text:?} {characters:?}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_can_be_meant_has_no_problem() {
+        for (text, characters) in [
+            ("C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea", Characters::Word),
+            ("https://idbroker.webex.com/idb", Characters::Word),
+            ("my-client_1.apps.example", Characters::Word),
+            ("ZmFrZQ_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f", Characters::Visible),
+            ("a+/b==~.'(\"", Characters::Visible),
+            ("site_tök", Characters::NoSpace),
+            ("p+s/w%rd:1 2&x=%20<'\"> ", Characters::Any),
+            (" pass wörd ", Characters::Any),
+            ("\"", Characters::Any),
+            ("<>", Characters::Any),
+            ("bearer", Characters::Word),
+            ("spark:all\n  spark:kms\tspark:rooms_read ", Characters::List),
+            ("", Characters::Word),
+        ] {
+            assert_eq!(problem(text, characters), None, "{text:?}");
+        }
+    }
+}

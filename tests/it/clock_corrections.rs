@@ -1,0 +1,224 @@
+//! Logins that wait while somebody corrects the clock, or that another host began whose clock differs.
+
+use std::time::Duration;
+
+use webex_oauth::clock::{ManualClock, UnixTime};
+use webex_oauth::cookies::PendingCookies;
+use webex_oauth::store::{EncryptionKey, EncryptionKeys};
+use webex_oauth::{
+    Callback, Error, ErrorKind, ImplicitCallback, ImplicitResponse, PendingAuthorization, PendingImplicit, Service,
+    WebexOAuth,
+};
+
+use crate::support::{builder, parameter};
+
+const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn client(clock: &ManualClock) -> WebexOAuth {
+    builder(Service::webex()).redirect_uri("https://app.example/cb").clock(clock.clone()).build().unwrap()
+}
+
+fn begin(webex: &WebexOAuth) -> (PendingAuthorization, Callback) {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    (pending, Callback::parse(format!("code=c0de&state={}", parameter(url.as_str(), "state"))).unwrap())
+}
+
+fn stored(pending: &PendingAuthorization) -> PendingAuthorization {
+    PendingAuthorization::from_stored(pending.to_stored().unwrap().expose()).unwrap()
+}
+
+#[track_caller]
+fn assert_expired(outcome: Result<(), Error>, words: &str) {
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PendingExpired, "{error}");
+    assert!(error.is_login_required() && error.to_string().contains(words), "{error}");
+}
+
+fn accept(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback) -> Result<(), Error> {
+    Ok(webex.accept(pending, callback).map(drop)?)
+}
+
+#[test]
+fn login_in_one_process_is_timed_by_the_monotonic_clock_whatever_the_wall_clock_says() {
+    for corrected in [NOW + HOUR * 4, NOW - HOUR * 4, UnixTime::from_secs(0), UnixTime::MAX] {
+        let clock = ManualClock::new(NOW);
+        let webex = client(&clock);
+        let (pending, callback) = begin(&webex);
+        clock.advance(MINUTE * 10);
+        clock.set(corrected);
+        accept(&webex, pending, callback).unwrap();
+
+        let (pending, callback) = begin(&webex);
+        clock.advance(MINUTE * 10 + Duration::from_secs(1));
+        clock.set(corrected);
+        assert_expired(accept(&webex, pending, callback), "more than 600 seconds ago");
+    }
+}
+
+#[test]
+fn login_of_another_client_in_the_process_is_timed_by_the_clock_that_began_it() {
+    let (early, late) = (ManualClock::new(NOW), ManualClock::new(NOW));
+    late.advance(HOUR * 100);
+    let (pending, callback) = begin(&client(&early));
+    accept(&client(&late), pending, callback).unwrap();
+}
+
+#[test]
+fn stored_login_begun_while_the_clock_was_hours_ahead_has_expired_and_the_clock_is_mentioned() {
+    for ahead in [MINUTE * 11, HOUR * 3, HOUR * 24 * 400] {
+        let clock = ManualClock::new(NOW + ahead);
+        let webex = client(&clock);
+        let (pending, callback) = begin(&webex);
+        let pending = stored(&pending);
+        clock.set(NOW);
+        assert_expired(accept(&webex, pending, callback), "in the future by this host's clock");
+    }
+}
+
+#[test]
+fn stored_login_within_the_clock_skew_counts_as_begun_now() {
+    for ahead in [MINUTE * 2, MINUTE * 10] {
+        let clock = ManualClock::new(NOW + ahead);
+        let webex = client(&clock);
+        let (first, second) = (begin(&webex), begin(&webex));
+        let (pending, other) = (stored(&first.0), stored(&second.0));
+        clock.set(NOW);
+        accept(&webex, pending, first.1).unwrap();
+        // It lives as long as another one, by the clock of the host that accepts it.
+        clock.advance(ahead + MINUTE * 10 + Duration::from_secs(1));
+        assert_expired(accept(&webex, other, second.1), "check the clock");
+    }
+}
+
+#[tokio::test]
+async fn implicit_login_follows_the_same_rules() {
+    let clock = ManualClock::new(NOW);
+    let webex = client(&clock);
+    let begin = || {
+        let (url, pending) = webex.authorize().begin_implicit(ImplicitResponse::Token).unwrap();
+        let state = parameter(url.as_str(), "state");
+        let text = format!("access_token=t&token_type=bearer&expires_in=60&state={state}");
+        (pending, ImplicitCallback::parse(text).unwrap())
+    };
+    let (pending, callback) = begin();
+    clock.set(NOW + HOUR * 4);
+    webex.accept_implicit(pending, callback).await.unwrap();
+
+    for (set_to, is_accepted) in [(NOW + HOUR * 4 - MINUTE * 2, true), (NOW + HOUR * 4 - MINUTE * 11, false)] {
+        clock.set(NOW + HOUR * 4);
+        let (pending, callback) = begin();
+        let pending = PendingImplicit::from_stored(pending.to_stored().unwrap().expose()).unwrap();
+        clock.set(set_to);
+        let outcome = webex.accept_implicit(pending, callback).await.map_err(Error::from);
+        match is_accepted {
+            true => drop(outcome.unwrap()),
+            false => assert_expired(outcome.map(drop), "in the future by this host's clock"),
+        }
+    }
+}
+
+fn cookies(webex: &WebexOAuth) -> PendingCookies {
+    PendingCookies::new(webex, EncryptionKeys::new("k", EncryptionKey::from([7; 32])).unwrap())
+}
+
+/// A login in a cookie, as the browser brings it back.
+fn kept(webex: &WebexOAuth, cookies: &PendingCookies) -> (String, String) {
+    let (url, pending) = webex.authorize().begin().unwrap();
+    let set = cookies.keep(pending, [""; 0]).unwrap();
+    let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+    (cookie, format!("code=c0de&state={}", parameter(url.as_str(), "state")))
+}
+
+fn finish(webex: &WebexOAuth, cookies: &PendingCookies, kept: &(String, String)) -> Result<(), Error> {
+    let callback = Callback::parse(&kept.1)?;
+    let (pending, _) = cookies.take(&callback, [&kept.0])?;
+    accept(webex, pending, callback)
+}
+
+#[test]
+fn cookie_that_was_taken_does_not_open_again_however_the_clock_is_set_back() {
+    for back in [MINUTE, MINUTE * 5, MINUTE * 11, HOUR * 12] {
+        let clock = ManualClock::new(NOW);
+        let webex = client(&clock);
+        let cookies = cookies(&webex);
+        let kept = kept(&webex, &cookies);
+        clock.advance(MINUTE);
+        finish(&webex, &cookies, &kept).unwrap();
+        // Long after the memory of one lifetime, and again within the lifetime by the wall clock.
+        for wall in [NOW + MINUTE * 2, NOW + MINUTE * 12 - back, NOW - back, NOW] {
+            clock.advance(MINUTE * 11);
+            clock.set(wall);
+            let error = finish(&webex, &cookies, &kept).unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::PendingMissing), "{wall}: {error}");
+        }
+    }
+}
+
+#[test]
+fn cookie_of_another_process_has_expired_when_it_is_dated_hours_ahead() {
+    for (ahead, is_accepted) in [(MINUTE * 2, true), (MINUTE * 10, true), (MINUTE * 11, false), (HOUR * 3, false)] {
+        let clock = ManualClock::new(NOW + ahead);
+        let webex = client(&clock);
+        let kept = kept(&webex, &cookies(&webex));
+        clock.set(NOW);
+        let outcome = finish(&webex, &cookies(&webex), &kept);
+        match is_accepted {
+            true => outcome.unwrap(),
+            false => assert_expired(outcome, "in the future by this host's clock"),
+        }
+    }
+}
+
+#[test]
+fn cookie_of_this_process_survives_a_clock_that_is_corrected_meanwhile() {
+    for corrected in [NOW + HOUR * 4, NOW - HOUR * 4] {
+        let clock = ManualClock::new(NOW);
+        let webex = client(&clock);
+        let cookies = cookies(&webex);
+        let (first, second) = (kept(&webex, &cookies), kept(&webex, &cookies));
+        clock.advance(MINUTE);
+        clock.set(corrected);
+        finish(&webex, &cookies, &first).unwrap();
+        clock.advance(MINUTE * 10);
+        assert_expired(finish(&webex, &cookies, &second), "more than 600 seconds ago");
+    }
+}
+
+#[test]
+fn cookies_dated_hours_ahead_are_removed_first() {
+    let clock = ManualClock::new(NOW + HOUR * 3);
+    let webex = client(&clock);
+    let jar: Vec<_> = (0..3).map(|_| kept(&webex, &cookies(&webex)).0).collect();
+    clock.set(NOW);
+    let recent = kept(&webex, &cookies(&webex)).0;
+    let (_, pending) = webex.authorize().begin().unwrap();
+    let set = cookies(&webex).keep(pending, [format!("{recent}; {}", jar.join("; "))]).unwrap();
+    let removed: Vec<_> = set.values().skip(1).map(|value| value.to_str().unwrap().to_owned()).collect();
+    assert_eq!(removed.len(), 3, "{removed:?}");
+    assert!(removed.iter().all(|cookie| !cookie.starts_with(recent.split('=').next().unwrap())), "{removed:?}");
+}
+
+#[test]
+fn missing_cookie_names_another_host_name_and_a_rewritten_one_names_the_proxy() {
+    let webex = client(&ManualClock::new(NOW));
+    let cookies = cookies(&webex);
+    let kept = kept(&webex, &cookies);
+    let words = |header: &str| cookies.take(&Callback::parse(&kept.1).unwrap(), [header]).unwrap_err().to_string();
+    assert!(words("a=b").contains("at another host name (www., or localhost and 127.0.0.1)"), "{}", words("a=b"));
+    let (name, value) = kept.0.split_once('=').unwrap();
+    for rewritten in [
+        format!("\"{}\"", kept.0),
+        format!("\"{name}\"={value}"),
+        format!("a=b, {}", kept.0),
+        format!("{name}%3D{value}"),
+        kept.0.to_lowercase(),
+        kept.0.to_uppercase(),
+    ] {
+        assert!(words(&rewritten).contains("a proxy that rewrites"), "{rewritten}: {}", words(&rewritten));
+    }
+    // Quotation marks around the value alone are allowed (RFC 6265 section 4.1.1), and change no name.
+    let quoted = (format!("{name}=\"{value}\""), kept.1.clone());
+    finish(&webex, &cookies, &quoted).unwrap();
+}
