@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::clock::{EARLIEST, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Retryable};
-use crate::keeper::{Held, LoginEvent, in_time};
+use crate::keeper::{Held, Known, LoginEvent, Record, in_time};
 use crate::manager::TokenManager;
 use crate::random;
 use crate::store::{TokenIndex, TokenKey};
@@ -28,6 +30,8 @@ const SOONER: u32 = 12;
 const JITTER: f64 = 0.1;
 /// The pause after each login that was refreshed.
 const PACE: Duration = Duration::from_millis(100);
+/// The time in which every entry is checked once.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How many keys are listed at a time.
 const PAGE: usize = 256;
 /// After so many failures in a row that are no single login's, the rest of a sweep would fail as well.
@@ -53,6 +57,10 @@ const MOST_LEFT: usize = 10_000;
 /// in a row; the next comes sooner, and begins with what was not tried. A login that fails for a reason of its own stops nobody.
 ///
 /// Events are heard in the process that did the refresh: give every process that sweeps a listener.
+///
+/// Entries that were written while a clock was wrong are not listed as due when they should be. So every entry is also loaded once
+/// a week, a small part of them with each sweep, and refreshed if it claims to have been received in the future. A program that
+/// calls [`sweep`](Self::sweep) instead loads all of them with its first sweep.
 ///
 /// The store must be one that can list, and the manager be made by
 /// [`TokenManager::with_index`](crate::TokenManager::with_index). Logins whose refresh tokens do not say when they end are not
@@ -94,6 +102,17 @@ struct Memory {
     tried: HashSet<TokenKey>,
     /// Logins that are left, with what is known of whoever was in the way.
     left: HashMap<TokenKey, Held>,
+    /// When entries were last checked for receipts in the future, by the monotonic clock.
+    checked_at: Option<Duration>,
+}
+
+/// Why a login is visited.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// The store lists it as due.
+    Due,
+    /// Its turn has come to be checked for a receipt in the future.
+    Check,
 }
 
 /// What a sweep came to.
@@ -184,7 +203,55 @@ impl KeepAlive {
     ///
     /// [`ErrorKind::Store`] and [`ErrorKind::Stored`]: the store could not be listed any further.
     pub async fn sweep(&self) -> Result<Swept> {
+        let mut swept = self.sweep_due().await?;
+        if swept.is_complete {
+            self.check(WEEK, Duration::ZERO, &mut swept).await?;
+        }
+        Ok(swept)
+    }
+
+    /// One sweep of many: the part of the entries that is checked is as large as the time since the last sweep.
+    async fn sweep_regularly(&self) -> Result<Swept> {
+        let mut swept = self.sweep_due().await?;
+        if swept.is_complete {
+            self.check(self.interval, self.pace, &mut swept).await?;
+        }
+        Ok(swept)
+    }
+
+    /// Refreshes those of the logins whose turn it is that were received in the future, by this host's clock. `first` is the time
+    /// since the last check if there was none yet.
+    async fn check(&self, first: Duration, pause: Duration, swept: &mut Swept) -> Result<()> {
+        let clock = self.manager.keeper().webex.clock();
+        let (now, elapsed) = (clock.now(), clock.elapsed());
+        if now < EARLIEST {
+            return Ok(());
+        }
+        let last = self.memory().checked_at.replace(elapsed);
+        let time = last.map_or(first, |last| elapsed.saturating_sub(last));
+        let mut place = None;
+        loop {
+            let page = in_time(self.index.keys(None, place.as_ref(), PAGE)).await?;
+            for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
+                tokio::task::yield_now().await;
+                match self.visit(key, Reason::Check).await? {
+                    Visit::Passed | Visit::Left => {}
+                    Visit::Refreshed => swept.refreshed += 1,
+                    Visit::Ended => swept.ended += 1,
+                    Visit::Failed(_) => swept.failed += 1,
+                }
+                if !pause.is_zero() {
+                    clock.sleep(pause).await;
+                }
+            }
+            let Some(next) = page.next else { return Ok(()) };
+            place = Some(next);
+        }
+    }
+
+    async fn sweep_due(&self) -> Result<Swept> {
         let keeper = self.manager.keeper();
+        keeper.release_unused();
         let (mut swept, mut failures, mut place) = (Swept::default(), 0, None);
         loop {
             let page = in_time(self.index.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
@@ -194,7 +261,7 @@ impl KeepAlive {
                 if self.memory().tried.contains(key) {
                     continue;
                 }
-                match self.visit(key).await? {
+                match self.visit(key, Reason::Due).await? {
                     Visit::Passed | Visit::Left => continue,
                     Visit::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
                     Visit::Ended => (swept.ended, failures) = (swept.ended + 1, 0),
@@ -220,7 +287,7 @@ impl KeepAlive {
 
     async fn run(self) {
         loop {
-            let is_complete = match caught(self.sweep()).await {
+            let is_complete = match caught(self.sweep_regularly()).await {
                 Ok(swept) => {
                     let Swept { refreshed, ended, failed, is_complete } = swept;
                     event!(
@@ -245,10 +312,10 @@ impl KeepAlive {
         }
     }
 
-    async fn visit(&self, key: &TokenKey) -> Result<Visit> {
+    async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<Visit> {
         let known = self.memory().left.remove(key);
         let slot = known.map_or_else(|| Held::in_passing(self.manager.keeper(), key), Ok)?;
-        let visit = self.look_after(&slot).await;
+        let visit = self.look_after(&slot, reason).await;
         let mut memory = self.memory();
         // Also of one that has ended, so that this is not said again.
         if matches!(visit, Visit::Left | Visit::Failed(_) | Visit::Ended) && memory.left.len() < MOST_LEFT {
@@ -257,11 +324,16 @@ impl KeepAlive {
         Ok(visit)
     }
 
-    async fn look_after(&self, slot: &Held) -> Visit {
+    async fn look_after(&self, slot: &Held, reason: Reason) -> Visit {
         let keeper = self.manager.keeper();
         let epoch = slot.epoch();
         let known = match keeper.load(&slot.key).await {
-            Ok(Some(known)) if known.head.due().is_some_and(|due| due <= keeper.webex.now()) => known,
+            Ok(Some(known))
+                if reason == Reason::Due && known.head.due().is_some_and(|due| due <= keeper.webex.now()) =>
+            {
+                known
+            }
+            Ok(Some(known)) if reason == Reason::Check && is_from_the_future(&known, keeper.webex.now()) => known,
             // Somebody was faster.
             Ok(_) => return Visit::Passed,
             // Several clients may share a store.
@@ -285,6 +357,21 @@ impl KeepAlive {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it is a key's turn to be checked: each has one moment in a week, and that lies within the time before now.
+fn has_its_turn(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let week = WEEK.as_secs();
+    let since = (now.as_secs() % week + week - hasher.finish() % week) % week;
+    since < time.as_secs()
+}
+
+/// Whether a login that can be refreshed claims to have been received later than any clock can be ahead.
+fn is_from_the_future(known: &Known<Record>, now: UnixTime) -> bool {
+    let tokens = &known.tokens.tokens;
+    tokens.refresh_token().is_some() && !known.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
 }
 
 /// A store, a network or a server that is in trouble will be for the next login, too.

@@ -307,7 +307,7 @@ impl TokenManager {
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
         let slot = self.slot(key)?;
         let mut record = Record::new(tokens);
-        let turn = slot.turn().await;
+        let turn = slot.turn_in_time().await?;
         let mut change = None;
         let mut editing = Editing::new(&self.keeper, key);
         loop {

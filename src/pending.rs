@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::{Clock, UnixTime};
+use crate::clock::{Clock, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{Object, is_deeper_than};
 use crate::pkce::{CodeVerifier, Pkce};
@@ -28,9 +28,6 @@ const LONGEST_STORED: usize = 2867;
 
 /// The longest payload, as JSON.
 const LONGEST_PAYLOAD: usize = 1024;
-
-/// The most by which the clocks of two hosts may differ, or one clock be corrected, while a login waits.
-pub(crate) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// The deepest payload: it is written down, and must be readable then.
 const DEEPEST_PAYLOAD: usize = 30;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::account::Account;
-use crate::clock::UnixTime;
+use crate::clock::{EARLIEST, UnixTime};
 use crate::error::Error;
 use crate::scope::Scopes;
 use crate::token::TokenSet;
@@ -61,7 +61,8 @@ impl LoginState {
             (Some(_), Some(end)) => Some(end),
             (None, _) => None,
         };
-        match tokens.expires_at() {
+        // Times by a clock that was never set mean nothing.
+        match tokens.expires_at().filter(|_| tokens.received_at() >= EARLIEST) {
             Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
                 code: None,
                 since: Some(refresh_end.map_or(end, |refresh_end| refresh_end.max(end))),

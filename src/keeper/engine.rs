@@ -31,6 +31,9 @@ use crate::trace::event;
 const REVALIDATE: Duration = Duration::from_secs(30);
 /// How old the store's last answer may be before a caller waits for the next.
 const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
+/// How long a token that nobody asks for stays in memory, and how long an expired one does.
+const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+const DEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long a caller with a usable token waits for another caller who asks the store.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How often, and with which pauses, [`Keeper::settle`] looks whether the new tokens are saved. The third time it gives up.
@@ -207,6 +210,20 @@ impl Keeper {
     fn is_worn_out(&self, current: &Current) -> bool {
         let elapsed = self.webex.clock().elapsed();
         current.need(self.webex.now(), elapsed) == Need::Dead && current.unseen(elapsed) > TIMES.sending
+    }
+
+    /// Whether nobody has asked for the token of a slot for long, or it can be of no use to anybody: in the store it is safe.
+    pub(super) fn is_unused(&self, slot: &Slot) -> bool {
+        let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
+        let current = slot.current();
+        let Some(current) = current.as_ref() else { return !slot.has_unsaved() };
+        let limit = if current.need(now, elapsed) == Need::Dead { DEAD_LIMIT } else { UNUSED_LIMIT };
+        current.unseen(elapsed) >= limit && !slot.has_unsaved()
+    }
+
+    /// Gives back the memory of what nobody has used for long.
+    pub(crate) fn release_unused(&self) {
+        self.roster.release_unused(|slot| self.is_unused(slot));
     }
 
     /// The flight for a slot: the one in the air, or a new one.

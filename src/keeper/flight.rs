@@ -101,18 +101,9 @@ impl<T: Clone> Flight<T> {
             },
             (Stage::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
             (Stage::TakingOver(claimed), Event::Waited) => self.go(Stage::ConfirmingTakeover(claimed), Action::Load),
-            (Stage::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => match loaded {
-                Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
-                Ok(Some(known)) => self.consider(known, now),
-                Ok(None) => self.end(Outcome::Absent),
-                Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
-            },
+            (Stage::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => self.took_over(claimed, loaded, now),
             (Stage::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
-            // Time has passed, so the limit for sending is another.
-            (Stage::Sending(mut claimed), Event::Queued) => {
-                claimed.sendings -= 1;
-                self.send(claimed, now)
-            }
+            (Stage::Sending(claimed), Event::Queued) => self.send_later(claimed, now),
             (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
             (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, begin_saving(now)),
             (Stage::Saving { new, saving }, Event::Saved(saved)) => self.saved(new, saving, saved, now),
@@ -321,6 +312,26 @@ impl<T: Clone> Flight<T> {
             return self.go(Stage::TakingOver(claimed), Action::Wait(self.times.takeover));
         }
         self.send(claimed, now)
+    }
+
+    fn took_over(
+        &mut self,
+        claimed: Claimed<T>,
+        loaded: Result<Option<Known<T>>, StoreFailed>,
+        now: &Now<'_, T>,
+    ) -> Action<T> {
+        match loaded {
+            Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
+            Ok(Some(known)) => self.consider(known, now),
+            Ok(None) => self.end(Outcome::Absent),
+            Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
+        }
+    }
+
+    /// Time has passed before it was sent, so the limit is another.
+    fn send_later(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+        let sendings = claimed.sendings - 1;
+        self.send(Claimed { sendings, ..claimed }, now)
     }
 
     /// Steps 5 and 6: nothing is sent once the claim could have been taken over, by either clock.

@@ -7,7 +7,7 @@ use super::landing::Landing;
 use super::protocol::{Known, Need};
 use super::record::Record;
 use super::slot::Slot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::secret::AccessToken;
 use crate::store::LoginId;
 
@@ -55,7 +55,7 @@ impl Keeper {
         rejected: &AccessToken,
         may_cut_pause: bool,
     ) -> Result<Option<AccessToken>> {
-        let only_login_required = |error: crate::Error| if error.is_login_required() { Err(error) } else { Ok(None) };
+        let only_login_required = |error: Error| if error.is_login_required() { Err(error) } else { Ok(None) };
         if slot.current().as_ref().is_none_or(|current| current.access_token != *rejected) {
             return Box::pin(self.access_token(slot)).await.map(Some).or_else(only_login_required);
         }

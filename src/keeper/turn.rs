@@ -1,9 +1,13 @@
 //! Somebody's turn to keep or end a login.
 
+use std::time::Duration;
+
+use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
 use super::seldom::Seldom;
 use super::slot::Slot;
+use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// Somebody's turn to keep or end a login: one has it at a time, so that the store and the memory change as one.
 pub(crate) struct Turn<'a> {
@@ -11,7 +15,22 @@ pub(crate) struct Turn<'a> {
     lock: Option<OwnedMutexGuard<()>>,
 }
 
+/// How long a change waits for another: longer than the store may take for one.
+const LIMIT: Duration = Duration::from_secs(90);
+
 impl Slot {
+    /// Waits for the turn to keep or end this login, but not for ever: whoever has it may be a future that is kept and never polled
+    /// again.
+    pub(crate) async fn turn_in_time(&self) -> Result<Turn<'_>> {
+        if Handle::try_current().is_err() {
+            return Ok(self.turn().await);
+        }
+        tokio::time::timeout(LIMIT, self.turn()).await.map_err(|_| {
+            let message = "another change of this session has not finished: try again";
+            Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+        })
+    }
+
     /// Waits for the turn to keep or end this login.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         let lock = self.seldom(Seldom::lock);

@@ -1,0 +1,160 @@
+//! What a flight leaves behind: for its callers, for later flights and for the listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::backoff::{FIRST_BACKOFF, LONGEST_BACKOFF, longest_backoff};
+use super::event::LoginEvent;
+use super::flying::Flying;
+use super::landing::Landing;
+use super::protocol::{Known, Need, Outcome, TIMES};
+use super::record::Record;
+use super::slot::Slot;
+use crate::clock::UnixTime;
+use crate::error::{Error, ErrorKind, Remedy};
+use crate::store::Hold;
+use crate::trace::{causes, event};
+
+/// Why a refresh token may have died, where that is known.
+const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
+                           where refresh tokens rotate, the newest one was lost with it";
+
+impl Flying {
+    pub(super) fn land(mut self, outcome: Outcome<Record>) {
+        let keeper = Arc::clone(self.keeper());
+        self.slot.saw(self.epoch, self.flight.rival());
+        let (known, error) = match outcome {
+            Outcome::Fresh(known) => {
+                event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
+                self.slot.succeeded(self.epoch);
+                self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
+                self.sender.send_replace(Landing::Landed(None));
+                return;
+            }
+            Outcome::Absent => {
+                event!(DEBUG, key = %self.slot.key, "absent");
+                self.slot.publish(self.epoch, None);
+                let error = self.slot.absent();
+                return self.fail(error);
+            }
+            Outcome::Rejected(known) => self.rejected(known),
+            Outcome::Held { known, until } => self.held(known, until),
+            // That somebody else is at it is no trouble.
+            Outcome::Busy(known) => {
+                let (known, error) = self.busy(known);
+                return self.settle_for(known, error);
+            }
+            Outcome::Misconfigured(known) => self.misconfigured(known),
+            Outcome::StoreFailed(known) => (known, self.store_failed()),
+        };
+        self.slot.troubled(self.epoch, &error);
+        self.settle_for(known, error);
+    }
+
+    /// While the old token lives it serves, whatever went wrong.
+    fn settle_for(self, known: Option<Known<Record>>, error: Error) {
+        let keeper = Arc::clone(self.keeper());
+        if let Some(known) = known {
+            self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
+        }
+        let lives = self
+            .slot
+            .current()
+            .as_ref()
+            .is_some_and(|current| current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Need::Dead);
+        self.sender.send_replace(if lives { Landing::Landed(Some(error)) } else { Landing::Failed(error) });
+    }
+
+    pub(super) fn fail(self, error: Error) {
+        self.sender.send_replace(Landing::Failed(error));
+    }
+
+    fn rejected(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        let code = match &known.head.hold {
+            Some(Hold::Rejected { code: Some(code), .. }) => format!(" ({code})"),
+            _ => String::new(),
+        };
+        let keeper = Arc::clone(self.keeper());
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
+        let mut error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
+            let message = format!("webex refused the refresh token{code}: the user must log in again");
+            Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
+        });
+        if known.head.interrupted {
+            error = error.with_remark(INTERRUPTED);
+        }
+        event!(DEBUG, key = %self.slot.key, "rejected");
+        if self.slot.report(self.epoch, known.head.login, known.head.generation) {
+            event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
+            self.announce(LoginEvent::login_required(&self.slot.key, &error));
+        }
+        (Some(known), error)
+    }
+
+    fn held(&mut self, known: Known<Record>, until: UnixTime) -> (Option<Known<Record>>, Error) {
+        let keeper = Arc::clone(self.keeper());
+        let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        event!(DEBUG, key = %self.slot.key, until = %until, "held");
+        let news = self.trouble.take();
+        if let Some(error) = &news {
+            event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
+            self.slot.failed(self.epoch);
+            self.announce(LoginEvent::refresh_failed(&self.slot.key, error));
+        }
+        // What went wrong is known here, unless another process met it.
+        let known_trouble = |slot: &Slot| slot.trouble().filter(|error| !error.is_login_required());
+        let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
+            Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
+                .with_remedy(Remedy::Later)
+        });
+        (Some(known), error.with_retry_after(Some(wait.max(Duration::from_secs(1)))))
+    }
+
+    fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        event!(DEBUG, key = %self.slot.key, "leaves it to another");
+        self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
+        let message = "another process is refreshing this login and has not finished";
+        (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+    }
+
+    fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+        let error = self.trouble.take().unwrap_or_else(|| {
+            Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
+        });
+        let keeper = Arc::clone(self.keeper());
+        event!(DEBUG, key = %self.slot.key, "misconfigured");
+        let elapsed = keeper.webex.clock().elapsed();
+        match &known.head.hold {
+            _ if !self.was_sent => {}
+            Some(Hold::RetryAt(until)) => {
+                let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
+                self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
+                self.slot.failed(self.epoch);
+                event!(WARN, key = %self.slot.key, until = %until, error = causes(&error), "refresh failed");
+                self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                let is_first = self.slot.client_rejected(self.epoch);
+                if is_first && keeper.client.count_rejection(&self.slot.key, &error, elapsed) {
+                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                }
+            }
+            _ => {
+                if keeper.client.pause(&self.slot.key, &error, elapsed) {
+                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                    self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                }
+            }
+        }
+        (Some(known), error)
+    }
+
+    fn store_failed(&mut self) -> Error {
+        let keeper = Arc::clone(self.keeper());
+        let pause = longest_backoff(self.slot.failed(self.epoch));
+        self.slot.touch(self.epoch, keeper.webex.clock().elapsed());
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
+        self.trouble
+            .take()
+            .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
+    }
+}
