@@ -19,6 +19,16 @@ use crate::trace::{causes, event};
 const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
                            where refresh tokens rotate, the newest one was lost with it";
 
+const UNEXPLAINED: &str = "webex rejected the refresh token and gave no reason, so it is sent again before that is believed";
+
+/// A rejection without a reason, which is not believed yet.
+fn not_believed(error: Error) -> Error {
+    if error.is_login_required() {
+        return error.restated(ErrorKind::Refresh, UNEXPLAINED).with_remedy(Remedy::Later);
+    }
+    error
+}
+
 impl Flying {
     pub(super) fn land(mut self, outcome: Outcome<Record>) {
         let keeper = Arc::clone(self.keeper());
@@ -96,7 +106,7 @@ impl Flying {
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         event!(DEBUG, key = %self.slot.key, until = %until, "held");
-        let news = self.trouble.take();
+        let news = self.trouble.take().map(not_believed);
         if let Some(error) = &news {
             event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);

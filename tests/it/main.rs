@@ -9,9 +9,11 @@ mod support;
 mod visitor;
 
 mod adversity;
+mod api_401;
 mod builder_settings;
 mod calling;
 mod clock_corrections;
+mod clock_faults;
 mod conformance;
 mod connection_errors;
 mod connect_provider;

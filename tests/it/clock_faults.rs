@@ -1,0 +1,183 @@
+//! Kept sessions on hosts whose clocks are wrong, or are corrected.
+
+use std::time::Duration;
+
+use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
+use webex_oauth::store::MemoryStore;
+use webex_oauth::{KeepAlive, TokenManager};
+
+use crate::fake::{DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, key, listening, log_in, manager};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Lets the tasks behind the callers go on.
+async fn let_run(manager: &TokenManager) {
+    manager.settle().await.unwrap();
+}
+
+#[tokio::test]
+async fn token_received_while_the_clock_was_ahead_is_refreshed_once_after_the_correction() {
+    for ahead in [11 * MINUTE, DAY * 30, DAY * 100, DAY * 3650] {
+        let fake = Fake::renewing(FORTNIGHT);
+        let store = MemoryStore::new();
+        let wrong = fake.client(&ManualClock::new(NOW + ahead));
+        manager(&wrong, &store).put(&key("jane"), log_in(&wrong, "jane").await).await.unwrap();
+
+        let clock = ManualClock::new(NOW);
+        let webex = fake.client(&clock);
+        let restarted = manager(&webex, &store);
+        let session = restarted.session(&key("jane")).unwrap();
+        let old = session.access_token().await.unwrap();
+        let_run(&restarted).await;
+        let new = session.access_token().await.unwrap();
+        assert!(old != new && fake.refreshes() == 1, "{ahead:?}");
+        assert_eq!(session.status().await.unwrap().unwrap().refreshed_at, NOW);
+
+        // From now on it is a session like any other, in each process.
+        for _ in 0..10 {
+            clock.advance(FORTNIGHT);
+            let restarted = manager(&webex, &store);
+            restarted.access_token(&key("jane")).await.unwrap();
+            let_run(&restarted).await;
+        }
+        assert_eq!(fake.refreshes(), 11, "{ahead:?}");
+    }
+}
+
+#[tokio::test]
+async fn token_received_within_the_clock_skew_ahead_is_used_as_it_is() {
+    for ahead in [2 * MINUTE, 10 * MINUTE] {
+        let fake = Fake::renewing(HOUR);
+        let store = MemoryStore::new();
+        let other = fake.client(&ManualClock::new(NOW + ahead));
+        manager(&other, &store).put(&key("jane"), log_in(&other, "jane").await).await.unwrap();
+        let restarted = manager(&fake.client(&ManualClock::new(NOW)), &store);
+        restarted.access_token(&key("jane")).await.unwrap();
+        let_run(&restarted).await;
+        assert_eq!(fake.refreshes(), 0, "{ahead:?}");
+    }
+}
+
+#[tokio::test]
+async fn keep_alive_keeps_a_session_that_was_stored_while_the_clock_was_ahead() {
+    for (ahead, every) in [(DAY * 100, DAY), (DAY * 400, DAY), (DAY * 400, HOUR * 7), (DAY * 30, DAY * 7)] {
+        for is_one_process in [true, false] {
+            let fake = Fake::renewing(FORTNIGHT);
+            let store = MemoryStore::new();
+            let wrong = fake.client(&ManualClock::new(NOW + ahead));
+            manager(&wrong, &store).put(&key("jane"), log_in(&wrong, "jane").await).await.unwrap();
+
+            let clock = ManualClock::new(NOW);
+            let webex = fake.client(&clock);
+            let mut last = NOW;
+            let keep = manager(&webex, &store);
+            let keep_alive = at_once(&keep);
+            while clock.now() < NOW + DAY * 200 {
+                clock.advance(every);
+                let before = fake.refreshes();
+                if is_one_process {
+                    keep_alive.sweep().await.unwrap();
+                } else {
+                    at_once(&manager(&webex, &store)).sweep().await.unwrap();
+                }
+                if fake.refreshes() > before {
+                    assert!(clock.now().since(last) < DAY * 90, "its refresh token has expired");
+                    last = clock.now();
+                }
+            }
+            assert!(clock.now().since(last) < DAY * 90 && fake.refreshes() >= 3, "{ahead:?}: {:?}", fake.refreshed());
+            // Not again and again: a third of ninety days is left at the next.
+            assert!(fake.refreshes() <= 5, "{ahead:?}: {}", fake.refreshes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn keep_alive_in_the_background_checks_every_entry_within_a_week() {
+    let fake = Fake::renewing(FORTNIGHT);
+    let store = MemoryStore::new();
+    let wrong = fake.client(&ManualClock::new(NOW + DAY * 400));
+    for number in 0..50 {
+        let name = format!("user{number}");
+        manager(&wrong, &store).put(&key(&name), log_in(&wrong, &name).await).await.unwrap();
+    }
+    let clock = ManualClock::new(NOW);
+    let (manager, _) = listening(&fake.client(&clock), &store);
+    let keeping = KeepAlive::new(&manager).unwrap().pace(Duration::ZERO).start().unwrap();
+    // Twice an hour, so that each interval ends, with the tenth that it may vary by.
+    let mut early = 0;
+    for half_hour in 0..8 * 48 {
+        clock.advance(HOUR / 2);
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        if half_hour == 48 {
+            early = fake.refreshes();
+        }
+    }
+    assert!((1..30).contains(&early), "a day's part after a day: {early}");
+    assert_eq!(fake.refreshes(), 50, "each of them, once");
+    keeping.stop().await;
+}
+
+/// Two processes on one store, each of which asks for the token every minute for a day. Returns the number of refreshes.
+async fn a_day_of_two_processes(first: UnixTime, second: UnixTime) -> usize {
+    let fake = Fake::renewing(HOUR);
+    let store = MemoryStore::new();
+    let clocks = [ManualClock::new(first), ManualClock::new(second)];
+    let managers = clocks.each_ref().map(|clock| manager(&fake.client(clock), &store));
+    let webex = fake.client(&clocks[0]);
+    managers[0].put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    for minute in 0..24 * 60 {
+        clocks.iter().for_each(|clock| clock.advance(MINUTE));
+        for manager in &managers {
+            let token = manager.access_token(&key("jane")).await;
+            assert!(token.is_ok(), "minute {minute}: {token:?}");
+            let_run(manager).await;
+        }
+    }
+    for manager in &managers {
+        let status = manager.session(&key("jane")).unwrap().status().await.unwrap().unwrap();
+        assert_eq!(status.state, webex_oauth::LoginState::Connected);
+    }
+    fake.refreshes()
+}
+
+#[tokio::test]
+async fn host_with_a_wrong_clock_causes_no_refresh_storm_and_loses_no_session() {
+    let together = a_day_of_two_processes(NOW, NOW).await;
+    assert!((24..=40).contains(&together), "{together}");
+    assert!(a_day_of_two_processes(NOW, NOW + 2 * MINUTE).await.abs_diff(together) <= 2, "two minutes change nothing");
+    for (name, other) in [
+        ("at 1970", UnixTime::from_secs(0)),
+        ("behind", NOW - DAY * 30),
+        ("ahead", NOW + DAY * 30),
+        ("far ahead", NOW + DAY * 3650),
+    ] {
+        for refreshes in [a_day_of_two_processes(NOW, other).await, a_day_of_two_processes(other, NOW).await] {
+            assert!((24..=80).contains(&refreshes), "{name}: {refreshes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn host_whose_clock_was_never_set_uses_tokens_from_elsewhere_and_refreshes_none() {
+    let fake = Fake::renewing(HOUR);
+    let store = MemoryStore::new();
+    let right = fake.client(&ManualClock::new(NOW));
+    manager(&right, &store).put(&key("jane"), log_in(&right, "jane").await).await.unwrap();
+    let clock = ManualClock::new(UnixTime::from_secs(0));
+    let unset = manager(&fake.client(&clock), &store);
+    for _ in 0..100 {
+        unset.access_token(&key("jane")).await.unwrap();
+        at_once(&unset).sweep().await.unwrap();
+        let_run(&unset).await;
+        clock.advance(HOUR);
+    }
+    assert_eq!(fake.refreshes(), 0);
+    // Once it is set, everything is as it should be.
+    let set = manager(&fake.client(&ManualClock::new(NOW + DAY)), &store);
+    set.access_token(&key("jane")).await.unwrap();
+    let_run(&set).await;
+    assert_eq!(fake.refreshes(), 1);
+}
