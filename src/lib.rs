@@ -267,6 +267,7 @@ mod error;
 mod random;
 mod secret;
 mod redact;
+mod decode;
 mod foreign;
 mod json;
 #[cfg(feature = "oidc")]
@@ -306,6 +307,9 @@ mod authorization_code;
 mod callback;
 mod message;
 mod form;
+mod asked;
+mod challenge;
+mod error_text;
 mod refusal;
 #[cfg(feature = "oidc")]
 pub mod oidc;
