@@ -193,16 +193,16 @@ async fn id_token_with_undecodable_text_logs_in_unless_a_compared_claim_has_it()
     for (name, reason) in
         [("sub", "`sub` has characters"), ("iss", "`iss` has characters"), ("aud", "`aud`"), ("nonce", "`nonce`")]
     {
-        let error = log_in(&|claims| {
+        let damaged = |claims: String| {
             // Behind the first character of the value.
             let at = claims.find(&format!("\"{name}\":\"")).unwrap() + name.len() + 5;
             [&claims.as_bytes()[..at], b"\xf6", &claims.as_bytes()[at..]].concat()
-        });
-        let error = error.await.unwrap_err();
+        };
+        let error = log_in(&damaged).await.unwrap_err();
         assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains(reason), "{name}: {error}");
     }
-    let twice = log_in(&|claims| [&b"{\"\xe4\":1,\"\xf6\":2,"[..], &claims.as_bytes()[1..]].concat());
-    assert!(twice.await.unwrap_err().to_string().contains("twice"));
+    let twice = |claims: String| [&b"{\"\xe4\":1,\"\xf6\":2,"[..], &claims.as_bytes()[1..]].concat();
+    assert!(log_in(&twice).await.unwrap_err().to_string().contains("twice"));
 }
 
 #[tokio::test]
