@@ -112,9 +112,6 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'sta
         (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
             "the response is not JSON: a proxy or a network sign-in page may have sent it; try again later"
         }
-        (_, Some(Remedy::Later)) if !server.is_json_object() && !asked.is_resource() => {
-            "the server cannot answer now, and its response is not JSON"
-        }
         (_, Some(Remedy::Later)) => "the server cannot answer now",
         (Some(451), Some(Remedy::Registration)) if server.code().is_none() => {
             "webex keeps this in another region: check the service's addresses"
@@ -719,13 +716,13 @@ mod tests {
         };
         let long = format!("text/{}", "x".repeat(200));
         for (status, body, content_type, says) in [
-            (400, "<html>", "text/html; charset=utf-8", "(HTTP 400, content type text/html)"),
-            (401, "", "", "(HTTP 401, no content type)"),
-            (503, "", "text/plain", "(HTTP 503, content type text/plain)"),
-            (400, "[1]", "application/json", "(HTTP 400, content type application/json)"),
-            (404, "x", "text/hunter2", "(HTTP 404, content type text/"),
-            (404, "x", " ; charset=x", "(HTTP 404, no content type)"),
-            (404, "x", &long, "(HTTP 404, content type "),
+            (400, "<html>", "text/html; charset=utf-8", "(HTTP 400, not JSON, content type text/html)"),
+            (401, "", "", "(HTTP 401, not JSON, no content type)"),
+            (503, "", "text/plain", "(HTTP 503, not JSON, content type text/plain)"),
+            (400, "[1]", "application/json", "(HTTP 400, not JSON, content type application/json)"),
+            (404, "x", "text/hunter2", "(HTTP 404, not JSON, content type text/"),
+            (404, "x", " ; charset=x", "(HTTP 404, not JSON, no content type)"),
+            (404, "x", &long, "(HTTP 404, not JSON, content type "),
         ] {
             let error = of_type(status, body, content_type);
             let line = error.to_string();
@@ -739,7 +736,7 @@ mod tests {
         let page = with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
         let error = unusable(Asked::Refresh, &page, "it cannot be used", &"it is not JSON", &["hunter2"]);
         let line = error.to_string();
-        assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, content type text/html)"), "{line}");
+        assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, not JSON, content type text/html)"), "{line}");
         assert!(error.is_retryable() && !error.server().unwrap().is_json_object());
         let object = with_headers(200, "{}", &[]);
         assert!(unusable(Asked::Refresh, &object, "x", &"y", &[]).server().is_none());

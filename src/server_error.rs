@@ -110,8 +110,8 @@ impl fmt::Display for ServerError {
         }
         if self.body == BodyKind::Other {
             match &self.content_type {
-                Some(content_type) => write!(f, "{separator}content type {content_type}")?,
-                None => write!(f, "{separator}no content type")?,
+                Some(content_type) => write!(f, "{separator}not JSON, content type {content_type}")?,
+                None => write!(f, "{separator}not JSON, no content type")?,
             }
             separator = ", ";
         }

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn what_could_not_be_shown_or_opened_safely_is_refused_without_quoting_it() {
         let long = "9".repeat(65);
-        let rows: [(&str, Value); 21] = [
+        let rows: [(&str, Value); 23] = [
             ("device_code", json!("")),
             ("device_code", json!(["HUNTER"])),
             ("device_code", json!("HUNTER\n")),
