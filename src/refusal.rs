@@ -192,8 +192,6 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
     // A body with a good status may hold tokens: only a known code is taken from it.
     let shown = body.filter(|_| !status.is_success());
     let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
-    // What a proxy writes is no code of the authorization server.
-    let known = known.filter(|_| !is_intermediary(status));
     Verdict {
         remedy,
         is_known: known.is_some(),
@@ -202,6 +200,7 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
             .map(str::to_owned)
             .or_else(|| shown.and_then(unknown_code))
             .or_else(|| error_of(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            // What a proxy writes is no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
         description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
         is_unrecognized,
