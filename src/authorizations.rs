@@ -3,13 +3,12 @@
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
-use serde_json::Value;
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::Result;
 use crate::foreign;
 use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
@@ -27,14 +26,10 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
     if !response.status().is_success() {
         return Err(refusal(Asked::Person, response, &secrets, now));
     }
-    let body = foreign::value(response.body());
-    let end = body.as_ref().and_then(|body| body.get("exp")).and_then(Value::as_u64);
+    let body = foreign::object(response.body());
+    let end = body.as_ref().and_then(|body| foreign::whole_number(body.get("exp")?));
     end.map(|milliseconds| UnixTime::from_secs(milliseconds / 1000)).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Person,
-            "the answer about the token's end cannot be used: it has no `exp` in milliseconds",
-        )
-        .with_remedy(Remedy::Later)
-        .with_tracking_id(message::received_tracking_id(response, None, &secrets))
+        let problem = "the answer about the token's end cannot be used";
+        refusal::unusable(Asked::Person, response, problem, &"it has no `exp` in milliseconds", &secrets)
     })
 }

@@ -13,11 +13,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Any failure of this crate.
 ///
-/// [`kind`](Error::kind) says what was being done. Three questions say who can help, and at most one of them is true:
+/// [`kind`](Error::kind) says what was being done. Four questions say what can help, and at most one of them is true:
 /// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured) (the
-/// developer or an administrator) and [`is_retryable`](Error::is_retryable) (time). Two outcomes that need no help have
-/// questions of their own: [`is_denied`](Error::is_denied) and
-/// [`is_access_token_refused`](Error::is_access_token_refused).
+/// developer or an administrator), [`is_retryable`](Error::is_retryable) (time) and
+/// [`is_access_token_refused`](Error::is_access_token_refused) (another access token). An outcome that needs no help has a
+/// question of its own: [`is_denied`](Error::is_denied).
 ///
 /// It is the size of a pointer. `Display` is one line about this layer and [`source`](StdError::source) carries the
 /// cause. Neither they nor `Debug` ever contain a secret.
@@ -190,6 +190,8 @@ pub(crate) enum Remedy {
     Registration,
     /// Time.
     Later,
+    /// Another access token.
+    AccessToken,
 }
 
 /// What is said where it is not known of which host.
@@ -248,10 +250,10 @@ impl Error {
         self.0.kind == ErrorKind::Authorization && self.server().and_then(ServerError::code) == Some("access_denied")
     }
 
-    /// Whether Webex did not take an access token (401): refresh, and try again with the new one.
+    /// Returns `true` if Webex rejected an access token: by a 401, or by the challenge `invalid_token` (RFC 6750 section 3.1).
+    /// Refresh, and try again with the new one.
     pub fn is_access_token_refused(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::Person | ErrorKind::UserInfo)
-            && self.server().and_then(ServerError::status) == Some(401)
+        self.0.remedy == Some(Remedy::AccessToken)
     }
 
     /// How long the server asked to be left alone, between one second and one hour.
@@ -450,9 +452,14 @@ mod tests {
 
     #[test]
     fn at_most_one_party_can_help() {
-        for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later] {
+        for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later, Remedy::AccessToken] {
             let error = Error::new(ErrorKind::Refresh, "x").with_remedy(remedy);
-            let answers = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
+            let answers = [
+                error.is_login_required(),
+                error.is_misconfigured(),
+                error.is_retryable(),
+                error.is_access_token_refused(),
+            ];
             assert_eq!(answers.iter().filter(|answer| **answer).count(), 1);
         }
         let lost = Error::transport(Delivery::Unknown, "reset");

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::decode::decode;
+
 /// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
 const NUMBER: &str = "$serde_json::private::Number";
 
@@ -42,17 +44,66 @@ pub(crate) fn is_number(name: &str) -> bool {
     name == NUMBER && *NUMBERS_ARE_MAPS
 }
 
-/// Reads any value. Where a name is repeated, the last one counts, as with most readers.
+/// Why a text is not the JSON object that was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Unreadable,
+    NotAnObject,
+    Repeated,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "it is not JSON",
+            Self::NotAnObject => "it is not a JSON object",
+            Self::Repeated => "it has a name twice in one object",
+        })
+    }
+}
+
+/// Reads any value that a server sent, as far as its text [can be decoded](decode). Where a name is repeated, the last one
+/// counts, as with most readers.
 pub(crate) fn value(json: &[u8]) -> Option<Value> {
-    let mut reader = serde_json::Deserializer::from_slice(json);
-    let value = Reader::lenient().deserialize(&mut reader).ok()?;
-    reader.end().ok().map(|()| value)
+    let json = decode(json);
+    read(&json, Reader::lenient()).ok()
 }
 
 /// Reads an object, as [`value`] does.
 pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     match value(json)? {
         Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// Reads an object as [`value`] does, but rejects a repeated name: at every level, or if `names` are given, of these and at
+/// the top level alone.
+pub(crate) fn unambiguous(json: &[u8], names: Option<&'static [&'static str]>) -> Result<Map<String, Value>, Fault> {
+    let json = decode(json);
+    let mut is_repeated = false;
+    match read(&json, Reader { repeated: Some(&mut is_repeated), names }) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Fault::NotAnObject),
+        Err(_) if is_repeated => Err(Fault::Repeated),
+        Err(_) => Err(Fault::Unreadable),
+    }
+}
+
+fn read(json: &[u8], reader: Reader<'_>) -> serde_json::Result<Value> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let value = reader.deserialize(&mut json)?;
+    json.end().map(|()| value)
+}
+
+/// Reads a whole number, which some servers write as a float or as a string. Fractions are cut off, and negative numbers are
+/// zero.
+pub(crate) fn whole_number(value: &Value) -> Option<u64> {
+    // `as` saturates at both ends.
+    let whole = |number: f64| number.is_finite().then_some(number as u64);
+    match value {
+        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
+        Value::String(text) => text.trim().parse::<f64>().ok().and_then(whole),
         _ => None,
     }
 }
@@ -73,25 +124,26 @@ impl<'de> Deserialize<'de> for Fields {
 pub(crate) struct Reader<'a> {
     /// Where it is noted that a name was repeated, which is an error then.
     repeated: Option<&'a mut bool>,
+    /// The names that must not be repeated at the top level; without a list, it is all names at every level.
+    names: Option<&'static [&'static str]>,
 }
 
 impl Reader<'static> {
     /// The last of several fields of one name counts.
     pub(crate) fn lenient() -> Self {
-        Self { repeated: None }
+        Self { repeated: None, names: None }
     }
 }
 
-impl<'a> Reader<'a> {
-    /// A repeated name is an error, and noted here.
-    #[cfg(feature = "oidc")]
-    pub(crate) fn strict(repeated: &'a mut bool) -> Self {
-        Self { repeated: Some(repeated) }
-    }
-
+impl Reader<'_> {
     /// The reader of what stands within.
     fn inner(&mut self) -> Reader<'_> {
-        Reader { repeated: self.repeated.as_deref_mut() }
+        Reader { repeated: self.repeated.as_deref_mut().filter(|_| self.names.is_none()), names: None }
+    }
+
+    /// Returns `true` if a second field of this name is an error.
+    fn is_guarded(&self, name: &str) -> bool {
+        self.repeated.is_some() && self.names.is_none_or(|names| names.contains(&name))
     }
 }
 
@@ -149,9 +201,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
                 let digits = map.next_value::<String>()?;
                 return digits.parse().map(Value::Number).map_err(|_| A::Error::custom("no number"));
             }
+            let is_guarded = self.is_guarded(&name);
             let value = map.next_value_seed(self.inner())?;
-            if let (Some(_), Some(repeated)) = (object.insert(name, value), &mut self.repeated) {
-                **repeated = true;
+            if object.insert(name, value).is_some() && is_guarded {
+                self.repeated.into_iter().for_each(|repeated| *repeated = true);
                 return Err(A::Error::custom("repeated"));
             }
         }
@@ -175,11 +228,38 @@ mod tests {
             assert_eq!(value(text.as_bytes()), serde_json::from_str::<Value>(text).ok(), "{text}");
             assert_eq!(serde_json::from_str::<Fields>(text).is_ok(), text.starts_with('{'), "{text}");
         }
-        for text in ["", "{", "[1]x", "[1][2]", r#""\ud800""#, "\"\u{1}\""] {
+        for text in ["", "{", "[1]x", "[1][2]", "\"\u{1}\"", "\0", "{}\0", "[1]\0"] {
             assert_eq!(value(text.as_bytes()), None, "{text}");
         }
-        assert_eq!(value(b"\"\xff\""), None);
         assert_eq!(object(b"[]"), None);
+    }
+
+    #[test]
+    fn a_value_with_undecodable_text_is_read_with_replacement_characters() {
+        let json = b"\xef\xbb\xbf{\"a\":\"J\xf6rg\",\"b\xff\":[\"\\ud800\"],\"c\":1e999}";
+        let expected = serde_json::json!({"a": "J\u{fffd}rg", "b\u{fffd}": ["\u{fffd}"], "c": 1e308});
+        assert_eq!(value(json), Some(expected.clone()));
+        assert_eq!(unambiguous(json, None).map(Value::Object), Ok(expected));
+        // Two names that cannot be told apart any more are one.
+        let json = b"{\"\xe4\":1,\"\xf6\":2}";
+        assert_eq!(unambiguous(json, None), Err(Fault::Repeated));
+        assert_eq!(value(json), Some(serde_json::json!({"\u{fffd}": 2})));
+    }
+
+    #[test]
+    fn a_repeated_name_is_rejected_only_where_it_is_guarded() {
+        const NAMES: &[&str] = &["id", "x"];
+        for (json, is_rejected) in [
+            (r#"{"id":1,"x":2,"y":3}"#, false),
+            (r#"{"id":1,"id":1}"#, true),
+            (r#"{"id":1,"\u0069d":null}"#, true),
+            (r#"{"y":1,"y":2,"Id":1,"id":2}"#, false),
+            (r#"{"y":{"id":1,"id":2},"x":[{"x":1,"x":2}]}"#, false),
+            (r#"{"y":{"id":1,"id":2},"x":1,"x":2}"#, true),
+        ] {
+            let found = unambiguous(json.as_bytes(), Some(NAMES));
+            assert_eq!(found.err(), is_rejected.then_some(Fault::Repeated), "{json}");
+        }
     }
 
     #[test]

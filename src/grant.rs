@@ -12,10 +12,9 @@ use crate::account::check_site_name;
 use crate::authorization_code::AuthorizationCode;
 use crate::clock::UnixTime;
 use crate::credentials::Credentials;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::form::{self, Form};
-use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::RefreshToken;
 use crate::token::{NoTokens, TokenResponse, TokenSet};
@@ -187,11 +186,11 @@ impl<'a> Grant<'a> {
             let secrets = self.secrets(credentials);
             match why {
                 NoTokens::Refusal => refusal(self.asked(), response, &secrets, now),
-                // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass. The body
-                // may hold tokens all the same, so not a word of it is quoted.
-                why => Error::new(self.asked().kind(), format!("the token endpoint's answer cannot be used: {why}"))
-                    .with_remedy(Remedy::Later)
-                    .with_tracking_id(message::received_tracking_id(response, None, &secrets)),
+                // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass.
+                why => {
+                    let problem = "the token endpoint's answer cannot be used";
+                    refusal::unusable(self.asked(), response, problem, &why, &secrets)
+                }
             }
         })
     }

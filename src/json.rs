@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::decode::decode;
 use crate::foreign;
 
 /// A JSON object: the fields that were asked for, and the rest.
@@ -53,11 +54,16 @@ impl fmt::Display for Fault {
 }
 
 impl<const N: usize> Object<N> {
-    /// Reads `json`. A known field that is `null` counts as absent; one that appears twice is a fault.
+    /// Reads the body of a response, as far as its text [can be decoded](decode), else as [`read`](Self::read) does.
+    pub(crate) fn read_response(body: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
+        Self::read(&decode(body), names)
+    }
+
+    /// Reads `json` that this crate wrote: text that cannot be decoded is a fault. A known field that is `null` counts as absent; one that appears twice is a fault.
     ///
     /// Unknown fields are kept, unless they are nested too deep to be written down again.
     pub(crate) fn read(json: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
-        // A byte order mark is no JSON, but some servers send one.
+        // A byte order mark is no JSON, but some editors write one.
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let mut object = Self { names, known: std::array::from_fn(|_| None), extra: Map::new() };
         let mut repeated = None;
@@ -370,6 +376,18 @@ mod tests {
             assert_eq!(found, fault, "{json}");
         }
         assert!(Object::read(b"{\"a\":\"\xff\"}", &NAMES).is_err());
+        assert!(Object::read(br#"{"x":"\ud800"}"#, &NAMES).is_err());
+    }
+
+    #[test]
+    fn a_response_with_undecodable_text_is_read_with_replacement_characters() {
+        let body = b"\xef\xbb\xbf{\"x\":\"\xff\",\"a\":\"J\xf6rg\",\"y\":\"\\ud800\",\"b\":1e999}";
+        let mut object = Object::read_response(body, &NAMES).ok().unwrap();
+        assert_eq!(object.plain("a").as_deref(), Some("J\u{fffd}rg"));
+        assert_eq!(object.seconds("b"), Some(u64::MAX));
+        assert_eq!((&object.extra["x"], &object.extra["y"]), (&Value::from("\u{fffd}"), &Value::from("\u{fffd}")));
+        let repeated = Object::read_response(b"{\"a\":\"\xff\",\"a\":\"\xfe\"}", &NAMES);
+        assert_eq!(repeated.err(), Some(Fault::Repeated("a")));
     }
 
     #[test]

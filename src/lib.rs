@@ -132,16 +132,23 @@
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
 //! what to do about each are listed at [`ErrorKind`].
 //!
-//! Webex names its reasons in four shapes of JSON, often without an OAuth code. One table decides: first the status (408,
-//! 423, 425, 429, 5xx and anything that is not JSON mean *later*), then an OAuth code wherever it stands, then the
-//! description (one about the client, the redirect URI or the scopes is the operator's; one about a token or code that is
-//! invalid, expired or revoked is the user's, but only with a 400, 401 or 403). A plain 400 or 401 to a code or a refresh
-//! token means *the user*, with [`ServerError::is_unrecognized`] set. What the other statuses of Webex mean:
+//! Webex names its reasons in four shapes of JSON, often without an OAuth code. One table decides: first the status (3xx,
+//! 408, 423, 425, 429 and 5xx mean *later*, 407 and 511 that a proxy or the network demands a sign-in), then an OAuth code
+//! wherever it stands, then the description (one about the client, the redirect URI or the scopes is the operator's; one
+//! about a token or code that is invalid, expired or revoked is the user's, but only with a 400, 401 or 403). A plain 400 or
+//! 401 to a code or a refresh token means *the user*, with [`ServerError::is_unrecognized`] set.
+//!
+//! A response without a JSON object is no word of Webex's: *later*. Only a token endpoint's 401 with a `Basic` challenge or
+//! the code `invalid_client` is about the client all the same. For [`person`](WebexOAuth::person) and
+//! [`user_info`](WebexOAuth::user_info), a 401 or the challenge `invalid_token` (RFC 6750) means that the access token is
+//! rejected, and a 403 with JSON or the challenge `insufficient_scope` is the operator's; another response without a JSON
+//! object says nothing. What the other statuses of Webex mean:
 //!
 //! | status | meaning here |
 //! |---|---|
-//! | 400, 401 | as above; from [`person`](WebexOAuth::person) a 401 means that the access token has ended |
+//! | 400, 401 | as above |
 //! | 403, 404, 405, 410, 415, 451 | the client or its addresses are wrong |
+//! | 407, 511 | a proxy or the network demands a sign-in; the operator's to fix, and no word about a login |
 //! | 409 and any other 4xx | later |
 //! | 423, 429 | later; [`retry_after()`](Error::retry_after) says when |
 //! | 428 | pending, in the [device grant](DeviceLogin); not used by these calls |
@@ -268,6 +275,7 @@ mod random;
 mod value_check;
 mod secret;
 mod redact;
+mod decode;
 mod foreign;
 mod json;
 #[cfg(feature = "oidc")]
@@ -307,6 +315,9 @@ mod authorization_code;
 mod callback;
 mod message;
 mod form;
+mod asked;
+mod challenge;
+mod error_text;
 mod refusal;
 #[cfg(feature = "oidc")]
 pub mod oidc;

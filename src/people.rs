@@ -1,5 +1,7 @@
 //! Who the logged-in person is: `GET /people/me`.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
@@ -7,10 +9,11 @@ use serde_json::{Map, Value};
 
 use crate::account::{Address, Identity};
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::decode::is_damaged;
+use crate::error::{Error, ErrorKind, Result};
 use crate::foreign;
 use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
@@ -152,20 +155,21 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
     if !response.status().is_success() {
         return Err(refusal(Asked::Person, response, &[access_token.expose()], now));
     }
-    let unusable = |why: &str| {
-        Error::new(ErrorKind::Person, format!("the answer about the person cannot be used: {why}"))
-            .with_remedy(Remedy::Later)
-            .with_tracking_id(message::received_tracking_id(response, None, &[access_token.expose()]))
+    let unusable = |why: &dyn fmt::Display| {
+        let problem = "the answer about the person cannot be used";
+        refusal::unusable(Asked::Person, response, problem, why, &[access_token.expose()])
     };
-    match foreign::value(response.body()) {
-        Some(Value::Object(fields)) => {
-            let person = Person(fields);
-            if person.id().is_empty() { Err(unusable("it has no `id`")) } else { Ok(person) }
-        }
-        Some(_) => Err(unusable("it is not a JSON object")),
-        None => Err(unusable("it is not JSON")),
+    let person = Person(foreign::unambiguous(response.body(), Some(&IDENTIFYING)).map_err(|fault| unusable(&fault))?);
+    match person.id() {
+        "" => Err(unusable(&"it has no `id`")),
+        // Another person's id may look the same.
+        id if is_damaged(id) => Err(unusable(&"its `id` has characters that cannot be decoded")),
+        _ => Ok(person),
     }
 }
+
+/// The fields that decide who the person is, and what they may do.
+const IDENTIFYING: [&str; 5] = ["id", "emails", "orgId", "invitePending", "type"];
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +192,29 @@ mod tests {
         assert_eq!((person.is_invite_pending(), person.is_login_enabled()), (Some(false), Some(true)));
         assert_eq!(person.field("shoeSize"), Some(&Value::from(37)));
         assert_eq!((person.organization_id(), person.roles().count()), (Some("O1"), 0));
+    }
+
+    #[test]
+    fn a_person_is_read_beside_undecodable_text_but_not_by_an_undecodable_id() {
+        let read = |body: &[u8]| {
+            let response = Response::new(Bytes::copy_from_slice(body));
+            read(&response, &AccessToken::new("hunter2")?, UnixTime::from_secs(0))
+        };
+        let body =
+            b"\xef\xbb\xbf{\"id\":\"P1\",\"displayName\":\"J\xf6rg\",\"x\":\"\\ud800\",\"x\":1e999,\"emails\":null}";
+        let person = read(body).unwrap();
+        assert_eq!((person.id(), person.display_name(), person.email()), ("P1", Some("J\u{fffd}rg"), None));
+        for body in [
+            &b"{\"id\":\"P\xff\"}"[..],
+            br#"{"id":"P\ud800"}"#,
+            br#"{"id":"P1","id":"P2"}"#,
+            br#"{"id":"P1","orgId":"a","orgId":"b"}"#,
+            br#"{"id":"P1","emails":[],"emails":["jane@example.com"]}"#,
+            br#"{"id":"P1","invitePending":true,"invitePending":false}"#,
+        ] {
+            let error = read(body).unwrap_err();
+            assert!(error.is_retryable() && !error.to_string().contains("P1"), "{error}");
+        }
     }
 
     #[test]

@@ -1,120 +1,144 @@
 //! Why a server said no, and who can help: one pure judgement for every refusal.
 //!
 //! Webex answers in several shapes, most of them without an OAuth code (see [`texts`]), so the judgement goes by the
-//! strongest evidence there is: the status where it speaks of the server's own state, then a known code wherever it
-//! stands, then the words of the text, then what is left of the status.
+//! strongest evidence there is: the status where it speaks of the server's or the network's own state, then a challenge, then
+//! a known code wherever it stands, then the words of the text, then what is left of the status. A response without a JSON
+//! object never says anything about a login.
+
+use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use serde_json::Value;
 
+pub(crate) use crate::asked::Asked;
+use crate::challenge::{Challenge, error_of, read_challenges};
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy};
+use crate::decode::is_damaged;
+use crate::error::{Error, Remedy};
+use crate::error_text::{description, known_code, texts, unknown_code, without_urls};
 use crate::foreign;
 use crate::message;
 use crate::redact;
 use crate::retry_after::retry_after;
 use crate::scope;
-use crate::server_error::ServerError;
-
-/// What was asked of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Tokens for an authorization code.
-    Exchange,
-    /// Tokens for a refresh token.
-    Refresh,
-    /// A code for a device, which a user enters elsewhere.
-    DeviceCode,
-    /// Tokens for a device's code.
-    Device,
-    /// Who the person is, with an access token.
-    Person,
-    /// The end of a token.
-    Revocation,
-    /// The keys that ID tokens are signed with.
-    #[cfg(feature = "oidc")]
-    Keys,
-    /// What OpenID Connect tells of a user, with an access token.
-    #[cfg(feature = "oidc")]
-    UserInfo,
-    /// What a service says of itself, or of whose issuer a user's is.
-    #[cfg(feature = "oidc")]
-    Discovery,
-}
-
-impl Asked {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Exchange => "exchange",
-            Self::Refresh => "refresh",
-            Self::DeviceCode => "device_code",
-            Self::Device => "device",
-            Self::Person => "person",
-            Self::Revocation => "revocation",
-            #[cfg(feature = "oidc")]
-            Self::Keys => "keys",
-            #[cfg(feature = "oidc")]
-            Self::UserInfo => "userinfo",
-            #[cfg(feature = "oidc")]
-            Self::Discovery => "discovery",
-        }
-    }
-
-    /// Whether the user's own credentials are what is refused.
-    fn is_grant(self) -> bool {
-        matches!(self, Self::Exchange | Self::Refresh | Self::Device)
-    }
-
-    pub(crate) fn kind(self) -> ErrorKind {
-        match self {
-            Self::Exchange => ErrorKind::Exchange,
-            Self::Refresh => ErrorKind::Refresh,
-            Self::DeviceCode | Self::Device => ErrorKind::Device,
-            Self::Person => ErrorKind::Person,
-            Self::Revocation => ErrorKind::Revocation,
-            #[cfg(feature = "oidc")]
-            Self::Keys => ErrorKind::Keys,
-            #[cfg(feature = "oidc")]
-            Self::UserInfo => ErrorKind::UserInfo,
-            #[cfg(feature = "oidc")]
-            Self::Discovery => ErrorKind::Discovery,
-        }
-    }
-}
+use crate::server_error::{ServerError, is_intermediary};
 
 /// Turns an answer that is no success into an error; none of `secrets` is left in it.
 pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
     let status = response.status();
-    let body = foreign::value(response.body());
-    let verdict = judge(asked, status, body.as_ref());
-    let description =
-        verdict.description.map(|text| redact::clean(&text, secrets, 300)).filter(|text| !text.is_empty());
+    let body = foreign::value(response.body()).filter(Value::is_object);
+    let verdict = judge(asked, response, &read_challenges(response.headers()), body.as_ref());
     // A short secret may be a part of a known word.
-    let code = verdict.code.map(|code| if verdict.is_known { code } else { redact::clean(&code, secrets, 60) });
-    let mut server = ServerError::new(Some(status), code, description);
-    if verdict.is_unrecognized {
-        server = server.unrecognized();
-    }
-    let sentence = sentence(asked, verdict.remedy, status, server.code());
-    let error = Error::new(asked.kind(), sentence)
+    let code = verdict.code.and_then(|code| if verdict.is_known { Some(code) } else { clean(&code, secrets, 60) });
+    let description = verdict.description.and_then(|text| clean(&text, secrets, 300));
+    let server = ServerError::new(Some(status), code, description);
+    let server = with_body(server, response, body.is_some(), secrets);
+    let server = if verdict.is_unrecognized { server.unrecognized() } else { server };
+    let server = if verdict.names_client { server.naming_client() } else { server };
+    let is_limit = asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT);
+    let pause = if is_limit { Some(TOKEN_LIMIT_PAUSE) } else { retry_after(response.headers(), now) };
+    let error = Error::new(asked.kind(), sentence(asked, verdict.remedy, &server))
         .with_server(server)
         .with_tracking_id(message::received_tracking_id(response, body.as_ref(), secrets))
-        .with_retry_after(retry_after(response.headers(), now));
+        .with_retry_after(pause);
     match verdict.remedy {
         Some(remedy) => error.with_remedy(remedy),
         None => error,
     }
 }
 
-fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Option<&str>) -> &'static str {
-    if status.is_redirection() {
-        return "the server answered with a redirect, which is never followed: check the service's addresses";
+/// Returns the error for a response with a good status whose body cannot be used, for the reason `why`. The body may hold
+/// tokens, so not a word of it is quoted.
+pub(crate) fn unusable(
+    asked: Asked,
+    response: &Response<Bytes>,
+    problem: &str,
+    why: &dyn fmt::Display,
+    secrets: &[&str],
+) -> Error {
+    let error = |message| {
+        Error::new(asked.kind(), message)
+            .with_remedy(Remedy::Later)
+            .with_tracking_id(message::received_tracking_id(response, None, secrets))
+    };
+    if foreign::object(response.body()).is_some() {
+        return error(format!("{problem}: {why}"));
     }
-    match (asked, remedy) {
+    let server = ServerError::new(Some(response.status()), None, None);
+    error(format!("{problem}: {why}; a proxy or a network sign-in page may have sent it"))
+        .with_server(with_body(server, response, false, secrets))
+}
+
+/// Adds what kind of body the response has.
+fn with_body(server: ServerError, response: &Response<Bytes>, is_json_object: bool, secrets: &[&str]) -> ServerError {
+    let content_type = response.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let media_type = content_type.as_deref().and_then(|value| value.split(';').next());
+    server.with_body(is_json_object, media_type.and_then(|media_type| clean(media_type.trim(), secrets, 60)))
+}
+
+/// Returns a server's text without secrets, or nothing if it may hold one that cannot be recognized.
+fn clean(text: &str, secrets: &[&str], limit: usize) -> Option<String> {
+    // A secret that was echoed in another encoding has lost some of its characters.
+    if is_damaged(text) && (redact::tells(text, secrets) || !secrets.iter().all(|secret| secret.is_ascii())) {
+        return None;
+    }
+    Some(redact::clean(text, secrets, limit)).filter(|text| !text.is_empty())
+}
+
+/// Says that the user has as many tokens of the integration as Webex allows.
+const TOKEN_LIMIT: &str = "tokenlimit_reached";
+
+/// How long a refresh waits for the user's tokens to expire or to be revoked.
+const TOKEN_LIMIT_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'static str {
+    match (server.status(), remedy) {
+        (Some(300..=399), _) => {
+            "the server answered with a redirect, which is never followed: check the service's addresses"
+        }
+        (Some(407), _) => {
+            "a proxy rejected the request: it demands authentication; set user name and password in the proxy settings"
+        }
+        (Some(511), _) => {
+            "the network rejected the request: it demands a sign-in; open a web page from this host and sign in there"
+        }
+        (_, Some(Remedy::Later)) if asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT) => {
+            "webex gives this user no more tokens of this integration (750 at most): revoke some with \
+             `disconnect().everywhere()` or in the user's Webex settings, or wait; a new login cannot help"
+        }
+        (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
+            "the response is not JSON: a proxy or a network sign-in page may have sent it; try again later"
+        }
         (_, Some(Remedy::Later)) => "the server cannot answer now",
-        (_, Some(Remedy::Registration)) if by_place(status).is_some() && code.is_none() => {
+        (Some(451), Some(Remedy::Registration)) if server.code().is_none() => {
             "webex keeps this in another region: check the service's addresses"
+        }
+        _ if asked.is_resource() => resource_sentence(asked, remedy),
+        _ => oauth_sentence(asked, remedy, server.code()),
+    }
+}
+
+fn resource_sentence(asked: Asked, remedy: Option<Remedy>) -> &'static str {
+    match (asked, remedy) {
+        (_, Some(Remedy::AccessToken)) => "webex does not accept this access token: refresh it",
+        #[cfg(feature = "oidc")]
+        (Asked::UserInfo, Some(Remedy::Registration)) => {
+            "webex refuses this access token here: the scope `openid` is missing"
+        }
+        (_, Some(Remedy::Registration)) => "webex refuses this access token here: a scope or a role is missing",
+        _ => "webex rejected the request, and its response does not say why",
+    }
+}
+
+fn oauth_sentence(asked: Asked, remedy: Option<Remedy>, code: Option<&str>) -> &'static str {
+    match (asked, remedy) {
+        (_, Some(Remedy::Login)) if code == Some(TOKEN_LIMIT) => {
+            "webex gives this user no more tokens of this integration (750 at most): revoke some with \
+             `disconnect().everywhere()` or in the user's Webex settings, or wait; the code is used up, and a new login \
+             cannot help before"
         }
         (Asked::Exchange, Some(Remedy::Login)) => "webex refused the authorization code: begin a new login",
         (Asked::Refresh, Some(Remedy::Login)) => "webex refused the refresh token: the user must log in again",
@@ -122,26 +146,13 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, status: StatusCode, code: Opti
             "webex gives this integration no code for devices: check the client id and the scopes, and that all four \
              redirect URIs https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback are registered"
         }
-        (Asked::Device, Some(Remedy::Login)) if code == Some("tokenlimit_reached") => {
-            "webex gives this user no more tokens of this integration: end a login elsewhere, then begin a new one"
-        }
         (Asked::Device, Some(Remedy::Login)) => {
             "webex does not know the device's code, or it is used up: begin a new login"
         }
-        (Asked::Person, Some(Remedy::Registration)) => {
-            "webex refuses this access token here: a scope or a role is missing"
-        }
-        (Asked::Person, _) => "webex does not accept this access token: refresh it",
         #[cfg(feature = "oidc")]
         (Asked::Discovery, _) => "webex does not answer that: check the service's addresses",
         #[cfg(feature = "oidc")]
         (Asked::Keys, _) => "webex does not hand out the keys of its ID tokens: check the service's addresses",
-        #[cfg(feature = "oidc")]
-        (Asked::UserInfo, Some(Remedy::Registration)) => {
-            "webex refuses this access token here: the scope `openid` is missing"
-        }
-        #[cfg(feature = "oidc")]
-        (Asked::UserInfo, _) => "webex does not accept this access token: refresh it",
         (Asked::Revocation, _) => "webex did not revoke the token: see what its revocation endpoint wants",
         (_, _) if code == Some("invalid_scope") => scope::REFUSED,
         (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
@@ -156,30 +167,87 @@ struct Verdict {
     is_known: bool,
     description: Option<String>,
     is_unrecognized: bool,
+    names_client: bool,
 }
 
-fn judge(asked: Asked, status: StatusCode, body: Option<&Value>) -> Verdict {
+/// Judges a response by its status, then by its challenges, then by its body, which is a JSON object or nothing.
+fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], body: Option<&Value>) -> Verdict {
+    let status = response.status();
     let texts = body.map(texts).unwrap_or_default();
-    let code = texts.iter().find_map(|text| known_code(text));
-    let found = by_state(status, body)
-        .or_else(|| code.and_then(by_code).filter(|remedy| asked.is_grant() || *remedy != Remedy::Login))
-        .or_else(|| by_place(status))
-        .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
-        .or_else(|| by_words(asked, status, &texts))
-        // `invalid_request` says only that something is wrong with the request; the text may have said what.
-        .or_else(|| code.and_then(|_| unexplained(asked, status)))
-        .or_else(|| by_status(asked, status));
-    let is_unrecognized = found.is_none();
+    let known = texts.iter().find_map(|text| known_code(text));
+    let by_body = || body.and_then(|_| by_json(asked, status, known, &texts));
+    // A token endpoint that rejects the client itself has to say so (RFC 6749 section 5.2), if need be in a header alone.
+    let is_bare = asked.is_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
+    let known = known.or_else(|| (is_bare && says_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
+    let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
+    let names_client = demands_client || (asked.is_grant() && known == Some(INVALID_CLIENT));
+    let (remedy, is_unrecognized) = match by_state(status) {
+        Some(remedy) => (Some(remedy), false),
+        None if asked.is_resource() => by_resource(status, challenges, body, by_body),
+        None if body.is_none() && names_client => (Some(Remedy::Registration), false),
+        // No JSON is no word from Webex: a proxy's page, a captive portal, an empty answer.
+        None if body.is_none() => (Some(Remedy::Later), false),
+        None => by_body().map_or((unrecognized(asked), true), |remedy| (Some(remedy), false)),
+    };
     // A body with a good status may hold tokens: only a known code is taken from it.
     let shown = body.filter(|_| !status.is_success());
+    let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
     Verdict {
-        remedy: found.or(unrecognized(asked)),
-        is_known: code.is_some(),
+        remedy,
+        is_known: known.is_some(),
         // What is no known code but looks like one is kept: Webex may add some.
-        code: code.map(str::to_owned).or_else(|| shown.and_then(unknown_code)),
-        description: shown.and_then(|_| description(&texts)),
+        code: known
+            .map(str::to_owned)
+            .or_else(|| shown.and_then(unknown_code))
+            .or_else(|| error_of(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            // What a proxy writes is no code of the authorization server.
+            .filter(|_| !is_intermediary(status)),
+        description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
         is_unrecognized,
+        names_client,
     }
+}
+
+const INVALID_CLIENT: &str = "invalid_client";
+
+/// Returns `true` if a response that is not JSON names that code, in a challenge or in a form.
+fn says_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
+    let body = response.body().get(..LONGEST_FORM).unwrap_or(response.body());
+    challenges.iter().any(|challenge| challenge.parameter("error") == Some(INVALID_CLIENT))
+        || form_urlencoded::parse(body).any(|(name, value)| name == "error" && value == INVALID_CLIENT)
+}
+
+/// How much of a body is searched for an error in a form.
+const LONGEST_FORM: usize = 2048;
+
+/// Judges the response of a protected resource (RFC 6750 section 3.1), and says whether it explains itself. Never is it a word
+/// about the login.
+fn by_resource(
+    status: StatusCode,
+    challenges: &[Challenge],
+    body: Option<&Value>,
+    by_body: impl Fn() -> Option<Remedy>,
+) -> (Option<Remedy>, bool) {
+    let is_silent = || error_of(challenges).is_none() && by_body().is_none();
+    let demands = |error| challenges.iter().any(|challenge| challenge.parameter("error") == Some(error));
+    match status {
+        StatusCode::UNAUTHORIZED => (Some(Remedy::AccessToken), is_silent()),
+        _ if demands("invalid_token") => (Some(Remedy::AccessToken), false),
+        StatusCode::FORBIDDEN if body.is_some() || demands("insufficient_scope") => (Some(Remedy::Registration), false),
+        _ => (by_body(), is_silent()),
+    }
+}
+
+/// Judges what a JSON object says: by a code, then by its words, then by what is left of the status.
+fn by_json(asked: Asked, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<Remedy> {
+    code.and_then(|code| by_code(asked, code))
+        .filter(|remedy| asked.is_grant() || *remedy != Remedy::Login)
+        .or_else(|| by_place(status))
+        .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
+        .or_else(|| by_words(asked, status, texts))
+        // `invalid_request` says only that something is wrong with the request; the text may have said what.
+        .or_else(|| code.and_then(|_| unexplained(asked, status)))
+        .or_else(|| by_status(asked, status))
 }
 
 /// A refusal that says nothing of its reason. A 400 or 401 to a grant is Webex's usual answer to a bad code or a dead
@@ -208,10 +276,15 @@ fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
 }
 
 /// The server's or the network's own state: no statement about tokens or client.
-fn by_state(status: StatusCode, body: Option<&Value>) -> Option<Remedy> {
-    let passing = matches!(status.as_u16(), 408 | 423 | 425 | 429 | 500..=599) || status.is_redirection();
-    // No JSON is no word from Webex: a proxy's page, a captive portal, an empty answer.
-    (passing || body.is_none_or(|body| !body.is_object())).then_some(Remedy::Later)
+fn by_state(status: StatusCode) -> Option<Remedy> {
+    if is_intermediary(status) {
+        return Some(Remedy::Registration);
+    }
+    is_passing(status.as_u16()).then_some(Remedy::Later)
+}
+
+fn is_passing(status: u16) -> bool {
+    matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..=599)
 }
 
 /// Webex answers 451 for what it keeps in another region. That stays so, though the name of the status is "Unavailable For
@@ -220,70 +293,24 @@ fn by_place(status: StatusCode) -> Option<Remedy> {
     (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(Remedy::Registration)
 }
 
-/// The codes that are known, those of RFC 6749 section 5.2 and Webex's own.
-const CODES: [&str; 15] = [
-    "invalid_grant",
-    "expired_token",
-    "access_denied",
-    "login_required",
-    "tokenlimit_reached",
-    "invalid_client",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "unsupported_response_type",
-    "invalid_scope",
-    "server_error",
-    "temporarily_unavailable",
-    "slow_down",
-    "authorization_pending",
-    "invalid_request",
-];
-
 /// Who can help where a code settles it.
-fn by_code(code: &str) -> Option<Remedy> {
+fn by_code(asked: Asked, code: &str) -> Option<Remedy> {
     match code {
-        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | "tokenlimit_reached" => {
-            Some(Remedy::Login)
-        }
+        // A new login makes one more token; but only there is a code used up.
+        TOKEN_LIMIT if asked == Asked::Refresh => Some(Remedy::Later),
+        "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => Some(Remedy::Login),
         "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => Some(Remedy::Later),
         "invalid_request" => None,
         _ => Some(Remedy::Registration),
     }
 }
 
-/// A code as a word of a text, in any case: Webex's front passes on what its broker said within a sentence.
-fn known_code(text: &str) -> Option<&'static str> {
-    let text = without_urls(text);
-    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.find_map(|word| CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
-}
-
-/// The known code of an answer, wherever it stands; that a device has to wait may also be said in words.
-pub(crate) fn code_in(body: &Value) -> Option<&'static str> {
-    let texts = texts(body);
-    texts.iter().find_map(|text| known_code(text)).or_else(|| {
-        let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['-', '_'], " ");
-        let texts: Vec<_> = texts.iter().map(spaced).collect();
-        let says = |words| texts.iter().any(|text| text.contains(words));
-        [("slow down", "slow_down"), ("authorization pending", "authorization_pending")]
-            .into_iter()
-            .find_map(|(words, code)| says(words).then_some(code))
-    })
-}
-
-/// A text without the addresses in it, whose parameters have telling names but say nothing.
-fn without_urls(text: &str) -> String {
-    text.split(|c: char| c.is_whitespace() || c == ',')
-        .filter(|word| !word.contains("://"))
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 /// The status of a request that Webex's front made in our place: "POST failed: HTTP/1.1 503 Service Unavailable ...".
 fn by_embedded_status(text: &str) -> Option<Remedy> {
     let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
     let status = StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?;
-    by_state(status, Some(&Value::Object(Default::default()))).or_else(|| by_place(status))
+    // A proxy in front of Webex's own servers is not the operator's.
+    if is_passing(status.as_u16()) { Some(Remedy::Later) } else { by_place(status) }
 }
 
 /// Words that were seen, and their kin. The client's come first: "refresh token was issued to another client id" is no
@@ -337,59 +364,6 @@ fn by_status(asked: Asked, status: StatusCode) -> Option<Remedy> {
         402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
         _ => Some(Remedy::Later),
     }
-}
-
-/// What is looked at of an answer: Webex's have four texts at most, of a line each; a hostile one may be a mebibyte of them.
-const MOST_TEXTS: usize = 32;
-const LONGEST_TEXT: usize = 2048;
-
-/// Every text that may say why. The known shapes are `{"error", "error_description"}`,
-/// `{"message", "errors": [{"description"}]}` and `{"code", "message"}`; others are searched in the same way, except
-/// for fields that could hold a secret or only an id.
-fn texts(body: &Value) -> Vec<&str> {
-    fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
-        match value {
-            Value::String(text) if texts.len() < MOST_TEXTS && !text.trim().is_empty() => {
-                let text = text.char_indices().nth(LONGEST_TEXT).map_or(text.as_str(), |(end, _)| &text[..end]);
-                if !texts.contains(&text) {
-                    texts.push(text);
-                }
-            }
-            Value::Array(items) if depth > 0 => items.iter().for_each(|item| gather(item, depth - 1, texts)),
-            Value::Object(fields) if depth > 0 => {
-                let telling = fields.iter().filter(|(name, _)| is_telling(name));
-                telling.for_each(|(_, value)| gather(value, depth - 1, texts));
-            }
-            _ => {}
-        }
-    }
-
-    let mut texts = Vec::new();
-    for name in ["error", "error_description", "errors"] {
-        body.get(name).into_iter().for_each(|value| gather(value, 4, &mut texts));
-    }
-    gather(body, 4, &mut texts);
-    texts
-}
-
-fn is_telling(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    !["token", "secret", "password", "key", "jwt", "tracking", "code", "uri", "url"]
-        .iter()
-        .any(|word| name.contains(word))
-}
-
-/// What the server said, without texts that are a code and nothing else.
-fn description(texts: &[&str]) -> Option<String> {
-    let told: Vec<_> = texts.iter().filter(|text| !CODES.contains(&text.trim())).copied().collect();
-    (!told.is_empty()).then(|| told.join("; "))
-}
-
-/// A word in `error` that no standard knows.
-fn unknown_code(body: &Value) -> Option<String> {
-    let word = body.get("error")?.as_str()?.trim();
-    let is_word = !word.is_empty() && word.len() <= 60 && !word.contains(char::is_whitespace);
-    is_word.then(|| word.to_owned())
 }
 
 #[cfg(test)]
@@ -456,6 +430,8 @@ mod tests {
             (400, hydra("invalid_grant"), LOGIN, Some("invalid_grant")),
             (400, r#"{"error":"invalid_grant","error_description":"client id mismatch"}"#.into(), LOGIN, Some("invalid_grant")),
             (400, r#"{"error":"access_denied"}"#.into(), LOGIN, Some("access_denied")),
+            (400, r#"{"error":"tokenlimit_reached"}"#.into(), LATER, Some("tokenlimit_reached")),
+            (403, hydra("tokenlimit_reached"), LATER, Some("tokenlimit_reached")),
             (401, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, Some("invalid_client")),
             (400, r#"{"error":"unauthorized_client"}"#.into(), DEVELOPER, Some("unauthorized_client")),
             (400, r#"{"error":"unsupported_grant_type"}"#.into(), DEVELOPER, Some("unsupported_grant_type")),
@@ -494,7 +470,11 @@ mod tests {
             (400, r#"{"message":"Too many requests"}"#.into(), LATER, None),
             // Other statuses never end a login by a word.
             (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), LATER, None),
-            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), LATER, None),
+            (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), DEVELOPER, None),
+            (407, r#"{"error":"invalid_grant"}"#.into(), DEVELOPER, None),
+            (511, r#"{"error":"invalid_client"}"#.into(), DEVELOPER, None),
+            (511, "<html>sign in</html>".into(), DEVELOPER, None),
+            (400, r#"{"message":"POST failed: HTTP/1.1 511 Network Authentication Required (url = https://x.y/z)"}"#.into(), LATER, None),
             (404, r#"{"message":"No route for grant refresh_token"}"#.into(), DEVELOPER, None),
             (405, r#"{"message":"refresh_token: method not allowed"}"#.into(), DEVELOPER, None),
             (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
@@ -518,7 +498,7 @@ mod tests {
             (404, "{}".into(), DEVELOPER, None),
             (405, "{}".into(), DEVELOPER, None),
             (409, "{}".into(), LATER, None),
-            (407, "{}".into(), LATER, None),
+            (407, "{}".into(), DEVELOPER, None),
             (410, "{}".into(), DEVELOPER, None),
             (415, "{}".into(), DEVELOPER, None),
             (451, "{}".into(), DEVELOPER, None),
@@ -581,13 +561,398 @@ mod tests {
         assert!(!shown.contains("hunter2") && !shown.contains("a%2Fb"), "{shown}");
     }
 
+    fn with_headers(status: u16, body: impl AsRef<[u8]>, headers: &[(&'static str, &str)]) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::copy_from_slice(body.as_ref()));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in headers {
+            response.headers_mut().append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        response
+    }
+
+    fn judged(asked: Asked, status: u16, body: &str, challenges: &[&str]) -> Error {
+        let headers: Vec<_> = challenges.iter().map(|challenge| ("www-authenticate", *challenge)).collect();
+        refusal(asked, &with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
+    }
+
+    /// Every predicate that is true.
+    fn classes(error: &Error) -> Vec<&'static str> {
+        let predicates = [
+            (LOGIN, error.is_login_required()),
+            (DEVELOPER, error.is_misconfigured()),
+            (LATER, error.is_retryable()),
+            (TOKEN, error.is_access_token_refused()),
+        ];
+        predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
+    }
+
+    const TOKEN: &str = "access token";
+
     #[test]
-    fn a_mebibyte_of_texts_is_not_looked_at_to_its_end() {
-        let many: Vec<_> = (0..100_000).map(|number| format!("s{number}")).collect();
-        for body in [serde_json::json!({ "errors": many }), serde_json::json!({ "message": "ä".repeat(500_000) })] {
-            let texts = texts(&body);
-            assert!(texts.len() <= MOST_TEXTS && texts.iter().all(|text| text.len() <= 2 * LONGEST_TEXT));
-            assert!(!texts.is_empty());
+    fn a_resource_that_rejects_the_access_token_asks_for_another_one() {
+        let page = "<html>Unauthorized</html>";
+        let (expired, scope) = ("Bearer error=\"invalid_token\"", "Bearer error=\"insufficient_scope\"");
+        for (status, body, challenges, class) in [
+            // A reason in the header, and no body or a proxy's page.
+            (401, "", &[expired][..], vec![TOKEN]),
+            (401, page, &[expired], vec![TOKEN]),
+            (401, "", &[], vec![TOKEN]),
+            (401, page, &["Basic"], vec![TOKEN]),
+            (401, "", &[scope], vec![TOKEN]),
+            (400, "", &[expired], vec![TOKEN]),
+            (403, page, &["bearer ERROR=invalid_token"], vec![TOKEN]),
+            (400, "{}", &["Basic realm=x", "DPoP error=\"invalid_token\", algs=\"ES256\""], vec![TOKEN]),
+            (403, r#"{"message":"no"}"#, &[expired], vec![TOKEN]),
+            (403, "", &[scope], vec![DEVELOPER]),
+            (403, page, &["Bearer realm=\"a, b\", error=\"insufficient_scope\", scope=\"x\""], vec![DEVELOPER]),
+            (403, r#"{"message":"temporarily unavailable"}"#, &[], vec![DEVELOPER]),
+            (403, page, &[], vec![]),
+            (403, "", &["Bearer realm=\"error=insufficient_scope\""], vec![]),
+            // A 401 is about the access token, whatever codes of other endpoints it contains.
+            (401, r#"{"error":"invalid_grant"}"#, &[], vec![TOKEN]),
+            (401, r#"{"message":"login_required"}"#, &[], vec![TOKEN]),
+            (401, r#"{"errors":[{"description":"access_denied"}]}"#, &[], vec![TOKEN]),
+            (401, r#"{"error":"invalid_client"}"#, &[], vec![TOKEN]),
+            (401, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable"}"#, &[], vec![TOKEN]),
+            // The server's state and the network's come first.
+            (429, "", &[expired], vec![LATER]),
+            (503, page, &[scope], vec![LATER]),
+            (302, "", &[expired], vec![LATER]),
+            (407, "", &[expired], vec![DEVELOPER]),
+            (511, page, &[], vec![DEVELOPER]),
+            // What is left says nothing without JSON.
+            (400, "", &[], vec![]),
+            (404, page, &[], vec![]),
+            (409, page, &[], vec![]),
+            (451, "[]", &[], vec![]),
+            (400, r#"{"message":"no"}"#, &[], vec![]),
+            (404, "{}", &[], vec![DEVELOPER]),
+            (409, "{}", &[], vec![LATER]),
+        ] {
+            for asked in resources() {
+                let error = judged(asked, status, body, challenges);
+                assert_eq!(classes(&error), class, "{status} {body} {challenges:?}: {error}");
+                let line = error.to_string();
+                assert_eq!(line.contains("refresh it"), class == [TOKEN], "{line}");
+            }
+        }
+        let error =
+            judged(Asked::Person, 401, "", &["Bearer error=\"invalid_token\", error_description=\"x hunter2\""]);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.is_unrecognized()), (Some("invalid_token"), false));
+        assert!(server.description().unwrap().starts_with("x ") && !format!("{error:?}").contains("hunter2"));
+        assert!(judged(Asked::Person, 401, "", &[]).server().unwrap().is_unrecognized());
+    }
+
+    fn resources() -> Vec<Asked> {
+        ALL.iter().copied().filter(|asked| asked.is_resource()).collect()
+    }
+
+    #[cfg(feature = "oidc")]
+    const ALL: &[Asked] = &[
+        Asked::Exchange,
+        Asked::Refresh,
+        Asked::Device,
+        Asked::DeviceCode,
+        Asked::Revocation,
+        Asked::Person,
+        Asked::Keys,
+        Asked::Discovery,
+        Asked::UserInfo,
+    ];
+    #[cfg(not(feature = "oidc"))]
+    const ALL: &[Asked] =
+        &[Asked::Exchange, Asked::Refresh, Asked::Device, Asked::DeviceCode, Asked::Revocation, Asked::Person];
+
+    #[test]
+    fn a_token_endpoint_without_json_ends_no_login_and_names_the_client_only_by_a_401() {
+        let form = "error=invalid_client&error_description=x";
+        for (status, body, challenges, class) in [
+            (401, "", &["Basic"][..], DEVELOPER),
+            (401, "<html>", &["Negotiate", "bAsIc realm=\"x\""], DEVELOPER),
+            (401, "", &["Bearer error=\"invalid_client\""], DEVELOPER),
+            (401, form, &[], DEVELOPER),
+            (401, "[]", &["Basic"], DEVELOPER),
+            (401, "", &[], LATER),
+            (401, "<html>invalid_client</html>", &["Bearer realm=\"Basic\""], LATER),
+            (401, "\"invalid_client\"", &["Negotiate"], LATER),
+            (401, "<html>", &["Bearer error=\"invalid_token\""], LATER),
+            (401, "", &["Bearer error=\"invalid_grant\""], LATER),
+            (400, "error=invalid_grant", &[], LATER),
+            (400, form, &["Basic"], LATER),
+            (403, "", &["Basic"], LATER),
+            (404, "<html>", &[], LATER),
+            (418, "", &[], LATER),
+            (451, "", &[], LATER),
+        ] {
+            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
+                let error = judged(asked, status, body, challenges);
+                assert_eq!(classes(&error), [class], "{asked:?} {status} {body} {challenges:?}: {error}");
+                let server = error.server().unwrap();
+                assert!(!server.is_json_object() && !server.is_unrecognized(), "{error}");
+                assert_eq!(server.names_client(), class == DEVELOPER, "{error}");
+                let is_named = class == DEVELOPER && format!("{body}{challenges:?}").contains("invalid_client");
+                assert_eq!(server.code(), is_named.then_some("invalid_client"), "{error}");
+            }
+        }
+        for asked in ALL.iter().copied().filter(|asked| !asked.is_grant() && !asked.is_resource()) {
+            let error = judged(asked, 401, "", &["Basic"]);
+            assert_eq!(classes(&error), [LATER], "{asked:?}: {error}");
+        }
+        // A JSON object is Webex's own word.
+        let error = judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
+        let server = error.server().unwrap();
+        assert!(error.is_login_required() && server.is_unrecognized() && server.is_json_object());
+        assert!(judged(Asked::Refresh, 401, r#"{"error":"invalid_client"}"#, &[]).server().unwrap().names_client());
+    }
+
+    #[test]
+    fn a_response_without_json_is_named_with_its_status_and_content_type() {
+        let of_type = |status, body: &str, content_type: &str| {
+            let headers = [("content-type", content_type)];
+            let headers = if content_type.is_empty() { &[][..] } else { &headers };
+            refusal(Asked::Refresh, &with_headers(status, body, headers), &["hunter2"], UnixTime::from_secs(0))
+        };
+        let long = format!("text/{}", "x".repeat(200));
+        for (status, body, content_type, says) in [
+            (400, "<html>", "text/html; charset=utf-8", "(HTTP 400, not JSON, content type text/html)"),
+            (401, "", "", "(HTTP 401, not JSON, no content type)"),
+            (503, "", "text/plain", "(HTTP 503, not JSON, content type text/plain)"),
+            (400, "[1]", "application/json", "(HTTP 400, not JSON, content type application/json)"),
+            (404, "x", "text/hunter2", "(HTTP 404, not JSON, content type text/"),
+            (404, "x", " ; charset=x", "(HTTP 404, not JSON, no content type)"),
+            (404, "x", &long, "(HTTP 404, not JSON, content type "),
+        ] {
+            let error = of_type(status, body, content_type);
+            let line = error.to_string();
+            assert!(line.contains("not JSON") && line.contains(says), "{line}");
+            assert!(error.is_retryable() && line.len() < 220 && !format!("{error:?}").contains("hunter2"), "{line}");
+        }
+        let error = of_type(400, r#"{"error":"invalid_grant"}"#, "text/html");
+        let server = error.server().unwrap();
+        assert!(server.is_json_object() && server.content_type() == Some("text/html"));
+        assert!(!error.to_string().contains("text/html"), "{error}");
+        let page = with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
+        let error = unusable(Asked::Refresh, &page, "it cannot be used", &"it is not JSON", &["hunter2"]);
+        let line = error.to_string();
+        assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, not JSON, content type text/html)"), "{line}");
+        assert!(error.is_retryable() && !error.server().unwrap().is_json_object());
+        let object = with_headers(200, "{}", &[]);
+        assert!(unusable(Asked::Refresh, &object, "x", &"y", &[]).server().is_none());
+    }
+
+    #[test]
+    fn a_proxy_and_a_network_that_demand_a_sign_in_are_named() {
+        for asked in ALL.iter().copied() {
+            for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
+                for (status, says) in [(407, "a proxy rejected"), (511, "the network rejected")] {
+                    let error = judged(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
+                    assert_eq!(classes(&error), [DEVELOPER], "{asked:?} {status} {body}");
+                    let server = error.server().unwrap();
+                    assert!(error.to_string().contains(says), "{error}");
+                    assert!(server.code().is_none() && server.is_from_intermediary(), "{error}");
+                }
+            }
+        }
+        assert!(!judged(Asked::Refresh, 401, "{}", &[]).server().unwrap().is_from_intermediary());
+    }
+
+    #[test]
+    fn too_many_tokens_put_a_refresh_off_and_use_up_a_code() {
+        for body in [
+            r#"{"error":"tokenlimit_reached"}"#,
+            r#"{"message":"tokenlimit_reached","trackingId":"R"}"#,
+            r#"{"errors":[{"description":"TokenLimit_Reached: 750"}]}"#,
+        ] {
+            for status in [400, 401, 403, 200] {
+                let error = judged(Asked::Refresh, status, body, &[]);
+                assert_eq!(classes(&error), [LATER], "{error}");
+                assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+                assert!(error.to_string().contains("a new login cannot help"), "{error}");
+                for asked in [Asked::Exchange, Asked::Device] {
+                    let error = judged(asked, status, body, &[]);
+                    assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN], None), "{error}");
+                    assert!(error.to_string().contains("the code is used up"), "{error}");
+                }
+            }
+            for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
+                let line = judged(asked, 400, body, &[]).to_string();
+                assert!(line.contains("750") && line.contains("`disconnect().everywhere()`"), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reason_is_read_beside_a_byte_order_mark_and_undecodable_text() {
+        for (asked, body, class) in [
+            (Asked::Refresh, &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..], LOGIN),
+            (Asked::Refresh, b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}", LOGIN),
+            (Asked::Refresh, b"{\"x\":\"\\udead\",\"error\":\"invalid_grant\",\"y\":[\"\xc3\"]}", LOGIN),
+            (Asked::Exchange, b"\xef\xbb\xbf{\"error\":\"invalid_client\"}", DEVELOPER),
+            (Asked::Device, b"\xef\xbb\xbf{\"error\":\"access_denied\",\"n\":1e999}", LOGIN),
+            (Asked::DeviceCode, b"{\"error\":\"invalid_scope\",\"\xff\":null}", DEVELOPER),
+        ] {
+            let error = refusal(asked, &with_headers(400, body, &[]), &[], UnixTime::from_secs(0));
+            assert_eq!(classes(&error), [class], "{}", String::from_utf8_lossy(body));
+        }
+        let body = b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg is gone\"}";
+        let error = refusal(Asked::Refresh, &with_headers(400, body, &[]), &["hunter2"], UnixTime::from_secs(0));
+        assert_eq!(error.server().unwrap().description(), Some("J\u{fffd}rg is gone"));
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_in_another_encoding_is_not_shown() {
+        for (secret, echo) in [
+            ("g\u{e4}nsef\u{fc}\u{df}chen", &b"g\xe4nsef\xfc\xdfchen"[..]),
+            ("a-very-long-secret-indeed", b"a-very-lo\xffng-secret-indeed"),
+        ] {
+            let body = [b"{\"error\":\"x", echo, b"\",\"message\":\"bad: ", echo, b"\"}"].concat();
+            let error = refusal(Asked::Refresh, &with_headers(400, &body, &[]), &[secret], UnixTime::from_secs(0));
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("nsef") && !shown.contains("secret-indeed"), "{shown}");
+        }
+    }
+
+    mod table {
+        use proptest::prelude::*;
+        use proptest::sample::{select, subsequence};
+
+        use super::*;
+
+        fn bodies() -> Vec<Vec<u8>> {
+            let mut bodies: Vec<Vec<u8>> = [
+                "",
+                " ",
+                "<html>sign in</html>",
+                "[]",
+                "null",
+                "7",
+                "\"invalid_grant\"",
+                "{",
+                "{}x",
+                "{}",
+                "{\"a\":1e999}",
+                "error=invalid_client",
+                "error=invalid_grant",
+                "access_token=x",
+                r#"{"message":"no"}"#,
+                r#"{"message":"refresh token expired"}"#,
+                r#"{"message":"Client Id is invalid"}"#,
+                r#"{"message":"temporarily unavailable"}"#,
+                r#"{"message":"POST failed: HTTP/1.1 401 x"}"#,
+                r#"{"message":"POST failed: HTTP/1.1 503 x"}"#,
+                r#"{"error":{"a":[]}}"#,
+                r#"{"error":null}"#,
+            ]
+            .iter()
+            .map(|body| body.as_bytes().to_vec())
+            .collect();
+            for code in CODES {
+                bodies.push(format!(r#"{{"error":"{code}"}}"#).into_bytes());
+                bodies.push(format!(r#"{{"errors":[{{"description":"{code}"}}]}}"#).into_bytes());
+                bodies.push(format!("\u{feff}{{\"error\":\"{code}\",\"x\":\"\\ud800\"}}").into_bytes());
+                bodies.push([format!(r#"{{"error":"{code}","x":""#).as_bytes(), b"\xff\"}"].concat());
+            }
+            bodies
+        }
+
+        const CODES: [&str; 12] = [
+            "invalid_grant",
+            "expired_token",
+            "access_denied",
+            "login_required",
+            "tokenlimit_reached",
+            "invalid_client",
+            "unauthorized_client",
+            "invalid_scope",
+            "server_error",
+            "slow_down",
+            "invalid_request",
+            "invalid_token",
+        ];
+
+        const CHALLENGES: [&str; 9] = [
+            "Basic realm=\"x\"",
+            "Bearer",
+            "Bearer error=\"invalid_token\"",
+            "bearer Error=insufficient_scope",
+            "Bearer error=\"invalid_client\"",
+            "Bearer realm=\"Basic, error=invalid_token\"",
+            "Negotiate abc==",
+            "Bearer error=\"invalid_grant\", error_description=\"login_required\"",
+            "@garbage=\"",
+        ];
+
+        fn statuses() -> impl Strategy<Value = u16> {
+            let usual = select(vec![
+                200_u16, 301, 302, 400, 401, 403, 404, 407, 408, 409, 423, 425, 428, 429, 451, 500, 503, 511,
+            ]);
+            prop_oneof![3 => usual, 1 => 200_u16..600]
+        }
+
+        /// The rows of the table that do not depend on words; `None` where they do.
+        fn expected(
+            asked: Asked,
+            status: u16,
+            is_object: bool,
+            challenges: &str,
+            body: &[u8],
+        ) -> Option<Vec<&'static str>> {
+            let has = |text: &str| challenges.contains(text);
+            let invalid_token = has("Bearer error=\"invalid_token\"");
+            match status {
+                407 | 511 => return Some(vec![DEVELOPER]),
+                300..=399 | 408 | 423 | 425 | 429 | 500..=599 => return Some(vec![LATER]),
+                _ => {}
+            }
+            if asked.is_resource() {
+                return match status {
+                    401 => Some(vec![TOKEN]),
+                    _ if invalid_token => Some(vec![TOKEN]),
+                    403 if is_object || has("insufficient_scope") => Some(vec![DEVELOPER]),
+                    _ => (!is_object).then(Vec::new),
+                };
+            }
+            let names_client = has("Basic realm") || has("\"invalid_client\"") || body == b"error=invalid_client";
+            match (is_object, status) {
+                (true, _) => None,
+                (false, 401) if asked.is_grant() && names_client => Some(vec![DEVELOPER]),
+                (false, _) => Some(vec![LATER]),
+            }
+        }
+
+        proptest! {
+            #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+            #[test]
+            fn at_most_one_predicate_is_true_and_it_is_the_one_of_the_table(
+                asked in select(ALL),
+                status in statuses(),
+                body in select(bodies()),
+                challenges in subsequence(CHALLENGES.to_vec(), 0..4),
+                is_one_line in any::<bool>(),
+                content_type in select(vec![None, Some("text/html"), Some("application/json"), Some("")]),
+            ) {
+                let joined = challenges.join(", ");
+                let lines = if is_one_line { vec![joined.as_str()] } else { challenges.clone() };
+                let mut headers: Vec<_> = lines.into_iter().map(|line| ("www-authenticate", line)).collect();
+                headers.extend(content_type.map(|value| ("content-type", value)));
+
+                let error = refusal(asked, &with_headers(status, &body, &headers), &[], UnixTime::from_secs(0));
+
+                let found = classes(&error);
+                prop_assert!(found.len() <= 1, "{:?}: {:?}", found, error);
+                let is_object = foreign::object(&body).is_some();
+                if let Some(expected) = expected(asked, status, is_object, &joined, &body) {
+                    prop_assert_eq!(&found, &expected, "{:?}", error);
+                }
+                if asked.is_resource() {
+                    prop_assert!(!error.is_login_required(), "{:?}", error);
+                }
+                // What no JSON object says is no rejected login, whatever else it is.
+                prop_assert!(is_object || !error.is_login_required(), "{:?}", error);
+                prop_assert!(is_object == error.server().unwrap().is_json_object(), "{:?}", error);
+            }
         }
     }
 

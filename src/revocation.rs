@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Request, Response};
+use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,7 +64,9 @@ pub(crate) fn read(
 
 /// Nothing, or a JSON object that speaks of no error; RFC 7009 gives the body no meaning.
 fn is_answer(body: &[u8]) -> bool {
-    body.trim_ascii().is_empty() || foreign::object(body).is_some_and(|fields| !fields.contains_key("error"))
+    let is_silent = |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error == "" || error == 0;
+    body.trim_ascii().is_empty()
+        || foreign::object(body).is_some_and(|fields| fields.get("error").is_none_or(is_silent))
 }
 
 #[cfg(test)]
@@ -77,7 +80,13 @@ mod tests {
             (" \r\n", true),
             ("{}", true),
             (r#"{"result":"ok"}"#, true),
+            (r#"{"error":null}"#, true),
+            (r#"{"error":""}"#, true),
+            ("\u{feff}{}", true),
+            (r#"{"note":"\ud800"}"#, true),
             (r#"{"error":"invalid_client"}"#, false),
+            (r#"{"error":{}}"#, false),
+            ("\u{feff}{\"error\":\"\\ud800\"}", false),
             ("<html>Please sign in to the Wi-Fi</html>", false),
             ("[]", false),
             ("null", false),

@@ -21,6 +21,7 @@ use crate::people::Person;
 use crate::retry_after::retry_after;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
+use crate::server_error::ServerError;
 use crate::source::TokenSource;
 use crate::status::{LoginState, Status};
 use crate::store::{Hold, TokenKey};
@@ -246,8 +247,11 @@ impl Session {
             None => self.refresh().await,
         };
         match asked {
-            // Webex knows the token, and has its reasons not to say whose it is: a scope is missing.
-            Err(error) if error.kind() == ErrorKind::Person && error.is_misconfigured() => {}
+            // Webex knows the token, and has its reasons not to say whose it is: a scope is missing. A proxy knows nothing.
+            Err(error)
+                if error.kind() == ErrorKind::Person
+                    && error.is_misconfigured()
+                    && !error.server().is_some_and(ServerError::is_from_intermediary) => {}
             Err(error) if !error.is_login_required() => return Err(error),
             _ => {}
         }

@@ -24,7 +24,7 @@ use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Expected, Occasion, check_same_user};
 use crate::pending_implicit::PendingImplicit;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::scope::Scope;
 use crate::secret::IdToken;
 use crate::service::Rotation;
@@ -210,11 +210,8 @@ fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<Fetched> {
     if !answer.status().is_success() {
         return Err(refusal(Asked::Keys, answer, &[], now));
     }
-    let keys = JwkSet::read(answer.body()).map_err(|why| {
-        Error::new(ErrorKind::Keys, format!("the keys of ID tokens cannot be used: {why}"))
-            .with_remedy(Remedy::Later)
-            .with_tracking_id(message::received_tracking_id(answer, None, &[]))
-    })?;
+    let keys = JwkSet::read(answer.body())
+        .map_err(|why| refusal::unusable(Asked::Keys, answer, "the keys of ID tokens cannot be used", &why, &[]))?;
     Ok(Fetched { keys, max_age: max_age(answer.headers()) })
 }
 

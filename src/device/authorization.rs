@@ -8,13 +8,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::clock::UnixTime;
+use crate::decode::is_damaged;
 use crate::endpoint::{begins_with_authority, is_plain, is_trusted_plain};
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::form::{self, Form};
 use crate::json::{Object, Scalar};
-use crate::message;
 use crate::redact;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 
@@ -108,11 +108,9 @@ pub(crate) fn read(
         return Err(refusal(Asked::DeviceCode, response, &[], now));
     }
     let unusable = |why: &dyn std::fmt::Display| {
-        Error::new(ErrorKind::Device, format!("the answer with the device's code cannot be used: {why}"))
-            .with_remedy(Remedy::Later)
-            .with_tracking_id(message::received_tracking_id(response, None, &[]))
+        refusal::unusable(Asked::DeviceCode, response, "the answer with the device's code cannot be used", why, &[])
     };
-    let mut fields = Object::read(response.body(), &FIELDS).map_err(|fault| unusable(&fault))?;
+    let mut fields = Object::read_response(response.body(), &FIELDS).map_err(|fault| unusable(&fault))?;
     if fields.says("error") {
         return Err(refusal(Asked::DeviceCode, response, &[], now));
     }
@@ -120,7 +118,7 @@ pub(crate) fn read(
     let device_code = fields.secret("device_code").ok_or_else(|| missing("device_code"))?;
     let user_code = fields.plain("user_code").ok_or_else(|| missing("user_code"))?;
     let verification_uri = fields.plain("verification_uri").ok_or_else(|| missing("verification_uri"))?;
-    let verification_uri_complete = fields.plain("verification_uri_complete");
+    let verification_uri_complete = fields.plain("verification_uri_complete").filter(|uri| !is_damaged(uri));
     // What stands for nothing counts as absent.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
     let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE.as_secs());
@@ -155,6 +153,9 @@ impl DeviceAuthorization {
     pub(crate) fn check(&self, insecure_hosts: &[String]) -> Result<(), &'static str> {
         if self.device_code.expose_secret().chars().any(char::is_control) {
             return Err("its `device_code` has control characters");
+        }
+        if is_damaged(self.device_code.expose_secret()) || is_damaged(&self.user_code) {
+            return Err("its `device_code` or its `user_code` has characters that cannot be decoded");
         }
         // It is shown on terminals, which obey what is written to them.
         let is_clean = redact::on_one_line(&self.user_code) == self.user_code;
@@ -304,7 +305,7 @@ mod tests {
     #[test]
     fn what_could_not_be_shown_or_opened_safely_is_refused_without_quoting_it() {
         let long = "9".repeat(65);
-        let rows: [(&str, Value); 21] = [
+        let rows: [(&str, Value); 23] = [
             ("device_code", json!("")),
             ("device_code", json!(["HUNTER"])),
             ("device_code", json!("HUNTER\n")),
@@ -313,6 +314,8 @@ mod tests {
             ("user_code", json!("HUNTER\u{1b}[2J")),
             ("user_code", json!("HUNTER\u{202e}")),
             ("user_code", json!(long)),
+            ("device_code", json!("HUNTER\u{fffd}")),
+            ("user_code", json!("HUNTER\u{fffd}")),
             ("verification_uri", json!(null)),
             ("verification_uri", json!("HUNTER")),
             ("verification_uri", json!("http://HUNTER.example/verify")),
@@ -348,6 +351,16 @@ mod tests {
                 .verification_uri_complete
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_code_is_read_beside_a_byte_order_mark_and_undecodable_text() {
+        let body =
+            b"\xef\xbb\xbf{\"device_code\":\"d\",\"user_code\":\"u\",\"verification_uri\":\"https://example.com/v\",\
+            \"verification_uri_complete\":\"https://example.com/\xff\",\"interval\":1e999,\"x\":\"J\xf6rg\\udead\"}";
+        let response = Response::new(Bytes::copy_from_slice(body));
+        let code = read(&registration(Service::webex()), &response, NOW).unwrap();
+        assert_eq!((&*code.user_code, code.verification_uri_complete), ("u", None));
     }
 
     #[test]

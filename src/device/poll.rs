@@ -7,11 +7,11 @@ use http::{Request, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::error_text::code_in;
 use crate::foreign;
 use crate::form::{self, Form};
 use crate::grant::ExchangeOptions;
-use crate::message;
 use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::retry_after::retry_after;
@@ -69,7 +69,7 @@ pub(crate) fn read(
         Some(Err(why)) => why,
         None => NoTokens::Refusal,
     };
-    let code = foreign::value(response.body()).as_ref().and_then(refusal::code_in);
+    let code = foreign::value(response.body()).as_ref().and_then(code_in);
     let asked_for = retry_after(response.headers(), now);
     match code {
         Some("slow_down") => return Ok(Reply::SlowDown(asked_for)),
@@ -83,10 +83,11 @@ pub(crate) fn read(
     match why {
         NoTokens::Refusal => Err(restated(refusal(Asked::Device, response, &secrets, now))),
         NoTokens::NoAccessToken if code.is_some() => Err(restated(refusal(Asked::Device, response, &secrets, now))),
-        // A proxy's page, or tokens that cannot be used: not a word of it is quoted.
-        why => Err(Error::new(ErrorKind::Device, format!("the answer about the device cannot be used: {why}"))
-            .with_remedy(Remedy::Later)
-            .with_tracking_id(message::received_tracking_id(response, None, &secrets))),
+        // A proxy's page, or tokens that cannot be used.
+        why => {
+            let problem = "the answer about the device cannot be used";
+            Err(refusal::unusable(Asked::Device, response, problem, &why, &secrets))
+        }
     }
 }
 
@@ -271,6 +272,12 @@ mod tests {
             (200, r#"{"access_token":"a","error":"access_denied"}"#, "denied"),
             (200, r#"{"access_token":"a","message":"slow_down"}"#, "tokens"),
             (200, r#"{"access_token":"a"}"#, "tokens"),
+            (400, "\u{feff}{\"error\":\"access_denied\"}", "denied"),
+            (400, r#"{"error":"expired_token","x":"\udead"}"#, "expired"),
+            (400, "\u{feff}{\"message\":\"authorization_pending\"}", "pending"),
+            (200, "\u{feff}{\"access_token\":\"a\",\"x\":\"\\ud800\",\"y\":1e999}", "tokens"),
+            (407, "{}", "developer"),
+            (511, "<html>", "developer"),
         ] {
             assert_eq!(meaning(status, body), meant, "{status} {body}");
         }

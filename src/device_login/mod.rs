@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::qr::QrCode;
 use crate::scope::Scopes;
 use crate::secret::StoredText;
+use crate::server_error::ServerError;
 use crate::trace::event;
 
 mod builder;
@@ -328,8 +329,8 @@ impl DeviceLogin {
                 let next_try = self.pace.until_next(now);
                 DeviceState::Trouble { time_left: self.pace.left(now), next_try, error }
             }
-            // Not Webex's word, so not the end.
-            Err(error) if error.server().is_none() => DeviceState::Failed(error),
+            // Not Webex's word, so not the end; nor is that of a proxy or of the network.
+            Err(error) if error.server().is_none_or(ServerError::is_from_intermediary) => DeviceState::Failed(error),
             Err(error) => self.end(self.seen_in_time(error, now)),
         }
     }

@@ -58,5 +58,9 @@ fn ended() -> Error {
 
 /// Whether Webex may have answered all the same.
 pub(super) fn is_lost(error: &Error) -> bool {
-    error.server().is_none() && error.delivery() != Some(Delivery::NotSent)
+    // A success that could not be read may have held the tokens.
+    let is_success = |status| (200..300).contains(&status);
+    let is_unread =
+        error.server().is_none_or(|server| server.status().is_some_and(is_success) && !server.is_json_object());
+    is_unread && error.delivery() != Some(Delivery::NotSent)
 }

@@ -136,5 +136,5 @@
 //! | [`ErrorKind::DeviceCodeExpired`](crate::ErrorKind::DeviceCodeExpired) | nobody entered the code in time | offer another |
 //! | [`is_denied`](crate::Error::is_denied) | the user said no | say so |
 //! | [`is_misconfigured`](crate::Error::is_misconfigured) while it waits | the client secret | copy it again |
-//! | [`is_login_required`](crate::Error::is_login_required), with the code `tokenlimit_reached` | the user has too many tokens of this integration | end a login elsewhere |
+//! | [`is_login_required`](crate::Error::is_login_required), with the code `tokenlimit_reached` | the user has too many tokens of this integration (750) | revoke some or wait, then begin a new login |
 //! | [`is_login_required`](crate::Error::is_login_required), with `invalid_grant` | the code is used up: by another copy of this login, or by an answer that was lost | offer another |

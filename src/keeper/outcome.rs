@@ -19,7 +19,8 @@ use crate::trace::{causes, event};
 const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
                            where refresh tokens rotate, the newest one was lost with it";
 
-const UNEXPLAINED: &str = "webex rejected the refresh token and gave no reason, so it is sent again before that is believed";
+const UNEXPLAINED: &str =
+    "webex rejected the refresh token and gave no reason, so it is sent again before that is believed";
 
 /// A rejection without a reason, which is not believed yet.
 fn not_believed(error: Error) -> Error {

@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::clock::UnixTime;
+use crate::decode::is_damaged;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::service::Service;
 use crate::strict;
@@ -208,9 +209,9 @@ pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now:
         Error::new(ErrorKind::Discovery, format!("the discovery document cannot be used: {why}"))
             .with_tracking_id(message::received_tracking_id(response, None, &[]))
     };
-    let fields =
-        strict::object(response.body()).map_err(|fault| unusable(fault.to_string()).with_remedy(Remedy::Later))?;
-    let document = Discovery(fields);
+    let document = Discovery(strict::object(response.body()).map_err(|fault| {
+        refusal::unusable(Asked::Discovery, response, "the discovery document cannot be used", &fault, &[])
+    })?);
     let service = &registration.service;
     match document.issuer() {
         Some(issuer) if service.allows_issuer(issuer) => {}
@@ -236,6 +237,9 @@ pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now:
 
 /// Secrets go to these addresses, so a document cannot send them to another host.
 fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(), String> {
+    if is_damaged(url) {
+        return Err("has characters that cannot be decoded".to_owned());
+    }
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
     let url = Url::parse(url).map_err(|_| "is not a URL".to_owned())?;
     let host = url.host_str().unwrap_or_default();

@@ -62,9 +62,10 @@ impl Jwk {
     fn read(fields: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let number = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
-        let is_for_signing = fields.get("use").is_none_or(|own| own == "sig");
+        // `null` is absent.
+        let said = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let verifies = |operations: &Value| strict::texts(operations).is_some_and(|own| own.contains(&"verify"));
-        if !is_for_signing || !fields.get("key_ops").is_none_or(verifies) {
+        if !said("use").is_none_or(|own| own == "sig") || !said("key_ops").is_none_or(verifies) {
             return None;
         }
         let (family, der) = match (text("kty")?, text("crv")) {
@@ -144,6 +145,7 @@ mod tests {
             {"kty": "RSA", "n": n, "e": "AQAB", "kid": "bound", "alg": "RS512", "use": "sig", "key_ops": ["verify"]},
             {"kty": "EC", "crv": "P-256", "x": b64(&[1; 32]), "y": b64(&[2; 32]), "kid": "plain"},
             {"kty": "RSA", "n": n, "e": "AQAB"},
+            {"kty": "RSA", "n": n, "e": "AQAB", "kid": "nulls", "use": null, "key_ops": null, "alg": null, "crv": null},
         ]});
         let set = JwkSet::read(set.to_string().as_bytes()).unwrap();
         let some = |id: &str| Some(id.to_owned());
@@ -151,7 +153,8 @@ mod tests {
         assert_eq!(ids(&set, SigningAlgorithm::Es256, Some("plain")), [some("plain")]);
         assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("bound")), []);
         assert_eq!(ids(&set, SigningAlgorithm::Rs512, Some("bound")), [some("bound")]);
-        assert_eq!(ids(&set, SigningAlgorithm::Rs256, None), [some("plain"), None]);
+        assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("nulls")), [some("nulls")]);
+        assert_eq!(ids(&set, SigningAlgorithm::Rs256, None), [some("plain"), None, some("nulls")]);
         assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("Plain")), []);
     }
 
@@ -170,6 +173,9 @@ mod tests {
             json!({"kty": "RSA", "n": 7, "e": "AQAB"}),
             json!({"kty": "RSA", "n": n, "e": "AQAB", "use": "enc"}),
             json!({"kty": "RSA", "n": n, "e": "AQAB", "key_ops": ["encrypt"]}),
+            json!({"kty": "RSA", "n": n, "e": "AQAB", "key_ops": [null]}),
+            json!({"kty": null, "n": n, "e": "AQAB"}),
+            json!({"kty": "RSA", "n": n, "e": null}),
             json!({"kty": "oct", "k": "c2VjcmV0"}),
             json!({"kty": "EC", "crv": "P-256", "x": b64(&[1; 31]), "y": b64(&[2; 32])}),
             json!({"kty": "EC", "crv": "P-521", "x": b64(&[1; 66]), "y": b64(&[2; 66])}),

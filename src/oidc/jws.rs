@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
+use crate::decode::is_damaged;
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::strict;
 
@@ -53,12 +54,16 @@ fn check_header(
     header: &Map<String, Value>,
     allowed: &[SigningAlgorithm],
 ) -> Result<(SigningAlgorithm, Option<String>), String> {
+    // `null` is absent.
+    let said = |name: &str| header.get(name).filter(|value| !value.is_null());
     // Extensions that must be understood, and none is (RFC 7515 section 4.1.11).
-    if header.contains_key("crit") {
+    if said("crit").is_some() {
         return Err("its header demands extensions that are not known here".to_owned());
     }
-    let is_jwt = |kind: &Value| kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("JWT"));
-    if !header.get("typ").is_none_or(is_jwt) {
+    // The prefix is left out to save space (RFC 7515 section 4.1.9).
+    let names = ["JWT", "application/jwt"];
+    let is_jwt = |kind: &str| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
+    if !said("typ").is_none_or(|kind| kind.as_str().is_some_and(is_jwt)) {
         return Err("its header says that it is another kind of token than a JWT".to_owned());
     }
     let name = header.get("alg").and_then(Value::as_str).ok_or("its header names no algorithm")?;
@@ -67,8 +72,11 @@ fn check_header(
         let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.name()).collect();
         format!("it is signed with {name:?}, and only {} is accepted", allowed.join(", "))
     })?;
-    match header.get("kid") {
-        None | Some(Value::Null) => Ok((algorithm, None)),
+    match said("kid") {
+        None => Ok((algorithm, None)),
+        Some(Value::String(id)) if is_damaged(id) => {
+            Err("its header names its key by a text that cannot be decoded".to_owned())
+        }
         Some(Value::String(id)) => Ok((algorithm, Some(id.clone()))),
         Some(_) => Err("its header names its key by something that is no text".to_owned()),
     }
@@ -97,6 +105,31 @@ mod tests {
         }
         let anonymous = token(r#"{"alg":"RS256","kid":null}"#, "{}");
         assert_eq!(Jws::parse(&anonymous, &[SigningAlgorithm::Rs256]).unwrap().key_id, None);
+    }
+
+    #[test]
+    fn a_header_with_nulls_media_types_or_odd_text_is_read() {
+        for header in [
+            &br#"{"alg":"RS256","typ":null,"crit":null,"kid":null}"#[..],
+            br#"{"alg":"RS256","typ":"application/jwt"}"#,
+            br#"{"alg":"RS256","typ":"Application/JWT"}"#,
+            b"\xef\xbb\xbf{\"alg\":\"RS256\"}",
+            b"{\"alg\":\"RS256\",\"x\":\"J\xf6rg\",\"y\":\"\\udead\",\"z\":null}",
+        ] {
+            let payload = b"\xef\xbb\xbf{\"name\":\"J\xf6rg\",\"\\ud800\":[\"\\ud800\"],\"sub\":\"s\"}";
+            let token = format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+            let jws = Jws::parse(&token, &[SigningAlgorithm::Rs256]).unwrap();
+            assert_eq!((jws.key_id, jws.claims["name"].as_str()), (None, Some("J\u{fffd}rg")));
+            assert_eq!((jws.claims["sub"].as_str(), jws.input), (Some("s"), &token[..token.len() - 5]));
+        }
+        let bad = |header: &[u8]| {
+            refused(&format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}")))
+        };
+        assert!(bad(b"{\"alg\":\"RS256\",\"kid\":\"k\xff\"}").contains("cannot be decoded"));
+        assert!(bad(b"{\"alg\":\"RS256\xff\"}").contains("signed with"));
+        assert!(bad(b"{\"alg\":\"RS256\",\"\xe4\":1,\"\xf6\":2}").contains("twice"));
+        assert!(bad(br#"{"alg":"RS256","typ":"application/at+jwt"}"#).contains("another kind"));
+        assert!(bad(br#"{"alg":"RS256","typ":"application/application/jwt"}"#).contains("another kind"));
     }
 
     #[test]

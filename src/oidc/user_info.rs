@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 
 use crate::account::{Account, Address, Profile};
 use crate::clock::UnixTime;
+use crate::decode::is_damaged;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 use crate::strict;
@@ -142,11 +143,13 @@ pub(crate) fn read(
         if is_signed(response) {
             return unusable(SIGNED.to_owned()).with_remedy(Remedy::Registration);
         }
-        unusable(fault.to_string()).with_remedy(Remedy::Later)
+        let problem = "the claims about the user cannot be used";
+        refusal::unusable(Asked::UserInfo, response, problem, &fault, &secrets)
     })?;
     let info = UserInfo(claims);
     match info.subject() {
         "" => Err(unusable("they have no `sub`".to_owned())),
+        found if is_damaged(found) => Err(unusable("their `sub` has characters that cannot be decoded".to_owned())),
         found if found != subject => {
             Err(unusable("they are about another user than the ID token: use the tokens of one login".to_owned()))
         }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::clock::UnixTime;
+use crate::decode::is_damaged;
 use crate::error::{Error, ErrorKind, Result};
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::oidc::claims::VerifiedIdToken;
@@ -119,12 +120,16 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     check_audience(claims, expected.client_id)?;
     check_times(claims, expected, now)?;
     let subject = text("sub").ok_or_else(|| refused("it has no `sub`"))?;
+    // Two users must not look like one.
+    if is_damaged(subject) {
+        return Err(refused("its `sub` has characters that cannot be decoded"));
+    }
     if subject.len() > LONGEST_SUBJECT {
         return Err(refused("its `sub` is longer than 255 characters"));
     }
     match expected.occasion {
         Occasion::Login { nonce, .. } => match text("nonce") {
-            Some(found) if same(found, nonce) => {}
+            Some(found) if same(found, nonce) && !is_damaged(found) => {}
             Some(_) => return Err(refused("its `nonce` is another login's")),
             None => return Err(refused("it has no `nonce`")),
         },
@@ -135,6 +140,9 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
 
 fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> {
     let (found, allowed) = (found.ok_or_else(|| refused("it has no `iss`"))?, expected.issuers);
+    if is_damaged(found) {
+        return Err(refused("its `iss` has characters that cannot be decoded"));
+    }
     if allowed.iter().any(|own| own == found) {
         return Ok(found.to_owned());
     }
@@ -154,7 +162,7 @@ fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
     if !audiences.contains(&client_id) {
         return Err(refused("its `aud` is another client"));
     }
-    if audiences.iter().any(|audience| *audience != client_id) {
+    if audiences.iter().any(|audience| *audience != client_id || is_damaged(audience)) {
         return Err(refused("its `aud` has other clients beside this one"));
     }
     match claims.get("azp") {
@@ -162,6 +170,11 @@ fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
         Some(party) if party == client_id => Ok(()),
         Some(_) => Err(refused("its `azp` is another client")),
     }
+}
+
+/// Rejects a token for one of its times. It has just been issued, so the most likely cause is a wrong clock.
+fn untimely(why: &str) -> Error {
+    refused(format!("{why}: is this host's clock right?"))
 }
 
 /// Times agree within the skew, in whichever direction the clocks are apart.
@@ -176,26 +189,26 @@ fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTi
     let skew = expected.skew;
     let required = |name: &str| time(name)?.ok_or_else(|| refused(format!("it has no `{name}`")));
     if now >= required("exp")? + skew {
-        return Err(refused("it has expired (`exp`)"));
+        return Err(untimely("it has expired (`exp`)"));
     }
     if time("nbf")?.is_some_and(|begin| begin > now + skew) {
-        return Err(refused("it is not valid yet (`nbf`): is this machine's clock right?"));
+        return Err(untimely("it is not valid yet (`nbf`)"));
     }
     let issued_at = required("iat")?;
     if issued_at > now + skew {
-        return Err(refused("it was issued in the future (`iat`): is this machine's clock right?"));
+        return Err(untimely("it was issued in the future (`iat`)"));
     }
     if now > issued_at + OLDEST + skew {
-        return Err(refused("it was issued more than 24 hours ago (`iat`)"));
+        return Err(untimely("it was issued more than 24 hours ago (`iat`)"));
     }
     let auth_time = time("auth_time")?;
     let Occasion::Login { max_age: Some(max_age), .. } = expected.occasion else { return Ok(()) };
     let auth_time = auth_time.ok_or_else(|| refused("it has no `auth_time`, and `max_age` was asked for"))?;
     if auth_time > now + skew {
-        return Err(refused("its `auth_time` is in the future"));
+        return Err(untimely("its `auth_time` is in the future"));
     }
     if now > auth_time + max_age + skew {
-        return Err(refused("the user signed in longer ago than `max_age` allows (`auth_time`)"));
+        return Err(untimely("the user signed in longer ago than `max_age` allows (`auth_time`)"));
     }
     Ok(())
 }
@@ -242,7 +255,7 @@ pub(crate) fn check_same_user(
     let known = |name: &str| before.as_ref()?.get(name)?.as_str();
     for (name, proven) in [("iss", proven.map(|(_, issuer)| issuer)), ("sub", proven.map(|(subject, _)| subject))] {
         let mut expected = [proven, known(name)].into_iter().flatten();
-        if expected.any(|expected| claims.get(name).is_none_or(|found| found != expected)) {
+        if expected.any(|expected| claims.get(name).is_none_or(|found| found != expected || is_damaged(expected))) {
             return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
         }
     }
@@ -308,6 +321,50 @@ mod tests {
             requires_at_hash: false,
         };
         Checked::new(&token(claims), &expected, UnixTime::from_secs(NOW)).is_ok()
+    }
+
+    #[test]
+    fn text_that_cannot_be_decoded_matches_nothing_and_costs_nothing_else() {
+        let claims = json!({"iss": "https://idbroker.webex.com/idb", "aud": "C1", "sub": "s", "nonce": "n-1", "exp": NOW + 7200,
+            "iat": NOW, "name": "J\u{fffd}rg", "typ": null, "x\u{fffd}": {"y": "\u{fffd}"}});
+        assert!(is_accepted(&claims, None));
+        for (name, value) in [
+            ("sub", json!("s\u{fffd}")),
+            ("iss", json!("https://idbroker.webex.com/idb\u{fffd}")),
+            ("aud", json!("C1\u{fffd}")),
+            ("aud", json!(["C1", "C1\u{fffd}"])),
+            ("azp", json!("C1\u{fffd}")),
+            ("nonce", json!("n-1\u{fffd}")),
+            ("exp", json!("\u{fffd}")),
+        ] {
+            let mut claims = claims.clone();
+            claims[name] = value.clone();
+            assert!(!is_accepted(&claims, None), "{name} {value}");
+        }
+        // As written by a server, and whatever is configured.
+        let raw = |sub: &[u8]| {
+            let claims = [b"{\"iss\":\"i\",\"aud\":\"C1\",\"sub\":\"", sub, b"\"}"].concat();
+            format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+        };
+        let same = |token: &[u8], before: &[u8]| check_same_user(&raw(token), None, Some(&raw(before)), "C1");
+        assert!(same(b"jane", b"jane").is_ok());
+        assert!(same(b"J\xf6rg", b"J\xe4rg").is_err(), "two users look the same");
+        assert!(check_same_user(&raw(b"\xf6"), Some(("\u{fffd}", "i")), None, "C1").is_err());
+        let issuers = ["i\u{fffd}".to_owned()];
+        let expected = Expected {
+            client_id: "C1",
+            issuers: &issuers,
+            algorithms: &[SigningAlgorithm::Rs256],
+            skew: Duration::from_secs(SKEW),
+            occasion: Occasion::Refresh { before: "" },
+            access_token: None,
+            code: None,
+            secrets: &[],
+            requires_at_hash: false,
+        };
+        assert!(check_issuer(Some("i\u{fffd}"), &expected).is_err());
+        let claims = json!({"aud": "C\u{fffd}"});
+        assert!(check_audience(claims.as_object().unwrap(), "C\u{fffd}").is_err());
     }
 
     /// A good value nine times out of ten, so that most tokens are good or have one fault alone.

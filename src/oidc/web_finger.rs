@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::clock::UnixTime;
 use crate::endpoint::Endpoint;
-use crate::error::{Error, ErrorKind, Remedy, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message;
-use crate::refusal::{Asked, refusal};
+use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::strict;
 
@@ -43,8 +43,10 @@ pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now:
         Error::new(ErrorKind::Discovery, format!("the answer about the user's issuer cannot be used: {why}"))
             .with_tracking_id(message::received_tracking_id(response, None, &[]))
     };
-    let answer =
-        strict::object(response.body()).map_err(|fault| unusable(fault.to_string()).with_remedy(Remedy::Later))?;
+    let answer = strict::object(response.body()).map_err(|fault| {
+        let problem = "the answer about the user's issuer cannot be used";
+        refusal::unusable(Asked::Discovery, response, problem, &fault, &[])
+    })?;
     let links = answer.get("links").and_then(Value::as_array).into_iter().flatten();
     let mut issuers = links.filter(|link| link.get("rel").is_some_and(|rel| rel == ISSUER));
     let issuer = issuers.find_map(|link| link.get("href")?.as_str());

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use crate::account::Account;
+use crate::decode::is_damaged;
 use crate::json::{Fault, Object};
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, IdToken, RefreshToken};
@@ -65,7 +66,7 @@ impl fmt::Display for NoTokens {
 
 impl TokenResponse {
     pub(crate) fn read(body: &[u8]) -> Result<Self, NoTokens> {
-        let mut fields = Object::read(body, &FIELDS).map_err(NoTokens::Json)?;
+        let mut fields = Object::read_response(body, &FIELDS).map_err(NoTokens::Json)?;
         if fields.says("error") {
             return Err(NoTokens::Refusal);
         }
@@ -78,7 +79,10 @@ impl TokenResponse {
             access_token: AccessToken::checked(access_token).ok_or(NoTokens::BadAccessToken)?,
             expires_in: fields.seconds("expires_in").map(Duration::from_secs),
             // Nonsense in its place must not cost the refresh token that there already is.
-            refresh_token: fields.secret("refresh_token").and_then(RefreshToken::checked),
+            refresh_token: fields
+                .secret("refresh_token")
+                .filter(|token| !is_damaged(token.expose_secret()))
+                .and_then(RefreshToken::checked),
             // No refresh token is handed out that has ended.
             refresh_token_expires_in: fields
                 .seconds("refresh_token_expires_in")
@@ -154,6 +158,25 @@ mod tests {
         for nonsense in ["\" \"", "\"\\n\"", "0", "[]", "false", "\"\"", "null"] {
             let json = format!("{{\"access_token\":\"a\",\"refresh_token\":{nonsense},\"error\":\"\"}}");
             assert!(TokenResponse::read(json.as_bytes()).ok().unwrap().refresh_token.is_none(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_read_beside_undecodable_text_and_never_with_it() {
+        let body = b"\xef\xbb\xbf{\"user_name\":\"J\xf6rg\",\"access_token\":\"a\",\"x\\ud800\":[\"\xff\"],\
+            \"refresh_token\":\"r\xc3\",\"scope\":\"spark:all \xe4\",\"expires_in\":1e999}";
+        let response = TokenResponse::read(body).ok().unwrap();
+        assert_eq!(response.account.user_name(), Some("J\u{fffd}rg"));
+        assert_eq!(response.scopes.unwrap().to_string(), "spark:all");
+        assert!(response.refresh_token.is_none(), "the old one is still good");
+        assert_eq!(response.expires_in, Some(Duration::from_secs(u64::MAX)));
+        assert_eq!(response.extra["x\u{fffd}"][0], "\u{fffd}");
+        for (body, why) in [
+            (&b"{\"access_token\":\"a\xff\"}"[..], NoTokens::BadAccessToken),
+            (b"{\"access_token\":\"a\",\"token_type\":\"Bearer\xff\"}", NoTokens::TokenType),
+            (b"{\"access_token\":\"\xff\",\"access_token\":\"a\"}", NoTokens::Json(Fault::Repeated("access_token"))),
+        ] {
+            assert_eq!(TokenResponse::read(body).err(), Some(why));
         }
     }
 

@@ -4,13 +4,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::TokenSet;
+use crate::decode::is_damaged;
 use crate::foreign;
 
 impl TokenSet {
     /// Whether these tokens and `other` are two accounts': two persons, two subjects of ID tokens, two users or sites of
     /// Webex Meetings, or two organizations in Webex's opaque tokens. What only one of them tells proves nothing.
     pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
-        let differs = |own: Option<&str>, other: Option<&str>| own.zip(other).is_some_and(|(own, other)| own != other);
+        // What could not be decoded may have been anything, so it is nobody else's.
+        let differs = |own: Option<&str>, other: Option<&str>| {
+            own.zip(other).is_some_and(|(own, other)| own != other || is_damaged(own))
+        };
         let (own, others) = (self.account(), other.account());
         // Whom Webex itself called the same person is the same, whatever the tokens hint at.
         if own.person_id().is_some() && others.person_id().is_some() {
@@ -28,7 +32,7 @@ impl TokenSet {
     /// The subject of the ID token. Nobody has verified it: it came from the token endpoint, and only keeps accounts apart.
     fn subject(&self) -> Option<String> {
         let payload = self.id_token()?.expose().split('.').nth(1)?;
-        let claims = foreign::object(&URL_SAFE_NO_PAD.decode(payload).ok()?)?;
+        let claims = foreign::unambiguous(&URL_SAFE_NO_PAD.decode(payload).ok()?, None).ok()?;
         Some(claims.get("sub")?.as_str()?.to_owned())
     }
 
@@ -78,6 +82,7 @@ mod tests {
     #[test]
     fn accounts_are_told_apart_by_what_both_tell_and_by_nothing_else() {
         let (one, two) = ("3f2504e0-4f89-11d3-9a0c-0305e82c3301", "3f2504e0-4f89-11d3-9a0c-0305e82c3302");
+        let subjects = format!(r#""id_token":"h.{}.s","#, URL_SAFE_NO_PAD.encode(r#"{"sub":"b","sub":"a"}"#));
         for (what, own, other, differs) in [
             ("nothing", tokens("", None), tokens("", None), false),
             ("persons", tokens("", Some("P1")), tokens("", Some("P2")), true),
@@ -87,6 +92,13 @@ mod tests {
             ("one subject", tokens(&id_token("a"), None), tokens(&id_token("a"), None), false),
             ("no readable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
             ("users", tokens(r#""userid":7,"#, None), tokens(r#""userid":8,"#, None), true),
+            (
+                "users that cannot be decoded",
+                tokens("\"userid\":\"\\ud800\",", None),
+                tokens("\"userid\":\"\\udbff\",", None),
+                true,
+            ),
+            ("a subject that stands twice", tokens(&subjects, None), tokens(&id_token("b"), None), false),
             ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
             ("organizations", tokens(&opaque(one), None), tokens(&opaque(two), None), true),
             ("one organization", tokens(&opaque(one), None), tokens(&opaque(one), None), false),

@@ -261,21 +261,62 @@ async fn a_check_whose_refresh_was_refused_says_so() {
     assert!(checked.is_err(), "the token is dead and cannot be refreshed: {:?}", checked.unwrap().unwrap().state);
 }
 
-/// ... and a proxy's page.
+/// A dead session is recognized whatever stands around the reason, and Webex is not asked again.
 #[tokio::test]
-async fn a_check_that_a_proxy_answered_is_no_check() {
+async fn a_rejected_refresh_token_beside_undecodable_text_ends_the_session_once() {
+    for body in [
+        &b"\xef\xbb\xbf{\"error\":\"invalid_grant\"}"[..],
+        b"{\"error\":\"invalid_grant\",\"error_description\":\"J\xf6rg\"}",
+        b"{\"half\":\"\\udead\",\"errors\":[{\"description\":\"invalid_grant\"}],\"huge\":1e999}",
+    ] {
+        let clock = ManualClock::new(NOW);
+        let (server, webex) = logins(&["jane"], &clock).await;
+        refreshing(&server, "jane", ResponseTemplate::new(400).set_body_raw(body, "application/json")).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        clock.advance(FORTNIGHT);
+        let before = server.received_requests().await.unwrap().len();
+        for _ in 0..20 {
+            assert!(session.access_token().await.unwrap_err().is_login_required());
+            clock.advance(Duration::from_secs(300));
+        }
+        assert_eq!(server.received_requests().await.unwrap().len() - before, 1);
+    }
+}
+
+/// A token endpoint that demands the client's credentials without a word of JSON is the operator's to fix.
+#[tokio::test]
+async fn a_client_that_is_rejected_by_a_challenge_alone_ends_no_session() {
     let clock = ManualClock::new(NOW);
     let (server, webex) = logins(&["jane"], &clock).await;
-    let page = ResponseTemplate::new(403).set_body_raw("<html>Blocked by Acme Proxy</html>", "text/html");
-    Mock::given(path("/people/me")).respond_with(page).mount(&server).await;
+    let challenge = ResponseTemplate::new(401).insert_header("www-authenticate", "Negotiate, Basic realm=\"x\"");
+    refreshing(&server, "jane", challenge).await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
-    let error = session.person().await.unwrap_err();
-    assert!(error.is_retryable(), "the crate itself calls that \"later\"");
+    clock.advance(FORTNIGHT);
+    assert!(session.access_token().await.unwrap_err().is_misconfigured());
+    let state = session.status().await.unwrap().unwrap().state;
+    assert!(!matches!(state, LoginState::LoginRequired { .. }), "{state:?}");
+}
 
-    let checked = session.check().await;
+/// ... and a proxy's page, or its demand for a sign-in.
+#[tokio::test]
+async fn a_check_that_a_proxy_answered_is_no_check() {
+    for status in [403, 407, 511] {
+        let clock = ManualClock::new(NOW);
+        let (server, webex) = logins(&["jane"], &clock).await;
+        let page = ResponseTemplate::new(status).set_body_raw("<html>Blocked by Acme Proxy</html>", "text/html");
+        Mock::given(path("/people/me")).respond_with(page).mount(&server).await;
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+        let error = session.person().await.unwrap_err();
+        assert_eq!(error.is_misconfigured(), status != 403, "{error}");
+        assert!(!error.is_retryable() && !error.is_access_token_refused(), "no word of Webex's: {error}");
 
-    assert!(checked.is_err(), "nobody asked Webex: {:?}", checked.unwrap().unwrap().state);
+        let checked = session.check().await;
+
+        assert!(checked.is_err(), "nobody asked Webex: {:?}", checked.unwrap().unwrap().state);
+    }
 }
 
 fn listening(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<Mutex<Vec<String>>>) {

@@ -389,6 +389,9 @@ async fn a_lost_answer_is_remembered_when_the_code_is_used_up() {
     assert!(ended(Act::Lost).await.contains("an answer was lost before"));
     assert!(!ended(Act::Unreachable).await.contains("lost"));
     assert!(!ended(Act::Answer(503, "", None)).await.contains("lost"));
+    assert!(ended(Act::Answer(200, r#"{"access_token":"cut o"#, None)).await.contains("an answer was lost before"));
+    let busy = r#"{"error":"temporarily_unavailable"}"#;
+    assert!(!ended(Act::Answer(200, busy, None)).await.contains("lost"));
 }
 
 // --- who waits

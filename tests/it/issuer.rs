@@ -64,11 +64,11 @@ impl Key {
     }
 
     pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
-        self.sign_text(&header.to_string(), &claims.to_string())
+        self.sign_text(header.to_string(), claims.to_string())
     }
 
-    pub(crate) fn sign_text(&self, header: &str, claims: &str) -> String {
-        let input = format!("{}.{}", b64(header.as_bytes()), b64(claims.as_bytes()));
+    pub(crate) fn sign_text(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
+        let input = format!("{}.{}", b64(header.as_ref()), b64(claims.as_ref()));
         let random = SystemRandom::new();
         let signature = match self {
             Self::Rsa(pair) => {

@@ -58,6 +58,7 @@ mod processes;
 mod proof;
 mod profiles;
 mod refreshing;
+mod responses;
 mod rotation;
 mod rows;
 mod secrets;

@@ -22,12 +22,13 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Result<TokenSet> {
     Ok(webex.login(pending, Callback::parse(mock.approve(&url))?).await?.into_tokens())
 }
 
-/// Who can help: the user by a login, the developer, time, or nobody because nothing is wrong.
+/// Who can help: the user by a login, the developer, time, another access token, or nobody because nothing is known.
 fn who(error: &Error) -> char {
     match (error.is_login_required(), error.is_misconfigured(), error.is_retryable()) {
         (true, false, false) => 'L',
         (false, true, false) => 'D',
         (false, false, true) => 'T',
+        (false, false, false) if error.is_access_token_refused() => 'A',
         (false, false, false) => '-',
         _ => '?',
     }
@@ -35,36 +36,37 @@ fn who(error: &Error) -> char {
 
 /// For each error, in the order of [`ErrorShape::ALL`], who can help after a refresh and after a question about the person.
 ///
-/// An empty answer and a proxy's page are no word of Webex's, so time must help. A refusal of a refresh without a word about its
-/// reason is a dead refresh token, as Webex's usually are; a dead token in the broker's words is one even for a 401.
+/// An empty response and a proxy's page are no word of Webex's, so at a token endpoint time must help, and a resource has said
+/// nothing. A rejected refresh without a word about its reason is a dead refresh token, as Webex's usually are. A 401 of a
+/// resource is about the access token, whatever it contains.
 const VERDICTS: &[(WebexError, &str, &str)] = &[
-    (WebexError::DeadRefreshToken, "LLLLLLLLTT", "--DD-DD-TT"),
-    (WebexError::InvalidCode, "LLLLLLLLTT", "--DD-DD-TT"),
-    (WebexError::UnknownClient, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::WrongSecret, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::MissingSecret, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::UnauthorizedClient, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::InvalidScope, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::UnsupportedGrantType, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::InvalidRequest, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::AccessTokenRefused, "LLLLLLLLTT", "--------TT"),
-    (WebexError::Forbidden, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::NotFound, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::WrongMethod, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::Conflict, "TTTTTTTTTT", "TTTTTTTTTT"),
-    (WebexError::Gone, "DDDDDDDDTT", "DDDDDDDDTT"),
-    (WebexError::WrongMediaType, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::DeadRefreshToken, "LLLLLLLLTT", "--DD-DD---"),
+    (WebexError::InvalidCode, "LLLLLLLLTT", "--DD-DD---"),
+    (WebexError::UnknownClient, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::WrongSecret, "DDDDDDDDTT", "AAAAAAAAAA"),
+    (WebexError::MissingSecret, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::UnauthorizedClient, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::InvalidScope, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::UnsupportedGrantType, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::InvalidRequest, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::AccessTokenRefused, "LLLLLLLLTT", "AAAAAAAAAA"),
+    (WebexError::Forbidden, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::NotFound, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::WrongMethod, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::Conflict, "TTTTTTTTTT", "TTTTTTTT--"),
+    (WebexError::Gone, "DDDDDDDDTT", "DDDDDDDD--"),
+    (WebexError::WrongMediaType, "DDDDDDDDTT", "DDDDDDDD--"),
     (WebexError::Locked, "TTTTTTTTTT", "TTTTTTTTTT"),
     (WebexError::TooManyRequests, "TTTTTTTTTT", "TTTTTTTTTT"),
-    (WebexError::OtherRegion, "DDDDDDDDTT", "DDDDDDDDTT"),
+    (WebexError::OtherRegion, "DDDDDDDDTT", "DDDDDDDD--"),
     (WebexError::ServerError, "TTTTTTTTTT", "TTTTTTTTTT"),
     (WebexError::BadGateway, "TTTTTTTTTT", "TTTTTTTTTT"),
     (WebexError::Unavailable, "TTTTTTTTTT", "TTTTTTTTTT"),
     (WebexError::GatewayTimeout, "TTTTTTTTTT", "TTTTTTTTTT"),
-    (WebexError::AuthorizationPending, "TTTTTTTTTT", "TTTTTTTTTT"),
-    (WebexError::SlowDown, "TTTTTTTTTT", "TTTTTTTTTT"),
-    (WebexError::AccessDenied, "LLLLLLLLTT", "DDDDDDDDTT"),
-    (WebexError::TokenLimitReached, "LLLLLLLLTT", "DDDDDDDDTT"),
+    (WebexError::AuthorizationPending, "TTTTTTTTTT", "TTTTTTTT--"),
+    (WebexError::SlowDown, "TTTTTTTTTT", "TTTTTTTT--"),
+    (WebexError::AccessDenied, "LLLLLLLLTT", "DDDDDDDD--"),
+    (WebexError::TokenLimitReached, "TTTTTTTTTT", "DDDDDDDD--"),
 ];
 
 #[tokio::test]
@@ -82,7 +84,7 @@ async fn every_error_in_every_shape_has_its_verdict() {
             );
             refreshed.push(who(&refused));
             let refused = webex.person(tokens.access_token()).await.unwrap_err();
-            assert_eq!((refused.kind(), refused.is_access_token_refused()), (ErrorKind::Person, error.status() == 401));
+            assert_eq!(refused.kind(), ErrorKind::Person);
             asked.push(who(&refused));
             mock.clear();
         }
@@ -98,33 +100,33 @@ async fn every_error_in_every_shape_has_its_verdict() {
 
 /// The same of the other calls: the exchange of a code, userinfo, the keys of ID tokens, and discovery.
 const OTHER_VERDICTS: &[(WebexError, [&str; 4])] = &[
-    (WebexError::DeadRefreshToken, ["LLLLLLLLTT", "--DD-DD-TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::InvalidCode, ["LLLLLLLLTT", "--DD-DD-TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::UnknownClient, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::WrongSecret, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::MissingSecret, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::UnauthorizedClient, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::InvalidScope, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::UnsupportedGrantType, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::InvalidRequest, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::AccessTokenRefused, ["LLLLLLLLTT", "--------TT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::Forbidden, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::NotFound, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::WrongMethod, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::Conflict, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
-    (WebexError::Gone, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::WrongMediaType, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::DeadRefreshToken, ["LLLLLLLLTT", "--DD-DD---", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidCode, ["LLLLLLLLTT", "--DD-DD---", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnknownClient, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongSecret, ["DDDDDDDDTT", "AAAAAAAAAA", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::MissingSecret, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnauthorizedClient, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidScope, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::UnsupportedGrantType, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::InvalidRequest, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::AccessTokenRefused, ["LLLLLLLLTT", "AAAAAAAAAA", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::Forbidden, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::NotFound, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongMethod, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::Conflict, ["TTTTTTTTTT", "TTTTTTTT--", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::Gone, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::WrongMediaType, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
     (WebexError::Locked, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
     (WebexError::TooManyRequests, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
-    (WebexError::OtherRegion, ["DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::OtherRegion, ["DDDDDDDDTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
     (WebexError::ServerError, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
     (WebexError::BadGateway, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
     (WebexError::Unavailable, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
     (WebexError::GatewayTimeout, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
-    (WebexError::AuthorizationPending, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
-    (WebexError::SlowDown, ["TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT", "TTTTTTTTTT"]),
-    (WebexError::AccessDenied, ["LLLLLLLLTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
-    (WebexError::TokenLimitReached, ["LLLLLLLLTT", "DDDDDDDDTT", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::AuthorizationPending, ["TTTTTTTTTT", "TTTTTTTT--", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::SlowDown, ["TTTTTTTTTT", "TTTTTTTT--", "TTTTTTTTTT", "TTTTTTTTTT"]),
+    (WebexError::AccessDenied, ["LLLLLLLLTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
+    (WebexError::TokenLimitReached, ["LLLLLLLLTT", "DDDDDDDD--", "DDDDDDDDTT", "DDDDDDDDTT"]),
 ];
 
 #[tokio::test]
@@ -240,8 +242,11 @@ fn word<T>(outcome: Result<T>) -> String {
 }
 
 const FINE: [(&str, usize); 3] = [("ok", 1), ("ok", 1), ("ok", 1)];
-/// Nobody can make sense of it; it may be a network's own page, so time can help.
-const SENSELESS: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("TPerson", 1)];
+/// A response without a JSON object may be a network's own page, so time can help.
+const NOT_JSON: [(&str, usize); 3] = each("T200", [1, 1, 1]);
+const NO_CONTENT: [(&str, usize); 3] = each("T204", [1, 1, 1]);
+/// A JSON object that has neither tokens nor a person.
+const UNUSABLE: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("TPerson", 1)];
 /// Tokens that are none, which a person is not asked for.
 const NO_TOKENS: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("ok", 1)];
 /// A code must not be sent twice, and a lost answer is asked for once more.
@@ -261,14 +266,14 @@ fn made() -> Vec<Row> {
         (Fault::status(503).html(), each("T503", [3, 1, 3])),
         (Fault::status(500), each("T500", [1, 1, 1])),
         (Fault::status(502).html().after_acting(), each("T502", [3, 1, 3])),
-        (Fault::status(200), SENSELESS),
-        (Fault::status(204), SENSELESS),
-        (Fault::captive_portal(), SENSELESS),
-        (Fault::status(200).body("text/plain", "access_token=x"), SENSELESS),
-        (Fault::status(200).json("[]"), SENSELESS),
-        (Fault::status(200).json("{\"access_token\":"), SENSELESS),
+        (Fault::status(200), NOT_JSON),
+        (Fault::status(204), NO_CONTENT),
+        (Fault::captive_portal(), NOT_JSON),
+        (Fault::status(200).body("text/plain", "access_token=x"), NOT_JSON),
+        (Fault::status(200).json("[]"), NOT_JSON),
+        (Fault::status(200).json("{\"access_token\":"), NOT_JSON),
         (dead.with_status(200), [("L200", 1), ("L200", 1), ("TPerson", 1)]),
-        (Fault::error(WebexError::Unavailable).with_status(200), SENSELESS),
+        (Fault::error(WebexError::Unavailable).with_status(200), UNUSABLE),
         (Fault::redirect(301), each("T301", [1, 1, 1])),
         (Fault::redirect(302), each("T302", [1, 1, 1])),
         (Fault::redirect(307).after_acting(), each("T307", [1, 1, 1])),
@@ -290,10 +295,10 @@ fn dressed() -> Vec<Row> {
         (Fault::none().with_status(500), each("T500", [1, 1, 1])),
         (Fault::none().with_status(403), each("D403", [1, 1, 1])),
         (Fault::none().with_status(302).header("location", "http://127.0.0.1:9/"), each("T302", [1, 1, 1])),
-        (Fault::none().with_status(204), SENSELESS),
+        (Fault::none().with_status(204), NO_CONTENT),
         (Fault::none().retry_after(RetryAfter::Seconds(7)), FINE),
         (Fault::none().tracking_id_twice(), FINE),
-        (Fault::none().html(), SENSELESS),
+        (Fault::none().html(), NOT_JSON),
         (Fault::without("access_token").content_type("text/html"), NO_TOKENS),
         (Fault::truncated().with_status(503), LOST),
     ]
@@ -308,7 +313,7 @@ fn changed() -> Vec<Row> {
         (Fault::member("access_token", "7"), NO_TOKENS),
         (Fault::member("token_type", "\"mac\""), NO_TOKENS),
         (Fault::without("id"), [("ok", 1), ("ok", 1), ("TPerson", 1)]),
-        (Fault::twice("id"), FINE),
+        (Fault::twice("id"), [("ok", 1), ("ok", 1), ("TPerson", 1)]),
         (Fault::member("expires_in", "\"1209599\""), FINE),
         (Fault::member("expires_in", "1209599.9"), FINE),
         (Fault::member("expires_in", "null"), FINE),

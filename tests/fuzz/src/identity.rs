@@ -36,10 +36,15 @@ pub fn id_token_claims(input: &[u8]) -> bool {
     let token = signer::es256(header, claims);
     let (_, login) = log_in(&token);
     if let Ok(login) = &login {
-        check_header(&object(header));
-        check_claims(&object(claims));
+        if let Some(header) = object(header) {
+            check_header(&header);
+        }
         let id_token = login.id_token().unwrap();
-        assert_eq!((id_token.issuer(), id_token.subject()), (ISSUER, &*text(&object(claims), "sub").unwrap()));
+        assert!(id_token.issuer() == ISSUER && !id_token.subject().contains('\u{fffd}'), "{id_token:?}");
+        if let Some(claims) = object(claims) {
+            check_claims(&claims);
+            assert_eq!(id_token.subject(), text(&claims, "sub").unwrap());
+        }
     }
     // The signature of something else, and none.
     let (signed, signature) = token.rsplit_once('.').unwrap();
@@ -80,8 +85,10 @@ fn is_null(object: &Map<String, Value>, name: &str) -> bool {
 
 fn check_header(header: &Map<String, Value>) {
     assert_eq!(header["alg"], "ES256");
-    assert!(!header.contains_key("crit"));
-    assert!(!header.contains_key("typ") || text(header, "typ").unwrap().eq_ignore_ascii_case("jwt"));
+    assert!(is_null(header, "crit"));
+    let kinds = ["jwt", "application/jwt"];
+    let is_jwt = |kind: String| kinds.contains(&kind.to_ascii_lowercase().as_str());
+    assert!(is_null(header, "typ") || text(header, "typ").is_some_and(is_jwt));
     assert!(is_null(header, "kid") || header["kid"] == P256_ID);
 }
 
@@ -126,8 +133,9 @@ pub fn key_set(input: &[u8]) -> bool {
     match &login {
         Ok(_) => {
             assert!(answer.status().is_success());
-            let set = object(answer.body());
-            assert!(set["keys"].as_array().unwrap().iter().any(is_the_key), "{set:?}");
+            if let Some(set) = object(answer.body()) {
+                assert!(set["keys"].as_array().unwrap().iter().any(is_the_key), "{set:?}");
+            }
         }
         Err(error) => {
             // Whoever publishes keys is sent no secret.
@@ -147,7 +155,7 @@ fn is_the_key(key: &Value) -> bool {
         let begin = bytes.iter().position(|byte| *byte != 0)?;
         Some(bytes[begin..].to_vec())
     };
-    let is_for_signing = key.get("use").is_none_or(|own| own == "sig");
+    let is_for_signing = key.get("use").is_none_or(|own| own.is_null() || own == "sig");
     let is_rs256 = key.get("alg").and_then(Value::as_str).is_none_or(|own| own == "RS256");
     number("n").zip(number("e")) == Some(signer::rsa_numbers()) && key["kid"] == RSA_ID && is_for_signing && is_rs256
 }
@@ -166,10 +174,11 @@ pub fn user_info(input: &[u8]) -> bool {
     match &info {
         Ok(info) => {
             assert!(answer.status().is_success());
-            let claims = object(answer.body());
-            assert_eq!((info.subject(), &claims["sub"]), (SUBJECT, &SUBJECT.into()));
-            assert!(claims.iter().all(|(name, value)| info.claim(name) == Some(value)));
-            assert!(info.email().is_none_or(|email| claims["email"] == email));
+            assert_eq!(info.subject(), SUBJECT);
+            if let Some(claims) = object(answer.body()) {
+                assert!(claims.iter().all(|(name, value)| info.claim(name) == Some(value)));
+                assert!(info.email().is_none_or(|email| claims["email"] == email));
+            }
         }
         Err(error) => {
             assert_sound_beside(error, &[ACCESS_TOKEN]);

@@ -1,11 +1,14 @@
 //! JSON, read without the crate's help.
+//!
+//! A byte order mark and text that is not UTF-8 are read as the crate reads them. What serde_json rejects even then, such as
+//! half of a surrogate pair, cannot be judged here.
 
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// An object in which no name stands twice.
-pub(crate) fn object(json: &[u8]) -> Map<String, Value> {
+/// An object in which no name stands twice, as far as serde_json can read it.
+pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     struct Names(Vec<String>);
 
     impl<'de> Deserialize<'de> for Names {
@@ -29,8 +32,10 @@ pub(crate) fn object(json: &[u8]) -> Map<String, Value> {
         }
     }
 
-    let object: Map<String, Value> = serde_json::from_slice(json).expect("what is accepted is an object");
-    let Names(names) = serde_json::from_slice(json).unwrap();
+    let text = String::from_utf8_lossy(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json));
+    let value: Value = serde_json::from_str(&text).ok()?;
+    let Value::Object(object) = value else { panic!("what is accepted is an object: {text}") };
+    let Names(names) = serde_json::from_str(&text).unwrap();
     assert_eq!(names.len(), object.len(), "what is accepted has no name twice");
-    object
+    Some(object)
 }

@@ -24,13 +24,16 @@ pub fn discovery(input: &[u8]) -> bool {
     match &found {
         Ok(found) => {
             assert!(answer.status().is_success());
-            let document = object(answer.body());
-            assert!(ISSUERS.contains(&found.issuer().unwrap()) && document["issuer"] == found.issuer().unwrap());
-            assert!(document.iter().all(|(name, value)| found.field(name) == Some(value)));
+            assert!(ISSUERS.contains(&found.issuer().unwrap()));
+            if let Some(document) = object(answer.body()) {
+                assert_eq!(document["issuer"], found.issuer().unwrap());
+                assert!(document.iter().all(|(name, value)| found.field(name) == Some(value)));
+                let refuses_silence =
+                    document.get("authorization_response_iss_parameter_supported") == Some(&true.into());
+                assert!(!refuses_silence || found.is_issuer_in_callbacks());
+            }
             check_addresses(found);
             let service = service().discovered(found);
-            let refuses_silence = document.get("authorization_response_iss_parameter_supported") == Some(&true.into());
-            assert!(!refuses_silence || found.is_issuer_in_callbacks());
             WebexOAuth::builder().service(service).client_id("C1").build().expect("what was accepted can be used");
         }
         // Whoever is asked is sent no secret.
@@ -74,11 +77,13 @@ pub fn web_finger(input: &[u8]) -> bool {
     match &home {
         Ok(home) => {
             assert!(answer.status().is_success() && ISSUERS.contains(&home.as_str()), "{home}");
-            let links = object(answer.body())["links"].as_array().cloned().unwrap();
             let is_home = |link: &Value| {
                 link["rel"] == "http://openid.net/specs/connect/1.0/issuer" && link["href"] == home.as_str()
             };
-            assert!(links.iter().any(is_home), "{links:?}");
+            if let Some(answer) = object(answer.body()) {
+                let links = answer["links"].as_array().cloned().unwrap();
+                assert!(links.iter().any(is_home), "{links:?}");
+            }
         }
         Err(error) => {
             assert_sound_beside(error, &[]);

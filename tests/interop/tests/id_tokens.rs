@@ -194,7 +194,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             (signed, "signed", [false, true, false]),
             (json!({ "status": 401 }), "401", [false, false, true]),
             // Of a page only the status is believed.
-            (page(401), "401", [true, false, true]),
+            (page(401), "401", [false, false, true]),
             (json!({ "status": 500 }), "500", [true, false, false]),
         ] {
             server.order("gossip", gossip.clone()).await;
