@@ -35,6 +35,8 @@ const LONG_FILES: &[(&str, &str)] = &[
         "src/error.rs",
         "every kind stands here with what to do about it, and every question that can be asked of an error",
     ),
+    ("src/device_login/mod.rs", "every method of one public type, most of it documentation"),
+    ("src/keep_alive.rs", "one sweep, with what is documented about it"),
     ("src/keeper/flight.rs", "one state machine, which is read in one piece"),
     ("src/keeper/table.rs", "its table, for the tests"),
     ("src/keeper/world.rs", "the world that it is searched in, for the tests"),
