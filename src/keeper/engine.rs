@@ -14,7 +14,7 @@ use super::flying::Flying;
 use super::landing::Landing;
 use super::limiter::Limiter;
 use super::patience::Patience;
-use super::pause::ClientState;
+use super::pause::{Applicant, ClientState};
 use super::policy::{Moments, is_plausible};
 use super::protocol::{Known, Need, TIMES};
 use super::record::Record;
@@ -117,7 +117,7 @@ impl Keeper {
     /// The token that a flight fetches, for all who wait for it.
     async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         if slot.current().is_some()
-            && let Some(error) = self.halted()
+            && let Some(error) = self.client.denied(&self.applicant(slot), self.webex.clock().elapsed())
         {
             return Err(error);
         }
@@ -229,14 +229,20 @@ impl Keeper {
     /// The flight for a slot: the one in the air, or a new one.
     pub(super) fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
         let runtime = runtime()?;
-        // One for each flight, from the operating system: a copy of this process has other claims.
-        let claim = ClaimId::new()?;
         let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
+            // One for each flight, from the operating system: a copy of this process has other claims.
+            let claim = ClaimId::new().inspect_err(|_| self.release(slot))?;
             // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
             runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), claim, departure).fly());
         }
         Ok(flight)
+    }
+
+    /// The login of a slot, as one that asks to send a refresh.
+    pub(super) fn applicant<'a>(&self, slot: &'a Slot) -> Applicant<'a> {
+        let (is_client_rejected, has_others) = (slot.is_client_rejected(), self.roster.len() > 1);
+        Applicant { key: &slot.key, is_client_rejected, has_others }
     }
 
     /// A login as the store has it.

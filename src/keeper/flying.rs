@@ -12,7 +12,6 @@ use super::event::LoginEvent;
 use super::flight::Flight;
 use super::landing::Landing;
 use super::limiter::Permit;
-use super::pause::Applicant;
 use super::policy::refreshed;
 use super::protocol::{Action, Answer, Event, Known, Need, Now, StoreFailed, TIMES};
 use super::record::Record;
@@ -239,12 +238,8 @@ impl Flying {
 
     async fn send(&mut self, login: LoginId, record: Record, limit: Duration) -> Answer<Record> {
         let keeper = Arc::clone(self.keeper());
-        let applicant = Applicant {
-            key: &self.slot.key,
-            is_client_rejected: self.slot.is_client_rejected(),
-            has_others: keeper.roster.len() > 1,
-        };
-        if let Err(error) = keeper.client.admit(&applicant, keeper.webex.clock().elapsed()) {
+        let elapsed = keeper.webex.clock().elapsed();
+        if let Err(error) = keeper.client.admit(&keeper.applicant(&self.slot), elapsed) {
             self.trouble = Some(error);
             return Answer::Misconfigured { is_own: false };
         }

@@ -47,10 +47,11 @@ impl Pause {
         self.error.clone().with_retry_after(Some(wait))
     }
 
-    /// Whether another login than the one that caused the pause should try first.
-    fn is_for_others(&self, key: &TokenKey, elapsed: Duration) -> bool {
+    /// Whether nothing may be sent yet, or another login than the one that caused the pause should try first.
+    fn denies(&self, applicant: &Applicant<'_>, elapsed: Duration) -> bool {
         let length = self.until.saturating_sub(self.since);
-        self.cause == *key && elapsed < self.until.saturating_add(length)
+        let is_for_others = !applicant.is_client_rejected && applicant.has_others && self.cause == *applicant.key;
+        elapsed < self.until || is_for_others && elapsed < self.until.saturating_add(length)
     }
 }
 
@@ -70,22 +71,24 @@ impl ClientState {
         state.pause.as_ref().filter(|pause| elapsed < pause.until).map(|pause| pause.error(elapsed))
     }
 
+    /// Why this login may not send a refresh at the moment.
+    pub(super) fn denied(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Option<Error> {
+        let state = self.state();
+        state.pause.as_ref().filter(|pause| pause.denies(applicant, elapsed)).map(|pause| pause.error(elapsed))
+    }
+
     /// Whether a request may be sent: after a pause, one login tries for all.
     pub(super) fn admit(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Result<()> {
         let mut state = self.state();
         let Some(pause) = &mut state.pause else { return Ok(()) };
-        if elapsed < pause.until {
+        if pause.denies(applicant, elapsed) {
             return Err(pause.error(elapsed));
         }
-        // It says nothing about the others, so it tries for itself alone.
-        if applicant.is_client_rejected {
-            return Ok(());
+        // One with a block of its own says nothing about the others, so it tries for itself alone.
+        if !applicant.is_client_rejected {
+            pause.since = elapsed;
+            pause.until = elapsed.saturating_add(longest_backoff(pause.failures));
         }
-        if applicant.has_others && pause.is_for_others(applicant.key, elapsed) {
-            return Err(pause.error(elapsed));
-        }
-        pause.since = elapsed;
-        pause.until = elapsed.saturating_add(longest_backoff(pause.failures));
         Ok(())
     }
 
