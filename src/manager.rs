@@ -188,7 +188,7 @@ impl TokenManager {
         }
     }
 
-    /// The API answered 401 to this token; see [`Session::invalidate`].
+    /// Reports that the API responded with 401 to this token; see [`Session::invalidate`].
     ///
     /// # Errors
     ///
