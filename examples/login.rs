@@ -1,10 +1,10 @@
 //! Logs one person in with Webex, shows who it is and what was granted, and refreshes once. The login is kept in a file,
 //! so that the next run goes on with it.
 //!
-//! `cargo run --example login` does it against a simulated Webex on this machine, and runs twice at once, since that Webex
-//! does not outlive the program; `-- --auto` does it without a browser. For the real Webex, set `WEBEX_CLIENT_ID`,
-//! `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must be registered and lead to this machine, as
-//! `http://localhost:8765/callback` does. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
+//! `cargo run --example login` does it against a simulated Webex on this machine, and runs twice, since that Webex does not
+//! outlive the program: the second run is a week later by a clock of its own. `-- --auto` does it without a browser. For the
+//! real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must be registered
+//! and lead to this machine, as `http://localhost:8765/callback` does. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{BrowserLogin, ErrorKind, Login, LoginState, Session, Status, TokenManager, WebexOAuth};
@@ -67,14 +68,18 @@ async fn twice(folder: &Path, auto: bool) -> Result<()> {
     // Other programs may have taken the first of these ports, or a few.
     let redirect_uris: Vec<_> =
         (5000..5020).map(|port| format!("http://localhost:{port}/auth/cisco/callback")).collect();
-    let mock = redirect_uris.iter().fold(MockWebex::builder(), |mock, uri| mock.redirect_uri(uri)).start().await;
+    // The simulated Webex and its client share this clock.
+    let clock = ManualClock::new(SystemClock::new().now());
+    let mock = MockWebex::builder().clock(clock.clone());
+    let mock = redirect_uris.iter().fold(mock, |mock, uri| mock.redirect_uri(uri)).start().await;
     let webex = mock.client();
     let visit = |url| {
         tokio::spawn(visit_unless_somebody_does(mock.clone(), url, auto));
     };
     run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex).redirect_uris(redirect_uris), visit).await?;
 
-    writeln!(stdout(), "\nAnd once more, as when the program is started again:\n")?;
+    writeln!(stdout(), "\nAnd once more, as when the program is started again a week later:\n")?;
+    clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
     run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex), |_| ()).await
 }
 
@@ -89,9 +94,15 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     }
     show(&session).await?;
 
+    let before = status(&session).await?.refreshed_at;
     session.refresh().await?;
-    writeln!(stdout(), "Refreshed: there is a new access token, and nobody was asked.")?;
-    if let Some(end) = status(&session).await?.access_token_expires_at {
+    let status = status(&session).await?;
+    if status.refreshed_at == before {
+        writeln!(stdout(), "Not refreshed: the access token is less than 30 seconds old. Run this again later.")?;
+    } else {
+        writeln!(stdout(), "Refreshed: there is a new access token, and the user was not asked.")?;
+    }
+    if let Some(end) = status.access_token_expires_at {
         writeln!(stdout(), "The access token is good until {end}.")?;
     }
     manager.settle().await?;

@@ -82,7 +82,7 @@
 //!
 //!     let token = session.access_token().await?; // today, next week, after a restart
 //!     let request = http::Request::get("https://webexapis.com/v1/rooms").body(Bytes::new()).unwrap();
-//!     let answer = session.send(request).await?; // refreshes and sends again once after a 401
+//!     let answer = session.send(request).await?; // after a 401: once more, with a refreshed token
 //!     Ok(())
 //! }
 //! ```

@@ -28,9 +28,10 @@ const PAGE: usize = 256;
 ///
 /// # A new client secret
 ///
-/// A secret that Webex does not take any more ends no login. Access tokens serve for as long as they live; then their callers
+/// A secret that Webex rejects (`invalid_client`) ends no login. Access tokens are returned until they expire; then their callers
 /// get an error that [is a misconfiguration](Error::is_misconfigured), and for all logins together one refresh tries again,
-/// after pauses of up to five minutes. A client keeps the secret that it was built with, so a regenerated one takes a new
+/// after pauses of up to five minutes. A rejection that concerns one login, such as `invalid_scope`, pauses that login alone; when
+/// Webex rejects a second login in the same way, all pause. A client keeps the secret that it was built with, so a regenerated one takes a new
 /// [`WebexOAuth`] and a new manager over the same store: there every login goes on.
 #[derive(Clone, Debug)]
 pub struct TokenManager {
@@ -188,7 +189,7 @@ impl TokenManager {
         }
     }
 
-    /// The API answered 401 to this token; see [`Session::invalidate`].
+    /// Reports that the API responded with 401 to this token; see [`Session::invalidate`].
     ///
     /// # Errors
     ///
@@ -264,7 +265,8 @@ impl TokenManager {
         trouble.map_or(Ok(ended), Err)
     }
 
-    /// Lets a login try again that was marked dead or told to wait: after an administrator has mended something at Webex.
+    /// Lets a login try again that was marked as rejected or told to wait: after an administrator has fixed something at Webex. It
+    /// also resets the pauses between refreshes after a 401.
     ///
     /// # Errors
     ///

@@ -8,11 +8,14 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use webex_oauth::middleware::{self, BearerMiddleware};
+//! # use std::time::Duration;
+//! # use webex_oauth::clock::{ManualClock, UnixTime};
 //! # use webex_oauth::store::{MemoryStore, TokenKey};
 //! # use webex_oauth::testing::MockWebex;
 //! # use webex_oauth::{Callback, TokenManager};
 //! #
-//! # let mock = MockWebex::start().await;
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+//! # let mock = MockWebex::builder().clock(clock.clone()).start().await;
 //! # let webex = mock.client();
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
@@ -22,9 +25,10 @@
 //! let settings = reqwest::Client::builder().no_proxy(); // time limits, proxies, certificates: yours
 //! let client = middleware::without_redirects(settings)?.with(BearerMiddleware::of(&session)).build();
 //!
-//! mock.expire_access_tokens("jane@example.com"); // the API will say 401 ...
-//! let answer = client.get(format!("{}/people/me", mock.uri())).send().await?;
-//! assert_eq!(answer.status(), 200); // ... to the first of two requests
+//! clock.advance(Duration::from_secs(30)); // a younger token is not refreshed after a 401
+//! mock.expire_access_tokens("jane@example.com"); // the API responds with 401 ...
+//! let response = client.get(format!("{}/people/me", mock.uri())).send().await?;
+//! assert_eq!(response.status(), 200); // ... to the first of two requests
 //! assert_eq!(mock.refreshes(), 1);
 //!
 //! let error = client.get("https://example.com/").send().await.unwrap_err();
@@ -44,7 +48,8 @@
 //!   That answer is yours, whatever it is. Without another token the 401 is yours as it came;
 //!   [`Session::invalidate`](Session::invalidate) says when there is one. All other answers are yours at once: 403, 423 and 429
 //!   change nothing.
-//! - A body that is a stream is sent once, as it comes, without being kept. Its 401 is yours; the next request has a new token.
+//! - A body that is a stream is sent once, as it comes, without being kept. Its 401 is yours; the next request has a new token
+//!   if there is one.
 //! - If after a 401 the user must log in again, the source's error takes its place.
 //! - Dropping the future leaves everything usable. What was sent may have been done.
 //!

@@ -235,9 +235,13 @@ impl Program {
     }
 
     async fn refresh(&self) -> Result<()> {
-        let (kept, _) = self.storage.find().await?.ok_or_else(nobody)?;
+        let (kept, before) = self.storage.find().await?.ok_or_else(nobody)?;
         kept.session.refresh().await?;
-        say("✓ Refreshed");
+        let after = kept.session.status().await?.ok_or_else(nobody)?;
+        say(match after.refreshed_at == before.refreshed_at {
+            true => "✓ The access token is less than 30 seconds old; it was not refreshed",
+            false => "✓ Refreshed",
+        });
         self.end(&kept).await
     }
 
@@ -280,7 +284,10 @@ impl Program {
 /// Waits until new tokens are saved, if they can be.
 async fn settle(kept: &Kept) -> Result<()> {
     let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.settle()).await;
-    settled.map_err(|_| format!("new tokens could not be saved in {}", kept.place).into())
+    match settled {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(format!("new tokens could not be saved in {}", kept.place).into()),
+    }
 }
 
 fn nobody() -> LoginRequired {

@@ -52,6 +52,11 @@ impl Failure {
             Self::Webex(error) if error.is_retryable() => {
                 (StatusCode::BAD_GATEWAY, "Webex did not answer", "Please try again in a moment.")
             }
+            Self::Webex(error) if error.is_access_token_refused() => (
+                StatusCode::BAD_GATEWAY,
+                "Webex did not accept the access token",
+                "The login may have ended at Webex. Please check again in a minute.",
+            ),
             Self::Webex(error) if !error.is_misconfigured() => {
                 (StatusCode::BAD_REQUEST, "That was no login", "Please connect from our own page.")
             }

@@ -78,7 +78,7 @@ async fn run() -> Result<()> {
     arguments::serve(listener, router(app.clone(), origin), end).await?;
     worker.abort();
     keep_alive.stop().await;
-    // What cannot be saved is tried for ever.
+    // Tokens that cannot be saved are lost with this process; the log has said so.
     let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.settle()).await;
     Ok(())
 }

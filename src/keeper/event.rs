@@ -15,7 +15,7 @@ pub enum LoginEvent {
         /// Whose.
         key: TokenKey,
     },
-    /// A refresh failed in passing, or for all logins because the settings are wrong; it will be tried again.
+    /// A refresh failed for now, or because the client's settings are wrong; it will be tried again.
     RefreshFailed {
         /// Whose refresh it was.
         key: TokenKey,

@@ -48,7 +48,7 @@ const LARGEST: usize = 2560;
 ///
 /// Windows takes **2,560 bytes** for a credential. So that a program that works on one platform works on all, a longer login is
 /// refused on every platform, with an [`ErrorKind::Input`] that [asks the operator](Error::is_misconfigured). It must
-/// leave room for the marks of a refresh, about 260 bytes: better now than weeks later. Should a refresh bring tokens that are too
+/// leave room for the marks of a refresh, about 360 bytes: better now than weeks later. Should a refresh bring tokens that are too
 /// long all the same, they are served from memory as long as the process lives.
 ///
 /// | a login of a user with two scopes | bytes, about |

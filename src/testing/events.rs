@@ -3,8 +3,11 @@
 use crate::testing::MockWebex;
 
 impl MockWebex {
-    /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are refused from now on,
+    /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are rejected from now on,
     /// and every access token that came of them.
+    ///
+    /// A session requires a login once both tokens were rejected. For a token younger than 30 seconds, advance the client's
+    /// clock first, as for [`expire_access_tokens`](Self::expire_access_tokens).
     ///
     /// # Panics
     ///
@@ -15,7 +18,41 @@ impl MockWebex {
         self.state().revoke(user);
     }
 
-    /// Ends the user's access tokens before their time; the refresh tokens live on. Panics when the mock has no such user.
+    /// Expires the user's access tokens early; the refresh tokens stay valid.
+    ///
+    /// A session does not refresh a token younger than 30 seconds after a 401, so advance the client's clock first.
+    ///
+    /// # Panics
+    ///
+    /// When the mock has no such user.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> webex_oauth::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use webex_oauth::clock::{ManualClock, UnixTime};
+    /// use webex_oauth::store::{MemoryStore, TokenKey};
+    /// use webex_oauth::testing::MockWebex;
+    /// use webex_oauth::{Callback, TokenManager};
+    ///
+    /// let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    /// let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    /// let webex = mock.client(); // shares the clock
+    /// let (url, pending) = webex.authorize().begin()?;
+    /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+    /// let manager = TokenManager::new(webex, MemoryStore::new())?;
+    /// let session = manager.put(&TokenKey::new("jane")?, login).await?;
+    ///
+    /// clock.advance(Duration::from_secs(30));
+    /// mock.expire_access_tokens("jane@example.com");
+    /// session.person().await?; // the response is 401: the session refreshes, and asks again
+    /// assert_eq!(mock.refreshes(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn expire_access_tokens(&self, email: impl AsRef<str>) {
         let user = self.user(email.as_ref());

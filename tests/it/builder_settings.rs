@@ -21,7 +21,7 @@ use webex_oauth::{
 };
 
 use crate::issuer::{ACCESS_TOKEN, Issuer, Key, NOW, header};
-use crate::support::{TOKENS, parameter, returned};
+use crate::support::{TOKENS, aged, parameter, returned};
 use crate::transport::{everything, server, tls_server};
 
 /// The settings, and the test below that shows the effect of each.
@@ -128,7 +128,7 @@ async fn log_in(webex: &WebexOAuth) -> TokenSet {
 async fn both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Result<()>; 2] {
     let direct = webex.refresh(tokens).await.map(drop);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens.clone()).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(tokens)).await.unwrap();
     let kept = session.refresh().await;
     manager.settle().await.unwrap();
     [direct, kept]
@@ -203,8 +203,9 @@ async fn scopes_are_requested_and_remembered_on_both_paths() {
     assert_eq!(asked, "spark:kms spark:people_read");
     assert_eq!(webex.refresh(&tokens).await.unwrap().scopes().to_string(), asked);
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
     session.refresh().await.unwrap();
+    assert!(session.status().await.unwrap().unwrap().refreshed_at > aged(&tokens).received_at());
     assert!(session.lacks(&asked.parse().unwrap()).await.unwrap().is_empty());
 }
 
@@ -384,7 +385,7 @@ async fn are_accepted(
     let direct = issuer.webex.refresh(&before).await.unwrap();
     let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
     let manager = TokenManager::new(issuer.webex.clone(), store.clone()).unwrap();
-    manager.put(&key, before).await.unwrap().refresh().await.unwrap();
+    manager.put(&key, aged(&before)).await.unwrap().refresh().await.unwrap();
     manager.settle().await.unwrap();
     let kept = store.load(&key).await.unwrap().unwrap();
     let kept = String::from_utf8(kept.body.expose().to_vec()).unwrap();

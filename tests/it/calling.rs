@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::source::{StaticToken, TokenSource};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::testing::MockWebex;
+use webex_oauth::testing::{Endpoint, Fault, MockWebex, WebexError};
 use webex_oauth::transport::{Limits, ReqwestTransport, Transport};
 use webex_oauth::{
     AccessToken, Callback, Delivery, Error, ErrorKind, Result, Service, Session, TokenManager, WebexOAuth,
@@ -22,6 +22,8 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::support::{TOKENS, builder, json, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+/// The age from which on a token is refreshed after a 401.
+const MIN_AGE: Duration = Duration::from_secs(30);
 const MESSAGE: &str = r#"{"roomId":"R1","text":"hello"}"#;
 /// The longest answer that `Session::send` takes.
 const LONGEST: usize = 16 * 1024 * 1024;
@@ -68,14 +70,22 @@ async fn api(webex: WebexOAuth) -> (String, Arc<Mutex<Vec<Heard>>>) {
     (uri, heard)
 }
 
+/// Jane's session, with a token that is old enough for a refresh after a 401.
 async fn kept() -> (MockWebex, TokenManager, Session) {
-    let mock = MockWebex::builder().clock(ManualClock::new(NOW)).start().await;
+    let (mock, clock, manager, session) = just_kept().await;
+    clock.advance(MIN_AGE);
+    (mock, manager, session)
+}
+
+async fn just_kept() -> (MockWebex, ManualClock, TokenManager, Session) {
+    let clock = ManualClock::new(NOW);
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&key(), login).await.unwrap();
-    (mock, manager, session)
+    (mock, clock, manager, session)
 }
 
 #[tokio::test]
@@ -113,9 +123,60 @@ async fn a_hundred_requests_whose_token_has_ended_share_one_refresh() {
     assert!(heard.lock().unwrap().len() <= 200, "none is sent a third time");
 }
 
+#[tokio::test]
+async fn request_with_a_token_younger_than_30_seconds_gets_the_401_as_received() {
+    let (mock, clock, _manager, session) = just_kept().await;
+    let (uri, heard) = api(mock.client()).await;
+    let young = session.access_token().await.unwrap();
+    mock.expire_access_tokens("jane@example.com");
+    clock.advance(MIN_AGE - Duration::from_secs(1));
+
+    let response = session.send(post(&uri)).await.unwrap();
+
+    assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, MESSAGE.as_bytes()));
+    assert_eq!((heard.lock().unwrap().len(), mock.refreshes()), (1, 0), "it is not sent again");
+    assert_eq!(session.access_token().await.unwrap(), young, "other callers keep the token");
+
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(session.send(post(&uri)).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
+    let (mock, _manager, session) = kept().await;
+    let (uri, heard) = api(mock.client()).await;
+    let token = session.access_token().await.unwrap();
+    mock.expire_access_tokens("jane@example.com");
+    mock.at(Endpoint::Refresh).answer(Fault::error(WebexError::ServerError)).until_cleared();
+
+    for _ in 0..2 {
+        let response = session.send(post(&uri)).await.unwrap();
+        assert_eq!((response.status(), response.body().as_ref()), (StatusCode::UNAUTHORIZED, MESSAGE.as_bytes()));
+    }
+
+    assert_eq!(heard.lock().unwrap().len(), 2);
+    assert_eq!(mock.requests_to(Endpoint::Refresh), 1, "the second 401 is in the pause after the failure");
+    assert_eq!(session.access_token().await.unwrap(), token);
+}
+
+#[tokio::test]
+async fn request_whose_refresh_token_is_rejected_requires_a_login() {
+    let (mock, _manager, session) = kept().await;
+    let (uri, heard) = api(mock.client()).await;
+    mock.revoke("jane@example.com");
+
+    let error = session.send(post(&uri)).await.unwrap_err();
+
+    assert!(error.is_login_required(), "{error}");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+    assert!(session.access_token().await.unwrap_err().is_login_required(), "the token is withheld after both");
+}
+
 // --- against answers that are scripted
 
-/// A Webex that grants logins and new tokens, and whose API answers as scripted.
+/// A Webex that grants logins and new tokens, and whose API answers as scripted. The session's token is old enough for a
+/// refresh after a 401.
 async fn scripted(api: ResponseTemplate) -> (MockServer, Session) {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
@@ -125,10 +186,11 @@ async fn scripted(api: ResponseTemplate) -> (MockServer, Session) {
         .mount(&server)
         .await;
     Mock::given(path("/v1/messages")).respond_with(api).mount(&server).await;
-    let webex =
-        builder(Service::webex().at(server.uri())).clock(ManualClock::new(NOW).skipping_sleep()).build().unwrap();
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
     let login = tokens(&webex).await;
     let session = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
+    clock.advance(MIN_AGE);
     (server, session)
 }
 
@@ -300,16 +362,13 @@ async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() 
 // --- tokens from anywhere
 
 #[tokio::test]
-async fn a_fixed_token_is_kept_while_others_are_refused_and_given_up_once_it_is_refused_itself() {
+async fn static_token_that_was_rejected_is_still_returned() {
     let bot = StaticToken::new(AccessToken::new("a-bots-token").unwrap());
-    bot.reject(&AccessToken::new("another-token").unwrap()).await;
-    assert_eq!(bot.access_token().await.unwrap().expose(), "a-bots-token");
-
-    bot.reject(&AccessToken::new("a-bots-token").unwrap()).await;
-
-    let error = bot.access_token().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Session && error.is_misconfigured(), "{error}");
-    assert!(!format!("{error} {error:?} {bot:?}").contains("a-bots-token"), "{bot:?}");
+    for rejected in ["another-token", "a-bots-token", "a-bots-token"] {
+        bot.reject(&AccessToken::new(rejected).unwrap()).await;
+        assert_eq!(bot.access_token().await.unwrap().expose(), "a-bots-token", "{rejected}");
+    }
+    assert!(!format!("{bot:?}").contains("a-bots-token"), "{bot:?}");
 }
 
 /// An application's own: tokens that somebody brings.
@@ -334,12 +393,16 @@ async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_t
     let webex = mock.client();
     let good = session.access_token().await.unwrap();
     let bad = AccessToken::new("long-since-revoked").unwrap();
-    let sources: [Arc<dyn TokenSource>; 3] = [
-        Arc::new(session.clone()),
-        Arc::new(StaticToken::new(good.clone())),
-        Arc::new(Drawer(Mutex::new(vec![good.clone(), bad]))),
+    type Next = fn(Result<AccessToken>, &AccessToken) -> bool;
+    let is_another: Next = |next, good| next.unwrap() != *good;
+    let is_the_same: Next = |next, good| next.unwrap() == *good;
+    let is_empty: Next = |next, _| next.unwrap_err().delivery() == Some(Delivery::NotSent);
+    let sources: [(Arc<dyn TokenSource>, Next); 3] = [
+        (Arc::new(session.clone()), is_another),
+        (Arc::new(StaticToken::new(good.clone())), is_the_same),
+        (Arc::new(Drawer(Mutex::new(vec![good.clone(), bad]))), is_empty),
     ];
-    for source in sources {
+    for (source, is_expected) in sources {
         let token = source.access_token().await.unwrap();
         let mut person = webex.person(&token).await;
         if person.as_ref().is_err_and(Error::is_access_token_refused) {
@@ -348,7 +411,7 @@ async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_t
         }
         assert_eq!(person.unwrap().email(), Some("jane@example.com"), "{source:?}");
         source.reject(&good).await;
-        let next = source.access_token().await;
-        assert!(next.is_err() || next.unwrap() != good, "{source:?}");
+        assert!(is_expected(source.access_token().await, &good), "{source:?}");
     }
+    assert_eq!(mock.refreshes(), 1);
 }

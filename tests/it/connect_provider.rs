@@ -7,8 +7,10 @@ mod example;
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use webex_oauth::IntegrationId;
+use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockUser, MockWebex};
 
 use self::example::vault::Data;
@@ -25,6 +27,7 @@ const PASSWORD: &str = "PLANTED-meeting-password";
 /// The example over a folder, and the Webex that customers connect to.
 struct World {
     mock: MockWebex,
+    clock: ManualClock,
     origin: String,
     app: App,
     folder: Folder,
@@ -33,15 +36,22 @@ struct World {
 impl World {
     async fn new() -> Self {
         let (site, folder) = (Site::new().await, Folder::new());
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
         let mock = MockWebex::builder()
             .user(MockUser::new("jane@example.com").name("Jane Doe"))
             .user(MockUser::new("bob@example.com").name("Bob Roe"))
             .redirect_uri(site.redirect_uri())
             .scopes(example::SCOPES)
+            .clock(clock.clone())
             .start()
             .await;
         let (app, origin) = serve(site, &mock, folder.path());
-        Self { mock, origin, app, folder }
+        Self { mock, clock, origin, app, folder }
+    }
+
+    /// Lets the tokens grow old enough to be refreshed after a 401.
+    fn age_tokens(&self) {
+        self.clock.advance(Duration::from_secs(30));
     }
 
     /// As after a restart: nothing is left but the folder. Browsers know the application by another port then.
@@ -269,7 +279,11 @@ async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
     let world = World::new().await;
     let mut visitor = world.connected("cust10001").await;
     world.mock.revoke("jane@example.com");
-    visitor.post("/check", &[]).await;
+    // A token younger than 30 seconds is not refreshed after a 401.
+    let page = visitor.post("/check", &[]).await;
+    assert_eq!(title(&page), (502, "Webex did not accept the access token"));
+    world.age_tokens();
+    assert_eq!(visitor.post("/check", &[]).await.location(), "/");
     let page = visitor.get("/").await;
     assert_eq!(page.element("status"), "Not connected to Webex: jane@example.com must log in again");
     assert!(page.has("reconnect") && !page.has("connect"));
@@ -318,6 +332,7 @@ async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_n
     );
     world.mock.expire_access_tokens("bob@example.com");
     world.mock.revoke("jane@example.com");
+    world.age_tokens();
     assert_eq!(names(worker::round(&world.app).await), [Err(true), Ok("bob@example.com".to_owned())]);
     assert_eq!(
         names(worker::round(&world.app).await),

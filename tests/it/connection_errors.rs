@@ -10,7 +10,7 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::{ReqwestTransport, TlsBackend, Transport as _};
 use webex_oauth::{AccessToken, Delivery, Error, Service, TokenManager, WebexOAuth};
 
-use crate::support::{TOKENS, builder, client, json, returned, server, tokens};
+use crate::support::{TOKENS, aged, builder, client, json, returned, server, tokens};
 use crate::transport::{everything, get, server as raw_server, tls_server_with};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
@@ -79,7 +79,7 @@ async fn failures(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Erro
     let (pending, callback) = returned(webex);
     let access_token = AccessToken::new("access").unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens.clone()).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
     let request = get(webex.service().person_endpoint().unwrap());
     vec![
         webex.login(pending, callback).await.unwrap_err(),

@@ -16,7 +16,7 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::{Limits, ReqwestTransport, Transport as _};
 use webex_oauth::{Delivery, Error, ErrorKind, Rotation, Service, TokenManager, WebexOAuth};
 
-use crate::support::{CODE, REFRESH_TOKEN, TOKENS, builder, returned, tokens};
+use crate::support::{CODE, REFRESH_TOKEN, TOKENS, aged, builder, returned, tokens};
 use crate::transport::{everything, issue_certificate, server_config};
 
 const DATA: u8 = 0;
@@ -342,7 +342,7 @@ async fn strict_session_refresh_on_a_refused_stream_is_repeated() {
     let server = Http2Server::start(|_, request| if request == 0 { Serve } else { Reset(REFUSED_STREAM) }).await;
     let webex = server.client(Rotation::Strict);
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    let session = manager.put(&TokenKey::new("jane").unwrap(), tokens(&webex).await).await.unwrap();
+    let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens(&webex).await)).await.unwrap();
     session.refresh().await.unwrap();
     manager.settle().await.unwrap();
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true)]);

@@ -27,6 +27,9 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::support::{ACCESS_TOKEN, builder, client, server};
 use crate::transport::{everything, tls_server};
 
+/// The age from which on a token is refreshed after a 401.
+const MIN_AGE: Duration = Duration::from_secs(30);
+
 /// Gives `token-1`, and another number after each rejection, if it can; counts how often it is asked.
 #[derive(Clone, Debug, Default)]
 struct Counted {
@@ -76,14 +79,17 @@ fn at(uri: &str, source: &Counted) -> ClientWithMiddleware {
     with(BearerMiddleware::new(&client(uri), source.clone()))
 }
 
-/// Jane's kept login.
-async fn kept(mock: &MockWebex) -> (TokenManager, Session) {
+/// Jane's session, with a token that is old enough for a refresh after a 401.
+async fn kept() -> (MockWebex, ManualClock, TokenManager, Session) {
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
-    (manager, session)
+    clock.advance(MIN_AGE);
+    (mock, clock, manager, session)
 }
 
 /// An API that knows all tokens but `token-1`.
@@ -115,8 +121,7 @@ fn own(error: &reqwest_middleware::Error) -> &Error {
 
 #[tokio::test]
 async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_once() {
-    let mock = MockWebex::start().await;
-    let (_manager, session) = kept(&mock).await;
+    let (mock, _clock, _manager, session) = kept().await;
     let client = with(BearerMiddleware::of(&session));
     let me = format!("{}/people/me", mock.uri());
 
@@ -133,8 +138,7 @@ async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_onc
 
 #[tokio::test]
 async fn twenty_requests_with_a_dead_token_cause_one_refresh_and_none_fails() {
-    let mock = MockWebex::start().await;
-    let (_manager, session) = kept(&mock).await;
+    let (mock, _clock, _manager, session) = kept().await;
     let client = with(BearerMiddleware::of(&session));
     mock.expire_access_tokens("jane@example.com");
 
@@ -144,6 +148,29 @@ async fn twenty_requests_with_a_dead_token_cause_one_refresh_and_none_fails() {
     }
 
     assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn request_with_a_young_token_gets_the_401_as_received() {
+    let (mock, clock, _manager, session) = kept().await;
+    session.refresh().await.unwrap();
+    let api = server(ResponseTemplate::new(401).set_body_string("no").insert_header("trackingid", "ROUTER_1")).await;
+    let webex = mock.client_builder().service(mock.service().with_api_host("127.0.0.1")).build().unwrap();
+    let client = with(BearerMiddleware::new(&webex, session.clone()));
+    clock.advance(MIN_AGE - Duration::from_secs(1));
+
+    let response = client.get(api.uri()).send().await.unwrap();
+
+    assert_eq!((response.status().as_u16(), &response.headers()["trackingid"]), (401, &"ROUTER_1".parse().unwrap()));
+    assert_eq!(response.text().await.unwrap(), "no");
+    assert_eq!((received(&api).await.len(), mock.refreshes()), (1, 1), "it is not sent again");
+
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 401);
+    assert_eq!((received(&api).await.len(), mock.refreshes()), (3, 2), "a new token, and the second 401");
+    clock.advance(Duration::from_secs(5 * 60 - 1));
+    assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 401);
+    assert_eq!((received(&api).await.len(), mock.refreshes()), (4, 2), "5 minutes between such refreshes");
 }
 
 #[tokio::test]
@@ -213,8 +240,7 @@ async fn every_other_answer_is_the_callers_and_rejects_nothing() {
 
 #[tokio::test]
 async fn a_login_that_has_ended_is_an_error_that_says_so() {
-    let mock = MockWebex::start().await;
-    let (_manager, session) = kept(&mock).await;
+    let (mock, _clock, _manager, session) = kept().await;
     mock.revoke("jane@example.com");
 
     let client = with(BearerMiddleware::of(&session));
@@ -224,19 +250,19 @@ async fn a_login_that_has_ended_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_bots_token_is_sent_until_it_is_refused_and_then_its_owner_is_told() {
+async fn static_token_after_a_401_is_still_sent_to_other_endpoints() {
     let api = MockServer::start().await;
-    Mock::given(path("/dead")).respond_with(ResponseTemplate::new(401)).mount(&api).await;
+    let forbidden = ResponseTemplate::new(401).set_body_string("no");
+    Mock::given(path("/forbidden")).respond_with(forbidden).mount(&api).await;
     Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&api).await;
     let bot = StaticToken::new(AccessToken::new("a-bots").unwrap());
     let client = with(BearerMiddleware::new(&client(&api.uri()), bot));
 
-    assert_eq!(client.get(api.uri()).send().await.unwrap().status(), 200);
-    for path in ["/dead", "/alive"] {
-        let error = client.get(format!("{}{path}", api.uri())).send().await.unwrap_err();
-        assert!(own(&error).is_misconfigured() && error.to_string().contains("get a new one"), "{error:?}");
+    for (path, status, body) in [("/", 200, ""), ("/forbidden", 401, "no"), ("/forbidden", 401, "no"), ("/", 200, "")] {
+        let response = client.get(format!("{}{path}", api.uri())).send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (status, body));
     }
-    assert_eq!(bearers(&api).await, [bearer("a-bots"), bearer("a-bots")]);
+    assert_eq!(bearers(&api).await, vec![bearer("a-bots"); 4], "no request is sent twice");
 }
 
 #[tokio::test]
@@ -425,15 +451,13 @@ async fn nothing_that_can_be_printed_shows_a_token() {
     let client =
         without_redirects(settings().connection_verbose(true)).unwrap().with(bearer.clone()).with(seen.clone()).build();
 
-    let refused = client.get(api.uri()).send().await.unwrap_err();
-    let again = client.get(api.uri()).send().await.unwrap_err();
+    let refused = client.get("https://evil.example/").send().await.unwrap_err();
+    let response = client.get(api.uri()).send().await.unwrap();
 
     assert_eq!(bearers(&api).await, [Some(format!("Bearer {ACCESS_TOKEN}"))]);
-    assert_eq!(seen.1.load(Ordering::SeqCst), 1);
-    let mut shown = format!("{bearer:?} {client:?} {} {refused} {refused:?} {again:?}", seen.0.lock().unwrap());
-    for error in [refused, again] {
-        shown.push_str(&everything(own(&error)));
-    }
+    assert_eq!((response.status().as_u16(), seen.1.load(Ordering::SeqCst)), (401, 1));
+    let mut shown = format!("{bearer:?} {client:?} {} {refused} {refused:?} {response:?}", seen.0.lock().unwrap());
+    shown.push_str(&everything(own(&refused)));
     assert!(shown.contains("Sensitive") && !shown.contains("PLANTED"), "{shown}");
 }
 
@@ -633,15 +657,13 @@ async fn within<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F:
 
 #[tokio::test]
 async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000));
-    let mock = MockWebex::builder().clock(clock.clone()).start().await;
-    let (manager, session) = kept(&mock).await;
+    let (mock, clock, manager, session) = kept().await;
     let client = with(BearerMiddleware::of(&session));
     let me = format!("{}/people/me", mock.uri());
     let mut polls = 0;
     loop {
-        // A token that is refused as soon as it was fetched would not be refreshed.
-        clock.advance(Duration::from_secs(3600));
+        // The longest pause between two refreshes after a 401.
+        clock.advance(Duration::from_secs(6 * 3600));
         mock.expire_access_tokens("jane@example.com");
         let before = mock.refreshes();
 

@@ -62,8 +62,12 @@ async fn a_connection_is_reset_in_the_middle_of_a_body() {
     mock.at(Endpoint::Discovery).answer(Fault::reset().after(9));
     let (text, ended) = ask(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    // Of what came before the reset a system may show as much as it likes.
-    assert!(text.is_empty() || body(&text).1 <= 9);
+    // Linux shows what came before the reset; other systems may not.
+    if cfg!(target_os = "linux") {
+        assert_eq!(body(&text).1, 9);
+    } else {
+        assert!(text.is_empty() || body(&text).1 <= 9);
+    }
 }
 
 #[tokio::test]
@@ -71,8 +75,7 @@ async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
     let mock = relayed().await;
     mock.at(Endpoint::Discovery).answer(Fault::stalled().after(9));
     let (text, ended) = ask(&mock, DISCOVERY);
-    let kind = ended.unwrap_err().kind();
-    assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{kind}");
+    assert_eq!(ended.unwrap_err().kind(), if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock });
     assert_eq!(body(&text).1, 9);
 }
 
@@ -122,8 +125,7 @@ async fn an_offline_mock_refuses_connections_drops_those_there_are_and_comes_bac
         let other = Client::builder().no_proxy().build().unwrap();
         assert!(other.get(&url).send().await.unwrap_err().is_connect());
         open.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let ended = open.read_to_end(&mut Vec::new());
-        assert!(ended.is_ok() || ended.unwrap_err().kind() == ErrorKind::ConnectionReset);
+        open.read_to_end(&mut Vec::new()).unwrap();
 
         mock.go_online();
         assert_eq!(other.get(&url).send().await.unwrap().status(), 200);

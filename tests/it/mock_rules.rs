@@ -2,8 +2,8 @@
 //! it. That test is there.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+
+use crate::support::tests_below;
 
 const TABLE: &str = include_str!("../../src/testing/rules.md");
 
@@ -24,29 +24,6 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// The names of all tests below a folder, each after its file's and this prefix.
-fn tests(folder: &str, prefix: &str) -> BTreeSet<String> {
-    let mut tests = BTreeSet::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "rs") {
-            continue;
-        }
-        let (file, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
-        let mut is_test = false;
-        for line in text.lines().map(str::trim_start) {
-            let name =
-                line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next());
-            if let (true, Some(name)) = (is_test, name) {
-                tests.insert(format!("{prefix}{file}::{name}"));
-            }
-            is_test =
-                line.starts_with("#[test]") || line.starts_with("#[tokio::test") || is_test && line.starts_with("#[");
-        }
-    }
-    tests
-}
-
 /// Whether somebody can follow it: an address, or one that stands below the tables, or a section of an RFC.
 fn can_be_followed(source: &str) -> bool {
     let named =
@@ -61,8 +38,8 @@ fn can_be_followed(source: &str) -> bool {
 
 #[test]
 fn each_rule_stands_once_and_has_a_test() {
-    let (rows, mut known) = (rows(), tests("tests/it", ""));
-    known.extend(tests("src/testing", "testing::"));
+    let (rows, mut known) = (rows(), tests_below("tests/it", ""));
+    known.extend(tests_below("src/testing", "testing::"));
     assert!(rows.len() > 50, "{}", rows.len());
     assert_eq!(rows.iter().map(|row| row.rule).collect::<BTreeSet<_>>().len(), rows.len());
     for Row { rule, test, .. } in rows {

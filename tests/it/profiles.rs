@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{Callback, ErrorKind, TokenManager};
@@ -209,12 +210,14 @@ async fn f_18_a_document_of_another_issuer_ends_it_all() {
 
 #[tokio::test]
 async fn f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one() {
-    let mock = MockWebex::start().await;
+    let clock = ManualClock::new(UnixTime::from_secs(NOW));
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), login).await.unwrap();
+    clock.advance(Duration::from_secs(30));
     mock.expire_access_tokens("jane@example.com");
     let person = http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     assert_eq!(session.send(person).await.unwrap().status(), 200);

@@ -279,7 +279,7 @@ async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
 
 #[tokio::test]
 async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
-    let (mock, webex, _clock) = mock().await;
+    let (mock, webex, clock) = mock().await;
     let (store, session) = kept(&mock, &webex).await;
     assert_eq!(told(&session.account().await.unwrap()).0, [Origin::IdToken]);
 
@@ -292,7 +292,9 @@ async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
     let info = session.user_info().await.unwrap();
 
     assert_eq!((info.subject(), info.email()), (&*MockUser::new(JANE).uuid(), Some(JANE)));
+    clock.advance(Duration::from_secs(30));
     session.refresh().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
     let account = session.account().await.unwrap();
     for account in [&account, &restarted(&webex, &store).account().await.unwrap()] {
         let (origins, addresses) = told(account);
@@ -314,6 +316,7 @@ async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
 async fn the_claims_are_asked_for_with_a_token_that_lives() {
     let (mock, webex, clock) = mock().await;
     let (_, session) = kept(&mock, &webex).await;
+    clock.advance(Duration::from_secs(30));
     mock.expire_access_tokens(JANE);
 
     assert_eq!(session.user_info().await.unwrap().email(), Some(JANE));

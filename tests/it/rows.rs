@@ -86,8 +86,8 @@
 //! | F-22 | DPoP, in any case of the scheme | skip | Webex issues bearer tokens only, and `token_type: DPoP` is refused |
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+
+use crate::support::{tests_below, tests_in};
 
 /// How many rows there are of each kind.
 const KINDS: [(&str, usize); 2] = [("RP", 58), ("F", 22)];
@@ -116,21 +116,6 @@ fn prefix(row: &str) -> String {
     format!("{}_", row.to_ascii_lowercase().replace('-', "_"))
 }
 
-/// All functions of the stories, as `file::name`.
-fn functions() -> BTreeSet<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-    let mut functions = BTreeSet::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            let (file, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
-            let names = text.lines().filter_map(|line| line.trim_start_matches("async ").strip_prefix("fn "));
-            functions.extend(names.map(|name| format!("{file}::{}", name.split(['(', '<']).next().unwrap())));
-        }
-    }
-    functions
-}
-
 #[test]
 fn every_row_stands_once_and_in_order() {
     let expected = KINDS.into_iter().flat_map(|(kind, most)| (1..=most).map(move |row| format!("{kind}-{row:02}")));
@@ -139,20 +124,15 @@ fn every_row_stands_once_and_in_order() {
 
 #[test]
 fn every_row_that_must_pass_has_a_test_of_its_name_and_every_such_test_a_row() {
-    let (rows, functions) = (rows(), functions());
+    let (rows, tests) = (rows(), tests_below("tests/it", ""));
     for row in rows.iter().filter(|row| row.must) {
         let (_, test) = row.by.split_once("::").unwrap_or_default();
-        assert!(
-            test.starts_with(&prefix(row.name)) && functions.contains(row.by),
-            "{}: no test {:?}",
-            row.name,
-            row.by
-        );
+        assert!(test.starts_with(&prefix(row.name)) && tests.contains(row.by), "{}: no test {:?}", row.name, row.by);
     }
     let is_of_row = |name: &str| KINDS.into_iter().any(|(kind, _)| name.starts_with(&prefix(kind)));
-    for function in functions.iter().filter(|function| is_of_row(function.split_once("::").unwrap().1)) {
-        let row = rows.iter().find(|row| row.must && row.by == function);
-        assert!(row.is_some(), "{function} stands in no row");
+    for test in tests.iter().filter(|test| is_of_row(test.rsplit_once("::").unwrap().1)) {
+        let row = rows.iter().find(|row| row.must && row.by == test);
+        assert!(row.is_some(), "{test} stands in no row");
     }
 }
 
@@ -162,4 +142,21 @@ fn every_row_that_is_left_out_has_a_reason_of_its_own() {
     let skipped: Vec<_> = rows.iter().filter(|row| !row.must).collect();
     assert!(skipped.iter().all(|row| row.by.len() > 20));
     assert_eq!(skipped.iter().map(|row| row.by).collect::<BTreeSet<_>>().len(), skipped.len());
+}
+
+#[test]
+fn function_that_is_no_test_or_ignored_meets_no_row() {
+    let text = "fn rp_01() {}
+        #[test] fn rp_02() {}
+        /// #[test]
+        async fn rp_03() {}
+        #[test] #[ignore] fn rp_04() {}
+        #[allow(dead_code)]
+        #[tokio::test(flavor = \"multi_thread\")]
+        async fn rp_05() {}
+        mod inner { #[test] fn rp_06() {} }
+        const TEXT: &str = \"#[test] fn rp_07() {}\";";
+    assert_eq!(Vec::from_iter(tests_in("file", text)), ["file::inner::rp_06", "file::rp_02", "file::rp_05"]);
+    let twice = std::panic::catch_unwind(|| tests_in("file", "#[test] fn a() {}\n#[test] fn a() {}"));
+    assert!(twice.is_err(), "a name that exists twice is ambiguous");
 }

@@ -86,7 +86,8 @@ async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
     assert_eq!(store.take(), (1, 2), "refused by the API");
     clock.advance(Duration::from_secs(29));
     session.refresh().await.unwrap();
-    assert_eq!(store.take(), (0, 0), "too soon after the last");
+    // Another process may have newer tokens.
+    assert_eq!((store.take(), mock.refreshes()), ((1, 0), 4), "younger than 30 seconds");
     clock.advance(Duration::from_secs(2));
     session.refresh().await.unwrap();
     manager.settle().await.unwrap();

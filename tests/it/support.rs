@@ -1,5 +1,6 @@
 //! What the stories share: a client of a server on this machine, a login that has come back, folders, and processes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Write as _;
@@ -71,6 +72,14 @@ pub(crate) fn json(status: u16, body: &str) -> ResponseTemplate {
 pub(crate) async fn tokens(webex: &WebexOAuth) -> TokenSet {
     let (pending, callback) = returned(webex);
     webex.login(pending, callback).await.unwrap().into_tokens()
+}
+
+/// The same tokens, received 30 seconds earlier: old enough to be refreshed whenever a refresh is asked for.
+pub(crate) fn aged(tokens: &TokenSet) -> TokenSet {
+    let mut stored: serde_json::Value = serde_json::from_str(tokens.to_stored().unwrap().expose()).unwrap();
+    let received = stored["received_at"].as_u64().unwrap();
+    stored["received_at"] = (received - 30).into();
+    TokenSet::from_stored(&stored.to_string()).unwrap()
 }
 
 /// The form of a request.
@@ -180,6 +189,54 @@ impl Transport for Gated {
 pub(crate) async fn quiet() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// The tests in the files of a folder, each as `<prefix><file>::<name>`.
+pub(crate) fn tests_below(folder: &str, prefix: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let module = format!("{prefix}{}", path.file_stem().unwrap().to_str().unwrap());
+            tests.extend(tests_in(&module, &fs::read_to_string(&path).unwrap()));
+        }
+    }
+    tests
+}
+
+/// The tests in the text of a file, each as `<module>::<name>`, with the names of inline modules in between.
+///
+/// A function is a test if it has an attribute `#[test]` or `#[tokio::test]` and is not ignored.
+///
+/// # Panics
+///
+/// When a name exists twice.
+pub(crate) fn tests_in(module: &str, text: &str) -> BTreeSet<String> {
+    let mut tests = BTreeSet::new();
+    collect_tests(&syn::parse_file(text).unwrap().items, module, &mut tests);
+    tests
+}
+
+fn collect_tests(items: &[syn::Item], module: &str, tests: &mut BTreeSet<String>) {
+    for item in items {
+        match item {
+            syn::Item::Fn(function) => {
+                let has = |name| function.attrs.iter().any(|own| own.path().segments.last().unwrap().ident == name);
+                if has("test") && !has("ignore") {
+                    let name = format!("{module}::{}", function.sig.ident);
+                    assert!(tests.insert(name.clone()), "{name} exists twice");
+                }
+            }
+            syn::Item::Mod(inner) => {
+                let items = inner.content.as_ref().map_or(&[][..], |(_, items)| items);
+                // Unit tests are in a module `tests`, which their rows do not name.
+                let inner =
+                    if inner.ident == "tests" { module.to_owned() } else { format!("{module}::{}", inner.ident) };
+                collect_tests(items, &inner, tests);
+            }
+            _ => {}
+        }
     }
 }
 

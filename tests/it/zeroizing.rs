@@ -13,7 +13,7 @@ use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::transport::Transport;
 use webex_oauth::{ExchangeOptions, Rotation, Service, TokenManager};
 
-use crate::support::{CODE, REFRESH_TOKEN, TOKENS, builder, returned};
+use crate::support::{CODE, REFRESH_TOKEN, TOKENS, aged, builder, returned};
 
 const CHILD: &str = "WEBEX_OAUTH_TEST_LOOKS_INTO_ITS_MEMORY";
 
@@ -102,7 +102,7 @@ fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
             let tokens = webex.exchange_with(code, options).await.unwrap().into_tokens();
             let tokens = webex.refresh(&tokens).await.unwrap();
             let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-            let session = manager.put(&TokenKey::new("jane").unwrap(), tokens).await.unwrap();
+            let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
             session.refresh().await.unwrap();
             manager.settle().await.unwrap();
         }

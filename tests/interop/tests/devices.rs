@@ -36,6 +36,10 @@ impl Transport for Known {
 
 /// A client with clocks of its own, on which a pause takes no time.
 fn client(server: &Server, secret: &str) -> WebexOAuth {
+    client_at(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+}
+
+fn client_at(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
     let service = Service::webex()
         .at(server.url())
         .with_token_endpoint(format!("{}/token", server.url()))
@@ -46,7 +50,7 @@ fn client(server: &Server, secret: &str) -> WebexOAuth {
         .client_id("basic")
         .client_secret(secret)
         .scopes("spark:all spark:people_read")
-        .clock(ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+        .clock(clock)
         .transport(Known(ReqwestTransport::builder().build().unwrap()))
         .build()
         .unwrap()
@@ -76,7 +80,8 @@ async fn refusals(server: &Server) -> Vec<String> {
 fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordinary_endpoint() {
     tell(async {
         let server = Server::oidc_provider(HOUR, "on").await;
-        let webex = client(&server, Server::SECRET);
+        let clock = ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep();
+        let webex = client_at(&server, Server::SECRET, clock.clone());
         let mut device = DeviceLogin::start(&webex).await.unwrap();
         assert!(complete_uri(&device).contains(device.user_code()), "{device}");
         assert_eq!(device.verification_uri(), format!("{}/device", server.url()));
@@ -94,6 +99,8 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
         let session = manager.put(&TokenKey::new("tv").unwrap(), login).await.unwrap();
         let first = session.access_token().await.unwrap();
+        // A younger token is not refreshed after a 401.
+        clock.advance(Duration::from_secs(30));
         session.invalidate(&first);
         let second = session.access_token().await.unwrap();
         manager.settle().await.unwrap();

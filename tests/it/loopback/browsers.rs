@@ -160,7 +160,8 @@ async fn callbacks_at_once_make_one_exchange_and_each_is_told_the_truth() {
     assert!(!told.is_empty() && told.iter().all(|page| page.contains("You are logged in")), "{again:?}");
 }
 
-/// What a process is that plays the browser: the mock's consent page, and then this machine.
+/// Set in the processes that the test starts: one that logs in, and from there one that takes the part of the browser and has
+/// the URL among its arguments.
 const IN_CHILD: &str = "WEBEX_OAUTH_TEST_BROWSER";
 
 #[cfg(unix)]
@@ -169,12 +170,18 @@ async fn the_systems_browser_is_the_one_that_the_environment_names() {
     if std::env::var_os(IN_CHILD).is_none() {
         // The variable has to be there when the process starts, and `%c` is how it writes a colon.
         let program = std::env::current_exe().unwrap().into_os_string().into_string().unwrap();
-        let browser = format!("{program} --exact loopback%c%cbrowsers%c%cplays_the_browser --nocapture %s");
         let own = "loopback::browsers::the_systems_browser_is_the_one_that_the_environment_names";
+        let browser = format!("{program} --exact {} --nocapture %s", own.replace(':', "%c"));
         let mut command = again(own);
         command.env(IN_CHILD, "yes").env("BROWSER", browser);
         let output = spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    if let Some(url) = std::env::args().find(|argument| argument.starts_with("http://")) {
+        let mut browser = Browser::new();
+        let back = browser.consent(url).await;
+        assert_eq!(browser.get(back).await.status(), 200);
         return;
     }
     let port = free_port();
@@ -183,13 +190,4 @@ async fn the_systems_browser_is_the_one_that_the_environment_names() {
     let login = BrowserLogin::new(&mock.client()).run().await.unwrap();
 
     assert!(login.tokens().refresh_token().is_some());
-}
-
-/// Does nothing but in the process that the story above makes.
-#[tokio::test]
-async fn plays_the_browser() {
-    let Some(url) = std::env::args().find(|argument| argument.starts_with("http://")) else { return };
-    let mut browser = Browser::new();
-    let back = browser.consent(url).await;
-    assert_eq!(browser.get(back).await.status(), 200);
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use webex_oauth::store::{FileStore, TokenKey};
-use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
+use webex_oauth::{Callback, Service, TokenManager, TokenSet, WebexOAuth};
 
 use self::webex::Webex;
 
@@ -46,7 +46,7 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     let info = client.user_info(proof, login.tokens().access_token()).await?;
     check(info.email() == person.email(), "the ID token is hers")?;
     let manager = TokenManager::new(client, FileStore::open(folder)?)?;
-    let first = manager.put(&key, login.into_tokens()).await?.access_token().await?;
+    let first = manager.put(&key, aged(&login.into_tokens())?).await?.access_token().await?;
     manager.settle().await.unwrap();
     drop(manager);
 
@@ -62,6 +62,16 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     manager.settle().await.unwrap();
     let error = session.access_token().await.err().ok_or("a forgotten login gives a token")?;
     check(error.is_login_required(), "a forgotten login wants a new one")
+}
+
+/// The same tokens, received 30 seconds earlier: a younger token is not refreshed after a 401.
+fn aged(tokens: &TokenSet) -> Result<TokenSet> {
+    const FIELD: &str = "\"received_at\":";
+    let stored = tokens.to_stored()?;
+    let (before, rest) = stored.expose().split_once(FIELD).ok_or("it has no time of receipt")?;
+    let end = rest.find(|next: char| !next.is_ascii_digit()).ok_or("it has no end")?;
+    let received = rest[..end].parse::<u64>()? - 30;
+    Ok(TokenSet::from_stored(&format!("{before}{FIELD}{received}{}", &rest[end..]))?)
 }
 
 /// A client of the integration that the simulated Webex told of.
