@@ -379,7 +379,7 @@ fn whose(error: &Error) -> Whose {
     let status = error.server().and_then(|server| server.status());
     let is_everybodys = error.kind() == ErrorKind::Store
         || error.delivery().is_some()
-        || status.is_some_and(|status| status >= 500 || matches!(status, 423 | 429));
+        || status.is_some_and(|status| status >= 500 || matches!(status, 407 | 423 | 429));
     if is_everybodys { Whose::Everybodys } else { Whose::ThisLogins }
 }
 
