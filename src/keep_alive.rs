@@ -313,7 +313,11 @@ impl KeepAlive {
     }
 
     async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<Visit> {
-        let known = self.memory().left.remove(key);
+        let known = match reason {
+            Reason::Due => self.memory().left.remove(key),
+            // What is known of it stays, since it was not visited for that.
+            Reason::Check => self.memory().left.get(key).cloned(),
+        };
         let slot = known.map_or_else(|| Held::in_passing(self.manager.keeper(), key), Ok)?;
         let visit = self.look_after(&slot, reason).await;
         let mut memory = self.memory();
