@@ -425,6 +425,7 @@ impl<T: Clone> Flight<T> {
             Ok(Saved::Yes) => self.kept(new, now),
             Ok(Saved::Conflict) => {
                 let is_rested = saving.pause == FIRST_PAUSE;
+                let saving = if is_rested { self.longer(saving, now) } else { saving };
                 self.go(Stage::FindingSave { new, saving, is_rested }, Action::Load)
             }
             Err(StoreFailed) => self.rest(new, saving, now),
@@ -469,7 +470,6 @@ impl<T: Clone> Flight<T> {
             Ok(Some(known)) if is_rested => {
                 new.head.revision = now.fresh;
                 new.tokens = (now.keep)(&known.tokens, new.tokens);
-                let saving = self.longer(saving, now);
                 self.save(new, known.head.revision, saving)
             }
             Ok(None) => self.end(Outcome::Absent),

@@ -15,7 +15,7 @@ use super::limiter::Permit;
 use super::policy::refreshed;
 use super::protocol::{Action, Answer, Event, Known, Need, Now, StoreFailed, TIMES};
 use super::record::Record;
-use super::slot::{Departure, Slot};
+use super::slot::{Current, Departure, Slot};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
@@ -158,7 +158,12 @@ impl Flying {
         let keeper = self.keeper();
         let clock = keeper.webex.clock();
         let current = keeper.current(&self.slot, known);
-        if current.need(clock.now(), clock.elapsed()) != Need::Dead && self.slot.publish(self.epoch, Some(current)) {
+        let is_valid = |current: &Current| current.need(clock.now(), clock.elapsed()) != Need::Dead;
+        // The slot may know better when it expires: the wall clock may have been set back.
+        if is_valid(&current)
+            && self.slot.publish(self.epoch, Some(current))
+            && self.slot.current().as_ref().is_some_and(|current| is_valid(current))
+        {
             self.sender.send_replace(Landing::Cached);
         }
     }

@@ -45,6 +45,7 @@ impl Flying {
             Outcome::Absent => {
                 event!(DEBUG, key = %self.slot.key, "absent");
                 self.slot.publish(self.epoch, None);
+                self.slot.forget_superseded(self.epoch, None);
                 let error = self.slot.absent();
                 return self.fail(error);
             }
@@ -66,6 +67,7 @@ impl Flying {
     fn settle_for(self, known: Option<Known<Record>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
+            self.slot.forget_superseded(self.epoch, Some(&known.head));
             self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
         }
         let lives = self
@@ -130,7 +132,7 @@ impl Flying {
     }
 
     fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        let error = self.trouble.take().unwrap_or_else(|| {
+        let mut error = self.trouble.take().unwrap_or_else(|| {
             Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
         });
         let keeper = Arc::clone(self.keeper());
@@ -142,6 +144,7 @@ impl Flying {
                 let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
                 self.slot.failed(self.epoch);
+                error = error.with_retry_after(Some(wait.max(Duration::from_secs(1))));
                 event!(WARN, key = %self.slot.key, until = %until, error = causes(&error), "refresh failed");
                 self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
                 let is_first = self.slot.client_rejected(self.epoch);

@@ -20,7 +20,7 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::secret::AccessToken;
-use crate::store::{ClaimId, LoginId, TokenKey};
+use crate::store::{ClaimId, Head, LoginId, TokenKey};
 
 /// One login in this process: read by many, changed by one flight at a time.
 pub(crate) struct Slot {
@@ -288,6 +288,13 @@ impl Slot {
     /// New tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
         self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
+    }
+
+    /// Forgets new tokens that are of no use any more: the login was ended or replaced elsewhere, or the store has newer ones.
+    pub(super) fn forget_superseded(&self, epoch: u64, stored: Option<&Head>) {
+        self.seldom_at(epoch, |seldom| {
+            seldom.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
+        });
     }
 
     /// The store has what there is to have.

@@ -9,7 +9,9 @@ use tokio::sync::Notify;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
 use webex_oauth::testing::{MockUser, MockWebex};
-use webex_oauth::{Callback, Error, LoginEvent, LoginState, Retryable, Service, TokenManager, TokenSet, WebexOAuth};
+use webex_oauth::{
+    Callback, Error, ErrorKind, LoginEvent, LoginState, Retryable, Service, TokenManager, TokenSet, WebexOAuth,
+};
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -18,6 +20,8 @@ use crate::support::{Gated, builder, json, quiet, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+/// From this age on, a token that is valid for a fortnight can be refreshed.
+const MIN_AGE: Duration = Duration::from_secs(30);
 
 fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
@@ -74,7 +78,9 @@ async fn a_refresh_that_brings_the_same_token_is_no_failure() {
     refreshing(&server, "jane", json(200, &of("jane"))).await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     session.refresh().await.unwrap();
+    assert_eq!(sent(&server, "grant_type=refresh_token").await, 1);
 }
 
 /// ... and causes no storm.
@@ -85,13 +91,20 @@ async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
     refreshing(&server, "jane", json(200, &of("jane"))).await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
-    let _ = session.refresh().await;
-    for _ in 0..100 {
+    clock.advance(MIN_AGE);
+    session.refresh().await.unwrap();
+    for _ in 0..600 {
+        clock.advance(Duration::from_secs(1));
         session.access_token().await.unwrap();
         manager.settle().await.unwrap();
     }
-    let requests = sent(&server, "grant_type=refresh_token").await;
-    assert!(requests <= 2, "{requests} refreshes in the same second, of a token that lives a fortnight");
+    assert_eq!(sent(&server, "grant_type=refresh_token").await, 1, "in ten minutes, of a token valid for a fortnight");
+    // Callers who ask for a refresh each second get one every 30 seconds.
+    for _ in 0..600 {
+        clock.advance(Duration::from_secs(1));
+        session.refresh().await.unwrap();
+    }
+    assert_eq!(sent(&server, "grant_type=refresh_token").await, 1 + 20, "in another ten minutes");
 }
 
 /// A flight of the login before, and one of the login after a `put`, have the same claim id, so the first takes the second's
@@ -104,18 +117,21 @@ async fn a_flight_of_the_login_before_does_not_refresh_the_next_login_a_second_t
     refreshing(&server, "b", json(200, &of("b2"))).await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let first = tokio::spawn({
         let session = session.clone();
         async move { session.refresh().await }
     });
     gated.holds("=refresh-a").await;
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let second = tokio::spawn(async move { session.refresh().await });
     gated.holds("=refresh-b").await;
     gated.open("=refresh-a");
     quiet().await;
     gated.open("=refresh-b");
-    let _ = (first.await, second.await);
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
     manager.settle().await.unwrap();
     assert_eq!(sent(&server, "refresh_token=refresh-b").await, 1, "one refresh for one generation of one login");
 }
@@ -178,7 +194,9 @@ async fn a_replace_that_is_dropped_leaves_no_token_of_a_in_the_place_of_b() {
         let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
         let theirs = tokens(&webex).await;
         let key = key("room");
-        let _ = leave_after(polls, manager.replace(&key, theirs)).await;
+        if let Some(replaced) = leave_after(polls, manager.replace(&key, theirs)).await {
+            replaced.unwrap();
+        }
 
         let served = session.access_token().await.unwrap();
         let kept = TokenManager::new(webex, store).unwrap().access_token(&key).await.unwrap();
@@ -203,7 +221,9 @@ async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more
             }
             if poll == 1 {
                 // Another caller, meanwhile.
-                let _ = leave_after(3, session.access_token()).await;
+                if let Some(Err(error)) = leave_after(3, session.access_token()).await {
+                    assert!(error.is_login_required(), "{error:?}");
+                }
                 for _ in 0..3 {
                     tokio::task::yield_now().await;
                 }
@@ -227,6 +247,7 @@ async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
     let store = Failing::new(memory.clone());
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
     let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let late = tokio::spawn({
         let session = session.clone();
         async move { session.refresh().await }
@@ -238,7 +259,7 @@ async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
     assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "seen");
     store.fail_after(0);
     gated.open("=refresh-a");
-    let _ = late.await;
+    late.await.unwrap().unwrap();
 
     assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "A's token, under B's login");
 }
@@ -347,8 +368,10 @@ async fn that_a_login_is_dead_is_said_once_however_often_somebody_asks_for_a_ref
     refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
     let (manager, events) = listening(&webex, MemoryStore::new());
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     for _ in 0..20 {
-        session.refresh().await.unwrap_err();
+        let error = session.refresh().await.unwrap_err();
+        assert!(error.is_login_required(), "{error:?}");
     }
     let said = events.lock().unwrap().iter().filter(|event| *event == "login required").count();
     assert_eq!(said, 1);
@@ -362,15 +385,17 @@ async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
     refreshing(&server, "jane", json(500, "{}")).await;
     let (manager, events) = listening(&webex, MemoryStore::new());
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     for _ in 0..300 {
-        session.refresh().await.unwrap_err();
+        let error = session.refresh().await.unwrap_err();
+        assert!(error.is_retryable(), "{error:?}");
         clock.advance(Duration::from_secs(2));
     }
     manager.settle().await.unwrap();
     let requests = sent(&server, "grant_type=refresh_token").await;
     // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
     assert!(
-        requests < 60,
+        (5..60).contains(&requests),
         "{requests} requests and {} events in ten minutes of an outage",
         events.lock().unwrap().len()
     );
@@ -384,6 +409,7 @@ async fn many_who_ask_for_a_refresh_of_a_dead_login_are_all_told_that_it_is_dead
     refreshing(&server, "jane", json(400, r#"{"error":"invalid_grant"}"#)).await;
     let manager = TokenManager::new(webex.clone(), Steps(MemoryStore::new())).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let mut callers = Vec::new();
     for number in 0..200 {
         let session = session.clone();
@@ -412,11 +438,11 @@ async fn a_disconnect_that_is_dropped_still_tells_webex() {
         .unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
-    let _ = leave_after(1, session.disconnect().everywhere().into_future()).await;
+    let disconnected = leave_after(1, session.disconnect().everywhere().into_future()).await;
+    assert!(disconnected.is_none(), "dropped at its first wait: {disconnected:?}");
     manager.settle().await.unwrap();
-    let is_kept = session.status().await.unwrap().is_some();
-    let again = session.disconnect().everywhere().await.unwrap().told;
-    assert!(is_kept || mock.revocations() > 0, "forgotten here, Webex was not told, and cannot be told: {again:?}");
+    assert!(session.status().await.unwrap().is_none());
+    assert_eq!(mock.revocations(), 1, "the session was removed, and Webex was not told");
 }
 
 /// Deletes, and then says that it failed.
@@ -454,9 +480,10 @@ async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
     let store = LostAnswer(MemoryStore::new(), Arc::new(AtomicBool::new(true)));
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
-    let first = session.disconnect().await;
-    let second = session.disconnect().await.unwrap().told;
-    assert_eq!(mock.revocations(), 1, "{first:?}, then {second:?}");
+    session.disconnect().await.unwrap().told.unwrap();
+    assert_eq!(mock.revocations(), 1);
+    let nothing_left = session.disconnect().await.unwrap().told.unwrap_err();
+    assert_eq!(nothing_left.kind(), ErrorKind::Session, "{nothing_left:?}");
 }
 
 /// Keys that a stranger makes up.
@@ -644,10 +671,11 @@ async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login(
     let session = manager.put_with(&key("room"), jane, &"the meeting password").await.unwrap();
     session.person().await.unwrap();
     assert!(!session.account().await.unwrap().is_unverified());
-    let _ = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await;
-    let person = session.person().await.unwrap();
+    let error = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Account, "{error:?}");
+    assert_eq!(session.person().await.unwrap().email(), Some("jane@example.com"));
     let data: Option<String> = manager.data(&key("room")).await.unwrap();
-    assert!(person.email() == Some("jane@example.com") || data.is_none(), "{:?} has {data:?}", person.email());
+    assert_eq!(data.as_deref(), Some("the meeting password"));
 }
 
 /// An empty setting admits nobody; an address without a domain is none.
@@ -670,13 +698,13 @@ async fn a_token_that_webex_has_given_again_is_served_again() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     let token = session.access_token().await.unwrap();
+    clock.advance(MIN_AGE);
     session.invalidate(&token);
-    let mut failed = 0;
     for _ in 0..48 {
-        failed += usize::from(session.access_token().await.is_err());
+        assert_eq!(session.access_token().await.unwrap(), token);
         clock.advance(Duration::from_secs(3600));
     }
-    assert_eq!(failed, 0, "of 48 calls in two days, after one 401, with a token that lives a fortnight");
+    assert_eq!(sent(&server, "grant_type=refresh_token").await, 1, "in two days, after one 401");
 }
 
 /// The flight does not believe a wait of years; the status does.
@@ -704,9 +732,10 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
     refreshing(&server, "a", json(200, &of("a2"))).await;
     Mock::given(path("/revoke")).respond_with(json(200, "{}")).mount(&server).await;
     let service = Service::webex().at(server.uri()).with_revocation_endpoint(format!("{}/revoke", server.uri()));
-    let webex = builder(service).clock(clock).transport(gated.clone()).build().unwrap();
+    let webex = builder(service).clock(clock.clone()).transport(gated.clone()).build().unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let refresh = tokio::spawn({
         let session = session.clone();
         async move { session.refresh().await }
@@ -717,7 +746,7 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
     assert_eq!(sent(&server, "token=access-a").await, 0, "it waits for the token that is about to come");
     gated.open("=refresh-a");
     ending.await.unwrap().unwrap().told.unwrap();
-    let _ = refresh.await;
+    refresh.await.unwrap().unwrap();
     manager.settle().await.unwrap();
     assert_eq!(sent(&server, "token=access-a2&").await, 1, "Webex has issued access-a2 to a login that was ended");
 }
@@ -730,6 +759,7 @@ async fn nothing_is_said_of_a_login_after_its_end() {
     refreshing(&server, "a", json(500, "{}")).await;
     let (manager, events) = listening(&webex, MemoryStore::new());
     let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();
+    clock.advance(MIN_AGE);
     let refresh = tokio::spawn({
         let session = session.clone();
         async move { session.refresh().await }
@@ -737,7 +767,8 @@ async fn nothing_is_said_of_a_login_after_its_end() {
     gated.holds("=refresh-a").await;
     manager.forget(&key("a")).await.unwrap();
     gated.open("=refresh-a");
-    let _ = refresh.await;
+    let error = refresh.await.unwrap().unwrap_err();
+    assert!(error.is_login_required(), "{error:?}");
     manager.settle().await.unwrap();
     assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
 }
@@ -757,12 +788,12 @@ fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut ending = session.disconnect().into_future();
     let std::task::Poll::Ready(ended) = ending.as_mut().poll(&mut context) else { panic!("not at once") };
-    let told = format!("{ended:?}");
-    let is_kept = runtime.block_on(session.status()).unwrap().is_some();
-    assert!(is_kept || mock.revocations() > 0, "{told}");
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Runtime);
+    assert!(runtime.block_on(session.status()).unwrap().is_some(), "the session is still there");
+    assert_eq!(mock.revocations(), 0);
 }
 
-/// No future panics outside a runtime.
+/// Outside a runtime, what needs the network or a task is an error, and all else works.
 #[test]
 fn outside_a_runtime_nothing_panics() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -774,30 +805,37 @@ fn outside_a_runtime_nothing_panics() {
         let session = manager.put(&key("a"), jane.clone()).await.unwrap();
         (server, manager, session, jane)
     });
-    fn once<T>(future: impl Future<Output = T>) -> Option<T> {
+    /// Polls a future, which is ready at once.
+    fn once<T>(future: impl Future<Output = webex_oauth::Result<T>>) -> Result<T, ErrorKind> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::pin!(future).poll(&mut context) {
-            std::task::Poll::Ready(answer) => Some(answer),
-            std::task::Poll::Pending => None,
+            std::task::Poll::Ready(outcome) => outcome.map_err(|error| error.kind()),
+            std::task::Poll::Pending => panic!("it waits outside a runtime"),
         }
     }
-    for _ in 0..2 {
-        let _ = once(session.access_token());
-        let _ = once(session.refresh());
-        let _ = once(session.check());
-        let _ = once(session.person());
-        let _ = once(session.status());
-        let _ = once(session.account());
-        let _ = once(session.security_context());
-        let _ = once(manager.put(&key("b"), jane.clone()));
-        let _ = once(manager.retry(&key("a")));
-        let _ = once(manager.data::<i32>(&key("a")));
-        let _ = once(manager.settle());
-        let _ = once(manager.adopt(&key("c"), jane.refresh_token().unwrap(), None));
-        clock.advance(FORTNIGHT);
+    for is_expired in [false, true] {
+        if is_expired {
+            clock.advance(FORTNIGHT);
+            assert_eq!(once(session.access_token()), Err(ErrorKind::Runtime));
+            assert_eq!(once(session.security_context()).err(), Some(ErrorKind::Runtime));
+        } else {
+            assert_eq!(once(session.access_token()).as_ref(), Ok(jane.access_token()));
+            assert_eq!(once(session.security_context()).err(), Some(ErrorKind::Unsupported));
+        }
+        assert_eq!(once(session.person()).err(), Some(ErrorKind::Runtime));
+        assert_eq!(once(session.check()).err(), Some(ErrorKind::Runtime));
+        assert_eq!(once(session.refresh()), Err(ErrorKind::Runtime));
+        assert_eq!(once(session.status()).unwrap().unwrap().state, LoginState::Connected);
+        assert!(once(session.account()).unwrap().is_unverified());
+        assert!(once(manager.put(&key("b"), jane.clone())).is_ok());
+        assert_eq!(once(manager.retry(&key("a"))), Ok(()));
+        assert_eq!(once(manager.data::<i32>(&key("a"))), Ok(None));
+        assert_eq!(once(manager.settle()), Ok(()));
+        let adopted = once(manager.adopt(&key("c"), jane.refresh_token().unwrap(), None));
+        assert_eq!(adopted.err(), Some(ErrorKind::Runtime));
     }
-    let _ = once(manager.forget(&key("b")));
-    let _ = once(session.disconnect().into_future());
+    assert_eq!(once(manager.forget(&key("b"))), Ok(()));
+    assert_eq!(once(session.disconnect().into_future()).err(), Some(ErrorKind::Runtime));
 }
 
 /// Whatever is dropped wherever, what follows works, and there is one refresh.
@@ -822,10 +860,10 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
                 () = leave => {}
                 () = async {
                     match call {
-                        0 => drop(session.access_token().await),
-                        1 => drop(session.refresh().await),
-                        2 => drop(session.check().await),
-                        _ => drop(manager.retry(&key("a")).await),
+                        0 => drop(session.access_token().await.unwrap()),
+                        1 => session.refresh().await.unwrap(),
+                        2 => drop(session.check().await.unwrap()),
+                        _ => manager.retry(&key("a")).await.unwrap(),
                     }
                 } => {}
             }
@@ -834,6 +872,15 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
             webex.person(&token).await.unwrap();
             assert_eq!(mock.refreshes(), 1, "call {call}, dropped after {polls}");
         }
+    }
+}
+
+/// A call of a session that others end, replace and refresh meanwhile may fail, but not as if the settings were wrong.
+#[track_caller]
+fn assert_passing<T>(outcome: webex_oauth::Result<T>) {
+    if let Err(error) = outcome {
+        let is_passing = error.is_retryable() || error.is_login_required() || error.is_access_token_refused();
+        assert!(is_passing && !error.is_misconfigured(), "{error:?}");
     }
 }
 
@@ -864,19 +911,19 @@ async fn after_everything_at_once_all_agree() {
                         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                         let session = manager.session(&key("room")).unwrap();
                         match (dice >> 33) % 10 {
-                            0 => drop(manager.replace(&key("room"), jane.clone()).await),
-                            1 => drop(manager.replace(&key("room"), bob.clone()).await),
-                            2 => drop(manager.forget(&key("room")).await),
-                            3 => drop(session.refresh().await),
-                            4 => drop(session.person().await),
-                            5 => drop(manager.retry(&key("room")).await),
+                            0 => drop(manager.replace(&key("room"), jane.clone()).await.unwrap()),
+                            1 => drop(manager.replace(&key("room"), bob.clone()).await.unwrap()),
+                            2 => manager.forget(&key("room")).await.unwrap(),
+                            3 => assert_passing(session.refresh().await),
+                            4 => assert_passing(session.person().await),
+                            5 => manager.retry(&key("room")).await.unwrap(),
                             6 => clock.advance(Duration::from_secs(100_000)),
                             7 => {
                                 if let Ok(token) = session.access_token().await {
                                     session.invalidate(&token);
                                 }
                             }
-                            _ => drop(session.access_token().await),
+                            _ => assert_passing(session.access_token().await),
                         }
                     }
                 })
@@ -888,7 +935,7 @@ async fn after_everything_at_once_all_agree() {
         managers[0].replace(&key("room"), bob.clone()).await.unwrap();
         clock.advance(Duration::from_secs(31));
         for manager in &managers {
-            let _ = manager.access_token(&key("room")).await;
+            assert_passing(manager.access_token(&key("room")).await);
             manager.settle().await.unwrap();
         }
         for manager in &managers {

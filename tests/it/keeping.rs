@@ -21,6 +21,8 @@ use crate::support::{TOKENS, builder, json, quiet, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+/// From this age on, a token that is valid for a fortnight can be refreshed.
+const MIN_AGE: Duration = Duration::from_secs(30);
 
 fn key(text: &str) -> TokenKey {
     TokenKey::new(text).unwrap()
@@ -107,16 +109,26 @@ async fn a_caller_who_leaves_cancels_nothing() {
 #[test]
 fn a_runtime_that_ends_in_the_middle_of_a_refresh_leaves_the_login_usable() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let first = runtime();
-    let (mock, clock, _manager, session) = first.block_on(kept(MemoryStore::new()));
+    let (first, clock) = (runtime(), ManualClock::new(NOW));
+    let gate = Gate::open_at("/v1/access_token");
+    let (mock, session) = first.block_on(async {
+        let mock = MockWebex::builder().clock(clock.clone()).start().await;
+        let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
+        let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
+        let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
+        gate.arrival().await;
+        (mock, session)
+    });
     clock.advance(FORTNIGHT);
+    gate.close();
     first.block_on(async {
-        let mut call = Box::pin(session.access_token());
-        for _ in 0..3 {
-            tokio::select! { biased; _ = &mut call => return, () = tokio::task::yield_now() => {} }
+        tokio::select! {
+            done = session.access_token() => panic!("too late to interrupt it: {done:?}"),
+            () = gate.arrival() => {}
         }
     });
     drop(first);
+    gate.open();
 
     let token = runtime().block_on(session.access_token()).unwrap();
 
@@ -205,12 +217,18 @@ async fn a_login_that_was_never_kept_needs_the_user() {
 
 #[tokio::test]
 async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() {
-    let (mock, _clock, manager, session) = kept(MemoryStore::new()).await;
+    let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let first = session.access_token().await.unwrap();
+    session.invalidate(&first);
+    assert_eq!(session.access_token().await.unwrap(), first, "it is too new to be refreshed");
+    assert_eq!(mock.refreshes(), 0);
+    clock.advance(MIN_AGE);
     session.invalidate(&first);
     let second = session.access_token().await.unwrap();
     assert_ne!(first, second);
+    clock.advance(Duration::from_secs(5 * 60));
     TokenSource::reject(&session, &first).await;
+    session.invalidate(&first);
     assert_eq!(session.access_token().await.unwrap(), second);
     manager.settle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
@@ -218,9 +236,10 @@ async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() 
 
 #[tokio::test]
 async fn a_call_is_made_again_once_with_a_new_token() {
-    let (mock, _clock, _manager, session) = kept(MemoryStore::new()).await;
+    let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
     let webex = mock.client();
     let first = session.access_token().await.unwrap();
+    clock.advance(MIN_AGE);
     let calls = AtomicUsize::new(0);
     let answer: Result<_, Error> = session
         .with_token(
@@ -245,19 +264,25 @@ async fn a_call_is_made_again_once_with_a_new_token() {
 
 #[tokio::test]
 async fn a_logout_during_a_refresh_stays_a_logout() {
-    let store = MemoryStore::new();
-    let (mock, clock, manager, session) = kept(Slow::new(store.clone())).await;
+    let (clock, store) = (ManualClock::new(NOW), MemoryStore::new());
+    let mock = MockWebex::builder().clock(clock.clone()).start().await;
+    let gate = Gate::open_at("/v1/access_token");
+    let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
+    let manager = TokenManager::new(webex.clone(), Slow::new(store.clone())).unwrap();
+    let session = manager.put(&key("jane"), log_in(&mock, &webex).await).await.unwrap();
+    gate.arrival().await;
     clock.advance(FORTNIGHT);
+    gate.close();
     let refreshing = tokio::spawn({
         let session = session.clone();
         async move { session.access_token().await }
     });
-    while mock.refreshes() == 0 {
-        tokio::task::yield_now().await;
-    }
+    gate.arrival().await;
     manager.forget(&key("jane")).await.unwrap();
-    let _ = refreshing.await.unwrap();
+    gate.open();
+    assert!(refreshing.await.unwrap().unwrap_err().is_login_required());
     manager.settle().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
     assert!(store.load(&key("jane")).await.unwrap().is_none());
     assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
     assert!(session.access_token().await.unwrap_err().is_login_required());
@@ -293,10 +318,10 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
 #[tokio::test]
 async fn a_clock_that_steps_back_keeps_no_dead_token_alive() {
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
-    session.access_token().await.unwrap();
+    let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT);
     clock.set(NOW);
-    session.access_token().await.unwrap();
+    assert_ne!(session.access_token().await.unwrap(), old);
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -326,9 +351,12 @@ async fn a_regenerated_secret_logs_nobody_out() {
         let error = manager.access_token(&key(email)).await.unwrap_err();
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
     }
-    assert_eq!(mock.refreshes(), 1, "refreshing pauses for the whole client");
-    assert_eq!(failures.load(Ordering::SeqCst), 1);
+    // Webex's words for a wrong secret are not `invalid_client`, so the first session is not believed for all.
+    assert_eq!(mock.refreshes(), 2, "the second rejection pauses the whole client");
+    assert_eq!(failures.load(Ordering::SeqCst), 2);
 
+    // Until the two that were rejected may try again.
+    clock.advance(Duration::from_secs(2));
     let mended = TokenManager::new(mock.client(), store).unwrap();
     for email in &emails {
         mended.access_token(&key(email)).await.unwrap();
@@ -350,13 +378,20 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
     let person = || http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     let first = session.access_token().await.unwrap();
     assert_eq!(session.send(person()).await.unwrap().status(), 200);
-    // Webex refuses what we believe to be alive.
+    // Webex rejects a token that is valid by its times.
     mock.expire_access_tokens("jane@example.com");
+    assert_eq!(session.send(person()).await.unwrap().status(), 401, "a new token is not refreshed");
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (0, first.clone()));
+    clock.advance(MIN_AGE);
     assert_eq!(session.send(person()).await.unwrap().status(), 200);
     assert_eq!(mock.refreshes(), 1);
-    assert_ne!(session.access_token().await.unwrap(), first);
+    let second = session.access_token().await.unwrap();
+    assert_ne!(second, first);
     mock.forget_tokens();
-    clock.advance(Duration::from_secs(31));
+    clock.advance(MIN_AGE);
+    assert_eq!(session.send(person()).await.unwrap().status(), 401, "five minutes pass before the next such refresh");
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, second));
+    clock.advance(Duration::from_secs(5 * 60));
     let error = session.send(person()).await.unwrap_err();
     assert!(error.is_login_required(), "{error}");
 
@@ -570,12 +605,14 @@ async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
     }
     assert_eq!(refreshes(&server).await, 1);
     session.invalidate(&endless);
-    assert_eq!(session.access_token().await.unwrap(), endless, "the server has given it anew");
+    assert_eq!(session.access_token().await.unwrap(), endless, "the server has issued it again");
     assert_eq!(refreshes(&server).await, 2);
-    session.invalidate(&endless);
-    let error = session.access_token().await.unwrap_err();
-    assert!(error.is_retryable() && error.retry_after().is_some(), "{error}");
-    assert_eq!(refreshes(&server).await, 2, "and not once more in the same half minute");
+    for (seconds, sent) in [(0, 2), (31, 2), (268, 2), (1, 3)] {
+        clock.advance(Duration::from_secs(seconds));
+        session.invalidate(&endless);
+        assert_eq!(session.access_token().await.unwrap(), endless);
+        assert_eq!(refreshes(&server).await, sent, "after another {seconds} s");
+    }
 }
 
 #[tokio::test]
@@ -673,7 +710,11 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
     let error = session.access_token().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
     manager.settle().await.unwrap();
-    assert!(failing.saves.load(Ordering::SeqCst) - before <= 2);
+    for _ in 0..600 {
+        clock.advance(Duration::from_secs(1));
+        quiet().await;
+    }
+    assert_eq!(failing.saves.load(Ordering::SeqCst) - before, 2, "two tries, and none that nobody asks for");
     assert_eq!(mock.refreshes(), 0, "nothing is sent without a claim");
     failing.heal();
     session.access_token().await.unwrap();
@@ -747,15 +788,20 @@ async fn saving_again_pauses_and_is_said_once() {
     failing.fail_writes_after(1);
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
-    for _ in 0..100 {
-        clock.advance(Duration::from_secs(1));
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
+    let pass = async |seconds: u64| {
+        for _ in 0..seconds {
+            clock.advance(Duration::from_secs(1));
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
         }
-    }
-    // The claim, the first try, and one after each pause of 1/4, 1/2, 1, 2, ... up to 60 seconds.
-    let saves = failing.saves.load(Ordering::SeqCst) - before;
-    assert!((4..=12).contains(&saves), "{saves} writes");
+        failing.saves.load(Ordering::SeqCst) - before
+    };
+    // The lease, the first try, three after short pauses, and then one every two seconds.
+    assert_eq!(pass(3).await, 2 + 3);
+    assert_eq!(pass(600).await, 2 + 3 + 300);
+    // After ten minutes the pauses grow: 4, 8, 16, 32, 60 and 60 seconds.
+    assert_eq!(pass(180).await, 2 + 3 + 300 + 6);
     assert_eq!(said.load(Ordering::SeqCst), 1);
 }
 
@@ -874,36 +920,48 @@ async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
 
 #[tokio::test]
 async fn an_api_that_refuses_every_token_causes_no_storm() {
+    const STEP: Duration = Duration::from_secs(10);
     let (mock, clock, _manager, session) = kept(MemoryStore::new()).await;
-    let mut refused = 0;
     for _ in 0..200 {
-        match session.access_token().await {
-            Ok(token) => session.invalidate(&token),
-            Err(error) => {
-                assert!(error.is_retryable() && error.retry_after().is_some(), "{error}");
-                refused += 1;
-            }
+        session.invalidate(&session.access_token().await.unwrap());
+    }
+    assert_eq!(mock.refreshes(), 0, "a new token is not refreshed");
+    clock.advance(MIN_AGE);
+    for _ in 0..200 {
+        session.invalidate(&session.access_token().await.unwrap());
+    }
+    assert_eq!(mock.refreshes(), 1);
+    // Callers get a token all day; when it was refreshed, in minutes after the first time.
+    let mut refreshed_at = Vec::new();
+    for step in 1..=24 * 60 * 6 {
+        clock.advance(STEP);
+        session.invalidate(&session.access_token().await.unwrap());
+        if mock.refreshes() > 1 + refreshed_at.len() {
+            refreshed_at.push((STEP * step).as_secs_f64() / 60.0);
         }
     }
-    assert!(refused > 190 && mock.refreshes() == 1, "{refused} {}", mock.refreshes());
-    clock.advance(Duration::from_secs(31));
-    session.access_token().await.unwrap();
-    assert_eq!(mock.refreshes(), 2);
+    assert_eq!(refreshed_at, [5.0, 15.0, 35.0, 75.0, 155.0, 315.0, 635.0, 995.0, 1355.0]);
 }
 
 #[tokio::test]
 async fn a_pause_for_all_writes_nothing_and_ends_with_one_try() {
     let failing = Failing::new(MemoryStore::new());
     let (mock, clock, manager, session) = kept(failing.clone()).await;
+    let other = manager.put(&key("other"), log_in(&mock, &mock.client()).await).await.unwrap();
+    let third = manager.put(&key("third"), log_in(&mock, &mock.client()).await).await.unwrap();
     mock.change_secret("regenerated");
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap_err();
+    other.access_token().await.unwrap_err();
     let before = failing.saves.load(Ordering::SeqCst);
     for _ in 0..100 {
-        let error = session.access_token().await.unwrap_err();
-        assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error}");
+        for session in [&session, &other, &third] {
+            let error = session.access_token().await.unwrap_err();
+            assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error}");
+        }
     }
     assert_eq!(failing.saves.load(Ordering::SeqCst), before);
+    assert_eq!(mock.refreshes(), 2);
     let tokens = log_in_with_secret(&mock).await;
     for user in 0..50 {
         manager.put(&key(&format!("user-{user}")), tokens.clone()).await.unwrap();
@@ -916,7 +974,7 @@ async fn a_pause_for_all_writes_nothing_and_ends_with_one_try() {
     for call in calls.collect::<Vec<_>>() {
         call.await.unwrap();
     }
-    assert_eq!(mock.refreshes(), 2, "one for each round");
+    assert_eq!(mock.refreshes(), 3, "one session tries for all");
 }
 
 async fn log_in_with_secret(mock: &MockWebex) -> TokenSet {

@@ -285,8 +285,14 @@ async fn a_wrong_secret_stops_a_sweep_and_ends_no_login() {
     world.mock.change_secret("another");
     world.clock.advance(DAY * 61);
     let swept = at_once(&world.manager).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 1, false));
-    assert_eq!(world.mock.refreshes(), 1);
+    // The second rejection shows that it is not the first session's own affair.
+    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 2, false));
+    assert_eq!(world.mock.refreshes(), 2);
+    let swept = at_once(&world.manager).sweep().await.unwrap();
+    assert_eq!((swept.refreshed, swept.ended, swept.is_complete), (0, 0, false));
+    assert_eq!(world.mock.refreshes(), 2, "nothing is sent in the pause");
+    // Until the two may try again.
+    world.clock.advance(Duration::from_secs(2));
     let mended = TokenManager::with_index(world.mock.client(), world.store.clone()).build().unwrap();
     let swept = at_once(&mended).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
@@ -346,7 +352,7 @@ async fn another_process_sees_a_logout_when_it_looks_again() {
     other.settle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
     world.clock.advance(Duration::from_secs(1));
-    let _ = session.access_token().await;
+    assert_eq!(session.access_token().await.unwrap(), token, "it serves, and looks behind");
     other.settle().await.unwrap();
     let error = session.access_token().await.unwrap_err();
     assert!(error.is_login_required() && error.kind() == ErrorKind::Session, "{error}");

@@ -279,7 +279,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
     let webex_server = MockServer::start().await;
     // Until it is mended.
-    Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(1).mount(&webex_server).await;
+    Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(2).mount(&webex_server).await;
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
     let events = Heard::default();
     let manager = TokenManager::builder(at(&webex_server.uri(), &clock), MemoryStore::new())
@@ -293,19 +293,25 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     }
     clock.advance(FORTNIGHT);
 
+    // The first rejection may concern that session alone, the second in the same way concerns them all.
+    let error = sessions[0].access_token().await.unwrap_err();
+    assert!(error.is_misconfigured(), "{error}");
+    assert!(sessions[1].status().await.unwrap().unwrap().trouble.is_none());
     let mut wait = Duration::ZERO;
-    for session in &sessions {
+    for session in &sessions[1..] {
         let error = session.access_token().await.unwrap_err();
         assert!(error.is_misconfigured() && error.to_string().contains("invalid_scope"), "{error}");
-        wait = wait.max(error.retry_after().unwrap_or_default());
+        wait = wait.max(error.retry_after().unwrap());
+    }
+    for (number, session) in sessions.iter().enumerate() {
         let status = session.status().await.unwrap().unwrap();
-        assert_eq!(status.state, LoginState::Connected);
-        // The pause is everybody's trouble, also of those who have asked for nothing yet.
+        let is_blocked = matches!(status.state, LoginState::Waiting(_));
+        assert!(is_blocked == (number < 2) && (is_blocked || status.state == LoginState::Connected), "{number}");
         let trouble = status.trouble.unwrap();
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
     }
-    assert_eq!(heard(&webex_server).await, 1);
-    assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (1, 0));
+    assert_eq!(heard(&webex_server).await, 2);
+    assert_eq!((events.count("RefreshFailed"), events.count("LoginRequired")), (2, 0));
 
     clock.advance(wait.max(Duration::from_secs(1)));
     for session in &sessions {
@@ -313,6 +319,29 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
         assert!(session.status().await.unwrap().unwrap().trouble.is_none());
     }
     manager.settle().await.unwrap();
-    assert_eq!(heard(&webex_server).await, 1 + LOGINS);
-    assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 1));
+    assert_eq!(heard(&webex_server).await, 2 + LOGINS);
+    assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 2));
+}
+
+#[tokio::test]
+async fn rejection_that_names_the_client_once_blocks_that_session_alone() {
+    let clock = ManualClock::new(NOW).skipping_sleep();
+    let webex_server = MockServer::start().await;
+    let refusal = r#"{"error":"unauthorized_client"}"#;
+    Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(1).mount(&webex_server).await;
+    Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&webex_server).await;
+    let tokens = earlier(&clock).await;
+    let (manager, blocked) = kept(&at(&webex_server.uri(), &clock), MemoryStore::new(), tokens.clone()).await;
+    let other = manager.put(&key("other"), tokens).await.unwrap();
+    clock.advance(FORTNIGHT);
+
+    assert!(blocked.access_token().await.unwrap_err().is_misconfigured());
+    let LoginState::Waiting(until) = blocked.status().await.unwrap().unwrap().state else { panic!("not blocked") };
+    let error = blocked.access_token().await.unwrap_err();
+    assert_eq!((error.is_misconfigured(), error.retry_after()), (true, Some(until.since(clock.now()))), "{error:?}");
+    assert_eq!(heard(&webex_server).await, 1);
+    assert_eq!(other.access_token().await.unwrap().expose(), "refreshed");
+
+    clock.advance(until.since(clock.now()));
+    assert_eq!(blocked.access_token().await.unwrap().expose(), "refreshed");
 }

@@ -34,6 +34,8 @@ async fn scene() -> Scene {
     let gate = Gate::closed_at("/v1/access_token");
     let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
     let first = manager(webex).session(&key).unwrap();
+    // Newer tokens are not refreshed.
+    clock.advance(Duration::from_secs(30));
     Scene { mock, clock, store, gate, first, second }
 }
 
@@ -102,6 +104,8 @@ async fn where_the_other_process_was_stopped_in_the_middle_its_claim_lapses_and_
     let seconds = refreshing(&second).await;
     pass(&clock, LEASE - Duration::from_secs(1)).await;
     assert_eq!((seconds.is_finished(), mock.refreshes()), (false, 1), "it might be at it still");
+    pass(&clock, Duration::from_millis(3500)).await;
+    assert_eq!((seconds.is_finished(), mock.refreshes()), (false, 1), "it gets three seconds more to save");
     pass(&clock, Duration::from_secs(4)).await;
 
     seconds.await.unwrap().unwrap();

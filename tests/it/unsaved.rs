@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
-use webex_oauth::{Error, ErrorKind, LoginState, Retryable, Rotation, TokenManager};
+use webex_oauth::{Error, ErrorKind, LoginState, Retryable, Rotation, Session, TokenManager, WebexOAuth};
 
 use crate::issuer::{Issuer, Key, NOW, header};
 use crate::support::{builder, form, json as answer, quiet};
@@ -52,8 +52,17 @@ impl TokenStore for Flaky {
     }
 }
 
-/// Fetches tokens that cannot be saved, and looks what is left of them after `what` has failed.
-async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
+/// A session whose tokens were refreshed and could not be saved.
+struct Unsaved {
+    issuer: Issuer,
+    clock: ManualClock,
+    webex: WebexOAuth,
+    store: Flaky,
+    manager: TokenManager,
+    session: Session,
+}
+
+async fn unsaved() -> Unsaved {
     let mut issuer = Issuer::start().await;
     issuer.rebuild(|service| service.with_rotation(Rotation::Strict));
     let clock = ManualClock::new(UnixTime::from_secs(NOW));
@@ -61,13 +70,19 @@ async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let login = issuer.login(|nonce| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
     let store = Flaky::default();
-    let manager = TokenManager::new(webex, store.clone()).unwrap();
+    let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
     let session = manager.put(&key(), login).await.unwrap();
     clock.advance(Duration::from_secs(2000));
     let refreshed = json!({"access_token": "access-one", "refresh_token": "refresh-one", "expires_in": 1000});
     issuer.answer("/access_token", answer(200, &refreshed.to_string()));
     store.keeps_nothing.store(true, Ordering::SeqCst);
     assert_eq!(session.access_token().await.unwrap().expose(), "access-one");
+    Unsaved { issuer, clock, webex, store, manager, session }
+}
+
+/// Fetches tokens that cannot be saved, and looks what is left of them after `what` has failed.
+async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
+    let Unsaved { issuer, clock, store, manager, session, .. } = unsaved().await;
 
     what(&issuer, &manager, &store).await;
 
@@ -76,7 +91,7 @@ async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
     // Whatever comes with what was spent is refused from now on.
     issuer.answer("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
     for _ in 0..20 {
-        let _ = session.access_token().await;
+        assert_eq!(session.access_token().await.unwrap().expose(), "access-one");
         clock.advance(Duration::from_secs(10));
         quiet().await;
     }
@@ -111,4 +126,48 @@ async fn a_put_and_a_logout_that_fail_drop_nothing_that_could_not_be_saved() {
         assert_eq!(manager.forget(&key()).await.unwrap_err().kind(), ErrorKind::Store);
     })
     .await;
+}
+
+/// Lets time pass until nothing is under way.
+async fn settle(manager: &TokenManager, clock: &ManualClock) {
+    let settled = tokio::spawn({
+        let manager = manager.clone();
+        async move { manager.settle().await }
+    });
+    for _ in 0..100 {
+        clock.advance(Duration::from_secs(1));
+        quiet().await;
+    }
+    assert!(settled.is_finished(), "it waits for tokens that nobody can save");
+    settled.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn unsaved_tokens_of_a_session_removed_elsewhere_are_dropped() {
+    let Unsaved { clock, webex, store, manager, session, .. } = unsaved().await;
+    TokenManager::new(webex, store.store.clone()).unwrap().forget(&key()).await.unwrap();
+    store.keeps_nothing.store(false, Ordering::SeqCst);
+    settle(&manager, &clock).await;
+    assert!(session.access_token().await.unwrap_err().is_login_required());
+    assert!(store.load(&key()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn unsaved_tokens_of_a_session_replaced_and_rejected_elsewhere_are_dropped() {
+    let Unsaved { issuer, clock, webex, store, manager, session } = unsaved().await;
+    let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
+    let login = issuer.login(jane).await.unwrap();
+    let elsewhere = TokenManager::new(webex, store.store.clone()).unwrap();
+    let replaced = elsewhere.replace(&key(), login).await.unwrap();
+    issuer.answer("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
+    // Only the other process can see the store meanwhile.
+    store.is_away.store(true, Ordering::SeqCst);
+    clock.advance(Duration::from_secs(5000));
+    assert!(replaced.access_token().await.unwrap_err().is_login_required());
+    store.is_away.store(false, Ordering::SeqCst);
+    store.keeps_nothing.store(false, Ordering::SeqCst);
+    settle(&manager, &clock).await;
+    assert!(session.access_token().await.unwrap_err().is_login_required());
+    let state = session.status().await.unwrap().unwrap().state;
+    assert!(matches!(state, LoginState::LoginRequired { .. }), "{state:?}");
 }

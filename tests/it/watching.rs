@@ -120,7 +120,7 @@ async fn each_request_has_a_span_that_says_what_became_of_it() {
 
 #[tokio::test]
 async fn a_call_of_the_api_has_a_span() {
-    let (server, _clock, webex) = scripted([json(200, r#"{"access_token":"another","expires_in":1209599}"#)]).await;
+    let (server, clock, webex) = scripted([json(200, r#"{"access_token":"another","expires_in":1209599}"#)]).await;
     let api = |status| Mock::given(path("/rooms")).respond_with(json(status, "{}")).up_to_n_times(1);
     for status in [200, 401, 403] {
         api(status).mount(&server).await;
@@ -139,6 +139,7 @@ async fn a_call_of_the_api_has_a_span() {
     assert!(told.len() == 1 && told[0].starts_with(span) && told[0].contains(" elapsed_ms=0}"), "{told:#?}");
 
     // A 401, the refresh, and the second try.
+    clock.advance(Duration::from_secs(30));
     assert_eq!(session.send(rooms()).await.unwrap().status(), 403);
     let told = requests();
     for (line, expected) in told.iter().zip([

@@ -17,6 +17,8 @@ use crate::support::{TOKENS, builder, form, json, server, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
+/// From this age on, a token that is valid for a fortnight can be refreshed.
+const MIN_AGE: Duration = Duration::from_secs(30);
 const ORGANIZATION: &str = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
 
 fn key(text: &str) -> TokenKey {
@@ -158,11 +160,14 @@ async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex
 
 #[tokio::test]
 async fn who_a_person_is_can_be_asked_though_the_access_token_has_ended() {
-    let (mock, _clock) = colleagues().await;
+    let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     mock.expire_access_tokens("jane@example.com");
+    let error = session.person().await.unwrap_err();
+    assert!(error.is_access_token_refused() && mock.refreshes() == 0, "a new token is not refreshed: {error:?}");
+    clock.advance(MIN_AGE);
 
     let person = session.person().await.unwrap();
 
@@ -189,7 +194,7 @@ async fn a_requirement_that_says_nothing_is_a_mistake_and_no_open_door() {
 
 #[tokio::test]
 async fn what_is_kept_with_a_login_can_be_changed() {
-    let (mock, _clock) = colleagues().await;
+    let (mock, clock) = colleagues().await;
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let nobody = manager.set_data(&key("cust10001"), &"x").await.unwrap_err();
@@ -200,8 +205,10 @@ async fn what_is_kept_with_a_login_can_be_changed() {
     let data: Option<String> = manager.data(&key("cust10001")).await.unwrap();
     assert_eq!(data.as_deref(), Some("new password"));
     assert_eq!(session.access_token().await.unwrap(), token);
+    clock.advance(MIN_AGE);
     session.refresh().await.unwrap();
     manager.settle().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
     let data: Option<String> = manager.data(&key("cust10001")).await.unwrap();
     assert_eq!(data.as_deref(), Some("new password"));
 }
@@ -379,6 +386,9 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     }
     let session = manager.put(&key("jane"), login.into_tokens()).await.unwrap();
     let status = session.check().await.unwrap().unwrap();
+    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 0), "the server has just issued them");
+    clock.advance(MIN_AGE);
+    let status = session.check().await.unwrap().unwrap();
     assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
     let account = status.account;
     assert_eq!(account.to_string(), "jane@example.com");
@@ -406,6 +416,9 @@ async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
     let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
     let session = manager.put(&key("jane"), tokens).await.unwrap();
     let old = session.access_token().await.unwrap();
+    session.refresh().await.unwrap();
+    assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (0, old.clone()), "it is new enough");
+    clock.advance(MIN_AGE);
 
     session.refresh().await.unwrap();
 
@@ -438,26 +451,38 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     let tokens = log_in(&mock, &webex, "jane@example.com").await.into_tokens();
     let session = manager.put(&key("jane"), tokens).await.unwrap();
     let bobs = log_in(&mock, &webex, "bob@example.com").await.into_tokens();
-    let bob = manager.put(&key("bob"), bobs).await.unwrap();
+    let bob = manager.put(&key("bob"), bobs.clone()).await.unwrap();
+    let third = manager.put(&key("third"), bobs).await.unwrap();
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
     let secret = mock.client_secret();
     mock.change_secret("another");
     clock.advance(FORTNIGHT);
-    session.access_token().await.unwrap_err();
-    for session in [&session, &bob] {
+    assert!(session.access_token().await.unwrap_err().is_misconfigured());
+    let status = session.status().await.unwrap().unwrap();
+    let trouble = status.trouble.unwrap();
+    assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
+    assert!(matches!(status.state, LoginState::Waiting(_)), "{:?}", status.state);
+    assert!(bob.status().await.unwrap().unwrap().trouble.is_none(), "one rejection concerns that session alone");
+    assert!(bob.access_token().await.unwrap_err().is_misconfigured());
+    for (session, is_waiting) in [(&session, true), (&bob, true), (&third, false)] {
         let status = session.status().await.unwrap().unwrap();
         let trouble = status.trouble.expect("refreshing pauses for all, also for those who have not asked");
-        assert!(status.state == LoginState::Connected && trouble.is_misconfigured(), "{trouble:?}");
-        assert!(trouble.retry_after().is_some(), "{trouble:?}");
+        assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
+        assert_eq!(matches!(status.state, LoginState::Waiting(_)), is_waiting, "{:?}", status.state);
     }
+    assert_eq!(mock.refreshes(), 2);
     mock.change_secret(secret.clone());
     clock.advance(Duration::from_secs(600));
-    assert!(bob.status().await.unwrap().unwrap().trouble.is_none(), "the pause is over, and nothing of his went wrong");
+    assert!(
+        third.status().await.unwrap().unwrap().trouble.is_none(),
+        "the pause is over, and nothing of his went wrong"
+    );
     session.access_token().await.unwrap();
     manager.settle().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
 
     // Who must log in again has that trouble, whatever pauses for the others.
+    assert!(bob.status().await.unwrap().unwrap().trouble.is_some_and(|trouble| trouble.is_misconfigured()));
     mock.revoke("bob@example.com");
     assert!(bob.access_token().await.unwrap_err().is_login_required());
     mock.change_secret("yet another");
