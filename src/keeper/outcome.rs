@@ -19,6 +19,9 @@ use crate::trace::{causes, event};
 const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
                            where refresh tokens rotate, the newest one was lost with it";
 
+const UNEXPLAINED: &str =
+    "the server rejected the refresh token without a reason: that ends no login unless it persists; retry";
+
 impl Flying {
     pub(super) fn land(mut self, outcome: Outcome<Record>) {
         let keeper = Arc::clone(self.keeper());
@@ -96,7 +99,7 @@ impl Flying {
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         event!(DEBUG, key = %self.slot.key, until = %until, "held");
-        let news = self.trouble.take();
+        let news = self.trouble.take().map(not_believed_yet);
         if let Some(error) = &news {
             event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);
@@ -157,4 +160,13 @@ impl Flying {
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
     }
+}
+
+/// What callers get while a login waits: a rejection without a reason is tried again, so it requires no new login yet.
+fn not_believed_yet(error: Error) -> Error {
+    if !error.is_login_required() {
+        return error;
+    }
+    let kind = error.kind();
+    error.restated(kind, UNEXPLAINED).with_remedy(Remedy::Later)
 }
