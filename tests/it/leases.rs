@@ -1,0 +1,207 @@
+//! Leases: whose they are, and what a clock that is set during a refresh does to them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use webex_oauth::clock::{Clock as _, ManualClock};
+use webex_oauth::{LoginState, Rotation, TokenManager};
+
+use crate::fake::{HOUR, NOW, key, log_in};
+use crate::support::quiet;
+use crate::token_server::{Disk, SimulatedClock, TokenServer, assert_stored};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: i64 = 24 * 60 * 60;
+
+// --- ids
+
+#[tokio::test]
+async fn lease_id_differs_for_each_refresh_and_session_of_a_manager() {
+    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let server = TokenServer::new(&clock, Rotation::Strict);
+    let webex = server.client(&clock);
+    let manager = TokenManager::new(webex.clone(), disk.clone()).unwrap();
+    for name in ["jane", "joe"] {
+        manager.put(&key(name), log_in(&webex, name).await).await.unwrap();
+    }
+    for _ in 0..3 {
+        clock.advance(HOUR);
+        for name in ["jane", "joe"] {
+            manager.access_token(&key(name)).await.unwrap();
+            manager.settle().await.unwrap();
+        }
+    }
+    let ids = disk.lease_ids();
+    assert_eq!(ids.len(), 6, "{ids:?}");
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 6, "{ids:?}");
+    // Neither are they derived from each other, as a copy of this process would derive the same ones.
+    let numbers: Vec<_> = ids.iter().map(|id| u128::from_str_radix(id, 16).unwrap()).collect();
+    for (index, number) in numbers.iter().enumerate() {
+        for other in &numbers[..index] {
+            assert!(number.abs_diff(*other) > 1 << 64, "{ids:?}");
+        }
+    }
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn lease_of_a_refresh_whose_runtime_ended_is_taken_up_at_once_by_the_same_manager() {
+    for rotation in [Rotation::Lenient, Rotation::Strict] {
+        let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+        let server = TokenServer::new(&clock, rotation);
+        let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
+        current_thread().block_on(async {
+            manager.put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
+        });
+        clock.advance(HOUR);
+        // Before the request leaves: the runtime ends with the first save.
+        current_thread().block_on(async {
+            let manager = manager.clone();
+            let _caller = tokio::spawn(async move { manager.access_token(&key("jane")).await });
+            while disk.lease_ids().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!((disk.lease_ids().len(), server.refreshes()), (1, 0), "{rotation:?}");
+
+        // The clock stands still, so any wait would be for ever.
+        current_thread().block_on(async {
+            let next = manager.clone();
+            let caller = tokio::spawn(async move { next.access_token(&key("jane")).await });
+            quiet().await;
+            assert!(caller.is_finished(), "{rotation:?}: it waits for its own lease");
+            assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
+            manager.settle().await.unwrap();
+        });
+        assert_eq!(server.refreshes(), 1, "{rotation:?}");
+        let ids = disk.lease_ids();
+        assert!(ids.len() == 2 && ids[0] != ids[1], "{rotation:?}: {ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn lease_of_another_process_is_not_taken_up_at_once() {
+    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let server = TokenServer::new(&clock, Rotation::Strict);
+    server.set_latency(SECOND * 9);
+    let managers = [0, 1].map(|_| TokenManager::new(server.client(&clock), disk.clone()).unwrap());
+    managers[0].put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
+    clock.advance(HOUR);
+    let callers = managers.map(|manager| tokio::spawn(async move { manager.access_token(&key("jane")).await }));
+    for _ in 0..8 {
+        quiet().await;
+        assert!(callers.iter().all(|caller| !caller.is_finished()));
+        clock.advance(SECOND);
+    }
+    while !callers.iter().all(tokio::task::JoinHandle::is_finished) {
+        clock.advance(SECOND / 4);
+        quiet().await;
+    }
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
+    }
+    assert_eq!((server.refreshes(), disk.lease_ids().len()), (1, 1));
+}
+
+// --- clocks
+
+/// What two processes do whose host's clock is set during a slow refresh.
+async fn step_the_clock(
+    rotation: Rotation,
+    latency: Duration,
+    step_after: Duration,
+    step: i64,
+    back_after: Duration,
+) -> TokenServer {
+    let context = format!("{step} s after {step_after:?}, back after {back_after:?}");
+    let clock = SimulatedClock::new();
+    let (server, disk) = (TokenServer::new(&clock, rotation), Disk::default());
+    let managers = [0, 1].map(|_| TokenManager::new(server.client(&clock), disk.clone()).unwrap());
+    let tokens = log_in(&server.client(&clock), "jane").await;
+    let sessions = [managers[0].put(&key("jane"), tokens).await.unwrap(), managers[1].session(&key("jane")).unwrap()];
+    clock.sleep(HOUR).await;
+    server.set_latency(latency);
+    let begin = clock.elapsed();
+    let set_clock = async {
+        clock.sleep(step_after).await;
+        clock.step(step);
+        clock.sleep(back_after).await;
+        clock.step(-step);
+    };
+    let callers = sessions.each_ref().map(|session| {
+        let (session, clock, context) = (session.clone(), clock.clone(), context.clone());
+        tokio::spawn(async move {
+            while clock.elapsed() - begin < SECOND * 120 {
+                if let Err(error) = session.access_token().await {
+                    assert!(!error.is_login_required(), "{context}: {error:#}");
+                }
+                clock.sleep(SECOND / 2).await;
+            }
+        })
+    });
+    set_clock.await;
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    server.set_latency(Duration::ZERO);
+    for manager in &managers {
+        manager.settle().await.unwrap();
+    }
+    assert_stored(&disk, &key("jane"), &server.refresh_token("jane"), &context).await;
+    for session in sessions {
+        session.access_token().await.unwrap();
+        assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected, "{context}");
+    }
+    server
+}
+
+/// The largest number of requests with one refresh token.
+fn most_per_generation(server: &TokenServer) -> usize {
+    let presented = server.presented();
+    let count = |token: &str| presented.iter().filter(|presented| presented.refresh_token == token).count();
+    presented.iter().map(|presented| count(&presented.refresh_token)).max().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_set_20_minutes_during_a_slow_refresh_causes_no_second_request() {
+    for step in [1200, -1200, 11 * 60, DAY, -DAY, -100 * DAY] {
+        for step_after in [SECOND / 4, SECOND, SECOND * 4, SECOND * 8] {
+            for back_after in [SECOND * 2, SECOND * 60] {
+                let server = step_the_clock(Rotation::Strict, SECOND * 9, step_after, step, back_after).await;
+                assert_eq!(most_per_generation(&server), 1, "{step} s after {step_after:?}: {:?}", server.presented());
+            }
+        }
+    }
+}
+
+/// A lease that seems to have ended more than a day ago is taken over once it was seen for 5 s, and used 3 s later. So its holder
+/// has 8 s, and later on 3 s after the step.
+#[tokio::test(start_paused = true)]
+async fn clock_set_100_days_ahead_causes_no_second_request_if_the_holder_saves_in_time() {
+    let (soon, fast) = (SECOND / 4, SECOND * 7);
+    for (latency, step_after) in
+        [(fast, soon), (fast, SECOND), (fast, SECOND * 6), (SECOND * 9, SECOND * 7), (SECOND * 20, SECOND * 18)]
+    {
+        for back_after in [SECOND * 4, SECOND * 60] {
+            let server = step_the_clock(Rotation::Strict, latency, step_after, 100 * DAY, back_after).await;
+            assert_eq!(most_per_generation(&server), 1, "{latency:?}, {step_after:?}: {:?}", server.presented());
+        }
+    }
+}
+
+/// A refresh that takes longer is sent a second time, by the process that took the lease over. Where refresh tokens
+/// do not rotate strictly, that costs nothing.
+#[tokio::test(start_paused = true)]
+async fn clock_set_100_days_ahead_causes_at_most_one_more_request() {
+    for latency in [9, 20, 29] {
+        let server = step_the_clock(Rotation::Lenient, SECOND * latency, SECOND, 100 * DAY, SECOND * 60).await;
+        let refreshes: Vec<_> = server.presented().into_iter().map(|presented| presented.at).collect();
+        let first = refreshes[0];
+        let early = refreshes.iter().filter(|at| **at - first < SECOND * 30).count();
+        assert!(early <= 2, "{latency}: {refreshes:?}");
+    }
+}

@@ -1,0 +1,360 @@
+//! Rejections of one session, of all sessions, and by a gateway: which sessions may suffer from them, and for how long.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use webex_oauth::clock::Clock as _;
+use webex_oauth::store::MemoryStore;
+use webex_oauth::transport::{ReqwestTransport, Transport as _};
+use webex_oauth::{Error, LoginState, Rotation, Session, TokenManager};
+
+use crate::fake::{HOUR, key, log_in};
+use crate::token_server::{Fault, SimulatedClock, TokenServer};
+use crate::transport::{get, tls_server_with};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+/// The longest pause between two refreshes that fail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// A server and one process.
+struct Scene {
+    clock: SimulatedClock,
+    server: TokenServer,
+    store: MemoryStore,
+    manager: TokenManager,
+}
+
+fn scene() -> Scene {
+    let clock = SimulatedClock::new();
+    let server = TokenServer::new(&clock, Rotation::Lenient);
+    let store = MemoryStore::new();
+    let manager = TokenManager::new(server.client(&clock), store.clone()).unwrap();
+    Scene { clock, server, store, manager }
+}
+
+impl Scene {
+    async fn log_in(&self, name: &str) -> Session {
+        let tokens = log_in(&self.server.client(&self.clock), name).await;
+        self.manager.put(&key(name), tokens).await.unwrap()
+    }
+
+    async fn log_in_many(&self, count: usize) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        for number in 0..count {
+            sessions.push(self.log_in(&format!("good-{number}")).await);
+        }
+        sessions
+    }
+
+    async fn state(&self, session: &Session) -> LoginState {
+        session.status().await.unwrap().unwrap().state
+    }
+}
+
+/// A call that failed, and how long all calls failed from then on.
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    lasted: Duration,
+}
+
+/// Asks for tokens until this time, and again each second after a failure.
+async fn ask(session: Session, clock: SimulatedClock, every: Duration, until: Duration) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    while clock.elapsed() < until {
+        if let Err(error) = session.access_token().await {
+            let since = clock.elapsed();
+            while clock.elapsed() < until && session.access_token().await.is_err() {
+                clock.sleep(SECOND).await;
+            }
+            failures.push(Failure { error, lasted: clock.elapsed() - since });
+        }
+        clock.sleep(every).await;
+    }
+    failures
+}
+
+/// How often a session is used: every few minutes, or so seldom that its access token has expired each time.
+fn interval(number: usize) -> Duration {
+    let number = number as u64;
+    if number.is_multiple_of(10) { MINUTE * 70 + SECOND * 11 } else { MINUTE * 3 + SECOND * number as u32 }
+}
+
+/// Starts the callers of good sessions, at different times.
+fn start_asking(sessions: &[Session], clock: &SimulatedClock, until: Duration) -> JoinSet<Vec<Failure>> {
+    let mut callers = JoinSet::new();
+    for (number, session) in sessions.iter().enumerate() {
+        let (session, clock) = (session.clone(), clock.clone());
+        callers.spawn(async move {
+            clock.sleep(SECOND * (number as u32 * 7 % 180)).await;
+            ask(session, clock, interval(number), until).await
+        });
+    }
+    callers
+}
+
+async fn failures(callers: JoinSet<Vec<Failure>>) -> Vec<Failure> {
+    callers.join_all().await.into_iter().flatten().collect()
+}
+
+// --- one session, or two
+
+#[tokio::test(start_paused = true)]
+async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
+    // At most so many requests of the rejected session: the pauses grow to 5 min, and half of that on average.
+    for (code, hours, most) in
+        [("unauthorized_client", 12, 12 * 36), ("invalid_scope", 4, 4 * 36), ("access_denied", 4, 1)]
+    {
+        let scene = scene();
+        let good = scene.log_in_many(200).await;
+        let bad = scene.log_in("bad").await;
+        scene
+            .server
+            .set_faults(move |name| (name == "bad").then(|| Fault::Respond(400, format!(r#"{{"error":"{code}"}}"#))));
+        let until = scene.clock.elapsed() + HOUR * hours;
+
+        let callers = start_asking(&good, &scene.clock, until);
+        while scene.clock.elapsed() < until {
+            let _ = bad.access_token().await;
+            scene.clock.sleep(SECOND * 10).await;
+        }
+
+        let failed = failures(callers).await;
+        assert!(failed.is_empty(), "{code}: {} good calls failed: {:?}", failed.len(), failed[0]);
+        assert!(bad.access_token().await.is_err(), "{code}");
+        let requests = scene.server.refreshes_of("bad");
+        assert!((1..=most).contains(&requests), "{code}: {requests} requests of the rejected session");
+        for session in &good {
+            assert!(session.status().await.unwrap().unwrap().trouble.is_none(), "{code}: {}", session.key());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejection_of_two_sessions_fails_good_calls_for_no_longer_than_the_first_pause() {
+    let scene = scene();
+    let good = scene.log_in_many(100).await;
+    let bad = [scene.log_in("bad-1").await, scene.log_in("bad-2").await];
+    let rejection = || Fault::Respond(400, r#"{"error":"unauthorized_client"}"#.to_owned());
+    scene.server.set_faults(move |name| name.starts_with("bad").then(rejection));
+    let until = scene.clock.elapsed() + HOUR * 6;
+
+    let callers = start_asking(&good, &scene.clock, until);
+    while scene.clock.elapsed() < until {
+        for session in &bad {
+            let _ = session.access_token().await;
+        }
+        scene.clock.sleep(SECOND * 10).await;
+    }
+
+    let failed = failures(callers).await;
+    let longest = failed.iter().map(|failure| failure.lasted).max().unwrap_or_default();
+    assert!(longest <= SECOND * 2, "a good session failed for {longest:?}: {failed:?}");
+    for session in &bad {
+        let requests = scene.server.refreshes_of(session.key().tenant());
+        assert!((1..=6 * 36).contains(&requests), "{requests} requests of a rejected session");
+    }
+}
+
+// --- all sessions
+
+#[tokio::test(start_paused = true)]
+async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
+    let scene = scene();
+    let sessions = scene.log_in_many(200).await;
+    let (begin, end) = (MINUTE * 30, HOUR * 2 + MINUTE * 30);
+    let callers: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let (session, clock) = (session.clone(), scene.clock.clone());
+            tokio::spawn(async move { ask(session, clock, SECOND * 20, HOUR * 3).await })
+        })
+        .collect();
+    scene.clock.sleep(begin).await;
+    assert_eq!(scene.server.refreshes(), 0, "nothing was due yet");
+    scene.server.set_faults(|_| Some(Fault::Respond(401, r#"{"error":"invalid_client"}"#.to_owned())));
+    scene.clock.sleep(end - begin).await;
+
+    // One request per pause: 1, 2, 4 s and so on to 5 min, and what the first moment brought.
+    let requests = scene.server.presented();
+    assert!((20..=40).contains(&requests.len()), "{} requests in the outage", requests.len());
+    let late: Vec<_> = requests.iter().filter(|request| request.at > HOUR).collect();
+    for pair in late.windows(2) {
+        assert_ne!(pair[0].name, pair[1].name, "the session that caused the pause tried again first");
+        assert!(pair[1].at - pair[0].at >= LONGEST_PAUSE, "two requests in one pause: {pair:?}");
+    }
+    for session in &sessions {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error}");
+        assert_eq!(scene.state(session).await, LoginState::Connected);
+    }
+
+    scene.server.clear_faults();
+    scene.clock.sleep(LONGEST_PAUSE + SECOND * 30).await;
+    for session in &sessions {
+        session.access_token().await.unwrap();
+        assert!(session.status().await.unwrap().unwrap().trouble.is_none(), "{}", session.key());
+    }
+    scene.clock.sleep(HOUR).await;
+    for caller in callers {
+        for failure in caller.await.unwrap() {
+            assert!(failure.error.is_misconfigured(), "{failure:?}");
+        }
+    }
+}
+
+// --- what the network says
+
+#[tokio::test]
+async fn problem_of_the_network_pauses_no_other_session() {
+    let tls = tls_server_with("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", |_| ()).await;
+    let certificate = ReqwestTransport::builder().build().unwrap().exchange(get(&tls.url)).await.unwrap_err();
+    assert!(certificate.is_misconfigured(), "{certificate}");
+    // From here on no network is used.
+    tokio::time::pause();
+    let respond = |status, body: &str| Fault::Respond(status, body.to_owned());
+    for fault in [
+        Fault::Fail(certificate),
+        respond(407, r#"{"message":"Proxy session expired, please authenticate"}"#),
+        respond(407, "<html>Sign in</html>"),
+        respond(407, ""),
+        respond(511, r#"{"message":"Network authentication required"}"#),
+        respond(511, "<html>Sign in</html>"),
+        respond(403, r#"{"message":"Blocked by the network's policy"}"#),
+        respond(403, "<html>Blocked</html>"),
+        respond(404, r#"{"message":"no such route"}"#),
+    ] {
+        let scene = scene();
+        let sessions = scene.log_in_many(4).await;
+        scene.clock.sleep(HOUR).await;
+        let shown = fault.clone();
+        scene.server.set_faults(move |_| Some(fault.clone()));
+        for session in &sessions[..3] {
+            let error = session.access_token().await.unwrap_err();
+            assert!(!error.is_login_required(), "{shown:?}: {error}");
+            assert_ne!(
+                scene.server.refreshes_of(session.key().tenant()),
+                0,
+                "{shown:?}: {} did not try",
+                session.key()
+            );
+        }
+        scene.server.clear_faults();
+        sessions[3].access_token().await.unwrap();
+        assert!(sessions[3].status().await.unwrap().unwrap().trouble.is_none(), "{shown:?}");
+        scene.clock.sleep(SECOND * 30).await;
+        for session in &sessions {
+            session.access_token().await.unwrap();
+        }
+    }
+}
+
+// --- a gateway
+
+/// Responses of gateways that give no reason.
+const WITHOUT_REASON: [(u16, &str); 6] = [
+    (401, r#"{"message":"Unauthorized"}"#),
+    (400, r#"{"message":"Bad Request"}"#),
+    (401, r#"{"error":"RBAC: access denied"}"#),
+    (401, r#"{"message":"No API key found in request"}"#),
+    (400, r#"{"fault":{"faultstring":"Bad Request","detail":{"errorcode":"protocol.http.BadRequest"}}}"#),
+    (401, "{}"),
+];
+
+async fn assert_outage_ends_no_session(length: Duration, recovery: Duration) {
+    for (status, body) in WITHOUT_REASON {
+        let scene = scene();
+        let sessions = scene.log_in_many(20).await;
+        scene.clock.sleep(HOUR).await;
+        scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+        let is_unrecognized = |error: &Error| error.server().is_some_and(webex_oauth::ServerError::is_unrecognized);
+        let error = sessions[0].access_token().await.unwrap_err();
+        assert!(is_unrecognized(&error), "{body}: {error}");
+        let until = scene.clock.elapsed() + length;
+        while scene.clock.elapsed() < until {
+            for session in &sessions {
+                let error = session.access_token().await.unwrap_err();
+                assert!(error.is_retryable() && !error.is_login_required(), "{body}: {error}");
+            }
+            scene.clock.sleep(SECOND * 5).await;
+        }
+        for session in &sessions {
+            let state = scene.state(session).await;
+            assert!(!matches!(state, LoginState::LoginRequired { .. }), "{body}: {} has ended", session.key());
+        }
+        // One request per session and minute.
+        let most = sessions.len() * (1 + length.as_secs() as usize / 60);
+        assert!(scene.server.refreshes() <= most, "{body}: {} requests", scene.server.refreshes());
+
+        scene.server.clear_faults();
+        scene.clock.sleep(recovery).await;
+        for session in &sessions {
+            session.access_token().await.unwrap();
+            assert_eq!(scene.state(session).await, LoginState::Connected, "{body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gateway_that_rejects_for_15_seconds_ends_no_session() {
+    assert_outage_ends_no_session(SECOND * 15, MINUTE * 2).await;
+}
+
+/// The pauses have grown to 5 minutes by then.
+#[tokio::test(start_paused = true)]
+async fn gateway_that_rejects_for_an_hour_ends_no_session() {
+    assert_outage_ends_no_session(HOUR, LONGEST_PAUSE + SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_rejected_without_a_reason_is_tried_four_times_in_21_minutes_across_restarts() {
+    for (status, body) in WITHOUT_REASON {
+        for is_restarted in [false, true] {
+            let scene = scene();
+            let mut session = scene.log_in("jane").await;
+            let mut manager = scene.manager.clone();
+            scene.clock.sleep(HOUR).await;
+            scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+            let begin = scene.clock.elapsed();
+            let error = loop {
+                let error = session.access_token().await.unwrap_err();
+                if error.is_login_required() {
+                    break error;
+                }
+                assert!(error.is_retryable(), "{body}: {error}");
+                assert!(error.retry_after().is_some(), "{body}: {error}");
+                if is_restarted {
+                    manager.settle().await.unwrap();
+                    manager = TokenManager::new(scene.server.client(&scene.clock), scene.store.clone()).unwrap();
+                    session = manager.session(&key("jane")).unwrap();
+                }
+                scene.clock.sleep(SECOND * 5).await;
+            };
+            let waited = scene.clock.elapsed() - begin;
+            assert!(waited >= MINUTE * 21 && waited <= MINUTE * 22, "{body}, {is_restarted}: {error} after {waited:?}");
+            assert_eq!(scene.server.refreshes(), 4, "{body}, {is_restarted}");
+            assert!(matches!(scene.state(&session).await, LoginState::LoginRequired { .. }), "{body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn count_of_rejections_without_a_reason_ends_with_a_success() {
+    let scene = scene();
+    let session = scene.log_in("jane").await;
+    let rejection = || Some(Fault::Respond(401, "{}".to_owned()));
+    for round in 0..3 {
+        scene.clock.sleep(HOUR).await;
+        scene.server.set_faults(move |_| rejection());
+        let until = scene.clock.elapsed() + MINUTE * 20;
+        while scene.clock.elapsed() < until {
+            assert!(session.access_token().await.unwrap_err().is_retryable(), "round {round}");
+            scene.clock.sleep(SECOND * 10).await;
+        }
+        scene.server.clear_faults();
+        scene.clock.sleep(MINUTE * 2).await;
+        session.access_token().await.unwrap();
+    }
+    assert_eq!(scene.server.refreshes(), 3 * 4);
+}

@@ -1,0 +1,116 @@
+//! What a session reports about itself: after a success that is not saved yet, when it has ended, and why it has ended.
+
+use std::time::Duration;
+
+use webex_oauth::clock::Clock as _;
+use webex_oauth::{LoginState, Rotation, Session, TokenManager};
+
+use crate::fake::{HOUR, key, log_in};
+use crate::token_server::{Disk, Fault, SimulatedClock, TokenServer};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Scene {
+    clock: SimulatedClock,
+    server: TokenServer,
+    disk: Disk,
+    session: Session,
+}
+
+async fn scene(rotation: Rotation, expires_in: u64) -> Scene {
+    let clock = SimulatedClock::new();
+    let (server, disk) = (TokenServer::new(&clock, rotation), Disk::default());
+    server.set_expires_in(expires_in);
+    let webex = server.client(&clock);
+    let manager = TokenManager::new(webex.clone(), disk.clone()).unwrap();
+    let session = manager.put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
+    Scene { clock, server, disk, session }
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the_new_expiry() {
+    for fault in
+        [(503, "{}"), (429, "{}"), (401, r#"{"error":"invalid_client"}"#), (400, r#"{"error":"invalid_scope"}"#)]
+    {
+        let Scene { clock, server, disk, session } = scene(Rotation::Strict, 3600).await;
+        clock.sleep(HOUR).await;
+        server.set_faults(move |_| Some(Fault::Respond(fault.0, fault.1.to_owned())));
+        session.access_token().await.unwrap_err();
+        let status = session.status().await.unwrap().unwrap();
+        assert!(status.trouble.is_some(), "{fault:?}");
+        server.clear_faults();
+        clock.sleep(SECOND * 20).await;
+
+        let (_, token) = tokio::join!(disk.become_full_after(1), session.access_token());
+
+        assert_eq!(token.unwrap().expose(), server.access_token("jane"), "{fault:?}");
+        let status = session.status().await.unwrap().unwrap();
+        assert!(status.trouble.is_none(), "{fault:?}: {:?}", status.trouble);
+        assert_eq!(status.state, LoginState::Connected, "{fault:?}");
+        assert_eq!(status.access_token_expires_at, Some(clock.now() + HOUR), "{fault:?}");
+        assert_eq!(status.refreshed_at, clock.now(), "{fault:?}");
+        assert!(!status.to_string().contains("failed"), "{fault:?}: {status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_session_says_login_required_at_every_call_however_short_its_tokens() {
+    for expires_in in [1, 2, 5, 20, 29, 31, 3600] {
+        for code in ["invalid_grant", "access_denied"] {
+            let Scene { clock, server, session, .. } = scene(Rotation::Lenient, expires_in).await;
+            server.set_faults(move |_| Some(Fault::Respond(400, format!(r#"{{"error":"{code}"}}"#))));
+            clock.sleep(SECOND * expires_in as u32).await;
+            for call in 0..1000 {
+                let error = session.access_token().await.unwrap_err();
+                let context = format!("{expires_in} s, {code}, call {call}");
+                assert!(error.is_login_required() && !error.is_retryable(), "{context}: {error}");
+                let status = session.status().await.unwrap().unwrap();
+                assert!(matches!(status.state, LoginState::LoginRequired { .. }), "{context}: {:?}", status.state);
+                let pause = if call % 100 == 99 { SECOND * 301 } else { Duration::from_millis(700) };
+                clock.sleep(pause).await;
+            }
+            assert_eq!(server.refreshes(), 1, "{expires_in} s, {code}");
+        }
+    }
+}
+
+/// Under strict rotation, the newest refresh token was lost with the response; what the user can be told about it is in the status.
+#[tokio::test(start_paused = true)]
+async fn login_required_after_a_lost_response_was_interrupted_under_strict_rotation() {
+    for rotation in [Rotation::Strict, Rotation::Lenient] {
+        let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
+        clock.sleep(HOUR).await;
+        server.set_faults(|_| Some(Fault::LoseResponse));
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_retryable(), "{rotation:?}: {error}");
+        server.clear_faults();
+        clock.sleep(SECOND * 301).await;
+        if rotation == Rotation::Lenient {
+            session.access_token().await.unwrap();
+            continue;
+        }
+        assert!(session.access_token().await.unwrap_err().is_login_required());
+        let LoginState::LoginRequired { was_interrupted, code, .. } = session.status().await.unwrap().unwrap().state
+        else {
+            panic!("the session has not ended");
+        };
+        assert!(was_interrupted);
+        assert_eq!(code.as_deref(), Some("invalid_grant"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn login_required_without_a_lost_response_was_not_interrupted() {
+    for rotation in [Rotation::Strict, Rotation::Lenient] {
+        let Scene { clock, server, session, .. } = scene(rotation, 3600).await;
+        clock.sleep(HOUR).await;
+        // The server says that it did nothing.
+        server.set_faults(|_| Some(Fault::Respond(503, "{}".to_owned())));
+        assert!(session.access_token().await.unwrap_err().is_retryable());
+        clock.sleep(SECOND * 301).await;
+        server.set_faults(|_| Some(Fault::Respond(400, r#"{"error":"invalid_grant"}"#.to_owned())));
+        assert!(session.access_token().await.unwrap_err().is_login_required());
+        let state = session.status().await.unwrap().unwrap().state;
+        assert!(matches!(state, LoginState::LoginRequired { was_interrupted: false, .. }), "{rotation:?}: {state:?}");
+    }
+}

@@ -1,0 +1,400 @@
+//! A token server in this process, a clock that follows tokio's paused time, and a store whose disk can be full.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use webex_oauth::clock::{Clock, UnixTime};
+use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::transport::Transport;
+use webex_oauth::{Delivery, Error, Result, Retryable, Rotation, Service, WebexOAuth};
+
+use crate::fake::{Form, NOW, is_refresh};
+use crate::support::builder;
+
+// --- the clock
+
+/// A clock that shows tokio's time, which passes at once while it is paused and all tasks wait. Clones are the same clock.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedClock {
+    start: Instant,
+    /// How far the wall clock was set forward, in seconds.
+    offset: Arc<AtomicI64>,
+}
+
+impl SimulatedClock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), offset: Arc::default() }
+    }
+
+    /// Sets the wall clock so many seconds forward, or back.
+    pub(crate) fn step(&self, seconds: i64) {
+        self.offset.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Clock for SimulatedClock {
+    fn now(&self) -> UnixTime {
+        let now = NOW + self.elapsed();
+        UnixTime::from_secs(now.as_secs().saturating_add_signed(self.offset.load(Ordering::SeqCst)))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+// --- the server
+
+/// What happens to a request in place of new tokens.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The server, or a gateway in front of it, responds with this.
+    Respond(u16, String),
+    /// The transport fails, and the server sees nothing.
+    Fail(Error),
+    /// The server issues new tokens, and its response is lost.
+    LoseResponse,
+}
+
+/// A refresh request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Presented {
+    pub(crate) name: String,
+    pub(crate) refresh_token: String,
+    pub(crate) at: Duration,
+    /// Whether the refresh token had been replaced by a newer one.
+    pub(crate) is_spent: bool,
+}
+
+#[derive(Default)]
+struct Family {
+    generation: u64,
+    is_revoked: bool,
+}
+
+type Faults = Box<dyn Fn(&str) -> Option<Fault> + Send + Sync>;
+
+/// A token server that knows which refresh tokens are valid. With strict rotation, a refresh token that comes a second time
+/// revokes its whole family (RFC 9700 section 4.14.2). Clones are the same server.
+#[derive(Clone)]
+pub(crate) struct TokenServer(Arc<State>);
+
+struct State {
+    clock: Arc<dyn Clock>,
+    rotation: Rotation,
+    families: Mutex<HashMap<String, Family>>,
+    expires_in: Mutex<Value>,
+    latency: Mutex<Duration>,
+    faults: Mutex<Option<Faults>>,
+    presented: Mutex<Vec<Presented>>,
+    in_progress: AtomicUsize,
+    most_in_progress: AtomicUsize,
+}
+
+impl TokenServer {
+    /// A server whose access tokens expire after an hour, and which responds at once.
+    pub(crate) fn new(clock: &(impl Clock + Clone), rotation: Rotation) -> Self {
+        Self(Arc::new(State {
+            clock: Arc::new(clock.clone()),
+            rotation,
+            families: Mutex::default(),
+            expires_in: Mutex::new(json!(3600)),
+            latency: Mutex::default(),
+            faults: Mutex::default(),
+            presented: Mutex::default(),
+            in_progress: AtomicUsize::new(0),
+            most_in_progress: AtomicUsize::new(0),
+        }))
+    }
+
+    /// A client of this server, as each process has its own.
+    pub(crate) fn client(&self, clock: &(impl Clock + Clone)) -> WebexOAuth {
+        let service = Service::webex().with_rotation(self.0.rotation);
+        builder(service).transport(self.clone()).clock(clock.clone()).build().unwrap()
+    }
+
+    /// Sets the `expires_in` of all following responses, which is left out if it is the string `absent`.
+    pub(crate) fn set_expires_in(&self, expires_in: impl Into<Value>) {
+        *self.0.expires_in.lock().unwrap() = expires_in.into();
+    }
+
+    /// Sets how long the server takes for a response.
+    pub(crate) fn set_latency(&self, latency: Duration) {
+        *self.0.latency.lock().unwrap() = latency;
+    }
+
+    /// Sets what happens to the refreshes of the session with this name.
+    pub(crate) fn set_faults(&self, faults: impl Fn(&str) -> Option<Fault> + Send + Sync + 'static) {
+        *self.0.faults.lock().unwrap() = Some(Box::new(faults));
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        *self.0.faults.lock().unwrap() = None;
+    }
+
+    /// All refresh requests, in order.
+    pub(crate) fn presented(&self) -> Vec<Presented> {
+        self.0.presented.lock().unwrap().clone()
+    }
+
+    /// The number of refresh requests.
+    pub(crate) fn refreshes(&self) -> usize {
+        self.0.presented.lock().unwrap().len()
+    }
+
+    /// The number of refresh requests of one session.
+    pub(crate) fn refreshes_of(&self, name: &str) -> usize {
+        self.0.presented.lock().unwrap().iter().filter(|presented| presented.name == name).count()
+    }
+
+    /// The largest number of refresh requests that were in progress at one time.
+    pub(crate) fn most_in_progress(&self) -> usize {
+        self.0.most_in_progress.load(Ordering::SeqCst)
+    }
+
+    /// The newest refresh token of a session.
+    pub(crate) fn refresh_token(&self, name: &str) -> String {
+        refresh_token(name, self.0.families.lock().unwrap()[name].generation)
+    }
+
+    /// The newest access token of a session.
+    pub(crate) fn access_token(&self, name: &str) -> String {
+        access_token(name, self.0.families.lock().unwrap()[name].generation)
+    }
+
+    /// Asserts that no refresh token was presented a second time.
+    pub(crate) fn assert_none_spent(&self, context: &str) {
+        let spent: Vec<_> = self.presented().into_iter().filter(|presented| presented.is_spent).collect();
+        assert!(spent.is_empty(), "{context}: spent refresh tokens were presented: {spent:?}");
+    }
+
+    fn begin(&self, name: &str) -> (u16, String) {
+        self.0.families.lock().unwrap().insert(name.to_owned(), Family::default());
+        self.granted(name, 0)
+    }
+
+    fn refresh(&self, name: &str, presented: &str) -> (u16, String) {
+        let mut families = self.0.families.lock().unwrap();
+        let rejected = (400, r#"{"error":"invalid_grant"}"#.to_owned());
+        let Some(family) = families.get_mut(name) else { return rejected };
+        if self.0.rotation == Rotation::Strict && presented != refresh_token(name, family.generation) {
+            family.is_revoked = true;
+        }
+        if family.is_revoked {
+            return rejected;
+        }
+        family.generation += 1;
+        let generation = family.generation;
+        drop(families);
+        self.granted(name, generation)
+    }
+
+    fn granted(&self, name: &str, generation: u64) -> (u16, String) {
+        let mut body = json!({
+            "access_token": access_token(name, generation),
+            "refresh_token": refresh_token(name, generation),
+            "token_type": "Bearer",
+        });
+        let expires_in = self.0.expires_in.lock().unwrap().clone();
+        if expires_in != "absent" {
+            body["expires_in"] = expires_in;
+        }
+        (200, body.to_string())
+    }
+
+    fn note(&self, name: &str, refresh_token: &str) {
+        let mut presented = self.0.presented.lock().unwrap();
+        presented.push(Presented {
+            name: name.to_owned(),
+            refresh_token: refresh_token.to_owned(),
+            at: self.0.clock.elapsed(),
+            is_spent: refresh_token != self.refresh_token(name),
+        });
+    }
+}
+
+fn access_token(name: &str, generation: u64) -> String {
+    format!("access-{generation}-of-{name}.")
+}
+
+/// Ends with a full stop, so that no refresh token is the beginning of another.
+fn refresh_token(name: &str, generation: u64) -> String {
+    format!("refresh-{generation}-of-{name}.")
+}
+
+impl std::fmt::Debug for TokenServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenServer")
+    }
+}
+
+/// Counts a request for as long as it is in progress.
+struct InProgress<'a>(&'a State);
+
+impl<'a> InProgress<'a> {
+    fn new(state: &'a State) -> Self {
+        let now = state.in_progress.fetch_add(1, Ordering::SeqCst) + 1;
+        state.most_in_progress.fetch_max(now, Ordering::SeqCst);
+        Self(state)
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.in_progress.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Transport for TokenServer {
+    async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
+        let form: Form = form_urlencoded::parse(request.body()).into_owned().collect();
+        let (status, body) = if is_refresh(&form) {
+            let _in_progress = InProgress::new(&self.0);
+            let token = &form["refresh_token"];
+            let name = token.split_once("-of-").map_or(token.as_str(), |(_, name)| name).trim_end_matches('.');
+            self.note(name, token);
+            let fault = self.0.faults.lock().unwrap().as_ref().and_then(|faults| faults(name));
+            let response = match &fault {
+                Some(Fault::Respond(status, body)) => (*status, body.clone()),
+                Some(Fault::Fail(_)) => (0, String::new()),
+                Some(Fault::LoseResponse) | None => self.refresh(name, token),
+            };
+            tokio::task::yield_now().await;
+            let latency = *self.0.latency.lock().unwrap();
+            if !latency.is_zero() {
+                self.0.clock.sleep(latency).await;
+            }
+            match fault {
+                Some(Fault::Fail(error)) => return Err(error),
+                Some(Fault::LoseResponse) => return Err(Error::transport(Delivery::Unknown, "connection lost")),
+                _ => response,
+            }
+        } else {
+            self.begin(&form["code"])
+        };
+        let response = http::Response::builder().status(status).header("content-type", "application/json");
+        Ok(response.body(Bytes::from(body)).unwrap())
+    }
+}
+
+// --- the store
+
+/// A store in memory whose disk can be full, and which records what is written. Clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk(Arc<DiskState>);
+
+#[derive(Debug, Default)]
+struct DiskState {
+    entries: MemoryStore,
+    is_full: AtomicBool,
+    /// After how many more saves the disk becomes full.
+    saves_left: Mutex<Option<usize>>,
+    /// How many saves of tokens panic.
+    panics: AtomicUsize,
+    /// Whether saves of tokens do not return.
+    hangs: AtomicBool,
+    /// The heads of all saves, successful or not, and when they were tried.
+    saves: Mutex<Vec<(String, Instant)>>,
+    became_full: tokio::sync::Notify,
+}
+
+impl Disk {
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.0.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    /// Becomes full after so many more saves, and waits until that has happened.
+    pub(crate) async fn become_full_after(&self, saves: usize) {
+        if saves == 0 {
+            return self.set_full(true);
+        }
+        let became_full = self.0.became_full.notified();
+        *self.0.saves_left.lock().unwrap() = Some(saves);
+        became_full.await;
+    }
+
+    /// Lets the next save of tokens panic.
+    pub(crate) fn panic_once(&self) {
+        self.0.panics.store(1, Ordering::SeqCst);
+    }
+
+    /// Sets whether saves of tokens do not return.
+    pub(crate) fn set_hanging(&self, hangs: bool) {
+        self.0.hangs.store(hangs, Ordering::SeqCst);
+    }
+
+    /// The heads of all saves that were tried, and when.
+    pub(crate) fn saves(&self) -> Vec<(Value, Instant)> {
+        let saves = self.0.saves.lock().unwrap();
+        saves.iter().map(|(head, at)| (serde_json::from_str(head).unwrap(), *at)).collect()
+    }
+
+    /// The times at which tokens were saved, or it was tried.
+    pub(crate) fn token_saves(&self) -> Vec<Instant> {
+        self.saves().into_iter().filter(|(head, _)| head["claim"].is_null()).map(|(_, at)| at).collect()
+    }
+
+    /// The ids of all leases that were written, in order.
+    pub(crate) fn lease_ids(&self) -> Vec<String> {
+        self.saves().into_iter().filter_map(|(head, _)| head["claim"]["id"].as_str().map(str::to_owned)).collect()
+    }
+}
+
+#[async_trait]
+impl TokenStore for Disk {
+    async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+        self.0.entries.load(key).await
+    }
+
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+        let head = entry.head.to_text();
+        let has_tokens = !head.contains("\"claim\"");
+        self.0.saves.lock().unwrap().push((head, Instant::now()));
+        if has_tokens && self.0.panics.swap(0, Ordering::SeqCst) > 0 {
+            panic!("the store panics, as the test asked");
+        }
+        if has_tokens && self.0.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        if self.0.is_full.load(Ordering::SeqCst) {
+            return Err(Error::store("no space left on device", Retryable::Yes));
+        }
+        let saved = self.0.entries.save(key, entry, expect).await;
+        if let Some(left) = self.0.saves_left.lock().unwrap().as_mut() {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.set_full(true);
+                self.0.became_full.notify_waiters();
+            }
+        }
+        self.0.saves_left.lock().unwrap().take_if(|left| *left == 0);
+        if !has_tokens {
+            // The test may end the runtime here, before the request is sent.
+            tokio::task::yield_now().await;
+        }
+        saved
+    }
+
+    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+        self.0.entries.delete(key, expect).await
+    }
+}
+
+/// Asserts that the store has these tokens.
+pub(crate) async fn assert_stored(store: &impl TokenStore, key: &TokenKey, refresh_token: &str, context: &str) {
+    let entry = store.load(key).await.unwrap().unwrap();
+    let body = String::from_utf8_lossy(entry.body.expose()).into_owned();
+    assert!(body.contains(refresh_token), "{context}: {refresh_token} is not stored, but {body}");
+}
