@@ -208,7 +208,8 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_
     let new = log_in(&story.webex, "new").await;
     story.manager.replace(&key("jane"), new.clone()).await.unwrap();
     let (session, swept) = story.goes_on().await;
-    assert_eq!(came_to(swept), (0, 0, 0, true), "it is not what was due any more");
+    // It is not what was due any more; that the store is down is what the weekly check of each entry finds.
+    assert_eq!(came_to(swept), (0, 0, 1, true));
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
 
@@ -220,7 +221,7 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_ano
     story.clock.advance(Duration::from_secs(31));
     assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
     let (session, swept) = story.goes_on().await;
-    assert_eq!(came_to(swept), (0, 0, 0, true));
+    assert_eq!(came_to(swept), (0, 0, 1, true), "as above");
     assert_eq!(&session.access_token().await.unwrap(), new.access_token());
 }
 
