@@ -77,6 +77,7 @@ impl Keeper {
 
     /// Waits until other tokens than these are there, or it is known why not; returns `false` if a refresh is not due.
     async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<bool> {
+        let mut earlier: Option<Error> = None;
         // Once more for a flight that was in the air already, and did not know that somebody waits.
         for is_last in [false, true] {
             let is_anothers = slot.in_the_air().is_some();
@@ -89,8 +90,12 @@ impl Keeper {
             let Ok(landing) = landing else { continue };
             if let Landing::Failed(error) | Landing::Landed(Some(error)) = &*landing {
                 if is_last || !is_anothers {
-                    return Err(error.clone());
+                    // The mark in the store says less than the response that it was made from.
+                    let is_mark = error.is_login_required() && error.server().is_none();
+                    let earlier = earlier.filter(|earlier| is_mark && earlier.is_login_required());
+                    return Err(earlier.unwrap_or_else(|| error.clone()));
                 }
+                earlier = Some(error.clone());
                 continue;
             }
             drop(landing);

@@ -173,6 +173,25 @@ async fn request_whose_refresh_token_is_rejected_requires_a_login() {
     assert!(session.access_token().await.unwrap_err().is_login_required(), "the token is withheld after both");
 }
 
+#[tokio::test]
+async fn explicit_refresh_with_a_rejected_token_returns_the_servers_error() {
+    for is_after_trouble in [false, true] {
+        let (mock, clock, _manager, session) = just_kept().await;
+        clock.advance(MIN_AGE);
+        if is_after_trouble {
+            mock.at(Endpoint::Refresh).answer(Fault::member("token_type", "\"mac\""));
+            assert!(session.refresh().await.unwrap_err().is_retryable());
+            clock.advance(Duration::from_secs(2 * 3600));
+        }
+        mock.at(Endpoint::Refresh).answer(Fault::error(WebexError::DeadRefreshToken));
+
+        let error = session.refresh().await.unwrap_err();
+
+        assert!(error.is_login_required(), "{error}");
+        assert_eq!(error.server().and_then(|server| server.status()), Some(400), "{is_after_trouble}: {error}");
+    }
+}
+
 // --- against answers that are scripted
 
 /// A Webex that grants logins and new tokens, and whose API answers as scripted. The session's token is old enough for a
