@@ -58,8 +58,8 @@ const MOST_LEFT: usize = 10_000;
 ///
 /// Events are heard in the process that did the refresh: give every process that sweeps a listener.
 ///
-/// Entries that were written while a clock was wrong are not listed as due when they should be. So every entry is also loaded once
-/// a week, a small part of them with each sweep, and refreshed if it claims to have been received in the future. A program that
+/// Entries that were written while a clock was wrong are not listed as due when they should be. So every entry that will be due at
+/// any time is also loaded once a week, a small part of them with each sweep, and refreshed if it claims to have been received in the future. A program that
 /// calls [`sweep`](Self::sweep) instead loads all of them with its first sweep.
 ///
 /// The store must be one that can list, and the manager be made by
@@ -231,7 +231,8 @@ impl KeepAlive {
         let time = last.map_or(first, |last| elapsed.saturating_sub(last));
         let mut place = None;
         loop {
-            let page = in_time(self.index.keys(None, place.as_ref(), PAGE)).await?;
+            // All that will ever be due, whenever that is.
+            let page = in_time(self.index.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
             for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
