@@ -91,7 +91,7 @@ async fn disk_that_is_full_for_a_while_ends_no_session() {
                 let context = format!("{begin:?}, for {seconds} s, both: {is_used_by_both}");
                 let scene = scene().await;
                 let [first, second] = scene.sessions();
-                let end = SECOND * 1000;
+                let end = SECOND * 1300;
                 let full = async {
                     match begin {
                         Begin::AfterSaves(saves) => scene.disk.become_full_after(saves).await,
