@@ -88,7 +88,8 @@ fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
     ];
     let control = [Needle::new(["control-", CODE])];
     let kept = String::from_iter(["control-", CODE]);
-    assert_eq!(count(&control), [1], "the search must find what is there: {}", kept.len());
+    // The search itself may keep a copy of what it has read.
+    assert!(count(&control)[0] >= 1, "the search must find what is there: {}", kept.len());
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
