@@ -157,6 +157,8 @@ impl Flying {
                     event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
                     self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
                 }
+                // With the time when the next try is.
+                error = keeper.halted().unwrap_or(error);
             }
         }
         (Some(known), error)
