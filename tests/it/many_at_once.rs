@@ -173,7 +173,8 @@ async fn store_that_hangs_for_some_keys_holds_the_others_up_for_a_bounded_time()
         store.hung.store(hung, Ordering::SeqCst);
         // They come first, and take every place.
         let mut stuck = JoinSet::new();
-        for session in scene.sessions[..64].iter().cloned() {
+        for session in &scene.sessions[..64] {
+            let session = session.clone();
             stuck.spawn(async move { session.access_token().await });
         }
         scene.clock.sleep(Duration::from_secs(1)).await;
