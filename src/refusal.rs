@@ -180,7 +180,8 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
     let is_bare = asked.is_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
     let known = known.or_else(|| (is_bare && says_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
     let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
-    let names_client = demands_client || (asked.is_grant() && known == Some(INVALID_CLIENT));
+    let says_so = known.is_none() && matches!(status.as_u16(), 400 | 401) && names_credentials(&texts);
+    let names_client = demands_client || asked.is_grant() && (known == Some(INVALID_CLIENT) || says_so);
     let (remedy, is_unrecognized) = match by_state(status) {
         Some(remedy) => (Some(remedy), false),
         None if asked.is_resource() => by_resource(status, challenges, body, by_body),
@@ -322,8 +323,12 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
     if says(&CLIENT_WORDS) {
         return Some(Remedy::Registration);
     }
+    // At a refresh no access token was sent: a gateway speaks of its own, and does not know the refresh token.
+    let own = if asked == Asked::Refresh { without_access_tokens(&text) } else { text.clone() };
     let ends_logins = match status.as_u16() {
-        200..=299 | 400 | 401 => says(&["token", "code", "grant"]) && says(&ENDING_WORDS),
+        200..=299 | 400 | 401 => {
+            ["token", "code", "grant"].iter().any(|word| own.contains(word)) && says(&ENDING_WORDS)
+        }
         403 => says(&["refresh token", "revoked"]),
         _ => false,
     };
@@ -332,6 +337,36 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
     }
     says(&PASSING_WORDS).then_some(Remedy::Later)
 }
+
+/// Returns `true` if a text says that the client's own credentials are wrong, as Webex does without a code.
+fn names_credentials(texts: &[&str]) -> bool {
+    let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['_', '-'], " ");
+    texts.iter().map(spaced).any(|text| CREDENTIAL_WORDS.iter().any(|word| text.contains(word)))
+}
+
+const CREDENTIAL_WORDS: [&str; 6] = [
+    "client secret",
+    "clientsecret",
+    "client authentication",
+    "client credentials",
+    "invalid client",
+    "unknown client",
+];
+
+fn without_access_tokens(text: &str) -> String {
+    ACCESS_TOKEN_WORDS.iter().fold(text.to_owned(), |text, word| text.replace(word, ""))
+}
+
+const ACCESS_TOKEN_WORDS: [&str; 8] = [
+    "access token",
+    "accesstoken",
+    "bearer token",
+    "incoming token",
+    "security token",
+    " id token",
+    "api token",
+    "csrf token",
+];
 
 const CLIENT_WORDS: [&str; 12] = [
     "client id",
@@ -460,6 +495,7 @@ mod tests {
             (400, r#"{"error":{"key":"400","message":[{"description":"invalid_client"}]}}"#.into(), DEVELOPER, Some("invalid_client")),
             (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN, Some("invalid_request")),
             (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN, None),
+            (401, r#"{"message":"Invalid access token or refresh token"}"#.into(), LOGIN, None),
             // What Webex's front passes on from its broker.
             (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), DEVELOPER, Some("invalid_client")),
             (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN, Some("invalid_grant")),
@@ -524,6 +560,37 @@ mod tests {
                 assert!(server.is_unrecognized() && server.description() == Some(HYDRA_SYNTAX));
                 assert_eq!(error.tracking_id(), Some("ROUTER_9"));
             }
+        }
+    }
+
+    #[test]
+    fn gateway_that_speaks_of_access_tokens_gives_no_reason_for_a_refresh() {
+        for body in [
+            r#"{"fault":{"faultstring":"Invalid access token","detail":{"errorcode":"oauth.v2.InvalidAccessToken"}}}"#,
+            r#"{"fault":{"faultstring":"Access Token expired","detail":{"errorcode":"keymanagement.service.access_token_expired"}}}"#,
+            r#"{"message":"The incoming token has expired"}"#,
+            r#"{"message":"The security token included in the request is invalid."}"#,
+            r#"{"error":"Unauthorized","message":"Bearer token is malformed, or unknown"}"#,
+        ] {
+            for status in [400, 401] {
+                let error = refused(Asked::Refresh, status, body);
+                assert!(error.is_login_required() && error.server().unwrap().is_unrecognized(), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn client_credentials_that_are_rejected_in_words_are_everybodys() {
+        for (body, names_client) in [
+            (r#"{"message":"The provided clientSecret is invalid"}"#, true),
+            (r#"{"message":"Client authentication failed"}"#, true),
+            (r#"{"errors":[{"description":"unknown client"}]}"#, true),
+            (r#"{"message":"the requested scope is not allowed"}"#, false),
+            (r#"{"error":"unauthorized_client","error_description":"client credentials are not enough"}"#, false),
+        ] {
+            let error = refused(Asked::Refresh, 401, body);
+            assert!(error.is_misconfigured(), "{body}");
+            assert_eq!(error.server().unwrap().names_client(), names_client, "{body}");
         }
     }
 

@@ -83,6 +83,7 @@ impl Process {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::large_enum_variant, reason = "there are two of them in a world")]
 enum Todo {
     Do(Action<Tokens>),
     /// The server has acted, and the answer is on its way; it comes before this time or not at all.
