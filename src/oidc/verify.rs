@@ -367,6 +367,19 @@ mod tests {
         assert!(check_audience(claims.as_object().unwrap(), "C\u{fffd}").is_err());
     }
 
+    #[test]
+    fn claim_that_is_no_time_is_refused_also_where_nothing_asks_for_it() {
+        let claims = json!({"iss": "https://idbroker.webex.com/idb", "aud": "C1", "sub": "s", "nonce": "n-1",
+            "exp": NOW + 7200, "iat": NOW});
+        for name in ["auth_time", "nbf", "iat", "exp"] {
+            for value in [json!("soon"), json!([NOW]), json!(true)] {
+                let mut claims = claims.clone();
+                claims[name] = value;
+                assert!(!is_accepted(&claims, None), "{claims}");
+            }
+        }
+    }
+
     /// A good value nine times out of ten, so that most tokens are good or have one fault alone.
     fn mostly<T: std::fmt::Debug + Clone + 'static>(
         good: T,
