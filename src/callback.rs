@@ -678,6 +678,7 @@ mod tests {
             ("Sec-Purpose", "prefetch;anonymous-client-ip", true),
             ("Purpose", "prefetch", true),
             ("Purpose", "Prefetch", true),
+            ("Sec-Purpose", "prerender", true),
             ("X-Purpose", "preview", true),
             ("X-moz", "prefetch", true),
             ("Sec-Purpose", "", false),
@@ -710,6 +711,52 @@ mod tests {
         assert_eq!(Callback::parse("http://localhost:5000/cb").unwrap().pending_id(), None);
         assert_eq!(Callback::parse("x".repeat(LONGEST + 1)).unwrap_err().kind(), ErrorKind::CallbackMalformed);
         assert_eq!(Callback::parse("a=1&code=x&code=y").unwrap_err().kind(), ErrorKind::CallbackDuplicate);
+    }
+
+    #[test]
+    fn callback_at_the_limit_is_read_and_one_byte_more_is_too_long() {
+        let text = |length: usize| format!("code={}", "c".repeat(length - "code=".len()));
+        assert!(Callback::parse(text(LONGEST)).is_ok());
+        assert!(Callback::parse(text(LONGEST + 1)).is_err_and(|error| error.kind() == ErrorKind::CallbackMalformed));
+        // A framework's pairs count with the two signs between them.
+        let pairs = |length: usize| serde_json::json!({ "code": "c".repeat(length - "code".len() - 2) });
+        let read = |length: usize| serde_json::from_value::<Callback>(pairs(length)).unwrap();
+        assert_eq!(read(LONGEST).state().unwrap_err().kind(), ErrorKind::StateMissing);
+        assert_eq!(read(LONGEST + 1).state().unwrap_err().kind(), ErrorKind::CallbackMalformed);
+    }
+
+    #[test]
+    fn callback_with_two_defects_reports_the_first() {
+        let callback: Callback = serde_json::from_str(r#"{"code":["a","b"],"state":{"x":1}}"#).unwrap();
+        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::CallbackDuplicate);
+        let callback: Callback = serde_json::from_str(r#"{"state":{"x":1},"code":["a","b"]}"#).unwrap();
+        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::CallbackMalformed);
+    }
+
+    #[test]
+    fn relative_address_is_read_by_its_query() {
+        for text in ["/cb?code=a&state=s", "?code=a&state=s", "/cb?state=s&code=a#_", " /?code=a&state=s\n"] {
+            let callback = Callback::parse(text).unwrap();
+            assert_eq!((callback.value("code"), callback.value("state")), (Some("a"), Some("s")), "{text:?}");
+        }
+        assert_eq!(Callback::parse("/cb").unwrap().value("code"), None);
+    }
+
+    #[cfg(feature = "loopback")]
+    #[test]
+    fn answer_needs_a_state_and_either_a_code_or_an_error() {
+        for (text, kind) in [
+            ("code=a", ErrorKind::StateMissing),
+            ("code=a&error=b&state=s", ErrorKind::CallbackAmbiguous),
+            ("state=s", ErrorKind::CallbackAmbiguous),
+            ("code=&error=&state=s", ErrorKind::CallbackAmbiguous),
+        ] {
+            let found = Callback::parse(text).unwrap().require_answer();
+            assert_eq!(found.map_err(|error| error.kind()), Err(kind), "{text}");
+        }
+        for text in ["code=a&state=s", "error=a&state=s"] {
+            assert!(Callback::parse(text).unwrap().require_answer().is_ok(), "{text}");
+        }
     }
 
     #[test]

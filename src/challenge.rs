@@ -131,6 +131,7 @@ mod tests {
             (&[&b"Basic"[..]][..], vec![challenge("basic", &[])]),
             (&[b"BASIC realm=\"x\""], vec![challenge("basic", &[("realm", "x")])]),
             (&[b"Bearer error=invalid_token"], vec![bearer("invalid_token")]),
+            (&[b"Bearer\terror\t=\t\"x\"\t,\tBasic"], vec![bearer("x"), challenge("basic", &[])]),
             (&[b"bearer ERROR = \"invalid_token\""], vec![bearer("invalid_token")]),
             (&[b"Bearer   error=\"a\\\"b\\\\\""], vec![bearer("a\"b\\")]),
             (

@@ -411,9 +411,45 @@ mod tests {
             (before.id(), before.begun_at(), before.redirect_uri())
         );
         assert_eq!((after.verifier.expose(), &after.asked), (before.verifier.expose(), &before.asked));
+        assert_eq!(after.max_age, before.max_age);
         assert_eq!(after.nonce.unwrap().expose_secret(), before.nonce.unwrap().expose_secret());
         let payload: Option<Value> = after.payload.read().unwrap();
         assert_eq!(payload.unwrap()["tenant"], "cust10001");
+    }
+
+    #[test]
+    fn stored_form_at_the_limit_is_written_and_one_byte_more_is_rejected() {
+        let mut pending = pending(Payload::default(), "spark:all");
+        let length = pending.to_stored().unwrap().expose().len();
+        pending.redirect_uri.push_str(&"r".repeat(LONGEST_STORED - length));
+        assert_eq!(pending.to_stored().unwrap().expose().len(), LONGEST_STORED);
+        pending.redirect_uri.push('r');
+        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::Stored));
+    }
+
+    #[test]
+    fn payload_is_measured_as_it_is_written_and_as_it_is_read() {
+        let nested = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        assert!(Payload::new(&nested(DEEPEST_PAYLOAD)).is_ok());
+        assert!(Payload::new(&nested(DEEPEST_PAYLOAD + 1)).is_err_and(|error| error.to_string().contains("30 levels")));
+        let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
+        // White space counts, and so do the digits that a short form of a number stands for.
+        for text in [format!("[1{}]", " ".repeat(LONGEST_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
+            let error = Payload::new(&raw(text.clone())).unwrap_err();
+            assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn login_in_this_process_expires_after_its_lifetime_and_not_at_it() {
+        let clock = crate::clock::ManualClock::new(UnixTime::from_secs(1_700_000_000));
+        let mut pending = pending(Payload::default(), "");
+        pending.stopwatch = Some(Stopwatch::start(Arc::new(clock.clone())));
+        let (lifetime, now) = (Duration::from_secs(600), UnixTime::from_secs(0));
+        clock.advance(lifetime);
+        assert!(pending.check_age(lifetime, now).is_ok());
+        clock.advance(Duration::from_millis(1));
+        assert!(pending.check_age(lifetime, now).is_err_and(|error| error.kind() == ErrorKind::PendingExpired));
     }
 
     #[test]

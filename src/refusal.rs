@@ -1024,6 +1024,96 @@ mod tests {
     }
 
     #[test]
+    fn refusal_with_one_known_word_is_judged_by_that_word() {
+        let refresh = |status, text: &str| refused(Asked::Refresh, status, &format!(r#"{{"message":"{text}"}}"#));
+        for text in
+            ["bad clientId", "bad clientSecret", "no client credentials", "an invalid client", "an unknown client"]
+        {
+            let error = refresh(400, text);
+            assert_eq!(
+                (classes(&error), error.server().unwrap().is_unrecognized()),
+                (vec![DEVELOPER], false),
+                "{text}"
+            );
+        }
+        let ending = ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
+        for subject in ["token", "code", "grant"] {
+            for word in ending {
+                let error = refresh(401, &format!("the {subject}: {word}"));
+                assert_eq!(classes(&error), [LOGIN], "{subject} {word}");
+                assert!(!error.server().unwrap().is_unrecognized(), "{subject} {word}");
+            }
+            assert!(refresh(401, &format!("the {subject} is fine")).server().unwrap().is_unrecognized(), "{subject}");
+        }
+        assert_eq!(classes(&refresh(403, "this refresh token is of no use")), [LOGIN]);
+        for text in [
+            "an error of the server: server error",
+            "an unexpected condition",
+            "not now, temporarily",
+            "try again",
+            "unavailable",
+        ] {
+            assert_eq!(classes(&refresh(400, text)), [LATER], "{text}");
+        }
+    }
+
+    #[test]
+    fn refusal_at_the_edge_of_a_rule_is_judged_by_that_rule() {
+        for (asked, status, body, class) in [
+            // The statuses of the server's own trouble end with 599.
+            (Asked::Refresh, 599, r#"{"error":"invalid_grant"}"#, LATER),
+            (Asked::Refresh, 402, "{}", DEVELOPER),
+            // A status within the text, whatever HTTP version it has.
+            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/2 503 x"}"#, LATER),
+            (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/1.1 451 x"}"#, DEVELOPER),
+            // A device's code that Webex no longer knows.
+            (Asked::Device, 200, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 400, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 403, r#"{"error":"invalid_request"}"#, LOGIN),
+            (Asked::Device, 404, r#"{"error":"invalid_request"}"#, DEVELOPER),
+            (Asked::Device, 401, r#"{"message":"no"}"#, DEVELOPER),
+            (Asked::Device, 400, r#"{"message":"no"}"#, LOGIN),
+        ] {
+            let error = refused(asked, status, body);
+            assert_eq!(classes(&error), [class], "{asked:?} {status} {body}: {error}");
+        }
+    }
+
+    #[test]
+    fn refusal_names_the_client_only_where_the_server_means_the_client() {
+        let has_value_elsewhere = judged(Asked::Refresh, 401, "message=invalid_client", &[]);
+        let is_too_long =
+            judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(LONGEST_FORM)), &[]);
+        for error in [has_value_elsewhere, is_too_long] {
+            assert_eq!(classes(&error), [LATER], "{error}");
+            assert!(!error.server().unwrap().names_client(), "{error}");
+        }
+        // With a JSON object, a challenge is about the request and not about the client.
+        assert!(!judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]).server().unwrap().names_client());
+        for asked in resources() {
+            let error = judged(asked, 401, r#"{"error":"invalid_client"}"#, &[]);
+            let server = error.server().unwrap();
+            assert!(!server.names_client() && !server.is_unrecognized(), "{asked:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn response_that_may_hold_tokens_is_quoted_by_a_known_code_alone() {
+        let error = refused(Asked::Refresh, 200, r#"{"error":"brand_new","message":"opaque","access_token":"a"}"#);
+        let server = error.server().unwrap();
+        assert_eq!((server.code(), server.description()), (None, None), "{error}");
+        let error = refused(Asked::Refresh, 200, r#"{"error":"invalid_grant","message":"opaque"}"#);
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+    }
+
+    #[test]
+    fn known_code_with_a_short_secret_in_it_stays_whole() {
+        let body = response(400, r#"{"error":"invalid_grant"}"#);
+        let error = refusal(Asked::Refresh, &body, &["grant"], UnixTime::from_secs(0));
+        assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
+    }
+
+    #[test]
     fn retry_after_is_handed_on() {
         let mut response = response(429, "{}");
         response.headers_mut().insert("retry-after", HeaderValue::from_static("7"));

@@ -213,6 +213,47 @@ mod tests {
     }
 
     #[test]
+    fn value_in_quotation_marks_of_any_language_is_named() {
+        for (open, close) in PAIRS {
+            for characters in EVERY {
+                let found = problem(&format!("{open}hunter2{close}"), characters);
+                assert_eq!(found.as_deref(), Some(QUOTED), "{open}{close} as {characters:?}");
+            }
+        }
+        for text in ["basic hunter2", "Bearer:hunter2"] {
+            let found = problem(text, Characters::Any);
+            assert!(found.as_ref().is_some_and(|found| found.contains("part of a request")), "{text}: {found:?}");
+        }
+        for text in ["\u{1b}[200~x", "x\u{1b}[200~", "[200~x", "x[201~", "[201~x"] {
+            let found = problem(text, Characters::Any);
+            assert!(found.as_ref().is_some_and(|found| found.contains("bracketed paste")), "{text:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn character_at_either_end_of_a_range_is_named() {
+        let marks = "\"'`\u{ab}\u{bb}\u{2018}\u{201b}\u{201c}\u{201f}\u{2039}\u{203a}";
+        let invisible = "\u{ad}\u{200b}\u{200f}\u{202a}\u{202e}\u{2060}\u{2069}\u{feff}";
+        for c in marks.chars() {
+            let found = problem(&format!("a{c}b"), Characters::Word);
+            assert!(found.as_ref().is_some_and(|found| found.contains("quotation mark")), "{c:?}: {found:?}");
+        }
+        for c in invisible.chars() {
+            let found = problem(&format!("a{c}b"), Characters::Any);
+            assert!(found.as_ref().is_some_and(|found| found.contains("an invisible character")), "{c:?}: {found:?}");
+        }
+        for c in "<>{}\\".chars() {
+            let found = problem(&format!("a{c}b"), Characters::Word);
+            assert!(found.as_ref().is_some_and(|found| found.contains("which it cannot contain")), "{c:?}: {found:?}");
+        }
+        for text in [" ab", "\u{a0}ab", "\u{3000}ab"] {
+            let found = problem(text, Characters::Word);
+            assert!(found.as_ref().is_some_and(|found| found.contains("before or after")), "{text:?}: {found:?}");
+        }
+        assert_eq!(problem("a\u{2017}b\u{2020}", Characters::NoSpace), None, "neither a mark nor invisible");
+    }
+
+    #[test]
     fn a_value_that_can_be_meant_has_no_problem() {
         for (text, characters) in [
             ("C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea", Characters::Word),

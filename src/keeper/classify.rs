@@ -49,3 +49,102 @@ pub(super) fn is_without_json(error: &Error) -> bool {
         .server()
         .is_some_and(|server| !server.is_json_object() && server.status().is_some_and(|status| !is_down(status)))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::error::{ErrorKind, Remedy};
+    use crate::server_error::ServerError;
+
+    const ENOUGH: Duration = TIME_TO_REPEAT;
+
+    fn error(remedy: Remedy) -> Error {
+        Error::new(ErrorKind::Refresh, "x").with_remedy(remedy)
+    }
+
+    fn server(status: u16, code: Option<&str>) -> ServerError {
+        ServerError::new(StatusCode::from_u16(status).ok(), code.map(str::to_owned), None)
+    }
+
+    fn classify(error: &Error, rotation: Rotation, left: Duration) -> Answer<()> {
+        classify_failure(error, rotation, left, || Reason::Missing)
+    }
+
+    fn lenient(error: &Error) -> Answer<()> {
+        classify(error, Rotation::Lenient, ENOUGH)
+    }
+
+    const fn later(is_repeatable: bool, is_lost: bool) -> Answer<()> {
+        Answer::Later { retry_after: None, is_repeatable, is_lost }
+    }
+
+    #[test]
+    fn rejected_login_keeps_its_code_and_is_doubted_without_a_reason() {
+        let given = error(Remedy::Login).with_server(server(400, Some("invalid_grant")));
+        assert_eq!(lenient(&given), Answer::Rejected { code: Some("invalid_grant".into()), reason: Reason::Given });
+        let missing = error(Remedy::Login).with_server(server(400, None).unrecognized());
+        assert_eq!(lenient(&missing), Answer::Rejected { code: None, reason: Reason::Missing });
+        assert_eq!(lenient(&error(Remedy::Login)), Answer::Rejected { code: None, reason: Reason::Given });
+    }
+
+    #[test]
+    fn rejected_client_concerns_all_if_it_is_named_or_nothing_was_sent() {
+        let rejected = |server: ServerError| error(Remedy::Registration).with_server(server);
+        for (error, expected) in [
+            (error(Remedy::Registration), Answer::Misconfigured { is_own: false }),
+            (rejected(server(401, Some("invalid_client")).naming_client()), Answer::Misconfigured { is_own: false }),
+            (rejected(server(401, None).naming_client()), Answer::Misconfigured { is_own: false }),
+            (rejected(server(400, Some("invalid_scope"))), Answer::Misconfigured { is_own: true }),
+            (rejected(server(403, Some("unauthorized_client"))), Answer::Misconfigured { is_own: true }),
+            (rejected(server(400, None)), Answer::Misconfigured { is_own: true }),
+            (rejected(server(401, None)), Answer::Misconfigured { is_own: true }),
+            // A status alone says nothing of the client, and neither does the way to the server.
+            (rejected(server(403, None)), later(false, false)),
+            (rejected(server(407, None)), later(false, false)),
+            (rejected(server(451, None)), later(false, false)),
+            (error(Remedy::Registration).with_delivery(Delivery::NotSent), later(true, false)),
+        ] {
+            assert_eq!(lenient(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn transient_failure_is_repeated_where_that_is_safe_and_time_is_left() {
+        let failed = || error(Remedy::Later);
+        let at = |status| failed().with_server(server(status, None));
+        for (error, is_repeated, is_repeated_if_strict, is_lost_if_strict) in [
+            (failed().with_delivery(Delivery::NotSent), true, true, false),
+            (failed().with_delivery(Delivery::Unknown), true, false, true),
+            (at(502), true, false, true),
+            (at(504), true, false, true),
+            (at(429), true, true, false),
+            (at(503), true, true, false),
+            (at(500), false, false, false),
+            (at(408), false, false, false),
+            (failed(), false, false, false),
+        ] {
+            assert_eq!(lenient(&error), later(is_repeated, false), "{error:?}");
+            let strict = classify(&error, Rotation::Strict, ENOUGH);
+            assert_eq!(strict, later(is_repeated_if_strict, is_lost_if_strict), "{error:?}");
+            let late = classify(&error, Rotation::Lenient, ENOUGH - Duration::from_millis(1));
+            assert_eq!(late, later(false, false), "{error:?}");
+        }
+        let retry_after = Some(Duration::from_secs(7));
+        let answer = lenient(&at(429).with_retry_after(retry_after));
+        assert_eq!(answer, Answer::Later { retry_after, is_repeatable: true, is_lost: false });
+    }
+
+    #[test]
+    fn response_without_json_is_counted_unless_the_server_is_down() {
+        let body = |status, is_json| error(Remedy::Later).with_server(server(status, None).with_body(is_json, None));
+        for status in [200, 400, 401, 403, 404, 418] {
+            assert!(is_without_json(&body(status, false)) && !is_without_json(&body(status, true)), "{status}");
+        }
+        for status in [300, 399, 408, 423, 425, 429, 500, 503, 599] {
+            assert!(!is_without_json(&body(status, false)), "{status}");
+        }
+        assert!(!is_without_json(&error(Remedy::Later)));
+    }
+}

@@ -180,6 +180,18 @@ mod tests {
     }
 
     #[test]
+    fn client_pause_has_ended_at_its_end_and_asks_for_a_second_at_least() {
+        let state = ClientState::default();
+        state.pause(&key("bad"), &error(), secs(100));
+        let nearly = Duration::from_millis(100_900);
+        let wait = state.paused(nearly).and_then(|error| error.retry_after());
+        assert_eq!(wait, Some(secs(1)));
+        assert!(state.paused(secs(101)).is_none());
+        // With a block of its own, even the login that caused the pause may try for itself.
+        assert!(!may_send(&state, "bad", false, secs(101)) && may_send(&state, "bad", true, secs(101)));
+    }
+
+    #[test]
     fn client_pause_of_a_single_login_ends_with_its_own_try() {
         let state = ClientState::default();
         state.pause(&key("only"), &error(), secs(0));

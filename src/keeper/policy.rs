@@ -178,6 +178,23 @@ mod tests {
     }
 
     #[test]
+    fn token_is_stale_and_expires_at_its_moments_and_not_later() {
+        let second = Duration::from_secs(1);
+        let moments = Moments { stale_at: NOW, dead_at: NOW + second * 2 };
+        let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.need(now));
+        assert_eq!(needs, [Need::None, Need::Stale, Need::Stale, Need::Dead]);
+    }
+
+    #[test]
+    fn minimum_interval_is_a_tenth_of_the_lifetime_from_one_to_thirty_seconds() {
+        for (life, seconds) in [("0", 30), ("1", 1), ("10", 1), ("20", 2), ("300", 30), ("301", 30), ("86400", 30)] {
+            let json = format!(r#"{{"access_token":"a","expires_in":{life}}}"#);
+            assert_eq!(min_interval(&tokens(&json, NOW)), Duration::from_secs(seconds), "{life}");
+        }
+        assert_eq!(min_interval(&tokens(r#"{"access_token":"a"}"#, NOW)), INTERVAL);
+    }
+
+    #[test]
     fn receipt_more_than_the_clock_skew_ahead_says_nothing_of_the_expiry() {
         let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
         for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {

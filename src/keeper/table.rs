@@ -7,7 +7,7 @@ use super::protocol::{
     Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, TIMES, Unauthorized,
 };
 use crate::clock::UnixTime;
-use crate::store::{Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
+use crate::store::{Anchor, Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const MINE: u8 = 100;
@@ -30,12 +30,22 @@ struct Driver {
     need: Need,
     is_settled: bool,
     unauthorized: Option<Unauthorized>,
+    backoff: Duration,
 }
 
 impl Driver {
     fn new(need: Need) -> Self {
         let flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None, None);
-        Self { flight, wall: NOW, elapsed: secs(1000), minted: 10, need, is_settled: true, unauthorized: None }
+        Self {
+            flight,
+            wall: NOW,
+            elapsed: secs(1000),
+            minted: 10,
+            need,
+            is_settled: true,
+            unauthorized: None,
+            backoff: secs(3),
+        }
     }
 
     /// What a driver whose token was rejected by the API does with this entry.
@@ -67,7 +77,7 @@ impl Driver {
             },
             // The hundreds stand for what the application keeps with the tokens.
             keep: &|old, new| old / 100 * 100 + new % 100,
-            backoff: secs(3),
+            backoff: self.backoff,
         };
         self.flight.step(event, &now)
     }
@@ -278,7 +288,7 @@ fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_w
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(pauses[0], Duration::from_millis(250));
+        assert_eq!(pauses[..2], [Duration::from_millis(250), Duration::from_millis(375)]);
         assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1]) && pauses.last() == Some(&secs(2)));
         let waited = driver.elapsed - begun;
         assert!(waited >= TIMES.lease && waited < TIMES.lease + secs(2), "{waited:?}");
@@ -310,6 +320,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
     for (at, is_ancient) in [
         (NOW - day - TIMES.lease - secs(1), true),
         (UnixTime::from_secs(1_577_836_800), true),
+        (NOW + TIMES.second_look - day - TIMES.lease, false),
         (NOW - day, false),
         (NOW - secs(20 * 60), false),
         // By a clock that was never set, and by one that is ahead.
@@ -655,4 +666,169 @@ fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
     };
     assert_eq!((saved.tokens, saved.head.generation, expect), (9, 8, Expect::Revision(known().head.revision)));
     assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Fresh(saved)));
+}
+
+/// Brings a flight to where its new tokens are saved.
+fn saving() -> Driver {
+    let (mut driver, _) = Driver::sending(Need::Dead, known());
+    driver.step(Event::Sent(Answer::Granted(9)));
+    driver.step(Event::Served);
+    driver
+}
+
+#[test]
+fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
+    let mut driver = saving();
+    assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(250)));
+    assert_eq!(driver.step(Event::Waited), Action::Load);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }), "a pause has passed");
+    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Wait(_)), "no haste");
+}
+
+#[test]
+fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
+    let mut new = known();
+    (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id(9)), 8, 8);
+    let mut driver = Driver::new(Need::Dead);
+    driver.step(Event::Rescued(new));
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
+    let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(Saved::Yes))) else { panic!("no claim") };
+    let claim = claimed.head.claim.map(|claim| (claim.id, claim.lease));
+    assert_eq!((claim, claimed.head.generation), (Some((ClaimId::from_bytes(id(MINE)), TIMES.lease)), 8));
+}
+
+#[test]
+fn rejection_after_a_takeover_is_believed_at_the_second_look() {
+    let (mut driver, claimed) = Driver::taking_over();
+    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(TIMES.second_look));
+    assert_eq!(driver.step(Event::Waited), Action::Load);
+    let mut due = claimed.clone();
+    due.head.due = Some(NOW);
+    let marked = given_back(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
+    assert!(marked.head.is_rejected() && marked.head.due.is_none());
+    // Another change came first: what is there now is considered.
+    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+}
+
+#[test]
+fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
+    // Another process has taken over, and may have newer tokens soon.
+    let mut theirs = claimed_by(THEIRS, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id(70));
+    assert_ne!(theirs.head.revision, claimed.head.revision);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
+    driver.pass(TIMES.lease);
+    driver.step(Event::Waited);
+    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
+    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Waited);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
+    assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
+    let mut theirs = claimed_by(THEIRS, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id(71));
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(TIMES.second_look));
+    driver.step(Event::Waited);
+    let Action::Save { known: marked, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no mark") };
+    assert!(marked.head.is_rejected() && marked.head.claim.is_none());
+}
+
+#[test]
+fn claim_is_waited_for_anew_if_another_login_another_process_or_another_time_wrote_it() {
+    let first = claimed_by(THEIRS, NOW);
+    let mut other_login = first.clone();
+    other_login.head.login = LoginId::from_bytes(id(5));
+    for second in [other_login, claimed_by(THEIRS + 1, NOW), claimed_by(THEIRS, NOW + secs(1))] {
+        let mut driver = Driver::new(Need::Dead);
+        driver.step(Event::Begun);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::Wait(_)));
+        driver.pass(TIMES.lease);
+        driver.step(Event::Waited);
+        assert!(matches!(driver.step(Event::Loaded(Ok(Some(second)))), Action::Wait(_)));
+    }
+}
+
+#[test]
+fn wait_for_other_processes_ends_when_the_patience_is_over() {
+    for (waited, is_over) in [(TIMES.patience - secs(1), false), (TIMES.patience, true)] {
+        let mut driver = Driver::new(Need::Dead);
+        driver.step(Event::Begun);
+        driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, driver.wall)))));
+        driver.pass(waited);
+        driver.step(Event::Waited);
+        let next = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, driver.wall)))));
+        assert_eq!(matches!(next, Action::End(Outcome::Busy(_))), is_over, "{waited:?}: {next:?}");
+    }
+}
+
+#[test]
+fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns() {
+    let mut driver = Driver::new(Need::Dead);
+    driver.step(Event::Begun);
+    let mut claims = 0;
+    while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(known())))) {
+        claims += 1;
+        assert!(claims <= 200, "it goes on");
+        assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    }
+    assert_eq!(claims, 200);
+}
+
+#[test]
+fn block_as_long_as_the_longest_that_is_believed_is_honoured() {
+    let mut held = known();
+    let until = NOW + TIMES.longest_hold;
+    held.head.hold = Some(Hold::RetryAt(until));
+    let mut driver = Driver::new(Need::Dead);
+    driver.step(Event::Begun);
+    assert_eq!(driver.step(Event::Loaded(Ok(Some(held.clone())))), Action::End(Outcome::Held { known: held, until }));
+}
+
+#[test]
+fn turn_that_was_waited_for_is_none_of_the_three_tries() {
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    assert!(matches!(driver.step(Event::Queued), Action::Send { .. }));
+    for _ in 0..2 {
+        assert_eq!(driver.step(Event::Sent(later(None, true))), Action::Wait(secs(1)));
+        assert!(matches!(driver.step(Event::Waited), Action::Send { .. }));
+    }
+    given_back(driver.step(Event::Sent(later(None, true))), &claimed);
+}
+
+#[test]
+fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() {
+    let mut old = known();
+    old.head.hold = Some(Hold::RetryAt(NOW - secs(1)));
+    old.head.anchor = Some(Anchor { at: NOW, end: NOW });
+    let (mut driver, _) = Driver::sending(Need::Dead, old);
+    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(11))) else {
+        panic!("not served")
+    };
+    assert_eq!((new.head.hold, new.head.anchor, expiring), (None, None, None));
+}
+
+#[test]
+fn api_401_within_the_minimum_interval_is_not_counted() {
+    let mut driver = Driver::new(Need::Dead);
+    (driver.is_settled, driver.unauthorized) = (false, Some(Unauthorized::default()));
+    driver.step(Event::Begun);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
+    assert!(!driver.flight.is_after_401());
+    driver.step(Event::Saved(Ok(Saved::Yes)));
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    assert_eq!(new.head.unauthorized, None);
+}
+
+#[test]
+fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
+    for (backoff, pause) in [(3, 60), (60, 60), (300, 300)] {
+        let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+        driver.backoff = secs(backoff);
+        driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
+        let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
+        assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(pause))), "{backoff}");
+    }
 }

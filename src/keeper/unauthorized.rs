@@ -92,6 +92,20 @@ mod tests {
     }
 
     #[test]
+    fn own_refreshes_are_forgotten_after_a_day_and_a_cut_from_the_future_is_ignored() {
+        let day = minutes(24 * 60);
+        let own = |since| Unauthorized { own: Some((2, since)), ..Unauthorized::default() };
+        assert_eq!(count(None, own(day - Duration::from_secs(1))), Some(3));
+        assert_eq!(count(None, own(day)), Some(1));
+        let stored = |cut| Some(UnauthorizedRefreshes { count: 7, at: NOW - minutes(1), cut: Some(cut) });
+        let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
+        assert_eq!(count(stored(NOW + minutes(11)), found), Some(8));
+        assert_eq!(count(stored(NOW + minutes(10)), found), None, "within the clock skew");
+        assert_eq!(count(stored(NOW - MAX_PAUSE), found), Some(8), "the last cut was six hours ago");
+        assert_eq!(count(stored(NOW + Duration::from_secs(1) - MAX_PAUSE), found), None);
+    }
+
+    #[test]
     fn pause_is_cut_short_once_until_the_endpoint_succeeds_or_six_hours_pass() {
         let found = Unauthorized { may_cut_pause: true, ..Unauthorized::default() };
         let first = next(stored(7, minutes(10)), &found, NOW).unwrap();

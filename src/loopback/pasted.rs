@@ -416,6 +416,98 @@ mod tests {
         assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
     }
 
+    #[test]
+    fn address_that_a_mail_or_a_forwarder_encoded_is_read_as_the_address() {
+        for address in addresses() {
+            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let quoted_printable = address.replace('=', "=3D");
+            for text in [
+                encoded(&encoded(&address)),
+                quoted_printable.clone(),
+                format!("{}=\r\n{}", &quoted_printable[..60], &quoted_printable[60..]),
+                format!("{}=\n{}", &quoted_printable[..60], &quoted_printable[60..]),
+                quoted_printable.replace("=3D", "=3d"),
+                address.replace('&', "&AMP;"),
+                address.replace('&', "&#x26;"),
+                address.replace('=', "&#61;"),
+                address.replace('=', "&#x3D;"),
+                address.replace('=', "&#x3d;"),
+                address.replace('=', "\\u003d"),
+                address.replace('=', "\\u003D"),
+                format!("{}\\\n{}", &address[..60], &address[60..]),
+                format!("{}\\\r\n{}", &address[..60], &address[60..]),
+                format!("x=&quot;{address}&quot;>"),
+                format!("x=&#34;{address}&#34;>"),
+                format!("x=&#39;{address}&#39;>"),
+                format!("&lt;{address}&gt;"),
+                format!("\u{9b}4m{address}\u{9b}0m\u{9b}K"),
+                format!("see {}", address.replace('?', "?zipcode=1&")),
+            ] {
+                assert_eq!(code_in(&text).as_deref(), Ok(CODE), "{text:?}");
+            }
+        }
+        // A sign that the server encoded is decoded once.
+        let address = format!("http://localhost:5000/cb?code=a%2Bb&amp;state={STATE}");
+        assert_eq!(code_in(&address).as_deref(), Ok("a+b"));
+    }
+
+    #[test]
+    fn address_that_was_broken_and_framed_is_put_together() {
+        for address in addresses() {
+            let pair = &address[address.find('?').unwrap()..];
+            for text in [
+                format!("> {}\n> {}", &address[..60], &address[60..]),
+                format!("> {}\n> {}\n> {}", &address[..60], &address[60..100], &address[100..]),
+                format!("> {}\n> {}", &pair[..30], &pair[30..]),
+                format!("\u{2502} {} \u{2502}\n\u{2502} {} \u{2502}", &address[..60], &address[60..]),
+                format!("| {} |\n| {} |", &address[..60], &address[60..]),
+            ] {
+                assert_eq!(code_in(&text).as_deref(), Ok(CODE), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sign_that_no_address_has_ends_the_address() {
+        let [address, other] = addresses();
+        for sign in ["<br>", "{x}", "|x", "\u{2502}x", "\u{3002}", "\u{201d}x", ">x"] {
+            for address in [&address, &other] {
+                assert_eq!(code_in(&format!("{address}{sign}")).as_deref(), Ok(CODE), "{sign}");
+            }
+        }
+        for (open, close) in BRACKETS {
+            assert_eq!(code_in(&format!("go: {open}{other}{close}")).as_deref(), Ok(CODE), "{open}{close}");
+        }
+        // An apostrophe may be part of a code.
+        let address = format!("see http://localhost:5000/cb?code=ab'cd&x=1&state={STATE} there");
+        assert_eq!(code_in(&address).as_deref(), Ok("ab'cd"));
+    }
+
+    #[test]
+    fn valid_address_that_ends_with_punctuation_is_read_as_itself() {
+        for end in [".", ",", ")", "'", "!", ";", "~", "201~"] {
+            let address = format!("http://localhost:5000/cb?state={STATE}&code=ab{end}");
+            assert_eq!(code_in(&address), Ok(format!("ab{end}")), "{address}");
+        }
+    }
+
+    #[test]
+    fn text_beyond_the_limit_is_rejected_and_an_answer_is_preferred_to_a_part_of_one() {
+        let [address, _] = addresses();
+        let text = format!("{} {address}", "word ".repeat(MAX_LENGTH / 5));
+        assert_eq!(code_in(&text), Err(ErrorKind::CallbackMalformed));
+        let other = read("x?code=q http://localhost/cb?code=a&state=other", is_own).unwrap();
+        assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
+        let first = read("?code=a&state=one ?code=b&state=two", is_own).unwrap();
+        assert_eq!(first.value("code"), Some("a"));
+        let (one, two) = (format!("?code=a&iss=x&state={STATE}"), format!("?code=a&iss=y&state={STATE}"));
+        for (one, two) in [(one.clone(), two), (one, format!("?code=b&iss=x&state={STATE}"))] {
+            assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::CallbackMalformed), "{one} {two}");
+        }
+        let (one, two) = (format!("?error=a&state={STATE}"), format!("?error=b&state={STATE}"));
+        assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::CallbackMalformed));
+    }
+
     proptest! {
         /// A server writes values percent-encoded, browsers keep them so; paths and unknown parameters are anybody's.
         #[test]

@@ -192,10 +192,35 @@ mod tests {
     }
 
     #[test]
+    fn key_at_a_limit_is_read_and_one_beyond_it_is_not() {
+        let n = b64(&[0xc5; 256]);
+        let read = |key: Value| JwkSet::read(json!({ "keys": [key] }).to_string().as_bytes());
+        for key in [
+            json!({"kty": "RSA", "n": b64(&[0xc5; 1024]), "e": "AQAB"}),
+            json!({"kty": "RSA", "n": n, "e": b64(&[1; 4])}),
+            // Some issuers pad base64, against RFC 7518 section 2.
+            json!({"kty": "RSA", "n": format!("{n}=="), "e": "AQAB"}),
+        ] {
+            assert!(read(key.clone()).is_ok(), "{key}");
+        }
+        assert!(read(json!({"kty": "EC", "crv": "P-256", "x": b64(&[1; 32]), "y": b64(&[2; 31])})).is_err());
+        assert!(read(json!({"kty": "EC", "crv": "P-384", "x": b64(&[1; 48]), "y": b64(&[2; 49])})).is_err());
+        // Zeros before a number are no part of it.
+        assert_eq!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]), rsa(&[0xc5; 256], &[1, 0, 1]));
+        assert!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]).is_some());
+        let key = |number: usize| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": format!("k{number}")});
+        let set = json!({ "keys": (1..=MOST_KEYS + 1).map(key).collect::<Vec<_>>() });
+        let set = JwkSet::read(set.to_string().as_bytes()).unwrap();
+        assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("k100")).len(), 1);
+        assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("k101")).len(), 0);
+    }
+
+    #[test]
     fn numbers_are_written_as_der_has_them() {
         assert_eq!(integer(&[0x7f]), [2, 1, 0x7f]);
         assert_eq!(integer(&[0x80]), [2, 2, 0, 0x80]);
         assert_eq!(integer(&[]), [2, 1, 0]);
+        assert_eq!(der(0x30, &[7; 127])[..3], [0x30, 127, 7]);
         assert_eq!(der(0x30, &[7; 128])[..4], [0x30, 0x81, 128, 7]);
         assert_eq!(der(0x30, &[7; 300])[..4], [0x30, 0x82, 1, 44]);
         assert_eq!(

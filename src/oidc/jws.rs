@@ -162,6 +162,7 @@ mod tests {
             (&format!(" {whole}"), "base64url"),
             (&whole.replace('.', ".!"), "base64url"),
             (&"a".repeat(LONGEST + 1), "longer"),
+            (&"a".repeat(LONGEST), "three parts"),
             (&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2}"#), "payload cannot be read: it has a name twice"),
         ] {
             let message = refused(bad);

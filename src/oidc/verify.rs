@@ -367,6 +367,77 @@ mod tests {
         assert!(check_audience(claims.as_object().unwrap(), "C\u{fffd}").is_err());
     }
 
+    #[test]
+    fn claim_that_is_no_time_is_refused_also_where_nothing_asks_for_it() {
+        let claims = json!({"iss": "https://idbroker.webex.com/idb", "aud": "C1", "sub": "s", "nonce": "n-1",
+            "exp": NOW + 7200, "iat": NOW});
+        for name in ["auth_time", "nbf", "iat", "exp"] {
+            for value in [json!("soon"), json!([NOW]), json!(true)] {
+                let mut claims = claims.clone();
+                claims[name] = value;
+                assert!(!is_accepted(&claims, None), "{claims}");
+            }
+        }
+    }
+
+    #[test]
+    fn refreshed_token_with_another_value_of_any_claim_that_stays_is_refused() {
+        let before = json!({"iss": "i", "sub": "s", "azp": "C1", "nonce": "n", "auth_time": NOW, "iat": NOW});
+        let check = |after: &Value| check_successor(after.as_object().unwrap(), &token(&before)).is_ok();
+        assert!(check(&before));
+        for (name, value) in [
+            ("iss", json!("j")),
+            ("sub", json!("t")),
+            ("azp", json!("C2")),
+            ("nonce", json!("m")),
+            ("auth_time", json!(NOW + 1)),
+            ("iat", json!(NOW - 1)),
+            ("iss", json!(null)),
+            ("sub", json!(null)),
+        ] {
+            let mut after = before.clone();
+            after[name] = value.clone();
+            assert!(!check(&after), "{name} {value}");
+        }
+        // What may be left out, or be later.
+        for (name, value) in
+            [("azp", json!(null)), ("nonce", json!(null)), ("auth_time", json!(null)), ("iat", json!(NOW + 1))]
+        {
+            let mut after = before.clone();
+            after[name] = value.clone();
+            assert!(check(&after), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn hash_of_an_access_token_is_compared_without_padding_and_required_in_the_browser_alone() {
+        let hash = URL_SAFE_NO_PAD.encode(SigningAlgorithm::Rs256.half_hash("at"));
+        let check = |hash: Value, access_token, requires_at_hash| {
+            let token = token(&json!({ "at_hash": hash }));
+            let expected = Expected {
+                client_id: "C1",
+                issuers: &[],
+                algorithms: &[SigningAlgorithm::Rs256],
+                skew: Duration::ZERO,
+                occasion: Occasion::Refresh { before: "" },
+                access_token,
+                code: None,
+                secrets: &[],
+                requires_at_hash,
+            };
+            check_hashes(&Jws::parse(&token, expected.algorithms).unwrap(), &expected).map_err(|error| error.kind())
+        };
+        for hash in [json!(hash), json!(format!("{hash}=="))] {
+            assert_eq!(check(hash, Some("at"), true), Ok(()));
+        }
+        for wrong in [json!("x"), json!(""), json!(7)] {
+            assert_eq!(check(wrong.clone(), Some("at"), false), Err(ErrorKind::IdToken), "{wrong}");
+        }
+        assert_eq!(check(json!(null), Some("at"), false), Ok(()));
+        assert_eq!(check(json!(null), None, true), Ok(()));
+        assert_eq!(check(json!(null), Some("at"), true), Err(ErrorKind::IdTokenHashMissing));
+    }
+
     /// A good value nine times out of ten, so that most tokens are good or have one fault alone.
     fn mostly<T: std::fmt::Debug + Clone + 'static>(
         good: T,
