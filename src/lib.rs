@@ -258,7 +258,8 @@
 //!
 //! # Requirements
 //!
-//! Rust 1.89 or later, a tokio runtime with its time and IO drivers on, and a C compiler for the TLS libraries
+//! Rust 1.89 or later (held by clippy's lint `incompatible_msrv`; tests run on newer compilers), a tokio runtime with its time and
+//! IO drivers on, and a C compiler for the TLS libraries
 //! (`native-tls` on Linux: OpenSSL's headers and pkg-config). The public API is in the types of `http`
 //! 1.x, `bytes`, `url` and `serde`; reqwest's own appear in
 //! [`transport::ReqwestTransport`] and [`middleware`] alone.
