@@ -371,3 +371,66 @@ mod ownership {
         assert_eq!(fs::metadata(&roots.0).unwrap().uid(), 0);
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn change_of_a_name_is_followed_by_one_flush_of_its_folder() {
+    let folder = Folder::new();
+    let flushes = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&flushes);
+    let _counted = inject(&folder.0, Operation::FlushFolder, move || {
+        *counter.lock().unwrap() += 1;
+        Ok(())
+    });
+    let flushed = || std::mem::take(&mut *flushes.lock().unwrap());
+
+    let store = FileStore::open(folder.0.join("below").join("it")).unwrap();
+    assert_eq!(flushed(), 3, "each folder within the first new one");
+    let (old, new) = (entry(), entry());
+    assert_eq!(store.save(&key(), &old, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(flushed(), 2, "a new folder and a new file");
+    assert_eq!(store.save(&key(), &new, Expect::Revision(old.head.revision())).await.unwrap(), Saved::Yes);
+    assert_eq!(flushed(), 1, "a replaced file");
+    assert_eq!(store.load(&key()).await.unwrap().as_ref(), Some(&new));
+    assert_eq!(flushed(), 0, "nothing changes");
+    assert_eq!(store.delete(&key(), Expect::Revision(new.head.revision())).await.unwrap(), Saved::Yes);
+    assert_eq!(flushed(), 1, "a removed file");
+    fs::write(store.path(&key()), "damaged").unwrap();
+    store.load(&key()).await.unwrap_err();
+    assert_eq!(flushed(), 1, "a file that was set aside");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn lock_file_that_cannot_be_restricted_is_not_removed() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    let store = folder.store();
+    assert_eq!(store.save(&key(), &entry(), Expect::Absent).await.unwrap(), Saved::Yes);
+    let lock = store.path(&key()).parent().unwrap().join(super::layout::LOCK);
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
+    let fault = inject(&lock, Operation::SetMode, fails_with(EACCES));
+
+    let error = store.delete(&key(), Expect::Absent).await.unwrap_err();
+
+    assert!(causes(&error).contains("permissions"), "{}", causes(&error));
+    assert!(lock.exists(), "other processes may hold it");
+    drop(fault);
+    assert_eq!(store.delete(&key(), Expect::Absent).await.unwrap(), Saved::Conflict);
+}
+
+#[tokio::test]
+async fn page_without_a_limit_has_one_key_so_that_listing_goes_on() {
+    use super::TokenIndex as _;
+
+    let folder = Folder::new();
+    let store = folder.store();
+    for name in ["one", "two"] {
+        assert_eq!(store.save(&TokenKey::new(name).unwrap(), &entry(), Expect::Absent).await.unwrap(), Saved::Yes);
+    }
+    let first = store.keys(None, None, 0).await.unwrap();
+    let second = store.keys(None, first.next.as_ref(), 0).await.unwrap();
+    assert_eq!((first.keys.len(), second.keys.len()), (1, 1));
+    assert_ne!(first.keys, second.keys);
+}
