@@ -37,7 +37,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     } else if error.is_denied() {
 ///         "the user said no: offer the login again"
 ///     } else if error.is_access_token_refused() {
-///         "refresh, and ask again with the new token"
+///         "a session has no newer token for now: report it; with tokens of your own, refresh once"
 ///     } else {
 ///         match error.kind() {
 ///             ErrorKind::Account => "another account than you admit: say so, and offer the login again",
@@ -251,7 +251,8 @@ impl Error {
     }
 
     /// Returns `true` if Webex rejected an access token: by a 401, or by the challenge `invalid_token` (RFC 6750 section 3.1).
-    /// Refresh, and try again with the new one.
+    /// A [`Session`](crate::Session) has already tried a refresh: it has no newer token for now. With tokens of your own, call
+    /// [`WebexOAuth::refresh`](crate::WebexOAuth::refresh) once, and repeat the request once.
     pub fn is_access_token_refused(&self) -> bool {
         self.0.remedy == Some(Remedy::AccessToken)
     }

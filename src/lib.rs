@@ -82,7 +82,7 @@
 //!
 //!     let token = session.access_token().await?; // today, next week, after a restart
 //!     let request = http::Request::get("https://webexapis.com/v1/rooms").body(Bytes::new()).unwrap();
-//!     let answer = session.send(request).await?; // after a 401: once more, with a refreshed token
+//!     let answer = session.send(request).await?; // after a 401: sent once more if there is a newer token
 //!     Ok(())
 //! }
 //! ```
@@ -90,7 +90,8 @@
 //! - While a token lives it is handed out at once, and refreshed behind the callers' backs after three quarters of its
 //!   life; once it is dead, all callers wait for one refresh. While Webex is down, the old token serves as long as it lives.
 //! - One refresh happens for each login, however many callers, managers and processes share the store.
-//! - Only a refused refresh token ends a login: not an outage, not a wrong secret, not a full disk. New tokens that cannot
+//! - A login ends only when its refresh token has expired, or Webex rejects it with a reason or four times without one: not by
+//!   an outage, not by a wrong secret, not by a full disk. New tokens that cannot
 //!   be saved are served from memory, and saving is tried again.
 //! - [`session.person()`](Session::person) and [`session.user_info()`](Session::user_info) ask once whose login it is, and
 //!   [`session.status()`](Session::status) knows it from then on without a request: "Logged in as {account}", until when, and
@@ -99,7 +100,8 @@
 //!   [`session.disconnect()`](Session::disconnect) ends it.
 //! - [`KeepAlive`] refreshes logins that nobody uses before they die, and says in time which will die all the same.
 //! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
-//!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before an orderly exit.
+//!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before the end of `main`:
+//!   a save that is under way does not keep the process from exiting.
 //!
 //! # Which token do I have?
 //!
@@ -123,10 +125,11 @@
 //! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
-//! | [`is_access_token_refused()`](Error::is_access_token_refused) | refresh, and ask again with the new token |
+//! | [`is_access_token_refused()`](Error::is_access_token_refused) | with a [`Session`], there is no newer token for now: report the error; with tokens of your own, refresh once and ask again |
 //! | [`kind()`](Error::kind) is [`ErrorKind::Account`] | another account than you admit has logged in: say so, and offer the login again |
 //! | [`kind()`](Error::kind) is `IdToken`, `IdTokenMissing`, `IdTokenHashMissing`, `UserInfo`, `IssuerMismatch` or `IssuerMissing` | what came back proves nobody: log it, and offer a new login |
 //! | [`kind()`](Error::kind) is [`ErrorKind::DeviceCodeExpired`] | nobody entered the code in time: show a new one when somebody asks for it |
+//! | none of them, and [`kind()`](Error::kind) is `Person` or `UserInfo` | the response does not say why: log it, and report that Webex failed |
 //! | none of them | the callback belongs to no login of this browser: answer 400 |
 //!
 //! [`Error::server`] has Webex's own words and [`Error::tracking_id`] the id that Cisco's support asks for. The kinds and
@@ -136,13 +139,14 @@
 //! 408, 423, 425, 429 and 5xx mean *later*, 407 and 511 that a proxy or the network demands a sign-in), then an OAuth code
 //! wherever it stands, then the description (one about the client, the redirect URI or the scopes is the operator's; one
 //! about a token or code that is invalid, expired or revoked is the user's, but only with a 400, 401 or 403). A plain 400 or
-//! 401 to a code or a refresh token means *the user*, with [`ServerError::is_unrecognized`] set.
+//! 401 to a code or a refresh token means *the user*, with [`ServerError::is_unrecognized`] set. A [`TokenManager`] sends such a
+//! refresh again after 1, 5 and 15 minutes, and its error is retryable until the fourth rejection.
 //!
-//! A response without a JSON object is no word of Webex's: *later*. Only a token endpoint's 401 with a `Basic` challenge or
+//! A token endpoint's response without a JSON object is no word of Webex's: *later*. Only its 401 with a `Basic` challenge or
 //! the code `invalid_client` is about the client all the same. For [`person`](WebexOAuth::person) and
 //! [`user_info`](WebexOAuth::user_info), a 401 or the challenge `invalid_token` (RFC 6750) means that the access token is
 //! rejected, and a 403 with JSON or the challenge `insufficient_scope` is the operator's; another response without a JSON
-//! object says nothing. What the other statuses of Webex mean:
+//! object says nothing. What the other statuses of Webex mean (those in the 400s with a JSON object):
 //!
 //! | status | meaning here |
 //! |---|---|

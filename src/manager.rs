@@ -275,14 +275,18 @@ impl TokenManager {
         self.keeper.retry(&*self.slot(key)?).await
     }
 
-    /// Waits until no refresh is under way and all new tokens are saved: before an orderly exit.
+    /// Waits until no refresh is under way and all new tokens are saved. Call it before the end of `main`, after stopping
+    /// [`KeepAlive`](crate::KeepAlive) and whatever asks for tokens.
     ///
-    /// Also saves tokens whose refresh was cut off, because its runtime ended or the store panicked.
+    /// Also saves tokens whose refresh was cut off, because its runtime ended or the store panicked. It waits
+    /// for three minutes at most.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] if new tokens could not be saved for 30 seconds: they are in the memory of this process alone, and
-    /// saving is tried for as long as it lives. [`ErrorKind::Runtime`] outside a tokio runtime.
+    /// [`ErrorKind::Store`], retryable, if new tokens could not be saved for about 30 seconds: only the memory of this process has
+    /// them, and the manager continues to try for as long as the process runs. [`ErrorKind::Session`], retryable, if a refresh is
+    /// still under way after three minutes. [`ErrorKind::Runtime`] outside a tokio runtime, if
+    /// something is left to do.
     pub async fn settle(&self) -> Result<()> {
         self.keeper.settle().await
     }

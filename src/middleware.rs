@@ -150,7 +150,7 @@ pub fn error_of(error: &reqwest_middleware::Error) -> Option<&Error> {
     })
 }
 
-/// Sends a token with each request, and the request once more with another token when the answer is 401.
+/// Sends a token with each request. After a 401, sends the request once more if there is another token.
 ///
 /// See the [module](self) for what it does and how it is attached. Clones are cheap and share the source.
 #[derive(Clone, Debug)]

@@ -97,10 +97,12 @@ impl Session {
         self.keeper().access_token(&self.slot).await
     }
 
-    /// Refreshes now, though it is not time: to have new tokens after an administrator has changed what the user may do, or
-    /// to learn whether the login is still good. The old token serves until the new one is there. What was refreshed
-    /// less than 30 seconds ago is left as it is, and where another process is refreshing, this waits for what comes of it: for
-    /// up to a minute and a half, if that process was stopped in the middle.
+    /// Refreshes the tokens before they are due: for example after an administrator has changed what the user may do. Other
+    /// callers get the old token until the new one is there.
+    ///
+    /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (a tenth of their lifetime if that is
+    /// less, at least 1 second). To find out whether the login is still valid, use [`check`](Self::check). If another process is
+    /// refreshing, this waits for its tokens, for up to a minute and a half if that process was stopped in the middle.
     ///
     /// # Errors
     ///
@@ -109,8 +111,10 @@ impl Session {
         self.keeper().refresh(&self.slot).await
     }
 
-    /// Reports that the API responded with 401 to this token. The next call of [`access_token`](Self::access_token) waits for
-    /// another token; all other callers keep getting this one until there is another.
+    /// Reports that the API responded with 401 to this token. Each report lets one call of
+    /// [`access_token`](Self::access_token), by any task, wait for the refresh; other calls return this token until there is a
+    /// newer one. If you repeat a request, use [`send`](Self::send) or [`with_token`](Self::with_token), which wait for the
+    /// refresh themselves.
     ///
     /// Does nothing if the token was replaced meanwhile. A new token is not always to be had: a token younger than 30 seconds (a
     /// tenth of its lifetime, if that is less, but at least a second) is not refreshed, and an endpoint that responds with 401 to
@@ -186,7 +190,8 @@ impl Session {
     /// - [`ErrorKind::Input`](crate::ErrorKind::Input): the request's host may not see a token. Nothing was sent.
     /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost, or the answer is too long;
     ///   [`Error::delivery`] says how far it got.
-    /// - Those of [`access_token`](Self::access_token).
+    /// - Those of [`access_token`](Self::access_token). After a 401, only an error that
+    ///   [requires a login](Error::is_login_required) is returned; any other failure of the refresh returns the 401.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = self.webex();
         call::check(webex.registration(), request.uri())?;
@@ -239,8 +244,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and everything that kept Webex from answering:
-    /// [`is_retryable`](Error::is_retryable) or [`is_misconfigured`](Error::is_misconfigured).
+    /// Those of [`status`](Self::status), and those of [`person`](Self::person) that do not require a login. An error that
+    /// [is a rejected access token](Error::is_access_token_refused) means that there is no newer token for now: it is younger
+    /// than 30 seconds, or refreshes after a 401 are paused. Check again later.
     pub async fn check(&self) -> Result<Option<Status>> {
         let asked = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),

@@ -39,7 +39,7 @@ pub enum LoginState {
     /// The refresh token was not refused, and has not ended by this machine's clock. Whether the last refresh went well is in
     /// [`Status::trouble`].
     Connected,
-    /// The last refresh failed in passing; the next is at this time.
+    /// The last refresh failed; the next is sent at this time at the earliest. [`Status::trouble`] has the reason.
     Waiting(UnixTime),
     /// The refresh token is dead: the user must log in again.
     LoginRequired {

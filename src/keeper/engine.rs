@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -39,6 +40,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How often, and with which pauses, [`Keeper::settle`] looks whether the new tokens are saved. The third time it gives up.
 const SAVING_LOOKS: u32 = 3;
 const SAVING_LOOK: Duration = Duration::from_secs(10);
+/// How often it waits for refreshes that are under way: longer than one can take.
+const MOST_WAITS: u32 = 18;
 /// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
 /// it guards against runtimes that nobody drives.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
@@ -52,6 +55,8 @@ pub(crate) struct Keeper {
     pub(super) client: ClientState,
     pub(super) limiter: Arc<Limiter>,
     in_the_air: watch::Sender<usize>,
+    /// How often the store has failed in a row.
+    pub(super) store_failures: AtomicU32,
 }
 
 pub(crate) type Listener = Box<dyn Fn(&LoginEvent) + Send + Sync>;
@@ -76,6 +81,7 @@ impl Keeper {
             client: ClientState::default(),
             limiter,
             in_the_air: watch::Sender::new(0),
+            store_failures: AtomicU32::new(0),
         })
     }
 
@@ -195,7 +201,9 @@ impl Keeper {
         }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Need::Dead => return None,
-            Need::Stale | Need::Wanted => !slot.is_resting(elapsed) && self.halted().is_none(),
+            Need::Stale | Need::Wanted => {
+                !slot.is_resting(elapsed) && self.client.denied(&self.applicant(slot), elapsed).is_none()
+            }
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
@@ -272,7 +280,7 @@ impl Keeper {
     /// store panicked, are saved by another.
     pub(crate) async fn settle(self: &Arc<Self>) -> Result<()> {
         let mut in_the_air = self.in_the_air.subscribe();
-        let (mut unsaved, mut looks) = (self.roster.unsaved(), 0);
+        let (mut unsaved, mut looks, mut waits) = (self.roster.unsaved(), 0, 0);
         if unsaved.is_empty() && *in_the_air.borrow() == 0 {
             return Ok(());
         }
@@ -290,6 +298,11 @@ impl Keeper {
                 (unsaved, looks) = (self.roster.unsaved(), 0);
                 if is_idle && unsaved.is_empty() {
                     return Ok(());
+                }
+                // A refresh may be on a runtime that nobody drives.
+                waits += 1;
+                if waits >= MOST_WAITS {
+                    return Err(later("a refresh has not come back: try again"));
                 }
                 continue;
             }

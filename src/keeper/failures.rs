@@ -27,6 +27,16 @@ impl Slot {
         self.seldom(|seldom| elapsed < seldom.rest_until)
     }
 
+    /// How long the server should not be asked again, after a failure in this process.
+    pub(super) fn own_rest(&self, elapsed: Duration) -> Option<Duration> {
+        let held_until = self.seldom(|seldom| seldom.held_until).map(Duration::from)?;
+        held_until.checked_sub(elapsed).filter(|rest| !rest.is_zero())
+    }
+
+    pub(super) fn hold_until(&self, epoch: u64, until: Duration) {
+        self.seldom_at(epoch, |seldom| seldom.held_until = Some(until.into()));
+    }
+
     pub(crate) fn rest_until(&self, epoch: u64, until: Duration) {
         self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }

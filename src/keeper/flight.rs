@@ -222,6 +222,11 @@ impl<T: Clone> Flight<T> {
                 let until = *until;
                 return self.end(Outcome::Held { known, until });
             }
+            // By the wall clock it is over or implausible, but that may be another host's: this process waits for its own pause.
+            Some(Hold::RetryAt(_)) if let Some(rest) = now.own_rest => {
+                let until = now.wall + rest.max(SOON);
+                return self.end(Outcome::Held { known, until });
+            }
             _ => {}
         }
         match known.head.claim {

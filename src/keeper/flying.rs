@@ -1,6 +1,7 @@
 //! A flight in the air: does what the state machine says, with the store, the network and the clock.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,7 +39,8 @@ pub(super) struct Flying {
     /// The last thing that went wrong.
     pub(super) trouble: Option<Error>,
     has_announced_save: bool,
-    pub(super) was_sent: bool,
+    /// When the last request was sent, unless it was denied.
+    pub(super) sent_at: Option<Duration>,
     has_claimed: bool,
 }
 
@@ -57,15 +59,15 @@ impl Flying {
             unsaved,
             trouble: None,
             has_announced_save: false,
-            was_sent: false,
+            sent_at: None,
             has_claimed: false,
         }
     }
 
     /// Whether another line about the store would tell anybody something: callers who ask all the time must not fill the log.
     fn is_worth_a_warning(&self) -> bool {
-        let failures = self.slot.failures();
-        failures == 0 || failures.is_power_of_two()
+        let failures = self.keeper().store_failures.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        failures.is_power_of_two() || self.slot.failures() == 0 && self.slot.has_current()
     }
 
     pub(super) fn keeper(&self) -> &Arc<Keeper> {
@@ -99,7 +101,7 @@ impl Flying {
                     if known.head.claim.is_none() {
                         // Saving again is nothing that others should wait for.
                         self.permit = None;
-                        self.has_claimed &= saved.is_err();
+                        self.has_claimed &= !matches!(saved, Ok(Saved::Yes));
                     }
                     Event::Saved(saved)
                 }
@@ -191,6 +193,7 @@ impl Flying {
             demand: &|record: &Record| slot.demand(&record.tokens, wall, elapsed),
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
             keep: &Record::keep,
+            own_rest: self.slot.own_rest(elapsed),
             backoff: backoff(self.slot.failures(), self.longest_backoff(), random::chance()),
         };
         let action = self.flight.step(event, &now);
@@ -201,6 +204,9 @@ impl Flying {
     async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let loaded = keeper.load(&self.slot.key).await;
+        if loaded.is_ok() {
+            keeper.store_failures.store(0, Ordering::Relaxed);
+        }
         loaded.map_err(|error| {
             if self.is_worth_a_warning() {
                 event!(WARN, key = %self.slot.key, error = causes(&error), "load failed");
@@ -246,9 +252,10 @@ impl Flying {
         let elapsed = keeper.webex.clock().elapsed();
         if let Err(error) = keeper.client.admit(&keeper.applicant(&self.slot), elapsed) {
             self.trouble = Some(error);
+            self.sent_at = None;
             return Answer::Misconfigured { is_own: false };
         }
-        self.was_sent = true;
+        self.sent_at = Some(elapsed);
         let limits = Limits { time: limit, ..Limits::default() };
         let begun = keeper.webex.clock().elapsed();
         match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {

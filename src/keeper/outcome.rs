@@ -108,6 +108,9 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        if self.trouble.is_some() {
+            self.slot.hold_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        }
         event!(DEBUG, key = %self.slot.key, until = %until, "held");
         let news = self.trouble.take().map(not_believed);
         if let Some(error) = &news {
@@ -139,7 +142,11 @@ impl Flying {
         event!(DEBUG, key = %self.slot.key, "misconfigured");
         let elapsed = keeper.webex.clock().elapsed();
         match &known.head.hold {
-            _ if !self.was_sent => {}
+            // Another one tries first.
+            _ if self.sent_at.is_none() => {
+                let wait = error.retry_after().unwrap_or(FIRST_BACKOFF);
+                self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
+            }
             Some(Hold::RetryAt(until)) => {
                 let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
@@ -153,7 +160,7 @@ impl Flying {
                 }
             }
             _ => {
-                if keeper.client.pause(&self.slot.key, &error, elapsed) {
+                if keeper.client.pause(&self.slot.key, &error, self.sent_at.unwrap_or(elapsed), elapsed) {
                     event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
                     self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
                 }

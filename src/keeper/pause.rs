@@ -18,6 +18,8 @@ const LOGINS_FOR_PAUSE: usize = 2;
 /// How many logins that are rejected without a reason within [`OUTAGE_WINDOW`] make an outage.
 const LOGINS_FOR_OUTAGE: usize = 3;
 const OUTAGE_WINDOW: Duration = Duration::from_secs(10 * 60);
+/// How long rejections without a reason are taken for an outage if nothing succeeds.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state that all logins of a client share in this process.
 #[derive(Default)]
@@ -30,6 +32,8 @@ struct State {
     rejections: HashMap<Option<String>, usize>,
     /// The last logins that were rejected without a reason since the last success, and when.
     unexplained: Vec<(LoginId, Duration)>,
+    /// Since when there is an outage.
+    outage_since: Option<Duration>,
 }
 
 /// The settings are wrong, so no refresh can succeed for now.
@@ -93,8 +97,12 @@ impl ClientState {
     }
 
     /// The client was rejected for all logins; returns `true` if that is news.
-    pub(super) fn pause(&self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
-        self.state().pause(cause, error, elapsed)
+    ///
+    /// What was sent before the last pause began says nothing new.
+    pub(super) fn pause(&self, cause: &TokenKey, error: &Error, sent_at: Duration, elapsed: Duration) -> bool {
+        let mut state = self.state();
+        let is_old = state.pause.as_ref().is_some_and(|pause| sent_at < pause.since);
+        !is_old && state.pause(cause, error, elapsed)
     }
 
     /// A login was rejected in a way that names the client, for the first time; returns `true` if the client pauses for that.
@@ -115,7 +123,12 @@ impl ClientState {
         state.unexplained.push((login, elapsed));
         let surplus = state.unexplained.len().saturating_sub(LOGINS_FOR_OUTAGE);
         state.unexplained.drain(..surplus);
-        if state.unexplained.len() < LOGINS_FOR_OUTAGE { Reason::Missing } else { Reason::MissingForMany }
+        if state.unexplained.len() < LOGINS_FOR_OUTAGE {
+            return Reason::Missing;
+        }
+        // An outage ends; what lasts longer, with no success at all, is meant.
+        let since = *state.outage_since.get_or_insert(elapsed);
+        if elapsed.saturating_sub(since) < LONGEST_OUTAGE { Reason::MissingForMany } else { Reason::Missing }
     }
 
     /// A refresh succeeded.
@@ -166,13 +179,15 @@ mod tests {
     #[test]
     fn client_pause_ends_with_a_try_of_another_login_than_the_cause() {
         let state = ClientState::default();
-        assert!(state.pause(&key("bad"), &error(), secs(100)));
+        assert!(state.pause(&key("bad"), &error(), secs(100), secs(100)));
         assert!(state.paused(secs(100)).is_some() && !may_send(&state, "good", false, secs(100)));
         // The pause is over, but the login that caused it waits for another to try.
         assert!(!may_send(&state, "bad", false, secs(101)));
         assert!(may_send(&state, "good", false, secs(101)));
         assert!(!may_send(&state, "other", false, secs(101)), "one tries for all");
-        assert!(!state.pause(&key("good"), &error(), secs(101)), "no news");
+        // Sent before the pause, or while another tried: it makes no difference.
+        assert!(!state.pause(&key("late"), &error(), secs(100), secs(101)));
+        assert!(!state.pause(&key("good"), &error(), secs(101), secs(101)), "no news");
         // No other has come for as long again.
         assert!(!may_send(&state, "good", false, secs(104)) && may_send(&state, "good", false, secs(105)));
         state.succeeded();
@@ -182,7 +197,7 @@ mod tests {
     #[test]
     fn client_pause_has_ended_at_its_end_and_asks_for_a_second_at_least() {
         let state = ClientState::default();
-        state.pause(&key("bad"), &error(), secs(100));
+        state.pause(&key("bad"), &error(), secs(100), secs(100));
         let nearly = Duration::from_millis(100_900);
         let wait = state.paused(nearly).and_then(|error| error.retry_after());
         assert_eq!(wait, Some(secs(1)));
@@ -194,7 +209,7 @@ mod tests {
     #[test]
     fn client_pause_of_a_single_login_ends_with_its_own_try() {
         let state = ClientState::default();
-        state.pause(&key("only"), &error(), secs(0));
+        state.pause(&key("only"), &error(), secs(0), secs(0));
         let only = Applicant { key: &key("only"), is_client_rejected: false, has_others: false };
         assert!(state.admit(&only, secs(0)).is_err() && state.admit(&only, secs(1)).is_ok());
     }
@@ -229,6 +244,12 @@ mod tests {
         assert_eq!(state.unexplained(login(2), secs(100)), Reason::Missing);
         assert_eq!(state.unexplained(login(3), secs(660)), Reason::Missing, "the first is ten minutes ago");
         assert_eq!(state.unexplained(login(4), secs(661)), Reason::MissingForMany);
+        // A day later it is no outage any more.
+        for number in 5..8 {
+            state.unexplained(login(number), secs(661 + 24 * 3600 - 1));
+        }
+        assert_eq!(state.unexplained(login(8), secs(661 + 24 * 3600 - 1)), Reason::MissingForMany);
+        assert_eq!(state.unexplained(login(9), secs(661 + 24 * 3600)), Reason::Missing);
         state.succeeded();
         assert_eq!(state.unexplained(login(4), secs(662)), Reason::Missing);
     }

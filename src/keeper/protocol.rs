@@ -117,6 +117,8 @@ pub(crate) struct Now<'a, T> {
     pub(crate) prospect: &'a dyn Fn(&Known<T>, &T) -> Prospect,
     /// New tokens, with what others changed beside the old ones that are stored meanwhile.
     pub(crate) keep: &'a dyn Fn(&T, T) -> T,
+    /// How long this process should not try again, after a try of its own.
+    pub(crate) own_rest: Option<Duration>,
     /// The pause before a transient failure is tried again by anybody.
     pub(crate) backoff: Duration,
 }

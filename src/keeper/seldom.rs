@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 
+use super::elapsed::Elapsed;
 use super::landing::Landing;
 use super::protocol::{Known, Need};
 use super::record::Record;
@@ -62,6 +63,8 @@ pub(super) struct Seldom {
     pub(super) outdated: Option<(AccessToken, Need)>,
     /// Until then nobody need try again, by the clock that never goes back.
     pub(super) rest_until: Duration,
+    /// Until then the server is not asked again, after a failure in this process.
+    pub(super) held_until: Option<Elapsed>,
     pub(super) failures: u32,
     /// What went wrong the last time.
     pub(super) trouble: Option<Error>,
@@ -84,6 +87,7 @@ impl Seldom {
             is_client_rejected,
             outdated,
             rest_until,
+            held_until,
             failures,
             trouble,
             reported,
@@ -98,6 +102,7 @@ impl Seldom {
             && !is_client_rejected
             && outdated.is_none()
             && rest_until.is_zero()
+            && held_until.is_none()
             && *failures == 0
             && trouble.is_none()
             && reported.is_none()
@@ -126,6 +131,7 @@ impl Seldom {
     /// All is well again.
     pub(super) fn calm(&mut self) {
         self.rest_until = Duration::ZERO;
+        self.held_until = None;
         self.failures = 0;
         self.trouble = None;
     }

@@ -127,6 +127,10 @@ impl Slot {
         Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
     }
 
+    pub(super) fn has_current(&self) -> bool {
+        self.current.load().is_some()
+    }
+
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Current>>> {
         self.current.load()
     }
@@ -143,7 +147,7 @@ impl Slot {
 
     /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
     pub(super) fn is_needed(&self) -> bool {
-        self.current().is_some() && (self.stays() || self.has_unsaved())
+        self.has_unsaved() || self.current().is_some() && self.stays()
     }
 
     /// Gives back the memory of what is over.
@@ -175,6 +179,8 @@ impl Slot {
                 if (old.login, old.generation) != (new.login, new.generation) {
                     // The server has had its say, here or elsewhere, whatever was held against a token.
                     seldom.accept();
+                    // Another login is judged by its own 401s.
+                    seldom.unauthorized.take_if(|_| old.login != new.login);
                     seldom.outdated = None;
                 } else if old.access_token == new.access_token {
                     // The wall clock may have been set back since; what was known of the end stays known.
@@ -427,7 +433,7 @@ mod tests {
         // On Linux it is 72; the standard library's locks are larger on some systems.
         assert!(size_of::<Slot>() <= 80 && size_of::<Current>() <= 72);
         // Of every one while a store or Webex is down.
-        assert!(size_of::<Seldom>() <= 176);
+        assert!(size_of::<Seldom>() <= 192);
     }
 
     #[test]

@@ -31,6 +31,7 @@ struct Driver {
     is_settled: bool,
     unauthorized: Option<Unauthorized>,
     backoff: Duration,
+    own_rest: Option<Duration>,
 }
 
 impl Driver {
@@ -45,6 +46,7 @@ impl Driver {
             is_settled: true,
             unauthorized: None,
             backoff: secs(3),
+            own_rest: None,
         }
     }
 
@@ -77,6 +79,7 @@ impl Driver {
             },
             // The hundreds stand for what the application keeps with the tokens.
             keep: &|old, new| old / 100 * 100 + new % 100,
+            own_rest: self.own_rest,
             backoff: self.backoff,
         };
         self.flight.step(event, &now)
@@ -831,4 +834,22 @@ fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
         let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(pause))), "{backoff}");
     }
+}
+
+#[test]
+fn block_that_another_hosts_clock_makes_meaningless_is_kept_by_the_own_pause() {
+    for until in [NOW - secs(3600), NOW + TIMES.longest_hold + secs(1)] {
+        let mut held = known();
+        held.head.hold = Some(Hold::RetryAt(until));
+        let mut driver = Driver::new(Need::Dead);
+        driver.own_rest = Some(secs(60));
+        driver.step(Event::Begun);
+        let expected = Outcome::Held { known: held.clone(), until: NOW + secs(60) };
+        assert_eq!(driver.step(Event::Loaded(Ok(Some(held)))), Action::End(expected));
+    }
+    // Without a block there is nothing to wait for: somebody has lifted it.
+    let mut driver = Driver::new(Need::Dead);
+    driver.own_rest = Some(secs(60));
+    driver.step(Event::Begun);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
 }

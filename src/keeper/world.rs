@@ -208,6 +208,7 @@ impl World {
             demand: &demand,
             prospect: &|_, _| Prospect::default(),
             keep: &|old, new| Tokens { data: old.data, ..new },
+            own_rest: None,
             backoff: Duration::from_secs(1),
         };
         let action = process.flight.step(event, &now);
