@@ -220,7 +220,12 @@ fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
         let webex = client(&server, &wire);
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
         let key = TokenKey::new("john").unwrap();
-        let session = manager.put(&key, log_in(&webex).await.unwrap()).await.unwrap();
+        // A token younger than 30 seconds is not refreshed after a 401.
+        let stored = log_in(&webex).await.unwrap().into_tokens().to_stored().unwrap();
+        let mut stored: serde_json::Value = serde_json::from_str(stored.expose()).unwrap();
+        stored["received_at"] = json!(stored["received_at"].as_u64().unwrap() - 30);
+        let tokens = webex_oauth::TokenSet::from_stored(&stored.to_string()).unwrap();
+        let session = manager.put(&key, tokens).await.unwrap();
         let before = session.access_token().await.unwrap();
         server.order("gossip", json!({ "status": 401 })).await;
         wire.paths();
