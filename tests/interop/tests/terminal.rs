@@ -21,6 +21,18 @@ async fn webex() -> MockWebex {
     MockWebex::builder().redirect_uri(redirect_uri).device_interval(Duration::from_secs(1)).start().await
 }
 
+/// Whose access tokens expire at once, so that the next command has to refresh them.
+async fn short_lived_webex() -> MockWebex {
+    let port = free_port();
+    let redirect_uri = format!("http://localhost:{port}/callback");
+    MockWebex::builder()
+        .access_token_lifetime(std::time::Duration::from_secs(1))
+        .redirect_uri(redirect_uri)
+        .device_interval(Duration::from_secs(1))
+        .start()
+        .await
+}
+
 fn variables(mock: &MockWebex) -> Vec<(&'static str, String)> {
     vec![
         ("WEBEX_CLIENT_ID", mock.client_id()),
@@ -343,11 +355,12 @@ fn nothing_moves_where_no_color_is_asked_for() {
 #[test]
 fn a_login_that_webex_has_ended_is_shown_as_such() {
     Terminal::tell(async {
-        let mock = webex().await;
+        let mock = short_lived_webex().await;
         let mut terminal = terminal(&mock);
         refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
         mock.revoke(JANE);
+        terminal.run("sleep 2");
 
         let ended = terminal.run("$CLI status");
 
