@@ -403,3 +403,21 @@ async fn count_of_refreshes_after_401s_ends_with_unblock_a_new_login_and_a_day()
     clock.advance(MINUTE * 5);
     expect(7, "and the count begins anew").await;
 }
+
+#[tokio::test]
+async fn count_of_refreshes_after_401s_ends_with_a_new_login_in_another_process() {
+    let (webex, clock) = (Webex::new(), ManualClock::new(NOW));
+    let (managers, sessions) = processes(&webex, &clock, 2).await;
+    for _ in 0..24 * 60 {
+        clock.advance(MINUTE);
+        assert_eq!(status(&sessions[0], "forbidden").await, 401);
+    }
+    let before = webex.refreshes();
+    managers[1].put(&key(JANE), log_in(&webex.client(&clock), JANE).await).await.unwrap();
+    // The first process looks into the store after 30 seconds.
+    clock.advance(MINUTE);
+    sessions[0].access_token().await.unwrap();
+    managers[0].settle().await.unwrap();
+    webex.revoke_newest();
+    assert_eq!((status(&sessions[0], "good").await.as_u16(), webex.refreshes()), (200, before + 1));
+}

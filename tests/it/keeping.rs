@@ -824,6 +824,65 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
     assert_eq!(second.block_on(restarted.access_token(&key("jane"))).unwrap(), new);
 }
 
+#[test]
+fn unsaved_tokens_survive_a_removal_that_fails_without_a_handle_of_the_session() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = first.block_on(kept(failing.clone()));
+    clock.advance(FORTNIGHT);
+    failing.fail_writes_after(1);
+    let new = first.block_on(session.access_token()).unwrap();
+    drop((first, session));
+
+    second.block_on(manager.forget(&key("jane"))).unwrap_err();
+    failing.heal();
+    second.block_on(manager.settle()).unwrap();
+
+    let restarted = TokenManager::new(mock.client(), failing.inner.clone()).unwrap();
+    assert_eq!(second.block_on(restarted.access_token(&key("jane"))).unwrap(), new);
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[test]
+fn settle_fails_in_bounded_time_behind_a_refresh_on_a_runtime_that_is_not_driven() {
+    let first = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (mock, clock, manager, session) = first.block_on(kept(MemoryStore::new()));
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    // The token is served at once, and the refresh behind it gets no further.
+    first.block_on(session.access_token()).unwrap();
+    let second = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let settled = second.block_on(async { tokio::time::timeout(Duration::from_secs(200), manager.settle()).await });
+    let error = settled.expect("it has a limit").unwrap_err();
+    assert!(error.is_retryable() && mock.refreshes() == 0, "{error}");
+    first.block_on(manager.settle()).unwrap();
+    assert_eq!(mock.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn session_that_caused_a_pause_writes_nothing_while_it_waits_for_another_to_try() {
+    let failing = Failing::new(MemoryStore::new());
+    let (mock, clock, manager, session) = kept(failing.clone()).await;
+    let _other = manager.put(&key("other"), log_in(&mock, &mock.client()).await).await.unwrap();
+    mock.change_secret("regenerated");
+    clock.advance(FORTNIGHT.mul_f64(0.8));
+    session.access_token().await.unwrap();
+    manager.settle().await.unwrap();
+    assert_eq!(mock.refreshes(), 1);
+    // The pause of a second is over, and for another second the other session comes first.
+    clock.advance(Duration::from_millis(1500));
+    let before = failing.saves.load(Ordering::SeqCst);
+    for _ in 0..100 {
+        session.access_token().await.unwrap();
+        manager.settle().await.unwrap();
+    }
+    assert_eq!((failing.saves.load(Ordering::SeqCst), mock.refreshes()), (before, 1));
+    clock.advance(Duration::from_secs(1));
+    session.access_token().await.unwrap();
+    manager.settle().await.unwrap();
+    assert_eq!(mock.refreshes(), 2, "no other has come");
+}
+
 #[tokio::test]
 async fn a_listener_that_panics_harms_nobody() {
     let clock = ManualClock::new(NOW);

@@ -9,7 +9,7 @@ use webex_oauth::{LoginState, Rotation, TokenManager};
 
 use crate::fake::{HOUR, NOW, key, log_in};
 use crate::support::quiet;
-use crate::token_server::{Disk, SimulatedClock, TokenServer, assert_stored};
+use crate::token_server::{Disk, Fault, SimulatedClock, TokenServer, assert_stored};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: i64 = 24 * 60 * 60;
@@ -105,6 +105,41 @@ async fn lease_of_another_process_is_not_taken_up_at_once() {
         assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
     }
     assert_eq!((server.refreshes(), disk.lease_ids().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn lease_that_could_not_be_released_blocks_no_later_refresh_of_the_same_manager() {
+    let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
+    let server = TokenServer::new(&clock, Rotation::Strict);
+    server.set_latency(SECOND * 5);
+    let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
+    manager.put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
+    clock.advance(HOUR);
+    server.set_faults(|_| Some(Fault::Respond(503, "{}".to_owned())));
+    let next = manager.clone();
+    let caller = tokio::spawn(async move { next.access_token(&key("jane")).await });
+    quiet().await;
+    // The entry changes during the request, so that the release is a conflict.
+    manager.set_data(&key("jane"), &1).await.unwrap();
+    for _ in 0..60 {
+        clock.advance(SECOND);
+        quiet().await;
+        if caller.is_finished() {
+            break;
+        }
+    }
+    caller.await.unwrap().unwrap_err();
+
+    server.clear_faults();
+    server.set_latency(Duration::ZERO);
+    let caller = tokio::spawn(async move { manager.access_token(&key("jane")).await });
+    for _ in 0..10 {
+        quiet().await;
+        clock.advance(SECOND);
+    }
+    quiet().await;
+    assert!(caller.is_finished(), "it waits for its own lease");
+    assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
 }
 
 // --- clocks

@@ -368,3 +368,50 @@ async fn count_of_rejections_without_a_reason_ends_with_a_success() {
     }
     assert_eq!(scene.server.refreshes(), 3 * 4);
 }
+
+// --- other responses
+
+#[tokio::test(start_paused = true)]
+async fn token_limit_puts_a_refresh_off_for_an_hour_and_ends_no_session() {
+    let scene = scene();
+    let session = scene.log_in("jane").await;
+    scene.clock.sleep(HOUR).await;
+    scene.server.set_faults(|_| Some(Fault::Respond(400, r#"{"error":"tokenlimit_reached"}"#.to_owned())));
+    let begin = scene.clock.elapsed();
+    while scene.clock.elapsed() < begin + MINUTE * 59 {
+        let error = session.access_token().await.unwrap_err();
+        assert!(error.is_retryable() && !error.is_login_required(), "{error}");
+        assert!(error.retry_after().is_some_and(|pause| pause <= HOUR), "{error}");
+        scene.clock.sleep(SECOND * 20).await;
+    }
+    assert_eq!(scene.server.refreshes(), 1, "nothing is sent within the hour");
+    assert!(matches!(scene.state(&session).await, LoginState::Waiting(_)));
+    scene.server.clear_faults();
+    scene.clock.sleep(MINUTE * 2).await;
+    session.access_token().await.unwrap();
+    assert_eq!(scene.server.refreshes(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn responses_without_json_for_a_day_end_no_session_and_are_named() {
+    for (status, body) in [(401, ""), (400, "<html>gateway</html>"), (403, "Forbidden")] {
+        let scene = scene();
+        let session = scene.log_in("jane").await;
+        scene.clock.sleep(HOUR).await;
+        scene.server.set_faults(move |_| Some(Fault::Respond(status, body.to_owned())));
+        let until = scene.clock.elapsed() + HOUR * 24;
+        while scene.clock.elapsed() < until {
+            let error = session.access_token().await.unwrap_err();
+            assert!(error.is_retryable() && !error.is_login_required(), "{status}: {error}");
+            scene.clock.sleep(SECOND * 30).await;
+        }
+        // With pauses of up to five minutes it would be 288 and more.
+        assert!((24..=130).contains(&scene.server.refreshes()), "{status}: {}", scene.server.refreshes());
+        let trouble = session.status().await.unwrap().unwrap().trouble.unwrap().to_string();
+        assert!(trouble.contains(&status.to_string()) && trouble.contains("JSON"), "{trouble}");
+        scene.server.clear_faults();
+        scene.clock.sleep(HOUR + SECOND).await;
+        session.access_token().await.unwrap();
+        assert_eq!(scene.state(&session).await, LoginState::Connected);
+    }
+}
