@@ -384,8 +384,7 @@ const CLIENT_WORDS: [&str; 12] = [
     "for legal reasons",
 ];
 
-const ENDING_WORDS: [&str; 8] =
-    ["invalid", "expired", "revoked", "malformed,", "is malformed", "not found", "unknown", "inactive"];
+const ENDING_WORDS: [&str; 7] = ["invalid", "expired", "revoked", "is malformed", "not found", "unknown", "inactive"];
 
 const PASSING_WORDS: [&str; 6] =
     ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];

@@ -97,7 +97,7 @@ fn inside(text: &str, open: char, close: char) -> Option<&str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
-/// Characters that nobody sees and no value has.
+/// Invisible characters, which no value contains.
 fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_separator = |c: char| characters == Characters::List && c.is_whitespace();
     let hidden = text.chars().find(|c| (c.is_control() && !is_separator(*c)) || is_invisible(*c))?;

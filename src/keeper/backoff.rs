@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-pub(super) const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-pub(super) const LONGEST_BACKOFF: Duration = Duration::from_secs(5 * 60);
+pub(super) const MIN_BACKOFF: Duration = Duration::from_secs(1);
+pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
 /// The longest pause while something in front of the token endpoint responds without JSON: that does not pass by itself.
-pub(super) const LONGEST_BACKOFF_WITHOUT_JSON: Duration = Duration::from_secs(60 * 60);
+pub(super) const MAX_BACKOFF_WITHOUT_JSON: Duration = Duration::from_secs(60 * 60);
 
 /// The longest pause after so many failures in a row.
-pub(super) fn longest_backoff(failures: u32) -> Duration {
-    doubled(failures, LONGEST_BACKOFF)
+pub(super) fn max_backoff(failures: u32) -> Duration {
+    doubled(failures, MAX_BACKOFF)
 }
 
 /// The pause after so many failures in a row, by full jitter; `chance` is a number from 0 to 1.
 pub(super) fn backoff(failures: u32, longest: Duration, chance: f64) -> Duration {
-    doubled(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(FIRST_BACKOFF)
+    doubled(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(MIN_BACKOFF)
 }
 
 fn doubled(failures: u32, longest: Duration) -> Duration {
-    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(longest)
+    MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.min(20))).min(longest)
 }
 
 #[cfg(test)]
@@ -31,15 +31,15 @@ mod tests {
         for (failures, longest) in
             [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (5, 32), (6, 64), (7, 128), (8, 256), (9, 300), (10, 300)]
         {
-            let backoff = |chance| backoff(failures, LONGEST_BACKOFF, chance);
+            let backoff = |chance| backoff(failures, MAX_BACKOFF, chance);
             assert_eq!(backoff(1.0), Duration::from_secs(longest), "{failures}");
-            assert_eq!(backoff(0.0), FIRST_BACKOFF, "{failures}");
-            assert_eq!(backoff(0.5), Duration::from_millis(longest * 500).max(FIRST_BACKOFF), "{failures}");
+            assert_eq!(backoff(0.0), MIN_BACKOFF, "{failures}");
+            assert_eq!(backoff(0.5), Duration::from_millis(longest * 500).max(MIN_BACKOFF), "{failures}");
         }
-        assert_eq!(backoff(u32::MAX, LONGEST_BACKOFF_WITHOUT_JSON, 1.0), LONGEST_BACKOFF_WITHOUT_JSON);
-        let backoff = |failures, chance| backoff(failures, LONGEST_BACKOFF, chance);
-        assert_eq!(backoff(u32::MAX, 1.0), LONGEST_BACKOFF);
-        assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (FIRST_BACKOFF, Duration::from_secs(8)));
+        assert_eq!(backoff(u32::MAX, MAX_BACKOFF_WITHOUT_JSON, 1.0), MAX_BACKOFF_WITHOUT_JSON);
+        let backoff = |failures, chance| backoff(failures, MAX_BACKOFF, chance);
+        assert_eq!(backoff(u32::MAX, 1.0), MAX_BACKOFF);
+        assert_eq!((backoff(3, -1.0), backoff(3, 2.0)), (MIN_BACKOFF, Duration::from_secs(8)));
         assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn classify_failure<T>(
     let is_lenient = rotation == Rotation::Lenient;
     Answer::Later {
         retry_after: error.retry_after(),
-        // Where no time is left, repeating it would take another claim, and another, while nobody hears of the failure.
+        // With no time left, a repetition would need another claim, and the callers would not hear of the failure meanwhile.
         is_repeatable: (is_not_done || is_unknown && is_lenient) && left >= TIME_TO_REPEAT,
         is_lost: is_unknown && !is_lenient,
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::backoff::FIRST_BACKOFF;
+use super::backoff::MIN_BACKOFF;
 use super::event::LoginEvent;
 use super::flying::Flying;
 use super::landing::Landing;
@@ -38,10 +38,10 @@ const DEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long a caller with a usable token waits for another caller who asks the store.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 /// How often, and with which pauses, [`Keeper::settle`] looks whether the new tokens are saved. The third time it gives up.
-const SAVING_LOOKS: u32 = 3;
+const MAX_SAVING_LOOKS: u32 = 3;
 const SAVING_LOOK: Duration = Duration::from_secs(10);
 /// How often it waits for refreshes that are under way: longer than one can take.
-const MOST_WAITS: u32 = 18;
+const MAX_WAITS: u32 = 18;
 /// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
 /// it guards against runtimes that nobody drives.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
@@ -301,18 +301,18 @@ impl Keeper {
                 }
                 // A refresh may be on a runtime that nobody drives.
                 waits += 1;
-                if waits >= MOST_WAITS {
+                if waits >= MAX_WAITS {
                     return Err(later("a refresh has not come back: try again"));
                 }
                 continue;
             }
             looks += 1;
-            if looks >= SAVING_LOOKS {
+            if looks >= MAX_SAVING_LOOKS {
                 return Err(not_saved(unsaved.len()));
             }
             if is_idle {
                 // Its flight came to nothing at once, so the next may, too.
-                self.webex.clock().sleep(FIRST_BACKOFF).await;
+                self.webex.clock().sleep(MIN_BACKOFF).await;
             }
         }
     }

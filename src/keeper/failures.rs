@@ -22,7 +22,7 @@ impl Slot {
         self.seldom(|seldom| seldom.is_client_rejected)
     }
 
-    /// Whether anybody should try again now.
+    /// Returns `true` while this process should not try again.
     pub(crate) fn is_resting(&self, elapsed: Duration) -> bool {
         self.seldom(|seldom| elapsed < seldom.rest_until)
     }

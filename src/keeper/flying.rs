@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::backoff::{LONGEST_BACKOFF, LONGEST_BACKOFF_WITHOUT_JSON, backoff};
+use super::backoff::{MAX_BACKOFF, MAX_BACKOFF_WITHOUT_JSON, backoff};
 use super::classify::{classify_failure, is_without_json};
 use super::engine::{Counted, Keeper};
 use super::event::LoginEvent;
@@ -194,7 +194,7 @@ impl Flying {
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
             keep: &Record::keep,
             own_rest: self.slot.own_rest(elapsed),
-            backoff: backoff(self.slot.failures(), self.longest_backoff(), random::chance()),
+            backoff: backoff(self.slot.failures(), self.max_backoff(), random::chance()),
         };
         let action = self.flight.step(event, &now);
         event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
@@ -272,12 +272,12 @@ impl Flying {
     }
 
     /// The longest pause after the last failure.
-    fn longest_backoff(&self) -> Duration {
+    fn max_backoff(&self) -> Duration {
         let is_without_json = self.trouble.as_ref().is_some_and(is_without_json);
         if is_without_json && self.slot.failures() >= MANY_WITHOUT_JSON - 1 {
-            LONGEST_BACKOFF_WITHOUT_JSON
+            MAX_BACKOFF_WITHOUT_JSON
         } else {
-            LONGEST_BACKOFF
+            MAX_BACKOFF
         }
     }
 

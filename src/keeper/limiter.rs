@@ -1,7 +1,7 @@
 //! A limit on the refreshes that are sent at once, so that many logins that expire together do not exhaust sockets and files.
 //!
-//! Whoever waits comes in turn. A task on a runtime that nobody drives may have its turn and never use it, so a turn is taken back
-//! after [`LONGEST_TURN`]: the limit protects resources, and nothing depends on it.
+//! Waiting tasks are served in order. A task on a runtime that is not driven may get its turn and never use it, so a turn is taken
+//! back after [`MAX_TURN`]: the limit protects resources, and correctness does not depend on it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 
 /// How many refreshes are sent at once.
-const MOST_AT_ONCE: usize = 32;
+const MAX_CONCURRENT_REFRESHES: usize = 32;
 /// Longer than a claim, a request and a save can take.
-const LONGEST_TURN: Duration = Duration::from_secs(100);
+const MAX_TURN: Duration = Duration::from_secs(100);
 /// How often a waiting task looks for turns that were never used, by the runtime's own time.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -46,7 +46,7 @@ impl Limiter {
     /// A turn that is free now.
     pub(super) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         let mut state = self.grant();
-        if state.taken.len() >= MOST_AT_ONCE {
+        if state.taken.len() >= MAX_CONCURRENT_REFRESHES {
             return None;
         }
         let (number, elapsed) = (state.number(), self.clock.elapsed());
@@ -77,10 +77,10 @@ impl Limiter {
     fn grant(&self) -> MutexGuard<'_, State> {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
-        state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < LONGEST_TURN);
-        while state.taken.len() < MOST_AT_ONCE {
+        state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < MAX_TURN);
+        while state.taken.len() < MAX_CONCURRENT_REFRESHES {
             let Some((number, waiting)) = state.waiting.pop_front() else { break };
-            // Whoever is not there any more takes its place away itself.
+            // A waiting task that has been dropped removes its own place.
             if waiting.send(()).is_ok() {
                 state.taken.push((number, elapsed));
             }
@@ -133,8 +133,8 @@ mod tests {
     #[tokio::test]
     async fn turns_are_limited_and_come_in_order() {
         let (limiter, _) = limiter();
-        let mut taken: Vec<_> = (0..MOST_AT_ONCE).filter_map(|_| limiter.try_enter()).collect();
-        assert!(taken.len() == MOST_AT_ONCE && limiter.try_enter().is_none());
+        let mut taken: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
+        assert!(taken.len() == MAX_CONCURRENT_REFRESHES && limiter.try_enter().is_none());
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(limiter.enter())).collect();
         assert!(waiting.iter_mut().all(|waiting| poll(waiting).is_none()));
         // One that gives up leaves nothing behind.
@@ -147,18 +147,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turn_that_nobody_uses_is_taken_back() {
+    async fn turn_that_is_not_used_is_taken_back() {
         let (limiter, clock) = limiter();
-        let taken: Vec<_> = (0..MOST_AT_ONCE).filter_map(|_| limiter.try_enter()).collect();
+        let taken: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
         // Their turn comes, and they are not polled again.
-        let mut unpolled: Vec<_> = (0..MOST_AT_ONCE).map(|_| Box::pin(limiter.enter())).collect();
+        let mut unpolled: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).map(|_| Box::pin(limiter.enter())).collect();
         assert!(unpolled.iter_mut().all(|waiting| poll(waiting).is_none()));
         drop(taken);
         assert!(limiter.try_enter().is_none());
-        clock.advance(LONGEST_TURN);
+        clock.advance(MAX_TURN);
         let next = limiter.try_enter();
         assert!(next.is_some());
-        // Whoever comes back late takes nobody's turn away.
+        // A task that comes back late takes no turn away from another.
         drop(unpolled);
         assert_eq!(limiter.state().taken.len(), 1);
     }

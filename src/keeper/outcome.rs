@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::{FIRST_BACKOFF, LONGEST_BACKOFF, longest_backoff};
+use super::backoff::{MAX_BACKOFF, MIN_BACKOFF, max_backoff};
 use super::event::LoginEvent;
 use super::flying::Flying;
 use super::landing::Landing;
@@ -88,7 +88,7 @@ impl Flying {
             _ => String::new(),
         };
         let keeper = Arc::clone(self.keeper());
-        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(LONGEST_BACKOFF));
+        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
         let mut error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
             let message = format!("webex refused the refresh token{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
@@ -129,7 +129,7 @@ impl Flying {
 
     fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
         event!(DEBUG, key = %self.slot.key, "leaves it to another");
-        self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(FIRST_BACKOFF));
+        self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
         let message = "another process is refreshing this login and has not finished";
         (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
     }
@@ -144,7 +144,7 @@ impl Flying {
         match &known.head.hold {
             // Another one tries first.
             _ if self.sent_at.is_none() => {
-                let wait = error.retry_after().unwrap_or(FIRST_BACKOFF);
+                let wait = error.retry_after().unwrap_or(MIN_BACKOFF);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
             }
             Some(Hold::RetryAt(until)) => {
@@ -173,7 +173,7 @@ impl Flying {
 
     fn store_failed(&mut self) -> Error {
         let keeper = Arc::clone(self.keeper());
-        let pause = longest_backoff(self.slot.failed(self.epoch));
+        let pause = max_backoff(self.slot.failed(self.epoch));
         self.slot.touch(self.epoch, keeper.webex.clock().elapsed());
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
         self.trouble

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::backoff::longest_backoff;
+use super::backoff::max_backoff;
 use super::protocol::Reason;
 use crate::error::{Error, Result};
 use crate::store::{LoginId, TokenKey};
@@ -19,7 +19,7 @@ const LOGINS_FOR_PAUSE: usize = 2;
 const LOGINS_FOR_OUTAGE: usize = 3;
 const OUTAGE_WINDOW: Duration = Duration::from_secs(10 * 60);
 /// How long rejections without a reason are taken for an outage if nothing succeeds.
-const LONGEST_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The state that all logins of a client share in this process.
 #[derive(Default)]
@@ -91,7 +91,7 @@ impl ClientState {
         // One with a block of its own says nothing about the others, so it tries for itself alone.
         if !applicant.is_client_rejected {
             pause.since = elapsed;
-            pause.until = elapsed.saturating_add(longest_backoff(pause.failures));
+            pause.until = elapsed.saturating_add(max_backoff(pause.failures));
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl ClientState {
         }
         // An outage ends; what lasts longer, with no success at all, is meant.
         let since = *state.outage_since.get_or_insert(elapsed);
-        if elapsed.saturating_sub(since) < LONGEST_OUTAGE { Reason::MissingForMany } else { Reason::Missing }
+        if elapsed.saturating_sub(since) < MAX_OUTAGE { Reason::MissingForMany } else { Reason::Missing }
     }
 
     /// A refresh succeeded.
@@ -144,7 +144,7 @@ impl ClientState {
 impl State {
     fn pause(&mut self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
         let failures = self.pause.as_ref().map_or(0, |pause| pause.failures);
-        let until = elapsed.saturating_add(longest_backoff(failures));
+        let until = elapsed.saturating_add(max_backoff(failures));
         let (error, cause) = (error.clone(), cause.clone());
         self.pause = Some(Pause { since: elapsed, until, failures: failures.saturating_add(1), error, cause });
         failures == 0

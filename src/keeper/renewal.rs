@@ -78,7 +78,7 @@ impl Keeper {
     /// Waits until other tokens than these are there, or it is known why not; returns `false` if a refresh is not due.
     async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<bool> {
         let mut earlier: Option<Error> = None;
-        // Once more for a flight that was in the air already, and did not know that somebody waits.
+        // Once more for a flight that was under way already, and did not know of this caller.
         for is_last in [false, true] {
             let is_anothers = slot.in_the_air().is_some();
             let mut flight = self.depart(slot)?;

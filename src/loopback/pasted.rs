@@ -116,7 +116,7 @@ fn variants(text: &str) -> Vec<String> {
     seen
 }
 
-/// The text without the marks of a bracketed paste, other control sequences and characters that nobody sees.
+/// The text without the marks of a bracketed paste, other control sequences and invisible characters.
 fn without_marks(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -509,7 +509,7 @@ mod tests {
     }
 
     proptest! {
-        /// A server writes values percent-encoded, browsers keep them so; paths and unknown parameters are anybody's.
+        /// A server writes values percent-encoded, browsers keep them so; paths and unknown parameters may be anything.
         #[test]
         fn valid_address_is_read_as_itself(
             code in "[!-~]{1,60}",

@@ -208,12 +208,6 @@ macro_rules! random_id {
                 Ok(Self(bytes))
             }
 
-            /// Another one, the same for the same number.
-            #[allow(dead_code, reason = "the keepers number their claims")]
-            pub(crate) fn plus(self, number: u64) -> Self {
-                Self(u128::from_be_bytes(self.0).wrapping_add(number.into()).to_be_bytes())
-            }
-
             /// The 128 bits.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0
