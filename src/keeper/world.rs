@@ -107,6 +107,8 @@ pub(super) struct World {
     /// comes back (RFC 9700 section 4.14.2).
     family: u8,
     is_revoked: bool,
+    /// How often a gateway rejected a refresh token and gave no reason; the fourth time in a row is believed.
+    unexplained: u8,
     /// Whether a process was stopped beyond its claim.
     has_stopped: bool,
     /// The refresh tokens that were sent to the server, and in which period.
@@ -153,6 +155,7 @@ impl World {
             valid: 0,
             family: 0,
             is_revoked: false,
+            unexplained: 0,
             has_stopped: false,
             sent: Vec::new(),
             late: None,
@@ -333,8 +336,11 @@ impl World {
                     worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: false })));
                     worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: true })));
                     // A gateway rejects it, and gives no reason.
-                    let unexplained = Answer::Rejected { code: None, reason: Reason::Missing };
-                    worlds.push(world.feed(who, Event::Sent(unexplained)));
+                    if self.unexplained < 3 {
+                        world.unexplained += 1;
+                        let unexplained = Answer::Rejected { code: None, reason: Reason::Missing };
+                        worlds.push(world.feed(who, Event::Sent(unexplained)));
+                    }
                 }
                 let answer = self.serve(tokens);
                 self.processes[who].todo = Some(Todo::Receive(answer, self.elapsed + limit));
