@@ -122,6 +122,26 @@ mod tests {
     ];
 
     #[test]
+    fn variables_keep_their_names() {
+        let names = [
+            "WEBEX_CLIENT_ID",
+            "WEBEX_CLIENT_SECRET",
+            "WEBEX_REDIRECT_URI",
+            "WEBEX_SCOPES",
+            "WEBEX_SERVICE",
+            "WEBEX_BASE_URL",
+            "WEBEX_ISSUERS",
+        ];
+        let asked = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        };
+        partial(&lookup).unwrap();
+        assert_eq!(asked.into_inner(), names.map(str::to_owned).into());
+    }
+
+    #[test]
     fn all_missing_variables_are_listed_in_one_error() {
         let error = complete_from(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
         let beginning = "the environment lacks WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES (a worker";

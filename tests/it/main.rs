@@ -71,6 +71,7 @@ mod secrets;
 mod secrets_open_id;
 mod session_status;
 mod store_operations;
+mod stored_forms;
 mod stores;
 mod sweeps;
 mod token_endpoint;

@@ -281,3 +281,29 @@ fn help_says_every_option_and_every_order() {
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8(wrong.stderr).unwrap().contains("unknown argument --moon; --help says"));
 }
+
+/// The names that scripts in any language use: each order answers a wrong one with all that it knows.
+#[test]
+fn names_of_faults_and_places_keep_their_spelling() {
+    let names = include_str!("order_names.txt");
+    tell_of_clients(async {
+        let mock = MockWebex::start(&[]).await;
+        let mut found = String::new();
+        for line in names.lines() {
+            let (order, body) = line.split_once(' ').unwrap();
+            let Some(body) = body.strip_prefix("with ") else { continue };
+            let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
+            let said: Value = answer.send().await.unwrap().json().await.unwrap();
+            let error = said["error"].as_str().unwrap();
+            assert!(!error.starts_with("there is no order"), "{order}: {error}");
+            found += &format!("{line}\nknows {}\n", names_in(error));
+        }
+        assert_eq!(found, names);
+    });
+}
+
+fn names_in(error: &str) -> &str {
+    let list = error.find('[').and_then(|start| error.rfind(']').map(|end| &error[start..=end]));
+    let expected = || error.find("expected ").and_then(|start| error[start..].split(" at line").next());
+    list.or_else(expected).unwrap_or("nothing")
+}
