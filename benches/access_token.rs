@@ -102,7 +102,7 @@ fn herd(criterion: &mut Criterion) {
                         caller.await.unwrap();
                     }
                     let time = begun.elapsed();
-                    manager.settle().await.unwrap();
+                    manager.wait_idle().await.unwrap();
                     time
                 })
             };

@@ -15,7 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use url::Url;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, Expect, FileStore, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, FileStore, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::transport::Transport;
 use webex_oauth::{Callback, Result, Session, TokenManager, WebexOAuth};
 
@@ -47,12 +47,12 @@ impl<S: TokenStore> TokenStore for Counting<S> {
         self.0.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.delete(key, expect).await
     }
@@ -105,19 +105,22 @@ fn refresh(criterion: &mut Criterion, name: &str, store: impl TokenStore + Clone
     let counting = Counting(store.clone(), Arc::clone(&asked));
     let (manager, session) = runtime.block_on(kept(&webex, counting, &user(0)));
     let entries = runtime.block_on(entries());
-    assert_eq!(runtime.block_on(store.save(&user(1), &entries[0], Expect::Absent)).unwrap(), Saved::Yes);
+    assert_eq!(
+        runtime.block_on(store.save(&user(1), &entries[0], Precondition::Absent)).unwrap(),
+        WriteOutcome::Committed
+    );
 
     let (turns, ratios) = (Cell::new(0), RefCell::new(Vec::new()));
     let by_hand = async || {
         let kept = store.load(&user(1)).await.unwrap().unwrap();
         turns.set(turns.get() + 1);
-        let expect = Expect::Revision(kept.head.revision());
-        assert_eq!(store.save(&user(1), &entries[turns.get() % 2], expect).await.unwrap(), Saved::Yes);
+        let expect = Precondition::Revision(kept.head.revision());
+        assert_eq!(store.save(&user(1), &entries[turns.get() % 2], expect).await.unwrap(), WriteOutcome::Committed);
     };
     let claimed = async || {
         clock.advance(LIFE);
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     };
     asked.store(0, Ordering::Relaxed);
     server.0.store(0, Ordering::Relaxed);
@@ -150,16 +153,19 @@ fn at_once(criterion: &mut Criterion) {
     let store = FileStore::open(&folder).unwrap();
     let entries = runtime.block_on(entries());
     for number in 0..AT_ONCE {
-        assert_eq!(runtime.block_on(store.save(&user(number), &entries[0], Expect::Absent)).unwrap(), Saved::Yes);
+        assert_eq!(
+            runtime.block_on(store.save(&user(number), &entries[0], Precondition::Absent)).unwrap(),
+            WriteOutcome::Committed
+        );
     }
     let (turns, ratios) = (Cell::new(0), RefCell::new(Vec::new()));
     let saves = || {
         let [old, new] = [turns.get() % 2, (turns.get() + 1) % 2].map(|index| &entries[index]);
         turns.set(turns.get() + 1);
-        let (store, new, expect) = (store.clone(), new.clone(), Expect::Revision(old.head.revision()));
+        let (store, new, expect) = (store.clone(), new.clone(), Precondition::Revision(old.head.revision()));
         (0..AT_ONCE).map(move |number| {
             let (store, new) = (store.clone(), new.clone());
-            async move { assert_eq!(store.save(&user(number), &new, expect).await.unwrap(), Saved::Yes) }
+            async move { assert_eq!(store.save(&user(number), &new, expect).await.unwrap(), WriteOutcome::Committed) }
         })
     };
     let turn = || {

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use url::Url;
-use webex_oauth::store::{Entry, Expect, FileStore, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, FileStore, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::transport::Transport;
 use webex_oauth::{Callback, TokenManager, WebexOAuth};
 
@@ -59,13 +59,13 @@ async fn entries() -> [Entry; 2] {
 
 /// A store that has the first of the two entries, and a turn that saves the other.
 async fn saving(store: &impl TokenStore, entries: &[Entry; 2]) -> impl AsyncFn() {
-    assert_eq!(store.save(&user(0), &entries[0], Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&user(0), &entries[0], Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let turns = Cell::new(0);
     async move || {
         let (old, new) = (&entries[turns.get() % 2], &entries[(turns.get() + 1) % 2]);
         turns.set(turns.get() + 1);
-        let saved = store.save(&user(0), new, Expect::Revision(old.head.revision())).await.unwrap();
-        assert_eq!(saved, Saved::Yes);
+        let saved = store.save(&user(0), new, Precondition::Revision(old.head.revision())).await.unwrap();
+        assert_eq!(saved, WriteOutcome::Committed);
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use clap::Command;
 use webex_oauth::Result;
-use webex_oauth::store::{Entry, Expect, FileStore, Saved, TokenKey, TokenStore, conformance};
+use webex_oauth::store::{Entry, FileStore, Precondition, TokenKey, TokenStore, WriteOutcome, conformance};
 
 use self::folder::Folder;
 
@@ -40,10 +40,10 @@ impl<S: TokenStore> Counted<S> {
         Self { store, counts: Arc::default() }
     }
 
-    fn count(&self, outcome: Result<Saved>) -> Result<Saved> {
+    fn count(&self, outcome: Result<WriteOutcome>) -> Result<WriteOutcome> {
         let counter = match outcome {
-            Ok(Saved::Yes) => &self.counts.changes,
-            Ok(Saved::Conflict) => &self.counts.conflicts,
+            Ok(WriteOutcome::Committed) => &self.counts.changes,
+            Ok(WriteOutcome::Conflict) => &self.counts.conflicts,
             Err(_) => &self.counts.failures,
         };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -58,12 +58,12 @@ impl<S: TokenStore> TokenStore for Counted<S> {
         self.store.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let outcome = self.store.save(key, entry, expect).await;
         self.count(outcome)
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let outcome = self.store.delete(key, expect).await;
         self.count(outcome)
     }

@@ -42,7 +42,7 @@ fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
         .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server matches them, and writes to its users
         .build()?;
     // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
-    let keep_alive = KeepAlive::new(&manager)?.pace(Duration::ZERO);
+    let keep_alive = KeepAlive::new(&manager)?.delay_between(Duration::ZERO);
     Ok((manager, keep_alive))
 }
 

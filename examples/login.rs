@@ -22,7 +22,7 @@ use clap::Parser;
 use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 use webex_oauth::store::{FileStore, TokenKey};
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{BrowserLogin, ErrorKind, Login, LoginState, Session, Status, TokenManager, WebexOAuth};
+use webex_oauth::{BrowserLogin, ErrorKind, Login, Session, SessionState, SessionStatus, TokenManager, WebexOAuth};
 
 use self::folder::Folder;
 use self::interrupt::interrupted;
@@ -105,14 +105,14 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     if let Some(end) = status.access_token_expires_at {
         writeln!(stdout(), "The access token is good until {end}.")?;
     }
-    manager.settle().await?;
+    manager.wait_idle().await?;
     Ok(())
 }
 
 /// Asks Webex, since a login may have been ended there.
 async fn is_logged_in(session: &Session) -> Result<bool> {
     let status = session.check().await?;
-    Ok(status.is_some_and(|status| !matches!(status.state, LoginState::LoginRequired { .. })))
+    Ok(status.is_some_and(|status| !matches!(status.state, SessionState::LoginRequired { .. })))
 }
 
 /// Waits at the redirect URI for what the browser brings.
@@ -132,7 +132,7 @@ async fn show(session: &Session) -> Result<()> {
     Ok(writeln!(stdout(), "Granted: {}.", status(session).await?.scopes)?)
 }
 
-async fn status(session: &Session) -> Result<Status> {
+async fn status(session: &Session) -> Result<SessionStatus> {
     Ok(session.status().await?.ok_or("nobody is logged in")?)
 }
 

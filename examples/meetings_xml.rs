@@ -66,7 +66,7 @@ async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) ->
     let tokens = webex.refresh(login.tokens()).await?;
     writeln!(stdout(), "Refreshed: {}, until {}.\n", tokens.scopes(), tokens.expires_at().ok_or("no end")?)?;
 
-    let context = SecurityContext::of(&tokens)?;
+    let context = SecurityContext::from_tokens(&tokens)?;
     let shown = match show_token {
         true => context.clone(),
         false => SecurityContext::new(context.site_name(), context.user().clone(), &AccessToken::new("[secret]")?)?,

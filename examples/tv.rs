@@ -76,7 +76,7 @@ async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments)
     let person = session.person().await?;
     let name = person.display_name().or(person.email()).unwrap_or("you");
     writeln!(stdout(), "Hello, {}!", printable(name))?;
-    manager.settle().await?;
+    manager.wait_idle().await?;
     Ok(())
 }
 

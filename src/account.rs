@@ -67,7 +67,7 @@ pub(crate) struct Address {
 /// An address that is known of an account.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownAddress<'a> {
-    pub(crate) origin: Origin,
+    pub(crate) origin: FieldSource,
     pub(crate) email: &'a str,
     pub(crate) is_verified: Option<bool>,
 }
@@ -80,7 +80,7 @@ impl Address {
 
 impl KnownAddress<'_> {
     /// An address proves something once it is verified, whoever told it; one that came along with the tokens never is.
-    pub(crate) fn is_proof(&self) -> bool {
+    pub(crate) fn is_verified(&self) -> bool {
         self.is_verified == Some(true)
     }
 }
@@ -88,20 +88,20 @@ impl KnownAddress<'_> {
 /// One thing that is known of an [`Account`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Detail<'a> {
+pub struct AccountField<'a> {
     /// Its name, as the server that told it calls it.
     pub name: &'static str,
     /// What was told.
     pub value: &'a str,
     /// Who told it.
-    pub origin: Origin,
+    pub origin: FieldSource,
     is_proof: bool,
 }
 
-impl Detail<'_> {
+impl AccountField<'_> {
     /// Whether it is proof of who logged in: what Webex signed, or answered when it was asked; not what came along with the
     /// tokens, and no e-mail address that nobody called verified.
-    pub fn is_proof(&self) -> bool {
+    pub fn is_verified(&self) -> bool {
         self.is_proof
     }
 }
@@ -109,7 +109,7 @@ impl Detail<'_> {
 /// Where something that is known of an [`Account`] came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Origin {
+pub enum FieldSource {
     /// The token endpoint, beside the tokens.
     TokenResponse,
     /// Webex, asked who the person is: `GET /people/me`.
@@ -150,32 +150,32 @@ impl Account {
     }
 
     /// All that is known, each with where it came from.
-    pub fn details(&self) -> impl Iterator<Item = Detail<'_>> {
+    pub fn details(&self) -> impl Iterator<Item = AccountField<'_>> {
         let (subject, profile, person) = (self.subject.as_ref(), self.profile.as_ref(), self.person.as_ref());
-        let addresses = self.addresses().map(|address| Detail {
-            name: if address.origin == Origin::PeopleMe { "emails" } else { "email" },
+        let addresses = self.addresses().map(|address| AccountField {
+            name: if address.origin == FieldSource::PeopleMe { "emails" } else { "email" },
             value: address.email,
             origin: address.origin,
-            is_proof: address.is_proof(),
+            is_proof: address.is_verified(),
         });
         let proven = [
-            ("iss", subject.map(|subject| subject.issuer.as_str()), Origin::IdToken),
-            ("sub", subject.map(|subject| subject.subject.as_str()), Origin::IdToken),
-            ("name", subject.and_then(|subject| subject.name.as_deref()), Origin::IdToken),
-            ("name", profile.and_then(|profile| profile.name.as_deref()), Origin::UserInfo),
-            ("id", person.map(|person| person.id.as_str()), Origin::PeopleMe),
-            ("displayName", person.and_then(|person| person.display_name.as_deref()), Origin::PeopleMe),
-            ("orgId", person.and_then(|person| person.organization_id.as_deref()), Origin::PeopleMe),
+            ("iss", subject.map(|subject| subject.issuer.as_str()), FieldSource::IdToken),
+            ("sub", subject.map(|subject| subject.subject.as_str()), FieldSource::IdToken),
+            ("name", subject.and_then(|subject| subject.name.as_deref()), FieldSource::IdToken),
+            ("name", profile.and_then(|profile| profile.name.as_deref()), FieldSource::UserInfo),
+            ("id", person.map(|person| person.id.as_str()), FieldSource::PeopleMe),
+            ("displayName", person.and_then(|person| person.display_name.as_deref()), FieldSource::PeopleMe),
+            ("orgId", person.and_then(|person| person.organization_id.as_deref()), FieldSource::PeopleMe),
         ];
         let told = [
-            ("user_name", self.user_name.as_deref(), Origin::TokenResponse),
-            ("iss", self.iss.as_deref(), Origin::TokenResponse),
-            ("siteid", self.siteid.as_deref(), Origin::TokenResponse),
-            ("userid", self.userid.as_deref(), Origin::TokenResponse),
-            ("authentication_id", self.authentication_id.as_deref(), Origin::TokenResponse),
+            ("user_name", self.user_name.as_deref(), FieldSource::TokenResponse),
+            ("iss", self.iss.as_deref(), FieldSource::TokenResponse),
+            ("siteid", self.siteid.as_deref(), FieldSource::TokenResponse),
+            ("userid", self.userid.as_deref(), FieldSource::TokenResponse),
+            ("authentication_id", self.authentication_id.as_deref(), FieldSource::TokenResponse),
         ];
         let others = proven.into_iter().chain(told).filter_map(|(name, value, origin)| {
-            Some(Detail { name, value: value?, origin, is_proof: origin != Origin::TokenResponse })
+            Some(AccountField { name, value: value?, origin, is_proof: origin != FieldSource::TokenResponse })
         });
         addresses.chain(others)
     }
@@ -183,16 +183,16 @@ impl Account {
     /// The e-mail addresses, in the order in which they count.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = KnownAddress<'_>> {
         let told = [
-            (Origin::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
-            (Origin::UserInfo, self.profile.as_ref().and_then(|profile| profile.address.as_ref())),
-            (Origin::PeopleMe, self.person.as_ref().and_then(|person| person.address.as_ref())),
+            (FieldSource::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
+            (FieldSource::UserInfo, self.profile.as_ref().and_then(|profile| profile.address.as_ref())),
+            (FieldSource::PeopleMe, self.person.as_ref().and_then(|person| person.address.as_ref())),
         ];
         let told = told.into_iter().filter_map(|(origin, address)| {
             let Address { email, is_verified } = address?;
             Some(KnownAddress { origin, email, is_verified: *is_verified })
         });
         // Of the one beside the tokens nobody says whose it is.
-        let of_response = |email| KnownAddress { origin: Origin::TokenResponse, email, is_verified: None };
+        let of_response = |email| KnownAddress { origin: FieldSource::TokenResponse, email, is_verified: None };
         told.chain(self.email.as_deref().map(of_response))
     }
 
@@ -228,7 +228,7 @@ impl Account {
     /// is, the first that was told, and last the one that the token endpoint told (`email`). [`details`](Self::details) says
     /// which it is.
     pub fn email(&self) -> Option<&str> {
-        let proven = self.addresses().find(KnownAddress::is_proof);
+        let proven = self.addresses().find(KnownAddress::is_verified);
         proven.or_else(|| self.addresses().next()).map(|address| address.email)
     }
 
@@ -285,7 +285,7 @@ pub(crate) fn check_site_name(site: &str) -> Result<()> {
         "{}a site name is the first label of its address: for https://acme.webex.com, write \"acme\"",
         found.unwrap_or_default()
     );
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 #[cfg(test)]
@@ -304,8 +304,8 @@ mod tests {
         let address = Address::new(Some("jane@example.com"), Some(true));
         account.person = Some(Identity { id: "P1".into(), address, ..Identity::default() });
         assert_eq!(account.to_string(), "jane@example.com");
-        let (person, response) = (Origin::PeopleMe, Origin::TokenResponse);
-        let told = account.details().map(|detail| (detail.name, detail.value, detail.origin, detail.is_proof()));
+        let (person, response) = (FieldSource::PeopleMe, FieldSource::TokenResponse);
+        let told = account.details().map(|detail| (detail.name, detail.value, detail.origin, detail.is_verified()));
         assert_eq!(
             told.collect::<Vec<_>>(),
             [

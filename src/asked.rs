@@ -63,13 +63,13 @@ impl Asked {
 
     pub(crate) fn kind(self) -> ErrorKind {
         match self {
-            Self::Exchange => ErrorKind::Exchange,
+            Self::Exchange => ErrorKind::CodeExchange,
             Self::Refresh => ErrorKind::Refresh,
-            Self::DeviceCode | Self::Device => ErrorKind::Device,
-            Self::Person => ErrorKind::Person,
+            Self::DeviceCode | Self::Device => ErrorKind::DeviceGrant,
+            Self::Person => ErrorKind::PersonRequest,
             Self::Revocation => ErrorKind::Revocation,
             #[cfg(feature = "oidc")]
-            Self::Keys => ErrorKind::Keys,
+            Self::Keys => ErrorKind::Jwks,
             #[cfg(feature = "oidc")]
             Self::UserInfo => ErrorKind::UserInfo,
             #[cfg(feature = "oidc")]

@@ -135,14 +135,14 @@ pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
         return Ok(());
     }
     let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// Checks a parameter of the application's own.
 pub(crate) fn check_parameter(name: &str, value: &str) -> Result<()> {
     if OWN_PARAMETERS.contains(&name) {
         let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
-        return Err(Error::new(ErrorKind::Input, message));
+        return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     check_text("parameter name", name)?;
     check_text("parameter value", value)
@@ -151,7 +151,10 @@ pub(crate) fn check_parameter(name: &str, value: &str) -> Result<()> {
 /// Checks a value that the application chose.
 pub(crate) fn check_text(what: &str, text: &str) -> Result<()> {
     if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Error::new(ErrorKind::Input, format!("a {what} must not be empty or contain control characters")));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("a {what} must not be empty or contain control characters"),
+        ));
     }
     Ok(())
 }

@@ -149,10 +149,10 @@ impl AuthorizationRequest {
     ///
     /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, a malformed redirect URI, or
     ///   [`max_age`](Self::max_age) without the scope `openid`.
-    /// - [`ErrorKind::Input`]: a scope, parameter, suffix or payload that cannot be sent.
+    /// - [`ErrorKind::InvalidInput`]: a scope, parameter, suffix or payload that cannot be sent.
     /// - [`ErrorKind::Unsupported`]: the scope `openid` where the ID token could not be verified (a build without the feature
     ///   `oidc`, or Webex Meetings), since no identity is handed out that is not proven; a response type other than `code`.
-    /// - [`ErrorKind::Random`]: the operating system's generator failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's generator failed.
     pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         if let Some(error) = self.fault.take() {
             return Err(error);
@@ -223,7 +223,7 @@ impl AuthorizationRequest {
         }
         if let Some(hint) = &self.login_hint {
             check_text("login hint", hint)?;
-            value_check::check(ErrorKind::Input, "login hint", hint, Characters::Any)?;
+            value_check::check(ErrorKind::InvalidInput, "login hint", hint, Characters::Any)?;
         }
         Ok(Checked {
             registration: self.registration,
@@ -445,21 +445,21 @@ mod tests {
         type Change = fn(AuthorizationRequest) -> AuthorizationRequest;
         let cases: [(Change, ErrorKind, &str); 18] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
-            (|r| r.scopes("sp\"ark"), ErrorKind::Input, "quotation mark"),
+            (|r| r.scopes("sp\"ark"), ErrorKind::InvalidInput, "quotation mark"),
             (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "write http://localhost:5000/x"),
-            (|r| r.state_suffix(""), ErrorKind::Input, "1 to 64"),
-            (|r| r.state_suffix("x".repeat(65)), ErrorKind::Input, "1 to 64"),
-            (|r| r.state_suffix("a b"), ErrorKind::Input, "1 to 64"),
-            (|r| r.parameter("state", "mine"), ErrorKind::Input, "set by this crate"),
-            (|r| r.parameter("x", "a\r\nb"), ErrorKind::Input, "control characters"),
-            (|r| r.parameter("", "x"), ErrorKind::Input, "not be empty"),
-            (|r| r.login_hint("a\u{0}"), ErrorKind::Input, "control characters"),
-            (|r| r.login_hint("\"jane@example.com\""), ErrorKind::Input, "the login hint is in quotation marks"),
-            (|r| r.login_hint("<jane@example.com>"), ErrorKind::Input, "in brackets"),
+            (|r| r.state_suffix(""), ErrorKind::InvalidInput, "1 to 64"),
+            (|r| r.state_suffix("x".repeat(65)), ErrorKind::InvalidInput, "1 to 64"),
+            (|r| r.state_suffix("a b"), ErrorKind::InvalidInput, "1 to 64"),
+            (|r| r.parameter("state", "mine"), ErrorKind::InvalidInput, "set by this crate"),
+            (|r| r.parameter("x", "a\r\nb"), ErrorKind::InvalidInput, "control characters"),
+            (|r| r.parameter("", "x"), ErrorKind::InvalidInput, "not be empty"),
+            (|r| r.login_hint("a\u{0}"), ErrorKind::InvalidInput, "control characters"),
+            (|r| r.login_hint("\"jane@example.com\""), ErrorKind::InvalidInput, "the login hint is in quotation marks"),
+            (|r| r.login_hint("<jane@example.com>"), ErrorKind::InvalidInput, "in brackets"),
             (|r| r.redirect_uri("'https://x.example/cb'"), ErrorKind::Configuration, "in quotation marks"),
             (|r| r.max_age(Duration::from_secs(300)), ErrorKind::Configuration, "add the scope"),
             (|r| r.max_age(Duration::ZERO).scopes("spark:all"), ErrorKind::Configuration, "leave `max_age` out"),
-            (|r| r.payload(&"x".repeat(2000)), ErrorKind::Input, "1,024 bytes"),
+            (|r| r.payload(&"x".repeat(2000)), ErrorKind::InvalidInput, "1,024 bytes"),
             (|r| r.parameter("response_type", "id_token"), ErrorKind::Unsupported, "response type"),
             (
                 |r| r.parameter("response_type", "code").parameter("response_type", "token"),

@@ -16,7 +16,7 @@ use crate::secret::AccessToken;
 pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
     let refuse = |why: &str| {
         let host = uri.host().unwrap_or("no host");
-        Err(Error::new(ErrorKind::Input, format!("an access token is not sent to {host:?}: {why}")))
+        Err(Error::new(ErrorKind::InvalidInput, format!("an access token is not sent to {host:?}: {why}")))
     };
     let Ok(url) = Url::parse(&uri.to_string()) else {
         return refuse("the request's address must be a whole URL");

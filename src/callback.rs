@@ -69,8 +69,8 @@ impl Callback {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CallbackMalformed`]: longer than 16 KiB.
-    /// - [`ErrorKind::CallbackDuplicate`]: a parameter appears twice.
+    /// - [`ErrorKind::InvalidCallback`]: longer than 16 KiB.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter appears twice.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         Self::read(text.len(), query(text), &PARAMETERS)
@@ -131,7 +131,7 @@ impl Callback {
         self.check()?;
         let message = "the callback has no state: it answers no login that was begun here";
         let refusal = || self.refusal().filter(|_| self.value("code").is_none());
-        let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::StateMissing, message));
+        let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::MissingState, message));
         self.value("state").ok_or_else(missing)
     }
 
@@ -190,14 +190,13 @@ impl Callback {
         match self.defect {
             None => Ok(()),
             Some(Defect::TooLong) => {
-                Err(Error::new(ErrorKind::CallbackMalformed, format!("the callback is longer than {LONGEST} bytes")))
+                Err(Error::new(ErrorKind::InvalidCallback, format!("the callback is longer than {LONGEST} bytes")))
             }
-            Some(Defect::NotText(name)) => Err(Error::new(
-                ErrorKind::CallbackMalformed,
-                format!("the callback's parameter `{name}` is not a text"),
-            )),
+            Some(Defect::NotText(name)) => {
+                Err(Error::new(ErrorKind::InvalidCallback, format!("the callback's parameter `{name}` is not a text")))
+            }
             Some(Defect::Repeated(name)) => {
-                Err(Error::new(ErrorKind::CallbackDuplicate, format!("the callback repeats the parameter `{name}`")))
+                Err(Error::new(ErrorKind::DuplicateParameter, format!("the callback repeats the parameter `{name}`")))
             }
         }
     }
@@ -221,7 +220,7 @@ impl Callback {
         };
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
-        let error = Error::new(ErrorKind::Authorization, message).with_server(server);
+        let error = Error::new(ErrorKind::AuthorizationRejected, message).with_server(server);
         Some(match remedy.filter(|_| self.value("state").is_some()) {
             Some(remedy) => error.with_remedy(remedy),
             None => error,
@@ -316,7 +315,7 @@ impl<P> AcceptError<P> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
@@ -398,7 +397,7 @@ const BOTH: &str = "the callback has both a code and an error";
 const NEITHER: &str = "the callback has neither a code nor an error";
 
 fn ambiguous(message: &'static str) -> Error {
-    Error::new(ErrorKind::CallbackAmbiguous, message)
+    Error::new(ErrorKind::AmbiguousCallback, message)
 }
 
 /// Whether this client can end the login, in time, with an answer of its own service.
@@ -438,7 +437,7 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
         }
         None if service.names_issuer() => {
             let message = "the callback does not say which issuer it is from (`iss`), and this service always does";
-            Err(Error::new(ErrorKind::IssuerMissing, message))
+            Err(Error::new(ErrorKind::MissingIssuer, message))
         }
         _ => Ok(()),
     }
@@ -507,21 +506,21 @@ mod tests {
         use ErrorKind::*;
         let waits = true;
         for (callback, kind, goes_on) in [
-            ("code=abc", StateMissing, waits),
-            ("code=abc&state=", StateMissing, waits),
-            ("", StateMissing, waits),
+            ("code=abc", MissingState, waits),
+            ("code=abc&state=", MissingState, waits),
+            ("", MissingState, waits),
             ("code=abc&state=STATE", StateMismatch, waits),
             ("code=abc&state=STATE.eu2", StateMismatch, waits),
             ("error=access_denied&state=OTHER", StateMismatch, waits),
-            ("error=access_denied", Authorization, waits),
-            ("error=access_denied&code=abc", StateMissing, waits),
-            ("code=abc&state=STATE.eu&state=STATE.eu", CallbackDuplicate, waits),
-            ("code=abc&code=abc&state=STATE.eu", CallbackDuplicate, waits),
-            ("code=&code=abc&state=STATE.eu", CallbackDuplicate, waits),
-            ("error=access_denied&state=STATE.eu", Authorization, !waits),
-            ("code=abc&error=x&state=STATE.eu", CallbackAmbiguous, !waits),
-            ("state=STATE.eu", CallbackAmbiguous, !waits),
-            ("code=&state=STATE.eu", CallbackAmbiguous, !waits),
+            ("error=access_denied", AuthorizationRejected, waits),
+            ("error=access_denied&code=abc", MissingState, waits),
+            ("code=abc&state=STATE.eu&state=STATE.eu", DuplicateParameter, waits),
+            ("code=abc&code=abc&state=STATE.eu", DuplicateParameter, waits),
+            ("code=&code=abc&state=STATE.eu", DuplicateParameter, waits),
+            ("error=access_denied&state=STATE.eu", AuthorizationRejected, !waits),
+            ("code=abc&error=x&state=STATE.eu", AmbiguousCallback, !waits),
+            ("state=STATE.eu", AmbiguousCallback, !waits),
+            ("code=&state=STATE.eu", AmbiguousCallback, !waits),
             ("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1", IssuerMismatch, !waits),
             ("error=x&state=STATE.eu&iss=https://evil.example", IssuerMismatch, !waits),
         ] {
@@ -529,7 +528,7 @@ mod tests {
             assert_eq!((error.kind(), pending.is_some()), (kind, goes_on), "{callback}: {error}");
         }
         let long = format!("code={}&state=STATE.eu", "x".repeat(LONGEST));
-        assert_eq!(accept_at(&long, NOW).unwrap_err().error().kind(), CallbackMalformed);
+        assert_eq!(accept_at(&long, NOW).unwrap_err().error().kind(), InvalidCallback);
     }
 
     #[test]
@@ -541,12 +540,12 @@ mod tests {
         };
         let evil = ["https://evil.example", "https://evil.example"];
         for (json, kind) in [
-            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": evil}), ErrorKind::CallbackDuplicate),
-            (serde_json::json!({"code": "c", "state": "STATE.eu", "error": ["x"]}), ErrorKind::CallbackDuplicate),
-            (serde_json::json!({"code": "c", "state": ["STATE.eu", "STATE.eu"]}), ErrorKind::CallbackDuplicate),
-            (serde_json::json!({"code": ["c", "d"], "state": "STATE.eu"}), ErrorKind::CallbackDuplicate),
-            (serde_json::json!({"code": {"x": 1}, "state": "STATE.eu"}), ErrorKind::CallbackMalformed),
-            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": null}), ErrorKind::CallbackMalformed),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": evil}), ErrorKind::DuplicateParameter),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "error": ["x"]}), ErrorKind::DuplicateParameter),
+            (serde_json::json!({"code": "c", "state": ["STATE.eu", "STATE.eu"]}), ErrorKind::DuplicateParameter),
+            (serde_json::json!({"code": ["c", "d"], "state": "STATE.eu"}), ErrorKind::DuplicateParameter),
+            (serde_json::json!({"code": {"x": 1}, "state": "STATE.eu"}), ErrorKind::InvalidCallback),
+            (serde_json::json!({"code": "c", "state": "STATE.eu", "iss": null}), ErrorKind::InvalidCallback),
         ] {
             assert_eq!(accept_json(json.clone()), kind, "{json}");
         }
@@ -588,7 +587,7 @@ mod tests {
         for other in [registration(Service::webex(), "C2"), registration(Service::meetings(), "C1")] {
             let callback = Callback::parse("code=abc&state=STATE.eu").unwrap();
             let refused = accept(&other, pending(), &callback, LIFETIME, NOW).unwrap_err();
-            assert_eq!(refused.error().kind(), ErrorKind::PendingForeign);
+            assert_eq!(refused.error().kind(), ErrorKind::ClientMismatch);
         }
     }
 
@@ -615,7 +614,7 @@ mod tests {
             "state=STATE.eu",
         ] {
             let refused = accept_for(text).unwrap_err();
-            assert_eq!(refused.error().kind(), ErrorKind::IssuerMissing, "{text}");
+            assert_eq!(refused.error().kind(), ErrorKind::MissingIssuer, "{text}");
         }
         assert!(accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb").is_ok());
         let refused = accept_for("code=abc&state=STATE.eu&iss=https://idbroker.webex.com/idb1").unwrap_err();
@@ -654,7 +653,7 @@ mod tests {
         {
             for state in ["", "&state="] {
                 let (error, pending) = accept_at(&format!("error={code}{state}"), NOW).unwrap_err().into_parts();
-                assert!(error.kind() == ErrorKind::Authorization && pending.is_some(), "{error}");
+                assert!(error.kind() == ErrorKind::AuthorizationRejected && pending.is_some(), "{error}");
                 assert_eq!(error.server().unwrap().code(), Some(code));
                 let called = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
                 assert_eq!(called, [false; 3], "{error}");
@@ -709,28 +708,28 @@ mod tests {
             assert_eq!(callback.state_suffix(), Some("eu"));
         }
         assert_eq!(Callback::parse("http://localhost:5000/cb").unwrap().pending_id(), None);
-        assert_eq!(Callback::parse("x".repeat(LONGEST + 1)).unwrap_err().kind(), ErrorKind::CallbackMalformed);
-        assert_eq!(Callback::parse("a=1&code=x&code=y").unwrap_err().kind(), ErrorKind::CallbackDuplicate);
+        assert_eq!(Callback::parse("x".repeat(LONGEST + 1)).unwrap_err().kind(), ErrorKind::InvalidCallback);
+        assert_eq!(Callback::parse("a=1&code=x&code=y").unwrap_err().kind(), ErrorKind::DuplicateParameter);
     }
 
     #[test]
     fn callback_at_the_limit_is_read_and_one_byte_more_is_too_long() {
         let text = |length: usize| format!("code={}", "c".repeat(length - "code=".len()));
         assert!(Callback::parse(text(LONGEST)).is_ok());
-        assert!(Callback::parse(text(LONGEST + 1)).is_err_and(|error| error.kind() == ErrorKind::CallbackMalformed));
+        assert!(Callback::parse(text(LONGEST + 1)).is_err_and(|error| error.kind() == ErrorKind::InvalidCallback));
         // A framework's pairs count with the two signs between them.
         let pairs = |length: usize| serde_json::json!({ "code": "c".repeat(length - "code".len() - 2) });
         let read = |length: usize| serde_json::from_value::<Callback>(pairs(length)).unwrap();
-        assert_eq!(read(LONGEST).state().unwrap_err().kind(), ErrorKind::StateMissing);
-        assert_eq!(read(LONGEST + 1).state().unwrap_err().kind(), ErrorKind::CallbackMalformed);
+        assert_eq!(read(LONGEST).state().unwrap_err().kind(), ErrorKind::MissingState);
+        assert_eq!(read(LONGEST + 1).state().unwrap_err().kind(), ErrorKind::InvalidCallback);
     }
 
     #[test]
     fn callback_with_two_defects_reports_the_first() {
         let callback: Callback = serde_json::from_str(r#"{"code":["a","b"],"state":{"x":1}}"#).unwrap();
-        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::CallbackDuplicate);
+        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::DuplicateParameter);
         let callback: Callback = serde_json::from_str(r#"{"state":{"x":1},"code":["a","b"]}"#).unwrap();
-        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::CallbackMalformed);
+        assert_eq!(callback.state().unwrap_err().kind(), ErrorKind::InvalidCallback);
     }
 
     #[test]
@@ -746,10 +745,10 @@ mod tests {
     #[test]
     fn answer_needs_a_state_and_either_a_code_or_an_error() {
         for (text, kind) in [
-            ("code=a", ErrorKind::StateMissing),
-            ("code=a&error=b&state=s", ErrorKind::CallbackAmbiguous),
-            ("state=s", ErrorKind::CallbackAmbiguous),
-            ("code=&error=&state=s", ErrorKind::CallbackAmbiguous),
+            ("code=a", ErrorKind::MissingState),
+            ("code=a&error=b&state=s", ErrorKind::AmbiguousCallback),
+            ("state=s", ErrorKind::AmbiguousCallback),
+            ("code=&error=&state=s", ErrorKind::AmbiguousCallback),
         ] {
             let found = Callback::parse(text).unwrap().require_answer();
             assert_eq!(found.map_err(|error| error.kind()), Err(kind), "{text}");

@@ -26,7 +26,7 @@ pub struct Disconnect {
 pub struct Disconnected {
     /// Whether Webex was told, or why not: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the service has
     /// no revocation endpoint, [`ErrorKind::Revocation`](crate::ErrorKind::Revocation) where it refused or could not be
-    /// reached, [`ErrorKind::Session`](crate::ErrorKind::Session) where no login was kept. Here it is forgotten in any case.
+    /// reached, [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) where no login was kept. Here it is forgotten in any case.
     pub told: Result<()>,
     webex: WebexOAuth,
 }
@@ -70,23 +70,23 @@ impl Disconnect {
         let Ok(runtime) = Handle::try_current() else {
             let message =
                 "a login can only be ended from within a tokio runtime: call this from an async fn run by one";
-            return Err(Error::new(ErrorKind::Runtime, message));
+            return Err(Error::new(ErrorKind::NoRuntime, message));
         };
         let keeper = Arc::clone(self.slot.keeper());
         let ending = runtime.spawn(keeper.count(self.end()));
         ending.await.unwrap_or_else(|_| {
             let message = "the runtime ended while the login was ended: look whether it is still kept";
-            Err(Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+            Err(Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
         })
     }
 
     async fn end(self) -> Result<Disconnected> {
         let keeper = self.slot.keeper();
         keeper.let_land(&self.slot).await;
-        let told = match keeper.forget(&self.slot).await? {
+        let told = match keeper.remove(&self.slot).await? {
             Some(Ok(record)) => keeper.webex.revoke(&record.tokens, self.reach).await,
             Some(Err(unreadable)) => Err(unreadable),
-            None => Err(Error::new(ErrorKind::Session, "no login was kept, so there was nothing to tell")),
+            None => Err(Error::new(ErrorKind::SessionNotFound, "no login was kept, so there was nothing to tell")),
         };
         Ok(Disconnected { told, webex: keeper.webex.clone() })
     }

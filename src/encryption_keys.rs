@@ -46,7 +46,7 @@ impl EncryptionKey {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub fn generate() -> Result<Self> {
         let mut bytes = Box::new([0; LENGTH]);
         random::fill(bytes.as_mut_slice())?;

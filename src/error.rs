@@ -16,7 +16,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`kind`](Error::kind) says what was being done. Four questions say what can help, and at most one of them is true:
 /// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured) (the
 /// developer or an administrator), [`is_retryable`](Error::is_retryable) (time) and
-/// [`is_access_token_refused`](Error::is_access_token_refused) (another access token). An outcome that needs no help has a
+/// [`is_token_rejected`](Error::is_token_rejected) (another access token). An outcome that needs no help has a
 /// question of its own: [`is_denied`](Error::is_denied).
 ///
 /// It is the size of a pointer. `Display` is one line about this layer and [`source`](StdError::source) carries the
@@ -36,13 +36,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///         "try again after error.retry_after(), or a little later"
 ///     } else if error.is_denied() {
 ///         "the user said no: offer the login again"
-///     } else if error.is_access_token_refused() {
+///     } else if error.is_token_rejected() {
 ///         "a session has no newer token for now: report it; with tokens of your own, refresh once"
 ///     } else {
 ///         match error.kind() {
-///             ErrorKind::Account => "another account than you admit: say so, and offer the login again",
-///             ErrorKind::IdToken | ErrorKind::IdTokenMissing | ErrorKind::IdTokenHashMissing | ErrorKind::UserInfo
-///             | ErrorKind::IssuerMismatch | ErrorKind::IssuerMissing => "it proves nobody: log it, offer a new login",
+///             ErrorKind::AccountMismatch => "another account than you admit: say so, and offer the login again",
+///             ErrorKind::InvalidIdToken | ErrorKind::MissingIdToken | ErrorKind::MissingAtHash | ErrorKind::UserInfo
+///             | ErrorKind::IssuerMismatch | ErrorKind::MissingIssuer => "it proves nobody: log it, offer a new login",
 ///             _ => "a callback that belongs to no login of yours: answer 400",
 ///         }
 ///     }
@@ -74,69 +74,70 @@ pub enum ErrorKind {
     /// A setting is missing or cannot work. The message says which one to set, and to what.
     Configuration,
     /// A value handed in by the application cannot be used: a scope, a parameter, a payload. The message says why.
-    Input,
+    InvalidInput,
     /// What was asked for is not available: in this version, in this build's features, or at this service.
     Unsupported,
     /// The operating system's random generator failed. Nothing was sent; try again later.
-    Random,
+    RandomSource,
     /// A request was to be sent outside a tokio runtime. Call it from within one, with its time and IO drivers enabled.
-    Runtime,
+    NoRuntime,
 
     /// The callback is not a URL, a query or a form, or it is too long; or a pasted text has something in it that may belong to
     /// the address or not. Answer the browser with 400.
-    CallbackMalformed,
+    InvalidCallback,
     /// The callback repeats a parameter, which RFC 6749 section 3.1 forbids. Answer the browser with 400.
-    CallbackDuplicate,
+    DuplicateParameter,
     /// The callback holds both a code and an error, or neither. Answer the browser with 400.
-    CallbackAmbiguous,
+    AmbiguousCallback,
     /// The callback has no `state`. Ignore it: it was not caused by a login that this application began.
-    StateMissing,
+    MissingState,
     /// The callback's `state` is not this login's. Ignore it, or look for the login it belongs to.
     StateMismatch,
     /// No login of this browser waits for the callback: it was answered before, began in another browser, at another host name
     /// or too long ago, or the browser keeps no cookies. Answer with 400, and offer a new login.
-    PendingMissing,
+    PendingNotFound,
     /// The login began too long ago, or in the future by this host's clock. Begin a new one; the message mentions the clock where
     /// it may be wrong.
     PendingExpired,
-    /// The login was begun with another service or another client id. Finish it there, or begin a new one.
-    PendingForeign,
+    /// The tokens, the stored session or the pending authorization belong to another service or another client ID. They are
+    /// unchanged: use the client that created them, or begin a new login.
+    ClientMismatch,
     /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
     IssuerMismatch,
     /// The callback does not say which issuer answered, and this service's always do (RFC 9207). Begin a new login and look for
     /// a mix-up attack.
-    IssuerMissing,
+    MissingIssuer,
     /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
-    Authorization,
+    AuthorizationRejected,
     /// No redirect URI's port could be listened on. The message says which, why, and what to do.
-    Listen,
+    CallbackServer,
     /// Nobody came back from Webex in time. Offer the login again, and show the message: it lists what Webex tells the user
     /// and nobody else.
-    NoCallback,
+    CallbackTimeout,
 
     /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
-    Exchange,
+    CodeExchange,
     /// Logging in on a device: beginning, or waiting for the user. Unless [`Error::is_retryable`], the code is no good any
     /// more: begin a new login there.
-    Device,
+    DeviceGrant,
     /// The code of a device has expired before anybody entered it. Show a new one when somebody asks for it
     /// (RFC 8628 section 3.5).
     DeviceCodeExpired,
     /// Refreshing tokens. Unless [`Error::is_login_required`], the old tokens are as good as they were.
     Refresh,
     /// Asking who the person is.
-    Person,
+    PersonRequest,
     /// The ID token is not what it must be: the message says which claim, or that its signature is not Webex's. Nobody is
     /// logged in: begin a new login, and look for an attack. After a refresh it is about another user, and unless
     /// [`Error::is_login_required`], the old tokens are as good as they were.
-    IdToken,
+    InvalidIdToken,
     /// The ID token that was asked for did not come. Nobody is logged in.
-    IdTokenMissing,
+    MissingIdToken,
     /// The ID token and the access token came through the browser with nothing (`at_hash`) to prove that they belong
     /// together.
-    IdTokenHashMissing,
+    MissingAtHash,
     /// Fetching the keys that ID tokens are signed with.
-    Keys,
+    Jwks,
     /// Asking who the user is, by OpenID Connect.
     UserInfo,
     /// Reading what a server says of itself.
@@ -148,17 +149,15 @@ pub enum ErrorKind {
 
     /// Another account logged in than the application admits. Say so, and offer the login again with
     /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
-    Account,
+    AccountMismatch,
 
     /// Keeping a login: there is none under this key, or it cannot be kept as asked.
-    Session,
+    SessionNotFound,
     /// The token store failed. The login itself may be well.
     Store,
     /// A stored form cannot be read: damaged, written by a newer version of this crate, or sealed with a key that is not at
     /// hand. Look at where it is kept; if it is lost, the user logs in again.
-    Stored,
-    /// The tokens belong to another service or another client id. They are untouched; use the client that obtained them.
-    ForeignTokens,
+    CorruptEntry,
 }
 
 /// How far a request got before it failed; a [`Transport`](crate::transport::Transport) says so.
@@ -174,11 +173,11 @@ pub enum Delivery {
 
 /// Whether time can help a store that failed. Whoever is asked says one or the other: there will be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Retryable {
+pub enum Transience {
     /// It is away, busy or full for the moment.
-    Yes,
+    Transient,
     /// Somebody must mend it.
-    No,
+    Permanent,
 }
 
 /// Who can help.
@@ -213,11 +212,11 @@ impl Error {
     /// An error for a [`TokenStore`](crate::store::TokenStore) of your own. The text of `source` must hold no secret.
     ///
     /// `retryable` says whether time can help: a database that is away, but not a table that is missing.
-    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, retryable: Retryable) -> Self {
+    pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, transience: Transience) -> Self {
         let error = Self::new(ErrorKind::Store, "the token store failed").with_source(source);
-        match retryable {
-            Retryable::Yes => error.with_remedy(Remedy::Later),
-            Retryable::No => error.with_remedy(Remedy::Registration),
+        match transience {
+            Transience::Transient => error.with_remedy(Remedy::Later),
+            Transience::Permanent => error.with_remedy(Remedy::Registration),
         }
     }
 
@@ -247,13 +246,14 @@ impl Error {
     /// Whether the user, or an administrator, declined the login. Nothing is wrong: offer the login again, but do not send
     /// the user back at once.
     pub fn is_denied(&self) -> bool {
-        self.0.kind == ErrorKind::Authorization && self.server().and_then(ServerError::code) == Some("access_denied")
+        self.0.kind == ErrorKind::AuthorizationRejected
+            && self.server().and_then(ServerError::code) == Some("access_denied")
     }
 
     /// Returns `true` if Webex rejected an access token: by a 401, or by the challenge `invalid_token` (RFC 6750 section 3.1).
     /// A [`Session`](crate::Session) has already tried a refresh: it has no newer token for now. With tokens of your own, call
     /// [`WebexOAuth::refresh`](crate::WebexOAuth::refresh) once, and repeat the request once.
-    pub fn is_access_token_refused(&self) -> bool {
+    pub fn is_token_rejected(&self) -> bool {
         self.0.remedy == Some(Remedy::AccessToken)
     }
 
@@ -358,18 +358,16 @@ impl ErrorKind {
     fn usual_remedy(self) -> Option<Remedy> {
         match self {
             Self::Configuration
-            | Self::Input
+            | Self::InvalidInput
             | Self::Unsupported
-            | Self::Stored
-            | Self::ForeignTokens
-            | Self::Listen
-            | Self::Runtime => Some(Remedy::Registration),
-            Self::Random => Some(Remedy::Later),
-            Self::PendingMissing
-            | Self::PendingExpired
-            | Self::PendingForeign
-            | Self::DeviceCodeExpired
-            | Self::NoCallback => Some(Remedy::Login),
+            | Self::CorruptEntry
+            | Self::ClientMismatch
+            | Self::CallbackServer
+            | Self::NoRuntime => Some(Remedy::Registration),
+            Self::RandomSource => Some(Remedy::Later),
+            Self::PendingNotFound | Self::PendingExpired | Self::DeviceCodeExpired | Self::CallbackTimeout => {
+                Some(Remedy::Login)
+            }
             _ => None,
         }
     }
@@ -455,12 +453,8 @@ mod tests {
     fn at_most_one_party_can_help() {
         for remedy in [Remedy::Login, Remedy::Registration, Remedy::Later, Remedy::AccessToken] {
             let error = Error::new(ErrorKind::Refresh, "x").with_remedy(remedy);
-            let answers = [
-                error.is_login_required(),
-                error.is_misconfigured(),
-                error.is_retryable(),
-                error.is_access_token_refused(),
-            ];
+            let answers =
+                [error.is_login_required(), error.is_misconfigured(), error.is_retryable(), error.is_token_rejected()];
             assert_eq!(answers.iter().filter(|answer| **answer).count(), 1);
         }
         let lost = Error::transport(Delivery::Unknown, "reset");

@@ -49,10 +49,11 @@ impl ExchangeOptions {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the value cannot be JSON.
+    /// [`ErrorKind::InvalidInput`] when the value cannot be JSON.
     pub fn user_info(mut self, user_info: &impl Serialize) -> Result<Self> {
-        let json = serde_json::to_string(user_info)
-            .map_err(|source| Error::new(ErrorKind::Input, "the user info cannot be JSON").with_source(source))?;
+        let json = serde_json::to_string(user_info).map_err(|source| {
+            Error::new(ErrorKind::InvalidInput, "the user info cannot be JSON").with_source(source)
+        })?;
         self.user_info = Some(json);
         Ok(self)
     }
@@ -104,7 +105,7 @@ impl<'a> Grant<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the site is not the first label of a host name.
+    /// [`ErrorKind::InvalidInput`] when the site is not the first label of a host name.
     pub(crate) fn adopt(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
         site.map_or(Ok(()), check_site_name)?;
         Ok(Self::Adopt { refresh_token, site })

@@ -33,8 +33,8 @@ impl ImplicitCallback {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CallbackMalformed`]: longer than 16 KiB.
-    /// - [`ErrorKind::CallbackDuplicate`]: a parameter appears twice.
+    /// - [`ErrorKind::InvalidCallback`]: longer than 16 KiB.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter appears twice.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref().trim();
         // A query is no fragment: servers and proxies see it.
@@ -79,7 +79,7 @@ impl ImplicitLogin {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
@@ -122,14 +122,14 @@ fn check(
     let has_tokens = callback.value("access_token").or(callback.value("id_token")).is_some();
     match callback.refusal() {
         Some(_) if has_tokens => {
-            return Err(Error::new(ErrorKind::CallbackAmbiguous, "the callback has both tokens and an error"));
+            return Err(Error::new(ErrorKind::AmbiguousCallback, "the callback has both tokens and an error"));
         }
         Some(refusal) => return Err(refusal),
         None => {}
     }
     let id_token = callback.value("id_token").filter(|_| login.response.brings_id_token()).map(IdToken::unchecked);
     if login.response.brings_id_token() && id_token.is_none() {
-        return Err(Error::new(ErrorKind::IdTokenMissing, "the callback has no ID token, though one was asked for"));
+        return Err(Error::new(ErrorKind::MissingIdToken, "the callback has no ID token, though one was asked for"));
     }
     if let Some(id_token) = &id_token {
         require_one_issuer(callback, id_token)?;
@@ -158,7 +158,7 @@ fn tokens(callback: &Callback) -> Result<TokenResponse> {
     let fields = names.into_iter().filter_map(|name| Some((name.to_owned(), Value::from(callback.value(name)?))));
     let json = Value::Object(fields.collect::<Map<_, _>>()).to_string();
     TokenResponse::read(json.as_bytes()).map_err(|why| {
-        Error::new(ErrorKind::CallbackAmbiguous, format!("the callback's tokens cannot be used: {why}"))
+        Error::new(ErrorKind::AmbiguousCallback, format!("the callback's tokens cannot be used: {why}"))
             .with_remedy(Remedy::Login)
     })
 }

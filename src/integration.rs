@@ -17,26 +17,26 @@ use crate::rest_id::{self, RestId};
 /// # Example
 ///
 /// ```
-/// use webex_oauth::IntegrationId;
+/// use webex_oauth::ApplicationId;
 ///
 /// let shown = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx";
-/// let id: IntegrationId = shown.parse()?;
+/// let id: ApplicationId = shown.parse()?;
 /// assert_eq!((id.cluster(), id.client_id()), ("us", "C1"));
-/// assert_eq!(IntegrationId::new("C1")?.to_string(), shown); // of a client: webex.client_id()
+/// assert_eq!(ApplicationId::new("C1")?.to_string(), shown); // of a client: webex.client_id()
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IntegrationId(RestId);
+pub struct ApplicationId(RestId);
 
 /// What an application's id says that it is the id of.
 const KIND: &str = "APPLICATION";
 
-impl IntegrationId {
+impl ApplicationId {
     /// The integration id of a client id of the commercial platform.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the client id is empty, or has a slash or a character that is not visible ASCII.
+    /// [`ErrorKind::InvalidInput`] when the client id is empty, or has a slash or a character that is not visible ASCII.
     pub fn new(client_id: impl Into<String>) -> Result<Self> {
         let id = checked(client_id.into(), "a client id")?;
         Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
@@ -46,7 +46,7 @@ impl IntegrationId {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the cluster is empty, or has a slash or a character that is not visible ASCII.
+    /// [`ErrorKind::InvalidInput`] when the cluster is empty, or has a slash or a character that is not visible ASCII.
     pub fn with_cluster(mut self, cluster: impl Into<String>) -> Result<Self> {
         self.0.cluster = checked(cluster.into(), "a cluster")?;
         Ok(self)
@@ -68,16 +68,16 @@ fn checked(text: String, what: &str) -> Result<String> {
         return Ok(text);
     }
     let message = format!("{what} must be one or more visible ASCII characters without \"/\"");
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
-impl fmt::Display for IntegrationId {
+impl fmt::Display for ApplicationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl FromStr for IntegrationId {
+impl FromStr for ApplicationId {
     type Err = Error;
 
     /// Reads an integration id as it was copied: white space around and within it is ignored, and so are quotes and angle
@@ -85,22 +85,22 @@ impl FromStr for IntegrationId {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when it is something else: a client id, the id of a person or a space, no id at all. The message
+    /// [`ErrorKind::InvalidInput`] when it is something else: a client id, the id of a person or a space, no id at all. The message
     /// says which.
     fn from_str(text: &str) -> Result<Self> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let text = text.trim_matches(['"', '\'', '`', '<', '>']);
         match RestId::parse(text) {
             Some(id) if id.kind == KIND => Ok(Self(id)),
-            Some(_) => Err(Error::new(ErrorKind::Input, "this is the id of something else than an integration")),
+            Some(_) => Err(Error::new(ErrorKind::InvalidInput, "this is the id of something else than an integration")),
             None if is_client_id(text) => Err(Error::new(
-                ErrorKind::Input,
-                "this is a client id: `IntegrationId::new(..)` makes its integration id",
+                ErrorKind::InvalidInput,
+                "this is a client id: `ApplicationId::new(..)` makes its integration id",
             )),
             None => {
                 let message = "this is no integration id: copy all of the one that the developer portal shows beside the \
                                client id, which begins with \"Y2lzY29zcGFyazovL\"";
-                Err(Error::new(ErrorKind::Input, message))
+                Err(Error::new(ErrorKind::InvalidInput, message))
             }
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     fn what_a_mail_or_a_terminal_made_of_an_id_is_read() {
         for text in ["\"Y2lzY29zcGFyazovL3Vz\n  L0FQUExJQ0FUSU9OL0Mx\"", " <Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx> "]
         {
-            assert_eq!(text.parse::<IntegrationId>().unwrap().client_id(), "C1", "{text:?}");
+            assert_eq!(text.parse::<ApplicationId>().unwrap().client_id(), "C1", "{text:?}");
         }
     }
 
@@ -132,11 +132,11 @@ mod tests {
 
     #[test]
     fn a_published_id_is_read_and_written_back_byte_for_byte() {
-        let id: IntegrationId = SUPEROFFICE.parse().unwrap();
+        let id: ApplicationId = SUPEROFFICE.parse().unwrap();
         let client_id = "C0e8d6adbe3c6d919cc2c33611a330d67035d086119bcb8f8d0d3ecd8484468ea";
         assert_eq!((id.cluster(), id.client_id()), ("us", client_id));
         assert_eq!(id.to_string(), SUPEROFFICE);
-        assert_eq!(IntegrationId::new(client_id).unwrap(), id);
+        assert_eq!(ApplicationId::new(client_id).unwrap(), id);
     }
 
     #[test]
@@ -157,14 +157,14 @@ mod tests {
             (hydra("ciscospark://us/PEOPLE/C1"), "something else"),
             (client_id, "is a client id"),
         ] {
-            let error = text.parse::<IntegrationId>().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Input);
+            let error = text.parse::<ApplicationId>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(advice), "{text}: {error}");
         }
         for bad in ["", "a/b", "a b", "ä"] {
-            assert_eq!(IntegrationId::new(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
-            let moved = IntegrationId::new("C1").unwrap().with_cluster(bad);
-            assert_eq!(moved.unwrap_err().kind(), ErrorKind::Input, "{bad}");
+            assert_eq!(ApplicationId::new(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
+            let moved = ApplicationId::new("C1").unwrap().with_cluster(bad);
+            assert_eq!(moved.unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         }
     }
 
@@ -174,10 +174,10 @@ mod tests {
             cluster in "us|eu|urn:TEAM:us-gov-west-1_a1|[!-.0-~]{1,30}",
             client_id in "C[0-9a-f]{64}|[!-.0-~]{1,70}",
         ) {
-            let id = IntegrationId::new(client_id.clone()).unwrap().with_cluster(cluster.clone()).unwrap();
+            let id = ApplicationId::new(client_id.clone()).unwrap().with_cluster(cluster.clone()).unwrap();
             let text = format!("ciscospark://{cluster}/APPLICATION/{client_id}");
             for form in [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD] {
-                prop_assert_eq!(&form.encode(&text).parse::<IntegrationId>().unwrap(), &id);
+                prop_assert_eq!(&form.encode(&text).parse::<ApplicationId>().unwrap(), &id);
             }
             prop_assert_eq!(id.to_string(), STANDARD_NO_PAD.encode(&text));
             prop_assert_eq!((id.cluster(), id.client_id()), (&*cluster, &*client_id));

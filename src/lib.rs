@@ -100,7 +100,7 @@
 //!   [`session.disconnect()`](Session::disconnect) ends it.
 //! - [`KeepAlive`] refreshes logins that nobody uses before they die, and says in time which will die all the same.
 //! - [`store::MemoryStore`] and [`store::FileStore`] are ready-made; [`store::TokenStore`] is the contract for your own, and
-//!   [`store::conformance`] tries it. Call [`TokenManager::settle`] before the end of `main`:
+//!   [`store::conformance`] tries it. Call [`TokenManager::wait_idle`] before the end of `main`:
 //!   a save that is under way does not keep the process from exiting.
 //!
 //! # Which token do I have?
@@ -125,8 +125,8 @@
 //! | [`is_misconfigured()`](Error::is_misconfigured) | tell the operator: client id, secret, redirect URI, scopes or addresses are wrong; no login is lost by it |
 //! | [`is_retryable()`](Error::is_retryable) | wait for [`retry_after()`](Error::retry_after), or a little, and try again; after a failed code exchange, begin a new login |
 //! | [`is_denied()`](Error::is_denied) | the user said no: say so, and offer the login again; [`AcceptError::payload`] knows where it began |
-//! | [`is_access_token_refused()`](Error::is_access_token_refused) | with a [`Session`], there is no newer token for now: report the error; with tokens of your own, refresh once and ask again |
-//! | [`kind()`](Error::kind) is [`ErrorKind::Account`] | another account than you admit has logged in: say so, and offer the login again |
+//! | [`is_token_rejected()`](Error::is_token_rejected) | with a [`Session`], there is no newer token for now: report the error; with tokens of your own, refresh once and ask again |
+//! | [`kind()`](Error::kind) is [`ErrorKind::AccountMismatch`] | another account than you admit has logged in: say so, and offer the login again |
 //! | [`kind()`](Error::kind) is `IdToken`, `IdTokenMissing`, `IdTokenHashMissing`, `UserInfo`, `IssuerMismatch` or `IssuerMissing` | what came back proves nobody: log it, and offer a new login |
 //! | [`kind()`](Error::kind) is [`ErrorKind::DeviceCodeExpired`] | nobody entered the code in time: show a new one when somebody asks for it |
 //! | none of them, and [`kind()`](Error::kind) is `Person` or `UserInfo` | the response does not say why: log it, and report that Webex failed |
@@ -371,7 +371,7 @@ pub mod testing;
 // Words about it all.
 pub mod guide;
 
-pub use crate::account::{Account, Detail, Origin};
+pub use crate::account::{Account, AccountField, FieldSource};
 pub use crate::authorization_code::AuthorizationCode;
 pub use crate::authorization_url::AuthorizationUrl;
 pub use crate::authorize::{AuthorizationRequest, Prompt};
@@ -380,14 +380,14 @@ pub use crate::client::{Login, WebexOAuth, WebexOAuthBuilder};
 pub use crate::device::DEVICE_REDIRECT_URIS;
 pub use crate::device_login::{DeviceLogin, DeviceLoginBuilder, DeviceState};
 pub use crate::disconnect::{Disconnect, Disconnected};
-pub use crate::error::{Delivery, Error, ErrorKind, Result, Retryable};
+pub use crate::error::{Delivery, Error, ErrorKind, Result, Transience};
 pub use crate::grant::ExchangeOptions;
 pub use crate::hint::TokenHint;
 #[cfg(feature = "oidc")]
 pub use crate::implicit::{ImplicitCallback, ImplicitLogin};
-pub use crate::integration::IntegrationId;
-pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, Swept};
-pub use crate::keeper::LoginEvent;
+pub use crate::integration::ApplicationId;
+pub use crate::keep_alive::{KeepAlive, KeepAliveHandle, SweepReport};
+pub use crate::keeper::SessionEvent;
 #[cfg(feature = "loopback")]
 pub use crate::loopback::BrowserLogin;
 pub use crate::manager::{TokenManager, TokenManagerBuilder};
@@ -404,7 +404,7 @@ pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, Stored
 pub use crate::server_error::ServerError;
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::session::Session;
-pub use crate::status::{LoginState, Status};
+pub use crate::status::{SessionState, SessionStatus};
 pub use crate::token::TokenSet;
 
 pub use {bytes, http};

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, LoginEvent, Record};
+use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, Record, SessionEvent};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::session::Session;
 use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore};
@@ -51,7 +51,7 @@ pub struct TokenManagerBuilder {
 impl TokenManagerBuilder {
     /// Hears what happens to the logins. The listener is called by the refreshing task, with no lock held; it should not
     /// block.
-    pub fn on_event(mut self, listener: impl Fn(&LoginEvent) + Send + Sync + 'static) -> Self {
+    pub fn on_event(mut self, listener: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
     }
@@ -61,7 +61,7 @@ impl TokenManagerBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed, and
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
         let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener)?);
@@ -93,7 +93,7 @@ impl TokenManager {
         TokenManagerBuilder { webex, store: Arc::new(store), index: None, listener: None }
     }
 
-    /// Begins a manager over a store that can list what it keeps, for [`forget_all`](Self::forget_all) and
+    /// Begins a manager over a store that can list what it keeps, for [`remove_all`](Self::remove_all) and
     /// [`KeepAlive`](crate::KeepAlive).
     pub fn with_index(webex: WebexOAuth, store: impl TokenIndex) -> TokenManagerBuilder {
         let index: Arc<dyn TokenIndex> = Arc::new(store);
@@ -113,9 +113,9 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::ForeignTokens`]: another client's tokens, or another client's login is kept there.
-    /// - [`ErrorKind::Stored`]: what is kept there cannot be read, so it may be anybody's.
-    /// - [`ErrorKind::Account`]: another account's login is kept there; see [`replace`](Self::replace).
+    /// - [`ErrorKind::ClientMismatch`]: another client's tokens, or another client's login is kept there.
+    /// - [`ErrorKind::CorruptEntry`]: what is kept there cannot be read, so it may be anybody's.
+    /// - [`ErrorKind::AccountMismatch`]: another account's login is kept there; see [`replace`](Self::replace).
     /// - Those of [`WebexOAuth::person`], where Webex had to be asked who it is.
     /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
     pub async fn put(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
@@ -127,7 +127,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// Those of [`put`](Self::put), and [`ErrorKind::Input`] when the value cannot be JSON.
+    /// Those of [`put`](Self::put), and [`ErrorKind::InvalidInput`] when the value cannot be JSON.
     pub async fn put_with(&self, key: &TokenKey, login: impl Into<TokenSet>, data: &impl Serialize) -> Result<Session> {
         let data = json(data)?;
         self.keep(key, login.into(), Some(data), Replace::SameAccount).await
@@ -146,7 +146,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// Those of [`replace`](Self::replace), and [`ErrorKind::Input`] when the value cannot be JSON.
+    /// Those of [`replace`](Self::replace), and [`ErrorKind::InvalidInput`] when the value cannot be JSON.
     pub async fn replace_with(
         &self,
         key: &TokenKey,
@@ -172,7 +172,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub fn session(&self, key: &TokenKey) -> Result<Session> {
         Ok(Session::new(self.slot(key)?))
     }
@@ -193,7 +193,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub fn invalidate(&self, key: &TokenKey, token: &AccessToken) -> Result<()> {
         self.session(key)?.invalidate(token);
         Ok(())
@@ -203,13 +203,16 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the value is not a `T`, [`ErrorKind::Store`] and [`ErrorKind::Stored`].
+    /// [`ErrorKind::InvalidInput`] when the value is not a `T`, [`ErrorKind::Store`] and [`ErrorKind::CorruptEntry`].
     pub async fn data<T: DeserializeOwned>(&self, key: &TokenKey) -> Result<Option<T>> {
         let Some(entry) = self.keeper.store.load(key).await? else { return Ok(None) };
         let record = self.read(&entry)?;
         let Some(data) = record.data else { return Ok(None) };
         serde_json::from_str(data.get()).map(Some).map_err(|_| {
-            Error::new(ErrorKind::Input, "the data is not of the type that was asked for: read it as what was put in")
+            Error::new(
+                ErrorKind::InvalidInput,
+                "the data is not of the type that was asked for: read it as what was put in",
+            )
         })
     }
 
@@ -217,8 +220,8 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Session`] when no login is kept, [`ErrorKind::Input`] when the value cannot be JSON, [`ErrorKind::Store`]
-    /// and [`ErrorKind::Stored`].
+    /// [`ErrorKind::SessionNotFound`] when no login is kept, [`ErrorKind::InvalidInput`] when the value cannot be JSON, [`ErrorKind::Store`]
+    /// and [`ErrorKind::CorruptEntry`].
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
         let data = json(data)?;
         let slot = self.slot(key)?;
@@ -236,8 +239,8 @@ impl TokenManager {
     /// # Errors
     ///
     /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
-    pub async fn forget(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.forget(&*self.slot(key)?).await?;
+    pub async fn remove(&self, key: &TokenKey) -> Result<()> {
+        self.keeper.remove(&*self.slot(key)?).await?;
         Ok(())
     }
 
@@ -246,14 +249,14 @@ impl TokenManager {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] when the manager was not made by [`with_index`](Self::with_index); those of
-    /// [`forget`](Self::forget), the first of them, after all that could be ended was.
-    pub async fn forget_all(&self, tenant: &str) -> Result<usize> {
+    /// [`remove`](Self::remove), the first of them, after all that could be ended was.
+    pub async fn remove_all(&self, tenant: &str) -> Result<usize> {
         let index = self.index()?;
         let (mut ended, mut trouble, mut place) = (0, None, None);
         loop {
             let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
-                match self.forget(key).await {
+                match self.remove(key).await {
                     Ok(()) => ended += 1,
                     Err(error) => trouble = trouble.or(Some(error)),
                 }
@@ -270,7 +273,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`], and [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::Store`], and [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub async fn retry(&self, key: &TokenKey) -> Result<()> {
         self.keeper.retry(&*self.slot(key)?).await
     }
@@ -284,11 +287,11 @@ impl TokenManager {
     /// # Errors
     ///
     /// [`ErrorKind::Store`], retryable, if new tokens could not be saved for about 30 seconds: only the memory of this process has
-    /// them, and the manager continues to try for as long as the process runs. [`ErrorKind::Session`], retryable, if a refresh is
-    /// still under way after three minutes. [`ErrorKind::Runtime`] outside a tokio runtime, if
+    /// them, and the manager continues to try for as long as the process runs. [`ErrorKind::SessionNotFound`], retryable, if a refresh is
+    /// still under way after three minutes. [`ErrorKind::NoRuntime`] outside a tokio runtime, if
     /// something is left to do.
-    pub async fn settle(&self) -> Result<()> {
-        self.keeper.settle().await
+    pub async fn wait_idle(&self) -> Result<()> {
+        self.keeper.wait_idle().await
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
@@ -351,13 +354,13 @@ impl TokenManager {
                 "an ID token proved whose login is kept under {key}, and the new one has none to compare: ask for the scope \
                  `openid` again, or use `replace(..)`"
             );
-            return Err(Error::new(ErrorKind::Account, message));
+            return Err(Error::new(ErrorKind::AccountMismatch, message));
         }
         if !record.tokens.is_of_another_account(&before.tokens) {
             return Ok(before);
         }
         let message = format!("another account's login is kept under {key}: use another key, or `replace(..)`");
-        Err(Error::new(ErrorKind::Account, message))
+        Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
     fn slot(&self, key: &TokenKey) -> Result<Held> {
@@ -378,5 +381,5 @@ enum Replace {
 
 fn json(data: &impl Serialize) -> Result<Box<RawValue>> {
     serde_json::value::to_raw_value(data)
-        .map_err(|source| Error::new(ErrorKind::Input, "the data cannot be JSON").with_source(source))
+        .map_err(|source| Error::new(ErrorKind::InvalidInput, "the data cannot be JSON").with_source(source))
 }

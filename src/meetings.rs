@@ -34,7 +34,7 @@
 //! let (url, pending) = webex.authorize().begin()?;
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //!
-//! let context = SecurityContext::of(login.tokens())?;
+//! let context = SecurityContext::from_tokens(login.tokens())?;
 //! assert_eq!(context.site_name(), "acme");
 //! let header = context.to_xml(); // a secret: the access token stands in it
 //! assert!(header.expose().starts_with("<securityContext><siteName>acme</siteName>"));
@@ -80,14 +80,14 @@ impl SecurityContext {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`]: the site is no such label, or the user's name is empty or has a character that XML cannot carry.
+    /// [`ErrorKind::InvalidInput`]: the site is no such label, or the user's name is empty or has a character that XML cannot carry.
     pub fn new(site_name: impl Into<String>, user: User, access_token: &AccessToken) -> Result<Self> {
         let site_name = site_name.into();
         check_site_name(&site_name)?;
         if user.name().is_empty() || !user.name().chars().all(is_xml) {
             let message = "the user's Webex ID or e-mail address must be one or more characters that XML can carry, \
                            without control characters";
-            return Err(Error::new(ErrorKind::Input, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Self { site_name, user, access_token: access_token.clone() })
     }
@@ -98,8 +98,8 @@ impl SecurityContext {
     ///
     /// - [`ErrorKind::Unsupported`]: the tokens do not say which site or user they are for; only those of
     ///   [`Service::meetings`](crate::Service::meetings) do.
-    /// - [`ErrorKind::Input`]: as for [`new`](Self::new).
-    pub fn of(tokens: &TokenSet) -> Result<Self> {
+    /// - [`ErrorKind::InvalidInput`]: as for [`new`](Self::new).
+    pub fn from_tokens(tokens: &TokenSet) -> Result<Self> {
         Self::of_account(tokens.account(), tokens.access_token())
     }
 
@@ -220,7 +220,10 @@ mod tests {
         for name in ["", "\0", "jane\u{b}", "\u{1f}", "\u{fffe}", "jane\u{ffff}"] {
             for user in [User::WebexId(name.into()), User::Email(name.into())] {
                 let error = context(user).unwrap_err();
-                assert!(error.kind() == ErrorKind::Input && error.to_string().contains("XML can carry"), "{name:?}");
+                assert!(
+                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("XML can carry"),
+                    "{name:?}"
+                );
             }
         }
         for name in ["\t", "\u{7f}", "\u{85}", "\u{d7ff}", "\u{e000}", "\u{fffd}", "\u{10ffff}"] {
@@ -234,7 +237,7 @@ mod tests {
             let made = SecurityContext::new(site, User::WebexId("jane".into()), &AccessToken::new("a").unwrap());
             let error = made.unwrap_err();
             assert!(
-                error.kind() == ErrorKind::Input && error.to_string().contains("write \"acme\""),
+                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("write \"acme\""),
                 "{site}: {error}"
             );
         }

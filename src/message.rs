@@ -44,7 +44,7 @@ pub(crate) fn request(
 pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
     secret::header(text)
-        .ok_or_else(|| Error::new(ErrorKind::Input, "the access token has characters that no header can carry"))
+        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the access token has characters that no header can carry"))
 }
 
 /// Gives a request a tracking id of its own, unless it has one.

@@ -23,7 +23,7 @@
 //! # let session = manager.put(&TokenKey::new("jane")?, login).await?;
 //!
 //! let settings = reqwest::Client::builder().no_proxy(); // time limits, proxies, certificates: yours
-//! let client = middleware::without_redirects(settings)?.with(BearerMiddleware::of(&session)).build();
+//! let client = middleware::without_redirects(settings)?.with(BearerMiddleware::for_session(&session)).build();
 //!
 //! clock.advance(Duration::from_secs(30)); // a younger token is not refreshed after a 401
 //! mock.expire_access_tokens("jane@example.com"); // the API responds with 401 ...
@@ -91,7 +91,7 @@
 //!
 //! let shared: ClientWithMiddleware = middleware::without_redirects(reqwest::Client::builder())?.build();
 //! let client_of = |session: &Session| {
-//!     ClientBuilder::from_client(shared.clone()).with(BearerMiddleware::of(session)).build()
+//!     ClientBuilder::from_client(shared.clone()).with(BearerMiddleware::for_session(session)).build()
 //! };
 //! # let _ = client_of;
 //! # Ok(())
@@ -162,7 +162,7 @@ pub struct BearerMiddleware {
 
 impl BearerMiddleware {
     /// The tokens of a kept login, for the hosts of its service.
-    pub fn of(session: &Session) -> Self {
+    pub fn for_session(session: &Session) -> Self {
         Self::new(session.webex(), session.clone())
     }
 
@@ -207,7 +207,7 @@ impl BearerMiddleware {
         }
         // What is checked is what reqwest makes of the address, and sends.
         let uri = Uri::try_from(request.url().as_str()).map_err(|source| {
-            Error::new(ErrorKind::Input, "the request's address cannot be sent").with_source(source)
+            Error::new(ErrorKind::InvalidInput, "the request's address cannot be sent").with_source(source)
         })?;
         call::check(self.webex.registration(), &uri)
     }

@@ -119,7 +119,7 @@ impl PendingAuthorization {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the payload is not a `T`.
+    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
@@ -130,7 +130,7 @@ impl PendingAuthorization {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`] when it would be longer: ask for fewer scopes, or take a shorter payload.
+    /// [`ErrorKind::CorruptEntry`] when it would be longer: ask for fewer scopes, or take a shorter payload.
     pub fn to_stored(&self) -> Result<StoredText> {
         let text = stored::to_text(WHAT, &Form::from(self))?;
         let length = text.expose().len();
@@ -139,7 +139,7 @@ impl PendingAuthorization {
                 "the pending authorization takes {length} bytes, and {LONGEST_STORED} are the most that fit into an \
                  encrypted cookie: ask for fewer scopes, or use a shorter payload or redirect URI"
             );
-            return Err(Error::new(ErrorKind::Stored, message));
+            return Err(Error::new(ErrorKind::CorruptEntry, message));
         }
         Ok(text)
     }
@@ -151,7 +151,7 @@ impl PendingAuthorization {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`] when the text is damaged or of a later version. The text itself is never part of the error.
+    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version. The text itself is never part of the error.
     pub fn from_stored(text: &str) -> Result<Self> {
         read(text)
     }
@@ -227,7 +227,7 @@ impl fmt::Debug for Payload {
 
 impl Payload {
     pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
-        let refuse = |why| Error::new(ErrorKind::Input, format!("the payload {why}"));
+        let refuse = |why| Error::new(ErrorKind::InvalidInput, format!("the payload {why}"));
         let no_json = |source| refuse("cannot be JSON").with_source(source);
         let too_long = || refuse("is longer than 1,024 bytes: keep it on the server and send a key to it");
         // Before `to_value`, which opens raw JSON that stands in it, and texts within texts there.
@@ -257,7 +257,7 @@ impl Payload {
         // serde_json's message may quote the payload, which is the application's own secret to keep.
         self.0.as_ref().map(T::deserialize).transpose().map_err(|_| {
             let message = "the payload is not of the type that was asked for: read it as the type that was put in";
-            Error::new(ErrorKind::Input, message)
+            Error::new(ErrorKind::InvalidInput, message)
         })
     }
 }
@@ -379,7 +379,7 @@ mod tests {
     fn what_does_not_fit_says_what_to_shorten() {
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
-        assert!(Payload::new(&"p".repeat(LONGEST_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::Input));
+        assert!(Payload::new(&"p".repeat(LONGEST_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
         let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
         let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
         assert!(error.to_string().contains("fewer scopes"), "{error}");
@@ -424,7 +424,7 @@ mod tests {
         pending.redirect_uri.push_str(&"r".repeat(LONGEST_STORED - length));
         assert_eq!(pending.to_stored().unwrap().expose().len(), LONGEST_STORED);
         pending.redirect_uri.push('r');
-        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::Stored));
+        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::CorruptEntry));
     }
 
     #[test]
@@ -470,7 +470,7 @@ mod tests {
             (text.replace("\"state\"", "\"etats\""), "no `state`"),
         ] {
             let error = PendingAuthorization::from_stored(&bad).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Stored);
+            assert_eq!(error.kind(), ErrorKind::CorruptEntry);
             assert!(error.to_string().contains(hint), "{error}");
         }
     }
@@ -487,7 +487,7 @@ mod tests {
     #[test]
     fn a_payload_of_another_type_is_refused_without_quoting_it() {
         let error = Payload::new(&"hunter2").unwrap().read::<u32>().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Input);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(!format!("{error:?}").contains("hunter2"));
     }
 }

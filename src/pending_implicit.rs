@@ -81,7 +81,7 @@ impl PendingImplicit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`](crate::ErrorKind::Input) when the payload is not a `T`.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.pending.payload()
     }
@@ -101,7 +101,7 @@ impl PendingImplicit {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`](crate::ErrorKind::Stored) when the text is damaged or of a later version.
+    /// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry) when the text is damaged or of a later version.
     pub fn from_stored(text: &str) -> Result<Self> {
         let damaged = |_| unreadable(WHAT, "it is damaged");
         let reading: Reading<'_> = serde_json::from_str(text).map_err(damaged)?;

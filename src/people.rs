@@ -238,7 +238,7 @@ mod tests {
     fn an_answer_without_a_person_is_an_error_that_quotes_nothing() {
         for body in ["", "hunter2", "[]", "null", "{}", r#"{"id":""}"#, r#"{"id":7}"#] {
             let error = read_body(body).unwrap_err();
-            assert!(error.kind() == ErrorKind::Person && error.is_retryable(), "{body}");
+            assert!(error.kind() == ErrorKind::PersonRequest && error.is_retryable(), "{body}");
             assert!(!format!("{error:?}").contains("hunter2"));
         }
     }

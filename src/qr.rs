@@ -38,11 +38,11 @@ impl QrCode {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the text is longer than the 2,953 bytes that a QR code can hold.
+    /// [`ErrorKind::InvalidInput`] when the text is longer than the 2,953 bytes that a QR code can hold.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let code = qrcode::QrCode::with_error_correction_level(&text, EcLevel::L)
-            .map_err(|source| Error::new(ErrorKind::Input, "this makes no QR code").with_source(source))?;
+            .map_err(|source| Error::new(ErrorKind::InvalidInput, "this makes no QR code").with_source(source))?;
         let width = code.width();
         let is_dark = code.into_colors().into_iter().map(|color| color == Color::Dark).collect();
         Ok(Self { text, is_dark, width })
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_long_is_refused_and_none_is_shown_in_debug() {
-        assert_eq!(QrCode::new("x".repeat(3000)).unwrap_err().kind(), ErrorKind::Input);
+        assert_eq!(QrCode::new("x".repeat(3000)).unwrap_err().kind(), ErrorKind::InvalidInput);
         assert!(!format!("{:?}", QrCode::new("hunter2").unwrap()).contains("hunter2"));
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Fills `bytes` from the operating system's cryptographic generator.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
     SysRng.try_fill_bytes(bytes).map_err(|source| {
-        Error::new(ErrorKind::Random, "the operating system's random generator failed").with_source(source)
+        Error::new(ErrorKind::RandomSource, "the operating system's random generator failed").with_source(source)
     })
 }
 

@@ -647,7 +647,7 @@ mod tests {
             (LOGIN, error.is_login_required()),
             (DEVELOPER, error.is_misconfigured()),
             (LATER, error.is_retryable()),
-            (TOKEN, error.is_access_token_refused()),
+            (TOKEN, error.is_token_rejected()),
         ];
         predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
     }

@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use crate::credentials::Credentials;
 use crate::endpoint::{Endpoint, Endpoints};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
 use crate::service::Service;
@@ -45,7 +45,7 @@ impl Registration {
             "{what} by client {:?} at {:?}, not by client {:?} at {:?}: finish the login with the client that began it",
             owner.client_id, owner.service, self.owner.client_id, self.owner.service,
         );
-        Err(Error::new(ErrorKind::PendingForeign, message))
+        Err(Error::new(ErrorKind::ClientMismatch, message).with_remedy(Remedy::Login))
     }
 
     /// The address of something below the service's base.

@@ -56,7 +56,7 @@ impl Title {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Random`] when there is no nonce, [`ErrorKind::Input`] when the content is longer than the cipher takes:
+    /// [`ErrorKind::RandomSource`] when there is no nonce, [`ErrorKind::InvalidInput`] when the content is longer than the cipher takes:
     /// 256 GiB.
     pub(crate) fn seal(self, content: &[u8], with: &NamedKey, bound: &[u8]) -> Result<Box<[u8]>> {
         let mut nonce = [0; NONCE];
@@ -73,7 +73,7 @@ impl Title {
         own_content.copy_from_slice(content);
         let tag = cipher(with)
             .encrypt_inout_detached(&XNonce::from(nonce), &[header, bound].concat(), own_content.into())
-            .map_err(|_| Error::new(ErrorKind::Input, "the login is too long to be sealed"))?;
+            .map_err(|_| Error::new(ErrorKind::InvalidInput, "the login is too long to be sealed"))?;
         own_tag.copy_from_slice(&tag);
         Ok(std::mem::take(&mut *sealed))
     }

@@ -150,13 +150,13 @@ impl AccessToken {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the text is empty or has characters other than visible ASCII, which no
+    /// [`ErrorKind::InvalidInput`] when the text is empty or has characters other than visible ASCII, which no
     /// `Authorization` header could carry; when it is in quotation marks or begins with `Bearer `. The message says which.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        value_check::check(ErrorKind::Input, "access token", text.as_ref(), Characters::Visible)?;
+        value_check::check(ErrorKind::InvalidInput, "access token", text.as_ref(), Characters::Visible)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "an access token must be one or more visible ASCII characters, without spaces or line breaks";
-            Error::new(ErrorKind::Input, message)
+            Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
@@ -173,13 +173,13 @@ impl RefreshToken {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the text is empty or has a control character or a space; when it is in quotation marks or
+    /// [`ErrorKind::InvalidInput`] when the text is empty or has a control character or a space; when it is in quotation marks or
     /// begins with `Bearer `. The message says which.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
-        value_check::check(ErrorKind::Input, "refresh token", text.as_ref(), Characters::NoSpace)?;
+        value_check::check(ErrorKind::InvalidInput, "refresh token", text.as_ref(), Characters::NoSpace)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
             let message = "a refresh token must be one or more characters, without spaces or line breaks";
-            Error::new(ErrorKind::Input, message)
+            Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_token_that_no_header_could_carry_is_refused() {
         for bad in ["", "a b", "a\nb", "a\r\nX: y", "tök", "\u{7f}"] {
-            assert_eq!(AccessToken::new(bad).unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
+            assert_eq!(AccessToken::new(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
         }
         assert!(RefreshToken::new("").is_err() && RefreshToken::new("a\tb").is_err());
         assert_eq!(RefreshToken::new("site_tök").unwrap().expose(), "site_tök");
@@ -273,7 +273,10 @@ mod tests {
             let refresh = RefreshToken::new(bad).unwrap_err();
             for (error, what) in [(access, "the access token "), (refresh, "the refresh token ")] {
                 let line = error.to_string();
-                assert!(error.kind() == ErrorKind::Input && line.starts_with(what) && line.contains(found), "{line}");
+                assert!(
+                    error.kind() == ErrorKind::InvalidInput && line.starts_with(what) && line.contains(found),
+                    "{line}"
+                );
                 assert!(!line.contains("hunter"), "{line}");
             }
         }

@@ -23,8 +23,8 @@ use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::server_error::ServerError;
 use crate::source::TokenSource;
-use crate::status::{LoginState, Status};
-use crate::store::{Hold, TokenKey};
+use crate::status::{SessionState, SessionStatus};
+use crate::store::{RefreshBlock, TokenKey};
 use crate::token::TokenSet;
 use crate::trace::event;
 
@@ -86,13 +86,13 @@ impl Session {
     /// # Errors
     ///
     /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, its refresh token is dead, or
-    ///   its file was damaged ([`ErrorKind::Stored`](crate::ErrorKind::Stored)).
+    ///   its file was damaged ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
     /// - [`is_retryable`](crate::Error::is_retryable): the token is dead, and Webex or the store cannot be reached.
     /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong; or no token
     ///   is at hand, and what the store has is another client's
-    ///   ([`ErrorKind::ForeignTokens`](crate::ErrorKind::ForeignTokens)) or cannot be read
-    ///   ([`ErrorKind::Stored`](crate::ErrorKind::Stored), see [`TokenStore`](crate::store::TokenStore#damage)).
-    /// - [`ErrorKind::Runtime`](crate::ErrorKind::Runtime): a refresh was needed outside a tokio runtime.
+    ///   ([`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch)) or cannot be read
+    ///   ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), see [`TokenStore`](crate::store::TokenStore#damage)).
+    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was needed outside a tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper().access_token(&self.slot).await
     }
@@ -187,7 +187,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Input`](crate::ErrorKind::Input): the request's host may not see a token. Nothing was sent.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the request's host may not see a token. Nothing was sent.
     /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost, or the answer is too long;
     ///   [`Error::delivery`] says how far it got.
     /// - Those of [`access_token`](Self::access_token). After a 401, only an error that
@@ -214,25 +214,27 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::Stored`](crate::ErrorKind::Stored).
-    pub async fn status(&self) -> Result<Option<Status>> {
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry).
+    pub async fn status(&self) -> Result<Option<SessionStatus>> {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
         // New tokens serve before they are saved.
         let unsaved = self.slot.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
         let known = unsaved.unwrap_or(known);
         let now = self.webex().now();
         let state = match known.head.hold {
-            Some(Hold::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
-                LoginState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
+            Some(RefreshBlock::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
+                SessionState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
             }
-            Some(Hold::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => LoginState::Waiting(until),
-            _ => LoginState::of(&known.tokens.tokens, now),
+            Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => {
+                SessionState::Waiting(until)
+            }
+            _ => SessionState::of(&known.tokens.tokens, now),
         };
         // A pause for all concerns every login that could go on.
         let own = self.slot.trouble();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
         let trouble = self.keeper().halted().filter(|_| !is_over).or(own);
-        Ok(Some(Status::new(state, trouble, known.head.ends, &known.tokens.tokens)))
+        Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
     /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".
@@ -240,14 +242,14 @@ impl Session {
     /// It asks who the person is, with one refresh if the access token is refused, also in a pause between two such refreshes
     /// (once until it succeeds, or six hours have passed). Webex Meetings cannot be asked that,
     /// so there the login is refreshed ([`refresh`](Self::refresh)). That the login is dead is an answer, in
-    /// [`Status::state`].
+    /// [`SessionStatus::state`].
     ///
     /// # Errors
     ///
     /// Those of [`status`](Self::status), and those of [`person`](Self::person) that do not require a login. An error that
-    /// [is a rejected access token](Error::is_access_token_refused) means that there is no newer token for now: it is younger
+    /// [is a rejected access token](Error::is_token_rejected) means that there is no newer token for now: it is younger
     /// than 30 seconds, or refreshes after a 401 are paused. Check again later.
-    pub async fn check(&self) -> Result<Option<Status>> {
+    pub async fn check(&self) -> Result<Option<SessionStatus>> {
         let asked = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
@@ -255,7 +257,7 @@ impl Session {
         match asked {
             // Webex knows the token, and has its reasons not to say whose it is: a scope is missing. A proxy knows nothing.
             Err(error)
-                if error.kind() == ErrorKind::Person
+                if error.kind() == ErrorKind::PersonRequest
                     && error.is_misconfigured()
                     && !error.server().is_some_and(ServerError::is_from_intermediary) => {}
             Err(error) if !error.is_login_required() => return Err(error),
@@ -277,7 +279,7 @@ impl Session {
             let person = webex.person(&token).await?;
             Ok::<_, Error>((login, person))
         };
-        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
+        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
         let (login, person) = self.call_again(call, is_refused, true).await?;
         self.slot.note_accepted();
         if let Some(login) = login {
@@ -304,7 +306,7 @@ impl Session {
         let webex = &self.keeper().webex;
         let known = self.keeper().load(&self.slot.key).await?.ok_or_else(|| self.slot.absent())?;
         let account = known.tokens.tokens.account();
-        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_access_token_refused);
+        let is_refused = |answer: &Result<_>| answer.as_ref().is_err_and(Error::is_token_rejected);
         let call = |token: AccessToken| async move { webex.user_info_about(account, &token).await };
         let info = self.call_again(call, is_refused, true).await?;
         self.slot.note_accepted();
@@ -317,7 +319,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
+    /// Those of [`status`](Self::status), and [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) when no login is kept.
     pub async fn account(&self) -> Result<Account> {
         Ok(self.kept_status().await?.account)
     }
@@ -326,8 +328,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and [`ErrorKind::Session`](crate::ErrorKind::Session) when no login is kept.
-    pub async fn lacks(&self, wanted: &Scopes) -> Result<Scopes> {
+    /// Those of [`status`](Self::status), and [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) when no login is kept.
+    pub async fn missing_scopes(&self, wanted: &Scopes) -> Result<Scopes> {
         Ok(wanted.without(&self.kept_status().await?.scopes))
     }
 
@@ -335,7 +337,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Those of [`access_token`](Self::access_token) and [`SecurityContext::of`]:
+    /// Those of [`access_token`](Self::access_token) and [`SecurityContext::from_tokens`]:
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for the login of another service, whose tokens name no site.
     pub async fn security_context(&self) -> Result<SecurityContext> {
         let token = self.access_token().await?;
@@ -371,7 +373,7 @@ impl Session {
         Disconnect::new(self.slot.clone())
     }
 
-    async fn kept_status(&self) -> Result<Status> {
+    async fn kept_status(&self) -> Result<SessionStatus> {
         self.status().await?.ok_or_else(|| self.slot.absent())
     }
 }

@@ -11,9 +11,9 @@ use crate::token::TokenSet;
 /// What is known of a kept login without asking Webex; made by [`Session::status`](crate::Session::status).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Status {
+pub struct SessionStatus {
     /// Whether it can go on by itself.
-    pub state: LoginState,
+    pub state: SessionState,
     /// What went wrong in this process the last time, if nothing has gone well since. While refreshing pauses for all logins,
     /// because the client's settings are wrong, it is that, and [`Error::retry_after`] says how long it pauses.
     pub trouble: Option<Error>,
@@ -35,11 +35,11 @@ pub struct Status {
 /// Whether a login can go on by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum LoginState {
+pub enum SessionState {
     /// The refresh token was not refused, and has not ended by this machine's clock. Whether the last refresh went well is in
-    /// [`Status::trouble`].
+    /// [`SessionStatus::trouble`].
     Connected,
-    /// The last refresh failed; the next is sent at this time at the earliest. [`Status::trouble`] has the reason.
+    /// The last refresh failed; the next is sent at this time at the earliest. [`SessionStatus::trouble`] has the reason.
     Waiting(UnixTime),
     /// The refresh token is dead: the user must log in again.
     LoginRequired {
@@ -53,7 +53,7 @@ pub enum LoginState {
     },
 }
 
-impl LoginState {
+impl SessionState {
     /// What the tokens' own times say: without a refresh token that lives, a login ends with its access token.
     pub(crate) fn of(tokens: &TokenSet, now: UnixTime) -> Self {
         let refresh_end = match (tokens.refresh_token(), tokens.refresh_token_expires_at()) {
@@ -74,10 +74,10 @@ impl LoginState {
 }
 
 /// A line for people: "Connected to Webex. Logged in as jane@example.com". `Debug` is for developers.
-impl fmt::Display for Status {
+impl fmt::Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { state, trouble, account, .. } = self;
-        if let LoginState::LoginRequired { .. } = state {
+        if let SessionState::LoginRequired { .. } = state {
             return write!(f, "Not connected to Webex: {account} must log in again");
         }
         write!(f, "Connected to Webex. Logged in as {account}")?;
@@ -89,8 +89,8 @@ impl fmt::Display for Status {
     }
 }
 
-impl Status {
-    pub(crate) fn new(state: LoginState, trouble: Option<Error>, ends: Option<UnixTime>, tokens: &TokenSet) -> Self {
+impl SessionStatus {
+    pub(crate) fn new(state: SessionState, trouble: Option<Error>, ends: Option<UnixTime>, tokens: &TokenSet) -> Self {
         Self {
             state,
             trouble,

@@ -147,7 +147,7 @@ pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) ->
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
             let message = format!("the stored {what} is of version {newer}: update webex-oauth to read it");
-            Err(Error::new(ErrorKind::Stored, message))
+            Err(Error::new(ErrorKind::CorruptEntry, message))
         }
         _ => Err(unreadable(what, "it has no version")),
     }
@@ -155,7 +155,7 @@ pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) ->
 
 /// Writes a stored form as JSON, leaving no copy behind.
 pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredText> {
-    let failed = || Error::new(ErrorKind::Stored, format!("the {what} cannot be written down"));
+    let failed = || Error::new(ErrorKind::CorruptEntry, format!("the {what} cannot be written down"));
     let mut json = ZeroizingBuffer::with_capacity(4096);
     serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
     let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
@@ -163,5 +163,5 @@ pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<Stored
 }
 
 pub(crate) fn unreadable(what: &str, why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Stored, format!("the stored {what} cannot be read: {why}"))
+    Error::new(ErrorKind::CorruptEntry, format!("the stored {what} cannot be read: {why}"))
 }

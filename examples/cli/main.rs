@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use webex_oauth::clock::UnixTime;
-use webex_oauth::{BrowserLogin, ErrorKind, LoginState, WebexOAuth, WebexOAuthBuilder};
+use webex_oauth::{BrowserLogin, ErrorKind, SessionState, WebexOAuth, WebexOAuthBuilder};
 
 use self::screen::{data, describe, explain, in_full, note, say, to_json};
 use self::storage::{Kept, Storage};
@@ -137,7 +137,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
             say("\ncancelled");
             // A refresh that nobody ends would keep other programs from theirs; unless somebody insists.
             tokio::select! {
-                () = program.storage.settle() => {}
+                () = program.storage.wait_idle() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
             Ok(ExitCode::from(screen::CANCELLED))
@@ -210,12 +210,12 @@ impl Program {
         if let Ok(Some(newest)) = &asked {
             status = newest.clone();
         }
-        settle(&kept).await?;
+        wait_idle(&kept).await?;
         data(&match self.json {
             true => to_json(&status, &kept.place),
             false => describe(&status, &kept.place),
         })?;
-        if let LoginState::LoginRequired { .. } = status.state {
+        if let SessionState::LoginRequired { .. } = status.state {
             return Err(LoginRequired(format!("{} must log in again", status.account)).into());
         }
         asked.map(drop).map_err(Into::into)
@@ -230,7 +230,7 @@ impl Program {
             false => token.expose().to_owned(),
         });
         // A newer one may be on its way already.
-        settle(&kept).await?;
+        wait_idle(&kept).await?;
         Ok(printed?)
     }
 
@@ -271,7 +271,7 @@ impl Program {
 
     /// The end of what has changed a login.
     async fn end(&self, kept: &Kept) -> Result<()> {
-        settle(kept).await?;
+        wait_idle(kept).await?;
         if self.json
             && let Some(status) = kept.session.status().await?
         {
@@ -282,8 +282,8 @@ impl Program {
 }
 
 /// Waits until new tokens are saved, if they can be.
-async fn settle(kept: &Kept) -> Result<()> {
-    let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.settle()).await;
+async fn wait_idle(kept: &Kept) -> Result<()> {
+    let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.wait_idle()).await;
     match settled {
         Ok(Ok(())) => Ok(()),
         _ => Err(format!("new tokens could not be saved in {}", kept.place).into()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use webex_oauth::clock::UnixTime;
-use webex_oauth::{Error, ErrorKind, LoginState, Status};
+use webex_oauth::{Error, ErrorKind, SessionState, SessionStatus};
 
 use crate::LoginRequired;
 use crate::storage::Place;
@@ -86,17 +86,17 @@ fn advice(error: &Error) -> String {
         _ if error.is_retryable() => "; try again later",
         _ if error.is_denied() => "; nothing has changed, and `cli login` asks again",
         ErrorKind::Configuration => "; `cli --help` names the variables, and `cli demo` needs none",
-        ErrorKind::ForeignTokens => "; to log in with this client, run: cli login",
+        ErrorKind::ClientMismatch => "; to log in with this client, run: cli login",
         _ => "",
     };
     advice.to_owned()
 }
 
 /// A login for people, in the manner of `gh auth status`.
-pub(crate) fn describe(status: &Status, place: &Place) -> String {
+pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
     let until = |end: Option<UnixTime>| end.map_or("no end is known".into(), |end| format!("until {end}"));
     let mut lines = match &status.state {
-        LoginState::LoginRequired { .. } => vec![format!("X {} is no longer logged in to Webex", status.account)],
+        SessionState::LoginRequired { .. } => vec![format!("X {} is no longer logged in to Webex", status.account)],
         _ => vec![
             format!("✓ Logged in to Webex as {}", status.account),
             format!("access token: {}", until(status.access_token_expires_at)),
@@ -111,12 +111,12 @@ pub(crate) fn describe(status: &Status, place: &Place) -> String {
 }
 
 /// A login for programs; times are in seconds since 1970.
-pub(crate) fn to_json(status: &Status, place: &Place) -> String {
+pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
     let seconds = |time: Option<UnixTime>| time.map(UnixTime::as_secs);
     let login = json!({
         "state": match status.state {
-            LoginState::LoginRequired { .. } => "login_required",
-            LoginState::Waiting(_) => "waiting",
+            SessionState::LoginRequired { .. } => "login_required",
+            SessionState::Waiting(_) => "waiting",
             _ => "connected",
         },
         "account": {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyring_core::CredentialStore;
 use webex_oauth::store::{FileStore, KeyringStore, TokenKey};
-use webex_oauth::{Session, Status, TokenManager, TokenSet, WebexOAuth};
+use webex_oauth::{Session, SessionStatus, TokenManager, TokenSet, WebexOAuth};
 
 use crate::Result;
 use crate::screen::{in_full, note};
@@ -50,7 +50,7 @@ impl Storage {
     }
 
     /// The login, wherever it is kept. The file is looked at first, since that asks nobody for a password.
-    pub(crate) async fn find(&self) -> Result<Option<(Kept, Status)>> {
+    pub(crate) async fn find(&self) -> Result<Option<(Kept, SessionStatus)>> {
         let found = self.look().await?;
         if let Err(no_keyring) = &found {
             note(&format!("There is no keyring to look into: {no_keyring}"));
@@ -59,12 +59,12 @@ impl Storage {
     }
 
     /// A login that is left after one was ended: the file and the keyring may have had one each.
-    pub(crate) async fn find_another(&self) -> Result<Option<(Kept, Status)>> {
+    pub(crate) async fn find_another(&self) -> Result<Option<(Kept, SessionStatus)>> {
         Ok(self.look().await?.unwrap_or_default())
     }
 
     /// The inner error says why there is no keyring, where nothing was ever kept in one.
-    async fn look(&self) -> Result<Result<Option<(Kept, Status)>, String>> {
+    async fn look(&self) -> Result<Result<Option<(Kept, SessionStatus)>, String>> {
         let in_file = self.in_file()?;
         if let Some(status) = in_file.session.status().await? {
             return Ok(Ok(Some((in_file, status))));
@@ -89,7 +89,7 @@ impl Storage {
     pub(crate) async fn keep(&self, tokens: TokenSet) -> Result<Kept> {
         match self.keep_in_keyring(tokens.clone()).await {
             Ok(kept) => {
-                self.in_file()?.manager.forget(&self.key).await?;
+                self.in_file()?.manager.remove(&self.key).await?;
                 Ok(kept)
             }
             Err(why) => {
@@ -112,17 +112,17 @@ impl Storage {
     /// Forgets what an earlier login may have left in the keyring.
     async fn leave_keyring(&self) -> Result<()> {
         if self.mark().exists() {
-            in_time(self.in_keyring().await?.manager.forget(&self.key)).await??;
+            in_time(self.in_keyring().await?.manager.remove(&self.key)).await??;
             self.unmark();
         }
         Ok(())
     }
 
     /// Waits until new tokens are saved and every refresh on its way has ended, if that can be soon.
-    pub(crate) async fn settle(&self) {
+    pub(crate) async fn wait_idle(&self) {
         let managers = self.managers.lock().map(|managers| managers.clone()).unwrap_or_default();
         for manager in managers {
-            let _ = tokio::time::timeout(SETTLING, manager.settle()).await;
+            let _ = tokio::time::timeout(SETTLING, manager.wait_idle()).await;
         }
     }
 

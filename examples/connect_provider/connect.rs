@@ -51,7 +51,7 @@ async fn connect(app: &App, tenant: Tenant, pending: PendingAuthorization, callb
     let mut login = app.webex.login(pending, callback).await?;
     app.webex.identify(&mut login).await?;
     match app.manager.put(&tenant.key()?, login).await {
-        Err(error) if error.kind() == ErrorKind::Account => Err(Failure::OtherAccount),
+        Err(error) if error.kind() == ErrorKind::AccountMismatch => Err(Failure::OtherAccount),
         kept => Ok(kept.map(drop)?),
     }
 }

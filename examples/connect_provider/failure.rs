@@ -41,7 +41,7 @@ impl Failure {
             Self::Webex(error) if error.is_denied() => {
                 (StatusCode::FORBIDDEN, "Webex is not connected", "You declined, or your administrator did.")
             }
-            Self::Webex(error) if error.kind() == ErrorKind::PendingMissing => (
+            Self::Webex(error) if error.kind() == ErrorKind::PendingNotFound => (
                 StatusCode::BAD_REQUEST,
                 "This login is over",
                 "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",
@@ -52,7 +52,7 @@ impl Failure {
             Self::Webex(error) if error.is_retryable() => {
                 (StatusCode::BAD_GATEWAY, "Webex did not answer", "Please try again in a moment.")
             }
-            Self::Webex(error) if error.is_access_token_refused() => (
+            Self::Webex(error) if error.is_token_rejected() => (
                 StatusCode::BAD_GATEWAY,
                 "Webex did not accept the access token",
                 "The login may have ended at Webex. Please check again in a minute.",

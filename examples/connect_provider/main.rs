@@ -79,7 +79,7 @@ async fn run() -> Result<()> {
     worker.abort();
     keep_alive.stop().await;
     // Tokens that cannot be saved are lost with this process; the log has said so.
-    let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.settle()).await;
+    let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.wait_idle()).await;
     Ok(())
 }
 

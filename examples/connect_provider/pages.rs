@@ -1,7 +1,7 @@
 //! The pages. What stands in `(..)` is escaped.
 
 use maud::{Markup, html};
-use webex_oauth::{IntegrationId, Result, Status, WebexOAuth};
+use webex_oauth::{ApplicationId, Result, SessionStatus, WebexOAuth};
 
 use super::connection::Connection;
 use super::shell::page;
@@ -31,7 +31,7 @@ pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth
                 li {
                     "Where your organization allows approved apps alone, its administrator adds this app in "
                     a href="https://admin.webex.com" { "Control Hub" } ", by its Integration ID:" br;
-                    code #integration-id { (IntegrationId::new(webex.client_id())?) }
+                    code #integration-id { (ApplicationId::new(webex.client_id())?) }
                 }
                 li { "Log in with Webex, and allow the app to work for you." }
                 li { "Set the password of your meetings." }
@@ -60,7 +60,7 @@ pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth
 /// What an operator sees.
 pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &WebexOAuth) -> Result<Markup> {
     let content = html! {
-        p { "Integration ID: " code #integration-id { (IntegrationId::new(webex.client_id())?) } }
+        p { "Integration ID: " code #integration-id { (ApplicationId::new(webex.client_id())?) } }
         div .table tabindex="0" role="region" aria-label="Customers" {
             table {
                 thead { tr { th scope="col" { "Customer" } th scope="col" { "Webex" } } }
@@ -95,7 +95,7 @@ fn line(connection: &Result<Connection>) -> Markup {
 }
 
 /// A refresh that failed in passing is no matter of the customer's, until the login dies.
-fn trouble(status: &Status) -> Markup {
+fn trouble(status: &SessionStatus) -> Markup {
     html! { @if status.trouble.is_some() { p .small #trouble { "Webex does not answer at the moment; we try again by ourselves." } } }
 }
 

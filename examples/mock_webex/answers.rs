@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use webex_oauth::testing::{self, Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+use webex_oauth::testing::{self, ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 
 use crate::faults::find;
 
@@ -64,7 +64,7 @@ enum Wait {
 const PAUSE_MS: u64 = 10;
 
 /// What goes wrong at a place: one after the other, each so often, or until it is cleared where it does not say.
-pub(crate) struct Ordered(Endpoint, Vec<(Fault, Option<usize>)>);
+pub(crate) struct Ordered(MockEndpoint, Vec<(Fault, Option<usize>)>);
 
 impl Ordered {
     /// From a text like `refresh=503*3`.
@@ -105,7 +105,7 @@ impl Ordered {
     }
 
     pub(crate) fn at(self, mock: &MockWebex) {
-        let mut earlier: Option<testing::Ordered<'_>> = None;
+        let mut earlier: Option<testing::ScriptedFault<'_>> = None;
         for (fault, times) in self.1 {
             let ordered = match earlier {
                 Some(earlier) => earlier.then(fault),
@@ -177,28 +177,28 @@ fn read<T: DeserializeOwned>(words: Value) -> Result<T, String> {
 }
 
 /// The place of this name.
-pub(crate) fn endpoint(name: &str) -> Result<Endpoint, String> {
+pub(crate) fn endpoint(name: &str) -> Result<MockEndpoint, String> {
     let found = ENDPOINTS.iter().find(|(own, _)| *own == name).map(|(_, endpoint)| endpoint.clone());
-    let path = || name.starts_with('/').then(|| Endpoint::path(name));
+    let path = || name.starts_with('/').then(|| MockEndpoint::path(name));
     found.or_else(path).ok_or_else(|| {
         let names: Vec<_> = ENDPOINTS.iter().map(|(name, _)| *name).collect();
         format!("there is no endpoint {name:?} among {names:?}, and it is no path either")
     })
 }
 
-const ENDPOINTS: &[(&str, Endpoint)] = &[
-    ("any", Endpoint::Any),
-    ("authorization", Endpoint::Authorization),
-    ("token", Endpoint::Token),
-    ("exchange", Endpoint::Exchange),
-    ("refresh", Endpoint::Refresh),
-    ("person", Endpoint::Person),
-    ("user_info", Endpoint::UserInfo),
-    ("keys", Endpoint::Keys),
-    ("discovery", Endpoint::Discovery),
-    ("web_finger", Endpoint::WebFinger),
-    ("revocation", Endpoint::Revocation),
-    ("authorizations", Endpoint::Authorizations),
-    ("device_authorization", Endpoint::DeviceAuthorization),
-    ("device_token", Endpoint::DeviceToken),
+const ENDPOINTS: &[(&str, MockEndpoint)] = &[
+    ("any", MockEndpoint::Any),
+    ("authorization", MockEndpoint::Authorization),
+    ("token", MockEndpoint::Token),
+    ("exchange", MockEndpoint::Exchange),
+    ("refresh", MockEndpoint::Refresh),
+    ("person", MockEndpoint::Person),
+    ("user_info", MockEndpoint::UserInfo),
+    ("keys", MockEndpoint::Keys),
+    ("discovery", MockEndpoint::Discovery),
+    ("web_finger", MockEndpoint::WebFinger),
+    ("revocation", MockEndpoint::Revocation),
+    ("authorizations", MockEndpoint::Authorizations),
+    ("device_authorization", MockEndpoint::DeviceAuthorization),
+    ("device_token", MockEndpoint::DeviceToken),
 ];

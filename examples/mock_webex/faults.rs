@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use webex_oauth::testing::{
-    CallbackFault, DevicePollFault, DeviceSpelling, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
+    CallbackFault, DeviceErrorFormat, DevicePollFault, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
     MockWebex, TokensFault, UserInfoFault,
 };
 
@@ -73,7 +73,7 @@ const DEVICE_POLL: &[DevicePollFault] = &[
 ];
 
 /// Written with the spelling: `SlowDown(Error)`.
-const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 9] = [
+const SPELLED: [fn(DeviceErrorFormat) -> DevicePollFault; 9] = [
     DevicePollFault::Pending,
     DevicePollFault::PendingAsBadRequest,
     DevicePollFault::SlowDown,
@@ -85,12 +85,12 @@ const SPELLED: [fn(DeviceSpelling) -> DevicePollFault; 9] = [
     DevicePollFault::UnsupportedGrantType,
 ];
 
-const SPELLINGS: &[DeviceSpelling] = &[
-    DeviceSpelling::Error,
-    DeviceSpelling::Message,
-    DeviceSpelling::Description,
-    DeviceSpelling::Empty,
-    DeviceSpelling::Page,
+const SPELLINGS: &[DeviceErrorFormat] = &[
+    DeviceErrorFormat::Error,
+    DeviceErrorFormat::Message,
+    DeviceErrorFormat::Description,
+    DeviceErrorFormat::Empty,
+    DeviceErrorFormat::Page,
 ];
 
 const DISCOVERY: &[DiscoveryFault] = &[

@@ -33,7 +33,7 @@ impl Failure {
                 "You did not log in",
                 "You declined, or your administrator did. Nothing was changed.",
             ),
-            error if error.kind() == ErrorKind::PendingMissing => (
+            error if error.kind() == ErrorKind::PendingNotFound => (
                 StatusCode::BAD_REQUEST,
                 "This login is over",
                 "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",

@@ -51,7 +51,7 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Keys`], with the time after which there is one again.
+    /// [`ErrorKind::Jwks`], with the time after which there is one again.
     pub(super) fn spend(&mut self, now: Duration, whose: Whose) -> Result<Spent> {
         let forged = "keys were fetched too often for tokens that name keys which nobody has";
         let down = "keys were fetched too often from a server that is down";
@@ -60,7 +60,7 @@ impl Budget {
             let all = wait(requests.iter(), most, now);
             let own = requests.iter().filter(|spent| spent.whose == whose);
             if let Some(wait) = all.max(wait(own, whose.share(most), now)) {
-                let error = Error::new(ErrorKind::Keys, message).with_remedy(Remedy::Later);
+                let error = Error::new(ErrorKind::Jwks, message).with_remedy(Remedy::Later);
                 return Err(error.with_retry_after(Some(wait)));
             }
         }

@@ -14,7 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::credentials::Credentials;
 use crate::endpoint::{Endpoints, is_loopback};
 use crate::error::{Error, ErrorKind, Result};
-use crate::integration::IntegrationId;
+use crate::integration::ApplicationId;
 #[cfg(feature = "oidc")]
 use crate::oidc::SigningAlgorithm;
 use crate::redirect::RedirectUri;
@@ -230,7 +230,7 @@ impl WebexOAuthBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] or [`ErrorKind::Input`], with a sentence that says what to set: no client id, a
+    /// [`ErrorKind::Configuration`] or [`ErrorKind::InvalidInput`], with a sentence that says what to set: no client id, a
     /// malformed redirect URI, an address that would send secrets unencrypted, no TLS, no CA certificates.
     pub fn build(self) -> Result<WebexOAuth> {
         if let Some(error) = self.fault {
@@ -309,7 +309,7 @@ fn checked_client_id(client_id: String) -> Result<String> {
         return refuse("no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
     }
     value_check::check(ErrorKind::Configuration, "client id", &client_id, Characters::Word)?;
-    if let Ok(id) = client_id.parse::<IntegrationId>() {
+    if let Ok(id) = client_id.parse::<ApplicationId>() {
         let message = format!("this is an Integration ID; the client id is {:?}", id.client_id());
         return Err(Error::new(ErrorKind::Configuration, message));
     }
@@ -334,7 +334,7 @@ fn user_agent(application: Option<String>) -> Result<HeaderValue> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     HeaderValue::from_str(text.trim_start()).ok().filter(|_| is_plain).ok_or_else(|| {
         let message = "the application's name must be visible ASCII characters, such as \"acme-rooms/2.1\"";
-        Error::new(ErrorKind::Input, message)
+        Error::new(ErrorKind::InvalidInput, message)
     })
 }
 

@@ -137,7 +137,7 @@ mod tests {
             asked.borrow_mut().insert(name.to_owned());
             None
         };
-        partial(&lookup).unwrap();
+        let _ = partial(&lookup).unwrap();
         assert_eq!(asked.into_inner(), names.map(str::to_owned).into());
     }
 

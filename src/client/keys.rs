@@ -100,7 +100,7 @@ struct Wish<'a> {
 impl Wish<'_> {
     /// Whether keys that others have fetched meanwhile are the last word. If they were asked for before the token came, the
     /// key that it was signed with may have been published in between: then they are only if they have it.
-    fn is_met_by(&self, snapshot: &Arc<Snapshot>) -> bool {
+    fn matches(&self, snapshot: &Arc<Snapshot>) -> bool {
         let is_newer = self.seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, snapshot));
         let has_key = || self.token.is_none_or(|token| matches!(token.against(&snapshot.keys), Finding::Valid(_)));
         is_newer && (snapshot.asked_at >= self.came || has_key())
@@ -221,7 +221,7 @@ impl KeyRing {
         let clock = server.clock();
         let last_failure = self.door(&address.at).lock_owned().await;
         if let Some(snapshot) = self.snapshot(&address.at) {
-            if wish.is_met_by(&snapshot) {
+            if wish.matches(&snapshot) {
                 return Ok(snapshot);
             }
             // The key was made known just now, perhaps.
@@ -243,7 +243,7 @@ impl KeyRing {
         let Ok(runtime) = Handle::try_current() else { return fetch.await };
         runtime.spawn(fetch).await.unwrap_or_else(|_| {
             let message = "the runtime ended, or the transport panicked, while the keys of ID tokens were fetched";
-            Err(Error::new(ErrorKind::Keys, message).with_remedy(Remedy::Later))
+            Err(Error::new(ErrorKind::Jwks, message).with_remedy(Remedy::Later))
         })
     }
 
@@ -354,7 +354,7 @@ fn is_absent(error: &Error) -> bool {
 
 /// Whether a request left this machine, as far as the error tells.
 fn was_sent(error: &Error) -> bool {
-    error.kind() == ErrorKind::Keys
+    error.kind() == ErrorKind::Jwks
 }
 
 /// Whether nobody answered, or a server that says itself that it is not well. One that asks to be left alone, or whose answer

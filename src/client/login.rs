@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::account::{KnownAddress, Origin};
+use crate::account::{FieldSource, KnownAddress};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "oidc")]
 use crate::oidc::{UserInfo, VerifiedIdToken};
@@ -35,7 +35,7 @@ use crate::value_check::{self, Characters};
 /// webex.identify(&mut login).await?;
 /// login.require_organization(organization)?;
 /// let error = login.require_email_domain("example.org").unwrap_err();
-/// assert_eq!(error.kind(), ErrorKind::Account);
+/// assert_eq!(error.kind(), ErrorKind::AccountMismatch);
 /// # Ok(())
 /// # }
 /// ```
@@ -95,7 +95,7 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`](crate::ErrorKind::Input) when the payload is not a `T`.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the payload is not a `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
@@ -117,15 +117,18 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Account`]: another organization, or Webex did not tell which.
-    /// - [`ErrorKind::Input`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
+    /// - [`ErrorKind::AccountMismatch`]: another organization, or Webex did not tell which.
+    /// - [`ErrorKind::InvalidInput`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
     /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: what it tells with the tokens,
     ///   [`Account::site_name`](crate::Account::site_name) for example, is for showing.
     pub fn require_organization(&self, organization: &str) -> Result<()> {
         if organization.trim().is_empty() {
-            return Err(Error::new(ErrorKind::Input, "no organization is named: give Webex's id of it, or its UUID"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "no organization is named: give Webex's id of it, or its UUID",
+            ));
         }
-        value_check::check(ErrorKind::Input, "organization", organization, Characters::Word)?;
+        value_check::check(ErrorKind::InvalidInput, "organization", organization, Characters::Word)?;
         if self.person.is_none() {
             return Err(self.nobody_was_asked());
         }
@@ -135,7 +138,7 @@ impl Login {
         }
         let found = found.unwrap_or("unknown");
         let message = format!("the person is of the organization {found:?}, and only {organization:?} may log in");
-        Err(Error::new(ErrorKind::Account, message))
+        Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
     /// Refuses everybody whose e-mail address is not of this domain, exactly: `example.com` admits nobody at
@@ -155,8 +158,8 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Account`]: an address of another domain, an unverified one, or none.
-    /// - [`ErrorKind::Input`]: no address is verified, and nobody was asked; call
+    /// - [`ErrorKind::AccountMismatch`]: an address of another domain, an unverified one, or none.
+    /// - [`ErrorKind::InvalidInput`]: no address is verified, and nobody was asked; call
     ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before, or `user_info_of` where `openid email` was asked for.
     /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: the address that it tells with the
     ///   tokens is for showing.
@@ -164,12 +167,12 @@ impl Login {
         if domain.is_empty() || domain.contains('@') || domain.contains(char::is_whitespace) {
             let message =
                 format!("{domain:?} is no domain: write what stands after the \"@\", such as \"example.com\"");
-            return Err(Error::new(ErrorKind::Input, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        value_check::check(ErrorKind::Input, "domain", domain, Characters::NoSpace)?;
+        value_check::check(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
         let refuse = |why: &str| {
             let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
-            Err(Error::new(ErrorKind::Account, message))
+            Err(Error::new(ErrorKind::AccountMismatch, message))
         };
         let account = self.tokens.account();
         let is_denied = |address: &KnownAddress<'_>| {
@@ -178,12 +181,12 @@ impl Login {
         };
         if let Some(denied) = account.addresses().find(is_denied) {
             return refuse(match denied.origin {
-                Origin::IdToken => "the ID token says that this person's is not verified",
-                Origin::UserInfo => "userinfo says that this person's is not verified",
+                FieldSource::IdToken => "the ID token says that this person's is not verified",
+                FieldSource::UserInfo => "userinfo says that this person's is not verified",
                 _ => "this person has not confirmed theirs yet",
             });
         }
-        let Some(verified) = account.addresses().find(KnownAddress::is_proof) else {
+        let Some(verified) = account.addresses().find(KnownAddress::is_verified) else {
             return if self.person.is_some() { refuse("this person has none") } else { Err(self.nobody_was_asked()) };
         };
         match domain_of(verified.email) {
@@ -196,7 +199,7 @@ impl Login {
     fn nobody_was_asked(&self) -> Error {
         if self.can_identify {
             let message = "nobody has asked Webex who logged in: call `webex.identify(&mut login)` before";
-            return Error::new(ErrorKind::Input, message);
+            return Error::new(ErrorKind::InvalidInput, message);
         }
         let message = format!(
             "the service {:?} proves nobody: it cannot be asked who logged in, and what it tells with the tokens is no proof",

@@ -154,10 +154,10 @@ impl WebexOAuth {
     /// # Errors
     ///
     /// The [`AcceptError`] gives the pending authorization back when the callback was not for it; `?` makes it an
-    /// [`Error`] of one of these kinds: [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`],
-    /// [`ErrorKind::CallbackAmbiguous`], [`ErrorKind::StateMissing`], [`ErrorKind::StateMismatch`],
-    /// [`ErrorKind::PendingExpired`], [`ErrorKind::PendingForeign`], [`ErrorKind::IssuerMismatch`],
-    /// [`ErrorKind::IssuerMissing`], and [`ErrorKind::Authorization`] for a refusal, whose code is in [`Error::server`].
+    /// [`Error`] of one of these kinds: [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`],
+    /// [`ErrorKind::AmbiguousCallback`], [`ErrorKind::MissingState`], [`ErrorKind::StateMismatch`],
+    /// [`ErrorKind::PendingExpired`], [`ErrorKind::ClientMismatch`], [`ErrorKind::IssuerMismatch`],
+    /// [`ErrorKind::MissingIssuer`], and [`ErrorKind::AuthorizationRejected`] for a refusal, whose code is in [`Error::server`].
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
@@ -170,12 +170,12 @@ impl WebexOAuth {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
-    /// - [`ErrorKind::PendingForeign`]: another client accepted the code.
-    /// - [`ErrorKind::IdTokenMissing`], [`ErrorKind::IdToken`]: the scope `openid` was asked for, and the ID token did not come or
+    /// - [`ErrorKind::ClientMismatch`]: another client accepted the code.
+    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`]: the scope `openid` was asked for, and the ID token did not come or
     ///   is not what it must be. Nobody is logged in.
-    /// - [`ErrorKind::Keys`]: the keys to prove it with cannot be had now. Nobody is logged in, and the code is used up.
-    /// - [`ErrorKind::Exchange`]: everything else; the code is used up, and a new login is the way on.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::Jwks`]: the keys to prove it with cannot be had now. Nobody is logged in, and the code is used up.
+    /// - [`ErrorKind::CodeExchange`]: everything else; the code is used up, and a new login is the way on.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -247,11 +247,11 @@ impl WebexOAuth {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
-    /// - [`ErrorKind::ForeignTokens`]: the tokens are another client's or another service's.
-    /// - [`ErrorKind::IdToken`]: the ID token that came along names another user or issuer than the login's, or another client.
+    /// - [`ErrorKind::ClientMismatch`]: the tokens are another client's or another service's.
+    /// - [`ErrorKind::InvalidIdToken`]: the ID token that came along names another user or issuer than the login's, or another client.
     ///   The tokens beside it may be another user's as well, so nobody gets them. Where rotation is strict, the refresh token
     ///   is spent, and the login is over.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     /// - [`ErrorKind::Refresh`]: everything else.
     ///
     /// Only [`is_login_required`](Error::is_login_required) means that the login is over; after any other error the old tokens
@@ -298,7 +298,7 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// Those of [`refresh`](Self::refresh), and [`ErrorKind::Input`] when the site is not the first label of a host name.
+    /// Those of [`refresh`](Self::refresh), and [`ErrorKind::InvalidInput`] when the site is not the first label of a host name.
     ///
     /// # Panics
     ///
@@ -328,8 +328,8 @@ impl WebexOAuth {
     ///
     /// - [`ErrorKind::Unsupported`]: the service cannot be asked; Webex Meetings tells it with the tokens instead
     ///   ([`TokenSet::account`]).
-    /// - [`ErrorKind::Person`]: everything else. [`Error::is_access_token_refused`] means that the token has ended.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::PersonRequest`]: everything else. [`Error::is_token_rejected`] means that the token has ended.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -347,9 +347,9 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::IdToken`]: the token is not what it must be; nobody is proven by it.
-    /// - [`ErrorKind::Keys`]: its issuer's keys cannot be had now.
-    /// - [`ErrorKind::Runtime`]: keys were needed outside a tokio runtime.
+    /// - [`ErrorKind::InvalidIdToken`]: the token is not what it must be; nobody is proven by it.
+    /// - [`ErrorKind::Jwks`]: its issuer's keys cannot be had now.
+    /// - [`ErrorKind::NoRuntime`]: keys were needed outside a tokio runtime.
     #[cfg(feature = "oidc")]
     pub async fn verify_id_token(&self, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
         self.inner.prover.stray(&self.inner, id_token, nonce).await
@@ -361,9 +361,9 @@ impl WebexOAuth {
     /// # Errors
     ///
     /// - [`ErrorKind::UserInfo`]: an answer that is not about the user of `id_token`, or everything else;
-    ///   [`Error::is_access_token_refused`] means that the token has ended.
+    ///   [`Error::is_token_rejected`] means that the token has ended.
     /// - [`ErrorKind::Unsupported`]: Webex Meetings knows no OpenID Connect.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -382,7 +382,7 @@ impl WebexOAuth {
     /// # Errors
     ///
     /// Those of [`user_info`](Self::user_info); [`ErrorKind::UserInfo`], and [`is_misconfigured`](Error::is_misconfigured),
-    /// when no ID token proved who logged in; [`ErrorKind::ForeignTokens`]. The login is as it was, and can be asked about
+    /// when no ID token proved who logged in; [`ErrorKind::ClientMismatch`]. The login is as it was, and can be asked about
     /// again.
     #[cfg(feature = "oidc")]
     pub async fn user_info_of(&self, login: &mut Login) -> Result<UserInfo> {
@@ -413,11 +413,11 @@ impl WebexOAuth {
     /// The [`AcceptError`] gives the pending login back when the callback was not for it; `?` makes it an [`Error`]:
     ///
     /// - As [`accept`](Self::accept): the callback is not for this login, or Webex or the user refused.
-    /// - [`ErrorKind::IdTokenMissing`], [`ErrorKind::IdToken`], [`ErrorKind::Keys`]: the ID token is missing, bad, or cannot be
+    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`], [`ErrorKind::Jwks`]: the ID token is missing, bad, or cannot be
     ///   proven now.
-    /// - [`ErrorKind::IdTokenHashMissing`]: nothing ties the access token to the ID token; see
+    /// - [`ErrorKind::MissingAtHash`]: nothing ties the access token to the ID token; see
     ///   [`insecure_accept_missing_at_hash`](WebexOAuthBuilder::insecure_accept_missing_at_hash).
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     #[cfg(feature = "oidc")]
     pub async fn accept_implicit(
         &self,
@@ -440,7 +440,7 @@ impl WebexOAuth {
     ///
     /// - [`ErrorKind::Discovery`]: a document of another issuer, or one that names another host; or everything else.
     /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -457,10 +457,10 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Input`]: no e-mail address.
+    /// - [`ErrorKind::InvalidInput`]: no e-mail address.
     /// - [`ErrorKind::Discovery`]: an issuer that is none of the service's, or everything else.
     /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -481,7 +481,7 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Input`]: `goto` is no whole URL, or the issuer is none of the service's.
+    /// - [`ErrorKind::InvalidInput`]: `goto` is no whole URL, or the issuer is none of the service's.
     /// - [`ErrorKind::Unsupported`]: the service has no issuer.
     ///
     /// # Example
@@ -552,10 +552,10 @@ impl WebexOAuth {
     ///
     /// - [`ErrorKind::Unsupported`]: the service has no revocation endpoint, as is usual for Webex; see
     ///   [`Service::with_revocation_endpoint`].
-    /// - [`ErrorKind::ForeignTokens`]: the tokens are another client's or another service's.
+    /// - [`ErrorKind::ClientMismatch`]: the tokens are another client's or another service's.
     /// - [`ErrorKind::Configuration`]: the client has no secret.
     /// - [`ErrorKind::Revocation`]: everything else; the token may live on.
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///

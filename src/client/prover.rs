@@ -82,7 +82,7 @@ impl Prover {
         let nonce = code.nonce.as_ref().ok_or_else(without_nonce)?;
         let id_token = response.id_token.as_ref().ok_or_else(|| {
             let message = "webex sent no ID token, though the scope `openid` was asked for";
-            Error::new(ErrorKind::IdTokenMissing, message)
+            Error::new(ErrorKind::MissingIdToken, message)
         })?;
         let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
         let mut secrets: Vec<_> = client.registration.credentials.iter().map(Credentials::expose).collect();
@@ -178,7 +178,7 @@ impl Prover {
 /// The stored form of the login was changed: a login that asks for an ID token always has a nonce.
 fn without_nonce() -> Error {
     let message = "the login has no nonce, so no ID token could be its own: begin a new login";
-    Error::new(ErrorKind::IdTokenMissing, message)
+    Error::new(ErrorKind::MissingIdToken, message)
 }
 
 /// Where the keys of a token may be: at the service, else at its issuer.

@@ -59,7 +59,7 @@
 //! # let cookie = set.split(';').next().unwrap().parse().unwrap();
 //! # let callback = || Query(Callback::parse(mock.approve(url)).unwrap());
 //! # let lost = finish(State(app.clone()), HeaderMap::new(), callback()).await.unwrap_err();
-//! # assert_eq!(lost.0.kind(), webex_oauth::ErrorKind::PendingMissing);
+//! # assert_eq!(lost.0.kind(), webex_oauth::ErrorKind::PendingNotFound);
 //! # let headers = HeaderMap::from_iter([(COOKIE, cookie)]);
 //! # let answer = finish(State(app), headers, callback()).await.unwrap_or_else(Failure::into_response);
 //! # assert_eq!((answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()), (303, "/"));
@@ -158,8 +158,8 @@ impl PendingCookies {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`] when the login is too long for a cookie ([`PendingAuthorization::to_stored`]), and
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::CorruptEntry`] when the login is too long for a cookie ([`PendingAuthorization::to_stored`]), and
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     pub fn keep<C: AsRef<[u8]>>(
         &self,
         pending: PendingAuthorization,
@@ -187,11 +187,11 @@ impl PendingCookies {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::PendingMissing`]: none of the cookies is this login's, or it does not open, or it was taken before. Answer with
+    /// - [`ErrorKind::PendingNotFound`]: none of the cookies is this login's, or it does not open, or it was taken before. Answer with
     ///   400, and offer a new login; but never begin one at once, which would go round in circles where the browser keeps no
     ///   cookies.
-    /// - [`ErrorKind::CallbackMalformed`], [`ErrorKind::CallbackDuplicate`], [`ErrorKind::StateMissing`]: the callback is none.
-    /// - [`ErrorKind::Authorization`]: a refusal without a state, which may be of any login or of none.
+    /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`], [`ErrorKind::MissingState`]: the callback is none.
+    /// - [`ErrorKind::AuthorizationRejected`]: a refusal without a state, which may be of any login or of none.
     pub fn take<C: AsRef<[u8]>>(
         &self,
         callback: &Callback,
@@ -315,15 +315,16 @@ fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue
     let secure = if name.starts_with(HOST_NAME) { "; Secure" } else { "" };
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
-    let mut value = HeaderValue::try_from(text)
-        .map_err(|source| Error::new(ErrorKind::Stored, "the login cannot stand in a cookie").with_source(source))?;
+    let mut value = HeaderValue::try_from(text).map_err(|source| {
+        Error::new(ErrorKind::CorruptEntry, "the login cannot stand in a cookie").with_source(source)
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 fn again(id: &PendingId) -> Error {
     let message = format!("no login waits for the callback of {id}: it was answered before");
-    Error::new(ErrorKind::PendingMissing, message)
+    Error::new(ErrorKind::PendingNotFound, message)
 }
 
 /// Whether a `Cookie` header has the login's cookie in a form in which it does not count: names are compared exactly, since
@@ -354,7 +355,7 @@ fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
         }
         Some(Unopened::Plain | Unopened::Damaged) => "its cookie was changed".to_owned(),
     };
-    Error::new(ErrorKind::PendingMissing, format!("no login waits for the callback of {id}: {why}"))
+    Error::new(ErrorKind::PendingNotFound, format!("no login waits for the callback of {id}: {why}"))
 }
 
 #[cfg(test)]

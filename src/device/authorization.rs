@@ -332,7 +332,7 @@ mod tests {
         ];
         for (name, value) in rows {
             let error = read_with(|body| body[name] = value.clone()).err().unwrap();
-            assert!(error.kind() == ErrorKind::Device && error.is_retryable(), "{name} {value}: {error}");
+            assert!(error.kind() == ErrorKind::DeviceGrant && error.is_retryable(), "{name} {value}: {error}");
             assert!(error.to_string().contains(name) && !format!("{error} {error:?}").contains("HUNTER"), "{error}");
         }
     }

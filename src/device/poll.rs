@@ -101,9 +101,8 @@ fn restated(error: Error) -> Error {
         return error;
     }
     match error.server().and_then(|server| server.code()) {
-        Some("access_denied") => {
-            error.restated(ErrorKind::Authorization, "the user or an administrator refused the login on the device")
-        }
+        Some("access_denied") => error
+            .restated(ErrorKind::AuthorizationRejected, "the user or an administrator refused the login on the device"),
         Some("expired_token") => error.restated(ErrorKind::DeviceCodeExpired, EXPIRED),
         _ => error,
     }
@@ -153,11 +152,11 @@ mod tests {
         };
         let (login, developer) = (error.is_login_required(), error.is_misconfigured());
         match (error.kind(), login, developer, error.is_retryable()) {
-            (ErrorKind::Authorization, false, false, false) if error.is_denied() => "denied",
+            (ErrorKind::AuthorizationRejected, false, false, false) if error.is_denied() => "denied",
             (ErrorKind::DeviceCodeExpired, true, false, false) => "expired",
-            (ErrorKind::Device, true, false, false) => "spent",
-            (ErrorKind::Device, false, true, false) => "developer",
-            (ErrorKind::Device, false, false, true) => "trouble",
+            (ErrorKind::DeviceGrant, true, false, false) => "spent",
+            (ErrorKind::DeviceGrant, false, true, false) => "developer",
+            (ErrorKind::DeviceGrant, false, false, true) => "trouble",
             other => panic!("{status} {body}: {other:?} {error}"),
         }
     }

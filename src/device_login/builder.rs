@@ -78,7 +78,7 @@ impl DeviceLoginBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`DeviceLogin::start`], and [`ErrorKind::Input`](crate::ErrorKind::Input) for a scope or payload that cannot be
+    /// Those of [`DeviceLogin::start`], and [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a scope or payload that cannot be
     /// sent.
     ///
     /// # Panics

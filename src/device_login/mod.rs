@@ -107,9 +107,9 @@ impl DeviceLogin {
     /// - [`ErrorKind::Unsupported`]: the service has no login for devices (Webex Meetings), or a scope of OpenID Connect is asked
     ///   for, which Webex has not for devices. Nothing was sent.
     /// - [`ErrorKind::Configuration`]: the client has no secret or no scopes. Nothing was sent.
-    /// - [`ErrorKind::Device`]: everything else. [`is_misconfigured`](Error::is_misconfigured): see
+    /// - [`ErrorKind::DeviceGrant`]: everything else. [`is_misconfigured`](Error::is_misconfigured): see
     ///   [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS).
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -166,7 +166,7 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the address is too long for one, which Webex's are not.
+    /// [`ErrorKind::InvalidInput`] when the address is too long for one, which Webex's are not.
     #[cfg(feature = "qr")]
     pub fn qr(&self) -> Result<QrCode> {
         QrCode::new(self.verification_uri_complete().unwrap_or(self.verification_uri()))
@@ -199,12 +199,12 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Authorization`], with [`is_denied`](Error::is_denied): the user said no.
+    /// - [`ErrorKind::AuthorizationRejected`], with [`is_denied`](Error::is_denied): the user said no.
     /// - [`ErrorKind::DeviceCodeExpired`]: nobody entered the code in time.
-    /// - [`ErrorKind::Device`]: Webex refused: the client ([`is_misconfigured`](Error::is_misconfigured)), or the code, which is
+    /// - [`ErrorKind::DeviceGrant`]: Webex refused: the client ([`is_misconfigured`](Error::is_misconfigured)), or the code, which is
     ///   used up or unknown ([`is_login_required`](Error::is_login_required)).
-    /// - [`ErrorKind::Input`]: the tokens were handed out before.
-    /// - [`ErrorKind::Runtime`], and whatever the transport fails with for good: the login is as it was, and can be waited for
+    /// - [`ErrorKind::InvalidInput`]: the tokens were handed out before.
+    /// - [`ErrorKind::NoRuntime`], and whatever the transport fails with for good: the login is as it was, and can be waited for
     ///   again.
     ///
     /// After one of the others, each further call fails alike.
@@ -225,7 +225,7 @@ impl DeviceLogin {
         Err(match &self.phase {
             Phase::Ended(error) => error.clone(),
             Phase::LoggedIn | Phase::Waiting => {
-                Error::new(ErrorKind::Input, "this login on a device is over, and its tokens were handed out")
+                Error::new(ErrorKind::InvalidInput, "this login on a device is over, and its tokens were handed out")
             }
         })
     }
@@ -246,13 +246,14 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the login is over.
+    /// [`ErrorKind::InvalidInput`] when the login is over.
     pub fn to_stored(&self) -> Result<StoredText> {
         match self.phase {
             Phase::Waiting => kept::write(self),
-            Phase::LoggedIn | Phase::Ended(_) => {
-                Err(Error::new(ErrorKind::Input, "this login on a device is over, and nothing is left of it to keep"))
-            }
+            Phase::LoggedIn | Phase::Ended(_) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "this login on a device is over, and nothing is left of it to keep",
+            )),
         }
     }
 
@@ -265,9 +266,9 @@ impl DeviceLogin {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Stored`]: the text is damaged or of a later version. It is never part of the error.
-    /// - [`ErrorKind::PendingForeign`]: the login was begun with another service or client.
-    pub fn restore(webex: &WebexOAuth, stored: &str) -> Result<Self> {
+    /// - [`ErrorKind::CorruptEntry`]: the text is damaged or of a later version. It is never part of the error.
+    /// - [`ErrorKind::ClientMismatch`]: the login was begun with another service or client.
+    pub fn from_stored(webex: &WebexOAuth, stored: &str) -> Result<Self> {
         kept::read(webex, stored)
     }
 
@@ -338,7 +339,7 @@ impl DeviceLogin {
     /// A code that Webex does not know any more has expired, if that can be.
     fn seen_in_time(&self, error: Error, now: Duration) -> Error {
         let is_limit = error.server().and_then(|server| server.code()) == Some("tokenlimit_reached");
-        if error.kind() != ErrorKind::Device || !error.is_login_required() || is_limit {
+        if error.kind() != ErrorKind::DeviceGrant || !error.is_login_required() || is_limit {
             return error;
         }
         if self.pace.is_near_end(now) {
@@ -358,7 +359,7 @@ impl DeviceLogin {
     fn end(&mut self, error: Error) -> DeviceState {
         self.phase = Phase::Ended(error.clone());
         match error.kind() {
-            ErrorKind::Authorization => DeviceState::Denied(error),
+            ErrorKind::AuthorizationRejected => DeviceState::Denied(error),
             ErrorKind::DeviceCodeExpired => DeviceState::Expired(error),
             _ => DeviceState::Failed(error),
         }

@@ -53,7 +53,7 @@ impl Drop for Nap {
 /// an error to tell.
 fn ended() -> Error {
     let lost = Error::transport(Delivery::Unknown, "what carried the question has ended before its answer came");
-    lost.during(ErrorKind::Device)
+    lost.during(ErrorKind::DeviceGrant)
 }
 
 /// Whether Webex may have answered all the same.

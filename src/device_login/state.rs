@@ -43,7 +43,7 @@ pub enum DeviceState {
     Denied(Error),
     /// Nobody entered the code in time: offer another.
     Expired(Error),
-    /// Anything else; the error says who can help. Where it is none of Webex's words, [`ErrorKind::Runtime`](crate::ErrorKind::Runtime)
+    /// Anything else; the error says who can help. Where it is none of Webex's words, [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime)
     /// for example, the login goes on if somebody asks for the next state.
     Failed(Error),
 }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn each_state_has_a_line_for_the_user() {
         let time_left = Duration::from_secs(245);
-        let error = || Error::new(ErrorKind::Device, "x");
+        let error = || Error::new(ErrorKind::DeviceGrant, "x");
         let busy = error().with_retry_after(Some(Duration::from_secs(40)));
         for (state, line) in [
             (DeviceState::Pending { time_left }, "Waiting for you: 4:05 left."),

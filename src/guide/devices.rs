@@ -122,7 +122,7 @@
 //! # A restart
 //!
 //! [`DeviceLogin::to_stored`](crate::DeviceLogin::to_stored) writes the login down, and
-//! [`DeviceLogin::restore`](crate::DeviceLogin::restore) goes on with it, with the same code on the screen. It takes a code that
+//! [`DeviceLogin::from_stored`](crate::DeviceLogin::from_stored) goes on with it, with the same code on the screen. It takes a code that
 //! has expired meanwhile, too: look at [`time_left`](crate::DeviceLogin::time_left) before you show it.
 //!
 //! # When it fails

@@ -41,7 +41,7 @@
 //! An organization can allow users only those integrations that its administrator has approved. Users of an integration
 //! that is not approved see a page of Webex's that says so, and **the application hears nothing**: no callback comes.
 //! Tell the administrator the *Integration ID*, which is shown beside the Client ID
-//! ([`IntegrationId::new`](crate::IntegrationId::new) makes it from that), and its name. In Control Hub
+//! ([`ApplicationId::new`](crate::ApplicationId::new) makes it from that), and its name. In Control Hub
 //! (<https://admin.webex.com>), the integration is found under *Apps*, where its access can be allowed for
 //! everybody or for some.
 //!

@@ -83,7 +83,7 @@
 //!
 //! **By another device**: a [login on a device](super::devices) needs neither a port nor a browser that comes back, so it is the
 //! fallback where none can: over ssh (`SSH_CONNECTION` is set), in a container, or after
-//! [`ErrorKind::Listen`](crate::ErrorKind::Listen). Offer it as a choice, too, as `--device` of the example `cli` does. It has
+//! [`ErrorKind::CallbackServer`](crate::ErrorKind::CallbackServer). Offer it as a choice, too, as `--device` of the example `cli` does. It has
 //! four redirect URIs of its own to register.
 //!
 //! # When nobody comes back

@@ -70,7 +70,7 @@
 //! let day = Duration::from_secs(86_400);
 //! clock.advance(14 * day);
 //! let error = webex.person(login.tokens().access_token()).await.unwrap_err();
-//! assert!(error.is_access_token_refused());
+//! assert!(error.is_token_rejected());
 //!
 //! let tokens = webex.refresh(login.tokens()).await?;
 //! clock.advance(76 * day);
@@ -89,7 +89,7 @@
 //! use std::time::Duration;
 //! use webex_oauth::clock::{ManualClock, UnixTime};
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 //! use webex_oauth::{Callback, Rotation, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -105,7 +105,7 @@
 //!
 //! clock.advance(Duration::from_secs(14 * 86_400));
 //! let rotated = webex.refresh(login.tokens()).await?; // the other process is first, and has yet to save
-//! mock.at(Endpoint::Refresh).answer(Fault::none().delayed(Duration::from_secs(1))); // until this one has been refused
+//! mock.at(MockEndpoint::Refresh).answer(Fault::none().delayed(Duration::from_secs(1))); // until this one has been refused
 //! let save = async {
 //!     while mock.refreshes() < 2 {
 //!         tokio::task::yield_now().await;
@@ -127,7 +127,7 @@
 //! use std::time::Duration;
 //! use webex_oauth::clock::{ManualClock, UnixTime};
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 //! use webex_oauth::{Callback, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -139,7 +139,7 @@
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let session = TokenManager::new(webex, MemoryStore::new())?.put(&TokenKey::new("jane")?, login).await?;
 //!
-//! mock.at(Endpoint::Token).answer(Fault::status(503).html()).until_cleared();
+//! mock.at(MockEndpoint::Token).answer(Fault::status(503).html()).until_cleared();
 //! clock.advance(Duration::from_secs(13 * 86_400));
 //! session.access_token().await?;
 //! clock.advance(Duration::from_secs(86_400));
@@ -229,7 +229,7 @@
 //!
 //! ```
 //! use webex_oauth::Callback;
-//! use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 //! use wiremock::matchers::{header, path};
 //! use wiremock::{Mock, MockServer, ResponseTemplate};
 //!
@@ -244,7 +244,7 @@
 //! let bearer = header("authorization", format!("Bearer {token}"));
 //! let answer = ResponseTemplate::new(200).set_body_string("{\"items\":[]}");
 //! Mock::given(path("/v1/rooms")).and(bearer).respond_with(answer).expect(1).mount(&rooms).await;
-//! mock.at(Endpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}"));
+//! mock.at(MockEndpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}"));
 //!
 //! for base in [format!("{}/v1", rooms.uri()), mock.uri()] {
 //!     let answer = reqwest::Client::new().get(format!("{base}/rooms")).bearer_auth(token).send().await?;

@@ -52,7 +52,7 @@ impl Drop for Change<'_> {
 impl Keeper {
     /// Ends a login: nothing of it is left, and a refresh under way brings nothing back. Gives the last tokens back, if
     /// they can be read.
-    pub(crate) async fn forget(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
+    pub(crate) async fn remove(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
         let _turn = slot.turn_in_time().await?;
         let (mut change, mut ended) = (None, None);
         let mut editing = Editing::new(self, &slot.key);

@@ -7,7 +7,7 @@
 //! other.
 
 use super::protocol::StoreFailed;
-use crate::store::{Expect, Revision, Saved};
+use crate::store::{Precondition, Revision, WriteOutcome};
 
 /// How often others may be faster. Each time, one of them has changed the login, so this many mean a store that says so always.
 const MOST_TURNS: u32 = 200;
@@ -44,7 +44,7 @@ pub(crate) enum Happened {
     /// An answer to [`ToDo::Choose`].
     Chosen(Choice),
     /// An answer to [`ToDo::Write`].
-    Written(Result<Saved, StoreFailed>),
+    Written(Result<WriteOutcome, StoreFailed>),
 }
 
 /// What is wanted in the place of what was seen.
@@ -61,7 +61,7 @@ pub(crate) enum ToDo {
     Look,
     Choose,
     /// What was chosen, over this.
-    Write(Expect),
+    Write(Precondition),
     /// Look what became of it.
     Find,
     End(Ended),
@@ -93,9 +93,12 @@ impl Edit {
                     Choice::Delete if seen.is_none() => return ToDo::End(Ended::Done),
                     Choice::Delete => None,
                 };
-                self.go(Stage::Writing { after }, ToDo::Write(seen.map_or(Expect::Absent, Expect::Revision)))
+                self.go(
+                    Stage::Writing { after },
+                    ToDo::Write(seen.map_or(Precondition::Absent, Precondition::Revision)),
+                )
             }
-            (Stage::Writing { .. }, Happened::Written(Ok(Saved::Yes))) => ToDo::End(Ended::Done),
+            (Stage::Writing { .. }, Happened::Written(Ok(WriteOutcome::Committed))) => ToDo::End(Ended::Done),
             (Stage::Writing { after }, Happened::Written(Err(StoreFailed))) => {
                 self.go(Stage::Finding { after }, ToDo::Find)
             }
@@ -133,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_chosen_is_written_over_what_was_seen_and_nothing_else() {
-        let (seen, absent) = (ToDo::Write(Expect::Revision(revision(1))), ToDo::Write(Expect::Absent));
+        let (seen, absent) = (ToDo::Write(Precondition::Revision(revision(1))), ToDo::Write(Precondition::Absent));
         for (before, choice, expected) in [
             (Some(1), Choice::Save(revision(2)), seen),
             (None, Choice::Save(revision(2)), absent),
@@ -170,10 +173,10 @@ mod tests {
         for turn in 0..MOST_TURNS {
             assert_eq!(edit.step(Happened::Looked(Ok(Some(revision(1))))), ToDo::Choose, "{turn}");
             edit.step(Happened::Chosen(Choice::Delete));
-            assert_eq!(edit.step(Happened::Written(Ok(Saved::Conflict))), ToDo::Look, "{turn}");
+            assert_eq!(edit.step(Happened::Written(Ok(WriteOutcome::Conflict))), ToDo::Look, "{turn}");
         }
         edit.step(Happened::Looked(Ok(Some(revision(1)))));
         edit.step(Happened::Chosen(Choice::Delete));
-        assert_eq!(edit.step(Happened::Written(Ok(Saved::Conflict))), ToDo::End(Ended::Failed));
+        assert_eq!(edit.step(Happened::Written(Ok(WriteOutcome::Conflict))), ToDo::End(Ended::Failed));
     }
 }

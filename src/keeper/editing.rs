@@ -4,7 +4,7 @@ use super::edit::{Choice, Edit, Ended, Happened, ToDo};
 use super::engine::{Keeper, later};
 use super::protocol::StoreFailed;
 use crate::error::Result;
-use crate::store::{Entry, Expect, Revision, Saved, TokenKey};
+use crate::store::{Entry, Precondition, Revision, TokenKey, WriteOutcome};
 
 /// A change at work: [`look`](Self::look), choose, [`save`](Self::save) or [`delete`](Self::delete), and all of it again where
 /// somebody else was faster. Whoever finds nothing to change drops it.
@@ -59,7 +59,7 @@ impl<'a> Editing<'a> {
         }
     }
 
-    async fn carry_out(&self, wanted: Option<&Entry>, expect: Expect) -> Result<Saved> {
+    async fn carry_out(&self, wanted: Option<&Entry>, expect: Precondition) -> Result<WriteOutcome> {
         match wanted {
             Some(entry) => self.keeper.store.save(self.key, entry, expect).await,
             None => self.keeper.store.delete(self.key, expect).await,

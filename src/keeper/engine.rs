@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::backoff::MIN_BACKOFF;
-use super::event::LoginEvent;
+use super::event::SessionEvent;
 use super::flying::Flying;
 use super::landing::Landing;
 use super::limiter::Limiter;
@@ -25,7 +25,7 @@ use crate::client::WebexOAuth;
 use crate::clock::EARLIEST;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::secret::AccessToken;
-use crate::store::{ClaimId, TokenKey, TokenStore};
+use crate::store::{LeaseId, TokenKey, TokenStore};
 use crate::trace::event;
 
 /// How long tokens are handed out before the store is asked whether they are still there.
@@ -37,7 +37,7 @@ const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const DEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long a caller with a usable token waits for another caller who asks the store.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
-/// How often, and with which pauses, [`Keeper::settle`] looks whether the new tokens are saved. The third time it gives up.
+/// How often, and with which pauses, [`Keeper::wait_idle`] looks whether the new tokens are saved. The third time it gives up.
 const MAX_SAVING_LOOKS: u32 = 3;
 const SAVING_LOOK: Duration = Duration::from_secs(10);
 /// How often it waits for refreshes that are under way: longer than one can take.
@@ -59,7 +59,7 @@ pub(crate) struct Keeper {
     pub(super) store_failures: AtomicU32,
 }
 
-pub(crate) type Listener = Box<dyn Fn(&LoginEvent) + Send + Sync>;
+pub(crate) type Listener = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 /// One flight in the air, counted for as long as it lives.
 pub(super) struct Counted(pub(super) Arc<Keeper>);
@@ -240,7 +240,7 @@ impl Keeper {
         let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
             // One for each flight, from the operating system: a copy of this process has other claims.
-            let claim = ClaimId::new().inspect_err(|_| self.release(slot))?;
+            let claim = LeaseId::new().inspect_err(|_| self.release(slot))?;
             // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
             runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), claim, departure).fly());
         }
@@ -278,7 +278,7 @@ impl Keeper {
 
     /// Waits until nothing is in the air and all new tokens are saved. Tokens whose flight is gone, with its runtime or because the
     /// store panicked, are saved by another.
-    pub(crate) async fn settle(self: &Arc<Self>) -> Result<()> {
+    pub(crate) async fn wait_idle(self: &Arc<Self>) -> Result<()> {
         let mut in_the_air = self.in_the_air.subscribe();
         let (mut unsaved, mut looks, mut waits) = (self.roster.unsaved(), 0, 0);
         if unsaved.is_empty() && *in_the_air.borrow() == 0 {
@@ -341,7 +341,7 @@ impl Keeper {
     }
 
     /// Tells the listener, whose panic is its own affair.
-    pub(crate) fn announce(&self, event: LoginEvent) {
+    pub(crate) fn announce(&self, event: SessionEvent) {
         if let Some(listener) = &self.listener {
             let _ = catch_unwind(AssertUnwindSafe(|| listener(&event)));
         }
@@ -366,12 +366,12 @@ impl fmt::Debug for Keeper {
 fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| {
         let message = "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
-        Error::new(ErrorKind::Runtime, message)
+        Error::new(ErrorKind::NoRuntime, message)
     })
 }
 
 pub(super) fn later(message: &'static str) -> Error {
-    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+    Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
 }
 
 fn unsaved_and_worn_out() -> Error {

@@ -9,7 +9,7 @@ use crate::store::TokenKey;
 /// Something that an operator may want to know; see [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum LoginEvent {
+pub enum SessionEvent {
     /// A login has new tokens.
     Refreshed {
         /// Whose.
@@ -31,7 +31,7 @@ pub enum LoginEvent {
     },
     /// A login has new tokens, and its refresh token ends soon all the same: refreshing buys no more time. Ask the user to
     /// log in again before.
-    LoginExpiring {
+    Expiring {
         /// Whose.
         key: TokenKey,
         /// When the refresh token ends.
@@ -51,14 +51,14 @@ pub enum LoginEvent {
     },
 }
 
-impl LoginEvent {
+impl SessionEvent {
     /// Whose login it is about; `None` when it is about all of them.
     pub fn key(&self) -> Option<&TokenKey> {
         match self {
             Self::Refreshed { key }
             | Self::RefreshFailed { key, .. }
             | Self::LoginRequired { key, .. }
-            | Self::LoginExpiring { key, .. }
+            | Self::Expiring { key, .. }
             | Self::SaveFailed { key, .. } => Some(key),
             Self::SweepFailed { .. } => None,
         }
@@ -77,7 +77,7 @@ impl LoginEvent {
     }
 
     pub(crate) fn login_expiring(key: &TokenKey, at: UnixTime) -> Self {
-        Self::LoginExpiring { key: key.clone(), at }
+        Self::Expiring { key: key.clone(), at }
     }
 
     pub(crate) fn save_failed(key: &TokenKey, error: &Error) -> Self {
@@ -86,7 +86,7 @@ impl LoginEvent {
 }
 
 /// One line for a log, without a secret.
-impl fmt::Display for LoginEvent {
+impl fmt::Display for SessionEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refreshed { key } => write!(f, "{key}: refreshed"),
@@ -94,7 +94,7 @@ impl fmt::Display for LoginEvent {
                 write!(f, "{key}: the refresh failed, and will be tried again: {error}")
             }
             Self::LoginRequired { key, error } => write!(f, "{key}: the user must log in again: {error}"),
-            Self::LoginExpiring { key, at } => {
+            Self::Expiring { key, at } => {
                 write!(f, "{key}: ends on {at} whatever is done: ask for a new login before")
             }
             Self::SaveFailed { key, error } => write!(f, "{key}: new tokens are in memory alone: {error}"),

@@ -10,7 +10,9 @@ use super::protocol::{Action, Answer, Demand, Event, Known, Need, Now, Outcome, 
 use super::stage::{Claimed, Moment, Rival, Saving, Stage};
 use super::unauthorized;
 use crate::clock::{EARLIEST, UnixTime};
-use crate::store::{Claim, ClaimId, Expect, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
+use crate::store::{
+    Lease, LeaseId, LoginId, Precondition, RefreshBlock, Revision, UnauthorizedRefreshes, WriteOutcome,
+};
 
 /// The pause before a refresh that failed in passing is sent again by the same flight.
 const SOON: Duration = Duration::from_secs(1);
@@ -34,9 +36,9 @@ const LONGEST_LOOK: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flight<T> {
     times: Times,
-    id: ClaimId,
+    id: LeaseId,
     /// The claim of an earlier flight of this process that was cancelled: nobody is behind it any more.
-    cancelled: Option<ClaimId>,
+    cancelled: Option<LeaseId>,
     /// The login that this flight began with.
     login: Option<LoginId>,
     /// Another's claim that is in the way.
@@ -60,7 +62,7 @@ pub(crate) struct Flight<T> {
 impl<T: Clone> Flight<T> {
     /// `cancelled` is the claim of an earlier flight of this process that was cancelled, and `rival` is what an earlier flight
     /// saw in its way.
-    pub(crate) fn new(id: ClaimId, times: Times, cancelled: Option<ClaimId>, rival: Option<Rival>) -> Self {
+    pub(crate) fn new(id: LeaseId, times: Times, cancelled: Option<LeaseId>, rival: Option<Rival>) -> Self {
         Self {
             times,
             id,
@@ -95,8 +97,8 @@ impl<T: Clone> Flight<T> {
                 Err(StoreFailed) => self.end(Outcome::StoreFailed(None)),
             },
             (Stage::Claiming(claimed), Event::Saved(saved)) => match saved {
-                Ok(Saved::Yes) => self.hold_claim(claimed, now),
-                Ok(Saved::Conflict) => self.load(),
+                Ok(WriteOutcome::Committed) => self.hold_claim(claimed, now),
+                Ok(WriteOutcome::Conflict) => self.load(),
                 Err(StoreFailed) => self.go(Stage::FindingClaim(claimed), Action::Load),
             },
             (Stage::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
@@ -122,8 +124,8 @@ impl<T: Clone> Flight<T> {
                 self.doubted(claimed, (code, reason), looks_left, loaded, now)
             }
             (Stage::Rejecting { marked }, Event::Saved(saved)) => match saved {
-                Ok(Saved::Yes) => self.end(Outcome::Rejected(marked)),
-                Ok(Saved::Conflict) => self.load(),
+                Ok(WriteOutcome::Committed) => self.end(Outcome::Rejected(marked)),
+                Ok(WriteOutcome::Conflict) => self.load(),
                 Err(StoreFailed) => self.end(Outcome::Rejected(marked)),
             },
             (Stage::Looking, Event::Waited) => self.go(Stage::Looking, Action::Load),
@@ -215,15 +217,17 @@ impl<T: Clone> Flight<T> {
             return self.end(Outcome::Busy(known));
         }
         match &known.head.hold {
-            Some(Hold::Rejected { .. }) if known.head.is_rejected() => {
+            Some(RefreshBlock::Rejected { .. }) if known.head.is_rejected() => {
                 return self.end(Outcome::Rejected(known));
             }
-            Some(Hold::RetryAt(until)) if *until > now.wall && until.since(now.wall) <= self.times.longest_hold => {
+            Some(RefreshBlock::RetryAt(until))
+                if *until > now.wall && until.since(now.wall) <= self.times.longest_hold =>
+            {
                 let until = *until;
                 return self.end(Outcome::Held { known, until });
             }
             // By the wall clock it is over or implausible, but that may be another host's: this process waits for its own pause.
-            Some(Hold::RetryAt(_)) if let Some(rest) = now.own_rest => {
+            Some(RefreshBlock::RetryAt(_)) if let Some(rest) = now.own_rest => {
                 let until = now.wall + rest.max(SOON);
                 return self.end(Outcome::Held { known, until });
             }
@@ -244,13 +248,13 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Whether a claim is this flight's, or that of a cancelled one of this process.
-    fn is_own(&self, claim: &Claim) -> bool {
+    fn is_own(&self, claim: &Lease) -> bool {
         claim.id == self.id || Some(claim.id) == self.cancelled
     }
 
     /// Step 3: a claim has lapsed when it stood unchanged for its lease by my own clock, or when it ended so long ago that no
     /// honest clock explains it. A claim from the future says nothing: its holder's clock or mine was set.
-    fn has_lapsed(&mut self, claim: &Claim, now: &Now<'_, T>) -> bool {
+    fn has_lapsed(&mut self, claim: &Lease, now: &Now<'_, T>) -> bool {
         let rival = match self.rival {
             Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
             _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
@@ -283,10 +287,10 @@ impl<T: Clone> Flight<T> {
         took_over: bool,
         now: &Now<'_, T>,
     ) -> Action<T> {
-        let expect = Expect::Revision(seen.head.revision);
+        let expect = Precondition::Revision(seen.head.revision);
         let mut known = seen;
         known.head.revision = now.fresh;
-        known.head.claim = Some(Claim { id: self.id, at: now.wall, lease: self.times.lease });
+        known.head.claim = Some(Lease { id: self.id, at: now.wall, lease: self.times.lease });
         let since = Moment { wall: now.wall, elapsed: now.elapsed };
         let claimed = Claimed { known: known.clone(), since, took_over, sendings: 0, unauthorized };
         self.go(Stage::Claiming(claimed), Action::Save { known, expect })
@@ -387,7 +391,7 @@ impl<T: Clone> Flight<T> {
                 self.go(Stage::Doubting { claimed, code, reason, looks_left }, Action::Load)
             }
             Answer::Misconfigured { is_own } => {
-                let block = is_own.then(|| Hold::RetryAt(now.wall + now.backoff));
+                let block = is_own.then(|| RefreshBlock::RetryAt(now.wall + now.backoff));
                 self.release(claimed.known, block, Outcome::Misconfigured, now)
             }
         }
@@ -396,18 +400,18 @@ impl<T: Clone> Flight<T> {
     /// Releases the claim with a block until this time.
     fn put_off(&mut self, known: Known<T>, until: UnixTime, now: &Now<'_, T>) -> Action<T> {
         let held = |known| Outcome::Held { known, until };
-        self.release(known, Some(Hold::RetryAt(until)), held, now)
+        self.release(known, Some(RefreshBlock::RetryAt(until)), held, now)
     }
 
     /// Step 8: lifts the claim, with a mark that every process honours.
     fn release(
         &mut self,
         mut known: Known<T>,
-        hold: Option<Hold>,
+        hold: Option<RefreshBlock>,
         outcome: impl FnOnce(Known<T>) -> Outcome<T>,
         now: &Now<'_, T>,
     ) -> Action<T> {
-        let expect = Expect::Revision(known.head.revision);
+        let expect = Precondition::Revision(known.head.revision);
         known.head.revision = now.fresh;
         known.head.claim = None;
         known.head.hold = hold;
@@ -415,7 +419,7 @@ impl<T: Clone> Flight<T> {
     }
 
     fn save(&mut self, new: Known<T>, expect: Revision, saving: Saving) -> Action<T> {
-        let action = Action::Save { known: new.clone(), expect: Expect::Revision(expect) };
+        let action = Action::Save { known: new.clone(), expect: Precondition::Revision(expect) };
         self.go(Stage::Saving { new, saving }, action)
     }
 
@@ -423,12 +427,12 @@ impl<T: Clone> Flight<T> {
         &mut self,
         new: Known<T>,
         saving: Saving,
-        saved: Result<Saved, StoreFailed>,
+        saved: Result<WriteOutcome, StoreFailed>,
         now: &Now<'_, T>,
     ) -> Action<T> {
         match saved {
-            Ok(Saved::Yes) => self.kept(new, now),
-            Ok(Saved::Conflict) => {
+            Ok(WriteOutcome::Committed) => self.kept(new, now),
+            Ok(WriteOutcome::Conflict) => {
                 let is_rested = saving.pause == FIRST_PAUSE;
                 let saving = if is_rested { self.longer(saving, now) } else { saving };
                 self.go(Stage::FindingSave { new, saving, is_rested }, Action::Load)
@@ -518,20 +522,20 @@ impl<T: Clone> Flight<T> {
     fn reject(&mut self, known: Known<T>, code: Option<String>, now: &Now<'_, T>) -> Action<T> {
         let demand = (now.demand)(&known.tokens);
         let is_dead = demand.need == Need::Dead || demand.unauthorized.is_some();
-        let hold = Hold::Rejected { generation: known.head.generation, code, at: Some(now.wall), is_dead };
+        let hold = RefreshBlock::Rejected { generation: known.head.generation, code, at: Some(now.wall), is_dead };
         self.mark(known, hold, now)
     }
 
     /// The refresh token was rejected before, and now the access token as well: the other processes should know.
     fn withhold(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
-        let Some(Hold::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
+        let Some(RefreshBlock::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
             return self.end(Outcome::Rejected(known));
         };
-        self.mark(known, Hold::Rejected { generation, code, at, is_dead: true }, now)
+        self.mark(known, RefreshBlock::Rejected { generation, code, at, is_dead: true }, now)
     }
 
-    fn mark(&mut self, known: Known<T>, hold: Hold, now: &Now<'_, T>) -> Action<T> {
-        let expect = Expect::Revision(known.head.revision);
+    fn mark(&mut self, known: Known<T>, hold: RefreshBlock, now: &Now<'_, T>) -> Action<T> {
+        let expect = Precondition::Revision(known.head.revision);
         let mut marked = known;
         marked.head.hold = Some(hold);
         marked.head.revision = now.fresh;

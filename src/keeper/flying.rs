@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::backoff::{MAX_BACKOFF, MAX_BACKOFF_WITHOUT_JSON, backoff};
 use super::classify::{classify_failure, is_without_json};
 use super::engine::{Counted, Keeper};
-use super::event::LoginEvent;
+use super::event::SessionEvent;
 use super::flight::Flight;
 use super::landing::Landing;
 use super::limiter::Permit;
@@ -20,7 +20,7 @@ use super::slot::{Current, Departure, Slot};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
-use crate::store::{ClaimId, Entry, Expect, LoginId, Revision, Saved};
+use crate::store::{Entry, LeaseId, LoginId, Precondition, Revision, WriteOutcome};
 use crate::trace::{causes, event};
 use crate::transport::{Limits, Repeat};
 
@@ -32,7 +32,7 @@ pub(super) struct Flying {
     pub(super) slot: Arc<Slot>,
     pub(super) epoch: u64,
     pub(super) sender: watch::Sender<Landing>,
-    claim: ClaimId,
+    claim: LeaseId,
     pub(super) flight: Flight<Record>,
     permit: Option<Permit>,
     unsaved: Option<Known<Record>>,
@@ -45,7 +45,7 @@ pub(super) struct Flying {
 }
 
 impl Flying {
-    pub(super) fn new(counted: Counted, slot: Arc<Slot>, claim: ClaimId, departure: Departure) -> Self {
+    pub(super) fn new(counted: Counted, slot: Arc<Slot>, claim: LeaseId, departure: Departure) -> Self {
         let Departure { epoch, cancelled, rival, unsaved, sender } = departure;
         let flight = Flight::new(claim, TIMES, cancelled, rival);
         Self {
@@ -101,7 +101,7 @@ impl Flying {
                     if known.head.claim.is_none() {
                         // Saving again is nothing that others should wait for.
                         self.permit = None;
-                        self.has_claimed &= !matches!(saved, Ok(Saved::Yes));
+                        self.has_claimed &= !matches!(saved, Ok(WriteOutcome::Committed));
                     }
                     Event::Saved(saved)
                 }
@@ -176,7 +176,7 @@ impl Flying {
     }
 
     /// Tells the listener what happened to the login, unless it was ended meanwhile.
-    pub(super) fn announce(&self, event: LoginEvent) {
+    pub(super) fn announce(&self, event: SessionEvent) {
         if !self.is_void() {
             self.keeper().announce(event);
         }
@@ -216,7 +216,7 @@ impl Flying {
         })
     }
 
-    async fn save(&mut self, known: &Known<Record>, expect: Expect) -> Result<Saved, StoreFailed> {
+    async fn save(&mut self, known: &Known<Record>, expect: Precondition) -> Result<WriteOutcome, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let saved = match known.tokens.write() {
             Ok(body) => {
@@ -225,7 +225,7 @@ impl Flying {
             }
             Err(error) => Err(error),
         };
-        if matches!(saved, Ok(Saved::Conflict)) {
+        if matches!(saved, Ok(WriteOutcome::Conflict)) {
             let was_claim = known.head.claim.is_some();
             event!(DEBUG, key = %self.slot.key, message = if was_claim { "claim lost" } else { "save lost" });
         }
@@ -236,7 +236,7 @@ impl Flying {
                 event!(WARN, key = %self.slot.key, error = causes(&error), "save failed");
             }
             if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
-                self.announce(LoginEvent::save_failed(&self.slot.key, &error));
+                self.announce(SessionEvent::save_failed(&self.slot.key, &error));
             }
             // A claim that cannot be lifted lapses; what it is to be lifted for matters more.
             let is_lift = known.head.claim.is_none() && !is_serving;
@@ -295,10 +295,10 @@ impl Flying {
         self.sender.send_replace(Landing::Serving);
         if is_news {
             event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
-            self.announce(LoginEvent::refreshed(&self.slot.key));
+            self.announce(SessionEvent::refreshed(&self.slot.key));
             if let Some(at) = expiring {
                 event!(WARN, key = %self.slot.key, at = %at, "login expiring");
-                self.announce(LoginEvent::login_expiring(&self.slot.key, at));
+                self.announce(SessionEvent::login_expiring(&self.slot.key, at));
             }
         }
     }
@@ -315,7 +315,7 @@ fn takes_on(action: &Action<Record>) -> bool {
 
 fn overtaken() -> Error {
     let message = "the login was ended or replaced while it was refreshed: ask again";
-    Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+    Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
 }
 
 impl Drop for Flying {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{MAX_BACKOFF, MIN_BACKOFF, max_backoff};
-use super::event::LoginEvent;
+use super::event::SessionEvent;
 use super::flying::Flying;
 use super::landing::Landing;
 use super::protocol::{Known, Need, Outcome, TIMES};
@@ -12,7 +12,7 @@ use super::record::Record;
 use super::slot::Slot;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy};
-use crate::store::Hold;
+use crate::store::RefreshBlock;
 use crate::trace::{causes, event};
 
 /// Why a refresh token may have died, where that is known.
@@ -84,7 +84,7 @@ impl Flying {
 
     fn rejected(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
         let code = match &known.head.hold {
-            Some(Hold::Rejected { code: Some(code), .. }) => format!(" ({code})"),
+            Some(RefreshBlock::Rejected { code: Some(code), .. }) => format!(" ({code})"),
             _ => String::new(),
         };
         let keeper = Arc::clone(self.keeper());
@@ -99,7 +99,7 @@ impl Flying {
         event!(DEBUG, key = %self.slot.key, "rejected");
         if self.slot.report(self.epoch, known.head.login, known.head.generation) {
             event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
-            self.announce(LoginEvent::login_required(&self.slot.key, &error));
+            self.announce(SessionEvent::login_required(&self.slot.key, &error));
         }
         (Some(known), error)
     }
@@ -116,7 +116,7 @@ impl Flying {
         if let Some(error) = &news {
             event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);
-            self.announce(LoginEvent::refresh_failed(&self.slot.key, error));
+            self.announce(SessionEvent::refresh_failed(&self.slot.key, error));
         }
         // What went wrong is known here, unless another process met it.
         let known_trouble = |slot: &Slot| slot.trouble().filter(|error| !error.is_login_required());
@@ -131,7 +131,7 @@ impl Flying {
         event!(DEBUG, key = %self.slot.key, "leaves it to another");
         self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
         let message = "another process is refreshing this login and has not finished";
-        (Some(known), Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later))
+        (Some(known), Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
     }
 
     fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
@@ -147,13 +147,13 @@ impl Flying {
                 let wait = error.retry_after().unwrap_or(MIN_BACKOFF);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
             }
-            Some(Hold::RetryAt(until)) => {
+            Some(RefreshBlock::RetryAt(until)) => {
                 let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
                 self.slot.failed(self.epoch);
                 error = error.with_retry_after(Some(wait.max(Duration::from_secs(1))));
                 event!(WARN, key = %self.slot.key, until = %until, error = causes(&error), "refresh failed");
-                self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                self.announce(SessionEvent::refresh_failed(&self.slot.key, &error));
                 let is_first = self.slot.client_rejected(self.epoch);
                 if is_first && keeper.client.count_rejection(&self.slot.key, &error, elapsed) {
                     event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
@@ -162,7 +162,7 @@ impl Flying {
             _ => {
                 if keeper.client.pause(&self.slot.key, &error, self.sent_at.unwrap_or(elapsed), elapsed) {
                     event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
-                    self.announce(LoginEvent::refresh_failed(&self.slot.key, &error));
+                    self.announce(SessionEvent::refresh_failed(&self.slot.key, &error));
                 }
                 // With the time when the next try is.
                 error = keeper.halted().unwrap_or(error);

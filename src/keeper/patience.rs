@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::error::{Error, Result, Retryable};
-use crate::store::{Entry, Expect, Saved, TokenKey, TokenStore};
+use crate::error::{Error, Result, Transience};
+use crate::store::{Entry, Precondition, TokenKey, TokenStore, WriteOutcome};
 
 /// How long a store may take for one answer. After that, what became of a change is unknown.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -24,11 +24,11 @@ impl Patience {
         in_time(self.0.load(key)).await
     }
 
-    pub(crate) async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    pub(crate) async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         in_time(self.0.save(key, entry, expect)).await
     }
 
-    pub(crate) async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    pub(crate) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         in_time(self.0.delete(key, expect)).await
     }
 }
@@ -44,6 +44,6 @@ pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<
     if Handle::try_current().is_err() {
         return call.await;
     }
-    let too_late = |_| Err(Error::store("it did not answer for 30 seconds", Retryable::Yes));
+    let too_late = |_| Err(Error::store("it did not answer for 30 seconds", Transience::Transient));
     tokio::time::timeout(LIMIT, call).await.unwrap_or_else(too_late)
 }

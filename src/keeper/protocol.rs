@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::UnixTime;
-use crate::store::{Anchor, Expect, Head, LoginId, Revision, Saved};
+use crate::store::{ExpiryBaseline, Head, LoginId, Precondition, Revision, WriteOutcome};
 
 /// A login as the store has it, with its tokens read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +100,7 @@ pub(crate) struct Prospect {
     /// When it ends whatever is done: a refresh has not put the end off.
     pub(crate) ends: Option<UnixTime>,
     /// What the next refresh is compared with, where this one was too close to tell.
-    pub(crate) anchor: Option<Anchor>,
+    pub(crate) anchor: Option<ExpiryBaseline>,
     /// Whether the user should be told of that end now.
     pub(crate) is_news: bool,
 }
@@ -133,7 +133,7 @@ pub(crate) enum Event<T> {
     /// An answer to [`Action::Load`].
     Loaded(Result<Option<Known<T>>, StoreFailed>),
     /// An answer to [`Action::Save`].
-    Saved(Result<Saved, StoreFailed>),
+    Saved(Result<WriteOutcome, StoreFailed>),
     /// An answer to [`Action::Send`].
     Sent(Answer<T>),
     /// An answer to [`Action::Serve`].
@@ -186,7 +186,7 @@ pub(crate) enum Action<T> {
     Load,
     Save {
         known: Known<T>,
-        expect: Expect,
+        expect: Precondition,
     },
     /// Refresh these tokens, and give up after this time.
     Send {

@@ -61,7 +61,8 @@ impl Record {
 
     /// Writes it down, for a store.
     pub(crate) fn write(&self) -> Result<Body> {
-        let failed = |source| Error::new(ErrorKind::Stored, "the login cannot be written down").with_source(source);
+        let failed =
+            |source| Error::new(ErrorKind::CorruptEntry, "the login cannot be written down").with_source(source);
         let stored = self.tokens.to_stored()?;
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
         let writing = Writing { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
@@ -89,11 +90,11 @@ impl Record {
     /// Reads what is in a store; only the client that wrote it can use it.
     pub(crate) fn read(body: &Body, owner: &Owner) -> Result<Self> {
         // serde_json's message is left out: it may quote the body.
-        let damaged = |_| Error::new(ErrorKind::Stored, "the stored login cannot be read: it is damaged");
+        let damaged = |_| Error::new(ErrorKind::CorruptEntry, "the stored login cannot be read: it is damaged");
         let reading: Reading<'_> = serde_json::from_slice(body.expose()).map_err(damaged)?;
         if reading.v != VERSION {
             let message = format!("the stored login is of version {}: update webex-oauth to read it", reading.v);
-            return Err(Error::new(ErrorKind::Stored, message));
+            return Err(Error::new(ErrorKind::CorruptEntry, message));
         }
         let tokens = TokenSet::from_stored(reading.tokens.get())?;
         tokens.require_owner(owner)?;
@@ -148,12 +149,12 @@ mod tests {
         let whole = format!(r#"{{"v":1,"tokens":{TOKENS}}}"#);
         assert!(Record::read(&body(&whole), &owner()).is_ok());
         for (text, kind, hint) in [
-            ("hunter2".to_owned(), ErrorKind::Stored, "damaged"),
-            (whole[..whole.len() - 1].to_owned(), ErrorKind::Stored, "damaged"),
-            (whole.replacen("\"v\":1", "\"hunter2\":1", 1), ErrorKind::Stored, "damaged"),
-            (format!(r#"{{"v":1,"tokens":{TOKENS},"tokens":{TOKENS}}}"#), ErrorKind::Stored, "damaged"),
-            (whole.replacen("\"v\":1", "\"v\":2", 1), ErrorKind::Stored, "update webex-oauth"),
-            (whole.replace("C1", "C2"), ErrorKind::ForeignTokens, "C2"),
+            ("hunter2".to_owned(), ErrorKind::CorruptEntry, "damaged"),
+            (whole[..whole.len() - 1].to_owned(), ErrorKind::CorruptEntry, "damaged"),
+            (whole.replacen("\"v\":1", "\"hunter2\":1", 1), ErrorKind::CorruptEntry, "damaged"),
+            (format!(r#"{{"v":1,"tokens":{TOKENS},"tokens":{TOKENS}}}"#), ErrorKind::CorruptEntry, "damaged"),
+            (whole.replacen("\"v\":1", "\"v\":2", 1), ErrorKind::CorruptEntry, "update webex-oauth"),
+            (whole.replace("C1", "C2"), ErrorKind::ClientMismatch, "C2"),
         ] {
             let error = Record::read(&body(&text), &owner()).unwrap_err();
             assert!(error.kind() == kind && error.is_misconfigured(), "{error:?}");

@@ -13,7 +13,7 @@ use super::record::Record;
 use super::stage::Rival;
 use crate::error::Error;
 use crate::secret::AccessToken;
-use crate::store::{ClaimId, LoginId};
+use crate::store::{LeaseId, LoginId};
 
 /// What is known about an access token that the API rejected with 401.
 #[derive(Default)]
@@ -56,7 +56,7 @@ pub(super) struct Seldom {
     /// What is known about tokens whose stored times are not believed.
     pub(super) undated: Option<Box<Undated>>,
     /// The claim of a flight that was cancelled with its runtime or by a panic.
-    pub(super) cancelled: Option<Box<ClaimId>>,
+    pub(super) cancelled: Option<Box<LeaseId>>,
     /// Whether the server rejected the client when it was this login's turn.
     pub(super) is_client_rejected: bool,
     /// An access token that somebody wants a newer one for, and how much.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::protocol::{Known, Outcome, Reason};
 use crate::clock::UnixTime;
-use crate::store::{ClaimId, Revision, UnauthorizedRefreshes};
+use crate::store::{LeaseId, Revision, UnauthorizedRefreshes};
 
 /// Another's claim, and since when it was seen unchanged by my own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rival {
-    pub(super) id: ClaimId,
+    pub(super) id: LeaseId,
     /// When it was written, by its writer's clock: the next claim of the same process has the same id, and is another.
     pub(super) at: UnixTime,
     pub(super) seen_at: Duration,

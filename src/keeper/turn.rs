@@ -27,7 +27,7 @@ impl Slot {
         }
         tokio::time::timeout(LIMIT, self.turn()).await.map_err(|_| {
             let message = "another change of this session has not finished: try again";
-            Error::new(ErrorKind::Session, message).with_remedy(Remedy::Later)
+            Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
         })
     }
 

@@ -16,7 +16,7 @@ use super::protocol::{
     Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, Times, Unauthorized,
 };
 use crate::clock::UnixTime;
-use crate::store::{ClaimId, Expect, Head, Hold, LoginId, Revision, Saved};
+use crate::store::{Head, LeaseId, LoginId, Precondition, RefreshBlock, Revision, WriteOutcome};
 
 const TIMES: Times = Times {
     sending: Duration::from_secs(2),
@@ -63,7 +63,7 @@ impl Old {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Process {
     /// Names the claims of its flight.
-    claim: ClaimId,
+    claim: LeaseId,
     flight: Flight<Tokens>,
     todo: Option<Todo>,
     /// Seconds by which this machine's wall clock is ahead.
@@ -114,7 +114,7 @@ pub(super) struct World {
     /// The refresh tokens that were sent to the server, and in which period.
     sent: Vec<(u8, u8)>,
     /// A change that the store reported as failed, and that may happen yet.
-    late: Option<(Write, Expect)>,
+    late: Option<(Write, Precondition)>,
     /// Who else changes the login at the moment.
     pub(super) outsiders: [Option<Outsider>; 2],
     /// How many of them there may be at once.
@@ -142,7 +142,7 @@ impl World {
         head.revision = Revision::from_bytes(bytes(0));
         head.login = LoginId::from_bytes(bytes(1));
         let idle = |id, ahead| {
-            let claim = ClaimId::from_bytes(bytes(id));
+            let claim = LeaseId::from_bytes(bytes(id));
             Process { claim, flight: Flight::new(claim, TIMES, None, None), todo: None, ahead, minted: 0 }
         };
         Self {
@@ -271,7 +271,7 @@ impl World {
             None if self.budget.flights > 0 => {
                 world.budget.flights -= 1;
                 world.was_asked = true;
-                let id = ClaimId::from_bytes(world.id(who));
+                let id = LeaseId::from_bytes(world.id(who));
                 let Process { claim, flight, .. } = &mut world.processes[who];
                 *flight = Flight::new(id, TIMES, Some(*claim), flight.rival());
                 *claim = id;
@@ -355,9 +355,9 @@ impl World {
     pub(super) fn writes(
         &self,
         write: &Write,
-        expect: Expect,
+        expect: Precondition,
         worlds: &mut Vec<Self>,
-        tell: impl Fn(Self, Result<Saved, StoreFailed>) -> Self,
+        tell: impl Fn(Self, Result<WriteOutcome, StoreFailed>) -> Self,
     ) {
         if self.budget.store_faults > 0 {
             let mut faulty = self.clone();
@@ -374,10 +374,10 @@ impl World {
         worlds.push(tell(world, Ok(saved)));
     }
 
-    fn write(&mut self, write: &Write, expect: Expect) -> Saved {
+    fn write(&mut self, write: &Write, expect: Precondition) -> WriteOutcome {
         let found = self.store.as_ref().map(|known| known.head.revision);
-        if expect != found.map_or(Expect::Absent, Expect::Revision) {
-            return Saved::Conflict;
+        if expect != found.map_or(Precondition::Absent, Precondition::Revision) {
+            return WriteOutcome::Conflict;
         }
         match write {
             Write::Save(known) => self.save(known),
@@ -396,7 +396,7 @@ impl World {
             }
         }
         self.outsiders.iter_mut().flatten().for_each(|outsider| outsider.saw(write));
-        Saved::Yes
+        WriteOutcome::Committed
     }
 
     fn end_login(&mut self) {
@@ -441,7 +441,7 @@ impl World {
         world.budget.crashes -= 1;
         world.processes[who].todo = None;
         // It begins anew, and remembers nothing.
-        let claim = ClaimId::from_bytes(world.id(who));
+        let claim = LeaseId::from_bytes(world.id(who));
         (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None, None));
         // Tokens that only this process had; what a strict server took for them is spent.
         let held = match todo {
@@ -472,8 +472,7 @@ impl World {
     /// What holds when nothing is left to do.
     pub(super) fn check_rest(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
-        let rejected =
-            matches!(&known.head.hold, Some(Hold::Rejected { generation, .. }) if *generation == known.head.generation);
+        let rejected = matches!(&known.head.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == known.head.generation);
         if self.lost.is_none() {
             assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
             assert!(!rejected, "a living login is marked dead: {self:#?}");

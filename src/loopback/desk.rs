@@ -177,8 +177,8 @@ impl Desk {
 
 fn stray_of(error: &Error) -> Stray {
     match error.kind() {
-        ErrorKind::Authorization => Stray::Refusal,
-        ErrorKind::CallbackAmbiguous => Stray::Unreadable,
+        ErrorKind::AuthorizationRejected => Stray::Refusal,
+        ErrorKind::AmbiguousCallback => Stray::Unreadable,
         _ => Stray::State,
     }
 }

@@ -75,7 +75,7 @@ fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
         message += &format!("; end that program, perhaps another login of this one (`{finder}` names it)");
     }
     message += "; or register a redirect URI with another port as well, and give all of them to `redirect_uris(..)`";
-    let error = Error::new(ErrorKind::Listen, message);
+    let error = Error::new(ErrorKind::CallbackServer, message);
     match refusals.into_iter().last() {
         Some((_, last)) => error.with_source(last.cause),
         None => error,
@@ -108,7 +108,8 @@ impl Doors {
         match listeners {
             Ok(listeners) => Ok(Self { listeners, next: 0 }),
             Err(cause) => {
-                Err(Error::new(ErrorKind::Listen, "the port is open, but cannot be waited at").with_source(cause))
+                Err(Error::new(ErrorKind::CallbackServer, "the port is open, but cannot be waited at")
+                    .with_source(cause))
             }
         }
     }
@@ -160,7 +161,7 @@ mod tests {
         ] {
             assert!(line.contains(part), "{part}: {line}");
         }
-        assert!(error.kind() == ErrorKind::Listen && error.is_misconfigured() && error.source().is_some());
+        assert!(error.kind() == ErrorKind::CallbackServer && error.is_misconfigured() && error.source().is_some());
     }
 
     #[test]

@@ -159,8 +159,8 @@ impl BrowserLogin {
 
     /// How long to wait for the callback, from [`begin`](Self::begin) on: 5 minutes unless set, and at most the client's
     /// [`pending_lifetime`](WebexOAuth::pending_lifetime), which a longer one is cut to.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = limit;
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.time_limit = timeout;
         self
     }
 
@@ -201,14 +201,14 @@ impl BrowserLogin {
     ///
     /// - [`ErrorKind::Configuration`]: no redirect URI, or one that does not lead to this machine; a time limit of zero; and as
     ///   [`AuthorizationRequest::begin`] says.
-    /// - [`ErrorKind::Listen`]: no redirect URI's port can be had. The message says of each why, and what to do.
-    /// - [`ErrorKind::Input`]: a name that is too long, a `response_mode` other than `query`; and as [`AuthorizationRequest::begin`] says.
-    /// - [`ErrorKind::Unsupported`], [`ErrorKind::Random`]: as [`AuthorizationRequest::begin`] says.
+    /// - [`ErrorKind::CallbackServer`]: no redirect URI's port can be had. The message says of each why, and what to do.
+    /// - [`ErrorKind::InvalidInput`]: a name that is too long, a `response_mode` other than `query`; and as [`AuthorizationRequest::begin`] says.
+    /// - [`ErrorKind::Unsupported`], [`ErrorKind::RandomSource`]: as [`AuthorizationRequest::begin`] says.
     pub fn begin(self) -> Result<WaitingLogin> {
         let limit = self.checked_limit()?;
         if self.application.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
             let message = format!("an application's name can have {LONGEST_NAME} characters, and no more");
-            return Err(Error::new(ErrorKind::Input, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let (address, listeners) = doors::listen(self.addresses()?)?;
         let Self { webex, change, application, browser, lament, .. } = self;
@@ -260,7 +260,7 @@ fn require_query(url: &AuthorizationUrl) -> Result<()> {
     let other = url.query_pairs().find(|(name, value)| name == "response_mode" && value != "query");
     if other.is_some() {
         let message = "a login by a browser on this machine comes back by query: leave out `response_mode`";
-        return Err(Error::new(ErrorKind::Input, message));
+        return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Page {
             return failed(StatusCode::FORBIDDEN, "The login was refused, by you or by an administrator.");
         }
         let page = match error.kind() {
-            ErrorKind::Authorization => failed(StatusCode::BAD_REQUEST, "Webex refused the login."),
+            ErrorKind::AuthorizationRejected => failed(StatusCode::BAD_REQUEST, "Webex refused the login."),
             _ if error.is_retryable() => {
                 failed(StatusCode::BAD_GATEWAY, "Webex could not be reached, or has no time. Try again a little later.")
             }
@@ -142,7 +142,7 @@ mod tests {
     fn what_others_wrote_is_escaped() {
         let evil = "\"'><script>&";
         let server = ServerError::new(None, Some(evil.to_owned()), Some(evil.to_owned()));
-        let error = Error::new(ErrorKind::Exchange, "webex refused the code").with_server(server);
+        let error = Error::new(ErrorKind::CodeExchange, "webex refused the code").with_server(server);
         let html = Page::of(Err(&error), Some(evil)).html();
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("go back to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
@@ -151,11 +151,11 @@ mod tests {
     #[test]
     fn a_page_tells_success_denial_and_failure_apart() {
         let denied = ServerError::new(None, Some("access_denied".to_owned()), None);
-        let denied = Error::new(ErrorKind::Authorization, "x").with_server(denied);
+        let denied = Error::new(ErrorKind::AuthorizationRejected, "x").with_server(denied);
         let page = Page::of(Err(&denied), Some("Acme"));
         assert!(page.text.contains("by you or by an administrator") && page.text.contains("Acme"), "{page:?}");
         assert!(page.detail.is_none() && page.html().contains("role=\"alert\""));
-        let later = Error::transport(crate::error::Delivery::NotSent, "x").during(ErrorKind::Exchange);
+        let later = Error::transport(crate::error::Delivery::NotSent, "x").during(ErrorKind::CodeExchange);
         assert!(Page::of(Err(&later), None).text.contains("a little later"));
     }
 }

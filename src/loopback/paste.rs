@@ -35,21 +35,21 @@ impl PasteHandle {
     ///
     /// It is not this login's, and the login waits on: the user can try again.
     ///
-    /// - [`ErrorKind::StateMissing`]: the start of the address, or another address.
-    /// - [`ErrorKind::CallbackAmbiguous`]: the address where the login begins, for example.
+    /// - [`ErrorKind::MissingState`]: the start of the address, or another address.
+    /// - [`ErrorKind::AmbiguousCallback`]: the address where the login begins, for example.
     /// - [`ErrorKind::StateMismatch`]: the address of another login, an earlier one perhaps.
-    /// - [`ErrorKind::CallbackMalformed`],
-    ///   [`ErrorKind::CallbackDuplicate`]: something else, pasted twice over, or with something after it that may belong to it or
+    /// - [`ErrorKind::InvalidCallback`],
+    ///   [`ErrorKind::DuplicateParameter`]: something else, pasted twice over, or with something after it that may belong to it or
     ///   not.
-    /// - [`ErrorKind::Authorization`]: a refusal that does not say of which login.
+    /// - [`ErrorKind::AuthorizationRejected`]: a refusal that does not say of which login.
     /// - [`ErrorKind::PendingExpired`]: nobody waits any more.
     pub fn paste(&self, text: &str) -> Result<()> {
         let taken = self.desk.take(pasted::read(text, |callback| self.desk.is_ended_by(callback))?);
         let is_cut_short = text.contains('\u{2026}');
         taken.map_err(|error| match error.kind() {
-            ErrorKind::StateMissing | ErrorKind::StateMismatch | ErrorKind::CallbackAmbiguous if is_cut_short => error
+            ErrorKind::MissingState | ErrorKind::StateMismatch | ErrorKind::AmbiguousCallback if is_cut_short => error
                 .with_remark("the pasted address was cut short where it has a \u{2026}: copy it from the address bar"),
-            ErrorKind::StateMissing | ErrorKind::CallbackAmbiguous => {
+            ErrorKind::MissingState | ErrorKind::AmbiguousCallback => {
                 error.with_remark("copy the whole address that the browser ended at, after signing in")
             }
             _ => error,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind};
-use crate::integration::IntegrationId;
+use crate::integration::ApplicationId;
 use crate::loopback::desk::Desk;
 use crate::loopback::strays::Stray;
 
@@ -56,15 +56,15 @@ pub(super) fn nobody_came(webex: &WebexOAuth, desk: &Desk, limit: Duration, no_b
     if let Some(strays) = desk.strays().told() {
         message += &format!("; {strays}");
     }
-    let error = Error::new(ErrorKind::NoCallback, message);
+    let error = Error::new(ErrorKind::CallbackTimeout, message);
     match no_browser {
         Some(why) => error.with_source(why),
         None => error,
     }
 }
 
-fn integration_id(client_id: &str, service: &str) -> Option<IntegrationId> {
-    let id = IntegrationId::new(client_id).ok()?;
+fn integration_id(client_id: &str, service: &str) -> Option<ApplicationId> {
+    let id = ApplicationId::new(client_id).ok()?;
     let (government, cluster) = GOVERNMENT;
     if service.starts_with(government) { id.with_cluster(cluster).ok() } else { Some(id) }
 }

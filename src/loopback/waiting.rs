@@ -70,11 +70,11 @@ impl WaitingLogin {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::NoCallback`]: nobody came back in time. The message lists what Webex shows the user and tells nobody else.
-    /// - [`ErrorKind::Authorization`]: Webex, the user or an administrator refused; see [`Error::is_denied`].
+    /// - [`ErrorKind::CallbackTimeout`]: nobody came back in time. The message lists what Webex shows the user and tells nobody else.
+    /// - [`ErrorKind::AuthorizationRejected`]: Webex, the user or an administrator refused; see [`Error::is_denied`].
     /// - Those of [`WebexOAuth::accept`] for a callback with this login's state and something wrong beside it, and those of
     ///   [`WebexOAuth::exchange`].
-    /// - [`ErrorKind::Runtime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
     ///
     /// # Panics
     ///
@@ -83,7 +83,7 @@ impl WaitingLogin {
         Handle::try_current().map_err(|_| {
             let message =
                 "a callback can only be waited for within a tokio runtime: call this from an async fn run by one";
-            Error::new(ErrorKind::Runtime, message)
+            Error::new(ErrorKind::NoRuntime, message)
         })?;
         let Self { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline } = self;
         let mut reception = Reception::open(&webex, &desk, listeners)?;

@@ -19,11 +19,11 @@ pub(crate) fn url(
     let service = &registration.service;
     let goto = Url::parse(goto).ok().filter(|url| matches!(url.scheme(), "https" | "http")).ok_or_else(|| {
         let message = "the address to go to after the logout must be a whole https URL";
-        Error::new(ErrorKind::Input, message)
+        Error::new(ErrorKind::InvalidInput, message)
     })?;
     let issuer = match issuer {
         Some(issuer) if service.allows_issuer(issuer) => issuer,
-        Some(_) => return Err(Error::new(ErrorKind::Input, "the issuer is none of this service's")),
+        Some(_) => return Err(Error::new(ErrorKind::InvalidInput, "the issuer is none of this service's")),
         None => service.issuers().first().map(String::as_str).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "this service has no issuer, and no page that logs a browser out")
         })?,

@@ -25,7 +25,7 @@ pub(crate) fn request(registration: &Registration, email: &str) -> Result<Reques
     };
     if !is_address(email) {
         let message = "an e-mail address is needed to ask for its home issuer, such as jane@example.com";
-        return Err(Error::new(ErrorKind::Input, message));
+        return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let base = registration.below_base("/.well-known/webfinger")?;
     let query = Serializer::new(String::new()).append_pair("resource", &format!("acct:{email}")).finish();

@@ -91,7 +91,7 @@ impl FromStr for Scope {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the text is empty or has a character that a scope cannot have. The message says how to
+    /// [`ErrorKind::InvalidInput`] when the text is empty or has a character that a scope cannot have. The message says how to
     /// read a list or a URL.
     fn from_str(text: &str) -> Result<Self> {
         let is_scope = is_scope(text) && value_check::problem(text, Characters::Word).is_none();
@@ -124,7 +124,7 @@ fn no_scope(text: &str) -> Error {
     } else {
         "a scope must be one or more visible ASCII characters without brackets, such as spark:all".into()
     };
-    Error::new(ErrorKind::Input, message)
+    Error::new(ErrorKind::InvalidInput, message)
 }
 
 /// What stands between scopes; a form writes a space as `+`.
@@ -179,7 +179,7 @@ impl Scopes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when there is no `scope` in it, or more than one, or when one of the scopes has a character
+    /// [`ErrorKind::InvalidInput`] when there is no `scope` in it, or more than one, or when one of the scopes has a character
     /// that a scope cannot have.
     ///
     /// # Example
@@ -197,13 +197,13 @@ impl Scopes {
         let query = url.split_once('?').map_or(url, |(_, query)| query);
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
         let scopes = match (found.next(), found.next()) {
-            (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Input, "the URL has more than one `scope`")),
+            (Some(_), Some(_)) => return Err(Error::new(ErrorKind::InvalidInput, "the URL has more than one `scope`")),
             (Some((_, scopes)), None) => Self::from_decoded(&scopes)?,
             (None, _) => Self::new(),
         };
         if scopes.is_empty() {
             let message = "the URL has no scopes: copy all of it, with the part that begins with `scope=`";
-            return Err(Error::new(ErrorKind::Input, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(scopes)
     }
@@ -262,10 +262,10 @@ impl FromStr for Scopes {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when one of them has a character that a scope cannot have, and for a whole URL, which
+    /// [`ErrorKind::InvalidInput`] when one of them has a character that a scope cannot have, and for a whole URL, which
     /// [`from_authorization_url`](Self::from_authorization_url) reads.
     fn from_str(text: &str) -> Result<Self> {
-        value_check::check(ErrorKind::Input, "list of scopes", text, Characters::List)?;
+        value_check::check(ErrorKind::InvalidInput, "list of scopes", text, Characters::List)?;
         if text.contains(['&', '=', '?']) || text.contains("://") {
             return Err(no_scope(text));
         }
@@ -505,7 +505,7 @@ mod tests {
             ("https://webexapis.com/v1/authorize?scope=spark%253Aall", "encoded"),
         ] {
             let error = Scopes::from_authorization_url(url).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Input, "{url}");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
             assert!(error.to_string().contains(advice) && !error.to_string().contains("hunter2"), "{url}: {error}");
         }
     }
@@ -531,7 +531,7 @@ mod tests {
             ("https://webexapis.com", "from_authorization_url"),
         ] {
             let error = bad.parse::<Scope>().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Input);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains(advice), "{bad:?}: {error}");
         }
         for (bad, advice) in [
@@ -545,10 +545,10 @@ mod tests {
             ("${WEBEX_SCOPES}", "placeholder"),
         ] {
             let error = bad.parse::<Scopes>().unwrap_err();
-            assert!(error.kind() == ErrorKind::Input && error.to_string().contains(advice), "{bad:?}: {error}");
+            assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(advice), "{bad:?}: {error}");
         }
         for bad in ["spark:all \u{7f}", "spark:all %ff", "spark:all %zz", "a%26b", "a%3Db", "x?y", "a://b", "a&b"] {
-            assert_eq!(bad.parse::<Scopes>().unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
+            assert_eq!(bad.parse::<Scopes>().unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
         }
     }
 

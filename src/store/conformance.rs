@@ -21,7 +21,7 @@
 //! A store that breaks a rule of the contract fails by a panic that names the rule and says what happened:
 //!
 //! ```text
-//! the store breaks rule 1 of TokenStore's contract (compare and swap): saving "conformance" with Expect::Absent gave
+//! the store breaks rule 1 of TokenStore's contract (compare and swap): saving "conformance" with Precondition::Absent gave
 //! Yes, not Conflict: something is there
 //! ```
 //!

@@ -14,7 +14,7 @@ use tokio::runtime::Handle as Runtime;
 use super::layout::Place;
 use super::record::{self, Unreadable};
 use super::{Entry, TokenKey};
-use crate::error::{Error, ErrorKind, Remedy, Result, Retryable};
+use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
 
 /// What a secret begins with whose rest is a record in base64.
 const IN_BASE64: &[u8] = b"webex-oauth login in base64\n";
@@ -109,7 +109,7 @@ impl Credential {
             Err(Unreadable::Damaged(why)) => why,
             Err(Unreadable::Foreign(cause)) => {
                 let message = format!("the login stored under {} in {self} is not this version's", self.key);
-                return Err(Error::new(ErrorKind::Stored, message)
+                return Err(Error::new(ErrorKind::CorruptEntry, message)
                     .with_remedy(Remedy::Registration)
                     .with_source(cause));
             }
@@ -181,12 +181,12 @@ impl Credential {
                     "the login stored under {} was damaged ({why}): it is now in the credential {aside:?} of {:?}",
                     self.key, self.service
                 );
-                Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Login)
+                Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login)
             }
             Err(error) => {
                 let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
                 let message = format!("the login stored under {} in {self} is damaged ({why})", self.key);
-                Error::new(ErrorKind::Stored, message).with_remedy(remedy).with_source(error)
+                Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
             }
         }
     }
@@ -195,21 +195,23 @@ impl Credential {
     fn failed(&self, doing: &'static str, failure: Failure) -> Error {
         let (why, retryable, source) = match failure {
             Failure::NoStorageAccess(source) => {
-                ("the keyring is locked, or cannot be used now".to_owned(), Retryable::Yes, Some(source))
+                ("the keyring is locked, or cannot be used now".to_owned(), Transience::Transient, Some(source))
             }
-            Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Retryable::Yes, Some(source)),
-            Failure::NoEntry => ("it is gone".to_owned(), Retryable::Yes, None),
+            Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Transience::Transient, Some(source)),
+            Failure::NoEntry => ("it is gone".to_owned(), Transience::Transient, None),
             Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable(),
             Failure::Ambiguous(several) => {
                 let why = format!("there are {} of this name; `KeyringStore::discard` removes them", several.len());
-                (why, Retryable::No, None)
+                (why, Transience::Permanent, None)
             }
             Failure::BadStoreFormat(_)
             | Failure::TooLong(..)
             | Failure::Invalid(..)
             | Failure::NotSupportedByStore(_)
-            | Failure::NoDefaultStore => (failure.to_string(), Retryable::No, None),
-            _ => ("the keyring failed in a way that this version does not know".to_owned(), Retryable::Yes, None),
+            | Failure::NoDefaultStore => (failure.to_string(), Transience::Permanent, None),
+            _ => {
+                ("the keyring failed in a way that this version does not know".to_owned(), Transience::Transient, None)
+            }
         };
         Error::store(Fault { doing, credential: self.to_string(), why, source }, retryable)
     }
@@ -220,7 +222,7 @@ impl Credential {
             "the keyring cannot read the login stored under {} in {self}; `KeyringStore::discard` removes it",
             self.key
         );
-        Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration)
+        Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
     }
 }
 
@@ -306,8 +308,8 @@ mod tests {
             (Failure::NoStorageAccess("it is locked".into()), ErrorKind::Store, true, Some("it is locked")),
             (Failure::PlatformFailure("code 5".into()), ErrorKind::Store, true, Some("code 5")),
             (Failure::NoEntry, ErrorKind::Store, true, None),
-            (Failure::BadEncoding(planted()), ErrorKind::Stored, false, None),
-            (Failure::BadDataFormat(planted(), "PLANTED".into()), ErrorKind::Stored, false, None),
+            (Failure::BadEncoding(planted()), ErrorKind::CorruptEntry, false, None),
+            (Failure::BadDataFormat(planted(), "PLANTED".into()), ErrorKind::CorruptEntry, false, None),
             (Failure::Ambiguous(vec![handle(), handle()]), ErrorKind::Store, false, None),
             (Failure::TooLong("secret".into(), 2560), ErrorKind::Store, false, None),
             (Failure::Invalid("user".into(), "it is empty".into()), ErrorKind::Store, false, None),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
 
-use crate::error::{Error, Retryable};
+use crate::error::{Error, Transience};
 
 /// `EBADF`, which has no [`io::ErrorKind`]. It has this number on every Unix.
 #[cfg(unix)]
@@ -58,7 +58,7 @@ pub(super) enum Fault {
 impl Fault {
     /// Returns the error that asks the operator.
     pub(super) fn permanent(self) -> Error {
-        Error::store(self, Retryable::No)
+        Error::store(self, Transience::Permanent)
     }
 }
 
@@ -123,7 +123,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 /// Whether time can help: a full disk is emptied and a server comes back, but permissions stay as they are.
-fn retryable(kind: io::ErrorKind) -> Retryable {
+fn retryable(kind: io::ErrorKind) -> Transience {
     use io::ErrorKind as Kind;
 
     match kind {
@@ -135,7 +135,7 @@ fn retryable(kind: io::ErrorKind) -> Retryable {
         | Kind::AlreadyExists
         | Kind::InvalidInput
         | Kind::InvalidFilename
-        | Kind::Unsupported => Retryable::No,
-        _ => Retryable::Yes,
+        | Kind::Unsupported => Transience::Permanent,
+        _ => Transience::Transient,
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::sealing::{self, Bound};
-use super::{Cursor, EncryptionKeys, Entry, Expect, Page, Revision, Saved, TokenIndex, TokenKey, TokenStore};
+use super::{
+    Cursor, EncryptionKeys, Entry, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sealing::Unopened;
@@ -65,7 +67,7 @@ use crate::sealing::Unopened;
 ///    will seal.
 /// 2. Make it the current one everywhere, and the old one an older one. Each login is sealed with it when it is saved next: at
 ///    its next refresh.
-/// 3. [`reseal`](Self::reseal) those that nobody uses.
+/// 3. [`reseal`](Self::reencrypt) those that nobody uses.
 /// 4. Take the old key away.
 ///
 /// ```
@@ -79,7 +81,7 @@ use crate::sealing::Unopened;
 /// loop {
 ///     let page = store.keys(None, place.as_ref(), 256).await?;
 ///     for key in &page.keys {
-///         if let Err(error) = store.reseal(key).await {
+///         if let Err(error) = store.reencrypt(key).await {
 ///             println!("{error}"); // the others need not wait for this one
 ///         }
 ///     }
@@ -92,7 +94,7 @@ use crate::sealing::Unopened;
 ///
 /// # What does not open
 ///
-/// Each is an [`ErrorKind::Stored`] that names the login's key, and a matter of the operator's
+/// Each is an [`ErrorKind::CorruptEntry`] that names the login's key, and a matter of the operator's
 /// ([`is_misconfigured`](Error::is_misconfigured)). None of them ends the login.
 ///
 /// | what is kept | what helps |
@@ -145,7 +147,7 @@ impl<S> Encrypted<S> {
     }
 
     /// Opens what is not sealed, too: logins from before this store encrypted. Each is sealed when it is saved next, at its next
-    /// refresh or by [`reseal`](Self::reseal); then take this out again.
+    /// refresh or by [`reseal`](Self::reencrypt); then take this out again.
     ///
     /// **As long as it is on, whoever can write in the store can put a login of their own in the place of a user's.**
     pub fn insecure_accept_unencrypted(mut self) -> Self {
@@ -182,16 +184,16 @@ impl<S: TokenStore> Encrypted<S> {
     ///
     /// # Errors
     ///
-    /// Those of the inner store, after which it may have been done or not and can be asked for again; [`ErrorKind::Stored`] when
-    /// the login does not open, and [`ErrorKind::Random`] when the operating system's generator failed.
-    pub async fn reseal(&self, key: &TokenKey) -> Result<bool> {
+    /// Those of the inner store, after which it may have been done or not and can be asked for again; [`ErrorKind::CorruptEntry`] when
+    /// the login does not open, and [`ErrorKind::RandomSource`] when the operating system's generator failed.
+    pub async fn reencrypt(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
             let mut entry = self.open(key, &kept).map_err(|why| unopened(key, why))?;
             if sealing::key_id(&kept.body) == Ok(self.keys.current_id()) {
                 return Ok(false);
             }
             entry.head.revision = Revision::new()?;
-            if self.save(key, &entry, Expect::Revision(kept.head.revision())).await? == Saved::Yes {
+            if self.save(key, &entry, Precondition::Revision(kept.head.revision())).await? == WriteOutcome::Committed {
                 return Ok(true);
             }
         }
@@ -206,21 +208,21 @@ impl<S: TokenStore> Encrypted<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when it opens, for then [`TokenManager::forget`](crate::TokenManager::forget) ends it;
-    /// [`ErrorKind::Stored`] when a later version of this crate sealed it, or nobody did; those of the inner store, after which it may be gone
+    /// [`ErrorKind::InvalidInput`] when it opens, for then [`TokenManager::remove`](crate::TokenManager::remove) ends it;
+    /// [`ErrorKind::CorruptEntry`] when a later version of this crate sealed it, or nobody did; those of the inner store, after which it may be gone
     /// or not and can be discarded again.
     pub async fn discard(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
             match self.open(key, &kept) {
                 Ok(_) => {
-                    let message = format!("the login stored under {key} opens: end it with `TokenManager::forget(..)`");
-                    return Err(Error::new(ErrorKind::Input, message));
+                    let message = format!("the login stored under {key} opens: end it with `TokenManager::remove(..)`");
+                    return Err(Error::new(ErrorKind::InvalidInput, message));
                 }
                 // It is in the clear, and others may read it yet.
                 Err(why @ (Unopened::Later(_) | Unopened::Plain)) => return Err(unopened(key, why)),
                 Err(_) => {}
             }
-            if self.inner.delete(key, Expect::Revision(kept.head.revision())).await? == Saved::Yes {
+            if self.inner.delete(key, Precondition::Revision(kept.head.revision())).await? == WriteOutcome::Committed {
                 return Ok(true);
             }
         }
@@ -248,7 +250,7 @@ fn unopened(key: &TokenKey, why: Unopened) -> Error {
              namespace's or login's"
         ),
     };
-    Error::new(ErrorKind::Stored, format!("the login stored under {key} {why}"))
+    Error::new(ErrorKind::CorruptEntry, format!("the login stored under {key} {why}"))
 }
 
 #[async_trait]
@@ -258,11 +260,11 @@ impl<S: TokenStore> TokenStore for Encrypted<S> {
         self.open(key, &kept).map(Some).map_err(|why| unopened(key, why))
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         self.inner.save(key, &self.seal(key, entry)?, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.inner.delete(key, expect).await
     }
 }

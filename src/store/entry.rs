@@ -37,9 +37,9 @@ pub struct Head {
     pub(crate) login: LoginId,
     pub(crate) generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) claim: Option<Claim>,
+    pub(crate) claim: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) hold: Option<Hold>,
+    pub(crate) hold: Option<RefreshBlock>,
     /// Whether somebody began to refresh the tokens of this generation and left nothing behind but a claim.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) interrupted: bool,
@@ -50,7 +50,7 @@ pub struct Head {
     pub(crate) ends: Option<UnixTime>,
     /// What a refresh is compared with, to see whether it put that end off; the tokens before, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) anchor: Option<Anchor>,
+    pub(crate) anchor: Option<ExpiryBaseline>,
     /// The refreshes that a 401 of the API caused, so that all processes share their count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unauthorized: Option<UnauthorizedRefreshes>,
@@ -79,7 +79,7 @@ fn is_zero(number: &u32) -> bool {
 
 /// When tokens were received, and when their refresh token was to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Anchor {
+pub(crate) struct ExpiryBaseline {
     #[serde(with = "seconds")]
     pub(crate) at: UnixTime,
     #[serde(with = "seconds")]
@@ -113,7 +113,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Random`] when the operating system's generator failed.
+    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
     #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
@@ -148,7 +148,7 @@ impl Head {
 
     /// Whether the refresh token of this generation was rejected.
     pub(crate) fn is_rejected(&self) -> bool {
-        matches!(&self.hold, Some(Hold::Rejected { generation, .. }) if *generation == self.generation)
+        matches!(&self.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == self.generation)
     }
 
     /// What a change compares.
@@ -176,19 +176,20 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`] when the text is damaged or of a later version.
+    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version.
     pub fn from_text(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Versioned {
             v: u64,
         }
 
-        let unreadable =
-            |source| Error::new(ErrorKind::Stored, "the head of a stored login cannot be read").with_source(source);
+        let unreadable = |source| {
+            Error::new(ErrorKind::CorruptEntry, "the head of a stored login cannot be read").with_source(source)
+        };
         let Versioned { v } = serde_json::from_str(text).map_err(unreadable)?;
         if v != VERSION {
             let message = format!("a stored login is of version {v}: update webex-oauth to read it");
-            return Err(Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration));
+            return Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration));
         }
         serde_json::from_str(text).map_err(unreadable)
     }
@@ -261,13 +262,13 @@ random_id! {
 
 random_id! {
     /// One attempt to refresh.
-    ClaimId
+    LeaseId
 }
 
 /// Somebody is refreshing this login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Claim {
-    pub(crate) id: ClaimId,
+pub struct Lease {
+    pub(crate) id: LeaseId,
     #[serde(with = "seconds")]
     pub(crate) at: UnixTime,
     /// In seconds.
@@ -279,7 +280,7 @@ pub struct Claim {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Hold {
+pub enum RefreshBlock {
     /// The last attempt failed in passing.
     RetryAt(#[serde(with = "seconds")] UnixTime),
     /// The refresh token of this generation was refused.
@@ -298,7 +299,7 @@ pub enum Hold {
     },
 }
 
-impl Hold {
+impl RefreshBlock {
     /// Whether tokens of this generation are of no use to anybody.
     pub(crate) fn is_the_end_of(&self, kept: u64) -> bool {
         matches!(self, Self::Rejected { generation, is_dead: true, .. } if *generation == kept)
@@ -386,11 +387,15 @@ mod tests {
         let time = UnixTime::from_secs(1_700_000_000);
         let mut head = Head::begin(Some(time)).unwrap();
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
-        head.claim = Some(Claim { id: ClaimId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
-        head.hold =
-            Some(Hold::Rejected { generation: 3, code: Some("invalid_grant".into()), at: Some(time), is_dead: true });
+        head.claim = Some(Lease { id: LeaseId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
+        head.hold = Some(RefreshBlock::Rejected {
+            generation: 3,
+            code: Some("invalid_grant".into()),
+            at: Some(time),
+            is_dead: true,
+        });
         assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
-        head.hold = Some(Hold::RetryAt(time));
+        head.hold = Some(RefreshBlock::RetryAt(time));
         head.interrupted = true;
         head.due = None;
         head.unauthorized = Some(UnauthorizedRefreshes { count: 2, at: time, cut: None });
@@ -416,7 +421,7 @@ mod tests {
             (String::new(), "cannot be read"),
         ] {
             let error = Head::from_text(&bad).unwrap_err();
-            assert!(error.kind() == ErrorKind::Stored && error.to_string().contains(hint), "{error}");
+            assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(hint), "{error}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::folder::LONGEST;
 use super::layout::{self, LEFTOVER, Place, ROOT};
 use super::locks::Locks;
 use super::slot::{self, Foreign, Found, Slot};
-use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore, record};
+use super::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome, record};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///   its end is a retryable [`ErrorKind::Store`]. Readers take no lock.
 /// - **A disk that hangs blocks this store alone.** At most 16 threads touch the disk, and they are the store's own: neither a
 ///   runtime that ends nor a process that exits waits for them. A change that has begun when the process exits is made or
-///   not; [`TokenManager::settle`](crate::TokenManager::settle) waits for it.
+///   not; [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) waits for it.
 /// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. A file of
 ///   another user than the folder's is an error and stays untouched. What root creates in the folder of another user
 ///   belongs to that user. The tokens are not encrypted; `Encrypted` around this
@@ -51,9 +51,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Damage
 ///
 /// A file that is cut off, garbled or another login's is **set aside**: renamed to `<its name>.damaged-<n>` in the same folder,
-/// for somebody to look at and to delete. The call that found it fails once, with an [`ErrorKind::Stored`] that names the
+/// for somebody to look at and to delete. The call that found it fails once, with an [`ErrorKind::CorruptEntry`] that names the
 /// new path and [asks for a login](Error::is_login_required); from then on nothing is there. A file of a later
-/// version is never touched: each call on it fails with an [`ErrorKind::Stored`] that [asks the
+/// version is never touched: each call on it fails with an [`ErrorKind::CorruptEntry`] that [asks the
 /// operator](Error::is_misconfigured) to update. Listing keys leaves damaged files out and
 /// fails at later ones; what is due is listed without them.
 ///
@@ -133,7 +133,7 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the name cannot be a folder's on every platform, [`ErrorKind::Configuration`] when
+    /// [`ErrorKind::InvalidInput`] when the name cannot be a folder's on every platform, [`ErrorKind::Configuration`] when
     /// there is no such folder (a service without a home, for example), and those of [`open`](Self::open).
     pub fn for_application(name: &str) -> Result<Self> {
         Self::open(layout::application_folder(name, "FileStore::open(folder)")?)
@@ -179,7 +179,7 @@ impl FileStore {
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
     {
-        let unknown = || Error::new(ErrorKind::Input, "this cursor is not one of a file store");
+        let unknown = || Error::new(ErrorKind::InvalidInput, "this cursor is not one of a file store");
         let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
         self.locks.unlocked(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
@@ -208,29 +208,29 @@ impl TokenStore for FileStore {
         }
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let record = record::write(key, entry);
         if record.len() > LONGEST {
             let message = format!("a login of {} bytes is longer than the {LONGEST} that are kept", record.len());
-            return Err(Error::new(ErrorKind::Input, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let change = move |slot: &Slot| {
             let kept = slot.read_or_set_aside()?;
-            if !expect.is_met_by(kept.map(|kept| kept.head.revision())) {
-                return Ok(Saved::Conflict);
+            if !expect.matches(kept.map(|kept| kept.head.revision())) {
+                return Ok(WriteOutcome::Conflict);
             }
-            slot.replace(&record).map(|()| Saved::Yes)
+            slot.replace(&record).map(|()| WriteOutcome::Committed)
         };
         self.change(&self.slot(key), change).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let change = move |slot: &Slot| {
             let kept = slot.read_or_set_aside()?.map(|kept| kept.head.revision());
-            if !expect.is_met_by(kept) {
-                return Ok(Saved::Conflict);
+            if !expect.matches(kept) {
+                return Ok(WriteOutcome::Conflict);
             }
-            kept.map_or(Ok(()), |_| slot.remove()).map(|()| Saved::Yes)
+            kept.map_or(Ok(()), |_| slot.remove()).map(|()| WriteOutcome::Committed)
         };
         self.change(&self.slot(key), change).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::rule::{Broken, Rule, Verdict};
 use super::witness::{Witness, brief};
-use super::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey};
+use super::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, WriteOutcome};
 use crate::clock::UnixTime;
 
 /// Logins that the suite lists.
@@ -114,7 +114,7 @@ async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
         };
         witness.clear(&key).await?;
         let entry = witness.entry_due(number.to_string().as_bytes(), due)?;
-        witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing is there").await?;
+        witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
         kept.insert(key, entry);
     }
     Ok(kept)
@@ -166,8 +166,8 @@ async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
             for key in page.keys.first().into_iter().chain(others) {
                 let Some(entry) = changed.get_mut(key) else { continue };
                 let next = witness.revised(entry)?;
-                let expect = Expect::Revision(entry.head.revision);
-                witness.saves(key, &next, expect, Saved::Yes, "that revision is there").await?;
+                let expect = Precondition::Revision(entry.head.revision);
+                witness.saves(key, &next, expect, WriteOutcome::Committed, "that revision is there").await?;
                 *entry = next;
             }
             Ok(())
@@ -187,8 +187,8 @@ async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
         let delete_listed = async |page: &Page| {
             for key in page.keys.iter().rev().step_by(2) {
                 let Some(entry) = left.remove(key) else { continue };
-                let expect = Expect::Revision(entry.head.revision);
-                witness.deletes(key, expect, Saved::Yes, "that revision is there").await?;
+                let expect = Precondition::Revision(entry.head.revision);
+                witness.deletes(key, expect, WriteOutcome::Committed, "that revision is there").await?;
             }
             Ok(())
         };

@@ -35,7 +35,7 @@ impl TokenKey {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the part is empty or longer than 255 bytes.
+    /// [`ErrorKind::InvalidInput`] when the part is empty or longer than 255 bytes.
     pub fn new(tenant: impl AsRef<str>) -> Result<Self> {
         let tenant = checked(tenant.as_ref())?;
         Ok(Self { text: tenant.into(), split: 0 })
@@ -45,7 +45,7 @@ impl TokenKey {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the part is empty or longer than 255 bytes.
+    /// [`ErrorKind::InvalidInput`] when the part is empty or longer than 255 bytes.
     pub fn user(&self, user: impl AsRef<str>) -> Result<Self> {
         let (tenant, user) = (self.tenant(), checked(user.as_ref())?);
         // No part is longer than 255 bytes.
@@ -72,7 +72,7 @@ fn checked(part: &str) -> Result<&str> {
         return Ok(part);
     }
     let message = format!("each part of a key must be 1 to {LONGEST_PART} bytes long, not {}", part.len());
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 impl fmt::Debug for TokenKey {

@@ -11,7 +11,10 @@ use keyring_core::{CredentialPersistence, CredentialStore};
 use super::credential::{self, Credential, Keyring};
 use super::layout::{self, Place};
 use super::locks::Locks;
-use super::{Anchor, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore, UnauthorizedRefreshes};
+use super::{
+    Entry, ExpiryBaseline, Lease, LeaseId, Precondition, RefreshBlock, TokenKey, TokenStore, UnauthorizedRefreshes,
+    WriteOutcome,
+};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -47,7 +50,7 @@ const LARGEST: usize = 2560;
 /// # Size
 ///
 /// Windows takes **2,560 bytes** for a credential. So that a program that works on one platform works on all, a longer login is
-/// refused on every platform, with an [`ErrorKind::Input`] that [asks the operator](Error::is_misconfigured). It must
+/// refused on every platform, with an [`ErrorKind::InvalidInput`] that [asks the operator](Error::is_misconfigured). It must
 /// leave room for the marks of a refresh, about 360 bytes: better now than weeks later. Should a refresh bring tokens that are too
 /// long all the same, they are served from memory as long as the process lives.
 ///
@@ -88,11 +91,11 @@ const LARGEST: usize = 2560;
 ///   Whoever wants the same login waits meanwhile, as do one in 256 of the others, or all if the keyring makes them. A
 ///   [`TokenManager`](crate::TokenManager) gives up after 30 seconds, with an error that is retryable. At most 16 threads
 ///   call the keyring, and they are the store's own: neither a runtime that ends nor a process that exits waits for them.
-///   [`TokenManager::settle`](crate::TokenManager::settle) waits for a save that has begun.
+///   [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) waits for a save that has begun.
 /// - **The old login or the new one** is there after a crash or a dropped future, as far as the keyring keeps its word.
 ///
 /// It is no [`TokenIndex`](super::TokenIndex): few keyrings can list what they keep, some only what is unlocked. So there
-/// is no keep-alive sweep over it, and no [`forget_all`](crate::TokenManager::forget_all).
+/// is no keep-alive sweep over it, and no [`remove_all`](crate::TokenManager::remove_all).
 ///
 /// # What fails
 ///
@@ -100,8 +103,8 @@ const LARGEST: usize = 2560;
 /// |---|---|
 /// | the keyring is locked, away, or its user says no; its service was restarted, so that it must be opened anew | [`ErrorKind::Store`], retryable |
 /// | there are two credentials of one name, or the keyring cannot do what is asked | [`ErrorKind::Store`], the operator's |
-/// | the keyring itself cannot read what it has; a login of a later version | [`ErrorKind::Stored`], the operator's; nothing is touched |
-/// | a login is cut off, garbled or another key's | [`ErrorKind::Stored`], once; it [asks for a login](Error::is_login_required) |
+/// | the keyring itself cannot read what it has; a login of a later version | [`ErrorKind::CorruptEntry`], the operator's; nothing is touched |
+/// | a login is cut off, garbled or another key's | [`ErrorKind::CorruptEntry`], once; it [asks for a login](Error::is_login_required) |
 ///
 /// The last is **set aside**: moved to a credential whose name ends in `/damaged`, in place of what an earlier damage left
 /// there, for somebody to look at; from then on nothing is there, and a new login can be kept. Where the operator has
@@ -169,7 +172,7 @@ impl KeyringStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Input`] when the application's name is not 1 to 64 plain characters, [`ErrorKind::Configuration`] when the
+    /// [`ErrorKind::InvalidInput`] when the application's name is not 1 to 64 plain characters, [`ErrorKind::Configuration`] when the
     /// keyring keeps credentials only as long as somebody holds them, and [`ErrorKind::Store`] when the folder cannot be
     /// made, written to or made its owner's alone, or when its file system has no locks.
     pub fn with_lock_folder(
@@ -215,7 +218,7 @@ impl KeyringStore {
     /// Removes what the keyring has under `key`, whatever it is: a good login, one that nobody can read, several of one
     /// name, and what was set aside. Says whether there was anything.
     ///
-    /// This is for an operator's decision; to end a login, use [`TokenManager::forget`](crate::TokenManager::forget).
+    /// This is for an operator's decision; to end a login, use [`TokenManager::remove`](crate::TokenManager::remove).
     ///
     /// # Errors
     ///
@@ -251,7 +254,7 @@ fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
          keep less data with the login, set `with_largest(..)` where the keyring is known to take more, or keep logins in a \
          FileStore inside `Encrypted`, with its key in the keyring"
     );
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// A login at its longest: while it is refreshed after a refusal.
@@ -259,12 +262,13 @@ fn marked(entry: &Entry) -> Entry {
     let time = UnixTime::from_secs(9_999_999_999);
     let mut marked = entry.clone();
     marked.head.generation = u64::from(u32::MAX);
-    marked.head.claim = Some(Claim { id: ClaimId::from_bytes([0; 16]), at: time, lease: Duration::from_secs(60) });
+    marked.head.claim = Some(Lease { id: LeaseId::from_bytes([0; 16]), at: time, lease: Duration::from_secs(60) });
     let code = Some("unsupported_token_type".to_owned());
-    marked.head.hold = Some(Hold::Rejected { generation: marked.head.generation, code, at: Some(time), is_dead: true });
+    marked.head.hold =
+        Some(RefreshBlock::Rejected { generation: marked.head.generation, code, at: Some(time), is_dead: true });
     marked.head.interrupted = true;
     (marked.head.due, marked.head.ends) = (Some(time), Some(time));
-    marked.head.anchor = Some(Anchor { at: time, end: time });
+    marked.head.anchor = Some(ExpiryBaseline { at: time, end: time });
     marked.head.unauthorized = Some(UnauthorizedRefreshes { count: 99_999, at: time, cut: Some(time) });
     marked.head.unexplained = 9;
     marked
@@ -287,26 +291,26 @@ impl TokenStore for KeyringStore {
         self.alone(key, Credential::read_or_set_aside).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let (secret, entry, largest) = (credential::secret(key, entry), entry.clone(), self.largest);
         let change = move |credential: &Credential| {
             let kept = credential.read_or_set_aside()?;
-            if !expect.is_met_by(kept.as_ref().map(|kept| kept.head.revision())) {
-                return Ok(Saved::Conflict);
+            if !expect.matches(kept.as_ref().map(|kept| kept.head.revision())) {
+                return Ok(WriteOutcome::Conflict);
             }
             check_length(&credential.key, &entry, largest)?;
-            credential.replace(&secret).map(|()| Saved::Yes)
+            credential.replace(&secret).map(|()| WriteOutcome::Committed)
         };
         self.alone(key, change).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let change = move |credential: &Credential| {
             let kept = credential.read_or_set_aside()?.map(|kept| kept.head.revision());
-            if !expect.is_met_by(kept) {
-                return Ok(Saved::Conflict);
+            if !expect.matches(kept) {
+                return Ok(WriteOutcome::Conflict);
             }
-            kept.map_or(Ok(()), |_| credential.remove()).map(|()| Saved::Yes)
+            kept.map_or(Ok(()), |_| credential.remove()).map(|()| WriteOutcome::Committed)
         };
         self.alone(key, change).await
     }

@@ -132,7 +132,7 @@ pub(super) fn checked(application: &str) -> Result<&str> {
     let message = format!(
         "{application:?} cannot name a folder on every platform: use 1 to 64 letters, digits, `-`, `_`, and inside `.` or spaces"
     );
-    Err(Error::new(ErrorKind::Input, message))
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 #[cfg(test)]
@@ -188,7 +188,7 @@ mod tests {
             assert_eq!(checked(good).unwrap(), good);
         }
         for bad in ["", ".", "..", "a/b", "a\\b", ".hidden", "dot.", " a", "C:", "naïve", &"x".repeat(65)] {
-            assert_eq!(checked(bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+            assert_eq!(checked(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         }
     }
 }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 
 use super::entry::{UnauthorizedRefreshes, Version};
 use super::{
-    Anchor, Body, Claim, Cursor, Entry, Expect, Head, Hold, LoginId, Page, Revision, Saved, TokenIndex, TokenKey,
-    TokenStore,
+    Body, Cursor, Entry, ExpiryBaseline, Head, Lease, LoginId, Page, Precondition, RefreshBlock, Revision, TokenIndex,
+    TokenKey, TokenStore, WriteOutcome,
 };
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
@@ -72,11 +72,11 @@ struct Kept {
 /// What most heads have none of.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Marks {
-    claim: Option<Claim>,
-    hold: Option<Hold>,
+    claim: Option<Lease>,
+    hold: Option<RefreshBlock>,
     interrupted: bool,
     ends: Option<UnixTime>,
-    anchor: Option<Anchor>,
+    anchor: Option<ExpiryBaseline>,
     unauthorized: Option<UnauthorizedRefreshes>,
     unexplained: u32,
 }
@@ -139,24 +139,24 @@ impl TokenStore for MemoryStore {
         Ok(self.read(place.shard()).get(&place).map(Kept::entry))
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let place = self.place(key);
         let mut map = self.write(place.shard());
-        if !expect.is_met_by(map.get(&place).map(|kept| kept.revision)) {
-            return Ok(Saved::Conflict);
+        if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
+            return Ok(WriteOutcome::Conflict);
         }
         map.insert(place, Kept::new(entry));
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let place = self.place(key);
         let mut map = self.write(place.shard());
-        if !expect.is_met_by(map.get(&place).map(|kept| kept.revision)) {
-            return Ok(Saved::Conflict);
+        if !expect.matches(map.get(&place).map(|kept| kept.revision)) {
+            return Ok(WriteOutcome::Conflict);
         }
         map.remove(&place);
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 }
 
@@ -198,7 +198,7 @@ impl Place {
             };
             Some(Self { hash: u64::from_str_radix(hash, 16).ok()?, key: key.ok()? })
         };
-        place().ok_or_else(|| Error::new(ErrorKind::Input, "this cursor is not one of a memory store"))
+        place().ok_or_else(|| Error::new(ErrorKind::InvalidInput, "this cursor is not one of a memory store"))
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
         }
         for text in ["", "0", "zzzzzzzzzzzzzzzz00a", "000000000000000000", "000000000000000009a", "00000000000000é0a"]
         {
-            assert_eq!(Place::read(&Cursor::new(text)).err().unwrap().kind(), ErrorKind::Input, "{text}");
+            assert_eq!(Place::read(&Cursor::new(text)).err().unwrap().kind(), ErrorKind::InvalidInput, "{text}");
         }
     }
 

@@ -11,8 +11,8 @@
 //! # A store of your own
 //!
 //! This is a whole one, and the line that tries it. Over a database, `save` is one statement of the form
-//! `UPDATE .. WHERE key = .. AND revision = ..`, or `INSERT .. ON CONFLICT DO NOTHING` for [`Expect::Absent`], and the
-//! number of changed rows says which [`Saved`] it was; [`Head::to_text`] and [`Body::expose`] are what to write down.
+//! `UPDATE .. WHERE key = .. AND revision = ..`, or `INSERT .. ON CONFLICT DO NOTHING` for [`Precondition::Absent`], and the
+//! number of changed rows says which [`WriteOutcome`] it was; [`Head::to_text`] and [`Body::expose`] are what to write down.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -21,7 +21,7 @@
 //! use async_trait::async_trait;
 //! use tokio::sync::Mutex;
 //! use webex_oauth::Result;
-//! use webex_oauth::store::{Entry, Expect, Saved, TokenKey, TokenStore, conformance};
+//! use webex_oauth::store::{Entry, Precondition, WriteOutcome, TokenKey, TokenStore, conformance};
 //!
 //! #[derive(Clone, Debug, Default)]
 //! struct Shelf(Arc<Mutex<BTreeMap<TokenKey, Entry>>>);
@@ -32,22 +32,22 @@
 //!         Ok(self.0.lock().await.get(key).cloned())
 //!     }
 //!
-//!     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+//!     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
 //!         let mut shelf = self.0.lock().await; // compared and changed under one lock
-//!         if !expect.is_met_by(shelf.get(key).map(|kept| kept.head.revision())) {
-//!             return Ok(Saved::Conflict);
+//!         if !expect.matches(shelf.get(key).map(|kept| kept.head.revision())) {
+//!             return Ok(WriteOutcome::Conflict);
 //!         }
 //!         shelf.insert(key.clone(), entry.clone());
-//!         Ok(Saved::Yes)
+//!         Ok(WriteOutcome::Committed)
 //!     }
 //!
-//!     async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+//!     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
 //!         let mut shelf = self.0.lock().await;
-//!         if !expect.is_met_by(shelf.get(key).map(|kept| kept.head.revision())) {
-//!             return Ok(Saved::Conflict);
+//!         if !expect.matches(shelf.get(key).map(|kept| kept.head.revision())) {
+//!             return Ok(WriteOutcome::Conflict);
 //!         }
 //!         shelf.remove(key);
-//!         Ok(Saved::Yes)
+//!         Ok(WriteOutcome::Committed)
 //!     }
 //! }
 //!
@@ -126,8 +126,8 @@ pub mod conformance;
 
 #[cfg(feature = "encrypted")]
 pub use self::encrypted::Encrypted;
-pub(crate) use self::entry::{Anchor, UnauthorizedRefreshes};
-pub use self::entry::{Body, Claim, ClaimId, Entry, Head, Hold, LoginId, Revision};
+pub use self::entry::{Body, Entry, Head, Lease, LeaseId, LoginId, RefreshBlock, Revision};
+pub(crate) use self::entry::{ExpiryBaseline, UnauthorizedRefreshes};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::key::TokenKey;
@@ -146,7 +146,7 @@ pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 ///
 /// 1. **Compare and swap.** [`save`](Self::save) and [`delete`](Self::delete) take effect only if what is there is what
 ///    `expect` says, and the comparison and the change are one atomic step. Otherwise they change nothing and answer
-///    [`Saved::Conflict`], which is an outcome and no error.
+///    [`WriteOutcome::Conflict`], which is an outcome and no error.
 /// 2. **Revisions are the caller's.** A store compares them for equality and nothing else. Each is used once, so one from
 ///    before a delete never matches after it.
 /// 3. **An `Err` means *unknown*.** The change may have happened or may happen later; the caller loads and looks for its
@@ -166,10 +166,10 @@ pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 /// # Damage
 ///
 /// A body that this crate cannot read, because it came back other than it was given, is an
-/// [`ErrorKind::Stored`](crate::ErrorKind::Stored) that [asks the operator](crate::Error::is_misconfigured), and it stays where
+/// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry) that [asks the operator](crate::Error::is_misconfigured), and it stays where
 /// it is. It need not be this one login that is damaged: a wrong encryption key or a wrong character set damages all
 /// of them, until it is put right, and asking every user to log in again would help nobody. Where it is the
-/// one login, [`TokenManager::replace`](crate::TokenManager::replace) and [`forget`](crate::TokenManager::forget) go over it.
+/// one login, [`TokenManager::replace`](crate::TokenManager::replace) and [`remove`](crate::TokenManager::remove) go over it.
 ///
 /// A store that can tell that one entry alone is lost need not hand it out: [`FileStore`] sets a file aside whose checksum
 /// does not fit, says so once with an error that asks the user, and has nothing there from then on.
@@ -179,11 +179,11 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>>;
 
     /// Puts `entry` under `key` if what is there is as `expect` says.
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved>;
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome>;
 
-    /// Removes the entry under `key` if what is there is as `expect` says; with [`Expect::Absent`] there is nothing to
+    /// Removes the entry under `key` if what is there is as `expect` says; with [`Precondition::Absent`] there is nothing to
     /// remove, and the answer says whether that was so.
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved>;
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome>;
 }
 
 /// A store that can list what it keeps.
@@ -212,16 +212,16 @@ pub trait TokenIndex: TokenStore {
 /// What must be there for a change to happen. There is no "anything", and a store that knows these two knows all: there will
 /// be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Expect {
+pub enum Precondition {
     /// Nothing is there.
     Absent,
     /// The entry with this revision is there.
     Revision(Revision),
 }
 
-impl Expect {
+impl Precondition {
     /// Whether this is what is there: the revision of the entry that a store keeps, or `None` where it keeps none.
-    pub fn is_met_by(self, kept: Option<Revision>) -> bool {
+    pub fn matches(self, kept: Option<Revision>) -> bool {
         match self {
             Self::Absent => kept.is_none(),
             Self::Revision(revision) => kept == Some(revision),
@@ -232,9 +232,9 @@ impl Expect {
 /// What became of a change. Any other outcome is an error, so there will be no third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use = "a conflict means that nothing was changed"]
-pub enum Saved {
+pub enum WriteOutcome {
     /// It happened.
-    Yes,
+    Committed,
     /// Something else was there, so nothing was changed.
     Conflict,
 }

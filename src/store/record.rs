@@ -93,11 +93,11 @@ fn key(parts: &str) -> Option<TokenKey> {
 
 fn of_version(version: u64) -> Error {
     let message = format!("a stored login is of version {version}: update webex-oauth to read it");
-    Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration)
+    Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
 }
 
 fn unknown() -> Unreadable {
-    Unreadable::Foreign(Error::new(ErrorKind::Stored, "a stored login has another form than this version writes"))
+    Unreadable::Foreign(Error::new(ErrorKind::CorruptEntry, "a stored login has another form than this version writes"))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
     use crate::clock::UnixTime;
-    use crate::store::{Claim, ClaimId, EncryptionKey, Hold, LoginId, Revision};
+    use crate::store::{EncryptionKey, Lease, LeaseId, LoginId, RefreshBlock, Revision};
 
     fn keys(id: &str, byte: u8) -> EncryptionKeys {
         EncryptionKeys::new(id, EncryptionKey::from([byte; 32])).unwrap()
@@ -178,8 +178,8 @@ mod tests {
         let time = UnixTime::from_secs(1_700_000_000);
         let mut after = before;
         after.revision = Revision::new().unwrap();
-        after.claim = Some(Claim { id: ClaimId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
-        after.hold = Some(Hold::RetryAt(time));
+        after.claim = Some(Lease { id: LeaseId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
+        after.hold = Some(RefreshBlock::RetryAt(time));
         after.due = Some(time);
         let bound = Bound { namespace: "", key: &key, head: &after };
         assert_eq!(open(&body, &keys("k1", 1), bound).unwrap().expose(), b"{}");

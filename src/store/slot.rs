@@ -61,7 +61,7 @@ impl Slot {
             Err(Unreadable::Foreign(cause)) => {
                 let message =
                     format!("the login stored under {} in {} is not this version's", self.key, self.file().display());
-                Err(Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Registration).with_source(cause))
+                Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration).with_source(cause))
             }
         }
     }
@@ -77,7 +77,7 @@ impl Slot {
             folder::set_aside(&self.file(), &self.flusher).map_err(|error| self.cannot_set_aside(why, error))?;
         let message =
             format!("the login stored under {} was damaged ({why}): it is now in {}", self.key, aside.display());
-        Err(Error::new(ErrorKind::Stored, message).with_remedy(Remedy::Login))
+        Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login))
     }
 
     /// Tells of damage that stays where it is because the store failed; any other error is the better one.
@@ -87,7 +87,7 @@ impl Slot {
         }
         let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
         let message = format!("the login stored under {} in {} is damaged ({why})", self.key, self.file().display());
-        Error::new(ErrorKind::Stored, message).with_remedy(remedy).with_source(error)
+        Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
     }
 
     /// Puts a record in the place of what is there, with the lock held.
@@ -135,7 +135,7 @@ pub(super) fn list(
                 Some(Ok((key, entry))) if Place::of(&key) == place && asked_for(&key, &entry) => page.keys.push(key),
                 Some(Err(Unreadable::Foreign(cause))) if foreign == Foreign::Refused => {
                     let message = format!("the login stored in {} is not this version's", file.display());
-                    return Err(Error::new(ErrorKind::Stored, message)
+                    return Err(Error::new(ErrorKind::CorruptEntry, message)
                         .with_remedy(Remedy::Registration)
                         .with_source(cause));
                 }

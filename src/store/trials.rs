@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::nasty;
 use super::rule::{Broken, Rule, Verdict};
 use super::witness::{Witness, brief, polled};
-use super::{Anchor, Body, Claim, ClaimId, Entry, Expect, Hold, Saved, TokenKey, TokenStore};
+use super::{
+    Body, Entry, ExpiryBaseline, Lease, LeaseId, Precondition, RefreshBlock, TokenKey, TokenStore, WriteOutcome,
+};
 use crate::clock::UnixTime;
 
 /// Callers who change one entry at the same time. Each puts one byte of its own into the body.
@@ -45,7 +47,7 @@ pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken
     let [witness, _] = handles.witnesses(Rule::ReadYourWrites);
     let (key, entry) = (witness.key("conformance")?, witness.entry(b"1")?);
     witness.clear(&key).await?;
-    witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
+    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
     Ok((key, entry))
 }
 
@@ -64,13 +66,28 @@ async fn read_your_writes(handles: &Handles) -> Verdict {
         let (writer, reader) = (witnesses[writer], witnesses[reader]);
         reader.holds(&key, None, "it was deleted").await?;
         let old = writer.entry(b"1")?;
-        writer.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing was there").await?;
+        writer.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
         let hint = "it was saved. (Does `open` open the same store each time?)";
         reader.holds(&key, Some(&old), hint).await?;
         let new = writer.revised(&old)?;
-        writer.saves(&key, &new, Expect::Revision(old.head.revision), Saved::Yes, "it is the revision there").await?;
+        writer
+            .saves(
+                &key,
+                &new,
+                Precondition::Revision(old.head.revision),
+                WriteOutcome::Committed,
+                "it is the revision there",
+            )
+            .await?;
         reader.holds(&key, Some(&new), "it was saved over another").await?;
-        writer.deletes(&key, Expect::Revision(new.head.revision), Saved::Yes, "it is the revision there").await?;
+        writer
+            .deletes(
+                &key,
+                Precondition::Revision(new.head.revision),
+                WriteOutcome::Committed,
+                "it is the revision there",
+            )
+            .await?;
         writer.holds(&key, None, "it was deleted").await?;
     }
     Ok(())
@@ -93,7 +110,7 @@ async fn as_given(handles: &Handles) -> Verdict {
         for mut entry in heads(witness)? {
             entry.body = Body::new(body);
             witness.clear(&key).await?;
-            witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing was there").await?;
+            witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
             let kept = other.load(&key).await?;
             let kept = kept.ok_or_else(|| witness.broken("nothing is there, but it was saved"))?;
             if kept.body != entry.body {
@@ -116,18 +133,22 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     let plain = witness.entry(b"")?;
     let mut claimed = witness.entry_due(b"", Some(time))?;
     claimed.head.generation = u64::from(u32::MAX) + 1;
-    let id = ClaimId::new().map_err(|error| witness.broken(error.to_string()))?;
-    claimed.head.claim = Some(Claim { id, at: time, lease: Duration::from_secs(60) });
+    let id = LeaseId::new().map_err(|error| witness.broken(error.to_string()))?;
+    claimed.head.claim = Some(Lease { id, at: time, lease: Duration::from_secs(60) });
     let mut waiting = witness.entry_due(b"", Some(UnixTime::MAX))?;
-    waiting.head.hold = Some(Hold::RetryAt(UnixTime::from_secs(0)));
+    waiting.head.hold = Some(RefreshBlock::RetryAt(UnixTime::from_secs(0)));
     let mut rejected = witness.entry_due(b"", Some(UnixTime::from_secs(0)))?;
     rejected.head.generation = 7;
     rejected.head.claim = claimed.head.claim;
     rejected.head.ends = Some(time);
-    rejected.head.anchor = Some(Anchor { at: time, end: UnixTime::from_secs(1) });
+    rejected.head.anchor = Some(ExpiryBaseline { at: time, end: UnixTime::from_secs(1) });
     rejected.head.interrupted = true;
-    rejected.head.hold =
-        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".to_owned()), at: None, is_dead: false });
+    rejected.head.hold = Some(RefreshBlock::Rejected {
+        generation: 7,
+        code: Some("invalid_grant".to_owned()),
+        at: None,
+        is_dead: false,
+    });
     Ok([plain, claimed, waiting, rejected])
 }
 
@@ -136,30 +157,30 @@ async fn compare_and_swap(handles: &Handles) -> Verdict {
     let key = first.key("conformance")?;
     first.clear(&key).await?;
     let one = first.entry(b"1")?;
-    let stranger = Expect::Revision(first.revision()?);
+    let stranger = Precondition::Revision(first.revision()?);
 
-    first.saves(&key, &one, stranger, Saved::Conflict, "nothing is there").await?;
-    first.deletes(&key, stranger, Saved::Conflict, "nothing is there").await?;
-    first.deletes(&key, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    first.saves(&key, &one, stranger, WriteOutcome::Conflict, "nothing is there").await?;
+    first.deletes(&key, stranger, WriteOutcome::Conflict, "nothing is there").await?;
+    first.deletes(&key, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
     first.holds(&key, None, "nothing was saved but what met a conflict").await?;
 
-    first.saves(&key, &one, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    first.saves(&key, &one, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
     let two = first.revised(&one)?;
     for witness in [first, second] {
-        witness.saves(&key, &two, Expect::Absent, Saved::Conflict, "something is there").await?;
-        witness.saves(&key, &two, stranger, Saved::Conflict, "another revision is there").await?;
-        witness.deletes(&key, Expect::Absent, Saved::Conflict, "something is there").await?;
-        witness.deletes(&key, stranger, Saved::Conflict, "another revision is there").await?;
+        witness.saves(&key, &two, Precondition::Absent, WriteOutcome::Conflict, "something is there").await?;
+        witness.saves(&key, &two, stranger, WriteOutcome::Conflict, "another revision is there").await?;
+        witness.deletes(&key, Precondition::Absent, WriteOutcome::Conflict, "something is there").await?;
+        witness.deletes(&key, stranger, WriteOutcome::Conflict, "another revision is there").await?;
         witness.holds(&key, Some(&one), "a conflict changes nothing").await?;
     }
 
-    let (seen_one, seen_two) = (Expect::Revision(one.head.revision), Expect::Revision(two.head.revision));
-    second.saves(&key, &two, seen_one, Saved::Yes, "that revision is there").await?;
-    first.saves(&key, &first.revised(&one)?, seen_one, Saved::Conflict, "it was replaced").await?;
-    first.deletes(&key, seen_one, Saved::Conflict, "it was replaced").await?;
+    let (seen_one, seen_two) = (Precondition::Revision(one.head.revision), Precondition::Revision(two.head.revision));
+    second.saves(&key, &two, seen_one, WriteOutcome::Committed, "that revision is there").await?;
+    first.saves(&key, &first.revised(&one)?, seen_one, WriteOutcome::Conflict, "it was replaced").await?;
+    first.deletes(&key, seen_one, WriteOutcome::Conflict, "it was replaced").await?;
     first.holds(&key, Some(&two), "a conflict changes nothing").await?;
-    first.deletes(&key, seen_two, Saved::Yes, "that revision is there").await?;
-    second.deletes(&key, seen_two, Saved::Conflict, "it is deleted").await?;
+    first.deletes(&key, seen_two, WriteOutcome::Committed, "that revision is there").await?;
+    second.deletes(&key, seen_two, WriteOutcome::Conflict, "it is deleted").await?;
     second.holds(&key, None, "it was deleted").await
 }
 
@@ -168,14 +189,14 @@ async fn revisions(handles: &Handles) -> Verdict {
     let key = first.key("conformance")?;
     first.clear(&key).await?;
     let old = first.entry(b"1")?;
-    let seen_old = Expect::Revision(old.head.revision);
-    first.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing is there").await?;
-    first.deletes(&key, seen_old, Saved::Yes, "that revision is there").await?;
-    first.saves(&key, &first.revised(&old)?, seen_old, Saved::Conflict, "it is deleted").await?;
-    first.saves(&key, &first.revised(&old)?, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    let seen_old = Precondition::Revision(old.head.revision);
+    first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
+    first.deletes(&key, seen_old, WriteOutcome::Committed, "that revision is there").await?;
+    first.saves(&key, &first.revised(&old)?, seen_old, WriteOutcome::Conflict, "it is deleted").await?;
+    first.saves(&key, &first.revised(&old)?, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
     let why = "it is a revision from before a delete";
-    second.saves(&key, &first.revised(&old)?, seen_old, Saved::Conflict, why).await?;
-    second.deletes(&key, seen_old, Saved::Conflict, why).await?;
+    second.saves(&key, &first.revised(&old)?, seen_old, WriteOutcome::Conflict, why).await?;
+    second.deletes(&key, seen_old, WriteOutcome::Conflict, why).await?;
     first.clear(&key).await
 }
 
@@ -189,15 +210,15 @@ async fn keys_apart(handles: &Handles) -> Verdict {
     for (number, key) in keys.iter().enumerate() {
         let entry = first.entry(number.to_string().as_bytes())?;
         let why = "only others of the suite's keys are there";
-        first.saves(key, &entry, Expect::Absent, Saved::Yes, why).await?;
+        first.saves(key, &entry, Precondition::Absent, WriteOutcome::Committed, why).await?;
         entries.push(entry);
     }
     for (key, entry) in keys.iter().zip(&entries) {
         second.holds(key, Some(entry), "it was saved after or before others of the suite's keys").await?;
     }
     for (number, key) in keys.iter().enumerate().filter(|(number, _)| number % 2 == 0) {
-        let expect = Expect::Revision(entries[number].head.revision);
-        first.deletes(key, expect, Saved::Yes, "that revision is there").await?;
+        let expect = Precondition::Revision(entries[number].head.revision);
+        first.deletes(key, expect, WriteOutcome::Committed, "that revision is there").await?;
     }
     for (number, key) in keys.iter().enumerate() {
         let left = (number % 2 == 1).then(|| &entries[number]);
@@ -213,7 +234,7 @@ async fn secrets_inside(handles: &Handles) -> Verdict {
     let key = witness.key("conformance")?;
     witness.clear(&key).await?;
     let entry = witness.entry(SECRET.as_bytes())?;
-    witness.saves(&key, &entry, Expect::Absent, Saved::Yes, "nothing is there").await?;
+    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
     let shown = format!("{:?} {:#?}", witness.store, witness.store);
     if shown.contains(SECRET) || shown.contains(&format!("{:?}", SECRET.as_bytes())) {
         return Err(witness.broken("the store's `Debug` form shows a body"));
@@ -228,15 +249,15 @@ async fn cancel_safe(handles: &Handles) -> Verdict {
     for polls in 1..=POLLS {
         first.clear(&key).await?;
         let old = first.entry(&b"old".repeat(1000))?;
-        first.saves(&key, &old, Expect::Absent, Saved::Yes, "nothing is there").await?;
+        first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
         let mut new = first.entry(&b"newer".repeat(1000))?;
         new.head.generation = 1;
-        let expect = Expect::Revision(old.head.revision);
+        let expect = Precondition::Revision(old.head.revision);
         let saved = polled(polls, first.store.save(&key, &new, expect)).await;
         goes_on(second, &key, &[Some(&old), Some(&new)]).await?;
 
         let Some(kept) = first.load(&key).await? else { return Err(first.broken("a dropped `save` removed an entry")) };
-        let expect = Expect::Revision(kept.head.revision);
+        let expect = Precondition::Revision(kept.head.revision);
         let deleted = polled(polls, first.store.delete(&key, expect)).await;
         goes_on(second, &key, &[Some(&kept), None]).await?;
         if saved.is_some() && deleted.is_some() {

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::rule::{Broken, Rule, Verdict};
-use super::{Body, Entry, Expect, Head, Revision, Saved, TokenKey, TokenStore};
+use super::{Body, Entry, Head, Precondition, Revision, TokenKey, TokenStore, WriteOutcome};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::error::{Error, Result};
 
@@ -33,11 +33,16 @@ impl Witness<'_> {
         self.answer(format!("loading {}", brief(key)), self.store.load(key)).await
     }
 
-    pub(super) async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved, Broken> {
+    pub(super) async fn save(
+        &self,
+        key: &TokenKey,
+        entry: &Entry,
+        expect: Precondition,
+    ) -> Result<WriteOutcome, Broken> {
         self.answer(format!("saving {}", brief(key)), self.store.save(key, entry, expect)).await
     }
 
-    pub(super) async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved, Broken> {
+    pub(super) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome, Broken> {
         self.answer(format!("deleting {}", brief(key)), self.store.delete(key, expect)).await
     }
 
@@ -54,8 +59,8 @@ impl Witness<'_> {
         &self,
         key: &TokenKey,
         entry: &Entry,
-        expect: Expect,
-        answer: Saved,
+        expect: Precondition,
+        answer: WriteOutcome,
         why: &str,
     ) -> Verdict {
         let given = self.save(key, entry, expect).await?;
@@ -63,18 +68,32 @@ impl Witness<'_> {
     }
 
     /// Deletes where `answer` is the only right one; `why` says so.
-    pub(super) async fn deletes(&self, key: &TokenKey, expect: Expect, answer: Saved, why: &str) -> Verdict {
+    pub(super) async fn deletes(
+        &self,
+        key: &TokenKey,
+        expect: Precondition,
+        answer: WriteOutcome,
+        why: &str,
+    ) -> Verdict {
         let given = self.delete(key, expect).await?;
         self.agree("deleting", key, expect, given, answer, why)
     }
 
-    fn agree(&self, doing: &str, key: &TokenKey, expect: Expect, given: Saved, right: Saved, why: &str) -> Verdict {
+    fn agree(
+        &self,
+        doing: &str,
+        key: &TokenKey,
+        expect: Precondition,
+        given: WriteOutcome,
+        right: WriteOutcome,
+        why: &str,
+    ) -> Verdict {
         if given == right {
             return Ok(());
         }
         let expect = match expect {
-            Expect::Absent => "Expect::Absent",
-            Expect::Revision(_) => "Expect::Revision",
+            Precondition::Absent => "Precondition::Absent",
+            Precondition::Revision(_) => "Precondition::Revision",
         };
         Err(self.broken(format!("{doing} {} with {expect} gave {given:?}, not {right:?}: {why}", brief(key))))
     }
@@ -99,7 +118,7 @@ impl Witness<'_> {
         for _ in 0..TRIES {
             let Some(kept) = self.load(key).await? else { return Ok(()) };
             // Another try of this loop sees what came of it.
-            let _ = self.delete(key, Expect::Revision(kept.head.revision)).await?;
+            let _ = self.delete(key, Precondition::Revision(kept.head.revision)).await?;
         }
         Err(self.broken(format!(
             "{} cannot be deleted, however often its revision is loaded: {TRIES} conflicts",
@@ -115,12 +134,12 @@ impl Witness<'_> {
         for _ in 0..TRIES {
             let kept = self.load(key).await?;
             let Some(next) = next(kept.as_ref())? else { return Ok(()) };
-            let expect = kept.map_or(Expect::Absent, |kept| Expect::Revision(kept.head.revision));
+            let expect = kept.map_or(Precondition::Absent, |kept| Precondition::Revision(kept.head.revision));
             match self.store.save(key, &next, expect).await {
                 // An error may be of a change that happened: another look will tell.
-                Ok(Saved::Conflict) => {}
+                Ok(WriteOutcome::Conflict) => {}
                 Err(error) if error.is_retryable() => {}
-                Ok(Saved::Yes) => return Ok(()),
+                Ok(WriteOutcome::Committed) => return Ok(()),
                 Err(error) => return Err(self.broken(format!("saving {} failed: {}", brief(key), whole(&error)))),
             }
         }

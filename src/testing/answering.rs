@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::testing::dress::{ELSEWHERE, Room};
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::exchange::Request;
 use crate::testing::fate::Fate;
 use crate::testing::fault::Fault;
@@ -37,7 +37,7 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
         state.ledger.followed_redirects += 1;
         return Outgoing::whole(strangers_tokens());
     }
-    let place = Endpoint::of(request, state.service);
+    let place = MockEndpoint::of(request, state.service);
     state.ledger.count(place.as_ref(), &request.path);
     let fault = state.orders.take(place.as_ref(), &request.path);
     let outgoing = match &fault {

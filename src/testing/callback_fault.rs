@@ -10,23 +10,23 @@ pub(super) type Parameters = Vec<(&'static str, String)>;
 /// | fault | this crate says |
 /// |---|---|
 /// | [`WrongIssuer`](Self::WrongIssuer) | [`ErrorKind::IssuerMismatch`] |
-/// | [`MissingState`](Self::MissingState) | [`ErrorKind::StateMissing`]; of a refusal, [`ErrorKind::Authorization`] |
+/// | [`MissingState`](Self::MissingState) | [`ErrorKind::MissingState`]; of a refusal, [`ErrorKind::AuthorizationRejected`] |
 /// | [`OtherState`](Self::OtherState) | [`ErrorKind::StateMismatch`] |
-/// | [`CodeAndError`](Self::CodeAndError), [`Empty`](Self::Empty) | [`ErrorKind::CallbackAmbiguous`]; where an ID token is missing, [`ErrorKind::IdTokenMissing`] |
-/// | [`RepeatedCode`](Self::RepeatedCode) | [`ErrorKind::CallbackDuplicate`] |
-/// | [`ServerError`](Self::ServerError), [`TemporarilyUnavailable`](Self::TemporarilyUnavailable) | [`ErrorKind::Authorization`], and that time can help |
-/// | [`InvalidScope`](Self::InvalidScope), [`InvalidRequest`](Self::InvalidRequest) | [`ErrorKind::Authorization`], and that the registration is at fault |
-/// | [`UnknownError`](Self::UnknownError) | [`ErrorKind::Authorization`] with the code, and that a new login can help |
+/// | [`CodeAndError`](Self::CodeAndError), [`Empty`](Self::Empty) | [`ErrorKind::AmbiguousCallback`]; where an ID token is missing, [`ErrorKind::MissingIdToken`] |
+/// | [`RepeatedCode`](Self::RepeatedCode) | [`ErrorKind::DuplicateParameter`] |
+/// | [`ServerError`](Self::ServerError), [`TemporarilyUnavailable`](Self::TemporarilyUnavailable) | [`ErrorKind::AuthorizationRejected`], and that time can help |
+/// | [`InvalidScope`](Self::InvalidScope), [`InvalidRequest`](Self::InvalidRequest) | [`ErrorKind::AuthorizationRejected`], and that the registration is at fault |
+/// | [`UnknownError`](Self::UnknownError) | [`ErrorKind::AuthorizationRejected`] with the code, and that a new login can help |
 /// | [`Undescribed`](Self::Undescribed) | what it says of the code |
 /// | [`OwnIssuer`](Self::OwnIssuer) | nothing: it is right |
 ///
-/// [`ErrorKind::Authorization`]: crate::error::ErrorKind::Authorization
-/// [`ErrorKind::CallbackAmbiguous`]: crate::error::ErrorKind::CallbackAmbiguous
-/// [`ErrorKind::CallbackDuplicate`]: crate::error::ErrorKind::CallbackDuplicate
-/// [`ErrorKind::IdTokenMissing`]: crate::error::ErrorKind::IdTokenMissing
+/// [`ErrorKind::AuthorizationRejected`]: crate::error::ErrorKind::AuthorizationRejected
+/// [`ErrorKind::AmbiguousCallback`]: crate::error::ErrorKind::AmbiguousCallback
+/// [`ErrorKind::DuplicateParameter`]: crate::error::ErrorKind::DuplicateParameter
+/// [`ErrorKind::MissingIdToken`]: crate::error::ErrorKind::MissingIdToken
 /// [`ErrorKind::IssuerMismatch`]: crate::error::ErrorKind::IssuerMismatch
 /// [`ErrorKind::StateMismatch`]: crate::error::ErrorKind::StateMismatch
-/// [`ErrorKind::StateMissing`]: crate::error::ErrorKind::StateMissing
+/// [`ErrorKind::MissingState`]: crate::error::ErrorKind::MissingState
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallbackFault {

@@ -1,23 +1,23 @@
 //! What a mock has counted and kept, and what it knows of its tokens.
 
 use crate::testing::MockWebex;
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::request::MockRequest;
 
 impl MockWebex {
     /// How many requests the token endpoint has received, good and bad.
     pub fn token_requests(&self) -> usize {
-        self.requests_to(Endpoint::Token)
+        self.requests_to(MockEndpoint::Token)
     }
 
     /// How many of them were exchanges of a code, good and bad.
     pub fn exchanges(&self) -> usize {
-        self.requests_to(Endpoint::Exchange)
+        self.requests_to(MockEndpoint::Exchange)
     }
 
     /// How many of them were refreshes, good and bad.
     pub fn refreshes(&self) -> usize {
-        self.requests_to(Endpoint::Refresh)
+        self.requests_to(MockEndpoint::Refresh)
     }
 
     /// How many codes of this user's were exchanged for tokens. What [`exchanges`](Self::exchanges) counts beside that was
@@ -46,13 +46,13 @@ impl MockWebex {
 
     /// How many requests the revocation endpoint has received, good and bad.
     pub fn revocations(&self) -> usize {
-        self.requests_to(Endpoint::Revocation)
+        self.requests_to(MockEndpoint::Revocation)
     }
 
     /// How many requests have come to a place, good and bad, spoilt or not.
     ///
-    /// A mock counts 1024 different paths; [`Endpoint::Path`] of a later one is zero.
-    pub fn requests_to(&self, endpoint: Endpoint) -> usize {
+    /// A mock counts 1024 different paths; [`MockEndpoint::Path`] of a later one is zero.
+    pub fn requests_to(&self, endpoint: MockEndpoint) -> usize {
         self.state().ledger.requests_to(&endpoint)
     }
 
@@ -64,14 +64,14 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{Endpoint, MockWebex};
+    /// use webex_oauth::testing::{MockEndpoint, MockWebex};
     ///
     /// let mock = MockWebex::builder().recording().start().await;
     /// let webex = mock.client();
     /// let (url, pending) = webex.authorize().begin()?;
     /// webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
     ///
-    /// let requests = mock.received(Endpoint::Token);
+    /// let requests = mock.received(MockEndpoint::Token);
     /// assert_eq!(requests[0].parameter("grant_type"), Some("authorization_code"));
     /// assert_eq!(requests[0].parameter("code"), Some("[redacted]"));
     /// assert_eq!(requests[0].status(), Some(200));
@@ -80,7 +80,7 @@ impl MockWebex {
     /// ```
     ///
     /// [recording]: crate::testing::MockWebexBuilder::recording
-    pub fn received(&self, endpoint: Endpoint) -> Vec<MockRequest> {
+    pub fn received(&self, endpoint: MockEndpoint) -> Vec<MockRequest> {
         self.state().ledger.received(&endpoint)
     }
 

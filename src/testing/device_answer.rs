@@ -3,7 +3,7 @@
 use crate::testing::MockWebex;
 use crate::testing::device;
 use crate::testing::devices::Answer;
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 
 /// The user of a device, and what the device did.
 impl MockWebex {
@@ -72,7 +72,7 @@ impl MockWebex {
     /// How many requests for a device's tokens were received, good and bad. They are none of
     /// [`token_requests`](Self::token_requests).
     pub fn device_polls(&self) -> usize {
-        self.requests_to(Endpoint::DeviceToken)
+        self.requests_to(MockEndpoint::DeviceToken)
     }
 
     #[track_caller]

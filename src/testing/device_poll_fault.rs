@@ -1,6 +1,6 @@
 //! What a test may want a device to be told that asks for tokens.
 
-use crate::testing::device_spelling::DeviceSpelling;
+use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::pages::Page;
 
@@ -14,24 +14,24 @@ use crate::testing::pages::Page;
 #[non_exhaustive]
 pub enum DevicePollFault {
     /// No fault: still pending, as Webex says it (428).
-    Pending(DeviceSpelling),
+    Pending(DeviceErrorFormat),
     /// `authorization_pending`, as RFC 8628 section 3.5 says it (400). Spelled nowhere, it is a 400 of which nobody knows
     /// what it means; that goes for the others as well.
-    PendingAsBadRequest(DeviceSpelling),
+    PendingAsBadRequest(DeviceErrorFormat),
     /// `slow_down` (400).
-    SlowDown(DeviceSpelling),
+    SlowDown(DeviceErrorFormat),
     /// `access_denied` (400): the user has declined.
-    AccessDenied(DeviceSpelling),
+    AccessDenied(DeviceErrorFormat),
     /// `tokenlimit_reached` (400): the user has more tokens of the integration than Webex allows.
-    TokenLimitReached(DeviceSpelling),
+    TokenLimitReached(DeviceErrorFormat),
     /// `invalid_client` (400).
-    InvalidClient(DeviceSpelling),
+    InvalidClient(DeviceErrorFormat),
     /// `invalid_grant` (400): the device code is expired or was used.
-    InvalidGrant(DeviceSpelling),
+    InvalidGrant(DeviceErrorFormat),
     /// `invalid_request` (400): a parameter is missing or wrong.
-    InvalidRequest(DeviceSpelling),
+    InvalidRequest(DeviceErrorFormat),
     /// `unsupported_grant_type` (400): the integration may not log in on devices.
-    UnsupportedGrantType(DeviceSpelling),
+    UnsupportedGrantType(DeviceErrorFormat),
     /// The client is not who it says (401), in the words of Webex's other endpoints.
     Unauthorized,
     /// The client may not do this (403).

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// Where in a refusal of the device grant the code stands: each was seen, or read for, in some client of Webex's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum DeviceSpelling {
+pub enum DeviceErrorFormat {
     /// In `error`, as RFC 6749 section 5.2 and Webex's identity broker have it.
     Error,
     /// In `message`, as <https://developer.webex.com/docs/login-with-webex> lists them.
@@ -18,7 +18,7 @@ pub enum DeviceSpelling {
     Page,
 }
 
-impl DeviceSpelling {
+impl DeviceErrorFormat {
     /// A body with the code in it, where one stands anywhere.
     pub(super) fn json(self, code: &str, tracking_id: &str) -> Option<Value> {
         let malformed = "The request could not be understood by the server due to malformed syntax.";

@@ -12,7 +12,7 @@ use crate::testing::pages::Page;
 /// This crate says [`ErrorKind::Discovery`](crate::error::ErrorKind::Discovery) to each of them, and to
 /// [`Unavailable`](Self::Unavailable) only when it comes three times: it asks again. With
 /// [`PromisedIssuer`](Self::PromisedIssuer) the document is good, and callbacks are
-/// [`ErrorKind::IssuerMissing`](crate::error::ErrorKind::IssuerMissing).
+/// [`ErrorKind::MissingIssuer`](crate::error::ErrorKind::MissingIssuer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiscoveryFault {

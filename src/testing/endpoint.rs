@@ -13,17 +13,17 @@ use crate::testing::service::MockService;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+/// use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 ///
 /// let mock = MockWebex::start().await;
-/// mock.at(Endpoint::Refresh).answer(Fault::status(503));
-/// mock.at(Endpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}")).until_cleared();
-/// assert_eq!(mock.requests_to(Endpoint::Any), 0);
+/// mock.at(MockEndpoint::Refresh).answer(Fault::status(503));
+/// mock.at(MockEndpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}")).until_cleared();
+/// assert_eq!(mock.requests_to(MockEndpoint::Any), 0);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Endpoint {
+pub enum MockEndpoint {
     /// All of them.
     Any,
     /// Where a browser begins a login. [`MockWebex::approve`](crate::testing::MockWebex::approve) does not come by here: it
@@ -58,7 +58,7 @@ pub enum Endpoint {
     Path(String),
 }
 
-impl Endpoint {
+impl MockEndpoint {
     /// [`Path`](Self::Path), from a text.
     pub fn path(path: impl Into<String>) -> Self {
         Self::Path(path.into())
@@ -104,12 +104,12 @@ impl Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for MockEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("any endpoint"),
             Self::Path(path) => f.write_str(path),
-            _ => write!(f, "Endpoint::{self:?}"),
+            _ => write!(f, "MockEndpoint::{self:?}"),
         }
     }
 }
@@ -119,51 +119,51 @@ mod tests {
     use super::*;
     use crate::testing::exchange::Fields;
 
-    fn place(service: MockService, path: &str, form: Option<&str>) -> Option<Endpoint> {
+    fn place(service: MockService, path: &str, form: Option<&str>) -> Option<MockEndpoint> {
         let form = form.map(|form| Fields::parse(form.as_bytes()));
-        Endpoint::of(&Request { path: path.into(), form, ..Request::default() }, service)
+        MockEndpoint::of(&Request { path: path.into(), form, ..Request::default() }, service)
     }
 
     #[test]
     fn each_path_has_its_name() {
         for (path, form, endpoint) in [
-            ("/v1/authorize", None, Some(Endpoint::Authorization)),
-            ("/v1/access_token", None, Some(Endpoint::Token)),
-            ("/v1/access_token", Some("grant_type=password"), Some(Endpoint::Token)),
-            ("/v1/access_token", Some("grant_type=authorization_code&code=x"), Some(Endpoint::Exchange)),
-            ("/v1/access_token", Some("grant_type=refresh_token"), Some(Endpoint::Refresh)),
-            ("/v1/people/me", None, Some(Endpoint::Person)),
-            ("/v1/userinfo", None, Some(Endpoint::UserInfo)),
-            ("/v1/verification", None, Some(Endpoint::Keys)),
-            ("/idb-eu/oauth2/v2/keys/verificationjwk", None, Some(Endpoint::Keys)),
-            ("/v1/.well-known/openid-configuration", None, Some(Endpoint::Discovery)),
-            ("/v1/.well-known/webfinger", None, Some(Endpoint::WebFinger)),
-            ("/v1/revoke", None, Some(Endpoint::Revocation)),
-            ("/v1/authorizations", None, Some(Endpoint::Authorizations)),
-            ("/v1/authorizations/tokenExpiry", None, Some(Endpoint::Authorizations)),
+            ("/v1/authorize", None, Some(MockEndpoint::Authorization)),
+            ("/v1/access_token", None, Some(MockEndpoint::Token)),
+            ("/v1/access_token", Some("grant_type=password"), Some(MockEndpoint::Token)),
+            ("/v1/access_token", Some("grant_type=authorization_code&code=x"), Some(MockEndpoint::Exchange)),
+            ("/v1/access_token", Some("grant_type=refresh_token"), Some(MockEndpoint::Refresh)),
+            ("/v1/people/me", None, Some(MockEndpoint::Person)),
+            ("/v1/userinfo", None, Some(MockEndpoint::UserInfo)),
+            ("/v1/verification", None, Some(MockEndpoint::Keys)),
+            ("/idb-eu/oauth2/v2/keys/verificationjwk", None, Some(MockEndpoint::Keys)),
+            ("/v1/.well-known/openid-configuration", None, Some(MockEndpoint::Discovery)),
+            ("/v1/.well-known/webfinger", None, Some(MockEndpoint::WebFinger)),
+            ("/v1/revoke", None, Some(MockEndpoint::Revocation)),
+            ("/v1/authorizations", None, Some(MockEndpoint::Authorizations)),
+            ("/v1/authorizations/tokenExpiry", None, Some(MockEndpoint::Authorizations)),
             ("/v1/authorizationsX", None, None),
-            ("/v1/device/authorize", None, Some(Endpoint::DeviceAuthorization)),
-            ("/v1/device/token", None, Some(Endpoint::DeviceToken)),
+            ("/v1/device/authorize", None, Some(MockEndpoint::DeviceAuthorization)),
+            ("/v1/device/token", None, Some(MockEndpoint::DeviceToken)),
             ("/v1/rooms", None, None),
             ("/access_token", None, None),
         ] {
             assert_eq!(place(MockService::Webex, path, form), endpoint, "{path}");
         }
-        assert_eq!(place(MockService::Meetings, "/v1/oauth2/token", None), Some(Endpoint::Token));
+        assert_eq!(place(MockService::Meetings, "/v1/oauth2/token", None), Some(MockEndpoint::Token));
     }
 
     #[test]
     fn the_token_endpoint_covers_both_grants_and_any_covers_all() {
         for (meant, place, path, is_covered) in [
-            (Endpoint::Any, None, "/x", true),
-            (Endpoint::Token, Some(Endpoint::Refresh), "/", true),
-            (Endpoint::Token, Some(Endpoint::Exchange), "/", true),
-            (Endpoint::Token, Some(Endpoint::DeviceToken), "/", false),
-            (Endpoint::Refresh, Some(Endpoint::Exchange), "/", false),
-            (Endpoint::Refresh, Some(Endpoint::Token), "/", false),
-            (Endpoint::path("/v1/rooms"), None, "/v1/rooms", true),
-            (Endpoint::path("/v1/rooms"), None, "/v1/rooms/1", false),
-            (Endpoint::Keys, None, "/", false),
+            (MockEndpoint::Any, None, "/x", true),
+            (MockEndpoint::Token, Some(MockEndpoint::Refresh), "/", true),
+            (MockEndpoint::Token, Some(MockEndpoint::Exchange), "/", true),
+            (MockEndpoint::Token, Some(MockEndpoint::DeviceToken), "/", false),
+            (MockEndpoint::Refresh, Some(MockEndpoint::Exchange), "/", false),
+            (MockEndpoint::Refresh, Some(MockEndpoint::Token), "/", false),
+            (MockEndpoint::path("/v1/rooms"), None, "/v1/rooms", true),
+            (MockEndpoint::path("/v1/rooms"), None, "/v1/rooms/1", false),
+            (MockEndpoint::Keys, None, "/", false),
         ] {
             assert_eq!(meant.covers(place.as_ref(), path), is_covered, "{meant} {place:?}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::testing::device_spelling::DeviceSpelling;
+use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::pages::Page;
 
 /// A request, as far as the rules care.
@@ -67,7 +67,7 @@ pub(super) enum Body {
     Page(Page),
     Empty,
     /// A refusal of the device grant with this code.
-    Spelled(&'static str, DeviceSpelling),
+    Spelled(&'static str, DeviceErrorFormat),
     /// An address to go to.
     Redirect(String),
     /// What follows when a browser signs in, by a session of this name, or out.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::testing::MockWebex;
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::http::lock;
 use crate::testing::state::State;
 
@@ -22,20 +22,20 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{Endpoint, MockWebex};
+    /// use webex_oauth::testing::{MockEndpoint, MockWebex};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
-    /// mock.expect(Endpoint::Exchange).times(1);
-    /// mock.expect(Endpoint::Refresh).never();
+    /// mock.expect(MockEndpoint::Exchange).times(1);
+    /// mock.expect(MockEndpoint::Refresh).never();
     ///
     /// let (url, pending) = webex.authorize().begin()?;
     /// webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
     /// # Ok(())
     /// # } // dropped here: all came as expected
     /// ```
-    pub fn expect(&self, endpoint: Endpoint) -> Expect<'_> {
-        Expect { mock: self, endpoint }
+    pub fn expect(&self, endpoint: MockEndpoint) -> RequestExpectation<'_> {
+        RequestExpectation { mock: self, endpoint }
     }
 
     /// Looks whether what was [expected](Self::expect) came; each expectation is looked at once.
@@ -55,12 +55,12 @@ impl MockWebex {
 
 /// How many requests are expected; [`MockWebex::expect`] makes it.
 #[must_use = "say how many are expected: `times(1)`, `never()`"]
-pub struct Expect<'a> {
+pub struct RequestExpectation<'a> {
     mock: &'a MockWebex,
-    endpoint: Endpoint,
+    endpoint: MockEndpoint,
 }
 
-impl Expect<'_> {
+impl RequestExpectation<'_> {
     /// Exactly so many.
     pub fn times(self, times: usize) {
         self.expect(times, Some(times));
@@ -86,9 +86,9 @@ impl Expect<'_> {
     }
 }
 
-impl fmt::Debug for Expect<'_> {
+impl fmt::Debug for RequestExpectation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Expect").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("RequestExpectation").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 

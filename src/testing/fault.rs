@@ -33,14 +33,14 @@ use crate::testing::webex_error::{ErrorShape, WebexError};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> webex_oauth::Result<()> {
 /// use webex_oauth::Callback;
-/// use webex_oauth::testing::{Endpoint, Fault, MockWebex};
+/// use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 ///
 /// let mock = MockWebex::start().await;
 /// let webex = mock.client();
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 ///
-/// mock.at(Endpoint::Refresh).answer(Fault::lost_answer());
+/// mock.at(MockEndpoint::Refresh).answer(Fault::lost_answer());
 /// webex.refresh(login.tokens()).await?;
 /// assert_eq!(mock.refreshes_of("jane@example.com"), 2);
 /// # Ok(())

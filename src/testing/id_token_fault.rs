@@ -18,16 +18,16 @@ const DAY: u64 = 24 * 60 * 60;
 ///
 /// | fault | after a login, this crate says | after a refresh |
 /// |---|---|---|
-/// | [`Missing`](Self::Missing) | [`ErrorKind::IdTokenMissing`] | nothing: a refresh needs none |
-/// | [`MissingNonce`](Self::MissingNonce), [`MissingAuthTime`](Self::MissingAuthTime), [`WrongCodeHash`](Self::WrongCodeHash) | [`ErrorKind::IdToken`] | nothing: it asked for none of these |
-/// | [`OtherSubject`](Self::OtherSubject) | nothing, but userinfo is of another user: [`ErrorKind::UserInfo`] | [`ErrorKind::IdToken`] |
-/// | [`MissingIssuer`](Self::MissingIssuer), [`WrongIssuer`](Self::WrongIssuer), [`MissingAudience`](Self::MissingAudience), [`WrongAudience`](Self::WrongAudience), [`SecondAudience`](Self::SecondAudience), [`OtherParty`](Self::OtherParty), [`MissingSubject`](Self::MissingSubject) | [`ErrorKind::IdToken`] | [`ErrorKind::IdToken`] |
-/// | [`MissingKeyId`](Self::MissingKeyId) | [`ErrorKind::IdToken`] where several keys are published | leaves the token out there |
+/// | [`Missing`](Self::Missing) | [`ErrorKind::MissingIdToken`] | nothing: a refresh needs none |
+/// | [`MissingNonce`](Self::MissingNonce), [`MissingAuthTime`](Self::MissingAuthTime), [`WrongCodeHash`](Self::WrongCodeHash) | [`ErrorKind::InvalidIdToken`] | nothing: it asked for none of these |
+/// | [`OtherSubject`](Self::OtherSubject) | nothing, but userinfo is of another user: [`ErrorKind::UserInfo`] | [`ErrorKind::InvalidIdToken`] |
+/// | [`MissingIssuer`](Self::MissingIssuer), [`WrongIssuer`](Self::WrongIssuer), [`MissingAudience`](Self::MissingAudience), [`WrongAudience`](Self::WrongAudience), [`SecondAudience`](Self::SecondAudience), [`OtherParty`](Self::OtherParty), [`MissingSubject`](Self::MissingSubject) | [`ErrorKind::InvalidIdToken`] | [`ErrorKind::InvalidIdToken`] |
+/// | [`MissingKeyId`](Self::MissingKeyId) | [`ErrorKind::InvalidIdToken`] where several keys are published | leaves the token out there |
 /// | [`AudienceList`](Self::AudienceList), [`FractionalExpiry`](Self::FractionalExpiry), [`EmailVerifiedAsText`](Self::EmailVerifiedAsText) | nothing: these are odd, and right | nothing |
-/// | all others | [`ErrorKind::IdToken`] | leaves the token out |
+/// | all others | [`ErrorKind::InvalidIdToken`] | leaves the token out |
 ///
-/// [`ErrorKind::IdToken`]: crate::error::ErrorKind::IdToken
-/// [`ErrorKind::IdTokenMissing`]: crate::error::ErrorKind::IdTokenMissing
+/// [`ErrorKind::InvalidIdToken`]: crate::error::ErrorKind::InvalidIdToken
+/// [`ErrorKind::MissingIdToken`]: crate::error::ErrorKind::MissingIdToken
 /// [`ErrorKind::UserInfo`]: crate::error::ErrorKind::UserInfo
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

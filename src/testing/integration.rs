@@ -25,7 +25,7 @@ use crate::testing::state::Integration;
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 /// let error = mock.client().refresh(login.tokens()).await.unwrap_err();
-/// assert_eq!(error.kind(), webex_oauth::ErrorKind::ForeignTokens);
+/// assert_eq!(error.kind(), webex_oauth::ErrorKind::ClientMismatch);
 /// # Ok(())
 /// # }
 /// ```

@@ -20,15 +20,15 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
 ///
 /// | fault | in all answers | this crate says |
 /// |---|---|---|
-/// | [`Empty`](Self::Empty), [`Page`](Self::Page), [`TooManyRequests`](Self::TooManyRequests), [`TinyKey`](Self::TinyKey), [`HugeExponent`](Self::HugeExponent) | two | [`ErrorKind::Keys`] |
-/// | [`Unavailable`](Self::Unavailable) | four | [`ErrorKind::Keys`] |
-/// | [`OtherFamily`](Self::OtherFamily), [`MissingIds`](Self::MissingIds) | two | [`ErrorKind::IdToken`] |
-/// | [`TwoWithoutIds`](Self::TwoWithoutIds), with [`IdTokenFault::MissingKeyId`] | two | [`ErrorKind::IdToken`] |
+/// | [`Empty`](Self::Empty), [`Page`](Self::Page), [`TooManyRequests`](Self::TooManyRequests), [`TinyKey`](Self::TinyKey), [`HugeExponent`](Self::HugeExponent) | two | [`ErrorKind::Jwks`] |
+/// | [`Unavailable`](Self::Unavailable) | four | [`ErrorKind::Jwks`] |
+/// | [`OtherFamily`](Self::OtherFamily), [`MissingIds`](Self::MissingIds) | two | [`ErrorKind::InvalidIdToken`] |
+/// | [`TwoWithoutIds`](Self::TwoWithoutIds), with [`IdTokenFault::MissingKeyId`] | two | [`ErrorKind::InvalidIdToken`] |
 /// | [`MissingIds`](Self::MissingIds), with [`IdTokenFault::MissingKeyId`] | one | nothing: there is only one key |
 /// | [`MissingUse`](Self::MissingUse) | one | nothing: keys need not say what they are for |
 ///
-/// [`ErrorKind::IdToken`]: crate::error::ErrorKind::IdToken
-/// [`ErrorKind::Keys`]: crate::error::ErrorKind::Keys
+/// [`ErrorKind::InvalidIdToken`]: crate::error::ErrorKind::InvalidIdToken
+/// [`ErrorKind::Jwks`]: crate::error::ErrorKind::Jwks
 /// [`IdTokenFault::MissingKeyId`]: crate::testing::IdTokenFault::MissingKeyId
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

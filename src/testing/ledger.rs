@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
 
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::request::{MockRequest, hash};
 
 /// How many requests are kept; the oldest go first.
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     pub(super) recording: Recording,
     pub(super) followed_redirects: usize,
     total: usize,
-    places: HashMap<Endpoint, usize>,
+    places: HashMap<MockEndpoint, usize>,
     /// By [`hash`], since a path may be long.
     paths: HashMap<u64, usize>,
     kept: VecDeque<MockRequest>,
@@ -37,7 +37,7 @@ pub(super) struct Ledger {
 
 /// How many requests are expected.
 struct Expectation {
-    endpoint: Endpoint,
+    endpoint: MockEndpoint,
     least: usize,
     most: Option<usize>,
     /// What had come before.
@@ -47,7 +47,7 @@ struct Expectation {
 
 impl Ledger {
     /// A request has come.
-    pub(super) fn count(&mut self, place: Option<&Endpoint>, path: &str) {
+    pub(super) fn count(&mut self, place: Option<&MockEndpoint>, path: &str) {
         self.total += 1;
         if let Some(place) = place {
             *self.places.entry(place.clone()).or_default() += 1;
@@ -72,20 +72,20 @@ impl Ledger {
     }
 
     /// How many requests have come to a place.
-    pub(super) fn requests_to(&self, endpoint: &Endpoint) -> usize {
-        let at = |place: &Endpoint| self.places.get(place).copied().unwrap_or_default();
+    pub(super) fn requests_to(&self, endpoint: &MockEndpoint) -> usize {
+        let at = |place: &MockEndpoint| self.places.get(place).copied().unwrap_or_default();
         match endpoint {
-            Endpoint::Any => self.total,
-            Endpoint::Path(path) => self.paths.get(&hash(path)).copied().unwrap_or_default(),
-            Endpoint::Token => at(endpoint) + at(&Endpoint::Exchange) + at(&Endpoint::Refresh),
+            MockEndpoint::Any => self.total,
+            MockEndpoint::Path(path) => self.paths.get(&hash(path)).copied().unwrap_or_default(),
+            MockEndpoint::Token => at(endpoint) + at(&MockEndpoint::Exchange) + at(&MockEndpoint::Refresh),
             _ => at(endpoint),
         }
     }
 
     /// The requests to a place that were kept, the oldest first.
-    pub(super) fn received(&self, endpoint: &Endpoint) -> Vec<MockRequest> {
+    pub(super) fn received(&self, endpoint: &MockEndpoint) -> Vec<MockRequest> {
         let covered = |request: &&MockRequest| match endpoint {
-            Endpoint::Path(path) => request.path_hash == hash(path),
+            MockEndpoint::Path(path) => request.path_hash == hash(path),
             // Of these, none looks at the path.
             _ => endpoint.covers(request.endpoint(), ""),
         };
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Expects so many requests from now on, and keeps what comes so that it can be shown.
-    pub(super) fn expect(&mut self, endpoint: Endpoint, least: usize, most: Option<usize>) {
+    pub(super) fn expect(&mut self, endpoint: MockEndpoint, least: usize, most: Option<usize>) {
         if self.recording == Recording::Off {
             self.recording = Recording::Redacted;
         }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::testing::exchange::{Fields, Request};
 
-    fn come(ledger: &mut Ledger, endpoint: &Endpoint, form: &str) {
+    fn come(ledger: &mut Ledger, endpoint: &MockEndpoint, form: &str) {
         let path = "/v1/access_token";
         ledger.count(Some(endpoint), path);
         let form = Some(Fields::parse(form.as_bytes()));
@@ -167,34 +167,37 @@ mod tests {
     fn a_million_requests_are_counted_and_the_last_1024_kept() {
         let mut ledger = Ledger { recording: Recording::Redacted, ..Ledger::default() };
         for number in 0..1_000_000 {
-            ledger.count(Some(&Endpoint::Refresh), &format!("/{number}"));
-            ledger.keep(|shows| MockRequest::new(&Request::default(), Some(Endpoint::Refresh), shows));
+            ledger.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
+            ledger.keep(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
         }
-        assert_eq!((ledger.requests_to(&Endpoint::Token), ledger.requests_to(&Endpoint::Any)), (1_000_000, 1_000_000));
+        assert_eq!(
+            (ledger.requests_to(&MockEndpoint::Token), ledger.requests_to(&MockEndpoint::Any)),
+            (1_000_000, 1_000_000)
+        );
         assert_eq!((ledger.kept.len(), ledger.paths.len()), (MOST_REQUESTS, MOST_PATHS));
     }
 
     #[test]
     fn nothing_is_kept_unless_it_is_wanted() {
         let mut ledger = Ledger::default();
-        come(&mut ledger, &Endpoint::Refresh, "refresh_token=x");
-        assert_eq!((ledger.kept.len(), ledger.requests_to(&Endpoint::Refresh)), (0, 1));
+        come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
+        assert_eq!((ledger.kept.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
     }
 
     #[test]
     fn what_was_not_met_is_said_with_what_came_instead_and_without_its_secrets() {
         let mut ledger = Ledger::default();
-        come(&mut ledger, &Endpoint::Refresh, "refresh_token=before");
-        ledger.expect(Endpoint::Refresh, 1, Some(1));
-        ledger.expect(Endpoint::Exchange, 0, Some(0));
-        ledger.expect(Endpoint::Keys, 2, None);
-        come(&mut ledger, &Endpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
+        come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
+        ledger.expect(MockEndpoint::Refresh, 1, Some(1));
+        ledger.expect(MockEndpoint::Exchange, 0, Some(0));
+        ledger.expect(MockEndpoint::Keys, 2, None);
+        come(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
         assert_eq!(
             ledger.unmet().unwrap(),
             "the mock was not asked as expected\
-             \n  to Endpoint::Refresh: expected 1, and 0 came\
-             \n  to Endpoint::Exchange: expected 0, and 1 came\
-             \n  to Endpoint::Keys: expected at least 2, and 0 came\
+             \n  to MockEndpoint::Refresh: expected 1, and 0 came\
+             \n  to MockEndpoint::Exchange: expected 0, and 1 came\
+             \n  to MockEndpoint::Keys: expected at least 2, and 0 came\
              \nwhat came:\
              \n  POST /v1/access_token grant_type=authorization_code code=[redacted] client_id=C1 -> 200"
         );
@@ -204,13 +207,13 @@ mod tests {
     #[test]
     fn a_long_list_is_cut_and_an_empty_one_says_so() {
         let mut ledger = Ledger::default();
-        ledger.expect(Endpoint::Refresh, 0, Some(20));
+        ledger.expect(MockEndpoint::Refresh, 0, Some(20));
         for _ in 0..21 {
-            come(&mut ledger, &Endpoint::Refresh, "");
+            come(&mut ledger, &MockEndpoint::Refresh, "");
         }
         let message = ledger.unmet().unwrap();
         assert!(message.contains("expected at most 20, and 21 came\nthe last 20 of 21 that came:\n"), "{message}");
-        ledger.expect(Endpoint::Refresh, 1, None);
+        ledger.expect(MockEndpoint::Refresh, 1, None);
         assert!(ledger.unmet().unwrap().ends_with("at least 1, and 0 came\nnothing came at all"));
     }
 }

@@ -88,19 +88,19 @@
 //!
 //! # What goes wrong on command
 //!
-//! [`MockWebex::at`] orders a [`Fault`] for an [`Endpoint`]: for one answer, for a few, or until it is cleared, and what comes
+//! [`MockWebex::at`] orders a [`Fault`] for an [`MockEndpoint`]: for one answer, for a few, or until it is cleared, and what comes
 //! after it. [`WebexError`] has what Webex refuses, [`ErrorShape`] how Webex writes that, [`RetryAfter`] what it asks for. What
 //! happens to connections takes the [relay](MockWebexBuilder::relay).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! use webex_oauth::testing::{Endpoint, Fault, MockWebex, RetryAfter, WebexError};
+//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex, RetryAfter, WebexError};
 //! # use webex_oauth::Callback;
 //!
 //! let mock = MockWebex::start().await;
 //! # let webex = mock.client();
-//! mock.at(Endpoint::Exchange).answer(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
+//! mock.at(MockEndpoint::Exchange).answer(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let callback = Callback::parse(mock.approve(&url))?;
 //! let error = webex.login(pending, callback).await.unwrap_err();
@@ -243,16 +243,16 @@ use self::state::State;
 pub use self::builder::MockWebexBuilder;
 pub use self::callback_fault::CallbackFault;
 pub use self::device_poll_fault::DevicePollFault;
-pub use self::device_spelling::DeviceSpelling;
+pub use self::device_spelling::DeviceErrorFormat;
 pub use self::device_start_fault::DeviceStartFault;
 pub use self::discovery_fault::DiscoveryFault;
-pub use self::endpoint::Endpoint;
-pub use self::expect::Expect;
+pub use self::endpoint::MockEndpoint;
+pub use self::expect::RequestExpectation;
 pub use self::fault::Fault;
 pub use self::id_token_fault::IdTokenFault;
 pub use self::integration::MockIntegration;
 pub use self::keys_fault::KeysFault;
-pub use self::orders::{At, Ordered};
+pub use self::orders::{EndpointScript, ScriptedFault};
 pub use self::refusal_page::RefusalPage;
 pub use self::request::MockRequest;
 pub use self::retry_after::RetryAfter;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::testing::MockWebex;
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::fault::Fault;
 
 /// The orders, in the order in which they were given.
@@ -15,7 +15,7 @@ pub(super) struct Orders {
 
 struct Order {
     id: u64,
-    endpoint: Endpoint,
+    endpoint: MockEndpoint,
     fault: Fault,
     left: Left,
 }
@@ -28,14 +28,14 @@ enum Left {
 }
 
 impl Orders {
-    fn add(&mut self, endpoint: Endpoint, fault: Fault) -> u64 {
+    fn add(&mut self, endpoint: MockEndpoint, fault: Fault) -> u64 {
         self.last += 1;
         self.orders.push(Order { id: self.last, endpoint, fault, left: Left::Times(1) });
         self.last
     }
 
     /// Says for how many answers an order stands that stood for one. If a request was faster, that one is spoilt already.
-    fn set(&mut self, ordered: &Ordered<'_>, left: Left) {
+    fn set(&mut self, ordered: &ScriptedFault<'_>, left: Left) {
         let position = self.orders.partition_point(|order| order.id < ordered.id);
         if self.orders.get(position).is_some_and(|order| order.id == ordered.id) {
             self.orders[position].left = left;
@@ -51,7 +51,7 @@ impl Orders {
     }
 
     /// What goes wrong with a request: the oldest order that covers it, which then has one answer less to spoil.
-    pub(super) fn take(&mut self, place: Option<&Endpoint>, path: &str) -> Option<Fault> {
+    pub(super) fn take(&mut self, place: Option<&MockEndpoint>, path: &str) -> Option<Fault> {
         let order = self.orders.iter_mut().find(|order| order.endpoint.covers(place, path))?;
         let fault = order.fault.clone();
         if let Left::Times(times) = &mut order.left {
@@ -65,7 +65,7 @@ impl Orders {
         self.orders.retain(|order| !matches!(order.left, Left::Times(0)));
     }
 
-    fn clear(&mut self, endpoint: &Endpoint) {
+    fn clear(&mut self, endpoint: &MockEndpoint) {
         self.orders.retain(|order| order.endpoint != *endpoint);
     }
 
@@ -91,11 +91,11 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+    /// use webex_oauth::testing::{MockEndpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
-    /// mock.at(Endpoint::Exchange)
+    /// mock.at(MockEndpoint::Exchange)
     ///     .answer(Fault::status(503).html().retry_after(RetryAfter::Seconds(7)))
     ///     .then(Fault::error_as(ErrorShape::Broker, WebexError::InvalidScope))
     ///     .times(2);
@@ -110,8 +110,8 @@ impl MockWebex {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn at(&self, endpoint: Endpoint) -> At<'_> {
-        At { mock: self, endpoint }
+    pub fn at(&self, endpoint: MockEndpoint) -> EndpointScript<'_> {
+        EndpointScript { mock: self, endpoint }
     }
 
     /// Takes back all orders that [`at`](Self::at) gave: all is well from now on.
@@ -126,23 +126,23 @@ impl MockWebex {
 }
 
 /// A place of a mock at which something is to go wrong; [`MockWebex::at`] makes it.
-pub struct At<'a> {
+pub struct EndpointScript<'a> {
     mock: &'a MockWebex,
-    endpoint: Endpoint,
+    endpoint: MockEndpoint,
 }
 
-impl<'a> At<'a> {
-    /// This becomes of the next answer, unless [`Ordered::times`] or [`Ordered::until_cleared`] follow.
+impl<'a> EndpointScript<'a> {
+    /// This becomes of the next answer, unless [`ScriptedFault::times`] or [`ScriptedFault::until_cleared`] follow.
     ///
     /// # Panics
     ///
     /// When the fault takes the relay, and [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) was not asked
     /// for it.
     #[track_caller]
-    pub fn answer(self, fault: Fault) -> Ordered<'a> {
+    pub fn answer(self, fault: Fault) -> ScriptedFault<'a> {
         self.mock.demand_relay(&fault);
         let id = self.mock.state().orders.add(self.endpoint.clone(), fault.clone());
-        Ordered { mock: self.mock, endpoint: self.endpoint, fault, id }
+        ScriptedFault { mock: self.mock, endpoint: self.endpoint, fault, id }
     }
 
     /// Takes back what was ordered for this very endpoint.
@@ -151,22 +151,22 @@ impl<'a> At<'a> {
     }
 }
 
-/// An order that was given, about which more can be said; [`At::answer`] makes it.
-pub struct Ordered<'a> {
+/// An order that was given, about which more can be said; [`EndpointScript::answer`] makes it.
+pub struct ScriptedFault<'a> {
     mock: &'a MockWebex,
-    endpoint: Endpoint,
+    endpoint: MockEndpoint,
     fault: Fault,
     id: u64,
 }
 
-impl Ordered<'_> {
+impl ScriptedFault<'_> {
     /// It stands for so many answers; with 0, for none.
     pub fn times(self, times: usize) -> Self {
         self.mock.state().orders.set(&self, Left::Times(times));
         self
     }
 
-    /// It stands for all answers until [`MockWebex::clear`] or [`At::clear`]. What is ordered after it has to wait for that.
+    /// It stands for all answers until [`MockWebex::clear`] or [`EndpointScript::clear`]. What is ordered after it has to wait for that.
     pub fn until_cleared(self) -> Self {
         self.mock.state().orders.set(&self, Left::UntilCleared);
         self
@@ -176,7 +176,7 @@ impl Ordered<'_> {
     ///
     /// # Panics
     ///
-    /// As [`At::answer`].
+    /// As [`EndpointScript::answer`].
     #[track_caller]
     pub fn then(self, fault: Fault) -> Self {
         self.mock.demand_relay(&fault);
@@ -185,14 +185,14 @@ impl Ordered<'_> {
     }
 }
 
-impl fmt::Debug for At<'_> {
+impl fmt::Debug for EndpointScript<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("At").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("EndpointScript").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Ordered<'_> {
+impl fmt::Debug for ScriptedFault<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ordered").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("ScriptedFault").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }

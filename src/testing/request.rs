@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::exchange::{Fields, Request};
 
 /// What stands in the place of a secret.
@@ -55,9 +55,9 @@ const CLEAR: [&str; 18] = [
 pub struct MockRequest {
     method: String,
     path: String,
-    /// Of the whole path, by which [`Endpoint::Path`] finds it.
+    /// Of the whole path, by which [`MockEndpoint::Path`] finds it.
     pub(super) path_hash: u64,
-    endpoint: Option<Endpoint>,
+    endpoint: Option<MockEndpoint>,
     parameters: Vec<(String, String)>,
     authorization: Option<String>,
     status: Option<u16>,
@@ -66,7 +66,7 @@ pub struct MockRequest {
 }
 
 impl MockRequest {
-    pub(super) fn new(request: &Request, endpoint: Option<Endpoint>, shows_secrets: bool) -> Self {
+    pub(super) fn new(request: &Request, endpoint: Option<MockEndpoint>, shows_secrets: bool) -> Self {
         let form = request.form.as_ref().map(Fields::pairs).unwrap_or_default();
         let mut parameters = Parameters { kept: Vec::new(), left: MOST_BYTES, is_cut: false };
         for (name, value) in form.iter().chain(request.query.pairs()) {
@@ -114,7 +114,7 @@ impl MockRequest {
     }
 
     /// Where it came, unless the mock has no such place.
-    pub fn endpoint(&self) -> Option<&Endpoint> {
+    pub fn endpoint(&self) -> Option<&MockEndpoint> {
         self.endpoint.as_ref()
     }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::clock::UnixTime;
 use crate::testing::device::{DEVICE_START, DEVICE_TOKEN, VERIFY};
-use crate::testing::device_spelling::DeviceSpelling;
+use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
 use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
@@ -26,7 +26,7 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
         Ok((status, Body::Spelled(code, spelling))) => {
             let body = match spelling.json(code, &tracking_id) {
                 Some(value) => Body::Json(value),
-                None if spelling == DeviceSpelling::Empty => Body::Empty,
+                None if spelling == DeviceErrorFormat::Empty => Body::Empty,
                 None => Body::Page(Page::Stray),
             };
             Reply { status, body, tracking_id, reason: Some("the test wants it so") }

@@ -5,7 +5,7 @@ use crate::testing::callback_fault::CallbackFault;
 use crate::testing::device_poll_fault::DevicePollFault;
 use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
-use crate::testing::endpoint::Endpoint;
+use crate::testing::endpoint::MockEndpoint;
 use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::keys_fault::KeysFault;
 use crate::testing::tokens_fault::TokensFault;
@@ -29,7 +29,7 @@ impl MockWebex {
     ///
     /// let (url, pending) = webex.authorize().scopes("openid").begin()?;
     /// let error = webex.login(pending, Callback::parse(mock.approve(&url))?).await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::IdToken);
+    /// assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
     /// # Ok(())
     /// # }
     /// ```
@@ -120,7 +120,7 @@ impl MockWebex {
 
     /// How often the keys of ID tokens were asked for, at the service and at the issuers together.
     pub fn key_requests(&self) -> usize {
-        self.requests_to(Endpoint::Keys)
+        self.requests_to(MockEndpoint::Keys)
     }
 
     /// Signs ID tokens with a new key from now on. Those before it stay published, so that tokens already issued can be

@@ -302,7 +302,8 @@ mod tests {
         assert_eq!(again, serde_json::from_str::<Value>(KNOWN).unwrap());
         let proven = |tokens: &TokenSet| {
             let account = tokens.account();
-            let proven = account.details().filter(|detail| detail.is_proof() && detail.value.contains("example.com"));
+            let proven =
+                account.details().filter(|detail| detail.is_verified() && detail.value.contains("example.com"));
             proven.map(|detail| detail.value.to_owned()).collect::<Vec<_>>()
         };
         assert_eq!(proven(&tokens), ["i@example.com", "u@example.com"]);
@@ -340,7 +341,7 @@ mod tests {
             (&STORED.replace("\"received_at\":1700000000,", ""), "received_at"),
         ] {
             let error = TokenSet::from_stored(text).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Stored);
+            assert_eq!(error.kind(), ErrorKind::CorruptEntry);
             assert!(error.to_string().contains(hint), "{error}");
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
         }

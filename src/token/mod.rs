@@ -158,7 +158,7 @@ impl TokenSet {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Stored`] when the text is damaged or of a later version. The text itself is never part of the error.
+    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version. The text itself is never part of the error.
     pub fn from_stored(text: &str) -> Result<Self> {
         form::read(text)
     }
@@ -246,7 +246,7 @@ impl TokenSet {
             "these tokens belong to client {:?} at {:?}, not to client {:?} at {:?}: use the client that obtained them",
             self.owner.client_id, self.owner.service, owner.client_id, owner.service,
         );
-        Err(Error::new(ErrorKind::ForeignTokens, message))
+        Err(Error::new(ErrorKind::ClientMismatch, message))
     }
 
     /// Notes whom a verified ID token named.
@@ -468,7 +468,7 @@ mod tests {
             let owner = Owner { service: service.into(), client_id: client_id.into() };
             let outcome = tokens.require_owner(&owner);
             assert_eq!(outcome.is_ok(), fits, "{owner:?}");
-            assert!(fits || outcome.unwrap_err().kind() == ErrorKind::ForeignTokens);
+            assert!(fits || outcome.unwrap_err().kind() == ErrorKind::ClientMismatch);
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
 pub(super) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&str>) -> Error {
     let error = error.without_url();
     if error.is_builder() {
-        return Error::new(ErrorKind::Input, "the request cannot be sent: its address is not http or https")
+        return Error::new(ErrorKind::InvalidInput, "the request cannot be sent: its address is not http or https")
             .with_source(error);
     }
     if error.is_connect() {

@@ -192,7 +192,7 @@ impl Transport for ReqwestTransport {
         if tokio::runtime::Handle::try_current().is_err() {
             let message =
                 "a request can only be sent from within a tokio runtime: call this from an async fn run by one";
-            return Err(Error::new(ErrorKind::Runtime, message));
+            return Err(Error::new(ErrorKind::NoRuntime, message));
         }
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let request = Request::try_from(request).map_err(unsendable)?;
@@ -361,7 +361,7 @@ fn unusable(message: String) -> Error {
 }
 
 fn unsendable(error: reqwest::Error) -> Error {
-    Error::new(ErrorKind::Input, "the request cannot be sent: its address is not http or https")
+    Error::new(ErrorKind::InvalidInput, "the request cannot be sent: its address is not http or https")
         .with_source(error.without_url())
 }
 

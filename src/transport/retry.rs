@@ -244,7 +244,7 @@ mod tests {
             (Error::transport(Delivery::NotSent, "x"), NotSent),
             (Error::transport(Delivery::Unknown, "x"), Lost),
             (unusable, Final),
-            (Error::new(ErrorKind::Runtime, "x"), Final),
+            (Error::new(ErrorKind::NoRuntime, "x"), Final),
         ] {
             assert_eq!(Outcome::of(&Err(error), &clock), expected);
         }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    Callback, Error, ErrorKind, LoginEvent, LoginState, Retryable, Service, TokenManager, TokenSet, WebexOAuth,
+    Callback, Error, ErrorKind, Service, SessionEvent, SessionState, TokenManager, TokenSet, Transience, WebexOAuth,
 };
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -96,7 +96,7 @@ async fn a_refresh_that_brings_the_same_token_starts_no_hot_loop() {
     for _ in 0..600 {
         clock.advance(Duration::from_secs(1));
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     }
     assert_eq!(sent(&server, "grant_type=refresh_token").await, 1, "in ten minutes, of a token valid for a fortnight");
     // Callers who ask for a refresh each second get one every 30 seconds.
@@ -132,7 +132,7 @@ async fn a_flight_of_the_login_before_does_not_refresh_the_next_login_a_second_t
     gated.open("=refresh-b");
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(sent(&server, "refresh_token=refresh-b").await, 1, "one refresh for one generation of one login");
 }
 
@@ -149,14 +149,14 @@ impl TokenStore for Steps {
         loaded
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         tokio::task::yield_now().await;
         let saved = self.0.save(key, entry, expect).await;
         tokio::task::yield_now().await;
         saved
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         tokio::task::yield_now().await;
         let deleted = self.0.delete(key, expect).await;
         tokio::task::yield_now().await;
@@ -214,7 +214,7 @@ async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more
         let manager = TokenManager::new(webex.clone(), Steps(store.clone())).unwrap();
         let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
         let key = key("room");
-        let mut logout = Box::pin(manager.forget(&key));
+        let mut logout = Box::pin(manager.remove(&key));
         for poll in 0..polls {
             if std::future::poll_fn(|context| std::task::Poll::Ready(logout.as_mut().poll(context).is_ready())).await {
                 break;
@@ -230,7 +230,7 @@ async fn a_logout_that_is_dropped_after_the_store_forgot_serves_nothing_any_more
             }
         }
         drop(logout);
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         let is_kept = store.load(&key).await.unwrap().is_some();
         let is_served = session.access_token().await.is_ok();
         assert!(is_kept || !is_served, "dropped after {polls} polls: the store has forgotten it, and it is served");
@@ -317,7 +317,7 @@ async fn a_client_that_is_rejected_by_a_challenge_alone_ends_no_session() {
     clock.advance(FORTNIGHT);
     assert!(session.access_token().await.unwrap_err().is_misconfigured());
     let state = session.status().await.unwrap().unwrap().state;
-    assert!(!matches!(state, LoginState::LoginRequired { .. }), "{state:?}");
+    assert!(!matches!(state, SessionState::LoginRequired { .. }), "{state:?}");
 }
 
 /// ... and a proxy's page, or its demand for a sign-in.
@@ -332,7 +332,7 @@ async fn a_check_that_a_proxy_answered_is_no_check() {
         let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
         let error = session.person().await.unwrap_err();
         assert_eq!(error.is_misconfigured(), status != 403, "{error}");
-        assert!(!error.is_retryable() && !error.is_access_token_refused(), "no word of Webex's: {error}");
+        assert!(!error.is_retryable() && !error.is_token_rejected(), "no word of Webex's: {error}");
 
         let checked = session.check().await;
 
@@ -346,11 +346,11 @@ fn listening(webex: &WebexOAuth, store: impl TokenStore) -> (TokenManager, Arc<M
     let manager = TokenManager::builder(webex.clone(), store)
         .on_event(move |event| {
             let name = match event {
-                LoginEvent::LoginRequired { .. } => "login required",
-                LoginEvent::RefreshFailed { .. } => "failed",
-                LoginEvent::LoginExpiring { .. } => "expiring",
-                LoginEvent::Refreshed { .. } => "refreshed",
-                LoginEvent::SaveFailed { .. } => "save failed",
+                SessionEvent::LoginRequired { .. } => "login required",
+                SessionEvent::RefreshFailed { .. } => "failed",
+                SessionEvent::Expiring { .. } => "expiring",
+                SessionEvent::Refreshed { .. } => "refreshed",
+                SessionEvent::SaveFailed { .. } => "save failed",
                 _ => "other",
             };
             heard.lock().unwrap().push(name.to_owned());
@@ -391,7 +391,7 @@ async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
         assert!(error.is_retryable(), "{error:?}");
         clock.advance(Duration::from_secs(2));
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let requests = sent(&server, "grant_type=refresh_token").await;
     // By full jitter of 1, 2, 4, ... 300 s there are about a dozen in ten minutes.
     assert!(
@@ -440,7 +440,7 @@ async fn a_disconnect_that_is_dropped_still_tells_webex() {
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     let disconnected = leave_after(1, session.disconnect().everywhere().into_future()).await;
     assert!(disconnected.is_none(), "dropped at its first wait: {disconnected:?}");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert!(session.status().await.unwrap().is_none());
     assert_eq!(mock.revocations(), 1, "the session was removed, and Webex was not told");
 }
@@ -455,14 +455,14 @@ impl TokenStore for LostAnswer {
         self.0.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         let deleted = self.0.delete(key, expect).await;
         if self.1.swap(false, Ordering::SeqCst) {
-            return Err(Error::store("the connection was lost", Retryable::Yes));
+            return Err(Error::store("the connection was lost", Transience::Transient));
         }
         deleted
     }
@@ -483,7 +483,7 @@ async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
     session.disconnect().await.unwrap().told.unwrap();
     assert_eq!(mock.revocations(), 1);
     let nothing_left = session.disconnect().await.unwrap().told.unwrap_err();
-    assert_eq!(nothing_left.kind(), ErrorKind::Session, "{nothing_left:?}");
+    assert_eq!(nothing_left.kind(), ErrorKind::SessionNotFound, "{nothing_left:?}");
 }
 
 /// Keys that a stranger makes up.
@@ -501,7 +501,7 @@ async fn a_retry_or_a_put_that_fails_leaves_no_key_behind() {
     store.fail_after(0);
     for number in 0..100 {
         manager.put(&key(&format!("put-{number}")), jane.clone()).await.unwrap_err();
-        manager.forget(&key(&format!("forget-{number}"))).await.unwrap_err();
+        manager.remove(&key(&format!("forget-{number}"))).await.unwrap_err();
     }
     let failed = format!("{manager:?}");
     assert!(retried.contains("keys: 0,") && failed.contains("keys: 0,"), "{retried}\n{failed}");
@@ -528,7 +528,7 @@ async fn keys_that_nobody_knows_leave_nothing_behind_on_two_threads_either() {
     for task in tasks {
         task.await.unwrap();
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
 }
 
@@ -542,14 +542,14 @@ async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting(
         async fn load(&self, key: &TokenKey) -> webex_oauth::Result<Option<Entry>> {
             self.0.load(key).await
         }
-        async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+        async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
             if self.1.load(Ordering::SeqCst) {
                 self.2.notify_one();
                 std::future::pending::<()>().await;
             }
             self.0.save(key, entry, expect).await
         }
-        async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+        async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
             self.0.delete(key, expect).await
         }
     }
@@ -608,7 +608,7 @@ async fn a_login_that_cannot_go_on_is_not_called_connected() {
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     clock.advance(FORTNIGHT);
     let state = session.status().await.unwrap().unwrap().state;
-    assert_ne!(state, LoginState::Connected, "no refresh token, and an access token that ended a fortnight ago");
+    assert_ne!(state, SessionState::Connected, "no refresh token, and an access token that ended a fortnight ago");
 }
 
 /// A restart must not turn "put off" into "expiring".
@@ -627,7 +627,7 @@ async fn after_a_restart_a_login_that_each_refresh_prolongs_is_not_called_expiri
     clock.advance(FORTNIGHT / 4);
     let (manager, events) = listening(&webex, store);
     manager.access_token(&key("jane")).await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert!(!events.lock().unwrap().contains(&"expiring".to_owned()), "{:?}", events.lock().unwrap());
 }
 
@@ -672,7 +672,7 @@ async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login(
     session.person().await.unwrap();
     assert!(!session.account().await.unwrap().is_unverified());
     let error = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Account, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::AccountMismatch, "{error:?}");
     assert_eq!(session.person().await.unwrap().email(), Some("jane@example.com"));
     let data: Option<String> = manager.data(&key("room")).await.unwrap();
     assert_eq!(data.as_deref(), Some("the meeting password"));
@@ -720,7 +720,7 @@ async fn the_status_believes_no_wait_that_the_keeper_does_not_believe() {
     let wrong = builder(Service::webex().at(server.uri())).clock(future).build().unwrap();
     TokenManager::new(wrong, store).unwrap().access_token(&key("jane")).await.unwrap_err();
     let state = session.status().await.unwrap().unwrap().state;
-    assert_eq!(state, LoginState::Connected);
+    assert_eq!(state, SessionState::Connected);
 }
 
 /// A refresh that was under way when the user left brings a token that nobody ends.
@@ -747,7 +747,7 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
     gated.open("=refresh-a");
     ending.await.unwrap().unwrap().told.unwrap();
     refresh.await.unwrap().unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(sent(&server, "token=access-a2&").await, 1, "Webex has issued access-a2 to a login that was ended");
 }
 
@@ -765,11 +765,11 @@ async fn nothing_is_said_of_a_login_after_its_end() {
         async move { session.refresh().await }
     });
     gated.holds("=refresh-a").await;
-    manager.forget(&key("a")).await.unwrap();
+    manager.remove(&key("a")).await.unwrap();
     gated.open("=refresh-a");
     let error = refresh.await.unwrap().unwrap_err();
     assert!(error.is_login_required(), "{error:?}");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(*events.lock().unwrap(), Vec::<String>::new());
 }
 
@@ -788,7 +788,7 @@ fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut ending = session.disconnect().into_future();
     let std::task::Poll::Ready(ended) = ending.as_mut().poll(&mut context) else { panic!("not at once") };
-    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Runtime);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::NoRuntime);
     assert!(runtime.block_on(session.status()).unwrap().is_some(), "the session is still there");
     assert_eq!(mock.revocations(), 0);
 }
@@ -816,26 +816,26 @@ fn outside_a_runtime_nothing_panics() {
     for is_expired in [false, true] {
         if is_expired {
             clock.advance(FORTNIGHT);
-            assert_eq!(once(session.access_token()), Err(ErrorKind::Runtime));
-            assert_eq!(once(session.security_context()).err(), Some(ErrorKind::Runtime));
+            assert_eq!(once(session.access_token()), Err(ErrorKind::NoRuntime));
+            assert_eq!(once(session.security_context()).err(), Some(ErrorKind::NoRuntime));
         } else {
             assert_eq!(once(session.access_token()).as_ref(), Ok(jane.access_token()));
             assert_eq!(once(session.security_context()).err(), Some(ErrorKind::Unsupported));
         }
-        assert_eq!(once(session.person()).err(), Some(ErrorKind::Runtime));
-        assert_eq!(once(session.check()).err(), Some(ErrorKind::Runtime));
-        assert_eq!(once(session.refresh()), Err(ErrorKind::Runtime));
-        assert_eq!(once(session.status()).unwrap().unwrap().state, LoginState::Connected);
+        assert_eq!(once(session.person()).err(), Some(ErrorKind::NoRuntime));
+        assert_eq!(once(session.check()).err(), Some(ErrorKind::NoRuntime));
+        assert_eq!(once(session.refresh()), Err(ErrorKind::NoRuntime));
+        assert_eq!(once(session.status()).unwrap().unwrap().state, SessionState::Connected);
         assert!(once(session.account()).unwrap().is_unverified());
         assert!(once(manager.put(&key("b"), jane.clone())).is_ok());
         assert_eq!(once(manager.retry(&key("a"))), Ok(()));
         assert_eq!(once(manager.data::<i32>(&key("a"))), Ok(None));
-        assert_eq!(once(manager.settle()), Ok(()));
+        assert_eq!(once(manager.wait_idle()), Ok(()));
         let adopted = once(manager.adopt(&key("c"), jane.refresh_token().unwrap(), None));
-        assert_eq!(adopted.err(), Some(ErrorKind::Runtime));
+        assert_eq!(adopted.err(), Some(ErrorKind::NoRuntime));
     }
-    assert_eq!(once(manager.forget(&key("b"))), Ok(()));
-    assert_eq!(once(session.disconnect().into_future()).err(), Some(ErrorKind::Runtime));
+    assert_eq!(once(manager.remove(&key("b"))), Ok(()));
+    assert_eq!(once(session.disconnect().into_future()).err(), Some(ErrorKind::NoRuntime));
 }
 
 /// Whatever is dropped wherever, what follows works, and there is one refresh.
@@ -868,7 +868,7 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
                 } => {}
             }
             let token = session.access_token().await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
             webex.person(&token).await.unwrap();
             assert_eq!(mock.refreshes(), 1, "call {call}, dropped after {polls}");
         }
@@ -879,7 +879,7 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
 #[track_caller]
 fn assert_passing<T>(outcome: webex_oauth::Result<T>) {
     if let Err(error) = outcome {
-        let is_passing = error.is_retryable() || error.is_login_required() || error.is_access_token_refused();
+        let is_passing = error.is_retryable() || error.is_login_required() || error.is_token_rejected();
         assert!(is_passing && !error.is_misconfigured(), "{error:?}");
     }
 }
@@ -913,7 +913,7 @@ async fn after_everything_at_once_all_agree() {
                         match (dice >> 33) % 10 {
                             0 => drop(manager.replace(&key("room"), jane.clone()).await.unwrap()),
                             1 => drop(manager.replace(&key("room"), bob.clone()).await.unwrap()),
-                            2 => manager.forget(&key("room")).await.unwrap(),
+                            2 => manager.remove(&key("room")).await.unwrap(),
                             3 => assert_passing(session.refresh().await),
                             4 => assert_passing(session.person().await),
                             5 => manager.retry(&key("room")).await.unwrap(),
@@ -936,7 +936,7 @@ async fn after_everything_at_once_all_agree() {
         clock.advance(Duration::from_secs(31));
         for manager in &managers {
             assert_passing(manager.access_token(&key("room")).await);
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
         for manager in &managers {
             let person = manager.session(&key("room")).unwrap().person().await.unwrap();

@@ -13,7 +13,7 @@ use webex_oauth::clock::ManualClock;
 use webex_oauth::source::{StaticToken, TokenSource};
 use webex_oauth::store::MemoryStore;
 use webex_oauth::transport::Transport;
-use webex_oauth::{AccessToken, ErrorKind, LoginState, Service, Session, TokenManager, WebexOAuth};
+use webex_oauth::{AccessToken, ErrorKind, Service, Session, SessionState, TokenManager, WebexOAuth};
 
 use crate::fake::{DAY, FORTNIGHT, HOUR, NOW, key, log_in};
 use crate::support::builder;
@@ -162,7 +162,7 @@ async fn forbidden_endpoint_polled_each_minute_for_a_week_takes_no_token_from_th
             }
         }
         for manager in &managers {
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
         assert!((10..=40).contains(&webex.refreshes()), "{count} processes: {}", webex.refreshes());
     }
@@ -183,7 +183,7 @@ async fn token_that_is_revoked_during_the_longest_pause_is_replaced_by_a_check()
     assert!(refused.body().windows(7).any(|text| text == b"revoked"));
 
     let checked = session.check().await.unwrap().unwrap();
-    assert_eq!((checked.state, checked.trouble.is_some()), (LoginState::Connected, false));
+    assert_eq!((checked.state, checked.trouble.is_some()), (SessionState::Connected, false));
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, before + 1));
 
     // A second revocation: the check has succeeded since, so it may cut the pause short again; but not twice without a success.
@@ -203,7 +203,7 @@ async fn person_that_is_forbidden_cuts_a_pause_short_once_in_six_hours() {
     for hour in 0..24 {
         for minute in 0..60 {
             let error = sessions[minute % 3].person().await.unwrap_err();
-            assert!(error.is_access_token_refused(), "hour {hour}: {error}");
+            assert!(error.is_token_rejected(), "hour {hour}: {error}");
             clock.advance(MINUTE);
         }
     }
@@ -417,7 +417,7 @@ async fn count_of_refreshes_after_401s_ends_with_a_new_login_in_another_process(
     // The first process looks into the store after 30 seconds.
     clock.advance(MINUTE);
     sessions[0].access_token().await.unwrap();
-    managers[0].settle().await.unwrap();
+    managers[0].wait_idle().await.unwrap();
     webex.revoke_newest();
     assert_eq!((status(&sessions[0], "good").await.as_u16(), webex.refreshes()), (200, before + 1));
 }

@@ -130,7 +130,7 @@ async fn both_paths(webex: &WebexOAuth, tokens: &TokenSet) -> [webex_oauth::Resu
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), aged(tokens)).await.unwrap();
     let kept = session.refresh().await;
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     [direct, kept]
 }
 
@@ -206,7 +206,7 @@ async fn scopes_are_requested_and_remembered_on_both_paths() {
     let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
     session.refresh().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().refreshed_at > aged(&tokens).received_at());
-    assert!(session.lacks(&asked.parse().unwrap()).await.unwrap().is_empty());
+    assert!(session.missing_scopes(&asked.parse().unwrap()).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn are_accepted(
     let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
     let manager = TokenManager::new(issuer.webex.clone(), store.clone()).unwrap();
     manager.put(&key, aged(&before)).await.unwrap().refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let kept = store.load(&key).await.unwrap().unwrap();
     let kept = String::from_utf8(kept.body.expose().to_vec()).unwrap();
     [login.is_ok(), direct.id_token().unwrap().expose() == id_token, kept.contains(&id_token)]
@@ -421,6 +421,6 @@ async fn missing_at_hash_is_accepted_at_implicit_logins() {
         let text = format!("access_token={ACCESS_TOKEN}&id_token={id_token}&state={state}");
         let login = issuer.webex.accept_implicit(pending, ImplicitCallback::parse(text).unwrap()).await;
         let kind = login.map(drop).map_err(|error| Error::from(error).kind());
-        assert_eq!(kind, if is_accepted { Ok(()) } else { Err(ErrorKind::IdTokenHashMissing) });
+        assert_eq!(kind, if is_accepted { Ok(()) } else { Err(ErrorKind::MissingAtHash) });
     }
 }

@@ -11,7 +11,7 @@ use http::{Method, Request, Response, StatusCode};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::source::{StaticToken, TokenSource};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::testing::{Endpoint, Fault, MockWebex, WebexError};
+use webex_oauth::testing::{Fault, MockEndpoint, MockWebex, WebexError};
 use webex_oauth::transport::{Limits, ReqwestTransport, Transport};
 use webex_oauth::{
     AccessToken, Callback, Delivery, Error, ErrorKind, Result, Service, Session, TokenManager, WebexOAuth,
@@ -148,7 +148,7 @@ async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
     let (uri, heard) = api(mock.client()).await;
     let token = session.access_token().await.unwrap();
     mock.expire_access_tokens("jane@example.com");
-    mock.at(Endpoint::Refresh).answer(Fault::error(WebexError::ServerError)).until_cleared();
+    mock.at(MockEndpoint::Refresh).answer(Fault::error(WebexError::ServerError)).until_cleared();
 
     for _ in 0..2 {
         let response = session.send(post(&uri)).await.unwrap();
@@ -156,7 +156,7 @@ async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
     }
 
     assert_eq!(heard.lock().unwrap().len(), 2);
-    assert_eq!(mock.requests_to(Endpoint::Refresh), 1, "the second 401 is in the pause after the failure");
+    assert_eq!(mock.requests_to(MockEndpoint::Refresh), 1, "the second 401 is in the pause after the failure");
     assert_eq!(session.access_token().await.unwrap(), token);
 }
 
@@ -179,11 +179,11 @@ async fn explicit_refresh_with_a_rejected_token_returns_the_servers_error() {
         let (mock, clock, _manager, session) = just_kept().await;
         clock.advance(MIN_AGE);
         if is_after_trouble {
-            mock.at(Endpoint::Refresh).answer(Fault::member("token_type", "\"mac\""));
+            mock.at(MockEndpoint::Refresh).answer(Fault::member("token_type", "\"mac\""));
             assert!(session.refresh().await.unwrap_err().is_retryable());
             clock.advance(Duration::from_secs(2 * 3600));
         }
-        mock.at(Endpoint::Refresh).answer(Fault::error(WebexError::DeadRefreshToken));
+        mock.at(MockEndpoint::Refresh).answer(Fault::error(WebexError::DeadRefreshToken));
 
         let error = session.refresh().await.unwrap_err();
 
@@ -353,7 +353,7 @@ async fn a_call_that_fails_otherwise_is_made_once_and_its_token_stays() {
                 calls.fetch_add(1, Ordering::SeqCst);
                 async { Err(Error::transport(Delivery::Unknown, "the line went dead")) }
             },
-            |answer| answer.as_ref().is_err_and(Error::is_access_token_refused),
+            |answer| answer.as_ref().is_err_and(Error::is_token_rejected),
         )
         .await;
     assert!(answer.unwrap_err().is_retryable());
@@ -374,7 +374,7 @@ async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() 
     manager.invalidate(&TokenKey::new("nobody").unwrap(), &new).unwrap();
 
     assert_eq!(session.access_token().await.unwrap(), new);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -424,7 +424,7 @@ async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_t
     for (source, is_expected) in sources {
         let token = source.access_token().await.unwrap();
         let mut person = webex.person(&token).await;
-        if person.as_ref().is_err_and(Error::is_access_token_refused) {
+        if person.as_ref().is_err_and(Error::is_token_rejected) {
             source.reject(&token).await;
             person = webex.person(&source.access_token().await.unwrap()).await;
         }

@@ -151,7 +151,7 @@ fn cookie_that_was_taken_does_not_open_again_however_the_clock_is_set_back() {
             clock.advance(MINUTE * 11);
             clock.set(wall);
             let error = finish(&webex, &cookies, &kept).unwrap_err();
-            assert!(matches!(error.kind(), ErrorKind::PendingMissing), "{wall}: {error}");
+            assert!(matches!(error.kind(), ErrorKind::PendingNotFound), "{wall}: {error}");
         }
     }
 }

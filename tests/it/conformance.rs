@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use webex_oauth::clock::UnixTime;
 use webex_oauth::store::{
-    Body, Cursor, Entry, Expect, Head, MemoryStore, Page, Saved, TokenIndex, TokenKey, TokenStore, conformance,
+    Body, Cursor, Entry, Head, MemoryStore, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+    conformance,
 };
-use webex_oauth::{Error, Result, Retryable};
+use webex_oauth::{Error, Result, Transience};
 
 /// What is wrong with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,7 @@ struct Flawed {
 #[derive(Default)]
 struct Shelf {
     entries: BTreeMap<String, (TokenKey, Entry, u64)>,
-    deleted: Vec<Expect>,
+    deleted: Vec<Precondition>,
     late: Option<(String, TokenKey, Entry)>,
     busy: bool,
     calls: u64,
@@ -157,18 +158,20 @@ impl Flawed {
         entry
     }
 
-    fn is_met(&self, shelf: &Shelf, name: &str, entry: Option<&Entry>, expect: Expect) -> bool {
+    fn is_met(&self, shelf: &Shelf, name: &str, entry: Option<&Entry>, expect: Precondition) -> bool {
         let kept = shelf.entries.get(name).map(|(_, kept, _)| kept);
         match (self.flaw, expect, entry) {
             (IgnoresExpect, _, Some(_)) | (DeletesUnconditionally, _, None) => true,
-            (ReplacesWhereAbsentIsExpected, Expect::Absent, Some(_)) => true,
-            (DeletesWhereAbsentIsExpected, Expect::Absent, None) => true,
-            (RefusesToDeleteNothing, Expect::Absent, None) => false,
-            (ComparesGenerations, Expect::Revision(_), Some(entry)) => {
+            (ReplacesWhereAbsentIsExpected, Precondition::Absent, Some(_)) => true,
+            (DeletesWhereAbsentIsExpected, Precondition::Absent, None) => true,
+            (RefusesToDeleteNothing, Precondition::Absent, None) => false,
+            (ComparesGenerations, Precondition::Revision(_), Some(entry)) => {
                 kept.is_some_and(|kept| kept.head.generation() == entry.head.generation())
             }
-            (RemembersDeletedRevisions, Expect::Revision(_), _) if shelf.deleted.contains(&expect) => kept.is_some(),
-            _ => expect.is_met_by(kept.map(|kept| kept.head.revision())),
+            (RemembersDeletedRevisions, Precondition::Revision(_), _) if shelf.deleted.contains(&expect) => {
+                kept.is_some()
+            }
+            _ => expect.matches(kept.map(|kept| kept.head.revision())),
         }
     }
 
@@ -177,7 +180,7 @@ impl Flawed {
         if matches!(self.flaw, StaysLockedWhenCancelled | HangsWhenCancelled) {
             while std::mem::replace(&mut self.shelf().busy, true) {
                 if self.flaw == StaysLockedWhenCancelled {
-                    return Err(Error::store("it is locked", Retryable::Yes));
+                    return Err(Error::store("it is locked", Transience::Transient));
                 }
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
@@ -227,7 +230,7 @@ impl TokenStore for Flawed {
         let mut shelf = self.shelf();
         shelf.calls += 1;
         if self.flaw == FailsNowAndThen && shelf.calls.is_multiple_of(50) {
-            return Err(Error::store("the connection was lost", Retryable::Yes));
+            return Err(Error::store("the connection was lost", Transience::Transient));
         }
         let kept = shelf.entries.get(&name).map(|(_, entry, _)| entry.clone());
         match self.flaw {
@@ -236,11 +239,11 @@ impl TokenStore for Flawed {
         }
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         self.pause().await?;
         let name = self.name(key);
         if !self.is_met(&self.shelf(), &name, Some(entry), expect) {
-            return Ok(Saved::Conflict);
+            return Ok(WriteOutcome::Conflict);
         }
         if self.flaw == ComparesAndSwapsInTwoSteps {
             tokio::task::yield_now().await;
@@ -263,21 +266,21 @@ impl TokenStore for Flawed {
         } else {
             shelf.entries.insert(name, (key.clone(), entry, age));
         }
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.pause().await?;
         let name = self.name(key);
         let mut shelf = self.shelf();
         if !self.is_met(&shelf, &name, None, expect) {
-            return Ok(Saved::Conflict);
+            return Ok(WriteOutcome::Conflict);
         }
         if self.flaw != DeletesNothing {
             shelf.entries.remove(&name);
         }
         shelf.deleted.push(expect);
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use webex_oauth::IntegrationId;
+use webex_oauth::ApplicationId;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockUser, MockWebex};
 
@@ -128,7 +128,7 @@ async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
     let mut visitor = world.administrator("cust10001").await;
     let page = visitor.get("/").await;
     assert_eq!(page.element("status"), "Not connected to Webex");
-    assert_eq!(page.element("integration-id"), IntegrationId::new(world.mock.client_id()).unwrap().to_string());
+    assert_eq!(page.element("integration-id"), ApplicationId::new(world.mock.client_id()).unwrap().to_string());
 
     let callback = world.consent(&mut visitor, "jane@example.com").await;
     assert_eq!(visitor.get(&callback).await.location(), "/");
@@ -150,7 +150,7 @@ async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
 async fn a_connection_survives_a_restart_and_no_file_shows_a_secret() {
     let world = World::new().await;
     world.connected("cust10001").await;
-    world.app.manager.settle().await.unwrap();
+    world.app.manager.wait_idle().await.unwrap();
 
     let mut visitor = world.restarted().await;
 

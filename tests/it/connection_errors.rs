@@ -140,7 +140,7 @@ fn error_outside_a_runtime_has_no_tracking_id() {
         panic!("it waits for a runtime that is not there");
     };
     let error = result.unwrap_err();
-    assert_eq!((error.kind(), error.tracking_id()), (webex_oauth::ErrorKind::Runtime, None));
+    assert_eq!((error.kind(), error.tracking_id()), (webex_oauth::ErrorKind::NoRuntime, None));
 }
 
 #[tokio::test]

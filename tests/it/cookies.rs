@@ -102,7 +102,7 @@ fn a_login_is_taken_once_however_often_its_callback_comes() {
     let clone = App { cookies: app.cookies.clone(), ..App::new() };
     for app in [&app, &clone] {
         let (kind, message) = app.take(&begun.callback, &both).unwrap_err();
-        assert!(kind == ErrorKind::PendingMissing && message.contains("answered before"), "{message}");
+        assert!(kind == ErrorKind::PendingNotFound && message.contains("answered before"), "{message}");
     }
 
     app.take(&other.callback, &both).unwrap();
@@ -135,7 +135,7 @@ fn at_an_https_address_it_is_a_cookie_of_this_host_alone() {
         assert!(over[0].ends_with("=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"), "{over:?}");
         // The plain name could be set by a host below the same domain.
         let plain = begun.cookie.replace("__Host-", "");
-        assert_eq!(app.take(&begun.callback, &[&plain]).unwrap_err().0, ErrorKind::PendingMissing);
+        assert_eq!(app.take(&begun.callback, &[&plain]).unwrap_err().0, ErrorKind::PendingNotFound);
     }
 }
 
@@ -146,7 +146,7 @@ fn a_browser_without_the_cookie_is_another_one_and_is_told_what_may_be_the_reaso
     for cookies in [&[][..], &[other.cookie.as_str()], &["webex-login-"], &["; ;=; =x"]] {
         let callback = Callback::parse(&begun.callback).unwrap();
         let error = app.cookies.take(&callback, cookies).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PendingMissing);
+        assert_eq!(error.kind(), ErrorKind::PendingNotFound);
         assert!(error.is_login_required() && error.to_string().contains("keeps no cookies"), "{error}");
     }
 }
@@ -157,17 +157,17 @@ fn a_callback_that_is_none_is_refused_before_any_cookie_is_looked_at() {
     let begun = app.begin(&[]);
     let state = begun.callback.split_once("state=").unwrap().1;
     for (callback, kind) in [
-        ("code=c0de", ErrorKind::StateMissing),
-        ("", ErrorKind::StateMissing),
-        ("error=access_denied", ErrorKind::Authorization),
-        ("code=c0de&state=", ErrorKind::StateMissing),
+        ("code=c0de", ErrorKind::MissingState),
+        ("", ErrorKind::MissingState),
+        ("error=access_denied", ErrorKind::AuthorizationRejected),
+        ("code=c0de&state=", ErrorKind::MissingState),
     ] {
         assert_eq!(app.take(callback, &[&begun.cookie]).unwrap_err().0, kind, "{callback}");
     }
     let repeated: Callback =
         serde_json::from_str(&format!("{{\"code\":[\"a\",\"b\"],\"state\":\"{state}\"}}")).unwrap();
     let error = app.cookies.take(&repeated, [&begun.cookie]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::CallbackDuplicate);
+    assert_eq!(error.kind(), ErrorKind::DuplicateParameter);
 }
 
 #[test]
@@ -176,13 +176,13 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
     let (begun, other) = (app.begin(&[]), app.begin(&[]));
     let (own, value) = begun.cookie.split_once('=').unwrap();
     let (_, others) = other.cookie.split_once('=').unwrap();
-    assert_eq!(app.take(&begun.callback, &[&format!("{own}={others}")]).unwrap_err().0, ErrorKind::PendingMissing);
+    assert_eq!(app.take(&begun.callback, &[&format!("{own}={others}")]).unwrap_err().0, ErrorKind::PendingNotFound);
     for place in 0..value.len() {
         let mut bad = value.to_owned().into_bytes();
         bad[place] = if bad[place] == b'A' { b'B' } else { b'A' };
         let cookie = format!("{own}={}", String::from_utf8(bad).unwrap());
         let (kind, words) = app.take(&begun.callback, &[&cookie]).unwrap_err();
-        assert_eq!(kind, ErrorKind::PendingMissing, "{place}");
+        assert_eq!(kind, ErrorKind::PendingNotFound, "{place}");
         assert!(!words.contains(&value[..20]));
     }
     for (keys, words) in
@@ -190,11 +190,11 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
     {
         let elsewhere = App::with(keys, "http://localhost:5000/auth/cisco/callback");
         let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();
-        assert!(kind == ErrorKind::PendingMissing && message.contains(words), "{message}");
+        assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{message}");
     }
     for (bad, words) in [("", "was changed"), ("%%%", "was changed"), ("e30", "was changed"), ("A", "was changed")] {
         let (kind, message) = app.take(&begun.callback, &[&format!("{own}={bad}")]).unwrap_err();
-        assert!(kind == ErrorKind::PendingMissing && message.contains(words), "{bad}: {message}");
+        assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{bad}: {message}");
     }
     // A second one of the same name, from a stranger's network for example, hides none that opens.
     app.take(&begun.callback, &[&format!("{own}=e30; {}", begun.cookie)]).unwrap();
@@ -279,7 +279,7 @@ fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
         let (_, pending) = request.begin().unwrap();
         match app.cookies.keep(pending, [""; 0]) {
             Ok(set) => longest = longest.max(texts(&set)[0].len()),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Stored),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptEntry),
         }
     }
     assert!((3990..4096).contains(&longest), "{longest}");

@@ -216,7 +216,7 @@ async fn the_tokens_come_through_the_same_door_as_those_of_every_login() {
     let session = manager.put(&TokenKey::new("lobby").unwrap(), login).await.unwrap();
     assert_eq!(session.access_token().await.unwrap().expose(), ACCESS_TOKEN);
     let error = device.wait().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("handed out"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("handed out"), "{error}");
     assert!(device.next().await.is_none() && device.to_stored().is_err());
 }
 
@@ -272,7 +272,7 @@ async fn nothing_is_asked_at_the_end_of_the_code_or_after_it() {
     assert_eq!((clock.elapsed(), login.time_left()), (secs(12), secs(0)));
     assert_eq!(login.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired, "and again");
     assert!(login.next().await.is_none());
-    assert_eq!(login.to_stored().unwrap_err().kind(), ErrorKind::Input);
+    assert_eq!(login.to_stored().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(script.times().len(), 2);
     // Nobody asks either who comes when it is over.
     let script = Script::new(&clock, [PENDING]).starting(SHORT);
@@ -370,7 +370,7 @@ async fn the_end_has_a_name() {
 #[tokio::test]
 async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
     for body in [r#"{"error":"invalid_grant"}"#, r#"{"message":"invalid_request"}"#, r#"{"message":"x"}"#] {
-        for (pendings, kind) in [(52, ErrorKind::Device), (53, ErrorKind::DeviceCodeExpired)] {
+        for (pendings, kind) in [(52, ErrorKind::DeviceGrant), (53, ErrorKind::DeviceCodeExpired)] {
             let mut acts = vec![PENDING; pendings];
             acts.push(Act::Answer(400, body, None));
             let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
@@ -380,7 +380,7 @@ async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
     let mut acts = vec![PENDING; 58];
     acts.push(Act::Answer(400, r#"{"error":"tokenlimit_reached"}"#, None));
     let error = Script::new(&clock(), acts).login().await.wait().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Device, "that is no expiry");
+    assert_eq!(error.kind(), ErrorKind::DeviceGrant, "that is no expiry");
 }
 
 #[tokio::test]
@@ -475,10 +475,10 @@ fn a_login_needs_a_runtime_and_says_so_without_ending() {
         "verification_uri": "https://x.example/", "kept_at": NOW.as_secs(), "expires_at": NOW.as_secs() + 300,
         "asked_at": NOW.as_secs(), "pause": 5, "interval": 5, "life": 300});
     let webex = builder(service).clock(clock()).build().unwrap();
-    let mut login = DeviceLogin::restore(&webex, &stored.to_string()).unwrap();
+    let mut login = DeviceLogin::from_stored(&webex, &stored.to_string()).unwrap();
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(Err(error)) = pin!(login.wait()).poll(&mut context) else { panic!("it waits") };
-    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
 
     runtime.block_on(login.wait()).unwrap();
 }
@@ -510,7 +510,7 @@ async fn a_restart_between_two_questions_keeps_the_pace_and_the_deadline() {
     let (shown, expires_at) = (login.to_string(), login.expires_at());
     drop(login);
 
-    let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+    let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
 
     assert_eq!((login.to_string(), login.expires_at(), login.interval()), (shown, expires_at, secs(10)));
     assert_eq!(login.time_left(), secs(292));
@@ -522,7 +522,7 @@ async fn a_restart_between_two_questions_keeps_the_pace_and_the_deadline() {
     assert!(script.polls.lock().unwrap().iter().all(|(_, body)| body.contains("user_info=")));
     // Too late.
     clock.advance(secs(300));
-    let mut late = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+    let mut late = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
     assert_eq!(late.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired);
     assert_eq!(script.times().len(), 3);
 }
@@ -533,8 +533,8 @@ async fn another_clients_login_and_a_damaged_one_are_not_restored() {
     let stored = script.login().await.to_stored().unwrap();
     let transport = || builder(Service::webex()).transport(script.clone());
     for foreign in [transport().client_id("C2"), transport().service(Service::webex_gov())] {
-        let error = DeviceLogin::restore(&foreign.build().unwrap(), stored.expose()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PendingForeign, "{error}");
+        let error = DeviceLogin::from_stored(&foreign.build().unwrap(), stored.expose()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ClientMismatch, "{error}");
     }
     let text = stored.expose();
     for (bad, says) in [
@@ -546,8 +546,8 @@ async fn another_clients_login_and_a_damaged_one_are_not_restored() {
         (text.replace("https://oauth-helper-r.wbx2.com/verify?", "javascript:alert(1)?"), "verification_uri_complete"),
         (text.replace("061992", "0\\u001b[2J"), "user_code"),
     ] {
-        let error = DeviceLogin::restore(&script.client(), &bad).unwrap_err();
-        assert!(error.kind() == ErrorKind::Stored && error.to_string().contains(says), "{error}");
+        let error = DeviceLogin::from_stored(&script.client(), &bad).unwrap_err();
+        assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(says), "{error}");
         assert!(!format!("{error:?}").contains("PLANTED"), "{error:?}");
     }
     assert!(script.times().is_empty());
@@ -572,7 +572,7 @@ async fn what_webex_has_not_for_devices_is_refused_before_anything_is_sent() {
         WebexOAuth::builder().client_id("C1").scopes("spark:all").transport(script.clone()).build().unwrap();
     assert_eq!(DeviceLogin::start(&no_secret).await.unwrap_err().kind(), ErrorKind::Configuration);
     let error = DeviceLogin::builder(&webex).scopes("a\"b").payload(&"p".repeat(2000)).start().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("scope"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("scope"), "{error}");
     assert!(script.starts.lock().unwrap().is_empty());
 }
 
@@ -581,7 +581,7 @@ async fn a_start_that_fails_says_who_can_help() {
     let begun = |act| async {
         let script = Script::new(&clock(), [PENDING]).starting(act);
         let error = DeviceLogin::start(&script.client()).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+        assert_eq!(error.kind(), ErrorKind::DeviceGrant, "{error}");
         let starts = script.starts.lock().unwrap().len();
         (error, starts)
     };

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::testing::{DevicePollFault, DeviceSpelling, DeviceStartFault, MockUser, MockWebex};
+use webex_oauth::testing::{DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockUser, MockWebex};
 use webex_oauth::{DeviceLogin, DeviceState, ErrorKind, TokenManager};
 
-const SPELLINGS: [DeviceSpelling; 5] = [
-    DeviceSpelling::Error,
-    DeviceSpelling::Message,
-    DeviceSpelling::Description,
-    DeviceSpelling::Empty,
-    DeviceSpelling::Page,
+const SPELLINGS: [DeviceErrorFormat; 5] = [
+    DeviceErrorFormat::Error,
+    DeviceErrorFormat::Message,
+    DeviceErrorFormat::Description,
+    DeviceErrorFormat::Empty,
+    DeviceErrorFormat::Page,
 ];
 
 async fn stage() -> (MockWebex, ManualClock) {
@@ -77,7 +77,7 @@ async fn told(fault: DevicePollFault) -> webex_oauth::Result<usize> {
 #[tokio::test]
 async fn what_is_no_end_is_outlived_in_every_spelling() {
     for spelling in SPELLINGS {
-        let is_written = !matches!(spelling, DeviceSpelling::Empty | DeviceSpelling::Page);
+        let is_written = !matches!(spelling, DeviceErrorFormat::Empty | DeviceErrorFormat::Page);
         for fault in [
             DevicePollFault::Pending(spelling),
             DevicePollFault::PendingAsBadRequest(spelling),
@@ -86,12 +86,12 @@ async fn what_is_no_end_is_outlived_in_every_spelling() {
             assert_eq!(told(fault).await.unwrap(), 2, "{fault:?}");
         }
         for (fault, kind) in [
-            (DevicePollFault::AccessDenied(spelling), ErrorKind::Authorization),
-            (DevicePollFault::TokenLimitReached(spelling), ErrorKind::Device),
-            (DevicePollFault::InvalidClient(spelling), ErrorKind::Device),
-            (DevicePollFault::InvalidGrant(spelling), ErrorKind::Device),
-            (DevicePollFault::InvalidRequest(spelling), ErrorKind::Device),
-            (DevicePollFault::UnsupportedGrantType(spelling), ErrorKind::Device),
+            (DevicePollFault::AccessDenied(spelling), ErrorKind::AuthorizationRejected),
+            (DevicePollFault::TokenLimitReached(spelling), ErrorKind::DeviceGrant),
+            (DevicePollFault::InvalidClient(spelling), ErrorKind::DeviceGrant),
+            (DevicePollFault::InvalidGrant(spelling), ErrorKind::DeviceGrant),
+            (DevicePollFault::InvalidRequest(spelling), ErrorKind::DeviceGrant),
+            (DevicePollFault::UnsupportedGrantType(spelling), ErrorKind::DeviceGrant),
         ] {
             match told(fault).await {
                 // Without JSON it is nobody's word.
@@ -141,7 +141,7 @@ async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
     ] {
         mock.next_device_start(fault);
         let error = DeviceLogin::start(&mock.client()).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Device && error.is_retryable(), "{fault:?}: {error}");
+        assert!(error.kind() == ErrorKind::DeviceGrant && error.is_retryable(), "{fault:?}: {error}");
         assert!(!error.to_string().contains(char::is_control), "{error}");
     }
     mock.next_device_start(Fault::Refused);

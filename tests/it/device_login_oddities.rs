@@ -71,7 +71,7 @@ async fn a_program_that_is_restarted_again_and_again_does_not_ask_faster_than_th
     let stored = DeviceLogin::start(&webex).await.unwrap().to_stored().unwrap();
     clock.advance(Duration::from_secs(10));
     for _ in 0..20 {
-        let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+        let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
         for _ in 0..2 {
             // How it stands, and the response; then the program ends.
             assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
@@ -123,7 +123,7 @@ fn who_looks_often_without_tokio_does_not_get_a_thread_for_each_look() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(DeviceLogin::start(&webex)).unwrap().to_stored().unwrap()
     };
-    let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+    let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     assert!(pin!(login.next()).poll(&mut context).is_ready());
     let before = threads();
@@ -185,7 +185,7 @@ async fn stored_device_login_from_the_future_is_believed_within_the_clock_skew_o
         let webex = script.client();
         let stored = DeviceLogin::start(&webex).await.unwrap().to_stored().unwrap();
         clock.set(NOW);
-        let mut login = DeviceLogin::restore(&webex, stored.expose()).unwrap();
+        let mut login = DeviceLogin::from_stored(&webex, stored.expose()).unwrap();
         assert_eq!(login.time_left(), Duration::from_secs(expected), "{ahead}");
         assert!(login.expires_at() <= NOW + Duration::from_secs(300), "{ahead}: {}", login.expires_at());
         if expected == 0 {
@@ -226,12 +226,12 @@ async fn stored_device_login_with_any_numbers_expires_within_seven_days() {
                         "scope": "spark:all", "self_contained_token": false, "kept_at": kept_at, "expires_at": expires_at, "asked_at": NOW.as_secs(), "pause": 5,
                         "interval": 5, "life": 300});
                     stored[field] = value.into();
-                    let login = DeviceLogin::restore(&webex, &stored.to_string()).unwrap();
+                    let login = DeviceLogin::from_stored(&webex, &stored.to_string()).unwrap();
                     assert!(login.time_left() <= LONGEST, "{stored}: {:?}", login.time_left());
                     assert!(login.expires_at() <= NOW + LONGEST, "{stored}: {}", login.expires_at());
                     assert!(login.interval() >= Duration::from_secs(1), "{stored}: {:?}", login.interval());
                     assert!(format!("{login} {login:?}").contains("x.example"), "{stored}");
-                    let again = DeviceLogin::restore(&webex, login.to_stored().unwrap().expose()).unwrap();
+                    let again = DeviceLogin::from_stored(&webex, login.to_stored().unwrap().expose()).unwrap();
                     assert_eq!(again.time_left(), login.time_left(), "{stored}");
                 }
             }

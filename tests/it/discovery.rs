@@ -271,7 +271,7 @@ async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
         assert_eq!(issuer.all_requests() - before, 1, "{error}");
     }
     for bad in ["", "joe", "@example.com", "joe@", "joe smith@example.com", "joe@example.com\n"] {
-        assert_eq!(issuer.webex.home_issuer(bad).await.unwrap_err().kind(), ErrorKind::Input, "{bad:?}");
+        assert_eq!(issuer.webex.home_issuer(bad).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{bad:?}");
     }
 }
 
@@ -293,7 +293,7 @@ async fn rp_44_a_browser_is_logged_out_at_its_own_issuer_and_the_token_stays_out
     let url = issuer.webex.logout_url(None, goto).unwrap();
     assert_eq!(url.host_str(), Some("idbroker.webex.com"));
     for bad in ["", "/bye", "javascript:alert(1)", "app.example.com"] {
-        assert_eq!(issuer.webex.logout_url(None, bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        assert_eq!(issuer.webex.logout_url(None, bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
     }
     let meetings = builder(Service::meetings()).build().unwrap();
     assert_eq!(meetings.logout_url(None, goto).unwrap_err().kind(), ErrorKind::Unsupported);
@@ -308,8 +308,8 @@ async fn webex_says_when_a_token_ends_in_milliseconds() {
     assert_eq!(issuer.webex.token_expiry(&token).await.unwrap().as_secs(), NOW);
     for bad in ["{}", r#"{"exp":"soon"}"#, "", "[1]"] {
         issuer.answer(at, answer(200, bad));
-        assert_eq!(issuer.webex.token_expiry(&token).await.unwrap_err().kind(), ErrorKind::Person, "{bad}");
+        assert_eq!(issuer.webex.token_expiry(&token).await.unwrap_err().kind(), ErrorKind::PersonRequest, "{bad}");
     }
     issuer.answer(at, answer(401, r#"{"message":"no"}"#));
-    assert!(issuer.webex.token_expiry(&token).await.unwrap_err().is_access_token_refused());
+    assert!(issuer.webex.token_expiry(&token).await.unwrap_err().is_token_rejected());
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
-    Body, Cursor, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, FileStore, Head, MemoryStore, Page, Saved,
-    TokenIndex, TokenKey, TokenStore, conformance,
+    Body, Cursor, Encrypted, EncryptionKey, EncryptionKeys, Entry, FileStore, Head, MemoryStore, Page, Precondition,
+    TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
 };
 use webex_oauth::testing::{MockUser, MockWebex};
-use webex_oauth::{Error, ErrorKind, LoginEvent, LoginState, Retryable, TokenManager, TokenSet};
+use webex_oauth::{Error, ErrorKind, SessionEvent, SessionState, TokenManager, TokenSet, Transience};
 
 use crate::keeping::{Slow, log_in};
 use crate::support::Folder;
@@ -40,22 +40,22 @@ fn entry(revision: u64, login: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Expect {
-    Expect::Revision(entry.head.revision())
+fn seen(entry: &Entry) -> Precondition {
+    Precondition::Revision(entry.head.revision())
 }
 
 async fn put(store: &dyn TokenStore, key: &TokenKey, entry: &Entry) {
     let kept = revision_in(store, key).await;
-    assert_eq!(store.save(key, entry, kept).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(key, entry, kept).await.unwrap(), WriteOutcome::Committed);
 }
 
-async fn revision_in(store: &dyn TokenStore, key: &TokenKey) -> Expect {
-    store.load(key).await.unwrap().map_or(Expect::Absent, |kept| seen(&kept))
+async fn revision_in(store: &dyn TokenStore, key: &TokenKey) -> Precondition {
+    store.load(key).await.unwrap().map_or(Precondition::Absent, |kept| seen(&kept))
 }
 
 /// That an error is the operator's, and nobody else's.
 fn is_operators(error: &Error, says: &[&str]) {
-    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+    assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
     assert!(!error.is_login_required() && !error.is_retryable(), "{error:?}");
     for word in says {
         assert!(error.to_string().contains(word), "{word}: {error}");
@@ -112,7 +112,7 @@ struct Notebook(Arc<Mutex<Vec<String>>>);
 impl Notebook {
     fn note<T>(&self, call: String) -> webex_oauth::Result<T> {
         self.0.lock().unwrap().push(call);
-        Err(Error::store("the notebook is full", Retryable::Yes))
+        Err(Error::store("the notebook is full", Transience::Transient))
     }
 }
 
@@ -122,11 +122,11 @@ impl TokenStore for Notebook {
         self.note(format!("load {key}"))
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.note(format!("save {key} {} {expect:?}", entry.head.to_text()))
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.note(format!("delete {key} {expect:?}"))
     }
 }
@@ -149,12 +149,12 @@ async fn every_call_reaches_the_store_inside_once_and_its_error_comes_back_as_it
     let (entry, cursor) = (entry(1, 7, b"PLANTED"), Cursor::new("here"));
     let errors = [
         store.load(&jane()).await.unwrap_err(),
-        store.save(&jane(), &entry, Expect::Absent).await.unwrap_err(),
+        store.save(&jane(), &entry, Precondition::Absent).await.unwrap_err(),
         store.delete(&jane(), seen(&entry)).await.unwrap_err(),
         store.due(NOW, Some(&cursor), 5).await.unwrap_err(),
         store.keys(Some("cust10001"), Some(&cursor), 6).await.unwrap_err(),
         store.discard(&jane()).await.unwrap_err(),
-        store.reseal(&jane()).await.unwrap_err(),
+        store.reencrypt(&jane()).await.unwrap_err(),
     ];
     for error in errors {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
@@ -200,7 +200,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
     clock.advance(FORTNIGHT);
     let token = manager.access_token(&jane()).await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_ne!(token, *first.access_token());
     let content = fs::read(&file).unwrap();
     hides(&content, &first);
@@ -211,8 +211,8 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     let manager = restarted(new_keys());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), token);
     let status = manager.session(&jane()).unwrap().status().await.unwrap().unwrap();
-    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
-    manager.forget(&jane()).await.unwrap();
+    assert_eq!((status.state, mock.refreshes()), (SessionState::Connected, 1));
+    manager.remove(&jane()).await.unwrap();
     assert!(!file.exists());
 }
 
@@ -237,7 +237,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
         let counter = Arc::clone(&said);
         let manager = TokenManager::with_index(mock.client(), store)
             .on_event(move |event| {
-                if matches!(event, LoginEvent::LoginRequired { .. }) {
+                if matches!(event, SessionEvent::LoginRequired { .. }) {
                     counter.fetch_add(1, Ordering::SeqCst);
                 }
             })
@@ -253,12 +253,12 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
             manager.put(&jane(), tokens.clone()).await.unwrap_err(),
             manager.replace(&jane(), tokens.clone()).await.unwrap_err(),
             manager.retry(&jane()).await.unwrap_err(),
-            manager.forget(&jane()).await.unwrap_err(),
-            manager.forget_all("cust10001").await.unwrap_err(),
+            manager.remove(&jane()).await.unwrap_err(),
+            manager.remove_all("cust10001").await.unwrap_err(),
         ] {
             is_operators(&error, &[says, "jane@example.com"]);
         }
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!((said.load(Ordering::SeqCst), mock.refreshes()), (0, 0));
         assert_eq!(fs::read(folder.store().path(&jane())).unwrap(), content);
         let names = fs::read_dir(folder.store().path(&jane()).parent().unwrap()).unwrap();
@@ -267,7 +267,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
 
     let session = right().session(&jane()).unwrap();
     session.access_token().await.unwrap();
-    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+    assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected);
 }
 
 #[tokio::test]
@@ -284,9 +284,9 @@ async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
         tokio::task::yield_now().await;
     }
     // The new tokens are not saved yet. Sealing the old ones anew does not cost them.
-    assert!(Encrypted::new(store.clone(), both()).reseal(&jane()).await.unwrap());
+    assert!(Encrypted::new(store.clone(), both()).reencrypt(&jane()).await.unwrap());
     let token = refreshing.await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
 
     let other = TokenManager::new(mock.client(), Encrypted::new(store, both())).unwrap();
     assert_eq!(other.access_token(&jane()).await.unwrap(), token);
@@ -314,7 +314,7 @@ async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed()
     assert_eq!(lenient.access_token(&jane()).await.unwrap(), *tokens.access_token());
     clock.advance(FORTNIGHT);
     let token = lenient.access_token(&jane()).await.unwrap();
-    lenient.settle().await.unwrap();
+    lenient.wait_idle().await.unwrap();
     hides(&fs::read(&file).unwrap(), &tokens);
     assert_eq!(over(Encrypted::new(folder.store(), new_keys())).access_token(&jane()).await.unwrap(), token);
 }
@@ -332,7 +332,7 @@ async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing
     put(&new, &bob, &entry(2, 8, b"{}")).await;
     put(&inside, &carol, &entry(3, 9, b"{}")).await;
 
-    assert!(new.reseal(&jane()).await.unwrap());
+    assert!(new.reencrypt(&jane()).await.unwrap());
     let kept = new.load(&jane()).await.unwrap().unwrap();
     assert_eq!(kept.body, marked.body);
     assert_ne!(kept.head.revision(), marked.head.revision(), "no revision is used twice");
@@ -342,12 +342,12 @@ async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing
 
     for key in [jane(), bob.clone(), TokenKey::new("nobody").unwrap()] {
         let before = inside.load(&key).await.unwrap();
-        assert!(!new.reseal(&key).await.unwrap(), "{key}");
+        assert!(!new.reencrypt(&key).await.unwrap(), "{key}");
         assert_eq!(inside.load(&key).await.unwrap(), before, "{key}");
     }
-    is_operators(&old.reseal(&bob).await.unwrap_err(), &["`2026-11`, which is missing"]);
-    is_operators(&new.reseal(&carol).await.unwrap_err(), &["not encrypted"]);
-    assert!(new.clone().insecure_accept_unencrypted().reseal(&carol).await.unwrap());
+    is_operators(&old.reencrypt(&bob).await.unwrap_err(), &["`2026-11`, which is missing"]);
+    is_operators(&new.reencrypt(&carol).await.unwrap_err(), &["not encrypted"]);
+    assert!(new.clone().insecure_accept_unencrypted().reencrypt(&carol).await.unwrap());
     assert_eq!(new.load(&carol).await.unwrap().unwrap().body.expose(), b"{}");
 }
 
@@ -428,7 +428,7 @@ async fn a_body_of_a_later_version_asks_for_an_update() {
     let store = Encrypted::new(raw.clone(), old_keys()).insecure_accept_unencrypted();
     put(&raw, &jane(), &entry(1, 7, b"webex-oauth sealed v2\nwho knows")).await;
     is_operators(&store.load(&jane()).await.unwrap_err(), &["version 2", "update webex-oauth"]);
-    is_operators(&store.reseal(&jane()).await.unwrap_err(), &["update webex-oauth"]);
+    is_operators(&store.reencrypt(&jane()).await.unwrap_err(), &["update webex-oauth"]);
     is_operators(&store.discard(&jane()).await.unwrap_err(), &["update webex-oauth"]);
     assert!(raw.load(&jane()).await.unwrap().is_some());
 }
@@ -447,7 +447,7 @@ async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
     is_operators(&manager(&store).replace(&jane(), tokens.clone()).await.unwrap_err(), &["2025-03"]);
 
     let error = lost.discard(&jane()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("TokenManager::forget"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("TokenManager::remove"), "{error}");
     assert!(lost.load(&jane()).await.unwrap().is_some());
 
     assert!(store.discard(&jane()).await.unwrap());
@@ -465,7 +465,7 @@ async fn what_nobody_has_sealed_is_in_the_clear_and_cannot_be_discarded() {
     let store = Encrypted::new(inner.clone(), new_keys());
     is_operators(&store.discard(&jane()).await.unwrap_err(), &["is not encrypted", "insecure_accept_unencrypted"]);
     let error = store.insecure_accept_unencrypted().discard(&jane()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("TokenManager::forget"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("TokenManager::remove"), "{error}");
     assert_eq!(inner.load(&jane()).await.unwrap(), Some(plain));
 }
 
@@ -484,11 +484,11 @@ impl TokenStore for Overtaken {
         Ok(loaded)
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.delete(key, expect).await
     }
 }
@@ -500,17 +500,17 @@ async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_o
     put(&new, &jane(), &entry(2, 8, b"new")).await;
     let logged_in_anew = raw.load(&jane()).await.unwrap().unwrap();
     let (revision, before) = (revision_in(&raw, &jane()).await, entry(1, 7, b"old"));
-    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
+    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), WriteOutcome::Committed);
     let overtaken = || Overtaken(raw.clone(), Arc::new(Mutex::new(Some(logged_in_anew.clone()))));
 
     let error = Encrypted::new(overtaken(), new_keys()).discard(&jane()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew.clone()));
 
     let revision = revision_in(&raw, &jane()).await;
-    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), Saved::Yes);
+    assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), WriteOutcome::Committed);
     let both = new_keys().with_older("2025-03", OLD.into()).unwrap();
-    assert!(!Encrypted::new(overtaken(), both).reseal(&jane()).await.unwrap());
+    assert!(!Encrypted::new(overtaken(), both).reencrypt(&jane()).await.unwrap());
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew));
 }
 

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
-use webex_oauth::store::{Cursor, Entry, Expect, Page, Saved, TokenIndex, TokenKey, TokenStore};
+use webex_oauth::store::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::transport::Transport;
 use webex_oauth::{
-    Callback, Error, KeepAlive, LoginEvent, Retryable, Service, Swept, TokenManager, TokenSet, WebexOAuth,
+    Callback, Error, KeepAlive, Service, SessionEvent, SweepReport, TokenManager, TokenSet, Transience, WebexOAuth,
 };
 
 use crate::support::{builder, parameter};
@@ -168,22 +168,22 @@ impl TokenStore for Sorted {
         Ok(self.0.lock().unwrap().get(key).cloned())
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         let mut map = self.0.lock().unwrap();
-        if !expect.is_met_by(map.get(key).map(|kept| kept.head.revision())) {
-            return Ok(Saved::Conflict);
+        if !expect.matches(map.get(key).map(|kept| kept.head.revision())) {
+            return Ok(WriteOutcome::Conflict);
         }
         map.insert(key.clone(), entry.clone());
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         let mut map = self.0.lock().unwrap();
-        if !expect.is_met_by(map.get(key).map(|kept| kept.head.revision())) {
-            return Ok(Saved::Conflict);
+        if !expect.matches(map.get(key).map(|kept| kept.head.revision())) {
+            return Ok(WriteOutcome::Conflict);
         }
         map.remove(key);
-        Ok(Saved::Yes)
+        Ok(WriteOutcome::Committed)
     }
 }
 
@@ -269,7 +269,7 @@ impl<S> Moody<S> {
 
     fn check(&self) -> webex_oauth::Result<()> {
         match self.mood.is_down.load(Ordering::SeqCst) {
-            true => Err(Error::store("it is down", Retryable::Yes)),
+            true => Err(Error::store("it is down", Transience::Transient)),
             false => Ok(()),
         }
     }
@@ -293,12 +293,12 @@ impl<S: TokenStore> TokenStore for Moody<S> {
         loaded
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check()?;
         self.inner.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.inner.delete(key, expect).await
     }
 }
@@ -344,11 +344,11 @@ pub(crate) fn listening(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -
     let manager = TokenManager::with_index(webex.clone(), store.clone())
         .on_event(move |event| {
             let what = match event {
-                LoginEvent::Refreshed { key } => format!("refreshed {}", key.tenant()),
-                LoginEvent::LoginExpiring { key, .. } => format!("expiring {}", key.tenant()),
-                LoginEvent::LoginRequired { key, .. } => format!("required {}", key.tenant()),
-                LoginEvent::RefreshFailed { key, .. } => format!("failed {}", key.tenant()),
-                LoginEvent::SweepFailed { .. } => "sweep failed".to_owned(),
+                SessionEvent::Refreshed { key } => format!("refreshed {}", key.tenant()),
+                SessionEvent::Expiring { key, .. } => format!("expiring {}", key.tenant()),
+                SessionEvent::LoginRequired { key, .. } => format!("required {}", key.tenant()),
+                SessionEvent::RefreshFailed { key, .. } => format!("failed {}", key.tenant()),
+                SessionEvent::SweepFailed { .. } => "sweep failed".to_owned(),
                 other => format!("{other:?}"),
             };
             ear.0.lock().unwrap().push(what);
@@ -360,17 +360,17 @@ pub(crate) fn listening(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -
 
 /// Keep-alive that does not wait for a clock that stands still.
 pub(crate) fn at_once(manager: &TokenManager) -> KeepAlive {
-    KeepAlive::new(manager).unwrap().pace(Duration::ZERO)
+    KeepAlive::new(manager).unwrap().delay_between(Duration::ZERO)
 }
 
 /// What was refreshed, ended and failed, and whether all was looked at.
-pub(crate) fn came_to(swept: Swept) -> (usize, usize, usize, bool) {
+pub(crate) fn came_to(swept: SweepReport) -> (usize, usize, usize, bool) {
     (swept.refreshed, swept.ended, swept.failed, swept.is_complete)
 }
 
 /// Whether a manager at rest remembers no login. The slot of the last flight goes with its task, which may take a moment.
 pub(crate) async fn is_emptied(manager: &TokenManager) -> bool {
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     for _ in 0..10_000 {
         if format!("{manager:?}").contains("keys: 0,") {
             return true;

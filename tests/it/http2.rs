@@ -313,7 +313,7 @@ async fn code_exchange_that_is_refused_for_good_was_not_sent() {
     let webex = server.client(Rotation::Lenient);
     let (pending, callback) = returned(&webex);
     let error = webex.login(pending, callback).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Exchange);
+    assert_eq!(error.kind(), ErrorKind::CodeExchange);
     assert_not_sent(&error);
     assert_eq!(server.received().len(), 6, "three sendings, each on two connections");
 }
@@ -344,7 +344,7 @@ async fn strict_session_refresh_on_a_refused_stream_is_repeated() {
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens(&webex).await)).await.unwrap();
     session.refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(server.outcomes(), [(0, true), (0, false), (1, true)]);
 }
 

@@ -90,7 +90,7 @@ async fn an_access_token_alone_works_and_proves_nobody() {
     assert!(webex.refresh(&tokens).await.unwrap_err().is_login_required());
 
     clock.advance(Duration::from_secs(1_209_599));
-    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_token_rejected());
     assert_eq!((mock.token_requests(), mock.key_requests()), (0, 0));
 }
 
@@ -121,11 +121,11 @@ async fn an_access_token_beside_it_must_be_the_one_that_it_was_issued_with() {
     let swapped = own.replace(&token(&own), &token(&others));
     assert_ne!(own, swapped);
     let error = finish(&webex, pending, &swapped).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains("at_hash"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("at_hash"), "{error}");
 
     let (silent, _) = start(|mock| mock).await;
     let error = log_in(&silent, &silent.client(), both).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdTokenHashMissing, "Webex documents no `at_hash`");
+    assert_eq!(error.kind(), ErrorKind::MissingAtHash, "Webex documents no `at_hash`");
     let trusting = silent.client_builder().insecure_accept_missing_at_hash().build().unwrap();
     log_in(&silent, &trusting, both).await.unwrap();
 }
@@ -138,11 +138,11 @@ async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see
         mock.next_id_token(fault);
         let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
         let expected = match fault {
-            IdTokenFault::Missing => Some(ErrorKind::IdTokenMissing),
+            IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
             // There is no code, nobody else to compare with, and only one key.
             IdTokenFault::WrongCodeHash | IdTokenFault::OtherSubject | IdTokenFault::MissingKeyId => None,
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
-            _ => Some(ErrorKind::IdToken),
+            _ => Some(ErrorKind::InvalidIdToken),
         };
         assert_eq!(refused, expected, "{fault:?}");
         log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.unwrap();
@@ -152,15 +152,15 @@ async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see
 #[tokio::test]
 async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for() {
     for (fault, of_an_id_token, of_a_token) in [
-        (CallbackFault::MissingState, ErrorKind::StateMissing, ErrorKind::StateMissing),
+        (CallbackFault::MissingState, ErrorKind::MissingState, ErrorKind::MissingState),
         (CallbackFault::OtherState, ErrorKind::StateMismatch, ErrorKind::StateMismatch),
-        (CallbackFault::RepeatedCode, ErrorKind::CallbackDuplicate, ErrorKind::CallbackDuplicate),
-        (CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous, ErrorKind::CallbackAmbiguous),
-        (CallbackFault::Empty, ErrorKind::IdTokenMissing, ErrorKind::CallbackAmbiguous),
+        (CallbackFault::RepeatedCode, ErrorKind::DuplicateParameter, ErrorKind::DuplicateParameter),
+        (CallbackFault::CodeAndError, ErrorKind::AmbiguousCallback, ErrorKind::AmbiguousCallback),
+        (CallbackFault::Empty, ErrorKind::MissingIdToken, ErrorKind::AmbiguousCallback),
         (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch, ErrorKind::IssuerMismatch),
-        (CallbackFault::ServerError, ErrorKind::Authorization, ErrorKind::Authorization),
-        (CallbackFault::UnknownError, ErrorKind::Authorization, ErrorKind::Authorization),
-        (CallbackFault::Undescribed, ErrorKind::Authorization, ErrorKind::Authorization),
+        (CallbackFault::ServerError, ErrorKind::AuthorizationRejected, ErrorKind::AuthorizationRejected),
+        (CallbackFault::UnknownError, ErrorKind::AuthorizationRejected, ErrorKind::AuthorizationRejected),
+        (CallbackFault::Undescribed, ErrorKind::AuthorizationRejected, ErrorKind::AuthorizationRejected),
     ] {
         for (response, kind) in [(ImplicitResponse::IdToken, of_an_id_token), (ImplicitResponse::Token, of_a_token)] {
             let (mock, _) = start(|mock| mock).await;
@@ -178,19 +178,19 @@ async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for(
 async fn what_no_server_of_this_flow_says_is_refused_as_well() {
     type Change = fn(String) -> String;
     let rows: [(&str, ImplicitResponse, Change, ErrorKind); 4] = [
-        ("a code", ImplicitResponse::IdToken, |url| url.replace("#id_token=", "#code="), ErrorKind::IdTokenMissing),
-        ("in the query", ImplicitResponse::IdToken, |url| url.replace('#', "?"), ErrorKind::StateMissing),
+        ("a code", ImplicitResponse::IdToken, |url| url.replace("#id_token=", "#code="), ErrorKind::MissingIdToken),
+        ("in the query", ImplicitResponse::IdToken, |url| url.replace('#', "?"), ErrorKind::MissingState),
         (
             "no ID token",
             ImplicitResponse::IdTokenToken,
             |url| url.replace("&id_token=", "&x="),
-            ErrorKind::IdTokenMissing,
+            ErrorKind::MissingIdToken,
         ),
         (
             "another kind of token",
             ImplicitResponse::Token,
             |url| url.replace("=Bearer", "=mac"),
-            ErrorKind::CallbackAmbiguous,
+            ErrorKind::AmbiguousCallback,
         ),
     ];
     for (what, response, change, kind) in rows {
@@ -214,7 +214,7 @@ async fn a_user_who_declines_and_a_request_at_fault_come_back_in_the_fragment() 
     let webex = mock.client();
     let (url, pending) = begin(&webex, ImplicitResponse::IdToken);
     let error = finish(&webex, pending, &mock.deny(&url)).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Authorization && error.is_denied(), "{error}");
+    assert!(error.kind() == ErrorKind::AuthorizationRejected && error.is_denied(), "{error}");
 
     let request = webex.authorize().scopes("openid spark:rooms_read");
     let (url, pending) = request.begin_implicit(ImplicitResponse::IdToken).unwrap();

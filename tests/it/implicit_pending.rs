@@ -69,7 +69,7 @@ async fn a_login_that_lost_its_nonce_proves_nobody() {
     let callback =
         ImplicitCallback::parse(format!("id_token={}&state={}", begun.id_token(|_| ()), begun.state)).unwrap();
     let error = Error::from(begun.issuer.webex.accept_implicit(pending, callback).await.unwrap_err());
-    assert_eq!(error.kind(), ErrorKind::IdTokenMissing, "{error}");
+    assert_eq!(error.kind(), ErrorKind::MissingIdToken, "{error}");
 
     let (url, pending) = begun.issuer.webex.authorize().begin().unwrap();
     let [state, nonce] = ["state", "nonce"].map(|name| parameter(url.as_str(), name));
@@ -77,6 +77,6 @@ async fn a_login_that_lost_its_nonce_proves_nobody() {
     let pending = PendingAuthorization::from_stored(&without_nonce(pending.to_stored().unwrap().expose())).unwrap();
     let callback = Callback::parse(format!("code=c&state={state}")).unwrap();
     let error = begun.issuer.webex.login(pending, callback).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdTokenMissing, "{error}");
+    assert_eq!(error.kind(), ErrorKind::MissingIdToken, "{error}");
     assert_eq!(begun.issuer.requests("/verification").await, 0);
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::source::TokenSource;
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    AccessToken, Callback, Error, ErrorKind, LoginEvent, LoginState, RefreshToken, Retryable, Rotation, Service,
-    Session, TokenManager, TokenSet, WebexOAuth,
+    AccessToken, Callback, Error, ErrorKind, RefreshToken, Rotation, Service, Session, SessionEvent, SessionState,
+    TokenManager, TokenSet, Transience, WebexOAuth,
 };
 use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -60,7 +60,7 @@ async fn ten_thousand_callers_on_a_dead_token_cause_one_refresh_and_nobody_fails
         assert_eq!(*first.get_or_insert(token.clone()), token);
     }
     assert_ne!(first, Some(old), "the dead one");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -70,10 +70,10 @@ async fn a_stale_token_is_served_at_once_and_refreshed_behind() {
     let old = session.access_token().await.unwrap();
     clock.advance(FORTNIGHT.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     assert_ne!(session.access_token().await.unwrap(), old);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -84,7 +84,7 @@ async fn a_fresh_token_causes_no_request() {
         clock.advance(Duration::from_secs(60));
         session.access_token().await.unwrap();
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 0);
 }
 
@@ -100,7 +100,7 @@ async fn a_caller_who_leaves_cancels_nothing() {
             () = tokio::task::yield_now() => {}
         }
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     session.access_token().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
@@ -147,12 +147,12 @@ async fn a_login_survives_a_restart_with_what_the_application_keeps_with_it() {
     clock.advance(FORTNIGHT);
     let restarted = TokenManager::new(mock.client(), store).unwrap();
     restarted.access_token(&key("acme")).await.unwrap();
-    restarted.settle().await.unwrap();
+    restarted.wait_idle().await.unwrap();
 
     let data: Option<serde_json::Value> = restarted.data(&key("acme")).await.unwrap();
     assert_eq!(data.unwrap()["meeting_password"], "x");
     assert_eq!(mock.refreshes(), 1);
-    restarted.forget(&key("acme")).await.unwrap();
+    restarted.remove(&key("acme")).await.unwrap();
     assert_eq!(restarted.data::<serde_json::Value>(&key("acme")).await.unwrap(), None);
 }
 
@@ -168,7 +168,7 @@ async fn two_managers_on_one_store_refresh_once() {
     while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
         tokio::task::yield_now().await;
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     while !calls.iter().all(tokio::task::JoinHandle::is_finished) {
         clock.advance(Duration::from_millis(250));
         tokio::task::yield_now().await;
@@ -186,7 +186,7 @@ async fn a_dead_refresh_token_is_remembered_said_once_and_not_sent_again() {
     let counter = Arc::clone(&said);
     let manager = TokenManager::builder(mock.client(), MemoryStore::new())
         .on_event(move |event| {
-            if matches!(event, LoginEvent::LoginRequired { .. }) {
+            if matches!(event, SessionEvent::LoginRequired { .. }) {
                 counter.fetch_add(1, Ordering::SeqCst);
             }
         })
@@ -212,7 +212,9 @@ async fn a_login_that_was_never_kept_needs_the_user() {
     let mock = MockWebex::start().await;
     let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
     let error = manager.access_token(&key("nobody")).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Session && error.is_login_required() && error.to_string().contains("nobody"));
+    assert!(
+        error.kind() == ErrorKind::SessionNotFound && error.is_login_required() && error.to_string().contains("nobody")
+    );
 }
 
 #[tokio::test]
@@ -230,7 +232,7 @@ async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() 
     TokenSource::reject(&session, &first).await;
     session.invalidate(&first);
     assert_eq!(session.access_token().await.unwrap(), second);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -255,7 +257,7 @@ async fn a_call_is_made_again_once_with_a_new_token() {
                     }
                 }
             },
-            |answer| answer.as_ref().is_err_and(Error::is_access_token_refused),
+            |answer| answer.as_ref().is_err_and(Error::is_token_rejected),
         )
         .await;
     assert_eq!(answer.unwrap().email(), Some("jane@example.com"));
@@ -278,10 +280,10 @@ async fn a_logout_during_a_refresh_stays_a_logout() {
         async move { session.access_token().await }
     });
     gate.arrival().await;
-    manager.forget(&key("jane")).await.unwrap();
+    manager.remove(&key("jane")).await.unwrap();
     gate.open();
     assert!(refreshing.await.unwrap().unwrap_err().is_login_required());
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     assert!(store.load(&key("jane")).await.unwrap().is_none());
     assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
@@ -304,7 +306,7 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
 
     let error = manager.put(&key("cust10001"), bobs.clone()).await.unwrap_err();
 
-    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("replace(..)"), "{error}");
+    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("replace(..)"), "{error}");
     manager.replace(&key("cust10001"), bobs.clone()).await.unwrap();
     assert_eq!(&manager.access_token(&key("cust10001")).await.unwrap(), bobs.access_token());
     let janes = log_in(&mock, &webex).await;
@@ -336,7 +338,7 @@ async fn a_regenerated_secret_logs_nobody_out() {
     let counter = Arc::clone(&failures);
     let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
-            counter.fetch_add(usize::from(matches!(event, LoginEvent::RefreshFailed { .. })), Ordering::SeqCst);
+            counter.fetch_add(usize::from(matches!(event, SessionEvent::RefreshFailed { .. })), Ordering::SeqCst);
         })
         .build()
         .unwrap();
@@ -401,7 +403,7 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
 
     let elsewhere = http::Request::get("https://evil.example/").body(bytes::Bytes::new()).unwrap();
     let error = session.send(elsewhere).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("with_api_host"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("with_api_host"), "{error}");
 }
 
 #[tokio::test]
@@ -419,30 +421,33 @@ async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site(
         assert_eq!(crate::support::form(&request)["refresh_token"], "acme_r1");
     }
     let error = webex.adopt(&RefreshToken::new("r1").unwrap(), Some("acme.webex.com")).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("first label"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("first label"), "{error}");
 }
 
 #[tokio::test]
 async fn the_status_is_known_without_asking_webex() {
     let (mock, clock, manager, session) = kept(MemoryStore::new()).await;
     let status = session.status().await.unwrap().unwrap();
-    assert_eq!(status.state, LoginState::Connected);
+    assert_eq!(status.state, SessionState::Connected);
     assert_eq!(status.access_token_expires_at, Some(NOW + Duration::from_secs(1_209_599)));
     let wanted = "spark:all spark:rooms_read".parse().unwrap();
-    assert_eq!(session.lacks(&wanted).await.unwrap().to_string(), "spark:rooms_read");
+    assert_eq!(session.missing_scopes(&wanted).await.unwrap().to_string(), "spark:rooms_read");
 
     mock.revoke("jane@example.com");
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap_err();
-    assert!(matches!(session.status().await.unwrap().unwrap().state, LoginState::LoginRequired { since: Some(_), .. }));
+    assert!(matches!(
+        session.status().await.unwrap().unwrap().state,
+        SessionState::LoginRequired { since: Some(_), .. }
+    ));
     manager.retry(&key("jane")).await.unwrap();
-    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+    assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected);
     session.access_token().await.unwrap_err();
     assert_eq!(mock.refreshes(), 2, "it was allowed to try again");
 
-    manager.forget(&key("jane")).await.unwrap();
+    manager.remove(&key("jane")).await.unwrap();
     assert!(session.status().await.unwrap().is_none());
-    assert!(session.lacks(&wanted).await.unwrap_err().is_login_required());
+    assert!(session.missing_scopes(&wanted).await.unwrap_err().is_login_required());
 }
 
 #[tokio::test]
@@ -456,13 +461,13 @@ async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
             manager.put(&key(tenant).user(format!("user-{user}")).unwrap(), tokens.clone()).await.unwrap();
         }
     }
-    assert_eq!(manager.forget_all("cust1").await.unwrap(), 300);
-    assert_eq!(manager.forget_all("cust1").await.unwrap(), 0);
+    assert_eq!(manager.remove_all("cust1").await.unwrap(), 300);
+    assert_eq!(manager.remove_all("cust1").await.unwrap(), 0);
     manager.access_token(&key("cust10001").user("user-7").unwrap()).await.unwrap();
-    assert_eq!(manager.forget_all("cust10001").await.unwrap(), 300);
+    assert_eq!(manager.remove_all("cust10001").await.unwrap(), 300);
 
     let unlisted = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    assert!(unlisted.forget_all("cust1").await.unwrap_err().to_string().contains("with_index"));
+    assert!(unlisted.remove_all("cust1").await.unwrap_err().to_string().contains("with_index"));
 }
 
 /// A server that grants logins, and answers refreshes as scripted.
@@ -472,7 +477,7 @@ async fn scripted(refresh: ResponseTemplate) -> (MockServer, ManualClock, TokenM
 
 async fn scripted_and_heard(
     refresh: ResponseTemplate,
-    listener: impl Fn(&LoginEvent) + Send + Sync + 'static,
+    listener: impl Fn(&SessionEvent) + Send + Sync + 'static,
 ) -> (MockServer, ManualClock, TokenManager, Session) {
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
@@ -498,7 +503,7 @@ async fn one_retry_after_is_honoured_by_all_callers() {
         let wait = error.retry_after().unwrap();
         assert!(error.is_retryable() && wait >= Duration::from_secs(119), "{wait:?}: {error}");
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(refreshes(&server).await, 1);
     clock.advance(Duration::from_secs(121));
     session.access_token().await.unwrap_err();
@@ -509,8 +514,8 @@ async fn one_retry_after_is_honoured_by_all_callers() {
 async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
     let heard = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let counters = Arc::clone(&heard);
-    let listener = move |event: &LoginEvent| {
-        let is_failure = matches!(event, LoginEvent::RefreshFailed { .. });
+    let listener = move |event: &SessionEvent| {
+        let is_failure = matches!(event, SessionEvent::RefreshFailed { .. });
         counters[usize::from(!is_failure)].fetch_add(1, Ordering::SeqCst);
     };
     let (server, clock, manager, session) = scripted_and_heard(ResponseTemplate::new(503), listener).await;
@@ -518,7 +523,7 @@ async fn an_outage_of_an_hour_is_served_by_the_old_token_and_stays_polite() {
     clock.advance(FORTNIGHT.mul_f64(0.8));
     for _ in 0..3600 {
         assert_eq!(session.access_token().await.unwrap(), old);
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         clock.advance(Duration::from_secs(1));
     }
     let sent = refreshes(&server).await;
@@ -548,14 +553,14 @@ async fn the_same_token_again_and_a_life_shorter_than_the_margin_do_not_loop() {
         clock.advance(FORTNIGHT.mul_f64(0.9));
         for _ in 0..20 {
             session.access_token().await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
         let before = refreshes(&server).await;
         assert_eq!(before, 1, "{answer}");
         for _ in 0..60 {
             clock.advance(Duration::from_secs(1));
             session.access_token().await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
         let sent = refreshes(&server).await - before;
         assert!(in_a_minute.contains(&sent), "{answer}: {sent}");
@@ -599,7 +604,7 @@ async fn a_token_without_an_end_is_used_until_the_api_refuses_it() {
     for _ in 0..1000 {
         clock.advance(FORTNIGHT);
         assert_eq!(session.access_token().await.unwrap(), endless);
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     }
     assert_eq!(refreshes(&server).await, 1);
     session.invalidate(&endless);
@@ -624,7 +629,7 @@ async fn new_tokens_that_cannot_be_saved_are_served_from_memory_and_saved_later(
     let counter = Arc::clone(&saves_failed);
     let manager = TokenManager::builder(webex.clone(), failing.clone())
         .on_event(move |event| {
-            counter.fetch_add(usize::from(matches!(event, LoginEvent::SaveFailed { .. })), Ordering::SeqCst);
+            counter.fetch_add(usize::from(matches!(event, SessionEvent::SaveFailed { .. })), Ordering::SeqCst);
         })
         .build()
         .unwrap();
@@ -645,7 +650,7 @@ async fn new_tokens_that_cannot_be_saved_are_served_from_memory_and_saved_later(
     failing.heal();
     let settled = tokio::spawn({
         let manager = manager.clone();
-        async move { manager.settle().await }
+        async move { manager.wait_idle().await }
     });
     while !settled.is_finished() {
         clock.advance(Duration::from_secs(60));
@@ -663,7 +668,7 @@ async fn a_store_that_is_down_serves_a_living_token_and_sends_nothing_for_a_dead
     failing.fail_after(0);
     clock.advance(FORTNIGHT.mul_f64(0.8));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     clock.advance(FORTNIGHT);
     let error = session.access_token().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
@@ -682,14 +687,14 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
     stuck.1.store(true, Ordering::SeqCst);
     clock.advance(FORTNIGHT.mul_f64(0.8));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     clock.advance(FORTNIGHT);
     for error in [
         session.access_token().await.unwrap_err(),
         session.status().await.unwrap_err(),
         session.disconnect().await.unwrap_err(),
         manager.put(&key("jane"), tokens).await.unwrap_err(),
-        manager.forget(&key("jane")).await.unwrap_err(),
+        manager.remove(&key("jane")).await.unwrap_err(),
         manager.retry(&key("jane")).await.unwrap_err(),
         manager.data::<i32>(&key("jane")).await.unwrap_err(),
     ] {
@@ -707,7 +712,7 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
     clock.advance(FORTNIGHT);
     let error = session.access_token().await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     for _ in 0..600 {
         clock.advance(Duration::from_secs(1));
         quiet().await;
@@ -737,7 +742,7 @@ async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_un
     let first = asking(&session);
     gate.arrival().await;
     store.fail_writes_after(0);
-    manager.forget(&key("jane")).await.unwrap_err();
+    manager.remove(&key("jane")).await.unwrap_err();
     store.heal();
 
     let second = asking(&session);
@@ -750,7 +755,7 @@ async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_un
     }
 
     second.await.unwrap().unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
@@ -777,7 +782,7 @@ async fn saving_again_pauses_and_is_said_once() {
     let counter = Arc::clone(&said);
     let manager = TokenManager::builder(mock.client(), failing.clone())
         .on_event(move |event| {
-            counter.fetch_add(usize::from(matches!(event, LoginEvent::SaveFailed { .. })), Ordering::SeqCst);
+            counter.fetch_add(usize::from(matches!(event, SessionEvent::SaveFailed { .. })), Ordering::SeqCst);
         })
         .build()
         .unwrap();
@@ -817,7 +822,7 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
 
     clock.advance(Duration::from_secs(31));
     assert_eq!(second.block_on(session.access_token()).unwrap(), new);
-    second.block_on(manager.settle()).unwrap();
+    second.block_on(manager.wait_idle()).unwrap();
 
     assert_eq!(mock.refreshes(), 1);
     let restarted = TokenManager::new(mock.client(), failing.inner.clone()).unwrap();
@@ -835,9 +840,9 @@ fn unsaved_tokens_survive_a_removal_that_fails_without_a_handle_of_the_session()
     let new = first.block_on(session.access_token()).unwrap();
     drop((first, session));
 
-    second.block_on(manager.forget(&key("jane"))).unwrap_err();
+    second.block_on(manager.remove(&key("jane"))).unwrap_err();
     failing.heal();
-    second.block_on(manager.settle()).unwrap();
+    second.block_on(manager.wait_idle()).unwrap();
 
     let restarted = TokenManager::new(mock.client(), failing.inner.clone()).unwrap();
     assert_eq!(second.block_on(restarted.access_token(&key("jane"))).unwrap(), new);
@@ -852,10 +857,10 @@ fn settle_fails_in_bounded_time_behind_a_refresh_on_a_runtime_that_is_not_driven
     // The token is served at once, and the refresh behind it gets no further.
     first.block_on(session.access_token()).unwrap();
     let second = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let settled = second.block_on(async { tokio::time::timeout(Duration::from_secs(200), manager.settle()).await });
+    let settled = second.block_on(async { tokio::time::timeout(Duration::from_secs(200), manager.wait_idle()).await });
     let error = settled.expect("it has a limit").unwrap_err();
     assert!(error.is_retryable() && mock.refreshes() == 0, "{error}");
-    first.block_on(manager.settle()).unwrap();
+    first.block_on(manager.wait_idle()).unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -867,19 +872,19 @@ async fn session_that_caused_a_pause_writes_nothing_while_it_waits_for_another_t
     mock.change_secret("regenerated");
     clock.advance(FORTNIGHT.mul_f64(0.8));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     // The pause of a second is over, and for another second the other session comes first.
     clock.advance(Duration::from_millis(1500));
     let before = failing.saves.load(Ordering::SeqCst);
     for _ in 0..100 {
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     }
     assert_eq!((failing.saves.load(Ordering::SeqCst), mock.refreshes()), (before, 1));
     clock.advance(Duration::from_secs(1));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 2, "no other has come");
 }
 
@@ -895,7 +900,7 @@ async fn a_listener_that_panics_harms_nobody() {
     let session = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
     clock.advance(FORTNIGHT);
     let new = session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(TokenManager::new(mock.client(), store).unwrap().access_token(&key("jane")).await.unwrap(), new);
 }
 
@@ -911,9 +916,9 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
         .on_event(move |event| {
             let (manager, old) = at_home.get().unwrap();
             let name = match event {
-                LoginEvent::Refreshed { .. } => "refreshed",
-                LoginEvent::RefreshFailed { .. } => "failed",
-                LoginEvent::LoginRequired { .. } => "login required",
+                SessionEvent::Refreshed { .. } => "refreshed",
+                SessionEvent::RefreshFailed { .. } => "failed",
+                SessionEvent::LoginRequired { .. } => "login required",
                 _ => "other",
             };
             manager.invalidate(&key("jane"), old).unwrap();
@@ -938,12 +943,12 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
     mock.revoke("jane@example.com");
     clock.advance(Duration::from_secs(3600));
     session.access_token().await.unwrap_err();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
 
     let mut told = Vec::new();
     let asked = std::mem::take(&mut *asked.lock().unwrap());
     for (name, status) in asked {
-        told.push((name, matches!(status.await.unwrap(), LoginState::LoginRequired { .. })));
+        told.push((name, matches!(status.await.unwrap(), SessionState::LoginRequired { .. })));
     }
     assert_eq!(told, [("refreshed", false), ("failed", false), ("login required", true)]);
 }
@@ -951,11 +956,11 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
 #[tokio::test]
 async fn a_session_from_before_a_logout_sees_the_next_login_and_the_next_logout() {
     let (mock, _clock, manager, old) = kept(MemoryStore::new()).await;
-    manager.forget(&key("jane")).await.unwrap();
+    manager.remove(&key("jane")).await.unwrap();
     assert!(old.access_token().await.unwrap_err().is_login_required());
     let new = manager.put(&key("jane"), log_in(&mock, &mock.client()).await).await.unwrap();
     assert_eq!(old.access_token().await.unwrap(), new.access_token().await.unwrap());
-    manager.forget(&key("jane")).await.unwrap();
+    manager.remove(&key("jane")).await.unwrap();
     assert!(old.access_token().await.unwrap_err().is_login_required());
 }
 
@@ -967,11 +972,11 @@ async fn looking_at_the_store_gives_no_dead_token_a_longer_life() {
     for _ in 0..3 {
         clock.advance(Duration::from_secs(31));
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     }
     clock.advance(FORTNIGHT / 2 + Duration::from_secs(3600));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
 }
 
@@ -1046,7 +1051,7 @@ async fn another_clients_login_is_not_overwritten_by_chance() {
     let manager = TokenManager::new(other.client(), store).unwrap();
     let theirs = log_in(&other, &other.client()).await;
     let error = manager.put(&key("jane"), theirs.clone()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ForeignTokens);
+    assert_eq!(error.kind(), ErrorKind::ClientMismatch);
     manager.replace(&key("jane"), theirs).await.unwrap();
     drop(mock);
 }
@@ -1118,7 +1123,7 @@ impl Failing {
         self.saves.fetch_add(usize::from(is_write), Ordering::SeqCst);
         let is_spared = !is_write && self.still_reads.load(Ordering::SeqCst);
         if self.is_down.load(Ordering::SeqCst) && !is_spared {
-            return Err(Error::store("the disk is on fire", Retryable::Yes));
+            return Err(Error::store("the disk is on fire", Transience::Transient));
         }
         Ok(())
     }
@@ -1131,12 +1136,12 @@ impl TokenStore for Failing {
         self.inner.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(true)?;
         self.inner.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(true)?;
         self.inner.delete(key, expect).await
     }
@@ -1161,12 +1166,12 @@ impl TokenStore for Stuck {
         self.0.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.wait().await;
         self.0.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.wait().await;
         self.0.delete(key, expect).await
     }
@@ -1189,14 +1194,14 @@ impl TokenStore for Slow {
         self.0.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
         self.0.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.delete(key, expect).await
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockUser, MockWebex, MockWebexBuilder};
-use webex_oauth::{Callback, ErrorKind, KeepAlive, LoginEvent, LoginState, Service, TokenManager, WebexOAuth};
+use webex_oauth::{Callback, ErrorKind, KeepAlive, Service, SessionEvent, SessionState, TokenManager, WebexOAuth};
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -29,9 +29,9 @@ fn listening(webex: WebexOAuth, store: MemoryStore) -> (TokenManager, Heard) {
     let manager = TokenManager::with_index(webex, store)
         .on_event(move |event| {
             let what = match event {
-                LoginEvent::Refreshed { .. } => return,
-                LoginEvent::LoginExpiring { key, at } => format!("{key} expires {at}"),
-                LoginEvent::LoginRequired { key, .. } => format!("{key} ended"),
+                SessionEvent::Refreshed { .. } => return,
+                SessionEvent::Expiring { key, at } => format!("{key} expires {at}"),
+                SessionEvent::LoginRequired { key, .. } => format!("{key} ended"),
                 other => format!("{other:?}"),
             };
             ear.lock().unwrap().push(what);
@@ -78,7 +78,7 @@ impl World {
 
 /// Keep-alive that does not wait for a clock that stands still.
 fn at_once(manager: &TokenManager) -> KeepAlive {
-    KeepAlive::new(manager).unwrap().pace(Duration::ZERO)
+    KeepAlive::new(manager).unwrap().delay_between(Duration::ZERO)
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn where_a_refresh_buys_no_time_it_is_not_repeated_and_the_end_is_announce
             }
             _ => {
                 assert_eq!(sorted(), same([expiring.clone(), ended.clone()].concat()), "hour {hour}");
-                assert!(matches!(status.state, LoginState::LoginRequired { .. }), "hour {hour}");
+                assert!(matches!(status.state, SessionState::LoginRequired { .. }), "hour {hour}");
                 assert_eq!(world.mock.refreshes(), 4 * PEOPLE.len(), "hour {hour}");
             }
         }
@@ -145,7 +145,7 @@ async fn what_is_swept_for_stays_in_no_memory() {
     world.clock.advance(DAY * 61);
     let swept = at_once(&manager).sweep().await.unwrap();
     assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     // The slot of the last flight goes with its task.
     tokio::task::yield_now().await;
     assert!(format!("{manager:?}").contains("keys: 0,"), "{manager:?}");
@@ -159,7 +159,7 @@ async fn a_sweep_of_what_somebody_uses_leaves_it_at_hand() {
     world.clock.advance(DAY * 61);
     let old = world.manager.access_token(&key(PEOPLE[0])).await.unwrap();
     assert_eq!(at_once(&world.manager).sweep().await.unwrap().refreshed, 2, "the first was refreshed by its use");
-    world.manager.settle().await.unwrap();
+    world.manager.wait_idle().await.unwrap();
     assert_eq!(world.manager.access_token(&key(PEOPLE[0])).await.unwrap(), old);
     assert_eq!(world.mock.refreshes(), 3);
 }
@@ -173,7 +173,7 @@ async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
             let manager = world.restarted();
             tokio::spawn(async move {
                 let swept = at_once(&manager).sweep().await.unwrap();
-                manager.settle().await.unwrap();
+                manager.wait_idle().await.unwrap();
                 swept
             })
         })
@@ -196,8 +196,8 @@ async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
     let world = world(|builder| builder).await;
     let handle = KeepAlive::new(&world.manager)
         .unwrap()
-        .every(Duration::from_secs(3600))
-        .pace(Duration::from_secs(10))
+        .interval(Duration::from_secs(3600))
+        .delay_between(Duration::from_secs(10))
         .start()
         .unwrap();
     let hour = async |world: &World| {
@@ -217,7 +217,7 @@ async fn sweeping_in_the_background_is_paced_and_ends_with_its_handle() {
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        world.manager.settle().await.unwrap();
+        world.manager.wait_idle().await.unwrap();
         times.resize(world.mock.refreshes(), world.clock.now());
     }
     assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) >= Duration::from_secs(9)), "{times:?}");
@@ -333,7 +333,7 @@ fn outside_a_runtime_sweeping_does_not_begin() {
     let mock = runtime.block_on(MockWebex::start());
     let manager = TokenManager::with_index(mock.client(), MemoryStore::new()).build().unwrap();
     let error = KeepAlive::new(&manager).unwrap().start().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
 }
 
 #[tokio::test]
@@ -342,15 +342,15 @@ async fn another_process_sees_a_logout_when_it_looks_again() {
     let other = world.restarted();
     let session = other.session(&key(PEOPLE[0])).unwrap();
     let token = session.access_token().await.unwrap();
-    world.manager.forget(&key(PEOPLE[0])).await.unwrap();
+    world.manager.remove(&key(PEOPLE[0])).await.unwrap();
     // Thirty seconds are the price of not asking the store for each token.
     world.clock.advance(Duration::from_secs(29));
     assert_eq!(session.access_token().await.unwrap(), token);
-    other.settle().await.unwrap();
+    other.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
     world.clock.advance(Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), token, "it serves, and looks behind");
-    other.settle().await.unwrap();
+    other.wait_idle().await.unwrap();
     let error = session.access_token().await.unwrap_err();
-    assert!(error.is_login_required() && error.kind() == ErrorKind::Session, "{error}");
+    assert!(error.is_login_required() && error.kind() == ErrorKind::SessionNotFound, "{error}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
-    Body, Entry, Expect, FileStore, Head, MemoryStore, Revision, Saved, TokenKey, TokenStore as _,
+    Body, Entry, FileStore, Head, MemoryStore, Precondition, Revision, TokenKey, TokenStore as _, WriteOutcome,
 };
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, ErrorKind, Service, TokenManager, TokenSet, WebexOAuth};
@@ -44,8 +44,8 @@ fn text(entry: &Entry) -> &str {
 }
 
 async fn put_over(store: &dyn webex_oauth::store::TokenStore, old: &Entry, new: &Entry) {
-    let expect = Expect::Revision(old.head.revision());
-    assert_eq!(store.save(&key(), new, expect).await.unwrap(), Saved::Yes);
+    let expect = Precondition::Revision(old.head.revision());
+    assert_eq!(store.save(&key(), new, expect).await.unwrap(), WriteOutcome::Committed);
 }
 
 #[tokio::test]
@@ -69,12 +69,12 @@ async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() 
         ("set_data", manager.set_data(&key(), &"C2's").await.unwrap_err()),
         ("put", manager.put(&key(), theirs).await.unwrap_err()),
     ] {
-        assert_eq!(error.kind(), ErrorKind::ForeignTokens, "{call}: {error}");
+        assert_eq!(error.kind(), ErrorKind::ClientMismatch, "{call}: {error}");
         assert!(error.is_misconfigured() && !error.is_login_required(), "{call}: {error}");
         let told = error.to_string();
         assert!(told.contains("\"C1\"") && told.contains("\"C2\""), "{call}: {told}");
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert!(fs::read(&file).unwrap() == before, "the file was changed");
 
     let restarted = TokenManager::new(one, folder.store()).unwrap();
@@ -99,7 +99,7 @@ async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
     for _ in 0..2 {
         clock.advance(Duration::from_secs(1_209_600));
         assert_eq!(session.access_token().await.unwrap().expose(), "new");
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         let again = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap().session(&key()).unwrap();
         assert!(again.status().await.unwrap().is_some());
     }
@@ -120,11 +120,14 @@ async fn a_truncated_file_asks_the_user_once_and_names_where_it_is_now() {
     let error = session.access_token().await.unwrap_err();
 
     let aside = file.with_extension("damaged-1");
-    assert!(error.kind() == ErrorKind::Stored && error.is_login_required(), "{error:?}");
+    assert!(error.kind() == ErrorKind::CorruptEntry && error.is_login_required(), "{error:?}");
     assert!(error.to_string().contains(aside.to_str().unwrap()), "{error}");
     assert!(fs::read(&aside).unwrap() == whole[..whole.len() / 2], "nothing of it is lost");
     let error = session.access_token().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Session && error.is_login_required(), "from then on there is none: {error:?}");
+    assert!(
+        error.kind() == ErrorKind::SessionNotFound && error.is_login_required(),
+        "from then on there is none: {error:?}"
+    );
 
     manager.put(&key(), tokens.clone()).await.unwrap();
     assert_eq!(&session.access_token().await.unwrap(), tokens.access_token());
@@ -152,10 +155,10 @@ async fn a_login_of_a_later_version_is_the_operators_to_read_and_stays_as_it_is(
             manager.set_data(&key(), &"x").await.unwrap_err(),
             manager.put(&key(), tokens).await.unwrap_err(),
         ] {
-            assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{part}: {error:?}");
+            assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{part}: {error:?}");
             assert!(error.to_string().contains("update webex-oauth"), "{part}: {error}");
         }
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert!(fs::read(store.path(&key())).unwrap() == before, "{part}: the file was changed");
     }
 }
@@ -177,7 +180,7 @@ async fn a_body_that_cannot_be_read_is_the_operators_to_mend_and_only_replace_or
         session.status().await.unwrap_err(),
         manager.put(&key(), tokens.clone()).await.unwrap_err(),
     ] {
-        assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+        assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(damaged.clone()));
 
@@ -185,7 +188,7 @@ async fn a_body_that_cannot_be_read_is_the_operators_to_mend_and_only_replace_or
     assert_eq!(&session.access_token().await.unwrap(), tokens.access_token());
     let kept = store.load(&key()).await.unwrap().unwrap();
     put_over(&store, &kept, &damaged).await;
-    manager.forget(&key()).await.unwrap();
+    manager.remove(&key()).await.unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), None);
 }
 

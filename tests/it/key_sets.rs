@@ -82,7 +82,7 @@ async fn a_thousand_forged_key_names_cause_no_more_requests_than_the_budget() {
     let fetches = issuer.requests("/verification").await + issuer.requests("/idb/oauth2/v2/keys/verificationjwk").await;
     assert_eq!(fetches, 10);
     let last = last.unwrap();
-    assert!(last.kind() == ErrorKind::Keys && last.is_retryable() && last.retry_after().is_some(), "{last}");
+    assert!(last.kind() == ErrorKind::Jwks && last.is_retryable() && last.retry_after().is_some(), "{last}");
     log_in(&issuer, &key, "k1").await.unwrap();
 
     issuer.clock.advance(Duration::from_secs(300));
@@ -103,7 +103,7 @@ async fn flood(issuer: &Issuer, bad: ResponseTemplate) -> (usize, usize) {
         let forged = b64(header(&format!("forged-{number}")).to_string().as_bytes());
         let token = IdToken::new(format!("{forged}.{claims}.c2ln"));
         let error = issuer.webex.verify_id_token(&token, "n").await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Keys && error.is_retryable() && error.retry_after().is_some(), "{error}");
+        assert!(error.kind() == ErrorKind::Jwks && error.is_retryable() && error.retry_after().is_some(), "{error}");
         requests.push((elapsed(), issuer.all_requests() - begun));
         issuer.clock.advance(Duration::from_secs(1));
     }
@@ -230,7 +230,7 @@ async fn those_who_go_away_while_keys_are_fetched_leave_the_reason_why_there_are
     quiet().await;
     gate.open();
     let error = next.await.unwrap().unwrap_err();
-    assert!(error.kind() == ErrorKind::Keys && error.retry_after() == Some(Duration::from_secs(60)), "{error}");
+    assert!(error.kind() == ErrorKind::Jwks && error.retry_after() == Some(Duration::from_secs(60)), "{error}");
     assert_eq!(issuer.requests("/verification").await, 1);
 }
 
@@ -251,7 +251,7 @@ async fn forged_tokens_of_all_issuers_leave_the_services_own_keys_within_reach()
     for second in 0..600 {
         // A key that is known is named, so only the issuers' own addresses are asked: as often as there is a request for them.
         let error = verify(Key::two(), "k1", names[second % 8]).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+        assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
         issuer.clock.advance(Duration::from_secs(1));
     }
     let own = issuer.requests("/verification").await;
@@ -292,7 +292,7 @@ async fn a_bad_answer_never_takes_the_place_of_good_keys() {
         log_in(&issuer, &key, "k1").await.unwrap();
         issuer.answer("/verification", bad);
         let error = log_in(&issuer, &Key::two(), "k2").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Keys, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Jwks, "{error}");
         assert!(!error.is_login_required(), "{error}");
         log_in(&issuer, &key, "k1").await.unwrap();
     }
@@ -344,7 +344,7 @@ async fn keys_serve_to_the_second_of_their_time_and_of_a_day_more() {
         gate.arrival().await;
         issuer.clock.advance(Duration::from_secs(1));
         let error = prove().await.unwrap_err();
-        assert!(error.kind() == ErrorKind::Keys && error.is_retryable(), "{said}: {error}");
+        assert!(error.kind() == ErrorKind::Jwks && error.is_retryable(), "{said}: {error}");
     }
 }
 

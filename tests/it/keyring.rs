@@ -16,8 +16,8 @@ use keyring_core::{
 };
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
-    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore,
-    conformance,
+    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, Head, KeyringStore, Precondition, TokenKey, TokenStore,
+    WriteOutcome, conformance,
 };
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, Login, TokenManager, TokenSet, WebexOAuth};
@@ -89,16 +89,16 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Expect {
-    Expect::Revision(entry.head.revision())
+fn seen(entry: &Entry) -> Precondition {
+    Precondition::Revision(entry.head.revision())
 }
 
 async fn put(store: &dyn TokenStore, entry: &Entry) {
-    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
 /// What each call on the login of [`key`] fails with.
-async fn errors(store: &KeyringStore, expect: Expect) -> [Error; 3] {
+async fn errors(store: &KeyringStore, expect: Precondition) -> [Error; 3] {
     [
         store.load(&key()).await.unwrap_err(),
         store.save(&key(), &entry(9, b"9"), expect).await.unwrap_err(),
@@ -160,9 +160,9 @@ fn what_cannot_be_a_store_is_refused_at_once() {
     let desk = Desk::new();
     for bad in ["", "../up", "a/b", &"x".repeat(65)] {
         let keyring: Arc<CredentialStore> = desk.keyring.clone();
-        assert_eq!(KeyringStore::new(Arc::clone(&keyring), bad).unwrap_err().kind(), ErrorKind::Input, "{bad}");
+        assert_eq!(KeyringStore::new(Arc::clone(&keyring), bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
         let error = KeyringStore::with_lock_folder(keyring, bad, &desk.folder).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Input, "{bad}");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{bad}");
     }
     let forgetful = Arc::new(Peculiar { persistence: || CredentialPersistence::EntryOnly, ..Peculiar::over(&desk) });
     let error = KeyringStore::with_lock_folder(forgetful, APPLICATION, &desk.folder).unwrap_err();
@@ -181,18 +181,18 @@ async fn a_login_longer_than_windows_takes_is_refused_on_every_platform() {
     let spare = 2560 - desk.credential().get_secret().unwrap().len() + 2;
 
     let long = entry(2, &vec![b'x'; spare - 400]);
-    assert_eq!(store.save(&key(), &long, seen(&old)).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &long, seen(&old)).await.unwrap(), WriteOutcome::Committed);
     let longer = entry(3, &vec![b'x'; spare]);
     let error = store.save(&key(), &longer, seen(&long)).await.unwrap_err();
 
-    assert!(error.kind() == ErrorKind::Input && error.is_misconfigured(), "{error:?}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.is_misconfigured(), "{error:?}");
     let said = error.to_string();
     for words in ["room for the marks", "may have 2560", "less data", "with_largest", "Encrypted"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(long.clone()), "nothing was touched");
     let wider = desk.store().with_largest(3000);
-    assert_eq!(wider.save(&key(), &longer, seen(&long)).await.unwrap(), Saved::Yes);
+    assert_eq!(wider.save(&key(), &longer, seen(&long)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), Some(longer), "what is there is read, however long");
 }
 
@@ -210,7 +210,7 @@ async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
         match manager().put_with(&key(), log_in(&mock, &webex).await, &"x".repeat(middle)).await {
             Ok(_) => fits = middle,
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Input, "{error}");
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
                 assert!(error.to_string().contains("with room for the marks of a refresh"), "{error}");
                 too_long = middle;
             }
@@ -225,11 +225,11 @@ async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
     for _ in 0..3 {
         clock.advance(FORTNIGHT);
         manager_now.access_token(&key()).await.unwrap();
-        manager_now.settle().await.unwrap();
+        manager_now.wait_idle().await.unwrap();
     }
     assert_eq!(mock.refreshes(), 3);
     let error = manager_now.set_data(&key(), &"x".repeat(fits + 10)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Input, "more data needs the same room: {error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "more data needs the same room: {error}");
     manager_now.set_data(&key(), &"x".repeat(fits - 10)).await.unwrap();
     mock.forget_tokens();
     clock.advance(FORTNIGHT);
@@ -265,7 +265,7 @@ async fn a_login_with_opaque_tokens_takes_half_of_a_credential_and_a_self_contai
     let stored = tokens.to_stored().unwrap();
     let self_contained = stored.expose().replace(tokens.access_token().expose(), &"x".repeat(1500));
     let error = manager.put(&key(), TokenSet::from_stored(&self_contained).unwrap()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Input && error.to_string().contains("takes 29"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("takes 29"), "{error}");
 }
 
 // --- damage
@@ -279,7 +279,7 @@ async fn damage_is_set_aside_and_named_once() {
     let whole = desk.credential().get_secret().unwrap();
     let other_key = {
         let other = TokenKey::new("other").unwrap();
-        assert_eq!(store.save(&other, &good, Expect::Absent).await.unwrap(), Saved::Yes);
+        assert_eq!(store.save(&other, &good, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
         desk.named(&store.user(&other)).get_secret().unwrap()
     };
     let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
@@ -297,11 +297,11 @@ async fn damage_is_set_aside_and_named_once() {
 
         let error = match number % 3 {
             0 => store.load(&key()).await.unwrap_err(),
-            1 => store.save(&key(), &good, Expect::Absent).await.unwrap_err(),
+            1 => store.save(&key(), &good, Precondition::Absent).await.unwrap_err(),
             _ => store.delete(&key(), seen(&good)).await.unwrap_err(),
         };
 
-        assert!(error.kind() == ErrorKind::Stored && error.is_login_required(), "{case}: {error:?}");
+        assert!(error.kind() == ErrorKind::CorruptEntry && error.is_login_required(), "{case}: {error:?}");
         assert!(error.to_string().ends_with(&format!("in the credential {aside:?} of {APPLICATION:?}")), "{error}");
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
         assert_eq!(desk.named(&aside).get_secret().unwrap(), *content, "{case}");
@@ -325,11 +325,11 @@ async fn damage_that_cannot_be_set_aside_stays_where_it_is() {
 
     fail(Failure::NoStorageAccess("it was locked just now".into()));
     let error = store.load(&key()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Stored && error.is_retryable(), "{error:?}");
+    assert!(error.kind() == ErrorKind::CorruptEntry && error.is_retryable(), "{error:?}");
     assert!(causes(&error).ends_with("it was locked just now"), "{}", causes(&error));
     fail(Failure::NotSupportedByStore("it is read-only".into()));
     let error = store.load(&key()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+    assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
 
     assert_eq!(desk.credential().get_secret().unwrap(), b"damaged");
     assert!(store.load(&key()).await.unwrap_err().is_login_required());
@@ -350,7 +350,7 @@ async fn a_user_whose_login_is_damaged_logs_in_again_and_that_is_all() {
 
     restarted.put(&key(), log_in(&mock, &webex).await).await.unwrap();
     restarted.access_token(&key()).await.unwrap();
-    restarted.forget(&key()).await.unwrap();
+    restarted.remove(&key()).await.unwrap();
     assert!(matches!(desk.credential().get_secret(), Err(Failure::NoEntry)));
 }
 
@@ -361,8 +361,8 @@ async fn what_this_version_cannot_read_is_never_touched_until_it_is_discarded() 
     let later = b"webex-oauth login v2\nanything";
     desk.credential().set_secret(later).unwrap();
 
-    for error in errors(&store, Expect::Absent).await {
-        assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+    for error in errors(&store, Precondition::Absent).await {
+        assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
         let said = causes(&error);
         assert!(said.contains(&store.user(&key())) && said.contains("update webex-oauth"), "{said}");
     }
@@ -390,8 +390,8 @@ async fn a_locked_keyring_is_no_logout_and_shows_no_secret() {
     for (failure, kind, is_retryable) in [
         (is_locked, ErrorKind::Store, true),
         (is_away, ErrorKind::Store, true),
-        (is_garbled, ErrorKind::Stored, false),
-        (is_no_text, ErrorKind::Stored, false),
+        (is_garbled, ErrorKind::CorruptEntry, false),
+        (is_no_text, ErrorKind::CorruptEntry, false),
         (is_ambiguous, ErrorKind::Store, false),
     ] {
         for call in 0..3 {
@@ -553,7 +553,7 @@ async fn a_keyring_that_asks_its_user_blocks_no_other_task_and_no_other_login() 
     let new = entry(1, b"1");
     let saving = tokio::spawn({
         let (store, new) = (store.clone(), new.clone());
-        async move { store.save(&key(), &new, Expect::Absent).await }
+        async move { store.save(&key(), &new, Precondition::Absent).await }
     });
     let asked = tokio::task::spawn_blocking(move || asked.recv().map(|()| asked)).await.unwrap().unwrap();
 
@@ -660,7 +660,7 @@ async fn call_behind_one_that_is_not_polled_has_its_turn() {
     let store = desk.store_over(Arc::new(keyring));
     let (first, second) = (entry(1, b"1"), entry(2, b"2"));
     let key = key();
-    let mut calls = [&first, &second].map(|entry| Box::pin(store.save(&key, entry, Expect::Absent)));
+    let mut calls = [&first, &second].map(|entry| Box::pin(store.save(&key, entry, Precondition::Absent)));
     for call in &mut calls {
         let poll = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context)));
         assert!(poll.await.is_pending());
@@ -679,7 +679,7 @@ async fn call_behind_one_that_is_not_polled_has_its_turn() {
     let loaded = tokio::time::timeout(LIMIT, store.load(&key)).await;
     assert_eq!(loaded.expect("the turn comes").unwrap(), Some(first.clone()));
     let [one, two] = calls;
-    assert_eq!((one.await.unwrap(), two.await.unwrap()), (Saved::Yes, Saved::Conflict));
+    assert_eq!((one.await.unwrap(), two.await.unwrap()), (WriteOutcome::Committed, WriteOutcome::Conflict));
 }
 
 #[tokio::test(flavor = "current_thread")]
@@ -732,6 +732,6 @@ fn outside_a_runtime_the_error_says_so() {
     let store = desk.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     let std::task::Poll::Ready(Err(error)) = load else { panic!("it waits for a runtime that is not there") };
-    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
     assert!(error.to_string().contains("from within a tokio runtime"), "{error}");
 }

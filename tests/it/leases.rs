@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use webex_oauth::clock::{Clock as _, ManualClock};
-use webex_oauth::{LoginState, Rotation, TokenManager};
+use webex_oauth::{Rotation, SessionState, TokenManager};
 
 use crate::fake::{HOUR, NOW, key, log_in};
 use crate::support::quiet;
@@ -29,7 +29,7 @@ async fn lease_id_differs_for_each_refresh_and_session_of_a_manager() {
         clock.advance(HOUR);
         for name in ["jane", "joe"] {
             manager.access_token(&key(name)).await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
     }
     let ids = disk.lease_ids();
@@ -75,7 +75,7 @@ fn lease_of_a_refresh_whose_runtime_ended_is_taken_up_at_once_by_the_same_manage
             quiet().await;
             assert!(caller.is_finished(), "{rotation:?}: it waits for its own lease");
             assert_eq!(caller.await.unwrap().unwrap().expose(), server.access_token("jane"));
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         });
         assert_eq!(server.refreshes(), 1, "{rotation:?}");
         let ids = disk.lease_ids();
@@ -184,12 +184,12 @@ async fn step_the_clock(
     }
     server.set_latency(Duration::ZERO);
     for manager in &managers {
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     }
     assert_stored(&disk, &key("jane"), &server.refresh_token("jane"), &context).await;
     for session in sessions {
         session.access_token().await.unwrap();
-        assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected, "{context}");
+        assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected, "{context}");
     }
     server
 }

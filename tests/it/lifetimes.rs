@@ -34,7 +34,7 @@ async fn refreshes_in_a_minute(expires_in: &Value, callers: usize) -> usize {
     for caller in callers.collect::<Vec<_>>() {
         caller.await.unwrap();
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     server.assert_none_spent(&expires_in.to_string());
     server.refreshes()
 }

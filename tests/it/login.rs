@@ -136,7 +136,7 @@ async fn a_code_is_good_for_one_exchange() {
     let pending = PendingAuthorization::from_stored(cookie.expose()).unwrap();
     let error = webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap_err();
 
-    assert!(error.kind() == ErrorKind::Exchange && error.is_login_required(), "{error}");
+    assert!(error.kind() == ErrorKind::CodeExchange && error.is_login_required(), "{error}");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_user_who_declines_is_data_and_ends_the_login() {
 
     let (error, pending) = webex.accept(pending, Callback::parse(mock.deny(&url)).unwrap()).unwrap_err().into_parts();
 
-    assert_eq!(error.kind(), ErrorKind::Authorization);
+    assert_eq!(error.kind(), ErrorKind::AuthorizationRejected);
     assert_eq!(error.server().unwrap().code(), Some("access_denied"));
     assert!(error.is_denied() && !error.is_login_required() && pending.is_none());
 }
@@ -290,7 +290,7 @@ async fn an_application_knows_when_to_refresh() {
     assert!(tokens.expires_within(Duration::from_secs(60), webex.now()));
     clock.advance(Duration::from_secs(61));
     let error = webex.person(tokens.access_token()).await.unwrap_err();
-    assert!(error.is_access_token_refused() && tokens.expires_within(Duration::ZERO, webex.now()));
+    assert!(error.is_token_rejected() && tokens.expires_within(Duration::ZERO, webex.now()));
 }
 
 #[tokio::test]

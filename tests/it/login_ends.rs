@@ -6,7 +6,7 @@ use std::time::Duration;
 use webex_oauth::clock::{Clock as _, ManualClock};
 use webex_oauth::store::MemoryStore;
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
-use webex_oauth::{Callback, LoginState, RefreshToken, Session};
+use webex_oauth::{Callback, RefreshToken, Session, SessionState};
 
 use crate::fake::{
     DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, came_to, ended, granted, is_refresh, key, listening, log_in,
@@ -82,7 +82,7 @@ async fn is_told_a_fortnight_before(access: Duration, step: Duration, uses: impl
     let mut told_at = None;
     while uses(&session).await {
         assert!(clock.now() < end + DAY, "it ended, and is in use");
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         clock.advance(step);
         if clock.now().since(NOW).as_secs().is_multiple_of(HOUR.as_secs()) {
             keep_alive.sweep().await.unwrap();
@@ -141,7 +141,7 @@ async fn an_end_that_has_come_before_its_token_is_taken_for_none_and_nobody_is_a
         keep_alive.sweep().await.unwrap();
     }
     let status = session.status().await.unwrap().unwrap();
-    assert_eq!(status.state, LoginState::Connected);
+    assert_eq!(status.state, SessionState::Connected);
     assert_eq!((status.refresh_token_expires_at, status.login_ends_at, fake.refreshes()), (None, None, 0));
     assert_eq!(heard.news(), [""; 0]);
 }
@@ -189,10 +189,10 @@ async fn that_a_login_has_ended_is_said_once_by_a_sweep_and_whoever_asks_for_its
     clock.advance(DAY * 61);
     let keep_alive = at_once(&manager);
     assert_eq!(came_to(keep_alive.sweep().await.unwrap()), (0, 1, 0, true));
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     for _ in 0..2 {
         assert!(manager.access_token(&key("jane")).await.unwrap_err().is_login_required());
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(heard.news(), ["required jane"]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use webex_oauth::clock::Clock as _;
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::{Rotation, Session, TokenManager};
 
 use crate::fake::{HOUR, key, log_in};
@@ -77,7 +77,7 @@ async fn thousand_sessions_that_expire_together_are_all_served_32_at_a_time() {
     assert!(longest <= Duration::from_secs(10), "{longest:?}");
     assert_limited(&scene.server);
     assert_eq!(scene.server.refreshes(), 1000, "one request for each session");
-    scene.manager.settle().await.unwrap();
+    scene.manager.wait_idle().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +91,7 @@ async fn thousand_sessions_at_a_failing_server_are_all_served() {
     });
     assert_eq!(ask_all(&scene).join_all().await.len(), 1000);
     assert_limited(&scene.server);
-    scene.manager.settle().await.unwrap();
+    scene.manager.wait_idle().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +109,7 @@ async fn callers_that_stop_waiting_hold_up_no_other_session() {
     assert!(waited.into_iter().max().unwrap() <= Duration::from_secs(10));
     let left = leaving.join_all().await.into_iter().filter(|has_left| *has_left).count();
     assert!(left > 100, "only {left} callers left before they were served");
-    scene.manager.settle().await.unwrap();
+    scene.manager.wait_idle().await.unwrap();
     assert_eq!(ask_all(&scene).join_all().await.len(), 1000);
     assert_limited(&scene.server);
     assert_eq!(scene.server.refreshes(), 1000, "one request for each session");
@@ -153,12 +153,12 @@ impl TokenStore for Hanging {
         self.entries.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.wait(key, SAVES).await;
         self.entries.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.entries.delete(key, expect).await
     }
 }
@@ -189,7 +189,7 @@ async fn store_that_hangs_for_some_keys_holds_the_others_up_for_a_bounded_time()
         }
         store.hung.store(0, Ordering::SeqCst);
         assert_eq!(ask_all(&scene).join_all().await.len(), 300);
-        scene.manager.settle().await.unwrap();
+        scene.manager.wait_idle().await.unwrap();
         scene.server.assert_none_spent("a hanging store");
     }
 }

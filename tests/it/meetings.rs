@@ -22,7 +22,7 @@ async fn a_login_and_each_refresh_of_it_give_a_context_with_the_token_of_the_day
 
     assert_ne!(first.access_token(), second.access_token());
     for tokens in [first, second] {
-        let context = SecurityContext::of(&tokens).unwrap();
+        let context = SecurityContext::from_tokens(&tokens).unwrap();
         assert_eq!(context.site_name(), "acme");
         assert_eq!(context.user(), &User::WebexId("jane@example.com".into()));
         let expected = format!(
@@ -43,7 +43,7 @@ async fn tokens_that_say(account: &str) -> TokenSet {
 #[tokio::test]
 async fn an_e_mail_address_stands_in_for_a_missing_webex_id() {
     let account = r#","iss":"https://acme.webex.com/acme","email":"jane@example.com""#;
-    let context = SecurityContext::of(&tokens_that_say(account).await).unwrap();
+    let context = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap();
     assert_eq!(context.user(), &User::Email("jane@example.com".into()));
     assert!(context.to_xml().expose().contains("<siteName>acme</siteName><email>jane@example.com</email>"));
 }
@@ -54,15 +54,15 @@ async fn tokens_that_do_not_say_whose_they_are_make_no_context() {
         ("", ErrorKind::Unsupported, "do not name the site"),
         (r#","user_name":"jane""#, ErrorKind::Unsupported, "do not name the site"),
         (r#","iss":"https://acme.webex.com/acme""#, ErrorKind::Unsupported, "do not name the user"),
-        (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::Input, "XML can carry"),
+        (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::InvalidInput, "XML can carry"),
     ] {
-        let error = SecurityContext::of(&tokens_that_say(account).await).unwrap_err();
+        let error = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap_err();
         assert_eq!(error.kind(), kind, "{account}");
         assert!(error.to_string().contains(words), "{account}: {error}");
     }
     let mock = MockWebex::start().await;
     let platform = log_in(&mock, &mock.client()).await;
-    assert_eq!(SecurityContext::of(&platform).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(SecurityContext::from_tokens(&platform).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]

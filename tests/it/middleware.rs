@@ -122,7 +122,7 @@ fn own(error: &reqwest_middleware::Error) -> &Error {
 #[tokio::test]
 async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_once() {
     let (mock, _clock, _manager, session) = kept().await;
-    let client = with(BearerMiddleware::of(&session));
+    let client = with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
 
     let answer = client.get(&me).send().await.unwrap();
@@ -139,7 +139,7 @@ async fn a_sessions_token_goes_with_each_request_and_a_dead_one_is_refreshed_onc
 #[tokio::test]
 async fn twenty_requests_with_a_dead_token_cause_one_refresh_and_none_fails() {
     let (mock, _clock, _manager, session) = kept().await;
-    let client = with(BearerMiddleware::of(&session));
+    let client = with(BearerMiddleware::for_session(&session));
     mock.expire_access_tokens("jane@example.com");
 
     let calls: Vec<_> = (0..20).map(|_| tokio::spawn(client.get(format!("{}/people/me", mock.uri())).send())).collect();
@@ -243,7 +243,7 @@ async fn a_login_that_has_ended_is_an_error_that_says_so() {
     let (mock, _clock, _manager, session) = kept().await;
     mock.revoke("jane@example.com");
 
-    let client = with(BearerMiddleware::of(&session));
+    let client = with(BearerMiddleware::for_session(&session));
     let error = client.get(format!("{}/people/me", mock.uri())).send().await.unwrap_err();
 
     assert!(error.is_middleware() && own(&error).is_login_required(), "{error:?}");
@@ -286,7 +286,7 @@ async fn an_address_that_may_see_no_token_is_refused_before_there_is_one() {
         let error = client.execute(Request::new(Method::GET, url.parse().unwrap())).await.unwrap_err();
 
         let error = own(&error);
-        assert_eq!(error.kind(), ErrorKind::Input, "{url}");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{url}");
         assert!(error.to_string().contains(why), "{error}");
         assert!(!everything(error).contains("PLANTED"), "{error:?}");
     }
@@ -618,7 +618,7 @@ async fn behind_a_middleware_that_repeats_each_attempt_asks_for_its_own_token() 
     assert_eq!((received(&api).await.len(), source.asked()), (4, 4));
 
     let error = client.get("https://evil.example/").send().await.unwrap_err();
-    assert_eq!((error.to_string().as_str(), own(&error).kind()), ("gave up", ErrorKind::Input));
+    assert_eq!((error.to_string().as_str(), own(&error).kind()), ("gave up", ErrorKind::InvalidInput));
 }
 
 #[tokio::test]
@@ -658,7 +658,7 @@ async fn within<F: Future + Unpin>(mut polls: usize, mut future: F) -> Option<F:
 #[tokio::test]
 async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
     let (mock, clock, manager, session) = kept().await;
-    let client = with(BearerMiddleware::of(&session));
+    let client = with(BearerMiddleware::for_session(&session));
     let me = format!("{}/people/me", mock.uri());
     let mut polls = 0;
     loop {
@@ -670,7 +670,7 @@ async fn a_request_that_is_dropped_at_any_moment_leaves_all_usable() {
         let answer = within(polls, Box::pin(client.get(&me).send())).await;
 
         assert_eq!(client.get(&me).send().await.unwrap().status(), 200, "after {polls} polls");
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!(mock.refreshes() - before, 1, "after {polls} polls");
         match answer {
             Some(answer) => break assert_eq!(answer.unwrap().status(), 200),

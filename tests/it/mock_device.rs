@@ -8,7 +8,7 @@ use reqwest::{Client, Response, header, redirect};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{
-    DevicePollFault, DeviceSpelling, DeviceStartFault, MockService, MockUser, MockWebex, MockWebexBuilder,
+    DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockService, MockUser, MockWebex, MockWebexBuilder,
 };
 
 use crate::browser::{Browser, Page};
@@ -324,7 +324,7 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
     use DevicePollFault as Fault;
     let (mock, clock) = started(MockWebex::builder().device_code_lifetime(Duration::from_secs(86_400))).await;
     let device = Device::begin(&mock).await;
-    type Of = fn(DeviceSpelling) -> Fault;
+    type Of = fn(DeviceErrorFormat) -> Fault;
     for (fault, status, code) in [
         (Fault::Pending as Of, 428, "authorization_pending"),
         (Fault::PendingAsBadRequest, 400, "authorization_pending"),
@@ -337,9 +337,9 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
         (Fault::UnsupportedGrantType, 400, "unsupported_grant_type"),
     ] {
         for (spelling, place) in [
-            (DeviceSpelling::Error, "/error"),
-            (DeviceSpelling::Message, "/message"),
-            (DeviceSpelling::Description, "/errors/0/description"),
+            (DeviceErrorFormat::Error, "/error"),
+            (DeviceErrorFormat::Message, "/message"),
+            (DeviceErrorFormat::Description, "/errors/0/description"),
         ] {
             mock.next_device_poll(fault(spelling));
             let (found, body) = read(device.poll().await).await;
@@ -348,10 +348,10 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
             let ids = [&body["trackingId"], &body["trackingID"]];
             assert!(ids.iter().any(|id| id.as_str().is_some_and(|id| id.starts_with("ROUTER_"))), "{body}");
         }
-        mock.next_device_poll(fault(DeviceSpelling::Empty));
+        mock.next_device_poll(fault(DeviceErrorFormat::Empty));
         let answer = device.poll().await;
         assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (status, 0));
-        mock.next_device_poll(fault(DeviceSpelling::Page));
+        mock.next_device_poll(fault(DeviceErrorFormat::Page));
         let answer = device.poll().await;
         assert_eq!(answer.status().as_u16(), status);
         assert!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"));

@@ -115,7 +115,7 @@ async fn each_user_has_the_issuer_of_home_and_the_mocks_service_allows_no_other(
 
     let other = mock.client_builder().service(mock.service().with_issuers([&*issuers[1]])).build().unwrap();
     let error = log_in(&mock, &other, "openid").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdToken);
+    assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
     assert!(error.to_string().contains(&format!("only {} may", issuers[1])), "in the place of Webex's own: {error}");
     for issuer in issuers {
         let keys = get(format!("{issuer}/oauth2/v2/keys/verificationjwk")).await;
@@ -189,12 +189,12 @@ async fn refused_login(fault: IdTokenFault) -> Option<ErrorKind> {
 async fn every_fault_of_an_id_token_is_refused_at_the_login_and_the_next_token_is_good() {
     for fault in IdTokenFault::ALL.iter().copied() {
         let expected = match fault {
-            IdTokenFault::Missing => Some(ErrorKind::IdTokenMissing),
+            IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
             IdTokenFault::OtherSubject => Some(ErrorKind::UserInfo),
             // It is of the only key that there is.
             IdTokenFault::MissingKeyId => None,
             IdTokenFault::AudienceList | IdTokenFault::FractionalExpiry | IdTokenFault::EmailVerifiedAsText => None,
-            _ => Some(ErrorKind::IdToken),
+            _ => Some(ErrorKind::InvalidIdToken),
         };
         assert_eq!(refused_login(fault).await, expected, "{fault:?}");
     }
@@ -228,7 +228,7 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
             | IdTokenFault::OtherParty
             | IdTokenFault::MissingSubject
             | IdTokenFault::OtherSubject => {
-                assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::IdToken, "{fault:?}");
+                assert_eq!(refreshed.unwrap_err().kind(), ErrorKind::InvalidIdToken, "{fault:?}");
             }
             // The new tokens are worth more than a proof of what is known already.
             _ => assert_eq!(refreshed.unwrap().id_token(), tokens.id_token(), "{fault:?}"),
@@ -347,23 +347,29 @@ async fn with_keys(
 async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_after() {
     let unnamed = Some(IdTokenFault::MissingKeyId);
     for (fault, answers, id_token, kind, reason) in [
-        (KeysFault::Empty, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
-        (KeysFault::Page, 2, None, ErrorKind::Keys, "not JSON"),
-        (KeysFault::Unavailable, 4, None, ErrorKind::Keys, "cannot answer now"),
-        (KeysFault::TooManyRequests, 2, None, ErrorKind::Keys, "cannot answer now"),
-        (KeysFault::TinyKey, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
-        (KeysFault::HugeExponent, 2, None, ErrorKind::Keys, "no key that a signature could be verified with"),
-        (KeysFault::OtherFamily, 2, None, ErrorKind::IdToken, "none of its issuer's keys"),
-        (KeysFault::MissingIds, 2, None, ErrorKind::IdToken, "none of its issuer's keys"),
-        (KeysFault::TwoWithoutIds, 2, unnamed, ErrorKind::IdToken, "it names no key, and its issuer has several"),
+        (KeysFault::Empty, 2, None, ErrorKind::Jwks, "no key that a signature could be verified with"),
+        (KeysFault::Page, 2, None, ErrorKind::Jwks, "not JSON"),
+        (KeysFault::Unavailable, 4, None, ErrorKind::Jwks, "cannot answer now"),
+        (KeysFault::TooManyRequests, 2, None, ErrorKind::Jwks, "cannot answer now"),
+        (KeysFault::TinyKey, 2, None, ErrorKind::Jwks, "no key that a signature could be verified with"),
+        (KeysFault::HugeExponent, 2, None, ErrorKind::Jwks, "no key that a signature could be verified with"),
+        (KeysFault::OtherFamily, 2, None, ErrorKind::InvalidIdToken, "none of its issuer's keys"),
+        (KeysFault::MissingIds, 2, None, ErrorKind::InvalidIdToken, "none of its issuer's keys"),
+        (
+            KeysFault::TwoWithoutIds,
+            2,
+            unnamed,
+            ErrorKind::InvalidIdToken,
+            "it names no key, and its issuer has several",
+        ),
     ] {
         let (mock, clock, webex, login) = with_keys(fault, answers, id_token).await;
         let error = login.unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(reason), "{fault:?}: {error}");
-        assert_eq!(error.is_retryable(), kind == ErrorKind::Keys, "{fault:?}: {error}");
+        assert_eq!(error.is_retryable(), kind == ErrorKind::Jwks, "{fault:?}: {error}");
         let wait = match fault {
             KeysFault::TooManyRequests => Some(Duration::from_secs(7)),
-            _ => (kind == ErrorKind::Keys).then_some(Duration::from_secs(1)),
+            _ => (kind == ErrorKind::Jwks).then_some(Duration::from_secs(1)),
         };
         assert_eq!((error.retry_after(), mock.key_requests()), (wait, answers), "{fault:?}");
 
@@ -429,7 +435,7 @@ async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
     let found = mock.client().discover().await.unwrap();
     let webex = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
     let error = log_in(&mock, &webex, "openid").await.unwrap_err();
-    assert_eq!((error.kind(), mock.token_requests()), (ErrorKind::IssuerMissing, 0), "{error}");
+    assert_eq!((error.kind(), mock.token_requests()), (ErrorKind::MissingIssuer, 0), "{error}");
     mock.next_callback(CallbackFault::OwnIssuer);
     log_in(&mock, &webex, "openid").await.unwrap();
 }
@@ -451,7 +457,7 @@ async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
         assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{row}: {error}");
         assert_eq!(error.is_misconfigured(), fault == UserInfoFault::MissingScope, "{row}: {error}");
         assert_eq!(error.is_retryable(), fault == UserInfoFault::Page, "{row}: {error}");
-        assert!(!error.is_access_token_refused(), "{row}: no refresh could help: {error}");
+        assert!(!error.is_token_rejected(), "{row}: no refresh could help: {error}");
         assert_eq!(ask().await.unwrap().email(), Some("jane@example.com"), "{row}");
     }
     mock.next_user_info(UserInfoFault::OtherSubject);
@@ -465,11 +471,11 @@ async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
     let webex = mock.client();
     for (row, fault, kind) in [
         ("F-02", CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
-        ("F-05", CallbackFault::MissingState, ErrorKind::StateMissing),
+        ("F-05", CallbackFault::MissingState, ErrorKind::MissingState),
         ("F-04", CallbackFault::OtherState, ErrorKind::StateMismatch),
-        ("RFC 6749 4.1.2", CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous),
-        ("RFC 6749 3.1", CallbackFault::RepeatedCode, ErrorKind::CallbackDuplicate),
-        ("RFC 6749 4.1.2", CallbackFault::Empty, ErrorKind::CallbackAmbiguous),
+        ("RFC 6749 4.1.2", CallbackFault::CodeAndError, ErrorKind::AmbiguousCallback),
+        ("RFC 6749 3.1", CallbackFault::RepeatedCode, ErrorKind::DuplicateParameter),
+        ("RFC 6749 4.1.2", CallbackFault::Empty, ErrorKind::AmbiguousCallback),
     ] {
         mock.next_callback(fault);
         let error = log_in(&mock, &webex, "openid").await.unwrap_err();
@@ -481,7 +487,7 @@ async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
     let (url, pending) = webex.authorize().begin().unwrap();
     mock.next_callback(CallbackFault::RepeatedCode);
     let callback = Browser::new().consent(&url).await;
-    assert_eq!(Callback::parse(callback).unwrap_err().kind(), ErrorKind::CallbackDuplicate, "on the page, too");
+    assert_eq!(Callback::parse(callback).unwrap_err().kind(), ErrorKind::DuplicateParameter, "on the page, too");
     drop(pending);
 }
 
@@ -501,7 +507,7 @@ async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
         mock.next_callback(fault);
         let error = log_in(&mock, &webex, "openid").await.unwrap_err();
         let server = error.server().unwrap();
-        assert_eq!((error.kind(), server.code()), (ErrorKind::Authorization, Some(code)), "{error}");
+        assert_eq!((error.kind(), server.code()), (ErrorKind::AuthorizationRejected, Some(code)), "{error}");
         assert!(words.is_none_or(|words| server.description().unwrap().contains(words)), "{error}");
         assert_eq!(server.description().is_none(), words.is_none(), "{error}");
         let who = [error.is_login_required(), error.is_misconfigured(), error.is_retryable()];
@@ -534,7 +540,10 @@ async fn what_comes_back_by_a_form_is_read_like_a_query_refusals_too() {
     let body = mock.approve(&url);
     assert!(body.starts_with("error=login_required&error_description="), "{body}");
     let error = webex.login(pending, Callback::parse(body).unwrap()).await.unwrap_err();
-    assert_eq!((error.kind(), error.server().unwrap().code()), (ErrorKind::Authorization, Some("login_required")));
+    assert_eq!(
+        (error.kind(), error.server().unwrap().code()),
+        (ErrorKind::AuthorizationRejected, Some("login_required"))
+    );
     assert!(error.is_login_required() && mock.token_requests() == 0, "{error}");
 
     let (url, pending) = asked().begin().unwrap();
@@ -589,11 +598,11 @@ async fn a_refusal_can_have_the_faults_of_a_callback() {
     for (fault, kind) in [
         (CallbackFault::WrongIssuer, ErrorKind::IssuerMismatch),
         // Anybody could have sent it; it is told all the same.
-        (CallbackFault::MissingState, ErrorKind::Authorization),
+        (CallbackFault::MissingState, ErrorKind::AuthorizationRejected),
         (CallbackFault::OtherState, ErrorKind::StateMismatch),
-        (CallbackFault::CodeAndError, ErrorKind::CallbackAmbiguous),
-        (CallbackFault::Empty, ErrorKind::CallbackAmbiguous),
-        (CallbackFault::OwnIssuer, ErrorKind::Authorization),
+        (CallbackFault::CodeAndError, ErrorKind::AmbiguousCallback),
+        (CallbackFault::Empty, ErrorKind::AmbiguousCallback),
+        (CallbackFault::OwnIssuer, ErrorKind::AuthorizationRejected),
     ] {
         mock.next_callback(fault);
         let (url, pending) = webex.authorize().begin().unwrap();
@@ -640,7 +649,7 @@ async fn a_token_says_itself_when_it_ends() {
     assert_eq!((Some(end), end.as_secs()), (tokens.expires_at(), NOW + 1_209_599));
     mock.expire_access_tokens("jane@example.com");
     let error = webex.token_expiry(tokens.access_token()).await.unwrap_err();
-    assert!(error.is_access_token_refused(), "{error}");
+    assert!(error.is_token_rejected(), "{error}");
 }
 
 #[tokio::test]
@@ -682,7 +691,7 @@ async fn a_logout_url_with_a_token_ends_the_token_too() {
         .insecure_logout_url_with_token(login.id_token().map(VerifiedIdToken::issuer), "http://localhost:8080/", token)
         .unwrap();
     assert_eq!(Browser::new().get(&url).await.status(), 302);
-    assert!(webex.person(token).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(token).await.unwrap_err().is_token_rejected());
     webex.refresh(login.tokens()).await.unwrap();
     let url = url.to_string().replace("goto=", "x=");
     assert!(Browser::new().get(url).await.text().await.unwrap().contains("You have signed out"));
@@ -699,7 +708,7 @@ async fn faults_come_one_by_one_in_the_order_in_which_they_were_asked_for() {
     for _ in 0..3 {
         kinds.push(log_in(&mock, &webex, "openid").await.err().map(|error| error.kind()));
     }
-    assert_eq!(kinds, [Some(ErrorKind::IdTokenMissing), Some(ErrorKind::IdToken), None]);
+    assert_eq!(kinds, [Some(ErrorKind::MissingIdToken), Some(ErrorKind::InvalidIdToken), None]);
 }
 
 #[tokio::test]

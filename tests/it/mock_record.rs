@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use webex_oauth::Callback;
-use webex_oauth::testing::{Endpoint, Fault, MockUser, MockWebex};
+use webex_oauth::testing::{Fault, MockEndpoint, MockUser, MockWebex};
 
 use crate::support::json;
 
@@ -30,7 +30,7 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
     webex.refresh(&janes).await.unwrap();
     webex.refresh(&bobs).await.unwrap();
     webex.refresh(&bobs).await.unwrap();
-    mock.at(Endpoint::Refresh).answer(Fault::status(400));
+    mock.at(MockEndpoint::Refresh).answer(Fault::status(400));
     webex.refresh(&janes).await.unwrap_err();
     webex.person(janes.access_token()).await.unwrap();
 
@@ -40,9 +40,9 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
     let callback = mock.approve_as(&url, bob);
     webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap();
     assert_eq!((mock.exchanges_of(jane), mock.exchanges_of(bob), mock.exchanges()), (1, 2, 3));
-    assert_eq!((mock.requests_to(Endpoint::Person), mock.requests_to(Endpoint::path("/v1/people/me"))), (1, 1));
-    assert_eq!((mock.requests_to(Endpoint::Any), mock.requests_to(Endpoint::Keys)), (8, 0));
-    assert!(mock.received(Endpoint::Any).is_empty(), "nothing is kept unless it is wanted");
+    assert_eq!((mock.requests_to(MockEndpoint::Person), mock.requests_to(MockEndpoint::path("/v1/people/me"))), (1, 1));
+    assert_eq!((mock.requests_to(MockEndpoint::Any), mock.requests_to(MockEndpoint::Keys)), (8, 0));
+    assert!(mock.received(MockEndpoint::Any).is_empty(), "nothing is kept unless it is wanted");
 }
 
 #[tokio::test]
@@ -56,19 +56,19 @@ async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
         webex.person(tokens.access_token()).await.unwrap();
 
         let shown: String =
-            mock.received(Endpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
+            mock.received(MockEndpoint::Any).iter().map(|request| format!("{request} {request:?}")).collect();
         let basic = STANDARD.encode(format!("{}:{}", mock.client_id(), mock.client_secret()));
         for secret in [&*basic, tokens.refresh_token().unwrap().expose(), tokens.access_token().expose()] {
             assert_eq!(shown.contains(secret), shows_secrets, "{shown}");
         }
-        let requests = mock.received(Endpoint::Token);
+        let requests = mock.received(MockEndpoint::Token);
         let hidden = |name| requests[0].parameter(name) == Some("[redacted]");
         assert!(["code", "code_verifier"].into_iter().all(hidden) != shows_secrets);
         assert_eq!(requests[0].parameter("redirect_uri"), Some(&*mock.redirect_uri()));
         assert_eq!(requests[0].authorization() == Some("Basic [redacted]"), !shows_secrets);
         assert_eq!((requests[1].method(), requests[1].path()), ("POST", "/v1/access_token"));
-        assert_eq!((requests[1].endpoint(), requests[1].status()), (Some(&Endpoint::Refresh), Some(200)));
-        let person = &mock.received(Endpoint::Person)[0];
+        assert_eq!((requests[1].endpoint(), requests[1].status()), (Some(&MockEndpoint::Refresh), Some(200)));
+        let person = &mock.received(MockEndpoint::Person)[0];
         assert!(person.authorization().unwrap().starts_with("Bearer ") && person.parameter("x").is_none());
     }
 }
@@ -78,11 +78,11 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
     let mock = MockWebex::builder().recording().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, "jane@example.com").await;
-    mock.at(Endpoint::Refresh).answer(Fault::status(400).json("{}")).then(Fault::lost_answer());
+    mock.at(MockEndpoint::Refresh).answer(Fault::status(400).json("{}")).then(Fault::lost_answer());
     webex.refresh(&tokens).await.unwrap_err();
     webex.refresh(&tokens).await.unwrap();
     let became: Vec<_> =
-        mock.received(Endpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
+        mock.received(MockEndpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
     let said = |text: &str| Some(text.to_owned());
     assert_eq!(became, [(Some(400), said("status 400 made")), (None, said("answer lost")), (Some(200), None)]);
 }
@@ -91,10 +91,10 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
 async fn an_expectation_that_is_met_says_nothing() {
     let mock = MockWebex::start().await;
     log_in(&mock, "jane@example.com").await;
-    mock.expect(Endpoint::Exchange).times(1);
-    mock.expect(Endpoint::Refresh).never();
-    mock.expect(Endpoint::Token).at_least(1);
-    mock.expect(Endpoint::Any).at_most(1);
+    mock.expect(MockEndpoint::Exchange).times(1);
+    mock.expect(MockEndpoint::Refresh).never();
+    mock.expect(MockEndpoint::Token).at_least(1);
+    mock.expect(MockEndpoint::Any).at_most(1);
     log_in(&mock, "jane@example.com").await;
     mock.verify();
     mock.verify();
@@ -105,12 +105,12 @@ async fn an_expectation_that_is_met_says_nothing() {
 async fn the_last_clone_says_what_came_instead() {
     let mock = MockWebex::start().await;
     let tokens = log_in(&mock, "jane@example.com").await;
-    mock.expect(Endpoint::Refresh).times(2);
+    mock.expect(MockEndpoint::Refresh).times(2);
     mock.client().refresh(&tokens).await.unwrap();
     assert_eq!(last_words(mock.clone()), None, "it is not the last");
     assert_eq!(
         last_words(mock).unwrap(),
-        "the mock was not asked as expected\n  to Endpoint::Refresh: expected 2, and 1 came\nwhat came:\n  \
+        "the mock was not asked as expected\n  to MockEndpoint::Refresh: expected 2, and 1 came\nwhat came:\n  \
          POST /v1/access_token grant_type=refresh_token refresh_token=[redacted] -> 200"
     );
 }
@@ -118,7 +118,7 @@ async fn the_last_clone_says_what_came_instead() {
 #[tokio::test]
 async fn an_expectation_is_looked_at_when_a_test_wants_it() {
     let mock = MockWebex::start().await;
-    mock.expect(Endpoint::Keys).times(1);
+    mock.expect(MockEndpoint::Keys).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(|| mock.verify())).unwrap_err();
     assert!(said.downcast_ref::<String>().unwrap().ends_with("expected 1, and 0 came\nnothing came at all"));
     assert_eq!(last_words(mock), None, "once is enough");
@@ -128,7 +128,7 @@ async fn an_expectation_is_looked_at_when_a_test_wants_it() {
 #[tokio::test]
 async fn a_mock_says_nothing_while_its_test_fails_already() {
     let mock = MockWebex::start().await;
-    mock.expect(Endpoint::Keys).times(1);
+    mock.expect(MockEndpoint::Keys).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(move || {
         let _mock = mock;
         panic!("the test's own reason");
@@ -142,5 +142,5 @@ async fn another_server_is_counted_by_itself() {
     let mock = MockWebex::start().await;
     let other = crate::support::server(json(200, "{}")).await;
     reqwest::Client::builder().no_proxy().build().unwrap().get(other.uri()).send().await.unwrap();
-    assert_eq!(mock.requests_to(Endpoint::Any), 0);
+    assert_eq!(mock.requests_to(MockEndpoint::Any), 0);
 }

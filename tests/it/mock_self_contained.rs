@@ -51,12 +51,12 @@ async fn whoever_asks_for_it_gets_a_token_that_says_whose_it_is_and_is_as_good_a
     // Nobody can write one, and nobody can change one.
     let (rest, _) = tokens.access_token().expose().rsplit_once('.').unwrap();
     let forged = AccessToken::new(format!("{rest}.AAAA")).unwrap();
-    assert!(webex.person(&forged).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(&forged).await.unwrap_err().is_token_rejected());
 
     let refreshed = webex.refresh(tokens).await.unwrap();
     assert!(!refreshed.access_token().expose().contains('.'), "a refresh asks for none");
     clock.advance(LIFE);
-    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_token_rejected());
     webex.person(refreshed.access_token()).await.unwrap();
 }
 
@@ -74,11 +74,11 @@ async fn a_device_gets_one_as_well_and_what_ends_others_ends_it() {
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     let revoking = mock.client_builder().service(service).build().unwrap();
     revoking.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
-    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_token_rejected());
 
     let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;
     mock.revoke("jane@example.com");
-    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_token_rejected());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{Endpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 use webex_oauth::{Callback, DeviceLogin, DeviceState, Error, ErrorKind, Reach, Result, TokenSet, WebexOAuth};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -28,7 +28,7 @@ fn who(error: &Error) -> char {
         (true, false, false) => 'L',
         (false, true, false) => 'D',
         (false, false, true) => 'T',
-        (false, false, false) if error.is_access_token_refused() => 'A',
+        (false, false, false) if error.is_token_rejected() => 'A',
         (false, false, false) => '-',
         _ => '?',
     }
@@ -76,7 +76,7 @@ async fn every_error_in_every_shape_has_its_verdict() {
     for error in WebexError::ALL {
         let (mut refreshed, mut asked) = (String::new(), String::new());
         for shape in ErrorShape::ALL {
-            mock.at(Endpoint::Any).answer(Fault::error_as(*shape, *error)).until_cleared();
+            mock.at(MockEndpoint::Any).answer(Fault::error_as(*shape, *error)).until_cleared();
             let refused = webex.refresh(&tokens).await.unwrap_err();
             assert_eq!(
                 (refused.kind(), refused.server().unwrap().status()),
@@ -84,7 +84,7 @@ async fn every_error_in_every_shape_has_its_verdict() {
             );
             refreshed.push(who(&refused));
             let refused = webex.person(tokens.access_token()).await.unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Person);
+            assert_eq!(refused.kind(), ErrorKind::PersonRequest);
             asked.push(who(&refused));
             mock.clear();
         }
@@ -141,7 +141,9 @@ async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too()
         let mut words: [String; 4] = Default::default();
         for shape in ErrorShape::ALL {
             let fault = Fault::error_as(*shape, *error);
-            for endpoint in [Endpoint::Exchange, Endpoint::UserInfo, Endpoint::Keys, Endpoint::Discovery] {
+            for endpoint in
+                [MockEndpoint::Exchange, MockEndpoint::UserInfo, MockEndpoint::Keys, MockEndpoint::Discovery]
+            {
                 mock.at(endpoint).answer(fault.clone()).until_cleared();
             }
             let told = [
@@ -163,7 +165,7 @@ async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too()
 /// The error of a client that has no keys yet and is to verify an ID token.
 async fn keys_refused(mock: &MockWebex, tokens: &TokenSet, nonce: &str) -> Error {
     let error = mock.client().verify_id_token(tokens.id_token().unwrap(), nonce).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Keys, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Jwks, "{error}");
     error
 }
 
@@ -208,7 +210,7 @@ async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
         for shape in ErrorShape::ALL {
             let mut device = DeviceLogin::start(&webex).await.unwrap();
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before it has asked");
-            mock.at(Endpoint::DeviceToken).answer(Fault::error_as(*shape, *error));
+            mock.at(MockEndpoint::DeviceToken).answer(Fault::error_as(*shape, *error));
             told.push(match device.next().await.unwrap() {
                 DeviceState::Pending { .. } => 'p',
                 DeviceState::SlowedDown { .. } => 's',
@@ -343,12 +345,12 @@ async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
     for (fault, expected) in made().into_iter().chain(dressed()).chain(changed()).chain(of_the_connection()) {
         let webex = if expected == LATE { &hasty } else { &patient };
         let mut found = Vec::new();
-        for endpoint in [Endpoint::Refresh, Endpoint::Exchange, Endpoint::Person] {
+        for endpoint in [MockEndpoint::Refresh, MockEndpoint::Exchange, MockEndpoint::Person] {
             mock.at(endpoint.clone()).answer(fault.clone()).until_cleared();
             let before = mock.requests_to(endpoint.clone());
             let outcome = match endpoint {
-                Endpoint::Refresh => word(webex.refresh(&tokens).await),
-                Endpoint::Exchange => word(log_in(&mock, webex).await),
+                MockEndpoint::Refresh => word(webex.refresh(&tokens).await),
+                MockEndpoint::Exchange => word(log_in(&mock, webex).await),
                 _ => word(webex.person(tokens.access_token()).await),
             };
             found.push((outcome, mock.requests_to(endpoint) - before));
@@ -383,7 +385,8 @@ async fn every_sort_of_retry_after_is_understood_within_bounds() {
         (None, None),
     ] {
         for error in [WebexError::Locked, WebexError::TooManyRequests, WebexError::Unavailable] {
-            mock.at(Endpoint::Exchange).answer(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
+            mock.at(MockEndpoint::Exchange)
+                .answer(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
             let refused = log_in(&mock, &webex).await.unwrap_err();
             assert!(refused.is_retryable(), "{refused}");
             assert_eq!(refused.retry_after().map(|wait| wait.as_secs()), seconds, "{error:?} {retry_after:?}");
@@ -396,12 +399,12 @@ async fn the_other_endpoints_fail_under_their_own_names() {
     let (mock, _, tokens) = world().await;
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     for (endpoint, kind) in [
-        (Endpoint::UserInfo, ErrorKind::UserInfo),
-        (Endpoint::Keys, ErrorKind::Keys),
-        (Endpoint::Discovery, ErrorKind::Discovery),
-        (Endpoint::WebFinger, ErrorKind::Discovery),
-        (Endpoint::Revocation, ErrorKind::Revocation),
-        (Endpoint::Authorizations, ErrorKind::Person),
+        (MockEndpoint::UserInfo, ErrorKind::UserInfo),
+        (MockEndpoint::Keys, ErrorKind::Jwks),
+        (MockEndpoint::Discovery, ErrorKind::Discovery),
+        (MockEndpoint::WebFinger, ErrorKind::Discovery),
+        (MockEndpoint::Revocation, ErrorKind::Revocation),
+        (MockEndpoint::Authorizations, ErrorKind::PersonRequest),
     ] {
         for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_answer(), Fault::reset()] {
             // Each has keys of its own to fetch.
@@ -416,17 +419,17 @@ async fn the_other_endpoints_fail_under_their_own_names() {
 }
 
 /// The error of a call that asks this endpoint.
-async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &Endpoint, tokens: &TokenSet) -> Error {
+async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, tokens: &TokenSet) -> Error {
     let proven = async || {
         let (url, pending) = webex.authorize().scopes("openid").begin().unwrap();
         webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await
     };
     match endpoint {
-        Endpoint::UserInfo => webex.user_info_of(&mut proven().await.unwrap()).await.unwrap_err(),
-        Endpoint::Keys => proven().await.unwrap_err(),
-        Endpoint::Discovery => webex.discover().await.unwrap_err(),
-        Endpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
-        Endpoint::Revocation => webex.revoke(tokens, Reach::ThisLogin).await.unwrap_err(),
+        MockEndpoint::UserInfo => webex.user_info_of(&mut proven().await.unwrap()).await.unwrap_err(),
+        MockEndpoint::Keys => proven().await.unwrap_err(),
+        MockEndpoint::Discovery => webex.discover().await.unwrap_err(),
+        MockEndpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
+        MockEndpoint::Revocation => webex.revoke(tokens, Reach::ThisLogin).await.unwrap_err(),
         _ => webex.token_expiry(tokens.access_token()).await.unwrap_err(),
     }
 }
@@ -436,7 +439,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &Endpoint, toke
 async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorShape::Documented, ErrorShape::Numbered, ErrorShape::Broker, ErrorShape::BrokerWithUri] {
-        mock.at(Endpoint::Refresh).answer(Fault::error_as(shape, WebexError::UnknownClient));
+        mock.at(MockEndpoint::Refresh).answer(Fault::error_as(shape, WebexError::UnknownClient));
         let error = webex.refresh(&tokens).await.unwrap_err();
         let description = error.server().unwrap().description().unwrap();
         assert!(description.contains("Client Id is invalid") && !description.contains("://"), "{description}");
@@ -449,7 +452,7 @@ async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
 async fn of_a_doubled_tracking_id_one_is_told() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorShape::Documented, ErrorShape::StatusName, ErrorShape::Page] {
-        mock.at(Endpoint::Refresh).answer(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
+        mock.at(MockEndpoint::Refresh).answer(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
         let error = webex.refresh(&tokens).await.unwrap_err();
         let id = error.tracking_id().unwrap();
         assert!(id.starts_with("WEBEXOAUTH_") && !id.contains(','), "{id}");

@@ -52,7 +52,7 @@ async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
     let (url, pending) = of_rooms.authorize().begin().unwrap();
     let callback = mock.approve(&url);
     let foreign = of_bots.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
-    assert_eq!(foreign.kind(), ErrorKind::PendingForeign);
+    assert_eq!(foreign.kind(), ErrorKind::ClientMismatch);
 
     mock.change_secret_of(&rooms, "another");
     assert!(of_rooms.refresh(&tokens).await.unwrap_err().is_misconfigured());
@@ -89,7 +89,7 @@ async fn lifetimes_are_those_of_each_service_or_ones_own() {
     clock.advance(secs(59));
     webex.person(tokens.access_token()).await.unwrap();
     clock.advance(secs(1));
-    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+    assert!(webex.person(tokens.access_token()).await.unwrap_err().is_token_rejected());
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_spent_refresh_token_ends_its_family_and_no_other() {
     assert!(webex.refresh(&first).await.unwrap_err().is_login_required());
     assert!(webex.refresh(&second).await.unwrap_err().is_login_required(), "the newest has ended with it");
     for tokens in [&first, &second] {
-        assert!(webex.person(tokens.access_token()).await.unwrap_err().is_access_token_refused());
+        assert!(webex.person(tokens.access_token()).await.unwrap_err().is_token_rejected());
     }
     webex.person(other.access_token()).await.unwrap();
     webex.refresh(&other).await.unwrap();

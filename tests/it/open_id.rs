@@ -179,7 +179,7 @@ async fn rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_wel
     issuer.login(|nonce| Some(key.sign(&es256, &issuer.claims(nonce)))).await.unwrap();
     let before = issuer.all_requests();
     let error = issuer.login(|nonce| Some(Key::p256().sign(&es256, &issuer.claims(nonce)))).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains("not its issuer's"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("not its issuer's"), "{error}");
     assert_eq!(issuer.all_requests() - before, 2, "the token, and the issuer's own keys; the service's are known");
 }
 
@@ -213,7 +213,7 @@ async fn rp_16_userinfo_about_another_user_is_refused() {
     }
     issuer.answer("/userinfo", answer(401, r#"{"message":"no"}"#));
     let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
-    assert!(error.is_access_token_refused(), "{error}");
+    assert!(error.is_token_rejected(), "{error}");
 }
 
 #[tokio::test]
@@ -302,14 +302,14 @@ async fn rp_23_a_wrong_at_hash_is_refused() {
     assert_accepted(|claims| claims["at_hash"] = half_hash(ACCESS_TOKEN).into()).await;
     assert_refused(|claims| claims["at_hash"] = half_hash("another").into(), "`at_hash`").await;
     let error = implicit_login(Some(half_hash("another"))).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains("`at_hash`"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("`at_hash`"), "{error}");
 }
 
 #[tokio::test]
 async fn rp_24_an_at_hash_may_be_missing_where_the_token_came_from_the_token_endpoint_and_nowhere_else() {
     assert_accepted(remove("at_hash")).await;
     implicit_login(Some(half_hash(ACCESS_TOKEN))).await.unwrap();
-    assert_eq!(implicit_login(None).await.unwrap_err().kind(), ErrorKind::IdTokenHashMissing);
+    assert_eq!(implicit_login(None).await.unwrap_err().kind(), ErrorKind::MissingAtHash);
 }
 
 /// A login whose access token came through the browser, beside an ID token with this `at_hash`.
@@ -357,7 +357,7 @@ async fn rp_25_a_refusal_that_is_posted_as_a_form_is_read() {
     let (url, pending) = request.begin().unwrap();
     let body = format!("error=login_required&state={}", parameter(url.as_str(), "state"));
     let error = issuer.webex.login(pending, webex_oauth::Callback::parse(body).unwrap()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Authorization && error.is_login_required(), "{error}");
+    assert!(error.kind() == ErrorKind::AuthorizationRejected && error.is_login_required(), "{error}");
     assert!(issuer.server.received_requests().await.unwrap().is_empty());
 }
 
@@ -411,7 +411,7 @@ async fn refreshed_with(change: impl FnOnce(&mut Value)) -> (Issuer, TokenSet, R
 async fn assert_refresh_refused(change: impl FnOnce(&mut Value), name: &str) {
     let (_, _, refreshed) = refreshed_with(change).await;
     let error = refreshed.unwrap_err();
-    assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains(name), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains(name), "{error}");
     assert!(!error.is_login_required(), "{error}");
 }
 
@@ -558,7 +558,7 @@ async fn clocks_may_be_five_minutes_apart_at_most_and_some_algorithm_must_be_all
 async fn an_id_token_that_was_asked_for_must_come() {
     let issuer = Issuer::start().await;
     let error = issuer.login(|_| None).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdTokenMissing);
+    assert_eq!(error.kind(), ErrorKind::MissingIdToken);
 }
 
 #[tokio::test]
@@ -581,7 +581,7 @@ async fn without_openid_nothing_of_it_happens() {
 #[tokio::test]
 async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out() {
     use webex_oauth::store::{MemoryStore, TokenKey};
-    use webex_oauth::{Origin, TokenManager, TokenSet};
+    use webex_oauth::{FieldSource, TokenManager, TokenSet};
 
     let person = |sub: &'static str, verified: Value| {
         move |claims: &mut Value| {
@@ -593,14 +593,14 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
     let (issuer, login) = login_with(person("jane", true.into())).await;
     let login = login.unwrap();
     login.require_email_domain("example.com").unwrap();
-    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::AccountMismatch);
     let account = login.tokens().account().clone();
     assert_eq!(
         (account.to_string(), account.subject()),
         ("jane@example.com".to_owned(), Some(("jane", &*issuer.name())))
     );
-    let told: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_proof())).collect();
-    assert_eq!(told, ["email", "iss", "sub"].map(|name| (name, Origin::IdToken, true)));
+    let told: Vec<_> = account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect();
+    assert_eq!(told, ["email", "iss", "sub"].map(|name| (name, FieldSource::IdToken, true)));
     let stored = login.tokens().to_stored().unwrap();
     assert_eq!(TokenSet::from_stored(stored.expose()).unwrap().account(), &account);
 
@@ -613,12 +613,12 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
         Some(Key::one().sign(&header("k1"), &claims))
     };
     let error = manager.put(&key, issuer.login(mallory).await.unwrap()).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
+    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("another account"), "{error}");
 
     for (unverified, kind, reason) in [
-        (json!(false), ErrorKind::Account, "is not verified"),
-        (json!("false"), ErrorKind::Account, "is not verified"),
-        (Value::Null, ErrorKind::Input, "identify"),
+        (json!(false), ErrorKind::AccountMismatch, "is not verified"),
+        (json!("false"), ErrorKind::AccountMismatch, "is not verified"),
+        (Value::Null, ErrorKind::InvalidInput, "identify"),
     ] {
         let (_, login) = login_with(person("jane", unverified)).await;
         let error = login.unwrap().require_email_domain("example.com").unwrap_err();
@@ -633,8 +633,11 @@ async fn an_id_token_that_an_app_hands_over_is_verified_by_the_same_rules() {
     issuer.publish(&[key.jwk(Some("k1"))]);
     let token = IdToken::new(key.sign(&header("k1"), &issuer.claims("n-1")));
     assert_eq!(issuer.webex.verify_id_token(&token, "n-1").await.unwrap().subject(), SUBJECT);
-    assert_eq!(issuer.webex.verify_id_token(&token, "n-2").await.unwrap_err().kind(), ErrorKind::IdToken);
-    assert_eq!(issuer.webex.verify_id_token(&token, "").await.unwrap_err().kind(), ErrorKind::IdToken);
-    assert_eq!(issuer.webex.verify_id_token(&IdToken::new(""), "n").await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(issuer.webex.verify_id_token(&token, "n-2").await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
+    assert_eq!(issuer.webex.verify_id_token(&token, "").await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
+    assert_eq!(
+        issuer.webex.verify_id_token(&IdToken::new(""), "n").await.unwrap_err().kind(),
+        ErrorKind::InvalidIdToken
+    );
     assert_eq!(issuer.requests("/verification").await, 1);
 }

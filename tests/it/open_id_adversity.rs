@@ -88,7 +88,7 @@ async fn a_short_outage_of_the_keys_ends_with_the_outage() {
     let issuer = Issuer::start().await;
     issuer.answer("/verification", answer(500, ""));
     for _ in 0..5 {
-        assert_eq!(log_in(&issuer, &Key::one(), "k1").await.unwrap_err().kind(), ErrorKind::Keys);
+        assert_eq!(log_in(&issuer, &Key::one(), "k1").await.unwrap_err().kind(), ErrorKind::Jwks);
     }
     // It is over.
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
@@ -156,7 +156,7 @@ async fn a_stranger_replaces_no_kept_login_by_an_implicit_one() {
     assert_eq!(login.id_token.as_ref().unwrap().subject(), "mallory");
     let put = manager.put(&key, login.tokens.unwrap()).await;
     let error = put.map(|_| ()).unwrap_err();
-    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
+    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("another account"), "{error}");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn id_token_with_absurd_times_is_rejected_unless_they_are_on_the_right_sid
             match login.await {
                 Ok(_) => accepted.push(text),
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::IdToken, "{text}: {error}");
+                    assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{text}: {error}");
                     assert!(error.to_string().contains(&format!("`{name}`")), "{text}: {error}");
                 }
             }
@@ -293,7 +293,7 @@ async fn a_session_does_not_wait_for_keys_once_its_refresh_has_succeeded() {
     issuer.clock.advance(Duration::from_secs(2000));
     issuer.grant(Some(Key::two().sign(&header("k2"), &refreshed_claims(&issuer))));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(issuer.requests("/verification").await, 1, "only the login has asked for keys");
 }
 
@@ -325,7 +325,7 @@ async fn a_key_set_of_one_issuer_verifies_no_other() {
         claims["iss"] = format!("{}2", issuer.name()).into();
         Some(Key::two().sign(&header("k2"), &claims))
     });
-    assert_eq!(login.await.unwrap_err().kind(), ErrorKind::IdToken);
+    assert_eq!(login.await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
     assert_eq!(issuer.requests("/idb2/oauth2/v2/keys/verificationjwk").await, 1);
 }
 

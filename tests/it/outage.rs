@@ -16,8 +16,8 @@ use webex_oauth::clock::{Clock, ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey, TokenStore};
 use webex_oauth::transport::{Limits, Transport};
 use webex_oauth::{
-    AccessToken, Delivery, Error, ErrorKind, LoginEvent, LoginState, Result, Service, Session, TokenManager, TokenSet,
-    WebexOAuth,
+    AccessToken, Delivery, Error, ErrorKind, Result, Service, Session, SessionEvent, SessionState, TokenManager,
+    TokenSet, WebexOAuth,
 };
 use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -64,7 +64,7 @@ async fn heard(server: &MockServer) -> usize {
 struct Heard(Arc<Mutex<Vec<String>>>);
 
 impl Heard {
-    fn listen(&self) -> impl Fn(&LoginEvent) + Send + Sync + 'static {
+    fn listen(&self) -> impl Fn(&SessionEvent) + Send + Sync + 'static {
         let events = Arc::clone(&self.0);
         move |event| {
             let name = format!("{event:?}");
@@ -91,7 +91,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
 
     clock.advance(FORTNIGHT.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let trouble = session.status().await.unwrap().unwrap().trouble.unwrap();
     assert_eq!((trouble.kind(), trouble.delivery()), (ErrorKind::Refresh, Some(Delivery::NotSent)), "it was tried");
     assert_eq!(session.access_token().await.unwrap(), old);
@@ -106,7 +106,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
     Mock::given(any()).respond_with(json(200, REFRESHED)).mount(&back).await;
     clock.advance(wait + Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(heard(&back).await, 1);
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
 }
@@ -130,7 +130,7 @@ async fn a_token_with_290_seconds_left_is_not_dropped_while_the_endpoint_is_down
         // It is handed out up to a minute before its end.
         while end.since(clock.now()) > Duration::from_secs(60) {
             assert_eq!(session.access_token().await.unwrap(), living, "{answer:?}");
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
             clock.advance(Duration::from_secs(1));
         }
         assert!(heard(&down).await > 0, "{answer:?}");
@@ -180,7 +180,7 @@ async fn a_server_that_answers_nobody_holds_no_living_token_back_and_no_dead_cal
     assert_eq!(slow.asked.load(Ordering::SeqCst), 1, "they share one request");
     let settled = tokio::spawn({
         let manager = manager.clone();
-        async move { manager.settle().await }
+        async move { manager.wait_idle().await }
     });
     let waited = waited(&clock, || settled.is_finished()).await;
     assert!(waited <= Duration::from_secs(35), "{waited:?}");
@@ -249,7 +249,7 @@ async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanw
             let wait = error.retry_after().unwrap();
             assert!(error.is_retryable() && wait <= Duration::from_secs(120), "{error:?}");
         }
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
     };
 
     ask(&managers[0]).await;
@@ -305,8 +305,8 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     }
     for (number, session) in sessions.iter().enumerate() {
         let status = session.status().await.unwrap().unwrap();
-        let is_blocked = matches!(status.state, LoginState::Waiting(_));
-        assert!(is_blocked == (number < 2) && (is_blocked || status.state == LoginState::Connected), "{number}");
+        let is_blocked = matches!(status.state, SessionState::Waiting(_));
+        assert!(is_blocked == (number < 2) && (is_blocked || status.state == SessionState::Connected), "{number}");
         let trouble = status.trouble.unwrap();
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
     }
@@ -318,7 +318,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
         assert_eq!(session.access_token().await.unwrap(), AccessToken::new("refreshed").unwrap());
         assert!(session.status().await.unwrap().unwrap().trouble.is_none());
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(heard(&webex_server).await, 2 + LOGINS);
     assert_eq!((events.count("Refreshed"), events.count("RefreshFailed")), (LOGINS, 2));
 }
@@ -336,7 +336,7 @@ async fn rejection_that_names_the_client_once_blocks_that_session_alone() {
     clock.advance(FORTNIGHT);
 
     assert!(blocked.access_token().await.unwrap_err().is_misconfigured());
-    let LoginState::Waiting(until) = blocked.status().await.unwrap().unwrap().state else { panic!("not blocked") };
+    let SessionState::Waiting(until) = blocked.status().await.unwrap().unwrap().state else { panic!("not blocked") };
     let error = blocked.access_token().await.unwrap_err();
     assert_eq!((error.is_misconfigured(), error.retry_after()), (true, Some(until.since(clock.now()))), "{error:?}");
     assert_eq!(heard(&webex_server).await, 1);

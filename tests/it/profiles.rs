@@ -56,7 +56,7 @@ async fn f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_th
     issuer.rebuild(|service| service.discovered(&found));
     for query in ["code=c", "error=access_denied", "code=c&iss="] {
         let without = |state: &str| format!("{query}&state={state}");
-        assert_callback_refused_at(&issuer, without, ErrorKind::IssuerMissing).await;
+        assert_callback_refused_at(&issuer, without, ErrorKind::MissingIssuer).await;
     }
     let wrong = |state: &str| format!("code=c&state={state}&iss={}1", issuer.name());
     assert_callback_refused_at(&issuer, wrong, ErrorKind::IssuerMismatch).await;
@@ -72,8 +72,8 @@ async fn f_04_a_callback_with_another_state_ends_no_login() {
 
 #[tokio::test]
 async fn f_05_a_callback_without_state_ends_no_login() {
-    assert_callback_refused(|_| "code=c".to_owned(), ErrorKind::StateMissing).await;
-    assert_callback_refused(|_| "code=c&state=".to_owned(), ErrorKind::StateMissing).await;
+    assert_callback_refused(|_| "code=c".to_owned(), ErrorKind::MissingState).await;
+    assert_callback_refused(|_| "code=c&state=".to_owned(), ErrorKind::MissingState).await;
 }
 
 #[tokio::test]
@@ -222,5 +222,5 @@ async fn f_19_a_request_whose_token_is_refused_is_sent_again_with_a_new_one() {
     let person = http::Request::get(format!("{}/people/me", mock.uri())).body(bytes::Bytes::new()).unwrap();
     assert_eq!(session.send(person).await.unwrap().status(), 200);
     assert_eq!(mock.refreshes(), 1);
-    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), manager.wait_idle()).await.unwrap().unwrap();
 }

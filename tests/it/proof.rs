@@ -8,7 +8,7 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    Account, Callback, Error, ErrorKind, Login, Origin, RefreshToken, Session, TokenManager, TokenSet, WebexOAuth,
+    Account, Callback, Error, ErrorKind, FieldSource, Login, RefreshToken, Session, TokenManager, TokenSet, WebexOAuth,
 };
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
@@ -65,11 +65,11 @@ fn of(email: &'static str, verified: impl Into<Value>) -> Said {
 }
 
 /// Where each thing came from that is known, without repetitions, and the addresses with whether they are proof.
-fn told(account: &Account) -> (Vec<Origin>, Vec<(&str, Origin, bool)>) {
+fn told(account: &Account) -> (Vec<FieldSource>, Vec<(&str, FieldSource, bool)>) {
     let mut origins: Vec<_> = account.details().map(|detail| detail.origin).collect();
     origins.dedup();
     let addresses = account.details().filter(|detail| detail.name.starts_with("email"));
-    (origins, addresses.map(|address| (address.value, address.origin, address.is_proof())).collect())
+    (origins, addresses.map(|address| (address.value, address.origin, address.is_verified())).collect())
 }
 
 /// A quoted organization or domain is nobody's, and would keep everybody out.
@@ -90,7 +90,7 @@ async fn organization_and_domain_with_something_around_them_are_rejected_as_inpu
             login.require_email_domain(&format!("{before}example.com{after}")).unwrap_err(),
             webex.adopt(&RefreshToken::new("r").unwrap(), Some(&format!("{before}acme{after}"))).await.unwrap_err(),
         ] {
-            assert_eq!(error.kind(), ErrorKind::Input, "{before}{after}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{before}{after}: {error}");
         }
     }
 }
@@ -117,7 +117,10 @@ async fn an_address_that_the_id_token_calls_unverified_opens_no_door_whatever_pe
         if let Err(error) = admitted {
             let reason =
                 if said == of("jane@evil.example", true) { "at \"evil.example\"" } else { "the ID token says" };
-            assert!(error.kind() == ErrorKind::Account && error.to_string().contains(reason), "{said:?}: {error}");
+            assert!(
+                error.kind() == ErrorKind::AccountMismatch && error.to_string().contains(reason),
+                "{said:?}: {error}"
+            );
         }
     }
 }
@@ -127,12 +130,12 @@ async fn an_address_that_is_unverified_is_refused_without_asking_anybody_and_one
     for verified in [json!(false), json!("false")] {
         let (_, login) = log_in(of(JANE, verified)).await;
         let error = refused(&login);
-        assert!(error.kind() == ErrorKind::Account && error.to_string().contains("is not verified"), "{error}");
+        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("is not verified"), "{error}");
     }
     for silent in [None, Some((JANE, None)), of(JANE, Value::Null)] {
         let (_, login) = log_in(silent).await;
         let error = refused(&login);
-        assert!(error.kind() == ErrorKind::Input && error.to_string().contains("identify"), "{error}");
+        assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("identify"), "{error}");
     }
 }
 
@@ -152,7 +155,7 @@ async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_anoth
         let admitted = login.require_email_domain("example.com");
         assert_eq!(admitted.is_ok(), opens, "{id_token:?} {user_info:?}: {admitted:?}");
         if let Err(error) = admitted {
-            assert_eq!(error.kind(), ErrorKind::Account, "{error}");
+            assert_eq!(error.kind(), ErrorKind::AccountMismatch, "{error}");
         }
     }
     // A word of userinfo's counts beside people/me, too.
@@ -164,7 +167,7 @@ async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_anoth
     // And one that says nothing leaves the question open.
     let (issuer, mut login) = log_in(None).await;
     ask_user_info(&issuer, &mut login, Some((JANE, None))).await;
-    assert_eq!(refused(&login).kind(), ErrorKind::Input);
+    assert_eq!(refused(&login).kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
@@ -188,8 +191,8 @@ async fn a_login_that_is_asked_about_twice_goes_by_the_last_answer() {
     identify(&issuer, &mut login, "jane@example.org", json!({"id": "P2", "orgId": "O2"})).await;
     assert_eq!(login.person().unwrap().id(), login.tokens().account().person_id().unwrap());
     login.require_organization("O2").unwrap();
-    assert_eq!(login.require_organization("O1").unwrap_err().kind(), ErrorKind::Account);
-    assert_eq!(refused(&login).kind(), ErrorKind::Account);
+    assert_eq!(login.require_organization("O1").unwrap_err().kind(), ErrorKind::AccountMismatch);
+    assert_eq!(refused(&login).kind(), ErrorKind::AccountMismatch);
 }
 
 #[tokio::test]
@@ -207,10 +210,10 @@ async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the
         let stored = login.tokens().to_stored().unwrap();
         let restored = TokenSet::from_stored(stored.expose()).unwrap();
         for account in [login.tokens().account(), restored.account()] {
-            let addresses = [(JANE, Origin::IdToken, is_proof), (JANE, Origin::UserInfo, is_proof)];
+            let addresses = [(JANE, FieldSource::IdToken, is_proof), (JANE, FieldSource::UserInfo, is_proof)];
             assert_eq!(told(account).1, addresses, "{verified:?}");
             let proven: Vec<_> =
-                account.details().filter(|detail| detail.is_proof()).map(|detail| detail.name).collect();
+                account.details().filter(|detail| detail.is_verified()).map(|detail| detail.name).collect();
             assert!(proven.ends_with(&["iss", "sub"]), "whoever it is, it is they: {proven:?}");
             assert_eq!(account.to_string(), JANE);
         }
@@ -223,7 +226,7 @@ async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the
         let stored = login.tokens().to_stored().unwrap();
         let restored = TokenSet::from_stored(stored.expose()).unwrap();
         for account in [login.tokens().account(), restored.account()] {
-            assert_eq!(told(account).1, [(JANE, Origin::PeopleMe, is_proof)]);
+            assert_eq!(told(account).1, [(JANE, FieldSource::PeopleMe, is_proof)]);
         }
     }
 }
@@ -264,7 +267,7 @@ fn restarted(webex: &WebexOAuth, store: &MemoryStore) -> Session {
 async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
     let (mock, webex, _clock) = mock().await;
     let mut login = log_in_at(&mock, &webex, JANE).await;
-    assert_eq!(refused(&login).kind(), ErrorKind::Input, "Webex puts no address into the ID token");
+    assert_eq!(refused(&login).kind(), ErrorKind::InvalidInput, "Webex puts no address into the ID token");
 
     // Both ways of asking can be a task of their own.
     let asking = tokio::spawn(async move { webex.user_info_of(&mut login).await.map(|info| (info, login)) });
@@ -272,7 +275,7 @@ async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
 
     assert_eq!((info.email(), info.name()), (Some(JANE), Some("Jane Doe")));
     login.require_email_domain("example.com").unwrap();
-    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+    assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::AccountMismatch);
     let account = login.tokens().account();
     assert_eq!((account.email(), account.display_name()), (Some(JANE), Some("Jane Doe")));
 }
@@ -281,13 +284,16 @@ async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
 async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
     let (mock, webex, clock) = mock().await;
     let (store, session) = kept(&mock, &webex).await;
-    assert_eq!(told(&session.account().await.unwrap()).0, [Origin::IdToken]);
+    assert_eq!(told(&session.account().await.unwrap()).0, [FieldSource::IdToken]);
 
     session.person().await.unwrap();
     let account = session.account().await.unwrap();
     assert_eq!(
         told(&account),
-        (vec![Origin::PeopleMe, Origin::IdToken, Origin::PeopleMe], vec![(JANE, Origin::PeopleMe, true)])
+        (
+            vec![FieldSource::PeopleMe, FieldSource::IdToken, FieldSource::PeopleMe],
+            vec![(JANE, FieldSource::PeopleMe, true)]
+        )
     );
     let info = session.user_info().await.unwrap();
 
@@ -298,14 +304,14 @@ async fn a_kept_login_tells_who_it_is_from_every_source_also_after_a_restart() {
     let account = session.account().await.unwrap();
     for account in [&account, &restarted(&webex, &store).account().await.unwrap()] {
         let (origins, addresses) = told(account);
-        assert_eq!(addresses, [(JANE, Origin::UserInfo, true), (JANE, Origin::PeopleMe, true)]);
-        for origin in [Origin::IdToken, Origin::UserInfo, Origin::PeopleMe] {
+        assert_eq!(addresses, [(JANE, FieldSource::UserInfo, true), (JANE, FieldSource::PeopleMe, true)]);
+        for origin in [FieldSource::IdToken, FieldSource::UserInfo, FieldSource::PeopleMe] {
             assert!(origins.contains(&origin), "{origins:?}");
         }
         assert!(
             account
                 .details()
-                .any(|detail| (detail.name, detail.value, detail.origin) == ("name", "Jane Doe", Origin::UserInfo))
+                .any(|detail| (detail.name, detail.value, detail.origin) == ("name", "Jane Doe", FieldSource::UserInfo))
         );
         assert_eq!((account.email(), account.display_name()), (Some(JANE), Some("Jane Doe")));
         assert!(account.organization_id().is_some() && account.subject().is_some());
@@ -360,7 +366,7 @@ async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_
     }
     assert_eq!(issuer.requests("/userinfo").await, 0);
     let nobody = manager.session(&TokenKey::new("nobody").unwrap()).unwrap();
-    assert_eq!(nobody.user_info().await.unwrap_err().kind(), ErrorKind::Session);
+    assert_eq!(nobody.user_info().await.unwrap_err().kind(), ErrorKind::SessionNotFound);
 
     let meetings = MockWebex::builder().service(MockService::Meetings).start().await;
     let webex = meetings.client();
@@ -380,7 +386,7 @@ async fn a_kept_login_is_logged_out_at_the_issuer_of_its_home() {
     let url = webex.logout_url(Some(issuer), "https://app.example.com/bye").unwrap();
     assert!(url.as_str().starts_with(&format!("{issuer}/oauth2/v1/logout?")), "{url}");
     let error = webex.logout_url(Some("https://evil.example/idb"), "https://app.example.com/bye").unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Input);
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
@@ -394,5 +400,5 @@ async fn a_new_login_of_another_user_takes_no_claims_over() {
     assert_eq!(session.account().await.unwrap().email(), None);
     let asking = tokio::spawn(async move { session.user_info().await });
     assert_eq!(asking.await.unwrap().unwrap().email(), Some("bob@example.com"));
-    tokio::time::timeout(Duration::from_secs(30), manager.settle()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(30), manager.wait_idle()).await.unwrap().unwrap();
 }

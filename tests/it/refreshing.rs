@@ -136,7 +136,7 @@ async fn a_login_that_was_ended_elsewhere_is_not_called_refreshed() {
     for seconds in [0, 31, 301] {
         let Scene { mock, clock, store, second, .. } = scene().await;
         second.access_token().await.unwrap();
-        TokenManager::new(mock.client(), store).unwrap().forget(second.key()).await.unwrap();
+        TokenManager::new(mock.client(), store).unwrap().remove(second.key()).await.unwrap();
         clock.advance(Duration::from_secs(seconds));
         let error = second.refresh().await.unwrap_err();
         assert!(error.is_login_required(), "{seconds}: {error:?}");

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use webex_oauth::clock::Clock as _;
 use webex_oauth::store::MemoryStore;
 use webex_oauth::transport::{ReqwestTransport, Transport as _};
-use webex_oauth::{Error, LoginState, Rotation, Session, TokenManager};
+use webex_oauth::{Error, Rotation, Session, SessionState, TokenManager};
 
 use crate::fake::{HOUR, key, log_in};
 use crate::token_server::{Fault, SimulatedClock, TokenServer};
@@ -47,7 +47,7 @@ impl Scene {
         sessions
     }
 
-    async fn state(&self, session: &Session) -> LoginState {
+    async fn state(&self, session: &Session) -> SessionState {
         session.status().await.unwrap().unwrap().state
     }
 }
@@ -197,7 +197,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     for session in &sessions {
         let error = session.access_token().await.unwrap_err();
         assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error}");
-        assert_eq!(scene.state(session).await, LoginState::Connected);
+        assert_eq!(scene.state(session).await, SessionState::Connected);
     }
 
     scene.server.clear_faults();
@@ -291,7 +291,7 @@ async fn assert_outage_ends_no_session(bodies: &[(u16, &'static str)], length: D
         }
         for session in &sessions {
             let state = scene.state(session).await;
-            assert!(!matches!(state, LoginState::LoginRequired { .. }), "{body}: {} has ended", session.key());
+            assert!(!matches!(state, SessionState::LoginRequired { .. }), "{body}: {} has ended", session.key());
         }
         // One request per session and minute.
         let most = sessions.len() * (1 + length.as_secs() as usize / 60);
@@ -301,7 +301,7 @@ async fn assert_outage_ends_no_session(bodies: &[(u16, &'static str)], length: D
         scene.clock.sleep(recovery).await;
         for session in &sessions {
             session.access_token().await.unwrap();
-            assert_eq!(scene.state(session).await, LoginState::Connected, "{body}");
+            assert_eq!(scene.state(session).await, SessionState::Connected, "{body}");
         }
     }
 }
@@ -335,7 +335,7 @@ async fn session_rejected_without_a_reason_is_tried_four_times_in_21_minutes_acr
                 assert!(error.is_retryable(), "{body}: {error}");
                 assert!(error.retry_after().is_some(), "{body}: {error}");
                 if is_restarted {
-                    manager.settle().await.unwrap();
+                    manager.wait_idle().await.unwrap();
                     manager = TokenManager::new(scene.server.client(&scene.clock), scene.store.clone()).unwrap();
                     session = manager.session(&key("jane")).unwrap();
                 }
@@ -344,7 +344,7 @@ async fn session_rejected_without_a_reason_is_tried_four_times_in_21_minutes_acr
             let waited = scene.clock.elapsed() - begin;
             assert!(waited >= MINUTE * 21 && waited <= MINUTE * 22, "{body}, {is_restarted}: {error} after {waited:?}");
             assert_eq!(scene.server.refreshes(), 4, "{body}, {is_restarted}");
-            assert!(matches!(scene.state(&session).await, LoginState::LoginRequired { .. }), "{body}");
+            assert!(matches!(scene.state(&session).await, SessionState::LoginRequired { .. }), "{body}");
         }
     }
 }
@@ -385,7 +385,7 @@ async fn token_limit_puts_a_refresh_off_for_an_hour_and_ends_no_session() {
         scene.clock.sleep(SECOND * 20).await;
     }
     assert_eq!(scene.server.refreshes(), 1, "nothing is sent within the hour");
-    assert!(matches!(scene.state(&session).await, LoginState::Waiting(_)));
+    assert!(matches!(scene.state(&session).await, SessionState::Waiting(_)));
     scene.server.clear_faults();
     scene.clock.sleep(MINUTE * 2).await;
     session.access_token().await.unwrap();
@@ -412,6 +412,6 @@ async fn responses_without_json_for_a_day_end_no_session_and_are_named() {
         scene.server.clear_faults();
         scene.clock.sleep(HOUR + SECOND).await;
         session.access_token().await.unwrap();
-        assert_eq!(scene.state(&session).await, LoginState::Connected);
+        assert_eq!(scene.state(&session).await, SessionState::Connected);
     }
 }

@@ -31,7 +31,7 @@ fn classes(error: &Error) -> String {
         ('L', error.is_login_required()),
         ('D', error.is_misconfigured()),
         ('T', error.is_retryable()),
-        ('A', error.is_access_token_refused()),
+        ('A', error.is_token_rejected()),
     ];
     predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
 }
@@ -199,7 +199,7 @@ async fn id_token_with_undecodable_text_logs_in_unless_a_compared_claim_has_it()
             [&claims.as_bytes()[..at], b"\xf6", &claims.as_bytes()[at..]].concat()
         };
         let error = log_in(&damaged).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains(reason), "{name}: {error}");
+        assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains(reason), "{name}: {error}");
     }
     let twice = |claims: String| [&b"{\"\xe4\":1,\"\xf6\":2,"[..], &claims.as_bytes()[1..]].concat();
     assert!(log_in(&twice).await.unwrap_err().to_string().contains("twice"));
@@ -321,6 +321,6 @@ async fn every_time_error_of_an_id_token_mentions_the_clock() {
             Some(key.sign(&header("k1"), &claims))
         });
         let error = login.await.unwrap_err();
-        assert!(error.kind() == ErrorKind::IdToken && error.to_string().contains(HINT), "{ahead}: {error}");
+        assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains(HINT), "{ahead}: {error}");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::{ErrorKind, LoginState, Rotation, Session, TokenManager};
+use webex_oauth::{ErrorKind, Rotation, Session, SessionState, TokenManager};
 
 use crate::issuer::{Issuer, Key, header};
 use crate::support::{form, json as answer};
@@ -55,7 +55,7 @@ async fn new_tokens_are_kept_whatever_is_wrong_with_an_id_token_of_the_same_user
         issuer.clock.advance(Duration::from_secs(2000));
         grant(&issuer, name, change);
         assert_eq!(session.access_token().await.unwrap().expose(), format!("access-{name}"));
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!(spent(&issuer).await, expected, "no refresh token is sent twice");
         expected.push(format!("refresh-{name}"));
     }
@@ -70,19 +70,19 @@ async fn tokens_beside_another_users_id_token_serve_nobody_and_the_spent_one_is_
     issuer.clock.advance(Duration::from_secs(850));
     grant(&issuer, "mallory", |claims| claims["sub"] = "mallory".into());
     assert_eq!(session.access_token().await.unwrap(), token);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), token);
 
     issuer.clock.advance(Duration::from_secs(200));
     for _ in 0..3 {
         let error = session.access_token().await.unwrap_err();
         assert!(error.is_login_required(), "{error}");
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         issuer.clock.advance(Duration::from_secs(600));
     }
     assert_eq!(spent(&issuer).await, ["r"]);
     let status = session.status().await.unwrap().unwrap();
-    assert!(matches!(status.state, LoginState::LoginRequired { .. }), "{status:?}");
+    assert!(matches!(status.state, SessionState::LoginRequired { .. }), "{status:?}");
 }
 
 #[tokio::test]
@@ -95,7 +95,11 @@ async fn whoever_refreshes_by_hand_hears_that_the_login_is_over() {
         for name in ["iss", "sub", "aud"] {
             grant(&issuer, "other", |claims| claims[name] = "another".into());
             let error = issuer.webex.refresh(login.tokens()).await.unwrap_err();
-            assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::IdToken, is_over), "{name}: {error}");
+            assert_eq!(
+                (error.kind(), error.is_login_required()),
+                (ErrorKind::InvalidIdToken, is_over),
+                "{name}: {error}"
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use webex_oauth::clock::{Clock as _, ManualClock};
 use webex_oauth::store::{FileStore, MemoryStore, TokenKey};
-use webex_oauth::{ErrorKind, LoginState, Rotation, Session, TokenManager};
+use webex_oauth::{ErrorKind, Rotation, Session, SessionState, TokenManager};
 
 use crate::fake::{HOUR, NOW, key, log_in};
 use crate::support::Folder;
@@ -68,7 +68,7 @@ impl Scene {
                 }
             }
             assert_eq!(token.expose(), self.server.access_token("jane"), "{context}");
-            assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected, "{context}");
+            assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected, "{context}");
         }
     }
 }
@@ -115,7 +115,7 @@ async fn disk_that_is_full_for_a_while_ends_no_session() {
                 };
                 tokio::join!(full, scene.ask(&first, end, &context), others);
                 for manager in &scene.managers {
-                    let settled = manager.settle().await;
+                    let settled = manager.wait_idle().await;
                     assert!(settled.is_ok(), "{context}: {settled:?}");
                 }
                 assert!(scene.server.refreshes() >= 2, "{context}: {:?}", scene.server.presented());
@@ -148,7 +148,7 @@ async fn unsaved_tokens_are_saved_again_every_two_seconds_for_ten_minutes() {
     scene.assert_whole("after 30 minutes").await;
 }
 
-// --- settle
+// --- wait_idle
 
 /// Starts a runtime for one call, as a synchronous wrapper does.
 fn wait<T>(runtime: fn() -> Runtime, future: impl Future<Output = T>) -> T {
@@ -184,7 +184,7 @@ fn settle_saves_the_tokens_of_forty_sessions_whose_runtimes_ended() {
                 let token = wait(runtime, manager.access_token(key)).unwrap();
                 assert_eq!(token.expose(), server.access_token(key.tenant()), "{name}, {round}");
             }
-            wait(runtime, manager.settle()).unwrap();
+            wait(runtime, manager.wait_idle()).unwrap();
             for key in &keys {
                 let newest = server.refresh_token(key.tenant());
                 wait(runtime, assert_stored(&store, key, &newest, &format!("{name}, {round}")));
@@ -207,7 +207,7 @@ fn settle_saves_tokens_whose_runtime_ended_during_the_save() {
     disk.set_hanging(true);
     wait(current_thread, manager.access_token(&key("jane"))).unwrap();
     disk.set_hanging(false);
-    wait(current_thread, manager.settle()).unwrap();
+    wait(current_thread, manager.wait_idle()).unwrap();
     wait(current_thread, assert_stored(&disk, &key("jane"), &server.refresh_token("jane"), "settled"));
 }
 
@@ -218,7 +218,7 @@ async fn settle_saves_tokens_after_the_store_panicked() {
     scene.clock.sleep(MINUTE * 10).await;
     scene.disk.panic_once();
     session.access_token().await.unwrap();
-    scene.managers[0].settle().await.unwrap();
+    scene.managers[0].wait_idle().await.unwrap();
     scene.assert_whole("after a panic").await;
     assert_eq!(scene.server.refreshes(), 1);
 }
@@ -232,14 +232,14 @@ async fn settle_fails_while_the_disk_stays_full_and_nothing_is_lost_afterwards()
     token.unwrap();
     for _ in 0..2 {
         let begin = scene.clock.elapsed();
-        let error = scene.managers[0].settle().await.unwrap_err();
+        let error = scene.managers[0].wait_idle().await.unwrap_err();
         let waited = scene.clock.elapsed() - begin;
         assert_eq!(error.kind(), ErrorKind::Store, "{error}");
         assert!(error.is_retryable(), "{error}");
         assert!(waited >= SECOND * 20 && waited <= SECOND * 40, "{waited:?}");
     }
     scene.disk.set_full(false);
-    scene.managers[0].settle().await.unwrap();
+    scene.managers[0].wait_idle().await.unwrap();
     assert_stored(&scene.disk, &key("jane"), &scene.server.refresh_token("jane"), "there is room again").await;
     scene.assert_whole("there is room again").await;
     assert_eq!(scene.server.refreshes(), 1);
@@ -259,7 +259,7 @@ fn settle_saves_tokens_of_a_disk_that_was_full_when_the_runtime_ended() {
         tokio::join!(disk.become_full_after(1), manager.access_token(&key)).1.unwrap();
     });
     disk.set_full(false);
-    wait(current_thread, manager.settle()).unwrap();
+    wait(current_thread, manager.wait_idle()).unwrap();
     wait(current_thread, assert_stored(&disk, &key("jane"), &server.refresh_token("jane"), "settled"));
     assert_eq!(server.refreshes(), 1);
 }
@@ -277,21 +277,21 @@ fn settle_outside_a_runtime_succeeds_only_if_everything_is_saved() {
     let (disk, clock) = (Disk::default(), ManualClock::new(NOW));
     let server = TokenServer::new(&clock, Rotation::Strict);
     let manager = TokenManager::new(server.client(&clock), disk.clone()).unwrap();
-    poll_outside(manager.settle()).unwrap();
+    poll_outside(manager.wait_idle()).unwrap();
     wait(current_thread, async {
         manager.put(&key("jane"), log_in(&server.client(&clock), "jane").await).await.unwrap();
     });
-    poll_outside(manager.settle()).unwrap();
+    poll_outside(manager.wait_idle()).unwrap();
 
     clock.advance(HOUR);
     disk.set_hanging(true);
     wait(current_thread, manager.access_token(&key("jane"))).unwrap();
     disk.set_hanging(false);
-    let error = poll_outside(manager.settle()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Runtime, "{error}");
+    let error = poll_outside(manager.wait_idle()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoRuntime, "{error}");
 
-    wait(current_thread, manager.settle()).unwrap();
-    poll_outside(manager.settle()).unwrap();
+    wait(current_thread, manager.wait_idle()).unwrap();
+    poll_outside(manager.wait_idle()).unwrap();
     wait(current_thread, assert_stored(&disk, &key("jane"), &server.refresh_token("jane"), "settled"));
 }
 
@@ -302,5 +302,5 @@ fn settle_outside_a_runtime_of_a_manager_without_sessions_succeeds() {
     server.set_expires_in(json!(null));
     let manager = TokenManager::new(server.client(&clock), MemoryStore::new()).unwrap();
     let _: Session = manager.session(&TokenKey::new("nobody").unwrap()).unwrap();
-    poll_outside(manager.settle()).unwrap();
+    poll_outside(manager.wait_idle()).unwrap();
 }

@@ -14,8 +14,8 @@ use webex_oauth::middleware::{BearerMiddleware, without_redirects};
 use webex_oauth::source::StaticToken;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
-    AccessToken, Callback, DeviceLogin, ExchangeOptions, IntegrationId, LoginEvent, PendingAuthorization, RefreshToken,
-    Scopes, Service, TokenManager, TokenSet,
+    AccessToken, ApplicationId, Callback, DeviceLogin, ExchangeOptions, PendingAuthorization, RefreshToken, Scopes,
+    Service, SessionEvent, TokenManager, TokenSet,
 };
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer};
@@ -205,7 +205,7 @@ async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
         let stored = device.to_stored().unwrap();
         shown.debug(&stored);
         assert!(stored.expose().contains(DEVICE_CODE));
-        shown.error(&DeviceLogin::restore(&webex, &stored.expose()[..90]).unwrap_err());
+        shown.error(&DeviceLogin::from_stored(&webex, &stored.expose()[..90]).unwrap_err());
         shown.debug(&device.qr().unwrap());
         while let Some(state) = device.next().await {
             shown.debug(&state);
@@ -268,13 +268,13 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
         .on_event(move |event| {
             let mut shown = listener.lock().unwrap();
             shown.debug(event);
-            if matches!(event, LoginEvent::SaveFailed { .. }) {
+            if matches!(event, SessionEvent::SaveFailed { .. }) {
                 ailing.heal();
             }
             match event {
-                LoginEvent::RefreshFailed { error, .. }
-                | LoginEvent::LoginRequired { error, .. }
-                | LoginEvent::SaveFailed { error, .. } => shown.error(error),
+                SessionEvent::RefreshFailed { error, .. }
+                | SessionEvent::LoginRequired { error, .. }
+                | SessionEvent::SaveFailed { error, .. } => shown.error(error),
                 _ => {}
             }
         })
@@ -289,14 +289,14 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     clock.advance(Duration::from_secs(1_209_600));
     store.fail_after(1);
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(session.send(call(&server)).await.unwrap().status(), 400);
     shown.error(&session.send(lost_call()).await.unwrap_err());
     clock.advance(Duration::from_secs(3600));
     shown.error(&session.access_token().await.unwrap_err());
     shown.error(&session.send(call(&server)).await.unwrap_err());
     shown.debug(&(&manager, &session));
-    manager.forget(&key).await.unwrap();
+    manager.remove(&key).await.unwrap();
     shown.error(&session.access_token().await.unwrap_err());
 
     let mut secrets = PLANTED.to_vec();
@@ -402,7 +402,7 @@ fn no_bad_input_is_quoted_where_it_may_be_a_secret() {
     let mut shown = Shown::default();
     shown.error(&AccessToken::new(format!("{ACCESS_TOKEN}\n")).unwrap_err());
     shown.error(&RefreshToken::new(format!("{REFRESH_TOKEN}\n")).unwrap_err());
-    shown.error(&REFRESH_TOKEN.parse::<IntegrationId>().unwrap_err());
+    shown.error(&REFRESH_TOKEN.parse::<ApplicationId>().unwrap_err());
     shown.error(&Scopes::from_authorization_url(format!("scope=\"{CODE}")).unwrap_err());
     shown.error(&format!("{CLIENT_SECRET}\"").parse::<Scopes>().unwrap_err());
     for text in [TOKENS, "PLANTED-code-2", "{\"v\":1,\"access_token\":\"PLANTED-access-token-3\"}"] {

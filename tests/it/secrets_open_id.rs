@@ -125,7 +125,7 @@ async fn the_whole_life_of_an_open_id_login_shows_no_secret_in_debug_events_or_l
     secrets.add_id_token(&refreshed);
     grant(&issuer, NEW_ACCESS_TOKEN, NEW_REFRESH_TOKEN, &refreshed);
     assert_eq!(session.access_token().await.unwrap().expose(), NEW_ACCESS_TOKEN);
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     shown.debug(&(
         session.user_info().await.unwrap(),
         session.status().await.unwrap(),

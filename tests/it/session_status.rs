@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webex_oauth::clock::Clock as _;
-use webex_oauth::{LoginState, Rotation, Session, TokenManager};
+use webex_oauth::{Rotation, Session, SessionState, TokenManager};
 
 use crate::fake::{HOUR, key, log_in};
 use crate::token_server::{Disk, Fault, SimulatedClock, TokenServer};
@@ -46,7 +46,7 @@ async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the
         assert_eq!(token.unwrap().expose(), server.access_token("jane"), "{fault:?}");
         let status = session.status().await.unwrap().unwrap();
         assert!(status.trouble.is_none(), "{fault:?}: {:?}", status.trouble);
-        assert_eq!(status.state, LoginState::Connected, "{fault:?}");
+        assert_eq!(status.state, SessionState::Connected, "{fault:?}");
         assert_eq!(status.access_token_expires_at, Some(clock.now() + HOUR), "{fault:?}");
         assert_eq!(status.refreshed_at, clock.now(), "{fault:?}");
         assert!(!status.to_string().contains("failed"), "{fault:?}: {status}");
@@ -65,7 +65,7 @@ async fn ended_session_says_login_required_at_every_call_however_short_its_token
                 let context = format!("{expires_in} s, {code}, call {call}");
                 assert!(error.is_login_required() && !error.is_retryable(), "{context}: {error}");
                 let status = session.status().await.unwrap().unwrap();
-                assert!(matches!(status.state, LoginState::LoginRequired { .. }), "{context}: {:?}", status.state);
+                assert!(matches!(status.state, SessionState::LoginRequired { .. }), "{context}: {:?}", status.state);
                 let pause = if call % 100 == 99 { SECOND * 301 } else { Duration::from_millis(700) };
                 clock.sleep(pause).await;
             }
@@ -90,7 +90,7 @@ async fn login_required_after_a_lost_response_was_interrupted_under_strict_rotat
             continue;
         }
         assert!(session.access_token().await.unwrap_err().is_login_required());
-        let LoginState::LoginRequired { was_interrupted, code, .. } = session.status().await.unwrap().unwrap().state
+        let SessionState::LoginRequired { was_interrupted, code, .. } = session.status().await.unwrap().unwrap().state
         else {
             panic!("the session has not ended");
         };
@@ -111,6 +111,6 @@ async fn login_required_without_a_lost_response_was_not_interrupted() {
         server.set_faults(|_| Some(Fault::Respond(400, r#"{"error":"invalid_grant"}"#.to_owned())));
         assert!(session.access_token().await.unwrap_err().is_login_required());
         let state = session.status().await.unwrap().unwrap().state;
-        assert!(matches!(state, LoginState::LoginRequired { was_interrupted: false, .. }), "{rotation:?}: {state:?}");
+        assert!(matches!(state, SessionState::LoginRequired { was_interrupted: false, .. }), "{rotation:?}: {state:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Session, TokenManager};
 
@@ -41,13 +41,13 @@ impl TokenStore for Counting {
         self.inner.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         self.inner.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         self.inner.delete(key, expect).await
@@ -76,13 +76,13 @@ async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
         // A living token that nobody has asked for lately is looked at before it is served.
         let looks = usize::from(what == "stale");
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!(store.take(), (1 + looks, 2), "{what}");
     }
     session.invalidate(&session.access_token().await.unwrap());
     clock.advance(Duration::from_secs(31));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(store.take(), (1, 2), "refused by the API");
     clock.advance(Duration::from_secs(29));
     session.refresh().await.unwrap();
@@ -90,7 +90,7 @@ async fn a_refresh_costs_a_load_and_two_saves_whatever_led_to_it() {
     assert_eq!((store.take(), mock.refreshes()), ((1, 0), 4), "younger than 30 seconds");
     clock.advance(Duration::from_secs(2));
     session.refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(store.take(), (1, 2), "asked for");
     assert_eq!(mock.refreshes(), 5);
 }
@@ -110,7 +110,7 @@ async fn a_thousand_callers_after_a_long_pause_cost_no_more_than_one() {
         for caller in callers {
             caller.await.unwrap();
         }
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!((store.take(), mock.refreshes()), (cost, refreshes), "after {pause:?}");
     }
 }

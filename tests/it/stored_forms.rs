@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::cookies::PendingCookies;
 use webex_oauth::store::{
-    Body, Encrypted, EncryptionKeys, Entry, Expect, Head, MemoryStore, TokenKey, TokenStore as _,
+    Body, Encrypted, EncryptionKeys, Entry, Head, MemoryStore, Precondition, TokenKey, TokenStore as _,
 };
 use webex_oauth::{Callback, DeviceLogin, PendingAuthorization, Service, TokenManager, TokenSet, WebexOAuth};
 
@@ -94,7 +94,7 @@ fn pending_authorization_round_trips() {
 
 #[test]
 fn device_login_round_trips() {
-    let login = DeviceLogin::restore(&webex(), DEVICE_LOGIN).unwrap();
+    let login = DeviceLogin::from_stored(&webex(), DEVICE_LOGIN).unwrap();
     // A second longer each time, so that rounding to seconds never makes a poll too early.
     assert_eq!(login.to_stored().unwrap().expose(), DEVICE_LOGIN.replace(r#""pause":5"#, r#""pause":6"#));
     assert_eq!(login.interval(), Duration::from_secs(2));
@@ -112,7 +112,7 @@ async fn body_keeps_its_spelling_when_it_is_written_again() {
     let (key, store) = (TokenKey::new("jane").unwrap(), MemoryStore::new());
     let text = body(r#"{"plan":"free"}"#);
     let entry = Entry { head: Head::from_text(BACKING_OFF_HEAD).unwrap(), body: Body::new(text.into_bytes()) };
-    let _ = store.save(&key, &entry, Expect::Absent).await.unwrap();
+    let _ = store.save(&key, &entry, Precondition::Absent).await.unwrap();
     let manager = TokenManager::new(webex(), store.clone()).unwrap();
     manager.set_data(&key, &serde_json::json!({"plan": "paid"})).await.unwrap();
     let stored = store.load(&key).await.unwrap().unwrap();
@@ -129,13 +129,13 @@ async fn sealed_body_of_an_earlier_version_opens() {
     let (key, inner) = (TokenKey::new("jane").unwrap(), MemoryStore::new());
     let head = Head::from_text(BACKING_OFF_HEAD).unwrap();
     let entry = Entry { head: head.clone(), body: Body::new(STANDARD.decode(SEALED_BODY).unwrap()) };
-    let _ = inner.save(&key, &entry, Expect::Absent).await.unwrap();
+    let _ = inner.save(&key, &entry, Precondition::Absent).await.unwrap();
     let store = Encrypted::new(inner.clone(), keys());
     assert_eq!(store.load(&key).await.unwrap().unwrap().body.expose(), b"the body");
 
     let other = TokenKey::new("other").unwrap();
     let entry = Entry { head, body: Body::new(*b"the body") };
-    let _ = store.save(&other, &entry, Expect::Absent).await.unwrap();
+    let _ = store.save(&other, &entry, Precondition::Absent).await.unwrap();
     let sealed = inner.load(&other).await.unwrap().unwrap();
     assert!(sealed.body.expose().starts_with(b"webex-oauth sealed v1\n2026-11\n"), "{:?}", sealed.body.expose());
 }
@@ -178,7 +178,7 @@ const FILE: (&str, &str) = (
 async fn file_keeps_its_path_and_its_content() {
     let (folder, key) = (Folder::new(), TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap());
     let entry = Entry { head: Head::from_text(REJECTED_HEAD).unwrap(), body: Body::new(*b"the body") };
-    let _ = folder.store().save(&key, &entry, Expect::Absent).await.unwrap();
+    let _ = folder.store().save(&key, &entry, Precondition::Absent).await.unwrap();
     let content = std::fs::read_to_string(folder.path().join(FILE.0)).unwrap();
     assert_eq!(content, FILE.1.replace("{head}", REJECTED_HEAD));
 }

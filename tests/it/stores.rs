@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
-    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, Expect, FileStore, Head, MemoryStore, Revision, Saved,
-    TokenIndex as _, TokenKey, TokenStore, conformance,
+    Body, Encrypted, EncryptionKey, EncryptionKeys, Entry, FileStore, Head, MemoryStore, Precondition, Revision,
+    TokenIndex as _, TokenKey, TokenStore, WriteOutcome, conformance,
 };
 use webex_oauth::{Error, ErrorKind};
 
@@ -31,12 +31,12 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Expect {
-    Expect::Revision(entry.head.revision())
+fn seen(entry: &Entry) -> Precondition {
+    Precondition::Revision(entry.head.revision())
 }
 
 async fn put(store: &dyn TokenStore, entry: &Entry) {
-    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
 /// Runs this test again in another process, where [`child`] gives it this path.
@@ -93,7 +93,7 @@ async fn two_processes_lose_none_of_each_others_changes() {
                 let kept = store.load(&key()).await.unwrap().unwrap();
                 let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
                 let next = entry(number, (sum + 1).to_string().as_bytes());
-                if store.save(&key(), &next, seen(&kept)).await.unwrap() == Saved::Yes {
+                if store.save(&key(), &next, seen(&kept)).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
@@ -147,7 +147,7 @@ async fn files_are_their_owners_alone_and_become_so_where_they_were_not() {
 
     set_mode(&file, 0o644);
     set_mode(&shard.join("lock"), 0o666);
-    assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!((mode(&file), mode(&shard.join("lock"))), (0o600, 0o600));
 
     set_mode(&root, 0o755);
@@ -208,7 +208,7 @@ fn a_login_outlives_a_process_that_ends_right_after_saving_it() {
         let store = folder.store();
         let kept = runtime.block_on(store.load(&key())).unwrap();
         assert!(kept == Some(entry(1, BODY)));
-        assert_eq!(runtime.block_on(store.delete(&key(), seen(&kept.unwrap()))).unwrap(), Saved::Yes);
+        assert_eq!(runtime.block_on(store.delete(&key(), seen(&kept.unwrap()))).unwrap(), WriteOutcome::Committed);
     }
 }
 
@@ -241,7 +241,7 @@ fn a_process_that_is_killed_while_it_saves_leaves_a_whole_login_behind() {
         // Its lock ended with it.
         let number = kept.head.generation() + 1;
         let saved = runtime.block_on(store.save(&key(), &entry(number, &body(number)), seen(&kept)));
-        assert_eq!(saved.unwrap(), Saved::Yes);
+        assert_eq!(saved.unwrap(), WriteOutcome::Committed);
     }
 }
 
@@ -280,7 +280,7 @@ async fn a_damaged_file_is_set_aside_and_named_once() {
     let whole = fs::read(&file).unwrap();
     let other_key = {
         let other = TokenKey::new("other").unwrap();
-        assert_eq!(store.save(&other, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+        assert_eq!(store.save(&other, &entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
         fs::read(store.path(&other)).unwrap()
     };
     let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
@@ -298,11 +298,11 @@ async fn a_damaged_file_is_set_aside_and_named_once() {
 
         let error = match number % 3 {
             0 => store.load(&key()).await.unwrap_err(),
-            1 => store.save(&key(), &entry, Expect::Absent).await.unwrap_err(),
+            1 => store.save(&key(), &entry, Precondition::Absent).await.unwrap_err(),
             _ => store.delete(&key(), seen(&entry)).await.unwrap_err(),
         };
 
-        assert_eq!(error.kind(), ErrorKind::Stored, "{case}");
+        assert_eq!(error.kind(), ErrorKind::CorruptEntry, "{case}");
         assert!(error.is_login_required(), "{case}");
         assert!(error.to_string().ends_with(aside.to_str().unwrap()), "{case}: {error}");
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
@@ -325,11 +325,11 @@ async fn a_file_of_a_later_version_is_never_touched() {
 
     for error in [
         store.load(&key()).await.unwrap_err(),
-        store.save(&key(), &entry, Expect::Absent).await.unwrap_err(),
+        store.save(&key(), &entry, Precondition::Absent).await.unwrap_err(),
         store.delete(&key(), seen(&entry)).await.unwrap_err(),
         store.keys(None, None, 10).await.unwrap_err(),
     ] {
-        assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "{error:?}");
+        assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
         let said = causes(&error);
         assert!(said.contains(file.to_str().unwrap()) && said.contains("update webex-oauth"), "{said}");
     }
@@ -345,7 +345,7 @@ async fn what_is_due_is_listed_without_files_of_a_later_version_though_keys_are_
         let mut entry = entry(number, b"1");
         let text = entry.head.to_text().replacen('{', r#"{"due":1000,"#, 1);
         entry.head = Head::from_text(&text).unwrap();
-        assert_eq!(store.save(key, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+        assert_eq!(store.save(key, &entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     }
     fs::write(store.path(&keys[2]), b"webex-oauth login v2\nanything").unwrap();
 
@@ -359,7 +359,10 @@ async fn what_is_due_is_listed_without_files_of_a_later_version_though_keys_are_
     due.sort();
     assert_eq!(due, [&keys[..2], &keys[3..]].concat(), "the others are kept alive");
     let error = store.keys(None, None, 10).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Stored && error.is_misconfigured(), "who wants all must have all: {error:?}");
+    assert!(
+        error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(),
+        "who wants all must have all: {error:?}"
+    );
 }
 
 #[tokio::test]
@@ -369,7 +372,7 @@ async fn listing_leaves_damaged_and_misplaced_files_out() {
     put(&store, &entry(1, b"1")).await;
     let file = store.path(&key());
     let other = TokenKey::new("other").unwrap();
-    assert_eq!(store.save(&other, &entry(2, b"2"), Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&other, &entry(2, b"2"), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let misplaced =
         file.with_file_name(format!("{}{}", &file.file_name().unwrap().to_str().unwrap()[..2], "0".repeat(62)));
     fs::copy(&file, misplaced).unwrap();
@@ -524,7 +527,7 @@ async fn a_missing_folder_is_no_empty_store() {
     fs::rename(&root, folder.0.join("unmounted")).unwrap();
     for error in [
         store.load(&key()).await.unwrap_err(),
-        store.save(&key(), &entry(1, b"1"), Expect::Absent).await.unwrap_err(),
+        store.save(&key(), &entry(1, b"1"), Precondition::Absent).await.unwrap_err(),
         store.keys(None, None, 1).await.unwrap_err(),
     ] {
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
@@ -545,7 +548,7 @@ fn a_store_cannot_be_opened_where_no_folder_can_be() {
         assert!([&folder.0, &path].iter().any(|path| said.contains(&format!("folder {}", path.display()))), "{said}");
     }
     fs::remove_file(&folder.0).unwrap();
-    assert_eq!(FileStore::for_application("../up").unwrap_err().kind(), ErrorKind::Input);
+    assert_eq!(FileStore::for_application("../up").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 /// A file system of 64 KiB, which later cannot be written to, seen by a child alone.
@@ -591,7 +594,11 @@ fn a_full_disk_can_be_emptied_and_a_read_only_one_is_somebodys_to_mend() {
         FileStore::open(&folder).unwrap();
         assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()));
         let new = entry(3, &[b'x'; 16384]);
-        assert_eq!(store.save(&key(), &new, seen(&old)).await.unwrap(), Saved::Yes, "the unfinished file is gone");
+        assert_eq!(
+            store.save(&key(), &new, seen(&old)).await.unwrap(),
+            WriteOutcome::Committed,
+            "the unfinished file is gone"
+        );
 
         assert!(mount("remount,ro", &folder));
         let error = store.save(&key(), &old, seen(&new)).await.unwrap_err();
@@ -637,7 +644,7 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
     };
     holder.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(holder.wait().unwrap().success());
-    assert_eq!(waiting.await.unwrap().unwrap(), Saved::Yes, "it waited for its turn");
+    assert_eq!(waiting.await.unwrap().unwrap(), WriteOutcome::Committed, "it waited for its turn");
 }
 
 /// Polls a future once, and leaves it alone from then on.
@@ -659,20 +666,20 @@ async fn change_behind_one_that_is_not_polled_times_out_and_goes_on() {
         let holder = File::options().write(true).create(true).truncate(false).open(&lock).unwrap();
         holder.lock().unwrap();
         let (key, other) = (key(), entry(100 + number, b"another"));
-        let mut unpolled = Box::pin(store.save(&key, &own, Expect::Absent));
+        let mut unpolled = Box::pin(store.save(&key, &own, Precondition::Absent));
         assert!(poll_once(&mut unpolled).await.is_pending());
 
-        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Expect::Absent)).await;
+        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Precondition::Absent)).await;
         let error = behind.expect("the wait has a limit").unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
 
         // The lock is free again, and still nobody polls the first.
         holder.unlock().unwrap();
-        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Expect::Absent)).await;
-        assert_eq!(behind.expect("the turn comes").unwrap(), Saved::Conflict, "the first goes first");
+        let behind = tokio::time::timeout(LIMIT, store.save(&key, &other, Precondition::Absent)).await;
+        assert_eq!(behind.expect("the turn comes").unwrap(), WriteOutcome::Conflict, "the first goes first");
         assert_eq!(store.load(&key).await.unwrap(), Some(own.clone()));
-        assert_eq!(unpolled.await.unwrap(), Saved::Yes);
-        assert_eq!(store.delete(&key, seen(&own)).await.unwrap(), Saved::Yes);
+        assert_eq!(unpolled.await.unwrap(), WriteOutcome::Committed);
+        assert_eq!(store.delete(&key, seen(&own)).await.unwrap(), WriteOutcome::Committed);
     }
 }
 
@@ -690,7 +697,7 @@ async fn change_dropped_while_it_waits_is_not_made() {
     drop(dropped);
 
     holder.unlock().unwrap();
-    assert_eq!(store.save(&key, &entry(3, b"3"), old).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key, &entry(3, b"3"), old).await.unwrap(), WriteOutcome::Committed);
 }
 
 #[tokio::test]
@@ -718,7 +725,7 @@ async fn what_killed_writers_left_is_removed_after_a_day() {
 }
 
 async fn put_over(store: &FileStore, old: &Entry, new: &Entry) {
-    assert_eq!(store.save(&key(), new, seen(old)).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), new, seen(old)).await.unwrap(), WriteOutcome::Committed);
 }
 
 #[test]
@@ -726,12 +733,12 @@ fn outside_a_runtime_the_error_says_so() {
     let folder = Folder::new();
     let store = folder.store();
     let load = std::pin::pin!(store.load(&key())).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-    let save = std::pin::pin!(store.save(&key(), &entry(1, b"1"), Expect::Absent))
+    let save = std::pin::pin!(store.save(&key(), &entry(1, b"1"), Precondition::Absent))
         .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
         .map_ok(|_| None);
     for poll in [load, save] {
         let std::task::Poll::Ready(Err(error)) = poll else { panic!("it waits for a runtime that is not there") };
-        assert_eq!(error.kind(), ErrorKind::Runtime);
+        assert_eq!(error.kind(), ErrorKind::NoRuntime);
         assert!(error.to_string().contains("from within a tokio runtime"), "{error}");
     }
 }
@@ -743,20 +750,20 @@ fn a_runtime_that_ends_lets_a_change_finish_and_frees_its_lock() {
     for number in 1..=20 {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (store, folder) = (store.clone(), folder.store());
-        runtime.spawn(async move { folder.save(&key(), &entry(number, b"1"), Expect::Absent).await });
+        runtime.spawn(async move { folder.save(&key(), &entry(number, b"1"), Precondition::Absent).await });
         drop(runtime);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             // The change of the runtime that ended may come before or after this one.
             loop {
                 let kept = store.load(&key()).await.unwrap();
-                let expect = kept.as_ref().map_or(Expect::Absent, seen);
-                if store.save(&key(), &entry(100 + number, b"2"), expect).await.unwrap() == Saved::Yes {
+                let expect = kept.as_ref().map_or(Precondition::Absent, seen);
+                if store.save(&key(), &entry(100 + number, b"2"), expect).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
             let revision = Revision::from_bytes(u128::from(100 + number).to_be_bytes());
-            assert_eq!(store.delete(&key(), Expect::Revision(revision)).await.unwrap(), Saved::Yes);
+            assert_eq!(store.delete(&key(), Precondition::Revision(revision)).await.unwrap(), WriteOutcome::Committed);
         });
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use webex_oauth::clock::{Clock as _, ManualClock};
 use webex_oauth::store::{
-    Encrypted, EncryptionKey, EncryptionKeys, Expect, Head, MemoryStore, Saved, TokenIndex as _, TokenStore as _,
+    Encrypted, EncryptionKey, EncryptionKeys, Head, MemoryStore, Precondition, TokenIndex as _, TokenStore as _,
+    WriteOutcome,
 };
 use webex_oauth::{
-    AccessToken, ErrorKind, KeepAlive, KeepAliveHandle, LoginEvent, Service, Session, Swept, TokenManager, WebexOAuth,
+    AccessToken, ErrorKind, KeepAlive, KeepAliveHandle, Service, Session, SessionEvent, SweepReport, TokenManager,
+    WebexOAuth,
 };
 
 use crate::fake::{
@@ -91,7 +93,7 @@ async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
         })
         .await;
         drop(sweep);
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
 
         let swept = keep_alive.sweep().await.unwrap();
         assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{polls}: {swept:?}");
@@ -171,7 +173,7 @@ struct Interrupted {
     store: Moody<MemoryStore>,
     manager: TokenManager,
     session: Session,
-    sweeping: tokio::task::JoinHandle<Swept>,
+    sweeping: tokio::task::JoinHandle<SweepReport>,
 }
 
 impl Interrupted {
@@ -195,7 +197,7 @@ impl Interrupted {
     }
 
     /// Lets the answer through; from then on the store is down, so that nothing mends what the sweep does wrong.
-    async fn goes_on(self) -> (Session, Swept) {
+    async fn goes_on(self) -> (Session, SweepReport) {
         self.store.go_down();
         self.store.let_go();
         (self.session, self.sweeping.await.unwrap())
@@ -228,7 +230,7 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_ano
 #[tokio::test]
 async fn a_sweep_does_not_bring_back_the_token_of_a_login_that_was_forgotten_meanwhile() {
     let story = Interrupted::new().await;
-    story.manager.forget(&key("jane")).await.unwrap();
+    story.manager.remove(&key("jane")).await.unwrap();
     let (session, swept) = story.goes_on().await;
     assert_eq!(came_to(swept), (0, 0, 0, true));
     assert!(session.access_token().await.is_err(), "a forgotten login's token is handed out");
@@ -237,7 +239,7 @@ async fn a_sweep_does_not_bring_back_the_token_of_a_login_that_was_forgotten_mea
 #[tokio::test]
 async fn a_login_that_was_forgotten_meanwhile_is_not_said_to_have_ended() {
     let Interrupted { store, manager, sweeping, .. } = Interrupted::new().await;
-    manager.forget(&key("jane")).await.unwrap();
+    manager.remove(&key("jane")).await.unwrap();
     store.let_go();
     assert_eq!(came_to(sweeping.await.unwrap()), (0, 0, 0, true));
 }
@@ -333,8 +335,8 @@ async fn a_tenant_leaves_though_one_of_its_logins_does_not_open() {
         let manager = if number == 7 { &lost } else { &good };
         manager.put(&user(number), log_in(&webex, "jane").await).await.unwrap();
     }
-    let error = good.forget_all("acme").await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Stored && error.to_string().contains("`lost`"), "{error}");
+    let error = good.remove_all("acme").await.unwrap_err();
+    assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains("`lost`"), "{error}");
     assert_eq!(inner.keys(Some("acme"), None, 100).await.unwrap().keys, [user(7)]);
 }
 
@@ -345,13 +347,13 @@ async fn a_claim_that_a_crash_left_behind_keeps_no_sweep_away_for_ever() {
     let store = MemoryStore::new();
     manager(&webex, &store).put(&key("jane"), log_in(&webex, "jane").await).await.unwrap();
     let mut entry = store.load(&key("jane")).await.unwrap().unwrap();
-    let expect = Expect::Revision(entry.head.revision());
+    let expect = Precondition::Revision(entry.head.revision());
     let mut head: serde_json::Value = serde_json::from_str(&entry.head.to_text()).unwrap();
     clock.advance(DAY * 60);
     head["revision"] = format!("{:032x}", 1).into();
     head["claim"] = serde_json::json!({"id": format!("{:032x}", 2), "at": clock.now().as_secs(), "lease": 60});
     entry.head = Head::from_text(&head.to_string()).unwrap();
-    assert_eq!(store.save(&key("jane"), &entry, expect).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key("jane"), &entry, expect).await.unwrap(), WriteOutcome::Committed);
 
     let (manager, heard) = listening(&webex, &store);
     let keep_alive = at_once(&manager);
@@ -372,7 +374,7 @@ async fn an_interval_of_any_length_is_slept_through_and_followed_by_a_sweep() {
     let (clock, _fake, webex) = world(FORTNIGHT);
     let store = Moody::new(MemoryStore::new());
     let manager = manager(&webex, &store);
-    let every = |interval| KeepAlive::new(&manager).unwrap().every(interval).start().unwrap();
+    let every = |interval| KeepAlive::new(&manager).unwrap().interval(interval).start().unwrap();
     let _sweeping = [(); 20].map(|()| [Duration::MAX, Duration::ZERO].map(every));
     quiet().await;
     assert_eq!(store.listings(), 80, "at once: what is due, and what is to be checked");
@@ -405,13 +407,13 @@ async fn a_listener_may_look_at_the_manager_end_the_sweeping_and_forget_what_it_
     let own = Arc::clone(&cell);
     let listening = TokenManager::with_index(webex.clone(), store.clone()).on_event(move |event| {
         let (manager, sweeping) = own.get().unwrap();
-        let (LoginEvent::Refreshed { key } | LoginEvent::RefreshFailed { key, .. }) = event else { return };
+        let (SessionEvent::Refreshed { key } | SessionEvent::RefreshFailed { key, .. }) = event else { return };
         let session = manager.session(key).unwrap();
         session.invalidate(&AccessToken::new("x").unwrap());
         assert!(format!("{manager:?} {session:?}").contains("Session"));
         sweeping.lock().unwrap().take();
         let (manager, key) = (manager.clone(), key.clone());
-        tokio::spawn(async move { manager.forget(&key).await });
+        tokio::spawn(async move { manager.remove(&key).await });
     });
     let manager = listening.build().unwrap();
     put_all(&manager, &webex, ["a", "b", "bad-c"].map(str::to_owned)).await;

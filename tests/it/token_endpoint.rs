@@ -185,7 +185,7 @@ async fn an_answer_that_is_no_success_never_becomes_tokens_and_is_never_quoted()
 
         let error = webex.login(pending, callback).await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert_eq!(error.kind(), ErrorKind::CodeExchange);
         let found = (error.is_login_required(), error.is_misconfigured(), error.is_retryable());
         assert_eq!(found, (login, developer, later), "{status} {body}: {error}");
         assert!(error.tracking_id().is_some_and(|id| id.starts_with("WEBEXOAUTH_")), "{error}");
@@ -202,7 +202,7 @@ async fn bytes_that_are_no_text_and_bodies_beyond_the_limit_are_errors() {
         let server = server(answer).await;
         let webex = client(&server.uri());
         let (pending, callback) = returned(&webex);
-        assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::Exchange);
+        assert_eq!(webex.login(pending, callback).await.unwrap_err().kind(), ErrorKind::CodeExchange);
     }
 }
 
@@ -221,7 +221,7 @@ fn texts_within_texts() -> String {
 async fn texts_within_texts_are_not_opened() {
     let refusing = server(json(401, &texts_within_texts())).await;
     let error = client(&refusing.uri()).person(&AccessToken::new("x").unwrap()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Person);
+    assert_eq!(error.kind(), ErrorKind::PersonRequest);
 
     let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, texts_within_texts()))).await;
     let tokens = tokens(&client(&granting.uri())).await;
@@ -347,10 +347,10 @@ async fn each_step_refuses_what_it_cannot_do_and_sends_nothing() {
     assert_eq!(bare.exchange(code).await.unwrap_err().kind(), ErrorKind::Configuration);
 
     let other = builder(service()).client_id("C2").build().unwrap();
-    assert_eq!(other.refresh(&tokens).await.unwrap_err().kind(), ErrorKind::ForeignTokens);
+    assert_eq!(other.refresh(&tokens).await.unwrap_err().kind(), ErrorKind::ClientMismatch);
     let (pending, callback) = returned(&full);
     let code = full.accept(pending, callback).unwrap();
-    assert_eq!(other.exchange(code).await.unwrap_err().kind(), ErrorKind::PendingForeign);
+    assert_eq!(other.exchange(code).await.unwrap_err().kind(), ErrorKind::ClientMismatch);
 
     let meetings = builder(Service::meetings().at(server.uri())).build().unwrap();
     let error = meetings.person(tokens.access_token()).await.unwrap_err();

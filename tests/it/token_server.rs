@@ -10,9 +10,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use webex_oauth::clock::{Clock, UnixTime};
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::transport::Transport;
-use webex_oauth::{Delivery, Error, Result, Retryable, Rotation, Service, WebexOAuth};
+use webex_oauth::{Delivery, Error, Result, Rotation, Service, Transience, WebexOAuth};
 
 use crate::fake::{Form, NOW, is_refresh};
 use crate::support::builder;
@@ -358,7 +358,7 @@ impl TokenStore for Disk {
         self.0.entries.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let head = entry.head.to_text();
         let has_tokens = !head.contains("\"claim\"");
         self.0.saves.lock().unwrap().push((head, Instant::now()));
@@ -369,7 +369,7 @@ impl TokenStore for Disk {
             std::future::pending::<()>().await;
         }
         if self.0.is_full.load(Ordering::SeqCst) {
-            return Err(Error::store("no space left on device", Retryable::Yes));
+            return Err(Error::store("no space left on device", Transience::Transient));
         }
         let saved = self.0.entries.save(key, entry, expect).await;
         if let Some(left) = self.0.saves_left.lock().unwrap().as_mut() {
@@ -387,7 +387,7 @@ impl TokenStore for Disk {
         saved
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.0.entries.delete(key, expect).await
     }
 }

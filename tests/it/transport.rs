@@ -304,7 +304,7 @@ async fn an_answer_that_breaks_off_is_lost_and_may_come_again() {
 async fn a_request_that_no_network_could_carry_is_the_callers_fault() {
     for address in ["/relative", "ftp://localhost/s3cret"] {
         let error = standard().exchange(get(address)).await.unwrap_err();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Input, None), "{address}");
+        assert_eq!((error.kind(), error.delivery()), (ErrorKind::InvalidInput, None), "{address}");
         assert!(!error.is_retryable());
         assert!(!everything(&error).contains("s3cret"));
     }
@@ -318,7 +318,7 @@ fn outside_a_runtime_the_error_says_so() {
         panic!("it waits for a runtime that is not there");
     };
     let error = result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Runtime);
+    assert_eq!(error.kind(), ErrorKind::NoRuntime);
     assert!(error.to_string().contains("from within a tokio runtime"));
 }
 

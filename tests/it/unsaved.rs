@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, Expect, MemoryStore, Saved, TokenKey, TokenStore};
-use webex_oauth::{Error, ErrorKind, LoginState, Retryable, Rotation, Session, TokenManager, WebexOAuth};
+use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::{Error, ErrorKind, Rotation, Session, SessionState, TokenManager, Transience, WebexOAuth};
 
 use crate::issuer::{Issuer, Key, NOW, header};
 use crate::support::{builder, form, json as answer, quiet};
@@ -28,7 +28,7 @@ struct Flaky {
 impl Flaky {
     fn check(&self, is_tokens: bool) -> webex_oauth::Result<()> {
         if self.is_away.load(Ordering::SeqCst) || (is_tokens && self.keeps_nothing.load(Ordering::SeqCst)) {
-            return Err(Error::store("scripted", Retryable::Yes));
+            return Err(Error::store("scripted", Transience::Transient));
         }
         Ok(())
     }
@@ -41,12 +41,12 @@ impl TokenStore for Flaky {
         self.store.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(!entry.head.to_text().contains("claim"))?;
         self.store.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> webex_oauth::Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(true)?;
         self.store.delete(key, expect).await
     }
@@ -98,7 +98,7 @@ async fn survive(what: impl AsyncFnOnce(&Issuer, &TokenManager, &Flaky)) {
     let requests = issuer.server.received_requests().await.unwrap();
     let spent: Vec<_> = requests.iter().filter_map(|request| form(request).remove("refresh_token")).collect();
     assert_eq!(spent, ["r"], "a spent refresh token is sent again");
-    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected);
+    assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_put_that_is_refused_drops_nothing_that_could_not_be_saved() {
             Some(Key::one().sign(&header("k1"), &claims))
         };
         let login = issuer.login(mallory).await.unwrap();
-        assert_eq!(manager.put(&key(), login).await.unwrap_err().kind(), ErrorKind::Account);
+        assert_eq!(manager.put(&key(), login).await.unwrap_err().kind(), ErrorKind::AccountMismatch);
     })
     .await;
 }
@@ -121,18 +121,18 @@ async fn a_put_and_a_logout_that_fail_drop_nothing_that_could_not_be_saved() {
         let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
         let login = issuer.login(jane).await.unwrap();
         assert_eq!(manager.put(&key(), login).await.unwrap_err().kind(), ErrorKind::Store);
-        assert_eq!(manager.forget(&key()).await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(manager.remove(&key()).await.unwrap_err().kind(), ErrorKind::Store);
         store.is_away.store(true, Ordering::SeqCst);
-        assert_eq!(manager.forget(&key()).await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(manager.remove(&key()).await.unwrap_err().kind(), ErrorKind::Store);
     })
     .await;
 }
 
 /// Lets time pass until nothing is under way.
-async fn settle(manager: &TokenManager, clock: &ManualClock) {
+async fn wait_idle(manager: &TokenManager, clock: &ManualClock) {
     let settled = tokio::spawn({
         let manager = manager.clone();
-        async move { manager.settle().await }
+        async move { manager.wait_idle().await }
     });
     for _ in 0..100 {
         clock.advance(Duration::from_secs(1));
@@ -145,9 +145,9 @@ async fn settle(manager: &TokenManager, clock: &ManualClock) {
 #[tokio::test]
 async fn unsaved_tokens_of_a_session_removed_elsewhere_are_dropped() {
     let Unsaved { clock, webex, store, manager, session, .. } = unsaved().await;
-    TokenManager::new(webex, store.store.clone()).unwrap().forget(&key()).await.unwrap();
+    TokenManager::new(webex, store.store.clone()).unwrap().remove(&key()).await.unwrap();
     store.keeps_nothing.store(false, Ordering::SeqCst);
-    settle(&manager, &clock).await;
+    wait_idle(&manager, &clock).await;
     assert!(session.access_token().await.unwrap_err().is_login_required());
     assert!(store.load(&key()).await.unwrap().is_none());
 }
@@ -166,8 +166,8 @@ async fn unsaved_tokens_of_a_session_replaced_and_rejected_elsewhere_are_dropped
     assert!(replaced.access_token().await.unwrap_err().is_login_required());
     store.is_away.store(false, Ordering::SeqCst);
     store.keeps_nothing.store(false, Ordering::SeqCst);
-    settle(&manager, &clock).await;
+    wait_idle(&manager, &clock).await;
     assert!(session.access_token().await.unwrap_err().is_login_required());
     let state = session.status().await.unwrap().unwrap().state;
-    assert!(matches!(state, LoginState::LoginRequired { .. }), "{state:?}");
+    assert!(matches!(state, SessionState::LoginRequired { .. }), "{state:?}");
 }

@@ -26,7 +26,7 @@ pub(crate) async fn login_with(change: impl FnOnce(&mut Value)) -> (Issuer, Resu
 pub(crate) async fn assert_refused(change: impl FnOnce(&mut Value), reason: &str) -> Error {
     let (issuer, login) = login_with(change).await;
     let error = login.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
     assert!(error.to_string().contains(reason), "{error}");
     assert!(!error.is_retryable() && !error.is_login_required() && !error.is_misconfigured(), "{error:?}");
     assert_eq!(issuer.all_requests(), 1, "the code was exchanged, and that was all");
@@ -47,7 +47,7 @@ pub(crate) async fn assert_refused_as_it_is(
     let issuer = Issuer::start().await;
     issuer.publish(&[Key::one().jwk(Some("k1")), Key::p256().jwk(Some("k2"))]);
     let error = issuer.login(|nonce| Some(id_token(&issuer, nonce))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+    assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
     assert!(error.to_string().contains(reason), "{error}");
     assert_eq!(issuer.all_requests(), requests, "{error}");
 }

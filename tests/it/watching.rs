@@ -167,7 +167,7 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
 
     clock.advance(FORTNIGHT.mul_f64(0.9));
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let told = [
         "DEBUG serves at once, and looks behind generation=0",
         "DEBUG departs",
@@ -182,7 +182,7 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
     ];
     assert_eq!(watch.decisions(), told);
 
-    manager.forget(session.key()).await.unwrap();
+    manager.remove(session.key()).await.unwrap();
     session.access_token().await.unwrap_err();
     assert_eq!(watch.decisions(), ["INFO forgotten", "DEBUG departs", "DEBUG looks", "DEBUG ends", "DEBUG absent"]);
 }

@@ -7,8 +7,8 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    AccessToken, Account, Callback, ErrorKind, Login, LoginEvent, LoginState, Origin, Reach, Service, TokenManager,
-    WebexOAuth,
+    AccessToken, Account, Callback, ErrorKind, FieldSource, Login, Reach, Service, SessionEvent, SessionState,
+    TokenManager, WebexOAuth,
 };
 use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, ResponseTemplate};
@@ -48,14 +48,14 @@ fn telling(mock: &MockWebex) -> WebexOAuth {
 }
 
 /// What is known, from where, and whether it is proof.
-fn told(account: &Account) -> Vec<(&str, Origin, bool)> {
-    account.details().map(|detail| (detail.name, detail.origin, detail.is_proof())).collect()
+fn told(account: &Account) -> Vec<(&str, FieldSource, bool)> {
+    account.details().map(|detail| (detail.name, detail.origin, detail.is_verified())).collect()
 }
 
 async fn is_good(webex: &WebexOAuth, token: &AccessToken) -> bool {
     match webex.person(token).await {
         Ok(_) => true,
-        Err(error) if error.is_access_token_refused() => false,
+        Err(error) if error.is_token_rejected() => false,
         Err(error) => panic!("{error}"),
     }
 }
@@ -77,10 +77,13 @@ async fn who_is_connected_is_asked_once_and_known_from_then_on_also_after_a_refr
     assert_eq!(format!("Logged in as {account}"), "Logged in as jane@example.com");
     assert_eq!((account.person_id(), account.display_name()), (Some(person.id()), Some("Jane Doe")));
     assert!(!account.is_unverified());
-    assert_eq!(told(&account), ["emails", "id", "displayName", "orgId"].map(|name| (name, Origin::PeopleMe, true)));
+    assert_eq!(
+        told(&account),
+        ["emails", "id", "displayName", "orgId"].map(|name| (name, FieldSource::PeopleMe, true))
+    );
     clock.advance(FORTNIGHT);
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let restarted = TokenManager::new(webex, store).unwrap().session(&key("cust10001")).unwrap();
     assert_eq!(restarted.status().await.unwrap().unwrap().account, account);
     assert_eq!(manager.data::<i32>(&key("cust10001")).await.unwrap(), Some(7));
@@ -100,7 +103,7 @@ async fn a_colleague_takes_nobodys_place_once_webex_was_asked_who_they_are() {
 
     let error = manager.put(&key("cust10001"), bobs.into_tokens()).await.unwrap_err();
 
-    assert!(error.kind() == ErrorKind::Account && error.to_string().contains("another account"), "{error}");
+    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("another account"), "{error}");
     let mut again = log_in(&mock, &webex, "jane@example.com").await;
     webex.identify(&mut again).await.unwrap();
     manager.put(&key("cust10001"), again.into_tokens()).await.unwrap();
@@ -117,7 +120,7 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
     let webex = mock.client();
     let mut login = log_in(&mock, &webex, "jane@example.com").await;
     let unasked = login.require_organization(ORGANIZATION).unwrap_err();
-    assert!(unasked.kind() == ErrorKind::Input && unasked.to_string().contains("identify"), "{unasked}");
+    assert!(unasked.kind() == ErrorKind::InvalidInput && unasked.to_string().contains("identify"), "{unasked}");
 
     let rest_id = webex.identify(&mut login).await.unwrap().organization_id().unwrap().to_owned();
 
@@ -134,7 +137,7 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
         (login.require_email_domain("mail.example.com"), "mail.example.com"),
     ] {
         let error = refused.unwrap_err();
-        assert!(error.kind() == ErrorKind::Account && error.to_string().contains(shown), "{error}");
+        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains(shown), "{error}");
         assert!(!error.is_retryable() && !error.is_misconfigured() && !error.is_login_required());
     }
 }
@@ -150,11 +153,11 @@ async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex
     let (pending, callback) = crate::support::returned(&webex);
     let mut login = webex.login(pending, callback).await.unwrap();
     assert_eq!(login.tokens().access_token().hint().unwrap().organization_uuid(), Some(ORGANIZATION));
-    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::Input);
+    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::InvalidInput);
 
     webex.identify(&mut login).await.unwrap();
 
-    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::Account);
+    assert_eq!(login.require_organization(ORGANIZATION).unwrap_err().kind(), ErrorKind::AccountMismatch);
     login.require_organization(other).unwrap();
 }
 
@@ -166,7 +169,7 @@ async fn who_a_person_is_can_be_asked_though_the_access_token_has_ended() {
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     mock.expire_access_tokens("jane@example.com");
     let error = session.person().await.unwrap_err();
-    assert!(error.is_access_token_refused() && mock.refreshes() == 0, "a new token is not refreshed: {error:?}");
+    assert!(error.is_token_rejected() && mock.refreshes() == 0, "a new token is not refreshed: {error:?}");
     clock.advance(MIN_AGE);
 
     let person = session.person().await.unwrap();
@@ -188,7 +191,7 @@ async fn a_requirement_that_says_nothing_is_a_mistake_and_no_open_door() {
         login.require_email_domain("@example.com"),
         login.require_email_domain("example.com "),
     ] {
-        assert_eq!(mistake.unwrap_err().kind(), ErrorKind::Input);
+        assert_eq!(mistake.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
 
@@ -198,7 +201,7 @@ async fn what_is_kept_with_a_login_can_be_changed() {
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let nobody = manager.set_data(&key("cust10001"), &"x").await.unwrap_err();
-    assert!(nobody.kind() == ErrorKind::Session && nobody.is_login_required(), "{nobody}");
+    assert!(nobody.kind() == ErrorKind::SessionNotFound && nobody.is_login_required(), "{nobody}");
     let session = manager.put(&key("cust10001"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
     let token = session.access_token().await.unwrap();
     manager.set_data(&key("cust10001"), &"new password").await.unwrap();
@@ -207,7 +210,7 @@ async fn what_is_kept_with_a_login_can_be_changed() {
     assert_eq!(session.access_token().await.unwrap(), token);
     clock.advance(MIN_AGE);
     session.refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(mock.refreshes(), 1);
     let data: Option<String> = manager.data(&key("cust10001")).await.unwrap();
     assert_eq!(data.as_deref(), Some("new password"));
@@ -269,14 +272,14 @@ async fn disconnecting_ends_this_login_and_everywhere_ends_them_all_because_they
     assert!(!is_good(&webex, &phones).await && is_good(&webex, &desks).await);
     clock.advance(FORTNIGHT);
     desk.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
 
     desk.disconnect().everywhere().await.unwrap().told.unwrap();
 
     assert!(desk.status().await.unwrap().is_none());
     assert!(wall.status().await.unwrap().is_some(), "what is kept under other keys learns of it by itself");
     assert!(wall.access_token().await.unwrap_err().is_login_required());
-    assert!(matches!(wall.status().await.unwrap().unwrap().state, LoginState::LoginRequired { since: Some(_), .. }));
+    assert!(matches!(wall.status().await.unwrap().unwrap().state, SessionState::LoginRequired { since: Some(_), .. }));
     webex.refresh(&bobs).await.unwrap();
     assert_eq!(mock.revocations(), 2);
 }
@@ -309,7 +312,7 @@ async fn a_login_is_forgotten_here_whether_or_not_webex_can_be_told() {
         assert!(!error.is_login_required(), "{case}: {error}");
         assert!(session.status().await.unwrap().is_none(), "{case}");
         let nothing = session.disconnect().await.unwrap().told.unwrap_err();
-        assert_eq!(nothing.kind(), ErrorKind::Session, "{case}");
+        assert_eq!(nothing.kind(), ErrorKind::SessionNotFound, "{case}");
     }
 }
 
@@ -362,11 +365,11 @@ async fn a_check_asks_webex_and_a_dead_login_is_an_answer() {
     manager.put(&key("cust10001"), tokens).await.unwrap();
 
     let status = session.check().await.unwrap().unwrap();
-    assert_eq!((status.state, status.account.email()), (LoginState::Connected, Some("jane@example.com")));
+    assert_eq!((status.state, status.account.email()), (SessionState::Connected, Some("jane@example.com")));
     clock.advance(Duration::from_secs(60));
     mock.revoke("jane@example.com");
     let status = session.check().await.unwrap().unwrap();
-    let LoginState::LoginRequired { since, .. } = status.state else { panic!("{status:?}") };
+    let SessionState::LoginRequired { since, .. } = status.state else { panic!("{status:?}") };
     assert_eq!(since, Some(NOW + Duration::from_secs(60)));
     assert!(status.trouble.unwrap().is_login_required());
 }
@@ -386,15 +389,15 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     }
     let session = manager.put(&key("jane"), login.into_tokens()).await.unwrap();
     let status = session.check().await.unwrap().unwrap();
-    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 0), "the server has just issued them");
+    assert_eq!((status.state, mock.refreshes()), (SessionState::Connected, 0), "the server has just issued them");
     clock.advance(MIN_AGE);
     let status = session.check().await.unwrap().unwrap();
-    assert_eq!((status.state, mock.refreshes()), (LoginState::Connected, 1));
+    assert_eq!((status.state, mock.refreshes()), (SessionState::Connected, 1));
     let account = status.account;
     assert_eq!(account.to_string(), "jane@example.com");
     assert!(!account.is_unverified());
     let names = ["email", "user_name", "iss", "siteid", "userid", "authentication_id"];
-    assert_eq!(told(&account), names.map(|name| (name, Origin::TokenResponse, false)));
+    assert_eq!(told(&account), names.map(|name| (name, FieldSource::TokenResponse, false)));
     let context = session.security_context().await.unwrap();
     let token = session.access_token().await.unwrap();
     assert!(context.to_xml().expose().contains(&format!("<webExAccessToken>{}</", token.expose())));
@@ -405,7 +408,7 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     assert_eq!(other.security_context().await.unwrap_err().kind(), ErrorKind::Unsupported);
     mock.forget_tokens();
     clock.advance(Duration::from_secs(31));
-    assert!(matches!(session.check().await.unwrap().unwrap().state, LoginState::LoginRequired { .. }));
+    assert!(matches!(session.check().await.unwrap().unwrap().state, SessionState::LoginRequired { .. }));
 }
 
 #[tokio::test]
@@ -425,7 +428,7 @@ async fn a_refresh_can_be_asked_for_and_costs_nobody_the_token_that_lives() {
     let new = session.access_token().await.unwrap();
     assert_ne!(new, old);
     session.refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, new.clone()), "it is new enough");
 
     clock.advance(Duration::from_secs(31));
@@ -461,13 +464,13 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     let status = session.status().await.unwrap().unwrap();
     let trouble = status.trouble.unwrap();
     assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
-    assert_eq!(status.state, LoginState::Connected);
+    assert_eq!(status.state, SessionState::Connected);
     assert!(bob.access_token().await.unwrap_err().is_misconfigured());
     for session in [&session, &bob, &third] {
         let status = session.status().await.unwrap().unwrap();
         let trouble = status.trouble.expect("refreshing pauses for all, also for those who have not asked");
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
-        assert_eq!(status.state, LoginState::Connected);
+        assert_eq!(status.state, SessionState::Connected);
     }
     assert_eq!(mock.refreshes(), 1);
     mock.change_secret(secret.clone());
@@ -477,7 +480,7 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
         "the pause is over, and nothing of his went wrong"
     );
     session.access_token().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert!(session.status().await.unwrap().unwrap().trouble.is_none());
 
     // Who must log in again has that trouble, whatever pauses for the others.
@@ -510,10 +513,10 @@ async fn a_login_that_is_told_to_wait_says_until_when() {
     let status = session.status().await.unwrap().unwrap();
 
     let until = NOW + FORTNIGHT + Duration::from_secs(60);
-    assert_eq!(status.state, LoginState::Waiting(until));
+    assert_eq!(status.state, SessionState::Waiting(until));
     assert!(status.trouble.as_ref().is_some_and(webex_oauth::Error::is_retryable), "{status:?}");
     clock.advance(Duration::from_secs(60));
-    assert_eq!(session.status().await.unwrap().unwrap().state, LoginState::Connected, "it may try again");
+    assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected, "it may try again");
 }
 
 /// Webex's two ways with refresh tokens: their end is put off by each refresh, or it is not. The mock's stays where it is.
@@ -525,7 +528,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     let heard = Arc::clone(&events);
     let manager = TokenManager::builder(webex.clone(), MemoryStore::new())
         .on_event(move |event| {
-            if let LoginEvent::LoginExpiring { key, at } = event {
+            if let SessionEvent::Expiring { key, at } = event {
                 heard.lock().unwrap().push((key.clone(), *at));
             }
         })
@@ -538,7 +541,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     while events.lock().unwrap().is_empty() {
         clock.advance(FORTNIGHT);
         session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         silent += 1;
     }
     assert_eq!(silent, 6, "84 of 90 days");
@@ -547,7 +550,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     // It is said once, however often the login is refreshed after that.
     clock.advance(Duration::from_secs(24 * 60 * 60));
     session.refresh().await.unwrap();
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     assert_eq!(events.lock().unwrap().len(), 1);
 }
 
@@ -564,7 +567,7 @@ async fn keys_that_nobody_knows_leave_nothing_behind() {
         drop((session, again));
         manager.access_token(&key(&format!("other-{number}"))).await.unwrap_err();
     }
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     // The slot of the last flight goes with its task.
     tokio::task::yield_now().await;
     manager.session(&key("stranger-99")).unwrap();

@@ -105,7 +105,7 @@ fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
             let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
             let session = manager.put(&TokenKey::new("jane").unwrap(), aged(&tokens)).await.unwrap();
             session.refresh().await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
         let token = webex_oauth::RefreshToken::new(REFRESH_TOKEN).unwrap();
         let meetings = builder(Service::meetings()).transport(Forgetful).build().unwrap();

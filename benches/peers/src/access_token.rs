@@ -11,7 +11,7 @@ use webex_oauth::clock::{Clock as _, SystemClock};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{AccessToken, TokenManager};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::MockEndpoint;
 use crate::measure::{Pair, contender, race, race_in_pairs, ready, table, waited_for};
 use crate::peers::{self, Yup};
 use crate::webex::{self, Canned, SCOPES};
@@ -20,7 +20,7 @@ pub fn run(runtime: &Runtime, folder: &Path) {
     let answer = webex::answer(1_209_599);
     // `azure_identity` wants one field more.
     let answer = answer.replacen('{', r#"{"ext_expires_in":1209599,"#, 1);
-    let endpoint = Endpoint::start(answer.clone(), answer, Duration::ZERO);
+    let endpoint = MockEndpoint::start(answer.clone(), answer, Duration::ZERO);
     let _guard = runtime.enter();
     let keys = ["jane", "bob"].map(|user| TokenKey::new("acme").and_then(|key| key.user(user)).expect("a key"));
     let webex = webex::client_over(Canned(webex::answer(1_209_599).into()));

@@ -7,7 +7,7 @@ use azure_core::credentials::TokenCredential as _;
 use webex_oauth::TokenManager;
 use webex_oauth::store::{MemoryStore, TokenKey};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::MockEndpoint;
 use crate::measure::{median, shown};
 use crate::peers::{self, Yup};
 use crate::webex::{self, SCOPES};
@@ -29,7 +29,7 @@ pub fn run() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let later = webex::answer(1_209_599).replacen('{', r#"{"ext_expires_in":1209599,"#, 1);
-        let endpoint = Endpoint::start(webex::answer(0), later, DELAY);
+        let endpoint = MockEndpoint::start(webex::answer(0), later, DELAY);
         let url = format!("{}/access_token", endpoint.url);
         let webex = webex::client(&endpoint.url);
         let manager = TokenManager::new(webex.clone(), MemoryStore::new()).expect("a manager");
@@ -94,7 +94,7 @@ async fn one(client: reqwest::Client, url: String) -> bool {
     answer.is_ok_and(|answer| answer.status().is_success())
 }
 
-async fn round<F>(endpoint: &Endpoint, callers: usize, call: impl Fn() -> F) -> Round
+async fn round<F>(endpoint: &MockEndpoint, callers: usize, call: impl Fn() -> F) -> Round
 where
     F: Future<Output = bool> + Send + 'static,
 {

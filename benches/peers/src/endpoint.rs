@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// Runs on a thread of its own for as long as the process lives.
 #[derive(Clone)]
-pub struct Endpoint {
+pub struct MockEndpoint {
     pub url: String,
     answered: Arc<AtomicUsize>,
 }
 
-impl Endpoint {
+impl MockEndpoint {
     /// An endpoint that answers a code with `first` and everything else with `later`, after `delay`.
     pub fn start(first: String, later: String, delay: Duration) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -7,7 +7,7 @@ use oauth2::{AuthorizationCode, EmptyExtraTokenFields, PkceCodeVerifier, TokenRe
 use webex_oauth::WebexOAuth;
 
 use crate::counting::allocations;
-use crate::endpoint::Endpoint;
+use crate::endpoint::MockEndpoint;
 use crate::measure::{median, shown};
 use crate::peers::{self, OAuth2, OpenId, Yup};
 use crate::token_response::{Derived, form};
@@ -38,7 +38,7 @@ struct Turn {
 
 pub async fn run() {
     let answer = webex::answer(1_209_599);
-    let endpoint = Endpoint::start(answer.clone(), answer, Duration::ZERO);
+    let endpoint = MockEndpoint::start(answer.clone(), answer, Duration::ZERO);
     let url = format!("{}/access_token", endpoint.url);
     let webex = webex::client(&endpoint.url);
     let oauth2 = peers::oauth2::<EmptyExtraTokenFields>(&endpoint.url);

@@ -66,7 +66,7 @@ fn log_in(token: &str) -> (Stage, Result<Login, Error>) {
         }
         Err(error) => {
             assert_sound_beside(error, &OF_ID_TOKEN);
-            let kinds = [ErrorKind::IdToken, ErrorKind::IdTokenMissing, ErrorKind::Keys];
+            let kinds = [ErrorKind::InvalidIdToken, ErrorKind::MissingIdToken, ErrorKind::Jwks];
             assert!(kinds.contains(&error.kind()) && !error.is_login_required(), "{error:?}");
         }
     }
@@ -140,7 +140,7 @@ pub fn key_set(input: &[u8]) -> bool {
         Err(error) => {
             // Whoever publishes keys is sent no secret.
             assert_sound_beside(error, &[]);
-            assert!(matches!(error.kind(), ErrorKind::Keys | ErrorKind::IdToken), "{error:?}");
+            assert!(matches!(error.kind(), ErrorKind::Jwks | ErrorKind::InvalidIdToken), "{error:?}");
             assert!(!error.is_login_required());
         }
     }

@@ -107,7 +107,7 @@ pub(crate) fn check_tokens(tokens: &TokenSet, text: &str) {
 
 fn check_refusal(error: &Error, secrets: &[&str], status: StatusCode) {
     assert_sound_beside(error, secrets);
-    assert!(matches!(error.kind(), ErrorKind::Exchange | ErrorKind::Refresh), "{error:?}");
+    assert!(matches!(error.kind(), ErrorKind::CodeExchange | ErrorKind::Refresh), "{error:?}");
     if status.is_server_error() || status.is_redirection() || status == StatusCode::TOO_MANY_REQUESTS {
         assert!(error.is_retryable(), "{status}: {error:?}");
     }
@@ -127,7 +127,7 @@ pub fn person(input: &[u8]) -> bool {
         }
         Err(error) => {
             assert_sound_beside(&error, &[ACCESS_TOKEN]);
-            assert!(error.kind() == ErrorKind::Person && !error.is_login_required(), "{error:?}");
+            assert!(error.kind() == ErrorKind::PersonRequest && !error.is_login_required(), "{error:?}");
             return false;
         }
     }

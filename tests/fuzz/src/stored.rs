@@ -1,7 +1,7 @@
 //! What was written down, and may have been damaged since.
 
 use serde_json::Value;
-use webex_oauth::store::{Body, Entry, Expect, Head, MemoryStore, Saved, TokenKey, TokenStore as _};
+use webex_oauth::store::{Body, Entry, Precondition, Head, MemoryStore, WriteOutcome, TokenKey, TokenStore as _};
 use webex_oauth::{Error, ErrorKind, PendingAuthorization, TokenManager, TokenSet};
 
 use crate::leak::{assert_debug_silent, assert_hides, assert_sound_beside};
@@ -10,13 +10,13 @@ use crate::stage::{SECRETS, Stage, wait};
 
 /// Whose the tokens of another are is no secret.
 fn check(error: &Error) {
-    let is_foreign = error.kind() == ErrorKind::ForeignTokens;
+    let is_foreign = error.kind() == ErrorKind::ClientMismatch;
     assert_sound_beside(error, if is_foreign { &[] } else { &SECRETS });
 }
 
 fn refused(error: &Error) -> bool {
     check(error);
-    assert!(matches!(error.kind(), ErrorKind::Stored | ErrorKind::ForeignTokens), "{error:?}");
+    assert!(matches!(error.kind(), ErrorKind::CorruptEntry | ErrorKind::ClientMismatch), "{error:?}");
     false
 }
 
@@ -69,7 +69,7 @@ pub fn stored_login(input: &[u8]) -> bool {
     let head = match Head::from_text(head) {
         Ok(head) => head,
         // It is no secret, and its reader's words may be quoted.
-        Err(error) => return error.kind() != ErrorKind::Stored,
+        Err(error) => return error.kind() != ErrorKind::CorruptEntry,
     };
     assert_eq!(Head::from_text(&head.to_text()).unwrap(), head);
     let entry = Entry { head, body: Body::new(input.get(end + 1..).unwrap_or_default()) };
@@ -80,16 +80,16 @@ pub fn stored_login(input: &[u8]) -> bool {
 async fn keep(entry: Entry) -> bool {
     let (stage, store) = (Stage::new(), MemoryStore::new());
     let key = TokenKey::new("cust10001").unwrap();
-    assert_eq!(store.save(&key, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key, &entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let manager = TokenManager::new(stage.webex.clone(), store.clone()).unwrap();
     let session = manager.session(&key).unwrap();
     let status = session.status().await;
     let token = session.access_token().await;
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     let kept = store.load(&key).await.unwrap().expect("no error deletes a login");
     for error in [status.as_ref().err(), token.as_ref().err()].into_iter().flatten() {
         check(error);
-        if matches!(error.kind(), ErrorKind::Stored | ErrorKind::ForeignTokens) {
+        if matches!(error.kind(), ErrorKind::CorruptEntry | ErrorKind::ClientMismatch) {
             assert_eq!(kept, entry, "what cannot be read is left as it is");
         }
     }

@@ -1,15 +1,15 @@
 //! Values with a written form.
 
 use webex_oauth::meetings::{SecurityContext, User};
-use webex_oauth::{AccessToken, ErrorKind, IntegrationId, RefreshToken, Scope, Scopes};
+use webex_oauth::{AccessToken, ErrorKind, ApplicationId, RefreshToken, Scope, Scopes};
 
 use crate::leak::assert_sound;
 
 /// An integration id, read and made.
 pub fn integration_id(input: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(input) else { return false };
-    for made in [IntegrationId::new(text), IntegrationId::new("C1").unwrap().with_cluster(text)].into_iter().flatten() {
-        assert_eq!(made.to_string().parse::<IntegrationId>().unwrap(), made);
+    for made in [ApplicationId::new(text), ApplicationId::new("C1").unwrap().with_cluster(text)].into_iter().flatten() {
+        assert_eq!(made.to_string().parse::<ApplicationId>().unwrap(), made);
     }
     if let Ok(token) = AccessToken::new(text) {
         let hint = token.hint();
@@ -20,17 +20,17 @@ pub fn integration_id(input: &[u8]) -> bool {
             )
         );
     }
-    match text.parse::<IntegrationId>() {
+    match text.parse::<ApplicationId>() {
         Ok(id) => {
-            assert_eq!(id.to_string().parse::<IntegrationId>().unwrap(), id);
+            assert_eq!(id.to_string().parse::<ApplicationId>().unwrap(), id);
             assert!(!id.client_id().contains('/') && !id.cluster().contains('/'));
-            let again = IntegrationId::new(id.client_id()).unwrap().with_cluster(id.cluster()).unwrap();
+            let again = ApplicationId::new(id.client_id()).unwrap().with_cluster(id.cluster()).unwrap();
             assert_eq!(again, id);
             true
         }
         Err(error) => {
             assert_sound(&error);
-            assert_eq!(error.kind(), ErrorKind::Input);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             false
         }
     }
@@ -54,7 +54,7 @@ pub fn scopes(input: &[u8]) -> bool {
         }
         Err(error) => {
             assert_sound(&error);
-            assert_eq!(error.kind(), ErrorKind::Input);
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
             false
         }
     }
@@ -87,7 +87,7 @@ pub fn security_context(input: &[u8]) -> bool {
             Ok(context) => context,
             Err(error) => {
                 assert_sound(&error);
-                assert_eq!(error.kind(), ErrorKind::Input);
+                assert_eq!(error.kind(), ErrorKind::InvalidInput);
                 return false;
             }
         };

@@ -103,7 +103,7 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         clock.advance(Duration::from_secs(30));
         session.invalidate(&first);
         let second = session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_ne!(second, first);
         assert_eq!(server.order("honours", json!({ "token": second.expose() })).await, true);
         let last = server.requests().await.pop().unwrap();
@@ -137,7 +137,7 @@ fn a_user_who_says_no_ends_the_login() {
 
         let error = device.wait().await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Authorization);
+        assert_eq!(error.kind(), ErrorKind::AuthorizationRejected);
         assert!(error.is_denied() && !error.is_misconfigured() && !error.is_retryable(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("access_denied"));
         device.wait().await.unwrap_err();
@@ -173,13 +173,13 @@ fn a_code_is_good_for_one_login() {
         let server = Server::oidc_provider(HOUR, "off").await;
         let webex = client(&server, Server::SECRET);
         let mut device = DeviceLogin::start(&webex).await.unwrap();
-        let mut copy = DeviceLogin::restore(&webex, device.to_stored().unwrap().expose()).unwrap();
+        let mut copy = DeviceLogin::from_stored(&webex, device.to_stored().unwrap().expose()).unwrap();
         approve(&device).await;
         device.wait().await.unwrap();
 
         let error = copy.wait().await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+        assert_eq!(error.kind(), ErrorKind::DeviceGrant, "{error}");
         assert!(error.is_login_required() && !error.is_retryable(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
     });
@@ -194,7 +194,7 @@ fn a_login_is_waited_for_after_a_restart() {
         let stored = device.to_stored().unwrap();
         drop(device);
 
-        let mut device = DeviceLogin::restore(&client(&server, Server::SECRET), stored.expose()).unwrap();
+        let mut device = DeviceLogin::from_stored(&client(&server, Server::SECRET), stored.expose()).unwrap();
 
         approve(&device).await;
         assert!(device.wait().await.unwrap().tokens().refresh_token().is_some());
@@ -209,7 +209,7 @@ fn a_wrong_client_secret_is_the_developers_mistake() {
 
         let error = device.wait().await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Device);
+        assert_eq!(error.kind(), ErrorKind::DeviceGrant);
         assert!(error.is_misconfigured(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
     });

@@ -140,7 +140,7 @@ fn each_refusal_of_a_code_says_who_can_help() {
 
             let error = log_in(&webex).await.expect_err(&fault.to_string());
 
-            assert_eq!((error.kind(), helper(&error)), (ErrorKind::Exchange, who), "{fault}: {error}");
+            assert_eq!((error.kind(), helper(&error)), (ErrorKind::CodeExchange, who), "{fault}: {error}");
             assert_eq!(error.server().and_then(|server| server.code()), code, "{fault}: {error}");
             assert_eq!(error.retry_after().map(|time| time.as_secs()), seconds, "{fault}: {error}");
             assert_eq!(server.requests().await.len(), number + 1, "a code is sent once: {fault}");
@@ -174,7 +174,7 @@ fn each_refusal_of_a_refresh_token_says_who_can_help_and_only_the_users_ends_a_l
             clock.advance(Duration::from_secs(2 * 3600));
             let later = session.access_token().await;
             assert_eq!(later.is_err(), who == User, "{fault}: {later:?}");
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
         }
     });
 }
@@ -372,24 +372,24 @@ fn each_wrong_redirect_to_the_application_has_its_own_kind_and_sends_nothing() {
         let webex = builder(&server).build().unwrap();
         let refusal = |code: &str| json!({ "without": ["code"], "change": { "error": code } });
         for (detour, kind, who, still_waits) in [
-            (json!({ "without": ["state"] }), ErrorKind::StateMissing, Nobody, true),
-            (json!({ "change": { "state": "" } }), ErrorKind::StateMissing, Nobody, true),
+            (json!({ "without": ["state"] }), ErrorKind::MissingState, Nobody, true),
+            (json!({ "change": { "state": "" } }), ErrorKind::MissingState, Nobody, true),
             (json!({ "change": { "state": "guessed" } }), ErrorKind::StateMismatch, Nobody, true),
-            (json!({ "append": { "state": "guessed" } }), ErrorKind::CallbackDuplicate, Nobody, true),
-            (json!({ "append": { "code": "other" } }), ErrorKind::CallbackDuplicate, Nobody, true),
-            (json!({ "append": { "code": "" } }), ErrorKind::CallbackDuplicate, Nobody, true),
-            (json!({ "without": ["code"] }), ErrorKind::CallbackAmbiguous, Nobody, false),
-            (json!({ "change": { "code": "" } }), ErrorKind::CallbackAmbiguous, Nobody, false),
-            (json!({ "append": { "error": "access_denied" } }), ErrorKind::CallbackAmbiguous, Nobody, false),
+            (json!({ "append": { "state": "guessed" } }), ErrorKind::DuplicateParameter, Nobody, true),
+            (json!({ "append": { "code": "other" } }), ErrorKind::DuplicateParameter, Nobody, true),
+            (json!({ "append": { "code": "" } }), ErrorKind::DuplicateParameter, Nobody, true),
+            (json!({ "without": ["code"] }), ErrorKind::AmbiguousCallback, Nobody, false),
+            (json!({ "change": { "code": "" } }), ErrorKind::AmbiguousCallback, Nobody, false),
+            (json!({ "append": { "error": "access_denied" } }), ErrorKind::AmbiguousCallback, Nobody, false),
             (json!({ "change": { "iss": "https://evil.example" } }), ErrorKind::IssuerMismatch, Nobody, false),
             (json!({ "change": { "iss": format!("{}/", server.url()) } }), ErrorKind::IssuerMismatch, Nobody, false),
-            (refusal("access_denied"), ErrorKind::Authorization, Nobody, false),
-            (refusal("login_required"), ErrorKind::Authorization, User, false),
-            (refusal("invalid_scope"), ErrorKind::Authorization, Developer, false),
-            (refusal("unauthorized_client"), ErrorKind::Authorization, Developer, false),
-            (refusal("server_error"), ErrorKind::Authorization, Time, false),
-            (refusal("temporarily_unavailable"), ErrorKind::Authorization, Time, false),
-            (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::CallbackMalformed, Nobody, true),
+            (refusal("access_denied"), ErrorKind::AuthorizationRejected, Nobody, false),
+            (refusal("login_required"), ErrorKind::AuthorizationRejected, User, false),
+            (refusal("invalid_scope"), ErrorKind::AuthorizationRejected, Developer, false),
+            (refusal("unauthorized_client"), ErrorKind::AuthorizationRejected, Developer, false),
+            (refusal("server_error"), ErrorKind::AuthorizationRejected, Time, false),
+            (refusal("temporarily_unavailable"), ErrorKind::AuthorizationRejected, Time, false),
+            (json!({ "change": { "more": "x".repeat(20_000) } }), ErrorKind::InvalidCallback, Nobody, true),
         ] {
             server.order("detour", detour.clone()).await;
             let (url, pending) = webex.authorize().begin().unwrap();

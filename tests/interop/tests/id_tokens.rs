@@ -76,7 +76,7 @@ fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
 
             let error = log_in(&webex).await.expect_err(&lie.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::IdToken, "{lie}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason), "{lie}: {error}");
             assert!(
                 !error.is_retryable() && !error.is_login_required() && !error.is_misconfigured(),
@@ -99,7 +99,7 @@ fn a_token_without_signature_or_of_an_unknown_key_is_refused_by_the_keys() {
 
             let error = log_in(&client(&server, &wire)).await.expect_err(&lie.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::IdToken, "{lie}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason), "{lie}: {error}");
             assert_eq!(wire.paths()[..2], ["/token", "/jwks"], "{lie}");
         }
@@ -145,7 +145,7 @@ fn a_refresh_is_held_against_the_login_that_it_renews() {
 
             let error = webex.refresh(&tokens).await.expect_err(&lie.to_string());
 
-            assert_eq!(error.kind(), ErrorKind::IdToken, "{lie}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{lie}: {error}");
             assert!(error.to_string().contains(reason) && !error.is_login_required(), "{lie}: {error}");
             assert_eq!(wire.paths(), ["/token"], "{lie}");
         }
@@ -202,7 +202,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             let error = webex.user_info_of(&mut login).await.expect_err(&gossip.to_string());
 
             assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{gossip}: {error}");
-            let found = [error.is_retryable(), error.is_misconfigured(), error.is_access_token_refused()];
+            let found = [error.is_retryable(), error.is_misconfigured(), error.is_token_rejected()];
             assert!(found == helpers && !error.is_login_required(), "{gossip}: {found:?} for {error}");
             assert!(!error.to_string().contains("please sign in"), "{gossip}: {error}");
             assert_eq!(wire.paths(), ["/userinfo"], "{gossip}");
@@ -232,7 +232,7 @@ fn a_kept_login_whose_token_userinfo_refuses_is_refreshed_once_and_stays() {
 
         let error = session.user_info().await.unwrap_err();
 
-        assert!(error.is_access_token_refused() && !error.is_login_required(), "{error}");
+        assert!(error.is_token_rejected() && !error.is_login_required(), "{error}");
         assert_eq!(wire.paths(), ["/userinfo", "/token", "/userinfo"]);
         server.order("gossip", json!({})).await;
         assert_ne!(session.access_token().await.unwrap(), before);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{FileStore, MemoryStore, TokenKey, TokenStore};
 use webex_oauth::{
-    AccessToken, Callback, ClientAuth, Error, ErrorKind, LoginState, PendingAuthorization, Rotation, Service, Session,
+    AccessToken, Callback, ClientAuth, Error, ErrorKind, SessionState, PendingAuthorization, Rotation, Service, Session,
     TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
 };
 use webex_oauth_interop::{Browser, RunningClock, Server, tell};
@@ -148,7 +148,7 @@ fn a_code_with_another_verifier_is_refused_and_the_user_must_begin_again() {
 
         let error = webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_grant"));
         assert_eq!(server.requests().await.len(), 1);
@@ -169,7 +169,7 @@ fn a_code_that_is_used_twice_is_refused_and_ends_the_login_that_it_began() {
 
         let error = webex.login(again, Callback::parse(&callback).unwrap()).await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_login_required(), "{error}");
         assert!(!honours(&server, first.access_token().expose()).await);
         let error = webex.refresh(&first).await.unwrap_err();
@@ -201,13 +201,13 @@ fn a_rotated_refresh_token_takes_the_place_of_the_old_one_in_the_store() {
         let (clock, store) = (clock(), MemoryStore::new());
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
         let (manager, _) = keep(&webex, store.clone()).await;
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         drop(manager);
         // Each manager knows only what the one before it has stored, and a spent token would end the login.
         for round in 1..=4 {
             let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
             let token = renew(&manager.session(&key()).unwrap(), &clock).await.unwrap();
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
             assert!(honours(&server, token.expose()).await);
             assert_eq!(refreshes(&server).await, round);
         }
@@ -234,14 +234,14 @@ fn a_spent_refresh_token_that_is_used_again_ends_the_login_and_is_never_sent_onc
         assert_eq!((error.kind(), error.is_login_required()), (ErrorKind::Refresh, true), "{error}");
         let state = session.status().await.unwrap().unwrap().state;
         assert!(
-            matches!(&state, LoginState::LoginRequired { code: Some(code), since: Some(_), .. } if code == "invalid_grant"),
+            matches!(&state, SessionState::LoginRequired { code: Some(code), since: Some(_), .. } if code == "invalid_grant"),
             "{state:?}"
         );
         let sent = refreshes(&server).await;
         for _ in 0..3 {
             assert!(session.access_token().await.unwrap_err().is_login_required());
         }
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         assert_eq!(refreshes(&server).await, sent);
     });
 }
@@ -275,7 +275,7 @@ fn an_exchange_with_a_wrong_client_secret_is_the_developers_mistake() {
 
         let error = webex.login(pending, callback).await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::Exchange);
+        assert_eq!(error.kind(), ErrorKind::CodeExchange);
         assert!(error.is_misconfigured(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
     });
@@ -287,7 +287,7 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
         let server = Server::oidc_provider(HOUR, "on").await;
         let (store, clock) = (MemoryStore::new(), clock());
         let right = builder(&server).clock(clock.clone()).build().unwrap();
-        keep(&right, store.clone()).await.0.settle().await.unwrap();
+        keep(&right, store.clone()).await.0.wait_idle().await.unwrap();
         let wrong = builder(&server).client_secret("regenerated since").clock(clock.clone()).build().unwrap();
         let manager = TokenManager::new(wrong, store.clone()).unwrap();
         let session = manager.session(&key()).unwrap();
@@ -298,7 +298,7 @@ fn a_wrong_client_secret_is_the_developers_mistake_and_loses_no_login() {
         assert_eq!(error.kind(), ErrorKind::Refresh);
         assert!(error.is_misconfigured() && !error.is_login_required(), "{error}");
         assert_eq!(error.server().unwrap().code(), Some("invalid_client"));
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         drop(manager);
         let manager = TokenManager::new(right, store).unwrap();
         clock.advance(HOUR);
@@ -358,7 +358,7 @@ fn a_login_that_is_disconnected_with_a_wrong_secret_is_forgotten_here_and_the_de
         let server = Server::oidc_provider(HOUR, "off").await;
         let store = MemoryStore::new();
         let right = builder(&server).service(with_revocation(&server)).build().unwrap();
-        keep(&right, store.clone()).await.0.settle().await.unwrap();
+        keep(&right, store.clone()).await.0.wait_idle().await.unwrap();
         let wrong = builder(&server).service(with_revocation(&server)).client_secret("regenerated since");
         let session = TokenManager::new(wrong.build().unwrap(), store).unwrap().session(&key()).unwrap();
         let token = session.access_token().await.unwrap();
@@ -386,7 +386,7 @@ fn a_user_who_cancels_has_denied_the_login_and_nothing_is_sent() {
 
         assert_eq!(refused.payload::<String>().unwrap().as_deref(), Some("/rooms"));
         let error = Error::from(refused);
-        assert_eq!(error.kind(), ErrorKind::Authorization);
+        assert_eq!(error.kind(), ErrorKind::AuthorizationRejected);
         assert!(error.is_denied() && !error.is_login_required() && !error.is_misconfigured(), "{error}");
         assert!(server.requests().await.is_empty());
     });
@@ -442,7 +442,7 @@ fn a_kept_login_survives_restarts() {
         let webex = builder(&server).clock(clock.clone()).build().unwrap();
         let (manager, session) = keep(&webex, store()).await;
         let mut token = session.access_token().await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
         drop((manager, session));
         for round in 1..=3 {
             let manager = TokenManager::new(webex.clone(), store()).unwrap();
@@ -451,7 +451,7 @@ fn a_kept_login_survives_restarts() {
 
             token = renew(&session, &clock).await.unwrap();
 
-            manager.settle().await.unwrap();
+            manager.wait_idle().await.unwrap();
             assert!(honours(&server, token.expose()).await);
             assert_eq!(refreshes(&server).await, round);
         }
@@ -481,8 +481,8 @@ fn many_callers_on_an_expired_token_cause_one_refresh() {
             tokens.push(caller.await.unwrap());
         }
 
-        manager.settle().await.unwrap();
-        second.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
+        second.wait_idle().await.unwrap();
         assert!(tokens.iter().all(|token| *token == tokens[0] && *token != old));
         assert!(honours(&server, tokens[0].expose()).await);
         assert_eq!(refreshes(&server).await, 1);

@@ -7,7 +7,7 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::oidc::SigningAlgorithm;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
-    AccessToken, Callback, ErrorKind, Login, Origin, Result, Rotation, Service, TokenManager, WebexOAuth,
+    AccessToken, Callback, ErrorKind, Login, FieldSource, Result, Rotation, Service, TokenManager, WebexOAuth,
     WebexOAuthBuilder,
 };
 use webex_oauth_interop::{Browser, Server, Wire, tell};
@@ -77,19 +77,19 @@ fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_k
         let (server, wire) = (server().await, Wire::new());
         let webex = builder(&server, &wire).build().unwrap();
         let mut login = log_in(&webex, "jane").await.unwrap();
-        assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::Input);
+        assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::InvalidInput);
 
         webex.user_info_of(&mut login).await.unwrap();
 
         login.require_email_domain("example.com").unwrap();
-        assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::Account);
+        assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::AccountMismatch);
         let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
         let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
         manager.put(&key, log_in(&webex, "jane").await.unwrap()).await.unwrap().user_info().await.unwrap();
         let session = TokenManager::new(webex, store).unwrap().session(&key).unwrap();
         let account = session.account().await.unwrap();
         let address = account.details().find(|detail| detail.value == "jane@example.com").unwrap();
-        assert!(address.origin == Origin::UserInfo && address.is_proof(), "{address:?}");
+        assert!(address.origin == FieldSource::UserInfo && address.is_verified(), "{address:?}");
         assert_eq!(account.subject(), Some(("jane", server.url())));
     });
 }
@@ -118,7 +118,7 @@ fn an_access_token_that_the_server_does_not_honour_is_refused_at_userinfo() {
         let error =
             webex.user_info(login.id_token().unwrap(), &AccessToken::new("another").unwrap()).await.unwrap_err();
 
-        assert!(error.is_access_token_refused() && !error.is_login_required(), "{error:?}");
+        assert!(error.is_token_rejected() && !error.is_login_required(), "{error:?}");
     });
 }
 
@@ -137,7 +137,7 @@ fn the_id_token_of_a_refresh_is_about_the_same_user() {
         wire.change(move |said| said["id_token"] = johns.clone().into());
         let error = webex.refresh(&tokens).await.unwrap_err();
 
-        assert_eq!(error.kind(), ErrorKind::IdToken);
+        assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
         assert!(error.is_login_required(), "the refresh token is spent: {error}");
     });
 }
@@ -181,7 +181,7 @@ fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
 
             let error = webex.login(pending, Callback::parse(shortened).unwrap()).await.unwrap_err();
 
-            assert_eq!(error.kind(), ErrorKind::IssuerMissing, "{error}");
+            assert_eq!(error.kind(), ErrorKind::MissingIssuer, "{error}");
         }
         assert!(wire.paths().is_empty());
     });
@@ -213,7 +213,7 @@ fn a_token_that_somebody_has_changed_is_refused() {
 
             let error = log_in(&webex, "jane").await.unwrap_err();
 
-            assert_eq!(error.kind(), ErrorKind::IdToken, "{error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidIdToken, "{error}");
             assert!(error.to_string().contains(reason), "{reason}: {error}");
             // Only where the service's own keys say no, the issuer's are asked; with the bad token nothing is done.
             let mut asked = wire.paths();
@@ -221,7 +221,7 @@ fn a_token_that_somebody_has_changed_is_refused() {
             assert_eq!(asked, ["/token"], "{reason}: nothing more is asked for");
         }
         wire.change(|said| said["id_token"] = json!(null));
-        assert_eq!(log_in(&webex, "jane").await.unwrap_err().kind(), ErrorKind::IdTokenMissing);
+        assert_eq!(log_in(&webex, "jane").await.unwrap_err().kind(), ErrorKind::MissingIdToken);
     });
 }
 
@@ -231,7 +231,7 @@ fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
         let (server, wire) = (server().await, Wire::new());
         let usual = builder(&server, &wire).client_id("es256");
         let error = log_in(&usual.build().unwrap(), "jane").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::IdToken);
+        assert_eq!(error.kind(), ErrorKind::InvalidIdToken);
         assert!(error.to_string().contains("only RS256"), "{error}");
 
         let allowed = builder(&server, &wire).client_id("es256").id_token_algorithms([SigningAlgorithm::Es256]);
@@ -239,7 +239,7 @@ fn es256_is_accepted_where_it_is_allowed_and_nowhere_else() {
         assert_eq!(login.id_token().unwrap().subject(), "jane");
 
         let strict = builder(&server, &wire).id_token_algorithms([SigningAlgorithm::Es256]).build().unwrap();
-        assert_eq!(log_in(&strict, "jane").await.unwrap_err().kind(), ErrorKind::IdToken);
+        assert_eq!(log_in(&strict, "jane").await.unwrap_err().kind(), ErrorKind::InvalidIdToken);
     });
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Body, Entry, Expect, Head, KeyringStore, Saved, TokenKey, TokenStore, conformance};
+use webex_oauth::store::{Body, Entry, Precondition, Head, KeyringStore, WriteOutcome, TokenKey, TokenStore, conformance};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, TokenManager};
 use webex_oauth_interop::Session;
@@ -26,12 +26,12 @@ fn entry(number: u64, body: &[u8]) -> Entry {
     Entry { head: Head::from_text(&head).unwrap(), body: Body::new(body) }
 }
 
-fn seen(entry: &Entry) -> Expect {
-    Expect::Revision(entry.head.revision())
+fn seen(entry: &Entry) -> Precondition {
+    Precondition::Revision(entry.head.revision())
 }
 
 async fn put(store: &KeyringStore, entry: &Entry) {
-    assert_eq!(store.save(&key(), entry, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
 }
 
 fn causes(error: &Error) -> String {
@@ -71,7 +71,7 @@ fn a_login_outlives_its_process_and_the_keyring() {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "locked is not empty: {error:?}");
         keyring.unlock();
         assert_eq!(store.load(&key()).await.unwrap(), Some(login.clone()));
-        assert_eq!(store.delete(&key(), seen(&login)).await.unwrap(), Saved::Yes);
+        assert_eq!(store.delete(&key(), seen(&login)).await.unwrap(), WriteOutcome::Committed);
         assert_eq!(store.load(&key()).await.unwrap(), None);
     });
 }
@@ -86,7 +86,7 @@ fn two_processes_lose_none_of_each_others_changes() {
                 let kept = store.load(&key()).await.unwrap().unwrap();
                 let sum: u64 = std::str::from_utf8(kept.body.expose()).unwrap().parse().unwrap();
                 let next = entry(number, (sum + 1).to_string().as_bytes());
-                if store.save(&key(), &next, seen(&kept)).await.unwrap() == Saved::Yes {
+                if store.save(&key(), &next, seen(&kept)).await.unwrap() == WriteOutcome::Committed {
                     break;
                 }
             }
@@ -138,12 +138,12 @@ fn a_manager_keeps_and_refreshes_and_ends_a_login() {
 
         clock.advance(Duration::from_secs(1_209_600));
         let token = manager.access_token(&key()).await.unwrap();
-        manager.settle().await.unwrap();
+        manager.wait_idle().await.unwrap();
 
         let restarted = TokenManager::new(webex, store(&session)).unwrap();
         assert_eq!(restarted.access_token(&key()).await.unwrap(), token);
         assert_eq!(mock.refreshes(), 1);
-        restarted.forget(&key()).await.unwrap();
+        restarted.remove(&key()).await.unwrap();
         assert_eq!(store(&session).load(&key()).await.unwrap(), None);
     });
 }

@@ -66,7 +66,7 @@ fn a_user_who_cancels_reads_it_and_the_program_hears_it() {
         let (login, page) = tokio::join!(waiting.wait(), browser.cancel(&url));
 
         let error = login.unwrap_err();
-        assert_eq!((error.kind(), error.is_denied()), (ErrorKind::Authorization, true), "{error}");
+        assert_eq!((error.kind(), error.is_denied()), (ErrorKind::AuthorizationRejected, true), "{error}");
         assert!(page.unwrap_err().contains("Acme"));
         assert!(server.requests().await.is_empty());
     });
@@ -83,7 +83,7 @@ fn a_browser_reads_that_the_exchange_failed() {
         let (login, page) = tokio::join!(waiting.wait(), browser.fill_in(&url, JANE));
 
         let error = login.unwrap_err();
-        assert!(error.kind() == ErrorKind::Exchange && error.is_misconfigured(), "{error}");
+        assert!(error.kind() == ErrorKind::CodeExchange && error.is_misconfigured(), "{error}");
         let page = page.unwrap_err();
         assert!(page.contains("Acme") && !page.contains("regenerated"), "{page}");
     });

@@ -103,7 +103,7 @@ async fn what_is_asked_for_is_the_applications_choice() {
 async fn an_answer_that_would_not_come_by_query_is_refused_before_anybody_is_sent_there() {
     let stage = Stage::new().await;
     let login = stage.login().request(|request| request.parameter("response_mode", "form_post"));
-    assert_kind(&login.begin().unwrap_err(), ErrorKind::Input, &["response_mode"]);
+    assert_kind(&login.begin().unwrap_err(), ErrorKind::InvalidInput, &["response_mode"]);
     assert!(stage.is_closed());
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{CallbackFault, MockService, MockWebex};
-use webex_oauth::{BrowserLogin, ErrorKind, IntegrationId};
+use webex_oauth::{ApplicationId, BrowserLogin, ErrorKind};
 
 use super::stage::{Stage, assert_kind, status, target};
 use crate::support::quiet;
@@ -39,7 +39,7 @@ async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on
     assert_eq!(status(&page), 502);
     assert!(page.contains("You are not logged in") && !page.contains("logged in</h1><p role=\"status\""), "{page}");
     let error = login.unwrap_err();
-    assert!(error.kind() == ErrorKind::Exchange && error.is_misconfigured(), "{error}");
+    assert!(error.kind() == ErrorKind::CodeExchange && error.is_misconfigured(), "{error}");
     assert!(page.contains("[tracking id "), "{page}");
     let (code, state) = (query(&back, "code"), query(&back, "state"));
     for secret in [code, state, stage.webex_secret()] {
@@ -91,13 +91,13 @@ async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone(
         format!("nobody came back to {uri} within 300 s"),
         format!("the redirect URI is not registered exactly as {uri}"),
         format!("has no integration with the client id {client_id}"),
-        format!("under the integration id {}", IntegrationId::new(&client_id).unwrap()),
+        format!("under the integration id {}", ApplicationId::new(&client_id).unwrap()),
         "the browser could not be opened".to_owned(),
         "requests came 2 with no state or another login's, 1 that told of a refusal without a state, which anybody can \
          send, 1 for another path"
             .to_owned(),
     ];
-    assert_kind(&error, ErrorKind::NoCallback, &hints.each_ref().map(String::as_str));
+    assert_kind(&error, ErrorKind::CallbackTimeout, &hints.each_ref().map(String::as_str));
     assert!(error.is_login_required() && std::error::Error::source(&error).is_some());
     assert!(!error.to_string().contains('\n') && stage.is_closed());
 }
@@ -138,7 +138,7 @@ async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over
         quiet().await;
         clock.advance(Duration::from_secs(300));
         let error = login.await.unwrap().unwrap_err();
-        assert_kind(&error, ErrorKind::NoCallback, &[advice, counted, "paste the address"]);
+        assert_kind(&error, ErrorKind::CallbackTimeout, &[advice, counted, "paste the address"]);
         let line = error.to_string();
         assert!(line.find(advice) < line.find("the redirect URI is not registered"), "first what is known: {line}");
     }
@@ -188,7 +188,7 @@ async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_i
         let error = waiting.wait().await.unwrap_err().to_string();
         assert_eq!(error.contains("an administrator"), expected.is_some(), "{error}");
         if let Some(cluster) = expected {
-            let id = IntegrationId::new(stage.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
+            let id = ApplicationId::new(stage.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
             assert!(error.contains(&format!("under the integration id {id}")), "{error}");
         }
     }
@@ -199,20 +199,20 @@ async fn the_time_limit_is_the_applications_and_never_longer_than_a_login_may_ta
     for (limit, lasts) in [(Duration::from_secs(30), 30), (Duration::from_secs(86_400), 600)] {
         let clock = ManualClock::new(NOW);
         let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
-        let login = tokio::spawn(stage.login().time_limit(limit).run());
+        let login = tokio::spawn(stage.login().timeout(limit).run());
         quiet().await;
         clock.advance(Duration::from_secs(lasts - 1));
         quiet().await;
         assert!(!login.is_finished());
         clock.advance(Duration::from_secs(1));
         let hint = format!("within {lasts} s");
-        assert_kind(&login.await.unwrap().unwrap_err(), ErrorKind::NoCallback, &[&hint]);
+        assert_kind(&login.await.unwrap().unwrap_err(), ErrorKind::CallbackTimeout, &[&hint]);
     }
     let stage = Stage::new().await;
-    let error = stage.login().time_limit(Duration::ZERO).begin().unwrap_err();
+    let error = stage.login().timeout(Duration::ZERO).begin().unwrap_err();
     assert_kind(&error, ErrorKind::Configuration, &["longer than zero"]);
     let error = stage.login().application_name("x".repeat(101)).begin().unwrap_err();
-    assert_kind(&error, ErrorKind::Input, &["100 characters"]);
+    assert_kind(&error, ErrorKind::InvalidInput, &["100 characters"]);
 }
 
 #[tokio::test]
@@ -221,7 +221,7 @@ async fn the_exchange_may_take_longer_than_the_wait_for_the_callback() {
     let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
     let gated = crate::support::Gated::new(&["grant_type=authorization_code"]);
     let webex = stage.mock.client_builder().transport(gated.clone()).build().unwrap();
-    let waiting = BrowserLogin::new(&webex).without_browser().time_limit(Duration::from_secs(5)).begin().unwrap();
+    let waiting = BrowserLogin::new(&webex).without_browser().timeout(Duration::from_secs(5)).begin().unwrap();
     let back = stage.back(waiting.url());
     let late = async {
         gated.holds("grant_type=authorization_code").await;

@@ -45,18 +45,18 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
     let login = tokio::spawn(waiting.wait());
 
     for (text, kind) in [
-        (begin, ErrorKind::CallbackAmbiguous),
-        (format!("?{state}"), ErrorKind::CallbackAmbiguous),
-        (format!("?{state}&code=x&error=access_denied"), ErrorKind::CallbackAmbiguous),
-        (String::new(), ErrorKind::StateMissing),
-        ("y".to_owned(), ErrorKind::StateMissing),
-        ("http://localhost:5000/auth/callback".to_owned(), ErrorKind::StateMissing),
+        (begin, ErrorKind::AmbiguousCallback),
+        (format!("?{state}"), ErrorKind::AmbiguousCallback),
+        (format!("?{state}&code=x&error=access_denied"), ErrorKind::AmbiguousCallback),
+        (String::new(), ErrorKind::MissingState),
+        ("y".to_owned(), ErrorKind::MissingState),
+        ("http://localhost:5000/auth/callback".to_owned(), ErrorKind::MissingState),
         (format!("{back}x"), ErrorKind::StateMismatch),
-        (format!("{back}{back}"), ErrorKind::CallbackDuplicate),
-        ("x".repeat(20_000), ErrorKind::CallbackMalformed),
+        (format!("{back}{back}"), ErrorKind::DuplicateParameter),
+        ("x".repeat(20_000), ErrorKind::InvalidCallback),
         (format!("It ended at {back}x"), ErrorKind::StateMismatch),
         (format!("{}\u{2026}", &back[..back.len() - 5]), ErrorKind::StateMismatch),
-        ("error=access_denied".to_owned(), ErrorKind::Authorization),
+        ("error=access_denied".to_owned(), ErrorKind::AuthorizationRejected),
     ] {
         let error = paste.paste(&text).unwrap_err();
         assert_kind(&error, kind, &[]);

@@ -19,7 +19,7 @@ async fn a_port_that_is_somebody_elses_at_either_address_is_not_waited_at() {
         let error = stage.login().begin().unwrap_err();
 
         let hint = format!("(another program listens on port {} of {taken})", stage.port);
-        assert_kind(&error, ErrorKind::Listen, &[&stage.mock.redirect_uri(), &hint, "register a redirect URI"]);
+        assert_kind(&error, ErrorKind::CallbackServer, &[&stage.mock.redirect_uri(), &hint, "register a redirect URI"]);
         assert!(error.is_misconfigured() && !error.is_retryable());
         drop(stranger);
         assert!(stage.is_closed(), "the other address was given back");
@@ -46,7 +46,7 @@ async fn the_first_redirect_uri_whose_port_is_free_is_used() {
 
     let _strangers = [1, 2].map(|index| TcpListener::bind(("127.0.0.1", ports[index])).unwrap());
     let error = login().begin().unwrap_err();
-    assert_kind(&error, ErrorKind::Listen, &[&uris[0], &uris[1], &uris[2], "`redirect_uris(..)`"]);
+    assert_kind(&error, ErrorKind::CallbackServer, &[&uris[0], &uris[1], &uris[2], "`redirect_uris(..)`"]);
 }
 
 #[tokio::test]
@@ -115,5 +115,5 @@ fn outside_a_runtime_waiting_is_an_error_and_beginning_is_not() {
     let mut wait = std::pin::pin!(waiting.wait());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(outcome) = wait.as_mut().poll(&mut context) else { panic!("it waits") };
-    assert_kind(&outcome.unwrap_err(), ErrorKind::Runtime, &["within a tokio runtime"]);
+    assert_kind(&outcome.unwrap_err(), ErrorKind::NoRuntime, &["within a tokio runtime"]);
 }

@@ -26,12 +26,12 @@ struct Passage {
     client: reqwest::Client,
     /// Where the mock is: its scheme, host and port.
     origin: String,
-    holds: Mutex<VecDeque<Hold>>,
+    holds: Mutex<VecDeque<RefreshBlock>>,
     is_busy: AtomicBool,
 }
 
 /// What is done to the next request.
-struct Hold {
+struct RefreshBlock {
     place: Place,
     arrived: mpsc::Sender<()>,
     released: oneshot::Receiver<()>,
@@ -87,7 +87,7 @@ impl Gate {
     /// Holds the next request back, or its answer.
     pub(super) fn hold(&self, place: Place) -> Held {
         let ((arrive, arrived), (release, released)) = (mpsc::channel(), oneshot::channel());
-        self.passage.holds.lock().unwrap().push_back(Hold { place, arrived: arrive, released });
+        self.passage.holds.lock().unwrap().push_back(RefreshBlock { place, arrived: arrive, released });
         Held { arrived, release }
     }
 

@@ -36,19 +36,19 @@ async fn one_manager_sees_within_half_a_minute_what_another_has_ended_or_replace
     assert_eq!(session.access_token().await.unwrap(), old, "it serves without asking the store");
     clock.advance(REVALIDATED);
     assert_eq!(session.access_token().await.unwrap(), old, "it serves, and looks behind");
-    here.settle().await.unwrap();
+    here.wait_idle().await.unwrap();
     assert_eq!(session.access_token().await.unwrap(), newer);
 
-    there.forget(&key).await.unwrap();
+    there.remove(&key).await.unwrap();
     clock.advance(REVALIDATED - Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), newer);
     clock.advance(Duration::from_secs(1));
     assert_eq!(session.access_token().await.unwrap(), newer, "it serves, and looks behind");
-    here.settle().await.unwrap();
+    here.wait_idle().await.unwrap();
     assert!(session.access_token().await.unwrap_err().is_login_required());
 
     let session = here.put(&key, log_in(&mock).await).await.unwrap();
-    there.forget(&key).await.unwrap();
+    there.remove(&key).await.unwrap();
     clock.advance(LONG_UNSEEN);
     assert!(session.access_token().await.unwrap_err().is_login_required(), "the first who asks is told");
     assert_eq!(mock.refreshes(), 0);

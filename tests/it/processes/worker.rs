@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use webex_oauth::store::{FileStore, TokenKey, TokenStore as _};
-use webex_oauth::{Error, ErrorKind, LoginState, Rotation, Service, Session, TokenManager, WebexOAuth};
+use webex_oauth::{Error, ErrorKind, Rotation, Service, Session, SessionState, TokenManager, WebexOAuth};
 
 use super::clock::SharedClock;
 use super::process::MARK;
@@ -131,7 +131,7 @@ impl Worker {
                 }
                 Order::Forget => {
                     for key in &self.keys {
-                        self.manager.forget(key).await.unwrap();
+                        self.manager.remove(key).await.unwrap();
                     }
                     say(&Word::Forgotten);
                 }
@@ -167,7 +167,7 @@ impl Worker {
         for (number, asked) in asked {
             answers.push((number, asked.await.unwrap()));
         }
-        self.manager.settle().await.unwrap();
+        self.manager.wait_idle().await.unwrap();
         answers.sort_by_key(|(number, _)| *number);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
@@ -192,11 +192,11 @@ async fn answer(session: &Session) -> Answer {
     if !error.is_login_required() {
         return Answer::Failed(causes(&error));
     }
-    if error.kind() == ErrorKind::Session {
+    if error.kind() == ErrorKind::SessionNotFound {
         return Answer::Absent;
     }
     match session.status().await.unwrap().map(|status| status.state) {
-        Some(LoginState::LoginRequired { was_interrupted, .. }) => {
+        Some(SessionState::LoginRequired { was_interrupted, .. }) => {
             Answer::Dead { error: error.to_string(), was_interrupted }
         }
         other => Answer::Failed(format!("{error}, but {other:?}")),

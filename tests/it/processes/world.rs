@@ -74,7 +74,7 @@ impl World {
     }
 
     pub(super) fn log_out(&self, user: usize) {
-        self.runtime.block_on(self.manager.forget(&self.key(user))).unwrap();
+        self.runtime.block_on(self.manager.remove(&self.key(user))).unwrap();
     }
 
     pub(super) fn key(&self, user: usize) -> TokenKey {

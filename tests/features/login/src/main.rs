@@ -47,7 +47,7 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     check(info.email() == person.email(), "the ID token is hers")?;
     let manager = TokenManager::new(client, FileStore::open(folder)?)?;
     let first = manager.put(&key, aged(&login.into_tokens())?).await?.access_token().await?;
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
     drop(manager);
 
     let client = self::client(webex)?;
@@ -58,8 +58,8 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     let second = session.access_token().await?;
     check(second != first, "a refused token is replaced")?;
     client.person(&second).await?;
-    manager.forget(&key).await?;
-    manager.settle().await.unwrap();
+    manager.remove(&key).await?;
+    manager.wait_idle().await.unwrap();
     let error = session.access_token().await.err().ok_or("a forgotten login gives a token")?;
     check(error.is_login_required(), "a forgotten login wants a new one")
 }
