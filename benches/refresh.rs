@@ -15,7 +15,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use url::Url;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, FileStore, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, FileStore, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::transport::Transport;
 use webex_oauth::{Callback, Result, Session, TokenManager, WebexOAuth};
 
@@ -52,14 +54,23 @@ impl<S: TokenStore> TokenStore for Counting<S> {
         self.0.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.save_head(key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.delete(key, expect).await
     }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
+    }
 }
 
 fn user(number: usize) -> TokenKey {
-    TokenKey::new("acme").unwrap().user(format!("user{number:07}")).unwrap()
+    TokenKey::new("acme").unwrap().child(format!("user{number:07}")).unwrap()
 }
 
 fn client(clock: &ManualClock, server: &Canned) -> WebexOAuth {

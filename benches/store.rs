@@ -36,7 +36,7 @@ impl Transport for Canned {
 }
 
 fn user(number: usize) -> TokenKey {
-    TokenKey::new("acme").unwrap().user(format!("user{number:07}")).unwrap()
+    TokenKey::new("acme").unwrap().child(format!("user{number:07}")).unwrap()
 }
 
 /// Two entries of a login, as a manager writes them, to be saved in turn: each expects the other.

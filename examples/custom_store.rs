@@ -16,7 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use clap::Command;
 use webex_oauth::Result;
-use webex_oauth::store::{Entry, FileStore, Precondition, TokenKey, TokenStore, WriteOutcome, conformance};
+use webex_oauth::store::{
+    Entry, FileStore, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
+};
 
 use self::folder::Folder;
 
@@ -63,9 +65,18 @@ impl<S: TokenStore> TokenStore for Counted<S> {
         self.count(outcome)
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        let outcome = self.store.save_head(key, head, expected).await;
+        self.count(outcome)
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let outcome = self.store.delete(key, expect).await;
         self.count(outcome)
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        self.store.as_index()
     }
 }
 

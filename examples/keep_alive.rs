@@ -38,7 +38,7 @@ async fn at_two_webexes() -> Result<()> {
 
 /// All that a program has to do: listen, and sweep.
 fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
-    let manager = TokenManager::with_index(webex, MemoryStore::new()) // a `FileStore`, or one of your own
+    let manager = TokenManager::builder(webex, MemoryStore::new()) // a `FileStore`, or one of your own
         .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server matches them, and writes to its users
         .build()?;
     // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
@@ -66,7 +66,7 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
         }
     }
     for (tenant, _) in TENANTS {
-        let status = manager.session(&TokenKey::new(tenant)?)?.status().await?;
+        let status = manager.session(&TokenKey::new(tenant)?).status().await?;
         let status = status.map_or_else(String::new, |status| status.to_string());
         writeln!(stdout(), "  {tenant} after a hundred days: {status}")?;
     }

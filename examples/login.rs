@@ -86,7 +86,7 @@ async fn twice(folder: &Path, auto: bool) -> Result<()> {
 /// Goes on with the login that is kept, or begins one.
 async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<()> {
     let manager = TokenManager::new(webex.clone(), store)?;
-    let session = manager.session(&TokenKey::new("me")?)?;
+    let session = manager.session(&TokenKey::new("me")?);
     if is_logged_in(&session).await? {
         writeln!(stdout(), "Still logged in.")?;
     } else {
@@ -129,7 +129,8 @@ async fn show(session: &Session) -> Result<()> {
         Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
         _ => writeln!(stdout(), "Connected to Webex. Logged in as {}.", session.account().await?)?,
     }
-    Ok(writeln!(stdout(), "Granted: {}.", status(session).await?.scopes)?)
+    let scopes = status(session).await?.scopes.ok_or("unknown scopes")?;
+    Ok(writeln!(stdout(), "Granted: {scopes}.")?)
 }
 
 async fn status(session: &Session) -> Result<SessionStatus> {

@@ -64,7 +64,8 @@ async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) ->
 
     // The client writes the site's name before the refresh token, as Webex Meetings wants it.
     let tokens = webex.refresh(login.tokens()).await?;
-    writeln!(stdout(), "Refreshed: {}, until {}.\n", tokens.scopes(), tokens.expires_at().ok_or("no end")?)?;
+    let (scopes, expires_at) = tokens.scopes().zip(tokens.expires_at()).ok_or("incomplete response")?;
+    writeln!(stdout(), "Refreshed: {scopes}, valid until {expires_at}.\n")?;
 
     let context = SecurityContext::from_tokens(&tokens)?;
     let shown = match show_token {

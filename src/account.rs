@@ -1,4 +1,4 @@
-//! Who logged in, as far as it is known.
+//! Accounts: the identity of a logged-in user.
 
 use std::fmt;
 
@@ -6,17 +6,46 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
 use crate::value_check::{self, Characters};
 
-/// Whose tokens these are, as far as it is known without asking.
+/// The account that tokens belong to, as far as it is known.
 ///
-/// Webex Meetings tells it in its token response (<https://developer.cisco.com/docs/webex-meetings/>). The other
-/// services leave that out; there an ID token proves it, or Webex was asked for it: who the person is, by
-/// [`WebexOAuth::identify`](crate::WebexOAuth::identify) or [`Session::person`](crate::Session::person), or for the user's
-/// claims, by [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) or
-/// [`Session::user_info`](crate::Session::user_info). It stays with the tokens from then on.
-/// [`details`](Self::details) says what came from where, and what of it is proof.
+/// Webex Meetings includes the account in its token response
+/// (<https://developer.cisco.com/docs/webex-meetings/>). For the other services, the account comes
+/// from:
 ///
-/// Ids are text, whether the server wrote them as text or as numbers. `Display` is a name for people, on one line: "Logged in as
-/// {account}".
+/// - a verified ID token
+/// - the person, after [`WebexOAuth::identify`](crate::WebexOAuth::identify) or
+///   [`Session::person`](crate::Session::person)
+/// - the user's claims, after [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) or
+///   [`Session::user_info`](crate::Session::user_info)
+///
+/// The account is stored with the tokens. [`details`](Self::details) lists every value with its
+/// source and whether it is verified.
+///
+/// IDs are strings, even if the server sent numbers. `Display` formats a name for users on a single
+/// line.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::Callback;
+/// use webex_oauth::testing::{MockUser, MockWebex};
+///
+/// let jane = MockUser::new("jane@example.com");
+/// let mock = MockWebex::builder().user(jane).start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let mut login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+/// webex.identify(&mut login).await?;
+///
+/// let account = login.tokens().account();
+/// assert_eq!(account.email(), Some("jane@example.com"));
+/// assert!(account.person_id().is_some());
+/// println!("Logged in as {account}");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
@@ -31,7 +60,7 @@ pub struct Account {
     pub(crate) profile: Option<Profile>,
 }
 
-/// What is kept of a verified ID token with the tokens.
+/// The values of a verified ID token that are stored with the tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Subject {
     pub(crate) issuer: String,
@@ -40,7 +69,7 @@ pub(crate) struct Subject {
     pub(crate) address: Option<Address>,
 }
 
-/// What is kept of a [`Person`](crate::Person) with the tokens.
+/// The values of a [`Person`](crate::Person) that are stored with the tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) id: String,
@@ -49,22 +78,22 @@ pub(crate) struct Identity {
     pub(crate) address: Option<Address>,
 }
 
-/// What is kept of the claims that userinfo told of the ID token's subject.
+/// The UserInfo claims that are stored with the tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) name: Option<String>,
     pub(crate) address: Option<Address>,
 }
 
-/// An e-mail address, and whether it is its owner's.
+/// An e-mail address and its verification status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) email: String,
-    /// What was said of that; `None` when nothing was.
+    /// The verification status, or `None` if it is unknown.
     pub(crate) is_verified: Option<bool>,
 }
 
-/// An address that is known of an account.
+/// A known e-mail address of an account, with its source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownAddress<'a> {
     pub(crate) origin: FieldSource,
@@ -79,77 +108,84 @@ impl Address {
 }
 
 impl KnownAddress<'_> {
-    /// An address proves something once it is verified, whoever told it; one that came along with the tokens never is.
+    /// Returns `true` if the address is verified. An address in a token response never is.
     pub(crate) fn is_verified(&self) -> bool {
         self.is_verified == Some(true)
     }
 }
 
-/// One thing that is known of an [`Account`].
+/// A known value of an [`Account`], with its source.
+///
+/// Returned by [`Account::details`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AccountField<'a> {
-    /// Its name, as the server that told it calls it.
+    /// The name of the field at its source.
     pub name: &'static str,
-    /// What was told.
+    /// The value.
     pub value: &'a str,
-    /// Who told it.
+    /// The source of the value.
     pub origin: FieldSource,
     is_proof: bool,
 }
 
 impl AccountField<'_> {
-    /// Whether it is proof of who logged in: what Webex signed, or answered when it was asked; not what came along with the
-    /// tokens, and no e-mail address that nobody called verified.
+    /// Returns `true` if the value is verified.
+    ///
+    /// Values from ID tokens and from Webex endpoints are verified. E-mail addresses must also be
+    /// marked as verified. Values from a token response are not verified.
     pub fn is_verified(&self) -> bool {
         self.is_proof
     }
 }
 
-/// Where something that is known of an [`Account`] came from.
+/// The source of a value of an [`Account`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldSource {
-    /// The token endpoint, beside the tokens.
+    /// The token response.
     TokenResponse,
-    /// Webex, asked who the person is: `GET /people/me`.
+    /// The person returned by `GET /people/me`.
     PeopleMe,
-    /// An ID token whose signature was verified.
+    /// A verified ID token.
     IdToken,
-    /// Webex, asked for the claims about the user of such an ID token: `GET /userinfo`.
+    /// The UserInfo endpoint, `GET /userinfo`, for the user of a verified ID token.
     UserInfo,
 }
 
 impl Account {
-    /// The person's id ([`Person::id`](crate::Person::id)), by which to recognize a user.
+    /// Returns the person ID ([`Person::id`](crate::Person::id)), which identifies the user.
     pub fn person_id(&self) -> Option<&str> {
         Some(self.person.as_ref()?.id.as_str())
     }
 
-    /// The id of the person's organization.
+    /// Returns the ID of the person's organization.
     pub fn organization_id(&self) -> Option<&str> {
         self.person.as_ref()?.organization_id.as_deref()
     }
 
-    /// The person's full name.
+    /// Returns the person's full name.
     pub fn display_name(&self) -> Option<&str> {
         let of_person = self.person.as_ref().and_then(|person| person.display_name.as_deref());
         let of_id_token = || self.subject.as_ref()?.name.as_deref();
         of_person.or_else(of_id_token).or_else(|| self.profile.as_ref()?.name.as_deref())
     }
 
-    /// The user's id at its issuer, from the ID token (`sub`), and the issuer (`iss`).
+    /// Returns the subject (`sub`) and the issuer (`iss`) of the ID token.
     pub fn subject(&self) -> Option<(&str, &str)> {
         self.subject.as_ref().map(|subject| (subject.subject.as_str(), subject.issuer.as_str()))
     }
 
-    /// Whether nothing is known by which another account could be told from this one: no person, no ID token, and no user of a
-    /// Webex Meetings site. [`TokenManager::put`](crate::TokenManager::put) can then only go by what the tokens themselves show.
+    /// Returns `true` if nothing identifies the account: no person, no verified ID token, and no
+    /// user of a Webex Meetings site.
+    ///
+    /// [`TokenManager::put`](crate::TokenManager::put) then compares only the contents of the
+    /// tokens, such as the organization in opaque tokens.
     pub fn is_unverified(&self) -> bool {
         self.person.is_none() && self.subject.is_none() && self.userid.is_none()
     }
 
-    /// All that is known, each with where it came from.
+    /// Returns an iterator over all known values with their sources.
     pub fn details(&self) -> impl Iterator<Item = AccountField<'_>> {
         let (subject, profile, person) = (self.subject.as_ref(), self.profile.as_ref(), self.person.as_ref());
         let addresses = self.addresses().map(|address| AccountField {
@@ -180,7 +216,7 @@ impl Account {
         addresses.chain(others)
     }
 
-    /// The e-mail addresses, in the order in which they count.
+    /// Returns the e-mail addresses in order of precedence.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = KnownAddress<'_>> {
         let told = [
             (FieldSource::IdToken, self.subject.as_ref().and_then(|subject| subject.address.as_ref())),
@@ -191,50 +227,52 @@ impl Account {
             let Address { email, is_verified } = address?;
             Some(KnownAddress { origin, email, is_verified: *is_verified })
         });
-        // Of the one beside the tokens nobody says whose it is.
+        // Webex does not document whether the address in a token response is verified.
         let of_response = |email| KnownAddress { origin: FieldSource::TokenResponse, email, is_verified: None };
         told.chain(self.email.as_deref().map(of_response))
     }
 
-    /// The user's Webex name (`user_name`).
+    /// Returns the user's Webex ID (`user_name`).
     pub fn user_name(&self) -> Option<&str> {
         self.user_name.as_deref()
     }
 
-    /// The issuer of the token (`iss`); its host's first label is the [site name](Account::site_name).
+    /// Returns the issuer in the token response (`iss`). The first label of its host is the [site
+    /// name](Account::site_name).
     #[doc(alias = "iss")]
     pub fn issuer(&self) -> Option<&str> {
         self.iss.as_deref()
     }
 
-    /// The id of the user's Webex site (`siteid`).
+    /// Returns the ID of the user's Webex site (`siteid`).
     #[doc(alias = "siteid")]
     pub fn site_id(&self) -> Option<&str> {
         self.siteid.as_deref()
     }
 
-    /// The numerical id of the user (`userid`).
+    /// Returns the numeric ID of the user (`userid`).
     #[doc(alias = "userid")]
     pub fn user_id(&self) -> Option<&str> {
         self.userid.as_deref()
     }
 
-    /// The id of this authentication (`authentication_id`), of no use to applications.
+    /// Returns the ID of the authentication (`authentication_id`). Applications do not need it.
     pub fn authentication_id(&self) -> Option<&str> {
         self.authentication_id.as_deref()
     }
 
-    /// The e-mail address: the first that is verified, of the ID token's, userinfo's and the person's first one; where none
-    /// is, the first that was told, and last the one that the token endpoint told (`email`). [`details`](Self::details) says
-    /// which it is.
+    /// Returns the user's e-mail address.
+    ///
+    /// Verified addresses take precedence over unverified ones. Within each group, the order of the
+    /// sources is: ID token, UserInfo, person, token response. [`details`](Self::details) contains
+    /// the source of each address.
     pub fn email(&self) -> Option<&str> {
         let proven = self.addresses().find(KnownAddress::is_verified);
         proven.or_else(|| self.addresses().next()).map(|address| address.email)
     }
 
-    /// The name of the user's Webex site: the first label of the [issuer](Account::issuer)'s host.
-    ///
-    /// # Example
+    /// Returns the name of the user's Webex site: the first label of the
+    /// [issuer](Account::issuer)'s host.
     ///
     /// For the issuer `https://acme.webex.com/oauth`, the site name is `acme`.
     pub fn site_name(&self) -> Option<&str> {
@@ -245,12 +283,12 @@ impl Account {
         (check_site_name(label).is_ok() && !rest.is_empty()).then_some(label)
     }
 
-    /// Whether nothing is known.
+    /// Returns `true` if nothing is known about the account.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What `newer` tells, and what this one told where `newer` is silent.
+    /// Returns the values of `newer`, and those of `self` for fields that are missing in `newer`.
     pub(crate) fn updated_by(&self, newer: Self) -> Self {
         let keep = |newer: Option<String>, older: &Option<String>| newer.or_else(|| older.clone());
         Self {
@@ -275,14 +313,14 @@ impl fmt::Display for Account {
     }
 }
 
-/// Refuses what cannot be the name of a Webex site.
+/// Checks that `site` is a valid name of a Webex site.
 pub(crate) fn check_site_name(site: &str) -> Result<()> {
     if !site.is_empty() && site.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
         return Ok(());
     }
-    let found = value_check::problem(site, Characters::Word).map(|why| format!("the site name {why}; "));
+    let found = value_check::problem(site, Characters::Word).map(|why| format!("site name {why}; "));
     let message = format!(
-        "{}a site name is the first label of its address: for https://acme.webex.com, write \"acme\"",
+        "{}a site name is the first label of the site's host name: for https://acme.webex.com, use \"acme\"",
         found.unwrap_or_default()
     );
     Err(Error::new(ErrorKind::InvalidInput, message))

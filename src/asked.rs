@@ -1,34 +1,35 @@
-//! The requests that a server can respond to with an error, by what they ask for.
+//! The kinds of requests to the service.
 
 use crate::error::ErrorKind;
 
-/// What was asked of the server.
+/// The kind of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Tokens for an authorization code.
+    /// A code exchange.
     Exchange,
-    /// Tokens for a refresh token.
+    /// A refresh.
     Refresh,
-    /// A code for a device, which a user enters elsewhere.
+    /// A device authorization request.
     DeviceCode,
-    /// Tokens for a device's code.
+    /// A device access token request.
     Device,
-    /// Who the person is, with an access token.
+    /// A request for the person's details, with an access token.
     Person,
-    /// The end of a token.
+    /// The revocation of a token.
     Revocation,
-    /// The keys that ID tokens are signed with.
+    /// A request for the key set (JWKS).
     #[cfg(feature = "oidc")]
     Keys,
-    /// What OpenID Connect tells of a user, with an access token.
+    /// A userinfo request, with an access token.
     #[cfg(feature = "oidc")]
     UserInfo,
-    /// What a service says of itself, or of whose issuer a user's is.
+    /// A request for the discovery document or for a user's issuer (WebFinger).
     #[cfg(feature = "oidc")]
     Discovery,
 }
 
 impl Asked {
+    /// Returns the name for traces.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Exchange => "exchange",
@@ -46,7 +47,7 @@ impl Asked {
         }
     }
 
-    /// Whether what is asked is a protected resource, which is sent an access token.
+    /// Returns `true` if the request is for a protected resource and contains an access token.
     pub(crate) fn is_resource(self) -> bool {
         match self {
             Self::Person => true,
@@ -56,11 +57,12 @@ impl Asked {
         }
     }
 
-    /// Whether the user's own credentials are what is refused.
+    /// Returns `true` if the request contains a grant: a code, a refresh token, or a device code.
     pub(crate) fn is_grant(self) -> bool {
         matches!(self, Self::Exchange | Self::Refresh | Self::Device)
     }
 
+    /// Returns the kind of errors of this request.
     pub(crate) fn kind(self) -> ErrorKind {
         match self {
             Self::Exchange => ErrorKind::CodeExchange,

@@ -1,4 +1,4 @@
-//! An authorization code that was checked and can be exchanged.
+//! Verified authorization codes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,34 +14,39 @@ use crate::pkce::CodeVerifier;
 use crate::registration::Owner;
 use crate::scope::Scopes;
 
-/// An authorization code that belongs to this application, this browser and this login.
+/// An authorization code whose callback was verified against its login.
 ///
-/// Only [`WebexOAuth::accept`](crate::WebexOAuth::accept) makes one. It is not `Clone` and
-/// [`WebexOAuth::exchange`](crate::WebexOAuth::exchange) consumes it, since Webex takes each code once.
+/// Created by [`WebexOAuth::accept`](crate::WebexOAuth::accept) and consumed by
+/// [`WebexOAuth::exchange`](crate::WebexOAuth::exchange). It is not `Clone`, because Webex accepts
+/// each code only once.
 pub struct AuthorizationCode {
     pub(crate) owner: Arc<Owner>,
     pub(crate) code: SecretString,
     pub(crate) verifier: CodeVerifier,
     pub(crate) redirect_uri: String,
     pub(crate) asked: Scopes,
-    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "only ID tokens repeat it"))]
+    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "checked against ID tokens only"))]
     pub(crate) nonce: Option<SecretString>,
-    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "only ID tokens answer it"))]
+    #[cfg_attr(not(feature = "oidc"), expect(dead_code, reason = "checked against ID tokens only"))]
     pub(crate) max_age: Option<Duration>,
     pub(crate) payload: Payload,
 }
 
 impl AuthorizationCode {
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the payload cannot be
+    ///   deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
 
-    /// Where this code seems to come from. **No proof**: see [`TokenHint`].
+    /// Returns the cluster and organization that the code appears to come from, if it has the
+    /// expected format. **Not verified**, see [`TokenHint`].
     pub fn hint(&self) -> Option<TokenHint> {
         TokenHint::read(self.code.expose_secret())
     }

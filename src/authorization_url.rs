@@ -1,4 +1,4 @@
-//! The URL of an authorization request, written in one buffer.
+//! Authorization URLs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registration::Registration;
 
-/// Parameters that this crate sets itself; an extra one of the same name would be a second one.
+/// The parameters that this crate sets. A second value for one of them is rejected.
 const OWN_PARAMETERS: [&str; 12] = [
     "client_id",
     "redirect_uri",
@@ -24,13 +24,13 @@ const OWN_PARAMETERS: [&str; 12] = [
     "request_uri",
 ];
 
-/// The longest visible suffix of a state.
+/// The maximum length of a state suffix, in bytes.
 const LONGEST_SUFFIX: usize = 64;
 
-/// Where to send the browser.
+/// The URL of an authorization request.
 ///
-/// `Display` and [`as_str`](Self::as_str) are the whole URL, state and nonce included: that is its use. `Debug` hides
-/// the query, so keep the URL out of logs.
+/// Redirect the browser to this URL. [`as_str`](Self::as_str) and `Display` return the complete
+/// URL, including `state` and `nonce`. Keep it out of logs. `Debug` hides the query.
 #[derive(Clone)]
 pub struct AuthorizationUrl {
     text: String,
@@ -38,7 +38,7 @@ pub struct AuthorizationUrl {
 }
 
 impl AuthorizationUrl {
-    /// The whole URL.
+    /// Returns the complete URL.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -78,7 +78,7 @@ impl From<AuthorizationUrl> for Url {
     }
 }
 
-/// A URL under construction, in one buffer.
+/// A builder for the query of a URL, in one buffer.
 pub(crate) struct Query {
     text: String,
     separator: char,
@@ -96,7 +96,7 @@ impl Query {
         self.list(name, std::iter::once(value));
     }
 
-    /// A pair of nothing but letters, digits, `-`, `_`, `.` and `~`, which a URL has as they are.
+    /// Appends a pair that needs no encoding: letters, digits, `-`, `_`, `.`, and `~` only.
     pub(crate) fn unreserved(&mut self, name: &str, value: &str) {
         self.separate();
         self.text.push_str(name);
@@ -104,7 +104,7 @@ impl Query {
         self.text.push_str(value);
     }
 
-    /// A value of several parts, separated by spaces, which a form writes as `+`.
+    /// Appends a value of several parts, joined by `+` (form encoding of a space).
     pub(crate) fn list<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a str>) {
         self.separate();
         self.encode(name);
@@ -128,32 +128,32 @@ impl Query {
     }
 }
 
-/// Checks the visible suffix of a state.
+/// Checks that `suffix` is a valid state suffix.
 pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
         return Ok(());
     }
-    let message = "a state suffix must be 1 to 64 letters, digits, '-', '_', '.' or '~'";
+    let message = "invalid state suffix: use 1 to 64 letters, digits, '-', '_', '.', or '~'";
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
-/// Checks a parameter of the application's own.
+/// Checks an additional parameter of the application.
 pub(crate) fn check_parameter(name: &str, value: &str) -> Result<()> {
     if OWN_PARAMETERS.contains(&name) {
-        let message = format!("the parameter \"{name}\" is set by this crate and cannot be set here");
+        let message = format!("invalid parameter \"{name}\": it is set by this crate; use the corresponding method");
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     check_text("parameter name", name)?;
     check_text("parameter value", value)
 }
 
-/// Checks a value that the application chose.
+/// Checks that `text` is not empty and contains no control characters.
 pub(crate) fn check_text(what: &str, text: &str) -> Result<()> {
     if text.is_empty() || text.chars().any(char::is_control) {
         return Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("a {what} must not be empty or contain control characters"),
+            format!("invalid {what}: must not be empty or contain control characters"),
         ));
     }
     Ok(())

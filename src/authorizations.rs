@@ -1,4 +1,4 @@
-//! When an access token ends, by Webex's own account: `GET /authorizations/tokenExpiry`.
+//! Expiry of an access token according to Webex: `GET /authorizations/tokenExpiry`.
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -12,7 +12,7 @@ use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
-/// The request about the token that it carries.
+/// Returns the request for the expiry of the access token that authorizes it.
 pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
     let endpoint = registration.below_base("/authorizations/tokenExpiry")?;
     let mut request = message::request(registration, Method::GET, &endpoint, Bytes::new())?;
@@ -20,7 +20,7 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
     Ok(request)
 }
 
-/// Reads the answer, which is in milliseconds since 1970.
+/// Reads the response, which contains milliseconds since the Unix epoch.
 pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<UnixTime> {
     let secrets = [access_token.expose()];
     if !response.status().is_success() {
@@ -29,7 +29,7 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
     let body = foreign::object(response.body());
     let end = body.as_ref().and_then(|body| foreign::whole_number(body.get("exp")?));
     end.map(|milliseconds| UnixTime::from_secs(milliseconds / 1000)).ok_or_else(|| {
-        let problem = "the answer about the token's end cannot be used";
-        refusal::unusable(Asked::Person, response, problem, &"it has no `exp` in milliseconds", &secrets)
+        let problem = "invalid response from the token expiry endpoint";
+        refusal::unusable(Asked::Person, response, problem, &"missing `exp` in milliseconds", &secrets)
     })
 }

@@ -1,4 +1,8 @@
-//! The authorization request: where the browser is sent, and what is kept until it comes back.
+//! The authorization request (RFC 6749, section 4.1.1).
+//!
+//! [`AuthorizationRequest`] is the builder. Its [`begin`](AuthorizationRequest::begin) method
+//! returns the URL to open in the browser and the pending authorization to keep until the callback
+//! arrives.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,10 +24,33 @@ use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 use crate::value_check::{self, Characters};
 
-/// A login about to begin; made by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize).
+/// A builder for an authorization request (RFC 6749, section 4.1.1).
 ///
-/// Nothing here can fail until [`begin`](Self::begin), which reports the first thing that was wrong.
-#[must_use = "a login begins with `begin()`"]
+/// Created by [`WebexOAuth::authorize`](crate::WebexOAuth::authorize). The setters never fail.
+/// [`begin`](Self::begin) reports the first invalid value.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Prompt, Scope};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex
+///     .authorize()
+///     .scope(Scope::SPARK_PEOPLE_READ)
+///     .prompt(Prompt::SelectAccount)
+///     .payload(&"/settings") // returned after the login
+///     .begin()?;
+/// println!("Open {url}");
+/// assert_eq!(pending.payload::<String>()?.as_deref(), Some("/settings"));
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "the login does not start until `begin()` is called"]
 pub struct AuthorizationRequest {
     registration: Arc<Registration>,
     clock: Arc<dyn Clock>,
@@ -38,15 +65,18 @@ pub struct AuthorizationRequest {
     fault: Option<Error>,
 }
 
-/// What Webex shows to the user (OpenID Connect Core 1.0 section 3.1.2.1).
+/// The sign-in page that Webex displays (OpenID Connect Core 1.0, section 3.1.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Prompt {
-    /// The sign-in dialog, with the e-mail address filled in: the user can choose another account.
+    /// The sign-in dialog with the e-mail address filled in. The user can select another account.
     SelectAccount,
-    /// The sign-in dialog, also when the browser is signed in. Seen to work; Webex does not document it.
+    /// The sign-in dialog, even if the user is already signed in.
+    ///
+    /// Webex supports this value in practice but does not document it.
     Login,
-    /// Nothing: who is not signed in comes back at once with the code `login_required`.
+    /// No dialog. If the user is not signed in, Webex redirects immediately with the error code
+    /// `login_required`.
     None,
 }
 
@@ -77,7 +107,8 @@ impl AuthorizationRequest {
         }
     }
 
-    /// Asks for these scopes, separated by spaces or commas, in place of the client's own.
+    /// Sets the scopes to request, separated by spaces or commas. Defaults to the scopes of the
+    /// client.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),
@@ -86,55 +117,70 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Asks for one more scope: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    /// Adds a scope to those of the client, or to those set with [`scopes`](Self::scopes).
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.get_or_insert_with(|| self.registration.scopes.clone()).insert(scope);
         self
     }
 
-    /// Comes back to another registered redirect URI, for this login only. It travels to the exchange by itself.
+    /// Sets the redirect URI of this login. Defaults to that of the client.
+    ///
+    /// The URI must be registered with the integration. The code exchange sends the same URI.
     pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
         self.redirect_uri = Some(redirect_uri.into());
         self
     }
 
-    /// Says what Webex shows. `Prompt::SelectAccount` keeps a second login from silently being the first user's again.
+    /// Sets the sign-in page that Webex displays.
+    ///
+    /// Without [`Prompt::SelectAccount`], a second login in the same browser silently uses the
+    /// account of the first.
     pub fn prompt(mut self, prompt: Prompt) -> Self {
         self.prompt = Some(prompt);
         self
     }
 
-    /// Makes the user sign in again if the last sign-in is longer ago than this; whole seconds. It needs the scope `openid`:
-    /// the ID token says when the user signed in, and nothing else does.
+    /// Requires the user to sign in again if the last sign-in is older than `max_age`, in whole
+    /// seconds.
+    ///
+    /// Requires the scope `openid`, because only an ID token contains the time of the sign-in.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
     }
 
-    /// Fills in the e-mail address.
+    /// Sets the e-mail address to fill in on the sign-in page.
     pub fn login_hint(mut self, email: impl Into<String>) -> Self {
         self.login_hint = Some(email.into());
         self
     }
 
-    /// Adds a parameter that this crate does not know. Those it sets itself are refused.
+    /// Adds a parameter that this crate has no method for.
+    ///
+    /// Parameters that this crate sets are rejected by [`begin`](Self::begin).
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), value.into()));
         self
     }
 
-    /// Appends `.` and this text to the random state: visible to the browser and to Webex, proof of nothing, but
-    /// readable by a proxy that routes callbacks ([`Callback::state_suffix`](crate::Callback::state_suffix)).
+    /// Appends `.` and `suffix` to the random `state`.
     ///
-    /// 1 to 64 letters, digits, `-`, `_`, `.` or `~`.
+    /// A proxy that routes callbacks can read the suffix, see
+    /// [`Callback::state_suffix`](crate::Callback::state_suffix). The suffix is visible to the
+    /// browser and to Webex, and the value in a callback is not verified.
+    ///
+    /// Valid suffixes have 1 to 64 letters, digits, `-`, `_`, `.`, or `~`.
     pub fn state_suffix(mut self, suffix: impl Into<String>) -> Self {
         self.state_suffix = Some(suffix.into());
         self
     }
 
-    /// Gives a value along that comes back after the login: a tenant, a path to return to. At most 1,024 bytes of JSON.
+    /// Attaches a value of the application to this login, for example a tenant or a path to return
+    /// to.
     ///
-    /// It stays in the [`PendingAuthorization`] and never goes through the browser in the clear.
+    /// The value is available again after the login. It can have up to 1,024 bytes of JSON, nested
+    /// at most 30 levels deep. It is part of the [`PendingAuthorization`]. This crate never sends
+    /// it to the browser unencrypted.
     pub fn payload(mut self, payload: &impl Serialize) -> Self {
         match Payload::new(payload) {
             Ok(payload) => self.payload = payload,
@@ -143,16 +189,21 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Begins the login: send the browser to the URL, and keep the pending authorization until it comes back.
+    /// Begins the login.
+    ///
+    /// Redirect the browser to the URL, and keep the pending authorization until the callback
+    /// arrives.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Configuration`]: no scopes or no redirect URI, here or in the client, a malformed redirect URI, or
-    ///   [`max_age`](Self::max_age) without the scope `openid`.
-    /// - [`ErrorKind::InvalidInput`]: a scope, parameter, suffix or payload that cannot be sent.
-    /// - [`ErrorKind::Unsupported`]: the scope `openid` where the ID token could not be verified (a build without the feature
-    ///   `oidc`, or Webex Meetings), since no identity is handed out that is not proven; a response type other than `code`.
-    /// - [`ErrorKind::RandomSource`]: the operating system's generator failed.
+    /// - [`ErrorKind::Configuration`]: neither this request nor the client has scopes or a redirect
+    ///   URI, the redirect URI is malformed, or [`max_age`](Self::max_age) was set without the
+    ///   scope `openid`.
+    /// - [`ErrorKind::InvalidInput`]: a scope, parameter, suffix, or payload is invalid.
+    /// - [`ErrorKind::Unsupported`]: the scope `openid` was requested, but ID tokens cannot be
+    ///   verified. This applies to builds without the feature `oidc` and to Webex Meetings.
+    ///   Response types other than `code` are also unsupported.
+    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
     pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         if let Some(error) = self.fault.take() {
             return Err(error);
@@ -163,16 +214,19 @@ impl AuthorizationRequest {
         request.prepare(clock, Flow::Code)
     }
 
-    /// Begins a login by the implicit flow (OpenID Connect Core 1.0 section 3.2): tokens come back in the fragment of the
-    /// redirect URI, which only a page's script sees.
+    /// Begins a login with the implicit flow (OpenID Connect Core 1.0, section 3.2).
     ///
-    /// **Discouraged** (RFC 9700 section 2.1.2): the tokens pass through the browser's history and scripts, and there is no refresh
-    /// token. [`begin`](Self::begin) is better in every way.
+    /// Webex returns the tokens in the fragment of the redirect URI, which only a script in the
+    /// page can read.
+    ///
+    /// **Discouraged** (RFC 9700, section 2.1.2): the tokens are exposed to the browser's history
+    /// and to scripts, and there is no refresh token. Use [`begin`](Self::begin) whenever possible.
     ///
     /// # Errors
     ///
-    /// Those of [`begin`](Self::begin), and [`ErrorKind::Configuration`] when an ID token is asked for without the scope
-    /// `openid`.
+    /// All errors of [`begin`](Self::begin), and:
+    ///
+    /// - [`ErrorKind::Configuration`]: an ID token was requested without the scope `openid`.
     #[cfg(feature = "oidc")]
     pub fn begin_implicit(mut self, response: ImplicitResponse) -> Result<(AuthorizationUrl, PendingImplicit)> {
         if let Some(error) = self.fault.take() {
@@ -182,7 +236,7 @@ impl AuthorizationRequest {
         let request = self.check()?;
         request.require_code_flow()?;
         if response.brings_id_token() && !request.scopes.contains(Scope::OPENID) {
-            let message = "an ID token comes with the scope `openid`: add it";
+            let message = "cannot request an ID token without the scope `openid`; add the scope";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let (url, pending) = request.prepare(clock, Flow::Implicit(response.name()))?;
@@ -193,26 +247,26 @@ impl AuthorizationRequest {
         self.fault.get_or_insert(error);
     }
 
-    /// The request with everything in place and allowed.
+    /// Validates the request and applies the defaults of the client.
     fn check(self) -> Result<Checked> {
         let redirect_uri = match &self.redirect_uri {
             Some(text) => Some(RedirectUri::parse(text, &self.registration.insecure_hosts)?),
             None => self.registration.redirect_uri.clone(),
         };
         let redirect_uri = redirect_uri.ok_or_else(|| {
-            let message = "no redirect URI is set: call `redirect_uri(..)` with the one that is registered, \
-                           or set WEBEX_REDIRECT_URI";
+            let message = "missing redirect URI: call `redirect_uri(..)` with a registered redirect URI, \
+                           or set `WEBEX_REDIRECT_URI`";
             Error::new(ErrorKind::Configuration, message)
         })?;
         let scopes = self.scopes.unwrap_or_else(|| self.registration.scopes.clone());
         if scopes.is_empty() {
-            let message = "no scopes are set: call `scopes(..)` with those of the integration, such as \"spark:all\", \
-                           or set WEBEX_SCOPES";
+            let message = "missing scopes: call `scopes(..)` with scopes of the integration, such as \"spark:all\", \
+                           or set `WEBEX_SCOPES`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         if self.max_age.is_some() && !scopes.contains(Scope::OPENID) {
-            let message = "`max_age` was set without the scope `openid`, and only an ID token says when the user signed in: \
-                           add the scope, or leave `max_age` out";
+            let message = "`max_age` requires the scope `openid`: only an ID token contains the time of the sign-in; \
+                           add the scope or remove `max_age`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         if let Some(suffix) = &self.state_suffix {
@@ -247,17 +301,17 @@ impl fmt::Debug for AuthorizationRequest {
             .field("scopes", self.scopes.as_ref().unwrap_or(&self.registration.scopes))
             .field("redirect_uri", &self.redirect_uri)
             .field("prompt", &self.prompt)
-            // Their values may be secrets of the application.
+            // Parameter values may be secrets of the application.
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
 
-/// How the answer comes back.
+/// The OAuth flow of a request.
 #[derive(Clone, Copy)]
 enum Flow {
     Code,
-    /// With this response type.
+    /// The implicit flow with the given `response_type`.
     #[cfg(feature = "oidc")]
     Implicit(&'static str),
 }
@@ -272,7 +326,7 @@ impl Flow {
     }
 }
 
-/// An authorization request that can be sent.
+/// A validated authorization request.
 struct Checked {
     registration: Arc<Registration>,
     redirect_uri: RedirectUri,
@@ -286,29 +340,31 @@ struct Checked {
 }
 
 impl Checked {
-    /// Refuses what would bring an ID token that cannot be verified.
+    /// Rejects response types other than `code`, and `openid` if ID tokens cannot be verified.
     fn require_code_flow(&self) -> Result<()> {
         let unsupported = |message| Err(Error::new(ErrorKind::Unsupported, message));
         if self.scopes.contains(Scope::OPENID) {
             if !issuer::ARE_VERIFIED {
                 return unsupported(
-                    "the scope `openid` asks for an ID token, which this build cannot verify: enable the feature `oidc` \
-                     and one of `rustls`, `rustls-ring` and `native-tls`, or leave the scope out",
+                    "cannot request the scope `openid`: this build cannot verify ID tokens; enable the feature `oidc` \
+                     and one of `rustls`, `rustls-ring`, and `native-tls`, or remove the scope",
                 );
             }
             if self.registration.endpoints.keys.is_none() {
-                return unsupported("this service issues no ID tokens: leave out the scope `openid`");
+                return unsupported(
+                    "cannot request the scope `openid`: this service issues no ID tokens; remove the scope",
+                );
             }
         }
         let mut types = self.parameters.iter().filter(|(name, _)| name == "response_type");
         match (types.next(), types.next()) {
             (None, _) => Ok(()),
             (Some((_, value)), None) if value == "code" => Ok(()),
-            _ => unsupported("only the response type `code` is available: leave out `response_type`"),
+            _ => unsupported("unsupported response type: only `code` is available; remove `response_type`"),
         }
     }
 
-    /// Draws the secrets and writes the URL.
+    /// Generates the secrets and builds the URL.
     fn prepare(self, clock: Arc<dyn Clock>, flow: Flow) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         let [mut state, verifier] = random::tokens()?;
         if let Some(suffix) = &self.state_suffix {
@@ -339,7 +395,8 @@ impl Checked {
         query.pair("client_id", self.registration.client_id());
         query.pair("redirect_uri", self.redirect_uri.as_str());
         query.list("scope", self.scopes.iter().map(Scope::as_str));
-        // Random texts and what the suffix may hold are unreserved by their making.
+        // Random tokens and valid suffixes contain only unreserved characters (RFC 3986, section
+        // 2.3).
         query.unreserved("state", state);
         if let Some(nonce) = nonce {
             query.unreserved("nonce", nonce);
@@ -446,7 +503,7 @@ mod tests {
         let cases: [(Change, ErrorKind, &str); 18] = [
             (|r| r.scopes(""), ErrorKind::Configuration, "WEBEX_SCOPES"),
             (|r| r.scopes("sp\"ark"), ErrorKind::InvalidInput, "quotation mark"),
-            (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "write http://localhost:5000/x"),
+            (|r| r.redirect_uri("localhost:5000/x"), ErrorKind::Configuration, "use http://localhost:5000/x"),
             (|r| r.state_suffix(""), ErrorKind::InvalidInput, "1 to 64"),
             (|r| r.state_suffix("x".repeat(65)), ErrorKind::InvalidInput, "1 to 64"),
             (|r| r.state_suffix("a b"), ErrorKind::InvalidInput, "1 to 64"),
@@ -454,11 +511,11 @@ mod tests {
             (|r| r.parameter("x", "a\r\nb"), ErrorKind::InvalidInput, "control characters"),
             (|r| r.parameter("", "x"), ErrorKind::InvalidInput, "not be empty"),
             (|r| r.login_hint("a\u{0}"), ErrorKind::InvalidInput, "control characters"),
-            (|r| r.login_hint("\"jane@example.com\""), ErrorKind::InvalidInput, "the login hint is in quotation marks"),
+            (|r| r.login_hint("\"jane@example.com\""), ErrorKind::InvalidInput, "login hint is in quotation marks"),
             (|r| r.login_hint("<jane@example.com>"), ErrorKind::InvalidInput, "in brackets"),
             (|r| r.redirect_uri("'https://x.example/cb'"), ErrorKind::Configuration, "in quotation marks"),
             (|r| r.max_age(Duration::from_secs(300)), ErrorKind::Configuration, "add the scope"),
-            (|r| r.max_age(Duration::ZERO).scopes("spark:all"), ErrorKind::Configuration, "leave `max_age` out"),
+            (|r| r.max_age(Duration::ZERO).scopes("spark:all"), ErrorKind::Configuration, "remove `max_age`"),
             (|r| r.payload(&"x".repeat(2000)), ErrorKind::InvalidInput, "1,024 bytes"),
             (|r| r.parameter("response_type", "id_token"), ErrorKind::Unsupported, "response type"),
             (

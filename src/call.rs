@@ -1,4 +1,4 @@
-//! A call of the Webex API with an access token, to the hosts that may see one.
+//! Requests to the Webex API, restricted to the hosts that may receive an access token.
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue, USER_AGENT};
@@ -11,23 +11,25 @@ use crate::message;
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
-/// Refuses an address that a token must not be sent to: only https (http to this machine or a named test host), and only
-/// to a host of the service or one that the application added.
+/// Checks that an access token may be sent to `uri`.
+///
+/// The scheme must be https, or http for a loopback address or a test host. The host must belong to
+/// the service or have been added by the application.
 pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
     let refuse = |why: &str| {
         let host = uri.host().unwrap_or("no host");
-        Err(Error::new(ErrorKind::InvalidInput, format!("an access token is not sent to {host:?}: {why}")))
+        Err(Error::new(ErrorKind::InvalidInput, format!("access token not sent to {host:?}: {why}")))
     };
     let Ok(url) = Url::parse(&uri.to_string()) else {
-        return refuse("the request's address must be a whole URL");
+        return refuse("the URL is not absolute");
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("its address contains a user name");
+        return refuse("the URL contains a user name or password");
     }
     match url.scheme() {
         "https" => {}
         "http" if is_trusted_plain(&url, &registration.insecure_hosts) => {}
-        _ => return refuse("it would go unencrypted"),
+        _ => return refuse("the connection is unencrypted; use https"),
     }
     let host = url.host_str().unwrap_or_default();
     let endpoints = &registration.endpoints;
@@ -37,10 +39,10 @@ pub(crate) fn check(registration: &Registration, uri: &Uri) -> Result<()> {
     if own.any(|own| own == host) || added.iter().any(|own| own.eq_ignore_ascii_case(host)) {
         return Ok(());
     }
-    refuse("it is none of the service's hosts; if it is Webex's, add it with `Service::with_api_host(..)`")
+    refuse("untrusted host; if it belongs to Webex, add it with `Service::with_api_host(..)`")
 }
 
-/// The request with a token in its header, and with what every request of this crate carries.
+/// Adds the access token and the common headers to a request.
 pub(crate) fn request(
     registration: &Registration,
     mut request: Request<Bytes>,
@@ -52,7 +54,7 @@ pub(crate) fn request(
     headers.insert(AUTHORIZATION, bearer);
     headers.entry(USER_AGENT).or_insert_with(|| registration.user_agent.clone());
     message::track(headers)?;
-    // Nothing is unpacked, so nothing packed is asked for.
+    // Responses are not decompressed.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     Ok(request)
 }

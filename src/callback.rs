@@ -1,4 +1,4 @@
-//! What the browser brings back, and the one check that turns it into an authorization code.
+//! Callbacks to the redirect URI (RFC 6749, section 4.1.2) and their verification.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,27 +17,32 @@ use crate::registration::Registration;
 use crate::scope::{self};
 use crate::server_error::ServerError;
 
-/// The longest callback that is read, in bytes.
+/// The maximum length of a callback, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// The parameters of a callback that mean something (RFC 6749 section 4.1.2, RFC 9207 section 2).
+/// The recognized parameters of a callback (RFC 6749, section 4.1.2; RFC 9207, section 2).
 const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
 
-/// The headers by which browsers say what a request is for: the standard's (Fetch, "`Sec-Purpose`"), and those before it.
+/// The headers in which browsers state the purpose of a request: `Sec-Purpose` (Fetch standard) and
+/// its predecessors.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
-/// The purposes for which the user has not gone to the page yet.
+/// The purposes of requests that the user did not initiate.
 const PREFETCHES: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
 
-/// What the browser brought to the redirect URI: anybody could have sent it, so nothing in it is believed.
+/// A callback to the redirect URI. Its content is not verified, because anyone can send one.
 ///
-/// Make one from a URL, a query or a form body with [`parse`](Self::parse), or let a web framework deserialize its
-/// query or form into it. Then find the [`PendingAuthorization`] with the same [id](Self::pending_id), and hand both to
-/// [`WebexOAuth::login`](crate::WebexOAuth::login) or [`WebexOAuth::accept`](crate::WebexOAuth::accept).
+/// Create a callback from a URL, a query, or a form body with [`parse`](Self::parse), or let a web
+/// framework deserialize its query or form into one. Then look up the [`PendingAuthorization`] with
+/// the same [ID](Self::pending_id), and pass both to
+/// [`WebexOAuth::login`](crate::WebexOAuth::login) or
+/// [`WebexOAuth::accept`](crate::WebexOAuth::accept).
 ///
-/// A callback by query is a navigation, and brings cookies with `SameSite=Lax`. **One that comes as a form**
-/// (`response_mode=form_post`) **is a request from another site, and brings none of them**: keep the pending login on the server
-/// under its [id](Self::pending_id), or in a cookie with `SameSite=None; Secure`. See [`guide::cookies`](crate::guide::cookies).
+/// By default, the callback is a navigation, and the browser sends cookies with `SameSite=Lax`.
+/// **With `response_mode=form_post`, the callback is a cross-site POST request, and the browser
+/// does not send these cookies.** In that case, keep the pending authorization on the server under
+/// its [ID](Self::pending_id), or use a cookie with `SameSite=None; Secure`. See
+/// [`guide::cookies`](crate::guide::cookies).
 ///
 /// # Example
 ///
@@ -50,13 +55,13 @@ const PREFETCHES: [&[u8]; 3] = [b"prefetch", b"prerender", b"preview"];
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 pub struct Callback {
-    /// The parameters that mean something.
+    /// The recognized parameters.
     names: &'static [&'static str],
     values: HashMap<&'static str, SecretString>,
     defect: Option<Defect>,
 }
 
-/// Why a callback cannot be used at all.
+/// A defect that makes a callback unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
     TooLong,
@@ -65,18 +70,20 @@ enum Defect {
 }
 
 impl Callback {
-    /// Reads a callback: a URL, whole or from its path on; a query, with or without `?`; or a form body.
+    /// Parses a callback from a URL (complete, or starting at its path or query), a query, or a
+    /// form body.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidCallback`]: longer than 16 KiB.
-    /// - [`ErrorKind::DuplicateParameter`]: a parameter appears twice.
+    /// - [`ErrorKind::InvalidCallback`]: the callback is longer than 16 KiB.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter is repeated.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         Self::read(text.len(), query(text), &PARAMETERS)
     }
 
-    /// Reads the parameters that mean something out of a form-encoded text, which is part of something of this length.
+    /// Reads the recognized parameters from a form-encoded string. `length` is the length of the
+    /// whole input, in bytes.
     pub(crate) fn read(length: usize, form: &str, names: &'static [&'static str]) -> Result<Self> {
         let mut callback = Self::empty(names);
         callback.measure(length);
@@ -89,11 +96,13 @@ impl Callback {
         Ok(callback)
     }
 
-    /// Returns `true` if a request with these headers only fetches ahead: a browser, or a proxy before it, asked for the page in
-    /// case the user goes there (`Sec-Purpose`, `Purpose`, `X-Purpose`, `X-Moz`).
+    /// Returns `true` if the request headers indicate a prefetch by a browser or a proxy.
     ///
-    /// **Take no login for such a request**: its response is seldom shown, and the code would be spent when the user arrives.
-    /// Respond with 503 and `Cache-Control: no-store`; the browser then asks again when the user goes there.
+    /// The function checks the headers `Sec-Purpose`, `Purpose`, `X-Purpose`, and `X-Moz`.
+    ///
+    /// **Do not complete a login for a prefetch**: the browser may discard the response, and the
+    /// code is already used when the user arrives. Respond with 503 and `Cache-Control: no-store`.
+    /// The browser then repeats the request when the user navigates to the page.
     ///
     /// # Example
     ///
@@ -116,26 +125,41 @@ impl Callback {
         })
     }
 
-    /// Which pending authorization this callback claims to belong to; `None` when it has no state.
+    /// Returns the ID of the pending authorization that this callback belongs to.
+    ///
+    /// The ID is derived from `state` and is not verified. Returns `None` if the callback has no
+    /// `state` parameter.
     pub fn pending_id(&self) -> Option<PendingId> {
         self.value("state").map(PendingId::of_state)
     }
 
-    /// What the application appended to the state, as far as this callback claims. It proves nothing.
+    /// Returns the suffix that was set with
+    /// [`AuthorizationRequest::state_suffix`](crate::AuthorizationRequest::state_suffix).
+    ///
+    /// The suffix is not verified. Returns `None` if the callback has no `state` parameter or its
+    /// `state` has no suffix.
     pub fn state_suffix(&self) -> Option<&str> {
         self.value("state")?.split_once('.').map(|(_, suffix)| suffix)
     }
 
-    /// The state, or why there is none that could be looked for.
+    /// Returns the `state` parameter.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`]: the callback is
+    ///   defective.
+    /// - [`ErrorKind::AuthorizationRejected`]: an error response without `state`.
+    /// - [`ErrorKind::MissingState`]: the callback has no `state`.
     pub(crate) fn state(&self) -> Result<&str> {
         self.check()?;
-        let message = "the callback has no state: it answers no login that was begun here";
+        let message = "callback has no `state` parameter: it does not belong to a login started by this application";
         let refusal = || self.refusal().filter(|_| self.value("code").is_none());
         let missing = || refusal().unwrap_or_else(|| Error::new(ErrorKind::MissingState, message));
         self.value("state").ok_or_else(missing)
     }
 
-    /// Whether it brings what a callback is for: a code or an error, and not both. An authorization URL has neither.
+    /// Checks that the callback has a state and either a code or an error. An authorization URL has
+    /// neither.
     #[cfg(feature = "loopback")]
     pub(crate) fn require_answer(&self) -> Result<()> {
         self.state()?;
@@ -158,13 +182,14 @@ impl Callback {
 
     fn add(&mut self, name: &str, value: &str) {
         let Some(name) = self.known(name) else { return };
-        // An empty value counts as absent (RFC 6749 section 3.1), but not as one of two.
+        // An empty value counts as absent (RFC 6749, section 3.1), but two values are always a
+        // duplicate.
         if self.values.insert(name, value.into()).is_some() {
             self.blame(Defect::Repeated(name));
         }
     }
 
-    /// Adds what a web framework made of a value: some gather repetitions in a list.
+    /// Adds a value from a web framework. Some frameworks collect repeated parameters in a list.
     fn add_any(&mut self, name: &str, value: &Scalar) {
         match (value, self.known(name)) {
             (Scalar::Text(value), _) => self.add(name, value.expose_secret()),
@@ -190,18 +215,24 @@ impl Callback {
         match self.defect {
             None => Ok(()),
             Some(Defect::TooLong) => {
-                Err(Error::new(ErrorKind::InvalidCallback, format!("the callback is longer than {LONGEST} bytes")))
+                Err(Error::new(ErrorKind::InvalidCallback, format!("invalid callback: longer than {LONGEST} bytes")))
             }
-            Some(Defect::NotText(name)) => {
-                Err(Error::new(ErrorKind::InvalidCallback, format!("the callback's parameter `{name}` is not a text")))
-            }
-            Some(Defect::Repeated(name)) => {
-                Err(Error::new(ErrorKind::DuplicateParameter, format!("the callback repeats the parameter `{name}`")))
-            }
+            Some(Defect::NotText(name)) => Err(Error::new(
+                ErrorKind::InvalidCallback,
+                format!("invalid callback: parameter `{name}` is not a string"),
+            )),
+            Some(Defect::Repeated(name)) => Err(Error::new(
+                ErrorKind::DuplicateParameter,
+                format!("invalid callback: duplicate parameter `{name}`"),
+            )),
         }
     }
 
-    /// The server's refusal, when this is one. Without a state anybody can have made it with a link, so it calls nobody.
+    /// Returns the error response of the server (RFC 6749, section 4.1.2.1), if the callback is
+    /// one.
+    ///
+    /// Without a state, a link on any page could have caused the callback. Such an error therefore
+    /// has no remedy.
     pub(crate) fn refusal(&self) -> Option<Error> {
         let code = redact::clean(self.value("error")?, &[], 60);
         let remedy = match code.as_str() {
@@ -213,10 +244,12 @@ impl Callback {
             _ => Some(Remedy::Login),
         };
         let message = match code.as_str() {
-            "access_denied" => "the user or an administrator refused the login",
-            "login_required" => "the user is not signed in to Webex, and nothing could be shown",
+            "access_denied" => "authorization denied: the user or an administrator declined the login",
+            "login_required" => {
+                "login required: the user is not signed in to Webex, and `prompt=none` does not allow a sign-in page"
+            }
             "invalid_scope" => scope::REFUSED,
-            _ => "webex refused the login",
+            _ => "authorization request rejected by Webex",
         };
         let description = self.value("error_description").map(|text| redact::clean(text, &[], 300));
         let server = ServerError::new(None, Some(code), description);
@@ -228,16 +261,18 @@ impl Callback {
     }
 }
 
-/// The query of a URL, or the text itself where it is a query or a form body already.
+/// Returns the query of a URL, or `text` itself if it is already a query or a form body.
 ///
-/// A URL begins with a scheme or with `/`, which the name of a parameter cannot; a query may contain `?` and `://`.
+/// A URL begins with a scheme or with `/`, which a parameter name cannot. A query may contain `?`
+/// and `://`.
 fn query(text: &str) -> &str {
     let text = text.trim();
     let text = text.split_once('#').map_or(text, |(before, _)| before);
     if is_url(text) { text.split_once('?').map_or("", |(_, query)| query) } else { text }
 }
 
-/// Whether a text is a URL, or one from its path or query on, and no list of parameters, which may have addresses in it.
+/// Returns `true` if `text` is a URL, or begins with the path or query of one. Form-encoded
+/// parameters are not, even if they contain URLs.
 pub(crate) fn is_url(text: &str) -> bool {
     let scheme = text.split(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c)).next().unwrap_or_default();
     text.starts_with(['/', '?']) || text[scheme.len()..].starts_with(':')
@@ -251,15 +286,16 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// Reads names and values from a web framework. It never refuses them: what is wrong is reported, with its own kind,
-/// by [`WebexOAuth::accept`](crate::WebexOAuth::accept).
+/// Deserializes the parameters from a web framework. Deserialization does not fail for an invalid
+/// callback. [`WebexOAuth::accept`](crate::WebexOAuth::accept) reports the defect with its own
+/// error kind.
 impl<'de> Deserialize<'de> for Callback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Parameters(&PARAMETERS))
     }
 }
 
-/// Reads these parameters.
+/// A visitor that reads the given parameters.
 pub(crate) struct Parameters(pub(crate) &'static [&'static str]);
 
 impl<'de> Visitor<'de> for Parameters {
@@ -287,10 +323,10 @@ impl<'de> Visitor<'de> for Parameters {
     }
 }
 
-/// A callback that was refused, and the pending login if the callback was not for it: a [`PendingAuthorization`], or a
-/// `PendingImplicit` by the implicit flow.
+/// The error of a rejected callback, with the pending login if it can still be completed.
 ///
-/// `?` turns it into an [`Error`].
+/// `P` is [`PendingAuthorization`], or `PendingImplicit` for the implicit flow. The `?` operator
+/// converts this type into [`Error`].
 #[derive(Debug)]
 pub struct AcceptError<P = PendingAuthorization> {
     error: Error,
@@ -299,33 +335,40 @@ pub struct AcceptError<P = PendingAuthorization> {
 }
 
 impl<P> AcceptError<P> {
-    /// Why the callback was refused.
+    /// Returns the reason for the rejection.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// The reason, and the pending login when it can go on waiting: the callback had no state or another's, or
-    /// was unreadable. A refusal without a state is among them, since anybody could have sent it.
+    /// Returns the reason, and the pending login if it can still be completed.
+    ///
+    /// The login remains pending if the callback is malformed, has no `state`, or has the `state`
+    /// of another login. An error response without `state` does not end a login either, because
+    /// anyone could have sent it.
     pub fn into_parts(self) -> (Error, Option<P>) {
         (self.error, self.pending.map(|pending| *pending))
     }
 
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload) when this login began: where
-    /// to bring a user who declined.
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
+    ///
+    /// Use it, for example, to return a user who declined to the page on which the login began.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`]: the payload cannot be deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
 
-    /// The callback was not for it, and it goes on waiting.
+    /// Creates the error of a callback that does not belong to `pending`. The login remains
+    /// pending.
     pub(crate) fn not_for_it(error: Error, pending: P, payload: Payload) -> Self {
         Self { error, payload, pending: Some(Box::new(pending)) }
     }
 
-    /// The callback was for it, and that was its end.
+    /// Creates the error of a callback that completed the login without success.
     pub(crate) fn ended(error: Error, payload: Payload) -> Self {
         Self { error, payload, pending: None }
     }
@@ -349,7 +392,7 @@ impl<P: fmt::Debug> std::error::Error for AcceptError<P> {
     }
 }
 
-/// Checks `callback` against the login it claims to end.
+/// Verifies that `callback` belongs to `pending` and returns its authorization code.
 pub(crate) fn accept(
     registration: &Registration,
     pending: PendingAuthorization,
@@ -376,7 +419,7 @@ pub(crate) fn accept(
     }
 }
 
-/// The code of a callback that is for this login.
+/// Returns the code of a callback that belongs to `pending`.
 fn check<'a>(
     registration: &Registration,
     pending: &PendingAuthorization,
@@ -393,14 +436,14 @@ fn check<'a>(
     }
 }
 
-const BOTH: &str = "the callback has both a code and an error";
-const NEITHER: &str = "the callback has neither a code nor an error";
+const BOTH: &str = "ambiguous callback: it has both `code` and `error`";
+const NEITHER: &str = "ambiguous callback: it has neither `code` nor `error`";
 
 fn ambiguous(message: &'static str) -> Error {
     Error::new(ErrorKind::AmbiguousCallback, message)
 }
 
-/// Whether this client can end the login, in time, with an answer of its own service.
+/// Checks the client, the issuer, and the age of the login.
 pub(crate) fn check_circumstances(
     registration: &Registration,
     pending: &PendingAuthorization,
@@ -408,27 +451,28 @@ pub(crate) fn check_circumstances(
     lifetime: Duration,
     now: UnixTime,
 ) -> Result<()> {
-    registration.require_owner(&pending.owner, "the login was begun")?;
+    registration.require_owner(&pending.owner, "login was begun")?;
     require_issuer(registration, callback)?;
     pending.check_age(lifetime, now)
 }
 
-/// Whether the callback can only have been caused by this login: it alone knows the state.
+/// Checks that the callback has the `state` of `pending`.
 pub(crate) fn is_for(pending: &PendingAuthorization, callback: &Callback) -> Result<()> {
     if pending.has_state(callback.state()?) {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::StateMismatch, "the callback's state is not this login's"))
+    Err(Error::new(ErrorKind::StateMismatch, "callback does not belong to this login: `state` does not match"))
 }
 
-/// Compares the issuer that the callback names, as RFC 9207 section 2.4 asks; where the service names it always, one that is
-/// missing was taken away.
+/// Verifies the `iss` parameter (RFC 9207, section 2.4).
+///
+/// If the service always sends `iss`, a callback without it was modified and is rejected.
 fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()> {
     let service = &registration.service;
     match callback.value("iss") {
         Some(issuer) if service.knows_issuers() && !service.allows_issuer(issuer) => {
             let message = format!(
-                "the callback comes from the issuer \"{}\", which is none of this service's ({}): if it is yours, add it \
+                "invalid issuer in callback: `iss` is \"{}\", expected one of: {}; if the issuer is trusted, add it \
                  with `Service::with_issuer(..)`",
                 redact::clean(issuer, &[], 200),
                 service.issuers().join(", "),
@@ -436,7 +480,7 @@ fn require_issuer(registration: &Registration, callback: &Callback) -> Result<()
             Err(Error::new(ErrorKind::IssuerMismatch, message))
         }
         None if service.names_issuer() => {
-            let message = "the callback does not say which issuer it is from (`iss`), and this service always does";
+            let message = "callback has no `iss` parameter: this service always sends one; begin a new login";
             Err(Error::new(ErrorKind::MissingIssuer, message))
         }
         _ => Ok(()),
@@ -487,7 +531,7 @@ mod tests {
     }
 
     fn accept_at(text: &str, now: UnixTime) -> Result<AuthorizationCode, AcceptError> {
-        // As a web framework would hand it over: defects are found by `accept`.
+        // Deserialized like a web framework does, so that `accept` finds the defects.
         let pairs: Vec<_> = form_urlencoded::parse(query(text).as_bytes()).into_owned().collect();
         let pairs = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(pairs.into_iter());
         let callback = Callback::deserialize(pairs).unwrap();
@@ -565,7 +609,7 @@ mod tests {
         assert!(error.kind() == ErrorKind::PendingExpired && error.is_login_required() && pending.is_none());
     }
 
-    /// Hosts behind one name may differ by minutes; nothing that was begun hours ahead is believed.
+    /// The clocks of hosts that share a domain may differ by minutes, but not by hours.
     #[test]
     fn stored_login_from_the_future_is_accepted_within_the_clock_skew_only() {
         let callback = "code=abc&state=STATE.eu";
@@ -642,7 +686,7 @@ mod tests {
             assert_eq!((error.server().unwrap().code(), found), (Some(code), who), "{callback}");
             assert_eq!(error.is_denied(), code == "access_denied");
             let is_explained =
-                ["ask for at least one", "register each by its own name"].map(|why| error.to_string().contains(why));
+                ["request at least one", "register each individually"].map(|why| error.to_string().contains(why));
             assert_eq!(is_explained, [code == "invalid_scope"; 2], "{error}");
         }
     }
@@ -717,7 +761,7 @@ mod tests {
         let text = |length: usize| format!("code={}", "c".repeat(length - "code=".len()));
         assert!(Callback::parse(text(LONGEST)).is_ok());
         assert!(Callback::parse(text(LONGEST + 1)).is_err_and(|error| error.kind() == ErrorKind::InvalidCallback));
-        // A framework's pairs count with the two signs between them.
+        // The length of deserialized pairs includes the two separators.
         let pairs = |length: usize| serde_json::json!({ "code": "c".repeat(length - "code".len() - 2) });
         let read = |length: usize| serde_json::from_value::<Callback>(pairs(length)).unwrap();
         assert_eq!(read(LONGEST).state().unwrap_err().kind(), ErrorKind::MissingState);

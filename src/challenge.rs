@@ -1,31 +1,34 @@
-//! The `WWW-Authenticate` header: what a server demands of the next request, and why it rejected this one.
+//! The `WWW-Authenticate` header (RFC 9110, section 11.6.1).
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
-/// A challenge (RFC 9110 section 11.6.1).
+/// A challenge.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Challenge {
-    /// In lower case.
+    /// The authentication scheme in lower case.
     scheme: String,
-    /// Names in lower case, with their values.
+    /// The parameters: names in lower case, and values.
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
-    /// Returns `true` if the server demands a client id and a client secret.
+    /// Returns `true` if the server requires HTTP Basic authentication: a client ID and a client
+    /// secret.
     pub(crate) fn is_basic(&self) -> bool {
         self.scheme == "basic"
     }
 
-    /// Returns the value of a parameter; of a repeated one, the first.
+    /// Returns the value of a parameter, the first if it is repeated.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Reads all challenges of a response. Several headers count as one list (RFC 9110 section 5.3). What is malformed is skipped
-/// up to the next comma.
+/// Reads all challenges of a response.
+///
+/// Several headers count as one list (RFC 9110, section 5.3). Malformed input is skipped up to the
+/// next comma.
 pub(crate) fn read_challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let mut challenges = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -34,7 +37,7 @@ pub(crate) fn read_challenges(headers: &HeaderMap) -> Vec<Challenge> {
     challenges
 }
 
-/// Returns the `error` of the first challenge that has one (RFC 6750 section 3).
+/// Returns the first `error` parameter (RFC 6750, section 3).
 pub(crate) fn error_of(challenges: &[Challenge]) -> Option<&str> {
     challenges.iter().find_map(|challenge| challenge.parameter("error"))
 }
@@ -62,7 +65,8 @@ fn read_value(mut rest: &[u8], challenges: &mut Vec<Challenge>) {
     }
 }
 
-/// Reads a quoted string or a token. A token may have characters that only a quoted string should have.
+/// Reads a quoted string or a token. A token may contain characters that RFC 9110 allows in quoted
+/// strings only.
 fn parameter_value(text: &[u8]) -> (String, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let (value, after) = split(text, |byte| !is_space(byte) && byte != b',');
@@ -79,7 +83,7 @@ fn parameter_value(text: &[u8]) -> (String, &[u8]) {
     (String::from_utf8_lossy(&value).into_owned(), bytes.as_slice())
 }
 
-/// Skips the credentials that some schemes have in place of parameters (`token68`).
+/// Skips the `token68` value that some schemes use instead of parameters.
 fn skip_token68(text: &[u8]) -> &[u8] {
     let (token, after) = split(skip(text, is_space), |byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
     let after = skip(skip(after, |byte| byte == b'='), is_space);
@@ -100,7 +104,7 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Returns `true` for a character of a token (RFC 9110 section 5.6.2).
+/// Returns `true` for a token character (RFC 9110, section 5.6.2).
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -150,12 +154,12 @@ mod tests {
                     challenge("basic", &[("realm", "a, b=c"), ("charset", "UTF-8")]),
                 ],
             ),
-            // Lists may have empty members, and a list may go on in another line.
+            // Lists may have empty members and continue in another header.
             (
                 &[b" , ,Bearer,, realm=\"x\" ,", b"error=\"y\""],
                 vec![challenge("bearer", &[("realm", "x"), ("error", "y")])],
             ),
-            // Some servers leave out commas or quotes, or put in what no token has.
+            // Some servers omit commas or quotes, or use characters that are not allowed in tokens.
             (&[b"Bearer realm=\"x\" error=\"y\""], vec![challenge("bearer", &[("realm", "x"), ("error", "y")])]),
             (
                 &[b"Bearer resource_metadata=https://example.com/a?b=c, error=x"],

@@ -1,4 +1,4 @@
-//! Time: the only place this crate reads a clock or waits.
+//! Time. No other module reads a clock or sleeps.
 
 use std::fmt;
 use std::ops::{Add, Sub};
@@ -8,34 +8,35 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 
-/// 2020-01-01 00:00:00 UTC: a host whose clock shows an earlier time has never set it.
+/// 2020-01-01 00:00:00 UTC. An earlier time means that the host's clock was never set.
 pub(crate) const EARLIEST: UnixTime = UnixTime::from_secs(1_577_836_800);
 
-/// How far the clocks of two hosts may be apart. A stored time that lies further ahead is not believed.
+/// The maximum difference between the clocks of two hosts. A stored time further in the future is
+/// ignored.
 pub(crate) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
-/// A moment, in whole seconds since 1970-01-01 00:00:00 UTC.
+/// A point in time, in whole seconds since 1970-01-01 00:00:00 UTC.
 ///
-/// Arithmetic saturates, so no answer of a server can make it overflow.
-/// [`Display`](fmt::Display) writes the HTTP date form, for example `Tue, 15 Nov 1994 08:12:31 GMT`.
+/// Arithmetic saturates and never overflows. [`Display`](fmt::Display) writes an HTTP date, for
+/// example `Tue, 15 Nov 1994 08:12:31 GMT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// The last moment that an HTTP date can write, 9999-12-31 23:59:59 UTC; later ones become this one.
+    /// 9999-12-31 23:59:59 UTC, the latest HTTP date. Later times are clamped to it.
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// The moment `seconds` after the epoch, at most [`UnixTime::MAX`].
+    /// Creates the time `seconds` after the epoch, clamped to [`UnixTime::MAX`].
     pub const fn from_secs(seconds: u64) -> Self {
         if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// The time from `earlier` to this moment; zero when `earlier` is later.
+    /// Returns the duration since `earlier`, or zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
     }
@@ -59,7 +60,7 @@ impl Sub<Duration> for UnixTime {
 
 impl From<SystemTime> for UnixTime {
     fn from(time: SystemTime) -> Self {
-        // A clock before 1970 is a broken clock; zero makes every deadline lie ahead, none behind.
+        // A clock before 1970 is wrong. With zero, no deadline has passed.
         Self::from_secs(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }
@@ -76,29 +77,32 @@ impl fmt::Display for UnixTime {
     }
 }
 
-/// Where a client takes the time from: [`SystemClock`] unless a test says otherwise.
+/// A source of time. Clients use [`SystemClock`] by default.
 ///
-/// `now` may jump when somebody sets the machine's clock; `elapsed` never goes back.
+/// The wall clock (`now`) may jump if the host's clock is set. The monotonic clock (`elapsed`)
+/// never goes back.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The present moment by the wall clock.
+    /// Returns the current time of the wall clock.
     fn now(&self) -> UnixTime;
 
-    /// The time since some fixed moment in the past, by a clock that never goes back.
+    /// Returns the time since a fixed point in the past, from a monotonic clock.
     fn elapsed(&self) -> Duration;
 
-    /// Waits until `duration` has passed by [`Clock::elapsed`].
+    /// Waits until `duration` has passed according to [`Clock::elapsed`].
     async fn sleep(&self, duration: Duration);
 }
 
-/// The machine's own clocks, with tokio's timer.
+/// The clocks of the operating system, with Tokio's timer.
+///
+/// Outside a Tokio runtime, [`sleep`](Clock::sleep) uses a thread.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
     start: Instant,
 }
 
 impl SystemClock {
-    /// A clock whose [`elapsed`](Clock::elapsed) begins at zero now.
+    /// Creates a clock whose [`elapsed`](Clock::elapsed) time starts at zero.
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
@@ -129,7 +133,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Waits where there is no tokio: a transport of the application's own may run on any executor.
+/// Waits without a Tokio runtime. A custom transport may run on any executor.
 async fn sleep_on_a_thread(duration: Duration) {
     let mut alarm: Option<Arc<Mutex<Alarm>>> = None;
     std::future::poll_fn(move |context| {
@@ -149,14 +153,14 @@ async fn sleep_on_a_thread(duration: Duration) {
         if alarm.is_over {
             return Poll::Ready(());
         }
-        // Whoever polls again may have another waker.
+        // The next poll may use another waker.
         alarm.waker.clone_from(context.waker());
         Poll::Pending
     })
     .await;
 }
 
-/// What a thread rings that sleeps for a task.
+/// The state that a sleeping thread shares with the waiting task.
 struct Alarm {
     is_over: bool,
     waker: Waker,
@@ -175,9 +179,10 @@ mod manual {
 
     use super::{Clock, UnixTime};
 
-    /// A clock that stands still until a test moves it.
+    /// A clock that only a test advances.
     ///
-    /// Clones are the same clock, so one can be moved while a client holds another.
+    /// Cloning is cheap: all clones share the same time, so a test can advance the clock of a
+    /// client.
     ///
     /// # Example
     ///
@@ -197,28 +202,31 @@ mod manual {
 
     #[derive(Debug)]
     struct State {
-        /// Since the epoch; finer than [`UnixTime`], so that many small steps add up.
+        /// Time since the epoch. More precise than [`UnixTime`], so that small steps add up.
         now: Duration,
         elapsed: Duration,
         sleepers: Vec<Waker>,
     }
 
     impl ManualClock {
-        /// A clock that stands at `now`. A sleeper waits until [`advance`](Self::advance) takes the clock past its time, so a
-        /// call that pauses before it tries again waits for the test; see [`skipping_sleep`](Self::skipping_sleep).
+        /// Creates a clock that shows `now`.
+        ///
+        /// [`sleep`](Clock::sleep) waits until [`advance`](Self::advance) is called with a
+        /// sufficient duration. A request that is retried therefore waits for the test, unless the
+        /// clock is [`skipping_sleep`](Self::skipping_sleep).
         pub fn new(now: UnixTime) -> Self {
             let state =
                 State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
             Self { state: Arc::new(Mutex::new(state)), skips_sleep: false }
         }
 
-        /// The same clock, but [`sleep`](Clock::sleep) moves it forward at once instead of waiting.
+        /// Disables waiting: [`sleep`](Clock::sleep) advances the clock immediately.
         pub fn skipping_sleep(mut self) -> Self {
             self.skips_sleep = true;
             self
         }
 
-        /// Moves `now` and `elapsed` forward and wakes those whose time has come.
+        /// Advances `now` and `elapsed`, and wakes sleeping tasks.
         pub fn advance(&self, duration: Duration) {
             let mut state = self.state();
             state.now = state.now.saturating_add(duration);
@@ -228,7 +236,7 @@ mod manual {
             }
         }
 
-        /// Sets the wall clock alone, forward or back, as somebody with the machine's settings would.
+        /// Sets the wall clock forward or back. The monotonic clock is unchanged.
         pub fn set(&self, now: UnixTime) {
             self.state().now = Duration::from_secs(now.as_secs());
         }

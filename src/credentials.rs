@@ -1,4 +1,4 @@
-//! What a client proves with that it is the one: its secret, and the header that has it (RFC 6749 section 2.3.1).
+//! Client credentials (RFC 6749, section 2.3.1).
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::secret::{self, ClientSecret};
 
 const SCHEME: &str = "Basic ";
 
-/// The secret of one client. The header is the same for every request, so it is written once.
+/// The client secret, with the `Authorization` header precomputed.
 pub(crate) struct Credentials {
     secret: ClientSecret,
     basic: HeaderValue,
@@ -20,22 +20,23 @@ pub(crate) struct Credentials {
 
 impl Credentials {
     pub(crate) fn new(client_id: &str, secret: ClientSecret) -> Result<Self> {
-        let basic = secret::header(basic(client_id, secret.expose()))
-            .ok_or_else(|| Error::new(ErrorKind::Configuration, "the client cannot be authenticated"))?;
+        let basic = secret::header(basic(client_id, secret.expose())).ok_or_else(|| {
+            Error::new(ErrorKind::Configuration, "invalid client credentials: they cannot be sent in a header")
+        })?;
         Ok(Self { secret, basic })
     }
 
-    /// The value of `client_secret`.
+    /// Returns the value of `client_secret`.
     pub(crate) fn expose(&self) -> &str {
         self.secret.expose()
     }
 
-    /// The value of `Authorization`.
+    /// Returns the value of the `Authorization` header.
     pub(crate) fn basic(&self) -> HeaderValue {
         self.basic.clone()
     }
 
-    /// Every text that gives the secret away.
+    /// Returns every string that reveals the secret.
     pub(crate) fn secrets(&self) -> [&str; 2] {
         let basic = self.basic.to_str().unwrap_or_default();
         [self.expose(), basic.strip_prefix(SCHEME).unwrap_or(basic)]
@@ -48,9 +49,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// HTTP Basic, with id and secret form-encoded first.
+/// Builds an HTTP Basic header from the form-encoded client ID and secret.
 fn basic(client_id: &str, client_secret: &str) -> Zeroizing<String> {
-    // Both texts are as long as encoding can make them: one that has to grow leaves copies of itself behind.
+    // The capacity covers the longest encoding: a reallocation would leave a copy of the secret in
+    // memory.
     let mut pair = Zeroizing::new(String::with_capacity(3 * (client_id.len() + client_secret.len()) + 1));
     pair.extend(form_urlencoded::byte_serialize(client_id.as_bytes()));
     pair.push(':');

@@ -1,19 +1,22 @@
-//! Decodes the text of JSON that servers send, before it is parsed.
+//! Lenient decoding of JSON from servers, before it is parsed.
 //!
-//! serde_json rejects a whole document for one string that is not valid Unicode, whichever field it is in. A name in another
-//! encoding must not cost the tokens next to it. Go and JavaScript decode such text to U+FFFD as well.
+//! serde_json rejects a whole document if any string is not valid Unicode. A user name in another
+//! encoding must not make the tokens in the same response unusable. Go and JavaScript also decode
+//! invalid sequences to U+FFFD.
 
 use secrecy::zeroize::Zeroizing;
 
-/// The UTF-8 form of U+FEFF, which RFC 8259 section 8.1 lets a parser ignore.
+/// U+FEFF in UTF-8. A parser may ignore it (RFC 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Returns `json` without a byte order mark. Text that cannot be decoded becomes U+FFFD, and a number that is too large for a
-/// float becomes the largest power of ten. The copy is wiped when dropped, since it may hold tokens.
+/// Removes a byte order mark, replaces invalid sequences with U+FFFD, and replaces numbers that
+/// exceed the range of `f64` with 1e308.
+///
+/// The returned copy is zeroized on drop, because it may contain tokens.
 pub(crate) fn decode(json: &[u8]) -> Zeroizing<Vec<u8>> {
     let json = json.strip_prefix(BYTE_ORDER_MARK).unwrap_or(json);
     let invalid = json.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
-    // A buffer that grows would leave unwiped copies behind.
+    // A growing buffer would leave copies that are not zeroized.
     let mut text = Zeroizing::new(Vec::with_capacity(json.len() + invalid * char::REPLACEMENT_CHARACTER.len_utf8()));
     for chunk in json.utf8_chunks() {
         text.extend_from_slice(chunk.valid().as_bytes());
@@ -25,13 +28,16 @@ pub(crate) fn decode(json: &[u8]) -> Zeroizing<Vec<u8>> {
     text
 }
 
-/// Returns `true` if a part of `text` could not be decoded. Such text equals nothing: two different originals may look the
-/// same now, so every comparison that decides about access has to reject it.
+/// Returns `true` if a part of `text` could not be decoded.
+///
+/// Different originals may decode to the same string. Every comparison that decides about access
+/// must therefore reject it.
 pub(crate) fn is_damaged(text: &str) -> bool {
     text.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Replaces lone surrogates and oversized numbers in place: both replacements are at most as long as what they replace.
+/// Replaces lone surrogates and oversized numbers in place. Neither replacement is longer than the
+/// original.
 fn repair(text: &mut [u8]) {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -43,7 +49,7 @@ fn repair(text: &mut [u8]) {
     }
 }
 
-/// Returns the position after the string whose content begins at `at`.
+/// Replaces lone surrogates in the string that begins at `at`, and returns the position after it.
 fn repair_string(text: &mut [u8], mut at: usize) -> usize {
     while let Some(byte) = text.get(at) {
         at += match (byte, code_unit(text, at)) {
@@ -67,7 +73,7 @@ fn repair_string(text: &mut [u8], mut at: usize) -> usize {
 /// The length of `\uXXXX`.
 const ESCAPE: usize = 6;
 
-/// Returns the UTF-16 code unit of a `\uXXXX` escape at this position.
+/// Returns the UTF-16 code unit of the `\uXXXX` escape at this position.
 fn code_unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..at.checked_add(ESCAPE)?)?.strip_prefix(b"\\u")?;
     let digits =
@@ -75,7 +81,7 @@ fn code_unit(text: &[u8], at: usize) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Returns the position after the number at `at`.
+/// Replaces the number at `at` if it is oversized, and returns the position after it.
 fn repair_number(text: &mut [u8], at: usize) -> usize {
     let is_part = |byte: &u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
     let Some(number) = text.get_mut(at..) else { return at };
@@ -90,7 +96,8 @@ fn repair_number(text: &mut [u8], at: usize) -> usize {
     at + length
 }
 
-/// A float that every number too large for a float has room for: the shortest is `2e308`.
+/// The replacement for oversized numbers. It fits, because the shortest oversized number is
+/// `2e308`.
 const LARGEST: &[u8] = b"1e308";
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
-//! The end of a kept login, here and at Webex.
+//! Removing a stored session and revoking its tokens.
 
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -10,40 +8,40 @@ use crate::authorize::{AuthorizationRequest, Prompt};
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::keeper::Held;
-use crate::revocation::Reach;
+use crate::revocation::RevocationScope;
 
-/// A login about to be ended; made by [`Session::disconnect`](crate::Session::disconnect). Await it.
-#[derive(Debug)]
-#[must_use = "nothing is ended until this is awaited"]
-pub struct Disconnect {
-    slot: Held,
-    reach: Reach,
-}
-
-/// What became of a login that was ended.
+/// The result of disconnecting a session, returned by [`Session::disconnect`](crate::Session::disconnect).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Disconnected {
-    /// Whether Webex was told, or why not: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the service has
-    /// no revocation endpoint, [`ErrorKind::Revocation`](crate::ErrorKind::Revocation) where it refused or could not be
-    /// reached, [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) where no login was kept. Here it is forgotten in any case.
-    pub told: Result<()>,
+    /// The outcome of the revocation at Webex. The session is removed from the store in any case.
+    pub revocation: Revocation,
     webex: WebexOAuth,
 }
 
+/// The outcome of a token revocation (RFC 7009).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The server revoked the token, or it was already invalid.
+    Revoked,
+    /// The service has no revocation endpoint, as is usual for Webex. The tokens stay valid until they expire.
+    Unsupported,
+    /// The request failed. The tokens may stay valid until they expire.
+    Failed(Error),
+}
+
 impl Disconnected {
-    /// Begins the next login of this browser with [`Prompt::SelectAccount`]: it is signed in at Webex still, and without the
-    /// dialog the next login would silently be the same user's again.
+    /// Begins the next login of the same browser, with [`Prompt::SelectAccount`].
     ///
-    /// Where no value of this type is at hand any more, set the prompt yourself:
-    /// [`authorize()`](WebexOAuth::authorize)`.prompt(Prompt::SelectAccount)`.
+    /// The browser is still signed in to Webex. Without the prompt, the next login may silently use the same account.
     ///
     /// # Example
     ///
     /// ```
     /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
     /// let disconnected = session.disconnect().await?;
-    /// let (url, pending) = disconnected.login_again().begin()?; // as any other login
+    /// let (url, pending) = disconnected.login_again().begin()?; // continue as with any login
     /// # Ok(())
     /// # }
     /// ```
@@ -52,51 +50,33 @@ impl Disconnected {
     }
 }
 
-impl Disconnect {
-    pub(crate) fn new(slot: Held) -> Self {
-        Self { slot, reach: Reach::ThisLogin }
-    }
-
-    /// Ends every login of this user with this integration, on every device and in every application that has its client
-    /// id: Webex hands the same refresh token to each of them.
-    pub fn everywhere(mut self) -> Self {
-        self.reach = Reach::Everywhere;
-        self
-    }
-
-    /// In a task of its own: once it has begun, nobody who goes away keeps it from its end, since only it has the tokens that
-    /// Webex is told of.
-    async fn run(self) -> Result<Disconnected> {
-        let Ok(runtime) = Handle::try_current() else {
-            let message =
-                "a login can only be ended from within a tokio runtime: call this from an async fn run by one";
-            return Err(Error::new(ErrorKind::NoRuntime, message));
-        };
-        let keeper = Arc::clone(self.slot.keeper());
-        let ending = runtime.spawn(keeper.count(self.end()));
-        ending.await.unwrap_or_else(|_| {
-            let message = "the runtime ended while the login was ended: look whether it is still kept";
-            Err(Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
-        })
-    }
-
-    async fn end(self) -> Result<Disconnected> {
-        let keeper = self.slot.keeper();
-        keeper.let_land(&self.slot).await;
-        let told = match keeper.remove(&self.slot).await? {
-            Some(Ok(record)) => keeper.webex.revoke(&record.tokens, self.reach).await,
-            Some(Err(unreadable)) => Err(unreadable),
-            None => Err(Error::new(ErrorKind::SessionNotFound, "no login was kept, so there was nothing to tell")),
-        };
-        Ok(Disconnected { told, webex: keeper.webex.clone() })
-    }
+/// Removes the session and revokes its tokens, in a task of its own: once begun, it completes even if the caller's future is
+/// dropped, because only this task has the tokens to revoke.
+pub(crate) async fn disconnect(slot: Held, scope: RevocationScope) -> Result<Disconnected> {
+    let Ok(runtime) = Handle::try_current() else {
+        let message = "no Tokio runtime: disconnect a session from within a runtime";
+        return Err(Error::new(ErrorKind::NoRuntime, message));
+    };
+    let keeper = Arc::clone(slot.keeper());
+    let task = runtime.spawn(keeper.count(remove_and_revoke(slot, scope)));
+    task.await.unwrap_or_else(|_| {
+        let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
+        Err(Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
+    })
 }
 
-impl IntoFuture for Disconnect {
-    type Output = Result<Disconnected>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Result<Disconnected>> + Send>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
+async fn remove_and_revoke(slot: Held, scope: RevocationScope) -> Result<Disconnected> {
+    let keeper = slot.keeper();
+    keeper.let_land(&slot).await;
+    let revoked = match keeper.remove(&slot).await? {
+        Some(Ok(record)) => keeper.webex.revoke(&record.tokens, scope).await,
+        Some(Err(unreadable)) => Err(unreadable),
+        None => Err(Error::new(ErrorKind::SessionNotFound, "no stored session: there is nothing to revoke")),
+    };
+    let revocation = match revoked {
+        Ok(()) => Revocation::Revoked,
+        Err(error) if error.kind() == ErrorKind::Unsupported => Revocation::Unsupported,
+        Err(error) => Revocation::Failed(error),
+    };
+    Ok(Disconnected { revocation, webex: keeper.webex.clone() })
 }

@@ -1,4 +1,4 @@
-//! The keys that logins and cookies are sealed with, each under an id.
+//! Encryption keys for stored sessions and cookies.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,16 +16,20 @@ use crate::value_check::{self, Characters};
 /// The length of a key, in bytes.
 const LENGTH: usize = 32;
 
-/// The longest id of a key, in bytes.
+/// The maximum length of a key ID, in bytes.
 const LONGEST_ID: usize = 64;
 
-/// A key that kept logins are sealed with, by `Encrypted`, or pending ones, by `PendingCookies`: 256 random bits. Cloning it
-/// copies nothing.
+/// A 256-bit encryption key for stored sessions (`Encrypted`) or pending authorizations
+/// (`PendingCookies`). Clones are cheap and share the same memory.
 ///
-/// It is made once, by [`generate`](Self::generate) or by `openssl rand -base64 32`, and comes from outside of the program
-/// ever after: from an environment variable that a secret manager sets, a key management service, the operating system's
-/// keyring. Whoever has it reads every login; with the store and without the key, all logins are lost. A password is
-/// no key.
+/// Create a key once with [`generate`](Self::generate) or `openssl rand -base64 32`. Then load it
+/// from outside the program: from an environment variable that a secret manager sets, a key
+/// management service, or the operating system's keyring.
+///
+/// # Security
+///
+/// The key decrypts every stored session. If the key is lost, all stored sessions are lost. A
+/// password is not a key.
 ///
 /// # Example
 ///
@@ -33,7 +37,7 @@ const LONGEST_ID: usize = 64;
 /// use webex_oauth::store::EncryptionKey;
 ///
 /// let key = EncryptionKey::generate()?;
-/// let text = key.to_text(); // hand `text.expose()` to the secret manager
+/// let text = key.to_text(); // store `text.expose()` in the secret manager
 /// assert_eq!(EncryptionKey::from_text(text.expose())?, key);
 /// assert_eq!(format!("{key:?}"), "EncryptionKey([secret])");
 /// # Ok::<(), webex_oauth::Error>(())
@@ -42,42 +46,44 @@ const LONGEST_ID: usize = 64;
 pub struct EncryptionKey(Arc<SecretBox<[u8; LENGTH]>>);
 
 impl EncryptionKey {
-    /// A new key.
+    /// Creates a random key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn generate() -> Result<Self> {
         let mut bytes = Box::new([0; LENGTH]);
         random::fill(bytes.as_mut_slice())?;
         Ok(Self(Arc::new(SecretBox::new(bytes))))
     }
 
-    /// Reads a key that was written down: 32 bytes in base64, of either alphabet and with or without padding, or 64
-    /// hexadecimal digits. Space around it, such as the end of a line, is no part of it.
+    /// Parses a key: 32 bytes in base64, or 64 hexadecimal digits.
+    ///
+    /// Both base64 alphabets are accepted, with and without padding. Surrounding white space is
+    /// ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the text is anything else. The message does not quote it.
+    /// - [`ErrorKind::Configuration`]: the string is not a key. The message does not quote it.
     pub fn from_text(text: &str) -> Result<Self> {
         let text = text.trim_ascii();
         let mut key = SecretBox::new(Box::new([0; LENGTH]));
         let bytes = key.expose_secret_mut();
         if from_hexadecimal(text, bytes).is_none() && from_base64(text, bytes).is_none() {
             value_check::check(ErrorKind::Configuration, "encryption key", text, Characters::Word)?;
-            let message = "an encryption key must be 32 random bytes as base64, or as 64 hexadecimal digits: make one with \
+            let message = "invalid encryption key: expected 32 bytes as base64 or as 64 hexadecimal digits; create one with \
                            `openssl rand -base64 32`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         Ok(Self(Arc::new(key)))
     }
 
-    /// The key in base64, 44 characters, to be written down; [`from_text`](Self::from_text) reads it.
+    /// Returns the key as 44 characters of base64, the format of [`from_text`](Self::from_text).
     pub fn to_text(&self) -> StoredText {
         STANDARD.encode(self.expose()).into()
     }
 
-    /// The key itself. Keep it out of logs and away from the store.
+    /// Returns the bytes of the key. Never log them or put them into the store.
     pub fn expose(&self) -> &[u8; LENGTH] {
         self.0.expose_secret()
     }
@@ -85,7 +91,7 @@ impl EncryptionKey {
 
 fn from_base64(text: &str, bytes: &mut [u8; LENGTH]) -> Option<()> {
     let engine = if text.contains(['-', '_']) { URL_SAFE_PAD_INDIFFERENT } else { STANDARD_PAD_INDIFFERENT };
-    // One that decodes to more does not fit in; one that decodes to less is no key.
+    // Longer input does not fit into the buffer and fails; shorter input is rejected here.
     engine.decode_slice(text, bytes).ok().filter(|length| *length == LENGTH).map(drop)
 }
 
@@ -100,7 +106,7 @@ fn from_hexadecimal(text: &str, bytes: &mut [u8; LENGTH]) -> Option<()> {
     Some(())
 }
 
-/// The bytes that were handed in are wiped; copies of them are the caller's to wipe.
+/// Zeroizes the passed array. The caller must zeroize its own copies.
 impl From<[u8; LENGTH]> for EncryptionKey {
     fn from(bytes: [u8; LENGTH]) -> Self {
         let bytes = Zeroizing::new(bytes);
@@ -122,11 +128,12 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// The keys of an `Encrypted` store, or of `PendingCookies`: one that seals, and older ones that only open what they sealed.
+/// The keys of an `Encrypted` store or of `PendingCookies`: one that encrypts, and older ones that
+/// only decrypt.
 ///
-/// Each has an id, which is written with everything that it sealed and appears in errors: a date, a number, the name that a
-/// secret manager gave it, and no secret. An id is 1 to 64 visible ASCII characters, without spaces, and names the same
-/// key for ever.
+/// Each key has an ID, such as a date, a number, or its name in the secret manager. The ID is
+/// stored with the encrypted data and appears in errors, so it must not be a secret. It consists of
+/// 1 to 64 visible ASCII characters without spaces. Never reuse the ID of another key.
 ///
 /// # Example
 ///
@@ -153,31 +160,31 @@ pub(crate) struct NamedKey {
 }
 
 impl EncryptionKeys {
-    /// A key that seals, and opens what it sealed.
+    /// Creates a set with one key, which encrypts and decrypts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the id cannot be one.
+    /// - [`ErrorKind::Configuration`]: the ID is invalid.
     pub fn new(id: impl AsRef<str>, key: EncryptionKey) -> Result<Self> {
         Ok(Self { current: NamedKey::new(id.as_ref(), key)?, older: Vec::new() })
     }
 
-    /// Adds a key that only opens what it sealed.
+    /// Adds a key that only decrypts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the id cannot be one, or is another key's.
+    /// - [`ErrorKind::Configuration`]: the ID is invalid, or another key has it.
     pub fn with_older(mut self, id: impl AsRef<str>, key: EncryptionKey) -> Result<Self> {
         let older = NamedKey::new(id.as_ref(), key)?;
         if self.named(&older.id).is_some() {
-            let message = format!("two encryption keys have the id `{}`: give each its own", older.id);
+            let message = format!("duplicate encryption key ID `{}`: use a different ID for each key", older.id);
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         self.older.push(older);
         Ok(self)
     }
 
-    /// The id of the key that seals.
+    /// Returns the ID of the key that encrypts.
     pub fn current_id(&self) -> &str {
         &self.current.id
     }
@@ -197,12 +204,12 @@ impl NamedKey {
             return Ok(Self { id: id.into(), key });
         }
         let message =
-            format!("the id of an encryption key must be 1 to {LONGEST_ID} visible ASCII characters, without spaces");
+            format!("invalid encryption key ID: expected 1 to {LONGEST_ID} visible ASCII characters without spaces");
         Err(Error::new(ErrorKind::Configuration, message))
     }
 }
 
-/// Whether a text can be the id of a key.
+/// Returns `true` if `text` is a valid key ID.
 pub(crate) fn is_id(text: &str) -> bool {
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -220,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    /// Its base64 has both characters that the alphabets differ in.
+    /// The base64 encoding contains both characters in which the alphabets differ.
     const BYTES: [u8; LENGTH] = [0xfb; LENGTH];
 
     fn key() -> EncryptionKey {

@@ -1,4 +1,4 @@
-//! An address that requests may be sent to.
+//! Endpoint URLs.
 
 use http::Uri;
 use url::{Host, Url};
@@ -6,7 +6,7 @@ use url::{Host, Url};
 use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{self, Characters};
 
-/// A checked address: https, or http to this machine or to a host the developer named.
+/// A validated endpoint URL: HTTPS, or HTTP to a loopback address or an explicitly allowed host.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     url: Url,
@@ -14,40 +14,40 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks `text`; `what` names the address in the error.
+    /// Parses and validates a URL. Errors refer to it as `what`.
     pub(crate) fn parse(what: &'static str, text: &str, insecure_hosts: &[String]) -> Result<Self> {
         value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
         let shown = without_query(text);
-        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("the {what} {shown:?} {why}")));
+        let refuse = |why: &str| Err(Error::new(ErrorKind::Configuration, format!("invalid {what} {shown:?}: {why}")));
         if text.contains('@') {
-            // Not repeated in the message: it may hold a password.
-            let message = format!("the {what} must not contain a user name, a password or an \"@\"");
+            // The message does not quote the URL, because it may contain a password.
+            let message = format!("invalid {what}: it must not contain a user name, a password, or an \"@\"");
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         if !is_plain(text) {
-            return refuse("contains a character that no URL has");
+            return refuse("it contains a character that is not allowed in a URL");
         }
         let Ok(url) = Url::parse(text) else {
-            return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
+            return refuse("it is not a complete URL such as https://webexapis.com/v1");
         };
         if !begins_with_authority(text) {
-            return refuse("is not a URL: write it whole, such as https://webexapis.com/v1");
+            return refuse("it is not a complete URL such as https://webexapis.com/v1");
         }
         if url.fragment().is_some() {
-            return refuse("has a fragment: leave out \"#\" and what follows it");
+            return refuse("it has a fragment; remove \"#\" and everything after it");
         }
         match url.scheme() {
             "https" => {}
             "http" if is_trusted_plain(&url, insecure_hosts) => {}
             "http" => {
                 return refuse(
-                    "would send secrets unencrypted: use https, or name a test host with `insecure_http_to(..)`",
+                    "secrets would be sent unencrypted; use https, or allow a test host with `insecure_http_to(..)`",
                 );
             }
-            _ => return refuse("must begin with https://"),
+            _ => return refuse("it must begin with https://"),
         }
         let Ok(uri) = url.as_str().parse() else {
-            return refuse("cannot be requested");
+            return refuse("it cannot be converted into a request URI");
         };
         Ok(Self { url, uri })
     }
@@ -61,12 +61,12 @@ impl Endpoint {
     }
 }
 
-/// The addresses of a service, checked.
+/// The validated endpoints of a service.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     pub(crate) authorization: Endpoint,
     pub(crate) token: Endpoint,
-    /// Of a service that has more than tokens.
+    /// The base URL, for services with an API.
     pub(crate) base: Option<Endpoint>,
     pub(crate) person: Option<Endpoint>,
     pub(crate) keys: Option<Endpoint>,
@@ -77,7 +77,7 @@ pub(crate) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Those that this crate itself sends requests to.
+    /// Returns the endpoints that this crate sends requests to.
     pub(crate) fn asked(&self) -> impl Iterator<Item = &Endpoint> {
         let optional = [
             &self.base,
@@ -92,29 +92,32 @@ impl Endpoints {
     }
 }
 
-/// An address to show: its query may hold a key.
+/// Removes the query from a URL for display, because it may contain a key.
 pub(crate) fn without_query(url: &str) -> &str {
     url.split_once('?').map_or(url, |(before, _)| before)
 }
 
-/// Whether a text has only characters that a URL can have as it is: parsers drop or rewrite others in silence, and then
-/// something else would be checked than is sent.
+/// Returns `true` if `text` consists of characters that a URL parser keeps unchanged.
+///
+/// URL parsers silently drop or rewrite other characters, so that the validated URL would differ
+/// from the one in use.
 pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte))
 }
 
-/// Whether what follows the scheme is `//` and a host, which parsers also supply where it is missing.
+/// Returns `true` if the scheme is followed by `//` and a host. URL parsers also accept URLs
+/// without the slashes.
 pub(crate) fn begins_with_authority(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, rest)| !scheme.contains([':', '/']) && !rest.starts_with('/'))
 }
 
-/// Whether plain http may be spoken: on this machine, or where the developer said so.
+/// Returns `true` if plain HTTP is allowed: to a loopback address or to an explicitly allowed host.
 pub(crate) fn is_trusted_plain(url: &Url, insecure_hosts: &[String]) -> bool {
     is_loopback(url)
         || url.host_str().is_some_and(|host| insecure_hosts.iter().any(|own| own.eq_ignore_ascii_case(host)))
 }
 
-/// Whether the URL's host is this machine by its very name: `localhost`, 127.0.0.0/8 or `[::1]`.
+/// Returns `true` if the host is `localhost`, in 127.0.0.0/8, or `[::1]`. No name is resolved.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
@@ -144,16 +147,16 @@ mod tests {
         for (bad, hint) in [
             ("http://webexapis.com/v1", "use https"),
             ("http://localhost.example.com", "use https"),
-            ("webexapis.com/v1", "write it whole"),
+            ("webexapis.com/v1", "complete URL"),
             ("ftp://webexapis.com", "must begin with https://"),
             ("https://webexapis.com/#x", "fragment"),
             ("https://u:p@webexapis.com", "user name"),
             ("ht\ttps://webexapis.com/v1", "control character"),
             ("https://webexapis.com/v1 ", "white space"),
-            ("https://webexapis.com/|", "no URL has"),
+            ("https://webexapis.com/|", "not allowed in a URL"),
             ("https://webexapis.com\\v1", "contains \"\\\""),
-            ("https:webexapis.com/v1", "write it whole"),
-            ("", "write it whole"),
+            ("https:webexapis.com/v1", "complete URL"),
+            ("", "complete URL"),
         ] {
             let message = check(bad).unwrap_err();
             assert!(message.contains(hint), "{bad}: {message}");

@@ -1,4 +1,4 @@
-//! What can go wrong, and who can help.
+//! The error type and its classification by remedy.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -8,19 +8,26 @@ use std::time::Duration;
 
 use crate::server_error::ServerError;
 
-/// The result of everything in this crate that can fail.
+/// A [`Result`](std::result::Result) with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Any failure of this crate.
+/// An error of this crate.
 ///
-/// [`kind`](Error::kind) says what was being done. Four questions say what can help, and at most one of them is true:
-/// [`is_login_required`](Error::is_login_required) (the user), [`is_misconfigured`](Error::is_misconfigured) (the
-/// developer or an administrator), [`is_retryable`](Error::is_retryable) (time) and
-/// [`is_token_rejected`](Error::is_token_rejected) (another access token). An outcome that needs no help has a
-/// question of its own: [`is_denied`](Error::is_denied).
+/// [`kind`](Error::kind) returns the operation or check that failed. Four predicates report the
+/// remedy, and at most one of them returns `true`:
 ///
-/// It is the size of a pointer. `Display` is one line about this layer and [`source`](StdError::source) carries the
-/// cause. Neither they nor `Debug` ever contain a secret.
+/// - [`is_login_required`](Error::is_login_required): the user must log in again.
+/// - [`is_misconfigured`](Error::is_misconfigured): the developer or an administrator must correct
+///   the configuration.
+/// - [`is_retryable`](Error::is_retryable): the same request may succeed later.
+/// - [`is_token_rejected`](Error::is_token_rejected): the request needs another access token.
+///
+/// [`is_denied`](Error::is_denied) returns `true` if the user or an administrator declined a login.
+/// None of the four applies then.
+///
+/// An `Error` is one pointer wide. `Display` writes one line about this layer, and
+/// [`source`](StdError::source) returns the cause. `Display`, `Debug`, and the cause never contain
+/// a secret.
 ///
 /// # Example
 ///
@@ -29,28 +36,35 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// fn advice(error: &Error) -> &'static str {
 ///     if error.is_login_required() {
-///         "send the user to Webex again"
+///         "offer a new login"
 ///     } else if error.is_misconfigured() {
-///         "tell the operator: the registration or the settings are wrong"
+///         "alert the operator: the registration or a setting is wrong"
 ///     } else if error.is_retryable() {
-///         "try again after error.retry_after(), or a little later"
+///         "retry after error.retry_after(), or after a short delay"
 ///     } else if error.is_denied() {
-///         "the user said no: offer the login again"
+///         "the user declined: offer the login again"
 ///     } else if error.is_token_rejected() {
-///         "a session has no newer token for now: report it; with tokens of your own, refresh once"
+///         "log it; with tokens that you manage yourself, refresh once and retry"
 ///     } else {
 ///         match error.kind() {
-///             ErrorKind::AccountMismatch => "another account than you admit: say so, and offer the login again",
-///             ErrorKind::InvalidIdToken | ErrorKind::MissingIdToken | ErrorKind::MissingAtHash | ErrorKind::UserInfo
-///             | ErrorKind::IssuerMismatch | ErrorKind::MissingIssuer => "it proves nobody: log it, offer a new login",
-///             _ => "a callback that belongs to no login of yours: answer 400",
+///             ErrorKind::AccountMismatch => "inform the user, offer a new login",
+///             ErrorKind::InvalidIdToken
+///             | ErrorKind::MissingIdToken
+///             | ErrorKind::MissingAtHash
+///             | ErrorKind::UserInfo
+///             | ErrorKind::IssuerMismatch
+///             | ErrorKind::MissingIssuer => "not authenticated: log it, offer a new login",
+///             _ => "the callback belongs to no pending login: respond with 400",
 ///         }
 ///     }
 /// }
 ///
 /// let error = WebexOAuth::builder().service(Service::webex()).build().unwrap_err();
-/// assert_eq!(error.to_string(), "no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
-/// assert!(advice(&error).starts_with("tell the operator"));
+/// assert_eq!(
+///     error.to_string(),
+///     "missing client ID: call `client_id(..)` or set `WEBEX_CLIENT_ID`"
+/// );
+/// assert!(advice(&error).starts_with("alert the operator"));
 /// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -67,213 +81,300 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What this crate was doing when it failed.
+/// The operation or check that failed.
+///
+/// # Classification
+///
+/// The predicates of [`Error`] are derived from the HTTP status, the error code, and the
+/// description of a response, in this order. Webex reports errors in four JSON formats, often
+/// without an OAuth error code.
+///
+/// 1. **Status.** 3xx, 408, 423, 425, 429, and 5xx are retryable. 407 and 511 mean that a proxy or
+///    network requires a sign-in.
+/// 2. **OAuth error code**, wherever it appears in the body.
+/// 3. **Description.** The client, redirect URI, or scopes: misconfigured. A token or code that is
+///    invalid, expired, or revoked: login required, but only with status 400, 401, or 403.
+///
+/// | status | classification |
+/// |---|---|
+/// | 400, 401 | by code and description; otherwise login required |
+/// | 403, 404, 405, 410, 415, 451 | misconfigured: the client or an address is wrong |
+/// | 407, 511 | misconfigured: a proxy or network requires a sign-in; no statement about the session |
+/// | 409 and other 4xx | retryable |
+/// | 423, 429 | retryable after [`Error::retry_after`] |
+/// | 428 | pending in the device grant; not used elsewhere |
+/// | 3xx | retryable; never followed, because it may be the sign-in page of a network |
+/// | 500, 502, 503, 504 | retryable; a refresh was already repeated if that was safe |
+///
+/// A 400 or 401 without a recognized reason sets
+/// [`ServerError::is_unrecognized`](crate::ServerError::is_unrecognized). If it rejects a refresh
+/// token, a [`TokenManager`](crate::TokenManager) repeats the refresh after 1, 5, and 15 minutes.
+/// The error is retryable until the fourth rejection.
+///
+/// A response of the token endpoint without a JSON object is retryable, because it does not come
+/// from Webex. Exceptions are a 401 with a `Basic` challenge and the code `invalid_client`, which
+/// are misconfigured.
+///
+/// [`WebexOAuth::person`](crate::WebexOAuth::person) and
+/// [`WebexOAuth::user_info`](crate::WebexOAuth::user_info) follow RFC 6750:
+///
+/// - 401, or the challenge `invalid_token`: the access token was rejected.
+/// - 403 with JSON, or the challenge `insufficient_scope`: misconfigured.
+/// - Other responses without a JSON object are not classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is missing or cannot work. The message says which one to set, and to what.
+    /// A setting is missing or invalid. Correct the setting that the message names.
     Configuration,
-    /// A value handed in by the application cannot be used: a scope, a parameter, a payload. The message says why.
+    /// A value passed by the application is invalid, such as a scope, a parameter, or a payload.
+    /// Correct the value. The message contains the reason.
     InvalidInput,
-    /// What was asked for is not available: in this version, in this build's features, or at this service.
+    /// The operation is not available in this version, with the enabled features, or at this
+    /// service. Do not retry. The message contains the reason and the alternative, if there is one.
     Unsupported,
-    /// The operating system's random generator failed. Nothing was sent; try again later.
+    /// The operating system's random number generator failed. No request was sent. Retry later.
     RandomSource,
-    /// A request was to be sent outside a tokio runtime. Call it from within one, with its time and IO drivers enabled.
+    /// The operation requires a Tokio runtime. Call it within a runtime whose time and I/O drivers
+    /// are enabled.
     NoRuntime,
 
-    /// The callback is not a URL, a query or a form, or it is too long; or a pasted text has something in it that may belong to
-    /// the address or not. Answer the browser with 400.
+    /// The callback is not a URL, a query, or a form; it is too long; or a pasted URL is ambiguous.
+    /// Respond with 400.
     InvalidCallback,
-    /// The callback repeats a parameter, which RFC 6749 section 3.1 forbids. Answer the browser with 400.
+    /// The callback repeats a parameter (RFC 6749, section 3.1). Respond with 400.
     DuplicateParameter,
-    /// The callback holds both a code and an error, or neither. Answer the browser with 400.
+    /// The callback contains both a code and an error, or neither. Respond with 400.
     AmbiguousCallback,
-    /// The callback has no `state`. Ignore it: it was not caused by a login that this application began.
+    /// The callback has no `state` parameter. Ignore it: it does not belong to a login started by
+    /// this application.
     MissingState,
-    /// The callback's `state` is not this login's. Ignore it, or look for the login it belongs to.
+    /// The callback's `state` does not match. Ignore the callback, or look up the login it belongs
+    /// to.
     StateMismatch,
-    /// No login of this browser waits for the callback: it was answered before, began in another browser, at another host name
-    /// or too long ago, or the browser keeps no cookies. Answer with 400, and offer a new login.
+    /// No pending authorization matches the callback. It was already used, it expired, or another
+    /// browser or host name began the login. The browser may also have rejected the cookie. Respond
+    /// with 400 and offer a new login.
     PendingNotFound,
-    /// The login began too long ago, or in the future by this host's clock. Begin a new one; the message mentions the clock where
-    /// it may be wrong.
+    /// The pending authorization expired, or its start lies in the future. Begin a new login. If
+    /// the message mentions this host's clock, check it.
     PendingExpired,
-    /// The tokens, the stored session or the pending authorization belong to another service or another client ID. They are
-    /// unchanged: use the client that created them, or begin a new login.
+    /// The tokens, the stored session, or the pending authorization belong to another service or
+    /// client ID. They are unchanged. Use the client that created them, or begin a new login.
     ClientMismatch,
-    /// The callback says that another issuer answered (RFC 9207). Begin a new login and look for a mix-up attack.
+    /// The callback's `iss` is another issuer (RFC 9207). Begin a new login, and check for a mix-up
+    /// attack.
     IssuerMismatch,
-    /// The callback does not say which issuer answered, and this service's always do (RFC 9207). Begin a new login and look for
-    /// a mix-up attack.
+    /// The callback has no `iss`, which this service always sends (RFC 9207). Begin a new login,
+    /// and check for a mix-up attack.
     MissingIssuer,
-    /// Webex, the user or an administrator refused the authorization. [`Error::server`] has the code.
+    /// Webex, the user, or an administrator rejected the authorization. Check [`Error::is_denied`];
+    /// for the code of another rejection, see [`Error::server`].
     AuthorizationRejected,
-    /// No redirect URI's port could be listened on. The message says which, why, and what to do.
+    /// The callback server could not listen on the port of any redirect URI. The message contains
+    /// the reason and the remedy for each.
     CallbackServer,
-    /// Nobody came back from Webex in time. Offer the login again, and show the message: it lists what Webex tells the user
-    /// and nobody else.
+    /// No callback arrived in time. Show the message and offer the login again. The message lists
+    /// the errors that Webex displays only in the browser.
     CallbackTimeout,
 
-    /// Exchanging an authorization code for tokens. The code is used up: begin a new login.
+    /// The code exchange failed. The authorization code cannot be reused. Begin a new login. If
+    /// [`Error::is_misconfigured`] returns `true`, correct the client's settings first.
     CodeExchange,
-    /// Logging in on a device: beginning, or waiting for the user. Unless [`Error::is_retryable`], the code is no good any
-    /// more: begin a new login there.
+    /// A device login failed, either at the start or while it was polled. If
+    /// [`Error::is_retryable`] returns `false`, the device code is no longer valid. Start a new
+    /// device login, after correcting the settings if [`Error::is_misconfigured`] returns `true`.
     DeviceGrant,
-    /// The code of a device has expired before anybody entered it. Show a new one when somebody asks for it
-    /// (RFC 8628 section 3.5).
+    /// The device code expired before the user entered it (RFC 8628, section 3.5). Start a new
+    /// device login when the user asks for it.
     DeviceCodeExpired,
-    /// Refreshing tokens. Unless [`Error::is_login_required`], the old tokens are as good as they were.
+    /// The refresh failed. If [`Error::is_login_required`] returns `false`, the old tokens remain
+    /// as valid as before. Keep them, and check the other predicates of [`Error`].
     Refresh,
-    /// Asking who the person is.
+    /// The request for the person's details failed. The tokens are unchanged. Check the remedy
+    /// predicates of [`Error`].
     PersonRequest,
-    /// The ID token is not what it must be: the message says which claim, or that its signature is not Webex's. Nobody is
-    /// logged in: begin a new login, and look for an attack. After a refresh it is about another user, and unless
-    /// [`Error::is_login_required`], the old tokens are as good as they were.
+    /// The ID token is invalid: its signature or the claim that the message names. The user is not
+    /// authenticated. Begin a new login, and check for an attack.
+    ///
+    /// After a refresh, the ID token is for another user. If [`Error::is_login_required`] returns
+    /// `false`, the old tokens remain as valid as before.
     InvalidIdToken,
-    /// The ID token that was asked for did not come. Nobody is logged in.
+    /// The response has no ID token although one was requested. The user is not authenticated.
+    /// Begin a new login.
     MissingIdToken,
-    /// The ID token and the access token came through the browser with nothing (`at_hash`) to prove that they belong
-    /// together.
+    /// The callback's ID token has no `at_hash`, so its access token cannot be verified. The user
+    /// is not authenticated. Use the authorization code flow.
     MissingAtHash,
-    /// Fetching the keys that ID tokens are signed with.
+    /// The key set (JWKS) that verifies ID tokens could not be fetched or read. If
+    /// [`Error::is_retryable`] returns `true`, retry later.
     Jwks,
-    /// Asking who the user is, by OpenID Connect.
+    /// The userinfo request failed, or its claims do not match the ID token. Retry later if
+    /// [`Error::is_retryable`] returns `true`. Otherwise, treat the user as unauthenticated.
     UserInfo,
-    /// Reading what a server says of itself.
+    /// The discovery document or the WebFinger response could not be fetched, or it is invalid.
+    /// Check the service's URLs.
     Discovery,
-    /// Revoking a token. It may live on at Webex until its own end.
+    /// The revocation failed. The token may remain valid until it expires. Retry later, or ask the
+    /// user to revoke the authorization at Webex.
     Revocation,
-    /// Carrying a request to the server and its answer back.
+    /// A request could not be sent, or its response could not be received. Retry later if
+    /// [`Error::is_retryable`] returns `true`. [`Error::delivery`] reports if the server may have
+    /// processed the request.
     Transport,
 
-    /// Another account logged in than the application admits. Say so, and offer the login again with
-    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
+    /// The user logged in with another account than the application accepts or has stored. Inform
+    /// the user and offer a new login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
     AccountMismatch,
 
-    /// Keeping a login: there is none under this key, or it cannot be kept as asked.
+    /// There is no session under this key, or another task or process is changing it. Offer a login
+    /// if [`Error::is_login_required`] returns `true`, and retry if [`Error::is_retryable`] does.
     SessionNotFound,
-    /// The token store failed. The login itself may be well.
+    /// The token store failed. The tokens themselves may be valid. Retry if [`Error::is_retryable`]
+    /// returns `true`.
     Store,
-    /// A stored form cannot be read: damaged, written by a newer version of this crate, or sealed with a key that is not at
-    /// hand. Look at where it is kept; if it is lost, the user logs in again.
+    /// A stored value cannot be read: it is damaged, a newer version of this crate wrote it, or its
+    /// encryption key is missing. Update the crate, add the key, or restore the value. If it is
+    /// lost, the user must log in again.
     CorruptEntry,
 }
 
-/// How far a request got before it failed; a [`Transport`](crate::transport::Transport) says so.
+/// The progress of a failed request, as reported by a [`Transport`](crate::transport::Transport).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// The server provably did not process the request, so it can be repeated whatever it asked for: no connection was made,
-    /// or the server refused the HTTP/2 stream or closed the connection before the request (RFC 9113 section 8.7).
+    /// The server did not process the request, so repeating it is always safe. Either no connection
+    /// was established, or the server rejected the HTTP/2 stream or closed the connection before
+    /// the request (RFC 9113, section 8.7).
     NotSent,
-    /// The server may have acted on the request; nobody knows.
+    /// The server may have processed the request.
     Unknown,
 }
 
-/// Whether time can help a store that failed. Whoever is asked says one or the other: there will be no third.
+/// The expected duration of a store failure. This enum is exhaustive and will not be extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transience {
-    /// It is away, busy or full for the moment.
+    /// The store is unavailable, busy, or full for now. A retry may succeed.
     Transient,
-    /// Somebody must mend it.
+    /// A retry does not help. An operator must fix the store, for example create a missing table.
     Permanent,
 }
 
-/// Who can help.
+/// The remedy for an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// The user logs in again.
+    /// The user must log in again.
     Login,
-    /// The developer or an administrator mends settings or registration.
+    /// The developer or an administrator must correct the settings or the registration.
     Registration,
-    /// Time.
+    /// Retry later.
     Later,
-    /// Another access token.
+    /// Use another access token.
     AccessToken,
 }
 
-/// What is said where it is not known of which host.
-const NOT_REACHED: &str = "the server could not be reached";
+/// The message of a failed connection before [`Error::of_request`] adds the host.
+const NOT_REACHED: &str = "failed to connect to the server; retry later";
+
+/// The message of a lost response before [`Error::of_request`] adds the host.
+const RESPONSE_LOST: &str =
+    "connection to the server was lost before a response arrived; the request may have been processed";
 
 impl Error {
-    /// An error for a [`Transport`](crate::transport::Transport) of your own.
+    /// Creates an error for an implementation of [`Transport`](crate::transport::Transport).
     ///
-    /// It is retryable; `delivery` decides whether a request that must not run twice may be repeated.
-    /// The text of `source` must hold no secret.
+    /// The error is retryable. A request that must not run twice is repeated only after
+    /// [`Delivery::NotSent`]. The `Display` and `Debug` output of `source` must not contain a
+    /// secret.
     pub fn transport(delivery: Delivery, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let message = match delivery {
             Delivery::NotSent => NOT_REACHED,
-            Delivery::Unknown => "the server's answer was lost",
+            Delivery::Unknown => RESPONSE_LOST,
         };
         Self::new(ErrorKind::Transport, message).with_delivery(delivery).with_remedy(Remedy::Later).with_source(source)
     }
 
-    /// An error for a [`TokenStore`](crate::store::TokenStore) of your own. The text of `source` must hold no secret.
+    /// Creates an error for an implementation of [`TokenStore`](crate::store::TokenStore).
     ///
-    /// `retryable` says whether time can help: a database that is away, but not a table that is missing.
+    /// An unavailable database is [`Transience::Transient`], a missing table is
+    /// [`Transience::Permanent`]. The `Display` and `Debug` output of `source` must not contain a
+    /// secret.
     pub fn store(source: impl Into<Box<dyn StdError + Send + Sync>>, transience: Transience) -> Self {
-        let error = Self::new(ErrorKind::Store, "the token store failed").with_source(source);
+        let error = Self::new(ErrorKind::Store, "token store failed").with_source(source);
         match transience {
             Transience::Transient => error.with_remedy(Remedy::Later),
             Transience::Permanent => error.with_remedy(Remedy::Registration),
         }
     }
 
-    /// What this crate was doing.
+    /// Returns the operation or check that failed.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether time alone can help: the network, the server or a rate limit is in the way.
+    /// Returns `true` if the request may succeed later without any change.
     ///
-    /// An application does not repeat a code exchange, since its code may be used up: for a failed login,
-    /// trying again means beginning a new one.
+    /// The network, the server, or a rate limit caused the failure. Wait for
+    /// [`retry_after`](Self::retry_after) if it returns a duration. A code exchange is never
+    /// retryable with the same code: begin a new login instead.
     pub fn is_retryable(&self) -> bool {
         self.0.remedy == Some(Remedy::Later)
     }
 
-    /// Whether only the user can help, by logging in again. Offer it; a redirect at once could go round in circles.
+    /// Returns `true` if the user must log in again.
+    ///
+    /// The authorization code or refresh token was rejected, or the user did not complete the login
+    /// in time. Offer a new login. Do not redirect automatically, because the next attempt may fail
+    /// in the same way.
     pub fn is_login_required(&self) -> bool {
         self.0.remedy == Some(Remedy::Login)
     }
 
-    /// Whether the developer or an administrator must mend something: settings, secret, scopes, registration.
+    /// Returns `true` if the developer or an administrator must correct the configuration.
+    ///
+    /// A setting, the client secret, a scope, or the registration is wrong. Log the error, or alert
+    /// the operator.
     pub fn is_misconfigured(&self) -> bool {
         self.0.remedy == Some(Remedy::Registration)
     }
 
-    /// Whether the user, or an administrator, declined the login. Nothing is wrong: offer the login again, but do not send
-    /// the user back at once.
+    /// Returns `true` if the user or an administrator declined the login (`access_denied`).
+    ///
+    /// Offer the login again. Do not redirect automatically.
     pub fn is_denied(&self) -> bool {
         self.0.kind == ErrorKind::AuthorizationRejected
             && self.server().and_then(ServerError::code) == Some("access_denied")
     }
 
-    /// Returns `true` if Webex rejected an access token: by a 401, or by the challenge `invalid_token` (RFC 6750 section 3.1).
-    /// A [`Session`](crate::Session) has already tried a refresh: it has no newer token for now. With tokens of your own, call
-    /// [`WebexOAuth::refresh`](crate::WebexOAuth::refresh) once, and repeat the request once.
+    /// Returns `true` if Webex rejected an access token, with a 401 or an `invalid_token` challenge
+    /// (RFC 6750, section 3.1).
+    ///
+    /// A [`Session`](crate::Session) has already attempted a refresh and has no newer token. With
+    /// tokens that you manage yourself, call [`WebexOAuth::refresh`](crate::WebexOAuth::refresh)
+    /// once, and repeat the request once.
     pub fn is_token_rejected(&self) -> bool {
         self.0.remedy == Some(Remedy::AccessToken)
     }
 
-    /// How long the server asked to be left alone, between one second and one hour.
+    /// Returns the `Retry-After` duration reported by the server, clamped to between 1 second and 1
+    /// hour.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The id that Cisco's support asks for: the server's own where it gave one, else the one this crate sent. `None` if no
-    /// server has received the request.
+    /// Returns the tracking ID of the failed request, if a server may have received it. Cisco
+    /// support asks for this ID.
+    ///
+    /// The ID comes from the response if it has one, otherwise from the request.
     pub fn tracking_id(&self) -> Option<&str> {
         self.0.tracking_id.as_deref()
     }
 
-    /// The refusal in the server's own words, where it spoke.
+    /// Returns the error response of the server, if it sent one.
     pub fn server(&self) -> Option<&ServerError> {
         self.0.server.as_ref()
     }
 
-    /// How far a request got, where carrying it is what failed.
+    /// Returns the progress of the request, if sending it or receiving its response failed.
     pub fn delivery(&self) -> Option<Delivery> {
         self.0.delivery
     }
@@ -291,7 +392,8 @@ impl Error {
         }))
     }
 
-    /// Says what was being done when a transport failed. What is no fault of the transport keeps its kind.
+    /// Sets the kind of a transport error to that of the operation. Errors of other kinds are
+    /// unchanged.
     pub(crate) fn during(mut self, kind: ErrorKind) -> Self {
         if self.0.kind == ErrorKind::Transport {
             self.0.kind = kind;
@@ -299,7 +401,7 @@ impl Error {
         self
     }
 
-    /// The same refusal, seen for what it is.
+    /// Replaces the kind, the message, and the remedy, and keeps the details of the response.
     pub(crate) fn restated(mut self, kind: ErrorKind, message: &'static str) -> Self {
         self.0.kind = kind;
         self.0.message = message.into();
@@ -307,16 +409,17 @@ impl Error {
         self
     }
 
-    /// Names the request by the id it was sent with, unless the server gave it another, and the host that could not be reached.
+    /// Adds the tracking ID that was sent, unless the response has one, and the host to the
+    /// messages of [`Error::transport`].
     pub(crate) fn of_request(mut self, sent: Option<String>, host: &str) -> Self {
         self.0.tracking_id = self.0.tracking_id.or(sent);
-        if self.0.message == NOT_REACHED {
-            self.0.message = format!("{host} could not be reached").into();
+        if self.0.message == NOT_REACHED || self.0.message == RESPONSE_LOST {
+            self.0.message = self.0.message.replacen("the server", host, 1).into();
         }
         self
     }
 
-    /// Says more in the same line, before the server's own words.
+    /// Appends a remark to the message, before the server's error.
     pub(crate) fn with_remark(mut self, remark: &str) -> Self {
         self.0.message = format!("{}; {remark}", self.0.message).into();
         self
@@ -354,7 +457,7 @@ impl Error {
 }
 
 impl ErrorKind {
-    /// Who can help where nothing more is known.
+    /// Returns the default remedy for errors of this kind.
     fn usual_remedy(self) -> Option<Remedy> {
         match self {
             Self::Configuration
@@ -380,10 +483,10 @@ impl fmt::Display for Error {
             write!(f, " ({server})")?;
         }
         if let Some(pause) = self.0.retry_after {
-            write!(f, ", try again in {} s", pause.as_secs())?;
+            write!(f, ", retry after {} s", pause.as_secs())?;
         }
         if let Some(id) = &self.0.tracking_id {
-            write!(f, " [tracking id {id}]")?;
+            write!(f, " [tracking ID {id}]")?;
         }
         Ok(())
     }
@@ -440,11 +543,11 @@ mod tests {
     fn the_line_names_status_code_words_and_tracking_id_but_not_the_source() {
         let server =
             ServerError::new(Some(StatusCode::BAD_REQUEST), Some("invalid_grant".into()), Some("it expired".into()));
-        let error = Error::new(ErrorKind::Refresh, "webex refused to refresh")
+        let error = Error::new(ErrorKind::Refresh, "refresh token was rejected")
             .with_server(server)
             .with_tracking_id(Some("ROUTER_1".into()))
             .with_source("the cause");
-        let line = "webex refused to refresh (HTTP 400, invalid_grant, \"it expired\") [tracking id ROUTER_1]";
+        let line = "refresh token was rejected (HTTP 400, invalid_grant, \"it expired\") [tracking ID ROUTER_1]";
         assert_eq!(error.to_string(), line);
         assert_eq!(error.source().unwrap().to_string(), "the cause");
     }

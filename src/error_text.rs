@@ -1,8 +1,9 @@
-//! The words of error responses: OAuth error codes, wherever a server writes them, and the texts around them.
+//! Extraction of error codes and descriptions from error responses.
 
 use serde_json::Value;
 
-/// The codes that are known, those of RFC 6749 section 5.2 and Webex's own.
+/// The known error codes: those of RFC 6749, section 5.2, and RFC 8628, section 3.5, and Webex's
+/// own.
 const CODES: [&str; 15] = [
     "invalid_grant",
     "expired_token",
@@ -21,14 +22,16 @@ const CODES: [&str; 15] = [
     "invalid_request",
 ];
 
-/// A code as a word of a text, in any case: Webex's front passes on what its broker said within a sentence.
+/// Returns the known code that occurs as a word in `text`, ignoring case. Webex's API gateway
+/// quotes the error of its identity broker within a sentence.
 pub(crate) fn known_code(text: &str) -> Option<&'static str> {
     let text = without_urls(text);
     let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.find_map(|word| CODES.into_iter().find(|code| word.eq_ignore_ascii_case(code)))
 }
 
-/// The known code of an answer, wherever it stands; that a device has to wait may also be said in words.
+/// Returns the known code in any string of a response. The codes for polling may also be written as
+/// words ("slow down").
 pub(crate) fn code_in(body: &Value) -> Option<&'static str> {
     let texts = texts(body);
     texts.iter().find_map(|text| known_code(text)).or_else(|| {
@@ -41,7 +44,7 @@ pub(crate) fn code_in(body: &Value) -> Option<&'static str> {
     })
 }
 
-/// A text without the addresses in it, whose parameters have telling names but say nothing.
+/// Removes URLs from `text`. Their query parameters look like codes but are not.
 pub(crate) fn without_urls(text: &str) -> String {
     text.split(|c: char| c.is_whitespace() || c == ',')
         .filter(|word| !word.contains("://"))
@@ -49,13 +52,17 @@ pub(crate) fn without_urls(text: &str) -> String {
         .join(" ")
 }
 
-/// What is looked at of an answer: Webex's have four texts at most, of a line each; a hostile one may be a mebibyte of them.
+/// The maximum number of strings that are read from a response. Webex's responses contain at most
+/// four. A malicious response could contain a mebibyte of them.
 const MOST_TEXTS: usize = 32;
+/// The maximum number of characters that are read from each string.
 const LONGEST_TEXT: usize = 2048;
 
-/// Every text that may say why. The known shapes are `{"error", "error_description"}`,
-/// `{"message", "errors": [{"description"}]}` and `{"code", "message"}`; others are searched in the same way, except
-/// for fields that could hold a secret or only an id.
+/// Returns all strings that may contain the reason.
+///
+/// The known shapes are `{"error", "error_description"}`,
+/// `{"message", "errors": [{"description"}]}`, and `{"code", "message"}`. Other shapes are searched
+/// in the same way. Fields that may contain a secret or only an ID are skipped.
 pub(crate) fn texts(body: &Value) -> Vec<&str> {
     fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
         match value {
@@ -82,6 +89,7 @@ pub(crate) fn texts(body: &Value) -> Vec<&str> {
     texts
 }
 
+/// Returns `true` if a field of this name may describe the error.
 fn is_telling(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     !["token", "secret", "password", "key", "jwt", "tracking", "code", "uri", "url"]
@@ -89,13 +97,13 @@ fn is_telling(name: &str) -> bool {
         .any(|word| name.contains(word))
 }
 
-/// What the server said, without texts that are a code and nothing else.
+/// Returns the server's description, without strings that consist of a code only.
 pub(crate) fn description(texts: &[&str]) -> Option<String> {
     let told: Vec<_> = texts.iter().filter(|text| !CODES.contains(&text.trim())).copied().collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 
-/// A word in `error` that no standard knows.
+/// Returns the value of `error` if it is a single word: possibly a new code.
 pub(crate) fn unknown_code(body: &Value) -> Option<String> {
     let word = body.get("error")?.as_str()?.trim();
     let is_word = !word.is_empty() && word.len() <= 60 && !word.contains(char::is_whitespace);

@@ -1,8 +1,9 @@
-//! Reads JSON that others wrote into a [`Value`].
+//! Reading of untrusted JSON into a [`Value`].
 //!
-//! serde_json's own reading of one takes an object that begins with a certain private name for a text to be read as JSON in
-//! its turn. Whoever writes that name could have a login kept that nobody can read again, or fill the stack with texts within
-//! texts. Here it is a name like any other, so [`Value`] reads nothing that is foreign.
+//! serde_json's `Deserialize` implementation for [`Value`] parses the string in an object that
+//! begins with the private name of `RawValue` as JSON. An attacker could use that name to store a
+//! session that cannot be read again, or to exhaust the stack with nested strings. This module
+//! treats it like any other name, so untrusted input never goes through that implementation.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,10 +13,11 @@ use serde_json::{Map, Number, Value};
 
 use crate::decode::decode;
 
-/// How serde_json hands numbers over when somebody in the tree turned its feature `arbitrary_precision` on.
+/// The name of the object that serde_json passes for a number if its feature `arbitrary_precision`
+/// is enabled.
 const NUMBER: &str = "$serde_json::private::Number";
 
-/// Whether it is on: else an object of that name is an object like any other.
+/// The state of that feature. If it is disabled, an object with that name is an ordinary object.
 static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
     struct Probe;
 
@@ -39,12 +41,12 @@ static NUMBERS_ARE_MAPS: LazyLock<bool> = LazyLock::new(|| {
     serde_json::Deserializer::from_str("1").deserialize_any(Probe).unwrap_or(false)
 });
 
-/// Whether an object that begins with this name is a number.
+/// Returns `true` if an object that begins with this name is a number.
 pub(crate) fn is_number(name: &str) -> bool {
     name == NUMBER && *NUMBERS_ARE_MAPS
 }
 
-/// Why a text is not the JSON object that was expected.
+/// A problem with the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Unreadable,
@@ -55,21 +57,21 @@ pub(crate) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreadable => "it is not JSON",
-            Self::NotAnObject => "it is not a JSON object",
-            Self::Repeated => "it has a name twice in one object",
+            Self::Unreadable => "invalid JSON",
+            Self::NotAnObject => "not a JSON object",
+            Self::Repeated => "duplicate name in an object",
         })
     }
 }
 
-/// Reads any value that a server sent, as far as its text [can be decoded](decode). Where a name is repeated, the last one
-/// counts, as with most readers.
+/// Reads a value that a server sent, with lenient [decoding](decode). The last of several duplicate
+/// names counts.
 pub(crate) fn value(json: &[u8]) -> Option<Value> {
     let json = decode(json);
     read(&json, Reader::lenient()).ok()
 }
 
-/// Reads an object, as [`value`] does.
+/// Reads an object like [`value`].
 pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     match value(json)? {
         Value::Object(object) => Some(object),
@@ -77,8 +79,9 @@ pub(crate) fn object(json: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// Reads an object as [`value`] does, but rejects a repeated name: at every level, or if `names` are given, of these and at
-/// the top level alone.
+/// Reads an object like [`value`], but rejects duplicate names.
+///
+/// With `names`, only duplicates of these names at the top level are rejected.
 pub(crate) fn unambiguous(json: &[u8], names: Option<&'static [&'static str]>) -> Result<Map<String, Value>, Fault> {
     let json = decode(json);
     let mut is_repeated = false;
@@ -96,8 +99,8 @@ fn read(json: &[u8], reader: Reader<'_>) -> serde_json::Result<Value> {
     json.end().map(|()| value)
 }
 
-/// Reads a whole number, which some servers write as a float or as a string. Fractions are cut off, and negative numbers are
-/// zero.
+/// Reads a whole number, which some servers write as a float or as a string. Fractions are
+/// truncated, and negative numbers become zero.
 pub(crate) fn whole_number(value: &Value) -> Option<u64> {
     // `as` saturates at both ends.
     let whole = |number: f64| number.is_finite().then_some(number as u64);
@@ -108,7 +111,7 @@ pub(crate) fn whole_number(value: &Value) -> Option<u64> {
     }
 }
 
-/// The fields of an object, read as [`value`] reads them.
+/// The fields of an object, read like [`value`].
 pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -120,23 +123,24 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// Reads a value out of whatever holds it.
+/// A visitor that reads a value.
 pub(crate) struct Reader<'a> {
-    /// Where it is noted that a name was repeated, which is an error then.
+    /// Set to `true` if a name is duplicate, which is then an error.
     repeated: Option<&'a mut bool>,
-    /// The names that must not be repeated at the top level; without a list, it is all names at every level.
+    /// The names that must not be repeated at the top level. Without a list, no name may be
+    /// repeated at any level.
     names: Option<&'static [&'static str]>,
 }
 
 impl Reader<'static> {
-    /// The last of several fields of one name counts.
+    /// Creates a reader that accepts duplicate names. The last of them counts.
     pub(crate) fn lenient() -> Self {
         Self { repeated: None, names: None }
     }
 }
 
 impl Reader<'_> {
-    /// The reader of what stands within.
+    /// Returns the reader of nested values.
     fn inner(&mut self) -> Reader<'_> {
         Reader { repeated: self.repeated.as_deref_mut().filter(|_| self.names.is_none()), names: None }
     }
@@ -240,7 +244,7 @@ mod tests {
         let expected = serde_json::json!({"a": "J\u{fffd}rg", "b\u{fffd}": ["\u{fffd}"], "c": 1e308});
         assert_eq!(value(json), Some(expected.clone()));
         assert_eq!(unambiguous(json, None).map(Value::Object), Ok(expected));
-        // Two names that cannot be told apart any more are one.
+        // Two names that decode to the same string count as one.
         let json = b"{\"\xe4\":1,\"\xf6\":2}";
         assert_eq!(unambiguous(json, None), Err(Fault::Repeated));
         assert_eq!(value(json), Some(serde_json::json!({"\u{fffd}": 2})));
@@ -265,7 +269,10 @@ mod tests {
     #[test]
     fn a_name_that_is_private_to_serde_json_is_a_name() {
         let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"[1]"}]}"#;
-        assert!(serde_json::from_str::<Value>(odd).is_err(), "this module is for nothing");
+        assert!(
+            serde_json::from_str::<Value>(odd).is_err(),
+            "serde_json no longer treats this name specially; this module is not needed"
+        );
         let read = value(odd.as_bytes()).unwrap();
         assert_eq!(read["$serde_json::private::RawValue"], "boom");
         assert_eq!(read["x"][0]["$serde_json::private::RawValue"], "[1]");
@@ -279,7 +286,7 @@ mod tests {
         assert!(value(nested(100).as_bytes()).is_some());
         assert!(value(nested(128).as_bytes()).is_none());
         assert!(value("[".repeat(100_000).as_bytes()).is_none());
-        // Text within text is text: nothing in it is opened.
+        // Nested strings remain strings and are not parsed.
         let quoted = (0..8)
             .fold(nested(100), |inner, _| serde_json::json!({ "$serde_json::private::RawValue": inner }).to_string());
         let Some(Value::Object(read)) = value(quoted.as_bytes()) else { panic!("it is an object") };

@@ -1,4 +1,4 @@
-//! A form that the client sends, and proves with its secret that it is the one (RFC 6749 section 2.3.1).
+//! Form requests with client authentication (RFC 6749, section 2.3.1).
 
 use bytes::Bytes;
 use form_urlencoded::byte_serialize;
@@ -12,7 +12,8 @@ use crate::registration::Registration;
 use crate::secret::ZeroizingBuffer;
 use crate::service::ClientAuth;
 
-/// A form in the format `application/x-www-form-urlencoded`. It holds secrets, so it is zeroized when it is dropped.
+/// A form in the format `application/x-www-form-urlencoded`. It contains secrets and is zeroized on
+/// drop.
 pub(crate) struct Form(ZeroizingBuffer);
 
 impl Form {
@@ -41,11 +42,11 @@ impl Form {
     }
 }
 
-/// The request with this form, authenticated in the service's way.
+/// Creates a request that authenticates the client with the service's [method](ClientAuth).
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the client has no secret.
+/// - [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): the client has no secret.
 pub(crate) fn request(registration: &Registration, endpoint: &Endpoint, mut form: Form) -> Result<Request<Bytes>> {
     if registration.service.client_auth() == ClientAuth::Basic {
         return basic_request(registration, endpoint, form);
@@ -55,11 +56,11 @@ pub(crate) fn request(registration: &Registration, endpoint: &Endpoint, mut form
     plain_request(registration, endpoint, form)
 }
 
-/// The request with this form, authenticated in its header.
+/// Creates a request that authenticates the client with HTTP Basic.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) when the client has no secret.
+/// - [`ErrorKind::Configuration`](crate::ErrorKind::Configuration): the client has no secret.
 pub(crate) fn basic_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
     let authorization = registration.require_secret()?.basic();
     let mut request = plain_request(registration, endpoint, form)?;
@@ -67,7 +68,7 @@ pub(crate) fn basic_request(registration: &Registration, endpoint: &Endpoint, fo
     Ok(request)
 }
 
-/// The request with this form, from whoever it says it is.
+/// Creates a request without client authentication.
 pub(crate) fn plain_request(registration: &Registration, endpoint: &Endpoint, form: Form) -> Result<Request<Bytes>> {
     let mut request = message::request(registration, Method::POST, endpoint, form.into_bytes())?;
     let headers = request.headers_mut();

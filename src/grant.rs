@@ -1,4 +1,4 @@
-//! Grants at the token endpoint: a form to send, and tokens or a refusal to read.
+//! Grants at the token endpoint: form parameters and responses.
 
 use std::fmt;
 
@@ -19,8 +19,10 @@ use crate::registration::Registration;
 use crate::secret::RefreshToken;
 use crate::token::{NoTokens, TokenResponse, TokenSet};
 
-/// What Webex's token endpoints can be told beyond the standard when a code is exchanged, or when a
-/// [device](crate::DeviceLogin) logs in.
+/// Parameters of Webex that extend the standard token request.
+///
+/// They apply to the exchange of an authorization code and to the login of a
+/// [device](crate::DeviceLogin).
 ///
 /// # Example
 ///
@@ -39,26 +41,31 @@ pub struct ExchangeOptions {
 }
 
 impl ExchangeOptions {
-    /// Nothing beyond the standard.
+    /// Creates options without additional parameters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Tells Webex about the device, as JSON such as `{"device_id": .., "device_name": ..}`
+    /// Sets the device information sent to Webex
     /// (<https://developer.webex.com/docs/login-with-webex>).
+    ///
+    /// The value is JSON, for example `{"device_id": .., "device_name": ..}`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the value cannot be JSON.
+    /// - [`ErrorKind::InvalidInput`]: the value cannot be serialized as JSON.
     pub fn user_info(mut self, user_info: &impl Serialize) -> Result<Self> {
         let json = serde_json::to_string(user_info).map_err(|source| {
-            Error::new(ErrorKind::InvalidInput, "the user info cannot be JSON").with_source(source)
+            Error::new(ErrorKind::InvalidInput, "invalid user info: it cannot be serialized as JSON")
+                .with_source(source)
         })?;
         self.user_info = Some(json);
         Ok(self)
     }
 
-    /// Asks for an access token that is a signed JWT, which lives shorter: 18 hours in Webex's samples.
+    /// Requests a self-contained access token: a signed JWT.
+    ///
+    /// Its lifetime is shorter than that of an opaque token: 18 hours in Webex's samples.
     pub fn self_contained_token(mut self) -> Self {
         self.self_contained_token = true;
         self
@@ -83,7 +90,7 @@ impl fmt::Debug for ExchangeOptions {
     }
 }
 
-/// A grant that can be sent: what is traded for tokens.
+/// A grant for the token endpoint.
 pub(crate) enum Grant<'a> {
     Code {
         code: &'a AuthorizationCode,
@@ -93,7 +100,7 @@ pub(crate) enum Grant<'a> {
         tokens: &'a TokenSet,
         refresh_token: &'a RefreshToken,
     },
-    /// A refresh token from elsewhere, of which nothing else is known but perhaps the site.
+    /// A refresh token that was issued outside this crate, with its site if known.
     Adopt {
         refresh_token: &'a RefreshToken,
         site: Option<&'a str>,
@@ -101,11 +108,11 @@ pub(crate) enum Grant<'a> {
 }
 
 impl<'a> Grant<'a> {
-    /// A refresh token from elsewhere.
+    /// Creates a grant for a refresh token that was issued outside this crate.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the site is not the first label of a host name.
+    /// - [`ErrorKind::InvalidInput`]: `site` is not a single host name label.
     pub(crate) fn adopt(refresh_token: &'a RefreshToken, site: Option<&'a str>) -> Result<Self> {
         site.map_or(Ok(()), check_site_name)?;
         Ok(Self::Adopt { refresh_token, site })
@@ -118,11 +125,11 @@ impl<'a> Grant<'a> {
         }
     }
 
-    /// The request for this grant.
+    /// Returns the request for this grant.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the client has no secret.
+    /// - [`ErrorKind::Configuration`]: the client has no secret.
     pub(crate) fn request(&self, registration: &Registration) -> Result<Request<Bytes>> {
         let mut form = Form::new();
         self.write(registration, &mut form);
@@ -155,7 +162,7 @@ impl<'a> Grant<'a> {
         }
     }
 
-    /// Every secret that this grant's request carries.
+    /// Returns every secret that the request contains.
     fn secrets<'s>(&'s self, credentials: &'s Credentials) -> Vec<&'s str> {
         let mut secrets = credentials.secrets().to_vec();
         match self {
@@ -170,9 +177,10 @@ impl<'a> Grant<'a> {
         secrets
     }
 
-    /// Reads the answer: tokens, or the reason why there are none.
+    /// Reads the response.
     ///
-    /// Success is a 2xx status and a JSON object with an access token and without an error; nothing else is.
+    /// A response is successful if its status is 2xx and its body is a JSON object with
+    /// `access_token` and without `error`.
     pub(crate) fn read(
         &self,
         registration: &Registration,
@@ -183,13 +191,14 @@ impl<'a> Grant<'a> {
         let is_success = response.status().is_success();
         let read = if is_success { TokenResponse::read(response.body()) } else { Err(NoTokens::Refusal) };
         read.map_err(|why| {
-            // Only an error could quote them.
+            // Secrets are collected for errors only: a response body might quote them.
             let secrets = self.secrets(credentials);
             match why {
                 NoTokens::Refusal => refusal(self.asked(), response, &secrets, now),
-                // The server answered, but not as one that hands out tokens: a proxy, or a fault that may pass.
+                // A success status without tokens, for example from a proxy. The problem may be
+                // temporary.
                 why => {
-                    let problem = "the token endpoint's answer cannot be used";
+                    let problem = "invalid response from the token endpoint";
                     refusal::unusable(self.asked(), response, problem, &why, &secrets)
                 }
             }
@@ -203,7 +212,9 @@ fn write_refresh_token(site: Option<&str>, refresh_token: &RefreshToken, form: &
     form.append_pair("refresh_token", prefixed.as_deref().map_or(refresh_token, String::as_str));
 }
 
-/// The site name and `_` before the refresh token, unless they stand there already: Cisco's table can be read either way.
+/// Returns the refresh token with the prefix `<site>_`, or `None` if it already has this prefix.
+///
+/// Cisco's table of parameters does not state whether the issued token includes the prefix.
 fn prefixed(site: &str, refresh_token: &str) -> Option<Zeroizing<String>> {
     let head = refresh_token.get(..site.len());
     let stands =

@@ -1,17 +1,20 @@
-//! What opaque tokens and codes say of themselves: a hint, and no proof.
+//! Unverified hints in opaque tokens and codes.
 
 use crate::rest_id::{self, RestId};
 use crate::secret::{AccessToken, RefreshToken};
 
-/// Where an opaque token or authorization code seems to come from: **a hint, never a proof**.
+/// The unverified origin of an opaque token or authorization code.
 ///
-/// Webex writes them as `<secret>_<cluster>_<organization>`, where the organization is a UUID, or `consumer` for a user
-/// without one. Its own SDK relies on that (<https://github.com/webex/webex-js-sdk>); its documentation does not
-/// promise it. Nothing is signed: whoever made the text chose what it says. Use it to sort, to log, or to warn before the
-/// login of one organization replaces that of another. Proof is what Webex says when it is asked, which
-/// [`Login::require_organization`](crate::Login::require_organization) goes by.
+/// Webex formats these as `<secret>_<cluster>_<organization>`. The organization is a UUID, or
+/// `consumer` for a user without an organization. Webex's own SDK relies on this format
+/// (<https://github.com/webex/webex-js-sdk>), but Webex does not document it.
 ///
-/// Self-contained access tokens (JWTs) and the tokens of Webex Meetings have no such form, and give no hint.
+/// **The values are not signed.** Use them to sort or log tokens, or to warn before a login
+/// replaces that of another organization. To restrict logins, use
+/// [`Login::require_organization`](crate::Login::require_organization).
+///
+/// Self-contained access tokens (JWTs) and tokens of Webex Meetings have a different format and no
+/// hint.
 ///
 /// # Example
 ///
@@ -30,35 +33,37 @@ pub struct TokenHint {
     organization: Option<String>,
 }
 
-/// What stands in the place of the organization of a user who has none.
+/// The organization of a user who has none.
 const CONSUMER: &str = "consumer";
 
 impl TokenHint {
-    /// The cluster of the identity service, such as `PF84`.
+    /// Returns the cluster of the identity service, for example `PF84`.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
 
-    /// The UUID of the user's organization, in lower case; `None` for a consumer.
+    /// Returns the UUID of the user's organization in lower case, or `None` for a user without an
+    /// organization.
     pub fn organization_uuid(&self) -> Option<&str> {
         self.organization.as_deref()
     }
 
-    /// The organization in the form of [`Person::organization_id`](crate::Person::organization_id), to compare the two.
+    /// Returns the organization in the format of
+    /// [`Person::organization_id`](crate::Person::organization_id).
     ///
-    /// That both name the organization by the same UUID is inferred from samples, not documented, and only the ids of the
-    /// commercial platform are written like this.
+    /// The equivalence of the two IDs is inferred from samples and not documented. Only IDs of the
+    /// commercial platform have this format.
     pub fn organization_id(&self) -> Option<String> {
         let id = self.organization.clone()?;
         Some(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: "ORGANIZATION".to_owned(), id }.to_string())
     }
 
-    /// Whether the text says that the user belongs to no organization.
+    /// Returns `true` if the user belongs to no organization, according to the token.
     pub fn is_consumer(&self) -> bool {
         self.organization.is_none()
     }
 
-    /// The hint of a text that is like an opaque token. Only what cannot be a part of the secret is taken from it.
+    /// Parses a string in the format of an opaque token. Parts of the secret are never returned.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (rest, organization) = text.rsplit_once('_')?;
         let (secret, cluster) = rest.rsplit_once('_')?;
@@ -71,7 +76,8 @@ impl TokenHint {
     }
 }
 
-/// Such as `PF84`: Webex's have four capitals and digits.
+/// Returns `true` for a cluster name such as `PF84`. Known names have four capital letters and
+/// digits.
 fn is_cluster(text: &str) -> bool {
     (2..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
@@ -82,14 +88,15 @@ fn is_uuid(text: &str) -> bool {
 }
 
 impl AccessToken {
-    /// Where this token seems to come from, if it is an opaque one. **No proof**: see [`TokenHint`].
+    /// Returns the cluster and organization of an opaque token. **Not verified**, see
+    /// [`TokenHint`].
     pub fn hint(&self) -> Option<TokenHint> {
         TokenHint::read(self.expose())
     }
 }
 
 impl RefreshToken {
-    /// Where this token seems to come from. **No proof**: see [`TokenHint`].
+    /// Returns the cluster and organization of the token. **Not verified**, see [`TokenHint`].
     pub fn hint(&self) -> Option<TokenHint> {
         TokenHint::read(self.expose())
     }

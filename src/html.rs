@@ -1,6 +1,6 @@
-//! Text in a web page.
+//! HTML escaping.
 
-/// The text as it stands in a page, between tags or in a quoted attribute.
+/// Escapes a string for use between tags or in a quoted attribute.
 pub(crate) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
         match c {

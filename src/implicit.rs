@@ -1,4 +1,4 @@
-//! What the browser brings back by the implicit flow (OpenID Connect Core 1.0 section 3.2).
+//! Callbacks and logins of the implicit flow (OpenID Connect Core 1.0, section 3.2).
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,29 +21,34 @@ use crate::token::{Receipt, TokenResponse, TokenSet};
 const PARAMETERS: [&str; 9] =
     ["access_token", "id_token", "token_type", "expires_in", "scope", "state", "error", "error_description", "iss"];
 
-/// What the browser brought to the redirect URI of a login by the implicit flow: anybody could have sent it.
+/// A callback of the implicit flow. Its content is not verified, because anyone can send one.
 ///
-/// It stands in the fragment of the URL, which browsers send to no server: a script of your page reads
-/// `location.hash`, removes it from the address bar (`history.replaceState`), and posts it to you, with a token of your own
-/// against forged requests, since cookies with `SameSite=Lax` do not come along with a form that another site posts.
+/// The parameters are in the fragment of the redirect URI, which browsers do not send to the
+/// server. A script in the page reads `location.hash`, removes it from the address bar with
+/// `history.replaceState`, and posts it to the server. Protect this request with a CSRF token,
+/// because the browser does not send cookies with `SameSite=Lax` in a cross-site POST request.
 pub struct ImplicitCallback(Callback);
 
 impl ImplicitCallback {
-    /// Reads a fragment, with `#` or without; a whole URL that has one; or a form body.
+    /// Parses a callback from a fragment (with or without `#`), a complete URL with a fragment, or
+    /// a form body.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidCallback`]: longer than 16 KiB.
-    /// - [`ErrorKind::DuplicateParameter`]: a parameter appears twice.
+    /// - [`ErrorKind::InvalidCallback`]: the callback is longer than 16 KiB.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter is repeated.
     pub fn parse(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref().trim();
-        // A query is no fragment: servers and proxies see it.
+        // A query is ignored, because it was visible to servers and proxies, unlike a fragment.
         let without_fragment = if callback::is_url(text) { "" } else { text };
         let fragment = text.split_once('#').map_or(without_fragment, |(_, fragment)| fragment);
         Callback::read(text.len(), fragment, &PARAMETERS).map(Self)
     }
 
-    /// Which pending login this callback claims to belong to; `None` when it has no state.
+    /// Returns the ID of the pending login that this callback belongs to.
+    ///
+    /// The ID is derived from `state` and is not verified. Returns `None` if the callback has no
+    /// `state` parameter.
     pub fn pending_id(&self) -> Option<PendingId> {
         self.0.pending_id()
     }
@@ -55,43 +60,46 @@ impl fmt::Debug for ImplicitCallback {
     }
 }
 
-/// Reads names and values from a web framework, as [`Callback`] does.
+/// Deserializes the parameters from a web framework, as [`Callback`] does.
 impl<'de> Deserialize<'de> for ImplicitCallback {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Parameters(&PARAMETERS)).map(Self)
     }
 }
 
-/// A login by the implicit flow that succeeded; made by
-/// [`WebexOAuth::accept_implicit`](crate::WebexOAuth::accept_implicit).
+/// A completed login with the implicit flow.
+///
+/// Created by [`WebexOAuth::accept_implicit`](crate::WebexOAuth::accept_implicit).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ImplicitLogin {
-    /// Who logged in, proven; there when it was asked for.
+    /// The verified ID token, if one was requested.
     pub id_token: Option<VerifiedIdToken>,
-    /// The access token, without a refresh token; there when it was asked for.
+    /// The access token, if one was requested. There is no refresh token.
     pub tokens: Option<TokenSet>,
     pub(crate) payload: Payload,
 }
 
 impl ImplicitLogin {
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`]: the payload cannot be deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
 }
 
-/// What a callback brought that is for its login; the ID token is not proven yet.
+/// The tokens of a callback that belongs to its login. The ID token is not verified yet.
 pub(crate) struct Brought {
     pub(crate) id_token: Option<IdToken>,
     pub(crate) response: Option<TokenResponse>,
 }
 
-/// Checks that a callback ends this login, and takes out what it asked for.
+/// Verifies that `callback` belongs to `login` and returns the requested tokens.
 pub(crate) fn accept(
     registration: &Registration,
     login: PendingImplicit,
@@ -109,7 +117,7 @@ pub(crate) fn accept(
     }
 }
 
-/// What a callback brings that is for this login.
+/// Returns the tokens of a callback that belongs to `login`.
 fn check(
     registration: &Registration,
     login: &PendingImplicit,
@@ -122,14 +130,17 @@ fn check(
     let has_tokens = callback.value("access_token").or(callback.value("id_token")).is_some();
     match callback.refusal() {
         Some(_) if has_tokens => {
-            return Err(Error::new(ErrorKind::AmbiguousCallback, "the callback has both tokens and an error"));
+            return Err(Error::new(ErrorKind::AmbiguousCallback, "ambiguous callback: it has both tokens and `error`"));
         }
         Some(refusal) => return Err(refusal),
         None => {}
     }
     let id_token = callback.value("id_token").filter(|_| login.response.brings_id_token()).map(IdToken::unchecked);
     if login.response.brings_id_token() && id_token.is_none() {
-        return Err(Error::new(ErrorKind::MissingIdToken, "the callback has no ID token, though one was asked for"));
+        return Err(Error::new(
+            ErrorKind::MissingIdToken,
+            "callback has no `id_token` parameter: an ID token was requested",
+        ));
     }
     if let Some(id_token) = &id_token {
         require_one_issuer(callback, id_token)?;
@@ -138,32 +149,33 @@ fn check(
     Ok(Brought { id_token, response })
 }
 
-/// Compares the two issuers that one answer may name (RFC 9207 section 4): where they differ, one of them is another server's.
-/// That the token's own is who it says is proven later.
+/// Checks that the `iss` parameter and the `iss` claim are equal (RFC 9207, section 4).
+///
+/// The claim itself is verified later.
 fn require_one_issuer(callback: &Callback, id_token: &IdToken) -> Result<()> {
     let Some(own) = callback.value("iss") else { return Ok(()) };
     let claims = unverified_claims(id_token.expose());
     match claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()) {
         Some(others) if others != own => {
-            let message = "the callback comes from another issuer than its ID token: begin again";
+            let message = "invalid issuer in callback: `iss` does not match the ID token; begin a new login";
             Err(Error::new(ErrorKind::IssuerMismatch, message))
         }
         _ => Ok(()),
     }
 }
 
-/// The tokens, read as those of a token endpoint are.
+/// Reads the tokens like the response of a token endpoint.
 fn tokens(callback: &Callback) -> Result<TokenResponse> {
     let names = ["access_token", "token_type", "expires_in", "scope"];
     let fields = names.into_iter().filter_map(|name| Some((name.to_owned(), Value::from(callback.value(name)?))));
     let json = Value::Object(fields.collect::<Map<_, _>>()).to_string();
     TokenResponse::read(json.as_bytes()).map_err(|why| {
-        Error::new(ErrorKind::AmbiguousCallback, format!("the callback's tokens cannot be used: {why}"))
+        Error::new(ErrorKind::AmbiguousCallback, format!("invalid tokens in callback: {why}"))
             .with_remedy(Remedy::Login)
     })
 }
 
-/// The login, once its ID token is proven.
+/// Creates the login after its ID token was verified.
 pub(crate) fn finish(
     registration: &Registration,
     login: PendingImplicit,

@@ -1,4 +1,4 @@
-//! The id under which administrators know an integration.
+//! Application IDs of the REST API.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,16 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rest_id::{self, RestId};
 
-/// The *Integration ID* that the developer portal shows beside the client id, and that an administrator needs to approve
-/// the integration.
+/// The application ID of an integration, which an administrator needs to approve it.
 ///
-/// It is the client id in the form of the REST API's ids: base64 of `ciscospark://us/APPLICATION/<client id>`, as the
-/// examples of Webex's own descriptions show (<https://github.com/webex/webex-openapi-specs>). So the one can be told from
-/// the other, and an application can show its administrator the Integration ID without a setting for it. It is
-/// no secret. Padded and url-safe base64 is read as well; written it is as Webex writes it, standard and without padding.
+/// The developer portal displays it as *Integration ID* next to the client ID. It is the client ID
+/// in the format of REST API IDs: base64 of `ciscospark://us/APPLICATION/<client ID>`, as in the
+/// examples of Webex's API specifications (<https://github.com/webex/webex-openapi-specs>). An
+/// application can therefore display its application ID without a separate setting. The ID is not
+/// secret.
+///
+/// Padded and URL-safe base64 is also accepted. `Display` formats the ID like Webex, in standard
+/// base64 without padding.
 ///
 /// # Example
 ///
@@ -22,42 +25,45 @@ use crate::rest_id::{self, RestId};
 /// let shown = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0Mx";
 /// let id: ApplicationId = shown.parse()?;
 /// assert_eq!((id.cluster(), id.client_id()), ("us", "C1"));
-/// assert_eq!(ApplicationId::new("C1")?.to_string(), shown); // of a client: webex.client_id()
+/// assert_eq!(ApplicationId::new("C1")?.to_string(), shown); // or: webex.client_id()
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ApplicationId(RestId);
 
-/// What an application's id says that it is the id of.
+/// The type in application IDs.
 const KIND: &str = "APPLICATION";
 
 impl ApplicationId {
-    /// The integration id of a client id of the commercial platform.
+    /// Creates the application ID for a client ID of the commercial platform.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the client id is empty, or has a slash or a character that is not visible ASCII.
+    /// - [`ErrorKind::InvalidInput`]: the client ID is empty, or contains a slash or a character
+    ///   that is not visible ASCII.
     pub fn new(client_id: impl Into<String>) -> Result<Self> {
-        let id = checked(client_id.into(), "a client id")?;
+        let id = checked(client_id.into(), "client ID")?;
         Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
     }
 
-    /// The same integration in another cluster: `urn:TEAM:us-gov-west-1_a1` was seen in the ids of Webex for Government.
+    /// Sets the cluster. IDs of Webex for Government were observed with
+    /// `urn:TEAM:us-gov-west-1_a1`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the cluster is empty, or has a slash or a character that is not visible ASCII.
+    /// - [`ErrorKind::InvalidInput`]: the cluster is empty, or contains a slash or a character that
+    ///   is not visible ASCII.
     pub fn with_cluster(mut self, cluster: impl Into<String>) -> Result<Self> {
-        self.0.cluster = checked(cluster.into(), "a cluster")?;
+        self.0.cluster = checked(cluster.into(), "cluster")?;
         Ok(self)
     }
 
-    /// The OAuth client id.
+    /// Returns the OAuth client ID.
     pub fn client_id(&self) -> &str {
         &self.0.id
     }
 
-    /// The cluster of Webex that the integration is registered in: `us` on the commercial platform.
+    /// Returns the Webex cluster of the integration: `us` for the commercial platform.
     pub fn cluster(&self) -> &str {
         &self.0.cluster
     }
@@ -67,7 +73,7 @@ fn checked(text: String, what: &str) -> Result<String> {
     if rest_id::is_part(&text) {
         return Ok(text);
     }
-    let message = format!("{what} must be one or more visible ASCII characters without \"/\"");
+    let message = format!("invalid {what}: use one or more visible ASCII characters without \"/\"");
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
@@ -80,33 +86,36 @@ impl fmt::Display for ApplicationId {
 impl FromStr for ApplicationId {
     type Err = Error;
 
-    /// Reads an integration id as it was copied: white space around and within it is ignored, and so are quotes and angle
-    /// brackets around it.
+    /// Parses an application ID. White space, and quotation marks or angle brackets around the ID,
+    /// are ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when it is something else: a client id, the id of a person or a space, no id at all. The message
-    /// says which.
+    /// - [`ErrorKind::InvalidInput`]: the string is not an application ID, but for example a client
+    ///   ID or the ID of a person. The message names the problem.
     fn from_str(text: &str) -> Result<Self> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let text = text.trim_matches(['"', '\'', '`', '<', '>']);
         match RestId::parse(text) {
             Some(id) if id.kind == KIND => Ok(Self(id)),
-            Some(_) => Err(Error::new(ErrorKind::InvalidInput, "this is the id of something else than an integration")),
+            Some(_) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "invalid application ID: it is the ID of another kind of object",
+            )),
             None if is_client_id(text) => Err(Error::new(
                 ErrorKind::InvalidInput,
-                "this is a client id: `ApplicationId::new(..)` makes its integration id",
+                "invalid application ID: it is a client ID; convert it with `ApplicationId::new(..)`",
             )),
             None => {
-                let message = "this is no integration id: copy all of the one that the developer portal shows beside the \
-                               client id, which begins with \"Y2lzY29zcGFyazovL\"";
+                let message = "invalid application ID: copy the complete Integration ID from the developer portal, \
+                               which begins with \"Y2lzY29zcGFyazovL\"";
                 Err(Error::new(ErrorKind::InvalidInput, message))
             }
         }
     }
 }
 
-/// `C` and 64 hexadecimal digits.
+/// Returns `true` for the format of a client ID: `C` and 64 hexadecimal digits.
 fn is_client_id(text: &str) -> bool {
     text.strip_prefix('C').is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
@@ -127,7 +136,7 @@ mod tests {
         }
     }
 
-    /// The integration id of SuperOffice's application, as its documentation shows it.
+    /// The application ID of SuperOffice's integration, from its documentation.
     const SUPEROFFICE: &str = "Y2lzY29zcGFyazovL3VzL0FQUExJQ0FUSU9OL0MwZThkNmFkYmUzYzZkOTE5Y2MyYzMzNjExYTMzMGQ2NzAzNWQwODYxMTliY2I4ZjhkMGQzZWNkODQ4NDQ2OGVh";
 
     #[test]
@@ -144,18 +153,18 @@ mod tests {
         let hydra = |text: &str| STANDARD_NO_PAD.encode(text);
         let client_id = format!("C{}", "0f".repeat(32));
         for (text, advice) in [
-            (String::new(), "copy all of the one"),
-            (SUPEROFFICE[..30].to_owned(), "copy all of the one"),
-            (format!("{SUPEROFFICE}="), "copy all of the one"),
-            (SUPEROFFICE.replace('Z', "%"), "copy all of the one"),
-            (hydra("ciscospark://us/APPLICATION/"), "copy all of the one"),
-            (hydra("ciscospark:///APPLICATION/C1"), "copy all of the one"),
-            (hydra("ciscospark://us/APPLICATION/C1/x"), "copy all of the one"),
-            (hydra("ciscospark://us/APPLICATION/C 1"), "copy all of the one"),
-            (hydra("https://us/APPLICATION/C1"), "copy all of the one"),
-            (STANDARD_NO_PAD.encode(b"ciscospark://us/APPLICATION/\xff"), "copy all of the one"),
-            (hydra("ciscospark://us/PEOPLE/C1"), "something else"),
-            (client_id, "is a client id"),
+            (String::new(), "copy the complete Integration ID"),
+            (SUPEROFFICE[..30].to_owned(), "copy the complete Integration ID"),
+            (format!("{SUPEROFFICE}="), "copy the complete Integration ID"),
+            (SUPEROFFICE.replace('Z', "%"), "copy the complete Integration ID"),
+            (hydra("ciscospark://us/APPLICATION/"), "copy the complete Integration ID"),
+            (hydra("ciscospark:///APPLICATION/C1"), "copy the complete Integration ID"),
+            (hydra("ciscospark://us/APPLICATION/C1/x"), "copy the complete Integration ID"),
+            (hydra("ciscospark://us/APPLICATION/C 1"), "copy the complete Integration ID"),
+            (hydra("https://us/APPLICATION/C1"), "copy the complete Integration ID"),
+            (STANDARD_NO_PAD.encode(b"ciscospark://us/APPLICATION/\xff"), "copy the complete Integration ID"),
+            (hydra("ciscospark://us/PEOPLE/C1"), "another kind of object"),
+            (client_id, "is a client ID"),
         ] {
             let error = text.parse::<ApplicationId>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -1,7 +1,7 @@
-//! Who may say who a user is: the identity brokers of Webex.
+//! Issuers of ID tokens: the identity brokers of Webex.
 
-/// The `iss` of the commercial platform: one broker for each region
-/// (help.webex.com, "BroadWorks" solution guide; the samples of developer.webex.com/docs/login-with-webex).
+/// The issuers of the commercial platform, one per region (help.webex.com, "BroadWorks" solution
+/// guide; the samples of developer.webex.com/docs/login-with-webex).
 pub(crate) const COMMERCIAL: &[&str] = &[
     "https://idbroker.webex.com/idb",
     "https://idbroker-b-us.webex.com/idb",
@@ -13,9 +13,10 @@ pub(crate) const COMMERCIAL: &[&str] = &[
     "https://idbroker-au.webex.com/idb",
 ];
 
-/// The `iss` of Webex for Government; its host is known from Cisco's own code, its path by analogy.
+/// The issuer of Webex for Government. Its host is taken from Cisco's code. Its path is assumed by
+/// analogy.
 pub(crate) const GOVERNMENT: &[&str] = &["https://idbroker-f.webex.com/idb"];
 
-/// Whether this build can verify what they say: it takes the feature, and a library for signatures.
+/// `true` if this build can verify ID tokens: it needs the feature `oidc` and a signature library.
 pub(crate) const ARE_VERIFIED: bool =
     cfg!(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")));

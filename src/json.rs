@@ -1,7 +1,7 @@
-//! Reads a JSON object of which some fields are known, forgivingly and without ever quoting it.
+//! A lenient reader of JSON objects with known fields.
 //!
-//! The texts of known fields go straight into memory that is wiped, and no error contains a piece of the input:
-//! serde_json's own messages would.
+//! Strings of known fields are read directly into zeroized memory. Errors never quote the input,
+//! unlike those of serde_json.
 
 use std::fmt;
 
@@ -13,29 +13,30 @@ use serde_json::{Map, Value};
 use crate::decode::decode;
 use crate::foreign;
 
-/// A JSON object: the fields that were asked for, and the rest.
+/// A JSON object with known fields and others.
 pub(crate) struct Object<const N: usize> {
     names: &'static [&'static str; N],
     known: [Option<Scalar>; N],
     pub(crate) extra: Map<String, Value>,
 }
 
-/// A JSON value, as far as the fields that are asked for care.
+/// The value of a known field.
 pub(crate) enum Scalar {
     Text(SecretString),
     Whole(i128),
     Float(f64),
     Bool(bool),
-    /// An array; its texts, separated by spaces.
+    /// The strings of an array, separated by spaces.
     List(SecretString),
-    /// Anything else.
+    /// `null` or an object.
     Other,
 }
 
-/// The deepest nesting of unknown fields that is kept: they are written down one level deeper, and must be readable then.
+/// The maximum nesting depth of unknown fields. They are stored one level deeper and must remain
+/// readable.
 const DEEPEST: usize = 32;
 
-/// Why a text is not the JSON object that was expected.
+/// A problem with the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Unreadable { line: usize, column: usize },
@@ -46,24 +47,26 @@ pub(crate) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable { line, column } => write!(f, "it is not JSON at line {line}, column {column}"),
-            Self::NotAnObject => f.write_str("it is not a JSON object"),
-            Self::Repeated(name) => write!(f, "it repeats the field `{name}`"),
+            Self::Unreadable { line, column } => write!(f, "invalid JSON at line {line}, column {column}"),
+            Self::NotAnObject => f.write_str("not a JSON object"),
+            Self::Repeated(name) => write!(f, "duplicate field `{name}`"),
         }
     }
 }
 
 impl<const N: usize> Object<N> {
-    /// Reads the body of a response, as far as its text [can be decoded](decode), else as [`read`](Self::read) does.
+    /// Reads the body of a response. It is [decoded](decode) leniently, then read like
+    /// [`read`](Self::read).
     pub(crate) fn read_response(body: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
         Self::read(&decode(body), names)
     }
 
-    /// Reads `json` that this crate wrote: text that cannot be decoded is a fault. A known field that is `null` counts as absent; one that appears twice is a fault.
+    /// Reads JSON that this crate wrote.
     ///
-    /// Unknown fields are kept, unless they are nested too deep to be written down again.
+    /// A known field with the value `null` counts as absent. A duplicate known field and an invalid
+    /// string are errors. Unknown fields are kept unless they are nested deeper than [`DEEPEST`].
     pub(crate) fn read(json: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
-        // A byte order mark is no JSON, but some editors write one.
+        // Some editors write a byte order mark, which is not valid JSON.
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let mut object = Self { names, known: std::array::from_fn(|_| None), extra: Map::new() };
         let mut repeated = None;
@@ -81,12 +84,13 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a known field out.
+    /// Removes and returns a known field.
     pub(crate) fn take(&mut self, name: &str) -> Option<Scalar> {
         self.known[self.names.iter().position(|known| *known == name)?].take()
     }
 
-    /// Takes a secret out: text, and nothing but text. Empty counts as absent.
+    /// Removes and returns a secret. Any value but a string counts as absent, and so does an empty
+    /// string.
     pub(crate) fn secret(&mut self, name: &str) -> Option<SecretString> {
         match self.take(name)? {
             Scalar::Text(text) => Some(text).filter(|text| !text.expose_secret().is_empty()),
@@ -94,7 +98,7 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a list of words out: a text, or an array of texts.
+    /// Removes and returns a list of words: a string, or an array of strings.
     pub(crate) fn words(&mut self, name: &str) -> Option<SecretString> {
         match self.take(name)? {
             Scalar::Text(text) | Scalar::List(text) => Some(text),
@@ -102,7 +106,8 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Whether a field says something: not `null`, `false`, 0 or an empty text.
+    /// Removes a field and returns `true` if it has a value other than `null`, `false`, 0, and the
+    /// empty string.
     pub(crate) fn says(&mut self, name: &str) -> bool {
         match self.take(name) {
             None | Some(Scalar::Bool(false) | Scalar::Whole(0)) => false,
@@ -111,8 +116,9 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes an id or a name out: a text, or a number as text. Empty counts as absent, and so does a number that JSON
-    /// could not carry exactly.
+    /// Removes and returns an ID or a name: a string, or a number as a string.
+    ///
+    /// An empty string counts as absent, and so does a number that JSON cannot represent exactly.
     pub(crate) fn plain(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
             Scalar::Text(text) => Some(text.expose_secret().to_owned()).filter(|text| !text.is_empty()),
@@ -122,8 +128,9 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a number of seconds out, however it was written. Fractions are cut off, negative numbers are zero, and
-    /// what is no number at all counts as absent.
+    /// Removes and returns a number of seconds, written as a number or a string.
+    ///
+    /// Fractions are truncated, and negative numbers become zero. Any other value counts as absent.
     pub(crate) fn seconds(&mut self, name: &str) -> Option<u64> {
         match self.take(name)? {
             Scalar::Whole(number) => Some(u64::try_from(number.max(0)).unwrap_or(u64::MAX)),
@@ -133,7 +140,7 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a whole number out that this crate itself wrote: anything else there is damage.
+    /// Removes and returns a number that this crate wrote. Any other value is an error.
     pub(crate) fn exact(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.take(name) {
             None => Ok(None),
@@ -142,7 +149,8 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a text out that this crate itself wrote: anything else there is damage.
+    /// Removes and returns a string that this crate wrote. Any other value is an error, and so is
+    /// an empty string.
     pub(crate) fn exact_text(&mut self, name: &str) -> Result<Option<SecretString>, String> {
         match self.take(name) {
             None => Ok(None),
@@ -151,7 +159,7 @@ impl<const N: usize> Object<N> {
         }
     }
 
-    /// Takes a truth value out that this crate itself wrote: anything else there is damage.
+    /// Removes and returns a Boolean that this crate wrote. Any other value is an error.
     pub(crate) fn exact_truth(&mut self, name: &str) -> Result<Option<bool>, String> {
         match self.take(name) {
             None => Ok(None),
@@ -162,13 +170,13 @@ impl<const N: usize> Object<N> {
 }
 
 fn damaged(name: &str) -> String {
-    format!("its `{name}` is damaged")
+    format!("field `{name}` is damaged")
 }
 
-/// Below it, every whole number has a float of its own.
+/// 2^53. Every smaller whole number has an exact `f64`.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Whether a value is nested more than `levels` deep.
+/// Returns `true` if a value is nested more than `levels` deep.
 pub(crate) fn is_deeper_than(value: &Value, levels: usize) -> bool {
     let deeper = |value: &Value| levels == 0 || is_deeper_than(value, levels - 1);
     match value {
@@ -212,7 +220,7 @@ impl<'de, const N: usize> Visitor<'de> for Fields<'_, N> {
     }
 }
 
-/// The name of a field: known by its position, or unknown by its text.
+/// The name of a field: its position if it is known, otherwise its text.
 struct Name {
     position: Option<usize>,
     unknown: String,

@@ -1,11 +1,11 @@
-//! Logins that nobody uses, kept alive: a sweep over the store, now and then.
+//! Keep-alive: periodic sweeps that refresh idle sessions.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,54 +17,73 @@ use crate::error::{Error, ErrorKind, Result, Transience};
 use crate::keeper::{Held, Known, Record, SessionEvent, in_time};
 use crate::manager::TokenManager;
 use crate::random;
-use crate::store::{TokenIndex, TokenKey};
+use crate::store::TokenKey;
 use crate::trace::{causes, event};
 
-/// The time between two sweeps.
+/// The default time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// The part of the interval after which a sweep that gave up is followed by another.
+/// The divisor of the interval after a sweep that stopped early.
 const SOONER: u32 = 12;
-/// By how much of itself the interval varies, so that processes that started together drift apart.
+/// The relative variation of the interval, so that processes started together drift apart.
 const JITTER: f64 = 0.1;
-/// The pause after each login that was refreshed.
+/// The default pause after each session that was refreshed.
 const PACE: Duration = Duration::from_millis(100);
 /// The time in which every entry is checked once.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How many keys are listed at a time.
+/// The number of keys per page of a listing.
 const PAGE: usize = 256;
-/// After so many failures in a row that are no single login's, the rest of a sweep would fail as well.
+/// The number of consecutive failures not specific to one session after which a sweep stops early.
 const PATIENCE: usize = 3;
-/// Of how many logins that are left something is remembered until the next sweep.
+/// The maximum number of unfinished sessions that are remembered until the next sweep.
 const MOST_LEFT: usize = 10_000;
 
-/// Keeps logins alive that nobody uses.
+/// Periodic refreshes of idle sessions, so that they do not expire.
 ///
-/// A refresh token of Webex ends 90 days after the login (60 at Webex Meetings). Where a refresh puts that end off, a login
-/// that is used now and then lives on, and one that is not dies in silence. A sweep refreshes what is due: each login of
-/// whose refresh token a third of the life is left (earlier where that would be too late for a warning), by what the store lists as
-/// [`due`](crate::store::TokenIndex::due).
+/// Webex refresh tokens expire 90 days after the login (60 days at Webex Meetings). If refreshing
+/// extends that lifetime, a session in use stays valid, but an idle session expires unnoticed. A
+/// sweep refreshes every session that the store lists as [`due`](crate::store::TokenIndex::due). A
+/// session is due once a third of its refresh token's lifetime is left, or earlier if needed for a
+/// timely warning.
 ///
-/// Whether a refresh puts the end off is Webex's to say, and there is evidence for both; what counts are the times in each
-/// answer. Where a refresh buys no time, a login is not refreshed again and again: it is looked at once more 14 days before
-/// its end, and [`SessionEvent::Expiring`](crate::SessionEvent::Expiring) is raised if that still holds; then a day before it,
-/// and when it has come. [`Status::login_ends_at`](crate::Status::login_ends_at) has the date from the first such refresh on.
+/// # Sessions that refreshing does not extend
 ///
-/// Sweeps are **paced** (100 ms between two refreshes unless told otherwise), and **safe on every process at once**: whoever
-/// comes second to a login finds it refreshed or leaves it alone. A sweep that was cut off is **resumed** by the next, here
-/// or elsewhere, since what was done is not due any more. One that meets an outage or wrong settings gives up after three failures
-/// in a row; the next comes sooner, and begins with what was not tried. A login that fails for a reason of its own stops nobody.
+/// Webex does not document whether a refresh extends the lifetime of the refresh token, and there
+/// is evidence for both. The expiry in each response decides. If a refresh did not extend the
+/// lifetime, the session is refreshed once more 14 days before it expires. If that does not help
+/// either, [`SessionEvent::Expiring`](crate::SessionEvent::Expiring) is emitted. The session is
+/// then due 1 day before it expires and at its expiry.
+/// [`SessionStatus::login_ends_at`](crate::SessionStatus::login_ends_at) contains the date from the
+/// first such refresh on.
 ///
-/// Events are heard in the process that did the refresh: give every process that sweeps a listener.
+/// # Sweeps
 ///
-/// Entries that were written while a clock was wrong are not listed as due when they should be. So every entry that will be due at
-/// any time is also loaded once a week, a small part of them with each sweep, and refreshed if it claims to have been received in the future. A program that
-/// calls [`sweep`](Self::sweep) instead loads all of them with its first sweep.
+/// - Sweeps are paced: by default, 100 ms pass between two refreshes.
+/// - Every process may sweep. A session that another process refreshes at the same time is skipped.
+/// - An interrupted sweep is resumed by the next one in any process, because refreshed sessions are
+///   no longer due.
+/// - A sweep stops after three failures in a row that are not specific to one session, such as an
+///   outage. It also stops as soon as the client is rejected. The next sweep follows sooner and
+///   begins with the sessions not tried yet.
+/// - A session that fails for its own reason does not affect the others.
 ///
-/// The store must be one that can list, and the manager be made by
-/// [`TokenManager::with_index`](crate::TokenManager::with_index). Logins whose refresh tokens do not say when they end are not
-/// looked at.
+/// Events are emitted in the process that performed the refresh. Register a listener in every
+/// process that sweeps.
+///
+/// # Wrong clocks
+///
+/// Entries that were written with a wrong clock may be due too late. Every entry with a due time is
+/// therefore also loaded once a week, a small part of them per sweep. It is refreshed if its tokens
+/// were received in the future. A program that calls [`sweep`](Self::sweep) instead loads all of
+/// them in its first sweep.
+///
+/// # Requirements
+///
+/// The store must be able to list sessions: its
+/// [`as_index`](crate::store::TokenStore::as_index) must return a
+/// [`TokenIndex`](crate::store::TokenIndex). Sessions whose refresh token has no known expiry are
+/// not swept.
 ///
 /// # Example
 ///
@@ -73,80 +92,82 @@ const MOST_LEFT: usize = 10_000;
 /// use webex_oauth::{KeepAlive, SessionEvent, TokenManager, WebexOAuth};
 ///
 /// async fn serve(webex: WebexOAuth) -> webex_oauth::Result<()> {
-///     let manager = TokenManager::with_index(webex, FileStore::for_application("acme-rooms")?)
+///     let manager = TokenManager::builder(webex, FileStore::for_application("acme-rooms")?)
 ///         .on_event(|event| {
 ///             if let SessionEvent::Expiring { key, at } = event {
 ///                 println!("ask the user of {key} to log in again before {at}");
 ///             }
 ///         })
 ///         .build()?;
-///     let _sweeping = KeepAlive::new(&manager)?.start()?; // until this is dropped
+///     let _keep_alive = KeepAlive::new(&manager)?.start()?; // stops when dropped
 ///     // ...
 ///     Ok(())
 /// }
 /// ```
 ///
-/// A program that runs once a day calls [`sweep`](Self::sweep) instead.
+/// A program that runs once a day calls [`sweep`](Self::sweep) instead of [`start`](Self::start).
 pub struct KeepAlive {
     manager: TokenManager,
-    index: Arc<dyn TokenIndex>,
     interval: Duration,
     pace: Duration,
     memory: Mutex<Memory>,
 }
 
-/// What a sweep leaves for the next.
+/// State that is carried over to the next sweep.
 #[derive(Default)]
 struct Memory {
-    /// What failed in a sweep that was cut off: the next begins with the others.
+    /// Sessions that failed in a sweep that stopped early. The next sweep skips them and tries the
+    /// others.
     tried: HashSet<TokenKey>,
-    /// Logins that are left, with what is known of whoever was in the way.
+    /// The cache entries of unfinished sessions, which remember foreign leases and failures.
     left: HashMap<TokenKey, Held>,
-    /// When entries were last checked for receipts in the future, by the monotonic clock.
+    /// The monotonic time at which entries were last checked for a receipt in the future.
     checked_at: Option<Duration>,
 }
 
-/// Why a login is visited.
+/// The reason for visiting a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reason {
-    /// The store lists it as due.
+    /// The store lists the session as due.
     Due,
-    /// Its turn has come to be checked for a receipt in the future.
+    /// The weekly check for a receipt in the future.
     Check,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SweepReport {
-    /// Logins that have new tokens.
+    /// The number of sessions that were refreshed.
     pub refreshed: usize,
-    /// Logins whose refresh token turned out to be dead: their users must log in again.
+    /// The number of sessions whose refresh token was rejected. Their users must log in again.
     pub ended: usize,
-    /// Logins that are left for the next sweep: their refresh failed, or they cannot be read.
+    /// The number of sessions left for the next sweep because their refresh failed or their entry
+    /// could not be read.
     pub failed: usize,
-    /// Whether everything that was due was looked at.
+    /// `true` if every due session was visited, `false` if the sweep stopped early.
     pub is_complete: bool,
 }
 
-/// Sweeping in the background; made by [`KeepAlive::start`]. It stops when this is dropped: a refresh that is under way comes
-/// to its end, and nothing is begun any more.
+/// A handle to background sweeps, returned by [`KeepAlive::start`].
+///
+/// Dropping it stops the sweeps. A refresh in progress still completes.
 #[derive(Debug)]
 #[must_use = "sweeping stops when this is dropped"]
 pub struct KeepAliveHandle(JoinHandle<()>);
 
-/// What became of a login that was listed.
+/// The result of visiting one session.
 enum Visit {
-    /// It is not due any more, or another client's.
+    /// The session is no longer due, or it belongs to another client.
     Passed,
-    /// Another process is at it.
+    /// Another process holds the lease.
     Left,
     Refreshed,
     Ended,
     Failed(Whose),
 }
 
-/// Whose a failure is: the next login may have the same, or not.
+/// The scope of a failure: one session, or all of them.
 #[derive(PartialEq, Eq)]
 enum Whose {
     ThisLogins,
@@ -154,54 +175,65 @@ enum Whose {
 }
 
 impl KeepAlive {
-    /// Keep-alive for the logins of a manager, as yet at rest.
+    /// Creates keep-alive for the sessions of `manager`.
+    ///
+    /// Nothing is swept until [`start`](Self::start) or [`sweep`](Self::sweep) is called.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the manager was not made by
-    /// [`TokenManager::with_index`](crate::TokenManager::with_index).
+    /// - [`ErrorKind::Configuration`]: the store cannot list sessions.
     pub fn new(manager: &TokenManager) -> Result<Self> {
-        let index = Arc::clone(manager.index()?);
-        Ok(Self { manager: manager.clone(), index, interval: INTERVAL, pace: PACE, memory: Mutex::default() })
+        manager.index()?;
+        Ok(Self { manager: manager.clone(), interval: INTERVAL, pace: PACE, memory: Mutex::default() })
     }
 
-    /// The time between the end of a sweep and the next, give or take a tenth: an hour unless set, at least a minute and at most
-    /// a year. After a sweep that gave up it is a twelfth of that.
+    /// Sets the time between the end of a sweep and the start of the next one. Defaults to 1 hour.
+    ///
+    /// Clamped to between 1 minute and 365 days, and varied by up to 10 %. After a sweep that
+    /// stopped early, a twelfth of the interval is used.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         self
     }
 
-    /// The pause after each login that a sweep refreshed, or tried to: 100 ms unless set, which is at most 36,000 logins an hour.
+    /// Sets the pause after each session that a sweep refreshed or tried to refresh. Defaults to
+    /// 100 ms.
+    ///
+    /// The default allows at most 36,000 sessions per hour.
     #[must_use]
     pub fn delay_between(mut self, delay: Duration) -> Self {
         self.pace = delay;
         self
     }
 
-    /// Sweeps now, and then again and again, in a task of its own, until the handle is dropped.
+    /// Starts a background task that sweeps immediately and then at regular intervals, until the
+    /// handle is dropped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NoRuntime`] outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: called outside a Tokio runtime.
     pub fn start(self) -> Result<KeepAliveHandle> {
         let runtime = Handle::try_current().map_err(|_| {
-            let message =
-                "keep-alive can only be started within a tokio runtime: call this from an async fn run by one";
+            let message = "no Tokio runtime: keep-alive can only be started within one; call this from an async task";
             Error::new(ErrorKind::NoRuntime, message)
         })?;
         Ok(KeepAliveHandle(runtime.spawn(self.run())))
     }
 
-    /// One sweep: refreshes what is due, one login after the other. What goes wrong with one of them is told to the manager's
-    /// listener, as with any refresh.
+    /// Refreshes all sessions that are due, one after another.
     ///
-    /// Dropping the future ends the sweep; a refresh that is under way comes to its end.
+    /// The failure of a single session is counted in the report and emitted as an event, like that
+    /// of any refresh.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future stops the sweep. A refresh in progress still completes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] and [`ErrorKind::CorruptEntry`]: the store could not be listed any further.
+    /// - [`ErrorKind::Store`]: the store could not be listed.
+    /// - [`ErrorKind::CorruptEntry`]: the store's listing could not be read.
     pub async fn sweep(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
@@ -210,7 +242,8 @@ impl KeepAlive {
         Ok(swept)
     }
 
-    /// One sweep of many: the part of the entries that is checked is as large as the time since the last sweep.
+    /// Performs one of many sweeps. Of the weekly check, it covers only the time since the last
+    /// one.
     async fn sweep_regularly(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
@@ -219,8 +252,10 @@ impl KeepAlive {
         Ok(swept)
     }
 
-    /// Refreshes those of the logins whose turn it is that were received in the future, by this host's clock. `first` is the time
-    /// since the last check if there was none yet.
+    /// Refreshes sessions whose tokens were received in the future, by this host's clock.
+    ///
+    /// Only the keys whose weekly check falls into the time since the last one are loaded. `first`
+    /// is that time if there was no check yet.
     async fn check(&self, first: Duration, pause: Duration, swept: &mut SweepReport) -> Result<()> {
         let clock = self.manager.keeper().webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
@@ -231,8 +266,8 @@ impl KeepAlive {
         let time = last.map_or(first, |last| elapsed.saturating_sub(last));
         let mut place = None;
         loop {
-            // All that will ever be due, whenever that is.
-            let page = in_time(self.index.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
+            // Every session with a due time, however far ahead.
+            let page = in_time(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
             for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
@@ -255,9 +290,9 @@ impl KeepAlive {
         keeper.release_unused();
         let (mut swept, mut failures, mut place) = (SweepReport::default(), 0, None);
         loop {
-            let page = in_time(self.index.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
+            let page = in_time(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
-                // A store in memory never waits, and others want to get on.
+                // A store in memory never yields, so let other tasks run.
                 tokio::task::yield_now().await;
                 if self.memory().tried.contains(key) {
                     continue;
@@ -297,7 +332,7 @@ impl KeepAlive {
                         ended = ended,
                         failed = failed,
                         is_complete = is_complete,
-                        "swept"
+                        "sweep finished"
                     );
                     is_complete
                 }
@@ -316,13 +351,13 @@ impl KeepAlive {
     async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<Visit> {
         let known = match reason {
             Reason::Due => self.memory().left.remove(key),
-            // What is known of it stays, since it was not visited for that.
+            // Kept in the map: the next visit of a due session needs it.
             Reason::Check => self.memory().left.get(key).cloned(),
         };
-        let slot = known.map_or_else(|| Held::in_passing(self.manager.keeper(), key), Ok)?;
+        let slot = known.unwrap_or_else(|| Held::in_passing(self.manager.keeper(), key));
         let visit = self.look_after(&slot, reason).await;
         let mut memory = self.memory();
-        // Also of one that has ended, so that this is not said again.
+        // Also remember a rejected session, so that its event is not emitted again.
         if matches!(visit, Visit::Left | Visit::Failed(_) | Visit::Ended) && memory.left.len() < MOST_LEFT {
             memory.left.insert(key.clone(), slot);
         }
@@ -339,19 +374,19 @@ impl KeepAlive {
                 known
             }
             Ok(Some(known)) if reason == Reason::Check && is_from_the_future(&known, keeper.webex.now()) => known,
-            // Somebody was faster.
+            // Another task or process was faster.
             Ok(_) => return Visit::Passed,
             // Several clients may share a store.
             Err(error) if error.kind() == ErrorKind::ClientMismatch => return Visit::Passed,
             Err(error) => {
-                event!(WARN, key = %slot.key, error = causes(&error), "cannot be kept alive");
+                event!(WARN, key = ?slot.key, error = causes(&error), "session load failed");
                 return Visit::Failed(whose(&error));
             }
         };
         match keeper.renew(slot, epoch, &known).await {
             Ok(true) => Visit::Refreshed,
             Ok(false) => Visit::Passed,
-            // Gone meanwhile, or somebody else's for now.
+            // Removed in the meantime, or refreshed by another process at the moment.
             Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => Visit::Passed,
             Err(error) if error.kind() == ErrorKind::SessionNotFound => Visit::Left,
             Err(error) if error.is_login_required() => Visit::Ended,
@@ -364,7 +399,7 @@ impl KeepAlive {
     }
 }
 
-/// Whether it is a key's turn to be checked: each has one moment in a week, and that lies within the time before now.
+/// Returns `true` if the weekly check of `key` falls into the `time` before `now`.
 fn has_its_turn(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
@@ -373,13 +408,15 @@ fn has_its_turn(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
     since < time.as_secs()
 }
 
-/// Whether a login that can be refreshed claims to have been received later than any clock can be ahead.
+/// Returns `true` if a refreshable session was received further in the future than the clock skew
+/// allows.
 fn is_from_the_future(known: &Known<Record>, now: UnixTime) -> bool {
     let tokens = &known.tokens.tokens;
     tokens.refresh_token().is_some() && !known.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
 }
 
-/// A store, a network or a server that is in trouble will be for the next login, too.
+/// Returns the scope of a failure. A failing store, network, or server affects the next session as
+/// well.
 fn whose(error: &Error) -> Whose {
     let status = error.server().and_then(|server| server.status());
     let is_everybodys = error.kind() == ErrorKind::Store
@@ -388,12 +425,13 @@ fn whose(error: &Error) -> Whose {
     if is_everybodys { Whose::Everybodys } else { Whose::ThisLogins }
 }
 
-/// The outcome of a sweep, also if the store panics: keep-alive must not end unheard.
+/// Runs a sweep and converts a panic of the store into an error, so that keep-alive does not stop
+/// silently.
 async fn caught<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
     let mut sweep = pin!(sweep);
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| sweep.as_mut().poll(context)))
-            .unwrap_or_else(|_| Poll::Ready(Err(Error::store("it panicked while it was swept", Transience::Transient))))
+            .unwrap_or_else(|_| Poll::Ready(Err(Error::store("panicked during a sweep", Transience::Transient))))
     })
     .await
 }
@@ -407,11 +445,13 @@ impl fmt::Debug for KeepAlive {
 }
 
 impl KeepAliveHandle {
-    /// Stops sweeping and waits until it has stopped, for an orderly exit; then
-    /// [`wait_idle`](crate::TokenManager::wait_idle) waits for the refresh that was under way.
+    /// Stops the sweeps and waits until they have stopped.
+    ///
+    /// For a clean shutdown, call [`TokenManager::wait_idle`](crate::TokenManager::wait_idle)
+    /// afterwards. It waits for the refresh in progress.
     pub async fn stop(mut self) {
         self.0.abort();
-        // That it was cancelled is what was asked for.
+        // The task was canceled on purpose.
         let _ = (&mut self.0).await;
     }
 }

@@ -1,4 +1,4 @@
-//! All logins of an application: kept in a store, and kept alive.
+//! The manager of stored sessions.
 
 use std::sync::Arc;
 
@@ -7,65 +7,131 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::client::WebexOAuth;
+use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, Record, SessionEvent};
-use crate::secret::{AccessToken, RefreshToken};
+use crate::secret::AccessToken;
 use crate::session::Session;
-use crate::store::{Entry, Head, TokenIndex, TokenKey, TokenStore};
-use crate::token::TokenSet;
+use crate::store::{self, Entry, Head, TokenIndex, TokenKey, TokenStore};
+use crate::token::{ImportedTokens, TokenSet};
 use crate::trace::event;
 
-/// How many keys are listed at a time.
-const PAGE: usize = 256;
+/// The number of keys listed per page.
+const PAGE_SIZE: usize = 256;
 
-/// Keeps the logins of one client in a store, and hands out their tokens.
+/// A manager for the stored sessions of one client.
 ///
-/// Refreshing happens by itself: one refresh for each login however many ask, by compare and swap in the store, so that
-/// processes that share a store share the work. See [`Session`] for what callers see.
+/// The manager refreshes each session once, no matter how many tasks ask for its token. Processes that share a
+/// [store](crate::store::TokenStore) coordinate through the store and need no other channel.
 ///
-/// Clones are cheap and share everything; do not wrap it in an `Arc`. Two managers over one store are as safe as two
-/// processes, but they share no memory.
+/// Cloning is cheap: all clones share one cache, so there is no need to wrap a manager in an [`Arc`]. Two managers
+/// over the same store behave like two processes.
 ///
-/// # A new client secret
+/// # Client secret rotation
 ///
-/// A secret that Webex rejects (`invalid_client`) ends no login. Access tokens are returned until they expire; then their callers
-/// get an error that [is a misconfiguration](Error::is_misconfigured), and for all logins together one refresh tries again,
-/// after pauses of up to five minutes. A rejection that concerns one login, such as `invalid_scope`, pauses that login alone; when
-/// Webex rejects a second login in the same way, all pause. A client keeps the secret that it was built with, so a regenerated one takes a new
-/// [`WebexOAuth`] and a new manager over the same store: there every login goes on.
+/// A rejected client secret (`invalid_client`) does not end any session. Valid access tokens are still returned; once
+/// they expire, callers receive an error for which [`Error::is_misconfigured`] returns `true`. The manager then
+/// retries with a single session, at intervals of up to five minutes, until the secret is accepted. A rejection that
+/// concerns one session, such as `invalid_scope`, pauses only that session, until a second session is rejected in the
+/// same way.
+///
+/// A client keeps the secret that it was built with. After regenerating the secret, build a new [`WebexOAuth`] and a
+/// new manager over the same store. All sessions remain valid.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::store::{MemoryStore, TokenKey};
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, TokenManager};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
+///
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+/// let key = TokenKey::new("jane")?;
+/// manager.put(&key, login).await?;
+///
+/// let token = manager.access_token(&key).await?; // refreshed when necessary
+/// # assert!(!token.expose().is_empty());
+/// manager.wait_idle().await?; // before the program exits
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct TokenManager {
     keeper: Arc<Keeper>,
-    index: Option<Arc<dyn TokenIndex>>,
 }
 
-/// Settings of a [`TokenManager`]; made by [`TokenManager::builder`].
+/// A builder for [`TokenManager`], created by [`TokenManager::builder`].
 #[must_use = "a builder does nothing until `build()`"]
 pub struct TokenManagerBuilder {
     webex: WebexOAuth,
     store: Arc<dyn TokenStore>,
-    index: Option<Arc<dyn TokenIndex>>,
     listener: Option<Listener>,
 }
 
+/// Options for [`TokenManager::put_opts`].
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::PutOptions;
+///
+/// let options = PutOptions::new().data(&serde_json::json!({ "plan": "free" })).replace_account();
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "options do nothing until they are passed to `put_opts`"]
+pub struct PutOptions {
+    data: Option<Result<Box<RawValue>>>,
+    replaces_account: bool,
+}
+
+impl PutOptions {
+    /// Creates the options that [`TokenManager::put`] uses.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the application's data, stored alongside the tokens as JSON.
+    ///
+    /// The data survives refreshes and is removed with the session. Read it with [`TokenManager::data`]. Without this
+    /// option, the data of a replaced session of the same account is kept.
+    pub fn data(mut self, data: &impl Serialize) -> Self {
+        self.data = Some(to_json(data));
+        self
+    }
+
+    /// Allows the session to replace one of another account, or one that cannot be read. Its data is removed.
+    pub fn replace_account(mut self) -> Self {
+        self.replaces_account = true;
+        self
+    }
+}
+
 impl TokenManagerBuilder {
-    /// Hears what happens to the logins. The listener is called by the refreshing task, with no lock held; it should not
-    /// block.
+    /// Registers a listener for session events.
+    ///
+    /// The listener runs in the task that refreshes the session, with no lock held. It must not block. A second call
+    /// replaces the listener.
     pub fn on_event(mut self, listener: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
     }
 
-    /// Makes the manager.
+    /// Builds the manager.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the client has no secret, without which nothing can be refreshed, and
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
+    /// - [`ErrorKind::Configuration`]: the client has no client secret, which refreshing requires.
+    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
-        let keeper = Arc::new(Keeper::new(self.webex, self.store, self.listener)?);
-        Ok(TokenManager { keeper, index: self.index })
+        Ok(TokenManager { keeper: Arc::new(Keeper::new(self.webex, self.store, self.listener)?) })
     }
 }
 
@@ -79,152 +145,131 @@ impl std::fmt::Debug for TokenManagerBuilder {
 }
 
 impl TokenManager {
-    /// A manager without a listener.
+    /// Creates a manager over `store`.
     ///
     /// # Errors
     ///
-    /// Those of [`TokenManagerBuilder::build`].
+    /// The errors of [`TokenManagerBuilder::build`].
     pub fn new(webex: WebexOAuth, store: impl TokenStore) -> Result<Self> {
         Self::builder(webex, store).build()
     }
 
-    /// Begins a manager.
+    /// Creates a builder, to register a listener.
     pub fn builder(webex: WebexOAuth, store: impl TokenStore) -> TokenManagerBuilder {
-        TokenManagerBuilder { webex, store: Arc::new(store), index: None, listener: None }
+        TokenManagerBuilder { webex, store: Arc::new(store), listener: None }
     }
 
-    /// Begins a manager over a store that can list what it keeps, for [`remove_all`](Self::remove_all) and
-    /// [`KeepAlive`](crate::KeepAlive).
-    pub fn with_index(webex: WebexOAuth, store: impl TokenIndex) -> TokenManagerBuilder {
-        let index: Arc<dyn TokenIndex> = Arc::new(store);
-        let store: Arc<dyn TokenStore> = Arc::clone(&index) as _;
-        TokenManagerBuilder { webex, store, index: Some(index), listener: None }
-    }
-
-    /// Keeps a login under a key, in place of an earlier one of the same account, whose [data](Self::put_with) stays.
+    /// Stores `tokens` under `key` and returns the session.
     ///
-    /// Two accounts are told apart by what both logins know: the person that Webex named to
-    /// [`WebexOAuth::identify`] or [`Session::person`], the subject of an ID token, the user and site of Webex Meetings,
-    /// the organization in the tokens. Where the kept login's person is known and the new one's is not, Webex is asked. Where
-    /// nothing is known of the kept one, the new one is believed: ask `identify` before you keep a login for the first time.
-    /// [`Account::is_unverified`] says which logins nobody asked about.
+    /// A session that is already stored under `key` is replaced if it belongs to the same account; its application
+    /// data is kept. To store data, or to replace the session of another account, use [`put_opts`](Self::put_opts).
     ///
-    /// [`Account::is_unverified`]: crate::Account::is_unverified
+    /// Accounts are compared by person ID, by ID token subject, by site and user of Webex Meetings, or by
+    /// organization, using what is known of both. If only the stored account is known, the person is fetched from
+    /// Webex first. If nothing is known of the stored account, it is replaced. Call [`WebexOAuth::identify`] before the
+    /// first `put` to rule this out. [`Account::is_unverified`](crate::Account::is_unverified) reports such accounts.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::ClientMismatch`]: another client's tokens, or another client's login is kept there.
-    /// - [`ErrorKind::CorruptEntry`]: what is kept there cannot be read, so it may be anybody's.
-    /// - [`ErrorKind::AccountMismatch`]: another account's login is kept there; see [`replace`](Self::replace).
-    /// - Those of [`WebexOAuth::person`], where Webex had to be asked who it is.
-    /// - [`ErrorKind::Store`]: the store failed; the login may have been kept or not.
-    pub async fn put(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
-        self.keep(key, login.into(), None, Replace::SameAccount).await
+    /// - [`ErrorKind::AccountMismatch`]: the stored session belongs to another account.
+    /// - [`ErrorKind::ClientMismatch`]: the tokens or the stored session belong to another client.
+    /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
+    /// - [`ErrorKind::Store`]: the store failed. The tokens may or may not have been stored.
+    /// - The errors of [`WebexOAuth::person`], if the person was fetched.
+    pub async fn put(&self, key: &TokenKey, tokens: impl Into<TokenSet>) -> Result<Session> {
+        self.put_opts(key, tokens, PutOptions::new()).await
     }
 
-    /// [`put`](Self::put), with a value of the application's own that stays with the login through all refreshes and is
-    /// removed with it.
+    /// Stores `tokens` under `key` with options.
     ///
     /// # Errors
     ///
-    /// Those of [`put`](Self::put), and [`ErrorKind::InvalidInput`] when the value cannot be JSON.
-    pub async fn put_with(&self, key: &TokenKey, login: impl Into<TokenSet>, data: &impl Serialize) -> Result<Session> {
-        let data = json(data)?;
-        self.keep(key, login.into(), Some(data), Replace::SameAccount).await
+    /// The errors of [`put`](Self::put), and:
+    ///
+    /// - [`ErrorKind::InvalidInput`]: the data cannot be converted to JSON.
+    pub async fn put_opts(&self, key: &TokenKey, tokens: impl Into<TokenSet>, options: PutOptions) -> Result<Session> {
+        self.keep(key, tokens.into(), options, None).await
     }
 
-    /// [`put`](Self::put), also in place of another account's login; what the application kept with that is gone.
+    /// Imports existing tokens and returns the session, for example from another program's store.
+    ///
+    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is used once to obtain
+    /// one. A session that is already stored is replaced as by [`put`](Self::put).
     ///
     /// # Errors
     ///
-    /// Those of [`put`](Self::put), except for another account.
-    pub async fn replace(&self, key: &TokenKey, login: impl Into<TokenSet>) -> Result<Session> {
-        self.keep(key, login.into(), None, Replace::AnyAccount).await
+    /// The errors of [`WebexOAuth::import`] and [`put`](Self::put).
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use webex_oauth::{ImportedTokens, RefreshToken, Session, TokenManager, store::TokenKey};
+    ///
+    /// async fn migrate(manager: &TokenManager, old: &str) -> webex_oauth::Result<Session> {
+    ///     let tokens = ImportedTokens::new(RefreshToken::new(old)?);
+    ///     manager.import(&TokenKey::new("jane")?, tokens).await
+    /// }
+    /// ```
+    pub async fn import(&self, key: &TokenKey, tokens: ImportedTokens) -> Result<Session> {
+        let webex = &self.keeper.webex;
+        let tokens = webex.import(tokens).await?;
+        // Without a known expiry of the refresh token, it is due at once: a refresh finds it out.
+        self.keep(key, tokens, PutOptions::new(), Some(webex.now())).await
     }
 
-    /// [`replace`](Self::replace), with a value of the application's own, as [`put_with`](Self::put_with).
+    /// Returns a handle for the session under `key`, without accessing the store.
+    pub fn session(&self, key: &TokenKey) -> Session {
+        Session::new(self.slot(key))
+    }
+
+    /// Returns a valid access token for the session under `key`. See [`Session::access_token`].
     ///
     /// # Errors
     ///
-    /// Those of [`replace`](Self::replace), and [`ErrorKind::InvalidInput`] when the value cannot be JSON.
-    pub async fn replace_with(
-        &self,
-        key: &TokenKey,
-        login: impl Into<TokenSet>,
-        data: &impl Serialize,
-    ) -> Result<Session> {
-        let data = json(data)?;
-        self.keep(key, login.into(), Some(data), Replace::AnyAccount).await
-    }
-
-    /// Keeps a login of which there is only a refresh token, from another program's store for example; it is used once to
-    /// fetch the rest. See [`WebexOAuth::adopt`] for `site`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`WebexOAuth::adopt`] and [`put`](Self::put).
-    pub async fn adopt(&self, key: &TokenKey, refresh_token: &RefreshToken, site: Option<&str>) -> Result<Session> {
-        let tokens = self.keeper.webex.adopt(refresh_token, site).await?;
-        self.put(key, tokens).await
-    }
-
-    /// The handle of a key; whether a login is kept there turns out when it is used.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
-    pub fn session(&self, key: &TokenKey) -> Result<Session> {
-        Ok(Session::new(self.slot(key)?))
-    }
-
-    /// An access token of the login under a key; see [`Session::access_token`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Session::access_token`].
+    /// The errors of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
         match self.keeper.at_rest(key) {
             Some(token) => Ok(token),
-            None => self.keeper.access_token(&*self.slot(key)?).await,
+            None => self.keeper.access_token(&*self.slot(key)).await,
         }
     }
 
-    /// Reports that the API responded with 401 to this token; see [`Session::invalidate`].
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
-    pub fn invalidate(&self, key: &TokenKey, token: &AccessToken) -> Result<()> {
-        self.session(key)?.invalidate(token);
-        Ok(())
+    /// Reports that the API responded with 401 to `token`. See [`Session::invalidate`].
+    pub fn invalidate(&self, key: &TokenKey, token: &AccessToken) {
+        self.session(key).invalidate(token);
     }
 
-    /// What the application keeps with a login; `None` when there is no login or no value.
+    /// Returns the application's data of the session under `key`.
+    ///
+    /// Returns `None` if there is no session or no data.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the value is not a `T`, [`ErrorKind::Store`] and [`ErrorKind::CorruptEntry`].
+    /// - [`ErrorKind::InvalidInput`]: the data is not a `T`.
+    /// - [`ErrorKind::Store`]: the store failed.
+    /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn data<T: DeserializeOwned>(&self, key: &TokenKey) -> Result<Option<T>> {
         let Some(entry) = self.keeper.store.load(key).await? else { return Ok(None) };
         let record = self.read(&entry)?;
         let Some(data) = record.data else { return Ok(None) };
+        // The message of serde_json may quote the data.
         serde_json::from_str(data.get()).map(Some).map_err(|_| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                "the data is not of the type that was asked for: read it as what was put in",
-            )
+            let message = "invalid session data: it is not of the requested type; read it as the type that was stored";
+            Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
-    /// Keeps another value with a login, in place of the one that is there.
+    /// Replaces the application's data of the session under `key`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::SessionNotFound`] when no login is kept, [`ErrorKind::InvalidInput`] when the value cannot be JSON, [`ErrorKind::Store`]
-    /// and [`ErrorKind::CorruptEntry`].
+    /// - [`ErrorKind::SessionNotFound`]: there is no session.
+    /// - [`ErrorKind::InvalidInput`]: the data cannot be converted to JSON.
+    /// - [`ErrorKind::Store`]: the store failed. The data may or may not have been stored.
+    /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
-        let data = json(data)?;
-        let slot = self.slot(key)?;
+        let data = to_json(data)?;
+        let slot = self.slot(key);
         let amend = |_: &Head, record: &mut Record| {
             record.data = Some(data.clone());
             true
@@ -232,64 +277,70 @@ impl TokenManager {
         if self.keeper.amend(&slot, amend).await? { Ok(()) } else { Err(slot.absent()) }
     }
 
-    /// Ends a login here: nothing of it is left, and a refresh under way brings nothing back. Webex is not told, and the
-    /// browser stays signed in there: begin its next login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it
-    /// may silently be the same user's again.
+    /// Removes the session under `key` from the store. A refresh in progress does not restore it.
+    ///
+    /// Webex is not informed, and the browser stays signed in there. Begin the next login with
+    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently use the same account. To revoke the
+    /// tokens as well, use [`Session::disconnect`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`]: the store failed; the login may be gone or not.
+    /// - [`ErrorKind::Store`]: the store failed. The session may or may not have been removed.
     pub async fn remove(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.remove(&*self.slot(key)?).await?;
+        self.keeper.remove(&*self.slot(key)).await?;
         Ok(())
     }
 
-    /// Ends every login whose key's first part is exactly `tenant`; says how many there were.
+    /// Removes all sessions with exactly this root, and returns their number.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when the manager was not made by [`with_index`](Self::with_index); those of
-    /// [`remove`](Self::remove), the first of them, after all that could be ended was.
-    pub async fn remove_all(&self, tenant: &str) -> Result<usize> {
+    /// - [`ErrorKind::Configuration`]: the store cannot list sessions.
+    /// - [`ErrorKind::Store`]: the first error of the store, returned after all other sessions were removed.
+    pub async fn remove_all(&self, root: &str) -> Result<usize> {
         let index = self.index()?;
-        let (mut ended, mut trouble, mut place) = (0, None, None);
+        let (mut removed, mut failure, mut cursor) = (0, None, None);
         loop {
-            let page = keeper::in_time(index.keys(Some(tenant), place.as_ref(), PAGE)).await?;
+            let page = keeper::in_time(index.keys(Some(root), cursor.as_ref(), PAGE_SIZE)).await?;
             for key in &page.keys {
                 match self.remove(key).await {
-                    Ok(()) => ended += 1,
-                    Err(error) => trouble = trouble.or(Some(error)),
+                    Ok(()) => removed += 1,
+                    Err(error) => failure = failure.or(Some(error)),
                 }
             }
-            // An empty page is not the end; only a missing cursor is.
+            // An empty page may have a successor.
             let Some(next) = page.next else { break };
-            place = Some(next);
+            cursor = Some(next);
         }
-        trouble.map_or(Ok(ended), Err)
+        failure.map_or(Ok(removed), Err)
     }
 
-    /// Lets a login try again that was marked as rejected or told to wait: after an administrator has fixed something at Webex. It
-    /// also resets the pauses between refreshes after a 401.
+    /// Clears what blocks the session under `key` from being refreshed.
+    ///
+    /// Call this after an administrator has corrected the cause at Webex. It clears a rejected refresh token, a backoff,
+    /// and the pauses between refreshes after a 401. The next call of [`Session::access_token`] refreshes the session if
+    /// necessary.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`], and [`ErrorKind::RandomSource`] when the operating system's generator failed.
-    pub async fn retry(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.retry(&*self.slot(key)?).await
+    /// - [`ErrorKind::Store`]: the store failed.
+    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
+    pub async fn unblock(&self, key: &TokenKey) -> Result<()> {
+        self.keeper.unblock(&*self.slot(key)).await
     }
 
-    /// Waits until no refresh is under way and all new tokens are saved. Call it before the end of `main`, after stopping
-    /// [`KeepAlive`](crate::KeepAlive) and whatever asks for tokens.
+    /// Waits until no refresh is running and all new tokens are stored.
     ///
-    /// Also saves tokens whose refresh was cut off, because its runtime ended or the store panicked. It waits
-    /// for three minutes at most.
+    /// Call it before the program exits, after stopping [`KeepAlive`](crate::KeepAlive) and all tasks that use tokens.
+    /// It also stores tokens whose refresh was interrupted because its runtime ended or the store panicked. It waits for
+    /// at most three minutes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`], retryable, if new tokens could not be saved for about 30 seconds: only the memory of this process has
-    /// them, and the manager continues to try for as long as the process runs. [`ErrorKind::SessionNotFound`], retryable, if a refresh is
-    /// still under way after three minutes. [`ErrorKind::NoRuntime`] outside a tokio runtime, if
-    /// something is left to do.
+    /// - [`ErrorKind::Store`], retryable: new tokens could not be stored for about 30 seconds. They exist only in the
+    ///   memory of this process, which continues to retry.
+    /// - [`ErrorKind::SessionNotFound`], retryable: a refresh is still running after three minutes.
+    /// - [`ErrorKind::NoRuntime`]: there is something to store, and there is no Tokio runtime.
     pub async fn wait_idle(&self) -> Result<()> {
         self.keeper.wait_idle().await
     }
@@ -298,49 +349,47 @@ impl TokenManager {
         &self.keeper
     }
 
-    /// The store as one that can list.
-    pub(crate) fn index(&self) -> Result<&Arc<dyn TokenIndex>> {
-        self.index.as_ref().ok_or_else(|| {
-            let message = "this manager cannot list its logins: make it with `TokenManager::with_index(..)`";
-            Error::new(ErrorKind::Configuration, message)
-        })
+    pub(crate) fn index(&self) -> Result<&dyn TokenIndex> {
+        self.keeper.store.as_index().ok_or_else(store::cannot_list)
     }
 
     async fn keep(
         &self,
         key: &TokenKey,
         tokens: TokenSet,
-        data: Option<Box<RawValue>>,
-        replace: Replace,
+        options: PutOptions,
+        due: Option<UnixTime>,
     ) -> Result<Session> {
+        let PutOptions { data, replaces_account } = options;
+        let data = data.transpose()?;
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
-        let slot = self.slot(key)?;
+        let slot = self.slot(key);
         let mut record = Record::new(tokens);
         let turn = slot.turn_in_time().await?;
         let mut change = None;
         let mut editing = Editing::new(&self.keeper, key);
         loop {
             let before = editing.look().await?;
-            let kept = match (&before, replace) {
-                (Some(before), Replace::SameAccount) => self.same_account(key, &mut record, before).await?.data,
+            let kept = match &before {
+                Some(before) if !replaces_account => self.same_account(key, &mut record, before).await?.data,
                 _ => None,
             };
             record.data = data.clone().or(kept);
-            let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due)?, body: record.write()? };
-            // Not before: a login that is refused changes nothing.
+            let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due.or(due))?, body: record.write()? };
+            // Not earlier: rejected tokens change nothing.
             let begun = change.take().unwrap_or_else(|| Change::begin(&slot));
             if editing.save(&entry).await? {
                 begun.confirm(Some(self.keeper.current(&slot, &Known { head: entry.head, tokens: record })));
                 drop(turn);
-                event!(INFO, key = %key, "put");
+                event!(INFO, key = ?key, "session stored");
                 return Ok(Session::new(slot.clone()));
             }
             change = Some(begun);
         }
     }
 
-    /// The login that is kept, unless it is another account's. What cannot be read, another client's login for example, may
-    /// be somebody's: it takes `replace` to write over it. Where the kept one is known and the new one is not, Webex is asked.
+    /// Returns the stored session, unless it belongs to another account. If only the stored account is known, the person is
+    /// fetched from Webex.
     async fn same_account(&self, key: &TokenKey, record: &mut Record, before: &Entry) -> Result<Record> {
         let before = self.read(before)?;
         let is_known = |record: &Record| record.tokens.account().person.is_some();
@@ -351,19 +400,22 @@ impl TokenManager {
         let is_proven = |record: &Record| record.tokens.account().subject().is_some();
         if is_proven(&before) && !is_known(&before) && !is_proven(record) {
             let message = format!(
-                "an ID token proved whose login is kept under {key}, and the new one has none to compare: ask for the scope \
-                 `openid` again, or use `replace(..)`"
+                "account mismatch: the session stored under {key:?} was verified by an ID token, and the new tokens contain \
+                 none; request the scope `openid` again, or use `PutOptions::replace_account()`"
             );
             return Err(Error::new(ErrorKind::AccountMismatch, message));
         }
         if !record.tokens.is_of_another_account(&before.tokens) {
             return Ok(before);
         }
-        let message = format!("another account's login is kept under {key}: use another key, or `replace(..)`");
+        let message = format!(
+            "account mismatch: the session stored under {key:?} belongs to another account; use another key, or \
+             `PutOptions::replace_account()`"
+        );
         Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
-    fn slot(&self, key: &TokenKey) -> Result<Held> {
+    fn slot(&self, key: &TokenKey) -> Held {
         Held::new(&self.keeper, key)
     }
 
@@ -372,14 +424,8 @@ impl TokenManager {
     }
 }
 
-/// What may be overwritten.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Replace {
-    SameAccount,
-    AnyAccount,
-}
-
-fn json(data: &impl Serialize) -> Result<Box<RawValue>> {
-    serde_json::value::to_raw_value(data)
-        .map_err(|source| Error::new(ErrorKind::InvalidInput, "the data cannot be JSON").with_source(source))
+fn to_json(data: &impl Serialize) -> Result<Box<RawValue>> {
+    serde_json::value::to_raw_value(data).map_err(|source| {
+        Error::new(ErrorKind::InvalidInput, "invalid session data: it cannot be converted to JSON").with_source(source)
+    })
 }

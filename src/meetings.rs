@@ -1,22 +1,25 @@
-//! The XML API of Webex Meetings: how a request says who makes it.
+//! Authentication for the XML API of Webex Meetings.
 //!
-//! A request to the XML API is a document that is sent by POST, as `application/xml`, to
+//! A request to the XML API is an XML document, sent with POST as `application/xml` to
 //! `https://api.webex.com/WBXService/XMLService`
-//! (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/xml-request-and-response-documents>). Its access token
-//! stands in the document itself, in a [`SecurityContext`], not in a header:
+//! (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/xml-request-and-response-documents>).
+//! The document itself contains the access token, in a [`SecurityContext`]:
 //!
 //! ```text
 //! <serv:message xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 //!   <header> <securityContext>...</securityContext> </header>
-//!   <body> <bodyContent xsi:type="java:com.webex.service.binding.user.GetUser">...</bodyContent> </body>
+//!   <body>
+//!     <bodyContent xsi:type="java:com.webex.service.binding.user.GetUser">...</bodyContent>
+//!   </body>
 //! </serv:message>
 //! ```
 //!
-//! The token is one of [`Service::meetings`](crate::Service::meetings). One of the platform
-//! ([`Service::webex`](crate::Service::webex), with the scope `spark:all`) is first exchanged for a session ticket, by the
-//! request `AuthenticateUser` (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/request-authentication>).
+//! Use the access tokens of [`Service::meetings`](crate::Service::meetings). A token of the
+//! platform ([`Service::webex`](crate::Service::webex), with the scope `spark:all`) must first be
+//! exchanged for a session ticket with the request `AuthenticateUser`
+//! (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/request-authentication>).
 //!
-//! Most of the API reached its end of life on 31 March 2024; what has to do with users goes on
+//! Most of the API was retired on March 31, 2024. The user-related requests remain available
 //! (<https://developer.webex.com/docs/webex-xml-api-deprecation-announcement>).
 //!
 //! # Example
@@ -36,7 +39,7 @@
 //!
 //! let context = SecurityContext::from_tokens(login.tokens())?;
 //! assert_eq!(context.site_name(), "acme");
-//! let header = context.to_xml(); // a secret: the access token stands in it
+//! let header = context.to_xml(); // contains the access token
 //! assert!(header.expose().starts_with("<securityContext><siteName>acme</siteName>"));
 //! # Ok(())
 //! # }
@@ -51,10 +54,11 @@ use crate::token::TokenSet;
 
 pub use crate::secret::XmlText;
 
-/// Who makes a request to the XML API, and with which access token
+/// The credentials of an XML API request: a site, a user, and an access token
 /// (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/security-context>).
 ///
-/// The token lives two hours: make a new context for each request, from the tokens that are current then.
+/// Access tokens are valid for two hours. Create a new context from the current tokens for each
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityContext {
     site_name: String,
@@ -62,51 +66,55 @@ pub struct SecurityContext {
     access_token: AccessToken,
 }
 
-/// By which name the XML API knows a host or an administrator.
+/// The name of a user in the XML API.
 ///
-/// On sites whose users are managed in Control Hub both are the same
+/// On sites that are managed in Control Hub, the Webex ID is the e-mail address
 /// (<https://developer.cisco.com/docs/webex-meetings/xml-api-9-0-release-notes>).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum User {
-    /// The Webex ID, written as `<webExID>`; the token endpoint calls it `user_name`.
+    /// The Webex ID, sent as `<webExID>`. The token response calls it `user_name`.
     WebexId(String),
-    /// The e-mail address, written as `<email>` in its place.
+    /// The e-mail address, sent as `<email>`.
     Email(String),
 }
 
 impl SecurityContext {
-    /// A context from its parts. `site_name` is the first label of the site's address: `acme` for `acme.webex.com`.
+    /// Creates a security context. `site_name` is the first label of the site's host name: `acme`
+    /// for `acme.webex.com`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`]: the site is no such label, or the user's name is empty or has a character that XML cannot carry.
+    /// - [`ErrorKind::InvalidInput`]: `site_name` is not a single label, or the name of the user is
+    ///   empty or contains a character that is not allowed in XML.
     pub fn new(site_name: impl Into<String>, user: User, access_token: &AccessToken) -> Result<Self> {
         let site_name = site_name.into();
         check_site_name(&site_name)?;
         if user.name().is_empty() || !user.name().chars().all(is_xml) {
-            let message = "the user's Webex ID or e-mail address must be one or more characters that XML can carry, \
+            let message = "invalid user name: use one or more characters that are allowed in XML, \
                            without control characters";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(Self { site_name, user, access_token: access_token.clone() })
     }
 
-    /// The context of a login: its site, its Webex ID (or else its e-mail address), and its access token.
+    /// Creates a security context from the tokens of a login.
+    ///
+    /// The context contains the site, the Webex ID (or the e-mail address if there is none), and
+    /// the access token.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Unsupported`]: the tokens do not say which site or user they are for; only those of
+    /// - [`ErrorKind::Unsupported`]: the tokens do not contain the site or the user. Only tokens of
     ///   [`Service::meetings`](crate::Service::meetings) do.
-    /// - [`ErrorKind::InvalidInput`]: as for [`new`](Self::new).
+    /// - [`ErrorKind::InvalidInput`]: see [`new`](Self::new).
     pub fn from_tokens(tokens: &TokenSet) -> Result<Self> {
         Self::of_account(tokens.account(), tokens.access_token())
     }
 
     pub(crate) fn of_account(account: &Account, access_token: &AccessToken) -> Result<Self> {
         let lacks = |what: &str| {
-            let message =
-                format!("the tokens do not name the {what} that they are for: use `SecurityContext::new(..)`");
+            let message = format!("tokens do not contain the name of the {what}: use `SecurityContext::new(..)`");
             Error::new(ErrorKind::Unsupported, message)
         };
         let site_name = account.site_name().ok_or_else(|| lacks("site"))?;
@@ -115,18 +123,19 @@ impl SecurityContext {
         Self::new(site_name, user.ok_or_else(|| lacks("user"))?, access_token)
     }
 
-    /// The name of the site.
+    /// Returns the site name.
     pub fn site_name(&self) -> &str {
         &self.site_name
     }
 
-    /// The user.
+    /// Returns the user.
     pub fn user(&self) -> &User {
         &self.user
     }
 
-    /// The element `<securityContext>`, escaped and without white space, for the `<header>` of a request. **It holds the
-    /// access token.**
+    /// Converts the context into the element `<securityContext>` for the `<header>` of a request.
+    ///
+    /// **The result contains the access token.**
     pub fn to_xml(&self) -> XmlText {
         let user = match &self.user {
             User::WebexId(_) => "webExID",
@@ -137,7 +146,8 @@ impl SecurityContext {
             (user, self.user.name()),
             ("webExAccessToken", self.access_token.expose()),
         ];
-        // Long enough for every escape, so that the buffer never moves and leaves a copy of the token behind.
+        // The capacity covers the longest escapes: a reallocation would leave a copy of the token
+        // in memory.
         let longest = elements.iter().map(|(_, text)| text.len() * LONGEST_ESCAPE).sum::<usize>() + MARKUP;
         let mut xml = Zeroizing::new(String::with_capacity(longest));
         xml.push_str("<securityContext>");
@@ -153,33 +163,35 @@ impl SecurityContext {
 }
 
 impl User {
-    /// The Webex ID or e-mail address, as it is: not escaped.
+    /// Returns the Webex ID or e-mail address, not escaped.
     pub fn name(&self) -> &str {
         let (Self::WebexId(name) | Self::Email(name)) = self;
         name
     }
 }
 
-/// The longest that one byte becomes.
+/// The maximum length of an escaped byte.
 const LONGEST_ESCAPE: usize = "&amp;".len();
 
-/// More than all tags are long.
+/// An upper bound for the length of all tags.
 const MARKUP: usize = 160;
 
-/// Whether XML 1.0 has this character at all; the others cannot even be escaped (section 2.2).
+/// Returns `true` if XML 1.0 allows this character. Other characters cannot be escaped (section
+/// 2.2).
 fn is_xml(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Writes text as the content of an element (XML 1.0 sections 2.4 and 2.11). An XML crate's own `escape` would hand out
-/// a copy of the token that nobody wipes.
+/// Escapes `text` as the content of an element (XML 1.0, sections 2.4 and 2.11).
+///
+/// The `escape` function of an XML crate would return a copy of the token that is not zeroized.
 fn escape(text: &str, xml: &mut String) {
     for c in text.chars() {
         match c {
             '&' => xml.push_str("&amp;"),
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
-            // As itself it would be read as a line feed.
+            // An XML parser converts an unescaped carriage return into a line feed.
             '\r' => xml.push_str("&#13;"),
             _ => xml.push(c),
         }
@@ -221,7 +233,7 @@ mod tests {
             for user in [User::WebexId(name.into()), User::Email(name.into())] {
                 let error = context(user).unwrap_err();
                 assert!(
-                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("XML can carry"),
+                    error.kind() == ErrorKind::InvalidInput && error.to_string().contains("allowed in XML"),
                     "{name:?}"
                 );
             }
@@ -237,7 +249,7 @@ mod tests {
             let made = SecurityContext::new(site, User::WebexId("jane".into()), &AccessToken::new("a").unwrap());
             let error = made.unwrap_err();
             assert!(
-                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("write \"acme\""),
+                error.kind() == ErrorKind::InvalidInput && error.to_string().contains("use \"acme\""),
                 "{site}: {error}"
             );
         }

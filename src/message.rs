@@ -1,4 +1,4 @@
-//! What all requests to Webex, and all answers, have in common.
+//! Common request headers and tracking IDs.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, Entry, HeaderName, HeaderValue, USER_AGENT};
@@ -13,13 +13,13 @@ use crate::redact;
 use crate::registration::Registration;
 use crate::secret::{self, AccessToken};
 
-/// The header that Cisco's support finds a request by.
+/// The header with the tracking ID, which Cisco support uses to find a request.
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
-/// The longest tracking id that is believed to be one.
+/// The maximum length of a tracking ID in bytes. Longer values are ignored.
 const LONGEST_TRACKING_ID: usize = 128;
 
-/// A request with the headers that every one carries, and a tracking id of its own.
+/// Creates a request with the common headers and a new tracking ID.
 pub(crate) fn request(
     registration: &Registration,
     method: Method,
@@ -29,47 +29,50 @@ pub(crate) fn request(
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = endpoint.uri();
-    // With room for those that others add on the way.
+    // Capacity for the headers that are added later.
     *request.headers_mut() = HeaderMap::with_capacity(12);
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    // Without it a server may choose any coding (RFC 9110 section 12.5.3), and none is unpacked.
+    // Without this header, a server may choose any content coding (RFC 9110, section 12.5.3). None
+    // is decoded here.
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(USER_AGENT, registration.user_agent.clone());
     track(headers)?;
     Ok(request)
 }
 
-/// The header that carries an access token; it is never logged.
+/// Returns the `Authorization` value for an access token, marked as sensitive.
 pub(crate) fn bearer(access_token: &AccessToken) -> Result<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {}", access_token.expose()));
-    secret::header(text)
-        .ok_or_else(|| Error::new(ErrorKind::InvalidInput, "the access token has characters that no header can carry"))
+    secret::header(text).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidInput, "access token contains characters that are not allowed in a header")
+    })
 }
 
-/// Gives a request a tracking id of its own, unless it has one.
+/// Adds a new tracking ID, unless the request has one.
 pub(crate) fn track(headers: &mut HeaderMap) -> Result<()> {
     if let Entry::Vacant(place) = headers.entry(TRACKING_ID) {
         let tracking_id = ["WEBEXOAUTH_", &random::token()?].concat();
-        // Such a text is a header's value, always.
+        // The string consists of visible ASCII, so the conversion cannot fail.
         place.insert(HeaderValue::try_from(tracking_id).unwrap_or_else(|_| HeaderValue::from_static("WEBEXOAUTH")));
     }
     Ok(())
 }
 
-/// The tracking id that a request carries, as it stands there.
+/// Returns the tracking ID of a request.
 pub(crate) fn sent_tracking_id<T>(request: &Request<T>) -> Option<HeaderValue> {
     request.headers().get(TRACKING_ID).cloned()
 }
 
-/// A tracking id as text, if it can be one.
+/// Returns a tracking ID as a string, or `None` if it is implausible or contains a secret.
 pub(crate) fn tracking_id_text(value: &HeaderValue, secrets: &[&str]) -> Option<String> {
     plausible_tracking_id(value.to_str().ok()?, secrets)
 }
 
-/// The server's tracking id: from the header, else from the body, whatever its spelling there.
+/// Returns the server's tracking ID, from the header or, in any spelling, from the body.
 ///
-/// One that contains a secret of the request, or much of one in whatever spelling, is none: a hostile server could send it back that way.
+/// A value that contains a part of a secret is ignored: a malicious server could echo the secret as
+/// a tracking ID.
 pub(crate) fn received_tracking_id(
     response: &Response<Bytes>,
     body: Option<&Value>,
@@ -86,11 +89,11 @@ pub(crate) fn received_tracking_id(
 }
 
 fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
-    // Before it is split: the comma may stand within a secret.
+    // Must precede the split, because a secret may contain a comma.
     if redact::tells(text, secrets) {
         return None;
     }
-    // Webex sometimes doubles it, with a comma between.
+    // Webex sometimes repeats the ID, separated by a comma.
     let id = text.split(',').next()?.trim();
     let fits = (1..=LONGEST_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| id.to_owned())

@@ -1,8 +1,8 @@
-//! Tokens on the requests of a reqwest client of your own, through
+//! Middleware that adds access tokens to the requests of a reqwest client, for
 //! [reqwest-middleware](https://docs.rs/reqwest-middleware) 0.5.
 //!
-//! Needs the feature `middleware`. [`Session::send`] does the same with no client of yours, and reads the whole answer; this
-//! is for those who want reqwest's own API: streams, forms, other middlewares.
+//! Requires the feature `middleware`. Use it for reqwest's own API: streams, forms, and other
+//! middleware. [`Session::send`] needs no client, and reads the complete response.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -22,66 +22,75 @@
 //! # let manager = TokenManager::new(webex, MemoryStore::new())?;
 //! # let session = manager.put(&TokenKey::new("jane")?, login).await?;
 //!
-//! let settings = reqwest::Client::builder().no_proxy(); // time limits, proxies, certificates: yours
-//! let client = middleware::without_redirects(settings)?.with(BearerMiddleware::for_session(&session)).build();
+//! let settings = reqwest::Client::builder().no_proxy(); // timeouts, proxies, certificates
+//! let bearer = BearerMiddleware::for_session(&session);
+//! let client = middleware::without_redirects(settings)?.with(bearer).build();
 //!
-//! clock.advance(Duration::from_secs(30)); // a younger token is not refreshed after a 401
-//! mock.expire_access_tokens("jane@example.com"); // the API responds with 401 ...
+//! clock.advance(Duration::from_secs(30)); // a new token is not refreshed after a 401
+//! mock.expire_access_tokens("jane@example.com"); // the API responds with 401
 //! let response = client.get(format!("{}/people/me", mock.uri())).send().await?;
-//! assert_eq!(response.status(), 200); // ... to the first of two requests
+//! assert_eq!(response.status(), 200); // after a refresh
 //! assert_eq!(mock.refreshes(), 1);
 //!
 //! let error = client.get("https://example.com/").send().await.unwrap_err();
-//! let error = middleware::error_of(&error).expect("it is of this crate");
-//! assert!(error.to_string().starts_with("an access token is not sent to \"example.com\""));
+//! let error = middleware::error_of(&error).expect("an error of this crate");
+//! assert!(error.to_string().starts_with("access token not sent to \"example.com\""));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What becomes of a request
+//! # Requests
 //!
-//! - Its address is checked as [`Session::send`] checks it, before a token is asked for: https, and a host of the service
-//!   or one that was added with [`Service::with_api_host`](crate::Service::with_api_host).
-//! - It gets the token, in place of any `Authorization` that it has or that the client adds by default. The value is
-//!   marked sensitive, so `Debug` does not show it. Nothing else is changed.
-//! - At a 401 the token is [rejected](TokenSource::reject), and the same request is sent once more if there is another token.
-//!   That answer is yours, whatever it is. Without another token the 401 is yours as it came;
-//!   [`Session::invalidate`](Session::invalidate) says when there is one. All other answers are yours at once: 403, 423 and 429
-//!   change nothing.
-//! - A body that is a stream is sent once, as it comes, without being kept. Its 401 is yours; the next request has a new token
-//!   if there is one.
-//! - If after a 401 the user must log in again, the source's error takes its place.
-//! - Dropping the future leaves everything usable. What was sent may have been done.
+//! - The URL is checked before a token is requested, as by [`Session::send`]. It must use HTTPS,
+//!   and its host must belong to the service or be added with
+//!   [`Service::with_api_host`](crate::Service::with_api_host).
+//! - The token replaces any `Authorization` header of the request or of the client's defaults. The
+//!   value is marked sensitive, so `Debug` does not show it. Nothing else is changed.
+//! - After a 401, the token is [invalidated](TokenSource::invalidate), and the request is sent once
+//!   more if there is another token. Otherwise the 401 is returned.
+//!   [`Session::invalidate`](Session::invalidate) describes when there is another token.
+//! - All other responses are returned immediately, including 403, 423, and 429.
+//! - A streaming body is sent once and not buffered. Its 401 is returned, and the next request uses
+//!   a new token if there is one.
+//! - If the user must log in again after a 401, the error of the token source is returned instead
+//!   of the response.
 //!
-//! The time limit of a request is for each sending. A refresh has its own.
+//! Dropping the future is safe. A request that was already sent may still be processed.
+//!
+//! The timeout of a request applies to each attempt. A refresh has its own timeout.
 //!
 //! # Redirects
 //!
-//! A client that follows redirects cannot be trusted with a token. reqwest (0.13.5) takes `Authorization` off a request that
-//! goes to another host, port or scheme than the one before. But it begins each time with all the headers: when the stranger
-//! redirects once more, to itself, host, port and scheme are those of the request before, and the token goes along.
+//! A client that follows redirects may send the token to another host. reqwest (0.13.5) removes
+//! `Authorization` when a redirect leads to another host, port, or scheme than the previous
+//! request. It starts from the original headers each time. If the other host then redirects to
+//! itself, the token is sent there.
 //!
-//! Whether a built client follows redirects cannot be seen from here. So a client has to be begun with
-//! [`without_redirects`]; in any other, each request fails before a token is asked for. A redirect is then an answer like
-//! any other: send a request of its own to its `Location`, and that is checked like any other.
+//! The middleware cannot detect whether a client follows redirects. Create the client with
+//! [`without_redirects`]; with any other client, each request fails before a token is requested.
+//! Redirects are then returned as responses. To follow one, send a new request to its `Location`,
+//! which is checked as well.
 //!
 //! # Proxies
 //!
-//! They are reqwest's own matter: http and https proxies of your settings, or those of `HTTPS_PROXY`, `HTTP_PROXY` and
-//! `ALL_PROXY` except for the hosts in `NO_PROXY`. SOCKS needs the feature `socks` of reqwest. reqwest ignores a proxy whose
-//! address it cannot use, and sends the request past it; [`Session::send`] does not.
+//! reqwest handles proxies: HTTP and HTTPS proxies of its settings, or those of `HTTPS_PROXY`,
+//! `HTTP_PROXY`, and `ALL_PROXY`, except for the hosts in `NO_PROXY`. SOCKS requires reqwest's
+//! feature `socks`. reqwest ignores a proxy with an invalid address and connects directly;
+//! [`Session::send`] does not.
 //!
-//! A proxy that your settings or the environment name carries plain http as well, which is only spoken to this machine. Where
-//! the service is on this machine, as in a test, add [`no_proxy()`](https://docs.rs/reqwest/0.13/reqwest/struct.ClientBuilder.html#method.no_proxy), or it sees the token.
+//! A configured proxy also receives plain HTTP requests, which are allowed for loopback addresses
+//! only. If the service runs on this host, as in a test, set
+//! [`no_proxy()`](https://docs.rs/reqwest/0.13/reqwest/struct.ClientBuilder.html#method.no_proxy).
+//! Otherwise the proxy can read the token.
 //!
-//! # Among other middlewares
+//! # Other middleware
 //!
-//! Attach it last: those behind it see the token, and could send it to an address that nobody checked. Behind one that
-//! repeats requests, each attempt has a token of its own.
+//! Attach this middleware last: middleware behind it can read the token, and could send it to an
+//! unchecked URL. Behind a retry middleware, each attempt gets its own token.
 //!
-//! # Many users
+//! # Multiple users
 //!
-//! Build one client for all, and share its connections:
+//! Create one client and share its connections:
 //!
 //! ```
 //! # fn main() -> webex_oauth::Result<()> {
@@ -89,9 +98,11 @@
 //! use webex_oauth::Session;
 //! use webex_oauth::middleware::{self, BearerMiddleware};
 //!
-//! let shared: ClientWithMiddleware = middleware::without_redirects(reqwest::Client::builder())?.build();
+//! let settings = reqwest::Client::builder();
+//! let shared: ClientWithMiddleware = middleware::without_redirects(settings)?.build();
 //! let client_of = |session: &Session| {
-//!     ClientBuilder::from_client(shared.clone()).with(BearerMiddleware::for_session(session)).build()
+//!     let bearer = BearerMiddleware::for_session(session);
+//!     ClientBuilder::from_client(shared.clone()).with(bearer).build()
 //! };
 //! # let _ = client_of;
 //! # Ok(())
@@ -116,22 +127,25 @@ use crate::session::Session;
 use crate::source::TokenSource;
 use crate::transport;
 
-/// Begins a client that takes no token to where a redirect leads, with your own settings of reqwest.
+/// Creates a client builder that never follows redirects, so that tokens are not forwarded.
 ///
-/// This crate has the last word on two of them: redirects are answers, and verbose logging, which would write whole
-/// requests into the log, is off.
+/// `settings` are your settings of reqwest. Two of them are overridden: redirects are returned as
+/// responses, and verbose logging, which logs complete requests, is disabled.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Configuration`] when reqwest cannot build the client; see
-/// [`ReqwestTransport::from_builder`](crate::transport::ReqwestTransport::from_builder) for when it would panic.
+/// - [`ErrorKind::Configuration`]: reqwest cannot build the client.
+///   [`ReqwestTransport::from_builder`](crate::transport::ReqwestTransport::from_builder) describes
+///   when reqwest would panic.
 pub fn without_redirects(settings: reqwest::ClientBuilder) -> Result<ClientBuilder> {
     let settings = settings.redirect(redirect::Policy::none()).connection_verbose(false);
     Ok(ClientBuilder::new(transport::build_client(settings)?).with(NoRedirects))
 }
 
-/// This crate's error in one of a client with middlewares, also where another middleware has wrapped it; `None` when
-/// something else went wrong.
+/// Returns this crate's error within an error of reqwest-middleware, even if another middleware has
+/// wrapped it.
+///
+/// Returns `None` if the error has another cause.
 ///
 /// # Example
 ///
@@ -150,9 +164,10 @@ pub fn error_of(error: &reqwest_middleware::Error) -> Option<&Error> {
     })
 }
 
-/// Sends a token with each request. After a 401, sends the request once more if there is another token.
+/// Middleware that adds an access token to each request. After a 401, it retries once with another
+/// token.
 ///
-/// See the [module](self) for what it does and how it is attached. Clones are cheap and share the source.
+/// See the [module documentation](self). Cloning is cheap: all clones share the token source.
 #[derive(Clone, Debug)]
 pub struct BearerMiddleware {
     webex: WebexOAuth,
@@ -161,23 +176,26 @@ pub struct BearerMiddleware {
 }
 
 impl BearerMiddleware {
-    /// The tokens of a kept login, for the hosts of its service.
+    /// Creates a middleware with the tokens of a session, for the hosts of its service.
     pub fn for_session(session: &Session) -> Self {
         Self::new(session.webex(), session.clone())
     }
 
-    /// The tokens of any source, a bot's for example, for the hosts that may see a token of this client.
+    /// Creates a middleware with the tokens of any source, for example a bot, for the API hosts of
+    /// the client's service.
     ///
-    /// A bot has no client id, and any text will do as one: `WebexOAuth::builder().client_id("bot").build()?`.
+    /// A bot has no client ID, and any string will do:
+    /// `WebexOAuth::builder().client_id("bot").build()?`.
     ///
     /// # Example
     ///
     /// ```
+    /// use reqwest_middleware::ClientWithMiddleware;
     /// use webex_oauth::middleware::{self, BearerMiddleware};
     /// use webex_oauth::source::StaticToken;
-    /// use webex_oauth::{AccessToken, WebexOAuth};
+    /// use webex_oauth::{AccessToken, Result, WebexOAuth};
     ///
-    /// fn bot(webex: &WebexOAuth, token: AccessToken) -> webex_oauth::Result<reqwest_middleware::ClientWithMiddleware> {
+    /// fn bot(webex: &WebexOAuth, token: AccessToken) -> Result<ClientWithMiddleware> {
     ///     let bearer = BearerMiddleware::new(webex, StaticToken::new(token));
     ///     Ok(middleware::without_redirects(reqwest::Client::builder())?.with(bearer).build())
     /// }
@@ -186,33 +204,35 @@ impl BearerMiddleware {
         Self { webex: webex.clone(), source: Arc::new(source), is_any_client: false }
     }
 
-    /// Also works in a client that was not begun with [`without_redirects`]. **Dangerous:** one that follows redirects, as
-    /// reqwest's do by default, sends the token to whatever origin the API's answer leads to, at the second request there.
+    /// Allows clients that were not created with [`without_redirects`], for example a client that
+    /// another library builds.
     ///
-    /// It is for a client that is handed to you built; its redirect policy should be
-    /// [`Policy::none()`](https://docs.rs/reqwest/0.13/reqwest/redirect/struct.Policy.html#method.none). A 401 that comes from another origin than was asked says
-    /// nothing of the token, and is yours as it is.
+    /// **A client that follows redirects, as reqwest does by default, may send the token to another
+    /// host.** Its redirect policy should be
+    /// [`Policy::none()`](https://docs.rs/reqwest/0.13/reqwest/redirect/struct.Policy.html#method.none).
+    /// A 401 from another origin than that of the request is returned and does not affect the
+    /// token.
     #[must_use]
     pub fn insecure_any_client(mut self) -> Self {
         self.is_any_client = true;
         self
     }
 
-    /// Refuses what a token must not go with, before there is one.
+    /// Rejects a request that must not contain a token, before a token is requested.
     fn check(&self, request: &Request, extensions: &Extensions) -> Result<()> {
         if !self.is_any_client && extensions.get::<NoRedirects>().is_none() {
-            let message = "the client may follow redirects, and take the token along: begin it with \
+            let message = "the client may forward the token with redirects: create it with \
                            `middleware::without_redirects(..)`, or call `insecure_any_client()`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        // What is checked is what reqwest makes of the address, and sends.
-        let uri = Uri::try_from(request.url().as_str()).map_err(|source| {
-            Error::new(ErrorKind::InvalidInput, "the request's address cannot be sent").with_source(source)
-        })?;
+        // Check the URL as serialized by reqwest, which is the one that is sent.
+        let uri = Uri::try_from(request.url().as_str())
+            .map_err(|source| Error::new(ErrorKind::InvalidInput, "invalid request URL").with_source(source))?;
         call::check(self.webex.registration(), &uri)
     }
 
-    /// Whether the API refused the token; where redirects are followed, somebody else may have answered, who had none.
+    /// Returns `true` if the API rejected the token. With redirects, another origin may have
+    /// responded, which did not receive the token.
     fn is_refusal(&self, answer: &Response, asked: &Url) -> bool {
         answer.status() == StatusCode::UNAUTHORIZED && (!self.is_any_client || answer.url().origin() == asked.origin())
     }
@@ -234,15 +254,15 @@ impl Middleware for BearerMiddleware {
         if !self.is_refusal(&answer, &asked) {
             return Ok(answer);
         }
-        self.source.reject(&token).await;
+        self.source.invalidate(&token).await;
         let Some(mut request) = again else { return Ok(answer) };
         let newer = match self.source.access_token().await {
             Ok(newer) if newer != token => newer,
-            // It says more than the 401 that it follows from.
+            // This error is more specific than the 401 that caused it.
             Err(error) if error.is_login_required() => return Err(error.into()),
             _ => return Ok(answer),
         };
-        // Its body may never end, and keeps a connection.
+        // The body may be endless, and holds a connection.
         drop(answer);
         bear(&mut request, &newer)?;
         next.run(request, extensions).await
@@ -254,14 +274,15 @@ fn bear(request: &mut Request, token: &AccessToken) -> Result<()> {
     Ok(())
 }
 
-/// Lets `?` carry this crate's errors out of a middleware, or out of a call in [`Session::with_token`].
+/// Converts this crate's errors for `?` in a middleware, or in a call in [`Session::with_token`].
 impl From<Error> for reqwest_middleware::Error {
     fn from(error: Error) -> Self {
         Self::middleware(error)
     }
 }
 
-/// Stands before all others in a client whose redirects are off, and is what they find in a request's extensions there.
+/// A marker that the client does not follow redirects. As the first middleware, it adds itself to
+/// each request's extensions.
 #[derive(Clone, Copy)]
 struct NoRedirects;
 

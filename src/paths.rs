@@ -1,6 +1,6 @@
-//! Where the endpoints of a service stand below its base address.
+//! Endpoint paths below the base URL of a service.
 
-/// The paths of a service; what it has not is `None`.
+/// The endpoint paths of a service. Missing endpoints are `None`.
 #[derive(Debug)]
 pub(crate) struct Paths {
     pub(crate) authorization: &'static str,
@@ -12,7 +12,7 @@ pub(crate) struct Paths {
     pub(crate) device_token: Option<&'static str>,
 }
 
-/// Those of the platform (<https://developer.webex.com/docs/login-with-webex>).
+/// The paths of the Webex platform (<https://developer.webex.com/docs/login-with-webex>).
 pub(crate) const PLATFORM: Paths = Paths {
     authorization: "/authorize",
     token: "/access_token",
@@ -23,7 +23,7 @@ pub(crate) const PLATFORM: Paths = Paths {
     device_token: Some("/device/token"),
 };
 
-/// Those of Webex Meetings (<https://developer.cisco.com/docs/webex-meetings/>).
+/// The paths of Webex Meetings (<https://developer.cisco.com/docs/webex-meetings/>).
 pub(crate) const MEETINGS: Paths = Paths {
     authorization: "/authorize",
     token: "/token",

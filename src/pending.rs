@@ -1,4 +1,4 @@
-//! A login that has begun and is waiting for its callback.
+//! Pending authorizations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,39 +23,68 @@ use crate::stored::{self, unreadable};
 
 const WHAT: &str = "pending authorization";
 
-/// The longest stored form: encrypted and in base64, it still fits into a cookie of 4096 bytes.
+/// The maximum length of the stored form, in bytes. Encrypted and in base64, it fits into a cookie
+/// of 4096 bytes.
 const LONGEST_STORED: usize = 2867;
 
-/// The longest payload, as JSON.
+/// The maximum length of a payload, in bytes of JSON.
 const LONGEST_PAYLOAD: usize = 1024;
 
-/// The deepest payload: it is written down, and must be readable then.
+/// The maximum nesting depth of a payload. A deeper payload could not be read back.
 const DEEPEST_PAYLOAD: usize = 30;
 
-/// A login between the moment the browser left and the moment it comes back.
+/// A login in progress, waiting for its callback.
 ///
-/// **Treat it as a secret** and bind it to the browser that began the login: keep it in the server's session, in an
-/// encrypted cookie, or in memory. Drop those that nobody came back for, by [`begun_at`](Self::begun_at) and
-/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). While it stays in this process, its age is measured by
-/// the monotonic clock; one that was stored is timed by the wall clock, and has expired when it began more than 10 minutes in
-/// the future. It holds the state and the PKCE verifier, so it is not `Clone`, its
-/// `Debug` shows none of them, and there is no plain `Serialize`; see [`to_stored`](Self::to_stored).
+/// **Treat it as a secret** and bind it to the browser that began the login: store it in the
+/// server-side session, in an encrypted cookie, or in memory. It contains the `state` and the PKCE
+/// code verifier. It is therefore not `Clone`, hides its contents in `Debug`, and does not
+/// implement `Serialize`. To store it, use [`to_stored`](Self::to_stored).
+///
+/// Remove abandoned logins: compare [`begun_at`](Self::begun_at) with
+/// [`WebexOAuth::pending_lifetime`](crate::WebexOAuth::pending_lifetime). As long as the value
+/// stays in memory, its age is measured with the monotonic clock. After it was stored, its age is
+/// measured with the wall clock. A stored login that appears to have begun more than 10 minutes in
+/// the future has also expired.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, PendingAuthorization};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let stored = pending.to_stored()?; // into an encrypted cookie, for example
+///
+/// // In the handler of the redirect URI:
+/// let callback = Callback::parse(mock.approve(&url))?;
+/// let pending = PendingAuthorization::from_stored(stored.expose())?;
+/// assert_eq!(callback.pending_id(), Some(pending.id()));
+/// let login = webex.login(pending, callback).await?;
+/// assert!(login.tokens().refresh_token().is_some());
+/// # Ok(())
+/// # }
+/// ```
 pub struct PendingAuthorization {
     pub(crate) owner: Arc<Owner>,
     pub(crate) state: SecretString,
     pub(crate) nonce: Option<SecretString>,
-    /// How long ago the user may have signed in, when an ID token has to say so.
+    /// The maximum age of the user's sign-in, verified against the ID token.
     pub(crate) max_age: Option<Duration>,
     pub(crate) verifier: CodeVerifier,
     pub(crate) redirect_uri: String,
     pub(crate) asked: Scopes,
     pub(crate) begun_at: UnixTime,
-    /// `None` once it was stored: another process may have begun it.
+    /// `None` after loading from storage, because another process may have begun the login.
     pub(crate) stopwatch: Option<Stopwatch>,
     pub(crate) payload: Payload,
 }
 
-/// The time since a login began in this process, by the monotonic clock: a wall clock that is set meanwhile changes nothing.
+/// The time since a login began in this process. It uses the monotonic clock, so changes of the
+/// wall clock have no effect.
 #[derive(Clone, Debug)]
 pub(crate) struct Stopwatch {
     clock: Arc<dyn Clock>,
@@ -72,9 +101,10 @@ impl Stopwatch {
     }
 }
 
-/// Which pending authorization a callback belongs to: a hash of its state, safe to show and to name cookies with.
+/// The ID of a pending authorization: a hash of its `state`.
 ///
-/// It is 22 characters long, all of them letters, digits, `-` or `_`.
+/// The ID is not secret. It consists of 22 letters, digits, `-`, or `_`, and can be part of a
+/// cookie name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PendingId(String);
@@ -85,7 +115,7 @@ impl PendingId {
         Self(URL_SAFE_NO_PAD.encode(&hash[..16]))
     }
 
-    /// The id as text.
+    /// Returns the ID as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -98,65 +128,72 @@ impl fmt::Display for PendingId {
 }
 
 impl PendingAuthorization {
-    /// The id that [`Callback::pending_id`](crate::Callback::pending_id) gives for this login's callback.
+    /// Returns the ID, which equals [`Callback::pending_id`](crate::Callback::pending_id) of the
+    /// matching callback.
     ///
-    /// Keep pending authorizations under it, and several logins of one browser can wait at the same time.
+    /// Use it as the key for pending authorizations, so that one browser can have several logins in
+    /// progress.
     pub fn id(&self) -> PendingId {
         PendingId::of_state(self.state.expose_secret())
     }
 
-    /// When the login began.
+    /// Returns the time at which the login began.
     pub fn begun_at(&self) -> UnixTime {
         self.begun_at
     }
 
-    /// The redirect URI that this login's callback will come to.
+    /// Returns the redirect URI of this login.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`]: the payload cannot be deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
 
-    /// Writes it down as versioned JSON. **It holds secrets**: keep it on the server, or encrypt it.
+    /// Converts the pending authorization into versioned JSON.
     ///
-    /// It is at most 2,867 bytes long, so that it fits into a cookie when encrypted.
+    /// **The result contains secrets.** Keep it on the server or encrypt it. It is at most 2,867
+    /// bytes long, so that it fits into a cookie when encrypted.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`] when it would be longer: ask for fewer scopes, or take a shorter payload.
+    /// - [`ErrorKind::CorruptEntry`]: the result would be too long. Request fewer scopes, or use a
+    ///   shorter payload or redirect URI.
     pub fn to_stored(&self) -> Result<StoredText> {
         let text = stored::to_text(WHAT, &Form::from(self))?;
         let length = text.expose().len();
         if length > LONGEST_STORED {
             let message = format!(
-                "the pending authorization takes {length} bytes, and {LONGEST_STORED} are the most that fit into an \
-                 encrypted cookie: ask for fewer scopes, or use a shorter payload or redirect URI"
+                "pending authorization is too long: {length} bytes exceed the limit of {LONGEST_STORED} bytes for an \
+                 encrypted cookie; request fewer scopes, or use a shorter payload or redirect URI"
             );
             return Err(Error::new(ErrorKind::CorruptEntry, message));
         }
         Ok(text)
     }
 
-    /// Reads what [`to_stored`](Self::to_stored) wrote.
+    /// Reads a pending authorization written by [`to_stored`](Self::to_stored).
     ///
-    /// **Delete the stored form before the code is exchanged.** A restored login can be restored twice, and then only
-    /// the server's own care keeps its code from being used twice.
+    /// **Delete the stored form before exchanging the code.** Otherwise the same login could be
+    /// read twice and its code used twice.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version. The text itself is never part of the error.
+    /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
+    ///   error does not quote `text`.
     pub fn from_stored(text: &str) -> Result<Self> {
         read(text)
     }
 
-    /// Whether `state` is this login's, compared in constant time.
+    /// Returns `true` if `state` equals the state of this login. Compares in constant time.
     pub(crate) fn has_state(&self, state: &str) -> bool {
         same(self.state.expose_secret(), state)
     }
@@ -166,16 +203,16 @@ impl PendingAuthorization {
         let seconds = lifetime.as_secs();
         let message = match &self.stopwatch {
             Some(stopwatch) if stopwatch.age() <= lifetime => return Ok(()),
-            Some(_) => format!("the login began more than {seconds} seconds ago: begin again"),
+            Some(_) => format!("login expired: it began more than {seconds} seconds ago; begin a new login"),
             None => match age_of_stored(self.begun_at, now) {
                 Some(age) if age <= lifetime => return Ok(()),
                 Some(_) => format!(
-                    "the login began more than {seconds} seconds ago by this host's clock: begin again, and check the clock \
-                     if it began just now"
+                    "login expired: it began more than {seconds} seconds ago by this host's clock; begin a new login, \
+                     and check the clock if it began just now"
                 ),
                 None => format!(
-                    "the login began {} seconds in the future by this host's clock: begin again, and check the clocks of the \
-                     hosts that log users in",
+                    "login expired: it began {} seconds in the future by this host's clock; begin a new login, \
+                     and check the clocks of all hosts",
                     self.begun_at.since(now).as_secs()
                 ),
             },
@@ -184,8 +221,9 @@ impl PendingAuthorization {
     }
 }
 
-/// The age of what was written down at this moment, by the wall clock. What was written up to [`MAX_CLOCK_SKEW`] in the future
-/// counts as written now; nothing further ahead is believed.
+/// Returns the age of a stored value by the wall clock.
+///
+/// A time up to [`MAX_CLOCK_SKEW`] in the future counts as now. Returns `None` for later times.
 pub(crate) fn age_of_stored(written_at: UnixTime, now: UnixTime) -> Option<Duration> {
     (written_at.since(now) <= MAX_CLOCK_SKEW).then(|| now.since(written_at))
 }
@@ -215,7 +253,7 @@ impl fmt::Debug for PendingAuthorization {
     }
 }
 
-/// An application's own value that travels with a login.
+/// The payload that an application attaches to a login.
 #[derive(Clone, Default)]
 pub(crate) struct Payload(Option<Value>);
 
@@ -227,16 +265,17 @@ impl fmt::Debug for Payload {
 
 impl Payload {
     pub(crate) fn new(value: &impl Serialize) -> Result<Self> {
-        let refuse = |why| Error::new(ErrorKind::InvalidInput, format!("the payload {why}"));
-        let no_json = |source| refuse("cannot be JSON").with_source(source);
-        let too_long = || refuse("is longer than 1,024 bytes: keep it on the server and send a key to it");
-        // Before `to_value`, which opens raw JSON that stands in it, and texts within texts there.
+        let refuse = |why| Error::new(ErrorKind::InvalidInput, format!("invalid payload: {why}"));
+        let no_json = |source| refuse("it cannot be serialized as JSON").with_source(source);
+        let too_long =
+            || refuse("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
+        // Checked before `to_value`, which parses raw JSON and any strings nested in it.
         if serde_json::to_string(value).map_err(no_json)?.len() > LONGEST_PAYLOAD {
             return Err(too_long());
         }
         let value = serde_json::to_value(value).map_err(no_json)?;
         if is_deeper_than(&value, DEEPEST_PAYLOAD) {
-            return Err(refuse("is nested more than 30 levels deep"));
+            return Err(refuse("it is nested more than 30 levels deep"));
         }
         if value.to_string().len() > LONGEST_PAYLOAD {
             return Err(too_long());
@@ -244,7 +283,7 @@ impl Payload {
         Ok(Self(Some(value)))
     }
 
-    /// One that was written down as [`value`](Self::value).
+    /// Creates a payload from a stored [`value`](Self::value).
     pub(crate) fn stored(value: Option<Value>) -> Self {
         Self(value)
     }
@@ -254,9 +293,9 @@ impl Payload {
     }
 
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        // serde_json's message may quote the payload, which is the application's own secret to keep.
+        // The message of serde_json may quote the payload, which may be secret.
         self.0.as_ref().map(T::deserialize).transpose().map_err(|_| {
-            let message = "the payload is not of the type that was asked for: read it as the type that was put in";
+            let message = "payload has a different type: read it as the type that was passed to `payload(..)`";
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
@@ -318,7 +357,7 @@ impl<'a> From<&'a PendingAuthorization> for Form<'a> {
 fn read(text: &str) -> Result<PendingAuthorization> {
     let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
     stored::check_version(WHAT, form.exact("v"))?;
-    let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
+    let missing = |name| move || unreadable(WHAT, format!("missing `{name}`"));
     let mut text = |name| form.exact_text(name).map_err(|why| unreadable(WHAT, why));
     let mut plain = |name| Ok::<_, Error>(text(name)?.map(|text| text.expose_secret().to_owned()));
     let owner = Owner {
@@ -338,7 +377,7 @@ fn read(text: &str) -> Result<PendingAuthorization> {
         nonce,
         max_age: max_age.map(Duration::from_secs),
         verifier: CodeVerifier::from_stored(verifier.expose_secret(), method)
-            .ok_or_else(|| unreadable(WHAT, "its `code_verifier` has a length or a character that none can have"))?,
+            .ok_or_else(|| unreadable(WHAT, "invalid length or character in `code_verifier`"))?,
         redirect_uri: redirect_uri.ok_or_else(missing("redirect_uri"))?,
         asked: asked.map(|text| Scopes::from_server(&text)).unwrap_or_default(),
         begun_at: begun_at.map(UnixTime::from_secs).ok_or_else(missing("begun_at"))?,
@@ -433,7 +472,7 @@ mod tests {
         assert!(Payload::new(&nested(DEEPEST_PAYLOAD)).is_ok());
         assert!(Payload::new(&nested(DEEPEST_PAYLOAD + 1)).is_err_and(|error| error.to_string().contains("30 levels")));
         let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
-        // White space counts, and so do the digits that a short form of a number stands for.
+        // White space counts, and so do the digits that an exponent expands to.
         for text in [format!("[1{}]", " ".repeat(LONGEST_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
             let error = Payload::new(&raw(text.clone())).unwrap_err();
             assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");
@@ -463,11 +502,11 @@ mod tests {
         let stored = pending(Payload::default(), "spark:all").to_stored().unwrap();
         let text = stored.expose();
         for (bad, hint) in [
-            (text[..40].to_owned(), "not JSON"),
+            (text[..40].to_owned(), "invalid JSON"),
             (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
             (text.replace("S256", "S512"), "code_challenge_method"),
             (text.replace("\"code_verifier\":\"", "\"code_verifier\":\" "), "code_verifier"),
-            (text.replace("\"state\"", "\"etats\""), "no `state`"),
+            (text.replace("\"state\"", "\"etats\""), "missing `state`"),
         ] {
             let error = PendingAuthorization::from_stored(&bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::CorruptEntry);

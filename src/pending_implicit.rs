@@ -1,4 +1,4 @@
-//! A login by the implicit flow that has begun and is waiting for its callback.
+//! Pending logins of the implicit flow.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,16 +12,18 @@ use crate::stored::{self, unreadable};
 
 const WHAT: &str = "pending implicit login";
 
-/// What comes back by the implicit flow (OpenID Connect Core 1.0 section 3.2.2.1).
+/// The response type of the implicit flow (OpenID Connect Core 1.0, section 3.2.2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ImplicitResponse {
     /// An ID token.
     IdToken,
-    /// An access token. Nothing proves that it was issued to this application: never log a user in by it.
+    /// An access token.
+    ///
+    /// It is not bound to this application. Never use it to authenticate a user.
     Token,
-    /// Both.
+    /// An ID token and an access token.
     IdTokenToken,
 }
 
@@ -43,8 +45,9 @@ impl ImplicitResponse {
     }
 }
 
-/// A login by the implicit flow between the moment the browser left and the moment it comes back; the same as
-/// [`PendingAuthorization`], which see.
+/// A login with the implicit flow in progress, waiting for its callback.
+///
+/// **Treat it as a secret**, as described for [`PendingAuthorization`].
 #[derive(Debug)]
 pub struct PendingImplicit {
     pub(crate) pending: PendingAuthorization,
@@ -67,43 +70,50 @@ struct Reading<'a> {
 }
 
 impl PendingImplicit {
-    /// The id that [`ImplicitCallback::pending_id`](crate::ImplicitCallback::pending_id) gives for this login's callback.
+    /// Returns the ID, which equals
+    /// [`ImplicitCallback::pending_id`](crate::ImplicitCallback::pending_id) of the matching
+    /// callback.
     pub fn id(&self) -> PendingId {
         self.pending.id()
     }
 
-    /// When the login began.
+    /// Returns the time at which the login began.
     pub fn begun_at(&self) -> UnixTime {
         self.pending.begun_at()
     }
 
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    /// Returns the payload that was set with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload), or `None` if none
+    /// was set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the payload cannot be
+    ///   deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.pending.payload()
     }
 
-    /// Writes it down as versioned JSON. **It holds secrets**: keep it on the server, or encrypt it.
+    /// Converts the pending login into versioned JSON. **The result contains secrets.** Keep it on
+    /// the server or encrypt it.
     ///
     /// # Errors
     ///
-    /// Those of [`PendingAuthorization::to_stored`].
+    /// All errors of [`PendingAuthorization::to_stored`].
     pub fn to_stored(&self) -> Result<StoredText> {
         let pending = self.pending.to_stored()?;
-        let pending = serde_json::from_str(pending.expose()).map_err(|_| unreadable(WHAT, "it is damaged"))?;
+        let pending = serde_json::from_str(pending.expose()).map_err(|_| unreadable(WHAT, "damaged or incomplete"))?;
         stored::to_text(WHAT, &Writing { v: stored::VERSION, response: self.response, pending })
     }
 
-    /// Reads what [`to_stored`](Self::to_stored) wrote.
+    /// Reads a pending login written by [`to_stored`](Self::to_stored).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry) when the text is damaged or of a later version.
+    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): `text` is damaged or was
+    ///   written by a later version.
     pub fn from_stored(text: &str) -> Result<Self> {
-        let damaged = |_| unreadable(WHAT, "it is damaged");
+        let damaged = |_| unreadable(WHAT, "damaged or incomplete");
         let reading: Reading<'_> = serde_json::from_str(text).map_err(damaged)?;
         stored::check_version(WHAT, Ok(Some(reading.v)))?;
         Ok(Self { pending: PendingAuthorization::from_stored(reading.pending.get())?, response: reading.response })

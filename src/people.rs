@@ -1,4 +1,4 @@
-//! Who the logged-in person is: `GET /people/me`.
+//! The logged-in person: `GET /people/me`.
 
 use std::fmt;
 
@@ -17,98 +17,125 @@ use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::secret::AccessToken;
 
-/// A person as Webex describes them (<https://developer.webex.com/docs/api/v1/people/get-my-own-details>).
+/// A person (<https://developer.webex.com/docs/api/v1/people/get-my-own-details>).
 ///
-/// Webex decides by scope and license which fields it tells; each may be missing. Fields without a method here are
-/// kept, see [`field`](Person::field).
+/// Returned by [`WebexOAuth::person`](crate::WebexOAuth::person). Webex omits fields depending on
+/// scopes and licenses. Fields without a method are available through [`field`](Person::field).
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use webex_oauth::Callback;
+/// use webex_oauth::testing::{MockUser, MockWebex};
+///
+/// let jane = MockUser::new("jane@example.com").name("Jane Smith");
+/// let mock = MockWebex::builder().user(jane).start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+///
+/// let person = webex.person(login.tokens().access_token()).await?;
+/// assert_eq!(person.display_name(), Some("Jane Smith"));
+/// assert_eq!(person.email(), Some("jane@example.com"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Person(Map<String, Value>);
 
 impl Person {
-    /// The person's id: the key to recognize a user by, since names and addresses change.
+    /// Returns the person ID. Identify users by this ID, because names and e-mail addresses change.
     pub fn id(&self) -> &str {
         self.text("id").unwrap_or_default()
     }
 
-    /// The e-mail addresses.
+    /// Returns an iterator over the e-mail addresses.
     pub fn emails(&self) -> impl Iterator<Item = &str> {
         self.list("emails")
     }
 
-    /// The first e-mail address.
+    /// Returns the first e-mail address.
     pub fn email(&self) -> Option<&str> {
         self.emails().next()
     }
 
-    /// The full name.
+    /// Returns the full name.
     pub fn display_name(&self) -> Option<&str> {
         self.text("displayName")
     }
 
-    /// The first name.
+    /// Returns the first name.
     pub fn first_name(&self) -> Option<&str> {
         self.text("firstName")
     }
 
-    /// The last name.
+    /// Returns the last name.
     pub fn last_name(&self) -> Option<&str> {
         self.text("lastName")
     }
 
-    /// The name that the person goes by.
+    /// Returns the nickname.
     pub fn nick_name(&self) -> Option<&str> {
         self.text("nickName")
     }
 
-    /// The name to sign in with; Webex does not document it.
+    /// Returns the sign-in name. Webex does not document this field.
     pub fn user_name(&self) -> Option<&str> {
         self.text("userName")
     }
 
-    /// The address of the person's picture.
+    /// Returns the URL of the person's avatar.
     pub fn avatar(&self) -> Option<&str> {
         self.text("avatar")
     }
 
-    /// The id of the person's organization.
+    /// Returns the ID of the person's organization.
     pub fn organization_id(&self) -> Option<&str> {
         self.text("orgId")
     }
 
-    /// The ids of the person's roles; administrators see them.
+    /// Returns an iterator over the IDs of the person's roles. Only administrators can see them.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         self.list("roles")
     }
 
-    /// What kind of account it is: `person`, `bot` or `appuser`.
+    /// Returns the account type: `person`, `bot`, or `appuser`.
     pub fn kind(&self) -> Option<&str> {
         self.text("type")
     }
 
-    /// Whether the person may sign in. Webex writes it as text.
+    /// Returns `true` if the person is allowed to sign in.
+    ///
+    /// Webex sends this field as a string. Returns `None` if it is missing or not recognized.
     pub fn is_login_enabled(&self) -> Option<bool> {
         self.truth("loginEnabled")
     }
 
-    /// Whether the person has not yet answered the invitation; `None` where Webex leaves it out. Webex writes it as text. What
-    /// is neither yes nor no counts as yes, since an address is taken for its owner's unless this is yes.
+    /// Returns `true` if the person has not accepted the invitation yet, or `None` if the field is
+    /// missing.
+    ///
+    /// Webex sends this field as a string. An unrecognized value counts as `true`, because the
+    /// person's e-mail address is only trusted if this is not `true`.
     pub fn is_invite_pending(&self) -> Option<bool> {
         self.field("invitePending").filter(|value| !value.is_null())?;
         Some(self.truth("invitePending").unwrap_or(true))
     }
 
-    /// Any field by its name, as it came.
+    /// Returns any field by its name.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// What is kept of it with the tokens.
+    /// Returns the values that are stored with the tokens.
     pub(crate) fn identity(&self) -> Identity {
         Identity {
             id: self.id().to_owned(),
             organization_id: self.organization_id().map(str::to_owned),
             display_name: self.display_name().map(str::to_owned),
-            // Webex leaves the field out by scope and license: then it is enough that the person has signed in.
+            // Webex omits the field depending on scopes and licenses. The person has then at least
+            // signed in.
             address: Address::new(self.email(), Some(self.is_invite_pending() != Some(true))),
         }
     }
@@ -136,11 +163,11 @@ impl Person {
     }
 }
 
-/// The request for the person whose access token this is.
+/// Returns the request for the person that the access token belongs to.
 pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.person.as_ref().ok_or_else(|| {
         let message = format!(
-            "the service {:?} has no address to ask for a person: see `TokenSet::account()` for what the login told",
+            "service {:?} has no person endpoint: use `TokenSet::account()` for the values in the token response",
             registration.owner.service
         );
         Error::new(ErrorKind::Unsupported, message)
@@ -150,25 +177,25 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
     Ok(request)
 }
 
-/// Reads the answer: a person with an id, or the reason why there is none.
+/// Reads the response. A person without an ID is an error.
 pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: UnixTime) -> Result<Person> {
     if !response.status().is_success() {
         return Err(refusal(Asked::Person, response, &[access_token.expose()], now));
     }
     let unusable = |why: &dyn fmt::Display| {
-        let problem = "the answer about the person cannot be used";
+        let problem = "invalid response from the person endpoint";
         refusal::unusable(Asked::Person, response, problem, why, &[access_token.expose()])
     };
     let person = Person(foreign::unambiguous(response.body(), Some(&IDENTIFYING)).map_err(|fault| unusable(&fault))?);
     match person.id() {
-        "" => Err(unusable(&"it has no `id`")),
-        // Another person's id may look the same.
-        id if is_damaged(id) => Err(unusable(&"its `id` has characters that cannot be decoded")),
+        "" => Err(unusable(&"missing `id`")),
+        // Different IDs could look equal after lossy decoding.
+        id if is_damaged(id) => Err(unusable(&"`id` contains undecodable characters")),
         _ => Ok(person),
     }
 }
 
-/// The fields that decide who the person is, and what they may do.
+/// The fields that identify the person. They must not be duplicated.
 const IDENTIFYING: [&str; 5] = ["id", "emails", "orgId", "invitePending", "type"];
 
 #[cfg(test)]

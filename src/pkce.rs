@@ -1,4 +1,4 @@
-//! Proof Key for Code Exchange (RFC 7636), and the short form that Webex Meetings documents.
+//! Proof Key for Code Exchange (RFC 7636), and the short variant of Webex Meetings.
 
 use std::fmt;
 
@@ -7,19 +7,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// How a login proves that the one who began it is the one who ends it.
+/// The method of Proof Key for Code Exchange (PKCE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Pkce {
-    /// A verifier of 43 characters (256 bits), of which only the SHA-256 goes through the browser (RFC 7636 section 4.2).
+    /// A code verifier of 43 characters (256 bits). Only its SHA-256 hash is sent through the
+    /// browser (RFC 7636, section 4.2).
     S256,
-    /// A verifier of 10 unreserved characters that goes through the browser as it is. Only for Webex Meetings, whose
-    /// documentation allows no more; RFC 7636 would not accept it.
+    /// A code verifier of 10 characters, which is also the code challenge.
+    ///
+    /// This is the only method that Webex Meetings documents. It is weaker than RFC 7636 requires.
     ShortPlain,
 }
 
 impl Pkce {
-    /// The value of `code_challenge_method`.
+    /// Returns the value of `code_challenge_method`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::S256 => "S256",
@@ -31,7 +33,7 @@ impl Pkce {
         [Self::S256, Self::ShortPlain].into_iter().find(|method| method.name() == name)
     }
 
-    /// The length of the verifiers made; the short ones carry 60 bits.
+    /// Returns the length of a generated verifier. Ten characters carry 60 bits.
     fn verifier_length(self) -> usize {
         match self {
             Self::S256 => 43,
@@ -40,20 +42,22 @@ impl Pkce {
     }
 }
 
-/// The secret of one login (RFC 7636 section 4.1). Not `Clone`: it is meant for one exchange.
+/// The code verifier of one login (RFC 7636, section 4.1). It is not `Clone`, because it is valid
+/// for one exchange.
 pub(crate) struct CodeVerifier {
     text: SecretString,
     method: Pkce,
 }
 
 impl CodeVerifier {
-    /// A new one, of a random token.
+    /// Creates a code verifier from a random token.
     pub(crate) fn of(mut token: String, method: Pkce) -> Self {
         token.truncate(method.verifier_length());
         Self { text: token.into(), method }
     }
 
-    /// One that was written down: 1 to 10 unreserved characters for the short form, 43 to 128 for S256.
+    /// Reads a stored code verifier: 1 to 10 unreserved characters for the short variant, 43 to 128
+    /// for S256.
     pub(crate) fn from_stored(text: &str, method: Pkce) -> Option<Self> {
         let lengths = match method {
             Pkce::S256 => 43..=128,
@@ -68,17 +72,17 @@ impl CodeVerifier {
         self.method
     }
 
-    /// The value of `code_verifier`.
+    /// Returns the value of `code_verifier`.
     pub(crate) fn expose(&self) -> &str {
         self.text.expose_secret()
     }
 
-    /// The verifier, to be kept where a service asks for it again.
+    /// Returns the verifier for services that require it again on each refresh.
     pub(crate) fn into_secret(self) -> SecretString {
         self.text
     }
 
-    /// The value of `code_challenge`.
+    /// Returns the value of `code_challenge`.
     pub(crate) fn challenge(&self) -> String {
         match self.method {
             Pkce::S256 => URL_SAFE_NO_PAD.encode(Sha256::digest(self.expose())),

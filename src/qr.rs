@@ -1,4 +1,4 @@
-//! QR codes, for a terminal or a page.
+//! QR codes for terminals and web pages.
 
 use std::fmt::{self, Write as _};
 
@@ -6,13 +6,14 @@ use qrcode::{Color, EcLevel};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The margin that scanners want (ISO/IEC 18004), in modules.
+/// The margin required by ISO/IEC 18004, in modules.
 const QUIET: usize = 4;
 
-/// A QR code of an address, which a phone reads from a screen.
+/// A QR code, for example of a URL that the user opens with a phone.
 ///
-/// On a terminal, one line shows two rows of it. Whether light or dark parts are drawn depends on the terminal: a scanner wants dark
-/// modules on a light ground, and takes the inverse only if it is a good one.
+/// In a terminal, each line of text contains two rows of modules. Use
+/// [`light_on_dark`](Self::light_on_dark) or [`dark_on_light`](Self::dark_on_light) to match the
+/// colors of the terminal, because many scanners do not read inverted codes.
 ///
 /// # Example
 ///
@@ -27,39 +28,44 @@ const QUIET: usize = 4;
 #[derive(Clone)]
 pub struct QrCode {
     text: String,
-    /// Row by row.
+    /// The modules, in row-major order.
     is_dark: Vec<bool>,
     width: usize,
 }
 
 impl QrCode {
-    /// The QR code of a text, of the lowest level of error correction: screens do not get dirty, and smaller codes fit more
-    /// of them.
+    /// Creates a QR code of `text` with error correction level L.
+    ///
+    /// The lowest level yields the smallest code, and screens need no error correction for damage.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the text is longer than the 2,953 bytes that a QR code can hold.
+    /// - [`ErrorKind::InvalidInput`]: `text` is longer than 2,953 bytes, the capacity of a QR code.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        let code = qrcode::QrCode::with_error_correction_level(&text, EcLevel::L)
-            .map_err(|source| Error::new(ErrorKind::InvalidInput, "this makes no QR code").with_source(source))?;
+        let code = qrcode::QrCode::with_error_correction_level(&text, EcLevel::L).map_err(|source| {
+            Error::new(ErrorKind::InvalidInput, "text cannot be encoded as a QR code").with_source(source)
+        })?;
         let width = code.width();
         let is_dark = code.into_colors().into_iter().map(|color| color == Color::Dark).collect();
         Ok(Self { text, is_dark, width })
     }
 
-    /// For terminals that write light on dark, as most do: the light parts are drawn.
+    /// Returns the code as text for terminals with light text on a dark background, which is the
+    /// common case.
     pub fn light_on_dark(&self) -> String {
         self.half_blocks(false)
     }
 
-    /// For terminals that write dark on light, and for paper: the dark parts are drawn.
+    /// Returns the code as text for terminals with dark text on a light background, and for paper.
     pub fn dark_on_light(&self) -> String {
         self.half_blocks(true)
     }
 
-    /// As SVG, black on white, with the margin around it: for the `innerHTML` of a page, or a file. It is titled with the text
-    /// for those who cannot see it, needs nothing from elsewhere, and grows as large as it may.
+    /// Returns the code as an SVG image, black on white, including the margin.
+    ///
+    /// The image can be part of an HTML page or stored as a file. It contains the text as its title
+    /// for screen readers, has no external references, and scales to the available space.
     pub fn to_svg(&self) -> String {
         let size = self.width + 2 * QUIET;
         let title = escaped(&self.text);
@@ -69,13 +75,13 @@ impl QrCode {
              <rect width=\"{size}\" height=\"{size}\" fill=\"#fff\"/><path d=\""
         );
         for (at, _) in self.is_dark.iter().enumerate().filter(|(_, is_dark)| **is_dark) {
-            // A String takes whatever is written to it.
+            // Writing to a `String` does not fail.
             let _ = write!(svg, "M{} {}h1v1h-1z", at % self.width + QUIET, at / self.width + QUIET);
         }
         svg + "\" fill=\"#000\"/></svg>"
     }
 
-    /// Two rows to a line, where `drawn` modules are blocks and the others are blanks.
+    /// Renders two rows per line, with `drawn` modules as blocks and the others as spaces.
     fn half_blocks(&self, drawn: bool) -> String {
         let size = self.width + 2 * QUIET;
         let mut text = String::with_capacity(3 * (size + 1) * size.div_ceil(2));
@@ -94,7 +100,7 @@ impl QrCode {
         text
     }
 
-    /// Whether a module is dark, counted from the corner of the margin.
+    /// Returns `true` if a module is dark. Positions include the margin.
     fn is_dark(&self, column: usize, row: usize) -> bool {
         let within = |at: usize| at.checked_sub(QUIET).filter(|at| *at < self.width);
         let module = within(column).zip(within(row)).and_then(|(x, y)| self.is_dark.get(y * self.width + x));
@@ -106,7 +112,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Without what it says: a user's code may be in it.
+/// Hides the text, because it may contain a user code.
 impl fmt::Debug for QrCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QrCode").field("width", &self.width).finish_non_exhaustive()
@@ -119,7 +125,7 @@ mod tests {
 
     const URI: &str = "https://oauth-helper-r.wbx2.com/verify?userCode=e9e1&x=<1>";
 
-    /// What a scanner reads on a screen of so many modules, each drawn this large.
+    /// Returns the text that a scanner reads from a screen of `size` modules.
     fn scanned(size: usize, is_dark: impl Fn(usize, usize) -> bool) -> String {
         const SCALE: usize = 4;
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(size * SCALE, size * SCALE, |x, y| {
@@ -128,7 +134,7 @@ mod tests {
         image.detect_grids()[0].decode().unwrap().1
     }
 
-    /// The modules of a text of half blocks.
+    /// Returns the modules of a code rendered with half blocks.
     fn modules(text: &str, drawn: bool) -> (usize, Vec<Vec<bool>>) {
         let size = text.lines().next().unwrap().chars().count();
         let mut rows = Vec::new();
@@ -150,7 +156,7 @@ mod tests {
                 let margin = |at: usize| at < QUIET || at >= size - QUIET;
                 for (y, row) in rows.iter().take(size).enumerate() {
                     let is_quiet = |(x, is_dark): (usize, &bool)| !*is_dark || !(margin(x) || margin(y));
-                    assert!(row.iter().enumerate().all(is_quiet), "the margin is light");
+                    assert!(row.iter().enumerate().all(is_quiet), "the margin must be light");
                 }
             }
         }

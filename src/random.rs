@@ -1,4 +1,4 @@
-//! Randomness: the only place this crate asks for it, and always the operating system's generator.
+//! Random values from the operating system's generator. No other module generates any.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,14 +7,18 @@ use rand::rngs::SysRng;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Fills `bytes` from the operating system's cryptographic generator.
+/// Fills `bytes` with random data from the operating system.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
     SysRng.try_fill_bytes(bytes).map_err(|source| {
-        Error::new(ErrorKind::RandomSource, "the operating system's random generator failed").with_source(source)
+        Error::new(ErrorKind::RandomSource, "the random number generator of the operating system failed")
+            .with_source(source)
     })
 }
 
-/// A number from 0 to 1, so that many who wait do not come back in step. Without randomness it is 1: the longest wait.
+/// Returns a random number from 0 to 1 for jitter, so that waiting tasks do not retry
+/// simultaneously.
+///
+/// Returns 1, the longest wait, if the generator fails.
 pub(crate) fn chance() -> f64 {
     let mut bytes = [0; 4];
     match fill(&mut bytes) {
@@ -23,12 +27,13 @@ pub(crate) fn chance() -> f64 {
     }
 }
 
-/// 256 random bits as 43 base64url characters, all of them unreserved in a URL (RFC 3986 section 2.3).
+/// Returns 256 random bits as 43 base64url characters, all of them unreserved in URLs (RFC 3986,
+/// section 2.3).
 pub(crate) fn token() -> Result<String> {
     tokens().map(|[token]| token)
 }
 
-/// Several tokens at once, for one call of the operating system.
+/// Returns several tokens with a single call to the operating system.
 pub(crate) fn tokens<const N: usize>() -> Result<[String; N]> {
     let mut bytes = [[0; 32]; N];
     fill(bytes.as_flattened_mut())?;

@@ -1,20 +1,23 @@
-//! Foreign text made fit to show: without secrets, control characters and excess length.
+//! Redaction of untrusted strings: removes secrets and control characters, and limits the length.
 
 use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 
-/// So many characters of a secret in a row are no chance.
+/// The number of consecutive characters of a secret that cannot be a coincidence.
 const TELLING_RUN: usize = 12;
 
-/// The longest run of token characters that is shown; opaque tokens and JWT parts are longer.
+/// The maximum length of a word that is shown. Opaque tokens and the parts of a JWT are longer.
 const LONGEST_WORD: usize = 32;
 
-/// `text` with every one of `secrets` cut out, everything that looks like a token cut out, on one line and at most
-/// `limit` characters long. A text that still [tells](tells) of a secret is dropped whole.
+/// Removes `secrets`, words that look like tokens, and line breaks from `text`, and truncates it to
+/// `limit` characters.
+///
+/// A string that still [contains a part of a secret](tells) is replaced entirely.
 pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
-    // First of all, or a line break that stood for a secret's space would become one afterwards.
+    // Must be first: replacing a line break with a space later could restore a secret that contains
+    // a space.
     let mut text = on_one_line(text);
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         for spelling in spellings(secret) {
@@ -33,8 +36,9 @@ pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
     shorten(cleaned.trim(), limit)
 }
 
-/// Whether a text has a secret in it, or [`TELLING_RUN`] characters of one, in any case, percent-encoded, in base64, or with
-/// white space between.
+/// Returns `true` if `text` contains a secret, or [`TELLING_RUN`] consecutive characters of one.
+///
+/// The comparison ignores case and white space, and recognizes percent-encoding and base64.
 pub(crate) fn tells(text: &str, secrets: &[&str]) -> bool {
     let needles: Vec<_> = secrets.iter().flat_map(|secret| needles(secret)).collect();
     let (runs, short): (Vec<_>, Vec<_>) = needles.iter().partition(|needle| needle.len() >= TELLING_RUN);
@@ -46,12 +50,13 @@ pub(crate) fn tells(text: &str, secrets: &[&str]) -> bool {
     })
 }
 
-/// What a secret is known by, in lower case: itself, and its base64 wherever it begins within three bytes.
+/// Returns the lower-case strings to search for: the secret, and its base64 at each of the three
+/// possible alignments.
 fn needles(secret: &str) -> impl Iterator<Item = Vec<u8>> {
     let encoded = (0..3).flat_map(move |before| {
         let bytes = [&b"   "[..before], secret.as_bytes()].concat();
         [BASE64_STANDARD_NO_PAD.encode(&bytes), BASE64_URL_SAFE_NO_PAD.encode(&bytes)].map(|text| {
-            // The first and the last characters may hold bits of something else.
+            // The first and last characters may contain bits of adjacent bytes.
             let first = (before * 8).div_ceil(6);
             text.as_bytes()[first..text.len() - 1].to_ascii_lowercase()
         })
@@ -65,7 +70,7 @@ fn needles(secret: &str) -> impl Iterator<Item = Vec<u8>> {
         .filter(|needle| !needle.is_empty())
 }
 
-/// In lower case, without white space and without `+`, which stands for a space in forms.
+/// Converts to lower case, and removes white space and `+`, which represents a space in forms.
 fn without_space(text: &[u8]) -> Vec<u8> {
     text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'+').map(u8::to_ascii_lowercase).collect()
 }
@@ -89,7 +94,7 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// `text` without `secret`, in any case.
+/// Replaces `secret` in `text`, ignoring case.
 fn replaced(text: &str, secret: &str) -> String {
     let (lower, secret) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
     let mut kept = String::with_capacity(text.len());
@@ -102,12 +107,12 @@ fn replaced(text: &str, secret: &str) -> String {
     kept + &text[end..]
 }
 
-/// `text` on one line that reads in its own direction.
+/// Replaces control characters and characters that change the text direction with spaces.
 pub(crate) fn on_one_line(text: &str) -> String {
     text.chars().map(|c| if is_disruptive(c) { ' ' } else { c }).collect()
 }
 
-/// A secret as it is, and as it stands in forms and URLs.
+/// Returns a secret as it is, and as encoded in forms and URLs.
 fn spellings(secret: &str) -> [String; 5] {
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     let percent = form.replace('+', "%20").replace('*', "%2A");
@@ -123,7 +128,7 @@ fn spellings(secret: &str) -> [String; 5] {
     [on_one_line(secret), form, percent, lower_form, lower_percent]
 }
 
-/// Characters that begin a new line or turn the direction of the text.
+/// Returns `true` for characters that begin a new line or change the text direction.
 fn is_disruptive(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Where Webex sends the browser back to.
+//! Redirect URIs.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{self, Characters};
 
-/// A redirect URI, exactly as it was written: Webex compares it with the registered ones character by character.
+/// A validated redirect URI, kept unchanged because Webex compares it byte by byte.
 ///
-/// It is checked, never rewritten. Allowed are https; http to this machine (or to a host given to
-/// `insecure_http_to(..)`); and private-use schemes of native applications (RFC 8252 section 7.1).
+/// Valid are HTTPS URIs, HTTP URIs to loopback addresses and to the hosts passed to
+/// `insecure_http_to(..)`, and private-use URI schemes (RFC 8252, section 7.1).
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RedirectUri(String);
 
@@ -20,16 +20,16 @@ impl RedirectUri {
         if text.contains('@')
             && Url::parse(text).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
         {
-            // Not repeated in the message: it may hold a password.
+            // The message does not quote the URI, because it may contain a password.
             return Err(Error::new(
                 ErrorKind::Configuration,
-                "the redirect URI must not contain a user name or a password",
+                "invalid redirect URI: it must not contain a user name or password",
             ));
         }
         value_check::check(ErrorKind::Configuration, "redirect URI", text, Characters::Word)?;
         match fault(text, insecure_hosts) {
             None => Ok(Self(text.to_owned())),
-            Some(why) => Err(Error::new(ErrorKind::Configuration, format!("the redirect URI {text:?} {why}"))),
+            Some(why) => Err(Error::new(ErrorKind::Configuration, format!("invalid redirect URI {text:?}: {why}"))),
         }
     }
 
@@ -50,53 +50,56 @@ impl fmt::Debug for RedirectUri {
     }
 }
 
-/// Why `text` cannot be a redirect URI.
+/// Returns the reason why `text` is not a valid redirect URI.
 fn fault(text: &str, insecure_hosts: &[String]) -> Option<String> {
     if !endpoint::is_plain(text) {
-        let why = "contains a character that no URL has: remove it, or write it percent-encoded";
+        let why = "it contains a character that is not allowed in a URL; remove or percent-encode it";
         return Some(why.to_owned());
     }
     if text.contains('#') {
         return Some(
-            "has a fragment, which RFC 6749 section 3.1.2 forbids: leave out \"#\" and what follows it".to_owned(),
+            "it has a fragment, which RFC 6749, section 3.1.2, forbids; remove \"#\" and everything after it"
+                .to_owned(),
         );
     }
     if let Some(host) = host_without_scheme(text) {
         let is_here = host.eq_ignore_ascii_case("localhost") || matches!(host, "127.0.0.1" | "[::1]");
         let scheme = if is_here { "http" } else { "https" };
-        return Some(format!("has no scheme: write {scheme}://{text}"));
+        return Some(format!("it has no scheme; use {scheme}://{text}"));
     }
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(url::ParseError::RelativeUrlWithoutBase) => {
             return Some(
-                "is not absolute: write it whole, such as http://localhost:5000/auth/cisco/callback".to_owned(),
+                "it is not absolute; use a complete URL such as http://localhost:5000/auth/cisco/callback".to_owned(),
             );
         }
-        Err(cause) => return Some(format!("is not a URL: {cause}")),
+        Err(cause) => return Some(format!("it is not a URL: {cause}")),
     };
     if matches!(url.scheme(), "http" | "https") && !names_its_host(text, &url) {
-        return Some("names its host in a way that programs read differently: write scheme://host, plainly".to_owned());
+        return Some("its host is ambiguous to URL parsers; use the form scheme://host".to_owned());
     }
     if let Some((name, _)) = url.query_pairs().find(|(name, _)| RESPONSE_PARAMETERS.contains(&&**name)) {
-        return Some(format!("has the parameter `{name}`, which the answer of Webex has too: use another name"));
+        return Some(format!("its parameter `{name}` conflicts with a parameter of the callback; rename it"));
     }
     match url.scheme() {
         "https" => None,
         "http" if endpoint::is_trusted_plain(&url, insecure_hosts) => None,
         "http" => {
-            let why = "would carry the code unencrypted: use https, http://localhost, or for a test network \
+            let why = "the code would be sent unencrypted; use https, http://localhost, or for a test network \
                        `insecure_http_to(..)`";
             Some(why.to_owned())
         }
         foreign if FOREIGN_SCHEMES.contains(&foreign) => Some(
-            "has a scheme that means something else: use https, http://localhost or a scheme of your own".to_owned(),
+            "its scheme is reserved for other purposes; use https, http://localhost, or a private-use scheme"
+                .to_owned(),
         ),
         _ => None,
     }
 }
 
-/// Schemes that are no application's own: they run or show content, or send the code to other programs.
+/// Schemes that cannot belong to an application: they run scripts, display content, or open other
+/// programs.
 const FOREIGN_SCHEMES: [&str; 19] = [
     "javascript",
     "vbscript",
@@ -119,10 +122,11 @@ const FOREIGN_SCHEMES: [&str; 19] = [
     "htps",
 ];
 
-/// Parameters that a callback brings; one of the redirect URI's own would be a second one.
+/// Parameters of a callback, which a redirect URI must not contain.
 const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
 
-/// Whether the host stands in the text as it was understood: not as a number, not percent-encoded, not after an `@`.
+/// Returns `true` if the parsed host appears literally in `text`: not as a number, percent-encoded,
+/// or after an `@`.
 fn names_its_host(text: &str, url: &Url) -> bool {
     let Some((_, rest)) = text.split_once("://").filter(|_| endpoint::begins_with_authority(text)) else {
         return false;
@@ -133,7 +137,8 @@ fn names_its_host(text: &str, url: &Url) -> bool {
     url.host_str().is_some_and(|understood| understood.eq_ignore_ascii_case(host))
 }
 
-/// The host of `localhost:5000/path` and the like, which a URL parser takes for a scheme.
+/// Returns the host of a string such as `localhost:5000/path`, in which a URL parser takes the host
+/// for a scheme.
 fn host_without_scheme(text: &str) -> Option<&str> {
     let authority = text.split(['/', '?']).next()?;
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "0"));
@@ -167,25 +172,25 @@ mod tests {
     #[test]
     fn a_bad_redirect_uri_says_what_to_write() {
         for (text, hint) in [
-            ("LOCALHOST:5000/cb", "write http://LOCALHOST:5000/cb"),
+            ("LOCALHOST:5000/cb", "use http://LOCALHOST:5000/cb"),
             ("http://localhost\\@evil.com/cb", "contains \"\\\""),
-            ("https://example.com/c^b", "character that no URL has"),
-            ("https:example.com/cb", "write scheme://host"),
-            ("https:////example.com/cb", "write scheme://host"),
-            ("http://2130706433/cb", "write scheme://host"),
-            ("http://0x7f.1/cb", "write scheme://host"),
-            ("http://%6cocalhost/cb", "write scheme://host"),
-            ("https://@example.com/cb", "write scheme://host"),
+            ("https://example.com/c^b", "not allowed in a URL"),
+            ("https:example.com/cb", "scheme://host"),
+            ("https:////example.com/cb", "scheme://host"),
+            ("http://2130706433/cb", "scheme://host"),
+            ("http://0x7f.1/cb", "scheme://host"),
+            ("http://%6cocalhost/cb", "scheme://host"),
+            ("https://@example.com/cb", "scheme://host"),
             ("https://exämple.com/cb", "not ASCII"),
-            ("ftp://example.com/cb", "means something else"),
-            ("https://example.com/cb?state=keep", "use another name"),
-            ("localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
-            ("127.0.0.1:5000", "write http://127.0.0.1:5000"),
-            ("[::1]:5000/cb", "write http://[::1]:5000/cb"),
-            ("example.com/cb", "write https://example.com/cb"),
-            ("example.com:8443/cb", "write https://example.com:8443/cb"),
-            ("/auth/cisco/callback", "write it whole"),
-            ("", "write it whole"),
+            ("ftp://example.com/cb", "reserved for other purposes"),
+            ("https://example.com/cb?state=keep", "rename it"),
+            ("localhost:5000/auth/cisco/callback", "use http://localhost:5000/auth/cisco/callback"),
+            ("127.0.0.1:5000", "use http://127.0.0.1:5000"),
+            ("[::1]:5000/cb", "use http://[::1]:5000/cb"),
+            ("example.com/cb", "use https://example.com/cb"),
+            ("example.com:8443/cb", "use https://example.com:8443/cb"),
+            ("/auth/cisco/callback", "use a complete URL"),
+            ("", "use a complete URL"),
             ("https://example.com/cb#done", "fragment"),
             ("http://example.com/cb", "use https"),
             (" https://example.com/cb", "white space"),
@@ -193,7 +198,7 @@ mod tests {
             ("'https://example.com/cb'", "in quotation marks"),
             ("<https://example.com/cb>", "in brackets"),
             ("https://", "is not a URL"),
-            ("javascript:alert(1)", "means something else"),
+            ("javascript:alert(1)", "reserved for other purposes"),
             ("https://u:hunter2@example.com/cb", "user name"),
         ] {
             let message = RedirectUri::parse(text, &[]).unwrap_err().to_string();

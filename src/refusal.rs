@@ -1,9 +1,15 @@
-//! Why a server said no, and who can help: one pure judgement for every refusal.
+//! Classification of error responses by remedy.
 //!
-//! Webex answers in several shapes, most of them without an OAuth code (see [`texts`]), so the judgement goes by the
-//! strongest evidence there is: the status where it speaks of the server's or the network's own state, then a challenge, then
-//! a known code wherever it stands, then the words of the text, then what is left of the status. A response without a JSON
-//! object never says anything about a login.
+//! Webex uses several response shapes, and most of them have no OAuth error code (see [`texts`]).
+//! The classification is a pure function and uses the strongest evidence, in this order:
+//!
+//! 1. a status that describes the state of the server or the network,
+//! 2. a challenge,
+//! 3. a known error code in any string of the response,
+//! 4. known phrases in those strings,
+//! 5. the remaining statuses.
+//!
+//! A response without a JSON object never requires a login.
 
 use std::fmt;
 use std::time::Duration;
@@ -26,12 +32,12 @@ use crate::retry_after::retry_after;
 use crate::scope;
 use crate::server_error::{ServerError, is_intermediary};
 
-/// Turns an answer that is no success into an error; none of `secrets` is left in it.
+/// Converts an error response into an error that contains none of `secrets`.
 pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str], now: UnixTime) -> Error {
     let status = response.status();
     let body = foreign::value(response.body()).filter(Value::is_object);
     let verdict = judge(asked, response, &read_challenges(response.headers()), body.as_ref());
-    // A short secret may be a part of a known word.
+    // Known codes are not redacted: a short secret may be part of one.
     let code = verdict.code.and_then(|code| if verdict.is_known { Some(code) } else { clean(&code, secrets, 60) });
     let description = verdict.description.and_then(|text| clean(&text, secrets, 300));
     let server = ServerError::new(Some(status), code, description);
@@ -50,8 +56,10 @@ pub(crate) fn refusal(asked: Asked, response: &Response<Bytes>, secrets: &[&str]
     }
 }
 
-/// Returns the error for a response with a good status whose body cannot be used, for the reason `why`. The body may hold
-/// tokens, so not a word of it is quoted.
+/// Returns the error for a response with a success status and an unusable body. `why` is the
+/// reason.
+///
+/// The body may contain tokens, so it is never quoted.
 pub(crate) fn unusable(
     asked: Asked,
     response: &Response<Bytes>,
@@ -72,49 +80,51 @@ pub(crate) fn unusable(
         .with_server(with_body(server, response, false, secrets))
 }
 
-/// Adds what kind of body the response has.
+/// Adds the kind of the body and its content type.
 fn with_body(server: ServerError, response: &Response<Bytes>, is_json_object: bool, secrets: &[&str]) -> ServerError {
     let content_type = response.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let media_type = content_type.as_deref().and_then(|value| value.split(';').next());
     server.with_body(is_json_object, media_type.and_then(|media_type| clean(media_type.trim(), secrets, 60)))
 }
 
-/// Returns a server's text without secrets, or nothing if it may hold one that cannot be recognized.
+/// Redacts secrets in a string sent by a server. Returns `None` if it may contain a secret that
+/// cannot be recognized.
 fn clean(text: &str, secrets: &[&str], limit: usize) -> Option<String> {
-    // A secret that was echoed in another encoding has lost some of its characters.
+    // A secret that was echoed in another encoding contains replacement characters and cannot be
+    // matched.
     if is_damaged(text) && (redact::tells(text, secrets) || !secrets.iter().all(|secret| secret.is_ascii())) {
         return None;
     }
     Some(redact::clean(text, secrets, limit)).filter(|text| !text.is_empty())
 }
 
-/// Says that the user has as many tokens of the integration as Webex allows.
+/// Webex's code for a user who has the maximum of 750 access tokens for the integration.
 const TOKEN_LIMIT: &str = "tokenlimit_reached";
 
-/// How long a refresh waits for the user's tokens to expire or to be revoked.
+/// The delay before the next refresh after [`TOKEN_LIMIT`]. Until then, tokens may expire or be
+/// revoked.
 const TOKEN_LIMIT_PAUSE: Duration = Duration::from_secs(60 * 60);
 
+/// Returns the error message.
 fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'static str {
     match (server.status(), remedy) {
-        (Some(300..=399), _) => {
-            "the server answered with a redirect, which is never followed: check the service's addresses"
-        }
+        (Some(300..=399), _) => "server responded with a redirect, which is never followed: check the service's URLs",
         (Some(407), _) => {
-            "a proxy rejected the request: it demands authentication; set user name and password in the proxy settings"
+            "proxy rejected the request: it requires authentication; set a user name and password in the proxy settings"
         }
         (Some(511), _) => {
-            "the network rejected the request: it demands a sign-in; open a web page from this host and sign in there"
+            "network rejected the request: it requires a sign-in; open a web page on this host and sign in there"
         }
         (_, Some(Remedy::Later)) if asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT) => {
-            "webex gives this user no more tokens of this integration (750 at most): revoke some with \
-             `disconnect().everywhere()` or in the user's Webex settings, or wait; a new login cannot help"
+            "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
+             `disconnect().everywhere()` or in the user's Webex settings, or wait; a new login does not help"
         }
         (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
-            "the response is not JSON: a proxy or a network sign-in page may have sent it; try again later"
+            "response is not JSON: a proxy or a network sign-in page may have sent it; retry later"
         }
-        (_, Some(Remedy::Later)) => "the server cannot answer now",
+        (_, Some(Remedy::Later)) => "server cannot process the request now: retry later",
         (Some(451), Some(Remedy::Registration)) if server.code().is_none() => {
-            "webex keeps this in another region: check the service's addresses"
+            "resource is in another Webex region: check the service's URLs"
         }
         _ if asked.is_resource() => resource_sentence(asked, remedy),
         _ => oauth_sentence(asked, remedy, server.code()),
@@ -123,43 +133,43 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'sta
 
 fn resource_sentence(asked: Asked, remedy: Option<Remedy>) -> &'static str {
     match (asked, remedy) {
-        (_, Some(Remedy::AccessToken)) => "webex does not accept this access token: refresh it",
+        (_, Some(Remedy::AccessToken)) => "access token rejected: refresh it",
         #[cfg(feature = "oidc")]
         (Asked::UserInfo, Some(Remedy::Registration)) => {
-            "webex refuses this access token here: the scope `openid` is missing"
+            "request is not allowed with this access token: the scope `openid` is missing"
         }
-        (_, Some(Remedy::Registration)) => "webex refuses this access token here: a scope or a role is missing",
-        _ => "webex rejected the request, and its response does not say why",
+        (_, Some(Remedy::Registration)) => {
+            "request is not allowed with this access token: a scope or a role is missing"
+        }
+        _ => "request rejected: the response contains no reason",
     }
 }
 
 fn oauth_sentence(asked: Asked, remedy: Option<Remedy>, code: Option<&str>) -> &'static str {
     match (asked, remedy) {
         (_, Some(Remedy::Login)) if code == Some(TOKEN_LIMIT) => {
-            "webex gives this user no more tokens of this integration (750 at most): revoke some with \
-             `disconnect().everywhere()` or in the user's Webex settings, or wait; the code is used up, and a new login \
-             cannot help before"
+            "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
+             `disconnect().everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
+             code cannot be reused"
         }
-        (Asked::Exchange, Some(Remedy::Login)) => "webex refused the authorization code: begin a new login",
-        (Asked::Refresh, Some(Remedy::Login)) => "webex refused the refresh token: the user must log in again",
+        (Asked::Exchange, Some(Remedy::Login)) => "authorization code rejected: begin a new login",
+        (Asked::Refresh, Some(Remedy::Login)) => "refresh token rejected: the user must log in again",
         (Asked::DeviceCode, Some(Remedy::Registration)) if code != Some("invalid_scope") => {
-            "webex gives this integration no code for devices: check the client id and the scopes, and that all four \
-             redirect URIs https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback are registered"
+            "device login rejected: check the client ID and the scopes, and register all four redirect URIs \
+             https://oauth-helper-{a,d,k,r}.wbx2.com/helperservice/v1/actions/device/callback"
         }
-        (Asked::Device, Some(Remedy::Login)) => {
-            "webex does not know the device's code, or it is used up: begin a new login"
-        }
+        (Asked::Device, Some(Remedy::Login)) => "device code is unknown or was already used: start a new device login",
         #[cfg(feature = "oidc")]
-        (Asked::Discovery, _) => "webex does not answer that: check the service's addresses",
+        (Asked::Discovery, _) => "discovery request rejected: check the service's URLs",
         #[cfg(feature = "oidc")]
-        (Asked::Keys, _) => "webex does not hand out the keys of its ID tokens: check the service's addresses",
-        (Asked::Revocation, _) => "webex did not revoke the token: see what its revocation endpoint wants",
+        (Asked::Keys, _) => "key set (JWKS) request rejected: check the service's URLs",
+        (Asked::Revocation, _) => "revocation rejected: check the requirements of the revocation endpoint",
         (_, _) if code == Some("invalid_scope") => scope::REFUSED,
-        (_, _) => "webex refused the client: check client id, client secret, redirect URI and scopes",
+        (_, _) => "client rejected: check the client ID, client secret, redirect URI, and scopes",
     }
 }
 
-/// What an answer means.
+/// The classification of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     remedy: Option<Remedy>,
@@ -170,13 +180,15 @@ struct Verdict {
     names_client: bool,
 }
 
-/// Judges a response by its status, then by its challenges, then by its body, which is a JSON object or nothing.
+/// Classifies a response by its status, its challenges, and its body. `body` is `None` unless it is
+/// a JSON object.
 fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], body: Option<&Value>) -> Verdict {
     let status = response.status();
     let texts = body.map(texts).unwrap_or_default();
     let known = texts.iter().find_map(|text| known_code(text));
     let by_body = || body.and_then(|_| by_json(asked, status, known, &texts));
-    // A token endpoint that rejects the client itself has to say so (RFC 6749 section 5.2), if need be in a header alone.
+    // RFC 6749, section 5.2: a token endpoint reports a rejected client as `invalid_client`, in
+    // some cases only in a header.
     let is_bare = asked.is_grant() && status == StatusCode::UNAUTHORIZED && body.is_none();
     let known = known.or_else(|| (is_bare && says_invalid_client(response, challenges)).then_some(INVALID_CLIENT));
     let demands_client = is_bare && challenges.iter().any(Challenge::is_basic);
@@ -186,22 +198,23 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
         Some(remedy) => (Some(remedy), false),
         None if asked.is_resource() => by_resource(status, challenges, body, by_body),
         None if body.is_none() && names_client => (Some(Remedy::Registration), false),
-        // No JSON is no word from Webex: a proxy's page, a captive portal, an empty answer.
+        // A response without JSON does not come from Webex: it is a proxy's page, a captive portal,
+        // or empty.
         None if body.is_none() => (Some(Remedy::Later), false),
         None => by_body().map_or((unrecognized(asked), true), |remedy| (Some(remedy), false)),
     };
-    // A body with a good status may hold tokens: only a known code is taken from it.
+    // A body with a success status may contain tokens: only a known code is read from it.
     let shown = body.filter(|_| !status.is_success());
     let described = || challenges.iter().find_map(|challenge| challenge.parameter("error_description"));
     Verdict {
         remedy,
         is_known: known.is_some(),
-        // What is no known code but looks like one is kept: Webex may add some.
+        // Unknown codes are kept: Webex may add some.
         code: known
             .map(str::to_owned)
             .or_else(|| shown.and_then(unknown_code))
             .or_else(|| error_of(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
-            // What a proxy writes is no code of the authorization server.
+            // A proxy's response has no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
         description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
         is_unrecognized,
@@ -211,18 +224,21 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
 
 const INVALID_CLIENT: &str = "invalid_client";
 
-/// Returns `true` if a response that is not JSON names that code, in a challenge or in a form.
+/// Returns `true` if a response without JSON contains `invalid_client`, in a challenge or in a
+/// form.
 fn says_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
     let body = response.body().get(..LONGEST_FORM).unwrap_or(response.body());
     challenges.iter().any(|challenge| challenge.parameter("error") == Some(INVALID_CLIENT))
         || form_urlencoded::parse(body).any(|(name, value)| name == "error" && value == INVALID_CLIENT)
 }
 
-/// How much of a body is searched for an error in a form.
+/// The maximum number of bytes of a body that are parsed as a form.
 const LONGEST_FORM: usize = 2048;
 
-/// Judges the response of a protected resource (RFC 6750 section 3.1), and says whether it explains itself. Never is it a word
-/// about the login.
+/// Classifies the response of a protected resource (RFC 6750, section 3.1). It never requires a
+/// login.
+///
+/// Also returns `true` if the response contains no reason.
 fn by_resource(
     status: StatusCode,
     challenges: &[Challenge],
@@ -239,25 +255,27 @@ fn by_resource(
     }
 }
 
-/// Judges what a JSON object says: by a code, then by its words, then by what is left of the status.
+/// Classifies a JSON object by its code, then by its phrases, then by the status.
 fn by_json(asked: Asked, status: StatusCode, code: Option<&str>, texts: &[&str]) -> Option<Remedy> {
     code.and_then(|code| by_code(asked, code))
         .filter(|remedy| asked.is_grant() || *remedy != Remedy::Login)
         .or_else(|| by_place(status))
         .or_else(|| texts.iter().find_map(|text| by_embedded_status(text)))
         .or_else(|| by_words(asked, status, texts))
-        // `invalid_request` says only that something is wrong with the request; the text may have said what.
+        // `invalid_request` alone does not name the cause, so the phrases come first.
         .or_else(|| code.and_then(|_| unexplained(asked, status)))
         .or_else(|| by_status(asked, status))
 }
 
-/// A refusal that says nothing of its reason. A 400 or 401 to a grant is Webex's usual answer to a bad code or a dead
-/// refresh token; for an access token it means that a fresh one is needed, which is nobody's fault.
+/// Returns the remedy for a response without a reason.
+///
+/// For a grant, Webex sends a 400 or 401 without a reason if the code is invalid or the refresh
+/// token has expired. For a protected resource, no remedy is known.
 fn unrecognized(asked: Asked) -> Option<Remedy> {
     match asked {
         Asked::Exchange | Asked::Refresh | Asked::Device => Some(Remedy::Login),
         Asked::Person => None,
-        // Whatever it is, the user has nothing to do with it.
+        // A login does not change the outcome of these requests.
         Asked::Revocation | Asked::DeviceCode => Some(Remedy::Registration),
         #[cfg(feature = "oidc")]
         Asked::Keys | Asked::Discovery => Some(Remedy::Registration),
@@ -266,8 +284,10 @@ fn unrecognized(asked: Asked) -> Option<Remedy> {
     }
 }
 
-/// An `invalid_request` that says no more: of a device's code it is among Webex's answers to one that it no longer knows, with
-/// a status that speaks of the request. A conflict says more than such a code does: the same request is right at another time.
+/// Returns the remedy for an `invalid_request` without a reason.
+///
+/// Webex sends it for an unknown device code, with a status that concerns the request. After a 409
+/// the same request may succeed later, so the status decides.
 fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
     match (asked, status.as_u16()) {
         (_, 409) => None,
@@ -276,7 +296,7 @@ fn unexplained(asked: Asked, status: StatusCode) -> Option<Remedy> {
     }
 }
 
-/// The server's or the network's own state: no statement about tokens or client.
+/// Returns the remedy for a status that describes the state of the server or the network.
 fn by_state(status: StatusCode) -> Option<Remedy> {
     if is_intermediary(status) {
         return Some(Remedy::Registration);
@@ -284,20 +304,22 @@ fn by_state(status: StatusCode) -> Option<Remedy> {
     is_passing(status.as_u16()).then_some(Remedy::Later)
 }
 
+/// Returns `true` for a status of a temporary failure.
 fn is_passing(status: u16) -> bool {
     matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..=599)
 }
 
-/// Webex answers 451 for what it keeps in another region. That stays so, though the name of the status is "Unavailable For
-/// Legal Reasons" (RFC 7725 section 3).
+/// Returns the remedy for a 451, which Webex sends if the resource is in another region. RFC 7725,
+/// section 3 defines the status as "Unavailable For Legal Reasons".
 fn by_place(status: StatusCode) -> Option<Remedy> {
     (status == StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS).then_some(Remedy::Registration)
 }
 
-/// Who can help where a code settles it.
+/// Returns the remedy for a known code, except `invalid_request`.
 fn by_code(asked: Asked, code: &str) -> Option<Remedy> {
     match code {
-        // A new login makes one more token; but only there is a code used up.
+        // A new login would create another token. A code exchange needs one nevertheless, because
+        // its code is used up.
         TOKEN_LIMIT if asked == Asked::Refresh => Some(Remedy::Later),
         "invalid_grant" | "expired_token" | "access_denied" | "login_required" | TOKEN_LIMIT => Some(Remedy::Login),
         "server_error" | "temporarily_unavailable" | "slow_down" | "authorization_pending" => Some(Remedy::Later),
@@ -306,16 +328,20 @@ fn by_code(asked: Asked, code: &str) -> Option<Remedy> {
     }
 }
 
-/// The status of a request that Webex's front made in our place: "POST failed: HTTP/1.1 503 Service Unavailable ...".
+/// Returns the remedy for the status that Webex's API gateway quotes: "POST failed: HTTP/1.1 503
+/// Service Unavailable ...".
 fn by_embedded_status(text: &str) -> Option<Remedy> {
     let (_, rest) = text.split_once("HTTP/1.1 ").or_else(|| text.split_once("HTTP/2 "))?;
     let status = StatusCode::from_bytes(rest.as_bytes().get(..3)?).ok()?;
-    // A proxy in front of Webex's own servers is not the operator's.
+    // A 407 or 511 is not used here: that proxy belongs to Webex, not to the operator.
     if is_passing(status.as_u16()) { Some(Remedy::Later) } else { by_place(status) }
 }
 
-/// Words that were seen, and their kin. The client's come first: "refresh token was issued to another client id" is no
-/// reason to ask the user. Only statuses that speak of the request's credentials can end a login.
+/// Returns the remedy for phrases that Webex uses without a code.
+///
+/// Phrases about the client come first: after "refresh token was issued to another client id" a new
+/// login does not help. Only a status that concerns the credentials in the request can require a
+/// login.
 fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> {
     let text = texts.iter().map(|text| without_urls(text)).collect::<Vec<_>>().join("; ");
     let text = text.to_ascii_lowercase().replace(['_', '-'], " ");
@@ -323,7 +349,8 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
     if says(&CLIENT_WORDS) {
         return Some(Remedy::Registration);
     }
-    // At a refresh no access token was sent: a gateway speaks of its own, and does not know the refresh token.
+    // A refresh request contains no access token. A gateway that mentions one means its own, not
+    // the refresh token.
     let own = if asked == Asked::Refresh { without_access_tokens(&text) } else { text.clone() };
     let ends_logins = match status.as_u16() {
         200..=299 | 400 | 401 => {
@@ -338,7 +365,7 @@ fn by_words(asked: Asked, status: StatusCode, texts: &[&str]) -> Option<Remedy> 
     says(&PASSING_WORDS).then_some(Remedy::Later)
 }
 
-/// Returns `true` if a text says that the client's own credentials are wrong, as Webex does without a code.
+/// Returns `true` if a string reports wrong client credentials. Webex does so without a code.
 fn names_credentials(texts: &[&str]) -> bool {
     let spaced = |text: &&str| without_urls(text).to_ascii_lowercase().replace(['_', '-'], " ");
     texts.iter().map(spaced).any(|text| CREDENTIAL_WORDS.iter().any(|word| text.contains(word)))
@@ -380,7 +407,7 @@ const CLIENT_WORDS: [&str; 12] = [
     "bad credentials",
     "redirect",
     "scope",
-    // The name of 451, under another status.
+    // The reason phrase of 451, under another status.
     "for legal reasons",
 ];
 
@@ -389,10 +416,12 @@ const ENDING_WORDS: [&str; 7] = ["invalid", "expired", "revoked", "is malformed"
 const PASSING_WORDS: [&str; 6] =
     ["server error", "unexpected condition", "temporarily", "try again", "too many requests", "unavailable"];
 
-/// What is left when nothing was said: only a 400 or 401 is about the code or token that was sent.
+/// Returns the remedy for a status without further evidence. A 400 or 401 may concern the code or
+/// token and yields `None`.
 fn by_status(asked: Asked, status: StatusCode) -> Option<Remedy> {
     match status.as_u16() {
-        // Where a device waits, a bad code has its words; what has none is about the client.
+        // While a device login is polled, an invalid device code has a reason. A 401 without one
+        // concerns the client.
         401 if asked == Asked::Device => Some(Remedy::Registration),
         400 | 401 => None,
         402 | 403 | 404 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 451 => Some(Remedy::Registration),
@@ -409,7 +438,7 @@ mod tests {
     const LOGIN: &str = "login";
     const DEVELOPER: &str = "developer";
     const LATER: &str = "later";
-    const NOBODY: &str = "nobody";
+    const NOBODY: &str = "none";
 
     fn response(status: u16, body: &str) -> Response<Bytes> {
         let mut response = Response::new(Bytes::copy_from_slice(body.as_bytes()));
@@ -430,7 +459,8 @@ mod tests {
         refusal(asked, &response(status, body), &[], UnixTime::from_secs(0))
     }
 
-    /// Webex's words, as its documentation, its SDKs' issues and its samples show them.
+    /// The message of Webex's gateway, as shown in its documentation, its samples, and issues of
+    /// its SDKs.
     const HYDRA_SYNTAX: &str = "The request could not be understood by the server due to malformed syntax.";
 
     #[test]
@@ -458,7 +488,7 @@ mod tests {
             (403, "<html>forbidden</html>".into(), LATER, None),
             (400, "[1]".into(), LATER, None),
             (200, "<html>please sign in to the Wi-Fi</html>".into(), LATER, None),
-            // Then a code, wherever it stands.
+            // Then a code in any string.
             (400, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
             (401, r#"{"message":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
             (400, hydra("invalid_grant"), LOGIN, Some("invalid_grant")),
@@ -472,7 +502,7 @@ mod tests {
             (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), DEVELOPER, Some("invalid_scope")),
             (400, r#"{"error":"temporarily_unavailable"}"#.into(), LATER, Some("temporarily_unavailable")),
             (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
-            // Then the text; `invalid_request` leaves it the word.
+            // Then the phrases, also after `invalid_request`.
             (400, hydra("Client Id is invalid"), DEVELOPER, None),
             (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), DEVELOPER, None),
             (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
@@ -495,15 +525,15 @@ mod tests {
             (400, r#"{"error":"invalid_request","error_description":"Invalid token"}"#.into(), LOGIN, Some("invalid_request")),
             (401, r#"{"message":"refresh token not found"}"#.into(), LOGIN, None),
             (401, r#"{"message":"Invalid access token or refresh token"}"#.into(), LOGIN, None),
-            // What Webex's front passes on from its broker.
+            // Errors of the identity broker, quoted by Webex's gateway.
             (401, r#"{"message":"POST failed: HTTP/1.1 401 Unauthorized (url = https://idbroker.webex.com/idb/oauth2/v1/access_token?client_id=C1, error = 'invalid_client')"}"#.into(), DEVELOPER, Some("invalid_client")),
             (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?client_id=C1, error = 'invalid_grant')"}"#.into(), LOGIN, Some("invalid_grant")),
             (400, r#"{"message":"POST failed: HTTP/1.1 400 Bad Request (url = https://idbroker.webex.com/x?redirect_uri=y, error = 'The refresh token provided is expired, revoked, malformed, or invalid')"}"#.into(), LOGIN, None),
             (400, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable (url = https://idbroker.webex.com/x, request/response TrackingId = ROUTER_1)"}"#.into(), LATER, None),
-            // Words of passing trouble, under a status that does not say so.
+            // Phrases of a temporary failure, under another status.
             (400, r#"{"error":"Internal Server Error","error_description":"The server encountered an unexpected condition which prevented it from fulfilling the request"}"#.into(), LATER, None),
             (400, r#"{"message":"Too many requests"}"#.into(), LATER, None),
-            // Other statuses never end a login by a word.
+            // Under other statuses, phrases never require a login.
             (409, r#"{"message":"Another refresh with this refresh token is in progress, try again"}"#.into(), LATER, None),
             (407, r#"{"message":"Proxy session expired, please authenticate"}"#.into(), DEVELOPER, None),
             (407, r#"{"error":"invalid_grant"}"#.into(), DEVELOPER, None),
@@ -515,7 +545,7 @@ mod tests {
             (403, r#"{"message":"The security token included in the request is expired"}"#.into(), DEVELOPER, None),
             (403, r#"{"message":"Your organization's subscription has expired"}"#.into(), DEVELOPER, None),
             (451, r#"{"message":"License expired"}"#.into(), DEVELOPER, None),
-            // 451 is another place, whatever its words; so it is within a text, and by its name.
+            // 451 means another region, also within a quoted response or by its reason phrase.
             (451, r#"{"error":"Unavailable For Legal Reasons","error_description":"x"}"#.into(), DEVELOPER, None),
             (451, r#"{"message":"Temporarily unavailable in your region, try again elsewhere"}"#.into(), DEVELOPER, None),
             (451, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
@@ -523,12 +553,12 @@ mod tests {
             (400, r#"{"message":"POST failed: HTTP/1.1 451 Unavailable For Legal Reasons (url = https://x.y/z)"}"#.into(), DEVELOPER, None),
             (400, r#"{"error_description":"x","error":"Unavailable For Legal Reasons"}"#.into(), DEVELOPER, None),
             (451, "<html>blocked</html>".into(), LATER, None),
-            // A conflict passes, also where the code says nothing.
+            // A conflict is temporary, also with a code that names no cause.
             (409, r#"{"error":"invalid_request","error_description":"x"}"#.into(), LATER, Some("invalid_request")),
             (409, r#"{"error":"invalid_request","error_description":"The redirect URI is another"}"#.into(), DEVELOPER, Some("invalid_request")),
             (409, r#"{"error":"Conflict"}"#.into(), LATER, Some("Conflict")),
             (422, r#"{"error":"invalid_request","error_description":"x"}"#.into(), DEVELOPER, Some("invalid_request")),
-            // Then what the status leaves.
+            // Then the remaining statuses.
             (403, r#"{"code":403,"message":"no","trackingId":"GTWY_1"}"#.into(), DEVELOPER, None),
             (404, "{}".into(), DEVELOPER, None),
             (405, "{}".into(), DEVELOPER, None),
@@ -599,9 +629,12 @@ mod tests {
         for asked in [Asked::Exchange, Asked::Refresh] {
             let error = refused(asked, 400, body);
             let line = error.to_string();
-            assert!(error.is_misconfigured() && line.contains("register each by its own name"), "{line}");
-            assert!(line.contains("`spark:all` does not cover the others") && line.contains("invalid_scope"), "{line}");
-            assert!(line.contains("ask for at least one"), "{line}");
+            assert!(error.is_misconfigured() && line.contains("register each individually"), "{line}");
+            assert!(
+                line.contains("`spark:all` does not include other scopes") && line.contains("invalid_scope"),
+                "{line}"
+            );
+            assert!(line.contains("request at least one"), "{line}");
             assert!(!refused(asked, 503, body).to_string().contains("register each"));
             assert!(!refused(asked, 400, r#"{"error":"invalid_client"}"#).to_string().contains("register each"));
         }
@@ -641,7 +674,7 @@ mod tests {
         refusal(asked, &with_headers(status, body, &headers), &["hunter2"], UnixTime::from_secs(0))
     }
 
-    /// Every predicate that is true.
+    /// Returns the predicates that are `true`.
     fn classes(error: &Error) -> Vec<&'static str> {
         let predicates = [
             (LOGIN, error.is_login_required()),
@@ -659,7 +692,7 @@ mod tests {
         let page = "<html>Unauthorized</html>";
         let (expired, scope) = ("Bearer error=\"invalid_token\"", "Bearer error=\"insufficient_scope\"");
         for (status, body, challenges, class) in [
-            // A reason in the header, and no body or a proxy's page.
+            // A reason in the header, without a body or with a proxy's page.
             (401, "", &[expired][..], vec![TOKEN]),
             (401, page, &[expired], vec![TOKEN]),
             (401, "", &[], vec![TOKEN]),
@@ -680,13 +713,13 @@ mod tests {
             (401, r#"{"errors":[{"description":"access_denied"}]}"#, &[], vec![TOKEN]),
             (401, r#"{"error":"invalid_client"}"#, &[], vec![TOKEN]),
             (401, r#"{"message":"POST failed: HTTP/1.1 503 Service Unavailable"}"#, &[], vec![TOKEN]),
-            // The server's state and the network's come first.
+            // The state of the server or the network comes first.
             (429, "", &[expired], vec![LATER]),
             (503, page, &[scope], vec![LATER]),
             (302, "", &[expired], vec![LATER]),
             (407, "", &[expired], vec![DEVELOPER]),
             (511, page, &[], vec![DEVELOPER]),
-            // What is left says nothing without JSON.
+            // The remaining statuses mean nothing without JSON.
             (400, "", &[], vec![]),
             (404, page, &[], vec![]),
             (409, page, &[], vec![]),
@@ -765,7 +798,7 @@ mod tests {
             let error = judged(asked, 401, "", &["Basic"]);
             assert_eq!(classes(&error), [LATER], "{asked:?}: {error}");
         }
-        // A JSON object is Webex's own word.
+        // A JSON object comes from Webex.
         let error = judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]);
         let server = error.server().unwrap();
         assert!(error.is_login_required() && server.is_unrecognized() && server.is_json_object());
@@ -799,7 +832,7 @@ mod tests {
         assert!(server.is_json_object() && server.content_type() == Some("text/html"));
         assert!(!error.to_string().contains("text/html"), "{error}");
         let page = with_headers(200, "<html>hunter2</html>", &[("content-type", "text/html")]);
-        let error = unusable(Asked::Refresh, &page, "it cannot be used", &"it is not JSON", &["hunter2"]);
+        let error = unusable(Asked::Refresh, &page, "response cannot be used", &"invalid JSON", &["hunter2"]);
         let line = error.to_string();
         assert!(line.contains("not JSON") && line.ends_with("(HTTP 200, not JSON, content type text/html)"), "{line}");
         assert!(error.is_retryable() && !error.server().unwrap().is_json_object());
@@ -811,7 +844,7 @@ mod tests {
     fn a_proxy_and_a_network_that_demand_a_sign_in_are_named() {
         for asked in ALL.iter().copied() {
             for body in ["", "<html>", r#"{"error":"invalid_client","message":"expired"}"#] {
-                for (status, says) in [(407, "a proxy rejected"), (511, "the network rejected")] {
+                for (status, says) in [(407, "proxy rejected"), (511, "network rejected")] {
                     let error = judged(asked, status, body, &["Basic", "Bearer error=\"invalid_token\""]);
                     assert_eq!(classes(&error), [DEVELOPER], "{asked:?} {status} {body}");
                     let server = error.server().unwrap();
@@ -834,11 +867,11 @@ mod tests {
                 let error = judged(Asked::Refresh, status, body, &[]);
                 assert_eq!(classes(&error), [LATER], "{error}");
                 assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
-                assert!(error.to_string().contains("a new login cannot help"), "{error}");
+                assert!(error.to_string().contains("a new login does not help"), "{error}");
                 for asked in [Asked::Exchange, Asked::Device] {
                     let error = judged(asked, status, body, &[]);
                     assert_eq!((classes(&error), error.retry_after()), (vec![LOGIN], None), "{error}");
-                    assert!(error.to_string().contains("the code is used up"), "{error}");
+                    assert!(error.to_string().contains("the code cannot be reused"), "{error}");
                 }
             }
             for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
@@ -956,7 +989,7 @@ mod tests {
             prop_oneof![3 => usual, 1 => 200_u16..600]
         }
 
-        /// The rows of the table that do not depend on words; `None` where they do.
+        /// Returns the expected predicates, or `None` if they depend on phrases.
         fn expected(
             asked: Asked,
             status: u16,
@@ -1015,7 +1048,7 @@ mod tests {
                 if asked.is_resource() {
                     prop_assert!(!error.is_login_required(), "{:?}", error);
                 }
-                // What no JSON object says is no rejected login, whatever else it is.
+                // A response without a JSON object never requires a login.
                 prop_assert!(is_object || !error.is_login_required(), "{:?}", error);
                 prop_assert!(is_object == error.server().unwrap().is_json_object(), "{:?}", error);
             }
@@ -1059,13 +1092,13 @@ mod tests {
     #[test]
     fn refusal_at_the_edge_of_a_rule_is_judged_by_that_rule() {
         for (asked, status, body, class) in [
-            // The statuses of the server's own trouble end with 599.
+            // 599 is the last status of a server failure.
             (Asked::Refresh, 599, r#"{"error":"invalid_grant"}"#, LATER),
             (Asked::Refresh, 402, "{}", DEVELOPER),
-            // A status within the text, whatever HTTP version it has.
+            // A quoted status, with any HTTP version.
             (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/2 503 x"}"#, LATER),
             (Asked::Refresh, 400, r#"{"message":"POST failed: HTTP/1.1 451 x"}"#, DEVELOPER),
-            // A device's code that Webex no longer knows.
+            // A device code that Webex no longer knows.
             (Asked::Device, 200, r#"{"error":"invalid_request"}"#, LOGIN),
             (Asked::Device, 400, r#"{"error":"invalid_request"}"#, LOGIN),
             (Asked::Device, 403, r#"{"error":"invalid_request"}"#, LOGIN),
@@ -1087,7 +1120,7 @@ mod tests {
             assert_eq!(classes(&error), [LATER], "{error}");
             assert!(!error.server().unwrap().names_client(), "{error}");
         }
-        // With a JSON object, a challenge is about the request and not about the client.
+        // With a JSON object, a challenge concerns the request and not the client.
         assert!(!judged(Asked::Refresh, 401, r#"{"message":"no"}"#, &["Basic"]).server().unwrap().names_client());
         for asked in resources() {
             let error = judged(asked, 401, r#"{"error":"invalid_client"}"#, &[]);

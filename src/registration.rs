@@ -1,4 +1,4 @@
-//! What Webex and the application agreed on: the registered client, checked.
+//! The validated settings of a client.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::redirect::RedirectUri;
 use crate::scope::Scopes;
 use crate::service::Service;
 
-/// One application at one service.
+/// A client registered with a service.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) service: Service,
@@ -24,7 +24,7 @@ pub(crate) struct Registration {
     pub(crate) user_agent: HeaderValue,
 }
 
-/// Whose a pending authorization or a token set is: only the same service and client may use it.
+/// The service and client that a pending authorization or a token set belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) service: String,
@@ -36,32 +36,36 @@ impl Registration {
         &self.owner.client_id
     }
 
-    /// Refuses what another service's or another client's login brought.
+    /// Checks that a login belongs to this service and client.
     pub(crate) fn require_owner(&self, owner: &Owner, what: &str) -> Result<()> {
         if *owner == *self.owner {
             return Ok(());
         }
         let message = format!(
-            "{what} by client {:?} at {:?}, not by client {:?} at {:?}: finish the login with the client that began it",
+            "{what} by client {:?} at {:?}, not by client {:?} at {:?}; complete the login with the client that began it",
             owner.client_id, owner.service, self.owner.client_id, self.owner.service,
         );
         Err(Error::new(ErrorKind::ClientMismatch, message).with_remedy(Remedy::Login))
     }
 
-    /// The address of something below the service's base.
+    /// Returns the endpoint for a path below the base URL of the service.
     pub(crate) fn below_base(&self, path: &str) -> Result<Endpoint> {
         let base = self.endpoints.base.as_ref().ok_or_else(|| {
-            let message = format!("the service {:?} has tokens and nothing else to ask for", self.owner.service);
+            let message = format!("service {:?} has no API: it only issues tokens", self.owner.service);
             Error::new(ErrorKind::Unsupported, message)
         })?;
         let base = base.url().as_str().trim_end_matches('/');
         Endpoint::parse("address", &format!("{base}{path}"), &self.insecure_hosts)
     }
 
-    /// The client secret, for the steps that cannot do without.
+    /// Returns the client secret.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Configuration`]: the client has no secret.
     pub(crate) fn require_secret(&self) -> Result<&Credentials> {
-        let message = "no client secret is set: call `client_secret(..)` or set WEBEX_CLIENT_SECRET \
-                       (Webex integrations are confidential clients, also with PKCE)";
+        let message = "missing client secret: call `client_secret(..)` or set `WEBEX_CLIENT_SECRET` \
+                       (Webex requires the secret even with PKCE)";
         self.credentials.as_ref().ok_or_else(|| Error::new(ErrorKind::Configuration, message))
     }
 }

@@ -1,4 +1,4 @@
-//! The ids of Webex's REST API: base64 of `ciscospark://<cluster>/<type>/<id>`.
+//! IDs of the Webex REST API: base64 of `ciscospark://<cluster>/<type>/<id>`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Webex writes no padding; what people copy may have some.
+/// Webex omits padding, but copied IDs may have it.
 const EITHER: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_encode_padding(false);
 const PLAIN: GeneralPurpose = GeneralPurpose::new(&STANDARD, EITHER);
@@ -14,22 +14,22 @@ const SAFE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, EITHER);
 
 const SCHEME: &str = "ciscospark://";
 
-/// The cluster of the ids of the commercial platform.
+/// The cluster in IDs of the commercial platform.
 pub(crate) const COMMERCIAL: &str = "us";
 
-/// An id, taken apart.
+/// The parts of a REST ID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RestId {
-    /// `us`, or `urn:TEAM:us-gov-west-1_a1` in the government's ids.
+    /// The cluster: `us`, or `urn:TEAM:us-gov-west-1_a1` for Webex for Government.
     pub(crate) cluster: String,
-    /// `PEOPLE`, `ORGANIZATION`, `APPLICATION`, ...
+    /// The type: `PEOPLE`, `ORGANIZATION`, `APPLICATION`, ...
     pub(crate) kind: String,
-    /// What is unique about it: a UUID, or a client id.
+    /// The unique part: a UUID or a client ID.
     pub(crate) id: String,
 }
 
 impl RestId {
-    /// Reads standard and URL-safe base64, with padding or without.
+    /// Parses a REST ID in standard or URL-safe base64, with or without padding.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let bytes = PLAIN.decode(text).or_else(|_| SAFE.decode(text)).ok()?;
@@ -44,8 +44,10 @@ impl RestId {
         })
     }
 
-    /// Whether two texts name the same thing of this kind, each as an id of the REST API or as what is unique about it. Case
-    /// means nothing in UUIDs, and much in base64.
+    /// Returns `true` if two strings identify the same object of type `kind`, each as a REST ID or
+    /// as its unique part.
+    ///
+    /// UUIDs are compared without regard to case. Base64 is case sensitive.
     pub(crate) fn are_same(kind: &str, one: &str, other: &str) -> bool {
         let unique = |text: &str| match Self::parse(text) {
             Some(id) if id.kind == kind => id.id,
@@ -56,7 +58,7 @@ impl RestId {
     }
 }
 
-/// Written as Webex writes it.
+/// Formats the ID in standard base64 without padding, as Webex does.
 impl fmt::Display for RestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cluster, kind, id } = self;
@@ -69,7 +71,7 @@ fn is_uuid(text: &str) -> bool {
     groups.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
 }
 
-/// Whether a text can stand between two slashes.
+/// Returns `true` if `text` is a valid part of a REST ID.
 pub(crate) fn is_part(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }

@@ -1,4 +1,4 @@
-//! The `Retry-After` header (RFC 9110 section 10.2.3): how long a server asks to be left alone.
+//! The `Retry-After` header (RFC 9110, section 10.2.3).
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,9 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 const UNREADABLE: Duration = Duration::from_secs(15);
 
-/// What the header asks for, between one second and one hour; 15 seconds when it cannot be read, `None` when it is absent.
+/// Returns the requested delay, clamped to between 1 second and 1 hour.
+///
+/// Returns 15 seconds if the header cannot be parsed, and `None` if it is absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     let asked = headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| read(text.trim(), now));
     Some(asked.unwrap_or(UNREADABLE).clamp(SHORTEST, LONGEST))
@@ -19,7 +21,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration
 
 fn read(text: &str, now: UnixTime) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Too many digits for a number still mean a long time.
+        // A number that overflows still means a long delay.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let date: SystemTime = httpdate::parse_http_date(text).ok()?;

@@ -1,4 +1,4 @@
-//! Telling Webex that a token has served its time (RFC 7009).
+//! Token revocation (RFC 7009).
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,30 +12,34 @@ use crate::refusal::{Asked, refusal};
 use crate::registration::Registration;
 use crate::token::TokenSet;
 
-/// How far the end of a login reaches.
+/// The scope of a revocation.
 ///
-/// Webex hands the same refresh token to every login of one user with one integration, on whatever device. Revoking it
-/// ends them all; revoking an access token ends that one token.
+/// Webex issues the same refresh token to every login of one user with one integration, on all
+/// devices. Revoking it ends all of these logins. Revoking an access token affects only this token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Reach {
-    /// This login's access token alone.
-    ThisLogin,
-    /// The refresh token, and with it every login of this user with this integration.
-    Everywhere,
+pub enum RevocationScope {
+    /// The access token of this session only.
+    ThisSession,
+    /// The refresh token, and with it all sessions of this user with this integration.
+    AllSessions,
 }
 
-/// The request that ends a token.
-pub(crate) fn request(registration: &Registration, tokens: &TokenSet, reach: Reach) -> Result<Request<Bytes>> {
+/// Returns the revocation request.
+pub(crate) fn request(
+    registration: &Registration,
+    tokens: &TokenSet,
+    reach: RevocationScope,
+) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.revocation.as_ref().ok_or_else(|| {
-        let message = "Webex documents no way to revoke a token; if yours has one, name it with \
+        let message = "this service has no revocation endpoint: if yours has one, set it with \
                        `Service::with_revocation_endpoint(..)`";
         Error::new(ErrorKind::Unsupported, message)
     })?;
     let (token, hint) = match reach {
-        Reach::ThisLogin => (tokens.access_token().expose(), "access_token"),
-        Reach::Everywhere => {
-            let message = "there is no refresh token to revoke: the login ends with its access token";
+        RevocationScope::ThisSession => (tokens.access_token().expose(), "access_token"),
+        RevocationScope::AllSessions => {
+            let message = "no refresh token to revoke: the session ends when its access token expires";
             let missing = || Error::new(ErrorKind::Revocation, message);
             (tokens.refresh_token().ok_or_else(missing)?.expose(), "refresh_token")
         }
@@ -45,8 +49,10 @@ pub(crate) fn request(registration: &Registration, tokens: &TokenSet, reach: Rea
     form::request(registration, endpoint, form)
 }
 
-/// Reads the answer: any success means that the token is dead, also one that was dead before (RFC 7009 section 2.2). A
-/// success with a page, such as that of a network that wants a login, is none.
+/// Reads the response.
+///
+/// Success means that the token is invalid, even if it already was (RFC 7009, section 2.2). A
+/// success status with an HTML page, for example from a captive portal, is an error.
 pub(crate) fn read(
     registration: &Registration,
     tokens: &TokenSet,
@@ -62,7 +68,8 @@ pub(crate) fn read(
     Err(refusal(Asked::Revocation, response, &secrets, now))
 }
 
-/// Nothing, or a JSON object that speaks of no error; RFC 7009 gives the body no meaning.
+/// Returns `true` for an empty body or a JSON object without an error. RFC 7009 does not define the
+/// body.
 fn is_answer(body: &[u8]) -> bool {
     let is_silent = |error: &Value| matches!(error, Value::Null | Value::Bool(false)) || error == "" || error == 0;
     body.trim_ascii().is_empty()

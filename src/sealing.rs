@@ -1,15 +1,15 @@
-//! How bytes are sealed with a key of the application's: bytes in, bytes out.
+//! Authenticated encryption (XChaCha20-Poly1305) with a key of the application.
 //!
-//! What is sealed is two lines, and bytes to the end:
+//! The format consists of two lines and binary data:
 //!
 //! ```text
 //! <title> v1
-//! <id of the key>
-//! <24 bytes nonce><the content, encrypted><16 bytes tag>
+//! <key ID>
+//! <24 bytes nonce><encrypted content><16 bytes tag>
 //! ```
 //!
-//! The title says what it is, so that nothing opens as something else. Any version begins with the first line, so that an older
-//! program knows what it cannot open.
+//! The title names the kind of content, so that one kind cannot be decrypted as another. Every
+//! version begins with the first line, so that an older program can report an unsupported version.
 
 use chacha20poly1305::{AeadInOut as _, KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
 use secrecy::zeroize::Zeroizing;
@@ -22,28 +22,30 @@ const VERSION: u64 = 1;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 
-/// What is sealed: the first words of its first line, up to and including the `v` of the version.
+/// The kind of content: the beginning of the first line, up to and including the `v` of the
+/// version.
 #[derive(Clone, Copy)]
 pub(crate) struct Title(pub(crate) &'static str);
 
-/// Why something does not open.
+/// A decryption failure.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unopened {
-    /// It is not sealed, or as something else.
+    /// The data is not encrypted, or it is another kind of content.
     Plain,
-    /// It was sealed by a later version.
+    /// A later version of this crate encrypted the data.
     Later(u64),
-    /// It begins as a sealed one does, and goes on otherwise.
+    /// The format is invalid after the first line.
     Damaged,
-    /// There is no key of this id.
+    /// There is no key with this ID.
     UnknownKey(String),
-    /// The key of this id does not open it as what it is said to be.
+    /// The authentication failed with the key of this ID: the key, the content, or the bound data
+    /// differs.
     Refused(String),
 }
 
-/// Something sealed, in its parts.
+/// The parts of encrypted data.
 struct Sealed<'a> {
-    /// Both lines.
+    /// The first two lines.
     header: &'a [u8],
     key_id: &'a str,
     nonce: &'a [u8; NONCE],
@@ -52,18 +54,21 @@ struct Sealed<'a> {
 }
 
 impl Title {
-    /// Seals a content, each time under a nonce of its own. It opens with the same `bound` alone, which is not encrypted.
+    /// Encrypts `content` with a random nonce.
+    ///
+    /// `bound` is authenticated but not encrypted. Decryption requires the same value.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RandomSource`] when there is no nonce, [`ErrorKind::InvalidInput`] when the content is longer than the cipher takes:
-    /// 256 GiB.
+    /// - [`ErrorKind::RandomSource`]: the random number generator failed.
+    /// - [`ErrorKind::InvalidInput`]: the content is longer than 256 GiB, the limit of the cipher.
     pub(crate) fn seal(self, content: &[u8], with: &NamedKey, bound: &[u8]) -> Result<Box<[u8]>> {
         let mut nonce = [0; NONCE];
         random::fill(&mut nonce)?;
         let header = format!("{}{VERSION}\n{}\n", self.0, with.id);
         let header = header.as_bytes();
-        // Made at its full length, and wiped if it fails: until it is encrypted, the secret stands in it.
+        // Allocated at its final length and zeroized on failure: it contains the secret until it is
+        // encrypted.
         let mut sealed = Zeroizing::new(vec![0; header.len() + NONCE + content.len() + TAG].into_boxed_slice());
         let (start, rest) = sealed.split_at_mut(header.len());
         let (own_nonce, rest) = rest.split_at_mut(NONCE);
@@ -73,12 +78,12 @@ impl Title {
         own_content.copy_from_slice(content);
         let tag = cipher(with)
             .encrypt_inout_detached(&XNonce::from(nonce), &[header, bound].concat(), own_content.into())
-            .map_err(|_| Error::new(ErrorKind::InvalidInput, "the login is too long to be sealed"))?;
+            .map_err(|_| Error::new(ErrorKind::InvalidInput, "content is too long to encrypt: the limit is 256 GiB"))?;
         own_tag.copy_from_slice(&tag);
         Ok(std::mem::take(&mut *sealed))
     }
 
-    /// Opens what [`seal`](Self::seal) sealed.
+    /// Decrypts the output of [`seal`](Self::seal).
     pub(crate) fn open(
         self,
         bytes: &[u8],
@@ -99,7 +104,7 @@ impl Title {
         Ok(content)
     }
 
-    /// Which key sealed it, as it says itself.
+    /// Returns the key ID in the header, which is not authenticated here.
     #[cfg(feature = "encrypted")]
     pub(crate) fn key_id(self, bytes: &[u8]) -> Result<&str, Unopened> {
         self.read(bytes).map(|sealed| sealed.key_id)

@@ -1,8 +1,8 @@
-//! Secrets: texts that are never printed, compared in constant time and wiped when dropped.
+//! Secrets: strings that are not printed, are compared in constant time, and are zeroized on drop.
 //!
-//! Each is a type of its own, so that one cannot be sent where another belongs. None has `Display` or
-//! `Serialize`; reading one takes a call to `expose()`, which can be searched for. The wiping covers the copies
-//! that this crate holds, not the buffers of the HTTP and TLS libraries that carry them.
+//! Each kind has its own type, so that the compiler rejects a mix-up. None implements `Display` or
+//! `Serialize`. Access requires a call to `expose()`, which is easy to search for. Zeroizing covers
+//! the copies of this crate, but not the buffers of the HTTP and TLS libraries.
 
 use std::fmt;
 use std::io;
@@ -17,25 +17,28 @@ use subtle::ConstantTimeEq as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{self, Characters};
 
-/// Compares two secrets in a time that depends on their lengths alone.
+/// Compares two secrets. The time depends only on their lengths.
 pub(crate) fn same(left: &str, right: &str) -> bool {
     same_bytes(left.as_bytes(), right.as_bytes())
 }
 
-/// [`same`], for secrets that are no text.
+/// Compares two binary secrets. The time depends only on their lengths.
 pub(crate) fn same_bytes(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
 }
 
-/// The value of a header that has a secret in it, if a header can carry it: it is never logged, its clones are one text, and
-/// the last of them to be dropped wipes it.
+/// Creates a sensitive header value, or returns `None` if it contains invalid characters.
+///
+/// The value is not logged. Its clones share one buffer, which is zeroized when the last of them is
+/// dropped.
 pub(crate) fn header(text: Zeroizing<String>) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
-/// A buffer that leaves no copy of its content behind: neither when it grows nor when it is dropped.
+/// A buffer that leaves no copy of its content behind: neither when it grows nor when it is
+/// dropped.
 #[derive(Default)]
 pub(crate) struct ZeroizingBuffer(Zeroizing<Vec<u8>>);
 
@@ -47,7 +50,7 @@ impl ZeroizingBuffer {
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         let length = self.0.len().saturating_add(bytes.len());
         if length > self.0.capacity() {
-            // `Vec` would free the old allocation as it is; the assignment zeroizes it.
+            // `Vec` would free the old allocation without zeroizing it. The assignment zeroizes it.
             let mut larger = Self::with_capacity(length.max(self.0.capacity().saturating_mul(2))).0;
             larger.extend_from_slice(&self.0);
             self.0 = larger;
@@ -59,7 +62,8 @@ impl ZeroizingBuffer {
         &self.0
     }
 
-    /// Converts the buffer without copying it. It is zeroized when the last clone of the result is dropped.
+    /// Converts the buffer without copying it. It is zeroized when the last clone of the result is
+    /// dropped.
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::from_owner(self.0)
     }
@@ -83,17 +87,17 @@ macro_rules! secret {
         pub struct $name($holder);
 
         impl $name {
-            /// The secret itself. Keep it out of logs, URLs and error messages.
+            /// Returns the secret as a string. Keep it out of logs, URLs, and error messages.
             pub fn expose(&self) -> &str {
                 self.0.expose_secret()
             }
 
-            #[allow(dead_code, reason = "not every secret is made both ways")]
+            #[allow(dead_code, reason = "not every type uses both constructors")]
             pub(crate) fn unchecked(text: &str) -> Self {
                 Self::of(Box::<str>::from(text).into())
             }
 
-            /// [`unchecked`](Self::unchecked), without another copy.
+            /// Creates the secret without validation and without another copy.
             pub(crate) fn of(text: SecretString) -> Self {
                 Self($wrap(text))
             }
@@ -116,51 +120,56 @@ macro_rules! secret {
 }
 
 secret! {
-    /// The key to the Webex APIs (RFC 6749 section 1.4), sent as `Authorization: Bearer`. Cloning it copies no text.
+    /// An access token (RFC 6749, section 1.4), sent as `Authorization: Bearer`. Clones share the
+    /// string.
     AccessToken, Arc<SecretString>, Arc::new
 }
 
 secret! {
-    /// What new access tokens are fetched with (RFC 6749 section 1.5). Cloning it copies no text.
+    /// A refresh token (RFC 6749, section 1.5). Clones share the string.
     RefreshToken, Arc<SecretString>, Arc::new
 }
 
 secret! {
-    /// The secret of an integration, as the Webex developer portal shows it once.
+    /// A client secret, which the Webex developer portal displays only once.
     ClientSecret, Arc<SecretString>, Arc::new
 }
 
 secret! {
-    /// An OpenID Connect ID token as it came: not verified, so nothing in it is proven.
+    /// An OpenID Connect ID token that is not verified yet.
     IdToken, Arc<SecretString>, Arc::new
 }
 
 secret! {
-    /// A value of this crate written down as text that holds secrets: for an encrypted cookie, a session table, a file.
+    /// The stored form of a value of this crate. It contains secrets.
+    ///
+    /// Store it in an encrypted cookie, a database, or a file.
     StoredText, SecretString, std::convert::identity
 }
 
 secret! {
-    /// An XML element that has an access token in it.
+    /// An XML element that contains an access token.
     XmlText, SecretString, std::convert::identity
 }
 
 impl AccessToken {
-    /// Takes a token from elsewhere, a bot's for example.
+    /// Creates an access token from a string, for example that of a bot.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the text is empty or has characters other than visible ASCII, which no
-    /// `Authorization` header could carry; when it is in quotation marks or begins with `Bearer `. The message says which.
+    /// - [`ErrorKind::InvalidInput`]: the string is empty, contains characters other than visible
+    ///   ASCII, is enclosed in quotation marks, or begins with `Bearer `. The message names the
+    ///   problem.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         value_check::check(ErrorKind::InvalidInput, "access token", text.as_ref(), Characters::Visible)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
-            let message = "an access token must be one or more visible ASCII characters, without spaces or line breaks";
+            let message =
+                "invalid access token: use one or more visible ASCII characters, without spaces or line breaks";
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
-    /// Takes one that a server sent, if it can be one.
+    /// Creates a token from a server's response, or returns `None` if it is invalid.
     pub(crate) fn checked(text: SecretString) -> Option<Self> {
         let token = text.expose_secret();
         let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -169,21 +178,21 @@ impl AccessToken {
 }
 
 impl RefreshToken {
-    /// Takes a refresh token from elsewhere.
+    /// Creates a refresh token from a string.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the text is empty or has a control character or a space; when it is in quotation marks or
-    /// begins with `Bearer `. The message says which.
+    /// - [`ErrorKind::InvalidInput`]: the string is empty, contains a control character or a space,
+    ///   is enclosed in quotation marks, or begins with `Bearer `. The message names the problem.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         value_check::check(ErrorKind::InvalidInput, "refresh token", text.as_ref(), Characters::NoSpace)?;
         Self::checked(Box::<str>::from(text.as_ref()).into()).ok_or_else(|| {
-            let message = "a refresh token must be one or more characters, without spaces or line breaks";
+            let message = "invalid refresh token: use one or more characters, without spaces or line breaks";
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
 
-    /// Takes one that a server sent, if it can be one.
+    /// Creates a token from a server's response, or returns `None` if it is invalid.
     pub(crate) fn checked(text: SecretString) -> Option<Self> {
         let token = text.expose_secret();
         let fits = !token.is_empty() && !token.chars().any(|c| c.is_control() || c.is_whitespace());
@@ -192,7 +201,8 @@ impl RefreshToken {
 }
 
 impl IdToken {
-    /// Takes an ID token that came another way, for [`WebexOAuth::verify_id_token`](crate::WebexOAuth::verify_id_token).
+    /// Creates an ID token from a string, for
+    /// [`WebexOAuth::verify_id_token`](crate::WebexOAuth::verify_id_token).
     pub fn new(text: impl AsRef<str>) -> Self {
         Self::unchecked(text.as_ref())
     }
@@ -244,7 +254,7 @@ mod tests {
         assert_eq!(buffer.as_slice(), expected);
         let address = buffer.as_slice().as_ptr();
         let bytes = buffer.into_bytes();
-        assert_eq!((bytes.as_ptr(), &*bytes), (address, &*expected), "no copy is made");
+        assert_eq!((bytes.as_ptr(), &*bytes), (address, &*expected), "the buffer must not be copied");
     }
 
     #[test]
@@ -271,7 +281,7 @@ mod tests {
         ] {
             let access = AccessToken::new(bad).unwrap_err();
             let refresh = RefreshToken::new(bad).unwrap_err();
-            for (error, what) in [(access, "the access token "), (refresh, "the refresh token ")] {
+            for (error, what) in [(access, "access token "), (refresh, "refresh token ")] {
                 let line = error.to_string();
                 assert!(
                     error.kind() == ErrorKind::InvalidInput && line.starts_with(what) && line.contains(found),

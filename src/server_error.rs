@@ -1,12 +1,13 @@
-//! What a server said when it refused.
+//! Error responses of a server.
 
 use std::fmt;
 
 use http::StatusCode;
 
-/// What a server said when it refused: data, not a decision.
+/// An error response of a server, for logs and diagnostics.
 ///
-/// Everything that looks like a token, and every secret of the request, was cut out of the texts.
+/// To decide what to do, use the predicates of [`Error`](crate::Error). Secrets of the request and
+/// strings that resemble tokens are removed from all fields.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ServerError {
@@ -19,10 +20,10 @@ pub struct ServerError {
     content_type: Option<String>,
 }
 
-/// What the body of a response is.
+/// The content of a response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 enum BodyKind {
-    /// There is no response, or nobody looked.
+    /// There is no response, or its body was not inspected.
     #[default]
     Unknown,
     JsonObject,
@@ -30,24 +31,25 @@ enum BodyKind {
 }
 
 impl ServerError {
-    /// The HTTP status, unless the refusal came by a browser's redirect.
+    /// Returns the HTTP status code. Returns `None` if the error was in a callback.
     pub fn status(&self) -> Option<u16> {
         self.status.map(|status| status.as_u16())
     }
 
-    /// The OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2), wherever in the answer it stood.
+    /// Returns the OAuth error code (RFC 6749, sections 4.1.2.1 and 5.2).
     ///
-    /// Codes that no standard knows are kept as they came.
+    /// Codes that are not standardized are returned unchanged.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// The server's explanation for developers: at most 300 characters, with secrets cut out.
+    /// Returns the server's description of the error: at most 300 characters, without secrets.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// Whether nothing in the answer said why; the refusal was then judged by its status alone.
+    /// Returns `true` if the response contained no known error code. The error is then classified
+    /// by its status.
     pub fn is_unrecognized(&self) -> bool {
         self.unrecognized
     }
@@ -67,24 +69,27 @@ impl ServerError {
         self
     }
 
-    /// Returns `true` if the body of the response was a JSON object: a word of the server and of nothing in between.
+    /// Returns `true` if the body is a JSON object, which indicates that the server itself
+    /// responded.
     pub(crate) fn is_json_object(&self) -> bool {
         self.body == BodyKind::JsonObject
     }
 
-    /// Returns the media type of the response, cleaned: at most 60 characters.
+    /// Returns the sanitized media type of the response: at most 60 characters.
     #[cfg_attr(not(test), allow(dead_code, reason = "the refresh engine reports it"))]
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    /// Returns `true` if a token endpoint rejected the client, not the grant: by `invalid_client`, or by a 401 without a JSON
-    /// object that demands the client's credentials.
+    /// Returns `true` if a token endpoint rejected the client and not the grant.
+    ///
+    /// This is the case for `invalid_client`, and for a 401 response that is not a JSON object and
+    /// requests client credentials.
     pub(crate) fn names_client(&self) -> bool {
         self.names_client
     }
 
-    /// Returns `true` if not the server but a proxy (407) or the network (511) sent the response.
+    /// Returns `true` if the response came from a proxy (407) or the network (511).
     pub(crate) fn is_from_intermediary(&self) -> bool {
         self.status.is_some_and(is_intermediary)
     }
@@ -95,7 +100,7 @@ impl ServerError {
     }
 }
 
-/// Returns `true` if not the server but a proxy (407) or the network (511, RFC 6585 section 6) sends this status.
+/// Returns `true` for status codes sent by a proxy (407) or the network (511, RFC 6585, section 6).
 pub(crate) fn is_intermediary(status: StatusCode) -> bool {
     matches!(status, StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::NETWORK_AUTHENTICATION_REQUIRED)
 }

@@ -1,4 +1,4 @@
-//! The services of Webex that hand out tokens, as values: where they are and how they differ.
+//! The OAuth services of Webex: their endpoints and their deviations from the standards.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,9 +10,11 @@ use crate::paths::{MEETINGS, PLATFORM, Paths};
 use crate::pkce::Pkce;
 use crate::value_check::{self, Characters};
 
-/// One of Webex's OAuth services: its addresses and its ways.
+/// An OAuth service of Webex: its endpoints and its deviations from the standards.
 ///
-/// Every difference between the services is a field of this value; nothing else in the crate asks which one it is.
+/// Start from [`webex`](Self::webex), [`webex_gov`](Self::webex_gov), or
+/// [`meetings`](Self::meetings), and change single settings with the `with_` methods.
+/// [`WebexOAuthBuilder::build`](crate::WebexOAuthBuilder::build) validates the result.
 ///
 /// # Example
 ///
@@ -28,7 +30,7 @@ pub struct Service {
     home: &'static str,
     paths: &'static Paths,
     id: Option<String>,
-    /// Where everything else of the platform's API is.
+    /// The base URL of the platform's API.
     base: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -49,27 +51,31 @@ pub struct Service {
     api_hosts: Vec<String>,
 }
 
-/// How the client proves who it is to the token endpoint (RFC 6749 section 2.3.1). Never both at once.
+/// The client authentication method at the token endpoint (RFC 6749, section 2.3.1).
+///
+/// A request never contains both forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ClientAuth {
-    /// In the `Authorization` header.
+    /// HTTP Basic authentication in the `Authorization` header.
     Basic,
-    /// As `client_id` and `client_secret` in the form.
+    /// The form parameters `client_id` and `client_secret`.
     Body,
 }
 
-/// What a refresh does to the refresh token that was used.
+/// The effect of a refresh on the refresh token that was used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rotation {
-    /// It stays good, so a refresh whose answer was lost can be repeated. This is Webex's way.
+    /// The refresh token remains valid, as at Webex. A refresh can be repeated if the response was
+    /// lost.
     Lenient,
-    /// It is spent: using it twice may end the login. A refresh whose answer was lost is not repeated.
+    /// The refresh token is invalidated. A second use may revoke the session, so a refresh is not
+    /// repeated if the response was lost.
     Strict,
 }
 
-/// How long tokens live where the server does not say.
+/// The documented token lifetimes, used if a response does not contain them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lifetimes {
     pub(crate) access_token: Duration,
@@ -77,7 +83,7 @@ pub(crate) struct Lifetimes {
 }
 
 impl Service {
-    /// Webex, the commercial platform: `https://webexapis.com/v1`
+    /// Returns the commercial Webex platform: `https://webexapis.com/v1`
     /// (<https://developer.webex.com/docs/login-with-webex>).
     pub fn webex() -> Self {
         let issuers = issuer::COMMERCIAL.iter().map(|issuer| (*issuer).to_owned()).collect();
@@ -108,30 +114,38 @@ impl Service {
         .at_home()
     }
 
-    /// Webex for Government (FedRAMP): `https://api-usgov.webex.com/v1`
+    /// Returns Webex for Government (FedRAMP): `https://api-usgov.webex.com/v1`
     /// (<https://developer.webex.com/docs/api/guides/create-a-fedramp-integration>).
     ///
-    /// An administrator registers the integration through the API; tokens live shorter than on the commercial platform.
-    /// Its addresses for [devices](crate::DeviceLogin) are taken to be those of the commercial platform; nobody has verified
-    /// that they are there.
+    /// An administrator registers the integration through the API. Token lifetimes are shorter than
+    /// on the commercial platform. The [device](crate::DeviceLogin) endpoints are assumed to have
+    /// the same paths as on the commercial platform, but this is not verified.
     pub fn webex_gov() -> Self {
         let issuers = issuer::GOVERNMENT.iter().map(|issuer| (*issuer).to_owned()).collect();
         Self { name: "webex-gov", home: "https://api-usgov.webex.com/v1", issuers, ..Self::webex() }.at_home()
     }
 
-    /// **End of life:** the XML APIs that these tokens open ended on 31 March 2024, except in FedRAMP and for sites with
-    /// an extension, and new integrations of this kind can no longer be registered
-    /// (<https://developer.cisco.com/docs/webex-meetings/>). Use [`Service::webex`] with the scope `spark:all` for
-    /// anything new.
+    /// Returns the service for Webex Meetings integrations: `https://api.webex.com/v1/oauth2`.
     ///
-    /// Webex Meetings integrations: `https://api.webex.com/v1/oauth2`.
+    /// **End of life:** the XML APIs that accept these tokens were retired on March 31, 2024,
+    /// except in FedRAMP and for sites with an extension. New integrations of this kind can no
+    /// longer be registered (<https://developer.cisco.com/docs/webex-meetings/>). Use
+    /// [`Service::webex`] with the scope `spark:all` for new applications.
     ///
-    /// What is different here, after Cisco's table of parameters: the client proves itself in the form; PKCE is `plain`
-    /// with at most 10 characters ([`Pkce::S256`] was seen to work too, see [`Service::with_pkce`]); a refresh repeats
-    /// `redirect_uri` and `code_verifier`, and writes the user's site name before the refresh token; where the answer is
-    /// silent, access tokens live 2 hours and refresh tokens 60 days; the answer says who logged in
-    /// ([`Account`](crate::Account)), and [`SecurityContext`](crate::meetings::SecurityContext) makes of it and of the token
-    /// what the XML API wants. The scopes are the five of [`Scope`](crate::Scope) marked "Webex Meetings".
+    /// This service differs from the platform as documented in Cisco's table of parameters:
+    ///
+    /// - The client authenticates with form parameters.
+    /// - PKCE uses the method `plain` with at most 10 characters. [`Pkce::S256`] also works in
+    ///   practice, see [`Service::with_pkce`].
+    /// - A refresh repeats `redirect_uri` and `code_verifier`, and prefixes the refresh token with
+    ///   the user's site name.
+    /// - If a response contains no lifetimes, access tokens are valid for 2 hours and refresh
+    ///   tokens for 60 days.
+    /// - The token response identifies the user, see [`Account`](crate::Account).
+    ///   [`SecurityContext`](crate::meetings::SecurityContext) converts it into the header of an
+    ///   XML API request.
+    ///
+    /// The scopes are the five constants of [`Scope`](crate::Scope) marked "Webex Meetings".
     pub fn meetings() -> Self {
         Self {
             name: "meetings",
@@ -151,11 +165,13 @@ impl Service {
         .at_home()
     }
 
-    /// The same service at another base address: a test server, a gateway.
+    /// Sets the base URL, for example of a test server or a gateway.
     ///
-    /// `base` stands for `https://webexapis.com/v1` (Meetings: `https://api.webex.com/v1/oauth2`); a slash at its end is
-    /// ignored. All addresses move, and the added API hosts go: what the methods below set must be set afterwards.
-    /// A bad address is reported by [`build()`](crate::WebexOAuthBuilder::build).
+    /// `base` replaces `https://webexapis.com/v1` (Webex Meetings:
+    /// `https://api.webex.com/v1/oauth2`). A trailing slash is ignored. All endpoints are reset to
+    /// paths below the new base URL, and additional API hosts are removed. Call this method before
+    /// the other `with_` methods. [`build()`](crate::WebexOAuthBuilder::build) reports an invalid
+    /// URL.
     pub fn at(mut self, base: impl AsRef<str>) -> Self {
         let base = base.as_ref().trim_end_matches('/');
         self.base = base.to_owned();
@@ -177,116 +193,140 @@ impl Service {
         self.at(home)
     }
 
-    /// Sends browsers to another authorization endpoint.
+    /// Sets the authorization endpoint.
     pub fn with_authorization_endpoint(mut self, url: impl Into<String>) -> Self {
         self.authorization_endpoint = url.into();
         self
     }
 
-    /// Asks another token endpoint.
+    /// Sets the token endpoint.
     pub fn with_token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.token_endpoint = url.into();
         self
     }
 
-    /// Asks another address for the logged-in person (`GET /people/me`).
+    /// Sets the endpoint of the logged-in person (`GET /people/me`).
     pub fn with_person_endpoint(mut self, url: impl Into<String>) -> Self {
         self.person_endpoint = Some(url.into());
         self
     }
 
-    /// Asks another address for the keys that ID tokens are signed with (`jwks_uri`).
+    /// Sets the endpoint of the key set that verifies ID tokens (`jwks_uri`).
     pub fn with_keys_endpoint(mut self, url: impl Into<String>) -> Self {
         self.keys_endpoint = Some(url.into());
         self
     }
 
-    /// Asks another address for the claims about a user (OpenID Connect Core 1.0 section 5.3).
+    /// Sets the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
     pub fn with_user_info_endpoint(mut self, url: impl Into<String>) -> Self {
         self.user_info_endpoint = Some(url.into());
         self
     }
 
-    /// Tells Webex about the end of a login, by RFC 7009; see [`Session::disconnect`](crate::Session::disconnect).
+    /// Sets the revocation endpoint (RFC 7009), used by
+    /// [`Session::disconnect`](crate::Session::disconnect).
     ///
-    /// Without it nobody is told: Webex documents no revocation for integrations. Cisco's own JavaScript SDK posts to
-    /// `https://idbroker.webex.com/idb/oauth2/v1/revoke`
-    /// (<https://github.com/webex/webex-js-sdk>, `credentials-config.js`), which may stop working on any day.
+    /// By default, no tokens are revoked, because Webex does not document a revocation endpoint for
+    /// integrations. Cisco's JavaScript SDK uses `https://idbroker.webex.com/idb/oauth2/v1/revoke`
+    /// (<https://github.com/webex/webex-js-sdk>, `credentials-config.js`). This endpoint may stop
+    /// working at any time.
     pub fn with_revocation_endpoint(mut self, url: impl Into<String>) -> Self {
         self.revocation_endpoint = Some(url.into());
         self
     }
 
-    /// Asks another address for the codes of devices (RFC 8628 section 3.1).
+    /// Sets the device authorization endpoint (RFC 8628, section 3.1).
     pub fn with_device_authorization_endpoint(mut self, url: impl Into<String>) -> Self {
         self.device_authorization_endpoint = Some(url.into());
         self
     }
 
-    /// Asks another address for the tokens of devices: most services but Webex have them at the token endpoint
-    /// (RFC 8628 section 3.4).
+    /// Sets the token endpoint for devices (RFC 8628, section 3.4).
+    ///
+    /// Webex has a separate endpoint. Most other services use the token endpoint.
     pub fn with_device_token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.device_token_endpoint = Some(url.into());
         self
     }
 
-    /// Proves the client in another way. A device always proves it by [`ClientAuth::Basic`], as Webex wants it there.
+    /// Sets the client authentication method.
+    ///
+    /// Devices always use [`ClientAuth::Basic`], as Webex requires.
     pub fn with_client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = client_auth;
         self
     }
 
-    /// Uses another form of PKCE. For Webex Meetings, `Pkce::S256` is the stronger choice where the site accepts it.
+    /// Sets the PKCE method.
+    ///
+    /// For Webex Meetings, use [`Pkce::S256`] if the site accepts it, because it is stronger than
+    /// the default.
     pub fn with_pkce(mut self, pkce: Pkce) -> Self {
         self.pkce = pkce;
         self
     }
 
-    /// Says what a refresh does to the refresh token, for a service that is not Webex's own.
+    /// Sets the effect of a refresh on the refresh token, for services other than Webex. Defaults
+    /// to [`Rotation::Lenient`].
     pub fn with_rotation(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
         self
     }
 
-    /// Accepts one more issuer in callbacks and in ID tokens, compared exactly: `https://idbrokerbts.webex.com/idb` for Cisco's test system.
+    /// Adds an issuer to those accepted in callbacks and ID tokens.
+    ///
+    /// Issuers are compared exactly. For example, `https://idbrokerbts.webex.com/idb` is the issuer
+    /// of Cisco's test system.
     pub fn with_issuer(mut self, issuer: impl Into<String>) -> Self {
         self.issuers.push(issuer.into());
         self
     }
 
-    /// Accepts these issuers and no others in callbacks and in ID tokens, in place of Webex's own: for a test server that
-    /// plays Webex. With none, every ID token is refused, and the `iss` of a callback is not looked at, as at Webex Meetings.
+    /// Replaces the issuers accepted in callbacks and ID tokens, for example with that of a test
+    /// server.
+    ///
+    /// If `issuers` is empty, every ID token is rejected, and the `iss` parameter of a callback is
+    /// ignored, as for Webex Meetings.
     pub fn with_issuers(mut self, issuers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.issuers = issuers.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Refuses callbacks that do not name their issuer, refusals included: for a service that says that all of its do (RFC 9207
-    /// section 2.4). [`discovered`](Self::discovered) sets it where the document says so; Webex's does not, and there an
-    /// issuer is compared where one is named.
+    /// Requires the `iss` parameter in every callback, including error responses (RFC 9207, section
+    /// 2.4).
+    ///
+    /// Use this for a service that documents that it always sends `iss`.
+    /// [`discovered`](Self::discovered) enables it if the discovery document says so. Webex does
+    /// not, so by default `iss` is only verified if present.
     pub fn with_issuer_in_callbacks(mut self) -> Self {
         self.names_issuer = true;
         self
     }
 
-    /// Lets [`Session::send`](crate::Session::send) send access tokens to one more host, such as `analytics.webexapis.com`;
-    /// without port. The hosts of the service's own endpoints are allowed anyway.
+    /// Allows [`Session::send`](crate::Session::send) to send access tokens to `host`, for example
+    /// `analytics.webexapis.com`.
+    ///
+    /// Specify the host without a port. The hosts of the service's endpoints are always allowed.
     pub fn with_api_host(mut self, host: impl Into<String>) -> Self {
         self.api_hosts.push(host.into());
         self
     }
 
-    /// Gives the service an id of its own, under which tokens are stored.
+    /// Sets the ID of the service, which is stored with its tokens.
     ///
-    /// Without it a moved service's id contains its token endpoint, so that tokens of a test server are never sent to
-    /// Webex, nor Webex's to a test server. Set it when the same service moves to another address.
+    /// By default, the ID of a service at another base URL contains the token endpoint. Tokens of a
+    /// test server are therefore never sent to Webex, and vice versa. Set an ID if the same service
+    /// moves to another URL.
     pub fn with_id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The id under which tokens of this service are stored: `webex`, `webex-gov`, `meetings`, with ` at <token endpoint>`
-    /// when moved; without that address's query, which may hold a key.
+    /// Returns the ID of the service, which is stored with its tokens.
+    ///
+    /// The ID is `webex`, `webex-gov`, or `meetings`, followed by ` at <token endpoint>` if the
+    /// service has another token endpoint. It does not contain the query of the endpoint, which may
+    /// contain a key.
     pub fn id(&self) -> String {
         if let Some(id) = &self.id {
             return id.clone();
@@ -298,42 +338,43 @@ impl Service {
         }
     }
 
-    /// Where browsers are sent.
+    /// Returns the authorization endpoint.
     pub fn authorization_endpoint(&self) -> &str {
         &self.authorization_endpoint
     }
 
-    /// Where codes and refresh tokens are exchanged.
+    /// Returns the token endpoint.
     pub fn token_endpoint(&self) -> &str {
         &self.token_endpoint
     }
 
-    /// Where the logged-in person is asked for, if the service can be asked.
+    /// Returns the endpoint of the logged-in person, if the service has one.
     pub fn person_endpoint(&self) -> Option<&str> {
         self.person_endpoint.as_deref()
     }
 
-    /// Where the keys of ID tokens are published, if the service issues any.
+    /// Returns the endpoint of the key set, if the service issues ID tokens.
     pub fn keys_endpoint(&self) -> Option<&str> {
         self.keys_endpoint.as_deref()
     }
 
-    /// Where the claims about a user are asked for, if the service issues ID tokens.
+    /// Returns the UserInfo endpoint, if the service issues ID tokens.
     pub fn user_info_endpoint(&self) -> Option<&str> {
         self.user_info_endpoint.as_deref()
     }
 
-    /// Where tokens are revoked, if that was set.
+    /// Returns the revocation endpoint, if one was set.
     pub fn revocation_endpoint(&self) -> Option<&str> {
         self.revocation_endpoint.as_deref()
     }
 
-    /// Where a device asks for its code, if the service has any for devices; Webex Meetings has not.
+    /// Returns the device authorization endpoint. Returns `None` for Webex Meetings, which does not
+    /// support devices.
     pub fn device_authorization_endpoint(&self) -> Option<&str> {
         self.device_authorization_endpoint.as_deref()
     }
 
-    /// Where a device asks for its tokens, if the service has any for devices.
+    /// Returns the token endpoint for devices, if the service supports devices.
     pub fn device_token_endpoint(&self) -> Option<&str> {
         self.device_token_endpoint.as_deref()
     }
@@ -350,12 +391,12 @@ impl Service {
         self.rotation
     }
 
-    /// Whether a refresh carries the redirect URI and the code verifier of the login.
+    /// Returns `true` if a refresh repeats the redirect URI and the code verifier of the login.
     pub(crate) fn repeats_exchange(&self) -> bool {
         self.repeats_exchange
     }
 
-    /// Whether the site name stands before the refresh token on a refresh.
+    /// Returns `true` if a refresh prefixes the refresh token with the site name.
     pub(crate) fn prefixes_site(&self) -> bool {
         self.prefixes_site
     }
@@ -364,7 +405,7 @@ impl Service {
         self.lifetimes
     }
 
-    /// Whether it is known who may issue here; at Webex Meetings it is not.
+    /// Returns `true` if the issuers of the service are known. Those of Webex Meetings are not.
     pub(crate) fn knows_issuers(&self) -> bool {
         !self.issuers.is_empty()
     }
@@ -373,7 +414,7 @@ impl Service {
         &self.issuers
     }
 
-    /// Whether each of its callbacks says which issuer it is from.
+    /// Returns `true` if every callback has an `iss` parameter.
     pub(crate) fn names_issuer(&self) -> bool {
         self.names_issuer
     }
@@ -386,9 +427,9 @@ impl Service {
         self.issuers.iter().any(|own| own == issuer)
     }
 
-    /// Checks all addresses, issuers and hosts.
+    /// Validates all URLs, issuers, and hosts.
     pub(crate) fn endpoints(&self, insecure_hosts: &[String]) -> Result<Endpoints> {
-        let base = std::iter::once(("base address", &self.base));
+        let base = std::iter::once(("base URL", &self.base));
         let issuers = self.issuers.iter().map(|issuer| ("issuer", issuer));
         for (what, text) in base.chain(issuers).chain(self.api_hosts.iter().map(|host| ("API host", host))) {
             value_check::check(ErrorKind::Configuration, what, text, Characters::Word)?;
@@ -399,7 +440,7 @@ impl Service {
         Ok(Endpoints {
             authorization: Endpoint::parse("authorization endpoint", &self.authorization_endpoint, insecure_hosts)?,
             token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
-            base: self.paths.person.map(|_| Endpoint::parse("base address", &self.base, insecure_hosts)).transpose()?,
+            base: self.paths.person.map(|_| Endpoint::parse("base URL", &self.base, insecure_hosts)).transpose()?,
             person: parse("person endpoint", &self.person_endpoint)?,
             keys: parse("keys endpoint", &self.keys_endpoint)?,
             user_info: parse("userinfo endpoint", &self.user_info_endpoint)?,
@@ -411,7 +452,7 @@ impl Service {
 }
 
 impl fmt::Debug for Service {
-    /// Addresses without their queries.
+    /// Formats the endpoints without their queries.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
             .field("id", &self.id())
@@ -426,7 +467,7 @@ impl fmt::Debug for Service {
 }
 
 impl Default for Service {
-    /// [`Service::webex`].
+    /// Returns [`Service::webex`].
     fn default() -> Self {
         Self::webex()
     }

@@ -1,4 +1,4 @@
-//! One user's handle: an access token whenever one is needed.
+//! A handle to a stored session.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 
 use crate::account::Account;
+use crate::authorize::AuthorizationRequest;
 use crate::call;
 use crate::client::WebexOAuth;
-use crate::disconnect::Disconnect;
+use crate::disconnect::{self, Disconnected};
 use crate::error::{Error, ErrorKind, Result};
 use crate::keeper::{Held, Keeper, LONGEST_HOLD};
 use crate::meetings::SecurityContext;
@@ -19,6 +20,7 @@ use crate::meetings::SecurityContext;
 use crate::oidc::UserInfo;
 use crate::people::Person;
 use crate::retry_after::retry_after;
+use crate::revocation::RevocationScope;
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::server_error::ServerError;
@@ -28,9 +30,10 @@ use crate::store::{RefreshBlock, TokenKey};
 use crate::token::TokenSet;
 use crate::trace::event;
 
-/// A kept login: asked for an access token, it has one.
+/// A stored session that always yields a valid access token.
 ///
-/// Made by [`TokenManager`](crate::TokenManager). Clones are cheap and share everything; do not wrap it in an `Arc`.
+/// Created by [`TokenManager::put`](crate::TokenManager::put) and [`TokenManager::session`](crate::TokenManager::session).
+/// Cloning is cheap: all clones share one cache.
 ///
 /// # Example
 ///
@@ -47,10 +50,10 @@ use crate::trace::event;
 ///
 /// let (url, pending) = webex.authorize().begin()?;
 /// let mut login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-/// webex.identify(&mut login).await?; // so that it is known whose login is kept
+/// webex.identify(&mut login).await?; // to store the account with the session
 /// let session = manager.put(&TokenKey::new("jane")?, login).await?;
 ///
-/// let token = session.access_token().await?; // now, and in every hour to come
+/// let token = session.access_token().await?; // refreshed when necessary
 /// assert_eq!(webex.person(&token).await?.email(), Some("jane@example.com"));
 /// # Ok(())
 /// # }
@@ -73,73 +76,81 @@ impl Session {
         &self.keeper().webex
     }
 
-    /// The key that this login is kept under.
+    /// Returns the key under which the session is stored.
     pub fn key(&self) -> &TokenKey {
         &self.slot.key
     }
 
-    /// An access token to use now.
+    /// Returns a valid access token, refreshing it if necessary.
     ///
-    /// While the token at hand lives it is returned at once, and refreshed behind the callers' backs when three quarters
-    /// of its life are over. Once it is dead, all callers wait for one refresh. Dropping this future cancels nothing.
+    /// A valid token is returned immediately. After about 75 % of its lifetime it is still returned, and a refresh starts in
+    /// the background. Once the token has expired, all callers wait for the same refresh.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future does not cancel a refresh in progress.
     ///
     /// # Errors
     ///
-    /// - [`is_login_required`](crate::Error::is_login_required): there is no login under the key, its refresh token is dead, or
+    /// - [`is_login_required`](Error::is_login_required): there is no session for this key, its refresh token was rejected, or
     ///   its file was damaged ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
-    /// - [`is_retryable`](crate::Error::is_retryable): the token is dead, and Webex or the store cannot be reached.
-    /// - [`is_misconfigured`](crate::Error::is_misconfigured): the token is dead, and the client's settings are wrong; or no token
-    ///   is at hand, and what the store has is another client's
+    /// - [`is_retryable`](Error::is_retryable): the token has expired, and Webex or the store is unavailable.
+    /// - [`is_misconfigured`](Error::is_misconfigured): the token has expired, and the client ID or client secret was rejected;
+    ///   or the stored session belongs to another client
     ///   ([`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch)) or cannot be read
-    ///   ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), see [`TokenStore`](crate::store::TokenStore#damage)).
-    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was needed outside a tokio runtime.
+    ///   ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
+    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was required outside a Tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper().access_token(&self.slot).await
     }
 
-    /// Refreshes the tokens before they are due: for example after an administrator has changed what the user may do. Other
-    /// callers get the old token until the new one is there.
+    /// Refreshes the tokens before they are due, for example after an administrator has changed the user's permissions.
     ///
-    /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (a tenth of their lifetime if that is
-    /// less, at least 1 second). To find out whether the login is still valid, use [`check`](Self::check). If another process is
-    /// refreshing, this waits for its tokens, for up to a minute and a half if that process was stopped in the middle.
+    /// Other callers receive the current token until the new one is there. If another process is refreshing, this waits for its
+    /// tokens, up to 90 seconds if that process was interrupted.
+    ///
+    /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (at most a tenth of their lifetime, at
+    /// least 1 second). To verify that the session is still valid, use [`check`](Self::check).
     ///
     /// # Errors
     ///
-    /// Those of [`access_token`](Self::access_token), also while the old token lives, and then it lives on.
+    /// The errors of [`access_token`](Self::access_token), also while the current token is valid; it is still returned then.
     pub async fn refresh(&self) -> Result<()> {
         self.keeper().refresh(&self.slot).await
     }
 
-    /// Reports that the API responded with 401 to this token. Each report lets one call of
-    /// [`access_token`](Self::access_token), by any task, wait for the refresh; other calls return this token until there is a
-    /// newer one. If you repeat a request, use [`send`](Self::send) or [`with_token`](Self::with_token), which wait for the
-    /// refresh themselves.
+    /// Reports that the API responded with 401 to `token`.
     ///
-    /// Does nothing if the token was replaced meanwhile. A new token is not always to be had: a token younger than 30 seconds (a
-    /// tenth of its lifetime, if that is less, but at least a second) is not refreshed, and an endpoint that responds with 401 to
-    /// every token must not cause a refresh each time. The first refresh for a 401 happens at once, the second not before 5
-    /// minutes have passed, and each pause is twice as long as the one before, up to 6 hours. All processes that share the store
-    /// share the count; a day without such a refresh, a new login and [`retry`](crate::TokenManager::retry) reset it. In a pause
-    /// `access_token` returns the same token: treat a second 401 as the endpoint's own.
+    /// Each report lets one later call of [`access_token`](Self::access_token) wait for the refresh. Other calls return this
+    /// token until there is a newer one. Does nothing if the token has been replaced meanwhile. To send a request again,
+    /// use [`send`](Self::send) or [`with_token`](Self::with_token), which wait for the refresh themselves.
     ///
-    /// Do not call this for a 403: a new token of the same login has the same rights.
+    /// A 401 does not always cause a refresh, because some endpoints respond with 401 to every token:
+    ///
+    /// - A token younger than 30 seconds (at most a tenth of its lifetime, at least 1 second) is not refreshed.
+    /// - The first refresh starts immediately, the second no earlier than 5 minutes later. The pause then doubles, up to
+    ///   6 hours. All processes that share the store share the count.
+    /// - A day without such a refresh, a new login, or [`TokenManager::unblock`](crate::TokenManager::unblock) resets it.
+    ///
+    /// During a pause, `access_token` returns the same token. Treat a second 401 as the endpoint's own.
+    ///
+    /// Do not call this after a 403: a new token of the same session has the same permissions.
     pub fn invalidate(&self, token: &AccessToken) {
         if self.slot.mark_unauthorized(token, false) {
             self.slot.await_replacement(token);
-            event!(DEBUG, key = %self.slot.key, "refused by the API");
+            event!(DEBUG, key = ?self.slot.key, "access token rejected by the API");
         }
     }
 
-    /// Makes a call with a token, and once more with a new one if `is_unauthorized` says that the first was rejected.
+    /// Calls `call` with a token, and once more with a new token if `is_unauthorized` returns `true` for the result.
     ///
-    /// If no new token is to be had, the outcome of the first call is returned as it is; see [`invalidate`](Self::invalidate) for
-    /// when that is. `call` makes its whole request anew each time. Any client and any body will do; send the token to Webex alone.
+    /// If there is no new token (see [`invalidate`](Self::invalidate)), the result of the first call is returned. `call` builds the
+    /// whole request each time. Use any client and any body, and send the token to Webex only.
     ///
     /// # Errors
     ///
-    /// Those of [`access_token`](Self::access_token), in the type of the call's own errors. After a first call that was rejected,
-    /// only those that [call the user](Error::is_login_required).
+    /// The errors of [`access_token`](Self::access_token), converted to the error type of `call`. After a rejected first call,
+    /// only errors for which [`is_login_required`](Error::is_login_required) returns `true`.
     pub async fn with_token<T, E, F>(
         &self,
         call: impl FnMut(AccessToken) -> F,
@@ -152,7 +163,7 @@ impl Session {
         self.call_again(call, is_unauthorized, false).await
     }
 
-    /// [`with_token`](Self::with_token); `may_cut_pause` is set for endpoints that accept every valid token.
+    /// Implements [`with_token`](Self::with_token). `may_cut_pause` is set for endpoints that accept every valid token.
     async fn call_again<T, E, F>(
         &self,
         mut call: impl FnMut(AccessToken) -> F,
@@ -168,30 +179,44 @@ impl Session {
         if !is_unauthorized(&response) {
             return response;
         }
-        event!(DEBUG, key = %self.slot.key, "refused by the API");
+        event!(DEBUG, key = ?self.slot.key, "access token rejected by the API");
         match self.keeper().replacement(&self.slot, &token, may_cut_pause).await {
             Ok(Some(newer)) => call(newer).await,
             Ok(None) => response,
-            // It says more than the 401 that it follows from.
+            // More specific than the 401 that caused the refresh.
             Err(error) => Err(error.into()),
         }
     }
 }
 
 impl Session {
-    /// Sends one request to the Webex API with a token, and once more with a new one if the answer is 401.
+    /// Sends a request to the Webex API with a token, and once more with a new token if the response is 401.
     ///
-    /// A 401 for which no new token is to be had, a second 401, and every other answer are handed back as they are, redirects and
-    /// refusals included; [`invalidate`](Self::invalidate) says when there is a new token. Of a 429 or 423,
-    /// [`retry_after`](Self::retry_after) reads how long Webex asks to be left alone. The answer may be 16 MiB long.
+    /// Every other response is returned as received, including redirects and errors. So is a 401 if there is no new token (see
+    /// [`invalidate`](Self::invalidate)), and a second 401. For a 429 or 423, [`retry_after`](Self::retry_after) returns the
+    /// time to wait. The response body may be up to 16 MiB long.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the request's host may not see a token. Nothing was sent.
-    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request or its answer was lost, or the answer is too long;
-    ///   [`Error::delivery`] says how far it got.
-    /// - Those of [`access_token`](Self::access_token). After a 401, only an error that
-    ///   [requires a login](Error::is_login_required) is returned; any other failure of the refresh returns the 401.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the host of the request is not an API host of the service.
+    ///   Nothing was sent.
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request failed, or the response is too long.
+    ///   [`Error::delivery`] reports whether the request may have been processed.
+    /// - The errors of [`access_token`](Self::access_token). After a 401, only errors for which
+    ///   [`is_login_required`](Error::is_login_required) returns `true`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use webex_oauth::bytes::Bytes;
+    /// use webex_oauth::{Session, http};
+    ///
+    /// async fn list_rooms(session: &Session) -> webex_oauth::Result<Bytes> {
+    ///     let request = http::Request::get("https://webexapis.com/v1/rooms").body(Bytes::new());
+    ///     let response = session.send(request.expect("a valid URL")).await?;
+    ///     Ok(response.into_body())
+    /// }
+    /// ```
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         let webex = self.webex();
         call::check(webex.registration(), request.uri())?;
@@ -205,19 +230,23 @@ impl Session {
         self.with_token(call, is_unauthorized).await
     }
 
-    /// How long an answer asks to be left alone: between one second and one hour, 15 seconds where it cannot be read.
+    /// Returns the `Retry-After` duration of a response, clamped to between 1 second and 1 hour.
+    ///
+    /// A malformed value counts as 15 seconds. Returns `None` if the header is missing.
     pub fn retry_after<T>(&self, answer: &Response<T>) -> Option<Duration> {
         retry_after(answer.headers(), self.webex().now())
     }
 
-    /// What is known of this login without asking Webex; `None` when none is kept.
+    /// Returns the status of the session without a request to Webex, or `None` if no session is stored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) and [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry).
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store): the store failed.
+    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): the stored session cannot be read.
+    /// - [`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch): the stored session belongs to another client.
     pub async fn status(&self) -> Result<Option<SessionStatus>> {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
-        // New tokens serve before they are saved.
+        // New tokens are used before they are saved.
         let unsaved = self.slot.unsaved().filter(|unsaved| unsaved.is_newer_than(&known.head));
         let known = unsaved.unwrap_or(known);
         let now = self.webex().now();
@@ -226,36 +255,34 @@ impl Session {
                 SessionState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
             }
             Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => {
-                SessionState::Waiting(until)
+                SessionState::BackingOff { until }
             }
             _ => SessionState::of(&known.tokens.tokens, now),
         };
-        // A pause for all concerns every login that could go on.
+        // A pause of the whole client concerns every session that could be refreshed.
         let own = self.slot.trouble();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
         let trouble = self.keeper().halted().filter(|_| !is_over).or(own);
         Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
-    /// [`status`](Self::status), after asking Webex whether the login is still good: for the button "Check connection".
+    /// Verifies with Webex that the session is valid, and returns its status: for a "Check connection" button.
     ///
-    /// It asks who the person is, with one refresh if the access token is refused, also in a pause between two such refreshes
-    /// (once until it succeeds, or six hours have passed). Webex Meetings cannot be asked that,
-    /// so there the login is refreshed ([`refresh`](Self::refresh)). That the login is dead is an answer, in
-    /// [`SessionStatus::state`].
+    /// Fetches the person, with one refresh if the access token is rejected. The refresh may shorten a pause between refreshes
+    /// after a 401 once, until a request succeeds or 6 hours have passed. Webex Meetings has no such endpoint, so the session is
+    /// [refreshed](Self::refresh) there. A session that requires a new login is not an error: see [`SessionStatus::state`].
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and those of [`person`](Self::person) that do not require a login. An error that
-    /// [is a rejected access token](Error::is_token_rejected) means that there is no newer token for now: it is younger
-    /// than 30 seconds, or refreshes after a 401 are paused. Check again later.
+    /// The errors of [`status`](Self::status) and [`person`](Self::person), except those that require a login. If
+    /// [`is_token_rejected`](Error::is_token_rejected) returns `true`, there is no newer token yet: check again later.
     pub async fn check(&self) -> Result<Option<SessionStatus>> {
         let asked = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
         };
         match asked {
-            // Webex knows the token, and has its reasons not to say whose it is: a scope is missing. A proxy knows nothing.
+            // Webex accepted the token and rejected the request, for example because a scope is missing. A proxy did not see it.
             Err(error)
                 if error.kind() == ErrorKind::PersonRequest
                     && error.is_misconfigured()
@@ -266,12 +293,13 @@ impl Session {
         self.status().await
     }
 
-    /// Asks Webex who the person is, and notes the answer with the login: from then on [`account`](Self::account) and
-    /// [`status`](Self::status) know it without asking.
+    /// Fetches the person who logged in, and stores their account with the session.
+    ///
+    /// From then on, [`account`](Self::account) and [`status`](Self::status) return it without a request.
     ///
     /// # Errors
     ///
-    /// Those of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
+    /// The errors of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
     pub async fn person(&self) -> Result<Person> {
         let webex = self.webex();
         let call = |token: AccessToken| async move {
@@ -285,7 +313,7 @@ impl Session {
         if let Some(login) = login {
             let identity = person.identity();
             let note = move |tokens: &mut TokenSet| {
-                // Whoever is known already is nobody else.
+                // A different person is not stored over a known one.
                 let is_another = tokens.account().person_id().is_some_and(|known| known != identity.id);
                 !is_another && tokens.identify(identity.clone())
             };
@@ -294,12 +322,13 @@ impl Session {
         Ok(person)
     }
 
-    /// Asks Webex for the claims about the user whom this login's ID token proved, also long after the login, and notes name and
-    /// e-mail address with it, as [`person`](Self::person) does.
+    /// Fetches the user info claims of the user whom the session's ID token identified.
+    ///
+    /// Name and e-mail address are stored with the session, as by [`person`](Self::person).
     ///
     /// # Errors
     ///
-    /// Those of [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of), [`access_token`](Self::access_token) and
+    /// The errors of [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of), [`access_token`](Self::access_token), and
     /// [`account`](Self::account).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self) -> Result<UserInfo> {
@@ -315,65 +344,103 @@ impl Session {
         Ok(info)
     }
 
-    /// Whose login this is, as far as it is known without asking Webex.
+    /// Returns the account of the session, as far as it is known without a request.
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) when no login is kept.
+    /// The errors of [`status`](Self::status), and:
+    ///
+    /// - [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound): no session is stored.
     pub async fn account(&self) -> Result<Account> {
-        Ok(self.kept_status().await?.account)
+        Ok(self.stored_status().await?.account)
     }
 
-    /// Those of `wanted` that this login may not use: a refresh keeps the old scopes, so new ones need a new login.
+    /// Returns the scopes in `wanted` that were not granted, or `None` if the granted scopes are unknown.
+    ///
+    /// They are unknown for [imported](crate::TokenManager::import) tokens whose scopes neither the importer nor a response
+    /// named. A refresh does not add scopes: use [`request_scopes`](Self::request_scopes) for a new login.
     ///
     /// # Errors
     ///
-    /// Those of [`status`](Self::status), and [`ErrorKind::SessionNotFound`](crate::ErrorKind::SessionNotFound) when no login is kept.
-    pub async fn missing_scopes(&self, wanted: &Scopes) -> Result<Scopes> {
-        Ok(wanted.without(&self.kept_status().await?.scopes))
+    /// The errors of [`account`](Self::account).
+    pub async fn missing_scopes(&self, wanted: &Scopes) -> Result<Option<Scopes>> {
+        Ok(self.stored_status().await?.scopes.map(|granted| wanted.without(&granted)))
     }
 
-    /// The element that says who asks the XML API of Webex Meetings, with a token to use now.
+    /// Begins a login that requests `wanted` in addition to the granted scopes.
+    ///
+    /// The request contains the account's e-mail address as login hint, if it is known. Store the new tokens under the same key.
     ///
     /// # Errors
     ///
-    /// Those of [`access_token`](Self::access_token) and [`SecurityContext::from_tokens`]:
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for the login of another service, whose tokens name no site.
+    /// The errors of [`account`](Self::account).
+    pub async fn request_scopes(&self, wanted: &Scopes) -> Result<AuthorizationRequest> {
+        let status = self.stored_status().await?;
+        let scopes = status.scopes.iter().flat_map(Scopes::iter).chain(wanted.iter()).cloned();
+        let request = self.webex().authorize().scopes(scopes.collect::<Scopes>().to_string());
+        Ok(match status.account.email() {
+            Some(email) => request.login_hint(email),
+            None => request,
+        })
+    }
+
+    /// Returns the security context element for the XML API of Webex Meetings, with a valid access token.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`access_token`](Self::access_token) and [`SecurityContext::from_tokens`]. For a session of another service,
+    /// that is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub async fn security_context(&self) -> Result<SecurityContext> {
         let token = self.access_token().await?;
         SecurityContext::of_account(&self.account().await?, &token)
     }
 
-    /// Ends this login: it is forgotten here, in any case, and Webex is told if it can be
-    /// ([`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint)).
+    /// Removes the session from the store and revokes its access token, if the service supports it.
     ///
-    /// Only this login's access token is ended at Webex; [`everywhere`](Disconnect::everywhere) ends every login of this
-    /// user with this integration. The browser stays signed in at Webex: begin its next login with
-    /// [`login_again`](crate::Disconnected::login_again), or it may silently be the same user's.
+    /// The browser stays signed in to Webex. Begin its next login with
+    /// [`Disconnected::login_again`], or it may silently use the same account.
+    ///
+    /// # Cancellation
+    ///
+    /// Once begun, disconnecting completes even if the future is dropped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store): the login may still be kept here, and Webex was not told.
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store): the store failed. The session may still be stored, and nothing was
+    ///   revoked.
+    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): called outside a Tokio runtime.
     ///
     /// # Example
     ///
     /// ```
-    /// # use webex_oauth::ErrorKind;
+    /// use webex_oauth::Revocation;
+    ///
     /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
-    /// let disconnected = session.disconnect().await?;
-    /// match disconnected.told {
-    ///     Err(why) if why.kind() == ErrorKind::Unsupported => {} // as with Webex's documented services
-    ///     Err(why) => println!("Webex was not told: {why}"),
-    ///     Ok(()) => println!("ended at Webex, too"),
+    /// match session.disconnect().await?.revocation {
+    ///     Revocation::Revoked => println!("disconnected, and revoked at Webex"),
+    ///     Revocation::Failed(error) => println!("disconnected; revocation failed: {error}"),
+    ///     _ => println!("disconnected"), // Webex's documented services cannot revoke tokens
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn disconnect(&self) -> Disconnect {
-        Disconnect::new(self.slot.clone())
+    pub async fn disconnect(&self) -> Result<Disconnected> {
+        disconnect::disconnect(self.slot.clone(), RevocationScope::ThisSession).await
     }
 
-    async fn kept_status(&self) -> Result<SessionStatus> {
+    /// Removes the session from the store and revokes its refresh token, if the service supports it.
+    ///
+    /// This ends all sessions of this user with this client, on every device and in every application with the same client
+    /// ID, because Webex issues the same refresh token to each of them.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`disconnect`](Self::disconnect).
+    pub async fn disconnect_everywhere(&self) -> Result<Disconnected> {
+        disconnect::disconnect(self.slot.clone(), RevocationScope::AllSessions).await
+    }
+
+    async fn stored_status(&self) -> Result<SessionStatus> {
         self.status().await?.ok_or_else(|| self.slot.absent())
     }
 }
@@ -384,8 +451,8 @@ impl TokenSource for Session {
         Session::access_token(self).await
     }
 
-    async fn reject(&self, token: &AccessToken) {
-        // That the user must log in is what `access_token` says next.
+    async fn invalidate(&self, token: &AccessToken) {
+        // `access_token` reports an error that requires a login.
         let _ = self.keeper().replacement(&self.slot, token, false).await;
     }
 }

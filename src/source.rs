@@ -13,7 +13,7 @@ use crate::secret::AccessToken;
 /// # Contract
 ///
 /// - [`access_token`](Self::access_token) gives a token that is believed to be good, or an error that says who can help.
-/// - [`reject`](Self::reject) reports that an API responded with 401 to a token, and waits until there is another token or none is
+/// - [`invalidate`](Self::invalidate) reports that an API responded with 401 to a token, and waits until there is another token or none is
 ///   to be had for now. After that, [`access_token`](Self::access_token) may return the same token again: the 401 is then for the
 ///   caller. An endpoint may respond with 401 for a reason of its own, so a source must not take the token from other callers.
 ///
@@ -40,7 +40,7 @@ pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
     async fn access_token(&self) -> Result<AccessToken>;
 
     /// Reports that the API rejected this token with 401.
-    async fn reject(&self, token: &AccessToken);
+    async fn invalidate(&self, token: &AccessToken);
 }
 
 /// A shared source is a source.
@@ -50,8 +50,8 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
         T::access_token(self).await
     }
 
-    async fn reject(&self, token: &AccessToken) {
-        T::reject(self, token).await;
+    async fn invalidate(&self, token: &AccessToken) {
+        T::invalidate(self, token).await;
     }
 }
 
@@ -75,5 +75,5 @@ impl TokenSource for StaticToken {
         Ok(self.0.clone())
     }
 
-    async fn reject(&self, _token: &AccessToken) {}
+    async fn invalidate(&self, _token: &AccessToken) {}
 }

@@ -1,4 +1,4 @@
-//! What is known of a kept login without asking Webex.
+//! Session status.
 
 use std::fmt;
 
@@ -8,60 +8,79 @@ use crate::error::Error;
 use crate::scope::Scopes;
 use crate::token::TokenSet;
 
-/// What is known of a kept login without asking Webex; made by [`Session::status`](crate::Session::status).
+/// The status of a stored session, determined without a request to Webex.
+///
+/// Returned by [`Session::status`](crate::Session::status). `Display` is one line for users:
+/// "Connected to Webex. Logged in as jane@example.com".
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionStatus {
-    /// Whether it can go on by itself.
+    /// The state of the session.
     pub state: SessionState,
-    /// What went wrong in this process the last time, if nothing has gone well since. While refreshing pauses for all logins,
-    /// because the client's settings are wrong, it is that, and [`Error::retry_after`] says how long it pauses.
+    /// The last failure in this process, if no refresh has succeeded since.
+    ///
+    /// While refreshes pause for all sessions because the client was rejected, this is that
+    /// rejection. [`Error::retry_after`] then returns the remaining pause.
     pub trouble: Option<Error>,
-    /// Whose it is, as far as it is known: "Logged in as {account}".
+    /// The account of the session, as far as it is known. Its `Display` suits "Logged in as
+    /// {account}".
     pub account: Account,
-    /// What it may do.
-    pub scopes: Scopes,
-    /// When the present access token ends, if it says so.
+    /// The granted scopes, or `None` if they are not known.
+    pub scopes: Option<Scopes>,
+    /// The expiry of the current access token, or `None` if the server did not report one.
     pub access_token_expires_at: Option<UnixTime>,
-    /// When the refresh token ends, if it says so: until then the login can go on.
+    /// The expiry of the refresh token, or `None` if the server did not report one. The session can
+    /// be refreshed until then.
     pub refresh_token_expires_at: Option<UnixTime>,
-    /// When the login ends whatever is done, because refreshes no longer put the end of the refresh token off; ask the user to
-    /// log in again before. `None` as long as they do, or nothing is known of it yet.
+    /// The expiry of the session if refreshing no longer extends it. Ask the user to log in again
+    /// before that time.
+    ///
+    /// `None` if refreshing extends the refresh token's lifetime, or if this is not known yet.
     pub login_ends_at: Option<UnixTime>,
-    /// When the present access token was received.
+    /// The time at which the current access token was received.
     pub refreshed_at: UnixTime,
 }
 
-/// Whether a login can go on by itself.
+/// The state of a stored session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionState {
-    /// The refresh token was not refused, and has not ended by this machine's clock. Whether the last refresh went well is in
-    /// [`SessionStatus::trouble`].
+    /// The refresh token was not rejected and, by this host's clock, has not expired. If the last
+    /// refresh failed, [`SessionStatus::trouble`] contains the reason.
     Connected,
-    /// The last refresh failed; the next is sent at this time at the earliest. [`SessionStatus::trouble`] has the reason.
-    Waiting(UnixTime),
-    /// The refresh token is dead: the user must log in again.
+    /// The last refresh failed, and the next one is not sent before this time.
+    /// [`SessionStatus::trouble`] contains the reason.
+    BackingOff {
+        /// The earliest time of the next attempt.
+        until: UnixTime,
+    },
+    /// The refresh token was rejected or has expired. The user must log in again.
     LoginRequired {
-        /// Why: the server's code, where it gave one.
+        /// The server's error code, if it reported one.
         code: Option<String>,
-        /// Since when that is known.
+        /// The time of the rejection or expiry, if it is known.
         since: Option<UnixTime>,
-        /// Whether a process had begun to refresh this login and never saved what came of it, because it was killed, for
-        /// example. Where refresh tokens rotate, the newest one was lost with it; Webex's do not, so there it is chance.
+        /// `true` if an earlier refresh was never saved, for example because its process was
+        /// killed.
+        ///
+        /// If the server rotates refresh tokens, the newest one may have been lost with that
+        /// refresh. Webex does not rotate them, so there the interruption did not cause the
+        /// rejection.
         was_interrupted: bool,
     },
 }
 
 impl SessionState {
-    /// What the tokens' own times say: without a refresh token that lives, a login ends with its access token.
+    /// Returns the state by the expiry of the tokens alone. Without a valid refresh token, a
+    /// session expires with its access token.
     pub(crate) fn of(tokens: &TokenSet, now: UnixTime) -> Self {
         let refresh_end = match (tokens.refresh_token(), tokens.refresh_token_expires_at()) {
             (Some(_), None) => return Self::Connected,
             (Some(_), Some(end)) => Some(end),
             (None, _) => None,
         };
-        // Times by a clock that was never set mean nothing.
+        // A receipt time before 2020 was written by a clock that was never set, so the expiry is
+        // meaningless.
         match tokens.expires_at().filter(|_| tokens.received_at() >= EARLIEST) {
             Some(end) if now >= end && refresh_end.is_none_or(|end| now >= end) => Self::LoginRequired {
                 code: None,
@@ -73,7 +92,7 @@ impl SessionState {
     }
 }
 
-/// A line for people: "Connected to Webex. Logged in as jane@example.com". `Debug` is for developers.
+/// One line for users: "Connected to Webex. Logged in as jane@example.com".
 impl fmt::Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { state, trouble, account, .. } = self;
@@ -95,7 +114,7 @@ impl SessionStatus {
             state,
             trouble,
             account: tokens.account().clone(),
-            scopes: tokens.scopes().clone(),
+            scopes: tokens.scopes().cloned(),
             access_token_expires_at: tokens.expires_at(),
             refresh_token_expires_at: tokens.refresh_token_expires_at(),
             login_ends_at: ends,

@@ -1,13 +1,13 @@
-//! Values that hold secrets, written down on purpose: `#[serde(with = "webex_oauth::stored")]`.
+//! Serialization of values that contain secrets: `#[serde(with = "webex_oauth::stored")]`.
 //!
-//! [`TokenSet`](crate::TokenSet) and [`PendingAuthorization`](crate::PendingAuthorization) have no plain `Serialize`,
-//! since one derive in an application's log would leak them. Where they are meant to be kept, in a session table or
-//! an *encrypted* cookie, say so: with `to_stored()` and `from_stored(..)`, or with this module on a field of your own
-//! type.
+//! [`TokenSet`](crate::TokenSet) and [`PendingAuthorization`](crate::PendingAuthorization) do not
+//! implement `Serialize`. A derived implementation in an application could otherwise write their
+//! secrets to a log. To store a value in a session table or an *encrypted* cookie, call
+//! `to_stored()` and `from_stored(..)`, or use this module on a field of your own type.
 //!
 //! # Example
 //!
-//! What a web application keeps for each browser:
+//! The session of a browser in a web application:
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -36,18 +36,30 @@ use serde::ser::{Error as _, Serialize, Serializer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{StoredText, ZeroizingBuffer};
 
-/// Writes the stored form as a text.
+/// Serializes a value as a string.
+///
+/// # Errors
+///
+/// - The serializer failed.
 pub fn serialize<T: Stored, S: Serializer>(value: &T, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     value.write(serializer)
 }
 
-/// Reads the stored form from a text.
+/// Deserializes a value from a string.
+///
+/// # Errors
+///
+/// - The string is damaged, or a newer version of this crate wrote it. The error does not contain
+///   the string.
 pub fn deserialize<'de, T: Stored, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<T, D::Error> {
     T::read(deserializer)
 }
 
-/// A value with a stored form: [`TokenSet`](crate::TokenSet), [`PendingAuthorization`](crate::PendingAuthorization), and
-/// an `Option`, a `Vec`, a `HashMap` or a `BTreeMap` of one. Sealed: only this crate's types have one.
+/// A value with a stored form.
+///
+/// Implemented by [`TokenSet`](crate::TokenSet),
+/// [`PendingAuthorization`](crate::PendingAuthorization), and an `Option`, a `Vec`, a `HashMap`, or
+/// a `BTreeMap` of them. This trait is sealed.
 pub trait Stored: Sized + sealed::Sealed {
     #[doc(hidden)]
     fn write<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error>;
@@ -57,12 +69,12 @@ pub trait Stored: Sized + sealed::Sealed {
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`Stored`](super::Stored) to this crate's own types.
-    #[allow(unnameable_types, reason = "that is what seals the trait")]
+    /// Prevents implementations of [`Stored`](super::Stored) outside this crate.
+    #[allow(unnameable_types, reason = "seals the trait")]
     pub trait Sealed {}
 }
 
-/// A single value whose stored form is one text.
+/// A value whose stored form is a string.
 pub(crate) trait Text: Sized + sealed::Sealed {
     fn to_text(&self) -> Result<StoredText>;
     fn from_text(text: &str) -> Result<Self>;
@@ -79,7 +91,7 @@ impl<T: Text> Stored for T {
     }
 }
 
-/// Hands a value inside of another to serde.
+/// Implements serde's traits for a value in a container.
 struct Inside<T>(T);
 
 impl<T: Stored> Serialize for Inside<&T> {
@@ -138,30 +150,31 @@ macro_rules! stored_map {
 stored_map!(HashMap, Eq, Hash);
 stored_map!(BTreeMap, Ord);
 
-/// The version of all stored forms so far; a form of a higher one is refused, fields it does not know are kept.
+/// The version of all stored forms. Higher versions are rejected, and unknown fields are kept.
 pub(crate) const VERSION: u64 = 1;
 
-/// Checks the version that a stored form names.
+/// Checks the version of a stored form.
 pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) -> Result<()> {
     match version.map_err(|why| unreadable(what, why))? {
         Some(1..=VERSION) => Ok(()),
         Some(newer) if newer > VERSION => {
-            let message = format!("the stored {what} is of version {newer}: update webex-oauth to read it");
+            let message = format!("unsupported version {newer} of the stored {what}: update webex-oauth");
             Err(Error::new(ErrorKind::CorruptEntry, message))
         }
-        _ => Err(unreadable(what, "it has no version")),
+        _ => Err(unreadable(what, "missing version")),
     }
 }
 
-/// Writes a stored form as JSON, leaving no copy behind.
+/// Serializes a stored form as JSON without leaving a copy in memory.
 pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredText> {
-    let failed = || Error::new(ErrorKind::CorruptEntry, format!("the {what} cannot be written down"));
+    let failed = || Error::new(ErrorKind::CorruptEntry, format!("failed to serialize the {what}"));
     let mut json = ZeroizingBuffer::with_capacity(4096);
     serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
     let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
     Ok(StoredText::unchecked(text))
 }
 
+/// Returns the error for a stored form that cannot be read.
 pub(crate) fn unreadable(what: &str, why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::CorruptEntry, format!("the stored {what} cannot be read: {why}"))
+    Error::new(ErrorKind::CorruptEntry, format!("stored {what} cannot be read: {why}"))
 }

@@ -1,7 +1,7 @@
-//! Reads JSON that leaves no room for two readings: a name that stands twice in an object is refused, at every level.
+//! A strict reader for signed JSON, which rejects duplicate names at every level.
 //!
-//! What is signed must mean the same to whoever signed it and whoever reads it (RFC 8725 section 2.4). No error quotes the
-//! input.
+//! Parsers treat duplicate names differently, so the signer and the verifier could read different
+//! values (RFC 8725, section 2.4). Errors never quote the input.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ pub(crate) fn object(json: &[u8]) -> Result<Map<String, Value>, Fault> {
     foreign::unambiguous(json, None)
 }
 
-/// A truth value, which some servers write as text.
+/// Returns a Boolean, which some servers write as a string.
 pub(crate) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(truth) => Some(*truth),
@@ -22,13 +22,13 @@ pub(crate) fn truth(value: &Value) -> Option<bool> {
     }
 }
 
-/// Whether a claim says yes. What is neither yes nor no is no, since something is believed once it is yes; `null` says
-/// nothing.
+/// Returns the value of a Boolean claim, or `None` if it is `null`. Any value but a Boolean counts
+/// as `false`, because `true` grants trust.
 pub(crate) fn says_yes(value: &Value) -> Option<bool> {
     (!value.is_null()).then(|| truth(value).unwrap_or(false))
 }
 
-/// A list of texts, or a single one.
+/// Returns a list of strings, which may be a single string.
 pub(crate) fn texts(value: &Value) -> Option<Vec<&str>> {
     match value {
         Value::String(text) => Some(vec![text]),

@@ -1,9 +1,10 @@
-//! What an operator can watch with the feature `tracing`; without it, everything here compiles to nothing.
+//! Spans and events for the feature `tracing`. Without the feature, this module compiles to
+//! nothing.
 //!
-//! - [`event`] says what was decided, as in `event!(DEBUG, key = %key, "departs")`. Its values are looked at only when
-//!   somebody listens.
-//! - [`RequestSpan`] is one request to the server, however often it is sent.
-//! - [`causes`] is an error as a value of an event, with all its sources.
+//! - [`event`] records a decision: `event!(DEBUG, key = ?key, "refresh started")`. Its values are
+//!   evaluated only if a subscriber is interested.
+//! - [`RequestSpan`] is the span of one request to the server, including its retries.
+//! - [`causes`] converts an error into a value that includes its sources.
 
 use std::error::Error;
 
@@ -17,7 +18,7 @@ macro_rules! event {
 #[cfg(not(feature = "tracing"))]
 macro_rules! event {
     ($level:ident $(, $field:ident = $(%)? $value:expr)* $(, $message:literal)?) => {{
-        // Never called: it keeps what only events use from being called unused.
+        // Never called: prevents warnings about values that only events use.
         let _ = || { $(let _ = &$value;)* };
     }};
 }
@@ -44,6 +45,7 @@ mod watched {
 
     use crate::clock::Clock;
 
+    /// The span of a request and its start time.
     #[derive(Clone)]
     pub(crate) struct RequestSpan {
         span: Span,
@@ -56,7 +58,7 @@ mod watched {
                 target: "webex_oauth",
                 "webex_oauth::request",
                 endpoint,
-                // A query could hold anything.
+                // The query is omitted: it may contain secrets.
                 host = uri.host(),
                 path = uri.path(),
                 attempt = Empty,
@@ -68,7 +70,7 @@ mod watched {
             Self { span, begun }
         }
 
-        /// Lets those who send the request find its span.
+        /// Attaches the span to a request for the layers that send it.
         pub(crate) fn travel_with<B>(&self, request: &mut Request<B>) {
             request.extensions_mut().insert(self.clone());
         }
@@ -82,7 +84,7 @@ mod watched {
             exchange.instrument(self.span.clone())
         }
 
-        /// The last sending, and the answer if one came.
+        /// Records the number of attempts and the status of the last response.
         pub(crate) fn sent<B>(&self, attempt: u32, answer: Option<&Response<B>>) {
             self.span.record("attempt", attempt);
             self.span.record("status", answer.map(|answer| answer.status().as_u16()));
@@ -95,7 +97,7 @@ mod watched {
             let elapsed = clock.elapsed().saturating_sub(self.begun);
             self.span.record("tracking_id", tracking_id());
             self.span.record("elapsed_ms", u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-            self.span.in_scope(|| event!(DEBUG, "request ended"));
+            self.span.in_scope(|| event!(DEBUG, "request finished"));
         }
     }
 }

@@ -1,28 +1,32 @@
-//! One check for every value that a person typed, pasted or configured: client ids, secrets, scopes, addresses, tokens.
+//! Validation of values that a person types, pastes, or configures: client IDs, secrets, scopes,
+//! URLs, and tokens.
 //!
-//! Each of them can arrive in quotation marks, with a line break, with `Bearer ` before it, or as a placeholder that nothing
-//! replaced. A server rejects such a value without a reason, so the problem is named before anything is sent.
+//! Such a value may contain quotation marks, a line break, a `Bearer ` prefix, or an unreplaced
+//! placeholder. A server rejects it without a reason. The check therefore reports the problem
+//! before a request is sent.
 
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The characters that a kind of value can have.
+/// The characters that are allowed in a kind of value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Characters {
-    /// Visible ASCII without quotation marks and brackets: client ids, addresses, issuers, host names.
+    /// Visible ASCII without quotation marks and brackets: client IDs, URLs, issuers, and host
+    /// names.
     Word,
     /// Visible ASCII: access tokens.
     Visible,
-    /// Anything but white space and control characters: refresh tokens, e-mail addresses and their domains.
+    /// All characters except white space and control characters: refresh tokens, e-mail addresses,
+    /// and their domains.
     NoSpace,
-    /// Anything but control characters: secrets of any server.
+    /// All characters except control characters: client secrets.
     Any,
-    /// Several words, separated by white space: scopes, issuers.
+    /// Several words, separated by white space: scopes and issuers.
     List,
 }
 
-/// Quotation marks that stand around a value, and the brackets that mark an address or a placeholder.
+/// Pairs of quotation marks that may enclose a value.
 const PAIRS: [(char, char); 11] = [
     ('"', '"'),
     ('\'', '\''),
@@ -37,42 +41,43 @@ const PAIRS: [(char, char); 11] = [
     ('\u{bb}', '\u{ab}'),
 ];
 
-/// What stands before a token in a header.
+/// Prefixes of a token in an HTTP header.
 const LABELS: [&str; 4] = ["authorization:", "bearer ", "basic ", "bearer:"];
 
-/// What begins and ends a variable that a shell, a template or a deployment tool was to replace.
+/// Delimiters of placeholders in shells, templates, and deployment tools.
 const PLACEHOLDERS: [(&str, &str); 4] = [("${", "}"), ("$(", ")"), ("{{", "}}"), ("<", ">")];
 
-const QUOTED: &str = "is in quotation marks: leave them out";
+const QUOTED: &str = "is in quotation marks: remove them";
 
-/// Checks a value; `what` names it in the error.
+/// Checks a value. The error calls it `what`.
 pub(crate) fn check(kind: ErrorKind, what: &str, text: &str, characters: Characters) -> Result<()> {
     match problem(text, characters) {
-        Some(why) => Err(Error::new(kind, format!("the {what} {why}"))),
+        Some(why) => Err(Error::new(kind, format!("{what} {why}"))),
         None => Ok(()),
     }
 }
 
-/// What is wrong with a value and what to do about it, as the end of a sentence that begins with the value's name. The value
-/// is not quoted, since it may be a secret.
+/// Returns the problem with a value and the remedy, as a predicate to follow the name of the value.
+///
+/// The value is not quoted, because it may be a secret.
 pub(crate) fn problem(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let trimmed = text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
     around(trimmed).or_else(|| {
         let line_break = text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']);
         if line_break && characters != Characters::List {
-            return Some("contains a line break: copy it again, on one line".into());
+            return Some("contains a line break: copy it again on one line".into());
         }
         hidden(text, characters).or_else(|| spaces(text, characters)).or_else(|| foreign(text, characters))
     })
 }
 
-/// What a person, a file or a terminal put around the value.
+/// Returns the problem with characters that enclose the value.
 fn around(text: &str) -> Option<Cow<'static, str>> {
     if ["\u{1b}[200~", "\u{1b}[201~", "[200~", "[201~"]
         .iter()
         .any(|mark| text.starts_with(mark) || text.ends_with(mark))
     {
-        return Some("contains the mark of a terminal's bracketed paste (ESC [200~ or ESC [201~): remove it".into());
+        return Some("contains a bracketed paste sequence of the terminal (ESC [200~ or ESC [201~): remove it".into());
     }
     if PAIRS.iter().any(|(open, close)| inside(text, *open, *close).is_some()) {
         return Some(QUOTED.into());
@@ -81,15 +86,13 @@ fn around(text: &str) -> Option<Cow<'static, str>> {
         .iter()
         .any(|(open, close)| text.len() > open.len() + close.len() && text.starts_with(open) && text.ends_with(close))
     {
-        return Some(
-            "is a placeholder that nothing replaced, or in brackets: set the value itself, without brackets".into(),
-        );
+        return Some("is a placeholder or in brackets: set the value itself, without brackets".into());
     }
     let label =
         LABELS.iter().find(|label| text.get(..label.len()).is_some_and(|head| head.eq_ignore_ascii_case(label)));
     label.map(|label| {
         let label = label.trim_end();
-        format!("begins with \"{label}\", which is part of a request and not of the value: leave it out").into()
+        format!("begins with \"{label}\", which is part of a request and not of the value: remove it").into()
     })
 }
 
@@ -97,7 +100,7 @@ fn inside(text: &str, open: char, close: char) -> Option<&str> {
     text.strip_prefix(open)?.strip_suffix(close)
 }
 
-/// Invisible characters, which no value contains.
+/// Returns the problem with invisible characters, which no value contains.
 fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_separator = |c: char| characters == Characters::List && c.is_whitespace();
     let hidden = text.chars().find(|c| (c.is_control() && !is_separator(*c)) || is_invisible(*c))?;
@@ -105,10 +108,11 @@ fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     Some(format!("contains {kind} (U+{:04X}): copy it again", u32::from(hidden)).into())
 }
 
+/// Returns the problem with white space that is not allowed.
 fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_space = |c: char| match characters {
         Characters::List => false,
-        // An ordinary space can be part of a secret (RFC 6749 appendix A.2).
+        // A secret may contain spaces (RFC 6749, appendix A.2).
         Characters::Any => c.is_whitespace() && c != ' ',
         Characters::Word | Characters::Visible | Characters::NoSpace => c.is_whitespace(),
     };
@@ -118,26 +122,27 @@ fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     text.contains(is_space).then(|| "contains white space: copy it again".into())
 }
 
-/// Characters that no value of this kind has.
+/// Returns the problem with characters that are not allowed in this kind of value.
 fn foreign(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_list_or_word = matches!(characters, Characters::Word | Characters::List);
     if is_list_or_word && text.contains(is_quotation_mark) {
-        return Some("contains a quotation mark: leave it out".into());
+        return Some("contains a quotation mark: remove it".into());
     }
     let must_be_ascii = is_list_or_word || characters == Characters::Visible;
     if must_be_ascii && !text.is_ascii() {
         return Some("contains a character that is not ASCII: copy it again".into());
     }
     let odd = text.chars().find(|c| is_list_or_word && "<>{}\\".contains(*c))?;
-    Some(format!("contains \"{odd}\", which it cannot contain: copy it again").into())
+    Some(format!("contains \"{odd}\", which is not allowed: copy it again").into())
 }
 
-/// Straight and typographic quotation marks, also of other languages.
+/// Returns `true` for straight and typographic quotation marks of any language.
 pub(crate) fn is_quotation_mark(c: char) -> bool {
     matches!(c, '"' | '\'' | '`' | '\u{ab}' | '\u{bb}' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}')
 }
 
-/// Marks of the writing direction, joiners, soft hyphens and byte order marks: editors and chats leave them behind.
+/// Returns `true` for invisible characters that editors and chat programs insert: direction marks,
+/// joiners, soft hyphens, and byte order marks.
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
@@ -244,7 +249,7 @@ mod tests {
         }
         for c in "<>{}\\".chars() {
             let found = problem(&format!("a{c}b"), Characters::Word);
-            assert!(found.as_ref().is_some_and(|found| found.contains("which it cannot contain")), "{c:?}: {found:?}");
+            assert!(found.as_ref().is_some_and(|found| found.contains("which is not allowed")), "{c:?}: {found:?}");
         }
         for text in [" ab", "\u{a0}ab", "\u{3000}ab"] {
             let found = problem(text, Characters::Word);

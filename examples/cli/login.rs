@@ -3,7 +3,9 @@
 use std::io::{BufRead as _, IsTerminal as _, Read as _, stderr, stdin};
 use std::thread;
 
-use webex_oauth::{AuthorizationRequest, BrowserLogin, DeviceLogin, Prompt, RefreshToken, TokenSet, WebexOAuth};
+use webex_oauth::{
+    AuthorizationRequest, BrowserLogin, DeviceLogin, ImportedTokens, Prompt, RefreshToken, TokenSet, WebexOAuth,
+};
 
 use crate::Result;
 use crate::screen::{Spinner, in_full, note, say};
@@ -56,5 +58,5 @@ pub(crate) async fn by_refresh_token(webex: &WebexOAuth) -> Result<TokenSet> {
     if token.is_empty() {
         return Err("there is no token in the first line on standard input".into());
     }
-    Ok(webex.adopt(&RefreshToken::new(token)?, None).await?)
+    Ok(webex.import(ImportedTokens::new(RefreshToken::new(token)?)).await?)
 }

@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use webex_oauth::clock::UnixTime;
-use webex_oauth::{BrowserLogin, ErrorKind, SessionState, WebexOAuth, WebexOAuthBuilder};
+use webex_oauth::{BrowserLogin, ErrorKind, Revocation, SessionState, WebexOAuth, WebexOAuthBuilder};
 
 use self::screen::{data, describe, explain, in_full, note, say, to_json};
 use self::storage::{Kept, Storage};
@@ -35,6 +35,10 @@ use self::storage::{Kept, Storage};
 type Result<T, E = Box<dyn StdError>> = std::result::Result<T, E>;
 
 const REVOCATION_URL: &str = "WEBEX_REVOCATION_URL";
+
+/// The message if `logout --everywhere` cannot revoke the tokens.
+const CANNOT_REVOKE: &str = "this service has no revocation endpoint: ask the user to delete the authorization at \
+                             https://idbroker.webex.com/idb/profile, or set WEBEX_REVOCATION_URL";
 
 const MORE_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 cancelled, 4 a login is required.
@@ -250,16 +254,18 @@ impl Program {
         let mut accounts = Vec::new();
         while let Some((kept, status)) = found {
             let account = status.account.to_string();
-            let disconnect = kept.session.disconnect();
-            let ended = if arguments.everywhere { disconnect.everywhere() } else { disconnect }.await?;
+            let disconnected = match arguments.everywhere {
+                true => kept.session.disconnect_everywhere().await?,
+                false => kept.session.disconnect().await?,
+            };
             say(&format!("✓ Logged out {account} on this machine"));
             accounts.push(account);
-            match ended.told {
-                Ok(()) if arguments.everywhere => say("✓ Logged out at Webex, on every machine"),
-                Ok(()) => {}
-                Err(error) if arguments.everywhere => return Err(error.into()),
-                Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                Err(error) => note(&format!("Webex was not told: {}", in_full(&error))),
+            match disconnected.revocation {
+                Revocation::Revoked if arguments.everywhere => say("✓ Logged out at Webex, on every device"),
+                Revocation::Failed(error) if arguments.everywhere => return Err(error.into()),
+                Revocation::Failed(error) => note(&format!("the tokens could not be revoked: {}", in_full(&error))),
+                Revocation::Unsupported if arguments.everywhere => return Err(CANNOT_REVOKE.into()),
+                _ => {}
             }
             found = self.storage.find_another().await?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use webex_oauth::clock::UnixTime;
-use webex_oauth::{Error, ErrorKind, SessionState, SessionStatus};
+use webex_oauth::{Error, ErrorKind, Scopes, SessionState, SessionStatus};
 
 use crate::LoginRequired;
 use crate::storage::Place;
@@ -104,7 +104,7 @@ pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
         ],
     };
     let protection = if matches!(place, Place::File(_)) { ", unencrypted" } else { "" };
-    lines.push(format!("scopes: {}", status.scopes));
+    lines.push(format!("scopes: {}", status.scopes.as_ref().map_or("unknown".into(), Scopes::to_string)));
     lines.push(format!("kept in: {place}{protection}"));
     lines.extend(status.trouble.as_ref().map(|trouble| format!("trouble: {trouble}")));
     lines.join("\n  - ")
@@ -116,7 +116,7 @@ pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
     let login = json!({
         "state": match status.state {
             SessionState::LoginRequired { .. } => "login_required",
-            SessionState::Waiting(_) => "waiting",
+            SessionState::BackingOff { .. } => "waiting",
             _ => "connected",
         },
         "account": {
@@ -125,7 +125,7 @@ pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
             "person_id": status.account.person_id(),
             "organization_id": status.account.organization_id(),
         },
-        "scopes": status.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+        "scopes": status.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>()),
         "access_token_expires_at": seconds(status.access_token_expires_at),
         "refresh_token_expires_at": seconds(status.refresh_token_expires_at),
         "login_ends_at": seconds(status.login_ends_at),

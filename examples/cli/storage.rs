@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyring_core::CredentialStore;
 use webex_oauth::store::{FileStore, KeyringStore, TokenKey};
-use webex_oauth::{Session, SessionStatus, TokenManager, TokenSet, WebexOAuth};
+use webex_oauth::{PutOptions, Session, SessionStatus, TokenManager, TokenSet, WebexOAuth};
 
 use crate::Result;
 use crate::screen::{in_full, note};
@@ -101,7 +101,7 @@ impl Storage {
 
     pub(crate) async fn keep_in_file(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_file()?;
-        kept.manager.replace(&self.key, tokens).await?;
+        kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account()).await?;
         note(&format!("The login is kept unencrypted, for you alone to read, in {}", kept.place));
         if let Err(why) = self.leave_keyring().await {
             note(&format!("An earlier login stays in the keyring, which cannot be looked into: {}", in_full(&*why)));
@@ -142,7 +142,7 @@ impl Storage {
     async fn keep_in_keyring(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_keyring().await?;
         fs::write(self.mark(), [])?;
-        in_time(kept.manager.replace(&self.key, tokens)).await??;
+        in_time(kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account())).await??;
         Ok(kept)
     }
 
@@ -164,7 +164,7 @@ impl Storage {
         if let Ok(mut managers) = self.managers.lock() {
             managers.push(manager.clone());
         }
-        Ok(Kept { session: manager.session(&self.key)?, manager, place })
+        Ok(Kept { session: manager.session(&self.key), manager, place })
     }
 }
 

@@ -5,7 +5,7 @@ use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
-use webex_oauth::{Callback, ErrorKind, PendingAuthorization, Prompt};
+use webex_oauth::{Callback, ErrorKind, PendingAuthorization, Prompt, Revocation};
 
 use super::App;
 use super::connection::{Configurations, Connection};
@@ -73,19 +73,16 @@ pub(crate) async fn configure(app: State<App>, tenant: Tenant, Form(wish): Form<
 
 /// Asks Webex whether the login is still good; the page then says what came of it.
 pub(crate) async fn check(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
-    app.manager.session(&tenant.key()?)?.check().await?;
+    app.manager.session(&tenant.key()?).check().await?;
     Ok(Redirect::to("/"))
 }
 
 /// Forgets the login, and tells Webex where it can be told.
 pub(crate) async fn disconnect(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
-    let disconnected = app.manager.session(&tenant.key()?)?.disconnect().await?;
-    match disconnected.told {
-        // Webex's documented services cannot be told: the customer's user ends it at Webex, or time does.
-        Err(why) if why.kind() != ErrorKind::Unsupported => {
-            journal::note(format_args!("{tenant}: Webex was not told: {why}"));
-        }
-        _ => {}
+    let disconnected = app.manager.session(&tenant.key()?).disconnect().await?;
+    // Webex's documented services cannot revoke tokens: they expire, or the user deletes the authorization at Webex.
+    if let Revocation::Failed(error) = disconnected.revocation {
+        journal::note(format_args!("{tenant}: the tokens could not be revoked: {error}"));
     }
     Ok(Redirect::to("/"))
 }

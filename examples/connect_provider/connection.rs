@@ -23,7 +23,7 @@ pub(crate) struct Configurations {
 impl Connection {
     pub(crate) async fn of(manager: &TokenManager, tenant: Tenant) -> webex_oauth::Result<Self> {
         let key = tenant.key()?;
-        let Some(status) = manager.session(&key)?.status().await? else { return Ok(Self::None) };
+        let Some(status) = manager.session(&key).status().await? else { return Ok(Self::None) };
         if let SessionState::LoginRequired { .. } = status.state {
             return Ok(Self::LoginRequired(status));
         }

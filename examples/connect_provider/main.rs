@@ -94,7 +94,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
-        let manager = TokenManager::with_index(webex.clone(), store)
+        let manager = TokenManager::builder(webex.clone(), store)
             .on_event(|event| journal::note(event)) // a product writes to its customer when a login is about to end
             .build()?;
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;

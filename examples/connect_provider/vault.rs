@@ -57,11 +57,11 @@ fn key(path: &Path) -> Result<EncryptionKey> {
         return Ok(key);
     }
     if holds_more_than_keys(path)? {
-        return Err(format!(
-            "{} is missing, and what it sealed is not: put it back, or take an empty folder",
-            path.display()
-        )
-        .into());
+        // Another process may have created both since the key was read.
+        return kept_key(path)?.ok_or_else(|| {
+            format!("{} is missing, and what it sealed is not: put it back, or take an empty folder", path.display())
+                .into()
+        });
     }
     new_key(path)
 }

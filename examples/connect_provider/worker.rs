@@ -41,7 +41,7 @@ pub(crate) async fn round(app: &App) -> Vec<(Tenant, Result<String, Error>)> {
 /// A product would schedule meetings here, with `session.send(request)`. A 401 that a new token does not cure is an endpoint's own:
 /// it is the response of that request alone, and the session serves all other requests.
 async fn work(app: &App, tenant: Tenant) -> Result<String, Error> {
-    let session = app.manager.session(&tenant.key()?)?;
+    let session = app.manager.session(&tenant.key()?);
     session.person().await?;
     // In words for a log: a name may hold what a terminal would obey.
     Ok(session.account().await?.to_string())

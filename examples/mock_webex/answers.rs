@@ -1,4 +1,4 @@
-//! What goes wrong with whole answers, as an order or the command line says it.
+//! Scripted faults of responses, from orders and from the command line.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use webex_oauth::testing::{self, ErrorShape, Fault, MockEndpoint, MockWebex, Ret
 
 use crate::faults::find;
 
-/// One fault, and for how many answers.
+/// One fault, and the number of responses that it affects.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Step {
-    /// The mock's own answer, whole.
+    /// The regular response of the mock.
     #[serde(default)]
     own: bool,
     status: Option<u16>,
@@ -23,36 +23,36 @@ struct Step {
     error: Option<String>,
     shape: Option<String>,
     connection: Option<Connection>,
-    /// How many bytes of a body arrive before its connection breaks.
+    /// The number of body bytes that arrive before the connection breaks.
     after: Option<usize>,
-    /// Between two bytes of a body that drips.
+    /// The pause between two bytes of a dripping body, in milliseconds.
     pause_ms: Option<u64>,
     #[serde(default)]
     after_acting: bool,
     delay_ms: Option<u64>,
     retry_after: Option<Wait>,
-    /// For how many answers; one, unless it says more.
+    /// The number of responses. Defaults to 1.
     times: Option<usize>,
     #[serde(default)]
     until_cleared: bool,
 }
 
-/// What becomes of the connection in place of an answer, or in the middle of it.
+/// A fault of the connection, instead of a response or in the middle of it.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Connection {
     Closed,
-    /// Closed after the mock has done what it was asked.
+    /// Closed after the mock has processed the request.
     Lost,
     Hanging,
-    // The others take the relay.
+    // The following require the relay.
     Truncated,
     Reset,
     Stalled,
     Dripping,
 }
 
-/// What stands in `Retry-After`: seconds, or any text.
+/// The value of `Retry-After`: seconds, or any string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Wait {
@@ -60,16 +60,16 @@ enum Wait {
     Text(String),
 }
 
-/// Between two bytes, unless an order says so.
+/// The default pause between two bytes, in milliseconds.
 const PAUSE_MS: u64 = 10;
 
-/// What goes wrong at a place: one after the other, each so often, or until it is cleared where it does not say.
+/// The faults of an endpoint, in order, each with its number of responses. `None`: until it is cleared.
 pub(crate) struct Ordered(MockEndpoint, Vec<(Fault, Option<usize>)>);
 
 impl Ordered {
-    /// From a text like `refresh=503*3`.
+    /// Parses a string such as `refresh=503*3`.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let (place, what) = text.split_once('=').ok_or("write place=fault, such as refresh=503*3")?;
+        let (place, what) = text.split_once('=').ok_or("expected ENDPOINT=FAULT, such as refresh=503*3")?;
         let (what, times) = match what.split_once('*') {
             Some((what, "")) => (what, None),
             Some((what, times)) => (what, Some(times.parse().map_err(|error| format!("{times:?}: {error}"))?)),
@@ -87,19 +87,19 @@ impl Ordered {
             "invalid_grant" => Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken),
             _ => match what.parse() {
                 Ok(status @ 200..600) => Fault::status(status).html(),
-                _ => return Err(format!("no fault {what:?}")),
+                _ => return Err(format!("unknown fault {what:?}")),
             },
         };
         Ok(Self(endpoint(place)?, vec![(fault, times)]))
     }
 
-    /// From an order: `at`, a fault, and those that come `then`.
+    /// Reads an order: `at`, a fault, and the faults in `then`.
     pub(crate) fn of(mut words: Map<String, Value>) -> Result<Self, String> {
-        let at = words.remove("at").ok_or("it takes `at`, a place")?;
+        let at = words.remove("at").ok_or("missing `at`: specify an endpoint")?;
         let then = words.remove("then").unwrap_or_else(|| Vec::<Value>::new().into());
         let mut steps = vec![read::<Step>(words.into())?];
         steps.extend(read::<Vec<Step>>(then)?);
-        // A mistake in one of them orders none.
+        // If one step is invalid, the whole order is rejected.
         let faults = steps.iter().map(|step| Ok((step.fault()?, step.times())));
         Ok(Self(endpoint(&read::<String>(at)?)?, faults.collect::<Result<_, String>>()?))
     }
@@ -130,7 +130,7 @@ impl Step {
             (false, Some(status), None, None) => Fault::status(status),
             (false, None, Some(error), None) => Fault::error_as(self.shape()?, find(WebexError::ALL, error)?),
             (false, None, None, Some(connection)) => self.broken(connection),
-            _ => return Err("it takes one of `own`, `status`, `error` and `connection`".to_owned()),
+            _ => return Err("specify exactly one of `own`, `status`, `error`, and `connection`".to_owned()),
         };
         if self.html {
             fault = fault.html();
@@ -173,16 +173,16 @@ impl Step {
 }
 
 fn read<T: DeserializeOwned>(words: Value) -> Result<T, String> {
-    serde_json::from_value(words).map_err(|error| format!("the body of the order: {error}"))
+    serde_json::from_value(words).map_err(|error| format!("invalid body: {error}"))
 }
 
-/// The place of this name.
+/// Returns the endpoint with this name or path.
 pub(crate) fn endpoint(name: &str) -> Result<MockEndpoint, String> {
     let found = ENDPOINTS.iter().find(|(own, _)| *own == name).map(|(_, endpoint)| endpoint.clone());
     let path = || name.starts_with('/').then(|| MockEndpoint::path(name));
     found.or_else(path).ok_or_else(|| {
         let names: Vec<_> = ENDPOINTS.iter().map(|(name, _)| *name).collect();
-        format!("there is no endpoint {name:?} among {names:?}, and it is no path either")
+        format!("unknown endpoint {name:?}: use one of {names:?} or a path")
     })
 }
 

@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! Command-line arguments.
 
 use std::net::TcpListener;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use crate::answers::Ordered;
 
 pub(crate) struct Arguments {
     pub(crate) builder: MockWebexBuilder,
-    /// Who is meant where an order names nobody.
+    /// The user of orders that name no user.
     pub(crate) first_user: String,
     pub(crate) faults: Vec<Ordered>,
     pub(crate) control_port: u16,
@@ -19,16 +19,16 @@ pub(crate) struct Arguments {
     pub(crate) until_stdin_closes: bool,
 }
 
-/// What can be given.
+/// The help text.
 pub(crate) const HELP: &str = include_str!("../../src/guide/mock_webex.md");
 
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        // What came is kept in any case: the order `requests` may ask for it.
+        // Requests are always recorded, for the order `requests`.
         let (mut builder, mut users, mut faults) = (MockWebex::builder().recording(), Vec::new(), Vec::new());
         let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+            let mut value = || words.next().ok_or_else(|| format!("{word} requires a value"));
             match word.as_str() {
                 "--fault" => faults.push(Ordered::read(&value()?).map_err(|why| format!("--fault: {why}"))?),
                 "--control-port" => control_port = number(&word, &value()?)?,
@@ -44,7 +44,7 @@ impl Arguments {
     }
 }
 
-/// What is said about the world by one option.
+/// Applies one option to the mock.
 fn world(
     builder: MockWebexBuilder,
     option: &str,
@@ -75,11 +75,11 @@ fn number<T: FromStr<Err: ToString>>(option: &str, text: &str) -> Result<T, Stri
     text.parse().map_err(|error: T::Err| format!("{option}: {text:?}: {}", error.to_string()))
 }
 
-/// A port that nobody has, as far as can be known before it is taken.
+/// Checks that the port is free, as far as this is known before it is opened.
 fn free(port: u16) -> Result<u16, String> {
     match TcpListener::bind(("127.0.0.1", port)) {
         Ok(_) => Ok(port),
-        Err(error) => Err(format!("--port: {port} cannot be listened on ({error}): choose another, or leave it out")),
+        Err(error) => Err(format!("--port: failed to listen on port {port}: {error}; choose another port")),
     }
 }
 
@@ -92,11 +92,11 @@ fn service(text: &str) -> Result<MockService, String> {
         "webex" => Ok(MockService::Webex),
         "gov" => Ok(MockService::WebexGov),
         "meetings" => Ok(MockService::Meetings),
-        _ => Err(format!("--service: {text:?} is none of webex, gov and meetings")),
+        _ => Err(format!("--service: invalid value {text:?}: use webex, gov, or meetings")),
     }
 }
 
-/// `eve@example.com=Eve Doe;home=eu;organization=..;site=acme`, of which the address must be there.
+/// Parses `eve@example.com=Eve Doe;home=eu;organization=..;site=acme`. Only the address is required.
 fn user(text: &str) -> Result<MockUser, String> {
     let mut words = text.split(';').map(str::trim);
     let who = words.next().unwrap_or_default();
@@ -110,7 +110,7 @@ fn user(text: &str) -> Result<MockUser, String> {
         Some(("site", name)) => Ok(user.site(name)),
         Some(("phone", number)) => Ok(user.phone(number)),
         Some(("address", address)) => Ok(user.address(address)),
-        _ => Err(format!("--user: {word:?} is none of home=, organization=, site=, phone= and address=")),
+        _ => Err(format!("--user: invalid value {word:?}: use home=, organization=, site=, phone=, or address=")),
     })
 }
 
@@ -119,6 +119,6 @@ fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, S
         "lenient" => Ok(builder.rotation(Rotation::Lenient)),
         "strict" => Ok(builder.rotation(Rotation::Strict)),
         "family" => Ok(builder.revoking_families()),
-        _ => Err(format!("--rotation: {text:?} is none of lenient, strict and family")),
+        _ => Err(format!("--rotation: invalid value {text:?}: use lenient, strict, or family")),
     }
 }

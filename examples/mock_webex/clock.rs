@@ -1,4 +1,4 @@
-//! Webex's clock, which an order moves on.
+//! The clock of the mock, which an order advances.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webex_oauth::clock::{Clock, SystemClock, UnixTime};
 
-/// The machine's clock, and what it was moved ahead. Clones move together.
+/// The system clock plus an offset. Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MovableClock {
     machine: SystemClock,

@@ -1,4 +1,4 @@
-//! Where a test gives its orders: a port of its own, on this machine alone.
+//! The control server: receives orders on a separate loopback port.
 
 use std::any::Any;
 use std::io;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::orders::Desk;
 
-/// Takes orders from now on; gives its address.
+/// Starts the control server and returns its address.
 pub(crate) async fn listen(port: u16, desk: Desk) -> io::Result<String> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -24,9 +24,9 @@ pub(crate) async fn listen(port: u16, desk: Desk) -> io::Result<String> {
 
 async fn take(State(desk): State<Desk>, Path(order): Path<String>, headers: HeaderMap, body: String) -> Response {
     let (status, answer) = if is_of_a_page(&headers) {
-        (StatusCode::FORBIDDEN, json!({ "error": "a page in a browser gives no orders" }))
+        (StatusCode::FORBIDDEN, json!({ "error": "orders from pages in a browser are not accepted" }))
     } else {
-        // The mock panics where a test is at fault, with words for its author.
+        // The mock panics on mistakes of a test. The message is the error of the order.
         let outcome = tokio::task::spawn_blocking(move || desk.carry_out(&order, &body)).await;
         match outcome.unwrap_or_else(|failure| Err(words(failure.into_panic().as_ref()))) {
             Ok(answer) => (StatusCode::OK, answer),
@@ -36,8 +36,10 @@ async fn take(State(desk): State<Desk>, Path(order): Path<String>, headers: Head
     (status, [(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
 }
 
-/// Any page on the web can have its visitor's browser send a form to this machine. Browsers say on whose behalf they do
-/// (`Origin`), and by which name of this machine, which may be the page's own.
+/// Returns `true` if a page in a browser sent the request.
+///
+/// Any web page can make its visitor's browser send a form to this host. Browsers then send `Origin`, and a `Host` that
+/// may be a name chosen by the page (DNS rebinding).
 fn is_of_a_page(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);

@@ -1,4 +1,4 @@
-//! The faults that can be ordered, by the names that they have in the documentation.
+//! Faults that can be ordered, by their names in the documentation.
 
 use std::fmt::Debug;
 
@@ -7,7 +7,7 @@ use webex_oauth::testing::{
     MockWebex, TokensFault, UserInfoFault,
 };
 
-/// Makes the next answer of a kind wrong.
+/// Makes the next response of a kind faulty.
 pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
     match kind {
         "id_token" => mock.next_id_token(find(ID_TOKEN, name)?),
@@ -18,15 +18,15 @@ pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), Stri
         "tokens" => mock.next_tokens(find(TOKENS, name)?),
         "device_start" => mock.next_device_start(find(DEVICE_START, name)?),
         "device_poll" => mock.next_device_poll(find(&device_polls(), name)?),
-        _ => return Err(format!("there are no faults of the kind {kind:?}")),
+        _ => return Err(format!("unknown kind of fault {kind:?}")),
     }
     Ok(())
 }
 
-/// The one of this name.
+/// Returns the fault with this name.
 pub(crate) fn find<T: Copy + Debug>(faults: &[T], name: &str) -> Result<T, String> {
     let found = faults.iter().find(|fault| format!("{fault:?}") == name);
-    found.copied().ok_or_else(|| format!("there is no fault {name:?} among {faults:?}"))
+    found.copied().ok_or_else(|| format!("unknown fault {name:?}: use one of {faults:?}"))
 }
 
 fn device_polls() -> Vec<DevicePollFault> {
@@ -72,7 +72,7 @@ const DEVICE_POLL: &[DevicePollFault] = &[
     DevicePollFault::Unavailable,
 ];
 
-/// Written with the spelling: `SlowDown(Error)`.
+/// Faults that are written with a format, such as `SlowDown(Error)`.
 const SPELLED: [fn(DeviceErrorFormat) -> DevicePollFault; 9] = [
     DevicePollFault::Pending,
     DevicePollFault::PendingAsBadRequest,

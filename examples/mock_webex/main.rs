@@ -1,14 +1,14 @@
-//! Runs a simulated Webex as a server of its own, for a program in another process or in another language.
+//! Runs a simulated Webex as a server, for programs in other processes and other languages.
 //!
-//! `cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback`
+//! Run with `cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback`.
 //!
-//! `--help` prints what follows.
+//! `--help` prints the following text.
 //!
 #![doc = include_str!("../../src/guide/mock_webex.md")]
 //!
-//! `tests/interop/clients` in the repository has whole tests in Python and JavaScript.
+//! `tests/interop/clients` in the repository contains complete tests in Python and JavaScript.
 
-#![allow(clippy::print_stderr, reason = "it talks to whoever started it")]
+#![allow(clippy::print_stderr, reason = "a program reports errors on standard error")]
 
 mod answers;
 mod arguments;
@@ -38,11 +38,11 @@ async fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(why) => {
-            eprintln!("{why}; --help says what can be given");
+            eprintln!("{why}; see --help");
             return ExitCode::from(2);
         }
     };
-    // What the mock panics with goes back to whoever gave the order; a backtrace would tell them nothing.
+    // Panics of the mock are returned as errors of the order. A backtrace would not help there.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let clock = MovableClock::default();
     let mock = arguments.builder.clock(clock.clone()).start().await;
@@ -53,7 +53,7 @@ async fn main() -> ExitCode {
     let control = match control::listen(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
-            eprintln!("it cannot take orders on port {}: {error}", arguments.control_port);
+            eprintln!("failed to listen for orders on port {}: {error}", arguments.control_port);
             return ExitCode::FAILURE;
         }
     };
@@ -66,7 +66,7 @@ async fn main() -> ExitCode {
         std::future::pending::<()>().await;
     }
     if !arguments.json {
-        let _ = writeln!(stdout(), "{} token requests; good-bye", mock.token_requests());
+        let _ = writeln!(stdout(), "{} token requests", mock.token_requests());
     }
     ExitCode::SUCCESS
 }
@@ -96,14 +96,11 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
     writeln!(out, "export WEBEX_BASE_URL='{base}'")?;
     writeln!(out, "export WEBEX_ISSUERS='{}'", mock.issuers().join(" "))?;
     writeln!(out, "export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint())?;
-    writeln!(out, "# orders go to {control}")?;
+    writeln!(out, "# send orders to {control}")?;
     writeln!(out, "# authorization endpoint: {}", service.authorization_endpoint())?;
     writeln!(out, "# token endpoint: {}", service.token_endpoint())?;
     if service.keys_endpoint().is_some() {
         writeln!(out, "# discovery: {base}/.well-known/openid-configuration")?;
     }
-    writeln!(
-        out,
-        "# with these, WebexOAuth::from_env() is a client of this simulated Webex; WEBEX_REVOCATION_URL is for the example cli"
-    )
+    writeln!(out, "# WebexOAuth::from_env() reads these variables, and the example cli reads WEBEX_REVOCATION_URL.")
 }

@@ -1,4 +1,4 @@
-//! What can be ordered.
+//! Orders.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::answers::{self, Ordered};
 use crate::clock::MovableClock;
 use crate::faults;
 
-/// Carries orders out.
+/// Executes orders.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) mock: MockWebex,
     pub(crate) clock: MovableClock,
-    /// Who is meant where an order names nobody.
+    /// The user of orders that name no user.
     pub(crate) user: String,
 }
 
-const WHICH_LOGIN: &str = "it takes either `url`, an authorization URL, or `user_code`, what a device shows";
+const WHICH_LOGIN: &str = "specify either `url` (an authorization URL) or `user_code` (shown by a device)";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,11 +67,11 @@ struct Where {
 struct Nothing {}
 
 impl Desk {
-    /// The answer, or what is wrong with the order.
+    /// Executes an order and returns its response, or the reason why it is invalid.
     ///
     /// # Panics
     ///
-    /// As the mock does, where a test is at fault.
+    /// Panics if the mock does, because of a mistake in the test.
     pub(crate) fn carry_out(&self, order: &str, body: &str) -> Result<Value, String> {
         let mock = &self.mock;
         match order {
@@ -94,7 +94,7 @@ impl Desk {
             "online" => read(body).map(|Nothing {}| mock.go_online())?,
             "requests" => return self.requests(read(body)?),
             "counts" => return read(body).map(|Nothing {}| self.counts()),
-            _ => return Err(format!("there is no order {order:?}")),
+            _ => return Err(format!("unknown order {order:?}")),
         }
         Ok(json!({}))
     }
@@ -155,8 +155,8 @@ fn written(request: &MockRequest) -> Value {
     })
 }
 
-/// No body is an empty object.
+/// Parses a body. An empty body is an empty object.
 fn read<T: DeserializeOwned>(body: &str) -> Result<T, String> {
     let body = if body.trim().is_empty() { "{}" } else { body };
-    serde_json::from_str(body).map_err(|error| format!("the body of the order: {error}"))
+    serde_json::from_str(body).map_err(|error| format!("invalid body: {error}"))
 }

@@ -1,29 +1,31 @@
-//! How many requests for keys there may be: neither whoever brings forged tokens nor a server that is down causes more.
+//! A limit on requests for key sets. ID tokens that name unknown keys, and servers that are down,
+//! cause a bounded number.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
-/// How many requests there may be, to all addresses together, ...
+/// The maximum number of requests to all addresses within [`TIME`].
 const MOST: usize = 10;
-/// ... beside those that found a server down, which nobody brings about with a token, ...
+/// The maximum number of requests to unavailable servers within [`TIME`]. They are counted
+/// separately, because tokens do not cause them.
 const MOST_IN_VAIN: usize = 60;
-/// ... in this time.
+/// The period over which requests are counted.
 const TIME: Duration = Duration::from_secs(5 * 60);
 
-/// Whose address a request goes to.
+/// The owner of the address that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// The one that is asked first, for any token.
+    /// The service. Its key set is requested first, for any token.
     Service,
-    /// One of those that are asked after it. All of them together get half of the requests: whoever has them asked leaves the
-    /// service's own keys within reach.
+    /// An issuer, requested after the service. All issuers together get half of the requests, so
+    /// that tokens with unknown keys leave enough for the service.
     Issuer,
 }
 
 impl Whose {
-    /// The part of so many requests that it may use.
+    /// Returns the part of `most` requests that this owner may use.
     const fn share(self, most: usize) -> usize {
         match self {
             Self::Service => most,
@@ -32,14 +34,14 @@ impl Whose {
     }
 }
 
-/// A request that was paid for.
+/// A request that was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spent {
     pub(super) begun: Duration,
     whose: Whose,
 }
 
-/// The requests of the last minutes.
+/// The requests of the last five minutes.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     asked: VecDeque<Spent>,
@@ -47,14 +49,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// Takes out one request that begins now.
+    /// Counts a request that begins now.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Jwks`], with the time after which there is one again.
+    /// - [`ErrorKind::Jwks`]: the limit is reached. `retry_after` is the time until another request
+    ///   is allowed.
     pub(super) fn spend(&mut self, now: Duration, whose: Whose) -> Result<Spent> {
-        let forged = "keys were fetched too often for tokens that name keys which nobody has";
-        let down = "keys were fetched too often from a server that is down";
+        let forged = "too many key set requests: recent ID tokens name unknown keys; retry later";
+        let down = "too many key set requests: the server is unavailable; retry later";
         for (requests, most, message) in [(&mut self.asked, MOST, forged), (&mut self.in_vain, MOST_IN_VAIN, down)] {
             requests.retain(|spent| now.saturating_sub(spent.begun) < TIME);
             let all = wait(requests.iter(), most, now);
@@ -69,21 +72,21 @@ impl Budget {
         Ok(spent)
     }
 
-    /// The request was never sent.
+    /// Removes a request that was never sent.
     pub(super) fn give_back(&mut self, spent: Spent) {
         if let Some(place) = self.asked.iter().rposition(|other| *other == spent) {
             self.asked.remove(place);
         }
     }
 
-    /// The request found the server down: it counts as one of those.
+    /// Moves a request to an unavailable server to the separate count.
     pub(super) fn excuse(&mut self, spent: Spent) {
         self.give_back(spent);
         self.in_vain.push_back(spent);
     }
 }
 
-/// How long until one of these requests is forgotten, if there are as many as there may be.
+/// Returns the time until the oldest request no longer counts, if `most` requests are counted.
 fn wait<'a>(requests: impl Iterator<Item = &'a Spent> + Clone, most: usize, now: Duration) -> Option<Duration> {
     let is_used_up = requests.clone().count() >= most;
     let first = requests.map(|spent| spent.begun).min().filter(|_| is_used_up)?;
@@ -119,7 +122,7 @@ mod tests {
             budget.excuse(spent);
         }
         let error = budget.spend(secs(60), Whose::Service).unwrap_err();
-        assert!(error.to_string().contains("down") && error.retry_after() == Some(secs(240)), "{error}");
+        assert!(error.to_string().contains("unavailable") && error.retry_after() == Some(secs(240)), "{error}");
         budget.spend(secs(300), Whose::Service).unwrap();
     }
 
@@ -130,7 +133,7 @@ mod tests {
             let spent = budget.spend(secs(begun), Whose::Service).unwrap();
             budget.give_back(spent);
         }
-        // Nothing is given back twice.
+        // A request is removed only once.
         let spent = budget.spend(secs(1000), Whose::Service).unwrap();
         for other in [Spent { begun: secs(7), ..spent }, Spent { whose: Whose::Issuer, ..spent }] {
             budget.give_back(other);
@@ -146,7 +149,7 @@ mod tests {
             budget.spend(secs(begun), Whose::Issuer).unwrap();
         }
         let error = budget.spend(secs(6), Whose::Issuer).unwrap_err();
-        assert_eq!(error.retry_after(), Some(secs(295)), "when the first of theirs is forgotten");
+        assert_eq!(error.retry_after(), Some(secs(295)), "until the first request to an issuer no longer counts");
         for begun in 6..10 {
             budget.spend(secs(begun), Whose::Service).unwrap();
         }

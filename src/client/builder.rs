@@ -1,4 +1,4 @@
-//! The settings of a client, and their check.
+//! The builder of a client, and the validation of its settings.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,13 +25,14 @@ use crate::service::Service;
 use crate::transport::{Limits, ReqwestTransport, ReqwestTransportBuilder, Retry, TlsBackend, Transport};
 use crate::value_check::{self, Characters};
 
-/// Settings of a [`WebexOAuth`]; made by [`WebexOAuth::builder`].
+/// A builder for [`WebexOAuth`]; created by [`WebexOAuth::builder`].
 ///
-/// Nothing here can fail until [`build`](Self::build). Each step of a login asks for what it needs, when it needs it:
-/// a worker that only refreshes sets neither scopes nor redirect URI.
+/// Setters never fail: [`build`](Self::build) validates all settings. Redirect URI, scopes, and
+/// client secret are required only by the operations that use them. A worker that only refreshes
+/// sets neither scopes nor redirect URI.
 ///
-/// Proxies have no setting here: [`ReqwestTransport`] says how they are found, and which are supported (http and https, not
-/// SOCKS).
+/// There is no proxy setting. [`ReqwestTransport`] describes which proxies are used (HTTP and
+/// HTTPS, not SOCKS).
 ///
 /// # Example
 ///
@@ -87,44 +88,51 @@ impl WebexOAuthBuilder {
         }
     }
 
-    /// A builder with those of the variables of [`WebexOAuth::from_env`] that are set.
+    /// Creates a builder from the `WEBEX_*` environment variables that are set.
+    ///
+    /// [`WebexOAuth::from_env`] lists the variables.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when one of them cannot be read.
+    /// - [`ErrorKind::Configuration`]: a variable has an invalid value.
     pub fn from_env() -> Result<Self> {
         env::partial(&env::process)
     }
 
-    /// The service to log users in to; [`Service::webex`] unless set.
+    /// Sets the service. Defaults to [`Service::webex`].
     pub fn service(mut self, service: Service) -> Self {
         self.service = service;
         self
     }
 
-    /// The client id, as the developer portal shows it.
+    /// Sets the client ID shown in the developer portal.
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = client_id.into();
         self
     }
 
-    /// The client secret, as the developer portal showed it once. Exchanges and refreshes need it, also with PKCE:
-    /// Webex's integrations are confidential clients.
+    /// Sets the client secret, which the developer portal shows only once.
+    ///
+    /// Code exchanges and refreshes require it, even with PKCE: Webex integrations are confidential
+    /// clients.
     pub fn client_secret(mut self, client_secret: impl Into<ClientSecret>) -> Self {
         self.client_secret = Some(client_secret.into());
         self
     }
 
-    /// Where Webex sends browsers back to: **exactly** as registered, since Webex compares character by character. It is
-    /// checked and sent as it is written here.
+    /// Sets the redirect URI.
+    ///
+    /// It must match a registered redirect URI exactly: Webex compares the two strings byte by
+    /// byte. The value is validated by [`build`](Self::build) and sent unchanged.
     pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
         self.redirect_uri = Some(redirect_uri.into());
         self
     }
 
-    /// The scopes to ask for, separated by spaces or commas, in place of those set so far.
+    /// Sets the scopes to request, separated by spaces or commas. Replaces the scopes set so far.
     ///
-    /// Those of a whole URL are read by [`Scopes::from_authorization_url`], whose `to_string()` can be handed on to here.
+    /// To use the scopes of an authorization URL, parse it with [`Scopes::from_authorization_url`]
+    /// and pass the result of `to_string()`.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = scopes,
@@ -135,59 +143,68 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// Asks for one more scope.
+    /// Adds a scope to request.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.insert(scope);
         self
     }
 
-    /// The application's own name and version, such as `acme-rooms/2.1`: it stands first in the `User-Agent`.
+    /// Sets the name and version of the application, such as `acme-rooms/2.1`. They precede this
+    /// crate's in the `User-Agent` header.
     pub fn application(mut self, application: impl Into<String>) -> Self {
         self.application = Some(application.into());
         self
     }
 
-    /// Allows plain http, for addresses of the service and for redirect URIs, to one host that is not this machine: a test
-    /// network. Give the host alone, without scheme and port. **Everything sent there, secrets included, can be read on the
-    /// way.**
+    /// Allows plain HTTP to `host`, for example in a test network. Loopback addresses are always
+    /// allowed.
+    ///
+    /// Applies to the addresses of the service and to redirect URIs. Specify the host without
+    /// scheme or port. **Everything sent there can be read in transit, including secrets.**
     pub fn insecure_http_to(mut self, host: impl Into<String>) -> Self {
         self.insecure_hosts.push(host.into());
         self
     }
 
-    /// Chooses the library that speaks TLS, where several are compiled in.
+    /// Sets the TLS backend, if several are compiled in.
     pub fn tls(mut self, backend: TlsBackend) -> Self {
         self.reqwest = self.reqwest.tls(backend);
         self
     }
 
-    /// Trusts the certificates of a PEM text, such as a company's own authority, beside those of the system.
+    /// Trusts the certificates in `pem` in addition to those of the operating system.
+    ///
+    /// Use this for a corporate proxy with its own certificate authority.
     pub fn root_certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.reqwest = self.reqwest.root_certificate_pem(pem);
         self
     }
 
-    /// The limit for connecting; 10 seconds unless set.
+    /// Sets the connect timeout. Defaults to 10 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.reqwest = self.reqwest.connect_timeout(limit);
         self
     }
 
-    /// The limit for one whole exchange, repetitions included; 30 seconds unless set. It also limits the refreshes of a
-    /// [`TokenManager`](crate::TokenManager)'s sessions, which take 30 seconds at most.
+    /// Sets the timeout of an operation, including retries. Defaults to 30 seconds.
+    ///
+    /// It also applies to the refreshes of a [`TokenManager`](crate::TokenManager)'s sessions,
+    /// which take at most 30 seconds.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limits.time = limit;
         self
     }
 
-    /// How requests travel, in place of the crate's own [`ReqwestTransport`]; the settings of TLS, certificates and
-    /// connecting are then the transport's own.
+    /// Replaces the HTTP transport. Defaults to [`ReqwestTransport`].
+    ///
+    /// The settings for TLS, certificates, and the connect timeout do not apply to another
+    /// transport.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Where the time comes from; tests set a clock of their own.
+    /// Sets the clock. Defaults to the system clock.
     pub fn clock(self, clock: impl Clock) -> Self {
         self.shared_clock(Arc::new(clock))
     }
@@ -197,41 +214,47 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// How long a login may take from its beginning to its callback; 10 minutes unless set.
+    /// Sets how long a pending login stays valid before its callback. Defaults to 10 minutes.
     pub fn pending_lifetime(mut self, lifetime: Duration) -> Self {
         self.pending_lifetime = lifetime;
         self
     }
 
-    /// Accepts ID tokens that are signed with these algorithms, in place of RS256 alone, which is Webex's.
+    /// Sets the signature algorithms accepted for ID tokens. Defaults to RS256, which Webex uses.
     #[cfg(feature = "oidc")]
     pub fn id_token_algorithms(mut self, algorithms: impl IntoIterator<Item = SigningAlgorithm>) -> Self {
         self.prover.algorithms = algorithms.into_iter().collect();
         self
     }
 
-    /// How far this machine's clock and Webex's may be apart when the times of an ID token are checked: 60 seconds unless
-    /// set, 5 minutes at most.
+    /// Sets the clock skew allowed when the times of an ID token are checked. Defaults to 60
+    /// seconds; at most 5 minutes.
     #[cfg(feature = "oidc")]
     pub fn id_token_skew(mut self, skew: Duration) -> Self {
         self.prover.skew = skew;
         self
     }
 
-    /// Accepts an access token that comes through the browser beside an ID token without `at_hash`: then nothing proves that
-    /// the two belong together, and an attacker may have put another one there. Webex documents no `at_hash`.
+    /// Allows an access token from the browser whose ID token has no `at_hash`. Webex documents no
+    /// `at_hash`.
+    ///
+    /// **An attacker may have replaced the access token**, because nothing binds it to the ID
+    /// token.
     #[cfg(feature = "oidc")]
     pub fn insecure_accept_missing_at_hash(mut self) -> Self {
         self.prover.accepts_missing_at_hash = true;
         self
     }
 
-    /// Checks the settings and makes the client.
+    /// Validates the settings and creates the client.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] or [`ErrorKind::InvalidInput`], with a sentence that says what to set: no client id, a
-    /// malformed redirect URI, an address that would send secrets unencrypted, no TLS, no CA certificates.
+    /// - [`ErrorKind::Configuration`]: the client ID is missing, an address would send secrets
+    ///   unencrypted, or the TLS backend or its CA certificates are missing.
+    /// - [`ErrorKind::InvalidInput`]: a value is malformed.
+    ///
+    /// The message names the setting to change.
     pub fn build(self) -> Result<WebexOAuth> {
         if let Some(error) = self.fault {
             return Err(error);
@@ -275,13 +298,12 @@ impl WebexOAuthBuilder {
 
 fn check_hosts(hosts: &[String]) -> Result<()> {
     for host in hosts {
-        value_check::check(ErrorKind::Configuration, "host given to `insecure_http_to(..)`", host, Characters::Word)?;
+        value_check::check(ErrorKind::Configuration, "host of `insecure_http_to(..)`", host, Characters::Word)?;
     }
     match hosts.iter().find(|host| url::Host::parse(host).is_err()) {
         None => Ok(()),
         Some(host) => {
-            let message =
-                format!("{host:?} given to `insecure_http_to(..)` is no host: leave out scheme, port and path");
+            let message = format!("invalid host {host:?} in `insecure_http_to(..)`: leave out scheme, port, and path");
             Err(Error::new(ErrorKind::Configuration, message))
         }
     }
@@ -289,12 +311,12 @@ fn check_hosts(hosts: &[String]) -> Result<()> {
 
 fn check_duration(what: &str, duration: Duration) -> Result<()> {
     if duration.is_zero() {
-        return Err(Error::new(ErrorKind::Configuration, format!("the {what} must be longer than zero")));
+        return Err(Error::new(ErrorKind::Configuration, format!("invalid {what}: it must be longer than zero")));
     }
     Ok(())
 }
 
-/// A transport for these addresses: without TLS where all of them are this machine's.
+/// Returns a transport for these addresses, without TLS if all of them are loopback addresses.
 fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) -> Result<ReqwestTransport> {
     if endpoints.asked().all(|endpoint| endpoint.url().scheme() == "http" && is_loopback(endpoint.url())) {
         builder.loopback_only().build()
@@ -306,11 +328,11 @@ fn default_transport(builder: ReqwestTransportBuilder, endpoints: &Endpoints) ->
 fn checked_client_id(client_id: String) -> Result<String> {
     let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
     if client_id.is_empty() {
-        return refuse("no client id is set: call `client_id(..)` or set WEBEX_CLIENT_ID");
+        return refuse("missing client ID: call `client_id(..)` or set `WEBEX_CLIENT_ID`");
     }
-    value_check::check(ErrorKind::Configuration, "client id", &client_id, Characters::Word)?;
+    value_check::check(ErrorKind::Configuration, "client ID", &client_id, Characters::Word)?;
     if let Ok(id) = client_id.parse::<ApplicationId>() {
-        let message = format!("this is an Integration ID; the client id is {:?}", id.client_id());
+        let message = format!("invalid client ID: the value is an Integration ID; set {:?} instead", id.client_id());
         return Err(Error::new(ErrorKind::Configuration, message));
     }
     Ok(client_id)
@@ -319,7 +341,7 @@ fn checked_client_id(client_id: String) -> Result<String> {
 fn checked_client_secret(secret: ClientSecret) -> Result<ClientSecret> {
     let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
     if secret.expose().is_empty() {
-        return refuse("the client secret is empty: copy it from the developer portal, or leave it out");
+        return refuse("empty client secret: copy it from the developer portal, or do not set it");
     }
     value_check::check(ErrorKind::Configuration, "client secret", secret.expose(), Characters::Any)?;
     Ok(secret)
@@ -333,7 +355,7 @@ fn user_agent(application: Option<String>) -> Result<HeaderValue> {
     };
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     HeaderValue::from_str(text.trim_start()).ok().filter(|_| is_plain).ok_or_else(|| {
-        let message = "the application's name must be visible ASCII characters, such as \"acme-rooms/2.1\"";
+        let message = "invalid application name: use visible ASCII characters, such as \"acme-rooms/2.1\"";
         Error::new(ErrorKind::InvalidInput, message)
     })
 }
@@ -362,18 +384,18 @@ mod tests {
         let cases: [(WebexOAuthBuilder, &str); 16] = [
             (WebexOAuth::builder(), "call `client_id(..)`"),
             (builder().client_id("C1\n"), "copy it again"),
-            (builder().client_secret(""), "client secret is empty"),
+            (builder().client_secret(""), "empty client secret"),
             (builder().client_secret("hunter2\n"), "line break"),
-            (builder().redirect_uri("localhost:5000/auth/cisco/callback"), "write http://localhost:5000/"),
+            (builder().redirect_uri("localhost:5000/auth/cisco/callback"), "use http://localhost:5000/"),
             (builder().redirect_uri("https://example.com/#x"), "fragment"),
             (builder().service(Service::webex().at("http://webexapis.com/v1")), "insecure_http_to"),
             (builder().service(Service::webex().at("webexapis.com/v1")), "authorization endpoint"),
             (builder().service(Service::webex().with_token_endpoint("ftp://x")), "token endpoint"),
             (builder().application("a\r\nX: y"), "visible ASCII"),
-            (builder().scopes("a\"b"), "the list of scopes contains a quotation mark"),
+            (builder().scopes("a\"b"), "list of scopes contains a quotation mark"),
             (builder().client_secret("\"hunter2\""), "quotation marks"),
-            (builder().insecure_http_to("webex.test:81"), "leave out scheme, port"),
-            (builder().insecure_http_to("http://webex.test"), "leave out scheme, port"),
+            (builder().insecure_http_to("webex.test:81"), "leave out scheme, port,"),
+            (builder().insecure_http_to("http://webex.test"), "leave out scheme, port,"),
             (builder().timeout(Duration::ZERO), "longer than zero"),
             (builder().pending_lifetime(Duration::ZERO), "longer than zero"),
         ];
@@ -388,15 +410,15 @@ mod tests {
     fn every_setting_with_something_around_its_value_names_it() {
         type Setting = (&'static str, &'static str, fn(String) -> WebexOAuthBuilder);
         let settings: [Setting; 9] = [
-            ("the client id ", "C1", |text| builder().client_id(text)),
-            ("the client secret ", "hunter2", |text| builder().client_secret(text)),
-            ("the redirect URI ", "https://x.example/cb", |text| builder().redirect_uri(text)),
-            ("the list of scopes ", "spark:all spark:kms", |text| builder().scopes(text)),
-            ("the issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuer(text))),
-            ("the issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuers([text]))),
-            ("the API host ", "x.example", |text| builder().service(Service::webex().with_api_host(text))),
-            ("the base address ", "https://x.example", |text| builder().service(Service::webex().at(text))),
-            ("the host given to ", "x.example", |text| builder().insecure_http_to(text)),
+            ("client ID ", "C1", |text| builder().client_id(text)),
+            ("client secret ", "hunter2", |text| builder().client_secret(text)),
+            ("redirect URI ", "https://x.example/cb", |text| builder().redirect_uri(text)),
+            ("list of scopes ", "spark:all spark:kms", |text| builder().scopes(text)),
+            ("issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuer(text))),
+            ("issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuers([text]))),
+            ("API host ", "x.example", |text| builder().service(Service::webex().with_api_host(text))),
+            ("base URL ", "https://x.example", |text| builder().service(Service::webex().at(text))),
+            ("host of ", "x.example", |text| builder().insecure_http_to(text)),
         ];
         for (name, value, set) in settings {
             assert!(set(value.to_owned()).build().is_ok(), "{name}");
@@ -415,7 +437,7 @@ mod tests {
                 assert!(line.starts_with(name) && line.contains(found), "{before}{value}{after}: {line}");
                 assert!(error.is_misconfigured() && !line.contains("hunter2"), "{line}");
             }
-            if name != "the list of scopes " {
+            if name != "list of scopes " {
                 let line = set(format!("{value}\n")).build().unwrap_err().to_string();
                 assert!(line.starts_with(name) && line.contains("line break"), "{line}");
             }

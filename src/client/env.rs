@@ -1,4 +1,4 @@
-//! Settings from the environment.
+//! Client settings from environment variables.
 
 use std::ffi::OsString;
 
@@ -15,15 +15,15 @@ const SERVICE: &str = "WEBEX_SERVICE";
 const BASE_URL: &str = "WEBEX_BASE_URL";
 const ISSUERS: &str = "WEBEX_ISSUERS";
 
-/// Where variables come from: the process, or a test's table.
+/// A source of variables: the environment of the process, or a table in tests.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// The environment of this process.
+/// Reads a variable of this process.
 pub(super) fn process(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// A builder with everything that a login needs.
+/// Creates a builder with all settings that a login requires.
 pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut missing = Vec::new();
     for name in [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES] {
@@ -35,13 +35,13 @@ pub(super) fn complete(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
         return partial(lookup);
     }
     let message = format!(
-        "the environment lacks {} (a worker that only refreshes begins with `WebexOAuthBuilder::from_env()`)",
+        "missing environment variables: {}; set them, or use `WebexOAuthBuilder::from_env()` for a refresh-only worker",
         missing.join(", ")
     );
     Err(Error::new(ErrorKind::Configuration, message))
 }
 
-/// A builder with what there is.
+/// Creates a builder with the variables that are set.
 pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     let mut builder = WebexOAuthBuilder::new().service(service(lookup)?);
     if let Some(client_id) = value(lookup, CLIENT_ID)? {
@@ -59,7 +59,7 @@ pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
     Ok(builder)
 }
 
-/// The service, moved to another address where one is named.
+/// Returns the service, with another base URL and other issuers if the variables are set.
 fn service(lookup: Lookup<'_>) -> Result<Service> {
     let mut service = named_service(lookup)?;
     if let Some(base) = value(lookup, BASE_URL)? {
@@ -77,16 +77,17 @@ fn named_service(lookup: Lookup<'_>) -> Result<Service> {
         Some("webex-gov") => Ok(Service::webex_gov()),
         Some("meetings") => Ok(Service::meetings()),
         Some(other) => {
-            let message = format!("{SERVICE} is {other:?}: write webex, webex-gov or meetings");
+            let message = format!("invalid {SERVICE} {other:?}: set `webex`, `webex-gov`, or `meetings`");
             Err(Error::new(ErrorKind::Configuration, message))
         }
     }
 }
 
-/// A variable's value without white space around it, which copying from a web page often leaves; empty is absent.
+/// Returns the value of a variable without surrounding white space, which is often copied from web
+/// pages. An empty variable counts as absent.
 fn value(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
-    // The value is not shown: it may be a secret.
+    // The error does not contain the value, which may be a secret.
     let refuse = |why: &str| Error::new(ErrorKind::Configuration, format!("{name} {why}"));
     let value = value.into_string().map_err(|_| refuse("is not valid UTF-8"))?;
     let value = value.trim();
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn all_missing_variables_are_listed_in_one_error() {
         let error = complete_from(&[(CLIENT_SECRET, "hunter2"), (SCOPES, "  ")]).unwrap_err();
-        let beginning = "the environment lacks WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES (a worker";
+        let beginning = "missing environment variables: WEBEX_CLIENT_ID, WEBEX_REDIRECT_URI, WEBEX_SCOPES; set";
         assert!(error.to_string().starts_with(beginning), "{error}");
         assert!(error.is_misconfigured());
     }
@@ -187,7 +188,8 @@ mod tests {
         }
     }
 
-    /// `- KEY='value'` of docker compose, env files with line breaks, values out of a header or a template.
+    /// Covers `- KEY='value'` of Docker Compose, env files with line breaks, and values from a
+    /// header or template.
     #[test]
     fn every_variable_with_something_around_its_value_is_named_with_it() {
         let all = [CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, SCOPES, SERVICE, BASE_URL, ISSUERS];
@@ -223,7 +225,7 @@ mod tests {
             variables.retain(|(own, _)| *own != name);
             variables.push((name, "hunter\n2"));
             let line = complete_from(&variables).unwrap_err().to_string();
-            assert_eq!(line, format!("{name} contains a line break: copy it again, on one line"));
+            assert_eq!(line, format!("{name} contains a line break: copy it again on one line"));
         }
     }
 
@@ -242,8 +244,8 @@ mod tests {
     fn what_cannot_be_right_is_named() {
         for (name, value, hint) in [
             (BASE_URL, "http://webex.example/v1", "https"),
-            (SERVICE, "meeting", "write webex, webex-gov or meetings"),
-            (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "write http://localhost:5000/auth/cisco/callback"),
+            (SERVICE, "meeting", "set `webex`, `webex-gov`, or `meetings`"),
+            (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "use http://localhost:5000/auth/cisco/callback"),
             (SCOPES, "sp\"ark", "WEBEX_SCOPES contains a quotation mark"),
             (CLIENT_ID, "C 1", "WEBEX_CLIENT_ID contains white space"),
         ] {

@@ -1,4 +1,4 @@
-//! The keys that ID tokens are signed with: kept, and fetched when a token is signed with a key that is not known.
+//! The JWKS cache: the key sets that sign ID tokens. A token with an unknown key causes a fetch.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,54 +17,56 @@ use crate::oidc::claims::VerifiedIdToken;
 use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Finding, refused};
 
-/// The shortest time between two fetches from one address; after failures in a row it doubles, ...
+/// The minimum interval between two fetches from one address. It doubles after each consecutive
+/// failure, up to [`LONGEST_GAP`].
 const GAP: Duration = Duration::from_secs(1);
-/// ... up to this. A server that asks for more time gets it.
+/// The maximum interval after failures, unless `Retry-After` is longer.
 const LONGEST_GAP: Duration = Duration::from_secs(15);
-/// The shortest time between a failed renewal of keys that still serve and the next.
+/// The minimum interval after a failed renewal of keys that are still usable.
 const RENEWAL_GAP: Duration = Duration::from_secs(60);
-/// The first request that fails, if it fails this soon, is repeated once: a login that waits for it would be lost.
+/// The period within which a failed first request is retried once, because the login that waits for
+/// it would fail.
 const SOON: Duration = Duration::from_secs(10);
-/// How long keys are good whose server does not say, and at most.
+/// The maximum lifetime of a key set, and its lifetime if the server specifies none.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long keys that have had their time still serve while they are fetched anew; after that, nobody believes them.
+/// The period for which expired keys are still used while new ones are fetched.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long they are good at least.
+/// The minimum lifetime of a key set.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 
-/// The key sets of a service and of its issuers, by their address.
+/// The key sets of a service and of its issuers, by address.
 ///
-/// Who reads never waits: keys are looked up in a snapshot. Who needs a key that is not there shares one fetch with all
-/// others, and a bad answer never takes the place of good keys.
+/// Lookups use a snapshot and never wait. Callers that need an unknown key share one fetch. An
+/// invalid response never replaces valid keys.
 #[derive(Default)]
 pub(super) struct KeyRing {
     known: ArcSwap<HashMap<String, Arc<Snapshot>>>,
-    /// One for each address, held while its keys are fetched: an address that hangs is in nobody else's way.
+    /// One lock per address, held during a fetch, so that a slow address does not block the others.
     doors: Mutex<HashMap<String, Arc<Door>>>,
-    /// By the clock that never goes back, as all times here.
+    /// The limit on requests. All times here are those of the monotonic clock.
     budget: Mutex<Budget>,
 }
 
-/// Who fetches, and why the last fetch failed, if it did.
+/// The lock of an address, with the failure of its last fetch, if it failed.
 type Door = tokio::sync::Mutex<Option<Failure>>;
 
-/// A fetch that failed.
+/// A failed fetch.
 struct Failure {
     error: Error,
     at: Duration,
-    /// How many failures there were before it, without a success between.
+    /// The number of consecutive failures before this one.
     before: u32,
 }
 
 impl Failure {
-    /// How long the address is left alone from now on.
+    /// Returns the remaining time until the address may be requested again.
     fn wait(&self, now: Duration) -> Duration {
         let gap = GAP.saturating_mul(2_u32.saturating_pow(self.before)).min(LONGEST_GAP);
         let wait = self.error.retry_after().unwrap_or_default().max(gap);
         self.at.saturating_add(wait).saturating_sub(now)
     }
 
-    /// The same for somebody who hears of it now.
+    /// Returns the error for a caller that receives it now, with the current `retry_after`.
     fn error(&self, now: Duration) -> Error {
         if !self.error.is_retryable() {
             return self.error.clone();
@@ -73,10 +75,10 @@ impl Failure {
     }
 }
 
-/// The keys of one address as they were fetched.
+/// The key set of one address, as fetched.
 struct Snapshot {
     keys: JwkSet,
-    /// When the request for them began: what was published later may be missing.
+    /// The start of the request. Keys published later may be missing.
     asked_at: Duration,
     fetched_at: Duration,
     good_until: Duration,
@@ -88,18 +90,21 @@ impl Snapshot {
     }
 }
 
-/// What somebody needs the keys of an address for.
+/// A caller's request for the keys of an address.
 struct Wish<'a> {
-    /// A token to prove; without one, any newer keys will do.
+    /// The token to verify. Without a token, any newer keys are sufficient.
     token: Option<&'a Checked<'a>>,
-    /// What was there when it came, and was not enough.
+    /// The cached keys when the caller arrived. They did not verify the token.
     seen: Option<Arc<Snapshot>>,
     came: Duration,
 }
 
 impl Wish<'_> {
-    /// Whether keys that others have fetched meanwhile are the last word. If they were asked for before the token came, the
-    /// key that it was signed with may have been published in between: then they are only if they have it.
+    /// Returns `true` if the keys that another caller has fetched in the meantime settle this
+    /// request.
+    ///
+    /// If they were requested before the token arrived, its key may have been published in between.
+    /// They then settle the request only if they verify the token.
     fn matches(&self, snapshot: &Arc<Snapshot>) -> bool {
         let is_newer = self.seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, snapshot));
         let has_key = || self.token.is_none_or(|token| matches!(token.against(&snapshot.keys), Finding::Valid(_)));
@@ -107,39 +112,42 @@ impl Wish<'_> {
     }
 }
 
-/// An address of keys, and whose requests those to it are.
+/// The address of a key set, with the owner that its requests are counted for.
 #[derive(Clone)]
 pub(super) struct KeyAddress {
     pub(super) at: Endpoint,
     pub(super) whose: Whose,
 }
 
-/// An answer with keys.
+/// A key set from a response.
 pub(super) struct Fetched {
     pub(super) keys: JwkSet,
-    /// How long they may be kept, if the server said so.
+    /// The lifetime that the server specified, if any.
     pub(super) max_age: Option<Duration>,
 }
 
-/// Where keys are fetched from.
+/// A source of key sets.
 pub(super) trait KeyServer: Send + Sync + 'static {
-    /// The clock that all times here are by.
+    /// Returns the clock for all times here.
     fn clock(&self) -> &dyn Clock;
 
-    /// The keys of an address.
+    /// Fetches the keys of an address.
     fn keys_at(&self, address: &Endpoint) -> impl Future<Output = Result<Fetched>> + Send;
 }
 
-/// A proven ID token.
+/// A verified ID token.
 pub(super) struct Proven {
     pub(super) id_token: VerifiedIdToken,
-    /// The address whose keys have had their time, though they did: they should be fetched again behind the caller's back.
+    /// The address whose expired keys verified the token. The caller fetches them in the
+    /// background.
     pub(super) outdated: Option<KeyAddress>,
 }
 
 impl KeyRing {
-    /// Proves that a checked token was signed by its issuer. The addresses are asked in turn: the service's own, then the
-    /// issuer's. What one set refuses another may know; the last word has whoever was asked now.
+    /// Verifies the signature of a checked token.
+    ///
+    /// The addresses are tried in order: the service, then the issuer. One address may have a key
+    /// that another does not, so the result depends on all of them.
     pub(super) async fn prove(
         self: &Arc<Self>,
         checked: &Checked<'_>,
@@ -160,7 +168,7 @@ impl KeyRing {
         }
         let (mut trouble, mut refusal) = (None, None);
         for (place, (address, seen)) in addresses.iter().zip(seen).enumerate() {
-            // A set that names the key and was fetched lately has no other of that name.
+            // A valid set that contains the key ID has no other key with that ID.
             let is_settled = seen.as_ref().is_some_and(|seen| {
                 clock.elapsed() < seen.good_until && checked.key_id().is_some() && is_forged(checked, &seen.keys)
             });
@@ -170,10 +178,12 @@ impl KeyRing {
             };
             match snapshot.map(|snapshot| checked.against(&snapshot.keys)) {
                 Ok(Finding::Valid(id_token)) => return Ok(Proven { id_token, outdated: None }),
-                Ok(Finding::Forged) => refusal = refusal.or(Some("its signature is not its issuer's")),
-                Ok(Finding::Ambiguous) => refusal = refusal.or(Some("it names no key, and its issuer has several")),
+                Ok(Finding::Forged) => refusal = refusal.or(Some("the signature does not match the issuer's key")),
+                Ok(Finding::Ambiguous) => {
+                    refusal = refusal.or(Some("`kid` is missing, and the issuer has several keys"))
+                }
                 Ok(Finding::UnknownKey) => {}
-                // Not every issuer publishes keys of its own where Webex's do.
+                // Some issuers do not publish keys where Webex's issuers do.
                 Err(error) if place > 0 && is_absent(&error) => {}
                 Err(error) => trouble = trouble.or(Some(error)),
             }
@@ -181,11 +191,11 @@ impl KeyRing {
         match (refusal, trouble) {
             (Some(refusal), _) => Err(refused(refusal)),
             (None, Some(trouble)) => Err(trouble),
-            (None, None) => Err(refused("none of its issuer's keys is the one that it names")),
+            (None, None) => Err(refused("the issuer has no key for its `kid` and `alg`")),
         }
     }
 
-    /// The token, proven by keys that are at hand; nothing is fetched.
+    /// Verifies a token with cached keys only.
     pub(super) fn known(
         &self,
         checked: &Checked<'_>,
@@ -200,8 +210,8 @@ impl KeyRing {
         })
     }
 
-    /// Fetches keys anew that have had their time, unless somebody is at it or has just failed. Whatever goes wrong, the old
-    /// ones stay.
+    /// Fetches expired keys, unless a fetch is in progress or failed recently. The old keys remain
+    /// if the fetch fails.
     pub(super) async fn renew(self: &Arc<Self>, address: &KeyAddress, server: &Arc<impl KeyServer>) {
         let came = server.clock().elapsed();
         let is_due = |failure: &Failure| came.saturating_sub(failure.at) >= RENEWAL_GAP;
@@ -211,7 +221,7 @@ impl KeyRing {
         }
     }
 
-    /// The keys of an address as they are now: fetched, unless others have done so while this one waited.
+    /// Fetches the keys of an address, unless another caller has done so in the meantime.
     async fn fetched(
         self: &Arc<Self>,
         address: &KeyAddress,
@@ -224,14 +234,15 @@ impl KeyRing {
             if wish.matches(&snapshot) {
                 return Ok(snapshot);
             }
-            // The key was made known just now, perhaps.
+            // The key may have been published just now.
             let age = clock.elapsed().saturating_sub(snapshot.fetched_at);
             if age < GAP {
                 clock.sleep(GAP - age).await;
             }
         }
         let now = clock.elapsed();
-        // Whoever came before it was known shares a failure, and whoever comes while the address is left alone.
+        // A failure applies to callers that arrived before it, and to all callers until the
+        // interval has passed.
         let is_shared = |failure: &&Failure| failure.at >= wish.came || !failure.wait(now).is_zero();
         if let Some(failure) = last_failure.as_ref().filter(is_shared) {
             return Err(failure.error(now));
@@ -239,10 +250,11 @@ impl KeyRing {
         let spent = self.spend(now, address.whose)?;
         let (ring, server) = (Arc::clone(self), Arc::clone(server));
         let fetch = Fetch { ring, address: address.clone(), server, last_failure }.run(spent);
-        // In a task of its own: what is paid for serves those who come next, though whoever asked goes away.
+        // The fetch runs in its own task, so that it completes for later callers even if this one
+        // is dropped.
         let Ok(runtime) = Handle::try_current() else { return fetch.await };
         runtime.spawn(fetch).await.unwrap_or_else(|_| {
-            let message = "the runtime ended, or the transport panicked, while the keys of ID tokens were fetched";
+            let message = "key set request failed: the runtime shut down, or the transport panicked; retry later";
             Err(Error::new(ErrorKind::Jwks, message).with_remedy(Remedy::Later))
         })
     }
@@ -257,34 +269,34 @@ impl KeyRing {
         snapshot
     }
 
-    /// Where those wait who want the keys of an address; inside is when and why the last fetch failed.
+    /// Returns the lock of an address.
     fn door(&self, address: &Endpoint) -> Arc<Door> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(doors.entry(name(address)).or_default())
     }
 
-    /// What is known of an address.
+    /// Returns the cached keys of an address.
     fn snapshot(&self, address: &Endpoint) -> Option<Arc<Snapshot>> {
         self.known.load().get(address.url().as_str()).cloned()
     }
 
-    /// Takes one request out of the budget.
+    /// Counts a request.
     fn spend(&self, now: Duration, whose: Whose) -> Result<Spent> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now, whose)
     }
 }
 
-/// A fetch that is under way, with all that it needs to come to its end alone.
+/// A fetch in progress, with everything that it needs to complete in its own task.
 struct Fetch<S> {
     ring: Arc<KeyRing>,
     address: KeyAddress,
     server: Arc<S>,
-    /// The door, shut while this lives.
+    /// The lock of the address, held until the fetch completes.
     last_failure: OwnedMutexGuard<Option<Failure>>,
 }
 
 impl<S: KeyServer> Fetch<S> {
-    /// Keeps what comes of it: the keys, or the failure.
+    /// Fetches the keys, and stores them or the failure.
     async fn run(mut self, spent: Spent) -> Result<Arc<Snapshot>> {
         let server = Arc::clone(&self.server);
         let clock = server.clock();
@@ -312,7 +324,7 @@ impl<S: KeyServer> Fetch<S> {
         }
     }
 
-    /// One request, which was paid for when it began.
+    /// Sends one request, which has already been counted.
     async fn ask(&self, spent: Spent) -> Result<Snapshot> {
         match self.server.keys_at(&self.address.at).await {
             Ok(Fetched { keys, max_age }) => {
@@ -346,31 +358,31 @@ fn name(address: &Endpoint) -> String {
     address.url().as_str().to_owned()
 }
 
-/// Whether a server said that it has no such thing.
+/// Returns `true` if the server reported that the resource does not exist or is not accessible.
 fn is_absent(error: &Error) -> bool {
     let status = error.server().and_then(|server| server.status());
     status.is_some_and(|status| matches!(status, 400 | 401 | 403 | 404 | 405 | 410))
 }
 
-/// Whether a request left this machine, as far as the error tells.
+/// Returns `true` if a request may have been sent.
 fn was_sent(error: &Error) -> bool {
     error.kind() == ErrorKind::Jwks
 }
 
-/// Whether nobody answered, or a server that says itself that it is not well. One that asks to be left alone, or whose answer
-/// cannot be read, has been asked all the same.
+/// Returns `true` if the server did not respond, or responded with a 5xx status. A server that
+/// sends `Retry-After` with another status, or an unreadable response, is not down.
 fn is_down(error: &Error) -> bool {
     let status = error.server().and_then(|server| server.status());
     let is_unanswered = error.delivery().is_some() && error.is_retryable();
     is_unanswered || status.is_some_and(|status| status >= 500)
 }
 
-/// Whether a failure may be over in a moment, for all that the server says.
+/// Returns `true` if a retry within [`GAP`] may succeed.
 fn is_fleeting(error: &Error) -> bool {
     is_down(error) && error.retry_after().is_none_or(|wait| wait <= GAP)
 }
 
-/// Whether a set has the key that a token names, and it did not sign it.
+/// Returns `true` if the set contains the key that the token names, and that key did not sign it.
 fn is_forged(checked: &Checked<'_>, keys: &JwkSet) -> bool {
     matches!(checked.against(keys), Finding::Forged)
 }

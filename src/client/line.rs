@@ -1,4 +1,4 @@
-//! One request to the server, and its answer.
+//! The request pipeline: tracing, limits, and error context for each request.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::refusal::Asked;
 use crate::trace::RequestSpan;
 use crate::transport::{Limits, Repeat, Retry};
 
-/// The way to the server.
+/// The request pipeline over a transport.
 pub(super) struct Line {
     transport: Retry,
     clock: Arc<dyn Clock>,
@@ -23,13 +23,14 @@ impl Line {
         Self { transport, clock }
     }
 
-    /// One call of the API, sent once. Any answer that is not too long is handed back as it is.
+    /// Sends one API request without retries. Returns any response within the size limit unchanged.
     pub(super) async fn call(&self, limits: Limits, request: Request<Bytes>) -> Result<Response<Bytes>> {
         self.carry("api", Repeat::Never, limits, request, Ok).await
     }
 
-    /// One request, its answer, and what `read` makes of it. Every error says what was asked, and has a tracking id if a server
-    /// received the request.
+    /// Sends a request and converts its response with `read`.
+    ///
+    /// Every error names the operation. It has a tracking ID if a server received the request.
     pub(super) async fn send<T>(
         &self,
         asked: Asked,
@@ -42,7 +43,7 @@ impl Line {
         outcome.map_err(|error| error.during(asked.kind()))
     }
 
-    /// What all requests have in common: a span, the limits, and a tracking id in errors.
+    /// Sends a request with a span and limits, and adds the tracking ID to errors.
     async fn carry<T>(
         &self,
         endpoint: &'static str,
@@ -51,7 +52,7 @@ impl Line {
         mut request: Request<Bytes>,
         read: impl FnOnce(Response<Bytes>) -> Result<T> + Send,
     ) -> Result<T> {
-        // Read as texts only when something is told of this request.
+        // Converted to strings only for an error or a trace.
         let (uri, tracking_id) = (request.uri().clone(), message::sent_tracking_id(&request));
         request.extensions_mut().insert(limits);
         request.extensions_mut().insert(repeat);
@@ -62,20 +63,20 @@ impl Line {
             exchanged.as_ref().map_or_else(|error| error.delivery() == Some(Delivery::Unknown), |_| true);
         let tracking_id = || message::tracking_id_text(tracking_id.as_ref()?, &[]);
         let outcome = match exchanged {
-            // A transport of the application's own may have forgotten the limit.
+            // A transport of the application may ignore the limit.
             Ok(answer) if answer.body().len() > limits.body => {
-                let message = format!("the server's answer is longer than the limit of {} bytes", limits.body);
+                let message = format!("response is longer than the limit of {} bytes", limits.body);
                 Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
             }
             Ok(answer) => read(answer),
             Err(error) => Err(error),
         };
-        // A server's own id is shown only where it was read as one that echoes no secret.
+        // The server's own ID is included only if it was checked not to echo a secret.
         let received = outcome.as_ref().err().and_then(Error::tracking_id);
         span.end(|| received.map(str::to_owned).or_else(tracking_id), &*self.clock);
-        // With its port, without what may stand before the host.
+        // With the port, and without user information.
         let place = || uri.authority().and_then(|authority| authority.as_str().rsplit('@').next()).unwrap_or_default();
-        // Cisco's support cannot find the id of a request that no server received.
+        // Cisco support cannot find the ID of a request that no server received.
         outcome.map_err(|error| error.of_request(tracking_id().filter(|_| was_received), place()))
     }
 }

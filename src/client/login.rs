@@ -1,4 +1,4 @@
-//! What a finished login brings.
+//! The result of a completed login.
 
 use serde::de::DeserializeOwned;
 
@@ -13,11 +13,14 @@ use crate::service::Service;
 use crate::token::TokenSet;
 use crate::value_check::{self, Characters};
 
-/// A login that succeeded: its tokens, and what the application gave along when it began.
+/// A completed login: its tokens, and the payload that the application attached when the login
+/// began.
+///
+/// Store it with [`TokenManager::put`](crate::TokenManager::put).
 ///
 /// # Example
 ///
-/// Only people of one organization may log in:
+/// Allow only users of one organization:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -45,7 +48,7 @@ pub struct Login {
     tokens: TokenSet,
     payload: Payload,
     person: Option<Person>,
-    /// Whether the service can be asked who a person is.
+    /// `true` if the service can identify a user.
     can_identify: bool,
     #[cfg(feature = "oidc")]
     id_token: Option<VerifiedIdToken>,
@@ -81,52 +84,57 @@ impl Login {
         self.tokens.describe(info.profile());
     }
 
-    /// The tokens.
+    /// Returns the tokens.
     pub fn tokens(&self) -> &TokenSet {
         &self.tokens
     }
 
-    /// The tokens, to keep.
+    /// Returns the tokens, consuming the login.
     pub fn into_tokens(self) -> TokenSet {
         self.tokens
     }
 
-    /// What the application gave along with [`payload`](crate::AuthorizationRequest::payload).
+    /// Returns the payload attached with
+    /// [`AuthorizationRequest::payload`](crate::AuthorizationRequest::payload).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when the payload is not a `T`.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the payload cannot be
+    ///   deserialized as `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
 
-    /// Who logged in, proven by the ID token; always there when the scope `openid` was asked for.
+    /// Returns the verified ID token. It is always present if the scope `openid` was requested.
     #[cfg(feature = "oidc")]
     pub fn id_token(&self) -> Option<&VerifiedIdToken> {
         self.id_token.as_ref()
     }
 
-    /// Who logged in, once [`WebexOAuth::identify`](crate::WebexOAuth::identify) has asked.
+    /// Returns the user, after [`WebexOAuth::identify`](crate::WebexOAuth::identify) has fetched
+    /// it.
     pub fn person(&self) -> Option<&Person> {
         self.person.as_ref()
     }
 
-    /// Refuses everybody who is not of this organization: Webex's id of it, as [`Person::organization_id`] has it, or the
-    /// UUID within, compared exactly. What Webex said of the person is the proof; the organization that an
-    /// access token names is none, and an ID token names none.
+    /// Requires that the user belongs to `organization`, which is compared exactly.
+    ///
+    /// Specify the organization ID as in [`Person::organization_id`], or the UUID that it contains.
+    /// Only an organization that Webex returned for the person counts. The organization in an
+    /// access token is not verified, and an ID token contains none.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::AccountMismatch`]: another organization, or Webex did not tell which.
-    /// - [`ErrorKind::InvalidInput`]: nobody was asked; call [`WebexOAuth::identify`](crate::WebexOAuth::identify) before.
-    /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: what it tells with the tokens,
-    ///   [`Account::site_name`](crate::Account::site_name) for example, is for showing.
+    /// - [`ErrorKind::AccountMismatch`]: the user belongs to another organization, or Webex did not
+    ///   return one.
+    /// - [`ErrorKind::InvalidInput`]: the user is not identified. Call
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) first.
+    /// - [`ErrorKind::Unsupported`]: the service cannot identify users. The values that Webex
+    ///   Meetings returns with tokens, such as [`Account::site_name`](crate::Account::site_name),
+    ///   are for display only.
     pub fn require_organization(&self, organization: &str) -> Result<()> {
         if organization.trim().is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "no organization is named: give Webex's id of it, or its UUID",
-            ));
+            return Err(Error::new(ErrorKind::InvalidInput, "missing organization: specify its Webex ID or its UUID"));
         }
         value_check::check(ErrorKind::InvalidInput, "organization", organization, Characters::Word)?;
         if self.person.is_none() {
@@ -137,41 +145,43 @@ impl Login {
             return Ok(());
         }
         let found = found.unwrap_or("unknown");
-        let message = format!("the person is of the organization {found:?}, and only {organization:?} may log in");
+        let message =
+            format!("login not allowed: the user belongs to organization {found:?} instead of {organization:?}");
         Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
-    /// Refuses everybody whose e-mail address is not of this domain, exactly: `example.com` admits nobody at
+    /// Requires a verified e-mail address in `domain` (exact match). `example.com` does not include
     /// `mail.example.com`.
     ///
-    /// One verified address counts, the first of these:
+    /// The first verified address of these sources counts:
     ///
-    /// | told by | verified if |
+    /// | source | verified if |
     /// |---|---|
-    /// | the ID token | its `email_verified` is true |
-    /// | [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) | its `email_verified` is true |
-    /// | [`WebexOAuth::identify`](crate::WebexOAuth::identify), the first address | its `invitePending` is not true |
+    /// | the ID token | `email_verified` is true |
+    /// | [`user_info_of`](crate::WebexOAuth::user_info_of) | `email_verified` is true |
+    /// | [`identify`](crate::WebexOAuth::identify), first address | `invitePending` is not true |
     ///
-    /// Whoever calls an address of this domain unverified is believed, whatever the others say: the login is refused. A claim
-    /// that is missing says neither; Webex leaves `invitePending` out by scope and license, and the address counts then, since
-    /// its owner has signed in.
+    /// If any source reports an address in `domain` as unverified, the login is rejected. A missing
+    /// claim is neutral. Webex omits `invitePending` depending on scope and license. The address
+    /// then counts as verified, because its owner has signed in.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::AccountMismatch`]: an address of another domain, an unverified one, or none.
-    /// - [`ErrorKind::InvalidInput`]: no address is verified, and nobody was asked; call
-    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before, or `user_info_of` where `openid email` was asked for.
-    /// - [`ErrorKind::Unsupported`]: nobody can be asked. Webex Meetings proves nobody: the address that it tells with the
-    ///   tokens is for showing.
+    /// - [`ErrorKind::AccountMismatch`]: the address is in another domain, unverified, or missing.
+    /// - [`ErrorKind::InvalidInput`]: no address is verified, and the user is not identified. Call
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) first, or `user_info_of` if
+    ///   `openid email` was requested.
+    /// - [`ErrorKind::Unsupported`]: the service cannot identify users. The address that Webex
+    ///   Meetings returns with tokens is for display only.
     pub fn require_email_domain(&self, domain: &str) -> Result<()> {
         if domain.is_empty() || domain.contains('@') || domain.contains(char::is_whitespace) {
             let message =
-                format!("{domain:?} is no domain: write what stands after the \"@\", such as \"example.com\"");
+                format!("invalid domain {domain:?}: specify the part after the \"@\", such as \"example.com\"");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         value_check::check(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
         let refuse = |why: &str| {
-            let message = format!("only people with an e-mail address at {domain:?} may log in, and {why}");
+            let message = format!("login not allowed: a verified e-mail address in {domain:?} is required, and {why}");
             Err(Error::new(ErrorKind::AccountMismatch, message))
         };
         let account = self.tokens.account();
@@ -181,28 +191,32 @@ impl Login {
         };
         if let Some(denied) = account.addresses().find(is_denied) {
             return refuse(match denied.origin {
-                FieldSource::IdToken => "the ID token says that this person's is not verified",
-                FieldSource::UserInfo => "userinfo says that this person's is not verified",
-                _ => "this person has not confirmed theirs yet",
+                FieldSource::IdToken => "the ID token reports the user's as unverified",
+                FieldSource::UserInfo => "userinfo reports the user's as unverified",
+                _ => "the user has not confirmed theirs",
             });
         }
         let Some(verified) = account.addresses().find(KnownAddress::is_verified) else {
-            return if self.person.is_some() { refuse("this person has none") } else { Err(self.nobody_was_asked()) };
+            return if self.person.is_some() {
+                refuse("the user has no e-mail address")
+            } else {
+                Err(self.nobody_was_asked())
+            };
         };
         match domain_of(verified.email) {
             Some(found) if found.eq_ignore_ascii_case(domain) => Ok(()),
-            Some(found) => refuse(&format!("this one is at {found:?}")),
-            None => refuse("this person has none"),
+            Some(found) => refuse(&format!("the user's is in {found:?}")),
+            None => refuse("the user has no e-mail address"),
         }
     }
 
     fn nobody_was_asked(&self) -> Error {
         if self.can_identify {
-            let message = "nobody has asked Webex who logged in: call `webex.identify(&mut login)` before";
+            let message = "user not identified: call `webex.identify(&mut login)` first";
             return Error::new(ErrorKind::InvalidInput, message);
         }
         let message = format!(
-            "the service {:?} proves nobody: it cannot be asked who logged in, and what it tells with the tokens is no proof",
+            "service {:?} cannot identify users: the values that it returns with tokens are not verified",
             self.tokens.service_id()
         );
         Error::new(ErrorKind::Unsupported, message)

@@ -1,10 +1,10 @@
-//! The client: the one place where messages meet the network.
+//! The client, which sends all requests.
 //!
-//! - [`WebexOAuth`] is what applications hold.
-//! - [`WebexOAuthBuilder`] checks its settings; `env` (inside) reads them from the environment.
-//! - [`Login`] is what a finished login brings.
-//! - `line` (inside) carries one request to the server and its answer back; `keys` keeps what ID tokens are signed with,
-//!   within a `budget` of requests, and `prover` verifies them.
+//! - [`WebexOAuth`] is the client.
+//! - [`WebexOAuthBuilder`] validates its settings; `env` reads them from the environment.
+//! - [`Login`] is the result of a completed login.
+//! - `line` is the request pipeline. `prover` verifies ID tokens, `keys` caches the key sets, and
+//!   `budget` limits the requests for them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,13 +45,13 @@ use crate::people::{self, Person};
 use crate::redirect::RedirectUri;
 use crate::refusal::Asked;
 use crate::registration::Registration;
-use crate::revocation::{self, Reach};
+use crate::revocation::{self, RevocationScope};
 use crate::scope::Scopes;
+use crate::secret::AccessToken;
 #[cfg(feature = "oidc")]
 use crate::secret::IdToken;
-use crate::secret::{AccessToken, RefreshToken};
 use crate::service::{Rotation, Service};
-use crate::token::{Receipt, RepeatedExchange, TokenSet};
+use crate::token::{ImportedTokens, Receipt, RepeatedExchange, TokenSet};
 use crate::transport::{Limits, Repeat};
 
 mod builder;
@@ -71,16 +71,16 @@ pub use self::login::Login;
 #[cfg(feature = "oidc")]
 use self::prover::Prover;
 
-/// The longest answer of the API that is read, in bytes.
+/// The maximum size of an API response, in bytes.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-/// A Webex application that logs users in.
+/// A client for a Webex application that logs users in.
 ///
-/// Clones are cheap and share everything; do not wrap it in an `Arc`.
+/// Cloning is cheap: all clones share one client, so there is no need to wrap it in an [`Arc`].
 ///
 /// # Example
 ///
-/// A whole login, against a Webex that runs in this process (feature `testing`):
+/// A complete login against a simulated Webex (feature `testing`):
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -91,8 +91,8 @@ const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// let mock = MockWebex::start().await;
 /// let webex = mock.client();
 ///
-/// let (url, pending) = webex.authorize().begin()?;   // send the browser to `url`, keep `pending`
-/// let callback = Callback::parse(mock.approve(&url))?; // what the browser brings back
+/// let (url, pending) = webex.authorize().begin()?;   // redirect the browser to `url`
+/// let callback = Callback::parse(mock.approve(&url))?; // the redirect back
 /// let login = webex.login(pending, callback).await?;
 ///
 /// let person = webex.person(login.tokens().access_token()).await?;
@@ -116,79 +116,106 @@ struct Inner {
 }
 
 impl WebexOAuth {
-    /// Begins a client; the service is [`Service::webex`] unless set.
+    /// Creates a builder. The service defaults to [`Service::webex`].
     pub fn builder() -> WebexOAuthBuilder {
         WebexOAuthBuilder::new()
     }
 
-    /// A client from the environment, for an application that logs users in.
+    /// Creates a client from environment variables, for an application that logs users in.
     ///
-    /// | variable | is |
+    /// | variable | value |
     /// |---|---|
-    /// | `WEBEX_CLIENT_ID` | the integration's client id |
+    /// | `WEBEX_CLIENT_ID` | the client ID of the integration |
     /// | `WEBEX_CLIENT_SECRET` | its client secret |
     /// | `WEBEX_REDIRECT_URI` | one of its redirect URIs, exactly as registered |
     /// | `WEBEX_SCOPES` | scopes, separated by spaces |
-    /// | `WEBEX_SERVICE` | `webex` (also when unset), `webex-gov` or `meetings` |
-    /// | `WEBEX_BASE_URL` | for a simulated Webex: its address in place of the service's own ([`Service::at`]) |
-    /// | `WEBEX_ISSUERS` | for a simulated Webex: who issues its ID tokens, separated by spaces ([`Service::with_issuers`]) |
+    /// | `WEBEX_SERVICE` | `webex` (the default), `webex-gov`, or `meetings` |
+    /// | `WEBEX_BASE_URL` | the base URL of a simulated Webex ([`Service::at`]) |
+    /// | `WEBEX_ISSUERS` | its issuers, separated by spaces ([`Service::with_issuers`]) |
     ///
-    /// White space around a value is ignored; quotation marks around it and whatever else no such value can contain are an
-    /// error that names the variable. A worker that needs fewer of them, or an application that sets more,
-    /// begins with [`WebexOAuthBuilder::from_env`].
+    /// The first four are required. White space around a value is ignored. Quotation marks around a
+    /// value and invalid characters are an error that names the variable.
+    ///
+    /// Use [`WebexOAuthBuilder::from_env`] for a worker that needs fewer variables, or to change
+    /// further settings.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`]: all missing variables in one message, or what is wrong with one of them.
+    /// - [`ErrorKind::Configuration`]: variables are missing (the error lists all of them), or one
+    ///   has an invalid value.
     pub fn from_env() -> Result<Self> {
         env::complete(&env::process)?.build()
     }
 
-    /// Begins a login: choose what it needs, then call [`begin`](AuthorizationRequest::begin).
+    /// Creates an authorization request. Call [`begin`](AuthorizationRequest::begin) to begin the
+    /// login.
     pub fn authorize(&self) -> AuthorizationRequest {
         AuthorizationRequest::new(Arc::clone(&self.inner.registration), Arc::clone(&self.inner.clock))
     }
 
-    /// Checks that a callback ends this login: its state, its age, its issuer, its service and client.
+    /// Checks that a callback belongs to a pending login: its state, age, issuer, service, and
+    /// client.
     ///
     /// # Errors
     ///
-    /// The [`AcceptError`] gives the pending authorization back when the callback was not for it; `?` makes it an
-    /// [`Error`] of one of these kinds: [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`],
-    /// [`ErrorKind::AmbiguousCallback`], [`ErrorKind::MissingState`], [`ErrorKind::StateMismatch`],
-    /// [`ErrorKind::PendingExpired`], [`ErrorKind::ClientMismatch`], [`ErrorKind::IssuerMismatch`],
-    /// [`ErrorKind::MissingIssuer`], and [`ErrorKind::AuthorizationRejected`] for a refusal, whose code is in [`Error::server`].
+    /// [`AcceptError`] returns the pending authorization if the callback does not belong to it. The
+    /// `?` operator converts it to an [`Error`]:
+    ///
+    /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`],
+    ///   [`ErrorKind::AmbiguousCallback`]: the callback is malformed.
+    /// - [`ErrorKind::MissingState`], [`ErrorKind::StateMismatch`]: the callback belongs to another
+    ///   login or to none.
+    /// - [`ErrorKind::IssuerMismatch`], [`ErrorKind::MissingIssuer`]: the callback's `iss` is not
+    ///   trusted, or is missing.
+    /// - [`ErrorKind::PendingExpired`]: the login took too long.
+    /// - [`ErrorKind::ClientMismatch`]: another client began the login.
+    /// - [`ErrorKind::AuthorizationRejected`]: the user or Webex rejected the request.
+    ///   [`Error::server`] has the error code.
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
     }
 
-    /// Exchanges a code for tokens (RFC 6749 section 4.1.3). The request is sent once; it is repeated, within the time limit,
-    /// only when the server provably did not process it: no connection could be made, or the server refused the HTTP/2
-    /// stream or closed the connection before it (RFC 9113 section 8.7).
+    /// Exchanges an authorization code for tokens (RFC 6749, section 4.1.3).
+    ///
+    /// The request is retried, within the timeout, only if the server certainly did not process it.
+    /// This is the case if no connection was established, or if the server rejected the HTTP/2
+    /// stream or closed the connection before processing it (RFC 9113, section 8.7).
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future aborts the request. The code may be used up; begin a new login.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
     /// - [`ErrorKind::ClientMismatch`]: another client accepted the code.
-    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`]: the scope `openid` was asked for, and the ID token did not come or
-    ///   is not what it must be. Nobody is logged in.
-    /// - [`ErrorKind::Jwks`]: the keys to prove it with cannot be had now. Nobody is logged in, and the code is used up.
-    /// - [`ErrorKind::CodeExchange`]: everything else; the code is used up, and a new login is the way on.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`]: the scope `openid` was
+    ///   requested, and the ID token is missing or invalid. The login failed.
+    /// - [`ErrorKind::Jwks`]: the keys to verify the ID token are unavailable. The login failed,
+    ///   and the code is used up.
+    /// - [`ErrorKind::CodeExchange`]: the exchange failed for another reason. The code is used up;
+    ///   begin a new login.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn exchange(&self, code: AuthorizationCode) -> Result<Login> {
         self.exchange_with(code, ExchangeOptions::new()).await
     }
 
-    /// [`exchange`](Self::exchange), with what Webex's token endpoint can be told beyond the standard.
+    /// Exchanges an authorization code with additional parameters of the Webex token endpoint.
+    ///
+    /// Otherwise like [`exchange`](Self::exchange).
     ///
     /// # Errors
     ///
-    /// Those of [`exchange`](Self::exchange).
+    /// See [`exchange`](Self::exchange).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn exchange_with(&self, code: AuthorizationCode, options: ExchangeOptions) -> Result<Login> {
         let Inner { registration, clock, .. } = &*self.inner;
         registration.require_owner(&code.owner, "the code was accepted")?;
@@ -220,47 +247,58 @@ impl WebexOAuth {
         Ok(login)
     }
 
-    /// Ends a login: [`accept`](Self::accept) and [`exchange`](Self::exchange) in one.
+    /// Completes a login: calls [`accept`](Self::accept), then [`exchange`](Self::exchange).
     ///
-    /// Where pending authorizations are kept under their ids, this is all it takes. The pending authorization is gone
-    /// afterwards, also when the callback was not for it; where the only login waits in memory, or where a user who
-    /// declined should be brought back ([`AcceptError::payload`]), use the two steps.
+    /// Use it if pending authorizations are stored by ID. It consumes the pending authorization
+    /// even if the callback does not belong to it. Call the two methods separately if only one
+    /// login can be pending, or to read the payload of a denied login ([`AcceptError::payload`]).
     ///
     /// # Errors
     ///
-    /// Those of [`accept`](Self::accept) and [`exchange`](Self::exchange).
+    /// See [`accept`](Self::accept) and [`exchange`](Self::exchange).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn login(&self, pending: PendingAuthorization, callback: Callback) -> Result<Login> {
         let code = self.accept(pending, callback)?;
         self.exchange(code).await
     }
 
-    /// Fetches new tokens for old ones (RFC 6749 section 6). What the answer leaves out stays as it was: keep the result
-    /// in place of `tokens`.
+    /// Refreshes a token set (RFC 6749, section 6). Replace `tokens` with the result.
     ///
-    /// A refresh that never reached the server, or that it put off (429, 503), is repeated within the time of one exchange.
-    /// So is one that a gateway gave up on (502, 504) and, once, one whose answer was lost, with the same refresh token,
-    /// unless the service's [`Rotation`] is strict.
+    /// Values that the response omits are carried over. A [`TokenManager`](crate::TokenManager)
+    /// refreshes stored sessions automatically.
     ///
-    /// An ID token that comes along takes the place of the old one if the keys at hand prove it; no keys are fetched for it. If
-    /// they do not, or something about it is wrong, it is left out, and the old one stays beside the new tokens.
+    /// The request is retried within the timeout if it did not reach the server, or if the server
+    /// deferred it (429, 503). Unless the service's [`Rotation`] is strict, it is also retried
+    /// after 502 and 504, and once after a lost response.
+    ///
+    /// A new ID token replaces the old one if cached keys verify it. Otherwise the old ID token is
+    /// kept; no keys are fetched.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future aborts the request. The old tokens remain valid unless the service's
+    /// rotation is strict.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no secret.
-    /// - [`ErrorKind::ClientMismatch`]: the tokens are another client's or another service's.
-    /// - [`ErrorKind::InvalidIdToken`]: the ID token that came along names another user or issuer than the login's, or another client.
-    ///   The tokens beside it may be another user's as well, so nobody gets them. Where rotation is strict, the refresh token
-    ///   is spent, and the login is over.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
-    /// - [`ErrorKind::Refresh`]: everything else.
+    /// - [`ErrorKind::ClientMismatch`]: the tokens belong to another client or service.
+    /// - [`ErrorKind::InvalidIdToken`]: the new ID token is for another user, issuer, or client.
+    ///   The new tokens may belong to that user and are discarded. With strict rotation, the user
+    ///   must log in again.
+    /// - [`ErrorKind::Refresh`]: the refresh failed for another reason.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
-    /// Only [`is_login_required`](Error::is_login_required) means that the login is over; after any other error the old tokens
-    /// are as good as before. (Where rotation is strict and the answer was lost, [`Delivery::Unknown`](crate::Delivery::Unknown),
-    /// the next refresh shows whether they are.)
+    /// Only [`is_login_required`](Error::is_login_required) means that the old tokens are invalid.
+    /// After a lost response ([`Delivery::Unknown`](crate::Delivery::Unknown)) with strict
+    /// rotation, the next refresh shows whether they are.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
         let repeat = match self.inner.registration.service.rotation() {
             Rotation::Lenient => Repeat::WhenLost,
@@ -269,13 +307,13 @@ impl WebexOAuth {
         self.refresh_within(tokens, self.inner.limits, repeat).await
     }
 
-    /// [`refresh`](Self::refresh), with limits and repetitions of the caller's choice; the client's own limits hold as well.
+    /// Refreshes a token set with the given limits, capped by the client's own, and retries.
     pub(crate) async fn refresh_within(&self, tokens: &TokenSet, limits: Limits, repeat: Repeat) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
         let limits = limits.min(self.inner.limits);
         tokens.require_owner(&registration.owner)?;
         let refresh_token = tokens.refresh_token().ok_or_else(|| {
-            let message = "these tokens came without a refresh token: the user must log in again when they end";
+            let message = "no refresh token: the user must log in again when the access token expires";
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         })?;
         let grant = Grant::Refresh { tokens, refresh_token };
@@ -291,21 +329,27 @@ impl WebexOAuth {
         Ok(tokens.refreshed(response, &registration.service, clock.now()))
     }
 
-    /// Fetches tokens for a refresh token from elsewhere: another program's store, for example.
+    /// Imports tokens obtained outside this crate.
     ///
-    /// `site` is the name of the user's Webex Meetings site, which stands before the refresh token there; other services
-    /// do not use it.
+    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is
+    /// used once to fetch one. To store the result under a known key, use
+    /// [`TokenManager::import`](crate::TokenManager::import).
     ///
     /// # Errors
     ///
-    /// Those of [`refresh`](Self::refresh), and [`ErrorKind::InvalidInput`] when the site is not the first label of a host name.
+    /// - [`ErrorKind::InvalidInput`]: the site name is not the first label of a host name.
+    ///
+    /// If a request is sent, see [`refresh`](Self::refresh) for other errors.
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
-    pub async fn adopt(&self, refresh_token: &RefreshToken, site: Option<&str>) -> Result<TokenSet> {
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
+    pub async fn import(&self, tokens: ImportedTokens) -> Result<TokenSet> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
-        let grant = Grant::adopt(refresh_token, site)?;
+        if let Some(imported) = TokenSet::imported(&registration.owner, &tokens, clock.now())? {
+            return Ok(imported);
+        }
+        let grant = Grant::adopt(&tokens.refresh_token, tokens.site.as_deref())?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
         let response = self.inner.line.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
@@ -316,24 +360,25 @@ impl WebexOAuth {
             exchange: None,
             now: clock.now(),
         };
-        Ok(TokenSet::received(response, receipt).adopted(refresh_token, site))
+        Ok(TokenSet::received(response, receipt).completed_by(&tokens))
     }
 
-    /// Asks Webex whose access token this is: `GET /people/me`.
+    /// Fetches the person that an access token belongs to (`GET /people/me`).
     ///
-    /// Webex documents the scope `spark:people_read` for it; tokens with `spark:all` or other `spark:` scopes were seen to
-    /// work too.
+    /// Webex documents the scope `spark:people_read` for it. In practice, tokens with `spark:all`
+    /// or other `spark:` scopes work as well.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Unsupported`]: the service cannot be asked; Webex Meetings tells it with the tokens instead
-    ///   ([`TokenSet::account`]).
-    /// - [`ErrorKind::PersonRequest`]: everything else. [`Error::is_token_rejected`] means that the token has ended.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::Unsupported`]: the service has no such endpoint. Webex Meetings returns the
+    ///   user with the tokens instead ([`TokenSet::account`]).
+    /// - [`ErrorKind::PersonRequest`]: the request failed. If [`Error::is_token_rejected`] returns
+    ///   `true`, the token has expired or was revoked.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn person(&self, access_token: &AccessToken) -> Result<Person> {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
@@ -341,49 +386,69 @@ impl WebexOAuth {
         self.inner.line.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
     }
 
-    /// Verifies an ID token that came another way than by a login of this crate: from an app of yours, for example, which had
-    /// asked for it with this nonce. The nonce must be one that you handed to the app, and be taken once; without one, a
-    /// token that somebody got hold of could be used again.
+    /// Verifies an ID token obtained outside this crate, for example by a mobile app.
+    ///
+    /// `nonce` must be a value that you issued to the app. Accept each nonce only once: otherwise
+    /// an intercepted ID token could be replayed.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidIdToken`]: the token is not what it must be; nobody is proven by it.
-    /// - [`ErrorKind::Jwks`]: its issuer's keys cannot be had now.
-    /// - [`ErrorKind::NoRuntime`]: keys were needed outside a tokio runtime.
+    /// - [`ErrorKind::InvalidIdToken`]: the ID token is invalid. It identifies no user.
+    /// - [`ErrorKind::Jwks`]: the keys of its issuer are unavailable.
+    /// - [`ErrorKind::NoRuntime`]: keys were required outside a Tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn verify_id_token(&self, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
         self.inner.prover.stray(&self.inner, id_token, nonce).await
     }
 
-    /// Asks for the claims about a user beyond the ID token: `GET /userinfo`, by the scopes `email`, `profile`, `phone` and
-    /// `address` (<https://developer.webex.com/docs/login-with-webex>).
+    /// Fetches the claims about a user beyond the ID token (`GET /userinfo`).
+    ///
+    /// The scopes `email`, `profile`, `phone`, and `address` select the claims
+    /// (<https://developer.webex.com/docs/login-with-webex>).
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UserInfo`]: an answer that is not about the user of `id_token`, or everything else;
-    ///   [`Error::is_token_rejected`] means that the token has ended.
-    /// - [`ErrorKind::Unsupported`]: Webex Meetings knows no OpenID Connect.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::UserInfo`]: the request failed, or the response is about another user than
+    ///   `id_token`. If [`Error::is_token_rejected`] returns `true`, the token has expired or was
+    ///   revoked.
+    /// - [`ErrorKind::Unsupported`]: the service does not support OpenID Connect (Webex
+    ///   Meetings).
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self, id_token: &VerifiedIdToken, access_token: &AccessToken) -> Result<UserInfo> {
         let request = user_info::request(&self.inner.registration, access_token)?;
         self.ask_user_info(request, id_token.subject(), access_token).await
     }
 
-    /// [`user_info`](Self::user_info) of who has just logged in; notes name and e-mail address on the login. From then on
-    /// [`TokenSet::account`] tells of them, and an address that Webex calls verified counts for
-    /// [`Login::require_email_domain`]: ask for the scopes `openid email`. Webex puts no address into the ID tokens of this
-    /// flow. Kept logins have [`Session::user_info`](crate::Session::user_info).
+    /// Fetches [`user_info`](Self::user_info) for a completed login, and adds the name and e-mail
+    /// address to it.
+    ///
+    /// [`TokenSet::account`] then contains them, and a verified address counts for
+    /// [`Login::require_email_domain`]. Request the scopes `openid email`: Webex does not include
+    /// the address in the ID tokens of this flow. For stored sessions, use
+    /// [`Session::user_info`](crate::Session::user_info).
     ///
     /// # Errors
     ///
-    /// Those of [`user_info`](Self::user_info); [`ErrorKind::UserInfo`], and [`is_misconfigured`](Error::is_misconfigured),
-    /// when no ID token proved who logged in; [`ErrorKind::ClientMismatch`]. The login is as it was, and can be asked about
-    /// again.
+    /// - [`ErrorKind::UserInfo`]: as for [`user_info`](Self::user_info). If
+    ///   [`is_misconfigured`](Error::is_misconfigured) returns `true`, the login has no verified ID
+    ///   token.
+    /// - [`ErrorKind::ClientMismatch`]: the login belongs to another client or service.
+    ///
+    /// For other errors, see [`user_info`](Self::user_info). After an error, the login is
+    /// unchanged, and the call can be repeated.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn user_info_of(&self, login: &mut Login) -> Result<UserInfo> {
         login.tokens().require_owner(&self.inner.registration.owner)?;
@@ -392,7 +457,7 @@ impl WebexOAuth {
         Ok(info)
     }
 
-    /// The claims about the user whose login this is.
+    /// Fetches the claims about the user of an account.
     #[cfg(feature = "oidc")]
     pub(crate) async fn user_info_about(&self, account: &Account, access_token: &AccessToken) -> Result<UserInfo> {
         let request = user_info::request(&self.inner.registration, access_token)?;
@@ -406,18 +471,24 @@ impl WebexOAuth {
         line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
     }
 
-    /// Ends a login by the implicit flow: checks that the callback is for it, and proves the ID token.
+    /// Completes a login by the implicit flow: checks the callback and verifies the ID token.
     ///
     /// # Errors
     ///
-    /// The [`AcceptError`] gives the pending login back when the callback was not for it; `?` makes it an [`Error`]:
+    /// [`AcceptError`] returns the pending login if the callback does not belong to it. The `?`
+    /// operator converts it to an [`Error`]:
     ///
-    /// - As [`accept`](Self::accept): the callback is not for this login, or Webex or the user refused.
-    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`], [`ErrorKind::Jwks`]: the ID token is missing, bad, or cannot be
-    ///   proven now.
-    /// - [`ErrorKind::MissingAtHash`]: nothing ties the access token to the ID token; see
+    /// - As for [`accept`](Self::accept): the callback does not belong to this login, or the user
+    ///   or Webex rejected the request.
+    /// - [`ErrorKind::MissingIdToken`], [`ErrorKind::InvalidIdToken`], [`ErrorKind::Jwks`]: the ID
+    ///   token is missing or invalid, or cannot be verified now.
+    /// - [`ErrorKind::MissingAtHash`]: the ID token does not bind the access token; see
     ///   [`insecure_accept_missing_at_hash`](WebexOAuthBuilder::insecure_accept_missing_at_hash).
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn accept_implicit(
         &self,
@@ -433,18 +504,21 @@ impl WebexOAuth {
         Ok(implicit::finish(registration, login, brought.response, id_token, clock.now()))
     }
 
-    /// Asks the service what it says of itself (OpenID Connect Discovery 1.0). Nothing of this client changes by it;
-    /// [`Service::discovered`] takes the endpoints over.
+    /// Fetches the discovery document of the service (OpenID Connect Discovery 1.0).
+    ///
+    /// The client does not change. To use the endpoints of the document, call
+    /// [`Service::discovered`].
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Discovery`]: a document of another issuer, or one that names another host; or everything else.
-    /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::Discovery`]: the request failed, or the document has another issuer or an
+    ///   endpoint on another host.
+    /// - [`ErrorKind::Unsupported`]: the service has no discovery document (Webex Meetings).
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn discover(&self) -> Result<Discovery> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
@@ -452,19 +526,21 @@ impl WebexOAuth {
         line.send(Asked::Discovery, Repeat::WhenLost, *limits, discovery::request(registration)?, read).await
     }
 
-    /// Asks which issuer is the home of the user with this e-mail address (WebFinger, RFC 7033); their ID tokens will be from
-    /// there. Anybody may ask for anybody.
+    /// Fetches the home issuer of the user with this e-mail address (WebFinger, RFC 7033).
+    ///
+    /// The user's ID tokens are from this issuer. The request requires no authentication.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`]: no e-mail address.
-    /// - [`ErrorKind::Discovery`]: an issuer that is none of the service's, or everything else.
-    /// - [`ErrorKind::Unsupported`]: Webex Meetings has none.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::InvalidInput`]: `email` is not an e-mail address.
+    /// - [`ErrorKind::Discovery`]: the request failed, or the issuer is not one of the service's
+    ///   issuers.
+    /// - [`ErrorKind::Unsupported`]: the service does not support WebFinger (Webex Meetings).
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
     pub async fn home_issuer(&self, email: &str) -> Result<String> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
@@ -472,16 +548,22 @@ impl WebexOAuth {
         line.send(Asked::Discovery, Repeat::WhenLost, *limits, web_finger::request(registration, email)?, read).await
     }
 
-    /// The page that logs the browser out of Webex and then sends it to `goto`: at the issuer of the user's ID token, which
-    /// [`Account::subject`] knows also of a kept login, or at the service's first one.
+    /// Returns the URL of the page that logs the browser out of Webex and then redirects it to
+    /// `goto`.
     ///
-    /// Webex documents none; this is the one of Cisco's SDK and samples
-    /// (<https://github.com/webex/webex-js-sdk>, `credentials.js`), and it works for a browser that is signed in. Begin the next
-    /// login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently be the same user's again.
+    /// The page belongs to `issuer`, the issuer of the user's ID token ([`Account::subject`] has it
+    /// for stored sessions as well). Defaults to the first issuer of the service.
+    ///
+    /// Webex does not document this page. Cisco's SDK and samples use it
+    /// (<https://github.com/webex/webex-js-sdk>, `credentials.js`), and it works for a browser that
+    /// is signed in. Begin the next login with
+    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or Webex may silently log in the
+    /// same user again.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`]: `goto` is no whole URL, or the issuer is none of the service's.
+    /// - [`ErrorKind::InvalidInput`]: `goto` is not an absolute HTTP(S) URL, or `issuer` is not
+    ///   one of the service's issuers.
     /// - [`ErrorKind::Unsupported`]: the service has no issuer.
     ///
     /// # Example
@@ -498,12 +580,14 @@ impl WebexOAuth {
         logout::url(&self.inner.registration, issuer, goto.as_ref(), None)
     }
 
-    /// [`logout_url`](Self::logout_url), with the access token in it, which Cisco's samples use to end the token too. **The
-    /// token then stands in the browser's history, in logs and in proxies**; rather end it with [`revoke`](Self::revoke).
+    /// Returns the [`logout_url`](Self::logout_url) with the access token in its query.
+    ///
+    /// Cisco's samples use it to revoke the token as well. **The token appears in browser history,
+    /// logs, and proxies**; prefer [`revoke`](Self::revoke).
     ///
     /// # Errors
     ///
-    /// Those of [`logout_url`](Self::logout_url).
+    /// See [`logout_url`](Self::logout_url).
     #[cfg(feature = "oidc")]
     pub fn insecure_logout_url_with_token(
         &self,
@@ -514,16 +598,16 @@ impl WebexOAuth {
         logout::url(&self.inner.registration, issuer, goto.as_ref(), Some(access_token))
     }
 
-    /// Asks Webex when an access token ends, of which that is not known: a bot's, or one from elsewhere
+    /// Fetches the expiry of an access token, for example a bot token
     /// (<https://developer.webex.com/docs/api/v1/authorizations>).
     ///
     /// # Errors
     ///
-    /// Those of [`person`](Self::person).
+    /// See [`person`](Self::person).
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn token_expiry(&self, access_token: &AccessToken) -> Result<UnixTime> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let request = authorizations::request(registration, access_token)?;
@@ -531,36 +615,44 @@ impl WebexOAuth {
         line.send(Asked::Person, Repeat::WhenLost, *limits, request, read).await
     }
 
-    /// Asks Webex who has just logged in, and notes it on the login: who it is told of in
-    /// [`TokenSet::account`] and [`Login::person`], is compared when the login is kept
-    /// ([`TokenManager::put`](crate::TokenManager::put)), and can be required
-    /// ([`Login::require_organization`], [`Login::require_email_domain`]).
+    /// Fetches the person who logged in, and adds it to the login.
+    ///
+    /// [`TokenSet::account`] and [`Login::person`] then contain the person.
+    /// [`TokenManager::put`](crate::TokenManager::put) compares it with the stored account.
+    /// [`Login::require_organization`] and [`Login::require_email_domain`] check it.
     ///
     /// # Errors
     ///
-    /// Those of [`person`](Self::person). The login is as it was, and can be asked about again.
+    /// - [`ErrorKind::ClientMismatch`]: the login belongs to another client or service.
+    ///
+    /// For other errors, see [`person`](Self::person). After an error, the login is unchanged, and
+    /// the call can be repeated.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn identify<'a>(&self, login: &'a mut Login) -> Result<&'a Person> {
         login.tokens().require_owner(&self.inner.registration.owner)?;
         let person = self.person(login.tokens().access_token()).await?;
         Ok(login.note(person))
     }
 
-    /// Asks Webex to end a token (RFC 7009). Kept logins are ended with
+    /// Revokes tokens (RFC 7009). For stored sessions, use
     /// [`Session::disconnect`](crate::Session::disconnect).
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Unsupported`]: the service has no revocation endpoint, as is usual for Webex; see
-    ///   [`Service::with_revocation_endpoint`].
-    /// - [`ErrorKind::ClientMismatch`]: the tokens are another client's or another service's.
+    /// - [`ErrorKind::Unsupported`]: the service has no revocation endpoint, which is the default
+    ///   for Webex; see [`Service::with_revocation_endpoint`].
+    /// - [`ErrorKind::ClientMismatch`]: the tokens belong to another client or service.
     /// - [`ErrorKind::Configuration`]: the client has no secret.
-    /// - [`ErrorKind::Revocation`]: everything else; the token may live on.
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::Revocation`]: the request failed. The tokens may still be valid.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// As [`exchange`](Self::exchange).
-    pub async fn revoke(&self, tokens: &TokenSet, reach: Reach) -> Result<()> {
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
+    pub async fn revoke(&self, tokens: &TokenSet, reach: RevocationScope) -> Result<()> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
         tokens.require_owner(&registration.owner)?;
         let request = revocation::request(registration, tokens, reach)?;
@@ -568,39 +660,41 @@ impl WebexOAuth {
         self.inner.line.send(Asked::Revocation, Repeat::WhenLost, *limits, request, read).await
     }
 
-    /// The time by this client's clock: for [`TokenSet::expires_within`], and for dropping pending authorizations that are
-    /// older than [`pending_lifetime`](Self::pending_lifetime).
+    /// Returns the current time of the client's clock.
+    ///
+    /// Use it for [`TokenSet::expires_within`], and to remove pending authorizations older than
+    /// [`pending_lifetime`](Self::pending_lifetime).
     pub fn now(&self) -> UnixTime {
         self.inner.clock.now()
     }
 
-    /// How long a login may take from its beginning to its callback. What waits longer can be dropped.
+    /// Returns how long a pending login stays valid. Older pending authorizations can be removed.
     pub fn pending_lifetime(&self) -> Duration {
         self.inner.pending_lifetime
     }
 
-    /// The service that this client logs users in to.
+    /// Returns the service that this client logs users in to.
     pub fn service(&self) -> &Service {
         &self.inner.registration.service
     }
 
-    /// The client id.
+    /// Returns the client ID.
     pub fn client_id(&self) -> &str {
         self.inner.registration.client_id()
     }
 
-    /// The redirect URI of logins that choose no other, as it was written.
+    /// Returns the default redirect URI, exactly as it was set.
     pub fn redirect_uri(&self) -> Option<&str> {
         self.inner.registration.redirect_uri.as_ref().map(RedirectUri::as_str)
     }
 
-    /// One call of the API, sent once: any status is an answer.
+    /// Sends an API request once. A response with any status is returned.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
         let request = call::request(&self.inner.registration, request, token)?;
         self.inner.line.call(Limits { body: LONGEST_ANSWER, ..self.inner.limits }, request).await
     }
 
-    /// Asks for the code of a device.
+    /// Requests a device code.
     pub(crate) async fn begin_device(&self, scopes: &Scopes) -> Result<DeviceAuthorization> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let request = device::authorization::request(registration, scopes)?;
@@ -608,7 +702,7 @@ impl WebexOAuth {
         line.send(Asked::DeviceCode, Repeat::WhenLost, *limits, request, read).await
     }
 
-    /// Asks once for the tokens of a device.
+    /// Polls once for the tokens of a device.
     pub(crate) async fn poll_device(&self, grant: &DeviceGrant) -> Result<Reply<Login>> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let device_code = &grant.authorization.device_code;
@@ -630,7 +724,7 @@ impl WebexOAuth {
         Ok(Reply::Granted(Login::new(tokens, grant.payload.clone(), &registration.service)))
     }
 
-    /// The clock that everything about this client goes by.
+    /// Returns the clock of the client.
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.clock
     }

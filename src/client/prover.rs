@@ -1,4 +1,4 @@
-//! Proves ID tokens, with keys that are fetched when they are needed.
+//! Verification of ID tokens, with keys that are fetched as needed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +31,14 @@ use crate::service::Rotation;
 use crate::token::{TokenResponse, TokenSet};
 use crate::transport::Repeat;
 
-/// How far two clocks may be apart unless set, and at most.
+/// The default clock skew.
 const SKEW: Duration = Duration::from_secs(60);
+/// The maximum clock skew.
 const LONGEST_SKEW: Duration = Duration::from_secs(5 * 60);
-/// Where a broker of Webex publishes its own keys, below its issuer.
+/// The key set path of a Webex identity broker, relative to its issuer.
 const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
-/// What ID tokens are proven by.
+/// The settings and keys for verifying ID tokens.
 #[derive(Debug)]
 pub(super) struct Prover {
     pub(super) algorithms: Vec<SigningAlgorithm>,
@@ -61,15 +62,15 @@ impl Prover {
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
         if self.skew > LONGEST_SKEW {
-            return refuse("the skew of ID tokens can be 5 minutes at most: set this machine's clock right");
+            return refuse("invalid ID token skew: the maximum is 5 minutes; correct the clock of this host instead");
         }
         if self.algorithms.is_empty() {
-            return refuse("no algorithm for ID tokens is allowed: name one, or leave it at RS256");
+            return refuse("missing ID token algorithms: specify at least one, or keep the default of RS256");
         }
         Ok(())
     }
 
-    /// The ID token of a login, if one was asked for.
+    /// Verifies the ID token of a login, if one was requested.
     pub(super) async fn login(
         &self,
         client: &Arc<Inner>,
@@ -81,7 +82,7 @@ impl Prover {
         }
         let nonce = code.nonce.as_ref().ok_or_else(without_nonce)?;
         let id_token = response.id_token.as_ref().ok_or_else(|| {
-            let message = "webex sent no ID token, though the scope `openid` was asked for";
+            let message = "missing ID token: Webex sent none, although the scope `openid` was requested";
             Error::new(ErrorKind::MissingIdToken, message)
         })?;
         let occasion = Occasion::Login { nonce: nonce.expose_secret(), max_age: code.max_age };
@@ -97,13 +98,13 @@ impl Prover {
         self.prove(client, id_token, &expected).await.map(Some)
     }
 
-    /// An ID token that came another way.
+    /// Verifies an ID token obtained outside this crate.
     pub(super) async fn stray(&self, client: &Arc<Inner>, id_token: &IdToken, nonce: &str) -> Result<VerifiedIdToken> {
         let occasion = Occasion::Login { nonce, max_age: None };
         self.prove(client, id_token, &self.expected(client, occasion)).await
     }
 
-    /// The ID token that came through the browser.
+    /// Verifies the ID token of the implicit flow.
     pub(super) async fn implicit(
         &self,
         client: &Arc<Inner>,
@@ -121,17 +122,21 @@ impl Prover {
         self.prove(client, id_token, &expected).await.map(Some)
     }
 
-    /// The ID token that a refresh brought must be about the user whose login was refreshed: the tokens beside one of another user
-    /// may be another user's, too, and nobody is to have them. One that is about that user and wrong otherwise, or that the
-    /// keys at hand do not prove, is left out: the refresh has succeeded, and its tokens must not be lost or kept waiting for that.
+    /// Checks the ID token of a refresh response.
+    ///
+    /// An ID token of another user is an error: the other tokens may belong to that user as well,
+    /// and must not be returned. An ID token of the same user that is invalid otherwise, or that
+    /// the cached keys do not verify, is dropped. The refresh has succeeded, so its tokens must be
+    /// neither lost nor delayed.
     pub(super) fn refresh(&self, client: &Inner, before: &TokenSet, response: &mut TokenResponse) -> Result<()> {
-        // One that nobody asked for was not verified at the login either, and is no reason to lose it.
+        // An ID token that was not requested was not verified at the login either, and must not end
+        // the session.
         let Some(id_token) = response.id_token.as_ref().filter(|_| before.is_of_openid()) else { return Ok(()) };
         let old = before.id_token().map(IdToken::expose);
         check_same_user(id_token.expose(), before.account().subject(), old, client.registration.client_id()).map_err(
             |error| match client.registration.service.rotation() {
                 Rotation::Lenient => error,
-                // The refresh token that was sent is spent, and the new one may be somebody else's.
+                // The old refresh token is used up, and the new one may belong to another user.
                 Rotation::Strict => error.with_remedy(Remedy::Login),
             },
         )?;
@@ -168,26 +173,28 @@ impl Prover {
         let proven = self.keys.prove(&checked, &addresses, client).await?;
         if let (Some(address), Ok(runtime)) = (proven.outdated, Handle::try_current()) {
             let client = Arc::clone(client);
-            // Nobody waits: the token is proven, and what is wrong with the keys shows when the next one is not.
+            // No caller waits: the token is verified, and a failure appears when the next token
+            // cannot be.
             runtime.spawn(async move { client.prover.keys.renew(&address, &client).await });
         }
         Ok(proven.id_token)
     }
 }
 
-/// The stored form of the login was changed: a login that asks for an ID token always has a nonce.
+/// Returns the error for a login without a nonce. A login that requests an ID token always has one,
+/// so its stored form was modified.
 fn without_nonce() -> Error {
-    let message = "the login has no nonce, so no ID token could be its own: begin a new login";
+    let message = "missing nonce: the ID token cannot be matched to this login; begin a new login";
     Error::new(ErrorKind::MissingIdToken, message)
 }
 
-/// Where the keys of a token may be: at the service, else at its issuer.
+/// Returns the addresses of the keys for a token: the service, then the token's issuer.
 fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<KeyAddress> {
     let own = client.registration.endpoints.keys.clone();
-    // The issuer is one of those that are allowed, so its address is no stranger's.
+    // The issuer is one of the allowed issuers, so its address is trusted.
     let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
     let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
-    // Where the service has no keys of its own, the issuers have nothing to leave for it.
+    // If the service has no keys of its own, the issuers get all requests.
     let whose_home = if own.is_some() { Whose::Issuer } else { Whose::Service };
     let own = own.map(|at| KeyAddress { at, whose: Whose::Service });
     own.into_iter().chain(home.map(|at| KeyAddress { at, whose: whose_home })).collect()
@@ -201,7 +208,7 @@ impl KeyServer for Inner {
     async fn keys_at(&self, address: &Endpoint) -> Result<Fetched> {
         let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
-        // What is sent again is paid for like all else, so the ring of keys does it.
+        // The JWKS cache retries, because each attempt must be counted.
         self.line.send(Asked::Keys, Repeat::Never, self.limits, request, read).await
     }
 }
@@ -211,11 +218,11 @@ fn read_keys(answer: &Response<Bytes>, now: UnixTime) -> Result<Fetched> {
         return Err(refusal(Asked::Keys, answer, &[], now));
     }
     let keys = JwkSet::read(answer.body())
-        .map_err(|why| refusal::unusable(Asked::Keys, answer, "the keys of ID tokens cannot be used", &why, &[]))?;
+        .map_err(|why| refusal::unusable(Asked::Keys, answer, "invalid key set", &why, &[]))?;
     Ok(Fetched { keys, max_age: max_age(answer.headers()) })
 }
 
-/// How long an answer may be kept (RFC 9111 section 5.2.2).
+/// Returns the lifetime of a response (RFC 9111, section 5.2.2).
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let directives = headers.get_all(CACHE_CONTROL).into_iter().filter_map(|value| value.to_str().ok());
     let mut directives =

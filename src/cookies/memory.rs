@@ -1,4 +1,4 @@
-//! The logins that this process kept in cookies and took out of them.
+//! The pending logins that this process has stored in cookies and taken from them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::pending::{PendingId, Stopwatch};
 
-/// How many logins of each kind are remembered: some megabytes, and more than any process finishes in ten minutes.
+/// The maximum number of logins remembered of each kind. They take a few megabytes, and exceed what
+/// a process completes in ten minutes.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// What this process remembers of logins.
+/// The logins known to this process.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// Those that it kept in cookies.
+    /// The logins stored in cookies.
     begun: Recent<Stopwatch>,
-    /// Those that it took out of them.
+    /// The logins taken from cookies.
     taken: Recent<()>,
 }
 
@@ -24,8 +25,11 @@ impl Memory {
         self.begun.add(id, stopwatch);
     }
 
-    /// Marks a login as taken; returns its stopwatch if this process began it, and `None` when it was taken before.
-    #[allow(clippy::option_option, reason = "the outer one says whether it is the first time")]
+    /// Marks a login as taken.
+    ///
+    /// Returns `None` if it was already taken, and otherwise its stopwatch if this process began
+    /// it.
+    #[allow(clippy::option_option, reason = "the outer option is `None` if the login was already taken")]
     pub(super) fn take(&mut self, id: &PendingId) -> Option<Option<Stopwatch>> {
         self.taken.add(id.clone(), ()).then(|| self.begun.values.remove(id))
     }
@@ -37,10 +41,11 @@ impl fmt::Debug for Memory {
     }
 }
 
-/// Values of the latest logins. No clock decides what is forgotten: one that is set back must open no cookie again.
+/// The values of the latest logins. Eviction does not depend on a clock: setting it back must not
+/// make a cookie valid again.
 struct Recent<T> {
     values: HashMap<PendingId, T>,
-    /// The ids, the oldest first; some may have no value any more.
+    /// The IDs, oldest first. Some may have no value anymore.
     order: VecDeque<PendingId>,
 }
 
@@ -51,7 +56,7 @@ impl<T> Default for Recent<T> {
 }
 
 impl<T> Recent<T> {
-    /// Adds a value; returns `false` when there is one of this id.
+    /// Adds a value. Returns `false` if the ID already has one.
     fn add(&mut self, id: PendingId, value: T) -> bool {
         if self.values.contains_key(&id) {
             return false;
@@ -65,7 +70,7 @@ impl<T> Recent<T> {
         true
     }
 
-    /// Removes the oldest values for as long as they have expired.
+    /// Removes the oldest values while they have expired.
     fn forget_while(&mut self, has_expired: impl Fn(&T) -> bool) {
         while let Some(oldest) = self.order.front().filter(|id| self.values.get(id).is_none_or(&has_expired)) {
             self.values.remove(oldest);
@@ -85,11 +90,11 @@ mod tests {
         for number in 0..MAX_REMEMBERED {
             assert!(recent.add(id(number), number) && !recent.add(id(number), 0));
         }
-        assert!(!recent.add(id(0), 0), "nothing is forgotten below the limit");
+        assert!(!recent.add(id(0), 0), "no value is evicted below the limit");
         assert!(recent.add(id(MAX_REMEMBERED), 7));
         assert_eq!((recent.values.len(), recent.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
-        assert!(recent.add(id(0), 0), "the oldest is forgotten");
-        // What was taken out leaves its place in the order, and goes with it.
+        assert!(recent.add(id(0), 0), "the oldest value is evicted");
+        // A removed value leaves its ID in the order until that ID is the oldest.
         recent.values.remove(&id(2));
         recent.forget_while(|number| *number < 5);
         assert_eq!((recent.values.contains_key(&id(4)), recent.values.contains_key(&id(5))), (false, true));

@@ -1,9 +1,11 @@
-//! Pending logins in encrypted cookies: the server keeps nothing between the two halves of a login.
+//! Pending logins in encrypted cookies. The server stores no state between the two requests of a
+//! login.
 //!
-//! Needs the feature `cookies`. [`guide::web`](crate::guide::web) is the whole way of a login through a web application, and
-//! [`guide::cookies`](crate::guide::cookies) the choice between this and a session on the server.
+//! Requires the feature `cookies`. [`guide::web`](crate::guide::web) describes the login of a web
+//! application. [`guide::cookies`](crate::guide::cookies) compares cookies with a session on the
+//! server.
 //!
-//! It speaks of the values of headers alone, so it is at home in every framework. With axum:
+//! The API uses header values only, so it works with every framework. With axum:
 //!
 //! ```
 //! use axum::extract::{Query, State};
@@ -16,25 +18,31 @@
 //! #[derive(Clone)]
 //! struct App {
 //!     webex: WebexOAuth,       // WebexOAuth::from_env()?
-//!     waiting: PendingCookies, // PendingCookies::new(&webex, keys)
+//!     pending: PendingCookies, // PendingCookies::new(&webex, keys)
 //! }
 //!
 //! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
 //!     let (url, pending) = app.webex.authorize().begin()?;
-//!     let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
+//!     let cookies = app.pending.keep(pending, headers.get_all(COOKIE))?;
 //!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 //! }
 //!
-//! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
+//! async fn finish(
+//!     app: State<App>,
+//!     headers: HeaderMap,
+//!     Query(callback): Query<Callback>,
+//! ) -> Result<Response, Failure> {
 //!     if Callback::is_prefetch(&headers) {
-//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")]).into_response());
+//!         let no_store = [(CACHE_CONTROL, "no-store")];
+//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, no_store).into_response());
 //!     }
-//!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
-//!     let login = app.webex.login(pending, callback).await; // whatever comes of it, this cookie is over
-//!     Ok((AppendHeaders(over), login.map(|_| Redirect::to("/")).map_err(Failure)).into_response())
+//!     let (pending, removal) = app.pending.take(&callback, headers.get_all(COOKIE))?;
+//!     let login = app.webex.login(pending, callback).await;
+//!     let page = login.map(|_| Redirect::to("/")).map_err(Failure);
+//!     Ok((AppendHeaders(removal), page).into_response()) // the cookie is removed in any case
 //! }
 //!
-//! struct Failure(Error); // shown as a page that offers the login again
+//! struct Failure(Error); // displayed as a page that offers a new login
 //!
 //! impl From<Error> for Failure {
 //!     fn from(error: Error) -> Self {
@@ -44,7 +52,8 @@
 //!
 //! impl IntoResponse for Failure {
 //!     fn into_response(self) -> Response {
-//!         (StatusCode::BAD_REQUEST, "That was no login.").into_response() // `guide::web` tells the cases apart
+//!         // `guide::web` distinguishes the cases.
+//!         (StatusCode::BAD_REQUEST, "The login failed.").into_response()
 //!     }
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
@@ -52,7 +61,7 @@
 //! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
 //! # let mock = webex_oauth::testing::MockWebex::start().await;
 //! # let keys = EncryptionKeys::new("1", EncryptionKey::generate()?)?;
-//! # let app = App { webex: mock.client(), waiting: PendingCookies::new(&mock.client(), keys) };
+//! # let app = App { webex: mock.client(), pending: PendingCookies::new(&mock.client(), keys) };
 //! # let answer = begin(State(app.clone()), HeaderMap::new()).await.unwrap_or_else(Failure::into_response);
 //! # let url = answer.headers()["location"].to_str().unwrap();
 //! # let set = answer.headers()["set-cookie"].to_str().unwrap();
@@ -67,36 +76,40 @@
 //! # }
 //! ```
 //!
-//! With hyper, warp or tower it is the same, and `response.headers_mut().extend(cookies)` adds them. With actix-web 4, whose
-//! headers are of `http` 0.2, `request.headers().get_all("cookie")` goes in as it is, and each of
-//! [`SetCookies::values`] goes out as text.
+//! With hyper, warp, or tower, add the cookies with `response.headers_mut().extend(cookies)`. With
+//! actix-web 4, which uses the headers of `http` 0.2, pass `request.headers().get_all("cookie")`.
+//! Convert each of [`SetCookies::values`] to a string for the response.
 //!
-//! # What is promised
+//! # Security
 //!
-//! - **Each login has a cookie of its own**, named by its [`id`](crate::PendingId), so two tabs can log in at once and neither ends
-//!   the other's login. Of one browser at most four wait, and no more than 6 KiB together, which proxies let pass; the oldest go.
-//! - **It opens in the browser that began the login and nowhere else**: whoever was sent another's callback has no such cookie. On
-//!   https it is a `__Host-` cookie, which no other host, also none below the same domain, can set.
-//! - **Nobody reads or writes it but the application**: XChaCha20-Poly1305 with a key of the application's, and the cookie's own name
-//!   bound to it.
-//! - `HttpOnly`, so that no script sees it; `SameSite=Lax`, so that it comes along when Webex sends the browser back, and not with
-//!   what other sites embed or post; `Secure` where the redirect URI is https; `Max-Age` as long as a login may
-//!   [wait](crate::WebexOAuth::pending_lifetime).
-//! - Name and value together are shorter than 4,096 bytes, whatever the login: no browser throws it away.
+//! - **One cookie per login.** Its name contains the login's [`id`](crate::PendingId), so logins in
+//!   several tabs do not interfere. At most four logins (6 KiB of cookies) can be pending per
+//!   browser; the oldest are dropped. Proxies accept headers of this size.
+//! - **Bound to the browser.** The cookie is valid only in the browser that began the login. A user
+//!   who follows the callback link of another user does not have it. With HTTPS, it is a `__Host-`
+//!   cookie, which other hosts of the same domain cannot set.
+//! - **Encrypted.** XChaCha20-Poly1305 with a key of the application; the cookie's name is
+//!   authenticated.
+//! - **Attributes.** `HttpOnly` hides it from scripts. With `SameSite=Lax`, browsers send it when
+//!   Webex redirects back, and not with embedded content or forms of other sites. `Secure` is set
+//!   if the redirect URI uses HTTPS. `Max-Age` is the [pending
+//!   lifetime](crate::WebexOAuth::pending_lifetime).
+//! - **Small.** Name and value are shorter than 4,096 bytes, so browsers accept every cookie.
+//! - **Single use.** [`take`](PendingCookies::take) remembers each login. A second click, or a copy
+//!   of the cookie, causes no second code exchange, even if the host's clock was set back.
 //!
-//! - **It is taken once**: [`take`](PendingCookies::take) remembers it, so that a button that is pressed twice, or a copy of the
-//!   cookie, exchanges no code again, also after this host's clock was set back.
+//! Each process remembers its last 65,536 logins. If several processes receive callbacks, a copied
+//! cookie can therefore be used once in each of them until it expires. Webex accepts the
+//! authorization code only once.
 //!
-//! That memory is this process's, and of the last 65,536 logins. A login that is taken by the process that kept it is timed by
-//! the monotonic clock; elsewhere the wall clock counts, and a login that began more than 10 minutes in the future has expired.
-//! Where several processes answer callbacks, a copy of a cookie may
-//! open once in each until the login is too old. The code that comes with it is good once, at Webex.
+//! The process that stored a login measures its age by the monotonic clock. Other processes use the
+//! wall clock. A login that began more than 10 minutes in the future counts as expired.
 //!
-//! # The key
+//! # Keys
 //!
-//! Every process that a browser may come back to has the same [`EncryptionKeys`]. Where there is one process,
-//! one that is made at each start will do: a login that waits through a restart is begun anew. Nobody's tokens
-//! are sealed with it; still, take another than the [store's](crate::store::Encrypted).
+//! All processes that may receive a callback must share the same [`EncryptionKeys`]. A single
+//! process can generate a key at each start: logins that are pending during a restart must then be
+//! repeated. Use other keys than those of the [store](crate::store::Encrypted).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -122,22 +135,23 @@ use self::memory::Memory;
 
 const TITLE: Title = Title("webex-oauth cookie v");
 
-/// What the names begin with, before the id of the login.
+/// The prefix of cookie names, followed by the ID of the login.
 const NAME: &str = "webex-login-";
 
-/// The same for https: a browser takes such a cookie from this very host alone, over https, for all of its paths
-/// (RFC 6265bis section 4.1.3.2).
+/// The prefix for HTTPS. Browsers accept such a cookie only from this host, over HTTPS, and for all
+/// paths (RFC 6265bis, section 4.1.3.2).
 const HOST_NAME: &str = "__Host-webex-login-";
 
-/// How many logins of one browser wait at once.
+/// The maximum number of pending logins per browser.
 const MOST: usize = 4;
 
-/// How long their names and values are at most, together. The usual limit for a header is 8 KiB, with the application's own cookies.
+/// The maximum total length of their names and values. Servers usually limit a header to 8 KiB,
+/// which includes the application's own cookies.
 const LONGEST_TOGETHER: usize = 6 * 1024;
 
-/// Keeps the pending logins of a browser in the browser, encrypted. See the [module](self) for a tour.
+/// Pending logins in encrypted cookies. See the [module documentation](self).
 ///
-/// Clones are cheap and share everything.
+/// Cloning is cheap: all clones share the keys and the record of used logins.
 #[derive(Clone, Debug)]
 pub struct PendingCookies {
     keys: Arc<EncryptionKeys>,
@@ -146,20 +160,23 @@ pub struct PendingCookies {
 }
 
 impl PendingCookies {
-    /// Seals with these keys, for as long as a login of this client may wait.
+    /// Creates pending cookies encrypted with `keys`. They are valid for the client's [pending
+    /// lifetime](WebexOAuth::pending_lifetime).
     pub fn new(webex: &WebexOAuth, keys: EncryptionKeys) -> Self {
         Self { keys: Arc::new(keys), lifetime: webex.pending_lifetime(), memory: Arc::default() }
     }
 
-    /// Hands a login that has begun to its browser: add these cookies to the redirect to Webex.
+    /// Encrypts a pending login. Add the returned cookies to the redirect to Webex.
     ///
-    /// `cookies` are the values of the `Cookie` headers of the request that begins the login, as
-    /// `headers.get_all(COOKIE)` gives them. Older logins that wait in them are removed where they are too many.
+    /// `cookies` are the values of the `Cookie` headers of the request that begins the login, for
+    /// example `headers.get_all(COOKIE)`. If they contain too many pending logins, the oldest are
+    /// removed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`] when the login is too long for a cookie ([`PendingAuthorization::to_stored`]), and
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
+    /// - [`ErrorKind::CorruptEntry`]: the login is too large for a cookie (see
+    ///   [`PendingAuthorization::to_stored`]).
+    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
     pub fn keep<C: AsRef<[u8]>>(
         &self,
         pending: PendingAuthorization,
@@ -180,18 +197,21 @@ impl PendingCookies {
         Ok(SetCookies(set))
     }
 
-    /// Takes out the login that a callback belongs to, if this browser began it. Add these cookies, which remove its own, to the
-    /// answer, **whatever comes of the login**: a callback is for one try.
+    /// Takes the pending login of a callback. Add the returned cookies, which remove the login's
+    /// cookie, to the response.
     ///
-    /// `cookies` are the values of the `Cookie` headers of the callback's request.
+    /// Add them **even if the login fails**: a callback is valid for one attempt. `cookies` are the
+    /// values of the `Cookie` headers of the callback request.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::PendingNotFound`]: none of the cookies is this login's, or it does not open, or it was taken before. Answer with
-    ///   400, and offer a new login; but never begin one at once, which would go round in circles where the browser keeps no
-    ///   cookies.
-    /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`], [`ErrorKind::MissingState`]: the callback is none.
-    /// - [`ErrorKind::AuthorizationRejected`]: a refusal without a state, which may be of any login or of none.
+    /// - [`ErrorKind::PendingNotFound`]: no cookie matches the callback, it cannot be decrypted, or
+    ///   it was already used. Respond with 400 and offer a new login. Do not redirect
+    ///   automatically: if the browser blocks cookies, that is an endless loop.
+    /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`],
+    ///   [`ErrorKind::MissingState`]: the callback is malformed or does not belong to a login.
+    /// - [`ErrorKind::AuthorizationRejected`]: the callback is an error without `state`. It may
+    ///   belong to any login, or to none.
     pub fn take<C: AsRef<[u8]>>(
         &self,
         callback: &Callback,
@@ -219,7 +239,7 @@ impl PendingCookies {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The names of those that have to go when one of this length, begun now, is added.
+    /// Returns the names of the cookies to remove when one of this length, begun now, is added.
     fn surplus<C: AsRef<[u8]>>(
         &self,
         cookies: impl IntoIterator<Item = C>,
@@ -229,13 +249,15 @@ impl PendingCookies {
         let mut waiting = Vec::new();
         for cookie in cookies {
             for (name, value) in pairs(cookie.as_ref()).filter(|(name, _)| id_in(name).is_some()) {
-                // One that does not open is of another application on this host, or its time will come.
+                // A cookie that cannot be decrypted belongs to another application on this host, or
+                // expires on its own.
                 if let Ok(pending) = self.open(name, value) {
                     waiting.push((pending.begun_at(), name.to_owned(), name.len() + value.len()));
                 }
             }
         }
-        // Stable: a browser names the older ones first (RFC 6265 section 5.4), and a clock tells seconds apart.
+        // The sort is stable: browsers send older cookies first (RFC 6265, section 5.4), and times
+        // have a resolution of a second.
         waiting.sort_by_key(|(begun_at, ..)| *begun_at);
         let (mut count, mut together) = (1, length);
         let mut gone = Vec::new();
@@ -253,7 +275,7 @@ impl PendingCookies {
     }
 
     fn open(&self, name: &str, value: &str) -> Result<PendingAuthorization, Unopened> {
-        // RFC 6265 section 4.1.1 allows quotation marks around a value, and some proxies add them.
+        // RFC 6265, section 4.1.1 allows quotation marks around a value, and some proxies add them.
         let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
         let sealed = URL_SAFE_NO_PAD.decode(value).map_err(|_| Unopened::Damaged)?;
         let stored: Zeroizing<Box<[u8]>> = TITLE.open(&sealed, &self.keys, name.as_bytes())?;
@@ -262,17 +284,20 @@ impl PendingCookies {
     }
 }
 
-/// Cookies to be set by an answer, each with the name of its header.
+/// Cookies to set with a response.
 ///
-/// **Append them**: an answer has several of that name, and `insert` would leave the last one alone. In axum,
-/// [`AppendHeaders(cookies)`](https://docs.rs/axum/0.8/axum/response/struct.AppendHeaders.html) does; with `http` 1.x,
-/// `headers.extend(cookies)`. The values are marked sensitive, so `Debug` does not show them.
+/// As an iterator, it yields pairs of header name and value. **Append them:** a response has
+/// several `Set-Cookie` headers, and `insert` would keep only the last one. In axum, use
+/// [`AppendHeaders(cookies)`](https://docs.rs/axum/0.8/axum/response/struct.AppendHeaders.html);
+/// with `http` 1.x, use `headers.extend(cookies)`.
+///
+/// The values are marked sensitive, so `Debug` does not show them.
 #[derive(Clone)]
-#[must_use = "add them to the answer, or the browser never hears of them"]
+#[must_use = "cookies are only set if they are added to the response"]
 pub struct SetCookies(Vec<HeaderValue>);
 
 impl SetCookies {
-    /// The values of the `Set-Cookie` headers.
+    /// Returns the values of the `Set-Cookie` headers.
     pub fn values(&self) -> impl Iterator<Item = &HeaderValue> {
         self.0.iter()
     }
@@ -293,42 +318,46 @@ impl fmt::Debug for SetCookies {
     }
 }
 
-/// A request to a plain http address, on this machine, may not set a `__Host-` cookie.
+/// Returns the prefix of the cookie name. A response over plain HTTP cannot set a `__Host-` cookie.
 fn prefix(pending: &PendingAuthorization) -> &'static str {
     let scheme = pending.redirect_uri().split(':').next().unwrap_or_default();
     if scheme.eq_ignore_ascii_case("https") { HOST_NAME } else { NAME }
 }
 
-/// The id of the login that a cookie of this name is for.
+/// Returns the login ID in a cookie name.
 fn id_in(name: &str) -> Option<&str> {
     name.strip_prefix(HOST_NAME).or_else(|| name.strip_prefix(NAME))
 }
 
-/// Names and values of a `Cookie` header, as a browser writes them (RFC 6265 section 4.2.1). Others than text are nobody's here.
+/// Parses the names and values of a `Cookie` header (RFC 6265, section 4.2.1). Pairs that are not
+/// valid UTF-8 are ignored.
 fn pairs(header: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     let pairs = header.split(|byte| *byte == b';').filter_map(|pair| std::str::from_utf8(pair).ok());
     pairs.filter_map(|pair| pair.trim_ascii().split_once('='))
 }
 
-/// A cookie that lives for a while, or is removed.
+/// Builds a `Set-Cookie` value. A lifetime of zero removes the cookie.
 fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue> {
     let secure = if name.starts_with(HOST_NAME) { "; Secure" } else { "" };
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::try_from(text).map_err(|source| {
-        Error::new(ErrorKind::CorruptEntry, "the login cannot stand in a cookie").with_source(source)
+        Error::new(ErrorKind::CorruptEntry, "login cannot be stored in a cookie").with_source(source)
     })?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 fn again(id: &PendingId) -> Error {
-    let message = format!("no login waits for the callback of {id}: it was answered before");
+    let message = format!("no pending login for callback {id}: it was already used");
     Error::new(ErrorKind::PendingNotFound, message)
 }
 
-/// Whether a `Cookie` header has the login's cookie in a form in which it does not count: names are compared exactly, since
-/// browsers let other hosts set what only looks like a `__Host-` cookie.
+/// Returns `true` if a `Cookie` header contains the login's cookie in a modified form, which is
+/// ignored.
+///
+/// Names are compared exactly, because other hosts can set cookies that resemble a `__Host-`
+/// cookie.
 fn has_rewritten(header: &[u8], id: &PendingId) -> bool {
     let header = String::from_utf8_lossy(header).to_ascii_lowercase();
     header.contains(&id.as_str().to_ascii_lowercase())
@@ -337,25 +366,25 @@ fn has_rewritten(header: &[u8], id: &PendingId) -> bool {
 fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
     let why = match why {
         None if is_rewritten => {
-            "its cookie came in another form than it was set: in quotation marks, joined to others by a comma, percent-encoded, or \
-             with its name in other letters; look for a proxy that rewrites the `Cookie` header"
+            "its cookie was modified in transit: it is quoted, joined to others by a comma, percent-encoded, or \
+             renamed; check for a proxy that rewrites the `Cookie` header"
                 .to_owned()
         }
-        None => {
-            "no cookie of this browser is: it was answered before, or began too long ago, in another browser or at another host \
-             name (www., or localhost and 127.0.0.1), or the browser keeps no cookies"
-                .to_owned()
-        }
-        Some(Unopened::Later(version)) => format!("its cookie is sealed in version {version}: update webex-oauth to open it"),
+        None => "it was already used, it expired, it began in another browser or at another host name (www., or \
+             localhost and 127.0.0.1), or the browser blocks cookies"
+            .to_owned(),
+        Some(Unopened::Later(version)) => format!("its cookie has format version {version}; update webex-oauth"),
         Some(Unopened::UnknownKey(id)) => {
-            format!("its cookie is sealed with the key `{id}`, which is not known here; all processes share the keys")
+            format!("its cookie is encrypted with the unknown key `{id}`; all processes must share the keys")
         }
         Some(Unopened::Refused(id)) => {
-            format!("its cookie does not open with the key `{id}`: another key has that id here, or it was changed")
+            format!(
+                "its cookie cannot be decrypted with the key `{id}`: it was modified, or the ID belongs to another key here"
+            )
         }
-        Some(Unopened::Plain | Unopened::Damaged) => "its cookie was changed".to_owned(),
+        Some(Unopened::Plain | Unopened::Damaged) => "its cookie is damaged".to_owned(),
     };
-    Error::new(ErrorKind::PendingNotFound, format!("no login waits for the callback of {id}: {why}"))
+    Error::new(ErrorKind::PendingNotFound, format!("no pending login for callback {id}: {why}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A code for a device: the request (RFC 8628 section 3.1), and what there is to show (section 3.2).
+//! The device authorization request (RFC 8628, section 3.1) and its response (section 3.2).
 
 use std::time::Duration;
 
@@ -20,8 +20,11 @@ use crate::scope::{Scope, Scopes};
 
 use super::pace::{LONGEST_LIFE, bounded_interval};
 
-/// The redirect URIs that an integration needs for devices: register all four, or the login fails for some users
-/// (<https://developer.webex.com/docs/login-with-webex>). They are Webex's own; nothing of yours has to answer there.
+/// The redirect URIs that an integration requires for device logins.
+///
+/// Register all four, or the login fails for some users
+/// (<https://developer.webex.com/docs/login-with-webex>). They belong to Webex: your application
+/// does not serve them.
 pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
     "https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback",
     "https://oauth-helper-d.wbx2.com/helperservice/v1/actions/device/callback",
@@ -29,9 +32,9 @@ pub const DEVICE_REDIRECT_URIS: [&str; 4] = [
     "https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback",
 ];
 
-/// How long a code lives where the answer does not say: as Webex's do.
+/// The default lifetime of a code, in seconds: that of Webex's codes.
 const USUAL_LIFE: u64 = 5 * 60;
-/// The pause between two polls where the answer does not say (RFC 8628 section 3.2).
+/// The default polling interval, in seconds (RFC 8628, section 3.2).
 const USUAL_INTERVAL: u64 = 5;
 
 const LONGEST_USER_CODE: usize = 64;
@@ -40,7 +43,7 @@ const LONGEST_URI: usize = 2048;
 const FIELDS: [&str; 7] =
     ["device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval", "error"];
 
-/// What a server gave a device: its own code, and what a person has to enter, and where.
+/// A device code, and the user code and URI to display.
 pub(crate) struct DeviceAuthorization {
     pub(crate) device_code: SecretString,
     pub(crate) user_code: String,
@@ -50,22 +53,24 @@ pub(crate) struct DeviceAuthorization {
     pub(crate) interval: Duration,
 }
 
-/// The request for a code.
+/// Builds the device authorization request.
 ///
 /// # Errors
 ///
-/// - [`ErrorKind::Unsupported`]: a service without devices, or a scope of OpenID Connect.
-/// - [`ErrorKind::Configuration`]: no client secret, which the poll needs, or no scopes.
+/// - [`ErrorKind::Unsupported`]: the service does not support device logins, or a scope belongs to
+///   OpenID Connect.
+/// - [`ErrorKind::Configuration`]: the client has no scopes, or no client secret, which polling
+///   requires.
 pub(crate) fn request(registration: &Registration, scopes: &Scopes) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.device_authorization.as_ref().filter(|_| {
-        // One without the other is of no use.
+        // Both endpoints are required.
         registration.endpoints.device_token.is_some()
     });
     let endpoint = endpoint.ok_or_else(|| unsupported(registration))?;
     registration.require_secret()?;
     if scopes.is_empty() {
-        let message = "no scopes are set: call `scopes(..)` with those of the integration, such as \"spark:all\", \
-                       or set WEBEX_SCOPES";
+        let message = "missing scopes: call `scopes(..)` with those of the integration, such as \"spark:all\", \
+                       or set `WEBEX_SCOPES`";
         return Err(Error::new(ErrorKind::Configuration, message));
     }
     refuse_open_id(scopes)?;
@@ -75,10 +80,10 @@ pub(crate) fn request(registration: &Registration, scopes: &Scopes) -> Result<Re
     form::plain_request(registration, endpoint, form)
 }
 
-/// What a client hears whose service has nothing for devices.
+/// Returns the error for a service without device endpoints.
 pub(crate) fn unsupported(registration: &Registration) -> Error {
     let message = format!(
-        "the service {:?} has no login for devices: only those at developer.webex.com have",
+        "service {:?} does not support device logins: only the services of developer.webex.com do",
         registration.owner.service
     );
     Error::new(ErrorKind::Unsupported, message)
@@ -90,7 +95,7 @@ fn refuse_open_id(scopes: &Scopes) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "Webex has no OpenID Connect for devices: leave out {}, and ask `webex.identify(..)` who logged in",
+        "Webex does not support OpenID Connect for devices: remove {}, and identify the user with `webex.identify(..)`",
         found.join(", ")
     );
     Err(Error::new(ErrorKind::Unsupported, message))
@@ -98,7 +103,7 @@ fn refuse_open_id(scopes: &Scopes) -> Result<()> {
 
 const OPEN_ID: [Scope; 5] = [Scope::OPENID, Scope::EMAIL, Scope::PROFILE, Scope::PHONE, Scope::ADDRESS];
 
-/// Reads the answer.
+/// Reads the response.
 pub(crate) fn read(
     registration: &Registration,
     response: &Response<Bytes>,
@@ -108,18 +113,18 @@ pub(crate) fn read(
         return Err(refusal(Asked::DeviceCode, response, &[], now));
     }
     let unusable = |why: &dyn std::fmt::Display| {
-        refusal::unusable(Asked::DeviceCode, response, "the answer with the device's code cannot be used", why, &[])
+        refusal::unusable(Asked::DeviceCode, response, "invalid device authorization response", why, &[])
     };
     let mut fields = Object::read_response(response.body(), &FIELDS).map_err(|fault| unusable(&fault))?;
     if fields.says("error") {
         return Err(refusal(Asked::DeviceCode, response, &[], now));
     }
-    let missing = |name: &str| unusable(&format_args!("it has no `{name}`"));
+    let missing = |name: &str| unusable(&format_args!("`{name}` is missing"));
     let device_code = fields.secret("device_code").ok_or_else(|| missing("device_code"))?;
     let user_code = fields.plain("user_code").ok_or_else(|| missing("user_code"))?;
     let verification_uri = fields.plain("verification_uri").ok_or_else(|| missing("verification_uri"))?;
     let verification_uri_complete = fields.plain("verification_uri_complete").filter(|uri| !is_damaged(uri));
-    // What stands for nothing counts as absent.
+    // Zero and invalid values count as missing.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
     let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE.as_secs());
     let interval = interval(&mut fields).unwrap_or(USUAL_INTERVAL);
@@ -129,16 +134,17 @@ pub(crate) fn read(
         verification_uri,
         verification_uri_complete,
         life: Duration::from_secs(life),
-        // Not cut short (RFC 8628 section 3.5), except where nothing would be left to ask.
+        // RFC 8628, section 3.5: the interval must not be shortened, except to leave time for one
+        // request.
         interval: bounded_interval(Duration::from_secs(interval), Duration::from_secs(life)),
     };
     authorization.check(&registration.insecure_hosts).map_err(|why| unusable(&why))?;
     Ok(authorization)
 }
 
-/// The stated interval in whole seconds; a negative one states nothing.
+/// Returns the interval in whole seconds. A negative value counts as missing.
 fn interval<const N: usize>(fields: &mut Object<N>) -> Option<u64> {
-    // `as` saturates at both ends.
+    // `as` saturates in both directions.
     let whole = |number: f64| (number.is_finite() && number >= 0.0).then_some(number as u64);
     match fields.take("interval")? {
         Scalar::Whole(number) => (number >= 0).then(|| u64::try_from(number).unwrap_or(u64::MAX)),
@@ -149,30 +155,32 @@ fn interval<const N: usize>(fields: &mut Object<N>) -> Option<u64> {
 }
 
 impl DeviceAuthorization {
-    /// Whether it can be sent, printed and opened as it is; else why not, without a word of it.
+    /// Checks that all values can be sent, displayed, and opened unchanged. The error quotes none
+    /// of them.
     pub(crate) fn check(&self, insecure_hosts: &[String]) -> Result<(), &'static str> {
         if self.device_code.expose_secret().chars().any(char::is_control) {
-            return Err("its `device_code` has control characters");
+            return Err("`device_code` contains control characters");
         }
         if is_damaged(self.device_code.expose_secret()) || is_damaged(&self.user_code) {
-            return Err("its `device_code` or its `user_code` has characters that cannot be decoded");
+            return Err("`device_code` or `user_code` contains characters that cannot be decoded");
         }
-        // It is shown on terminals, which obey what is written to them.
+        // The user code is printed to terminals, which interpret control sequences.
         let is_clean = redact::on_one_line(&self.user_code) == self.user_code;
         if self.user_code.is_empty() || self.user_code.len() > LONGEST_USER_CODE || !is_clean {
-            return Err("its `user_code` is empty, too long, or has characters that cannot be shown");
+            return Err("`user_code` is empty, too long, or contains characters that cannot be displayed");
         }
         if !is_safe(&self.verification_uri, insecure_hosts) {
-            return Err("its `verification_uri` is no https address");
+            return Err("`verification_uri` is not an HTTPS URL");
         }
         if self.verification_uri_complete.as_ref().is_some_and(|uri| !is_safe(uri, insecure_hosts)) {
-            return Err("its `verification_uri_complete` is no https address");
+            return Err("`verification_uri_complete` is not an HTTPS URL");
         }
         Ok(())
     }
 }
 
-/// Whether a browser may be sent there: https, or http to this machine or to a host that the developer named.
+/// Returns `true` if a browser can be sent to the URI: HTTPS, or HTTP to a loopback address or an
+/// allowed host.
 fn is_safe(text: &str, insecure_hosts: &[String]) -> bool {
     if text.len() > LONGEST_URI || !is_plain(text) || !begins_with_authority(text) {
         return false;
@@ -215,7 +223,7 @@ mod tests {
         }
     }
 
-    /// As Webex documents it.
+    /// The response that Webex documents.
     fn answer() -> Value {
         json!({
             "device_code": "47bc2ff1-54b9-4dd7-8b5d-ddcb28a8b0f0",
@@ -257,10 +265,10 @@ mod tests {
         let (kind, message) = ask(&Registration { credentials: None, ..webex() }, "spark:all");
         assert!(kind == ErrorKind::Configuration && message.contains("client secret"), "{message}");
         let (kind, message) = ask(&webex(), "");
-        assert!(kind == ErrorKind::Configuration && message.contains("no scopes"), "{message}");
+        assert!(kind == ErrorKind::Configuration && message.contains("missing scopes"), "{message}");
         for scope in ["openid", "email", "profile", "phone", "address"] {
             let (kind, message) = ask(&webex(), &format!("spark:all {scope}"));
-            assert!(kind == ErrorKind::Unsupported && message.contains(&format!("leave out {scope},")), "{message}");
+            assert!(kind == ErrorKind::Unsupported && message.contains(&format!("remove {scope},")), "{message}");
         }
     }
 
@@ -385,7 +393,7 @@ mod tests {
                 assert!(is_unsure || error.to_string().contains("oauth-helper-{a,d,k,r}"), "{error}");
             }
         }
-        assert!(refused(400, r#"{"error":"invalid_scope"}"#).to_string().contains("register each by its own name"));
+        assert!(refused(400, r#"{"error":"invalid_scope"}"#).to_string().contains("register each individually"));
         for (status, body) in [(429, "{}"), (503, "{}"), (400, "<html>"), (200, "<html>"), (302, "")] {
             assert!(refused(status, body).is_retryable(), "{status} {body}");
         }

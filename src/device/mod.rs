@@ -1,8 +1,9 @@
-//! The device grant (RFC 8628), as Webex has it (<https://developer.webex.com/docs/login-with-webex>).
+//! The device authorization grant (RFC 8628), as implemented by Webex
+//! (<https://developer.webex.com/docs/login-with-webex>).
 //!
-//! - `authorization` asks for a code and reads what there is to show: a [`DeviceAuthorization`].
-//! - `poll` asks for the tokens and judges the answer: a [`Reply`], or an error that says who can help.
-//! - `pace` says when to ask: [`Pace`] is a value that knows no clock.
+//! - `authorization` requests a device code: a [`DeviceAuthorization`].
+//! - `poll` requests the tokens and classifies the response: a [`Reply`] or an error.
+//! - `pace` schedules the requests: [`Pace`] is a value that does not read a clock.
 
 use crate::grant::ExchangeOptions;
 use crate::pending::Payload;
@@ -17,7 +18,7 @@ pub(crate) use self::authorization::DeviceAuthorization;
 pub(crate) use self::pace::{Kept, Pace, Turn};
 pub(crate) use self::poll::Reply;
 
-/// What a device waits with.
+/// A device code, with the parameters of its login.
 pub(crate) struct DeviceGrant {
     pub(crate) authorization: DeviceAuthorization,
     pub(crate) asked: Scopes,

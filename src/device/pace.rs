@@ -1,43 +1,51 @@
-//! When a device may ask again (RFC 8628 section 3.5), as a value: it is told the time, and never looks at a clock.
+//! The polling schedule of a device login (RFC 8628, section 3.5). It is a value: the caller passes
+//! the time.
 
 use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::pending::age_of_stored;
 
-/// What a server's `slow_down` adds to the pause, for good.
+/// The permanent increase of the interval after `slow_down`.
 const SLOWER: Duration = Duration::from_secs(5);
-/// The longest pause after trouble, unless the server names one: a tenth of the code's life, within these bounds.
+/// The maximum backoff is a tenth of the code's lifetime, but at least this.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
+/// The upper bound of the maximum backoff. `Retry-After` may be longer.
 const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// The longest life of a code that is believed.
+/// The maximum lifetime of a code.
 pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The interval to start with: at least a second, and short enough to ask once before the code expires, since a user who has
-/// entered the code would otherwise be told that it has expired.
+
+/// Returns the initial interval: at least a second, and short enough for one request before the
+/// code expires.
+///
+/// Otherwise a user who has entered the code would still see it expire.
 pub(crate) fn bounded_interval(interval: Duration, life: Duration) -> Duration {
-    // Enough for one question and its answer, also of a code that does not live long.
+    // Time for one request and its response, even if the code expires soon.
     let rest = NEAR.min(life / 10).max(Duration::from_secs(1));
     interval.min(Duration::from_secs(life.saturating_sub(rest).as_secs())).max(Duration::from_secs(1))
 }
 
-/// A code whose end is as near as this, or as a tenth of its life, may have ended by the server's clock.
+/// A code that expires within this period, or within a tenth of its lifetime, may already have
+/// expired by the server's clock.
 const NEAR: Duration = Duration::from_secs(30);
 
-/// When to ask next, and until when. All times are those of [`Clock::elapsed`](crate::clock::Clock::elapsed), so nobody who
-/// sets the machine's clock ends a login or makes one ask too often.
+/// The time of the next request, and the expiry of the code.
+///
+/// All times are those of [`Clock::elapsed`](crate::clock::Clock::elapsed). Setting the system
+/// clock therefore neither ends a login nor causes early requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pace {
     interval: Duration,
     life: Duration,
     deadline: Duration,
-    /// When the pause began, and when it ends.
+    /// The start of the current pause.
     since: Duration,
     next: Duration,
-    /// How often in a row there was no answer.
+    /// The number of consecutive failures.
     troubles: u32,
 }
 
-/// What to do now.
+/// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Ask,
@@ -46,21 +54,21 @@ pub(crate) enum Turn {
     Over,
 }
 
-/// A pace by the wall clock and in whole seconds, as it is written down.
+/// A schedule by the wall clock in whole seconds, for storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) kept_at: UnixTime,
     pub(crate) expires_at: UnixTime,
-    /// When it was asked last, or the code was handed out.
+    /// The time of the last request, or of the issue of the code.
     pub(crate) asked_at: UnixTime,
-    /// How long from then until it may be asked again.
+    /// The pause from then until the next request.
     pub(crate) pause: Duration,
     pub(crate) interval: Duration,
     pub(crate) life: Duration,
 }
 
 impl Pace {
-    /// The pace of a code that was just handed out: the first pause comes before the first question.
+    /// Creates the schedule of a new code. The first request follows after one interval.
     pub(crate) fn begin(now: Duration, interval: Duration, life: Duration) -> Self {
         Self { interval, life, deadline: now.saturating_add(life), since: now, next: now + interval, troubles: 0 }
     }
@@ -73,24 +81,24 @@ impl Pace {
         }
     }
 
-    /// A question goes out. Should its answer never be heard of, it counts all the same.
+    /// Records a request. It counts even if its response never arrives.
     pub(crate) fn ask(&mut self, now: Duration) {
         self.pause(now, self.interval);
     }
 
-    /// The user has not entered the code yet.
+    /// Records `authorization_pending`.
     pub(crate) fn pending(&mut self, now: Duration, asked_for: Option<Duration>) {
         self.troubles = 0;
         self.pause(now, asked_for.unwrap_or_default());
     }
 
-    /// The server wants to be asked less often from now on.
+    /// Records `slow_down`, which increases the interval permanently.
     pub(crate) fn slow_down(&mut self, now: Duration, asked_for: Option<Duration>) {
         self.interval = self.interval.saturating_add(SLOWER);
         self.pending(now, asked_for);
     }
 
-    /// There was no answer, or none that says anything of the login.
+    /// Records a failure: no response, or one that does not concern the login.
     pub(crate) fn trouble(&mut self, now: Duration, asked_for: Option<Duration>) {
         self.troubles = self.troubles.saturating_add(1);
         let limit = (self.life / 10).clamp(SHORTEST_LIMIT, LONGEST_LIMIT);
@@ -98,7 +106,7 @@ impl Pace {
         self.pause(now, asked_for.unwrap_or(backoff));
     }
 
-    /// Never shorter than the interval.
+    /// Starts a pause of at least the interval.
     fn pause(&mut self, now: Duration, pause: Duration) {
         self.since = now;
         self.next = now.saturating_add(pause.max(self.interval));
@@ -116,7 +124,7 @@ impl Pace {
         self.next.saturating_sub(now)
     }
 
-    /// Whether the code may have ended by the server's own reckoning.
+    /// Returns `true` if the code may have expired by the server's clock.
     pub(crate) fn is_near_end(&self, now: Duration) -> bool {
         self.left(now) <= NEAR.min(self.life / 10)
     }
@@ -132,11 +140,13 @@ impl Pace {
         }
     }
 
-    /// Goes on after a restart. A wall clock that was set back a little meanwhile gives no more time than there was; a code that
-    /// was written down more than ten minutes in the future has expired.
+    /// Restores a schedule after a restart.
     ///
-    /// The first pause is never shorter than the interval: the server may have been asked since this was written down, by a
-    /// program that is started again and again for example.
+    /// A wall clock that was set back slightly does not extend the lifetime. A code stored more
+    /// than ten minutes in the future counts as expired.
+    ///
+    /// The first pause is at least the interval, because the server may have received a request
+    /// since the schedule was stored, for example from a program that restarts repeatedly.
     pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
         let interval = bounded_interval(kept.interval, kept.life);
         let life = kept.life.min(LONGEST_LIFE);
@@ -144,7 +154,7 @@ impl Pace {
         let left = age_of_stored(kept.kept_at, wall).map_or(Duration::ZERO, |age| promised.saturating_sub(age));
         let pause = kept.pause.min(kept.life).max(interval);
         let waited = wall.since(kept.asked_at);
-        // Up to a second was cut off on the way to whole ones.
+        // Storing whole seconds cuts off up to a second.
         let rest = if waited > pause { Duration::ZERO } else { pause + Duration::from_secs(1) - waited };
         Self {
             interval,
@@ -179,11 +189,11 @@ mod tests {
         assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (Turn::Wait(secs(2)), Turn::Wait(secs(1))));
         assert_eq!(pace.turn(secs(102)), Turn::Ask);
         pace.ask(secs(102));
-        assert_eq!(pace.turn(secs(102)), Turn::Wait(secs(2)), "also if the answer is never heard of");
+        assert_eq!(pace.turn(secs(102)), Turn::Wait(secs(2)), "even if the response never arrives");
         pace.slow_down(secs(103), None);
         assert_eq!(pace.turn(secs(103)), Turn::Wait(secs(7)));
         pace.pending(secs(110), None);
-        assert_eq!(pace.turn(secs(110)), Turn::Wait(secs(7)), "for good");
+        assert_eq!(pace.turn(secs(110)), Turn::Wait(secs(7)), "permanently");
         pace.slow_down(secs(117), Some(secs(3)));
         assert_eq!((pace.interval(), pace.turn(secs(117))), (secs(12), Turn::Wait(secs(12))));
     }
@@ -195,7 +205,7 @@ mod tests {
         let mut pace = Pace::begin(secs(0), secs(5), secs(12));
         pace.pending(secs(5), None);
         pace.pending(secs(10), None);
-        assert_eq!(pace.turn(secs(10)), Turn::Wait(secs(2)), "the end comes before the next question");
+        assert_eq!(pace.turn(secs(10)), Turn::Wait(secs(2)), "the code expires before the next request");
         assert_eq!(pace.turn(secs(12) - Duration::from_nanos(1)), Turn::Wait(Duration::from_nanos(1)));
         assert!(!pace.is_near_end(secs(10)) && pace.is_near_end(secs(11)));
         pace.trouble(secs(11), Some(secs(3600)));
@@ -246,7 +256,7 @@ mod tests {
             assert_eq!(at(wall).turn(secs(0)), turn, "{wall}");
         }
         assert_eq!((at(68).interval(), at(68).left(secs(0))), (secs(7), secs(282)));
-        // The clock was set back by minutes: no more time, and no question too early.
+        // The clock was set back by minutes: the lifetime is not extended, and no request is early.
         for back in [120, 600] {
             let early = Pace::restore(kept, secs(0), WALL + secs(62) - secs(back));
             assert_eq!((early.turn(secs(0)), early.left(secs(0))), (Turn::Wait(secs(8)), secs(288)), "{back}");
@@ -274,7 +284,7 @@ mod tests {
             assert_eq!(interval, secs(bounded), "{life}");
             assert_eq!(Pace::begin(secs(0), interval, secs(life)).turn(interval), Turn::Ask, "{life}");
         }
-        // A stored login of a version without the bound.
+        // A login stored by a version without the bound.
         let kept = Kept {
             kept_at: WALL,
             expires_at: WALL + secs(300),
@@ -302,7 +312,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is answered, whenever, and however late it is heard.
+        /// Covers any responses, at any time, with any latency.
         #[test]
         fn no_two_questions_are_closer_than_the_interval_and_none_comes_after_the_end(
             interval in 1..30_u64,
@@ -333,7 +343,7 @@ mod tests {
                             1 => pace.slow_down(now, asked_for),
                             2 => pace.trouble(now, asked_for),
                             3 => pace.trouble(now, None),
-                            // Nobody heard it.
+                            // The response was lost.
                             _ => {}
                         }
                         prop_assert_eq!(pace.interval(), before + if answer == 1 { SLOWER } else { Duration::ZERO });
@@ -353,7 +363,7 @@ mod tests {
             fraction in 0..1000_u64,
         ) {
             let millis = Duration::from_millis;
-            // By the wall clock it is `fraction` later than by the other.
+            // The wall clock is `fraction` ahead of the monotonic clock.
             let wall = |at: Duration| WALL + (at + millis(fraction));
             let mut pace = Pace::begin(Duration::ZERO, secs(interval), secs(life));
             let asked = secs(interval) + millis(moments.0);

@@ -1,4 +1,4 @@
-//! The question whether a user has entered a device's code (RFC 8628 section 3.4), and its answer (section 3.5).
+//! The device access token request (RFC 8628, section 3.4) and its response (section 3.5).
 
 use std::time::Duration;
 
@@ -22,24 +22,26 @@ use super::authorization::unsupported;
 /// The grant type of RFC 8628.
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What a code is called whose time is over.
-pub(crate) const EXPIRED: &str = "the device's code has expired: begin a new login there";
+/// The error text for an expired code.
+pub(crate) const EXPIRED: &str = "device code expired before the user entered it; start a new device login";
 
-/// What a server answered to a device that waits.
+/// A response that does not end in an error.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reply<T> {
     Granted(T),
-    /// Nobody has entered the code yet.
+    /// `authorization_pending`: the user has not entered the code yet. Contains the `Retry-After`
+    /// duration.
     Pending(Option<Duration>),
-    /// Nor that, and it was asked too often.
+    /// `slow_down`: the user has not entered the code yet, and the interval must be increased.
+    /// Contains the `Retry-After` duration.
     SlowDown(Option<Duration>),
 }
 
-/// The request for the tokens.
+/// Builds the token request.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Configuration`] when the client has no secret.
+/// - [`ErrorKind::Configuration`]: the client has no secret.
 pub(crate) fn request(
     registration: &Registration,
     device_code: &SecretString,
@@ -51,12 +53,14 @@ pub(crate) fn request(
     form.append_pair("device_code", device_code.expose_secret());
     form.append_pair("client_id", registration.client_id());
     options.append_to(&mut form);
-    // Webex wants it there, whatever its token endpoint takes.
+    // Webex requires Basic authentication here, independently of the token endpoint.
     form::basic_request(registration, endpoint, form)
 }
 
-/// Reads the answer. Only an error that is not retryable and has the server's words ends the login; all others are
-/// trouble on the way.
+/// Reads the response.
+///
+/// Only an error of the server that is not retryable ends the login. All other errors are
+/// temporary.
 pub(crate) fn read(
     registration: &Registration,
     device_code: &SecretString,
@@ -73,7 +77,7 @@ pub(crate) fn read(
     let asked_for = retry_after(response.headers(), now);
     match code {
         Some("slow_down") => return Ok(Reply::SlowDown(asked_for)),
-        // Whatever stands in its body.
+        // The status is sufficient, whatever the body contains.
         _ if status == StatusCode::PRECONDITION_REQUIRED => return Ok(Reply::Pending(asked_for)),
         Some("authorization_pending") if is_about_the_login(status) => return Ok(Reply::Pending(asked_for)),
         _ => {}
@@ -83,9 +87,9 @@ pub(crate) fn read(
     match why {
         NoTokens::Refusal => Err(restated(refusal(Asked::Device, response, &secrets, now))),
         NoTokens::NoAccessToken if code.is_some() => Err(restated(refusal(Asked::Device, response, &secrets, now))),
-        // A proxy's page, or tokens that cannot be used.
+        // A proxy's page, or unusable tokens.
         why => {
-            let problem = "the answer about the device cannot be used";
+            let problem = "invalid device token response";
             Err(refusal::unusable(Asked::Device, response, problem, &why, &secrets))
         }
     }
@@ -95,14 +99,16 @@ fn is_about_the_login(status: StatusCode) -> bool {
     status.is_success() || (status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// A refusal with a name of its own.
+/// Converts a rejection with a specific code to its own error kind.
 fn restated(error: Error) -> Error {
     if error.is_retryable() {
         return error;
     }
     match error.server().and_then(|server| server.code()) {
-        Some("access_denied") => error
-            .restated(ErrorKind::AuthorizationRejected, "the user or an administrator refused the login on the device"),
+        Some("access_denied") => error.restated(
+            ErrorKind::AuthorizationRejected,
+            "device login denied: the user or an administrator rejected it",
+        ),
         Some("expired_token") => error.restated(ErrorKind::DeviceCodeExpired, EXPIRED),
         _ => error,
     }
@@ -142,7 +148,7 @@ mod tests {
         read(&registration(Service::webex()), &DEVICE_CODE.into(), &response, NOW)
     }
 
-    /// What an answer means, in a word.
+    /// Returns the meaning of a response as a word.
     fn meaning(status: u16, body: &str) -> &'static str {
         let error = match answered(status, body) {
             Ok(Reply::Granted(_)) => return "tokens",
@@ -180,7 +186,7 @@ mod tests {
         assert!(std::str::from_utf8(plain.body()).unwrap().ends_with("&client_id=C1"));
     }
 
-    /// Each known code in each place where Webex may write it, under each status that it may come with.
+    /// Covers each code in each place where Webex may send it, with each status.
     #[test]
     fn every_code_means_the_same_wherever_it_stands() {
         for (code, meant) in [
@@ -286,11 +292,11 @@ mod tests {
     fn each_refusal_says_what_it_is_and_none_says_the_code() {
         let echo = format!(r#"{{"error":"CODE","error_description":"{DEVICE_CODE} hunter2 QzE6aHVudGVyMg=="}}"#);
         for (code, says) in [
-            ("tokenlimit_reached", "no more tokens of this integration"),
-            ("invalid_grant", "used up"),
-            ("expired_token", "has expired"),
-            ("access_denied", "refused the login"),
-            ("invalid_client", "check client id"),
+            ("tokenlimit_reached", "token limit reached"),
+            ("invalid_grant", "already used"),
+            ("expired_token", "device code expired"),
+            ("access_denied", "device login denied"),
+            ("invalid_client", "check the client ID"),
         ] {
             let error = answered(400, &echo.replace("CODE", code)).err().unwrap();
             assert!(error.to_string().contains(says) && error.server().unwrap().code() == Some(code), "{error}");

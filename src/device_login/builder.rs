@@ -1,4 +1,4 @@
-//! What a login on a device asks for.
+//! The builder of a device login.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use crate::scope::{Scope, Scopes};
 
 use super::DeviceLogin;
 
-/// A login on a device about to begin; made by [`DeviceLogin::builder`].
+/// A builder for [`DeviceLogin`]; created by [`DeviceLogin::builder`].
 ///
-/// Nothing here can fail until [`start`](Self::start), which reports the first thing that was wrong.
+/// Setters never fail: [`start`](Self::start) returns the first error.
 ///
 /// # Example
 ///
@@ -30,7 +30,7 @@ use super::DeviceLogin;
 ///     .await
 /// # }
 /// ```
-#[must_use = "a login begins with `start()`"]
+#[must_use = "a device login begins with `start()`"]
 pub struct DeviceLoginBuilder {
     webex: WebexOAuth,
     scopes: Option<Scopes>,
@@ -44,7 +44,7 @@ impl DeviceLoginBuilder {
         Self { webex, scopes: None, options: ExchangeOptions::new(), payload: Payload::default(), fault: None }
     }
 
-    /// Asks for these scopes, separated by spaces or commas, in place of the client's own.
+    /// Sets the scopes to request, separated by spaces or commas. Defaults to the client's scopes.
     pub fn scopes(mut self, scopes: impl AsRef<str>) -> Self {
         match scopes.as_ref().parse() {
             Ok(scopes) => self.scopes = Some(scopes),
@@ -53,19 +53,21 @@ impl DeviceLoginBuilder {
         self
     }
 
-    /// Asks for one more scope: beside the client's own, or beside those of [`scopes`](Self::scopes).
+    /// Adds a scope to those of the client, or to those set with [`scopes`](Self::scopes).
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scopes.get_or_insert_with(|| self.webex.registration().scopes.clone()).insert(scope);
         self
     }
 
-    /// Tells Webex about the device, or asks for an access token that is a JWT.
+    /// Sets additional parameters of the token request: a description of the device, or a
+    /// self-contained access token (JWT).
     pub fn options(mut self, options: ExchangeOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Gives a value along that comes back with the [`Login`](crate::Login): at most 1,024 bytes of JSON. It stays here.
+    /// Attaches a value that the resulting [`Login`](crate::Login) contains. At most 1,024 bytes of
+    /// JSON; it is not sent to Webex.
     pub fn payload(mut self, payload: &impl Serialize) -> Self {
         match Payload::new(payload) {
             Ok(payload) => self.payload = payload,
@@ -74,16 +76,18 @@ impl DeviceLoginBuilder {
         self
     }
 
-    /// Asks Webex for a code.
+    /// Requests a device code.
     ///
     /// # Errors
     ///
-    /// Those of [`DeviceLogin::start`], and [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a scope or payload that cannot be
-    /// sent.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): a scope or the payload is
+    ///   invalid.
+    ///
+    /// For other errors, see [`DeviceLogin::start`].
     ///
     /// # Panics
     ///
-    /// As [`WebexOAuth::exchange`].
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn start(self) -> Result<DeviceLogin> {
         if let Some(error) = self.fault {
             return Err(error);

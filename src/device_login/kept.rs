@@ -1,4 +1,4 @@
-//! A login on a device, written down and read back.
+//! The stored form of a device login.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::stored::{self, unreadable};
 
 use super::DeviceLogin;
 
-const WHAT: &str = "login on a device";
+const WHAT: &str = "device login";
 
-/// What a login that was stored says when it has expired.
+/// The remark for a restored login whose code has expired.
 pub(super) const CHECK_CLOCK: &str =
-    "the time while it was stored was measured by this host's clock: check that clock if the code is new";
+    "the login was stored, so its age depends on the clock of this host; check that clock if the code is new";
 
 const FIELDS: [&str; 16] = [
     "v",
@@ -98,7 +98,7 @@ pub(super) fn write(login: &DeviceLogin) -> Result<StoredText> {
 
 pub(super) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
     let damaged = |why: String| unreadable(WHAT, why);
-    let missing = |name: &str| damaged(format!("it has no `{name}`"));
+    let missing = |name: &str| damaged(format!("`{name}` is missing"));
     let mut form = Object::read(text.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
     stored::check_version(WHAT, form.exact("v"))?;
     let mut text = |name| form.exact_text(name).map_err(damaged);
@@ -107,7 +107,7 @@ pub(super) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
         service: plain("service")?.ok_or_else(|| missing("service"))?,
         client_id: plain("client_id")?.ok_or_else(|| missing("client_id"))?,
     };
-    webex.registration().require_owner(&owner, "the login on a device was begun")?;
+    webex.registration().require_owner(&owner, "the device login was started")?;
     let user_code = plain("user_code")?.ok_or_else(|| missing("user_code"))?;
     let verification_uri = plain("verification_uri")?.ok_or_else(|| missing("verification_uri"))?;
     let verification_uri_complete = plain("verification_uri_complete")?;

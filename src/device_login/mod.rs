@@ -1,9 +1,9 @@
-//! A login on a device without a browser: the user enters a code elsewhere.
+//! Login on a device without a browser: the user enters a code elsewhere.
 //!
-//! - [`DeviceLogin`] is such a login, from the code to the tokens.
-//! - [`DeviceLoginBuilder`] chooses what it asks for.
-//! - [`DeviceState`] is how it stands, for those who draw it.
-//! - `kept` (inside) writes a login down and reads it back; `poll` (inside) is one question on its way.
+//! - [`DeviceLogin`] is the login, from the code to the tokens.
+//! - [`DeviceLoginBuilder`] sets its parameters.
+//! - [`DeviceState`] is its state, for display.
+//! - `kept` is the stored form. `poll` sends the requests and waits between them.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -34,21 +34,32 @@ mod state;
 pub use self::builder::DeviceLoginBuilder;
 pub use self::state::DeviceState;
 
-/// A login on a device that has no browser, or no keyboard: it shows a code, and its user enters that in a browser
-/// elsewhere (RFC 8628).
+/// A login on a device without a browser or keyboard (RFC 8628).
 ///
-/// [`wait`](Self::wait) is all that a command line needs. Who draws a screen takes the states one by one, with
-/// [`next`](Self::next) or as a [`Stream`]. Both can be dropped at any time, in a `select!` for example, and called again:
-/// a question that is on its way goes on without them, and nothing of its answer is lost. Dropping the login ends it; the
-/// code then expires by itself.
+/// The device displays a code, which the user enters in a browser elsewhere.
 ///
-/// Webex is asked as RFC 8628 section 3.5 wants it: first after one [`interval`](Self::interval), never at or after the
-/// [end of the code](Self::expires_at), and five seconds less often for good when Webex says `slow_down`. While Webex or the network is
-/// away, pauses double up to a tenth of the code's life, within 30 seconds and 5 minutes, or are as long as `Retry-After`
-/// says; no such trouble ends the login before its time.
+/// A command-line tool needs only [`wait`](Self::wait). An application with a screen uses
+/// [`next`](Self::next), or the login as a [`Stream`]. Dropping a `DeviceLogin` ends the login, and
+/// its code expires.
 ///
-/// **One answer can be lost for good:** where the connection breaks after Webex has handed out the tokens, the code may be
-/// used up. The next question then fails with `invalid_grant`, and the user has to enter another code.
+/// # Polling
+///
+/// Polling follows RFC 8628, section 3.5. The first request follows after one
+/// [`interval`](Self::interval), and none is sent after the code [expires](Self::expires_at).
+/// `slow_down` increases the interval by five seconds permanently.
+///
+/// While Webex or the network is unavailable, pauses double up to a tenth of the code's lifetime
+/// (between 30 seconds and 5 minutes). `Retry-After` takes precedence. Such failures do not end the
+/// login.
+///
+/// A response with tokens may be lost. The code is then used up, the next request fails with
+/// `invalid_grant`, and the user must enter another code.
+///
+/// # Cancellation
+///
+/// Dropping the future of [`wait`](Self::wait) or [`next`](Self::next) is safe, for example in
+/// `select!`. A request in progress continues in its own task, and the next call returns its
+/// result.
 ///
 /// # Example
 ///
@@ -63,31 +74,31 @@ pub use self::state::DeviceState;
 /// use webex_oauth::DeviceLogin;
 ///
 /// let mut device = DeviceLogin::start(&webex).await?;
-/// println!("{device}"); // Open https://.. and enter 061992.
-/// # mock.approve_device(device.user_code()); // that is for the user
+/// println!("{device}"); // "Open https://.. and enter 061992."
+/// # mock.approve_device(device.user_code()); // the user does this
 /// let login = device.wait().await?;
 /// # webex.person(login.tokens().access_token()).await?;
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a login goes on while somebody waits for it"]
+#[must_use = "a device login only makes progress while `wait` or `next` is awaited"]
 pub struct DeviceLogin {
     webex: WebexOAuth,
     grant: Arc<DeviceGrant>,
     pace: Pace,
     expires_at: UnixTime,
-    /// Whether it was stored meanwhile, which the wall clock timed.
+    /// `true` if the login was stored, so that its age depends on the wall clock.
     is_restored: bool,
     phase: Phase,
     is_announced: bool,
-    /// Whether an answer was lost that may have brought the tokens.
+    /// `true` if a response was lost that may have contained the tokens.
     has_lost_an_answer: bool,
-    /// The question on its way; nobody ever waits for the lock.
+    /// The request in progress. The lock is never contended.
     flight: Mutex<Option<Flight>>,
     sleep: Mutex<Option<Flight<()>>>,
 }
 
-/// What somebody waits for. It is only ever reached through `&mut`.
+/// A future in progress. It is only accessed through `&mut`.
 type Flight<T = Result<Reply<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum Phase {
@@ -97,28 +108,30 @@ enum Phase {
 }
 
 impl DeviceLogin {
-    /// Asks Webex for a code, for the client's own scopes.
+    /// Requests a device code for the client's scopes.
     ///
-    /// It is asked again where that is safe; too many devices at once make it fail with a
+    /// The request is retried if that is safe. If too many devices start at once, the error has a
     /// [`retry_after`](Error::retry_after).
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Unsupported`]: the service has no login for devices (Webex Meetings), or a scope of OpenID Connect is asked
-    ///   for, which Webex has not for devices. Nothing was sent.
+    /// - [`ErrorKind::Unsupported`]: the service does not support device logins (Webex Meetings),
+    ///   or a scope belongs to OpenID Connect, which Webex does not support for devices. Nothing
+    ///   was sent.
     /// - [`ErrorKind::Configuration`]: the client has no secret or no scopes. Nothing was sent.
-    /// - [`ErrorKind::DeviceGrant`]: everything else. [`is_misconfigured`](Error::is_misconfigured): see
+    /// - [`ErrorKind::DeviceGrant`]: the request failed for another reason. If
+    ///   [`is_misconfigured`](Error::is_misconfigured) returns `true`, see
     ///   [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS).
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::NoRuntime`]: polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// As [`WebexOAuth::exchange`].
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn start(webex: &WebexOAuth) -> Result<Self> {
         Self::builder(webex).start().await
     }
 
-    /// Begins with what a login can ask for.
+    /// Creates a builder for a device login.
     pub fn builder(webex: &WebexOAuth) -> DeviceLoginBuilder {
         DeviceLoginBuilder::new(webex.clone())
     }
@@ -145,73 +158,86 @@ impl DeviceLogin {
         }
     }
 
-    /// The code that the user enters: six digits at Webex. Show it as it is, also beside a QR code (RFC 8628 section 3.3.1),
-    /// so that the user can compare.
+    /// Returns the code that the user enters: six digits at Webex.
+    ///
+    /// Display it unchanged. Also display it alongside a QR code, so that the user can compare the
+    /// two (RFC 8628, section 3.3.1).
     pub fn user_code(&self) -> &str {
         &self.grant.authorization.user_code
     }
 
-    /// Where the user enters it. It is https (or a test's http), and has no character that a terminal would obey.
+    /// Returns the URI where the user enters the code.
+    ///
+    /// It uses HTTPS (or HTTP in a test), and contains no characters that a terminal would
+    /// interpret.
     pub fn verification_uri(&self) -> &str {
         &self.grant.authorization.verification_uri
     }
 
-    /// The same with the code in it, for a QR code or a link, if Webex gave one.
+    /// Returns the verification URI that contains the code, for a QR code or a link, if Webex sent
+    /// one.
     pub fn verification_uri_complete(&self) -> Option<&str> {
         self.grant.authorization.verification_uri_complete.as_deref()
     }
 
-    /// The QR code of [`verification_uri_complete`](Self::verification_uri_complete), or else of
-    /// [`verification_uri`](Self::verification_uri).
+    /// Creates the QR code of [`verification_uri_complete`](Self::verification_uri_complete), or of
+    /// [`verification_uri`](Self::verification_uri) if there is none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the address is too long for one, which Webex's are not.
+    /// - [`ErrorKind::InvalidInput`]: the URI is too long for a QR code. Webex's are not.
     #[cfg(feature = "qr")]
     pub fn qr(&self) -> Result<QrCode> {
         QrCode::new(self.verification_uri_complete().unwrap_or(self.verification_uri()))
     }
 
-    /// When the code ends: 5 minutes after the start where Webex does not say, and a week at most. It is decided by a clock
-    /// that nobody can set, so [`time_left`](Self::time_left) is what counts.
+    /// Returns the expiry of the code.
+    ///
+    /// Defaults to 5 minutes after the start if Webex does not specify it; at most one week. The
+    /// login itself uses a monotonic clock, so [`time_left`](Self::time_left) is more precise.
     pub fn expires_at(&self) -> UnixTime {
         self.expires_at
     }
 
-    /// How long the user still has: zero when the code has expired. A line that counts seconds asks this, as
-    /// [`guide::devices`](crate::guide::devices#a-line-that-counts-seconds) shows.
+    /// Returns the time until the code expires; zero if it has expired.
+    ///
+    /// See [`guide::devices`](crate::guide::devices#a-countdown) for a countdown.
     pub fn time_left(&self) -> Duration {
         self.pace.left(self.webex.clock().elapsed())
     }
 
-    /// The shortest pause between two questions by now: at the beginning what Webex said, or 5 seconds where it did not; at
-    /// least 1 second, and short enough to ask once before the code expires.
+    /// Returns the current polling interval.
+    ///
+    /// Initially it is the interval that Webex specified, or 5 seconds. It is at least 1 second,
+    /// and short enough for one request before the code expires.
     pub fn interval(&self) -> Duration {
         self.pace.interval()
     }
 
-    /// The scopes that were asked for.
+    /// Returns the requested scopes.
     pub fn scopes(&self) -> &Scopes {
         &self.grant.asked
     }
 
-    /// Waits until the user has entered the code, and Webex has handed out the tokens.
+    /// Waits until the user has entered the code, and returns the login.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::AuthorizationRejected`], with [`is_denied`](Error::is_denied): the user said no.
-    /// - [`ErrorKind::DeviceCodeExpired`]: nobody entered the code in time.
-    /// - [`ErrorKind::DeviceGrant`]: Webex refused: the client ([`is_misconfigured`](Error::is_misconfigured)), or the code, which is
-    ///   used up or unknown ([`is_login_required`](Error::is_login_required)).
-    /// - [`ErrorKind::InvalidInput`]: the tokens were handed out before.
-    /// - [`ErrorKind::NoRuntime`], and whatever the transport fails with for good: the login is as it was, and can be waited for
-    ///   again.
+    /// - [`ErrorKind::AuthorizationRejected`]: the user denied the login
+    ///   ([`is_denied`](Error::is_denied)).
+    /// - [`ErrorKind::DeviceCodeExpired`]: the code expired before the user entered it.
+    /// - [`ErrorKind::DeviceGrant`]: Webex rejected the client
+    ///   ([`is_misconfigured`](Error::is_misconfigured)), or the code is used up or unknown
+    ///   ([`is_login_required`](Error::is_login_required)).
+    /// - [`ErrorKind::InvalidInput`]: the tokens were already returned.
+    /// - [`ErrorKind::NoRuntime`], and permanent errors of the transport: the login is unchanged,
+    ///   and the call can be repeated.
     ///
-    /// After one of the others, each further call fails alike.
+    /// Except for the last, each further call returns the same error.
     ///
     /// # Panics
     ///
-    /// As [`WebexOAuth::exchange`].
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn wait(&mut self) -> Result<Login> {
         while let Some(state) = self.next().await {
             match state {
@@ -225,49 +251,55 @@ impl DeviceLogin {
         Err(match &self.phase {
             Phase::Ended(error) => error.clone(),
             Phase::LoggedIn | Phase::Waiting => {
-                Error::new(ErrorKind::InvalidInput, "this login on a device is over, and its tokens were handed out")
+                Error::new(ErrorKind::InvalidInput, "device login is finished: its tokens were already returned")
             }
         })
     }
 
-    /// How the login stands: at once the first time, then after each answer of Webex, and after the last state never again.
+    /// Waits for the next state. Returns `None` after the final state.
+    ///
+    /// The first call returns immediately. Later calls return after each response.
     ///
     /// # Panics
     ///
-    /// As [`WebexOAuth::exchange`].
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn next(&mut self) -> Option<DeviceState> {
         poll_fn(|context| self.poll_state(context)).await
     }
 
-    /// Writes the login down as versioned JSON, so that a restart need not trouble the user. **It holds the device code**, with
-    /// which anybody who has the client's secret gets the tokens.
+    /// Returns the login as versioned JSON, so that it survives a restart of the application.
     ///
-    /// Written down again now and then, it knows of a slower pace. Delete it when the login is over.
+    /// **It contains the device code.** With the code and the client secret, anyone can fetch the
+    /// tokens. Delete it when the login is finished. Store the login again from time to time, to
+    /// preserve an increased interval.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the login is over.
+    /// - [`ErrorKind::InvalidInput`]: the login is finished.
     pub fn to_stored(&self) -> Result<StoredText> {
         match self.phase {
             Phase::Waiting => kept::write(self),
-            Phase::LoggedIn | Phase::Ended(_) => Err(Error::new(
-                ErrorKind::InvalidInput,
-                "this login on a device is over, and nothing is left of it to keep",
-            )),
+            Phase::LoggedIn | Phase::Ended(_) => {
+                Err(Error::new(ErrorKind::InvalidInput, "device login is finished: there is nothing to store"))
+            }
         }
     }
 
-    /// Goes on with a login that was written down with [`to_stored`](Self::to_stored), at the pace that it had; the first
-    /// question comes after a whole interval, since nobody knows who has asked meanwhile. What was left of the code's life is
-    /// counted by the wall clock; a code that was written down more than 10 minutes in the future has expired.
+    /// Restores a login from [`to_stored`](Self::to_stored).
     ///
-    /// A code that has expired meanwhile is no error here: look at [`time_left`](Self::time_left) before the code is shown, and
-    /// offer another where nothing is left. [`next`](Self::next) would say [`DeviceState::Expired`].
+    /// The polling interval is kept. The first request follows after one interval, because another
+    /// process may have polled in the meantime. The remaining lifetime is measured by the wall
+    /// clock. A code stored more than 10 minutes in the future counts as expired.
+    ///
+    /// An expired code is not an error. Check [`time_left`](Self::time_left) before you display the
+    /// code, and start a new login if it is zero. [`next`](Self::next) returns
+    /// [`DeviceState::Expired`].
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CorruptEntry`]: the text is damaged or of a later version. It is never part of the error.
-    /// - [`ErrorKind::ClientMismatch`]: the login was begun with another service or client.
+    /// - [`ErrorKind::CorruptEntry`]: the stored login is damaged, or was written by a later
+    ///   version. The error does not quote it.
+    /// - [`ErrorKind::ClientMismatch`]: the login was started with another service or client.
     pub fn from_stored(webex: &WebexOAuth, stored: &str) -> Result<Self> {
         kept::read(webex, stored)
     }
@@ -306,7 +338,7 @@ impl DeviceLogin {
         }
     }
 
-    /// What an answer makes of the login.
+    /// Updates the login with the result of a request, and returns the new state.
     fn hear(&mut self, answer: Result<Reply<Login>>) -> DeviceState {
         let now = self.webex.clock().elapsed();
         match answer {
@@ -320,23 +352,24 @@ impl DeviceLogin {
             }
             Ok(Reply::SlowDown(asked_for)) => {
                 self.pace.slow_down(now, asked_for);
-                event!(DEBUG, interval_secs = self.pace.interval().as_secs(), "a device was told to slow down");
+                event!(DEBUG, interval_secs = self.pace.interval().as_secs(), "device polling slowed down");
                 DeviceState::SlowedDown { time_left: self.pace.left(now), interval: self.pace.interval() }
             }
             Err(error) if error.is_retryable() => {
                 self.has_lost_an_answer |= poll::is_lost(&error);
                 self.pace.trouble(now, error.retry_after());
-                event!(DEBUG, error = crate::trace::causes(&error), "a device got no answer");
+                event!(DEBUG, error = crate::trace::causes(&error), "device poll failed");
                 let next_try = self.pace.until_next(now);
                 DeviceState::Trouble { time_left: self.pace.left(now), next_try, error }
             }
-            // Not Webex's word, so not the end; nor is that of a proxy or of the network.
+            // An error of a proxy or of the network does not end the login.
             Err(error) if error.server().is_none_or(ServerError::is_from_intermediary) => DeviceState::Failed(error),
             Err(error) => self.end(self.seen_in_time(error, now)),
         }
     }
 
-    /// A code that Webex does not know any more has expired, if that can be.
+    /// Converts a rejected code to an expired one, if the code may have expired by the server's
+    /// clock.
     fn seen_in_time(&self, error: Error, now: Duration) -> Error {
         let is_limit = error.server().and_then(|server| server.code()) == Some("tokenlimit_reached");
         if error.kind() != ErrorKind::DeviceGrant || !error.is_login_required() || is_limit {
@@ -346,7 +379,7 @@ impl DeviceLogin {
             return error.restated(ErrorKind::DeviceCodeExpired, EXPIRED);
         }
         if self.has_lost_an_answer {
-            return error.with_remark("an answer was lost before, and may have been the one with the tokens");
+            return error.with_remark("an earlier response was lost and may have contained the tokens");
         }
         error
     }
@@ -366,12 +399,12 @@ impl DeviceLogin {
     }
 }
 
-/// What stands in a lock that nobody else can hold.
+/// Returns the value of a mutex that is not shared.
 fn exclusive<T>(lock: &mut Mutex<T>) -> &mut T {
     lock.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The states of [`DeviceLogin::next`].
+/// Yields the states of [`DeviceLogin::next`].
 impl Stream for DeviceLogin {
     type Item = DeviceState;
 
@@ -380,7 +413,7 @@ impl Stream for DeviceLogin {
     }
 }
 
-/// What to tell the user, on one line.
+/// Formats the instruction for the user, on one line.
 impl fmt::Display for DeviceLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Open {} and enter {}.", self.verification_uri(), self.user_code())
@@ -389,7 +422,7 @@ impl fmt::Display for DeviceLogin {
 
 impl fmt::Debug for DeviceLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever reads the user's code could enter it in the user's place.
+        // The user code is omitted: anyone who reads it could enter it instead of the user.
         f.debug_struct("DeviceLogin")
             .field("client_id", &self.webex.client_id())
             .field("verification_uri", &self.verification_uri())

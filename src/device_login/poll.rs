@@ -1,4 +1,4 @@
-//! One question on its way, which goes on when nobody waits for it, and the pause before the next.
+//! The poll request, which completes even if its caller is dropped, and the pause before the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::{Delivery, Error, ErrorKind};
 
 use super::Flight;
 
-/// Asks for the tokens, in a task of its own: an answer with tokens in it comes once.
+/// Requests the tokens in its own task, because the server returns them only once.
 pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
     let question = async move { webex.poll_device(&grant).await };
     match Handle::try_current() {
@@ -21,12 +21,13 @@ pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
             let task = runtime.spawn(question);
             Box::pin(async move { task.await.unwrap_or_else(|_| Err(ended())) })
         }
-        // A transport of the application's own may need none.
+        // A transport of the application may not need a Tokio runtime.
         Err(_) => Box::pin(question),
     }
 }
 
-/// Waits, in a task of its own: where its runtime ends, so does it, quietly, and whoever waits on another runtime waits anew.
+/// Waits in its own task. If its runtime shuts down, the pause ends, and a caller on another
+/// runtime waits again.
 pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> Flight<()> {
     let sleep = async move { clock.sleep(pause).await };
     match Handle::try_current() {
@@ -40,7 +41,7 @@ pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> Flight<()> {
     }
 }
 
-/// A pause that ends when nobody waits for it.
+/// A pause that is aborted on drop.
 struct Nap(JoinHandle<()>);
 
 impl Drop for Nap {
@@ -49,16 +50,19 @@ impl Drop for Nap {
     }
 }
 
-/// The runtime ended before the answer came, or a transport of the application's own panicked; with what words is not for
-/// an error to tell.
+/// Returns the error for a request whose runtime shut down or whose transport panicked. The panic
+/// message may contain secrets.
 fn ended() -> Error {
-    let lost = Error::transport(Delivery::Unknown, "what carried the question has ended before its answer came");
+    let lost = Error::transport(
+        Delivery::Unknown,
+        "the runtime shut down, or the transport panicked, before the response arrived",
+    );
     lost.during(ErrorKind::DeviceGrant)
 }
 
-/// Whether Webex may have answered all the same.
+/// Returns `true` if the server may have responded.
 pub(super) fn is_lost(error: &Error) -> bool {
-    // A success that could not be read may have held the tokens.
+    // An unreadable success may have contained the tokens.
     let is_success = |status| (200..300).contains(&status);
     let is_unread =
         error.server().is_none_or(|server| server.status().is_some_and(is_success) && !server.is_json_object());

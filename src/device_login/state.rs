@@ -1,4 +1,4 @@
-//! How a login on a device stands.
+//! The state of a device login.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,55 +6,59 @@ use std::time::Duration;
 use crate::client::Login;
 use crate::error::Error;
 
-/// How a [`DeviceLogin`](crate::DeviceLogin) stands, for those who draw it. `Display` is a line for the user.
+/// The state of a [`DeviceLogin`](crate::DeviceLogin). Its `Display` is a line for the user.
 ///
-/// All times are rest times from the moment the state came.
+/// All durations are relative to the moment at which the state is returned.
 #[derive(Debug)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant, reason = "there is one at a time, and whoever gets the login takes it out at once")]
+#[allow(clippy::large_enum_variant, reason = "one exists at a time, and the login is moved out immediately")]
 pub enum DeviceState {
-    /// Nobody has entered the code yet.
+    /// The user has not entered the code yet (`authorization_pending`).
     #[non_exhaustive]
     Pending {
-        /// How long the user still has.
+        /// The time until the code expires.
         time_left: Duration,
     },
-    /// Nor that, and Webex wants to be asked less often from now on. There is nothing to do.
+    /// The user has not entered the code yet, and the polling interval was increased (`slow_down`).
     #[non_exhaustive]
     SlowedDown {
-        /// How long the user still has.
+        /// The time until the code expires.
         time_left: Duration,
-        /// The shortest pause between two questions by now.
+        /// The new polling interval.
         interval: Duration,
     },
-    /// Webex or the network is away. The user may enter the code all the same; it is asked again by itself.
+    /// Webex or the network is unavailable. Polling continues, and the
+    /// user can still enter the code.
     #[non_exhaustive]
     Trouble {
-        /// How long the user still has.
+        /// The time until the code expires.
         time_left: Duration,
-        /// When it is asked again; longer than `time_left` where Webex wants to be left alone until the code has expired.
+        /// The time until the next request. It exceeds `time_left` if `Retry-After` does.
         next_try: Duration,
-        /// What is in the way.
+        /// The reason.
         error: Error,
     },
     /// The user has logged in.
     LoggedIn(Login),
-    /// The user, or an administrator, said no: offer the login again.
+    /// The user or an administrator denied the login. Offer a new login.
     Denied(Error),
-    /// Nobody entered the code in time: offer another.
+    /// The code expired before the user entered it. Offer a new login.
     Expired(Error),
-    /// Anything else; the error says who can help. Where it is none of Webex's words, [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime)
-    /// for example, the login goes on if somebody asks for the next state.
+    /// The login failed for another reason.
+    ///
+    /// If the error does not come from Webex, for example
+    /// [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime), the login continues with the next
+    /// call.
     Failed(Error),
 }
 
 impl DeviceState {
-    /// Whether there is still something to wait for.
+    /// Returns `true` if the login is still in progress.
     pub fn is_waiting(&self) -> bool {
         matches!(self, Self::Pending { .. } | Self::SlowedDown { .. } | Self::Trouble { .. })
     }
 
-    /// How long the user still has, while there is something to wait for.
+    /// Returns the time until the code expires, or `None` if the login is no longer in progress.
     pub fn time_left(&self) -> Option<Duration> {
         match self {
             Self::Pending { time_left } | Self::SlowedDown { time_left, .. } | Self::Trouble { time_left, .. } => {
@@ -73,18 +77,18 @@ impl fmt::Display for DeviceState {
             }
             Self::Trouble { time_left, next_try, error } => {
                 let (next_try, time_left) = (Clock(*next_try), Clock(*time_left));
-                let trouble = if error.retry_after().is_some() { "asks for a pause" } else { "does not answer" };
+                let trouble = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
                 write!(f, "Webex {trouble}; next try in {next_try}, {time_left} left.")
             }
             Self::LoggedIn(_) => f.write_str("Logged in."),
-            Self::Denied(_) => f.write_str("The login was declined."),
+            Self::Denied(_) => f.write_str("The login was denied."),
             Self::Expired(_) => f.write_str("The code has expired."),
             Self::Failed(_) => f.write_str("The login failed."),
         }
     }
 }
 
-/// Minutes and seconds, as `4:05`.
+/// A duration in minutes and seconds, as `4:05`.
 struct Clock(Duration);
 
 impl fmt::Display for Clock {
@@ -109,13 +113,13 @@ mod tests {
             (DeviceState::SlowedDown { time_left, interval: time_left }, "Waiting for you: 4:05 left."),
             (
                 DeviceState::Trouble { time_left, next_try: Duration::from_secs(10), error: error() },
-                "Webex does not answer; next try in 0:10, 4:05 left.",
+                "Webex does not respond; next try in 0:10, 4:05 left.",
             ),
             (
                 DeviceState::Trouble { time_left, next_try: Duration::from_secs(40), error: busy },
-                "Webex asks for a pause; next try in 0:40, 4:05 left.",
+                "Webex is busy; next try in 0:40, 4:05 left.",
             ),
-            (DeviceState::Denied(error()), "The login was declined."),
+            (DeviceState::Denied(error()), "The login was denied."),
             (DeviceState::Expired(error()), "The code has expired."),
             (DeviceState::Failed(error()), "The login failed."),
         ] {

@@ -1,40 +1,48 @@
-//! Between the two halves of a login: where the pending login is kept, and which cookie finds it again.
+//! Storage for pending logins, and the `SameSite` attribute.
 //!
-//! A login begins in one request and ends in another, which comes by way of Webex. In between, the
-//! [`PendingAuthorization`] waits with you, and a cookie says that it is the same browser that comes back. Without that, somebody
-//! could make another person's browser end a login that they themselves began, and that person would work in a stranger's
-//! account.
+//! A login consists of two requests to your application, with a visit to Webex in between.
+//! Meanwhile, your application stores the [`PendingAuthorization`], and a cookie binds it to the
+//! browser. Without that binding, an attacker could make another person's browser complete a login
+//! that the attacker began. That person would then work in the attacker's account.
 //!
-//! # The usual way: a query
+//! # Callback with a query (the default)
 //!
-//! Webex sends the browser back with a redirect, and code and state stand in the query: a navigation from another site. Then
+//! Webex redirects the browser to the callback with code and `state` in the query. This is a
+//! navigation from another site:
 //!
-//! | cookie | comes along | so |
+//! | cookie | sent with the callback | result |
 //! |---|---|---|
 //! | `SameSite=Lax` | yes | **use this**, with `Secure` and `HttpOnly` |
-//! | `SameSite=Strict` | no | the login is not found, though everything went well |
-//! | none at all | in most browsers as `Lax` | say what you mean |
+//! | `SameSite=Strict` | no | the pending login is not found |
+//! | no `SameSite` | in most browsers like `Lax` | always set the attribute explicitly |
 //!
-//! A browser may fetch the callback ahead, and such a request ends no login: see [`Callback::is_prefetch`].
+//! A browser may prefetch the callback. Such a request must not complete the login: see
+//! [`Callback::is_prefetch`].
 //!
-//! There are two places to keep it. With [`PendingCookies`](crate::cookies::PendingCookies) (feature `cookies`) it is the cookie
-//! itself, encrypted: nothing is kept on the server, so nothing is to be shared between processes but a key, and nothing is left
-//! behind by those who never come back. It sets all that the table asks for; the chapter on [web applications](super::web) goes
-//! this way. Where there is a session on the server before anybody has logged in, keep the pending logins of a
-//! browser in that, each under its
-//! [`id()`](crate::PendingAuthorization::id), and [`Callback::pending_id`] finds the one that is meant:
+//! There are two places for pending logins:
+//!
+//! - **In the cookie**, encrypted, with [`PendingCookies`](crate::cookies::PendingCookies) (feature
+//!   `cookies`). The server stores nothing, so processes share only a key, and abandoned logins
+//!   leave no data behind. It sets the recommended attributes. The chapter on [web
+//!   applications](super::web) uses this.
+//! - **In a server-side session** that exists before the login. Store each pending login under its
+//!   [`id()`](crate::PendingAuthorization::id), and look it up with [`Callback::pending_id`]:
 //!
 //! ```
 //! use std::collections::HashMap;
 //! use webex_oauth::{Callback, PendingAuthorization, PendingId, WebexOAuth};
 //!
-//! /// What you keep for one browser, found by its cookie.
-//! type Waiting = HashMap<PendingId, PendingAuthorization>;
+//! /// The pending logins of one browser, found by its session cookie.
+//! type PendingLogins = HashMap<PendingId, PendingAuthorization>;
 //!
-//! async fn come_back(webex: &WebexOAuth, waiting: &mut Waiting, query: &str) -> webex_oauth::Result<bool> {
+//! async fn finish(
+//!     webex: &WebexOAuth,
+//!     pending: &mut PendingLogins,
+//!     query: &str,
+//! ) -> webex_oauth::Result<bool> {
 //!     let callback = Callback::parse(query)?;
-//!     let Some(pending) = callback.pending_id().and_then(|id| waiting.remove(&id)) else {
-//!         return Ok(false); // no login of this browser: answer 400
+//!     let Some(pending) = callback.pending_id().and_then(|id| pending.remove(&id)) else {
+//!         return Ok(false); // not a login of this browser: respond with 400
 //!     };
 //!     webex.login(pending, callback).await?;
 //!     Ok(true)
@@ -43,30 +51,34 @@
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # let mock = webex_oauth::testing::MockWebex::start().await;
 //! # let webex = mock.client();
-//! # let mut waiting = Waiting::new();
+//! # let mut logins = PendingLogins::new();
 //! # let (url, pending) = webex.authorize().begin()?;
-//! # waiting.insert(pending.id(), pending);
+//! # logins.insert(pending.id(), pending);
 //! # let query = mock.approve(&url);
-//! # assert!(come_back(&webex, &mut waiting, &query).await?);
-//! # assert!(!come_back(&webex, &mut waiting, &query).await?);
+//! # assert!(finish(&webex, &mut logins, &query).await?);
+//! # assert!(!finish(&webex, &mut logins, &query).await?);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The trap: a form
+//! # Callback with a form
 //!
-//! A service can be asked to send the browser back with a form instead
-//! (`.parameter("response_mode", "form_post")`; Webex documents the query alone). **A form that another site posts brings no
-//! `Lax` cookie**: the callback arrives, and the session with the pending login is not there. (Some browsers let a cookie that
-//! names no `SameSite` come along for its first two minutes, which hides this in every test.) A page of your own that posts to
-//! you, as that of an [implicit login](crate::ImplicitCallback) does, is not another site, and has no such trouble.
+//! Some services can return the response in a form (`.parameter("response_mode", "form_post")`).
+//! Webex documents only the query. **Browsers do not send `Lax` cookies with a form that another
+//! site posts**: the callback arrives without the session that contains the pending login. Some
+//! browsers send cookies without `SameSite` during their first two minutes, which hides the problem
+//! in tests. An [implicit login](crate::ImplicitCallback) is not affected, because a page of your
+//! own application posts its form.
 //!
-//! - Keep the pending logins on the server under their ids, all browsers' together, where the callback itself names the one
-//!   that is meant. That finds it, and proves nothing: the id comes from whoever sent the form.
-//! - So set a cookie for this one login beside it, named after the [`id()`](crate::PendingAuthorization::id), with
-//!   `SameSite=None; Secure; HttpOnly` and the [lifetime](crate::WebexOAuth::pending_lifetime) of a login, and take a callback
-//!   only where that cookie comes along. ([`PendingCookies`](crate::cookies::PendingCookies) are `Lax`, for the usual way.)
-//! - Answer the form with 303, never with 307, so that no browser posts the code a second time.
+//! - Store the pending logins of all browsers together on the server, by ID. The callback contains
+//!   the ID. This finds the login but does not verify the browser, because the ID comes from the
+//!   sender of the form.
+//! - In addition, set a cookie for each login. Name it after the
+//!   [`id()`](crate::PendingAuthorization::id), with `SameSite=None; Secure; HttpOnly` and the
+//!   [lifetime](crate::WebexOAuth::pending_lifetime) of a pending login. Accept a callback only
+//!   with that cookie. ([`PendingCookies`](crate::cookies::PendingCookies) uses `Lax` and does not
+//!   support forms.)
+//! - Respond to the form with 303, never with 307: after a 307, browsers would post the code again.
 //!
 //! [`PendingAuthorization`]: crate::PendingAuthorization
 //! [`Callback::pending_id`]: crate::Callback::pending_id

@@ -1,12 +1,13 @@
-//! Log in on a device without a browser: a television, a room device, a command line on another machine.
+//! Login on a device without a browser: a television, a room device, or a remote command line.
 //!
-//! The device shows a code. Its user opens a page on a phone, enters the code and consents; the device asks meanwhile, and has
-//! the tokens some seconds later (RFC 8628, <https://developer.webex.com/docs/login-with-webex>).
+//! The device shows a code. The user opens a page on a phone, enters the code, and consents.
+//! Meanwhile the device polls Webex, and receives the tokens a few seconds later (RFC 8628,
+//! <https://developer.webex.com/docs/login-with-webex>).
 //!
-//! # What to register
+//! # Registration
 //!
-//! [An integration](super::register) with, beside its own redirect URIs, **all four** of
-//! [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS):
+//! [Register an integration](super::register) with **all four**
+//! [`DEVICE_REDIRECT_URIS`](crate::DEVICE_REDIRECT_URIS), in addition to its own redirect URIs:
 //!
 //! ```text
 //! https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback
@@ -15,9 +16,9 @@
 //! https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback
 //! ```
 //!
-//! Webex answers there, one for each region. With one of them missing, some users cannot log in, and all that the others
-//! see is that it works. The device needs the client secret, so a device that strangers can take apart should ask a
-//! server of yours to log it in.
+//! Each URI serves one region. If one is missing, users of that region cannot log in, while others
+//! can. The device needs the client secret. If third parties can disassemble the device, let it log
+//! in through your server.
 //!
 //! # A command line
 //!
@@ -28,11 +29,12 @@
 //! # use webex_oauth::testing::MockWebex;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # use webex_oauth::clock::{ManualClock, UnixTime};
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
 //! // webex: WebexOAuth::from_env()?
-//! let manager = TokenManager::new(webex.clone(), MemoryStore::new())?; // or a store that outlives the program
+//! let manager = TokenManager::new(webex.clone(), MemoryStore::new())?; // or a FileStore
 //! let mut device = DeviceLogin::start(&webex).await?;
 //! println!("{device}"); // Open https://.. and enter 061992.
 //! # mock.approve_device(device.user_code());
@@ -45,19 +47,19 @@
 //!
 //! # A screen
 //!
-//! Show the address, the code, and a QR code of both (feature `qr`, `DeviceLogin::qr`). Keep the code beside the QR code: the user
-//! compares it with what the phone shows, so that nobody logs in a device that is not theirs (RFC 8628 section 3.3.1). Then take the
-//! states as they come:
+//! Show the URL, the code, and a QR code of both (feature `qr`, `DeviceLogin::qr`). Always show the
+//! code in addition to the QR code. The user compares it with the code on the phone, and thereby
+//! avoids authorizing another person's device (RFC 8628, section 3.3.1). Then handle each state:
 //!
-//! | state | means | show |
+//! | state | meaning | show |
 //! |---|---|---|
-//! | [`Pending`](crate::DeviceState::Pending) | nobody has entered the code yet | the code, and the time that is left |
-//! | [`SlowedDown`](crate::DeviceState::SlowedDown) | the same; Webex wants to be asked less often | the same |
-//! | [`Trouble`](crate::DeviceState::Trouble) | Webex or the network is away, or Webex asks for a pause (`error.retry_after()`); it is asked again by itself | the code, and that it takes longer |
-//! | [`LoggedIn`](crate::DeviceState::LoggedIn) | the tokens are here | who it is: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
-//! | [`Denied`](crate::DeviceState::Denied) | the user said no | that, and a button for a new code |
-//! | [`Expired`](crate::DeviceState::Expired) | nobody entered the code in time | a button for a new code |
-//! | [`Failed`](crate::DeviceState::Failed) | the error says who can help | what it says; a button for a new code where [`is_login_required`](crate::Error::is_login_required) |
+//! | [`Pending`](crate::DeviceState::Pending) | the user has not entered the code yet | the code and the remaining time |
+//! | [`SlowedDown`](crate::DeviceState::SlowedDown) | the same; Webex requested a longer polling interval | the same |
+//! | [`Trouble`](crate::DeviceState::Trouble) | Webex or the network is unavailable, or Webex requested a pause (`error.retry_after()`); polling continues | the code and a note about the delay |
+//! | [`LoggedIn`](crate::DeviceState::LoggedIn) | the login is complete | the account: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
+//! | [`Denied`](crate::DeviceState::Denied) | the user declined | a message and a button for a new code |
+//! | [`Expired`](crate::DeviceState::Expired) | the code expired before the user entered it | a button for a new code |
+//! | [`Failed`](crate::DeviceState::Failed) | the login failed; the error determines who must act | the error; a button for a new code if [`is_login_required`](crate::Error::is_login_required) |
 //!
 //! ```
 //! use webex_oauth::{DeviceLogin, DeviceState, Login};
@@ -65,7 +67,8 @@
 //! # use webex_oauth::testing::MockWebex;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # use webex_oauth::clock::{ManualClock, UnixTime};
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
 //! // webex: WebexOAuth::from_env()?
@@ -73,10 +76,12 @@
 //! # mock.approve_device(device.user_code());
 //! let mut login: Option<Login> = None;
 //! while let Some(state) = device.next().await {
-//!     println!("{}  {state}", device.user_code()); // the `Display` of a state is a line for the user
+//!     println!("{}  {state}", device.user_code()); // one line for the user
 //!     match state {
 //!         DeviceState::LoggedIn(done) => login = Some(done),
-//!         DeviceState::Failed(error) if error.is_login_required() => println!("{error}: ask for a new code"),
+//!         DeviceState::Failed(error) if error.is_login_required() => {
+//!             println!("{error}: request a new code");
+//!         }
 //!         DeviceState::Failed(error) => println!("{error}"),
 //!         _ => {}
 //!     }
@@ -86,17 +91,19 @@
 //! # }
 //! ```
 //!
-//! # A line that counts seconds
+//! # A countdown
 //!
-//! States come with Webex's answers, some seconds apart. Between them, count with
-//! [`time_left`](crate::DeviceLogin::time_left); dropping [`next`](crate::DeviceLogin::next) each second costs nothing:
+//! States arrive a few seconds apart, with the responses of Webex. In between, show
+//! [`time_left`](crate::DeviceLogin::time_left). Dropping the future of
+//! [`next`](crate::DeviceLogin::next) every second is safe:
 //!
 //! ```
 //! use std::time::Duration;
 //! use webex_oauth::{DeviceLogin, Result};
 //!
 //! async fn show(device: &mut DeviceLogin) -> Result<()> {
-//!     let mut second = tokio::time::interval(Duration::from_secs(1)); // tokio's features `macros` and `time`
+//!     // Requires the features `macros` and `time` of tokio.
+//!     let mut second = tokio::time::interval(Duration::from_secs(1));
 //!     loop {
 //!         tokio::select! {
 //!             state = device.next() => match state {
@@ -109,7 +116,8 @@
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
-//! # let clock = webex_oauth::clock::ManualClock::new(webex_oauth::clock::UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # use webex_oauth::clock::{ManualClock, UnixTime};
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
 //! # let mock = webex_oauth::testing::MockWebex::builder().clock(clock).start().await;
 //! # let mut device = DeviceLogin::start(&mock.client()).await?;
 //! # mock.approve_device(device.user_code());
@@ -117,24 +125,26 @@
 //! # }
 //! ```
 //!
-//! A new code is for somebody who asks for it: a device that begins logins by itself all night long wears Webex out.
+//! Start a new login only when a user asks for it. A device that requests codes all night wastes
+//! requests and is rate limited.
 //!
-//! # A restart
+//! # Restarts
 //!
-//! [`DeviceLogin::to_stored`](crate::DeviceLogin::to_stored) writes the login down, and
-//! [`DeviceLogin::from_stored`](crate::DeviceLogin::from_stored) goes on with it, with the same code on the screen. It takes a code that
-//! has expired meanwhile, too: look at [`time_left`](crate::DeviceLogin::time_left) before you show it.
+//! [`DeviceLogin::to_stored`](crate::DeviceLogin::to_stored) converts a login to a string, and
+//! [`DeviceLogin::from_stored`](crate::DeviceLogin::from_stored) continues it with the same code.
+//! It accepts an expired code as well: check [`time_left`](crate::DeviceLogin::time_left) before
+//! you show it.
 //!
-//! # When it fails
+//! # Failures
 //!
-//! | error | reason | mend |
+//! | error | cause | fix |
 //! |---|---|---|
-//! | at the start: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) | scopes of OpenID Connect, which Webex has not for devices; or Webex Meetings | leave them out; `identify` tells who it is |
-//! | at the start: [`is_misconfigured`](crate::Error::is_misconfigured) | the client id, a scope that is not registered, or one of the four redirect URIs | register them |
-//! | at the start: [`retry_after`](crate::Error::retry_after) | too many devices at once | wait so long |
-//! | the user sees an error, and the code expires | one of the four redirect URIs, or an administrator who has not [approved](super::register) the integration | register them; ask the administrator |
-//! | [`ErrorKind::DeviceCodeExpired`](crate::ErrorKind::DeviceCodeExpired) | nobody entered the code in time | offer another |
-//! | [`is_denied`](crate::Error::is_denied) | the user said no | say so |
-//! | [`is_misconfigured`](crate::Error::is_misconfigured) while it waits | the client secret | copy it again |
-//! | [`is_login_required`](crate::Error::is_login_required), with the code `tokenlimit_reached` | the user has too many tokens of this integration (750) | revoke some or wait, then begin a new login |
-//! | [`is_login_required`](crate::Error::is_login_required), with `invalid_grant` | the code is used up: by another copy of this login, or by an answer that was lost | offer another |
+//! | at the start: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) | OpenID Connect scopes, which Webex does not support for devices; or Webex Meetings | omit the scopes, and use `identify` |
+//! | at the start: [`is_misconfigured`](crate::Error::is_misconfigured) | the client ID, an unregistered scope, or one of the four redirect URIs | register them |
+//! | at the start: [`retry_after`](crate::Error::retry_after) | too many devices at once | wait for this duration |
+//! | the user sees an error, and the code expires | one of the four redirect URIs, or the integration is not [approved](super::register#approval-by-an-administrator) | register them; ask the administrator |
+//! | [`ErrorKind::DeviceCodeExpired`](crate::ErrorKind::DeviceCodeExpired) | the user did not enter the code in time | offer a new code |
+//! | [`is_denied`](crate::Error::is_denied) | the user declined | inform the user |
+//! | [`is_misconfigured`](crate::Error::is_misconfigured) while waiting | the client secret | copy it again |
+//! | [`is_login_required`](crate::Error::is_login_required) with `tokenlimit_reached` | the user has too many tokens of this integration (750) | revoke some or wait, then start a new login |
+//! | [`is_login_required`](crate::Error::is_login_required) with `invalid_grant` | the code was used, by another copy of this login or by a request whose response was lost | offer a new code |

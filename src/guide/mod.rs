@@ -1,12 +1,28 @@
-//! Chapters to read, with no code of their own.
+//! The guide: one chapter per task.
 //!
-//! - [`cookies`]: where a login waits for its browser, and the `SameSite` that finds it again.
-//! - [`devices`]: a login on a device without a browser, by a code.
-//! - [`register`]: from Webex's developer portal to the environment variables.
-//! - [`terminals`]: a login for a program in a terminal, and the port that its browser comes back to.
-//! - `testing`, with that feature: a login, a denial, an expiry, a lost race and an outage, as tests of yours.
-//! - [`tokens`]: which token do I have, and what do I do with it?
-//! - [`web`]: log in with Webex in your web application, the whole way and its traps.
+//! - [`register`]: registration of an integration, and the environment variables.
+//! - [`web`]: "Log in with Webex" in a web application.
+//! - [`cookies`]: storage for pending logins, and the `SameSite` attribute.
+//! - [`terminals`]: login in a local browser for terminal programs.
+//! - [`devices`]: login on a device without a browser.
+//! - [`tokens`]: kinds of access tokens, and stored sessions.
+//! - `testing` (feature `testing`): tests of logins, denials, expiry, and outages.
+//!
+//! # Log events
+//!
+//! With the feature `tracing`, all spans and events have the target `webex_oauth`. They never
+//! contain tokens, codes, or secrets. Events identify a session by its `key`.
+//!
+//! | level | events |
+//! |---|---|
+//! | WARN | a refresh failed, a user must log in again, or a store or setting is faulty |
+//! | INFO | a session was stored, refreshed, removed, or unblocked |
+//! | DEBUG | every step in between |
+//!
+//! The span `webex_oauth::request` covers one request and its repetitions. Its fields are
+//! `endpoint`, `host`, `path`, `attempt`, `status`, `tracking_id`, and `elapsed_ms`. `endpoint` is
+//! `exchange`, `refresh`, `device_code`, `device`, `person`, `revocation`, `keys`, `userinfo`,
+//! `discovery`, or `api` for [`Session::send`](crate::Session::send).
 
 pub mod cookies;
 pub mod devices;

@@ -1,58 +1,68 @@
-//! Register your integration: from Webex's developer portal to the environment variables.
+//! Registration of an integration, and the environment variables.
 //!
-//! Webex hands tokens only to applications it knows. You register yours once; it takes five minutes.
+//! Webex issues tokens only to registered applications. Registration is free and takes five
+//! minutes.
 //!
-//! # For the developer
+//! # Developer portal
 //!
-//! 1. Sign in at <https://developer.webex.com>, open *Start Building Apps* and choose *Create an Integration*.
+//! 1. Sign in at <https://developer.webex.com>, open *Start Building Apps*, and choose *Create an
+//!    Integration*.
 //! 2. *Will this use a mobile SDK?* **No.**
-//! 3. Choose an icon, a name and a description. Users see the name when they consent. End it with `dev` while you are
-//!    developing, so that nobody takes it for the real one.
-//! 4. **Redirect URI(s):** where Webex sends the browser back to, with the scheme, the port and the path, for example
-//!    `http://localhost:5000/auth/cisco/callback` for a web application, or `http://localhost:8765/callback` for a program in
-//!    [a terminal](super::terminals), since on many a Mac port 5000 is the system's own. Webex compares it character by character with what this crate sends,
-//!    and this crate sends it exactly as you write it into `WEBEX_REDIRECT_URI`. `localhost` and `127.0.0.1` are two
-//!    different texts, and so are URIs with and without a slash at the end. Several can be registered;
-//!    [`AuthorizationRequest::redirect_uri`](crate::AuthorizationRequest::redirect_uri) picks one for a login.
-//! 5. **Scopes:** what your application may do. Each one that it asks for must be checked here by its own name:
-//!    `spark:all` does not stand for `spark:people_read`. Ask for as little as you can. The constants of
-//!    [`Scope`](crate::Scope) say what each is for, and
-//!    [`Scopes::from_authorization_url`](crate::Scopes::from_authorization_url) reads them from the authorization URL that
-//!    the page shows later.
-//! 6. *Add Integration.* The page that follows shows the **Client ID** and, this once, the **Client Secret**. Lost it?
-//!    *Regenerate* on the integration's page makes a new one; the old one stops working, so change it everywhere at once.
+//! 3. Choose an icon, a name, and a description. Users see the name when they consent. End it with
+//!    `dev` during development, to avoid confusion with the production integration.
+//! 4. **Redirect URI(s):** the URI to which Webex redirects the browser, with scheme, port, and
+//!    path. For a web application: `http://localhost:5000/auth/cisco/callback`. For a [terminal
+//!    program](super::terminals): `http://localhost:8765/callback`, because macOS often uses port
+//!    5000 itself.
 //!
-//! Then, for [`WebexOAuth::from_env`](crate::WebexOAuth::from_env):
+//!    Webex compares the URI byte by byte, and this crate sends it exactly as set in
+//!    `WEBEX_REDIRECT_URI`. `localhost` and `127.0.0.1` are different, and so are URIs with and
+//!    without a trailing slash. If several are registered,
+//!    [`AuthorizationRequest::redirect_uri`](crate::AuthorizationRequest::redirect_uri) selects
+//!    one.
+//! 5. **Scopes:** the permissions of your application. Select each scope that it requests:
+//!    `spark:all` does not include `spark:people_read`. Request as few as possible. The constants
+//!    of [`Scope`](crate::Scope) describe them, and
+//!    [`Scopes::from_authorization_url`](crate::Scopes::from_authorization_url) reads them from the
+//!    authorization URL that the portal shows later. Webex adds `spark:kms` automatically.
+//! 6. *Add Integration.* The next page shows the **Client ID** and, only once, the **Client
+//!    Secret**. If you lose the secret, *Regenerate* creates a new one. The old secret then stops
+//!    working immediately: replace it everywhere at the same time.
+//!
+//! # Environment variables
+//!
+//! [`WebexOAuth::from_env`](crate::WebexOAuth::from_env) reads these variables:
 //!
 //! ```sh
 //! export WEBEX_CLIENT_ID=C0e8d6adb...
 //! export WEBEX_CLIENT_SECRET=...
-//! export WEBEX_REDIRECT_URI=http://localhost:8765/callback # as registered; this example waits there
+//! export WEBEX_REDIRECT_URI=http://localhost:8765/callback # exactly as registered
 //! export WEBEX_SCOPES="spark:all"
-//! cargo run --example login
+//! cargo run --example login # listens on this port
 //! ```
 //!
-//! Keep the secret out of the source, out of the command line and out of logs. An integration is a confidential client:
-//! Webex wants the secret for every exchange and every refresh, also with PKCE, so a program that is handed out to users
-//! should log in through a server of yours.
+//! Keep the secret out of source code, command lines, and logs. An integration is a confidential
+//! client: Webex requires the secret for every code exchange and every refresh, even with PKCE. A
+//! program that is distributed to users should therefore log in through your server.
 //!
-//! # For the administrator
+//! # Approval by an administrator
 //!
-//! An organization can allow users only those integrations that its administrator has approved. Users of an integration
-//! that is not approved see a page of Webex's that says so, and **the application hears nothing**: no callback comes.
-//! Tell the administrator the *Integration ID*, which is shown beside the Client ID
-//! ([`ApplicationId::new`](crate::ApplicationId::new) makes it from that), and its name. In Control Hub
-//! (<https://admin.webex.com>), the integration is found under *Apps*, where its access can be allowed for
-//! everybody or for some.
+//! An organization can restrict its users to integrations that an administrator has approved. Users
+//! of other integrations see an error page of Webex, and **the application receives no callback**.
+//!
+//! Send the administrator the name and the *Integration ID* of your integration. The portal shows
+//! the ID next to the Client ID, and [`ApplicationId::new`](crate::ApplicationId::new) derives it
+//! from the Client ID. In Control Hub (<https://admin.webex.com>), the administrator finds the
+//! integration under *Apps* and can allow it for all users or for some.
 //!
 //! # When no callback comes
 //!
-//! Three refusals are shown by Webex on a page of its own and never reported to the application:
+//! Webex shows three errors only to the user and does not report them to the application:
 //!
-//! | the page says | reason | mend |
+//! | error page | cause | fix |
 //! |---|---|---|
-//! | an error occurred | the redirect URI is not registered exactly as it was sent | compare the two texts |
-//! | an error occurred | the client id is unknown | copy it again; look whether it is the right portal (commercial, government) |
+//! | an error occurred | the redirect URI differs from the registered one | compare both character by character |
+//! | an error occurred | the client ID is unknown | copy it again; check the portal (commercial or government) |
 //! | the administrator denied access | the integration is not approved | see above |
 //!
 //! # Other services
@@ -61,4 +71,4 @@
 //! |---|---|---|
 //! | Webex | <https://developer.webex.com> | `webex` |
 //! | Webex for Government | <https://developer-usgov.webex.com>; an administrator registers through the API | `webex-gov` |
-//! | Webex Meetings (XML API), at its end of life | <https://developer.cisco.com/site/webex-integration>; no new ones | `meetings` |
+//! | Webex Meetings (XML API), at end of life | <https://developer.cisco.com/site/webex-integration>; no new registrations | `meetings` |

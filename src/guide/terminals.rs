@@ -1,8 +1,9 @@
-//! Programs in a terminal: a login by the browser at hand, and the port that it comes back to.
+//! Login in a local browser for terminal programs.
 //!
-//! A program without a web server of its own opens one for a minute (RFC 8252 section 7.3):
-//! [`BrowserLogin`](crate::BrowserLogin), with the feature `loopback`, opens a port of this machine, sends the browser to Webex, and
-//! waits until it comes back. Where that browser is elsewhere, the user pastes what it shows:
+//! A program without a web server listens on a loopback port during the login (RFC 8252, section
+//! 7.3). [`BrowserLogin`](crate::BrowserLogin) (feature `loopback`) opens the port, opens the
+//! browser, and waits for the callback. If the browser runs on another host, the user pastes the
+//! callback URL:
 //!
 //! ```
 //! use std::io::{IsTerminal as _, stdin};
@@ -11,26 +12,29 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let ports = 15_000 + u16::try_from(std::process::id() % 4_000).unwrap()..20_000;
-//! # let free = ports.into_iter().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
-//! # let redirect_uri = format!("http://127.0.0.1:{free}/callback");
-//! # let mock = webex_oauth::testing::MockWebex::builder().redirect_uri(redirect_uri).start().await;
+//! # let mut ports = 15_000 + u16::try_from(std::process::id() % 4_000).unwrap()..20_000;
+//! # let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+//! # let redirect_uri = format!("http://127.0.0.1:{}/callback", ports.find(is_free).unwrap());
+//! # let mock = webex_oauth::testing::MockWebex::builder().redirect_uri(redirect_uri);
+//! # let mock = mock.start().await;
 //! # let webex = mock.client();
 //! // webex: WebexOAuth::from_env()?
 //! let login = BrowserLogin::new(&webex).application_name("Acme Rooms");
 //! # let login = login.without_browser();
 //! let waiting = login.begin()?;
-//! println!("Log in here, in your browser:\n\n  {}\n", waiting.url());
+//! println!("Log in with your browser:\n\n  {}\n", waiting.url());
 //! # waiting.paste_handle().paste(&mock.approve(waiting.url()))?;
 //! if stdin().is_terminal() {
-//!     println!("If that browser is on another machine, paste the address here that it ends at.");
+//!     println!("If the browser runs on another host, paste the URL of its last page here.");
 //!     let paste = waiting.paste_handle();
-//!     // A thread and no task: nobody can take back a read of the terminal, and tokio would wait for a task's at its end.
+//!     // A thread, not a task: a blocking read of the terminal cannot be canceled, and
+//!     // Tokio would wait for it when the runtime shuts down.
 //!     thread::spawn(move || {
-//!         for line in stdin().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty()) {
+//!         let lines = stdin().lines().map_while(Result::ok);
+//!         for line in lines.filter(|line| !line.trim().is_empty()) {
 //!             match paste.paste(&line) {
-//!                 Ok(()) => break, // how the login ends is what `wait` says
-//!                 Err(error) => println!("{error}. Copy the whole address, and try again."),
+//!                 Ok(()) => break, // `wait` returns the result of the login
+//!                 Err(error) => println!("{error}. Copy the whole URL and try again."),
 //!             }
 //!         }
 //!     });
@@ -41,72 +45,83 @@
 //! # }
 //! ```
 //!
-//! A spinner would turn where the user types: show one only where standard input is no terminal. `examples/cli/login.rs` is all
-//! of it in a program.
+//! Show a spinner only if standard input is not a terminal, because it would disturb the user's
+//! input. `examples/cli/login.rs` contains a complete program.
 //!
-//! # What to register
+//! # Registration
 //!
-//! Redirect URIs with a port, such as
+//! Register redirect URIs with a port, such as
 //!
 //! ```text
 //! http://localhost:8765/callback
 //! http://localhost:8766/callback
 //! ```
 //!
-//! Standards let a program take any free port. **Webex does not**: it compares the whole URI, port included, with those that are
-//! registered. So register two or three whose ports are taken by nothing well known, write exactly those into
-//! `redirect_uris([..])`, and the first whose port is free is used. Ports below 1024 take an administrator's rights, a URI
-//! without a port means 80, and on many a Mac port 5000 is the system's own.
+//! RFC 8252 allows any free port. **Webex does not**: it compares the whole URI, including the
+//! port, with the registered ones. Register two or three whose ports are rarely used, and pass
+//! exactly those to `redirect_uris([..])`. The first one whose port is free is used. Ports below
+//! 1024 require administrator rights, a URI without a port means port 80, and macOS often uses port
+//! 5000 itself.
 //!
-//! An integration has a client secret, and Webex wants it. **A program that is handed out to users cannot keep one**: what
-//! reads your program has it. Use this for your own colleagues, with the secret in their environment or keyring, or let the
-//! program log in through a server of yours.
+//! Webex requires the client secret of the integration. **A program that is distributed to users
+//! cannot keep a secret**: anyone who can read the program can read the secret. Use this login for
+//! colleagues, with the secret in their environment or keyring, or let the program log in through
+//! your server.
 //!
-//! # localhost, 127.0.0.1 or `[::1]`?
+//! # localhost, 127.0.0.1, or `[::1]`
 //!
-//! For `localhost` a browser may try either address, and in whichever order it likes. Both are therefore listened at, and if
-//! either one is somebody else's, that redirect URI is passed over: it could be they whom the browser finds. On a machine without
-//! IPv6 the one is enough. With `127.0.0.1` in the redirect URI there is no such choice; RFC 8252 section 8.3 prefers that.
+//! A browser may resolve `localhost` to either address, in any order. Therefore both are opened. If
+//! another process uses one of them, that redirect URI is skipped, because the browser might reach
+//! that process. On hosts without IPv6, one address is sufficient. RFC 8252, section 8.3, prefers
+//! `127.0.0.1` in the redirect URI, which avoids the ambiguity.
 //!
-//! # Where the browser is elsewhere
+//! # Browser on another host
 //!
-//! | the program runs | do |
+//! | the program runs | solution |
 //! |---|---|
-//! | over ssh | `ssh -L 8765:localhost:8765 host`: the browser's port 8765 leads to the program's. Open the URL by hand |
-//! | in a container | publish nothing: the program listens on the container's own loopback, which `-p` does not reach. Share the host's network (`--network host`), or paste |
-//! | under WSL 2 | nothing: Windows passes its `localhost` on, and its browser is opened |
-//! | on a server, without any of that | paste |
+//! | over SSH | forward the port with `ssh -L 8765:localhost:8765 host`, and open the URL manually |
+//! | in a container | share the host's network (`--network host`), or paste; `-p` does not reach the container's loopback address |
+//! | in WSL 2 | works: Windows forwards `localhost`, and its browser is opened |
+//! | on a server without these options | paste, or use a device login |
 //!
-//! **Pasting**: the browser comes back to its own machine's `localhost`, finds nobody, and shows an error; the callback stands in
-//! its address bar. The user copies it into the terminal, and the program hands it to
-//! [`PasteHandle::paste`](crate::loopback::PasteHandle::paste), which says at once whether it was the right one. The code in it is good for minutes, once, and for this program alone.
+//! **Pasting**: the browser is redirected to `localhost` on its own host, where no program listens,
+//! and shows an error page. The address bar contains the callback URL. The user copies it into the
+//! terminal, and the program passes it to
+//! [`PasteHandle::paste`](crate::loopback::PasteHandle::paste), which validates it immediately. The
+//! code in the URL is valid for a few minutes, once, and only for this program.
 //!
-//! **By another device**: a [login on a device](super::devices) needs neither a port nor a browser that comes back, so it is the
-//! fallback where none can: over ssh (`SSH_CONNECTION` is set), in a container, or after
-//! [`ErrorKind::CallbackServer`](crate::ErrorKind::CallbackServer). Offer it as a choice, too, as `--device` of the example `cli` does. It has
-//! four redirect URIs of its own to register.
+//! **Device login**: a [device login](super::devices) needs no port and no callback. Use it as the
+//! fallback over SSH (`SSH_CONNECTION` is set), in a container, or after
+//! [`ErrorKind::CallbackServer`](crate::ErrorKind::CallbackServer). Offer it as an option as well,
+//! like `--device` in the example `cli`. It requires four additional redirect URIs.
 //!
-//! # When nobody comes back
+//! # Timeout
 //!
-//! After the time limit of five minutes the error says what Webex shows the user and tells nobody else (see
-//! [`register`](crate::guide::register#when-no-callback-comes)), with the redirect URI, the client id and the integration id to
-//! compare. Print it whole. Where a browser came to the port with TLS, because it insists on https, or with more cookies than a
-//! request may have, the error says so first.
+//! The login times out after five minutes by default. The error then lists the problems that Webex
+//! shows only to the user (see [`guide::register`](crate::guide::register#when-no-callback-comes)),
+//! with the redirect URI, the client ID, and the Integration ID to compare. Print the whole error.
+//! If the browser connected with TLS, because it enforces HTTPS, or sent too many cookies, the
+//! error states that first.
 //!
-//! # What others on this machine can do
+//! # Security
 //!
-//! Everybody who has an account on it can connect to the port; pages of the web in the user's browser can as well.
+//! Every user of the host can connect to the port, and so can web pages in the user's browser.
 //!
-//! - **They cannot end the login with a code of their own, or with a refusal**: the callback needs the state, 256 bits that only
-//!   this program and the browser know. Requests by another host name (DNS rebinding), for another path or by another method are
-//!   not looked at.
-//! - **They cannot use a code that they overhear**: Webex wants the PKCE verifier with it, which never leaves this program, and
-//!   the client secret.
-//! - They can be there first, and have the port. Then this program says so, and sends nobody there.
-//! - They can keep it busy. At most 32 are connected at a time, each for ten seconds and with 64 KiB; when one more comes, the
-//!   one leaves who has said nothing for longest. The browser, which says all at once, gets through a thousand of them.
-//! - **Whoever can read this user's files, memory or screen can do anything the user can.** And the URL is handed to the browser
-//!   as an argument of a process, which on many systems every user can list: it has the state in it. With that they can end
-//!   the login with a refusal; or sign in by the same URL themselves, and hand in the callback, so that the user works in their
-//!   account without knowing. Show who has logged in ([`WebexOAuth::identify`](crate::WebexOAuth::identify)); on machines that
-//!   are shared with strangers, open the browser by [`open_with`](crate::BrowserLogin::open_with), or not at all.
+//! - **They cannot complete the login with their own code or with an error.** The callback requires
+//!   `state`, 256 random bits known only to this program and the browser. Requests with another
+//!   host name (DNS rebinding), path, or method are ignored.
+//! - **They cannot use an intercepted code.** Webex requires the code verifier, which never leaves
+//!   this program, and the client secret.
+//! - **They can occupy the port first.** The login then fails with an error, and the browser is not
+//!   opened.
+//! - **They can open many connections.** At most 32 are accepted at a time, each for ten seconds
+//!   and with up to 64 KiB. An additional connection replaces the one that has been silent for the
+//!   longest time. A browser sends its request immediately and succeeds among a thousand such
+//!   connections.
+//! - **A process that can read the user's files, memory, or screen can act as the user.**
+//! - **The browser's command line contains `state`.** On many systems, every user can list the
+//!   arguments of processes. With `state`, they can fail the login with an error, or sign in with
+//!   the same URL and send the callback. The user would then work in the attacker's account. Show
+//!   the account after the login ([`WebexOAuth::identify`](crate::WebexOAuth::identify)). On hosts
+//!   shared with untrusted users, open the browser with
+//!   [`open_with`](crate::BrowserLogin::open_with), or let the user open the URL.

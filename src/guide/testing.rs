@@ -1,20 +1,20 @@
-//! Tests of a login and of its bad days, without a network and without credentials.
+//! Tests of logins, denials, expiry, and outages, without a network and without credentials.
 //!
-//! [`MockWebex`] is a Webex on a free port of this machine, with the feature `testing`:
+//! [`MockWebex`] (feature `testing`) is a simulated Webex on a free loopback port:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! webex-oauth = { version = "0.1", features = ["testing"] }
 //! ```
 //!
-//! Write tests as async tests of tokio, each with a mock of its own: they can all run at once. An application should take its
-//! client, or what it makes it from, as a parameter: a test then hands it [`MockWebex::client`], or [`MockWebex::service`] and
-//! the rest. Each example below is whole: around what it shows belongs
+//! Write asynchronous tests with tokio, each with its own mock: they can run in parallel. Pass the
+//! client to your application as a parameter, so that tests can pass [`MockWebex::client`], or
+//! build one from [`MockWebex::service`]. The examples below are complete test bodies. Wrap each in
 //! `#[tokio::test] async fn name() -> Result<(), Box<dyn std::error::Error>> { .. Ok(()) }`.
 //!
-//! A mock has a thread, and holds five handles of the operating system; each open connection takes two more, one at each end.
-//! Where more than about 140 live at once in one process, the usual limit of 1024 handles (`ulimit -n`) is too low; it can be
-//! raised up to the machine's own, as this crate's test of two hundred does.
+//! A mock uses one thread and five operating system handles. Each open connection uses two more,
+//! one at each end. With more than about 140 mocks in one process, the usual limit of 1024 handles
+//! (`ulimit -n`) is too low.
 //!
 //! # A login
 //!
@@ -28,7 +28,8 @@
 //! let webex = mock.client();
 //! let (url, pending) = webex.authorize().begin()?;
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-//! assert_eq!(webex.person(login.tokens().access_token()).await?.email(), Some("jane@example.com"));
+//! let person = webex.person(login.tokens().access_token()).await?;
+//! assert_eq!(person.email(), Some("jane@example.com"));
 //! # Ok(())
 //! # }
 //! ```
@@ -50,9 +51,9 @@
 //! # }
 //! ```
 //!
-//! # An expiry
+//! # Expiry
 //!
-//! A [`ManualClock`] stands still until the test moves it, for the mock and for its clients:
+//! A [`ManualClock`] advances only when the test advances it. The mock and its clients share it:
 //!
 //! ```
 //! use std::time::Duration;
@@ -82,30 +83,35 @@
 //!
 //! # A lost race
 //!
-//! Where refresh tokens rotate, a process that is late is refused: another one has spent the refresh token. It looks into the
-//! store again then, finds what the other has saved, and goes on with that; nobody has to log in:
+//! If refresh tokens rotate, only one of two processes can refresh with the same token. The other
+//! one is rejected, reloads the store, and continues with the tokens saved there. The user does not
+//! have to log in again:
 //!
 //! ```
 //! use std::time::Duration;
 //! use webex_oauth::clock::{ManualClock, UnixTime};
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
 //! use webex_oauth::{Callback, Rotation, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-//! let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).start().await;
+//! let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict);
+//! let mock = mock.start().await;
 //! let webex = mock.client();
 //! let (url, pending) = webex.authorize().begin()?;
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 //! let (store, key) = (MemoryStore::new(), TokenKey::new("jane")?);
-//! let own = TokenManager::new(webex.clone(), store.clone())?.put(&key, login.tokens().clone()).await?;
+//! let own = TokenManager::new(webex.clone(), store.clone())?;
+//! let own = own.put(&key, login.tokens().clone()).await?;
 //! let other = TokenManager::new(webex.clone(), store)?;
 //!
 //! clock.advance(Duration::from_secs(14 * 86_400));
-//! let rotated = webex.refresh(login.tokens()).await?; // the other process is first, and has yet to save
-//! mock.at(MockEndpoint::Refresh).answer(Fault::none().delayed(Duration::from_secs(1))); // until this one has been refused
+//! // The other process refreshes first, and saves only after this one has been rejected.
+//! let rotated = webex.refresh(login.tokens()).await?;
+//! let slow = Fault::none().delayed(Duration::from_secs(1));
+//! mock.at(MockEndpoint::Refresh).answer(slow);
 //! let save = async {
 //!     while mock.refreshes() < 2 {
 //!         tokio::task::yield_now().await;
@@ -114,20 +120,22 @@
 //! };
 //! let (token, _) = tokio::join!(own.access_token(), async { save.await.unwrap() });
 //! assert_eq!(token?, *rotated.access_token());
-//! assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (2, 1)); // one was granted
+//! assert_eq!(mock.refreshes(), 2);
+//! assert_eq!(mock.refreshes_of("jane@example.com"), 1); // only one succeeded
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # An outage
 //!
-//! While Webex is down, the token at hand serves as long as it lives; then the error says that time can help:
+//! During an outage, the stored access token is returned until it expires. Then the error is
+//! retryable:
 //!
 //! ```
 //! use std::time::Duration;
 //! use webex_oauth::clock::{ManualClock, UnixTime};
 //! use webex_oauth::store::{MemoryStore, TokenKey};
-//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
 //! use webex_oauth::{Callback, TokenManager};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -137,7 +145,8 @@
 //! let webex = mock.client();
 //! let (url, pending) = webex.authorize().begin()?;
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-//! let session = TokenManager::new(webex, MemoryStore::new())?.put(&TokenKey::new("jane")?, login).await?;
+//! let manager = TokenManager::new(webex, MemoryStore::new())?;
+//! let session = manager.put(&TokenKey::new("jane")?, login).await?;
 //!
 //! mock.at(MockEndpoint::Token).answer(Fault::status(503).html()).until_cleared();
 //! clock.advance(Duration::from_secs(13 * 86_400));
@@ -153,12 +162,13 @@
 //! # }
 //! ```
 //!
-//! An answer that is lost after Webex has acted is [`Fault::lost_answer`]; with [`MockWebexBuilder::relay`], connections can break
-//! in the middle of an answer, or be refused: [`MockWebex::go_offline`].
+//! [`Fault::lost_answer`] loses a response after Webex has processed the request. With
+//! [`MockWebexBuilder::relay`], connections can break in the middle of a response, or be rejected:
+//! [`MockWebex::go_offline`].
 //!
-//! # An axum application, without a server
+//! # An axum application without a server
 //!
-//! axum's own way is to ask the router itself, by tower's `oneshot`:
+//! Call the router directly with `oneshot` of tower:
 //!
 //! ```
 //! use axum::Router;
@@ -172,7 +182,8 @@
 //! use webex_oauth::testing::MockWebex;
 //!
 //! async fn begin(State(webex): State<WebexOAuth>) -> Redirect {
-//!     let (url, _pending) = webex.authorize().begin().expect("the settings are complete"); // keep `pending`!
+//!     // A real application stores `pending`.
+//!     let (url, _pending) = webex.authorize().begin().expect("complete settings");
 //!     Redirect::to(url.as_str())
 //! }
 //!
@@ -181,18 +192,18 @@
 //! let mock = MockWebex::start().await;
 //! let app = Router::new().route("/login", get(begin)).with_state(mock.client());
 //!
-//! let answer = app.oneshot(Request::get("/login").body(Body::empty())?).await?;
-//! let callback = mock.approve(answer.headers()[header::LOCATION].to_str()?);
+//! let response = app.oneshot(Request::get("/login").body(Body::empty())?).await?;
+//! let callback = mock.approve(response.headers()[header::LOCATION].to_str()?);
 //! assert!(callback.starts_with("http://localhost:8080/callback?code="));
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Ask it for the callback's path and query next, with the cookie of the first answer.
+//! Then request the path and query of the callback, with the cookie of the first response.
 //!
 //! # Any application, as a browser sees it
 //!
-//! reqwest is the browser, if it follows no redirects by itself, and the mock's consent page is left out:
+//! Use reqwest without redirects as the browser. [`MockWebex::approve`] replaces the consent page:
 //!
 //! ```
 //! use axum::Router;
@@ -203,33 +214,36 @@
 //! use webex_oauth::testing::MockWebex;
 //!
 //! fn application(webex: WebexOAuth) -> Router {
-//!     let begin = move || async move { Redirect::to(webex.authorize().begin().unwrap().0.as_str()) }; // yours here
+//!     // Your application.
+//!     let url = move || webex.authorize().begin().unwrap().0;
+//!     let begin = move || async move { Redirect::to(url().as_str()) };
 //!     Router::new().route("/login", get(begin)).route("/callback", get(async || "Hello"))
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-//! let home = format!("http://{}", listener.local_addr()?);
-//! let mock = MockWebex::builder().redirect_uri(format!("{home}/callback")).start().await;
+//! let base = format!("http://{}", listener.local_addr()?);
+//! let mock = MockWebex::builder().redirect_uri(format!("{base}/callback")).start().await;
 //! tokio::spawn(axum::serve(listener, application(mock.client())).into_future());
 //!
 //! let browser = Client::builder().redirect(redirect::Policy::none()).build()?;
-//! let answer = browser.get(format!("{home}/login")).send().await?;
-//! let callback = mock.approve(answer.headers()["location"].to_str()?);
+//! let response = browser.get(format!("{base}/login")).send().await?;
+//! let callback = mock.approve(response.headers()["location"].to_str()?);
 //! assert_eq!(browser.get(callback).send().await?.text().await?, "Hello");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Beside a wiremock of yours
+//! # Mocking other Webex APIs
 //!
-//! The rest of Webex's API is yours to mock: by wiremock, with its host among those that get the token, or by the mock itself,
-//! which answers for any path what it is told to:
+//! Mock the remaining Webex API with wiremock, or with the mock itself, which returns any response
+//! for any path. Add the host of the wiremock server to the [API
+//! hosts](crate::Service::with_api_host), so that it receives the token.
 //!
 //! ```
 //! use webex_oauth::Callback;
-//! use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
+//! use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
 //! use wiremock::matchers::{header, path};
 //! use wiremock::{Mock, MockServer, ResponseTemplate};
 //!
@@ -242,34 +256,84 @@
 //! let token = login.tokens().access_token().expose();
 //! let rooms = MockServer::start().await;
 //! let bearer = header("authorization", format!("Bearer {token}"));
-//! let answer = ResponseTemplate::new(200).set_body_string("{\"items\":[]}");
-//! Mock::given(path("/v1/rooms")).and(bearer).respond_with(answer).expect(1).mount(&rooms).await;
-//! mock.at(MockEndpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}"));
+//! let response = ResponseTemplate::new(200).set_body_string("{\"items\":[]}");
+//! let rooms_request = Mock::given(path("/v1/rooms")).and(bearer).respond_with(response);
+//! rooms_request.expect(1).mount(&rooms).await;
+//! let response = Fault::status(200).json("{\"items\":[]}");
+//! mock.at(MockEndpoint::path("/v1/rooms")).answer(response);
 //!
 //! for base in [format!("{}/v1", rooms.uri()), mock.uri()] {
-//!     let answer = reqwest::Client::new().get(format!("{base}/rooms")).bearer_auth(token).send().await?;
-//!     assert_eq!(answer.text().await?, "{\"items\":[]}");
+//!     let request = reqwest::Client::new().get(format!("{base}/rooms")).bearer_auth(token);
+//!     assert_eq!(request.send().await?.text().await?, "{\"items\":[]}");
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The token endpoint alone
+//!
+//! Without the feature `testing`, mock the token endpoint with wiremock:
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use webex_oauth::{Callback, Service, WebexOAuth};
+//! use wiremock::matchers::{body_string_contains, method, path};
+//! use wiremock::{Mock, MockServer, ResponseTemplate};
+//!
+//! let server = MockServer::start().await;
+//! let tokens = serde_json::json!({"access_token": "t0k3n"});
+//! Mock::given(method("POST"))
+//!     .and(path("/access_token"))
+//!     .and(body_string_contains("code=abc"))
+//!     .respond_with(ResponseTemplate::new(200).set_body_json(tokens))
+//!     .expect(1)
+//!     .mount(&server)
+//!     .await;
+//! let webex = WebexOAuth::builder()
+//!     .service(Service::webex().at(server.uri()))
+//!     .client_id("C1")
+//!     .client_secret("s3cret")
+//!     .redirect_uri("http://localhost:5000/auth/cisco/callback")
+//!     .scopes("spark:all")
+//!     .build()?;
+//!
+//! let (url, pending) = webex.authorize().begin()?;
+//! let url = url::Url::from(url);
+//! let (_, state) = url.query_pairs().find(|(name, _)| name == "state").unwrap();
+//! let callback = Callback::parse(format!("code=abc&state={state}"))?;
+//! let login = webex.login(pending, callback).await?;
+//! assert_eq!(login.tokens().access_token().expose(), "t0k3n");
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Programs in other languages
 //!
-//! The repository's example `mock_webex` is the mock as a program of its own, for tests in Python, JavaScript or anything else
-//! that can start a process and speak HTTP: `cargo run --example mock_webex -- --json --until-stdin-closes`.
+//! The repository's example `mock_webex` runs the mock as a server, for tests in Python,
+//! JavaScript, or any other language. It prints the environment variables for the program under
+//! test, shows a sign-in page and a consent page, and accepts orders from tests on a second port:
+//!
+//! ```sh
+//! cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback
+//! ```
+//!
+//! Every start creates a new client ID and client secret, unless `--client-id` and
+//! `--client-secret` are given. Nothing is stored.
+//!
+#![doc = include_str!("other_languages.md")]
+//!
+//! `tests/interop` in the repository tests the mock with the clients `openid-client` (npm),
+//! `authlib`, `msal`, `wxc_sdk`, and `webexpythonsdk` (PyPI). There, this crate is tested with
+//! `oidc-provider` and `oauth2-mock-server` (npm), a keyring, a terminal, and a browser. `.ci/run
+//! install interop` installs and runs these tests on Debian.
 //!
 #![doc = include_str!("mock_webex.md")]
-//!
-//! `tests/interop/clients` in the repository has whole tests in Python and JavaScript.
-//!
-//! # The token endpoint alone
-//!
-//! A token endpoint alone, by wiremock and without this feature, stands in the [crate's documentation](crate#testing-your-application).
 //!
 //! [`Fault::lost_answer`]: crate::testing::Fault::lost_answer
 //! [`ManualClock`]: crate::clock::ManualClock
 //! [`MockWebex`]: crate::testing::MockWebex
+//! [`MockWebex::approve`]: crate::testing::MockWebex::approve
 //! [`MockWebex::client`]: crate::testing::MockWebex::client
 //! [`MockWebex::go_offline`]: crate::testing::MockWebex::go_offline
 //! [`MockWebex::service`]: crate::testing::MockWebex::service

@@ -1,21 +1,23 @@
-//! Which token do I have? Webex has five kinds of access tokens; three lines for each.
+//! Kinds of access tokens, and stored sessions.
 //!
-//! | it is | it lives | renewed by |
+//! | token of | lifetime | renewed by |
 //! |---|---|---|
-//! | [an integration's](#an-integration) | 14 days, its refresh token 90 (some scopes: 12 hours and 60 days) | a [`Session`] |
-//! | [a Service App's](#a-service-app) | as the answer says | a [`Session`] |
-//! | [a Webex Meetings integration's](#webex-meetings) | 2 hours, its refresh token 60 days | a [`Session`] |
-//! | [a bot's](#a-bot) | until it is regenerated | you, in the developer portal |
-//! | [a personal access token](#a-personal-access-token) | 12 hours | you, in the developer portal |
+//! | [an integration](#an-integration) | 14 days, refresh token 90 days (with some scopes 12 hours and 60 days) | a [`Session`] |
+//! | [a Service App](#a-service-app) | as reported by the server | a [`Session`] |
+//! | [Webex Meetings](#webex-meetings) | 2 hours, refresh token 60 days | a [`Session`] |
+//! | [a bot](#a-bot) | until it is regenerated | you, in the developer portal |
+//! | [a person (personal access token)](#a-personal-access-token) | 12 hours | you, in the developer portal |
 //!
-//! (<https://developer.webex.com/docs/integrations>, <https://developer.webex.com/docs/bots>,
-//! <https://developer.webex.com/docs/getting-your-personal-access-token>, <https://developer.cisco.com/docs/webex-meetings/>)
+//! Sources: <https://developer.webex.com/docs/integrations>,
+//! <https://developer.webex.com/docs/bots>,
+//! <https://developer.webex.com/docs/getting-your-personal-access-token>, and
+//! <https://developer.cisco.com/docs/webex-meetings/>.
 //!
-//! [`TokenSource`] is what all of them are, for code that does not care which one it has.
+//! Code that accepts any kind of token takes a [`TokenSource`].
 //!
 //! # An integration
 //!
-//! It acts for a user, who logged in and consented.
+//! An integration acts on behalf of a user who logged in and consented.
 //!
 //! ```
 //! # use webex_oauth::store::{MemoryStore, TokenKey};
@@ -36,38 +38,101 @@
 //! # }
 //! ```
 //!
+//! # Stored sessions
+//!
+//! An application that calls Webex later on behalf of a user stores the session. A
+//! [`TokenManager`](crate::TokenManager) over a [store](crate::store) returns a [`Session`], and
+//! the session always yields a valid access token.
+//!
+//! ```
+//! use webex_oauth::bytes::Bytes;
+//! use webex_oauth::store::{FileStore, TokenKey};
+//! use webex_oauth::{TokenManager, TokenSet, WebexOAuth, http};
+//!
+//! async fn connect(webex: WebexOAuth, tokens: TokenSet) -> webex_oauth::Result<()> {
+//!     let manager = TokenManager::new(webex, FileStore::for_application("acme-rooms")?)?;
+//!     let key = TokenKey::new("cust10001")?.child("jane")?;
+//!     let session = manager.put(&key, tokens).await?;
+//!
+//!     let token = session.access_token().await?; // today, next week, after a restart
+//!     let request = http::Request::get("https://webexapis.com/v1/rooms");
+//!     let request = request.body(Bytes::new()).unwrap();
+//!     let response = session.send(request).await?; // repeats the request after a 401
+//!     Ok(())
+//! }
+//! ```
+//!
+//! - **Refresh.** A valid access token is returned immediately. After 75 % of its lifetime, a
+//!   refresh starts in the background. Once the token has expired, all callers wait for the same
+//!   refresh. During an outage of Webex, the old token is returned until it expires.
+//! - **One refresh per session**, no matter how many callers, managers, and processes share the
+//!   store.
+//! - **End of a session.** A session ends only when its refresh token expires, or when Webex
+//!   rejects it: once with a reason, or four times without one. An outage, a wrong client secret,
+//!   or a full disk ends no session. New tokens that cannot be saved are served from memory, and
+//!   saving is retried.
+//! - **Choose one key per Webex account**, not per browser session. Each session refreshes its own
+//!   tokens, and Webex allows 750 valid access tokens per account.
+//! - **Status.** [`Session::status`](crate::Session::status) sends no request: it returns the
+//!   account, the scopes, the expiry, and the last failure.
+//!   [`Session::check`](crate::Session::check) asks Webex whether the session is still valid.
+//! - **Account.** [`Session::person`](crate::Session::person) and
+//!   [`Session::user_info`](crate::Session::user_info) fetch the user and store the account with
+//!   the session. [`Account::details`](crate::Account::details) lists the source of each value and
+//!   whether it is verified.
+//! - **Disconnect.** [`Session::disconnect`](crate::Session::disconnect) removes the session and
+//!   revokes its tokens if the service supports it.
+//! - **Idle sessions.** [`KeepAlive`](crate::KeepAlive) refreshes sessions before they expire, and
+//!   reports those that a refresh cannot extend.
+//! - **Stores.** [`MemoryStore`](crate::store::MemoryStore),
+//!   [`FileStore`](crate::store::FileStore), and [`KeyringStore`](crate::store::KeyringStore) are
+//!   included. To use a database, implement [`TokenStore`](crate::store::TokenStore) and test it
+//!   with [`conformance`](crate::store::conformance).
+//! - **Shutdown.** Call [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) at the end of
+//!   `main`. A pending save does not keep the process from exiting.
+//!
+//! To store tokens without a manager, convert them with
+//! [`TokenSet::to_stored`](crate::TokenSet::to_stored), or put [`#[serde(with =
+//! "webex_oauth::stored")]`](crate::stored) on a field of your own type.
+//!
 //! # A Service App
 //!
-//! It acts for itself in an organization whose administrator has authorized it in Control Hub; nobody logs in. Its first
-//! tokens come from the developer portal, or from `POST /v1/applications/{applicationId}/token`
-//! (<https://developer.webex.com/docs/service-apps>). From then on they are refreshed as an integration's are, with the
-//! Service App's own client id and secret.
+//! A Service App acts on its own behalf in an organization whose administrator authorized it in
+//! Control Hub. No user logs in. The first tokens come from the developer portal, or from `POST
+//! /v1/applications/{applicationId}/token` (<https://developer.webex.com/docs/service-apps>). They
+//! are refreshed like those of an integration, with the client ID and client secret of the Service
+//! App.
 //!
 //! ```
 //! # use webex_oauth::store::{MemoryStore, TokenKey};
 //! # use webex_oauth::testing::MockWebex;
-//! # use webex_oauth::{Callback, RefreshToken, TokenManager};
+//! # use webex_oauth::{Callback, ImportedTokens, RefreshToken, TokenManager};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # let mock = MockWebex::start().await;
 //! # let webex = mock.client();
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-//! # let from_the_portal = login.tokens().refresh_token().unwrap().expose();
+//! # let from_portal = login.tokens().refresh_token().unwrap().expose();
 //! # let manager = TokenManager::new(webex.clone(), MemoryStore::new())?;
-//! let refresh_token = RefreshToken::new(from_the_portal)?;
-//! let session = manager.adopt(&TokenKey::new("service-app")?, &refresh_token, None).await?;
+//! let tokens = ImportedTokens::new(RefreshToken::new(from_portal)?);
+//! let session = manager.import(&TokenKey::new("service-app")?, tokens).await?;
 //! let token = session.access_token().await?;
 //! # webex.person(&token).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Adopt it once: after a restart, [`manager.session(&key)`](crate::TokenManager::session) finds it in the store.
+//! Import the refresh token once. After a restart,
+//! [`TokenManager::session`](crate::TokenManager::session) finds the session in the store.
 //!
 //! # Webex Meetings
 //!
-//! It opens the XML API of Webex Meetings, which is at its end of life. Only the service is another.
+//! These tokens authorize requests to the XML API of Webex Meetings, which is at end of life.
+//! Select [`Service::meetings`](crate::Service::meetings). The XML API expects a
+//! [`SecurityContext`](crate::meetings::SecurityContext) in each request. The user is known from
+//! [`TokenSet::account`](crate::TokenSet::account), because `WebexOAuth::person` is unavailable
+//! there.
 //!
 //! ```
 //! # use webex_oauth::store::{MemoryStore, TokenKey};
@@ -75,8 +140,10 @@
 //! # use webex_oauth::{Callback, Service, TokenManager, WebexOAuth};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! # let settings = WebexOAuth::builder().client_id("C1").client_secret("s").redirect_uri("http://localhost:1/cb");
-//! let webex = settings.service(Service::meetings()).scopes("all_read meeting_modify").build()?;
+//! # let settings = WebexOAuth::builder().client_id("C1").client_secret("s");
+//! # let settings = settings.redirect_uri("http://localhost:1/cb");
+//! let settings = settings.service(Service::meetings());
+//! let webex = settings.scopes("all_read meeting_modify").build()?;
 //! # let mock = MockWebex::builder().service(MockService::Meetings).start().await;
 //! # let webex = mock.client();
 //! # let (url, pending) = webex.authorize().begin()?;
@@ -91,7 +158,7 @@
 //!
 //! # A bot
 //!
-//! It acts for itself, with a token that the developer portal shows once.
+//! A bot acts on its own behalf, with a token that the developer portal shows only once.
 //!
 //! ```
 //! use webex_oauth::AccessToken;
@@ -99,31 +166,36 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let from_your_secret_store = "b0t";
-//! let bot = StaticToken::new(AccessToken::new(from_your_secret_store)?);
+//! # let from_secret_store = "b0t";
+//! let bot = StaticToken::new(AccessToken::new(from_secret_store)?);
 //! let token = bot.access_token().await?;
 //! # assert_eq!(token.expose(), "b0t");
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Its requests can be sent by any HTTP client; with the feature `middleware`, a reqwest client of your own puts the token on
-//! them and keeps it from other hosts:
+//! Any HTTP client can send the requests. With the feature `middleware`, your own reqwest client
+//! adds the token to requests to Webex, and to no other host:
 //!
 //! ```
-//! # #[cfg(feature = "middleware")]
-//! fn client(bot: webex_oauth::source::StaticToken) -> webex_oauth::Result<reqwest_middleware::ClientWithMiddleware> {
-//!     use webex_oauth::middleware::{BearerMiddleware, without_redirects};
+//! use reqwest_middleware::ClientWithMiddleware;
+//! use webex_oauth::WebexOAuth;
+//! use webex_oauth::middleware::{BearerMiddleware, without_redirects};
+//! use webex_oauth::source::StaticToken;
 //!
-//!     let webex = webex_oauth::WebexOAuth::builder().client_id("bot").build()?; // a bot has no client id: any text will do
-//!     Ok(without_redirects(reqwest::Client::builder())?.with(BearerMiddleware::new(&webex, bot)).build())
+//! fn client(bot: StaticToken) -> webex_oauth::Result<ClientWithMiddleware> {
+//!     // A bot has no client ID: use any string.
+//!     let webex = WebexOAuth::builder().client_id("bot").build()?;
+//!     let client = without_redirects(reqwest::Client::builder())?;
+//!     Ok(client.with(BearerMiddleware::new(&webex, bot)).build())
 //! }
 //! ```
 //!
 //! # A personal access token
 //!
-//! It acts for you, for 12 hours, to try things out: copy it from <https://developer.webex.com/docs/getting-your-personal-access-token>
-//! and use it [as a bot's](#a-bot). Never build on it: it ends with your login at the portal.
+//! A personal access token acts on your behalf for 12 hours, for experiments. Copy it from
+//! <https://developer.webex.com/docs/getting-your-personal-access-token> and use it [like the token
+//! of a bot](#a-bot). Do not use it in an application: it expires when you log out of the portal.
 //!
 //! [`Session`]: crate::Session
 //! [`TokenSource`]: crate::source::TokenSource

@@ -1,17 +1,18 @@
-//! Log in with Webex in your web application: the whole way, and its traps.
+//! "Log in with Webex" in a web application.
 //!
-//! Somebody clicks "Log in with Webex", signs in at Webex, and is back on the page where they clicked. In between stand two
-//! handlers, and every trap below is about what lies between those two: a browser that anybody can send anywhere.
+//! A login consists of two requests to your application: one redirects the browser to Webex, and
+//! the other receives the callback. Most pitfalls concern the time between the two, because anyone
+//! can send a browser anywhere.
 //!
-//! Two applications in the repository go this way, and can be tried without an integration:
-//! `cargo run --example web_login` knows who somebody is, and `cargo run --example connect_provider` works for its customers
-//! while they are away. The tests that are named below drive them, with what a browser sends and with what a stranger would.
+//! Two applications in the repository run without an integration. `cargo run --example web_login`
+//! identifies users. `cargo run --example connect_provider` connects the Webex accounts of
+//! customers and works for them in the background.
 //!
 //! # The handlers
 //!
-//! Here with axum, and with the pending login in an encrypted cookie of its own ([`cookies`](crate::cookies), feature
-//! `cookies`). Other frameworks differ in how they hand over headers; [where else it can wait](super::cookies) is a chapter of its
-//! own. Beside this crate, it takes the crates `axum`, `rand` 0.10 (feature `sys_rng`) and `url`.
+//! This application uses axum, and stores pending logins in encrypted cookies
+//! ([`cookies`](crate::cookies), feature `cookies`). [`guide::cookies`](super::cookies) describes
+//! the alternative. It also requires the crates `axum`, `rand` 0.10 (feature `sys_rng`), and `url`.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -31,67 +32,80 @@
 //!
 //! #[derive(Clone)]
 //! struct App {
-//!     webex: WebexOAuth,                              // WebexOAuth::from_env()?
-//!     waiting: PendingCookies,                        // PendingCookies::new(&webex, keys)
-//!     origin: String,                                 // yours, as browsers write it: "https://app.example.com"
-//!     sessions: Arc<Mutex<HashMap<String, String>>>, // who is logged in, by the session's id; yours end some day
+//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
+//!     pending: PendingCookies, // PendingCookies::new(&webex, keys)
+//!     origin: String,          // as browsers send it: "https://app.example.com"
+//!     // Person IDs by session ID. A real application expires its sessions.
+//!     sessions: Arc<Mutex<HashMap<String, String>>>,
 //! }
 //!
 //! fn router(app: App) -> Router {
 //!     Router::new()
 //!         .route("/auth/cisco", get(begin))
-//!         .route("/auth/cisco/callback", get(finish)) // the redirect URI that is registered
+//!         .route("/auth/cisco/callback", get(finish)) // the registered redirect URI
 //!         .route("/auth/logout", post(log_out))
 //!         .with_state(app)
 //! }
 //!
-//! /// The button leads here: `<a href="/auth/cisco?return_to=/events">`.
+//! /// Begins a login. Link to it: `<a href="/auth/cisco?return_to=/events">`.
 //! async fn begin(
 //!     app: State<App>,
 //!     headers: HeaderMap,
-//!     Query(link): Query<HashMap<String, String>>,
+//!     Query(query): Query<HashMap<String, String>>,
 //! ) -> Result<Response, Failure> {
-//!     let return_to = page_of_ours(link.get("return_to").map_or("/", String::as_str));
+//!     let return_to = local_page(query.get("return_to").map_or("/", String::as_str));
 //!     let (url, pending) = app.webex.authorize().payload(&return_to).begin()?;
-//!     let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
+//!     let cookies = app.pending.keep(pending, headers.get_all(COOKIE))?;
 //!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 //! }
 //!
-//! /// Webex leads the browser here.
-//! async fn finish(app: State<App>, headers: HeaderMap, Query(callback): Query<Callback>) -> Result<Response, Failure> {
+//! /// Receives the callback. Webex redirects the browser here.
+//! async fn finish(
+//!     app: State<App>,
+//!     headers: HeaderMap,
+//!     Query(callback): Query<Callback>,
+//! ) -> Result<Response, Failure> {
 //!     if Callback::is_prefetch(&headers) {
-//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, [(CACHE_CONTROL, "no-store")]).into_response());
+//!         let no_store = [(CACHE_CONTROL, "no-store")];
+//!         return Ok((StatusCode::SERVICE_UNAVAILABLE, no_store).into_response());
 //!     }
-//!     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
+//!     let (pending, removal) = app.pending.take(&callback, headers.get_all(COOKIE))?;
 //!     let return_to = pending.payload()?.unwrap_or_else(|| "/".to_owned());
-//!     let answer = match who_is_it(&app.webex, pending, callback).await {
+//!     let response = match log_in(&app.webex, pending, callback).await {
 //!         Ok(person_id) => {
-//!             let session = new_session(&app, &headers, person_id);
-//!             (AppendHeaders([(SET_COOKIE, session)]), Redirect::to(&return_to)).into_response()
+//!             let cookie = new_session(&app, &headers, person_id);
+//!             let cookie = AppendHeaders([(SET_COOKIE, cookie)]);
+//!             (cookie, Redirect::to(&return_to)).into_response()
 //!         }
 //!         Err(error) => Failure { error, return_to }.into_response(),
 //!     };
-//!     Ok((AppendHeaders(over), answer).into_response()) // the callback was for one try
+//!     // A callback is valid for one attempt: remove the cookie of the pending login.
+//!     Ok((AppendHeaders(removal), response).into_response())
 //! }
 //!
-//! /// Your users are found by this id. An address is given to somebody else one day.
-//! async fn who_is_it(webex: &WebexOAuth, pending: PendingAuthorization, callback: Callback) -> Result<String, Error> {
+//! /// Returns the person ID, which identifies the user. E-mail addresses may be reassigned.
+//! async fn log_in(
+//!     webex: &WebexOAuth,
+//!     pending: PendingAuthorization,
+//!     callback: Callback,
+//! ) -> Result<String, Error> {
 //!     let mut login = webex.login(pending, callback).await?;
 //!     let person = webex.identify(&mut login).await?;
 //!     Ok(person.id().to_owned())
 //! }
 //!
-//! /// The button of a form leads here: `<form method="post" action="/auth/logout">`.
+//! /// Ends the session. Use a form: `<form method="post" action="/auth/logout">`.
 //! async fn log_out(app: State<App>, headers: HeaderMap) -> Response {
-//!     // Browsers send it with every POST. Where it is missing, this was no page of yours either.
+//!     // Browsers send `Origin` with every POST. Reject requests without it as well.
 //!     if headers.get(ORIGIN).is_none_or(|origin| origin != app.origin.as_str()) {
 //!         return StatusCode::FORBIDDEN.into_response();
 //!     }
 //!     end_session(&app, &headers);
-//!     (AppendHeaders([(SET_COOKIE, set_cookie("", 0))]), Redirect::to("/")).into_response()
+//!     let cookie = AppendHeaders([(SET_COOKIE, set_cookie("", 0))]);
+//!     (cookie, Redirect::to("/")).into_response()
 //! }
 //!
-//! /// A session under a new id that nobody can guess, in place of the one that this browser had.
+//! /// Replaces the session of this browser with one under a new, random ID.
 //! fn new_session(app: &App, headers: &HeaderMap, person_id: String) -> String {
 //!     end_session(app, headers);
 //!     let mut id = [0; 16];
@@ -110,22 +124,26 @@
 //!     }
 //! }
 //!
-//! /// Over http, on your own machine, without `__Host-` (there are two of them) and without `Secure`.
+//! /// Without HTTPS (on localhost), remove `Secure` and the `__Host-` prefix here and above.
 //! fn set_cookie(id: &str, seconds: u32) -> String {
-//!     format!("__Host-session={id}; Max-Age={seconds}; Path=/; HttpOnly; SameSite=Lax; Secure")
+//!     let attributes = "Path=/; HttpOnly; SameSite=Lax; Secure";
+//!     format!("__Host-session={id}; Max-Age={seconds}; {attributes}")
 //! }
 //!
-//! /// Path and query as browsers read them, if that is a page of this application; else the first page.
-//! fn page_of_ours(text: &str) -> String {
-//!     let read = |text: &str| {
-//!         let here = Url::parse("http://here.invalid/").ok()?;
-//!         let url = here.join(text).ok().filter(|url| url.origin() == here.origin())?;
+//! /// Returns path and query of `text` if it is a page of this application, or "/".
+//! fn local_page(text: &str) -> String {
+//!     // Parses like a browser does.
+//!     let parse = |text: &str| {
+//!         let base = Url::parse("http://base.invalid/").ok()?;
+//!         let url = base.join(text).ok().filter(|url| url.origin() == base.origin())?;
 //!         let page = url[Position::BeforePath..Position::AfterQuery].to_owned();
 //!         (!page.starts_with("/auth/")).then_some(page)
 //!     };
-//!     let is_plain = text.starts_with('/') && text.len() <= 512 && text.bytes().all(|byte| byte.is_ascii_graphic());
-//!     let page = is_plain.then(|| read(text)).flatten();
-//!     page.filter(|page| read(page).as_ref() == Some(page)).unwrap_or_else(|| "/".to_owned())
+//!     let is_ascii = text.bytes().all(|byte| byte.is_ascii_graphic());
+//!     let is_path = text.starts_with('/') && text.len() <= 512 && is_ascii;
+//!     let page = is_path.then(|| parse(text)).flatten();
+//!     let is_stable = |page: &String| parse(page).as_ref() == Some(page);
+//!     page.filter(is_stable).unwrap_or_else(|| "/".to_owned())
 //! }
 //!
 //! struct Failure {
@@ -141,52 +159,67 @@
 //!
 //! impl IntoResponse for Failure {
 //!     fn into_response(self) -> Response {
-//!         let (status, words) = match &self.error {
-//!             error if error.is_denied() => (StatusCode::FORBIDDEN, "You declined."),
-//!             error if error.is_login_required() => (StatusCode::BAD_REQUEST, "This login is over."),
-//!             error if error.is_retryable() => (StatusCode::BAD_GATEWAY, "Webex does not answer at the moment."),
-//!             error if error.is_misconfigured() => (StatusCode::INTERNAL_SERVER_ERROR, "Something is wrong here."),
-//!             _ => (StatusCode::BAD_REQUEST, "That was no login."),
+//!         let (status, text) = match &self.error {
+//!             e if e.is_denied() => (StatusCode::FORBIDDEN, "You declined."),
+//!             e if e.is_login_required() => (StatusCode::BAD_REQUEST, "The login expired."),
+//!             e if e.is_retryable() => (StatusCode::BAD_GATEWAY, "Webex is unavailable."),
+//!             e if e.is_misconfigured() => {
+//!                 (StatusCode::INTERNAL_SERVER_ERROR, "The login is misconfigured.")
+//!             }
+//!             _ => (StatusCode::BAD_REQUEST, "The login failed."),
 //!         };
-//!         eprintln!("{}", self.error); // for you: it has Webex's own words and no secret
-//!         let return_to: String = form_urlencoded::byte_serialize(self.return_to.as_bytes()).collect();
-//!         let link = format!("<a href=\"/auth/cisco?return_to={return_to}\">Log in with Webex</a>");
-//!         (status, Html(format!("<p>{words} {link}</p>"))).into_response()
+//!         eprintln!("{}", self.error); // for operators; contains no secret
+//!         let return_to = form_urlencoded::byte_serialize(self.return_to.as_bytes());
+//!         let href = format!("/auth/cisco?return_to={}", return_to.collect::<String>());
+//!         let link = format!("<a href=\"{href}\">Log in with Webex</a>");
+//!         (status, Html(format!("<p>{text} {link}</p>"))).into_response()
 //!     }
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
 //! # let mock = webex_oauth::testing::MockWebex::start().await;
-//! # let waiting = PendingCookies::new(&mock.client(), EncryptionKeys::new("1", EncryptionKey::generate()?)?);
+//! # let keys = EncryptionKeys::new("1", EncryptionKey::generate()?);
+//! # let pending = PendingCookies::new(&mock.client(), keys?);
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! # let origin = format!("http://{}", listener.local_addr()?);
-//! # let sessions = Arc::default();
-//! # let app = App { webex: mock.client(), waiting, origin: origin.clone(), sessions: Arc::clone(&sessions) };
+//! # let sessions: Arc<Mutex<HashMap<String, String>>> = Arc::default();
+//! # let (webex, sessions_of_app) = (mock.client(), Arc::clone(&sessions));
+//! # let app = App { webex, pending, origin: origin.clone(), sessions: sessions_of_app };
 //! # tokio::spawn(async { axum::serve(listener, router(app)).await });
-//! # let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
-//! # let begun = http.get(format!("{origin}/auth/cisco?return_to=/events%3Fa%3Db")).send().await?;
+//! # let http = reqwest::Client::builder().no_proxy();
+//! # let http = http.redirect(reqwest::redirect::Policy::none()).build()?;
+//! # let begin = format!("{origin}/auth/cisco?return_to=/events%3Fa%3Db");
+//! # let begun = http.get(begin).send().await?;
 //! # let callback = mock.approve(begun.headers()["location"].to_str()?);
 //! # let query = callback.split_once('?').unwrap().1;
 //! # let cookie = begun.headers()["set-cookie"].to_str()?.split(';').next().unwrap();
 //! # let back = http.get(format!("{origin}/auth/cisco/callback?{query}"));
 //! # let lost = back.try_clone().unwrap().send().await?;
-//! # assert_eq!((lost.status().as_u16(), lost.text().await?.contains("This login is over.")), (400, true));
+//! # assert_eq!(lost.status().as_u16(), 400);
+//! # assert!(lost.text().await?.contains("The login expired."));
 //! # let back = back.header("cookie", cookie);
-//! # let ahead = back.try_clone().unwrap().header("sec-purpose", "prefetch;prerender").send().await?;
-//! # assert_eq!((ahead.status().as_u16(), ahead.headers()["cache-control"].to_str()?), (503, "no-store"));
+//! # let prefetch = back.try_clone().unwrap().header("sec-purpose", "prefetch;prerender");
+//! # let prefetch = prefetch.send().await?;
+//! # assert_eq!(prefetch.status().as_u16(), 503);
+//! # assert_eq!(prefetch.headers()["cache-control"].to_str()?, "no-store");
 //! # let done = back.send().await?;
-//! # assert_eq!((done.status().as_u16(), done.headers()["location"].to_str()?), (303, "/events?a=b"));
+//! # assert_eq!(done.status().as_u16(), 303);
+//! # assert_eq!(done.headers()["location"].to_str()?, "/events?a=b");
 //! # assert_eq!(done.headers().get_all("set-cookie").iter().count(), 2);
 //! # let id = sessions.lock().unwrap().keys().next().unwrap().clone();
-//! # let leave = http.post(format!("{origin}/auth/logout")).header("cookie", format!("a=b; __Host-session={id}"));
-//! # for (from, status, left) in [("", 403, 1), ("null", 403, 1), ("http://evil.example", 403, 1), (&*origin, 303, 0)] {
+//! # let leave = http.post(format!("{origin}/auth/logout"));
+//! # let leave = leave.header("cookie", format!("a=b; __Host-session={id}"));
+//! # let foreign = [("", 403, 1), ("null", 403, 1), ("http://evil.example", 403, 1)];
+//! # for (from, status, left) in foreign.into_iter().chain([(&*origin, 303, 0)]) {
 //! #     let leave = leave.try_clone().unwrap();
 //! #     let leave = if from.is_empty() { leave } else { leave.header("origin", from) };
-//! #     assert_eq!((leave.send().await?.status().as_u16(), sessions.lock().unwrap().len()), (status, left));
+//! #     assert_eq!(leave.send().await?.status().as_u16(), status);
+//! #     assert_eq!(sessions.lock().unwrap().len(), left);
 //! # }
-//! # for evil in ["//evil.example", "/\\evil.example", "/\t/evil.example", "/..//evil.example", "https:evil.example", "/auth/cisco"] {
-//! #     assert_eq!(page_of_ours(evil), "/");
+//! # let evil = "//evil.example|/\\evil.example|/\t/evil.example|/..//evil.example";
+//! # for evil in evil.split('|').chain(["https:evil.example", "/auth/cisco"]) {
+//! #     assert_eq!(local_page(evil), "/");
 //! # }
 //! # let error = mock.client().authorize().redirect_uri("none").begin().err().unwrap();
 //! # let declined = Failure { error, return_to: "/\"><a&b".to_owned() }.into_response();
@@ -196,114 +229,171 @@
 //! # }
 //! ```
 //!
-//! The tokens are dropped here, since the question was who it is. To call Webex for somebody later, hand the login to
-//! [`TokenManager::put`](crate::TokenManager::put), and keep no token in the session.
+//! This application drops the tokens, because it only identifies users. To call Webex later on
+//! behalf of a user, pass the login to [`TokenManager::put`](crate::TokenManager::put) (see [stored
+//! sessions](super::tokens#stored-sessions)). Do not store tokens in your web session.
 //!
-//! # The traps
+//! **Choose one key per Webex account, not per browser session.** With one key per account, ten
+//! browsers share one token. Store the person ID in your own web session and use it as the key:
+//! `TokenKey::new(person.id())`. Logging out of one browser then deletes only your web session.
+//! Call [`Session::disconnect`](crate::Session::disconnect) when the user removes the connection.
+//!
+//! # The steps of a login
+//!
+//! Each value is created only by the step before it, so no step can be skipped.
+//!
+//! | step | result | verified so far |
+//! |---|---|---|
+//! | [`authorize()`](crate::WebexOAuth::authorize) .. [`begin()`](crate::AuthorizationRequest::begin) | [`AuthorizationUrl`](crate::AuthorizationUrl), [`PendingAuthorization`](crate::PendingAuthorization) | nothing |
+//! | [`Callback::parse`](crate::Callback::parse), or deserialization by a web framework | [`Callback`](crate::Callback) | nothing: anyone could have sent it |
+//! | [`pending_id()`](crate::Callback::pending_id) | ID of the pending authorization | nothing |
+//! | [`accept(pending, callback)`](crate::WebexOAuth::accept) | [`AuthorizationCode`](crate::AuthorizationCode) | this browser began this login, with this client, recently |
+//! | [`exchange(code)`](crate::WebexOAuth::exchange) | [`Login`](crate::Login) with a [`TokenSet`](crate::TokenSet) | Webex accepted the code, client secret, and code verifier |
+//! | [`refresh(&tokens)`](crate::WebexOAuth::refresh) | new [`TokenSet`](crate::TokenSet) that replaces the old one | |
+//! | [`identify(&mut login)`](crate::WebexOAuth::identify) or `user_info_of(&mut login)` | [`Person`](crate::Person), or OpenID Connect claims | the user; [`require_organization`](crate::Login::require_organization) and [`require_email_domain`](crate::Login::require_email_domain) reject others |
+//! | [`manager.put(&key, login)`](crate::TokenManager::put) | [`Session`](crate::Session), which refreshes automatically | the tokens belong to this client and to the account of the stored session |
+//!
+//! [`login(pending, callback)`](crate::WebexOAuth::login) combines `accept` and `exchange`.
+//!
+//! - **`state`** is a random string in the authorization URL that is returned in the callback. It
+//!   prevents an attacker from passing the callback of another login to your user.
+//! - **PKCE** (RFC 7636) uses a secret of your application. Webex receives a hash of it when the
+//!   login begins, and the secret itself with the code. A stolen code is useless without it.
+//! - **Issuer** is the server that identifies the user: at Webex, the identity broker of the user's
+//!   region.
+//!
+//! Several logins can be pending in one browser. Store each
+//! [`PendingAuthorization`](crate::PendingAuthorization) in the browser's session under its
+//! [`id()`](crate::PendingAuthorization::id). Remove it when its callback arrives, *before* the
+//! code is exchanged, and after [`pending_lifetime`](crate::WebexOAuth::pending_lifetime).
+//! [`PendingAuthorization::to_stored`](crate::PendingAuthorization::to_stored) converts it to a
+//! string that survives restarts.
+//!
+//! A [`payload`](crate::AuthorizationRequest::payload) transports application data such as a return
+//! path or a tenant. Validate a path that came from the browser.
+//!
+//! # Pitfalls
+//!
+//! The tests named below are in `tests/it` in the repository.
 //!
 //! ## `SameSite=Strict` loses the login
 //!
-//! Webex sends the browser back: a navigation that begins at another site. A `Strict` cookie stays at home then, and so the
-//! callback finds no login, though everything went well. It is no better for your session's own cookie: set by the callback, it
-//! does not come along with the redirect right after it, which still counts as the other site's, and somebody who just logged in
-//! is told to log in. `Lax` comes along in both, and with nothing that another site embeds or posts. Test:
-//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`; and what the callback says without its cookie:
-//! `web_login::another_persons_callback_logs_nobody_in`.
+//! The callback is a navigation that starts at another site, so browsers omit `Strict` cookies. The
+//! application then does not find the pending login. The same applies to a `Strict` session cookie
+//! that the callback sets: the redirect that follows still counts as cross-site, and the page asks
+//! the user to log in again. `Lax` cookies are sent in both cases, but not with embedded content or
+//! POST requests of other sites. Tests:
+//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`, and for a callback without its
+//! cookie `web_login::another_persons_callback_logs_nobody_in`.
 //!
-//! ## A session id from before the login (session fixation)
+//! ## Session fixation
 //!
-//! Who can plant a cookie in somebody's browser, from a host below the same domain for example, plants the id of a session of
-//! theirs, and is logged in as soon as the other one is. So the id is new at each login, and the old one is dead; and on https its name
-//! begins with `__Host-`, which no other host can set. Logging out ends the session on the server: a copy of the cookie is worth
-//! nothing. Tests: `web_login::a_session_id_from_before_the_login_is_nobodys_after_it`,
+//! An attacker who can set a cookie in the user's browser, for example from another subdomain, sets
+//! the ID of a session of their own. After the login, they share that session. Therefore use a new
+//! session ID for each login and delete the old session. With HTTPS, begin the cookie's name with
+//! `__Host-`, which no other host can set. Logging out must end the session on the server, so that
+//! a copy of the cookie is useless. Tests:
+//! `web_login::a_session_id_from_before_the_login_is_nobodys_after_it`,
 //! `web_login::a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days`,
 //! `web_login::at_an_https_address_all_cookies_are_of_this_host_alone`.
 //!
-//! ## Another person's callback
+//! ## Callback of another person
 //!
-//! Somebody begins a login, does not follow its last redirect, and has you follow it: you would work in their account, or your product
-//! would be connected to it. The state protects from that only where it is tied to the browser: the callback finds no
-//! cookie of its login, and is answered with 400. Tests: `web_login::another_persons_callback_logs_nobody_in`,
+//! An attacker begins a login, stops before the callback, and makes your user open the callback
+//! URL. Your user would then work in the attacker's account, or your product would be connected to
+//! it. `state` prevents this only if it is bound to the browser: a callback without the cookie of
+//! its login receives a 400. Tests: `web_login::another_persons_callback_logs_nobody_in`,
 //! `connect_provider::a_cookie_of_one_login_put_under_the_name_of_another_opens_nothing`.
 //!
-//! ## The same browser, and another customer
+//! ## Same browser, different customer
 //!
-//! An administrator of two customers begins for one, signs in for the other, and lets the first login end. So the customer travels
-//! with the login, as its [`payload`](crate::AuthorizationRequest::payload), and the callback compares it with who is signed in
-//! now, *before* it exchanges the code. Test: `connect_provider::one_customers_callback_connects_no_other_customer`.
+//! An administrator of two customers begins a login for one, signs in for the other, and then
+//! completes the first login. Therefore store the customer in the
+//! [`payload`](crate::AuthorizationRequest::payload) of the login. In the callback, compare it with
+//! the customer who is signed in now, *before* exchanging the code. Test:
+//! `connect_provider::one_customers_callback_connects_no_other_customer`.
 //!
 //! ## Two tabs
 //!
-//! With one place for "the login that waits", the second tab ends the first one's. Here each has a cookie of its own, and
-//! its own page to return to; of many that were left lying, the oldest go. Tests:
+//! If a browser can have only one pending login, the second tab overwrites the login of the first.
+//! Here each login has a cookie and a return path. If many logins were abandoned, the oldest are
+//! removed. Tests:
 //! `web_login::two_tabs_log_in_one_after_the_other_and_each_comes_back_to_its_own_page`,
 //! `web_login::of_many_tabs_the_oldest_give_way`.
 //!
-//! ## Back, and submit again
+//! ## Back button and repeated callback
 //!
-//! The cookie is gone after the first try, so the code is not sent twice (Webex would refuse it, and may end the tokens that came
-//! of it). The page says that this login is over; whoever was logged in still is. Answer it with 400 and a link, never with a
-//! redirect to a new login, which would go round in circles where the browser keeps no cookies. Test:
-//! `web_login::going_back_and_submitting_again_does_no_harm`.
+//! The cookie is removed after the first attempt, so the code is never sent twice. Webex would
+//! reject it, and might revoke the tokens that it issued for it. Respond with 400 and a link to a
+//! new login. An automatic redirect would loop in browsers that reject cookies. A user who is
+//! logged in stays logged in. Test: `web_login::going_back_and_submitting_again_does_no_harm`.
 //!
-//! ## A browser that fetches ahead
+//! ## Prefetched callback
 //!
-//! Some browsers fetch a page before the user goes there, or on a guess. Where that is the callback, the code is spent on a
-//! page that is never shown, and the user's own request finds no login. Such a request says so in a header, which
-//! [`Callback::is_prefetch`](crate::Callback::is_prefetch) reads: respond with 503, and take no login. Tests:
-//! `web_login::callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation`,
+//! Some browsers fetch pages before the user opens them. A prefetched callback would spend the
+//! code, and the real request would find no login. Detect it with
+//! [`Callback::is_prefetch`](crate::Callback::is_prefetch), respond with 503, and keep the pending
+//! login. Tests: `web_login::callback_that_is_fetched_ahead_leaves_the_login_to_the_navigation`,
 //! `connect_provider::callback_that_is_fetched_ahead_connects_nothing_until_the_navigation`.
 //!
-//! ## In silence as the wrong user
+//! ## Silent login of the previous user
 //!
-//! Logging out of your application does not log out of Webex, and the next login asks for nothing: on a shared
-//! machine it is the one before who is logged in. Offer "another account" with
-//! [`Prompt::SelectAccount`](crate::Prompt::SelectAccount); where somebody connects a product, for whom it then works for months,
-//! always ask. And where a login is made anew, [`TokenManager::put`](crate::TokenManager::put) refuses another account than the
-//! one before. Tests: `web_login::who_wants_another_account_is_asked_for_one`,
+//! Logging out of your application does not end the user's session at Webex. The next login
+//! succeeds without a prompt, so on a shared computer the previous user is logged in. Offer
+//! "another account" with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount). Always use it if
+//! the login connects a product that works for months.
+//! [`TokenManager::put`](crate::TokenManager::put) rejects a new login with another account than
+//! before. Tests: `web_login::who_wants_another_account_is_asked_for_one`,
 //! `connect_provider::a_disconnected_customer_is_gone_and_connects_to_any_account_again`,
 //! `connect_provider::a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations`.
 //!
-//! ## An open redirect
+//! ## Open redirect
 //!
-//! `?return_to=` comes from a link, and anybody writes links. `//evil.example` is another host, to browsers so is `/\evil.example`, a
-//! tab between the slashes is not there at all, and `/..//evil.example` becomes `//evil.example`. Read it with a URL parser as
-//! browsers do, twice, and take only a page of yours: the login itself is none, or it goes round in circles. Check it before it becomes the payload;
-//! nobody can change it after. `page_of_ours` above does, and `examples/web_login/return_to.rs`, whose failure page leads back
-//! there, too. Tests: `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
+//! `?return_to=` comes from a link that anyone can create. Browsers resolve `//evil.example`,
+//! `/\evil.example`, and both slashes separated by a tab to another host, and `/..//evil.example`
+//! becomes `//evil.example`. Parse the value twice with a URL parser that follows browsers, and
+//! accept only pages of your application. Exclude the login itself, because it would loop. Validate
+//! the value before it becomes the payload, which cannot be modified afterwards. `local_page` above
+//! and `examples/web_login/return_to.rs` do this. Tests:
+//! `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
 //! `web_login::a_return_to_that_a_stranger_put_into_a_link_is_dropped`.
 //!
-//! ## Logged out by a picture
+//! ## Logout by a link
 //!
-//! A logout by GET is done by any page that embeds its address, and by browsers that fetch ahead. Make it a POST, and take POSTs from your own pages
-//! alone: every browser sends `Origin` with them, so a missing one is refused like a wrong one. `log_out` above does it for one handler,
-//! `examples/web/shell.rs` for all of them, and `examples/web/sessions.rs` ends the session. Beginning a *login* by GET does no harm; connecting a product changes something,
-//! and is a POST as well. Tests: `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
+//! A logout by GET can be triggered by any page that embeds its URL, and by prefetching browsers.
+//! Use POST, and accept POST requests only from your own pages. Every browser sends `Origin` with
+//! them, so reject a missing `Origin` as well. `log_out` above does this for one handler, and
+//! `examples/web/shell.rs` for all handlers. `examples/web/sessions.rs` ends the session. Beginning
+//! a *login* by GET is harmless. Connecting a product changes data and must be a POST. Tests:
+//! `web_login::nobody_is_logged_out_by_a_link_or_by_another_sites_form`,
 //! `connect_provider::another_sites_form_changes_nothing_and_a_link_neither`.
 //!
-//! ## Back, after logging out
+//! ## Back button after logout
 //!
-//! Browsers keep pages in memory to go back to, as they were. `Cache-Control: no-store` does not always keep them from it: Chromium keeps
-//! such a page too, and drops it once an `HttpOnly` cookie changes; but not a page that the redirects of a login led to, which is
-//! where everybody is after logging in (seen with Chromium 156). The next one at that machine then reads it. A script of one line has
-//! such a page loaded again, so that the server decides: on `pageshow`, when the event says `persisted`. Test:
+//! Browsers keep pages in memory and show them again when the user goes back. `Cache-Control:
+//! no-store` does not always prevent this. Chromium keeps such pages until an `HttpOnly` cookie
+//! changes, but it ignores that change for a page that was reached through the redirects of a login
+//! (observed with Chromium 156). The next user of the computer could then read it. On the event
+//! `pageshow`, reload the page if `persisted` is `true`, so that the server decides. Test:
 //! `web_login::every_page_is_loaded_again_when_a_browser_has_kept_it_to_go_back_to`.
 //!
-//! ## The code in the address bar
+//! ## Code in the address bar
 //!
-//! The callback's address has a code and a state in it. Answer with a redirect, so that it is in no history and in no `Referer`; send
-//! `Cache-Control: no-store`, and a `Referrer-Policy` that keeps addresses from other sites. It should be `same-origin`: with
-//! `no-referrer`, browsers write `Origin: null` on the forms of your own pages, and the check of the paragraph above refuses them.
-//! A `Content-Security-Policy` should leave `form-action` out where a form's answer leads to Webex: some browsers hold it against that
-//! redirect, too. Test: `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`.
+//! The callback URL contains a code and `state`. Respond with a redirect, so that the URL appears
+//! neither in the history nor in `Referer`. Send `Cache-Control: no-store` and `Referrer-Policy:
+//! same-origin`. With `no-referrer`, browsers send `Origin: null` with the forms of your own pages,
+//! and the check of `Origin` rejects them. Omit `form-action` from a `Content-Security-Policy` if a
+//! form leads to Webex: some browsers apply it to the redirect as well. Test:
+//! `web_login::cookies_and_pages_carry_what_keeps_browsers_careful`.
 //!
-//! ## Two cookies in one answer
+//! ## Two cookies in one response
 //!
-//! The callback's answer removes one cookie and sets another, in two headers of the same name. Whatever *inserts* a header
-//! drops the first of them: append. Test: `cookies::what_is_set_is_appended_to_an_answer_and_shown_nowhere`.
+//! The response to the callback removes one cookie and sets another, in two `Set-Cookie` headers. A
+//! function that *inserts* a header replaces the first one: append instead. Test:
+//! `cookies::what_is_set_is_appended_to_an_answer_and_shown_nowhere`.
 //!
-//! ## Found by the e-mail address
+//! ## Users identified by e-mail address
 //!
-//! Addresses change, and are given to somebody else, who then has the account of the one before. Find users by
-//! [`Person::id`](crate::Person::id), and let name and address be what they are today. Test:
-//! `web_login::a_user_is_found_by_the_person_and_not_by_the_address`.
+//! E-mail addresses change, and may be reassigned to another person, who then receives the account
+//! of the previous one. Identify users by [`Person::id`](crate::Person::id), and update name and
+//! address at each login. Test: `web_login::a_user_is_found_by_the_person_and_not_by_the_address`.

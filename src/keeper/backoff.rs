@@ -1,18 +1,21 @@
-//! The pauses after refreshes that failed.
+//! Backoff after failed refreshes.
 
 use std::time::Duration;
 
 pub(super) const MIN_BACKOFF: Duration = Duration::from_secs(1);
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5 * 60);
-/// The longest pause while something in front of the token endpoint responds without JSON: that does not pass by itself.
+/// The maximum pause while the token endpoint responds without JSON.
+///
+/// A proxy or gateway in front of Webex causes such responses, and an operator must fix it.
 pub(super) const MAX_BACKOFF_WITHOUT_JSON: Duration = Duration::from_secs(60 * 60);
 
-/// The longest pause after so many failures in a row.
+/// Returns the maximum pause after `failures` consecutive failures.
 pub(super) fn max_backoff(failures: u32) -> Duration {
     doubled(failures, MAX_BACKOFF)
 }
 
-/// The pause after so many failures in a row, by full jitter; `chance` is a number from 0 to 1.
+/// Returns the pause after `failures` consecutive failures, with full jitter. `chance` is a random
+/// number from 0 to 1.
 pub(super) fn backoff(failures: u32, longest: Duration, chance: f64) -> Duration {
     doubled(failures, longest).mul_f64(chance.clamp(0.0, 1.0)).max(MIN_BACKOFF)
 }

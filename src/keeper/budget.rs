@@ -1,20 +1,21 @@
-//! How much may go wrong in a world that is searched.
+//! The fault budget of the model.
 
+/// The number of faults and actions that remain in a model state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     pub(super) store_faults: u8,
     pub(super) network_faults: u8,
     pub(super) crashes: u8,
-    /// Seconds that pass while somebody works, as far as the limit for sending allows.
+    /// Delays of one second during a step, within the time limit for sending.
     pub(super) delays: u8,
-    /// How often somebody has to wait for other refreshes of the same process, for a second each.
+    /// Waits of one second for other refreshes of the same process.
     pub(super) queues: u8,
     pub(super) stops: u8,
     pub(super) forgets: u8,
     pub(super) puts: u8,
     pub(super) amends: u8,
     pub(super) flights: u8,
-    /// How often the access token ends again.
+    /// The number of times the access token expires again.
     pub(super) periods: u8,
 }
 
@@ -33,7 +34,7 @@ pub(super) const QUIET: Budget = Budget {
 };
 
 impl Budget {
-    /// Whether nothing happens that could make anybody refresh twice.
+    /// Returns `true` if the budget has no fault that could cause a second refresh.
     pub(super) fn is_orderly(self) -> bool {
         (self.store_faults, self.network_faults, self.crashes, self.stops) == (0, 0, 0, 0)
     }

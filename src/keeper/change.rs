@@ -1,4 +1,4 @@
-//! What is done to a kept login from outside a flight: it is ended, let try again, or noted whose it is.
+//! Changes of a stored session other than a refresh: removal, unblocking, and account updates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,17 @@ use crate::store::{Entry, Head, LoginId, Revision};
 use crate::token::TokenSet;
 use crate::trace::{causes, event};
 
-/// How long a caller waits until it is noted whose login it is.
+/// The maximum time that a caller waits for an account update to be saved.
 const NOTE_LIMIT: Duration = Duration::from_secs(1);
-/// How long the end of a login waits for a refresh that is under way: longer than that can be sent.
+/// The maximum time that a logout waits for a running refresh. It exceeds the time limit for
+/// sending.
 const LANDING_LIMIT: Duration = Duration::from_secs(35);
 
-/// While the store changes, memory must not say otherwise, whatever becomes of the change: its future may be dropped, and its
-/// outcome may stay unknown. What was in memory is forgotten at the end, unless the change was confirmed; but not new tokens that
-/// the store does not have, until it is known that nobody needs them.
+/// A guard that invalidates the cache entry during a change of the store.
+///
+/// The cached tokens are invalidated when the change begins, and again when the guard is dropped
+/// unconfirmed. This happens if the future is canceled or the outcome is unknown. Unsaved tokens
+/// are kept until the store shows that they are superseded.
 pub(crate) struct Change<'a> {
     slot: &'a Slot,
     is_confirmed: bool,
@@ -34,7 +37,7 @@ impl<'a> Change<'a> {
         Self { slot, is_confirmed: false }
     }
 
-    /// The store has this now.
+    /// Publishes `current`, which the store now contains.
     pub(crate) fn confirm(mut self, current: Option<super::slot::Current>) {
         self.slot.begin_again(current);
         self.is_confirmed = true;
@@ -50,8 +53,9 @@ impl Drop for Change<'_> {
 }
 
 impl Keeper {
-    /// Ends a login: nothing of it is left, and a refresh under way brings nothing back. Gives the last tokens back, if
-    /// they can be read.
+    /// Removes the session. A refresh in progress does not restore it.
+    ///
+    /// Returns the last tokens, or the error if they could not be read.
     pub(crate) async fn remove(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
         let _turn = slot.turn_in_time().await?;
         let (mut change, mut ended) = (None, None);
@@ -59,7 +63,7 @@ impl Keeper {
         while let Some(entry) = editing.look().await? {
             let stored = Record::read(&entry.body, &self.webex.registration().owner);
             change.get_or_insert_with(|| Change::begin(slot));
-            // New tokens that could not be saved are there alone.
+            // Tokens that could not be saved exist only in the cache entry.
             let unsaved = slot.unsaved();
             let newer = unsaved.as_ref().filter(|known| known.is_newer_than(&entry.head));
             ended = Some(newer.map_or(stored, |known| Ok(known.tokens.clone())));
@@ -68,19 +72,21 @@ impl Keeper {
             }
         }
         change.unwrap_or_else(|| Change::begin(slot)).confirm(None);
-        event!(INFO, key = %slot.key, "forgotten");
+        event!(INFO, key = ?slot.key, "session removed");
         Ok(ended)
     }
 
-    /// Waits for the refresh that is under way, whose tokens nobody could end otherwise; not for ever.
+    /// Waits for the refresh in progress, at most `LANDING_LIMIT`.
+    ///
+    /// Its tokens could not be revoked if they arrived after the session was removed.
     pub(crate) async fn let_land(&self, slot: &Slot) {
         if let Some(mut flight) = slot.in_the_air() {
             let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_in_the_air())).await;
         }
     }
 
-    /// Lets a login try again that was marked dead or told to wait.
-    pub(crate) async fn retry(&self, slot: &Slot) -> Result<()> {
+    /// Removes the block of a session that was rejected or is backing off.
+    pub(crate) async fn unblock(&self, slot: &Slot) -> Result<()> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(mut entry) = editing.look().await? {
             if !entry.head.lift_hold(self.webex.now())? || editing.save(&entry).await? {
@@ -88,12 +94,13 @@ impl Keeper {
             }
         }
         slot.stop_resting();
-        event!(INFO, key = %slot.key, "may try again");
+        event!(INFO, key = ?slot.key, "refresh unblocked");
         Ok(())
     }
 
-    /// Changes what is kept with the tokens, under the same generation, where `amend` says that there is something to change; says
-    /// whether there was.
+    /// Changes the data stored with the tokens, without changing the generation.
+    ///
+    /// `amend` returns `true` if it changed the record. Returns `true` if the change was saved.
     pub(crate) async fn amend(&self, slot: &Slot, amend: impl Fn(&Head, &mut Record) -> bool) -> Result<bool> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(Entry { mut head, body }) = editing.look().await? {
@@ -109,14 +116,16 @@ impl Keeper {
         Ok(false)
     }
 
-    /// The login that an access token at hand belongs to.
+    /// Returns the login ID that `token` belongs to, if it is the cached access token.
     pub(crate) fn login_of(&self, slot: &Slot, token: &AccessToken) -> Option<LoginId> {
         slot.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
     }
 
-    /// Keeps with a login what Webex said of whose it is; `note` writes it down, and says whether it is news. That is a
-    /// convenience, so what prevents it is no error, and nobody waits for it long: a store that fails, a refresh under way,
-    /// another login meanwhile.
+    /// Saves account data received from Webex with the session.
+    ///
+    /// `note` updates the tokens and returns `true` if anything changed. The update is a
+    /// convenience: a failing store, a refresh in progress, or another login is no error, and the
+    /// caller waits at most `NOTE_LIMIT`.
     pub(crate) async fn note(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -130,13 +139,13 @@ impl Keeper {
                 head.login == login && head.claim.is_none() && note(&mut record.tokens)
             };
             if let Err(error) = keeper.0.amend(&slot, is_news).await {
-                event!(DEBUG, key = %slot.key, error = causes(&error), "not noted");
+                event!(DEBUG, key = ?slot.key, error = causes(&error), "account not saved");
             }
         });
         let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
     }
 
-    /// See [`Roster::release`](super::roster::Roster::release).
+    /// Releases a reference; see [`Roster::release`](super::roster::Roster::release).
     pub(super) fn release(&self, slot: &Arc<Slot>) {
         self.roster.release(slot);
     }

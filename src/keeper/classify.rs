@@ -1,4 +1,4 @@
-//! What a failed refresh means.
+//! Classification of failed refreshes.
 
 use std::time::Duration;
 
@@ -6,10 +6,12 @@ use super::protocol::{Answer, Reason};
 use crate::error::{Delivery, Error};
 use crate::service::Rotation;
 
-/// What it takes to send once more: a pause of a second, and a second in which an answer can come.
+/// The minimum time for another attempt: a pause of one second, and one second for the response.
 const TIME_TO_REPEAT: Duration = Duration::from_secs(2);
 
-/// Classifies the error of a refresh, with so much time left for sending. `unexplained` judges a rejection without a reason.
+/// Classifies the error of a refresh.
+///
+/// `left` is the remaining time for sending. `unexplained` classifies a rejection without a reason.
 pub(super) fn classify_failure<T>(
     error: &Error,
     rotation: Rotation,
@@ -23,26 +25,28 @@ pub(super) fn classify_failure<T>(
         let reason = if is_unexplained { unexplained() } else { Reason::Given };
         return Answer::Rejected { code: code.map(str::to_owned), reason };
     }
-    // A status alone, a proxy's for example, says nothing of the client, and neither does what happened on the way.
+    // A status without a code may come from a proxy. Neither it nor a transport error is a
+    // statement about the client.
     let is_status_alone = server.is_some() && code.is_none() && !matches!(status, Some(400 | 401));
     if error.is_misconfigured() && !is_status_alone && error.delivery().is_none() {
-        // Nothing was sent because of the settings, or the client's credentials are wrong.
+        // The settings prevented the request, or the server rejected the client's credentials.
         let is_about_all = server.is_none_or(|server| server.names_client());
         return Answer::Misconfigured { is_own: !is_about_all };
     }
-    // The server may have acted.
+    // The server may have processed the request.
     let is_unknown = matches!((error.delivery(), status), (Some(Delivery::Unknown), _) | (_, Some(502 | 504)));
     let is_not_done = matches!((error.delivery(), status), (Some(Delivery::NotSent), _) | (_, Some(429 | 503)));
     let is_lenient = rotation == Rotation::Lenient;
     Answer::Later {
         retry_after: error.retry_after(),
-        // With no time left, a repetition would need another claim, and the callers would not hear of the failure meanwhile.
+        // Without enough time, another attempt needs a new lease. Report the failure to the callers
+        // instead.
         is_repeatable: (is_not_done || is_unknown && is_lenient) && left >= TIME_TO_REPEAT,
         is_lost: is_unknown && !is_lenient,
     }
 }
 
-/// Whether the token endpoint responded with something else than JSON, and not because it is overloaded or down.
+/// Returns `true` if the token endpoint responded without JSON, except when overloaded or down.
 pub(super) fn is_without_json(error: &Error) -> bool {
     let is_down = |status: u16| matches!(status, 300..=399 | 408 | 423 | 425 | 429 | 500..);
     error
@@ -100,7 +104,7 @@ mod tests {
             (rejected(server(403, Some("unauthorized_client"))), Answer::Misconfigured { is_own: true }),
             (rejected(server(400, None)), Answer::Misconfigured { is_own: true }),
             (rejected(server(401, None)), Answer::Misconfigured { is_own: true }),
-            // A status alone says nothing of the client, and neither does the way to the server.
+            // A status without a code, or a transport error, is no statement about the client.
             (rejected(server(403, None)), later(false, false)),
             (rejected(server(407, None)), later(false, false)),
             (rejected(server(451, None)), later(false, false)),

@@ -1,4 +1,4 @@
-//! What the tokens of a slot need, and what is known about those that the API rejected.
+//! The refresh demand of a cache entry, including tokens that the API rejected with 401.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use crate::clock::{EARLIEST, UnixTime};
 use crate::secret::AccessToken;
 use crate::token::TokenSet;
 
-/// How long it is believed that it is too early for another refresh after a 401. Another process may bring new tokens.
+/// The time for which a denied refresh after a 401 stays denied. Afterwards, another process may
+/// have saved new tokens.
 const DENIAL: Duration = Duration::from_secs(1);
-/// How long a refresh that a 401 caused is remembered.
+/// The time for which a refresh caused by a 401 is remembered.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Slot {
-    /// What these tokens, as they are stored, need now.
+    /// Returns the current demand of `tokens`, which the store contains.
     pub(super) fn demand(&self, tokens: &TokenSet, wall: UnixTime, elapsed: Duration) -> Demand {
         let (token, moments) = (tokens.access_token(), Moments::of(tokens, self.chance(), wall));
-        // What is known of the very token is more than its times say: the wall clock may have been set back. Unless the server
-        // has issued it again elsewhere, with other times.
+        // The cached expiry also uses the monotonic clock, so it survives a wall clock that is set
+        // back. It does not apply if the server issued the same token again with other times.
         let current = self.current();
         let cached = current.as_ref().filter(|current| current.access_token == *token && current.moments == moments);
         let need = cached.map_or_else(|| moments.need(wall), |current| current.need_by_time(wall, elapsed));
@@ -59,13 +60,15 @@ impl Slot {
         })
     }
 
-    /// Whether this process has refreshed tokens of this login whose times are not believed.
+    /// Returns `true` if this process already refreshed a token of this session with an implausible
+    /// receipt time.
     pub(super) fn has_refreshed_undated(&self) -> bool {
         self.seldom(|seldom| seldom.undated.as_ref().is_some_and(|undated| undated.is_refreshed))
     }
 
-    /// Notes that the API rejected a token with 401; returns `false` if it is not the one that is handed out. `may_cut_pause` is set
-    /// for endpoints that accept every valid token.
+    /// Marks a token as rejected by the API with 401. Returns `false` if it is not the cached one.
+    ///
+    /// `may_cut_pause` is set for endpoints that accept every valid token.
     pub(crate) fn mark_unauthorized(&self, token: &AccessToken, may_cut_pause: bool) -> bool {
         self.seldom(|seldom| {
             let is_cached = self.current().as_ref().is_some_and(|current| current.access_token == *token);
@@ -78,7 +81,7 @@ impl Slot {
         })
     }
 
-    /// Lets the next caller wait for another token than this, which the API rejected.
+    /// Makes the next caller wait for a replacement of `token`, which the API rejected.
     pub(crate) fn await_replacement(&self, token: &AccessToken) {
         self.seldom(|seldom| {
             let found = seldom.unauthorized.as_mut().filter(|found| found.token.as_ref() == Some(token));
@@ -89,7 +92,8 @@ impl Slot {
         });
     }
 
-    /// The token that a caller should wait for a replacement of; each report of a 401 lets one caller wait.
+    /// Returns the token whose replacement this caller should wait for. Each reported 401 makes one
+    /// caller wait.
     pub(super) fn take_awaited(&self) -> Option<AccessToken> {
         self.seldom(|seldom| {
             let found = seldom.unauthorized.as_mut().filter(|found| found.awaited > 0)?;
@@ -100,7 +104,7 @@ impl Slot {
         })
     }
 
-    /// Whether it was found out a moment ago that it is too early for another refresh after a 401.
+    /// Returns `true` if a refresh after a 401 was denied within the last second.
     pub(super) fn is_denied(&self, elapsed: Duration) -> bool {
         self.seldom(|seldom| {
             let denied_at = seldom.unauthorized.as_ref().and_then(|found| found.denied_at);
@@ -108,7 +112,7 @@ impl Slot {
         })
     }
 
-    /// The API's 401 has brought no other token.
+    /// Records that a 401 did not lead to a new token.
     pub(super) fn deny(&self, elapsed: Duration) {
         self.seldom(|seldom| {
             if let Some(found) = &mut seldom.unauthorized {
@@ -117,7 +121,7 @@ impl Slot {
         });
     }
 
-    /// Counts a refresh that a 401 caused.
+    /// Counts a refresh caused by a 401.
     pub(super) fn count_unauthorized(&self, epoch: u64, was_cut: bool, elapsed: Duration) {
         self.seldom_at(epoch, |seldom| {
             let found = seldom.unauthorized.get_or_insert_default();
@@ -127,7 +131,8 @@ impl Slot {
         });
     }
 
-    /// An endpoint that accepts every valid token has accepted one: the next pause may be cut short again.
+    /// Records that an endpoint that accepts every valid token accepted one. The next pause may be
+    /// cut short again.
     pub(crate) fn note_accepted(&self) {
         if self.current().as_ref().is_some_and(|current| current.was_cut) {
             self.seldom(|seldom| seldom.unauthorized.get_or_insert_default().has_succeeded_since_cut = true);

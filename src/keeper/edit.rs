@@ -1,18 +1,19 @@
-//! One change of a kept login from outside a flight, as a pure state machine: it is ended, replaced, or something is noted
-//! with it.
+//! The compare-and-swap loop of a change other than a refresh, as a pure state machine.
 //!
-//! These are the steps 10 and 11 of the claim protocol. Whoever changes a login looks at it first, writes only over what was
-//! seen, and looks and chooses again when somebody was faster. Where a write fails, nobody knows what became of it, so the
-//! store is asked. As with a flight, the actions are carried out elsewhere, and the tests search what the two can do to each
-//! other.
+//! These are steps 10 and 11 of the refresh protocol: a session is removed, replaced, or edited.
+//! The loop loads the entry, chooses the change, and writes it with the loaded revision as the
+//! precondition. After a conflict it starts again. After a failed write it loads the entry to find
+//! out whether the write happened. The caller performs the I/O, and the tests search all
+//! interleavings with a refresh.
 
 use super::protocol::StoreFailed;
 use crate::store::{Precondition, Revision, WriteOutcome};
 
-/// How often others may be faster. Each time, one of them has changed the login, so this many mean a store that says so always.
+/// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
+/// indicate a store that always reports a conflict.
 const MOST_TURNS: u32 = 200;
 
-/// A change, which begins with a look.
+/// The state machine of one change. It begins with [`ToDo::Look`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Edit {
     stage: Stage,
@@ -25,54 +26,54 @@ enum Stage {
     Choosing {
         seen: Option<Revision>,
     },
-    /// What the store has afterwards; nothing after a delete.
+    /// `after` is the revision in the store after the write, or `None` after a deletion.
     Writing {
         after: Option<Revision>,
     },
-    /// The write failed, or the answer to it was lost.
+    /// The outcome of the write is unknown.
     Finding {
         after: Option<Revision>,
     },
     Ended,
 }
 
-/// What happened.
+/// The result of an action.
 #[derive(Clone, Debug)]
 pub(crate) enum Happened {
-    /// An answer to [`ToDo::Look`] and [`ToDo::Find`].
+    /// The result of [`ToDo::Look`] or [`ToDo::Find`].
     Looked(Result<Option<Revision>, StoreFailed>),
-    /// An answer to [`ToDo::Choose`].
+    /// The result of [`ToDo::Choose`].
     Chosen(Choice),
-    /// An answer to [`ToDo::Write`].
+    /// The result of [`ToDo::Write`].
     Written(Result<WriteOutcome, StoreFailed>),
 }
 
-/// What is wanted in the place of what was seen.
+/// The change to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
-    /// Something of this revision, which nobody has used.
+    /// An entry with this new revision.
     Save(Revision),
     Delete,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ToDo {
     Look,
     Choose,
-    /// What was chosen, over this.
+    /// Write the chosen change under this precondition.
     Write(Precondition),
-    /// Look what became of it.
+    /// Load the entry to find out whether the write happened.
     Find,
     End(Ended),
 }
 
-/// How a change ended.
+/// The outcome of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ended {
-    /// The store has had it.
+    /// The change was written.
     Done,
-    /// It was not written, or nobody knows.
+    /// The change was not written, or its outcome is unknown.
     Failed,
 }
 
@@ -81,9 +82,10 @@ impl Edit {
         Self { stage: Stage::Looking, turns: 0 }
     }
 
-    /// Takes in what happened and says what to do next.
+    /// Handles an event and returns the next action.
     ///
-    /// An event that does not answer the last action is a mistake of the engine; the change then begins again with a look.
+    /// An event that does not match the last action is a bug of the caller. The change then starts
+    /// again.
     pub(crate) fn step(&mut self, event: Happened) -> ToDo {
         match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Looking, Happened::Looked(Ok(seen))) => self.go(Stage::Choosing { seen }, ToDo::Choose),
@@ -104,7 +106,7 @@ impl Edit {
             }
             (Stage::Finding { after }, Happened::Looked(Ok(found))) if found == after => ToDo::End(Ended::Done),
             (Stage::Looking | Stage::Finding { .. }, Happened::Looked(_)) => ToDo::End(Ended::Failed),
-            // Somebody was faster.
+            // Another writer was faster.
             _ if self.turns < MOST_TURNS => {
                 self.turns += 1;
                 self.go(Stage::Looking, ToDo::Look)
@@ -127,7 +129,7 @@ mod tests {
         Revision::from_bytes([number; 16])
     }
 
-    /// A change that has looked and seen this.
+    /// Creates a change that has loaded an entry with this revision.
     fn having_seen(seen: Option<u8>) -> Edit {
         let mut edit = Edit::new();
         assert_eq!(edit.step(Happened::Looked(Ok(seen.map(revision)))), ToDo::Choose);

@@ -1,4 +1,4 @@
-//! A change of a kept login at work: does what the state machine says.
+//! The driver of a compare-and-swap change.
 
 use super::edit::{Choice, Edit, Ended, Happened, ToDo};
 use super::engine::{Keeper, later};
@@ -6,8 +6,11 @@ use super::protocol::StoreFailed;
 use crate::error::Result;
 use crate::store::{Entry, Precondition, Revision, TokenKey, WriteOutcome};
 
-/// A change at work: [`look`](Self::look), choose, [`save`](Self::save) or [`delete`](Self::delete), and all of it again where
-/// somebody else was faster. Whoever finds nothing to change drops it.
+/// A change of a stored session.
+///
+/// Call [`look`](Self::look), then [`save`](Self::save) or [`delete`](Self::delete). If these
+/// return `false`, another writer was faster: start again. Drop the value if there is nothing to
+/// change.
 pub(crate) struct Editing<'a> {
     keeper: &'a Keeper,
     key: &'a TokenKey,
@@ -19,20 +22,21 @@ impl<'a> Editing<'a> {
         Self { keeper, key, edit: Edit::new() }
     }
 
-    /// What there is, to choose by.
+    /// Loads the current entry.
     pub(crate) async fn look(&mut self) -> Result<Option<Entry>> {
         let found = self.keeper.store.load(self.key).await;
         self.edit.step(Happened::Looked(revision(&found)));
         found
     }
 
-    /// Saves this, with a revision that nobody has used, in the place of what was seen; says whether that is the end of it, or
-    /// somebody else was faster. After an error of the store, nobody knows whether it was saved.
+    /// Saves `entry`, which must have a new revision, in place of the loaded one.
+    ///
+    /// Returns `false` after a conflict. After an error, the entry may or may not have been saved.
     pub(crate) async fn save(&mut self, entry: &Entry) -> Result<bool> {
         self.write(Some(entry)).await
     }
 
-    /// Deletes what was seen; as [`save`](Self::save).
+    /// Deletes the loaded entry. The result is that of [`save`](Self::save).
     pub(crate) async fn delete(&mut self) -> Result<bool> {
         self.write(None).await
     }
@@ -53,7 +57,7 @@ impl<'a> Editing<'a> {
                 ToDo::Look | ToDo::Choose => return Ok(false),
                 ToDo::End(Ended::Done) => return Ok(true),
                 ToDo::End(Ended::Failed) => {
-                    return Err(trouble.unwrap_or_else(|| later("others change this login all the time: try again")));
+                    return Err(trouble.unwrap_or_else(|| later("failed to store session: too many conflicts; retry")));
                 }
             };
         }

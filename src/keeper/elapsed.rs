@@ -1,16 +1,18 @@
-//! A moment by the clock that never goes back, in eight bytes.
+//! A monotonic time in eight bytes.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A moment by [`Clock::elapsed`](crate::clock::Clock::elapsed), to the nanosecond and for five hundred years: a `Duration` takes
-/// twice the bytes, and there may be a million of them.
+/// A time by [`Clock::elapsed`](crate::clock::Clock::elapsed), in nanoseconds, with a range of more
+/// than 500 years.
+///
+/// A `Duration` takes twice the bytes, and there may be a million cache entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Elapsed(NonZeroU64);
 
 impl From<Duration> for Elapsed {
     fn from(elapsed: Duration) -> Self {
-        // One more, so that an `Option` of it is no larger.
+        // Stored plus one, so that `Option` needs no extra space.
         Self(NonZeroU64::MIN.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)))
     }
 }

@@ -1,4 +1,4 @@
-//! The keeper of one client's logins in one store: hands tokens out, and sends flights off for more.
+//! The coordinator: returns cached tokens, starts refresh tasks, and owns the cache.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,25 +28,29 @@ use crate::secret::AccessToken;
 use crate::store::{LeaseId, TokenKey, TokenStore};
 use crate::trace::event;
 
-/// How long tokens are handed out before the store is asked whether they are still there.
+/// The age at which a cached token is revalidated against the store in the background.
 const REVALIDATE: Duration = Duration::from_secs(30);
-/// How old the store's last answer may be before a caller waits for the next.
+/// The maximum age of a cached token that is served without asking the store first.
 const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
-/// How long a token that nobody asks for stays in memory, and how long an expired one does.
+/// The time after which an unused token is dropped from memory.
 const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time after which an unused expired token is dropped from memory.
 const DEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How long a caller with a usable token waits for another caller who asks the store.
+/// The maximum time that a caller waits for another caller's revalidation.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
-/// How often, and with which pauses, [`Keeper::wait_idle`] looks whether the new tokens are saved. The third time it gives up.
+/// The number of checks after which [`Keeper::wait_idle`] gives up on unsaved tokens.
 const MAX_SAVING_LOOKS: u32 = 3;
+/// The time between these checks.
 const SAVING_LOOK: Duration = Duration::from_secs(10);
-/// How often it waits for refreshes that are under way: longer than one can take.
+/// The number of waits for running refreshes. Together they exceed the time limit of a refresh.
 const MAX_WAITS: u32 = 18;
-/// How long a caller waits for a flight: longer than it waits for another's, and sends. By the machine's own clock, since
-/// it guards against runtimes that nobody drives.
+/// The maximum time that a caller waits for a refresh.
+///
+/// It exceeds a wait for another process's lease plus a request. It is measured by the runtime's
+/// own clock, because it protects against runtimes that are no longer driven.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
 
-/// Keeps the logins of one client in one store.
+/// The coordinator for the stored sessions of one client in one store.
 pub(crate) struct Keeper {
     pub(crate) webex: WebexOAuth,
     pub(crate) store: Patience,
@@ -55,13 +59,13 @@ pub(crate) struct Keeper {
     pub(super) client: ClientState,
     pub(super) limiter: Arc<Limiter>,
     in_the_air: watch::Sender<usize>,
-    /// How often the store has failed in a row.
+    /// The number of consecutive failures of the store.
     pub(super) store_failures: AtomicU32,
 }
 
 pub(crate) type Listener = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
-/// One flight in the air, counted for as long as it lives.
+/// A guard that counts a running task until it is dropped.
 pub(super) struct Counted(pub(super) Arc<Keeper>);
 
 impl Drop for Counted {
@@ -77,7 +81,7 @@ impl Keeper {
             webex,
             store: Patience::new(store),
             listener,
-            roster: Roster::default(),
+            roster: Roster::new()?,
             client: ClientState::default(),
             limiter,
             in_the_air: watch::Sender::new(0),
@@ -85,7 +89,8 @@ impl Keeper {
         })
     }
 
-    /// The token of a key, where nothing is to be done for it: what most calls by a key come for.
+    /// Returns the cached token of a key if it needs neither a refresh nor a revalidation. This is
+    /// the fast path of most calls.
     pub(crate) fn at_rest(&self, key: &TokenKey) -> Option<AccessToken> {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         self.roster.look(key, |slot| {
@@ -97,7 +102,7 @@ impl Keeper {
         })
     }
 
-    /// A token to use now: the one at hand, or one that a flight fetches.
+    /// Returns a valid access token: the cached one, or the result of a refresh.
     pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         if slot.current().as_ref().is_some_and(|current| current.is_awaited)
             && let Some(rejected) = slot.take_awaited()
@@ -108,7 +113,7 @@ impl Keeper {
         self.usable_token(slot).await
     }
 
-    /// A token to use now, also if the API has rejected it.
+    /// Returns an access token that has not expired, even if the API rejected it.
     pub(super) async fn usable_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
             return Ok(token);
@@ -120,14 +125,15 @@ impl Keeper {
         }
     }
 
-    /// The token that a flight fetches, for all who wait for it.
+    /// Waits for the running refresh, or starts one, and returns its token.
     async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
         if slot.current().is_some()
             && let Some(error) = self.client.denied(&self.applicant(slot), self.webex.clock().elapsed())
         {
             return Err(error);
         }
-        // Once more for a flight that was cancelled with its runtime, and once for a login that changed meanwhile.
+        // One more attempt for a task that was canceled with its runtime, and one for a session
+        // that changed in the meantime.
         for _ in 0..3 {
             let mut flight = self.depart(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
@@ -146,25 +152,30 @@ impl Keeper {
                 _ => {}
             }
         }
-        Err(later("the refresh was interrupted: try again"))
+        Err(later("token refresh was interrupted; retry"))
     }
 
-    /// The error of a caller who has waited too long. A flight that is on a runtime which nobody drives holds up nobody else.
+    /// Returns the error of a caller that waited too long.
+    ///
+    /// The refresh task may belong to a runtime that is no longer driven. It is abandoned, so that
+    /// it does not block other callers.
     pub(super) fn given_up(&self, slot: &Slot) -> Error {
         if !slot.in_the_air().is_some_and(|flight| matches!(*flight.borrow(), Landing::Queued)) {
             slot.abandon();
         }
-        later("the refresh has not come back: try again")
+        later("token refresh timed out; retry")
     }
 
-    /// Where nobody asked for a while, asks the store first whether the login was ended elsewhere; one asks for all who want
-    /// to know. A store that does not answer changes nothing.
+    /// Revalidates a cache entry that has not been compared with the store for a while.
+    ///
+    /// Another process may have removed the session. Concurrent callers share one load. A failing
+    /// store changes nothing.
     async fn look_again(&self, slot: &Arc<Slot>) {
         if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
             return;
         }
         let (epoch, elapsed) = (slot.epoch(), self.webex.clock().elapsed());
-        // Whoever has the turn may be a future that is kept and never polled again.
+        // The future that holds the lock may never be polled again.
         let Ok(_turn) = tokio::time::timeout(LOOK_LIMIT, slot.turn()).await else {
             return slot.touch(epoch, elapsed);
         };
@@ -180,7 +191,9 @@ impl Keeper {
         }
     }
 
-    /// Whether the store must be asked before the token is handed out. For a dead one a flight asks, where one may depart.
+    /// Returns `true` if the store must be asked before the token is served.
+    ///
+    /// For an expired token, the refresh asks the store anyway, unless refreshes are paused.
     fn is_long_unseen(&self, slot: &Slot) -> bool {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         slot.current().as_ref().is_some_and(|current| {
@@ -189,8 +202,10 @@ impl Keeper {
         })
     }
 
-    /// The token in the slot, while it lives and the store was asked about it less than `unseen` ago; what it needs is done
-    /// behind the caller's back.
+    /// Returns the cached token if it is valid and was compared with the store less than `unseen`
+    /// ago.
+    ///
+    /// Starts a refresh or revalidation in the background if one is needed.
     fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>, unseen: Duration) -> Option<AccessToken> {
         let current = slot.current();
         let current = current.as_ref()?;
@@ -207,20 +222,21 @@ impl Keeper {
             Need::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
-            event!(DEBUG, key = %slot.key, generation = current.generation, "serves at once, and looks behind");
-            // Outside a runtime nothing can fly, and the living token is good all the same.
+            event!(DEBUG, key = ?slot.key, generation = current.generation, "cached token served, checking in background");
+            // Outside a runtime no task can be started, but the token is still valid.
             let _ = self.depart(slot);
         }
         Some(current.access_token.clone())
     }
 
-    /// Whether tokens that could not be saved have ended meanwhile.
+    /// Returns `true` if tokens that could not be saved have expired in the meantime.
     fn is_worn_out(&self, current: &Current) -> bool {
         let elapsed = self.webex.clock().elapsed();
         current.need(self.webex.now(), elapsed) == Need::Dead && current.unseen(elapsed) > TIMES.sending
     }
 
-    /// Whether nobody has asked for the token of a slot for long, or it can be of no use to anybody: in the store it is safe.
+    /// Returns `true` if a cache entry is unused and has no unsaved tokens, so that it can be
+    /// dropped.
     pub(super) fn is_unused(&self, slot: &Slot) -> bool {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         let current = slot.current();
@@ -229,44 +245,45 @@ impl Keeper {
         current.unseen(elapsed) >= limit && !slot.has_unsaved()
     }
 
-    /// Gives back the memory of what nobody has used for long.
+    /// Drops unused cache entries.
     pub(crate) fn release_unused(&self) {
         self.roster.release_unused(|slot| self.is_unused(slot));
     }
 
-    /// The flight for a slot: the one in the air, or a new one.
+    /// Returns the progress of the running refresh of a cache entry, or starts a refresh task.
     pub(super) fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
         let runtime = runtime()?;
         let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
-            // One for each flight, from the operating system: a copy of this process has other claims.
+            // A random ID per refresh: a forked or cloned process must not share lease IDs.
             let claim = LeaseId::new().inspect_err(|_| self.release(slot))?;
-            // A runtime that ends drops the task at once, and with it what lets go of the slot: no lock may be held here.
+            // A runtime that is shutting down drops the task immediately, which releases the cache
+            // entry, so no lock may be held here.
             runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), claim, departure).fly());
         }
         Ok(flight)
     }
 
-    /// The login of a slot, as one that asks to send a refresh.
+    /// Describes the session of a cache entry as an applicant for sending a refresh.
     pub(super) fn applicant<'a>(&self, slot: &'a Slot) -> Applicant<'a> {
         let (is_client_rejected, has_others) = (slot.is_client_rejected(), self.roster.len() > 1);
         Applicant { key: &slot.key, is_client_rejected, has_others }
     }
 
-    /// A login as the store has it.
+    /// Loads a session from the store.
     pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<Known<Record>>> {
         let Some(entry) = self.store.load(key).await? else { return Ok(None) };
         let tokens = Record::read(&entry.body, &self.webex.registration().owner)?;
         Ok(Some(Known { head: entry.head, tokens }))
     }
 
-    /// Counts something that is under way, for as long as what it gives lives.
+    /// Counts a running task until the returned guard is dropped.
     pub(super) fn counted(self: &Arc<Self>) -> Counted {
         self.in_the_air.send_modify(|count| *count += 1);
         Counted(Arc::clone(self))
     }
 
-    /// Counts a future as under way.
+    /// Counts a future as a running task until it completes.
     pub(crate) fn count<T, F: Future<Output = T>>(self: &Arc<Self>, future: F) -> impl Future<Output = T> + use<T, F> {
         let counted = self.counted();
         async move {
@@ -276,8 +293,10 @@ impl Keeper {
         }
     }
 
-    /// Waits until nothing is in the air and all new tokens are saved. Tokens whose flight is gone, with its runtime or because the
-    /// store panicked, are saved by another.
+    /// Waits until no task is running and all new tokens are saved.
+    ///
+    /// If the task that should save tokens is gone, because its runtime shut down or the store
+    /// panicked, another task saves them.
     pub(crate) async fn wait_idle(self: &Arc<Self>) -> Result<()> {
         let mut in_the_air = self.in_the_air.subscribe();
         let (mut unsaved, mut looks, mut waits) = (self.roster.unsaved(), 0, 0);
@@ -290,19 +309,20 @@ impl Keeper {
             for slot in &unsaved {
                 self.depart(slot)?;
             }
-            // The sender is this keeper's own, so the channel cannot be closed.
+            // This value owns the sender, so the channel cannot be closed.
             let is_idle = tokio::time::timeout(SAVING_LOOK, in_the_air.wait_for(|count| *count == 0)).await.is_ok();
-            // Those that were unsaved at the last look as well; others may have only begun.
+            // Keep only entries that were unsaved at the last check as well. Others may have just
+            // begun.
             unsaved.retain(|slot| slot.has_unsaved());
             if unsaved.is_empty() {
                 (unsaved, looks) = (self.roster.unsaved(), 0);
                 if is_idle && unsaved.is_empty() {
                     return Ok(());
                 }
-                // A refresh may be on a runtime that nobody drives.
+                // A task may belong to a runtime that is no longer driven.
                 waits += 1;
                 if waits >= MAX_WAITS {
-                    return Err(later("a refresh has not come back: try again"));
+                    return Err(later("timed out waiting for running refreshes; retry"));
                 }
                 continue;
             }
@@ -311,19 +331,19 @@ impl Keeper {
                 return Err(not_saved(unsaved.len()));
             }
             if is_idle {
-                // Its flight came to nothing at once, so the next may, too.
+                // The task failed immediately, so the next one may fail as well.
                 self.webex.clock().sleep(MIN_BACKOFF).await;
             }
         }
     }
 
-    /// A record as what is handed out.
+    /// Converts a loaded session into a cached token.
     pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let tokens = &known.tokens.tokens;
         let moments = Moments::of(tokens, slot.chance(), now);
-        // Tokens whose times are not believed serve, and are refreshed behind the callers.
+        // Tokens with an implausible receipt time are served and refreshed in the background.
         let is_undated = !is_plausible(tokens, now) && now >= EARLIEST && !slot.has_refreshed_undated();
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
         Current {
@@ -340,14 +360,14 @@ impl Keeper {
         }
     }
 
-    /// Tells the listener, whose panic is its own affair.
+    /// Calls the event listener and ignores its panics.
     pub(crate) fn announce(&self, event: SessionEvent) {
         if let Some(listener) = &self.listener {
             let _ = catch_unwind(AssertUnwindSafe(|| listener(&event)));
         }
     }
 
-    /// Why nothing can be refreshed at the moment.
+    /// Returns the error that pauses refreshes, if they are paused.
     pub(crate) fn halted(&self) -> Option<Error> {
         self.client.paused(self.webex.clock().elapsed())
     }
@@ -365,7 +385,7 @@ impl fmt::Debug for Keeper {
 
 fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| {
-        let message = "tokens can only be refreshed from within a tokio runtime: call this from an async fn run by one";
+        let message = "no Tokio runtime: tokens can only be refreshed within one; call this from an async task";
         Error::new(ErrorKind::NoRuntime, message)
     })
 }
@@ -375,12 +395,11 @@ pub(super) fn later(message: &'static str) -> Error {
 }
 
 fn unsaved_and_worn_out() -> Error {
-    let message = "the access token has ended, and the newer refresh token could not be saved yet";
+    let message = "access token expired: it cannot be refreshed until its refresh token is stored; retry later";
     Error::new(ErrorKind::Store, message).with_remedy(Remedy::Later)
 }
 
 fn not_saved(count: usize) -> Error {
-    let message =
-        format!("the new tokens of {count} sessions could not be saved; they are in the memory of this process alone");
+    let message = format!("failed to store the new tokens of {count} sessions: only this process has them; retry");
     Error::new(ErrorKind::Store, message).with_remedy(Remedy::Later)
 }

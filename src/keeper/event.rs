@@ -1,4 +1,4 @@
-//! What happened to the logins that are kept.
+//! Events about stored sessions.
 
 use std::fmt;
 
@@ -6,53 +6,63 @@ use crate::clock::UnixTime;
 use crate::error::Error;
 use crate::store::TokenKey;
 
-/// Something that an operator may want to know; see [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event).
+/// A change in a stored session that an operator may want to know about.
+///
+/// Register a listener with
+/// [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event). `Display` is one line
+/// for a log. It contains no secrets.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionEvent {
-    /// A login has new tokens.
+    /// A session was refreshed.
     Refreshed {
-        /// Whose.
+        /// The session's key.
         key: TokenKey,
     },
-    /// A refresh failed for now, or because the client's settings are wrong; it will be tried again.
+    /// A refresh failed and will be retried.
+    ///
+    /// The failure is transient, or the server rejected the client. In the latter case,
+    /// [`Error::is_misconfigured`] returns `true`: check the client ID and the client secret.
     RefreshFailed {
-        /// Whose refresh it was.
+        /// The session's key.
         key: TokenKey,
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// The refresh token of a login is dead. Said once for each.
+    /// The refresh token was rejected. The user must log in again. Emitted once per login.
     LoginRequired {
-        /// Whose.
+        /// The session's key.
         key: TokenKey,
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// A login has new tokens, and its refresh token ends soon all the same: refreshing buys no more time. Ask the user to
-    /// log in again before.
+    /// The session will expire and cannot be extended by refreshing. Ask the user to log in again
+    /// before `at`.
+    ///
+    /// Emitted by a refresh in the last 14 days before the expiry, once per expiry.
     Expiring {
-        /// Whose.
+        /// The session's key.
         key: TokenKey,
-        /// When the refresh token ends.
+        /// The expiry of the refresh token.
         at: UnixTime,
     },
-    /// A sweep of [`KeepAlive`](crate::KeepAlive) came to no end, because the store could not be listed; the next tries again.
+    /// A sweep of [`KeepAlive`](crate::KeepAlive) stopped early because the store could not be
+    /// listed. The next sweep continues.
     SweepFailed {
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// New tokens could not be saved; they are handed out from memory, and saving is tried again.
+    /// New tokens could not be stored. They are served from memory, and saving is retried.
     SaveFailed {
-        /// Whose.
+        /// The session's key.
         key: TokenKey,
-        /// Why.
+        /// The reason.
         error: Error,
     },
 }
 
 impl SessionEvent {
-    /// Whose login it is about; `None` when it is about all of them.
+    /// Returns the key of the session, or `None` if the event does not concern a single session.
     pub fn key(&self) -> Option<&TokenKey> {
         match self {
             Self::Refreshed { key }
@@ -85,20 +95,18 @@ impl SessionEvent {
     }
 }
 
-/// One line for a log, without a secret.
+/// One line for a log, without secrets.
 impl fmt::Display for SessionEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refreshed { key } => write!(f, "{key}: refreshed"),
-            Self::RefreshFailed { key, error } => {
-                write!(f, "{key}: the refresh failed, and will be tried again: {error}")
-            }
-            Self::LoginRequired { key, error } => write!(f, "{key}: the user must log in again: {error}"),
+            Self::Refreshed { key } => write!(f, "{key}: session refreshed"),
+            Self::RefreshFailed { key, error } => write!(f, "{key}: refresh failed, will be retried: {error}"),
+            Self::LoginRequired { key, error } => write!(f, "{key}: login required: {error}"),
             Self::Expiring { key, at } => {
-                write!(f, "{key}: ends on {at} whatever is done: ask for a new login before")
+                write!(f, "{key}: session expires on {at}: ask the user to log in again before then")
             }
-            Self::SaveFailed { key, error } => write!(f, "{key}: new tokens are in memory alone: {error}"),
-            Self::SweepFailed { error } => write!(f, "keep-alive could not list the logins: {error}"),
+            Self::SaveFailed { key, error } => write!(f, "{key}: new tokens not stored, will be retried: {error}"),
+            Self::SweepFailed { error } => write!(f, "keep-alive sweep failed: {error}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What went wrong with a login in this process, and how long it pauses for that.
+//! Failures of a session in this process, and the pauses after them.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::error::Error;
 use crate::store::{LeaseId, LoginId};
 
 impl Slot {
-    /// Notes the claim of a flight that was cancelled.
+    /// Records the lease of a refresh task that was canceled.
     pub(crate) fn cancelled(&self, claim: LeaseId) {
         self.seldom(|seldom| seldom.cancelled = Some(Box::new(claim)));
     }
 
-    /// Notes that the server rejected the client when it was this login's turn; says whether it had not before.
+    /// Records that the server rejected the client for this session. Returns `true` the first time.
     pub(crate) fn client_rejected(&self, epoch: u64) -> bool {
         self.seldom_at(epoch, |seldom| !std::mem::replace(&mut seldom.is_client_rejected, true)).unwrap_or(false)
     }
@@ -22,12 +22,12 @@ impl Slot {
         self.seldom(|seldom| seldom.is_client_rejected)
     }
 
-    /// Returns `true` while this process should not try again.
+    /// Returns `true` while this process backs off.
     pub(crate) fn is_resting(&self, elapsed: Duration) -> bool {
         self.seldom(|seldom| elapsed < seldom.rest_until)
     }
 
-    /// How long the server should not be asked again, after a failure in this process.
+    /// Returns the remaining pause after a failed refresh in this process.
     pub(super) fn own_rest(&self, elapsed: Duration) -> Option<Duration> {
         let held_until = self.seldom(|seldom| seldom.held_until).map(Duration::from)?;
         held_until.checked_sub(elapsed).filter(|rest| !rest.is_zero())
@@ -41,12 +41,12 @@ impl Slot {
         self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }
 
-    /// Somebody asks for a try before its time. What was learned of earlier ones stays known.
+    /// Ends the backoff for one attempt. Recorded failures are kept.
     pub(crate) fn wake(&self) {
         self.seldom(|seldom| seldom.rest_until = Duration::ZERO);
     }
 
-    /// Somebody has mended something: let it be tried again.
+    /// Ends the backoff and clears recorded failures, after the caller unblocked the session.
     pub(crate) fn stop_resting(&self) {
         self.seldom(|seldom| {
             seldom.calm();
@@ -58,7 +58,7 @@ impl Slot {
         });
     }
 
-    /// Notes what went wrong, for those who ask how the login is.
+    /// Records the last error, which the session status reports.
     pub(crate) fn troubled(&self, epoch: u64, error: &Error) {
         self.seldom_at(epoch, |seldom| seldom.trouble = Some(error.clone()));
     }
@@ -67,7 +67,7 @@ impl Slot {
         self.seldom(|seldom| seldom.trouble.clone())
     }
 
-    /// Counts a failure; says how many there were in a row before it.
+    /// Counts a failure and returns the number of consecutive failures before it.
     pub(crate) fn failed(&self, epoch: u64) -> u32 {
         let count = |seldom: &mut Seldom| {
             let before = seldom.failures;
@@ -77,7 +77,7 @@ impl Slot {
         self.seldom_at(epoch, count).unwrap_or(0)
     }
 
-    /// Notes that the end of a login is announced; says whether it had not been.
+    /// Records that the rejection of this generation was announced. Returns `true` the first time.
     pub(crate) fn report(&self, epoch: u64, login: LoginId, generation: u64) -> bool {
         let is_news = |seldom: &mut Seldom| seldom.reported.replace((login, generation)) != Some((login, generation));
         self.seldom_at(epoch, is_news).unwrap_or(false)

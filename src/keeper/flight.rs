@@ -1,8 +1,9 @@
-//! One attempt to keep a login fresh, as a pure state machine: what happened goes in, what to do next comes out.
+//! The refresh protocol as a pure state machine: it takes events and returns actions.
 //!
-//! It is the claim protocol: whoever refreshes writes a claim into the store first, by compare and swap, so that one
-//! refresh happens for each login and period, across callers, processes and crashes. Nothing here waits, reads a clock
-//! or touches a store; the engine carries the actions out, and the tests search what two flights can do to each other.
+//! Before a process sends a refresh, it writes a lease into the store by compare-and-swap. Each
+//! generation of tokens is therefore refreshed once, across callers, processes, and crashes. This
+//! module awaits nothing, reads no clock, and accesses no store. The refresh task performs the
+//! actions, and the tests search all interleavings of two processes.
 
 use std::time::Duration;
 
@@ -14,54 +15,57 @@ use crate::store::{
     Lease, LeaseId, LoginId, Precondition, RefreshBlock, Revision, UnauthorizedRefreshes, WriteOutcome,
 };
 
-/// The pause before a refresh that failed in passing is sent again by the same flight.
+/// The pause before the same task repeats a request after a transient failure.
 const SOON: Duration = Duration::from_secs(1);
-/// How often a flight considers a login before it leaves it to others: more than any wait for another takes.
+/// The maximum number of times that a task evaluates the session. A wait for another process takes
+/// fewer.
 const MOST_TURNS: u32 = 200;
-/// How often a flight sends.
+/// The maximum number of requests that a task sends under one lease.
 const MOST_SENDINGS: u32 = 3;
-/// The pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
+/// The initial pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A claim that ended this long ago was left behind.
+/// The time since its expiry after which a lease counts as abandoned.
 const ANCIENT: Duration = Duration::from_secs(24 * 60 * 60);
-/// The pauses after a refresh token was rejected without a reason, before that is believed.
+/// The pauses after unexplained rejections of a refresh token. The next rejection is final.
 const UNEXPLAINED_PAUSES: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60)];
-/// The first and the longest pause between two looks at another's claim.
+/// The initial pause between two polls of another process's lease.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
-/// A flight.
+/// The state machine of one refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Flight<T> {
     times: Times,
     id: LeaseId,
-    /// The claim of an earlier flight of this process that was cancelled: nobody is behind it any more.
+    /// The lease of a canceled task of this process. It needs no waiting time.
     cancelled: Option<LeaseId>,
-    /// The login that this flight began with.
+    /// The login ID of the last entry loaded.
     login: Option<LoginId>,
-    /// Another's claim that is in the way.
+    /// The lease of another process.
     rival: Option<Rival>,
-    /// When the first wait for another began.
+    /// The monotonic time at which the first wait for another process began.
     waiting_since: Option<Duration>,
     next_look: Duration,
-    /// How often the claim could not be written.
+    /// The number of failed writes of the lease.
     claims_failed: u32,
-    /// How often the refresh token was rejected.
+    /// The number of rejections of the refresh token.
     rejections: u32,
-    /// How often the login was considered; nothing that goes well needs many.
+    /// The number of evaluations of the session.
     turns: u32,
-    /// Whether it began with tokens that an earlier flight could not save.
+    /// `true` if the task began with tokens that an earlier task could not save.
     is_rescue: bool,
-    /// Whether it refreshes because the API responded with 401.
+    /// `true` if a 401 of the API caused the refresh.
     is_after_401: bool,
     stage: Stage<T>,
 }
 
 impl<T: Clone> Flight<T> {
-    /// `cancelled` is the claim of an earlier flight of this process that was cancelled, and `rival` is what an earlier flight
-    /// saw in its way.
+    /// Creates the state machine.
+    ///
+    /// `cancelled` is the lease of a canceled task of this process. `rival` is the lease of another
+    /// process that an earlier task saw.
     pub(crate) fn new(id: LeaseId, times: Times, cancelled: Option<LeaseId>, rival: Option<Rival>) -> Self {
         Self {
             times,
@@ -80,9 +84,10 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Takes in what happened and says what to do next.
+    /// Handles an event and returns the next action.
     ///
-    /// An event that does not answer the last action is a mistake of the engine; the flight then begins again with a load.
+    /// An event that does not match the last action is a bug of the caller. The machine then starts
+    /// again by loading the session.
     pub(crate) fn step(&mut self, event: Event<T>, now: &Now<'_, T>) -> Action<T> {
         match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
             (Stage::Beginning, Event::Begun) => self.load(),
@@ -115,7 +120,7 @@ impl<T: Clone> Flight<T> {
             (Stage::Resting { new, saving }, Event::Waited) => {
                 self.go(Stage::FindingSave { new, saving, is_rested: true }, Action::Load)
             }
-            // Whether the claim was lifted or not: a claim that stays behind lapses.
+            // If the lease could not be released, it expires.
             (Stage::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
             (Stage::WaitingToDoubt { claimed, code, reason }, Event::Waited) => {
                 self.go(Stage::Doubting { claimed, code, reason, looks_left: 0 }, Action::Load)
@@ -133,39 +138,44 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Another's claim that is in the way, for the next flight to know.
+    /// Returns the lease of another process, for the next refresh of this session.
     pub(crate) fn rival(&self) -> Option<Rival> {
         self.rival
     }
 
-    /// Whether it refreshes because the API responded with 401.
+    /// Returns `true` if a 401 of the API caused the refresh.
     pub(super) fn is_after_401(&self) -> bool {
         self.is_after_401
     }
 
-    /// Whether it waits for what another brings.
+    /// Returns `true` while the machine waits for another process.
     pub(super) fn waits_for_another(&self) -> bool {
         matches!(self.stage, Stage::Looking)
     }
 
-    /// What it is at, for those who watch.
+    /// Returns `true` while it saves a lease or a block, which leaves the tokens as they are.
+    pub(super) fn keeps_tokens(&self) -> bool {
+        matches!(self.stage, Stage::Claiming(_) | Stage::Releasing(_) | Stage::Rejecting { .. })
+    }
+
+    /// Returns the current state for the log.
     pub(super) fn doing(&self) -> &'static str {
         match &self.stage {
-            Stage::Looking => "waits for another",
-            Stage::Claiming(claimed) if claimed.took_over => "takes over a claim",
-            Stage::Claiming(_) => "claims",
-            Stage::TakingOver(_) | Stage::ConfirmingTakeover(_) => "lets the former holder save",
-            Stage::Sending(_) => "sends",
-            Stage::Serving { .. } | Stage::Saving { .. } => "saves",
-            Stage::Pausing(_) | Stage::Resting { .. } => "waits to try again",
-            Stage::WaitingToDoubt { .. } => "doubts a rejection",
-            Stage::Releasing(_) | Stage::Rejecting { .. } => "lifts its claim",
-            Stage::Ended => "ends",
-            _ => "looks",
+            Stage::Looking => "waiting for lease of another process",
+            Stage::Claiming(claimed) if claimed.took_over => "taking over lease",
+            Stage::Claiming(_) => "acquiring lease",
+            Stage::TakingOver(_) | Stage::ConfirmingTakeover(_) => "waiting for previous lease holder to save",
+            Stage::Sending(_) => "sending refresh request",
+            Stage::Serving { .. } | Stage::Saving { .. } => "saving tokens",
+            Stage::Pausing(_) | Stage::Resting { .. } => "waiting to retry",
+            Stage::WaitingToDoubt { .. } => "waiting to confirm rejection",
+            Stage::Releasing(_) | Stage::Rejecting { .. } => "releasing lease",
+            Stage::Ended => "refresh ended",
+            _ => "loading session",
         }
     }
 
-    /// New tokens that the store may not have yet.
+    /// Returns new tokens that the store may not have yet.
     #[cfg(test)]
     pub(super) fn unsaved(&self) -> Option<&T> {
         match &self.stage {
@@ -190,13 +200,14 @@ impl<T: Clone> Flight<T> {
         self.go(Stage::Loading, Action::Load)
     }
 
-    /// Steps 2 to 4: is a refresh still needed, allowed, and mine to do?
+    /// Steps 2 to 4: checks if a refresh is still needed and allowed, and acquires the lease.
     fn consider(&mut self, mut known: Known<T>, now: &Now<'_, T>) -> Action<T> {
         if self.login.is_some_and(|login| login != known.head.login) {
             self.rival = None;
         }
         self.login = Some(known.head.login);
-        // Who found that out may know of the access token what its times do not say.
+        // The process that wrote this block also saw a 401, so the expiry of the access token is no
+        // guide.
         if known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)) {
             return self.end(Outcome::Rejected(known));
         }
@@ -226,7 +237,8 @@ impl<T: Clone> Flight<T> {
                 let until = *until;
                 return self.end(Outcome::Held { known, until });
             }
-            // By the wall clock it is over or implausible, but that may be another host's: this process waits for its own pause.
+            // By this wall clock the block is over or implausible, but another host's clock may
+            // have written it. This process waits for its own pause.
             Some(RefreshBlock::RetryAt(_)) if let Some(rest) = now.own_rest => {
                 let until = now.wall + rest.max(SOON);
                 return self.end(Outcome::Held { known, until });
@@ -238,8 +250,8 @@ impl<T: Clone> Flight<T> {
                 self.wait_for_rival(known, need, now)
             }
             Some(claim) => {
-                // Another process, or an earlier flight of this one, may have had newer tokens; a server that rotates
-                // them has taken back these.
+                // The previous holder may have received newer tokens that were lost. A server that
+                // rotates refresh tokens has then revoked these.
                 known.head.interrupted |= claim.id != self.id;
                 self.claim(known, counted, !self.is_own(&claim), now)
             }
@@ -247,25 +259,28 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Whether a claim is this flight's, or that of a cancelled one of this process.
+    /// Returns `true` if a lease belongs to this task or to a canceled task of this process.
     fn is_own(&self, claim: &Lease) -> bool {
         claim.id == self.id || Some(claim.id) == self.cancelled
     }
 
-    /// Step 3: a claim has lapsed when it stood unchanged for its lease by my own clock, or when it ended so long ago that no
-    /// honest clock explains it. A claim from the future says nothing: its holder's clock or mine was set.
+    /// Step 3: returns `true` if another process's lease has expired.
+    ///
+    /// The lease must be unchanged for its duration by this host's monotonic clock, or it must have
+    /// ended more than a day ago. The timestamp of a lease from the future is ignored, because one
+    /// of the two clocks is wrong.
     fn has_lapsed(&mut self, claim: &Lease, now: &Now<'_, T>) -> bool {
         let rival = match self.rival {
             Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
             _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
         };
         let seen = now.elapsed.saturating_sub(rival.seen_at);
-        // Left behind long ago, by a program that was stopped in the middle: whoever starts it again should not wait for a
-        // whole lease.
+        // Abandoned by a process that was stopped during a refresh. Its next start should not wait
+        // for the whole lease.
         let is_ancient = claim.at >= EARLIEST
             && now.wall.since(claim.at) > claim.lease.saturating_add(ANCIENT)
             && seen >= self.times.second_look;
-        // The lease is read from the store; more than mine is not believed.
+        // The duration was read from the store. Never wait longer than this process's own lease.
         is_ancient || seen >= claim.lease.min(self.times.lease)
     }
 
@@ -279,7 +294,7 @@ impl<T: Clone> Flight<T> {
         self.go(Stage::Looking, Action::Wait(pause))
     }
 
-    /// Step 4.
+    /// Step 4: acquires the lease.
     fn claim(
         &mut self,
         seen: Known<T>,
@@ -310,12 +325,13 @@ impl<T: Clone> Flight<T> {
                 self.consider(known, now)
             }
             Ok(None) => self.end(Outcome::Absent),
-            // The claim may stand; it lapses.
+            // The lease may have been written. It expires.
             Err(StoreFailed) => self.end(Outcome::StoreFailed(Some(claimed.known))),
         }
     }
 
-    /// The claim is in the store. One that was taken over is not used at once: its former holder may be about to save.
+    /// Continues once the lease is in the store. After a takeover, the previous holder first gets
+    /// time to save.
     fn hold_claim(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
         if claimed.took_over {
             return self.go(Stage::TakingOver(claimed), Action::Wait(self.times.takeover));
@@ -337,13 +353,13 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Time has passed before it was sent, so the limit is another.
+    /// Sends a request that was queued. The remaining time limit is recalculated.
     fn send_later(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
         let sendings = claimed.sendings - 1;
         self.send(Claimed { sendings, ..claimed }, now)
     }
 
-    /// Steps 5 and 6: nothing is sent once the claim could have been taken over, by either clock.
+    /// Steps 5 and 6: sends, unless the lease may have been taken over by either clock.
     fn send(&mut self, mut claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
         let by_wall = now.wall.since(claimed.since.wall).max(claimed.since.wall.since(now.wall));
         let spent = by_wall.max(now.elapsed.saturating_sub(claimed.since.elapsed));
@@ -397,13 +413,13 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Releases the claim with a block until this time.
+    /// Releases the lease and blocks refreshes until this time.
     fn put_off(&mut self, known: Known<T>, until: UnixTime, now: &Now<'_, T>) -> Action<T> {
         let held = |known| Outcome::Held { known, until };
         self.release(known, Some(RefreshBlock::RetryAt(until)), held, now)
     }
 
-    /// Step 8: lifts the claim, with a mark that every process honours.
+    /// Step 8: releases the lease and writes a block that every process honors.
     fn release(
         &mut self,
         mut known: Known<T>,
@@ -441,13 +457,15 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// The store has our tokens. Those of an earlier flight may have aged meanwhile.
+    /// Ends after the save. Tokens rescued from an earlier task may need a refresh by now.
     fn kept(&mut self, new: Known<T>, now: &Now<'_, T>) -> Action<T> {
         if std::mem::take(&mut self.is_rescue) { self.consider(new, now) } else { self.end(Outcome::Fresh(new)) }
     }
 
-    /// As long as the claim protects this process's tokens, another try must come soon: whoever takes it over sends a refresh
-    /// token that is spent, where they rotate.
+    /// Waits before the next attempt to save.
+    ///
+    /// The attempts are frequent while the lease protects the tokens. If the server rotates refresh
+    /// tokens, a process that takes the lease over would send a spent one.
     fn rest(&mut self, new: Known<T>, saving: Saving, now: &Now<'_, T>) -> Action<T> {
         let pause = saving.pause;
         self.go(Stage::Resting { new, saving: self.longer(saving, now) }, Action::Wait(pause))
@@ -459,7 +477,8 @@ impl<T: Clone> Flight<T> {
         Saving { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
     }
 
-    /// Step 7, after a conflict or an unknown outcome: are ours still the newest tokens that anybody has?
+    /// Step 7, after a conflict or an unknown outcome: checks if this task's tokens are still the
+    /// newest.
     fn found_save(
         &mut self,
         mut new: Known<T>,
@@ -470,12 +489,12 @@ impl<T: Clone> Flight<T> {
     ) -> Action<T> {
         match loaded {
             Ok(Some(known)) if known.head.revision == new.head.revision => self.kept(new, now),
-            // Another login, or newer tokens: ours are of no use to anybody.
+            // Another login, or newer tokens: drop ours.
             Ok(Some(known)) if known.head.login != new.head.login || known.head.generation >= new.head.generation => {
                 self.consider(known, now)
             }
-            // Only a claim, a mark or something beside the tokens was written: over it, for as long as this process lives, but
-            // not in haste.
+            // Only a lease, a block, or data stored with the tokens was written. Save over it,
+            // after a pause, for as long as this process runs.
             Ok(Some(known)) if is_rested => {
                 new.head.revision = now.fresh;
                 new.tokens = (now.keep)(&known.tokens, new.tokens);
@@ -486,7 +505,7 @@ impl<T: Clone> Flight<T> {
         }
     }
 
-    /// Step 9: a rejected refresh token is believed when nobody has newer ones.
+    /// Step 9: accepts the rejection of a refresh token if no other process has newer tokens.
     fn doubted(
         &mut self,
         claimed: Claimed<T>,
@@ -503,7 +522,8 @@ impl<T: Clone> Flight<T> {
         let has_newer = head.login != claimed.known.head.login || head.generation != claimed.known.head.generation;
         let was_taken_over = head.revision != claimed.known.head.revision;
         if has_newer || (was_taken_over && self.rejections < 2) {
-            // Whoever has taken over may have newer tokens soon; but two who take over from each other end here.
+            // The process that took the lease over may save newer tokens soon. The limit on
+            // rejections stops two processes that take over from each other.
             return self.consider(known, now);
         }
         if looks_left > 0 {
@@ -512,13 +532,13 @@ impl<T: Clone> Flight<T> {
         }
         match (reason, UNEXPLAINED_PAUSES.get(known.head.unexplained as usize)) {
             (Reason::Missing, Some(pause)) => self.put_off(tried_again(known), now.wall + *pause, now),
-            // Tried for as long as it lasts: when it is over, each login is asked about anew.
+            // An outage: not counted, so that each session is tried again afterwards.
             (Reason::MissingForMany, _) => self.put_off(known, now.wall + now.backoff.max(UNEXPLAINED_PAUSES[0]), now),
             _ => self.reject(known, code, now),
         }
     }
 
-    /// Marks a login as rejected.
+    /// Marks the refresh token as rejected.
     fn reject(&mut self, known: Known<T>, code: Option<String>, now: &Now<'_, T>) -> Action<T> {
         let demand = (now.demand)(&known.tokens);
         let is_dead = demand.need == Need::Dead || demand.unauthorized.is_some();
@@ -526,7 +546,8 @@ impl<T: Clone> Flight<T> {
         self.mark(known, hold, now)
     }
 
-    /// The refresh token was rejected before, and now the access token as well: the other processes should know.
+    /// Marks the access token as rejected too, after its refresh token was, so that no process
+    /// serves it.
     fn withhold(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
         let Some(RefreshBlock::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
             return self.end(Outcome::Rejected(known));
@@ -540,13 +561,13 @@ impl<T: Clone> Flight<T> {
         marked.head.hold = Some(hold);
         marked.head.revision = now.fresh;
         marked.head.claim = None;
-        // Nothing keeps it alive any more.
+        // A rejected session cannot be refreshed, so keep-alive must not visit it.
         marked.head.due = None;
         self.go(Stage::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })
     }
 }
 
-/// Counts a rejection without a reason.
+/// Counts an unexplained rejection.
 fn tried_again<T>(mut known: Known<T>) -> Known<T> {
     known.head.unexplained += 1;
     known
@@ -556,7 +577,8 @@ fn begin_saving<T>(now: &Now<'_, T>) -> Saving {
     Saving { since: now.elapsed, pause: FIRST_PAUSE }
 }
 
-/// How urgent a refresh is. A caller who waits for newer tokens, and a 401 of the API, must respect the minimum interval.
+/// Returns the urgency of a refresh. A requested refresh and a 401 must respect the minimum
+/// interval.
 fn urgency(demand: &Demand, is_after_401: bool) -> Need {
     match demand.need {
         Need::None | Need::Stale if demand.is_settled && (demand.is_wanted || is_after_401) => Need::Wanted,

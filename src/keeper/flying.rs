@@ -1,4 +1,5 @@
-//! A flight in the air: does what the state machine says, with the store, the network and the clock.
+//! The refresh task: performs the actions of the state machine with the store, the network, and the
+//! clock.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,9 +25,10 @@ use crate::store::{Entry, LeaseId, LoginId, Precondition, Revision, WriteOutcome
 use crate::trace::{causes, event};
 use crate::transport::{Limits, Repeat};
 
-/// From this failure in a row on.
+/// The number of consecutive failures from which responses without JSON lengthen the backoff.
 const MANY_WITHOUT_JSON: u32 = 3;
-/// A flight in the air.
+
+/// A refresh task.
 pub(super) struct Flying {
     pub(super) counted: Counted,
     pub(super) slot: Arc<Slot>,
@@ -36,10 +38,10 @@ pub(super) struct Flying {
     pub(super) flight: Flight<Record>,
     permit: Option<Permit>,
     unsaved: Option<Known<Record>>,
-    /// The last thing that went wrong.
+    /// The last error.
     pub(super) trouble: Option<Error>,
     has_announced_save: bool,
-    /// When the last request was sent, unless it was denied.
+    /// The monotonic time of the last request, or `None` if a pause of the client prevented it.
     pub(super) sent_at: Option<Duration>,
     has_claimed: bool,
 }
@@ -64,7 +66,8 @@ impl Flying {
         }
     }
 
-    /// Whether another line about the store would tell anybody something: callers who ask all the time must not fill the log.
+    /// Returns `true` if a failure of the store should be logged. Frequent callers must not fill
+    /// the log.
     fn is_worth_a_warning(&self) -> bool {
         let failures = self.keeper().store_failures.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         failures.is_power_of_two() || self.slot.failures() == 0 && self.slot.has_current()
@@ -75,7 +78,7 @@ impl Flying {
     }
 
     pub(super) async fn fly(mut self) {
-        event!(DEBUG, key = %self.slot.key, "departs");
+        event!(DEBUG, key = ?self.slot.key, "refresh started");
         let mut event = self.unsaved.take().map_or(Event::Begun, Event::Rescued);
         loop {
             let action = match self.step(event) {
@@ -99,7 +102,7 @@ impl Flying {
                     self.has_claimed |= known.head.claim.is_some();
                     let saved = self.save(&known, expect).await;
                     if known.head.claim.is_none() {
-                        // Saving again is nothing that others should wait for.
+                        // Repeated saves must not occupy a place among the concurrent refreshes.
                         self.permit = None;
                         self.has_claimed &= !matches!(saved, Ok(WriteOutcome::Committed));
                     }
@@ -120,7 +123,7 @@ impl Flying {
         }
     }
 
-    /// Makes sure that this is one of the few refreshes that are sent at once; returns `true` if that took a while.
+    /// Acquires a permit of the limiter. Returns `true` if the task had to wait for it.
     async fn has_queued(&mut self) -> bool {
         if self.permit.is_some() {
             return false;
@@ -130,7 +133,7 @@ impl Flying {
         if self.permit.is_some() {
             return false;
         }
-        event!(DEBUG, key = %self.slot.key, "waits for other refreshes");
+        event!(DEBUG, key = ?self.slot.key, "refresh queued");
         self.become_queued(true);
         self.permit = Some(limiter.enter().await);
         self.become_queued(false);
@@ -151,7 +154,8 @@ impl Flying {
         });
     }
 
-    /// Lets callers who need a token go on with the stored one while it is refreshed, if it can be used.
+    /// Publishes the stored token while it is refreshed, if it is valid, so that callers need not
+    /// wait.
     fn publish_meanwhile(&self, loaded: &Result<Option<Known<Record>>, StoreFailed>) {
         let Ok(Some(known)) = loaded else { return };
         if !matches!(*self.sender.borrow(), Landing::Flying) {
@@ -161,7 +165,7 @@ impl Flying {
         let clock = keeper.webex.clock();
         let current = keeper.current(&self.slot, known);
         let is_valid = |current: &Current| current.need(clock.now(), clock.elapsed()) != Need::Dead;
-        // The slot may know better when it expires: the wall clock may have been set back.
+        // The cache entry may have an earlier expiry: the wall clock may have been set back.
         if is_valid(&current)
             && self.slot.publish(self.epoch, Some(current))
             && self.slot.current().as_ref().is_some_and(|current| is_valid(current))
@@ -170,12 +174,13 @@ impl Flying {
         }
     }
 
-    /// Whether the login that this flight served was ended or replaced here: what it has it may save, but it begins nothing.
+    /// Returns `true` if this process removed or replaced the session. The task may still save its
+    /// tokens, but it acquires no lease and sends nothing.
     fn is_void(&self) -> bool {
         self.slot.epoch() != self.epoch
     }
 
-    /// Tells the listener what happened to the login, unless it was ended meanwhile.
+    /// Emits an event, unless the session was removed or replaced in the meantime.
     pub(super) fn announce(&self, event: SessionEvent) {
         if !self.is_void() {
             self.keeper().announce(event);
@@ -197,7 +202,7 @@ impl Flying {
             backoff: backoff(self.slot.failures(), self.max_backoff(), random::chance()),
         };
         let action = self.flight.step(event, &now);
-        event!(DEBUG, key = %self.slot.key, message = self.flight.doing());
+        event!(DEBUG, key = ?self.slot.key, message = self.flight.doing());
         Ok(action)
     }
 
@@ -209,7 +214,7 @@ impl Flying {
         }
         loaded.map_err(|error| {
             if self.is_worth_a_warning() {
-                event!(WARN, key = %self.slot.key, error = causes(&error), "load failed");
+                event!(WARN, key = ?self.slot.key, error = causes(&error), "store load failed");
             }
             self.trouble = Some(error);
             StoreFailed
@@ -218,27 +223,34 @@ impl Flying {
 
     async fn save(&mut self, known: &Known<Record>, expect: Precondition) -> Result<WriteOutcome, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
-        let saved = match known.tokens.write() {
-            Ok(body) => {
-                let entry = Entry { head: known.head.clone(), body };
-                keeper.store.save(&self.slot.key, &entry, expect).await
+        let saved = match expect {
+            Precondition::Revision(expected) if self.flight.keeps_tokens() => {
+                keeper.store.save_head(&self.slot.key, &known.head, expected).await
             }
-            Err(error) => Err(error),
+            _ => match known.tokens.write() {
+                Ok(body) => {
+                    let entry = Entry { head: known.head.clone(), body };
+                    keeper.store.save(&self.slot.key, &entry, expect).await
+                }
+                Err(error) => Err(error),
+            },
         };
         if matches!(saved, Ok(WriteOutcome::Conflict)) {
             let was_claim = known.head.claim.is_some();
-            event!(DEBUG, key = %self.slot.key, message = if was_claim { "claim lost" } else { "save lost" });
+            let message = if was_claim { "lease write conflict, reloading" } else { "write conflict" };
+            event!(DEBUG, key = ?self.slot.key, message = message);
         }
         saved.map_err(|error| {
             let is_serving = matches!(*self.sender.borrow(), Landing::Serving);
             let is_known = is_serving && self.has_announced_save;
             if !is_known && self.is_worth_a_warning() {
-                event!(WARN, key = %self.slot.key, error = causes(&error), "save failed");
+                event!(WARN, key = ?self.slot.key, error = causes(&error), "store save failed");
             }
             if is_serving && !std::mem::replace(&mut self.has_announced_save, true) {
                 self.announce(SessionEvent::save_failed(&self.slot.key, &error));
             }
-            // A claim that cannot be lifted lapses; what it is to be lifted for matters more.
+            // A lease that cannot be released expires. The error that caused the release matters
+            // more.
             let is_lift = known.head.claim.is_none() && !is_serving;
             if !is_lift || self.trouble.is_none() {
                 self.trouble = Some(error);
@@ -271,7 +283,7 @@ impl Flying {
         }
     }
 
-    /// The longest pause after the last failure.
+    /// Returns the maximum backoff after the last failure.
     fn max_backoff(&self) -> Duration {
         let is_without_json = self.trouble.as_ref().is_some_and(is_without_json);
         if is_without_json && self.slot.failures() >= MANY_WITHOUT_JSON - 1 {
@@ -281,7 +293,7 @@ impl Flying {
         }
     }
 
-    /// Hands new tokens out before they are saved: what the server gave must serve, whatever the store does.
+    /// Publishes new tokens before they are saved, so that a failing store does not delay callers.
     fn serve(&mut self, known: Known<Record>, expiring: Option<UnixTime>) {
         let keeper = Arc::clone(self.keeper());
         keeper.client.succeeded();
@@ -294,17 +306,18 @@ impl Flying {
         let is_news = self.slot.publish_granted(self.epoch, keeper.current(&self.slot, &known));
         self.sender.send_replace(Landing::Serving);
         if is_news {
-            event!(INFO, key = %self.slot.key, generation = generation, "refreshed");
+            event!(INFO, key = ?self.slot.key, generation = generation, "session refreshed");
             self.announce(SessionEvent::refreshed(&self.slot.key));
             if let Some(at) = expiring {
-                event!(WARN, key = %self.slot.key, at = %at, "login expiring");
+                event!(WARN, key = ?self.slot.key, at = %at, "session expiring");
                 self.announce(SessionEvent::login_expiring(&self.slot.key, at));
             }
         }
     }
 }
 
-/// Whether an action begins something that only the latest flight may begin: a claim, or a request.
+/// Returns `true` if an action acquires a lease or sends a request. Only the current task may do
+/// so.
 fn takes_on(action: &Action<Record>) -> bool {
     match action {
         Action::Send { .. } => true,
@@ -314,13 +327,13 @@ fn takes_on(action: &Action<Record>) -> bool {
 }
 
 fn overtaken() -> Error {
-    let message = "the login was ended or replaced while it was refreshed: ask again";
+    let message = "session was removed or replaced during the refresh; retry";
     Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
 }
 
 impl Drop for Flying {
-    /// A key under which nothing turned out to be kept leaves nothing behind. If a claim is left, because the flight is cancelled
-    /// or the store fails, the next one knows that nobody is behind it.
+    /// Releases the cache entry. If the lease is left in the store, because the task was canceled
+    /// or the store failed, the next task treats it as its own.
     fn drop(&mut self) {
         if self.has_claimed {
             self.slot.cancelled(self.claim);

@@ -1,22 +1,22 @@
-//! How a flight ended.
+//! Progress of a refresh.
 
 use crate::error::Error;
 
-/// How a flight ended, for everybody who waits for it.
+/// The progress of a refresh, as seen by waiting callers.
 #[derive(Debug, Default)]
 pub(crate) enum Landing {
-    /// It is in the air.
+    /// The refresh is running.
     #[default]
     Flying,
-    /// It waits for other refreshes of this process.
+    /// The refresh waits for other refreshes of this process.
     Queued,
-    /// There are tokens in the slot that can be used meanwhile, and the flight goes on to refresh them.
+    /// The stored token is valid and published, and the refresh continues.
     Cached,
-    /// There are new tokens in the slot, and the flight goes on to save them.
+    /// New tokens are published, and the task continues to save them.
     Serving,
-    /// There are tokens in the slot; older ones that still live, where something went wrong.
+    /// The refresh ended. After an error, the old token is still valid.
     Landed(Option<Error>),
-    /// There are none to hand out.
+    /// The refresh failed, and there is no valid token.
     Failed(Error),
 }
 
@@ -25,12 +25,12 @@ impl Landing {
         matches!(self, Self::Flying | Self::Queued | Self::Cached | Self::Serving)
     }
 
-    /// Whether there is nothing yet for a caller who needs a token.
+    /// Returns `true` if no token is available yet.
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self, Self::Flying | Self::Queued)
     }
 
-    /// Whether it is open what becomes of the refresh.
+    /// Returns `true` if the result of the refresh is not known yet.
     pub(crate) fn is_open(&self) -> bool {
         self.is_awaited() || matches!(self, Self::Cached)
     }

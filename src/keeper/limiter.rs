@@ -1,7 +1,9 @@
-//! A limit on the refreshes that are sent at once, so that many logins that expire together do not exhaust sockets and files.
+//! A limit on concurrent refreshes, so that many sessions that expire together do not exhaust
+//! sockets and file descriptors.
 //!
-//! Waiting tasks are served in order. A task on a runtime that is not driven may get its turn and never use it, so a turn is taken
-//! back after [`MAX_TURN`]: the limit protects resources, and correctness does not depend on it.
+//! Waiting tasks are served in order. A task on a runtime that is not driven may get a permit and
+//! never use it, so permits are revoked after [`MAX_TURN`]. The limit protects resources only:
+//! correctness does not depend on it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +13,14 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// How many refreshes are sent at once.
+/// The maximum number of concurrent refreshes of one manager.
 const MAX_CONCURRENT_REFRESHES: usize = 32;
-/// Longer than a claim, a request and a save can take.
+/// The maximum time that a permit is held. It exceeds acquiring a lease, a request, and a save.
 const MAX_TURN: Duration = Duration::from_secs(100);
-/// How often a waiting task looks for turns that were never used, by the runtime's own time.
+/// The interval at which waiting tasks revoke expired permits, by the runtime's own clock.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// The limit of one manager.
+/// The limiter of one manager.
 pub(super) struct Limiter {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -27,12 +29,12 @@ pub(super) struct Limiter {
 #[derive(Default)]
 struct State {
     next: u64,
-    /// The turns that are taken, and when each began.
+    /// The permits in use, each with its start.
     taken: Vec<(u64, Duration)>,
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
 }
 
-/// A turn, or a place among those who wait for one; given back when it is dropped.
+/// A permit, or a place in the queue for one. Dropping it releases it.
 pub(super) struct Permit {
     limiter: Arc<Limiter>,
     number: u64,
@@ -43,7 +45,7 @@ impl Limiter {
         Arc::new(Self { clock, state: Mutex::default() })
     }
 
-    /// A turn that is free now.
+    /// Returns a permit if one is free.
     pub(super) fn try_enter(self: &Arc<Self>) -> Option<Permit> {
         let mut state = self.grant();
         if state.taken.len() >= MAX_CONCURRENT_REFRESHES {
@@ -54,7 +56,7 @@ impl Limiter {
         Some(Permit { limiter: Arc::clone(self), number })
     }
 
-    /// Waits for a turn.
+    /// Waits for a permit.
     pub(super) async fn enter(self: &Arc<Self>) -> Permit {
         let (sender, mut receiver) = oneshot::channel();
         let permit = self.wait(sender);
@@ -73,14 +75,14 @@ impl Limiter {
         Permit { limiter: Arc::clone(self), number }
     }
 
-    /// Takes back the turns that took too long, and gives the free ones to those who wait.
+    /// Revokes expired permits and grants free ones to waiting tasks.
     fn grant(&self) -> MutexGuard<'_, State> {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
         state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < MAX_TURN);
         while state.taken.len() < MAX_CONCURRENT_REFRESHES {
             let Some((number, waiting)) = state.waiting.pop_front() else { break };
-            // A waiting task that has been dropped removes its own place.
+            // A waiting task that was dropped removes its own place.
             if waiting.send(()).is_ok() {
                 state.taken.push((number, elapsed));
             }
@@ -137,20 +139,20 @@ mod tests {
         assert!(taken.len() == MAX_CONCURRENT_REFRESHES && limiter.try_enter().is_none());
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(limiter.enter())).collect();
         assert!(waiting.iter_mut().all(|waiting| poll(waiting).is_none()));
-        // One that gives up leaves nothing behind.
+        // A canceled wait leaves nothing behind.
         drop(waiting.remove(1));
         taken.pop();
         assert!(poll(&mut waiting[1]).is_none());
-        let first = poll(&mut waiting[0]).expect("the first has its turn");
+        let first = poll(&mut waiting[0]).expect("the first waiting task has its permit");
         drop(first);
-        assert!(poll(&mut waiting[1]).is_some(), "then the next");
+        assert!(poll(&mut waiting[1]).is_some(), "then the next one");
     }
 
     #[tokio::test]
     async fn turn_that_is_not_used_is_taken_back() {
         let (limiter, clock) = limiter();
         let taken: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
-        // Their turn comes, and they are not polled again.
+        // They get their permits and are never polled again.
         let mut unpolled: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).map(|_| Box::pin(limiter.enter())).collect();
         assert!(unpolled.iter_mut().all(|waiting| poll(waiting).is_none()));
         drop(taken);
@@ -158,7 +160,7 @@ mod tests {
         clock.advance(MAX_TURN);
         let next = limiter.try_enter();
         assert!(next.is_some());
-        // A task that comes back late takes no turn away from another.
+        // Dropping a revoked permit releases no permit of another task.
         drop(unpolled);
         assert_eq!(limiter.state().taken.len(), 1);
     }

@@ -1,21 +1,29 @@
-//! The engine that keeps logins fresh.
+//! Token refresh: a cache of sessions and one lease-based refresh per session at a time.
 //!
-//! - `protocol` has the words of the claim protocol, `stage` where an attempt can be, and `flight` (pure) is one, step by
-//!   step; `edit` (pure) is a change from outside, a logout or a new login for example. `table` (tests) tries each step, `search`
-//!   and `walk` everything that two processes and an `outsider` can do to each other in a `world`, with a `budget` of what may
-//!   go wrong.
-//! - `policy` (pure) says when tokens want to be refreshed.
-//! - `record` is what is kept of a login, `slot` what a process remembers of it, with what is `seldom` known in a box of its own
-//!   and moments as `elapsed`, and `landing` how its flight ended; `roster` has the slots, which count their `users`, and
-//!   `patience` the store.
-//! - `engine` hands tokens out and sends flights off; `flying` carries out what they decide, and `editing` what a change does;
-//!   `renewal` is a refresh before its time, and `change` what else is done to a login from outside, by whose `turn` it is.
+//! The refresh protocol makes sure that each session is refreshed once, across callers, processes,
+//! and crashes. `flight` is the state machine of one refresh, with its states in `stage`. `flying`
+//! is the task that drives it: it performs the I/O and reports the results as events.
 //!
-//! What the protocol reckons with is read from the `Clock`. How long anybody waits for the application's store, or for a task
-//! on a runtime that may have stopped, is bounded by the runtime's own time: a clock that a test holds still must not hold up
-//! a caller.
+//! - Pure functions and state machines: `flight`, with its events and actions in `protocol`. `edit`
+//!   is the compare-and-swap loop of other changes, such as a logout or a new login. `policy` is
+//!   the refresh schedule, `unauthorized` limits refreshes after a 401, and `backoff` the retries.
+//! - The cache: `roster` maps keys to cache entries and counts their `users`. `slot` is a cache
+//!   entry, with its rarely used state in `seldom`, `failures`, and `demand`. `landing` is the
+//!   progress of a refresh, `elapsed` a compact monotonic time, and `turn` the lock for changes.
+//! - Requests: `limiter` limits concurrent refreshes, `pause` is the state shared by all sessions
+//!   of the client, and `classify` maps errors to events.
+//! - Storage: `record` is the content of a stored session, and `patience` limits the time of each
+//!   store operation.
+//! - Entry points: `engine` returns tokens and starts refreshes, `renewal` refreshes on request,
+//!   and `change` removes, unblocks, and edits sessions through `editing`.
+//! - Tests: `table` covers each transition. `search` and `walk` explore everything that two
+//!   processes and an `outsider` can do in a simulated `world`, within a `budget` of faults.
 //!
-//! - [`SessionEvent`] is what operators hear.
+//! The protocol reads the time from the `Clock`. Waits for the application's store, or for a task
+//! on a runtime that may have stopped, are limited by the runtime's own time. A manual clock that a
+//! test never advances must not block a caller.
+//!
+//! [`SessionEvent`] is the public part.
 
 mod protocol;
 mod backoff;

@@ -1,4 +1,4 @@
-//! What a flight leaves behind: for its callers, for later flights and for the listener.
+//! The outcome of a refresh: its effect on callers, later refreshes, and the event listener.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::error::{Error, ErrorKind, Remedy};
 use crate::store::RefreshBlock;
 use crate::trace::{causes, event};
 
-/// Why a refresh token may have died, where that is known.
-const INTERRUPTED: &str = "an earlier refresh of this login was never saved, because its process ended or its response was lost: \
-                           where refresh tokens rotate, the newest one was lost with it";
+/// A remark on a rejection that an interrupted refresh may have caused.
+const INTERRUPTED: &str = "an earlier refresh of this session was never saved because its process ended or its response \
+                           was lost, so a rotated refresh token may be lost";
 
 const UNEXPLAINED: &str =
-    "webex rejected the refresh token and gave no reason, so it is sent again before that is believed";
+    "refresh token rejected without a reason: the rejection is not final until it is repeated; retry later";
 
-/// A rejection without a reason, which is not believed yet.
+/// Converts an unexplained rejection that is not final yet into a retryable error.
 fn not_believed(error: Error) -> Error {
     if error.is_login_required() {
         return error.restated(ErrorKind::Refresh, UNEXPLAINED).with_remedy(Remedy::Later);
@@ -36,14 +36,14 @@ impl Flying {
         self.slot.saw(self.epoch, self.flight.rival());
         let (known, error) = match outcome {
             Outcome::Fresh(known) => {
-                event!(DEBUG, key = %self.slot.key, generation = known.head.generation, "fresh");
+                event!(DEBUG, key = ?self.slot.key, generation = known.head.generation, "session up to date");
                 self.slot.succeeded(self.epoch);
                 self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
                 self.sender.send_replace(Landing::Landed(None));
                 return;
             }
             Outcome::Absent => {
-                event!(DEBUG, key = %self.slot.key, "absent");
+                event!(DEBUG, key = ?self.slot.key, "session not found");
                 self.slot.publish(self.epoch, None);
                 self.slot.forget_superseded(self.epoch, None);
                 let error = self.slot.absent();
@@ -51,7 +51,7 @@ impl Flying {
             }
             Outcome::Rejected(known) => self.rejected(known),
             Outcome::Held { known, until } => self.held(known, until),
-            // That somebody else is at it is no trouble.
+            // A refresh by another process is not a failure, so it is not recorded.
             Outcome::Busy(known) => {
                 let (known, error) = self.busy(known);
                 return self.settle_for(known, error);
@@ -63,7 +63,7 @@ impl Flying {
         self.settle_for(known, error);
     }
 
-    /// While the old token lives it serves, whatever went wrong.
+    /// Ends with an error. The old token is served as long as it is valid.
     fn settle_for(self, known: Option<Known<Record>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
@@ -90,15 +90,15 @@ impl Flying {
         let keeper = Arc::clone(self.keeper());
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
         let mut error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
-            let message = format!("webex refused the refresh token{code}: the user must log in again");
+            let message = format!("refresh token rejected{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
         });
         if known.head.interrupted {
             error = error.with_remark(INTERRUPTED);
         }
-        event!(DEBUG, key = %self.slot.key, "rejected");
+        event!(DEBUG, key = ?self.slot.key, "login required");
         if self.slot.report(self.epoch, known.head.login, known.head.generation) {
-            event!(WARN, key = %self.slot.key, error = causes(&error), "login required");
+            event!(WARN, key = ?self.slot.key, error = causes(&error), "refresh token rejected");
             self.announce(SessionEvent::login_required(&self.slot.key, &error));
         }
         (Some(known), error)
@@ -111,38 +111,42 @@ impl Flying {
         if self.trouble.is_some() {
             self.slot.hold_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         }
-        event!(DEBUG, key = %self.slot.key, until = %until, "held");
+        event!(DEBUG, key = ?self.slot.key, until = %until, "refresh blocked");
         let news = self.trouble.take().map(not_believed);
         if let Some(error) = &news {
-            event!(WARN, key = %self.slot.key, until = %until, error = causes(error), "refresh failed");
+            event!(WARN, key = ?self.slot.key, until = %until, error = causes(error), "refresh failed");
             self.slot.failed(self.epoch);
             self.announce(SessionEvent::refresh_failed(&self.slot.key, error));
         }
-        // What went wrong is known here, unless another process met it.
+        // The cause is known only if the refresh failed in this process.
         let known_trouble = |slot: &Slot| slot.trouble().filter(|error| !error.is_login_required());
         let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
-            Error::new(ErrorKind::Refresh, "the last refresh failed, and it is too early for another")
-                .with_remedy(Remedy::Later)
+            Error::new(
+                ErrorKind::Refresh,
+                "refresh blocked: the last one failed, and its pause is not over; retry later",
+            )
+            .with_remedy(Remedy::Later)
         });
         (Some(known), error.with_retry_after(Some(wait.max(Duration::from_secs(1)))))
     }
 
     fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
-        event!(DEBUG, key = %self.slot.key, "leaves it to another");
+        event!(DEBUG, key = ?self.slot.key, "another process holds the lease");
         self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
-        let message = "another process is refreshing this login and has not finished";
+        let message = "another process holds the lease of this session: its refresh has not finished; retry";
         (Some(known), Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
     }
 
     fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
         let mut error = self.trouble.take().unwrap_or_else(|| {
-            Error::new(ErrorKind::Refresh, "webex refused the client").with_remedy(Remedy::Registration)
+            Error::new(ErrorKind::Refresh, "client rejected: check the client ID and client secret")
+                .with_remedy(Remedy::Registration)
         });
         let keeper = Arc::clone(self.keeper());
-        event!(DEBUG, key = %self.slot.key, "misconfigured");
+        event!(DEBUG, key = ?self.slot.key, "client rejected");
         let elapsed = keeper.webex.clock().elapsed();
         match &known.head.hold {
-            // Another one tries first.
+            // The client pauses, and another session tries first.
             _ if self.sent_at.is_none() => {
                 let wait = error.retry_after().unwrap_or(MIN_BACKOFF);
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
@@ -152,19 +156,19 @@ impl Flying {
                 self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
                 self.slot.failed(self.epoch);
                 error = error.with_retry_after(Some(wait.max(Duration::from_secs(1))));
-                event!(WARN, key = %self.slot.key, until = %until, error = causes(&error), "refresh failed");
+                event!(WARN, key = ?self.slot.key, until = %until, error = causes(&error), "refresh failed");
                 self.announce(SessionEvent::refresh_failed(&self.slot.key, &error));
                 let is_first = self.slot.client_rejected(self.epoch);
                 if is_first && keeper.client.count_rejection(&self.slot.key, &error, elapsed) {
-                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                    event!(WARN, key = ?self.slot.key, error = causes(&error), "refreshes paused: client rejected");
                 }
             }
             _ => {
                 if keeper.client.pause(&self.slot.key, &error, self.sent_at.unwrap_or(elapsed), elapsed) {
-                    event!(WARN, key = %self.slot.key, error = causes(&error), "halted for all logins");
+                    event!(WARN, key = ?self.slot.key, error = causes(&error), "refreshes paused: client rejected");
                     self.announce(SessionEvent::refresh_failed(&self.slot.key, &error));
                 }
-                // With the time when the next try is.
+                // The error of the pause contains the time of the next attempt.
                 error = keeper.halted().unwrap_or(error);
             }
         }
@@ -178,6 +182,6 @@ impl Flying {
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
         self.trouble
             .take()
-            .unwrap_or_else(|| Error::new(ErrorKind::Store, "the token store failed").with_remedy(Remedy::Later))
+            .unwrap_or_else(|| Error::new(ErrorKind::Store, "token store failed").with_remedy(Remedy::Later))
     }
 }

@@ -1,4 +1,4 @@
-//! Somebody who changes the login of a world from outside its two processes: a logout, a new login, something noted with it.
+//! A concurrent change in the model that is not a refresh: a logout, a new login, or a data update.
 
 use super::budget::Budget;
 use super::edit::{Choice, Edit, Ended, Happened, ToDo};
@@ -6,16 +6,16 @@ use super::protocol::{Known, StoreFailed};
 use super::world::{Tokens, World};
 use crate::store::{Head, LoginId, Revision};
 
-/// One change, and how far it has come.
+/// A change and its progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Outsider {
     wish: Wish,
     edit: Edit,
     to_do: ToDo,
     seen: Option<Known<Tokens>>,
-    /// What was chosen.
+    /// The chosen write.
     write: Option<Write>,
-    /// Whether the store has done that.
+    /// `true` if the store performed that write.
     has_acted: bool,
     met_a_fault: bool,
 }
@@ -28,7 +28,7 @@ enum Wish {
 }
 
 impl Wish {
-    /// How many more may come with it.
+    /// Returns the remaining budget for this kind of change.
     fn left(self, budget: &mut Budget) -> &mut u8 {
         match self {
             Self::Forget => &mut budget.forgets,
@@ -38,12 +38,12 @@ impl Wish {
     }
 }
 
-/// What is done to the store of a world.
+/// A write to the store of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Write {
-    /// The same login, as a flight or an amendment leaves it.
+    /// The same login, written by a refresh or a data update.
     Save(Known<Tokens>),
-    /// Another login, whose tokens are the newest there are.
+    /// Another login with the newest tokens.
     Put(Head),
     Delete,
 }
@@ -54,12 +54,12 @@ impl Outsider {
         Self { wish, edit, to_do, seen: None, write: None, has_acted: false, met_a_fault: false }
     }
 
-    /// The store has done this.
+    /// Records a write that the store performed.
     pub(super) fn saw(&mut self, write: &Write) {
         self.has_acted |= self.write.as_ref() == Some(write);
     }
 
-    /// What it chooses, knowing what it saw; nothing where there is nothing to change.
+    /// Chooses the change for the loaded entry. Returns `None` if there is nothing to change.
     fn choose(&mut self, id: [u8; 16]) -> Option<Choice> {
         let revision = Revision::from_bytes(id);
         let (write, choice) = match (self.wish, &self.seen) {
@@ -83,7 +83,8 @@ impl Outsider {
 }
 
 impl World {
-    /// All that the outsiders can do next; another one comes where there is room.
+    /// Adds every possible next step of the concurrent changes. A new change may begin if there is
+    /// room.
     pub(super) fn outside(&self, worlds: &mut Vec<Self>) {
         if let Some(room) = self.outsiders.iter().take(self.room_outside).position(Option::is_none) {
             self.come(room, worlds);
@@ -110,7 +111,7 @@ impl World {
     fn go_on(&self, who: usize, worlds: &mut Vec<Self>) {
         let Some(outsider) = &self.outsiders[who] else { return };
         if self.budget.crashes > 0 {
-            // It is dropped where it stands.
+            // The future is dropped in its current state.
             let mut world = self.clone();
             world.budget.crashes -= 1;
             world.outsiders[who] = None;
@@ -136,11 +137,12 @@ impl World {
                     self.writes(write, expect, worlds, |world, written| world.tell(who, Happened::Written(written)));
                 }
             }
-            ToDo::Choose | ToDo::End(_) => unreachable!("nobody waits with that"),
+            ToDo::Choose | ToDo::End(_) => unreachable!("these actions are handled immediately"),
         }
     }
 
-    /// Lets an outsider take something in. It chooses at once: nobody else can see that.
+    /// Feeds an event to a change. The choice is made immediately, because no other actor can
+    /// observe it.
     fn tell(mut self, who: usize, event: Happened) -> Self {
         let Some(mut outsider) = self.outsiders[who].take() else { return self };
         outsider.met_a_fault |= matches!(event, Happened::Looked(Err(_)) | Happened::Written(Err(_)));
@@ -161,10 +163,10 @@ impl World {
 
     fn check_outsider(&self, outsider: &Outsider, ended: Ended) {
         match ended {
-            Ended::Failed => assert!(outsider.met_a_fault, "{outsider:?} fails for no reason: {self:#?}"),
+            Ended::Failed => assert!(outsider.met_a_fault, "{outsider:?} fails without a fault: {self:#?}"),
             Ended::Done if outsider.wish == Wish::Forget => {
                 let is_over = |known: &Known<Tokens>| self.ended_logins.contains(&known.head.login);
-                assert!(outsider.seen.as_ref().is_none_or(is_over), "{outsider:?} has ended no login: {self:#?}");
+                assert!(outsider.seen.as_ref().is_none_or(is_over), "{outsider:?} has removed no session: {self:#?}");
             }
             Ended::Done => assert!(outsider.has_acted, "{outsider:?} has changed nothing: {self:#?}"),
         }

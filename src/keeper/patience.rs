@@ -1,4 +1,4 @@
-//! A store that answers in time, or has failed.
+//! A time limit for store operations.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::error::{Error, Result, Transience};
-use crate::store::{Entry, Precondition, TokenKey, TokenStore, WriteOutcome};
+use crate::store::{Entry, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome};
 
-/// How long a store may take for one answer. After that, what became of a change is unknown.
+/// The time limit of one store operation. The outcome of a write that exceeds it is unknown.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The application's store, with a limit on each call: whoever waits for a login does not wait for ever.
+/// The application's store with a time limit on each operation.
 pub(crate) struct Patience(Arc<dyn TokenStore>);
 
 impl Patience {
@@ -28,6 +28,14 @@ impl Patience {
         in_time(self.0.save(key, entry, expect)).await
     }
 
+    pub(crate) async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        in_time(self.0.save_head(key, head, expected)).await
+    }
+
+    pub(crate) fn as_index(&self) -> Option<&dyn TokenIndex> {
+        self.0.as_index()
+    }
+
     pub(crate) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         in_time(self.0.delete(key, expect)).await
     }
@@ -39,11 +47,12 @@ impl fmt::Debug for Patience {
     }
 }
 
-/// What a store answers in time, by the machine's own clock. Outside a runtime nobody can say when time is over.
+/// Awaits a store operation with a time limit, by the runtime's own clock. Outside a Tokio runtime,
+/// there is no limit.
 pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     if Handle::try_current().is_err() {
         return call.await;
     }
-    let too_late = |_| Err(Error::store("it did not answer for 30 seconds", Transience::Transient));
+    let too_late = |_| Err(Error::store("timed out after 30 seconds", Transience::Transient));
     tokio::time::timeout(LIMIT, call).await.unwrap_or_else(too_late)
 }

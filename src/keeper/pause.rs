@@ -1,8 +1,9 @@
-//! What the rejections of several logins say together: a pause for the client, or an outage.
+//! State shared by all sessions of a client: pauses after a rejected client, and outages.
 //!
-//! A rejection that names the client concerns one login alone, unless its code is `invalid_client` or a second login is rejected in
-//! the same way. Then nothing is sent for a while, and after that one login tries: not the one that caused the pause, if there is
-//! another. A rejection without a reason, for three logins within ten minutes, is an outage.
+//! A rejection that names the client concerns one session, unless its code is `invalid_client` or a
+//! second session is rejected in the same way. Then no refresh is sent during a pause. Afterwards
+//! one session tries. It is not the one that caused the pause, if there is another. Unexplained
+//! rejections of three sessions within ten minutes are an outage.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,30 +14,30 @@ use super::protocol::Reason;
 use crate::error::{Error, Result};
 use crate::store::{LoginId, TokenKey};
 
-/// How many logins that are rejected in the same way make a pause for the client.
+/// The number of sessions rejected in the same way that pause the client.
 const LOGINS_FOR_PAUSE: usize = 2;
-/// How many logins that are rejected without a reason within [`OUTAGE_WINDOW`] make an outage.
+/// The number of unexplained rejections within [`OUTAGE_WINDOW`] that are an outage.
 const LOGINS_FOR_OUTAGE: usize = 3;
 const OUTAGE_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// How long rejections without a reason are taken for an outage if nothing succeeds.
+/// The maximum duration of an outage without any success. Later rejections are believed.
 const MAX_OUTAGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The state that all logins of a client share in this process.
+/// The state that all sessions of a client share in this process.
 #[derive(Default)]
 pub(super) struct ClientState(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     pause: Option<Pause>,
-    /// How many logins were rejected with each code since the last success.
+    /// The number of sessions rejected with each code since the last success.
     rejections: HashMap<Option<String>, usize>,
-    /// The last logins that were rejected without a reason since the last success, and when.
+    /// The latest unexplained rejections since the last success, with their times.
     unexplained: Vec<(LoginId, Duration)>,
-    /// Since when there is an outage.
+    /// The start of the current outage.
     outage_since: Option<Duration>,
 }
 
-/// The settings are wrong, so no refresh can succeed for now.
+/// A pause of all refreshes because the server rejected the client.
 struct Pause {
     since: Duration,
     until: Duration,
@@ -51,7 +52,7 @@ impl Pause {
         self.error.clone().with_retry_after(Some(wait))
     }
 
-    /// Whether nothing may be sent yet, or another login than the one that caused the pause should try first.
+    /// Returns `true` if nothing may be sent yet, or if another session should try first.
     fn denies(&self, applicant: &Applicant<'_>, elapsed: Duration) -> bool {
         let length = self.until.saturating_sub(self.since);
         let is_for_others = !applicant.is_client_rejected && applicant.has_others && self.cause == *applicant.key;
@@ -59,36 +60,40 @@ impl Pause {
     }
 }
 
-/// Who asks to send a refresh.
+/// A session that asks to send a refresh.
 pub(super) struct Applicant<'a> {
     pub(super) key: &'a TokenKey,
-    /// Whether the login has a block of its own because it was rejected in a way that names the client.
+    /// `true` if the session has its own block because of a rejection that names the client.
     pub(super) is_client_rejected: bool,
-    /// Whether this process has other logins.
+    /// `true` if this process has other sessions.
     pub(super) has_others: bool,
 }
 
 impl ClientState {
-    /// Why nothing can be refreshed at the moment.
+    /// Returns the error that pauses all refreshes, if they are paused.
     pub(super) fn paused(&self, elapsed: Duration) -> Option<Error> {
         let state = self.state();
         state.pause.as_ref().filter(|pause| elapsed < pause.until).map(|pause| pause.error(elapsed))
     }
 
-    /// Why this login may not send a refresh at the moment.
+    /// Returns the error that prevents this session from sending a refresh now.
     pub(super) fn denied(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Option<Error> {
         let state = self.state();
         state.pause.as_ref().filter(|pause| pause.denies(applicant, elapsed)).map(|pause| pause.error(elapsed))
     }
 
-    /// Whether a request may be sent: after a pause, one login tries for all.
+    /// Checks if a request may be sent. After a pause, one session tries for all of them.
+    ///
+    /// # Errors
+    ///
+    /// The error that caused the pause, with the time until the next attempt.
     pub(super) fn admit(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Result<()> {
         let mut state = self.state();
         let Some(pause) = &mut state.pause else { return Ok(()) };
         if pause.denies(applicant, elapsed) {
             return Err(pause.error(elapsed));
         }
-        // One with a block of its own says nothing about the others, so it tries for itself alone.
+        // A session with its own block says nothing about the others, so it tries only for itself.
         if !applicant.is_client_rejected {
             pause.since = elapsed;
             pause.until = elapsed.saturating_add(max_backoff(pause.failures));
@@ -96,16 +101,18 @@ impl ClientState {
         Ok(())
     }
 
-    /// The client was rejected for all logins; returns `true` if that is news.
+    /// Begins or extends the pause after the client was rejected for all sessions. Returns `true`
+    /// if it begins.
     ///
-    /// What was sent before the last pause began says nothing new.
+    /// The rejection of a request sent before the last pause began is ignored.
     pub(super) fn pause(&self, cause: &TokenKey, error: &Error, sent_at: Duration, elapsed: Duration) -> bool {
         let mut state = self.state();
         let is_old = state.pause.as_ref().is_some_and(|pause| sent_at < pause.since);
         !is_old && state.pause(cause, error, elapsed)
     }
 
-    /// A login was rejected in a way that names the client, for the first time; returns `true` if the client pauses for that.
+    /// Counts a session's first rejection that names the client. Returns `true` if it begins a
+    /// pause.
     pub(super) fn count_rejection(&self, cause: &TokenKey, error: &Error, elapsed: Duration) -> bool {
         let code = error.server().and_then(|server| server.code()).map(str::to_owned);
         let mut state = self.state();
@@ -114,7 +121,7 @@ impl ClientState {
         *count >= LOGINS_FOR_PAUSE && state.pause(cause, error, elapsed)
     }
 
-    /// A login was rejected without a reason; returns what is to be made of it.
+    /// Records an unexplained rejection and classifies it as a rejection or an outage.
     pub(super) fn unexplained(&self, login: LoginId, elapsed: Duration) -> Reason {
         let mut state = self.state();
         let is_recent =
@@ -126,12 +133,12 @@ impl ClientState {
         if state.unexplained.len() < LOGINS_FOR_OUTAGE {
             return Reason::Missing;
         }
-        // An outage ends; what lasts longer, with no success at all, is meant.
+        // Rejections that last longer than any outage, without a single success, are meant.
         let since = *state.outage_since.get_or_insert(elapsed);
         if elapsed.saturating_sub(since) < MAX_OUTAGE { Reason::MissingForMany } else { Reason::Missing }
     }
 
-    /// A refresh succeeded.
+    /// Resets the state after a successful refresh.
     pub(super) fn succeeded(&self) {
         *self.state() = State::default();
     }
@@ -181,14 +188,14 @@ mod tests {
         let state = ClientState::default();
         assert!(state.pause(&key("bad"), &error(), secs(100), secs(100)));
         assert!(state.paused(secs(100)).is_some() && !may_send(&state, "good", false, secs(100)));
-        // The pause is over, but the login that caused it waits for another to try.
+        // The pause is over, but the session that caused it waits for another one to try.
         assert!(!may_send(&state, "bad", false, secs(101)));
         assert!(may_send(&state, "good", false, secs(101)));
-        assert!(!may_send(&state, "other", false, secs(101)), "one tries for all");
-        // Sent before the pause, or while another tried: it makes no difference.
+        assert!(!may_send(&state, "other", false, secs(101)), "one session tries for all");
+        // A request sent before the pause, or during another attempt, changes nothing.
         assert!(!state.pause(&key("late"), &error(), secs(100), secs(101)));
-        assert!(!state.pause(&key("good"), &error(), secs(101), secs(101)), "no news");
-        // No other has come for as long again.
+        assert!(!state.pause(&key("good"), &error(), secs(101), secs(101)), "the pause has begun already");
+        // No other session has tried for another such pause.
         assert!(!may_send(&state, "good", false, secs(104)) && may_send(&state, "good", false, secs(105)));
         state.succeeded();
         assert!(may_send(&state, "bad", false, secs(106)) && state.paused(secs(106)).is_none());
@@ -202,7 +209,7 @@ mod tests {
         let wait = state.paused(nearly).and_then(|error| error.retry_after());
         assert_eq!(wait, Some(secs(1)));
         assert!(state.paused(secs(101)).is_none());
-        // With a block of its own, even the login that caused the pause may try for itself.
+        // With its own block, even the session that caused the pause may try for itself.
         assert!(!may_send(&state, "bad", false, secs(101)) && may_send(&state, "bad", true, secs(101)));
     }
 
@@ -217,7 +224,7 @@ mod tests {
     #[test]
     fn login_with_a_block_of_its_own_is_never_the_one_that_tries_for_all() {
         let state = ClientState::default();
-        assert!(!state.count_rejection(&key("one"), &error(), secs(0)), "it concerns that login alone");
+        assert!(!state.count_rejection(&key("one"), &error(), secs(0)), "it concerns that session alone");
         assert!(state.paused(secs(0)).is_none());
         assert!(state.count_rejection(&key("two"), &error(), secs(0)));
         assert!(state.paused(secs(0)).is_some() && !may_send(&state, "one", true, secs(0)));
@@ -240,11 +247,11 @@ mod tests {
     fn third_login_without_a_reason_within_ten_minutes_is_an_outage() {
         let state = ClientState::default();
         assert_eq!(state.unexplained(login(1), secs(0)), Reason::Missing);
-        assert_eq!(state.unexplained(login(1), secs(60)), Reason::Missing, "the same login again");
+        assert_eq!(state.unexplained(login(1), secs(60)), Reason::Missing, "the same session again");
         assert_eq!(state.unexplained(login(2), secs(100)), Reason::Missing);
-        assert_eq!(state.unexplained(login(3), secs(660)), Reason::Missing, "the first is ten minutes ago");
+        assert_eq!(state.unexplained(login(3), secs(660)), Reason::Missing, "the first was ten minutes ago");
         assert_eq!(state.unexplained(login(4), secs(661)), Reason::MissingForMany);
-        // A day later it is no outage any more.
+        // After a day it no longer counts as an outage.
         for number in 5..8 {
             state.unexplained(login(number), secs(661 + 24 * 3600 - 1));
         }

@@ -1,4 +1,4 @@
-//! When a login wants to be refreshed, and until when that helps.
+//! The refresh schedule: due and expiry times of access tokens, and the keep-alive schedule.
 
 use std::time::Duration;
 
@@ -7,41 +7,45 @@ use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
 use crate::store::{ExpiryBaseline, Head};
 use crate::token::TokenSet;
 
-/// The share of its life after which an access token is refreshed behind the callers' backs.
+/// The fraction of its lifetime after which an access token is refreshed in the background.
 const STALE: f64 = 0.75;
-/// By how much of its life that moment varies, so that the tokens of one hour do not all come back in one second.
+/// The fraction of the lifetime by which that time varies, so that tokens issued together are not
+/// refreshed together.
 const JITTER: f64 = 0.10;
-/// How long before its end an access token is not handed out any more.
+/// The time before its expiry from which an access token is no longer served.
 const MARGIN: Duration = Duration::from_secs(60);
-/// The share of a short life that the margin and the interval may take at most.
+/// The divisor of a short lifetime that limits the margin and the minimum interval.
 const SHARE: u32 = 10;
-/// The minimum interval between two refreshes of one login, also when the server issues the same token again.
+/// The minimum interval between two refreshes of one session, even if the server issues the same
+/// token again.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// The minimum interval for tokens that expire within seconds.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long before the refresh token's end the user should be asked to log in again.
+/// The time before the expiry of the refresh token at which the user should be asked to log in.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// How far two refreshes must lie apart to tell whether the second put the end off: much further than two machines' clocks,
-/// by which the ends are reckoned.
+/// The minimum time between two refreshes that shows if the second one extended the expiry.
+///
+/// It far exceeds the difference between the clocks of two hosts, which affects the compared times.
 const TELLING: Duration = Duration::from_secs(60 * 60);
-/// How long before its end a login is looked at for the last time.
+/// The time before the expiry at which keep-alive visits a session for the last time.
 const LAST_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The moments of one access token.
+/// The due and expiry times of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moments {
-    /// From now on it should be refreshed.
+    /// The time from which the token should be refreshed.
     pub(crate) stale_at: UnixTime,
-    /// From now on it cannot be used.
+    /// The time from which the token is not served.
     pub(crate) dead_at: UnixTime,
 }
 
 impl Moments {
-    /// The moments of these tokens; `chance` is a number from 0 to 1. Tokens that do not say when they end, and tokens whose
-    /// stored times are implausible, are used until the API rejects them.
+    /// Returns the times of `tokens`. `chance` is a random number from 0 to 1.
     ///
-    /// Whatever the server says of their expiry, tokens are used for the minimum interval: the next would be no better.
+    /// Tokens without an expiry, or with an implausible receipt time, are used until the API
+    /// rejects them. All tokens are used for at least the minimum interval, even if the server
+    /// reports a shorter lifetime: new tokens would have the same one.
     pub(crate) fn of(tokens: &TokenSet, chance: f64, now: UnixTime) -> Self {
         let unknown = Self { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
         let Some(life) = lifetime(tokens).filter(|_| is_plausible(tokens, now)) else { return unknown };
@@ -67,13 +71,15 @@ fn lifetime(tokens: &TokenSet) -> Option<Duration> {
     Some(tokens.expires_at()?.since(tokens.received_at()))
 }
 
-/// Whether the time at which these tokens were received can be true. If it cannot, nothing is known of their expiry: they were
-/// received while another clock was in force, or this host's clock is wrong.
+/// Returns `true` if the receipt time of `tokens` is plausible.
+///
+/// If it is not, the expiry is unknown: either the tokens were received with a wrong clock, or this
+/// host's clock is wrong.
 pub(crate) fn is_plausible(tokens: &TokenSet, now: UnixTime) -> bool {
     tokens.received_at() <= now + MAX_CLOCK_SKEW
 }
 
-/// The minimum interval between the receipt of these tokens and the next refresh.
+/// Returns the minimum interval between the receipt of `tokens` and the next refresh.
 pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
     match lifetime(tokens) {
         None | Some(Duration::ZERO) => INTERVAL,
@@ -81,8 +87,9 @@ pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
     }
 }
 
-/// What becomes of a login that has just begun: whether a refresh puts its end off is seen when a third of its time is left,
-/// and early enough to tell the user if it does not.
+/// Returns the schedule of a session after a login.
+///
+/// It is due when a third of its lifetime is left, or earlier if needed to warn the user in time.
 pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
     let Some(end) = tokens.refresh_token_expires_at() else { return Prospect::default() };
     let received = tokens.received_at();
@@ -91,24 +98,29 @@ pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
     Prospect { due: Some(due), ..Prospect::default() }
 }
 
-/// What becomes of a login that was refreshed.
+/// Returns the schedule of a session after a refresh.
 ///
-/// Where its end stays, it is due a fortnight before, to see whether that is still so; if it is, the user is told, once.
-/// Then it is due a day before the end, in case that was wrong, and at the end itself, so that its death is noticed.
+/// If the refresh did not extend the expiry, the session is due two weeks before it, to check
+/// again. If the expiry is still the same then, the user is warned once. The session is due again
+/// one day before the expiry, in case the server extends it after all, and at the expiry, to report
+/// it.
 pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
     let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
     let received = new.received_at();
     let anchor =
         head.anchor.or_else(|| Some(ExpiryBaseline { at: old.received_at(), end: old.refresh_token_expires_at()? }));
-    // One from the future was written while the clock was wrong, and would be too recent to tell for as long as that was ahead.
+    // A baseline from the future was written with a wrong clock. It would stay too recent for a
+    // comparison for as long as that clock was ahead.
     let anchor = anchor.filter(|anchor| anchor.at <= received + MAX_CLOCK_SKEW);
     let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
     let (is_fixed, anchor) = match lived {
-        // What the server did not say proves nothing.
+        // The response did not contain an expiry, so there is nothing to compare.
         _ if !new.states_refresh_end() => (head.ends.is_some_and(|ends| end <= ends), None),
-        // Elsewhere it may be for two reasons: a whole life began anew, or a shorter one.
+        // A different expiry means an extended lifetime, even if the new one is shorter than that
+        // of a login.
         Some((anchor, lived)) if lived >= TELLING => (apart(end, anchor.end) < TELLING / 2, None),
-        // Too soon to tell, so what was known stays known, and the next refresh compares with the same moment.
+        // Too soon to compare: keep the previous result, and compare the next refresh with the same
+        // baseline.
         Some((anchor, _)) => (head.ends.is_some(), Some(anchor)),
         None => (false, None),
     };
@@ -149,7 +161,7 @@ mod tests {
         TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
     }
 
-    /// Tokens of the day `day`, whose refresh token ends on the day `end`.
+    /// Creates tokens received on day `day` whose refresh token expires on day `end`.
     fn ending(day: u32, end: u32) -> TokenSet {
         let rest = (DAY * end).saturating_sub(DAY * day).as_secs();
         let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
@@ -229,20 +241,21 @@ mod tests {
     fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
         let fixed = |due, is_news| Prospect { due, ends: at(90), anchor: None, is_news };
         let renewed = |due| Prospect { due: at(due), ..Prospect::default() };
-        // Due and end as they were; tokens before and after, as day and end; what becomes of it.
+        // The previous due day and expiry, the tokens before and after as day and expiry, and the
+        // result.
         for (due, ends, before, after, prospect) in [
             (60, None, (0, 90), (60, 150), renewed(120)),
             (60, None, (0, 90), (10, 90), fixed(at(76), false)),
             (60, None, (0, 90), (60, 90), fixed(at(76), false)),
             (76, at(90), (60, 90), (76, 90), fixed(at(89), true)),
-            // Told already, and then of no use any more.
+            // The user was warned already.
             (89, at(90), (76, 90), (80, 90), fixed(at(89), false)),
             (89, at(90), (76, 90), (89, 90), fixed(at(90), false)),
-            // Nobody looked for long: told at once.
+            // No sweep ran for a long time: warned immediately.
             (60, None, (0, 90), (85, 90), fixed(at(89), true)),
-            // It was thought to be fixed, and is not.
+            // The expiry was considered fixed, and a refresh extends it.
             (76, at(90), (60, 90), (76, 166), renewed(136)),
-            // A refresh gives a shorter life than a login, and as much with each.
+            // A refresh yields a shorter lifetime than a login.
             (60, None, (0, 90), (60, 70), renewed(66)),
         ] {
             let mut head = Head::begin(at(due)).unwrap();
@@ -255,7 +268,7 @@ mod tests {
         }
     }
 
-    /// Two thirds of a few days are no whole number of them.
+    /// Returns whole days, because two thirds of a lifetime may be a fraction of a day.
     fn day(time: UnixTime) -> u64 {
         time.since(NOW).as_secs() / 86_400
     }
@@ -274,7 +287,7 @@ mod tests {
             assert_eq!(got.ends.is_some(), passed == 60, "{passed}");
             (head.due, head.ends, head.anchor) = (got.due, got.ends, got.anchor);
         }
-        // What is known stays known.
+        // The result is kept.
         let got = refreshed(&head, &after(60), &after(80));
         assert!(
             got.ends.is_some() && got.anchor == Some(ExpiryBaseline { at: minutes(60), end: NOW + DAY * 90 }),

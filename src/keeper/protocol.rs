@@ -1,11 +1,11 @@
-//! What a flight and those who carry out its decisions say to each other.
+//! The interface of the refresh state machine: its events, actions, and parameters.
 
 use std::time::Duration;
 
 use crate::clock::UnixTime;
 use crate::store::{ExpiryBaseline, Head, LoginId, Precondition, Revision, WriteOutcome};
 
-/// A login as the store has it, with its tokens read.
+/// A stored session with decoded tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Known<T> {
     pub(crate) head: Head,
@@ -13,71 +13,71 @@ pub(crate) struct Known<T> {
 }
 
 impl<T> Known<T> {
-    /// Whether these are newer tokens of the same login than those of this head.
+    /// Returns `true` if these are newer tokens of the same login than those of `stored`.
     pub(crate) fn is_newer_than(&self, stored: &Head) -> bool {
         self.head.login == stored.login && self.head.generation > stored.generation
     }
 }
 
-/// How urgently a login needs a refresh, from least to most.
+/// The urgency of a refresh, from lowest to highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Need {
-    /// Not at all.
+    /// No refresh is needed.
     None,
-    /// The access token still lives, and nobody waits for another.
+    /// The access token is due. It is still valid, so no caller waits for a new one.
     Stale,
-    /// It lives, but somebody waits for a newer one.
+    /// The access token is valid, but a caller waits for a newer one.
     Wanted,
-    /// It does not live any more.
+    /// The access token has expired.
     Dead,
 }
 
-/// What tokens need.
+/// The refresh demand of stored tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
-    /// What they need by their expiry: nothing, a refresh in the background, or a refresh before they can be used.
+    /// The urgency by expiry alone: none, in the background, or before the next use.
     pub(crate) need: Need,
-    /// Whether they are older than the minimum interval between two refreshes.
+    /// `true` if the tokens are older than the minimum interval between two refreshes.
     pub(crate) is_settled: bool,
-    /// Whether a caller waits for newer tokens.
+    /// `true` if a caller waits for newer tokens.
     pub(crate) is_wanted: bool,
     /// Set if the API rejected the access token with 401.
     pub(crate) unauthorized: Option<Unauthorized>,
 }
 
-/// What this process knows about a 401 to an access token.
+/// This process's record of a 401 for an access token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Unauthorized {
-    /// Whether the endpoint that responded is one that accepts every valid token.
+    /// `true` if the 401 came from an endpoint that accepts every valid token.
     pub(crate) may_cut_pause: bool,
-    /// Whether such an endpoint accepted a token since the last pause that was cut short.
+    /// `true` if such an endpoint accepted a token since a pause was last cut short.
     pub(crate) has_succeeded_since_cut: bool,
-    /// The refreshes of this process that a 401 caused, and the time since the last one.
+    /// The number of refreshes in this process caused by a 401, and the time since the last one.
     pub(crate) own: Option<(u32, Duration)>,
 }
 
-/// The times of the protocol.
+/// The timing parameters of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Times {
-    /// The limit for all sending of a flight (F).
+    /// The time limit for sending under one lease (F).
     pub(crate) sending: Duration,
-    /// How long a claim is respected (L).
+    /// The duration of a lease (L).
     pub(crate) lease: Duration,
-    /// The pause before what may be another's doing is believed: a rejection, a claim from long ago.
+    /// The pause before the store is read again, to confirm a rejection or an abandoned lease.
     pub(crate) second_look: Duration,
-    /// The pause between taking over another's claim and sending, in which its holder can still save.
+    /// The pause between taking over a lease and sending, in which the previous holder can save.
     pub(crate) takeover: Duration,
-    /// The longest pause between two tries to save new tokens, while `eager_saving` lasts.
+    /// The maximum pause between two attempts to save new tokens, during `eager_saving`.
     pub(crate) save_pause: Duration,
-    /// How long new tokens are saved with short pauses.
+    /// The time during which new tokens are saved with short pauses.
     pub(crate) eager_saving: Duration,
-    /// How long a flight waits for another's before it gives up with a retryable error.
+    /// The maximum wait for another process before the refresh fails with a retryable error.
     pub(crate) patience: Duration,
-    /// The longest wait for a better time that is believed: one written by a machine with a wrong clock is not.
+    /// The maximum plausible block. A longer one was written by a host with a wrong clock.
     pub(crate) longest_hold: Duration,
 }
 
-/// The times that all processes go by.
+/// The timing parameters of all processes.
 pub(crate) const TIMES: Times = Times {
     sending: Duration::from_secs(30),
     lease: Duration::from_secs(60),
@@ -89,98 +89,101 @@ pub(crate) const TIMES: Times = Times {
     longest_hold: LONGEST_HOLD,
 };
 
-/// The longest wait that is believed.
+/// The maximum plausible block: the maximum `Retry-After` of one hour plus the clock skew.
 pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
 
-/// How long a login can live, and what keep-alive has to do for it.
+/// The keep-alive schedule of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prospect {
-    /// When it should be refreshed though nobody uses it.
+    /// The time at which an idle session should be refreshed.
     pub(crate) due: Option<UnixTime>,
-    /// When it ends whatever is done: a refresh has not put the end off.
+    /// The expiry of the session, if a refresh did not extend it.
     pub(crate) ends: Option<UnixTime>,
-    /// What the next refresh is compared with, where this one was too close to tell.
+    /// The baseline for the next refresh, if this one was too recent for a comparison.
     pub(crate) anchor: Option<ExpiryBaseline>,
-    /// Whether the user should be told of that end now.
+    /// `true` if the user should be warned of the expiry now.
     pub(crate) is_news: bool,
 }
 
-/// What a step is told beside the event.
+/// The inputs of a step in addition to the event.
 pub(crate) struct Now<'a, T> {
     pub(crate) wall: UnixTime,
     pub(crate) elapsed: Duration,
-    /// A revision that nobody has used.
+    /// An unused revision.
     pub(crate) fresh: Revision,
-    /// What these tokens need.
+    /// Returns the demand of tokens.
     pub(crate) demand: &'a dyn Fn(&T) -> Demand,
-    /// What becomes of a login that has these new tokens.
+    /// Returns the schedule of a session after a refresh.
     pub(crate) prospect: &'a dyn Fn(&Known<T>, &T) -> Prospect,
-    /// New tokens, with what others changed beside the old ones that are stored meanwhile.
+    /// Merges data that was changed in the stored session during the refresh into the new tokens.
     pub(crate) keep: &'a dyn Fn(&T, T) -> T,
-    /// How long this process should not try again, after a try of its own.
+    /// The remaining pause after a failed refresh in this process.
     pub(crate) own_rest: Option<Duration>,
-    /// The pause before a transient failure is tried again by anybody.
+    /// The pause of all processes after a transient failure.
     pub(crate) backoff: Duration,
 }
 
-/// What happened.
+/// An event: the result of the last action, or the beginning.
 #[derive(Clone, Debug)]
 pub(crate) enum Event<T> {
-    /// The flight begins.
+    /// The refresh begins.
     Begun,
-    /// The flight begins with new tokens that an earlier one could not save.
+    /// The refresh begins with new tokens that an earlier task could not save.
     Rescued(Known<T>),
-    /// An answer to [`Action::Load`].
+    /// The result of [`Action::Load`].
     Loaded(Result<Option<Known<T>>, StoreFailed>),
-    /// An answer to [`Action::Save`].
+    /// The result of [`Action::Save`].
     Saved(Result<WriteOutcome, StoreFailed>),
-    /// An answer to [`Action::Send`].
+    /// The result of [`Action::Send`].
     Sent(Answer<T>),
-    /// An answer to [`Action::Serve`].
+    /// The completion of [`Action::Serve`].
     Served,
-    /// An answer to [`Action::Wait`].
+    /// The completion of [`Action::Wait`].
     Waited,
-    /// The last action has not been carried out, because it had to wait for other refreshes of this process. Its turn has come.
+    /// The last action was not performed, because the task had to wait for other refreshes of this
+    /// process. It may proceed now.
     Queued,
 }
 
-/// The store failed; what became of a change is unknown.
+/// A failure of the store. The outcome of a write is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct StoreFailed;
 
-/// What became of a refresh.
+/// The result of a refresh request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer<T> {
     /// New tokens, merged with the old ones.
     Granted(T),
-    /// The server could not be reached, put it off or lost its answer; again at once is allowed unless it said for how long.
+    /// A transient failure: the server was unreachable, postponed the request, or its response was
+    /// lost.
     Later {
         retry_after: Option<Duration>,
+        /// `true` if the same task may repeat the request, unless there is a `retry_after`.
         is_repeatable: bool,
-        /// Whether the server may have issued tokens that were lost with the response.
+        /// `true` if the server may have issued tokens that were lost with the response.
         is_lost: bool,
     },
     /// The refresh token was rejected.
     Rejected { code: Option<String>, reason: Reason },
-    /// The settings are wrong: no statement about this login.
+    /// The client was rejected or misconfigured. This is no statement about the session.
     Misconfigured {
-        /// Whether this may concern this login alone, so that it gets a block of its own.
+        /// `true` if this may concern this session alone, so that it gets its own block.
         is_own: bool,
     },
 }
 
-/// Whether a rejection can be believed.
+/// The credibility of a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
     /// The server gave a reason.
     Given,
-    /// The server gave none, so it is asked again before it is believed.
+    /// The server gave no reason, so the rejection must be confirmed.
     Missing,
-    /// Other logins were rejected without a reason as well: an outage.
+    /// Other sessions were rejected without a reason as well, which indicates an outage.
     MissingForMany,
 }
 
-/// What to do next.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action<T> {
     Load,
@@ -188,13 +191,14 @@ pub(crate) enum Action<T> {
         known: Known<T>,
         expect: Precondition,
     },
-    /// Refresh these tokens, and give up after this time.
+    /// Send a refresh request with these tokens and this time limit.
     Send {
         login: LoginId,
         tokens: T,
         limit: Duration,
     },
-    /// Give these to everybody who waits; they are not saved yet. Tell the user if the login is `expiring` at that time.
+    /// Publish these tokens to waiting callers before they are saved. If `expiring` is set, warn
+    /// the user that the session expires at that time.
     Serve {
         known: Known<T>,
         expiring: Option<UnixTime>,
@@ -203,20 +207,20 @@ pub(crate) enum Action<T> {
     End(Outcome<T>),
 }
 
-/// How a flight ended.
+/// The outcome of a refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome<T> {
-    /// These are fresh, and the store has them.
+    /// The tokens need no refresh, and the store contains them.
     Fresh(Known<T>),
-    /// There was no login, or it was ended meanwhile.
+    /// There was no session, or it was removed in the meantime.
     Absent,
-    /// The refresh token is dead.
+    /// The refresh token was rejected.
     Rejected(Known<T>),
-    /// Not now: at the earliest at this time.
+    /// Refreshes are blocked until this time.
     Held { known: Known<T>, until: UnixTime },
-    /// Somebody else is at it.
+    /// Another process holds the lease.
     Busy(Known<T>),
-    /// The settings are wrong.
+    /// The client was rejected or misconfigured.
     Misconfigured(Known<T>),
     /// The store failed.
     StoreFailed(Option<Known<T>>),

@@ -1,4 +1,4 @@
-//! The body of an entry: the tokens, and what the application keeps with them.
+//! The body of an entry: the tokens and the application's data.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ use crate::secret::ZeroizingBuffer;
 use crate::store::Body;
 use crate::token::TokenSet;
 
-/// A login as this crate writes it into a store.
+/// The content of a stored session.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) tokens: TokenSet,
-    /// The application's own, as JSON: untouched by a refresh.
+    /// The application's data as JSON. A refresh does not change it.
     pub(crate) data: Option<Box<RawValue>>,
-    /// Fields that a later version of this crate wrote beside these.
+    /// Unknown fields, written by a later version of this crate.
     pub(crate) unknown: Map<String, Value>,
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The rest may hold secrets of the application's, or of a later version's.
+        // The other fields may contain secrets of the application or of a later version.
         f.debug_struct("Record").field("tokens", &self.tokens).finish_non_exhaustive()
     }
 }
@@ -54,15 +54,14 @@ struct Reading<'a> {
 const VERSION: u64 = 1;
 
 impl Record {
-    /// A login that begins.
+    /// Creates the content of a new session.
     pub(crate) fn new(tokens: TokenSet) -> Self {
         Self { tokens, data: None, unknown: Map::new() }
     }
 
-    /// Writes it down, for a store.
+    /// Serializes the record for the store.
     pub(crate) fn write(&self) -> Result<Body> {
-        let failed =
-            |source| Error::new(ErrorKind::CorruptEntry, "the login cannot be written down").with_source(source);
+        let failed = |source| Error::new(ErrorKind::CorruptEntry, "failed to serialize session").with_source(source);
         let stored = self.tokens.to_stored()?;
         let tokens = serde_json::from_str(stored.expose()).map_err(failed)?;
         let writing = Writing { v: VERSION, tokens, data: self.data.as_deref(), unknown: &self.unknown };
@@ -72,7 +71,7 @@ impl Record {
         Ok(Body::new(json.as_slice()))
     }
 
-    /// New tokens, with what was changed beside the old ones while they were fetched.
+    /// Returns `new` with the data and account that were changed in `stored` during the refresh.
     pub(crate) fn keep(stored: &Self, mut new: Self) -> Self {
         new.data.clone_from(&stored.data);
         new.unknown.clone_from(&stored.unknown);
@@ -87,13 +86,13 @@ impl Record {
         new
     }
 
-    /// Reads what is in a store; only the client that wrote it can use it.
+    /// Reads a stored body. Only the client that wrote it can use it.
     pub(crate) fn read(body: &Body, owner: &Owner) -> Result<Self> {
-        // serde_json's message is left out: it may quote the body.
-        let damaged = |_| Error::new(ErrorKind::CorruptEntry, "the stored login cannot be read: it is damaged");
+        // serde_json's message is omitted, because it may quote the body.
+        let damaged = |_| Error::new(ErrorKind::CorruptEntry, "invalid stored session: the entry is damaged");
         let reading: Reading<'_> = serde_json::from_slice(body.expose()).map_err(damaged)?;
         if reading.v != VERSION {
-            let message = format!("the stored login is of version {}: update webex-oauth to read it", reading.v);
+            let message = format!("unsupported stored session: its version is {}; update webex-oauth", reading.v);
             return Err(Error::new(ErrorKind::CorruptEntry, message));
         }
         let tokens = TokenSet::from_stored(reading.tokens.get())?;
@@ -109,7 +108,7 @@ mod tests {
 
     const TOKENS: &str = r#"{"v":1,"service":"webex","client_id":"C1","access_token":"a","received_at":1700000000}"#;
 
-    /// serde_json's own reading takes it for a text to be read as JSON.
+    /// An object that serde_json's own `RawValue` support would parse as embedded JSON.
     const ODD: &str = r#"{"$serde_json::private::RawValue":"boom"}"#;
 
     fn owner() -> Owner {
@@ -139,7 +138,7 @@ mod tests {
             assert_eq!(written_json[name], later_json[name], "{name}");
         }
         let text = std::str::from_utf8(written.expose()).unwrap();
-        assert!(text.contains(r#""data":{ "b":1,"a":2}"#), "the application's own stays as it is, to the byte: {text}");
+        assert!(text.contains(r#""data":{ "b":1,"a":2}"#), "the application's data is unchanged: {text}");
         let again = Record::read(&written, &owner()).unwrap();
         assert_eq!(again.tokens.to_stored().unwrap(), record.tokens.to_stored().unwrap());
     }

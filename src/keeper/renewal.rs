@@ -1,4 +1,4 @@
-//! Refreshes that are asked for, though the access token lives.
+//! Requested refreshes of valid access tokens.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use crate::secret::AccessToken;
 use crate::store::LoginId;
 
 impl Keeper {
-    /// A refresh now, though the token lives; it is handed out until the new one is there. Tokens that are younger than the minimum
-    /// interval stay.
+    /// Refreshes a valid token now. It is served until the new token arrives.
+    ///
+    /// Tokens younger than the minimum interval are not refreshed.
     pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<()> {
         let old = self.access_token(slot).await?;
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
@@ -25,13 +26,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// A refresh of the tokens that the store had, for keep-alive; says whether there are others now. Where another process is
-    /// faster, its tokens will do. `epoch` is from before they were read: a logout or another login since then is newer.
+    /// Refreshes a loaded session for keep-alive. Returns `true` if there are new tokens, possibly
+    /// from another process.
+    ///
+    /// `epoch` was read before the session was loaded, so a later logout or login takes precedence.
     pub(crate) async fn renew(self: &Arc<Self>, slot: &Arc<Slot>, epoch: u64, known: &Known<Record>) -> Result<bool> {
         if !slot.publish_granted(epoch, self.current(slot, known)) {
             return Ok(false);
         }
-        // What another process is at may be left to it.
+        // Do not wait for a refresh by another process.
         let old = known.tokens.tokens.access_token();
         slot.outdate(old, Need::Stale);
         let is_new = self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
@@ -41,14 +44,16 @@ impl Keeper {
         Ok(is_new)
     }
 
-    /// The replacement of an access token that the API rejected with 401: a newer one if there is one, else what one refresh brings
-    /// to all callers, else `None`. Other callers keep getting the rejected token meanwhile. `may_cut_pause` is set for endpoints
-    /// that accept every valid token.
+    /// Returns a replacement for an access token that the API rejected with 401.
+    ///
+    /// This is a newer token if there is one, or the result of one refresh shared by all callers,
+    /// or `None`. In the meantime, other callers still receive the rejected token. `may_cut_pause`
+    /// is set for endpoints that accept every valid token.
     ///
     /// # Errors
     ///
-    /// Only those that [call the user](crate::Error::is_login_required): anything else that prevents a refresh says less than the
-    /// API's own response.
+    /// Only errors for which [`is_login_required`](crate::Error::is_login_required) returns `true`.
+    /// After any other failure, the API's own response is more useful to the caller.
     pub(crate) async fn replacement(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
@@ -75,10 +80,11 @@ impl Keeper {
         Ok(newer)
     }
 
-    /// Waits until other tokens than these are there, or it is known why not; returns `false` if a refresh is not due.
+    /// Waits until there are other tokens than `before`. Returns `false` if no refresh is due.
     async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<bool> {
         let mut earlier: Option<Error> = None;
-        // Once more for a flight that was under way already, and did not know of this caller.
+        // One more attempt after a refresh that was already running and did not know about this
+        // caller.
         for is_last in [false, true] {
             let is_anothers = slot.in_the_air().is_some();
             let mut flight = self.depart(slot)?;
@@ -86,11 +92,11 @@ impl Keeper {
             let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
                 return Err(self.given_up(slot));
             };
-            // Its runtime is gone, and it with it.
+            // The task was canceled with its runtime.
             let Ok(landing) = landing else { continue };
             if let Landing::Failed(error) | Landing::Landed(Some(error)) = &*landing {
                 if is_last || !is_anothers {
-                    // The mark in the store says less than the response that it was made from.
+                    // The error from the stored block has less detail than the original response.
                     let is_mark = error.is_login_required() && error.server().is_none();
                     let earlier = earlier.filter(|earlier| is_mark && earlier.is_login_required());
                     return Err(earlier.unwrap_or_else(|| error.clone()));
@@ -106,6 +112,6 @@ impl Keeper {
                 return Ok(false);
             }
         }
-        Err(later("the refresh was interrupted: try again"))
+        Err(later("token refresh was interrupted; retry"))
     }
 }

@@ -1,4 +1,4 @@
-//! The slots of a keeper: one for each key that somebody uses.
+//! The cache: one entry for each key in use.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -10,25 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::engine::Keeper;
 use super::slot::Slot;
 use crate::error::Result;
+use crate::random;
 use crate::store::TokenKey;
 
-/// A slot that somebody uses; let go of when it turns out that nothing is kept there.
+/// A counted reference to a cache entry. Dropping the last one may remove the entry.
 pub(crate) struct Held {
     keeper: Arc<Keeper>,
     slot: Arc<Slot>,
 }
 
 impl Held {
-    pub(crate) fn new(keeper: &Arc<Keeper>, key: &TokenKey) -> Result<Self> {
-        Ok(Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot(key, |slot| keeper.is_unused(slot))? })
+    pub(crate) fn new(keeper: &Arc<Keeper>, key: &TokenKey) -> Self {
+        Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot(key, |slot| keeper.is_unused(slot)) }
     }
 
-    /// For a look at a login that nobody may be using: nothing of it stays in memory for that.
-    pub(crate) fn in_passing(keeper: &Arc<Keeper>, key: &TokenKey) -> Result<Self> {
-        Ok(Self {
-            keeper: Arc::clone(keeper),
-            slot: keeper.roster.slot_in_passing(key, |slot| keeper.is_unused(slot))?,
-        })
+    /// Creates a reference that does not keep the entry in memory afterwards.
+    pub(crate) fn in_passing(keeper: &Arc<Keeper>, key: &TokenKey) -> Self {
+        Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot_in_passing(key, |slot| keeper.is_unused(slot)) }
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
@@ -63,36 +61,48 @@ impl fmt::Debug for Held {
     }
 }
 
-/// One slot for each key, shared by all who ask for it: two would refresh one login twice.
-#[derive(Default)]
-pub(super) struct Roster(Mutex<Slots>);
+/// The cache. Each key has one entry, so that a session is not refreshed twice.
+pub(super) struct Roster {
+    slots: Mutex<Slots>,
+    /// Spreads the refreshes of this process over time.
+    seed: u64,
+}
 
 #[derive(Default)]
 struct Slots {
     by_key: HashSet<ByKey>,
-    /// How many there are when those that nobody has used for long are released the next time.
+    /// The number of entries at which unused ones are released next.
     full_at: usize,
 }
 
-/// With fewer slots than this, none is released for being unused.
+/// The number of entries below which unused ones are kept.
 const FEW: usize = 1024;
 
 impl Roster {
-    /// The slot of a key, with the caller as one more of its users.
-    fn slot(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Result<Arc<Slot>> {
-        let slot = self.slot_in_passing(key, is_unused)?;
-        slot.stay();
-        Ok(slot)
+    pub(super) fn new() -> Result<Self> {
+        let mut seed = [0; 8];
+        random::fill(&mut seed)?;
+        Ok(Self { slots: Mutex::default(), seed: u64::from_ne_bytes(seed) })
     }
 
-    /// A slot that does not stay for this, if it is not there already. Where that makes many of them, those that are unused go: each
-    /// slot pays for a look at two others.
-    fn slot_in_passing(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Result<Arc<Slot>> {
+    /// Returns the entry of a key, counts a user, and keeps the entry in memory.
+    fn slot(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Arc<Slot> {
+        let slot = self.slot_in_passing(key, is_unused);
+        slot.stay();
+        slot
+    }
+
+    /// Returns the entry of a key and counts a user, without keeping the entry in memory
+    /// afterwards.
+    ///
+    /// Unused entries are released whenever the number of entries has doubled, so the cost per new
+    /// entry is constant.
+    fn slot_in_passing(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Arc<Slot> {
         let mut slots = self.slots();
         let slot = match slots.by_key.get(key) {
             Some(ByKey(slot)) => Arc::clone(slot),
             None => {
-                let slot = Arc::new(Slot::new(key.clone())?);
+                let slot = Arc::new(Slot::new(key.clone(), self.seed));
                 if slots.by_key.len() >= slots.full_at.max(FEW) {
                     slots.release_unused(is_unused);
                 }
@@ -101,35 +111,35 @@ impl Roster {
             }
         };
         slot.users.enter();
-        Ok(slot)
+        slot
     }
 
-    /// Takes a look at a slot, if there is one. Nobody becomes its user for that, so it must be short.
+    /// Calls `look` with the entry of a key, if there is one. The cache is locked meanwhile.
     pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&Slot) -> Option<T>) -> Option<T> {
         look(&self.slots().by_key.get(key)?.0)
     }
 
-    /// One of its users leaves a slot. The last lets go of it if it holds nothing or was only looked at in passing, so that keys
-    /// that nobody uses leave nothing behind.
+    /// Releases a reference to an entry. The last one removes the entry if it is empty or was only
+    /// used by keep-alive, so that unused keys take no memory.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
         if !slot.users.leave() || slot.is_needed() {
             return;
         }
         let mut slots = self.slots();
-        // Somebody may have come meanwhile, and whoever comes now must come by the lock that is held here.
+        // Check again under the lock: another user may have been counted in the meantime.
         let is_idle = slot.users.are_none() && !slot.is_needed();
         if is_idle && slots.by_key.get(&slot.key).is_some_and(|own| Arc::ptr_eq(&own.0, slot)) {
             slots.by_key.remove(&slot.key);
         }
     }
 
-    /// The slots with new tokens that the store does not have.
+    /// Returns the entries with unsaved tokens.
     pub(super) fn unsaved(&self) -> Vec<Arc<Slot>> {
         let slots: Vec<_> = self.slots().by_key.iter().map(|ByKey(slot)| Arc::clone(slot)).collect();
         slots.into_iter().filter(|slot| slot.has_unsaved()).collect()
     }
 
-    /// Releases the slots that nobody has used for long.
+    /// Removes unused entries.
     pub(super) fn release_unused(&self, is_unused: impl Fn(&Slot) -> bool) {
         self.slots().release_unused(is_unused);
     }
@@ -139,19 +149,19 @@ impl Roster {
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Slots {
     fn release_unused(&mut self, is_unused: impl Fn(&Slot) -> bool) {
-        // Nobody becomes a user meanwhile: that takes the lock that is held here.
+        // No user can be added meanwhile, because that requires this lock.
         self.by_key.retain(|ByKey(slot)| !slot.users.are_none() || !is_unused(slot));
         self.full_at = self.by_key.len() * 2;
     }
 }
 
-/// A slot that is found by its key, which stands nowhere else.
+/// An entry that is hashed by its own key.
 struct ByKey(Arc<Slot>);
 
 impl Borrow<TokenKey> for ByKey {
@@ -160,7 +170,7 @@ impl Borrow<TokenKey> for ByKey {
     }
 }
 
-// As the key's own, which a `Borrow` promises.
+// `Borrow` requires the same hash as that of the key.
 impl Hash for ByKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.key.hash(state);

@@ -1,11 +1,11 @@
-//! Everything that two flights can do to each other, and to a login: a search of all interleavings.
+//! An exhaustive search of all interleavings of two processes that refresh one session.
 
 use std::collections::HashSet;
 
 use super::budget::{Budget, QUIET};
 use super::world::{ENORMOUS, Old, World};
 
-/// Visits every state that can be reached; says how many there are.
+/// Visits every reachable state and returns the number of states.
 fn search(first: World) -> usize {
     let budget = first.budget;
     let Budget { flights, delays, queues, amends, periods, .. } = budget;
@@ -33,7 +33,7 @@ fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
         for ahead in [0, 5, ENORMOUS] {
             let states = search(World::new(is_strict, ahead, QUIET));
             assert!(states > 50, "{states}");
-            // What they remember of each other from one period misleads nobody in the next.
+            // Leases remembered from one period must not mislead a process in the next one.
             let states = search(World::new(is_strict, ahead, Budget { flights: 4, periods: 2, ..QUIET }));
             assert!(states > 500, "{states}");
         }
@@ -77,7 +77,7 @@ fn however_slow_everything_is_within_the_limits_one_generation_is_refreshed_once
     println!("{states} states");
 }
 
-/// Searches each budget with lenient and with strict rotation, and with these clocks.
+/// Searches each budget with lenient and strict rotation and with these clock differences.
 fn search_all(budgets: &[Budget], clocks: &[u64]) -> usize {
     let mut states = 0;
     for is_strict in [false, true] {

@@ -1,4 +1,4 @@
-//! What is seldom known of a login.
+//! Rarely used state of a cache entry.
 
 use std::mem;
 use std::sync::{Arc, Weak};
@@ -15,67 +15,67 @@ use crate::error::Error;
 use crate::secret::AccessToken;
 use crate::store::{LeaseId, LoginId};
 
-/// What is known about an access token that the API rejected with 401.
+/// State of an access token that the API rejected with 401.
 #[derive(Default)]
 pub(super) struct AfterUnauthorized {
-    /// The token, until there is another.
+    /// The rejected token, until it is replaced.
     pub(super) token: Option<AccessToken>,
-    /// Whether an endpoint that accepts every valid token rejected it.
+    /// `true` if an endpoint that accepts every valid token rejected it.
     pub(super) may_cut_pause: bool,
-    /// Whether such an endpoint accepted a token since a pause was last cut short.
+    /// `true` if such an endpoint accepted a token since a pause was last cut short.
     pub(super) has_succeeded_since_cut: bool,
-    /// The refreshes of this process that a 401 caused, and when the last one was.
+    /// The number of refreshes in this process caused by a 401, and the time of the last one.
     pub(super) own: Option<(u32, Duration)>,
-    /// When it was last too early for another.
+    /// The last time at which another refresh was denied.
     pub(super) denied_at: Option<Duration>,
-    /// How many callers have reported the 401 and not asked for a token since.
+    /// The number of callers that reported the 401 and have not asked for a token since.
     pub(super) awaited: u32,
 }
 
-/// Tokens whose stored times are not believed, because they lie in the future.
+/// A token whose stored receipt time is in the future, so that its expiry is unknown.
 pub(super) struct Undated {
     pub(super) token: AccessToken,
-    /// When this process first saw them.
+    /// The time at which this process first saw the token.
     pub(super) since: Duration,
-    /// Whether this process has refreshed such tokens of this login.
+    /// `true` if this process already refreshed such a token of this session.
     pub(super) is_refreshed: bool,
 }
 
-/// What there is to know of a login only while something flies, goes wrong or is changed.
+/// State that exists only during a refresh, a change, or a failure.
 #[derive(Default)]
 pub(super) struct Seldom {
-    /// Whoever keeps or ends the login holds it or waits for it.
+    /// The lock for changes of the session, shared by its holder and those waiting for it.
     pub(super) lock: Weak<Mutex<()>>,
     pub(super) flight: Option<watch::Receiver<Landing>>,
-    /// Another's claim that the last flight saw in its way.
+    /// The lease of another process that the last refresh saw.
     pub(super) rival: Option<Rival>,
-    /// New tokens that the store does not have yet: larger than all the rest, and seldom there even among what is.
+    /// New tokens that the store does not have yet. Boxed, because they are large and rare.
     pub(super) unsaved: Option<Box<Known<Record>>>,
-    /// What is known about an access token that the API rejected.
+    /// State of an access token that the API rejected.
     pub(super) unauthorized: Option<Box<AfterUnauthorized>>,
-    /// What is known about tokens whose stored times are not believed.
+    /// State of a token with an implausible receipt time.
     pub(super) undated: Option<Box<Undated>>,
-    /// The claim of a flight that was cancelled with its runtime or by a panic.
+    /// The lease of a task that was canceled with its runtime or by a panic.
     pub(super) cancelled: Option<Box<LeaseId>>,
-    /// Whether the server rejected the client when it was this login's turn.
+    /// `true` if the server rejected the client for this session.
     pub(super) is_client_rejected: bool,
-    /// An access token that somebody wants a newer one for, and how much.
+    /// An access token for which a newer one is requested, and the urgency.
     pub(super) outdated: Option<(AccessToken, Need)>,
-    /// Until then nobody need try again, by the clock that never goes back.
+    /// The monotonic time until which this process backs off.
     pub(super) rest_until: Duration,
-    /// Until then the server is not asked again, after a failure in this process.
+    /// The monotonic time until which no request is sent, after a failure in this process.
     pub(super) held_until: Option<Elapsed>,
     pub(super) failures: u32,
-    /// What went wrong the last time.
+    /// The last error.
     pub(super) trouble: Option<Error>,
-    /// The login and generation whose end was announced.
+    /// The login and generation whose rejection was announced.
     pub(super) reported: Option<(LoginId, u64)>,
 }
 
 impl Seldom {
-    /// Whether nobody could tell it from a new one.
+    /// Returns `true` if the state equals a new one and need not be stored.
     pub(super) fn is_nothing(&self) -> bool {
-        // All of them by name, so that none is forgotten.
+        // Destructured, so that a new field cannot be forgotten here.
         let Self {
             lock,
             flight: _,
@@ -108,18 +108,20 @@ impl Seldom {
             && reported.is_none()
     }
 
-    /// The flight that is in the air, if there is one. One whose task is gone, with its runtime for example, is over; what is
-    /// over does not begin again.
+    /// Returns the running refresh, if there is one.
+    ///
+    /// A refresh whose task is gone, for example with its runtime, is not running and does not
+    /// resume.
     pub(super) fn in_the_air(&self) -> Option<&watch::Receiver<Landing>> {
         self.flight.as_ref().filter(|flight| flight.borrow().is_in_the_air() && flight.has_changed().is_ok())
     }
 
-    /// What somebody asks for in the place of this token.
+    /// Returns the requested urgency of replacing `token`.
     pub(super) fn wish(&self, token: &AccessToken) -> Need {
         self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Need::None, |(_, wish)| *wish)
     }
 
-    /// The lock that all share who hold it or wait for it.
+    /// Returns the lock for changes, and creates it if no task holds it or waits for it.
     pub(super) fn lock(&mut self) -> Arc<Mutex<()>> {
         self.lock.upgrade().unwrap_or_else(|| {
             let lock = Arc::default();
@@ -128,7 +130,7 @@ impl Seldom {
         })
     }
 
-    /// All is well again.
+    /// Clears the backoff and recorded failures.
     pub(super) fn calm(&mut self) {
         self.rest_until = Duration::ZERO;
         self.held_until = None;
@@ -136,7 +138,7 @@ impl Seldom {
         self.trouble = None;
     }
 
-    /// The token that the API rejected has been replaced, or issued again.
+    /// Clears the 401 after the rejected token was replaced or issued again.
     pub(super) fn accept(&mut self) {
         if let Some(unauthorized) = &mut self.unauthorized {
             let AfterUnauthorized { own, has_succeeded_since_cut, .. } = **unauthorized;
@@ -146,12 +148,12 @@ impl Seldom {
         }
     }
 
-    /// Whether the API rejected this token.
+    /// Returns `true` if the API rejected this token.
     pub(super) fn is_unauthorized(&self, token: &AccessToken) -> bool {
         self.unauthorized.as_ref().is_some_and(|unauthorized| unauthorized.token.as_ref() == Some(token))
     }
 
-    /// Another login begins, or none: this alone was not about the last one.
+    /// Resets the state for another login, except for what does not depend on the previous one.
     pub(super) fn begin_again(&mut self) {
         let Self { lock, rival, unsaved, cancelled, .. } = mem::take(self);
         *self = Self { lock, rival, unsaved, cancelled, ..Self::default() };

@@ -1,6 +1,7 @@
-//! What a process remembers of one login.
+//! Cache entries.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,41 +18,42 @@ use super::seldom::Seldom;
 use super::stage::Rival;
 use super::users::Users;
 use crate::clock::UnixTime;
-use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::random;
+use crate::error::{Error, ErrorKind, Remedy};
 use crate::secret::AccessToken;
 use crate::store::{Head, LeaseId, LoginId, TokenKey};
 
-/// One login in this process: read by many, changed by one flight at a time.
+/// The cache entry of one session. It has many readers, and one refresh at a time changes it.
 pub(crate) struct Slot {
     pub(crate) key: TokenKey,
     current: ArcSwapOption<Current>,
     guarded: Mutex<Guarded>,
     pub(super) users: Users,
-    /// Where this slot's moments lie, of `u16::MAX`.
+    /// The jitter of this entry, as a fraction of `u16::MAX`.
     chance: u16,
-    /// Whether somebody uses it, and not keep-alive alone.
+    /// `true` if a caller other than keep-alive uses the entry.
     stays: AtomicBool,
 }
 
-/// The token that is handed out, and what says whether it may be. All else is in the store: there may be a million of them.
+/// A cached access token with its expiry. Everything else stays in the store, because there may be
+/// a million entries.
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
     pub(crate) access_token: AccessToken,
     pub(crate) login: LoginId,
     pub(crate) generation: u64,
     pub(crate) moments: Moments,
-    /// When they end by the clock that never goes back, in case the other one is set back.
+    /// The expiry by the monotonic clock, in case the wall clock is set back.
     pub(crate) dead_elapsed: Elapsed,
-    /// When the store was last asked about them.
+    /// The last time at which the token was compared with the store.
     pub(crate) seen_at: Elapsed,
-    /// Whether it must not be used: the API rejected it, and the server its refresh token.
+    /// `true` if the API rejected the token and the server rejected its refresh token, so that it
+    /// must not be served.
     pub(crate) is_withheld: bool,
-    /// What somebody asks for, though it lives.
+    /// The requested urgency of a refresh while the token is valid.
     pub(crate) wish: Need,
-    /// Whether the API rejected it, and the next caller should wait for another.
+    /// `true` if the API rejected the token, and the next caller should wait for a replacement.
     pub(crate) is_awaited: bool,
-    /// Whether a pause between refreshes after a 401 was cut short lately.
+    /// `true` if a pause between refreshes after a 401 was recently cut short.
     pub(crate) was_cut: bool,
 }
 
@@ -60,26 +62,26 @@ impl Current {
         if self.is_withheld { Need::Dead } else { self.need_by_time(now, elapsed).max(self.wish) }
     }
 
-    /// What it needs by its expiry alone.
+    /// Returns the urgency of a refresh by expiry alone.
     pub(crate) fn need_by_time(&self, now: UnixTime, elapsed: Duration) -> Need {
         if elapsed >= Duration::from(self.dead_elapsed) { Need::Dead } else { self.moments.need(now) }
     }
 
-    /// For how long the store was not asked about them.
+    /// Returns the time since the token was last compared with the store.
     pub(crate) fn unseen(&self, elapsed: Duration) -> Duration {
         elapsed.saturating_sub(self.seen_at.into())
     }
 }
 
 struct Guarded {
-    /// Counts logouts and new logins: a flight that began before one publishes nothing. It never begins anew, so it is not among
-    /// what is seldom there.
+    /// The number of logouts and new logins. A refresh that began in an earlier epoch publishes
+    /// nothing. The epoch is never reset, so it is not part of the rarely used state.
     epoch: u64,
     seldom: Option<Box<Seldom>>,
 }
 
 impl Guarded {
-    /// What is seldom there, to look at and to change: it takes memory only while there is something to know.
+    /// Reads or changes the rarely used state, which takes memory only while it is not empty.
     fn seldom<T>(&mut self, change: impl FnOnce(&mut Seldom) -> T) -> T {
         let Some(seldom) = &mut self.seldom else {
             let mut seldom = Seldom::default();
@@ -93,7 +95,7 @@ impl Guarded {
     }
 }
 
-/// What a flight takes along.
+/// The inputs of a new refresh task.
 pub(crate) struct Departure {
     pub(crate) epoch: u64,
     pub(crate) cancelled: Option<LeaseId>,
@@ -103,27 +105,28 @@ pub(crate) struct Departure {
 }
 
 impl Slot {
-    pub(crate) fn new(key: TokenKey) -> Result<Self> {
-        let mut chance = [0; 2];
-        random::fill(&mut chance)?;
-        Ok(Self {
+    pub(crate) fn new(key: TokenKey, seed: u64) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (seed, &key).hash(&mut hasher);
+        Self {
+            // The lowest 16 bits.
+            chance: hasher.finish() as u16,
             key,
             current: ArcSwapOption::empty(),
             guarded: Mutex::new(Guarded { epoch: 0, seldom: None }),
             users: Users::default(),
-            chance: u16::from_ne_bytes(chance),
             stays: AtomicBool::new(false),
-        })
+        }
     }
 
-    /// Where between 0 and 1 this slot's moments lie.
+    /// Returns the jitter of this entry, from 0 to 1.
     pub(crate) fn chance(&self) -> f64 {
         f64::from(self.chance) / f64::from(u16::MAX)
     }
 
-    /// There is no such login.
+    /// Returns the error for a session that does not exist.
     pub(crate) fn absent(&self) -> Error {
-        let message = format!("no login is kept under {}: the user must log in", self.key);
+        let message = format!("no session stored under {:?}: the user must log in", self.key);
         Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Login)
     }
 
@@ -135,22 +138,23 @@ impl Slot {
         self.current.load()
     }
 
-    /// Notes that somebody uses it.
+    /// Keeps the entry in memory, because a caller uses it.
     pub(super) fn stay(&self) {
         self.stays.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody uses it, and not keep-alive alone.
+    /// Returns `true` if a caller other than keep-alive uses the entry.
     pub(super) fn stays(&self) -> bool {
         self.stays.load(Ordering::Relaxed)
     }
 
-    /// Whether memory is the better for it: there is a token that somebody may ask for, or one that the store has not.
+    /// Returns `true` if the entry should stay in memory: a caller may ask for its token, or it has
+    /// unsaved tokens.
     pub(super) fn is_needed(&self) -> bool {
         self.has_unsaved() || self.current().is_some() && self.stays()
     }
 
-    /// Gives back the memory of what is over.
+    /// Frees the rarely used state if it is empty.
     pub(super) fn tidy(&self) {
         self.seldom(|_| ());
     }
@@ -159,13 +163,15 @@ impl Slot {
         self.guarded().epoch
     }
 
-    /// Publishes new tokens of a login; another login that was seen meanwhile is newer.
+    /// Publishes new tokens of a login, unless another login was published in the meantime. Returns
+    /// `true` if they were published.
     pub(crate) fn publish_granted(&self, epoch: u64, new: Current) -> bool {
         let is_of_another = self.current.load().as_ref().is_some_and(|old| old.login != new.login);
         !is_of_another && self.publish(epoch, Some(new))
     }
 
-    /// Publishes, unless the login that the flight served was ended meanwhile, or newer tokens of it are there.
+    /// Publishes `current`, unless the epoch has changed or newer tokens were published. Returns
+    /// `true` if it was published.
     pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
         let publish = |seldom: &mut Seldom| {
             let Some(mut new) = current else {
@@ -177,13 +183,13 @@ impl Slot {
                     return false;
                 }
                 if (old.login, old.generation) != (new.login, new.generation) {
-                    // The server has had its say, here or elsewhere, whatever was held against a token.
+                    // The token was replaced, here or by another process, so its 401 is resolved.
                     seldom.accept();
-                    // Another login is judged by its own 401s.
+                    // 401s of the previous login do not count for another one.
                     seldom.unauthorized.take_if(|_| old.login != new.login);
                     seldom.outdated = None;
                 } else if old.access_token == new.access_token {
-                    // The wall clock may have been set back since; what was known of the end stays known.
+                    // The wall clock may have been set back, so keep the earlier expiry.
                     new.dead_elapsed = new.dead_elapsed.min(old.dead_elapsed);
                 }
             }
@@ -196,20 +202,24 @@ impl Slot {
         self.seldom_at(epoch, publish).unwrap_or(false)
     }
 
-    /// Notes that the store was asked, though it did not answer.
+    /// Records an attempt to compare the token with the store, so that a failing store is not asked
+    /// again immediately.
     pub(crate) fn touch(&self, epoch: u64, elapsed: Duration) {
         self.at(epoch, |_| self.amend(|current| current.seen_at = elapsed.into()));
     }
 
-    /// A logout or a new login: what any flight brings from before is void.
+    /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
+    /// nothing.
     pub(crate) fn begin_again(&self, current: Option<Current>) {
         let mut guarded = self.guarded();
         guarded.seldom(|seldom| seldom.unsaved = None);
         self.begin(&mut guarded, current);
     }
 
-    /// What the store has may be changing. What it does not have stays for the next flight, which drops it where another login
-    /// or newer tokens turn out to be there.
+    /// Begins a new epoch and drops the cached token, because the store may be changing.
+    ///
+    /// Unsaved tokens are kept. The next refresh drops them if the store has another login or newer
+    /// tokens.
     pub(super) fn forget_saved(&self) {
         self.begin(&mut self.guarded(), None);
     }
@@ -220,14 +230,15 @@ impl Slot {
         self.current.store(current.map(Arc::new));
     }
 
-    /// Leaves a flight that does not come back to itself: it publishes nothing any more, and its claim is a stranger's.
+    /// Abandons a refresh task that does not end. It publishes nothing, and its lease counts as
+    /// that of another process.
     pub(crate) fn abandon(&self) {
         let mut guarded = self.guarded();
         guarded.epoch += 1;
         guarded.seldom(|seldom| seldom.flight = None);
     }
 
-    /// Nobody waits for a newer token than this any more.
+    /// Withdraws the request for a newer token than `token`.
     pub(crate) fn content(&self, token: &AccessToken) {
         self.seldom(|seldom| {
             seldom.outdated.take_if(|(outdated, _)| outdated == token);
@@ -239,7 +250,7 @@ impl Slot {
         });
     }
 
-    /// Notes that a newer token than this is wanted, and how much. Who wants it less takes nothing from who wants it more.
+    /// Requests a newer token than `token`. The highest requested urgency applies.
     pub(crate) fn outdate(&self, token: &AccessToken, wish: Need) {
         self.seldom(|seldom| {
             let wish = wish.max(seldom.wish(token));
@@ -252,7 +263,7 @@ impl Slot {
         });
     }
 
-    /// The flight that is in the air, or else one to send off.
+    /// Returns the running refresh, or registers a new one.
     pub(crate) fn flight(&self) -> (watch::Receiver<Landing>, Option<Departure>) {
         let mut guarded = self.guarded();
         let epoch = guarded.epoch;
@@ -269,7 +280,7 @@ impl Slot {
         })
     }
 
-    /// Tokens are about to be saved; should that fail for good, the next flight tries.
+    /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
     pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved = Some(Box::new(known.clone()));
@@ -286,24 +297,25 @@ impl Slot {
         });
     }
 
-    /// Whether the store does not have the newest tokens yet.
+    /// Returns `true` if the store does not have the newest tokens yet.
     pub(super) fn has_unsaved(&self) -> bool {
         self.seldom(|seldom| seldom.unsaved.is_some())
     }
 
-    /// New tokens that the store does not have yet.
+    /// Returns new tokens that the store does not have yet.
     pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
         self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
     }
 
-    /// Forgets new tokens that are of no use any more: the login was ended or replaced elsewhere, or the store has newer ones.
+    /// Drops superseded unsaved tokens: the session was removed or replaced, or the store has newer
+    /// ones.
     pub(super) fn forget_superseded(&self, epoch: u64, stored: Option<&Head>) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved.take_if(|unsaved| !stored.is_some_and(|stored| unsaved.is_newer_than(stored)));
         });
     }
 
-    /// The store has what there is to have.
+    /// Clears failures and unsaved tokens: the store has the newest tokens.
     pub(crate) fn succeeded(&self, epoch: u64) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved = None;
@@ -317,12 +329,12 @@ impl Slot {
         self.seldom_at(epoch, |seldom| seldom.rival = rival);
     }
 
-    /// The flight that is in the air, if there is one.
+    /// Returns the running refresh, if there is one.
     pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<Landing>> {
         self.seldom(|seldom| seldom.in_the_air().cloned())
     }
 
-    /// Changes what is handed out, if anything is. The caller has the lock.
+    /// Changes the cached token, if there is one. The caller holds the lock.
     pub(super) fn amend(&self, amend: impl FnOnce(&mut Current)) {
         if let Some(mut current) = self.current.load().as_deref().cloned() {
             amend(&mut current);
@@ -330,7 +342,7 @@ impl Slot {
         }
     }
 
-    /// Changes something on behalf of a flight, unless the login that it served was ended meanwhile.
+    /// Applies a change of a refresh, unless the epoch has changed.
     fn at<T>(&self, epoch: u64, change: impl FnOnce(&mut Guarded) -> T) -> Option<T> {
         let mut guarded = self.guarded();
         (guarded.epoch == epoch).then(|| change(&mut guarded))
@@ -344,7 +356,7 @@ impl Slot {
         self.guarded().seldom(change)
     }
 
-    /// Whether it takes no more memory than it must.
+    /// Returns `true` if the rarely used state takes no memory.
     #[cfg(test)]
     pub(super) fn is_lean(&self) -> bool {
         self.guarded().seldom.is_none()
@@ -376,7 +388,7 @@ mod tests {
     }
 
     fn slot() -> Slot {
-        Slot::new(TokenKey::new("jane").unwrap()).unwrap()
+        Slot::new(TokenKey::new("jane").unwrap(), 0)
     }
 
     fn login(number: u8) -> LoginId {
@@ -419,26 +431,26 @@ mod tests {
     #[test]
     fn the_moments_of_a_hundred_logins_lie_apart() {
         let chances: BTreeSet<u16> = (0..100)
-            .map(|_| slot().chance())
+            .map(|seed| Slot::new(TokenKey::new("jane").unwrap(), seed).chance())
             .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
             .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
             .collect();
-        // Two of a hundred may meet by chance, and all may lie on one side about as often as never.
+        // Two of a hundred values may be equal. All on one side is practically impossible.
         assert!(chances.len() > 90, "{chances:?}");
         assert!(chances.first() < Some(&(u16::MAX / 4)) && chances.last() > Some(&(u16::MAX / 4 * 3)), "{chances:?}");
     }
 
     #[test]
     fn a_million_slots_count_every_byte() {
-        // On Linux it is 72; the standard library's locks are larger on some systems.
+        // 72 bytes on Linux. The standard library's locks are larger on some systems.
         assert!(size_of::<Slot>() <= 80 && size_of::<Current>() <= 72);
-        // Of every one while a store or Webex is down.
+        // Needed for every session while a store or Webex is down.
         assert!(size_of::<Seldom>() <= 192);
     }
 
     #[test]
     fn what_is_seldom_there_is_kept_for_as_long_as_it_is_there() {
-        /// What is done, and how it is over again.
+        /// A change of the entry, and the change that reverts it.
         type Done = (fn(&Slot, &Error), fn(&Slot));
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
@@ -486,14 +498,14 @@ mod tests {
         }
     }
 
-    /// What memory there is for the earlier flight is given back and taken anew between its steps.
+    /// The rarely used state is freed and allocated again between the steps of the earlier refresh.
     #[test]
     fn a_flight_from_before_a_logout_and_a_login_changes_nothing() {
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
         let before = slot.flight().1.unwrap();
         slot.begin_again(None);
-        assert!(slot.is_lean(), "nobody waits for the flight of a login that was ended");
+        assert!(slot.is_lean(), "the refresh of a removed session is dropped");
         slot.begin_again(Some(current(2, 1)));
         for has_departed in [false, true] {
             let next = has_departed.then(|| slot.flight().1.unwrap());
@@ -510,12 +522,12 @@ mod tests {
             assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
             assert!(handed_out(&slot) == Some((login(2), 1)) && slot.unsaved().is_none());
             assert_eq!(slot.is_lean(), next.is_none());
-            assert_eq!(slot.flight().1.is_none(), has_departed, "the flight of the next login is found");
+            assert_eq!(slot.flight().1.is_none(), has_departed, "the refresh of the next login is found");
         }
     }
 
-    /// Flights that read a store while logins end and begin in it, all at once: whoever has changed the store finds in memory what
-    /// it has put there, until the next change.
+    /// Refreshes read a store while logouts and logins change it concurrently. After each change,
+    /// the cache must match the store until the next change.
     #[test]
     fn no_flight_brings_back_what_a_logout_or_a_login_has_replaced() {
         const ROUNDS: u8 = 100;
@@ -524,7 +536,7 @@ mod tests {
         let fly = || {
             let Some(Departure { epoch, sender, .. }) = slot.flight().1 else { return };
             let loaded = *store.lock().unwrap();
-            // Long enough for a change to begin, and for one to end.
+            // Long enough for a change to begin or end.
             (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
                 slot.granted(epoch, &known(number, generation + 1));
@@ -538,7 +550,7 @@ mod tests {
             slot.tidy();
             slot.users.leave();
         };
-        // Nobody else can change the store meanwhile.
+        // The caller holds the lock, so the store does not change meanwhile.
         let assert_as_stored = || {
             let stored = store.lock().unwrap().map(|(number, _)| login(number));
             for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Where a flight is.
+//! The states of the refresh state machine.
 
 use std::time::Duration;
 
@@ -6,39 +6,40 @@ use super::protocol::{Known, Outcome, Reason};
 use crate::clock::UnixTime;
 use crate::store::{LeaseId, Revision, UnauthorizedRefreshes};
 
-/// Another's claim, and since when it was seen unchanged by my own clock.
+/// The lease of another process, and the monotonic time since which it has been seen unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rival {
     pub(super) id: LeaseId,
-    /// When it was written, by its writer's clock: the next claim of the same process has the same id, and is another.
+    /// The time at which the lease was written, by its holder's clock. A renewed lease with the
+    /// same ID has another time.
     pub(super) at: UnixTime,
     pub(super) seen_at: Duration,
 }
 
-/// A moment by both clocks.
+/// A point in time by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Moment {
     pub(super) wall: UnixTime,
     pub(super) elapsed: Duration,
 }
 
-/// The right to send: a claim of mine in the store.
+/// This task's own lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Claimed<T> {
     pub(super) known: Known<T>,
-    /// From before the claim was written.
+    /// The time before the lease was written.
     pub(super) since: Moment,
-    /// Whether somebody else's claim had to lapse first: they may still be about to save.
+    /// `true` if another process's lease expired first. Its holder may still be about to save.
     pub(super) took_over: bool,
     pub(super) sendings: u32,
-    /// What new tokens are written with: the count of refreshes that a 401 caused.
+    /// The count of refreshes caused by a 401, to be written with the new tokens.
     pub(super) unauthorized: Option<UnauthorizedRefreshes>,
 }
 
-/// How the saving of new tokens goes.
+/// The progress of saving new tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Saving {
-    /// Since when it is tried.
+    /// The time of the first attempt.
     pub(super) since: Duration,
     /// The next pause.
     pub(super) pause: Duration,
@@ -48,19 +49,19 @@ pub(super) struct Saving {
 pub(super) enum Stage<T> {
     Beginning,
     Loading,
-    /// Waiting for another's claim to be lifted or to lapse.
+    /// Waiting until another process's lease is released or expires.
     Looking,
     Claiming(Claimed<T>),
-    /// The claim's fate is unknown.
+    /// The lease may or may not have been written.
     FindingClaim(Claimed<T>),
-    /// A claim was taken over: its former holder gets time to save.
+    /// A lease was taken over. The previous holder gets time to save.
     TakingOver(Claimed<T>),
-    /// The last look before sending after that.
+    /// Loading the entry once more before sending after a takeover.
     ConfirmingTakeover(Claimed<T>),
     Sending(Claimed<T>),
-    /// Between two sendings.
+    /// Waiting before the request is repeated.
     Pausing(Claimed<T>),
-    /// New tokens are being served, and then saved.
+    /// Publishing new tokens, before they are saved.
     Serving {
         new: Known<T>,
         expect: Revision,
@@ -69,20 +70,20 @@ pub(super) enum Stage<T> {
         new: Known<T>,
         saving: Saving,
     },
-    /// The save's fate is unknown, or something else was there.
+    /// The tokens may or may not have been saved, or there was a conflict.
     FindingSave {
         new: Known<T>,
         saving: Saving,
         is_rested: bool,
     },
-    /// Between two tries to save.
+    /// Waiting before the next attempt to save.
     Resting {
         new: Known<T>,
         saving: Saving,
     },
-    /// Lifting the claim.
+    /// Releasing the lease.
     Releasing(Outcome<T>),
-    /// A rejection that may be another's fault is looked at again.
+    /// Loading the entry to check if another refresh caused the rejection.
     Doubting {
         claimed: Claimed<T>,
         code: Option<String>,

@@ -1,4 +1,4 @@
-//! The claim protocol as a table: for each thing that can happen, what a flight does next.
+//! Transition tests: for each state and event, the next action of the state machine.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A flight, and the world as it is told about it. Its tokens are a number; odd ones are good.
+/// A state machine with its inputs. Tokens are numbers, and odd numbers need no refresh.
 struct Driver {
     flight: Flight<u32>,
     wall: UnixTime,
@@ -53,7 +53,7 @@ impl Driver {
         }
     }
 
-    /// What a driver whose token was rejected by the API does with this entry.
+    /// Returns the action of a driver for this entry after the API rejected its token.
     fn after_401(known: &Known<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
         let mut driver = Self::new(Need::None);
         driver.unauthorized = Some(Unauthorized::default());
@@ -80,7 +80,7 @@ impl Driver {
                 anchor: None,
                 is_news: *tokens == 9,
             },
-            // The hundreds stand for what the application keeps with the tokens.
+            // The hundreds represent the application's data.
             keep: &|old, new| old / 100 * 100 + new % 100,
             own_rest: self.own_rest,
             backoff: self.backoff,
@@ -93,12 +93,12 @@ impl Driver {
         self.elapsed += time;
     }
 
-    /// Brings a flight to where it sends.
+    /// Returns a driver in the sending state, and the entry with its lease.
     fn sending(need: Need, known: Known<u32>) -> (Self, Known<u32>) {
         let mut driver = Self::new(need);
         assert_eq!(driver.step(Event::Begun), Action::Load);
         let Action::Save { known: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
-            panic!("no claim is written");
+            panic!("no lease is written");
         };
         assert_eq!(expect, Precondition::Revision(known.head.revision));
         assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id(MINE))));
@@ -108,7 +108,7 @@ impl Driver {
         (driver, claimed)
     }
 
-    /// Brings a flight to where it sends under a claim that it took over.
+    /// Returns a driver in the sending state under a lease that it took over.
     fn taking_over() -> (Self, Known<u32>) {
         let theirs = claimed_by(THEIRS, NOW);
         let mut driver = Self::new(Need::Dead);
@@ -155,7 +155,7 @@ fn claimed_by(number: u8, at: UnixTime) -> Known<u32> {
     known
 }
 
-/// What a flight writes when it gives the login back.
+/// Returns the entry that releases the lease.
 fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
     let Action::Save { known, expect } = action else { panic!("{action:?}") };
     assert_eq!(expect, Precondition::Revision(claimed.head.revision));
@@ -168,11 +168,11 @@ fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
 fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(9))) else {
-        panic!("they are not served first")
+        panic!("the tokens are not served first")
     };
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
     assert_eq!((new.head.due, new.head.ends, expiring), (Some(NOW + secs(9)), Some(NOW), Some(NOW)));
-    let Action::Save { known, expect } = driver.step(Event::Served) else { panic!("they are not saved") };
+    let Action::Save { known, expect } = driver.step(Event::Served) else { panic!("the tokens are not saved") };
     assert_eq!((&known, expect), (&new, Precondition::Revision(claimed.head.revision)));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(new)));
 }
@@ -197,7 +197,7 @@ fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
     let back = given_back(driver.step(again()), &claimed);
     let until = driver.wall + secs(3);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(until)));
-    // A claim or a mark of others meanwhile is theirs; the failure is told all the same.
+    // Another process wrote a lease or a block in the meantime. The failure is still reported.
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict))),
         Action::End(Outcome::Held { known: back, until })
@@ -220,7 +220,7 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     let rejected = Event::Sent(rejected(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
-    assert_eq!(marked.head.due, None, "nothing keeps it alive any more");
+    assert_eq!(marked.head.due, None, "keep-alive does not visit a rejected session");
     assert_eq!(
         marked.head.hold,
         Some(RefreshBlock::Rejected {
@@ -239,7 +239,7 @@ fn a_rejection_after_a_takeover_is_looked_at_twice_with_time_between() {
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Wait(secs(5)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    // The one that was taken over from has saved meanwhile: nothing is marked.
+    // The previous holder has saved in the meantime: nothing is marked.
     let mut saved = claimed;
     saved.head.generation = 8;
     saved.tokens = 9;
@@ -260,7 +260,7 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
     };
     let dead = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
     assert_eq!(first(&dead), Action::End(Outcome::Rejected(dead)));
-    // Tokens that are good by their times serve on, unless whoever was refused knew better.
+    // Valid tokens are still served, unless the API rejected them as well.
     let good_by_its_times = |is_dead| {
         let mut known = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead });
         known.tokens = 1;
@@ -316,7 +316,7 @@ fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_
     let first = claimed_by(THEIRS, driver.wall);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(Outcome::Busy(first)));
 
-    // The process that was seen at it an hour ago is at it again.
+    // The process seen an hour ago holds a lease again.
     driver.pass(secs(3600));
     driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
     driver.need = Need::Dead;
@@ -337,7 +337,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
         (NOW + TIMES.second_look - day - TIMES.lease, false),
         (NOW - day, false),
         (NOW - secs(20 * 60), false),
-        // By a clock that was never set, and by one that is ahead.
+        // Written with a clock that was never set, or with one that is ahead.
         (UnixTime::from_secs(1_577_836_799), false),
         (UnixTime::from_secs(0), false),
         (NOW + secs(20 * 60), false),
@@ -350,7 +350,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
         driver.step(Event::Waited);
         let next = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at)))));
         assert_eq!(matches!(next, Action::Save { .. }), is_ancient, "{at}: {next:?}");
-        // However old or new it looks, its holder has time to save before anything is sent.
+        // Even so, the previous holder gets time to save before anything is sent.
         if is_ancient {
             assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMES.takeover));
         }
@@ -370,7 +370,7 @@ fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
             waited += pause;
             driver.step(Event::Waited);
         }
-        // A clock that is more than a day ahead is indistinguishable from a claim that was left behind.
+        // A clock more than a day ahead cannot be distinguished from an abandoned lease.
         let expected = if step > 24 * 60 * 60 { TIMES.second_look } else { TIMES.lease };
         assert!(waited >= expected && waited < expected + secs(2), "{step}: {waited:?}");
     }
@@ -385,7 +385,7 @@ fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() 
     driver.pass(TIMES.lease);
     driver.step(Event::Waited);
     driver.step(Event::Loaded(Ok(Some(theirs))));
-    // Also if it is unknown whether the claim was written.
+    // The same applies if the lease may or may not have been written.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
     let mut own = claimed_by(MINE, driver.wall);
     own.head.revision = Revision::from_bytes(id(driver.minted - 1));
@@ -398,13 +398,13 @@ fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() 
 
 #[test]
 fn action_that_was_queued_is_considered_anew() {
-    // Nothing was claimed yet.
+    // No lease was acquired yet.
     let mut driver = Driver::new(Need::Dead);
     driver.step(Event::Begun);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     driver.pass(secs(500));
     assert_eq!(driver.step(Event::Queued), Action::Load);
-    // A repetition that had to wait has less time, or none.
+    // A repeated request that was queued has less time left, or none.
     for (waited, is_sent) in [(10, true), (30, false)] {
         let (mut driver, _) = Driver::sending(Need::Dead, known());
         driver.step(Event::Sent(later(None, true)));
@@ -437,7 +437,7 @@ fn api_401_refreshes_nothing_within_the_minimum_interval_or_a_pause() {
     let mut counted = known();
     counted.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW - secs(299), cut: None });
     assert_eq!(Driver::after_401(&counted, |_| ()), fresh(&counted));
-    // What the token needs for other reasons is done all the same, and the count stays.
+    // A refresh that is needed for another reason still happens, and the count is kept.
     for need in [Need::Stale, Need::Wanted, Need::Dead] {
         let next = Driver::after_401(&counted, |driver| driver.need = need);
         let Action::Save { known: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
@@ -468,11 +468,11 @@ fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_re
         &marked.head.hold,
         Some(RefreshBlock::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })
     ));
-    // Rejected after the 401: both are known at once.
+    // The refresh token is rejected after the 401, so both rejections are known at once.
     let mut driver = Driver::new(Need::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no claim") };
+    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Sent(self::rejected(None)));
     let next = driver.step(Event::Loaded(Ok(Some(claimed))));
@@ -496,12 +496,12 @@ fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
         known = back;
         known.head.hold = None;
     }
-    // During an outage it is not, however often.
+    // During an outage, it is never final.
     let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
     driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
     let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
-    // New tokens begin the count anew.
+    // New tokens reset the count.
     let (mut driver, _) = Driver::sending(Need::Dead, known.clone());
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
     assert_eq!(new.head.unexplained, 0);
@@ -550,14 +550,14 @@ fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_long
 
 #[test]
 fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
-    // New tokens end it.
+    // New tokens clear the mark.
     let (mut driver, claimed) = Driver::taking_over();
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else {
-        panic!("they are not served")
+        panic!("the tokens are not served")
     };
     assert!(claimed.head.interrupted && !new.head.interrupted);
 
-    // A server that is busy does not, and when it rejects the old token at last, it is known why.
+    // A transient failure does not clear it, so a later rejection of the old token is explained.
     let (mut driver, claimed) = Driver::taking_over();
     let mut held = given_back(driver.step(Event::Sent(later(Some(secs(9)), true))), &claimed);
     assert!(held.head.interrupted);
@@ -566,15 +566,15 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     driver.step(Event::Sent(rejected(None)));
     assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
 
-    // Nobody was before us, or an earlier flight of this process was, or this one is late with its own claim.
+    // Not set without an earlier lease, or if this task renews its own lease.
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     assert!(!claimed.head.interrupted);
     driver.step(Event::Sent(later(None, true)));
     driver.pass(TIMES.sending);
     assert_eq!(driver.step(Event::Waited), Action::Load);
-    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no claim") };
+    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no lease") };
     assert!(!again.head.interrupted);
-    // An earlier flight of this process was cancelled in the middle.
+    // An earlier task of this process was canceled during its refresh.
     let mut driver = Driver::new(Need::Dead);
     driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, Some(LeaseId::from_bytes(id(THEIRS))), None);
     driver.step(Event::Begun);
@@ -583,7 +583,7 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     assert!(claimed.head.interrupted);
     assert!(
         matches!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Send { .. }),
-        "nobody else is behind that claim"
+        "no other process holds that lease"
     );
 }
 
@@ -606,7 +606,7 @@ fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
 fn a_claim_that_may_not_have_been_written_is_looked_for_and_tried_once_more() {
     let mut driver = Driver::new(Need::Dead);
     driver.step(Event::Begun);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no claim") };
+    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
 
@@ -641,24 +641,24 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
         driver.step(Event::Served);
         (driver, claimed)
     };
-    // Somebody marked the login dead meanwhile: ours are newer.
+    // Another process marked the session as rejected in the meantime, but our tokens are newer.
     let (mut driver, _) = serving();
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     let mut marked = known();
     marked.head.hold = Some(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
-    // And somebody changed what is kept beside the tokens.
+    // The application's data was changed as well.
     marked.tokens = 300;
     let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
         panic!("the newest tokens are dropped");
     };
     assert_eq!((rescued.tokens, rescued.head.generation, &rescued.head.hold), (309, 8, &None));
     assert_eq!(expect, Precondition::Revision(marked.head.revision));
-    // It fails again and again: each time after a longer pause.
+    // Each further failure leads to a longer pause.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(500)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Err(StoreFailed))), Action::Wait(secs(1)));
 
-    // Somebody has newer tokens, or the login was ended.
+    // Another process saved newer tokens, or another login replaced the session.
     for (tokens, generation, login) in [(11, 8, 2), (11, 9, 2), (11, 0, 5)] {
         let (mut driver, _) = serving();
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict)));
@@ -686,7 +686,7 @@ fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(saved)));
 }
 
-/// Brings a flight to where its new tokens are saved.
+/// Returns a driver that is saving new tokens.
 fn saving() -> Driver {
     let (mut driver, _) = Driver::sending(Need::Dead, known());
     driver.step(Event::Sent(Answer::Granted(9)));
@@ -701,7 +701,7 @@ fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
     assert_eq!(driver.step(Event::Waited), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }), "a pause has passed");
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
-    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Wait(_)), "no haste");
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Wait(_)), "not without a pause");
 }
 
 #[test]
@@ -712,7 +712,7 @@ fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
     driver.step(Event::Rescued(new));
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
-        panic!("no claim")
+        panic!("no lease")
     };
     let claim = claimed.head.claim.map(|claim| (claim.id, claim.lease));
     assert_eq!((claim, claimed.head.generation), (Some((LeaseId::from_bytes(id(MINE)), TIMES.lease)), 8));
@@ -728,7 +728,7 @@ fn rejection_after_a_takeover_is_believed_at_the_second_look() {
     due.head.due = Some(NOW);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
     assert!(marked.head.is_rejected() && marked.head.due.is_none());
-    // Another change came first: what is there now is considered.
+    // Another write came first: the new entry is evaluated.
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
 }
 
@@ -736,14 +736,14 @@ fn rejection_after_a_takeover_is_believed_at_the_second_look() {
 fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
-    // Another process has taken over, and may have newer tokens soon.
+    // Another process took the lease over and may save newer tokens soon.
     let mut theirs = claimed_by(THEIRS, driver.wall);
     theirs.head.revision = Revision::from_bytes(id(70));
     assert_ne!(theirs.head.revision, claimed.head.revision);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
     driver.pass(TIMES.lease);
     driver.step(Event::Waited);
-    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
+    let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no lease") };
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
@@ -791,7 +791,7 @@ fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns()
     let mut claims = 0;
     while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(known())))) {
         claims += 1;
-        assert!(claims <= 200, "it goes on");
+        assert!(claims <= 200, "the loop does not end");
         assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     }
     assert_eq!(claims, 200);
@@ -864,7 +864,7 @@ fn block_that_another_hosts_clock_makes_meaningless_is_kept_by_the_own_pause() {
         let expected = Outcome::Held { known: held.clone(), until: NOW + secs(60) };
         assert_eq!(driver.step(Event::Loaded(Ok(Some(held)))), Action::End(expected));
     }
-    // Without a block there is nothing to wait for: somebody has lifted it.
+    // Without a block, there is nothing to wait for: it was removed by `unblock`.
     let mut driver = Driver::new(Need::Dead);
     driver.own_rest = Some(secs(60));
     driver.step(Event::Begun);

@@ -1,4 +1,4 @@
-//! Somebody's turn to keep or end a login.
+//! The lock for changes of a session.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use super::seldom::Seldom;
 use super::slot::Slot;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
-/// Somebody's turn to keep or end a login: one has it at a time, so that the store and the memory change as one.
+/// The exclusive right to change or remove a session, so that store and cache change together.
 pub(crate) struct Turn<'a> {
     slot: &'a Slot,
     lock: Option<OwnedMutexGuard<()>>,
 }
 
-/// How long a change waits for another: longer than the store may take for one.
+/// The maximum wait for another change. It exceeds the time that a change may take in the store.
 const LIMIT: Duration = Duration::from_secs(90);
 
 impl Slot {
-    /// Waits for the turn to keep or end this login, but not for ever: whoever has it may be a future that is kept and never polled
+    /// Waits for the lock with a time limit, because the future that holds it may never be polled
     /// again.
     pub(crate) async fn turn_in_time(&self) -> Result<Turn<'_>> {
         if Handle::try_current().is_err() {
             return Ok(self.turn().await);
         }
         tokio::time::timeout(LIMIT, self.turn()).await.map_err(|_| {
-            let message = "another change of this session has not finished: try again";
+            let message = "timed out waiting for another change of this session; retry";
             Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
         })
     }
 
-    /// Waits for the turn to keep or end this login.
+    /// Waits for the lock.
     pub(crate) async fn turn(&self) -> Turn<'_> {
         let lock = self.seldom(Seldom::lock);
-        // Made before the wait, so that one that is given up leaves nothing behind either.
+        // Created before the wait, so that a canceled wait also frees its memory.
         let mut turn = Turn { slot: self, lock: None };
         turn.lock = Some(lock.lock_owned().await);
         turn
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_has_the_turn_at_a_time_and_a_wait_that_is_given_up_leaves_nothing() {
-        let slot = Slot::new(TokenKey::new("jane").unwrap()).unwrap();
+        let slot = Slot::new(TokenKey::new("jane").unwrap(), 0);
         let first = slot.turn().await;
         let (mut waiting, mut given_up) = (Box::pin(slot.turn()), Box::pin(slot.turn()));
         assert!(is_pending(&mut waiting) && is_pending(&mut given_up));

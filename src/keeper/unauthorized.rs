@@ -1,7 +1,8 @@
-//! How often a 401 of the API may cause a refresh.
+//! Pauses between refreshes caused by a 401 of the API.
 //!
-//! One endpoint may respond with 401 to every token, for a reason of its own. So only the first 401 causes a refresh at once; the
-//! pauses before the next ones double. The count stands in the head of the entry, so that all processes share it.
+//! An endpoint may respond with 401 to every token, for a reason unrelated to the token. Therefore
+//! only the first 401 causes a refresh immediately, and the pauses before further ones double. The
+//! count is part of the entry's head, so that all processes share it.
 
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use crate::store::UnauthorizedRefreshes;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(5 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
-/// After this time without a refresh that a 401 caused, the count begins anew.
+/// The time without a refresh caused by a 401 after which the count is reset.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is to be written with the new tokens if a refresh is allowed now; `None` if it is not.
+/// Returns the count to store with the new tokens, or `None` if a refresh is not allowed now.
 pub(super) fn next(
     stored: Option<UnauthorizedRefreshes>,
     found: &Unauthorized,
@@ -39,7 +40,7 @@ pub(super) fn next(
     })
 }
 
-/// The pause after so many refreshes.
+/// Returns the pause after `count` refreshes.
 fn pause(count: u32) -> Duration {
     match count.checked_sub(1) {
         None => Duration::ZERO,
@@ -114,7 +115,7 @@ mod tests {
         assert_eq!(later(minutes(10), found), None);
         let succeeded = Unauthorized { has_succeeded_since_cut: true, ..found };
         assert_eq!(later(minutes(10), succeeded), Some(Some(NOW + minutes(10))));
-        // The pause itself is over as well by then, so nothing is cut.
+        // The pause is over by then as well, so it is not cut short.
         assert_eq!(later(minutes(6 * 60), found), Some(Some(NOW)));
         let other = Unauthorized { may_cut_pause: false, ..succeeded };
         assert_eq!(later(minutes(10), other), None);

@@ -1,19 +1,22 @@
-//! How many use a slot: the handles of a login, and its flight.
+//! The reference count of a cache entry.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many use a slot. Those who hold an `Arc` of it are no measure: one who leaves still holds one when the next looks, and of
-/// two who leave at once, neither would be the last. More than 32 bits count would not fit into memory.
+/// The number of users of a cache entry: session handles and the refresh task.
+///
+/// The strong count of an `Arc` cannot replace it, because a user that leaves still holds its
+/// `Arc`. Of two that leave at once, neither would see that it is the last. Memory cannot hold more
+/// users than 32 bits can count.
 #[derive(Debug, Default)]
 pub(super) struct Users(AtomicU32);
 
 impl Users {
-    /// One more uses it.
+    /// Counts a user.
     pub(super) fn enter(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One uses it no more; says whether it was the last.
+    /// Removes a user. Returns `true` if it was the last one.
     pub(super) fn leave(&self) -> bool {
         self.0.fetch_sub(1, Ordering::SeqCst) == 1
     }

@@ -1,4 +1,4 @@
-//! Long walks at random through what the search visits step by step: more trouble at once than can be searched.
+//! Random walks through the model, with more faults at once than an exhaustive search allows.
 
 use proptest::prelude::*;
 
@@ -19,13 +19,13 @@ const TROUBLE: Budget = Budget {
     periods: 3,
 };
 
-/// No flight takes more steps than this to come to rest once the trouble is over.
+/// The maximum number of steps until all refreshes end once there are no more faults.
 const MOST_STEPS: usize = 2000;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What a world must never be is checked with every step, by the world itself.
+    /// The model checks its invariants at every step.
     #[test]
     fn whatever_happens_no_login_is_lost_that_could_be_saved_and_every_wait_ends(
         is_strict: bool,
@@ -45,10 +45,10 @@ proptest! {
         let mut steps = 0;
         while !world.is_at_rest() {
             steps += 1;
-            prop_assert!(steps < MOST_STEPS, "a flight does not end: {world:#?}");
+            prop_assert!(steps < MOST_STEPS, "a refresh does not end: {world:#?}");
             let mut next = world.successors();
-            prop_assert!(!next.is_empty(), "a flight waits for nothing: {world:#?}");
-            // Turn and turn about, or one process would wait for the other for ever.
+            prop_assert!(!next.is_empty(), "a refresh has no next step: {world:#?}");
+            // Alternate, because one process may wait for the other.
             world = next.swap_remove(steps % next.len());
         }
         world.check_rest(false);

@@ -1,10 +1,16 @@
-//! A model of what can happen to a login: two processes, a store and a server, for the search and the walks.
+//! A model of two processes that share a store and a server, for the exhaustive search and the
+//! random walks.
 //!
-//! Two processes share a store and a server, and outsiders come who change the login: by a logout, a new login, a change of what
-//! is kept beside the tokens. At every state, each of them may take its next step, and what can go wrong may go wrong, as far as
-//! a budget allows: a store that fails before it acted, after, or only now, an answer that is late, or lost before or after the
-//! server acted, a crash, a process that is stopped beyond its claim. A process sends one flight off after the other, and
-//! remembers between them what an engine does. What must hold is checked in every state and at every end.
+//! Concurrent changes may also modify the session: a logout, a new login, or a data update. In
+//! every state, each actor may take its next step, and faults may occur within a budget:
+//!
+//! - The store fails before a write, after it, or performs it later.
+//! - A response is late, or lost before or after the server processed the request.
+//! - A process crashes, or it is suspended for longer than its lease.
+//!
+//! Each process runs one refresh after another and remembers between them as much as the
+//! coordinator does. The invariants are checked in every state and whenever all refreshes have
+//! ended.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -29,8 +35,8 @@ const TIMES: Times = Times {
     longest_hold: Duration::from_secs(60),
 };
 
-/// The tokens of the model: which refresh token, for which period the access token is good, and how often what is kept
-/// beside them was changed.
+/// The tokens of the model: the refresh token, the period of the access token, and the number of
+/// changes of the application's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tokens {
     pub(super) refresh: u8,
@@ -38,14 +44,14 @@ pub(super) struct Tokens {
     pub(super) data: u8,
 }
 
-/// What the access token of an earlier period is good for.
+/// The validity of an access token of an earlier period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Old {
-    /// Nothing: it has expired.
+    /// The token has expired.
     Expired,
-    /// It is still valid, so that nobody has to wait for the new one.
+    /// The token is still valid, so no caller waits for a new one.
     Stale,
-    /// By its expiry it is valid, and the API responds with 401.
+    /// The token has not expired, but the API responds with 401.
     Unauthorized,
 }
 
@@ -62,13 +68,14 @@ impl Old {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Process {
-    /// Names the claims of its flight.
+    /// The lease ID of its refresh.
     claim: LeaseId,
     flight: Flight<Tokens>,
     todo: Option<Todo>,
-    /// Seconds by which this machine's wall clock is ahead.
+    /// The number of seconds by which this host's wall clock is ahead.
     ahead: u64,
-    /// Ids minted so far. Each process counts its own, so that the order of independent steps makes no new states.
+    /// The number of IDs created. Each process counts its own, so that the order of independent
+    /// steps creates no additional states.
     minted: u8,
 }
 
@@ -86,7 +93,7 @@ impl Process {
 #[allow(clippy::large_enum_variant, reason = "there are two of them in a world")]
 enum Todo {
     Do(Action<Tokens>),
-    /// The server has acted, and the answer is on its way; it comes before this time or not at all.
+    /// The server processed the request. The response arrives before this time or not at all.
     Receive(Answer<Tokens>, Duration),
     WakeAt(Duration),
 }
@@ -97,37 +104,38 @@ pub(super) struct World {
     old: Old,
     elapsed: Duration,
     pub(super) store: Option<Known<Tokens>>,
-    /// Access tokens of earlier periods have ended.
+    /// The current period. Access tokens of earlier periods are old.
     period: u8,
-    /// Whether anybody has looked at the login in this period.
+    /// `true` if a process ran a refresh in this period.
     was_asked: bool,
-    /// The refresh token that the server takes.
+    /// The refresh token that the server accepts.
     valid: u8,
-    /// The first refresh token of the login that is kept: a strict server revokes the whole family when a spent one of it
-    /// comes back (RFC 9700 section 4.14.2).
+    /// The first refresh token of the stored login. A strict server revokes the whole family when a
+    /// spent token of it is reused (RFC 9700, section 4.14.2).
     family: u8,
     is_revoked: bool,
-    /// How often a gateway rejected a refresh token and gave no reason; the fourth time in a row is believed.
+    /// The number of unexplained rejections by a gateway. The fourth in a row is final.
     unexplained: u8,
-    /// Whether a process was stopped beyond its claim.
+    /// `true` if a process was suspended for longer than its lease.
     has_stopped: bool,
-    /// The refresh tokens that were sent to the server, and in which period.
+    /// The refresh tokens that were sent to the server, each with its period.
     sent: Vec<(u8, u8)>,
-    /// A change that the store reported as failed, and that may happen yet.
+    /// A write that the store reported as failed and may still perform.
     late: Option<(Write, Precondition)>,
-    /// Who else changes the login at the moment.
+    /// The concurrent changes in progress.
     pub(super) outsiders: [Option<Outsider>; 2],
-    /// How many of them there may be at once.
+    /// The maximum number of concurrent changes.
     pub(super) room_outside: usize,
     pub(super) ids_of_outsiders: u8,
     pub(super) ended_logins: Vec<LoginId>,
-    /// Something that no client can mend: the newest tokens were lost with this, an answer or a process.
+    /// The cause of an unavoidable loss of the newest tokens, such as a lost response or a crash.
     lost: Option<&'static str>,
     processes: [Process; 2],
     pub(super) budget: Budget,
 }
 
-/// Further ahead than two machines' clocks should be: one generation may be refreshed twice, and no login is lost.
+/// A clock difference beyond the permitted skew: a generation may be refreshed twice, but no
+/// session is lost.
 pub(super) const ENORMOUS: u64 = 11;
 
 fn bytes(number: u8) -> [u8; 16] {
@@ -177,7 +185,7 @@ impl World {
         Self { room_outside: 2, ..self }
     }
 
-    /// Whether a second may pass: no answer that is on its way would be too late.
+    /// Returns `true` if a second may pass without exceeding the time limit of a pending response.
     fn may_delay(&self) -> bool {
         let then = self.elapsed + Duration::from_secs(1);
         self.processes.iter().all(|process| match &process.todo {
@@ -194,7 +202,7 @@ impl World {
         bytes
     }
 
-    /// Lets a process take an event in.
+    /// Feeds an event to a process.
     fn feed(mut self, who: usize, event: Event<Tokens>) -> Self {
         let fresh = Revision::from_bytes(self.id(who));
         let elapsed = self.elapsed;
@@ -227,7 +235,7 @@ impl World {
         self
     }
 
-    /// All that can happen next.
+    /// Returns every possible next state.
     pub(super) fn successors(&self) -> Vec<Self> {
         let mut worlds = Vec::new();
         for who in 0..2 {
@@ -278,7 +286,8 @@ impl World {
                 worlds.push(world.feed(who, Event::Begun));
             }
             None => {}
-            // A step takes no time: who stands still while time passes is stopped, and that has a budget of its own.
+            // A step takes no time. A process that is suspended while time passes has a separate
+            // budget.
             Some(Todo::WakeAt(at)) if at > self.elapsed && self.processes[1 - who].is_awaited_before(at) => {}
             Some(Todo::WakeAt(at)) => {
                 world.elapsed = world.elapsed.max(at);
@@ -286,11 +295,11 @@ impl World {
             }
             Some(Todo::Receive(answer, _)) => {
                 if self.budget.network_faults > 0 {
-                    // The answer is lost, after the server acted.
+                    // The response is lost after the server processed the request.
                     let mut world = world.clone();
                     world.budget.network_faults -= 1;
                     let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
-                    world.lost = is_loss.then_some("answer").or(world.lost);
+                    world.lost = is_loss.then_some("response").or(world.lost);
                     let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
                     let lost = Answer::Later { retry_after: None, is_repeatable, is_lost };
                     worlds.push(world.feed(who, Event::Sent(lost)));
@@ -326,16 +335,17 @@ impl World {
             Action::Send { tokens, limit, .. } => {
                 assert!(limit > Duration::ZERO && limit <= TIMES.sending);
                 if self.budget.network_faults > 0 {
-                    // It never reaches the server, or not now.
+                    // The request does not reach the server.
                     let mut world = self.clone();
                     world.budget.network_faults -= 1;
                     let later = |retry_after| Answer::Later { retry_after, is_repeatable: true, is_lost: false };
                     worlds.push(world.clone().feed(who, Event::Sent(later(None))));
-                    // It puts it off, or finds the client's settings wrong: no word about the login.
+                    // The server postpones the request, or rejects the client. Neither concerns the
+                    // session.
                     worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
                     worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: false })));
                     worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: true })));
-                    // A gateway rejects it, and gives no reason.
+                    // A gateway rejects the request without a reason.
                     if self.unexplained < 3 {
                         world.unexplained += 1;
                         let unexplained = Answer::Rejected { code: None, reason: Reason::Missing };
@@ -347,11 +357,11 @@ impl World {
                 worlds.push(self);
             }
             Action::Serve { .. } => worlds.push(self.feed(who, Event::Served)),
-            Action::Wait(_) | Action::End(_) => unreachable!("they are not left to be done"),
+            Action::Wait(_) | Action::End(_) => unreachable!("these actions are handled immediately"),
         }
     }
 
-    /// All that can become of a write, each told to whoever writes.
+    /// Adds every possible outcome of a write. `tell` feeds the result to the writer.
     pub(super) fn writes(
         &self,
         write: &Write,
@@ -383,7 +393,7 @@ impl World {
             Write::Save(known) => self.save(known),
             Write::Put(head) => {
                 self.end_login();
-                // The newest login has tokens of its own; what the old one had is nobody's concern any more.
+                // The new login has its own tokens. The tokens of the old one no longer matter.
                 self.valid += 1;
                 (self.family, self.is_revoked) = (self.valid, false);
                 self.lost = None;
@@ -405,21 +415,21 @@ impl World {
 
     fn save(&mut self, known: &Known<Tokens>) {
         if let Some(before) = &self.store {
-            assert_eq!(before.head.login, known.head.login, "a flight writes over another login: {self:#?}");
-            assert!(before.head.generation <= known.head.generation, "a generation falls: {self:#?}");
-            assert!(before.tokens.data <= known.tokens.data, "what the application keeps is lost: {self:#?}");
+            assert_eq!(before.head.login, known.head.login, "a refresh overwrites another login: {self:#?}");
+            assert!(before.head.generation <= known.head.generation, "a generation decreases: {self:#?}");
+            assert!(before.tokens.data <= known.tokens.data, "the application's data is lost: {self:#?}");
         }
-        assert!(!self.ended_logins.contains(&known.head.login), "a login comes back from the dead: {self:#?}");
+        assert!(!self.ended_logins.contains(&known.head.login), "a removed session is restored: {self:#?}");
         self.store = Some(known.clone());
     }
 
-    /// What the server makes of a refresh.
+    /// Returns the server's response to a refresh request.
     fn serve(&mut self, tokens: Tokens) -> Answer<Tokens> {
         self.sent.push((tokens.refresh, self.period));
         if self.is_revoked || tokens.refresh != self.valid {
             let is_reused = self.is_strict && tokens.refresh >= self.family && !self.is_revoked;
             if is_reused {
-                // A process that is stopped for longer than its claim cannot save in time.
+                // A process that is suspended for longer than its lease cannot save in time.
                 assert!(self.lost.is_some() || self.has_stopped, "a spent refresh token is sent: {self:#?}");
                 self.is_revoked = true;
                 self.lost = self.lost.or(Some("stop"));
@@ -440,10 +450,10 @@ impl World {
         let mut world = self.clone();
         world.budget.crashes -= 1;
         world.processes[who].todo = None;
-        // It begins anew, and remembers nothing.
+        // The restarted process remembers nothing.
         let claim = LeaseId::from_bytes(world.id(who));
         (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None, None));
-        // Tokens that only this process had; what a strict server took for them is spent.
+        // Tokens that only this process had. A strict server has already revoked their predecessor.
         let held = match todo {
             Todo::Receive(Answer::Granted(tokens), _) => Some(*tokens),
             _ => None,
@@ -460,31 +470,31 @@ impl World {
         if let Outcome::Fresh(known) = outcome {
             let is_of_a_living_login = !self.ended_logins.contains(&known.head.login);
             let is_fresh = known.tokens.period == self.period || self.is_paused(&known.head);
-            assert!(!is_of_a_living_login || is_fresh, "stale tokens are called fresh: {self:#?}");
+            assert!(!is_of_a_living_login || is_fresh, "old tokens are reported as current: {self:#?}");
         }
     }
 
-    /// Whether it is too early for another refresh after a 401.
+    /// Returns `true` if another refresh after a 401 is paused.
     fn is_paused(&self, head: &Head) -> bool {
         self.old == Old::Unauthorized && head.unauthorized.is_some()
     }
 
-    /// What holds when nothing is left to do.
+    /// Checks the invariants of a state in which no refresh is running.
     pub(super) fn check_rest(&self, quiet: bool) {
         let Some(known) = &self.store else { return };
         let rejected = matches!(&known.head.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == known.head.generation);
         if self.lost.is_none() {
-            assert_eq!(known.tokens.refresh, self.valid, "the good refresh token is not in the store: {self:#?}");
-            assert!(!rejected, "a living login is marked dead: {self:#?}");
+            assert_eq!(known.tokens.refresh, self.valid, "the valid refresh token is not in the store: {self:#?}");
+            assert!(!rejected, "a valid session is marked as rejected: {self:#?}");
         }
-        let is_told = !matches!(self.lost, Some("process" | "answer")) || known.head.interrupted;
-        assert!(!rejected || is_told, "nobody is told with what a login died: {self:#?}");
+        let is_told = !matches!(self.lost, Some("process" | "response")) || known.head.interrupted;
+        assert!(!rejected || is_told, "the cause of a rejection is not recorded: {self:#?}");
         if quiet && self.was_asked && !self.is_paused(&known.head) {
-            assert_eq!(known.tokens.period, self.period, "nobody refreshed: {self:#?}");
+            assert_eq!(known.tokens.period, self.period, "no process refreshed: {self:#?}");
         }
     }
 
-    /// What holds at any time.
+    /// Checks the invariants of every state.
     pub(super) fn check(&self, is_orderly: bool) {
         let is_kept = |known: &Known<Tokens>| known.tokens.refresh == self.valid;
         let is_held = |process: &Process| {
@@ -493,7 +503,7 @@ impl World {
                 || matches!(&process.todo, Some(Todo::Receive(Answer::Granted(tokens), _)) if tokens.refresh == self.valid)
         };
         let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
-        assert!(exists || self.lost.is_some(), "nobody has the good refresh token: {self:#?}");
+        assert!(exists || self.lost.is_some(), "no actor has the valid refresh token: {self:#?}");
         if is_orderly && self.old == Old::Unauthorized {
             assert!(self.sent.len() <= 1, "a second refresh after a 401 within its pause: {self:#?}");
         }
@@ -508,7 +518,7 @@ impl World {
     }
 }
 
-/// Whether an action waits for its turn among the refreshes of its process.
+/// Returns `true` if an action requires a permit of the process's limiter.
 fn takes_a_turn(action: &Action<Tokens>) -> bool {
     match action {
         Action::Send { .. } => true,

@@ -1,4 +1,4 @@
-//! A redirect URI that leads to this machine: where to listen, and for what.
+//! Loopback redirect URIs: the addresses, port, and path to listen on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,16 +7,16 @@ use url::{Host, Url};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redirect::RedirectUri;
 
-/// The port of a URL that names none.
+/// The port of a URL without an explicit port.
 const PLAIN_PORT: u16 = 80;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-/// How this machine is called by a browser on it.
+/// The host names that a browser uses for this host.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// A redirect URI as it is registered, and what of it a listener has to know.
+/// A registered redirect URI with the parts that a listener needs.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     uri: String,
@@ -26,26 +26,24 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Checks a redirect URI.
+    /// Parses and validates a redirect URI.
     pub(super) fn parse(text: &str, insecure_hosts: &[String]) -> Result<Self> {
         let uri = RedirectUri::parse(text, insecure_hosts)?;
         let refuse = |why: &str| {
             let message = format!(
-                "the redirect URI {text:?} {why}: register one such as http://localhost:8765/callback and \
-                 give it to the client or to `redirect_uris(..)`"
+                "invalid redirect URI {text:?}: {why}; register one such as http://localhost:8765/callback, and \
+                 pass it to the client or to `redirect_uris(..)`"
             );
             Error::new(ErrorKind::Configuration, message)
         };
-        let url = Url::parse(uri.as_str()).map_err(|_| refuse("is not a URL"))?;
+        let url = Url::parse(uri.as_str()).map_err(|_| refuse("not a URL"))?;
         if url.scheme() != "http" {
-            return Err(refuse("cannot be listened on, as this takes plain http to this machine"));
+            return Err(refuse("a loopback login requires the scheme `http`"));
         }
-        let places = places(&url).ok_or_else(|| {
-            refuse("leads to another host than localhost, 127.0.0.1 and [::1], where no login can be waited for")
-        })?;
+        let places = places(&url).ok_or_else(|| refuse("the host must be localhost, 127.0.0.1, or [::1]"))?;
         let port = url.port().unwrap_or(PLAIN_PORT);
         if port == 0 {
-            return Err(refuse("names port 0, which nobody can come back to"));
+            return Err(refuse("port 0 cannot receive a callback"));
         }
         Ok(Self { places, port, path: url.path().to_owned(), uri: uri.into() })
     }
@@ -54,7 +52,8 @@ impl Address {
         &self.uri
     }
 
-    /// Where a browser may look for it: `localhost` is either of two, by the browser's own choice.
+    /// Returns the IP addresses that a browser may connect to. For `localhost`, the browser chooses
+    /// one of two.
     pub(super) fn places(&self) -> &'static [IpAddr] {
         self.places
     }
@@ -67,8 +66,10 @@ impl Address {
         &self.path
     }
 
-    /// Whether a `Host` header means this machine and port. A page on the web whose name was pointed to this machine after it
-    /// was loaded (DNS rebinding) has its own name there.
+    /// Returns `true` if a `Host` header names this host and port.
+    ///
+    /// After DNS rebinding, the requests of a web page reach this host with the page's own name in
+    /// `Host`.
     pub(super) fn is_meant_by(&self, host: &str) -> bool {
         NAMES.iter().any(|name| {
             host.eq_ignore_ascii_case(&format!("{name}:{}", self.port))
@@ -107,12 +108,12 @@ mod tests {
     #[test]
     fn any_other_says_what_to_register() {
         for (text, hint) in [
-            ("https://localhost:5000/cb", "takes plain http"),
-            ("https://app.example.com/cb", "takes plain http"),
-            ("com.example.app:/cb", "takes plain http"),
-            ("http://127.0.0.2:5000/cb", "leads to another host"),
-            ("http://webex.test:5000/cb", "leads to another host"),
-            ("http://localhost:0/cb", "names port 0"),
+            ("https://localhost:5000/cb", "requires the scheme `http`"),
+            ("https://app.example.com/cb", "requires the scheme `http`"),
+            ("com.example.app:/cb", "requires the scheme `http`"),
+            ("http://127.0.0.2:5000/cb", "the host must be localhost"),
+            ("http://webex.test:5000/cb", "the host must be localhost"),
+            ("http://localhost:0/cb", "port 0 cannot receive"),
             ("localhost:5000/cb", "has no scheme"),
         ] {
             let error = Address::parse(text, &["webex.test".to_owned()]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Showing the browser a page, on a thread of its own.
+//! Opening the browser, on a separate thread.
 
 use std::fmt;
 use std::io;
@@ -8,24 +8,25 @@ use tokio::sync::oneshot;
 
 use crate::authorization_url::AuthorizationUrl;
 
-/// Shows the user a page.
+/// A function that opens the authorization URL.
 pub(super) type Opening = Box<dyn FnOnce(&AuthorizationUrl) -> io::Result<()> + Send>;
 
-/// Who shows the user Webex's page.
+/// The means of showing the authorization page to the user.
 pub(super) enum Browser {
-    /// The system's browser.
+    /// The default browser of the system.
     System,
-    /// The application, in its own way.
+    /// A function of the application.
     Own(Opening),
-    /// Nobody: the application has told the user where to go.
+    /// No browser: the application shows the URL to the user.
     Absent,
 }
 
 impl Browser {
-    /// Opens the page. What comes of it is told once, and never if nothing was to be opened.
+    /// Opens the page and returns a receiver for the result, or `None` if there is no browser to
+    /// open.
     ///
-    /// A browser in the terminal is only back when the user has left it, so this takes a thread, and none of the runtime's:
-    /// a runtime waits for those before it ends.
+    /// The call blocks until the user exits a text browser, so it needs a thread. A thread of the
+    /// runtime would delay the runtime's shutdown.
     pub(super) fn open(self, url: &AuthorizationUrl) -> Option<oneshot::Receiver<io::Result<()>>> {
         let opening: Opening = match self {
             Self::System => Box::new(|url| webbrowser::open(url.as_str())),
@@ -34,9 +35,9 @@ impl Browser {
         };
         let (tell, told) = oneshot::channel();
         let url = url.clone();
-        // Without a thread to be had, the sender is dropped, and that is told.
+        // If no thread can be started, the sender is dropped, which `failure` reports.
         let _ = thread::Builder::new().name("webex-oauth browser".to_owned()).spawn(move || {
-            // Nobody may be waiting any more.
+            // The receiver may have been dropped.
             let _ = tell.send(opening(&url));
         });
         Some(told)
@@ -53,13 +54,13 @@ impl fmt::Debug for Browser {
     }
 }
 
-/// What came of opening a page; waits for ever where all went well or nothing was to be opened.
+/// Waits for the browser to fail to open, and returns the error. Never completes otherwise.
 pub(super) async fn failure(told: Option<oneshot::Receiver<io::Result<()>>>) -> io::Error {
     if let Some(told) = told {
         match told.await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => return why,
-            Err(_) => return io::Error::other("whoever was to open the browser ended without a word"),
+            Err(_) => return io::Error::other("the browser launcher panicked or could not be started"),
         }
     }
     std::future::pending().await

@@ -1,4 +1,5 @@
-//! Those who are connected: served one request each, within limits that leave the browser a place whoever else comes.
+//! Connections of the callback server: one request per connection, with limits that keep the
+//! browser from being locked out by other clients.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,22 +20,26 @@ use crate::loopback::desk::Desk;
 use crate::loopback::strays::Stray;
 use crate::trace::event;
 
-/// How many may be connected at once. When one more comes, the one leaves who has been silent for longest.
+/// The maximum number of open connections. The oldest connection without a callback is closed to
+/// make room for a new one.
 const MOST_GUESTS: usize = 64;
-/// How long each may stay before it gives its place to the next, which waits in the system's backlog: a flood of connections
-/// would otherwise push out a browser that has had no time to send its request.
+/// The minimum time before a connection is closed to make room. New connections wait in the listen
+/// backlog meanwhile. Otherwise a flood of connections would evict a browser before it sends its
+/// request.
 const MIN_STAY: Duration = Duration::from_secs(1);
-/// Within this time, a request must have been read to its end.
+/// The time limit for reading a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long the last pages may take on their way, once the login has ended.
+/// The time limit for delivering the last pages after the login has completed.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// The longest request, in bytes: a callback of 16 KiB, and the cookies of all that runs on this machine's ports.
+/// The maximum size of a request, in bytes: a callback of 16 KiB, and the cookies of all
+/// applications on this host, because browsers do not separate cookies by port.
 const LONGEST_REQUEST: usize = 64 * 1024;
 const MOST_HEADERS: usize = 100;
-/// The first byte of a TLS connection: a record of the type `handshake` (RFC 8446 section 5.1). No request begins with it.
+/// The first byte of a TLS connection: the record type `handshake` (RFC 8446, section 5.1). No HTTP
+/// request begins with it.
 const TLS_HANDSHAKE: [u8; 1] = [0x16];
 
-/// Those who are connected. All leave when it is dropped.
+/// The open connections. Dropping the value closes all of them.
 pub(super) struct Crowd {
     desk: Arc<Desk>,
     clock: Arc<dyn Clock>,
@@ -44,9 +49,9 @@ pub(super) struct Crowd {
 
 struct Guest {
     task: AbortHandle,
-    /// When it came, by [`Clock::elapsed`].
+    /// The time of its acceptance, on the scale of [`Clock::elapsed`].
     since: Duration,
-    /// Whether it brought the callback; such a one is never sent away.
+    /// `true` once it has delivered the callback. Such a connection is never closed to make room.
     is_heard: Arc<AtomicBool>,
 }
 
@@ -61,7 +66,8 @@ impl Crowd {
         Self { desk, clock, guests: VecDeque::new(), tasks: JoinSet::new() }
     }
 
-    /// Waits until one more can be let in. May be dropped and called again.
+    /// Waits until another connection can be accepted. The future may be dropped, and the method
+    /// called again.
     pub(super) async fn make_room(&mut self) {
         loop {
             while self.tasks.try_join_next().is_some() {}
@@ -69,7 +75,7 @@ impl Crowd {
             if self.guests.len() < MOST_GUESTS {
                 return;
             }
-            // The oldest stands first.
+            // The oldest connection is first.
             let silent = self.guests.iter().position(|guest| !guest.is_heard());
             let rest = silent.map(|at| {
                 let stayed = self.clock.elapsed().saturating_sub(self.guests[at].since);
@@ -86,7 +92,7 @@ impl Crowd {
                     _ = self.tasks.join_next() => {}
                     () = self.clock.sleep(rest) => {}
                 },
-                // The callback many times over: they leave when the login has ended.
+                // All connections delivered the callback. They are closed when the login completes.
                 None => {
                     self.tasks.join_next().await;
                 }
@@ -94,7 +100,7 @@ impl Crowd {
         }
     }
 
-    /// Serves one that came, after [`make_room`](Self::make_room).
+    /// Serves a connection. Call [`make_room`](Self::make_room) first.
     pub(super) fn admit(&mut self, stream: TcpStream) {
         let since = self.clock.elapsed();
         let is_heard = Arc::new(AtomicBool::new(false));
@@ -102,7 +108,7 @@ impl Crowd {
         self.guests.push_back(Guest { task: self.tasks.spawn(serving), since, is_heard });
     }
 
-    /// Lets those who brought the callback read how it went, and sends the others away.
+    /// Delivers the result to the connections that sent the callback, and closes all others.
     pub(super) async fn leave(mut self) {
         for guest in self.guests.iter().filter(|guest| !guest.is_heard()) {
             guest.task.abort();
@@ -114,11 +120,12 @@ impl Crowd {
     }
 }
 
-/// Answers one request.
+/// Serves one request.
 async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_heard: Arc<AtomicBool>) {
     let patience = clock.sleep(PATIENCE);
     tokio::pin!(patience);
-    // Looked at and left there. Hyper itself responds to what is no HTTP, and does not say what it was.
+    // Peek only: hyper reads the byte again. Hyper responds to invalid HTTP without reporting that
+    // it was TLS.
     let mut first = [0];
     let is_tls = tokio::select! {
         read = stream.peek(&mut first) => matches!(read, Ok(1)) && first == TLS_HANDSHAKE,
@@ -143,7 +150,7 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_hea
         outcome = &mut connection => {
             let rejected = rejected(is_tls, outcome.as_ref().err()).filter(|_| !has_request.load(Ordering::Acquire));
             if let Some(stray) = rejected {
-                event!(DEBUG, stray = format_args!("{stray:?}"), "a connection without a request that could be read");
+                event!(DEBUG, stray = format_args!("{stray:?}"), "connection rejected");
                 counter.strays().count(stray);
             }
             return;
@@ -155,7 +162,7 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_hea
     }
 }
 
-/// What a connection was whose request hyper rejected: it was counted nowhere else.
+/// Returns the kind of a request that hyper rejected, which `Desk` therefore did not count.
 fn rejected(is_tls: bool, why: Option<&hyper::Error>) -> Option<Stray> {
     let why = why?;
     if is_tls {

@@ -1,4 +1,5 @@
-//! Where callbacks are handed in: one ends the login, and all who bring it are told how that went.
+//! Receiving the callback: one callback completes the login, and every connection that sent it
+//! receives the result.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +18,13 @@ use crate::loopback::strays::{Stray, Strays};
 use crate::pending::{PendingAuthorization, PendingId};
 use crate::trace::event;
 
-/// What browsers ask for by themselves.
+/// The path that browsers request automatically.
 const ICON: &str = "/favicon.ico";
 
-/// What the callback of this login came to.
+/// The result of accepting the callback.
 pub(super) type Arrival = Result<AuthorizationCode>;
 
-/// One login and its callback.
+/// The callback receiver of one login.
 pub(super) struct Desk {
     webex: WebexOAuth,
     address: Address,
@@ -31,7 +32,7 @@ pub(super) struct Desk {
     id: PendingId,
     stage: Mutex<Stage>,
     strays: Strays,
-    /// What those are shown who brought the callback, once it is known.
+    /// The page for the connections that sent the callback, once the result is known.
     ending: watch::Sender<Option<Page>>,
 }
 
@@ -40,13 +41,13 @@ enum Stage {
         pending: Box<PendingAuthorization>,
         tell: oneshot::Sender<Arrival>,
     },
-    /// The callback has come, and how it goes is not known yet.
+    /// The callback was accepted.
     Taken,
-    /// Nobody waits any more.
+    /// The login is no longer waiting.
     Over,
 }
 
-/// Whoever waits at a desk; when it is dropped, nobody does.
+/// A guard of the login that waits for the callback. After it is dropped, callbacks are rejected.
 pub(super) struct Waiter(Arc<Desk>);
 
 impl Waiter {
@@ -54,7 +55,7 @@ impl Waiter {
         Self(Arc::clone(desk))
     }
 
-    /// Tells all who brought the callback how it went.
+    /// Sends the result to all connections that delivered the callback.
     pub(super) fn announce(&self, outcome: &Result<Login>) {
         let Desk { ending, application, .. } = &*self.0;
         ending.send_replace(Some(Page::of(outcome.as_ref(), application.as_deref())));
@@ -90,24 +91,31 @@ impl Desk {
         &self.strays
     }
 
-    /// Whether a callback would end this login: it has this login's state, and a code or an error.
+    /// Returns `true` if a callback would complete this login: it has this login's `state`, and a
+    /// `code` or an `error`.
     pub(super) fn is_ended_by(&self, callback: &Callback) -> bool {
         callback.require_answer().is_ok() && callback.pending_id().as_ref() == Some(&self.id)
     }
 
-    /// Takes a callback if it is this login's. The same one may come again, from a browser that reloads; it changes nothing.
+    /// Accepts the callback of this login. Accepting the same callback again, for example after a
+    /// browser reload, changes nothing.
     ///
-    /// The error says why it is none, and the login waits on.
+    /// After an error, the login continues to wait.
     pub(super) fn take(&self, callback: Callback) -> Result<()> {
         callback.require_answer()?;
         let mut stage = self.stage();
         let (pending, tell) = match std::mem::replace(&mut *stage, Stage::Taken) {
             Stage::Waiting { pending, tell } => (pending, tell),
             Stage::Taken if callback.pending_id().as_ref() == Some(&self.id) => return Ok(()),
-            Stage::Taken => return Err(Error::new(ErrorKind::StateMismatch, "the callback is another login's")),
+            Stage::Taken => {
+                return Err(Error::new(ErrorKind::StateMismatch, "callback `state` belongs to another login"));
+            }
             Stage::Over => {
                 *stage = Stage::Over;
-                return Err(Error::new(ErrorKind::PendingExpired, "nobody waits for this login any more"));
+                return Err(Error::new(
+                    ErrorKind::PendingExpired,
+                    "login is no longer waiting for a callback: begin a new login",
+                ));
             }
         };
         let arrival = match self.webex.accept(*pending, callback) {
@@ -120,12 +128,13 @@ impl Desk {
                 (error, None) => Err(error),
             },
         };
-        // Whoever waits holds the other end.
+        // `WaitingLogin` holds the receiver. It may have been dropped.
         let _ = tell.send(arrival);
         Ok(())
     }
 
-    /// Answers a request. `is_heard` is called when it is this login's callback, before the wait for how that goes.
+    /// Responds to a request. `is_heard` is called if the request is this login's callback, before
+    /// waiting for the result.
     pub(super) async fn answer(&self, request: &Parts, is_heard: impl FnOnce()) -> Response<String> {
         let taken = self.read(request).and_then(|callback| self.take(callback).map_err(|error| stray_of(&error)));
         match taken {
@@ -135,7 +144,7 @@ impl Desk {
             }
             Err(stray) => {
                 if request.uri.path() != ICON {
-                    event!(DEBUG, stray = format_args!("{stray:?}"), "a request that ends no login");
+                    event!(DEBUG, stray = format_args!("{stray:?}"), "request rejected");
                     self.strays.count(stray);
                 }
                 Page::stray(stray).response()
@@ -145,7 +154,7 @@ impl Desk {
 
     async fn ending(&self) -> Page {
         let mut ending = self.ending.subscribe();
-        // The sender is as old as this desk, so there is an end to wait for.
+        // `self` owns the sender, so `wait_for` cannot fail.
         let seen = ending.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
         seen.unwrap_or_else(|| Page::stray(Stray::State))
     }

@@ -1,4 +1,4 @@
-//! The listening sockets of a redirect URI, all of which are had, or none.
+//! The listeners of a redirect URI: either all of its addresses are bound, or none.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind as Io};
@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::loopback::address::Address;
 use crate::trace::event;
 
-/// Listens for the first of these redirect URIs whose port is free.
+/// Opens the listeners of the first redirect URI whose port is free.
 pub(super) fn listen(addresses: Vec<Address>) -> Result<(Address, Vec<TcpListener>)> {
     let mut refusals = Vec::new();
     for address in addresses {
@@ -23,20 +23,21 @@ pub(super) fn listen(addresses: Vec<Address>) -> Result<(Address, Vec<TcpListene
     Err(nowhere(refusals))
 }
 
-/// Why one redirect URI cannot be listened for.
+/// The reason why an address of a redirect URI cannot be bound.
 struct Refusal {
     place: IpAddr,
     cause: io::Error,
 }
 
-/// Both addresses of `localhost`, or neither: where one of them is somebody else's, the browser may bring the code there.
+/// Binds both addresses of `localhost`, or neither. If another process had one of them, the browser
+/// could send the code there.
 fn listen_for(address: &Address) -> Result<Vec<TcpListener>, Refusal> {
     let mut listeners = Vec::new();
     for place in address.places() {
         match bind(*place, address.port()) {
             Ok(listener) => listeners.push(listener),
             Err(cause) if is_absent(*place, &cause) && address.places().len() > 1 => {
-                event!(DEBUG, place = %place, "this machine has no such address, so nobody can come there");
+                event!(DEBUG, place = %place, "loopback address not available");
             }
             Err(cause) => return Err(Refusal { place: *place, cause }),
         }
@@ -54,8 +55,10 @@ fn bind(place: IpAddr, port: u16) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Whether the machine does not have the address, as one without IPv6. Systems say that in different words, so the next port
-/// that is free is asked for: an address where none can be had, while sockets can, is not there.
+/// Returns `true` if this host does not have the address, for example a host without IPv6.
+///
+/// Operating systems report this with different errors. The address is considered absent if no free
+/// port can be bound on it, but one can be bound on 127.0.0.1.
 fn is_absent(place: IpAddr, cause: &io::Error) -> bool {
     match cause.kind() {
         Io::AddrInUse | Io::PermissionDenied => false,
@@ -64,17 +67,18 @@ fn is_absent(place: IpAddr, cause: &io::Error) -> bool {
     }
 }
 
-/// Says of each redirect URI why not, and what to do.
+/// Returns the error that lists the reason for each redirect URI, and the remedy.
 fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
     let list: Vec<_> = refusals.iter().map(|(address, refusal)| why_not(address, refusal)).collect();
-    let mut message = format!("the browser could not come back to {}", list.join(", nor to "));
+    let mut message = format!("failed to open a callback port: {}", list.join(", "));
     let taken = refusals.iter().find(|(_, refusal)| refusal.cause.kind() == Io::AddrInUse);
     if let Some((address, _)) = taken {
         let port = address.port();
         let finder = if cfg!(windows) { format!("netstat -ano | findstr :{port}") } else { format!("lsof -i :{port}") };
-        message += &format!("; end that program, perhaps another login of this one (`{finder}` names it)");
+        message += &format!("; stop that program, which may be another login of this one (find it with `{finder}`)");
     }
-    message += "; or register a redirect URI with another port as well, and give all of them to `redirect_uris(..)`";
+    message +=
+        "; alternatively, register a redirect URI with another port, and pass all of them to `redirect_uris(..)`";
     let error = Error::new(ErrorKind::CallbackServer, message);
     match refusals.into_iter().last() {
         Some((_, last)) => error.with_source(last.cause),
@@ -87,18 +91,18 @@ fn why_not(address: &Address, refusal: &Refusal) -> String {
     match refusal.cause.kind() {
         Io::AddrInUse => format!("{uri} (another program listens on port {port} of {place})"),
         Io::PermissionDenied if port < 1024 => {
-            format!("{uri} (port {port} is below 1024, which takes an administrator's rights on this system)")
+            format!("{uri} (port {port} is below 1024 and requires administrator rights on this system)")
         }
-        Io::PermissionDenied => format!("{uri} (the system does not permit port {port} of {place})"),
-        Io::AddrNotAvailable => format!("{uri} (this machine has no address {place})"),
-        _ => format!("{uri} (port {port} of {place} cannot be listened on)"),
+        Io::PermissionDenied => format!("{uri} (the system denies access to port {port} of {place})"),
+        Io::AddrNotAvailable => format!("{uri} (this host has no address {place})"),
+        _ => format!("{uri} (cannot listen on port {port} of {place})"),
     }
 }
 
-/// The sockets, as somebody waits at them.
+/// The listeners, registered with the Tokio runtime.
 pub(super) struct Doors {
     listeners: Vec<tokio::net::TcpListener>,
-    /// At which of them to look first, so that a crowd at one keeps nobody waiting at the other.
+    /// The index of the listener to poll first, so that a busy listener does not starve the other.
     next: usize,
 }
 
@@ -107,14 +111,15 @@ impl Doors {
         let listeners: io::Result<_> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
         match listeners {
             Ok(listeners) => Ok(Self { listeners, next: 0 }),
-            Err(cause) => {
-                Err(Error::new(ErrorKind::CallbackServer, "the port is open, but cannot be waited at")
-                    .with_source(cause))
-            }
+            Err(cause) => Err(Error::new(
+                ErrorKind::CallbackServer,
+                "failed to register the callback port with the Tokio runtime",
+            )
+            .with_source(cause)),
         }
     }
 
-    /// The next one to come in. May be dropped and called again.
+    /// Accepts the next connection. The future may be dropped, and the method called again.
     pub(super) async fn accept(&mut self) -> io::Result<TcpStream> {
         poll_fn(|context| self.poll_accept(context)).await
     }
@@ -155,8 +160,8 @@ mod tests {
         for part in [
             "http://localhost:5000/cb (another program listens on port 5000 of ::1)",
             "http://localhost/cb (port 80 is below 1024",
-            "http://[::1]:5002/cb (this machine has no address ::1)",
-            ":5000` names it",
+            "http://[::1]:5002/cb (this host has no address ::1)",
+            ":5000`)",
             "register a redirect URI with another port",
         ] {
             assert!(line.contains(part), "{part}: {line}");
@@ -170,9 +175,9 @@ mod tests {
         assert!(!is_absent(v6, &Io::AddrInUse.into()));
         assert!(!is_absent(v6, &Io::PermissionDenied.into()));
         assert!(is_absent(v6, &Io::AddrNotAvailable.into()));
-        // What a machine can bind to is there, whatever went wrong before.
+        // An address that can be bound is present, regardless of the earlier error.
         assert!(!is_absent(IpAddr::V4(Ipv4Addr::LOCALHOST), &Io::Other.into()));
-        // No machine has this one.
+        // TEST-NET-1 (RFC 5737): assigned to no host.
         assert!(is_absent(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), &Io::Other.into()));
     }
 }

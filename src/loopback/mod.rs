@@ -1,8 +1,8 @@
-//! A login for a program in a terminal: the browser at hand signs in, and comes back to a port of this machine
-//! (RFC 8252 section 7.3).
+//! Browser login for terminal programs, with a callback server on a loopback port (RFC 8252,
+//! section 7.3).
 //!
-//! Needs the feature `loopback`. [`guide::terminals`](crate::guide::terminals) says what to register, and what to do in
-//! containers, over ssh and under WSL.
+//! Requires the feature `loopback`. [`guide::terminals`](crate::guide::terminals) explains which
+//! redirect URIs to register, and how to log in from containers, over SSH, and under WSL.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -10,15 +10,16 @@
 //! use webex_oauth::BrowserLogin;
 //! # use webex_oauth::testing::MockWebex;
 //! #
-//! # // Below those that systems hand out by themselves, and another one for each process.
+//! # // Below the ephemeral port ranges, and different for each process.
 //! # let ports = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap()..30_000;
 //! # let free = ports.into_iter().find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap();
 //! # let mock = MockWebex::builder().redirect_uri(format!("http://127.0.0.1:{free}/callback")).start().await;
 //! # let webex = mock.client();
-//! let login = BrowserLogin::new(&webex).application_name("Acme Rooms"); // webex: of WebexOAuth::from_env()?
+//! // In an application, `webex` comes from `WebexOAuth::from_env()?`.
+//! let login = BrowserLogin::new(&webex).application_name("Acme Rooms");
 //! # let login = login.without_browser();
 //! let waiting = login.begin()?; // the port is open now
-//! println!("Your browser shows Webex's sign-in page. If it does not, open\n{}", waiting.url());
+//! println!("Sign in with your browser. If it did not open, visit\n{}", waiting.url());
 //! # let (paste, back) = (waiting.paste_handle(), mock.approve(waiting.url()));
 //! # paste.paste(&back)?;
 //! let login = waiting.wait().await?;
@@ -27,20 +28,25 @@
 //! # }
 //! ```
 //!
-//! # How it goes
+//! # Steps
 //!
-//! 1. The port of the redirect URI is opened, and only then the authorization URL is made: nobody is sent to Webex who could
-//!    not come back. With several redirect URIs, the first whose port is free is used.
-//! 2. The browser is opened.
-//! 3. Whoever comes to the port is answered. The callback with this login's state ends the wait; all else is answered with a
-//!    small page, and changes nothing: other paths, other hosts, wrong states, forged refusals, requests that never end.
-//! 4. The code is exchanged while the browser waits, so that its page tells the truth.
-//! 5. The browser has its page; the port is closed.
+//! 1. The callback server opens the port of the redirect URI. If several redirect URIs are set, it
+//!    uses the first one whose port is free. The authorization URL is created afterwards, so that
+//!    Webex never redirects to a closed port.
+//! 2. The browser opens the authorization URL.
+//! 3. The callback server responds to every request. A callback with this login's `state` completes
+//!    the wait. Every other request receives an error page and changes nothing: other paths, other
+//!    hosts, wrong states, forged errors, requests that are never completed.
+//! 4. The code is exchanged while the browser waits, so that the page shows the actual result.
+//! 5. The page is delivered, and the port is closed.
 
-// `mod` is the builder, `waiting` what it makes: a login with open ports. `address` is a redirect URI that can be listened for,
-// `doors` its sockets, `crowd` those who are connected, and `desk` where they hand in what they brought, which is a callback or
-// one of the `strays`; `paste` hands one in without a connection, and `pasted` reads it. `page` is what they see. `browser` opens one, and `report` says
-// why nobody may have come.
+// Modules:
+//
+// - `mod`: the builder. `waiting`: a login with open ports.
+// - `address`: a loopback redirect URI. `doors`: its listeners. `crowd`: the open connections.
+// - `desk`: accepts the callback. `strays`: counts of all other requests.
+// - `paste`: accepts a pasted callback. `pasted`: parses it.
+// - `page`: HTML pages. `browser`: opens the browser. `report`: the timeout error.
 
 use std::fmt;
 use std::io;
@@ -73,20 +79,20 @@ use self::waiting::Lament;
 pub use self::paste::PasteHandle;
 pub use self::waiting::WaitingLogin;
 
-/// The time for the user to sign in.
+/// The default time limit for the callback.
 const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// The longest name of an application on a page, in characters.
+/// The maximum length of an application name, in characters.
 const LONGEST_NAME: usize = 100;
 
-/// Changes what Webex is asked for.
+/// A change to the authorization request.
 type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send>;
 
-/// A login in the browser of whoever sits at this machine. See the [module](self) for how it goes.
+/// A builder for a login with the browser on this host. See the [module](self) for the steps.
 ///
 /// # Example
 ///
-/// All in one call, for a program that asks for more than its client does:
+/// A login in one call, with two redirect URIs and a customized authorization request:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -106,7 +112,8 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 /// # };
 ///
 /// let login = BrowserLogin::new(&webex)
-///     .redirect_uris([first, second]) // both registered: "http://localhost:8765/callback", "http://localhost:8766/callback"
+///     // Both are registered, for example on ports 8765 and 8766.
+///     .redirect_uris([first, second])
 ///     .request(|request| request.scopes("spark:people_read").prompt(Prompt::SelectAccount))
 ///     .on_browser_failure(|url, _| println!("Open this page: {url}"))
 /// #   .open_with(open)
@@ -116,7 +123,7 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "a login begins with `begin()` or `run()`"]
+#[must_use = "the login starts with `begin()` or `run()`"]
 pub struct BrowserLogin {
     webex: WebexOAuth,
     redirect_uris: Vec<String>,
@@ -128,7 +135,10 @@ pub struct BrowserLogin {
 }
 
 impl BrowserLogin {
-    /// A login with this client, by its own redirect URI unless [`redirect_uris`](Self::redirect_uris) says otherwise.
+    /// Creates a login for `webex`.
+    ///
+    /// The redirect URI defaults to the client's. To set several, use
+    /// [`redirect_uris`](Self::redirect_uris).
     pub fn new(webex: &WebexOAuth) -> Self {
         Self {
             webex: webex.clone(),
@@ -141,14 +151,20 @@ impl BrowserLogin {
         }
     }
 
-    /// The redirect URIs that are registered, in the order to try them in, where the port of one may be taken. Each leads to
-    /// `http://localhost`, `http://127.0.0.1` or `http://[::1]`, with a port, and is written as it is registered.
+    /// Sets the redirect URIs. The login uses the first one whose port is free.
+    ///
+    /// Each must be registered, and must match the registered string exactly. The host must be
+    /// `localhost`, `127.0.0.1`, or `[::1]`, and the scheme `http`. Defaults to the client's
+    /// redirect URI.
     pub fn redirect_uris(mut self, redirect_uris: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.redirect_uris = redirect_uris.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Changes what Webex is asked for: scopes, a login hint, a payload. The redirect URI is set afterwards.
+    /// Sets a function that customizes the authorization request, for example its scopes, login
+    /// hint, or payload.
+    ///
+    /// The redirect URI is set afterwards.
     pub fn request(
         mut self,
         change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send + 'static,
@@ -157,57 +173,75 @@ impl BrowserLogin {
         self
     }
 
-    /// How long to wait for the callback, from [`begin`](Self::begin) on: 5 minutes unless set, and at most the client's
-    /// [`pending_lifetime`](WebexOAuth::pending_lifetime), which a longer one is cut to.
+    /// Sets the time limit for the callback, counted from [`begin`](Self::begin). Defaults to 5
+    /// minutes.
+    ///
+    /// A timeout longer than the client's [`pending_lifetime`](WebexOAuth::pending_lifetime) is
+    /// reduced to it.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.time_limit = timeout;
         self
     }
 
-    /// Who the page in the browser sends the user back to; "the application" unless set. At most 100 characters.
+    /// Sets the application name that the page in the browser shows. Defaults to "the application".
+    ///
+    /// At most 100 characters.
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
         self.application = Some(name.into());
         self
     }
 
-    /// Opens no browser: the application shows the user [`WaitingLogin::url`] in a way of its own.
+    /// Disables opening the browser. The application shows [`WaitingLogin::url`] to the user
+    /// instead.
     pub fn without_browser(mut self) -> Self {
         self.browser = Browser::Absent;
         self
     }
 
-    /// Opens the browser in a way of your own, on a thread of its own. An error is no end of the login, as with the system's
-    /// browser; it is told to [`on_browser_failure`](Self::on_browser_failure).
+    /// Sets a function that opens the browser. It runs on a separate thread.
     ///
-    /// The system's browser is opened by the crate [webbrowser](https://docs.rs/webbrowser): the variable `BROWSER` names it,
-    /// or else the desktop's settings; its output is dropped. **One that runs in the terminal, such as lynx, takes the terminal
-    /// over** until the user leaves it. The URL, which has the login's state in it, is then among the arguments of a process,
-    /// where other users of the machine may see it, and in the log of that crate at the level DEBUG.
+    /// An error does not stop the login. It is passed to
+    /// [`on_browser_failure`](Self::on_browser_failure).
+    ///
+    /// By default, the crate [webbrowser](https://docs.rs/webbrowser) opens the browser named by
+    /// the environment variable `BROWSER`, or the default browser of the desktop. The output of the
+    /// browser is discarded. **A text browser such as lynx takes over the terminal** until the user
+    /// exits it.
+    ///
+    /// # Security
+    ///
+    /// The default passes the URL, which contains the `state`, as a process argument. Other users
+    /// of the host may see it there. The crate webbrowser also logs the URL at level DEBUG.
     pub fn open_with(mut self, open: impl FnOnce(&AuthorizationUrl) -> io::Result<()> + Send + 'static) -> Self {
         self.browser = Browser::Own(Box::new(open));
         self
     }
 
-    /// Is called when the browser could not be opened, as far as can be known: tell the user the URL then, if you have not yet.
-    /// The login waits on.
+    /// Sets a callback that runs if the browser cannot be opened. Show the URL to the user there.
+    ///
+    /// The login continues to wait. Not every failure can be detected.
     pub fn on_browser_failure(mut self, tell: impl FnOnce(&AuthorizationUrl, &io::Error) + Send + 'static) -> Self {
         self.lament = Some(Box::new(tell));
         self
     }
 
-    /// Opens the port and makes the authorization URL. The browser is opened by [`WaitingLogin::wait`].
+    /// Opens the callback port and creates the authorization URL.
+    ///
+    /// The browser is opened by [`WaitingLogin::wait`].
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Configuration`]: no redirect URI, or one that does not lead to this machine; a time limit of zero; and as
-    ///   [`AuthorizationRequest::begin`] says.
-    /// - [`ErrorKind::CallbackServer`]: no redirect URI's port can be had. The message says of each why, and what to do.
-    /// - [`ErrorKind::InvalidInput`]: a name that is too long, a `response_mode` other than `query`; and as [`AuthorizationRequest::begin`] says.
-    /// - [`ErrorKind::Unsupported`], [`ErrorKind::RandomSource`]: as [`AuthorizationRequest::begin`] says.
+    /// - [`ErrorKind::Configuration`]: the redirect URI is missing or is not a loopback address, or
+    ///   the timeout is zero.
+    /// - [`ErrorKind::CallbackServer`]: no port of the redirect URIs could be opened. The message
+    ///   contains the reason for each and the remedy.
+    /// - [`ErrorKind::InvalidInput`]: the application name is too long, or `response_mode` is not
+    ///   `query`.
+    /// - The errors of [`AuthorizationRequest::begin`].
     pub fn begin(self) -> Result<WaitingLogin> {
         let limit = self.checked_limit()?;
         if self.application.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
-            let message = format!("an application's name can have {LONGEST_NAME} characters, and no more");
+            let message = format!("application name is too long: use at most {LONGEST_NAME} characters");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let (address, listeners) = doors::listen(self.addresses()?)?;
@@ -222,31 +256,34 @@ impl BrowserLogin {
         Ok(WaitingLogin { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline })
     }
 
-    /// [`begin`](Self::begin) and [`wait`](WaitingLogin::wait) in one, for programs that have a browser for sure: who is to be told
-    /// the URL in any case is told by the two steps.
+    /// Starts the login and waits for it to complete: [`begin`](Self::begin), then
+    /// [`wait`](WaitingLogin::wait).
+    ///
+    /// To always show the URL to the user, call the two methods separately.
     ///
     /// # Errors
     ///
-    /// Those of the two.
+    /// - The errors of [`begin`](Self::begin).
+    /// - The errors of [`wait`](WaitingLogin::wait).
     ///
     /// # Panics
     ///
-    /// As [`wait`](WaitingLogin::wait).
+    /// Panics under the same conditions as [`wait`](WaitingLogin::wait).
     pub async fn run(self) -> Result<Login> {
         self.begin()?.wait().await
     }
 
     fn checked_limit(&self) -> Result<Duration> {
         if self.time_limit.is_zero() {
-            return Err(Error::new(ErrorKind::Configuration, "the time limit of a login must be longer than zero"));
+            return Err(Error::new(ErrorKind::Configuration, "invalid timeout: it must be longer than zero"));
         }
         Ok(self.time_limit.min(self.webex.pending_lifetime()))
     }
 
     fn addresses(&self) -> Result<Vec<Address>> {
         if self.redirect_uris.is_empty() {
-            let message = "no redirect URI is set: give the client the one that is registered, such as \
-                           http://localhost:8765/callback, or several to `redirect_uris(..)`";
+            let message = "missing redirect URI: set the registered one on the client, for example \
+                           http://localhost:8765/callback, or pass several to `redirect_uris(..)`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let insecure_hosts = &self.webex.registration().insecure_hosts;
@@ -254,12 +291,12 @@ impl BrowserLogin {
     }
 }
 
-/// Refuses an answer that would come as a form or in the fragment, which nobody here waits for.
+/// Rejects response modes other than `query`: the callback server receives no form and no fragment.
 fn require_query(url: &AuthorizationUrl) -> Result<()> {
     let url = Url::from(url.clone());
     let other = url.query_pairs().find(|(name, value)| name == "response_mode" && value != "query");
     if other.is_some() {
-        let message = "a login by a browser on this machine comes back by query: leave out `response_mode`";
+        let message = "unsupported `response_mode`: a loopback login requires `query`; remove the parameter";
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     Ok(())

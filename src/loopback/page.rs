@@ -1,7 +1,8 @@
-//! What the browser is shown: small pages with nothing of anybody else in them.
+//! HTML pages of the callback server.
 //!
-//! They run no script, load nothing, are in no frame and in no cache, and say nothing of where they were. Only an error's own
-//! line is repeated in them, and the application's name, both escaped.
+//! The pages run no scripts, load no resources, cannot be framed, are not cached, and send no
+//! referrer. The only variable parts are the error message and the application name. Both are
+//! escaped.
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
@@ -11,11 +12,11 @@ use crate::error::{Error, ErrorKind};
 use crate::html::escape;
 use crate::loopback::strays::Stray;
 
-/// Follows the system's choice of light and dark, whose colours are the browser's own.
+/// The style sheet. It follows the light or dark scheme of the system, with the browser's colors.
 const STYLE: &str = ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
     margin:4rem auto;padding:0 1rem;overflow-wrap:anywhere}";
 
-/// What goes with every page.
+/// The headers of every page.
 const HEADERS: [(HeaderName, &str); 7] = [
     (header::CONTENT_TYPE, "text/html; charset=utf-8"),
     (
@@ -29,66 +30,66 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (header::CONNECTION, "close"),
 ];
 
-/// A page without its frame.
+/// The content of a page.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     status: StatusCode,
     title: &'static str,
     text: String,
-    /// An error's own line.
+    /// The error message.
     detail: Option<String>,
 }
 
 impl Page {
-    /// How the login ended; `application` is who the user goes back to.
+    /// Creates the page that reports the result of the login. The user returns to `application`.
     pub(super) fn of(outcome: Result<&Login, &Error>, application: Option<&str>) -> Self {
         let application = application.unwrap_or("the application");
         let Err(error) = outcome else {
-            let text = format!("You can close this window and go back to {application}.");
+            let text = format!("You can close this window and return to {application}.");
             return Self { status: StatusCode::OK, title: "You are logged in", text, detail: None };
         };
         let failed = |status, why: &str| Self {
             status,
-            title: "You are not logged in",
-            text: format!("{why} You can close this window and go back to {application}."),
+            title: "Login failed",
+            text: format!("{why} You can close this window and return to {application}."),
             detail: None,
         };
         if error.is_denied() {
-            return failed(StatusCode::FORBIDDEN, "The login was refused, by you or by an administrator.");
+            return failed(StatusCode::FORBIDDEN, "The login was denied by you or by an administrator.");
         }
         let page = match error.kind() {
-            ErrorKind::AuthorizationRejected => failed(StatusCode::BAD_REQUEST, "Webex refused the login."),
+            ErrorKind::AuthorizationRejected => failed(StatusCode::BAD_REQUEST, "Webex rejected the login."),
             _ if error.is_retryable() => {
-                failed(StatusCode::BAD_GATEWAY, "Webex could not be reached, or has no time. Try again a little later.")
+                failed(StatusCode::BAD_GATEWAY, "Webex is unavailable. Try again in a moment.")
             }
             _ => failed(StatusCode::BAD_GATEWAY, "The login could not be completed."),
         };
         Self { detail: Some(error.to_string()), ..page }
     }
 
-    /// What somebody is told who ends no login.
+    /// Creates the page for a request that is not this login's callback.
     pub(super) fn stray(stray: Stray) -> Self {
         let (status, text) = match stray {
-            Stray::Host => (StatusCode::MISDIRECTED_REQUEST, "This address belongs to another name."),
-            Stray::Path => (StatusCode::NOT_FOUND, "There is nothing here."),
-            Stray::Method => (StatusCode::METHOD_NOT_ALLOWED, "This address is for reading alone."),
-            // The browser asks again when the user goes there.
-            Stray::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, "This page cannot be fetched ahead."),
-            // Hyper itself responds to these.
-            Stray::Tls | Stray::TooLarge | Stray::Malformed => (StatusCode::BAD_REQUEST, "This is no request."),
-            Stray::Unreadable => (StatusCode::BAD_REQUEST, "This is not the end of any login."),
+            Stray::Host => (StatusCode::MISDIRECTED_REQUEST, "This host name is not served here."),
+            Stray::Path => (StatusCode::NOT_FOUND, "This page does not exist."),
+            Stray::Method => (StatusCode::METHOD_NOT_ALLOWED, "Only GET requests are supported."),
+            // The browser repeats the request when the user visits the page.
+            Stray::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, "This page cannot be prefetched."),
+            // Unreachable in practice: hyper responds to these.
+            Stray::Tls | Stray::TooLarge | Stray::Malformed => (StatusCode::BAD_REQUEST, "The request is invalid."),
+            Stray::Unreadable => (StatusCode::BAD_REQUEST, "This request is not a login callback."),
             Stray::State => {
-                let text = "This belongs to no login that is waiting here. Go back to the application, and use the page \
-                            that it opened last.";
+                let text = "This callback does not belong to a login that is waiting here. Return to the \
+                            application, and use the page that it opened last.";
                 (StatusCode::BAD_REQUEST, text)
             }
             Stray::Refusal => {
-                let text = "Somebody says that a login was refused, but not which. If you refused it, you can close this \
-                            window, and end the waiting in the application.";
+                let text = "A login was denied, but the request does not identify it. If you denied it, you can \
+                            close this window and cancel the login in the application.";
                 (StatusCode::BAD_REQUEST, text)
             }
         };
-        Self { status, title: "Nothing happened", text: text.to_owned(), detail: None }
+        Self { status, title: "Request rejected", text: text.to_owned(), detail: None }
     }
 
     pub(super) fn response(&self) -> Response<String> {
@@ -145,7 +146,7 @@ mod tests {
         let error = Error::new(ErrorKind::CodeExchange, "webex refused the code").with_server(server);
         let html = Page::of(Err(&error), Some(evil)).html();
         assert!(!html.contains("<script"), "{html}");
-        assert!(html.contains("go back to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
+        assert!(html.contains("return to &quot;&#39;&gt;&lt;script&gt;&amp;."), "{html}");
     }
 
     #[test]
@@ -156,6 +157,6 @@ mod tests {
         assert!(page.text.contains("by you or by an administrator") && page.text.contains("Acme"), "{page:?}");
         assert!(page.detail.is_none() && page.html().contains("role=\"alert\""));
         let later = Error::transport(crate::error::Delivery::NotSent, "x").during(ErrorKind::CodeExchange);
-        assert!(Page::of(Err(&later), None).text.contains("a little later"));
+        assert!(Page::of(Err(&later), None).text.contains("in a moment"));
     }
 }

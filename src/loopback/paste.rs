@@ -1,4 +1,4 @@
-//! A callback that comes by hand.
+//! Pasted callback URLs.
 
 use std::sync::Arc;
 
@@ -6,12 +6,14 @@ use crate::error::{ErrorKind, Result};
 use crate::loopback::desk::Desk;
 use crate::loopback::pasted;
 
-/// The way in for a user whose browser runs on another machine: it comes back to that machine's `localhost`, where nobody
-/// listens, shows an error, and has the callback in its address bar. The user copies the address, and the application hands it in
-/// here, from a prompt in the terminal for example.
+/// A handle that accepts the callback URL of a browser on another host.
 ///
-/// Made by [`WaitingLogin::paste_handle`](crate::loopback::WaitingLogin::paste_handle). Clones are cheap, and can be given to
-/// other tasks and threads.
+/// Such a browser is redirected to its own `localhost`, where no server listens. It shows an error
+/// and has the callback URL in its address bar. The user copies the URL, and the application passes
+/// it to [`paste`](Self::paste), for example from a terminal prompt.
+///
+/// Created by [`WaitingLogin::paste_handle`](crate::loopback::WaitingLogin::paste_handle). Cloning
+/// is cheap, and clones can be sent to other tasks and threads.
 #[derive(Clone, Debug)]
 pub struct PasteHandle {
     desk: Arc<Desk>,
@@ -22,35 +24,41 @@ impl PasteHandle {
         Self { desk }
     }
 
-    /// Takes the address that the browser came back to, whole or its query alone.
+    /// Completes the login with a pasted callback URL, or with its query alone.
     ///
-    /// What stands around or in a pasted address is left out where it is clear what is meant: line breaks, quotation marks,
-    /// brackets, a Markdown link, text before and after, the marks of a terminal's bracketed paste, `&amp;`, backslashes of a
-    /// shell, one more percent-encoding. An address that is valid as it stands is never changed.
+    /// Surrounding or inserted characters are removed if the result is unambiguous: line breaks,
+    /// quotation marks, brackets, Markdown links, text before and after, bracketed-paste markers,
+    /// `&amp;`, shell backslashes, and one additional percent-encoding. A valid URL is never
+    /// changed.
     ///
-    /// `Ok` means that it is this login's, and that [`wait`](crate::loopback::WaitingLogin::wait) has it now; how that ends,
-    /// for a refusal too, is what `wait` returns. The same address once more changes nothing.
+    /// `Ok` means that the callback belongs to this login and was accepted.
+    /// [`wait`](crate::loopback::WaitingLogin::wait) returns the result, including a denied
+    /// authorization. Pasting the same URL again changes nothing.
     ///
     /// # Errors
     ///
-    /// It is not this login's, and the login waits on: the user can try again.
+    /// After an error, the login continues to wait, and the user can try again.
     ///
-    /// - [`ErrorKind::MissingState`]: the start of the address, or another address.
-    /// - [`ErrorKind::AmbiguousCallback`]: the address where the login begins, for example.
-    /// - [`ErrorKind::StateMismatch`]: the address of another login, an earlier one perhaps.
-    /// - [`ErrorKind::InvalidCallback`],
-    ///   [`ErrorKind::DuplicateParameter`]: something else, pasted twice over, or with something after it that may belong to it or
-    ///   not.
-    /// - [`ErrorKind::AuthorizationRejected`]: a refusal that does not say of which login.
-    /// - [`ErrorKind::PendingExpired`]: nobody waits any more.
+    /// - [`ErrorKind::MissingState`]: the string is an incomplete callback URL or another URL.
+    /// - [`ErrorKind::AmbiguousCallback`]: the string contains neither or both of `code` and
+    ///   `error`. The authorization URL, for example, contains neither.
+    /// - [`ErrorKind::StateMismatch`]: the callback belongs to another login, for example an
+    ///   earlier one.
+    /// - [`ErrorKind::InvalidCallback`]: the string cannot be parsed, or it is unclear where the
+    ///   URL stops.
+    /// - [`ErrorKind::DuplicateParameter`]: a parameter occurs twice, for example because the URL
+    ///   was pasted twice.
+    /// - [`ErrorKind::AuthorizationRejected`]: the callback contains an `error` but no `state`.
+    /// - [`ErrorKind::PendingExpired`]: the login is no longer waiting.
     pub fn paste(&self, text: &str) -> Result<()> {
         let taken = self.desk.take(pasted::read(text, |callback| self.desk.is_ended_by(callback))?);
         let is_cut_short = text.contains('\u{2026}');
         taken.map_err(|error| match error.kind() {
-            ErrorKind::MissingState | ErrorKind::StateMismatch | ErrorKind::AmbiguousCallback if is_cut_short => error
-                .with_remark("the pasted address was cut short where it has a \u{2026}: copy it from the address bar"),
+            ErrorKind::MissingState | ErrorKind::StateMismatch | ErrorKind::AmbiguousCallback if is_cut_short => {
+                error.with_remark("the pasted URL was truncated at \u{2026}: copy it from the address bar")
+            }
             ErrorKind::MissingState | ErrorKind::AmbiguousCallback => {
-                error.with_remark("copy the whole address that the browser ended at, after signing in")
+                error.with_remark("copy the whole URL from the address bar after signing in")
             }
             _ => error,
         })

@@ -1,7 +1,9 @@
-//! The address of a callback as a person pastes it: with what a terminal, a chat, a mail or a shell put around or into it.
+//! Parsing of pasted callback URLs, including characters added by terminals, chats, e-mail, and
+//! shells.
 //!
-//! An address that is valid as it stands is taken as it stands. Everything else is read in several ways, and a reading counts
-//! only if it has this login's own state, 256 random bits; where two such readings differ, the user has to say which is meant.
+//! A valid URL is taken unchanged. Anything else is parsed in several ways, and a result counts
+//! only if it has the `state` of this login (256 random bits). If two such results differ, the
+//! input is rejected as ambiguous.
 
 use std::borrow::Cow;
 
@@ -10,22 +12,22 @@ use crate::endpoint::is_plain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{is_invisible, is_quotation_mark};
 
-/// The longest text that is looked into, in bytes; longer ones are no callback.
+/// The maximum length of the input, in bytes.
 const MAX_LENGTH: usize = 16 * 1024;
-/// The most pieces that an address is put together from.
+/// The maximum number of pieces that are joined to a URL.
 const MAX_PIECES: usize = 64;
 
 /// The parameters that a callback can begin with.
 const PARAMETERS: [&str; 6] = ["code=", "state=", "error=", "error_description=", "error_uri=", "iss="];
 
-/// What stands before an address and the sign that ends it then.
+/// Opening characters before a URL, with their closing characters.
 const BRACKETS: [(char, char); 6] = [('(', ')'), ('[', ']'), ('\'', '\''), ('*', '*'), ('_', '_'), ('~', '~')];
 
-/// What is left of the marks of a bracketed paste when a program has swallowed their beginnings.
+/// Remains of bracketed-paste markers when a program has consumed their first characters.
 const TORN_OPENING: [&str; 4] = ["200~", "00~", "0~", "~"];
 const TORN_CLOSING: [&str; 4] = ["201~", "01~", "1~", "~"];
 
-/// Reads a pasted text. A callback that `is_own` rejects is returned when there is no other.
+/// Parses a pasted string. Returns a callback that `is_own` rejects only if there is no other.
 pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Callback> {
     let mut found = Readings::default();
     if text.len() <= MAX_LENGTH {
@@ -34,7 +36,7 @@ pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
             if is_valid(&variant) {
                 found.add(&variant, &is_own);
             }
-            // The marks of a paste are no part of what stands around an address.
+            // Paste markers are removed first, so that they are not taken for parts of the URL.
             if found.own.is_empty() && (variant != text || variant == without_marks(text)) {
                 look_into(&variant, &is_own, &mut found);
             }
@@ -54,16 +56,16 @@ pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
 }
 
 fn unclear() -> Error {
-    let message = "the pasted text has something in or after the address that may belong to it or not: paste the address alone, \
-                   on one line, without a full stop, spaces or quotation marks";
+    let message = "ambiguous pasted string: it is unclear which characters belong to the URL; paste only the URL, on one \
+                   line, without a full stop, spaces, or quotation marks";
     Error::new(ErrorKind::InvalidCallback, message)
 }
 
-/// What a text can be read as.
+/// The callbacks found in a string.
 #[derive(Default)]
 struct Readings {
     own: Vec<Callback>,
-    /// The first that is another login's.
+    /// The first callback of another login.
     other: Option<Callback>,
 }
 
@@ -86,13 +88,13 @@ fn is_answer(callback: &Callback) -> bool {
     callback.require_answer().is_ok()
 }
 
-/// Whether a text is an address or a query that needs no interpretation.
+/// Returns `true` if a string is a URL or a query that needs no interpretation.
 fn is_valid(text: &str) -> bool {
     let query = text.split_once('?').map_or(text, |(_, query)| query);
     is_plain(text) && !query.contains(['[', ']'])
 }
 
-/// The text, and what it says when encodings are undone, the plainest first.
+/// Returns the string and its decoded variants, the least decoded first.
 fn variants(text: &str) -> Vec<String> {
     let clean = without_marks(text);
     let plain = without_escapes(&clean).into_owned();
@@ -101,12 +103,12 @@ fn variants(text: &str) -> Vec<String> {
     let mail = plain.replace("=\r\n", "").replace("=\n", "").replace("=3D", "=").replace("=3d", "=");
     let mut percent = html.clone();
     variants.extend([html, mail]);
-    // A link in a link: what forwards it may have encoded it again.
+    // A link inside a link: a forwarding service may have encoded it again.
     for _ in 0..2 {
         percent = without_entities(&percent_decoded(&percent));
         variants.push(percent.clone());
     }
-    // One that a shell was to decode has no way back; the first of equal ones is enough.
+    // Keep the first of equal variants.
     let mut seen: Vec<String> = Vec::new();
     for variant in variants {
         if !seen.contains(&variant) {
@@ -116,7 +118,7 @@ fn variants(text: &str) -> Vec<String> {
     seen
 }
 
-/// The text without the marks of a bracketed paste, other control sequences and invisible characters.
+/// Removes bracketed-paste markers, other control sequences, and invisible characters.
 fn without_marks(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -124,7 +126,7 @@ fn without_marks(text: &str) -> String {
         let is_sequence = c == '\u{9b}' || (c == '\u{1b}' && chars.next_if_eq(&'[').is_some());
         if is_sequence {
             while chars.next_if(|c| matches!(c, '0'..='9' | ';' | '?')).is_some() {}
-            // Of a paste, of a colour, of a cleared line.
+            // Final characters: paste marker, color, erase line.
             chars.next_if(|c| matches!(c, '~' | 'm' | 'K'));
         } else if c.is_whitespace() || !(c.is_control() || is_invisible(c)) {
             clean.push(c);
@@ -136,7 +138,7 @@ fn without_marks(text: &str) -> String {
     clean.trim().to_owned()
 }
 
-/// The text without the escapes of shells and of JSON.
+/// Removes the escapes of shells and of JSON.
 fn without_escapes(text: &str) -> Cow<'_, str> {
     if !text.contains(['\\', '^']) {
         return text.into();
@@ -149,6 +151,7 @@ fn without_escapes(text: &str) -> Cow<'_, str> {
     plain.into()
 }
 
+/// Replaces HTML entities.
 fn without_entities(text: &str) -> String {
     let mut plain = text.to_owned();
     for (entity, meant) in [
@@ -170,7 +173,7 @@ fn without_entities(text: &str) -> String {
     plain
 }
 
-/// Decodes `%XX`, and nothing else. What is not UTF-8 then stays as it was.
+/// Decodes `%XX` only. Returns the input unchanged if the result is not UTF-8.
 fn percent_decoded(text: &str) -> String {
     let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
     let bytes = text.as_bytes();
@@ -191,13 +194,13 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Signs that no address has and that end one.
+/// Returns `true` for characters that never occur in a URL and therefore terminate it.
 fn is_delimiter(c: char) -> bool {
     (is_quotation_mark(c) && c != '\'')
         || matches!(c, '<' | '>' | '{' | '}' | '|' | '\u{2500}'..='\u{257f}' | '\u{3000}'..='\u{303f}')
 }
 
-/// Looks for addresses in a text: first with the lines of a wrapped address joined, then with each line by itself.
+/// Searches a string for URLs: first with the lines of a wrapped URL joined, then line by line.
 fn look_into(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
     for text in [unwrapped(text), text.to_owned()] {
         if found.own.is_empty() {
@@ -210,11 +213,11 @@ fn look_into_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut 
     for region in text.split(is_delimiter) {
         let words: Vec<_> = region.split_whitespace().collect();
         let is_start = |word: &str| word.contains('?') || PARAMETERS.iter().any(|name| word.contains(name));
-        // Words alone: the usual case, with text before and after.
+        // The usual case: one word, with text before and after it.
         for (at, word) in words.iter().enumerate().filter(|(_, word)| is_start(word)) {
             let known = found.own.len();
             look_at(word, is_own, found);
-            // One word behind may be the end of an address that was broken, or not; more are text.
+            // A single following word may be the rest of a broken URL. Several words are text.
             if found.own.len() > known && at + 2 == words.len() {
                 look_at(&words[at..].concat(), is_own, found);
             }
@@ -229,8 +232,8 @@ fn look_into_lines(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut 
     }
 }
 
-/// The text with the lines of a wrapped address joined: each that is one word and follows a piece of an address. Signs that mark
-/// quoted lines or a frame are left out.
+/// Joins the lines of a wrapped URL: a line is appended if it is one word and follows a part of a
+/// URL. Quote markers and frame characters are removed.
 fn unwrapped(text: &str) -> String {
     let is_frame = |c: char| c.is_whitespace() || matches!(c, '>' | '|' | '\u{2500}'..='\u{257f}');
     let mut joined = String::with_capacity(text.len());
@@ -249,7 +252,7 @@ fn unwrapped(text: &str) -> String {
     joined
 }
 
-/// Looks at one word that may be an address, with something before or after it.
+/// Examines a word that may contain a URL, with characters before or after it.
 fn look_at(word: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
     let Some(start) = first_parameter(word) else { return };
     let (before, form) = word.split_at(start);
@@ -260,15 +263,15 @@ fn look_at(word: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings
     }
 }
 
-/// Where the parameters begin.
+/// Returns the index of the first parameter.
 fn first_parameter(word: &str) -> Option<usize> {
     let begins = |at: &usize| word[..*at].chars().next_back().is_none_or(|c| "?&(['*,~".contains(c));
     let places = PARAMETERS.iter().flat_map(|name| word.match_indices(name).map(|(at, _)| at));
     places.filter(begins).min()
 }
 
-/// The parameters of an address without what may stand after them: all that is possible, or the one that what stands before the
-/// address demands.
+/// Returns the possible parameter strings without trailing characters. If an opening character
+/// precedes the URL, it determines the only one.
 fn forms<'a>(before: &str, form: &'a str) -> Vec<&'a str> {
     let scheme = before
         .rfind("://")
@@ -312,7 +315,7 @@ mod tests {
         is_answer(callback) && callback.value("state") == Some(STATE)
     }
 
-    /// The code that a text is read as having, or the kind of the error.
+    /// Returns the parsed code, or the kind of the error.
     fn code_in(text: &str) -> Result<String, ErrorKind> {
         let callback = read(text, is_own).map_err(|error| error.kind())?;
         if !is_own(&callback) {
@@ -321,7 +324,7 @@ mod tests {
         Ok(callback.value("code").unwrap_or_default().to_owned())
     }
 
-    /// The state at the end, and the code at the end.
+    /// A URL with `state` last, and one with `code` last.
     fn addresses() -> [String; 2] {
         let base = "http://localhost:5000/auth/cisco/callback";
         [format!("{base}?code={CODE}&state={STATE}"), format!("{base}?state={STATE}&code={CODE}")]
@@ -404,7 +407,7 @@ mod tests {
             assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback), "{text}");
         }
         let error = read(&format!("{address} x"), is_own).unwrap_err();
-        assert!(error.to_string().contains("paste the address alone"), "{error}");
+        assert!(error.to_string().contains("paste only the URL"), "{error}");
     }
 
     #[test]
@@ -446,7 +449,7 @@ mod tests {
                 assert_eq!(code_in(&text).as_deref(), Ok(CODE), "{text:?}");
             }
         }
-        // A sign that the server encoded is decoded once.
+        // A character that the server encoded is decoded once.
         let address = format!("http://localhost:5000/cb?code=a%2Bb&amp;state={STATE}");
         assert_eq!(code_in(&address).as_deref(), Ok("a+b"));
     }
@@ -509,7 +512,8 @@ mod tests {
     }
 
     proptest! {
-        /// A server writes values percent-encoded, browsers keep them so; paths and unknown parameters may be anything.
+        /// Servers percent-encode values, and browsers keep them. Paths and other parameters are
+        /// arbitrary.
         #[test]
         fn valid_address_is_read_as_itself(
             code in "[!-~]{1,60}",
@@ -518,7 +522,7 @@ mod tests {
             is_state_first in any::<bool>(),
             is_raw in any::<bool>(),
         ) {
-            // As it stands, or as a form writes it.
+            // Unencoded, or form-encoded.
             let is_unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~!$'()*,;:@/?".contains(c);
             let raw: String = code.chars().filter(|c| is_unreserved(*c)).collect();
             let encoded: String = form_urlencoded::byte_serialize(code.as_bytes()).collect();
@@ -538,7 +542,7 @@ mod tests {
             }
         }
 
-        /// Whatever is pasted: nothing panics, and a callback of this login has its state.
+        /// No input panics, and a callback of this login has its `state`.
         #[test]
         fn any_text_is_read_without_panic(text in "(\u{1b}\\[|[ -~]|\\PC|%3[dD]|&amp;|state=|code=|\n|\\?){0,60}") {
             if let Ok(callback) = read(&text, is_own) {

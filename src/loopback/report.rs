@@ -1,4 +1,4 @@
-//! Why nobody may have come back: what Webex shows on pages of its own, and tells no application.
+//! The timeout error of a login, with possible causes: Webex shows some errors only to the user.
 
 use std::io;
 use std::time::Duration;
@@ -9,32 +9,32 @@ use crate::integration::ApplicationId;
 use crate::loopback::desk::Desk;
 use crate::loopback::strays::Stray;
 
-/// The cluster that the government's integrations were seen in.
+/// The cluster of integrations in Webex for Government, as observed.
 const GOVERNMENT: (&str, &str) = ("webex-gov", "urn:TEAM:us-gov-west-1_a1");
 
-/// What the user can do about requests that brought no callback, and that say why.
+/// Remedies for requests that indicate why no callback arrived.
 const ADVICE: [(Stray, &str); 3] = [
     (
         Stray::Tls,
-        "a program came with TLS, as a browser does that insists on https: write http:// in place of https:// in its address bar, \
-         except this address from its https-only mode, or paste the address into the application",
+        "a TLS connection was attempted, probably by a browser that enforces HTTPS: replace https:// with http:// in its \
+         address bar, exclude this address from its HTTPS-only mode, or paste the URL into the application",
     ),
     (
         Stray::TooLarge,
-        "a request had too many or too long headers: delete the browser's cookies of this host, or paste the address into the \
-         application",
+        "a request had too many or too large headers: delete the browser's cookies for this host, or paste the URL into \
+         the application",
     ),
     (
         Stray::Malformed,
-        "a request was no valid HTTP or broke off: look for a proxy or another program between the browser and this port, or \
-         paste the address into the application",
+        "a request was incomplete or invalid HTTP: check for a proxy or another program between the browser and this \
+         port, or paste the URL into the application",
     ),
 ];
 
-/// The error for a login that nobody came back to within `limit`.
+/// Returns the error for a login that received no callback within `limit`.
 pub(super) fn nobody_came(webex: &WebexOAuth, desk: &Desk, limit: Duration, no_browser: Option<io::Error>) -> Error {
     let (uri, id, service) = (desk.address().uri(), webex.client_id(), webex.service().id());
-    let mut message = format!("nobody came back to {uri} within {} s", limit.as_secs());
+    let mut message = format!("login timed out: no callback arrived at {uri} within {} s", limit.as_secs());
     for (stray, advice) in ADVICE {
         if desk.strays().has(stray) {
             message += "; ";
@@ -42,12 +42,13 @@ pub(super) fn nobody_came(webex: &WebexOAuth, desk: &Desk, limit: Duration, no_b
         }
     }
     message += &format!(
-        "; where the browser shows an error of Webex's, that is one of these: the redirect URI is not registered exactly as {uri}; or {service} has no integration with the client id {id}"
+        "; if the browser shows an error page of Webex, check that the redirect URI is registered exactly as {uri} and \
+         that {service} has an integration with the client ID {id}"
     );
     if webex.service().person_endpoint().is_some() {
-        message += "; or an administrator of the user's has to approve the integration in Control Hub";
+        message += "; an administrator may have to approve the integration in Control Hub";
         if let Some(id) = integration_id(id, &service) {
-            message += &format!(", under the integration id {id}");
+            message += &format!(" (integration ID {id})");
         }
     }
     if no_browser.is_some() {

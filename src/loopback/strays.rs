@@ -1,47 +1,47 @@
-//! Requests that end no login, and how many of them came.
+//! Counts of requests that are not the callback of this login.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A request that ends no login.
+/// The kind of a request that is not the callback of this login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stray {
-    /// It names another host.
+    /// It has another `Host`.
     Host,
-    /// It is for another path.
+    /// It has another path.
     Path,
-    /// It is no plain GET.
+    /// It has a method other than GET.
     Method,
-    /// It is longer than any callback, or not readable as one.
+    /// It cannot be parsed as a callback.
     Unreadable,
-    /// It has no state, or another's.
+    /// Its `state` is missing or belongs to another login.
     State,
-    /// It is a refusal without a state, as Webex may send one, or anybody.
+    /// It has an `error` but no `state`. Webex may send this, and so can any other client.
     Refusal,
-    /// A browser only fetches the callback ahead.
+    /// It is a prefetch by a browser.
     Prefetch,
-    /// It is the start of a TLS connection: the browser insists on https.
+    /// It is a TLS handshake: the browser enforces HTTPS.
     Tls,
-    /// Its headers are longer or more than a request may have.
+    /// It has too many or too large headers.
     TooLarge,
-    /// It is no HTTP/1.1, or it broke off.
+    /// It is incomplete or not HTTP/1.1.
     Malformed,
 }
 
-/// Those that say something to whoever looks for a callback that never came, in these words.
+/// The description of each kind in the timeout error.
 const TELLING: [(Stray, &str); 10] = [
-    (Stray::State, "with no state or another login's"),
-    (Stray::Refusal, "that told of a refusal without a state, which anybody can send"),
-    (Stray::Unreadable, "that could not be read as a callback"),
+    (Stray::State, "with a missing or unknown `state`"),
+    (Stray::Refusal, "with an `error` but no `state`"),
+    (Stray::Unreadable, "that could not be parsed as a callback"),
     (Stray::Path, "for another path"),
-    (Stray::Host, "by another host name"),
-    (Stray::Method, "with another method than GET"),
-    (Stray::Prefetch, "that only fetched the callback ahead"),
+    (Stray::Host, "for another host name"),
+    (Stray::Method, "with a method other than GET"),
+    (Stray::Prefetch, "that only prefetched the callback"),
     (Stray::Tls, "with TLS"),
-    (Stray::TooLarge, "with too many or too long headers"),
-    (Stray::Malformed, "that were no valid HTTP or broke off"),
+    (Stray::TooLarge, "with too many or too large headers"),
+    (Stray::Malformed, "that were incomplete or invalid HTTP"),
 ];
 
-/// How many of each kind came.
+/// The number of requests of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Strays([AtomicUsize; TELLING.len()]);
 
@@ -50,12 +50,12 @@ impl Strays {
         self.0[stray as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether one of this kind came.
+    /// Returns `true` if at least one request of this kind was received.
     pub(super) fn has(&self, stray: Stray) -> bool {
         self.0[stray as usize].load(Ordering::Relaxed) > 0
     }
 
-    /// What came instead of a callback, in one line; nothing when nothing came.
+    /// Returns a one-line summary of the received requests, or `None` if there were none.
     pub(super) fn told(&self) -> Option<String> {
         let told: Vec<_> = TELLING
             .iter()
@@ -63,7 +63,7 @@ impl Strays {
             .filter(|(count, _)| *count > 0)
             .map(|(count, words)| format!("{count} {words}"))
             .collect();
-        (!told.is_empty()).then(|| format!("requests came {}", told.join(", ")))
+        (!told.is_empty()).then(|| format!("other requests received: {}", told.join(", ")))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A login whose ports are open, from its URL to its end.
+//! A login in progress, from the authorization URL to the result.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -22,17 +22,17 @@ use crate::loopback::paste::PasteHandle;
 use crate::loopback::report;
 use crate::trace::{causes, event};
 
-/// How long to wait after somebody could not be let in, for want of file handles for example.
+/// The delay after a connection could not be accepted, for example for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Is told that the browser could not be opened.
+/// A callback that runs if the browser cannot be opened.
 pub(super) type Lament = Box<dyn FnOnce(&AuthorizationUrl, &io::Error) + Send>;
 
-/// A login that has begun: its port is open, and its [`url`](Self::url) is known. Made by
-/// [`BrowserLogin::begin`](crate::BrowserLogin::begin).
+/// A login in progress: its port is open, and its [`url`](Self::url) is known.
 ///
-/// The ports close when it ends, or when it or the future of [`wait`](Self::wait) is dropped.
-#[must_use = "nobody can come back unless `wait()` waits"]
+/// Created by [`BrowserLogin::begin`](crate::BrowserLogin::begin). The ports are closed when the
+/// login completes, or when it or the future of [`wait`](Self::wait) is dropped.
+#[must_use = "the callback is only received while `wait()` is awaited"]
 pub struct WaitingLogin {
     pub(super) webex: WebexOAuth,
     pub(super) url: AuthorizationUrl,
@@ -43,51 +43,61 @@ pub struct WaitingLogin {
     pub(super) browser: Browser,
     pub(super) lament: Option<Lament>,
     pub(super) limit: Duration,
-    /// By the clock's `elapsed`.
+    /// The deadline for the callback, on the scale of [`Clock::elapsed`].
     pub(super) deadline: Duration,
 }
 
 impl WaitingLogin {
-    /// Where the user signs in. Print it: a browser that did not open cannot always be told from one that did.
+    /// Returns the authorization URL, where the user signs in.
+    ///
+    /// Print it: a browser that fails to open cannot always be detected.
     pub fn url(&self) -> &AuthorizationUrl {
         &self.url
     }
 
-    /// The redirect URI that was chosen: the first one whose port was free.
+    /// Returns the redirect URI in use: the first one whose port was free.
     pub fn redirect_uri(&self) -> &str {
         self.desk.address().uri()
     }
 
-    /// The way in for a callback that the user pastes, from a browser on another machine.
+    /// Returns a handle that accepts a pasted callback URL, for a browser on another host.
     pub fn paste_handle(&self) -> PasteHandle {
         PasteHandle::new(Arc::clone(&self.desk))
     }
 
-    /// Opens the browser, waits for its callback, exchanges the code, and shows the browser how that went.
+    /// Waits for the callback and exchanges the code. Opens the browser first and shows the result
+    /// in it afterwards.
     ///
-    /// The time limit is for the callback; the exchange has that of every request. Dropping the future closes the ports and
-    /// ends the login; a code that is being exchanged is used up then.
+    /// The timeout of the login applies to the callback. The exchange has the client's request
+    /// timeout.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the ports and cancels the login. An authorization code that is
+    /// being exchanged cannot be used again.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CallbackTimeout`]: nobody came back in time. The message lists what Webex shows the user and tells nobody else.
-    /// - [`ErrorKind::AuthorizationRejected`]: Webex, the user or an administrator refused; see [`Error::is_denied`].
-    /// - Those of [`WebexOAuth::accept`] for a callback with this login's state and something wrong beside it, and those of
-    ///   [`WebexOAuth::exchange`].
-    /// - [`ErrorKind::NoRuntime`]: polled outside a tokio runtime.
+    /// - [`ErrorKind::CallbackTimeout`]: no callback arrived in time. The message lists possible
+    ///   causes, because Webex shows some errors only to the user.
+    /// - [`ErrorKind::AuthorizationRejected`]: Webex, the user, or an administrator denied the
+    ///   authorization. See [`Error::is_denied`].
+    /// - The errors of [`WebexOAuth::accept`]: a callback has this login's `state` but is otherwise
+    ///   invalid.
+    /// - The errors of [`WebexOAuth::exchange`].
+    /// - [`ErrorKind::NoRuntime`]: the future was polled outside a Tokio runtime.
     ///
     /// # Panics
     ///
-    /// On a tokio runtime whose time or IO driver is off, tokio panics; nobody can ask it beforehand.
+    /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn wait(self) -> Result<Login> {
         Handle::try_current().map_err(|_| {
-            let message =
-                "a callback can only be waited for within a tokio runtime: call this from an async fn run by one";
+            let message = "no Tokio runtime: a callback can only be received within one; call this from an async task";
             Error::new(ErrorKind::NoRuntime, message)
         })?;
         let Self { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline } = self;
         let mut reception = Reception::open(&webex, &desk, listeners)?;
-        event!(DEBUG, redirect_uri = desk.address().uri(), "waits for the browser");
+        event!(DEBUG, redirect_uri = desk.address().uri(), "waiting for callback");
         let opening = browser.open(&url);
         let mut no_browser = None;
         let arrival = tokio::select! {
@@ -115,7 +125,7 @@ async fn until(deadline: Duration, clock: &Arc<dyn Clock>) {
     clock.sleep(deadline.saturating_sub(clock.elapsed())).await;
 }
 
-/// Takes note of a browser that could not be opened, and says so to who wants to know.
+/// Reports a browser that could not be opened to the log and to `lament`, and stores the error.
 async fn notice(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
@@ -123,7 +133,7 @@ async fn notice(
     no_browser: &mut Option<io::Error>,
 ) -> Infallible {
     let why = browser::failure(opening).await;
-    event!(DEBUG, error = causes(&why), "the browser could not be opened");
+    event!(DEBUG, error = causes(&why), "browser launch failed");
     if let Some(lament) = lament {
         lament(url, &why);
     }
@@ -131,7 +141,7 @@ async fn notice(
     std::future::pending().await
 }
 
-/// The open ports, and those who came in.
+/// The callback server: its listeners and open connections.
 struct Reception {
     doors: Doors,
     crowd: Crowd,
@@ -145,28 +155,28 @@ impl Reception {
         Ok(Self { doors: Doors::open(listeners)?, crowd, clock })
     }
 
-    /// Lets people in, until it is dropped; then it can be called again.
+    /// Accepts connections. The future may be dropped, and the method called again.
     async fn receive(&mut self) -> Infallible {
         loop {
             self.crowd.make_room().await;
             match self.doors.accept().await {
                 Ok(stream) => {
                     self.crowd.admit(stream);
-                    // Those inside are heard before more come in, or a crowd at the door would push out whoever had no chance
-                    // to speak yet.
+                    // Let the accepted connections send their requests first. A flood of new
+                    // connections would otherwise evict them before they are read.
                     tokio::task::yield_now().await;
                 }
-                // Gone before they were let in.
+                // The peer closed the connection before it was accepted.
                 Err(why) if why.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(why) => {
-                    event!(DEBUG, error = causes(&why), "somebody could not be let in");
+                    event!(DEBUG, error = causes(&why), "failed to accept connection");
                     self.clock.sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    /// Lets the last ones out, and then closes the ports.
+    /// Delivers the remaining pages, then closes the ports.
     async fn close(self) {
         self.crowd.leave().await;
         drop(self.doors);

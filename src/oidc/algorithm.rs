@@ -1,13 +1,15 @@
-//! The algorithms that ID tokens may be signed with, verified by the provider that TLS uses.
+//! Signature algorithms of ID tokens.
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// A signature algorithm of JSON web tokens (RFC 7518 section 3.1). There is none without a key, and none whose key is a
-/// secret that both sides share.
+/// A signature algorithm of JSON Web Tokens (RFC 7518, section 3.1).
+///
+/// `none` and algorithms with a shared secret (HMAC) are not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SigningAlgorithm {
-    /// RSA PKCS#1 v1.5 with SHA-256: what Webex uses, and all that is accepted unless told otherwise.
+    /// RSA PKCS#1 v1.5 with SHA-256. Webex uses it, and it is the only algorithm accepted by
+    /// default.
     Rs256,
     /// RSA PKCS#1 v1.5 with SHA-384.
     Rs384,
@@ -19,7 +21,7 @@ pub enum SigningAlgorithm {
     Es384,
 }
 
-/// The family of keys that an algorithm goes with.
+/// The key type of an algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     Rsa,
@@ -28,7 +30,7 @@ pub(crate) enum Family {
 }
 
 impl SigningAlgorithm {
-    /// Its name in a token: `RS256`.
+    /// Returns the `alg` value, for example `RS256`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -47,8 +49,8 @@ impl SigningAlgorithm {
         }
     }
 
-    /// The left half of the algorithm's hash of a text: `at_hash` and `c_hash` (OpenID Connect Core 1.0 sections 3.1.3.6
-    /// and 3.3.2.11).
+    /// Returns the left half of the algorithm's hash of `text`, as in `at_hash` and `c_hash`
+    /// (OpenID Connect Core 1.0, sections 3.1.3.6 and 3.3.2.11).
     pub(crate) fn half_hash(self, text: &str) -> Vec<u8> {
         let hash = match self {
             Self::Rs256 | Self::Es256 => Sha256::digest(text).to_vec(),

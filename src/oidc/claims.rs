@@ -1,4 +1,4 @@
-//! What a verified ID token says.
+//! The claims of a verified ID token.
 
 use std::fmt;
 
@@ -8,81 +8,88 @@ use crate::account::{Address, Subject};
 use crate::clock::UnixTime;
 use crate::strict;
 
-/// An ID token whose signature and claims were checked (OpenID Connect Core 1.0 section 2): who logged in, proven.
+/// An ID token whose signature and claims were verified (OpenID Connect Core 1.0, section 2).
 ///
-/// Only this crate's verifier makes one. Recognize a user by [`issuer`](Self::issuer) and [`subject`](Self::subject)
-/// together, never by e-mail address. Webex puts little into it: ask for the scopes `email` and `profile`, and ask
-/// [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) for the rest (<https://developer.webex.com/docs/login-with-webex>).
+/// Only this crate's verification creates it. Identify a user by [`issuer`](Self::issuer) and
+/// [`subject`](Self::subject) together, never by e-mail address.
+///
+/// Webex includes few claims. Request the scopes `email` and `profile`, and fetch the other claims
+/// with [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of)
+/// (<https://developer.webex.com/docs/login-with-webex>).
 #[derive(Clone, PartialEq)]
 pub struct VerifiedIdToken(Map<String, Value>);
 
 impl VerifiedIdToken {
-    /// The verifier, and nobody else, believes claims.
+    /// Creates a verified ID token. Only the verifier may call it.
     pub(super) fn believe(claims: Map<String, Value>) -> Self {
         Self(claims)
     }
 
-    /// Who says so (`iss`): the user's home broker, such as `https://idbroker-eu.webex.com/idb`.
+    /// Returns the issuer (`iss`): the user's home broker, such as
+    /// `https://idbroker-eu.webex.com/idb`.
     #[doc(alias = "iss")]
     pub fn issuer(&self) -> &str {
         self.text("iss").unwrap_or_default()
     }
 
-    /// The user's id at this issuer (`sub`): at Webex a UUID, the same in all applications.
+    /// Returns the user's ID at this issuer (`sub`). At Webex it is a UUID that is the same for all
+    /// applications.
     #[doc(alias = "sub")]
     pub fn subject(&self) -> &str {
         self.text("sub").unwrap_or_default()
     }
 
-    /// When it was issued (`iat`).
+    /// Returns the time of issue (`iat`).
     #[doc(alias = "iat")]
     pub fn issued_at(&self) -> UnixTime {
         self.time("iat").unwrap_or(UnixTime::from_secs(0))
     }
 
-    /// When it ends (`exp`). A session of your own need not end with it.
+    /// Returns the expiry (`exp`). Your application's own session may outlast it.
     #[doc(alias = "exp")]
     pub fn expires_at(&self) -> UnixTime {
         self.time("exp").unwrap_or(UnixTime::from_secs(0))
     }
 
-    /// When the user last signed in (`auth_time`).
+    /// Returns the time of the user's last sign-in (`auth_time`).
     pub fn auth_time(&self) -> Option<UnixTime> {
         self.time("auth_time")
     }
 
-    /// The e-mail address, with the scope `email`.
+    /// Returns the e-mail address, which requires the scope `email`.
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
 
-    /// Whether Webex has verified the address. Webex writes it as text in some places. What is neither yes nor no counts as
-    /// no.
+    /// Returns `Some(true)` if Webex has verified the e-mail address, and `None` if the claim is
+    /// missing.
+    ///
+    /// Webex sometimes sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
         strict::says_yes(self.0.get("email_verified")?)
     }
 
-    /// The full name, with the scope `profile`.
+    /// Returns the full name, which requires the scope `profile`.
     pub fn name(&self) -> Option<&str> {
         self.text("name")
     }
 
-    /// The first name.
+    /// Returns the first name.
     pub fn given_name(&self) -> Option<&str> {
         self.text("given_name")
     }
 
-    /// The last name.
+    /// Returns the last name.
     pub fn family_name(&self) -> Option<&str> {
         self.text("family_name")
     }
 
-    /// Any claim by its name, as it came.
+    /// Returns the claim `name`, unchanged.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// What is kept of it with the tokens.
+    /// Returns the part that is stored with the tokens.
     pub(crate) fn subject_of(&self) -> Subject {
         Subject {
             issuer: self.issuer().to_owned(),
@@ -103,7 +110,7 @@ impl VerifiedIdToken {
 
 impl fmt::Debug for VerifiedIdToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // What an organization adds may be anything.
+        // Claims added by an organization may contain anything, so only their names are shown.
         f.debug_struct("VerifiedIdToken")
             .field("issuer", &self.issuer())
             .field("subject", &self.subject())

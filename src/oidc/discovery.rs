@@ -1,4 +1,5 @@
-//! What a server says of itself: `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0 section 4).
+//! The discovery document: `GET /.well-known/openid-configuration` (OpenID Connect Discovery 1.0,
+//! section 4).
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -17,14 +18,17 @@ use crate::strict;
 
 /// The discovery document of a service (<https://developer.webex.com/docs/login-with-webex>).
 ///
-/// Every field may be missing. The endpoints it names are https (or loopback) and on the service's own hosts, those for
-/// revocation and for logging out also on its issuers'; and its issuer is one that the service allows;
-/// [`WebexOAuth::discover`](crate::WebexOAuth::discover) refuses others. The issuer need not be
-/// that of a user's ID token: each user has a home region.
+/// Returned by [`WebexOAuth::discover`](crate::WebexOAuth::discover), which checks the issuer and
+/// the endpoints. The issuer is one that the service allows. All endpoints use HTTPS (or a loopback
+/// address) and are on the service's hosts. Revocation and logout may also be on the hosts of its
+/// issuers.
+///
+/// Every field may be missing. The issuer may differ from that of a user's ID token, because each
+/// user has a home region.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Discovery(Map<String, Value>);
 
-/// The endpoints that a document may name.
+/// The endpoints of a document.
 const ENDPOINTS: [&str; 8] = [
     "authorization_endpoint",
     "token_endpoint",
@@ -36,114 +40,116 @@ const ENDPOINTS: [&str; 8] = [
     "end_session_endpoint",
 ];
 
-/// Those that are at Webex's brokers, whose hosts are the issuers'.
+/// The endpoints that may be on the hosts of the issuers, which are Webex's identity brokers.
 const AT_ISSUERS: [&str; 2] = ["revocation_endpoint", "end_session_endpoint"];
 
 impl Discovery {
-    /// The issuer (`issuer`).
+    /// Returns the issuer (`issuer`).
     pub fn issuer(&self) -> Option<&str> {
         self.text("issuer")
     }
 
-    /// Where browsers are sent.
+    /// Returns the authorization endpoint.
     pub fn authorization_endpoint(&self) -> Option<&str> {
         self.text("authorization_endpoint")
     }
 
-    /// Where codes and refresh tokens are exchanged.
+    /// Returns the token endpoint.
     pub fn token_endpoint(&self) -> Option<&str> {
         self.text("token_endpoint")
     }
 
-    /// Where the claims about a user are asked for (`userinfo_endpoint`).
+    /// Returns the userinfo endpoint (`userinfo_endpoint`).
     #[doc(alias = "userinfo_endpoint")]
     pub fn user_info_endpoint(&self) -> Option<&str> {
         self.text("userinfo_endpoint")
     }
 
-    /// Where the keys of ID tokens are (`jwks_uri`).
+    /// Returns the address of the key set (`jwks_uri`).
     #[doc(alias = "jwks_uri")]
     pub fn keys_endpoint(&self) -> Option<&str> {
         self.text("jwks_uri")
     }
 
-    /// Where devices begin (RFC 8628); Webex does not name it.
+    /// Returns the device authorization endpoint (RFC 8628). Webex does not specify it.
     pub fn device_authorization_endpoint(&self) -> Option<&str> {
         self.text("device_authorization_endpoint")
     }
 
-    /// Where tokens are revoked (RFC 7009); Webex does not name one.
+    /// Returns the revocation endpoint (RFC 7009). Webex does not specify one.
     pub fn revocation_endpoint(&self) -> Option<&str> {
         self.text("revocation_endpoint")
     }
 
-    /// Where tokens are looked into (RFC 7662); Webex does not name one.
+    /// Returns the introspection endpoint (RFC 7662). Webex does not specify one.
     pub fn introspection_endpoint(&self) -> Option<&str> {
         self.text("introspection_endpoint")
     }
 
-    /// Where a browser is logged out (OpenID Connect RP-Initiated Logout 1.0); Webex does not name one.
+    /// Returns the logout endpoint (OpenID Connect RP-Initiated Logout 1.0). Webex does not specify
+    /// one.
     pub fn end_session_endpoint(&self) -> Option<&str> {
         self.text("end_session_endpoint")
     }
 
-    /// The scopes that can be asked for, as far as it says.
+    /// Returns the supported scopes. The list may be incomplete.
     pub fn scopes_supported(&self) -> Vec<&str> {
         self.list("scopes_supported", &[])
     }
 
-    /// The claims that can be had, as far as it says.
+    /// Returns the supported claims. The list may be incomplete.
     pub fn claims_supported(&self) -> Vec<&str> {
         self.list("claims_supported", &[])
     }
 
-    /// The response types that can be asked for.
+    /// Returns the supported response types.
     pub fn response_types_supported(&self) -> Vec<&str> {
         self.list("response_types_supported", &[])
     }
 
-    /// The grants; `authorization_code` and `implicit` where it is silent.
+    /// Returns the supported grant types. Defaults to `authorization_code` and `implicit`.
     pub fn grant_types_supported(&self) -> Vec<&str> {
         self.list("grant_types_supported", &["authorization_code", "implicit"])
     }
 
-    /// What kinds of subjects ID tokens have: `public` at Webex.
+    /// Returns the subject types of ID tokens: `public` at Webex.
     pub fn subject_types_supported(&self) -> Vec<&str> {
         self.list("subject_types_supported", &[])
     }
 
-    /// The algorithms that ID tokens are signed with: `RS256` at Webex.
+    /// Returns the signature algorithms of ID tokens: `RS256` at Webex.
     pub fn id_token_signing_algorithms(&self) -> Vec<&str> {
         self.list("id_token_signing_alg_values_supported", &[])
     }
 
-    /// How a client can authenticate; `client_secret_basic` where it is silent.
+    /// Returns the client authentication methods. Defaults to `client_secret_basic`.
     pub fn token_endpoint_auth_methods(&self) -> Vec<&str> {
         self.list("token_endpoint_auth_methods_supported", &["client_secret_basic"])
     }
 
-    /// The methods of PKCE; empty where it is silent, which means that nobody knows (RFC 8414 section 2).
+    /// Returns the PKCE methods. An empty list means that support is unknown (RFC 8414, section 2).
     pub fn code_challenge_methods(&self) -> Vec<&str> {
         self.list("code_challenge_methods_supported", &[])
     }
 
-    /// Whether requests can be sent as objects (`request`); not where it is silent.
+    /// Returns `true` if the `request` parameter is supported. Defaults to `false`.
     pub fn is_request_parameter_supported(&self) -> bool {
         self.0.get("request_parameter_supported").and_then(strict::truth).unwrap_or(false)
     }
 
-    /// Whether requests can be named by address (`request_uri`); where it is silent, they can.
+    /// Returns `true` if the `request_uri` parameter is supported. Defaults to `true`.
     pub fn is_request_uri_parameter_supported(&self) -> bool {
         self.0.get("request_uri_parameter_supported").and_then(strict::truth).unwrap_or(true)
     }
 
-    /// Whether every callback names the issuer that it is from (RFC 9207 section 3); not where it is silent, as at Webex.
+    /// Returns `true` if every callback contains `iss` (RFC 9207, section 3). Defaults to `false`,
+    /// as at Webex.
     #[doc(alias = "authorization_response_iss_parameter_supported")]
     pub fn is_issuer_in_callbacks(&self) -> bool {
         self.0.get("authorization_response_iss_parameter_supported").and_then(strict::truth).unwrap_or(false)
     }
 
-    /// Any field by its name, as it came.
+    /// Returns the field `name`, unchanged.
     pub fn field(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -158,13 +164,15 @@ impl Discovery {
 }
 
 impl Service {
-    /// The service with the endpoints that its discovery document names; what the document leaves out stays as it is. If it
-    /// says that callbacks name their issuer, those that do not are refused from then on
-    /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)).
+    /// Replaces the endpoints with those of a discovery document. Endpoints that it omits are
+    /// unchanged.
     ///
-    /// A document that names another endpoint for devices moves both of them: their tokens are then fetched at the token endpoint.
+    /// If the document states that callbacks contain `iss`, callbacks without it are rejected
+    /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)). Another device
+    /// authorization endpoint also replaces the device token endpoint with the token endpoint.
     ///
-    /// Its [id](Service::id) follows the token endpoint; give it one with [`with_id`](Service::with_id) if logins are kept.
+    /// The service's [ID](Service::id) is derived from the token endpoint. If sessions are stored,
+    /// set a fixed one with [`with_id`](Service::with_id).
     pub fn discovered(mut self, discovery: &Discovery) -> Self {
         if let Some(url) = discovery.authorization_endpoint() {
             self = self.with_authorization_endpoint(url);
@@ -183,7 +191,7 @@ impl Service {
         }
         let named = discovery.device_authorization_endpoint();
         if let Some(url) = named.filter(|url| self.device_authorization_endpoint() != Some(url)) {
-            // Elsewhere devices get their tokens where everybody does (RFC 8628 section 3.4).
+            // RFC 8628, section 3.4: the device uses the token endpoint.
             let token_endpoint = self.token_endpoint().to_owned();
             self = self.with_device_authorization_endpoint(url).with_device_token_endpoint(token_endpoint);
         }
@@ -194,24 +202,26 @@ impl Service {
     }
 }
 
-/// The request for the document.
+/// Builds the request for the document.
 pub(crate) fn request(registration: &Registration) -> Result<Request<Bytes>> {
     let endpoint = registration.below_base("/.well-known/openid-configuration")?;
     message::request(registration, Method::GET, &endpoint, Bytes::new())
 }
 
-/// Reads the answer: a document whose issuer and endpoints are the service's own.
+/// Reads the response. The document's issuer must be allowed, and its endpoints must be on the
+/// service's hosts.
 pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now: UnixTime) -> Result<Discovery> {
     if !response.status().is_success() {
         return Err(refusal(Asked::Discovery, response, &[], now));
     }
     let unusable = |why: String| {
-        Error::new(ErrorKind::Discovery, format!("the discovery document cannot be used: {why}"))
+        Error::new(ErrorKind::Discovery, format!("invalid discovery document: {why}"))
             .with_tracking_id(message::received_tracking_id(response, None, &[]))
     };
-    let document = Discovery(strict::object(response.body()).map_err(|fault| {
-        refusal::unusable(Asked::Discovery, response, "the discovery document cannot be used", &fault, &[])
-    })?);
+    let document =
+        Discovery(strict::object(response.body()).map_err(|fault| {
+            refusal::unusable(Asked::Discovery, response, "invalid discovery document", &fault, &[])
+        })?);
     let service = &registration.service;
     match document.issuer() {
         Some(issuer) if service.allows_issuer(issuer) => {}
@@ -219,26 +229,26 @@ pub(crate) fn read(registration: &Registration, response: &Response<Bytes>, now:
             let shown: String = issuer.chars().filter(|c| !c.is_control()).take(120).collect();
             let allowed = service.issuers().join(", ");
             let why = format!(
-                "its `issuer` is {shown:?}, and the service's are {allowed}; if it is Webex's, add it with \
+                "`issuer` {shown:?} is not trusted (expected {allowed}); if it belongs to Webex, add it with \
                  `Service::with_issuer(..)`"
             );
             return Err(unusable(why));
         }
-        None => return Err(unusable("it has no `issuer`".to_owned())),
+        None => return Err(unusable("`issuer` is missing".to_owned())),
     }
     for name in ENDPOINTS {
         if document.field(name).is_some_and(|value| !value.is_null()) {
-            let url = document.text(name).ok_or_else(|| unusable(format!("its `{name}` is no text")))?;
-            require_own(registration, name, url).map_err(|why| unusable(format!("its `{name}` {why}")))?;
+            let url = document.text(name).ok_or_else(|| unusable(format!("`{name}` is not a string")))?;
+            require_own(registration, name, url).map_err(|why| unusable(format!("`{name}` {why}")))?;
         }
     }
     Ok(document)
 }
 
-/// Secrets go to these addresses, so a document cannot send them to another host.
+/// Checks that an endpoint is on the service's hosts, because secrets are sent there.
 fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(), String> {
     if is_damaged(url) {
-        return Err("has characters that cannot be decoded".to_owned());
+        return Err("contains characters that cannot be decoded".to_owned());
     }
     Endpoint::parse("endpoint", url, &registration.insecure_hosts).map_err(|_| "is not an https URL".to_owned())?;
     let url = Url::parse(url).map_err(|_| "is not a URL".to_owned())?;
@@ -254,7 +264,5 @@ fn require_own(registration: &Registration, name: &str, url: &str) -> Result<(),
     if AT_ISSUERS.contains(&name) && issuers.into_iter().any(|issuer| place(&issuer) == place(&url)) {
         return Ok(());
     }
-    Err(format!(
-        "is at {host:?}, which is none of the service's hosts; if it is Webex's, add it with `Service::with_api_host(..)`"
-    ))
+    Err(format!("is on the untrusted host {host:?}; if it belongs to Webex, add it with `Service::with_api_host(..)`"))
 }

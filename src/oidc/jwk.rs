@@ -1,4 +1,4 @@
-//! Public keys, as an issuer publishes them (RFC 7517, RFC 7518 section 6).
+//! Key sets of issuers (RFC 7517; RFC 7518, section 6).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,44 +7,43 @@ use serde_json::{Map, Value};
 use crate::oidc::algorithm::{Family, SigningAlgorithm};
 use crate::strict;
 
-/// How many keys of a set are read: an issuer has a handful.
+/// The maximum number of keys read from a set.
 const MOST_KEYS: usize = 100;
-/// The sizes of RSA moduli that are accepted, in bytes.
+/// The accepted sizes of RSA moduli, in bytes.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
-/// The longest public exponent, in bytes: a longer one only costs time.
+/// The maximum size of a public exponent, in bytes. Longer ones only slow down verification.
 const LONGEST_EXPONENT: usize = 4;
 
 /// The keys of an issuer.
 #[derive(Debug, Default)]
 pub(crate) struct JwkSet(Vec<Jwk>);
 
-/// A public key to verify signatures with.
+/// A public key for verifying signatures.
 #[derive(Debug)]
 pub(crate) struct Jwk {
     id: Option<String>,
     family: Family,
-    /// The one algorithm it may be used with, where it says so.
+    /// The only algorithm that the key may be used with (`alg`), if specified.
     algorithm: Option<String>,
-    /// What stands in the `subjectPublicKey` of a certificate (RFC 5280 section 4.1).
+    /// The key as in the `subjectPublicKey` of a certificate (RFC 5280, section 4.1).
     pub(crate) der: Vec<u8>,
 }
 
 impl JwkSet {
-    /// Reads a set. A key that cannot be used here is left out, so that a new kind of key does no harm to the others; a set
-    /// of which nothing is left is none.
+    /// Reads a key set.
+    ///
+    /// Unsupported keys are ignored, so that a new kind of key does not affect the others. A set
+    /// without a usable key is an error.
     pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
         let set = strict::object(json).map_err(|fault| fault.to_string())?;
-        let keys = set.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
+        let keys = set.get("keys").and_then(Value::as_array).ok_or("`keys` is not a list")?;
         let keys: Vec<_> = keys.iter().take(MOST_KEYS).filter_map(|key| Jwk::read(key.as_object()?)).collect();
-        if keys.is_empty() {
-            Err("it has no key that a signature could be verified with".to_owned())
-        } else {
-            Ok(Self(keys))
-        }
+        if keys.is_empty() { Err("no key is usable for verifying signatures".to_owned()) } else { Ok(Self(keys)) }
     }
 
-    /// The keys that a signature of this algorithm can be of. Several keys may have one id; a token that names no key can
-    /// only be of the one that there is.
+    /// Returns the keys that may have created a signature with this algorithm.
+    ///
+    /// Several keys may share an ID. Without a key ID, all keys of the algorithm are returned.
     pub(crate) fn candidates(&self, algorithm: SigningAlgorithm, key_id: Option<&str>) -> Vec<&Jwk> {
         let fits = |key: &&Jwk| {
             key.family == algorithm.family() && key.algorithm.as_deref().is_none_or(|own| own == algorithm.name())
@@ -58,11 +57,12 @@ impl JwkSet {
 }
 
 impl Jwk {
-    /// Reads a key; `alg`, `use` and `key_ops` may be missing, as in Webex's documentation, but must fit.
+    /// Reads a key. `alg`, `use`, and `key_ops` are optional, because Webex's documentation omits
+    /// them, but must allow verification.
     fn read(fields: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let number = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
-        // `null` is absent.
+        // `null` counts as absent.
         let said = |name: &str| fields.get(name).filter(|value| !value.is_null());
         let verifies = |operations: &Value| strict::texts(operations).is_some_and(|own| own.contains(&"verify"));
         if !said("use").is_none_or(|own| own == "sig") || !said("key_ops").is_none_or(verifies) {
@@ -78,7 +78,7 @@ impl Jwk {
     }
 }
 
-/// `RSAPublicKey` (RFC 8017 appendix A.1.1).
+/// Encodes an `RSAPublicKey` (RFC 8017, appendix A.1.1).
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
     let is_sound = MODULUS.contains(&modulus.len())
@@ -88,12 +88,13 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     is_sound.then(|| der(0x30, &[integer(modulus), integer(exponent)].concat()))
 }
 
-/// An uncompressed point (SEC 1 section 2.3.3).
+/// Encodes an uncompressed point (SEC 1, section 2.3.3).
 fn point(x: &[u8], y: &[u8], size: usize) -> Option<Vec<u8>> {
     (x.len() == size && y.len() == size).then(|| [&[4], x, y].concat())
 }
 
-/// An ECDSA signature as certificates have it, made of the two numbers that web tokens have (RFC 7518 section 3.4).
+/// Converts an ECDSA signature from the two concatenated numbers of JWS (RFC 7518, section 3.4) to
+/// DER.
 pub(crate) fn ecdsa_signature(raw: &[u8], size: usize) -> Option<Vec<u8>> {
     let (r, s) = raw.split_at_checked(size).filter(|(_, s)| s.len() == size)?;
     Some(der(0x30, &[integer(without_zeros(r)), integer(without_zeros(s))].concat()))
@@ -105,14 +106,15 @@ fn without_zeros(number: &[u8]) -> &[u8] {
 }
 
 fn integer(number: &[u8]) -> Vec<u8> {
-    // A first bit would be a sign.
+    // The first bit is the sign in DER.
     match number.first() {
         Some(0x80..) | None => der(2, &[&[0], number].concat()),
         Some(_) => der(2, number),
     }
 }
 
-/// A value of DER with its tag and length (X.690 section 8.1.3); none here is longer than 64 KiB.
+/// Encodes a DER value with its tag and length (X.690, section 8.1.3). The content is at most 64
+/// KiB.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
     let length = match content.len() {
@@ -184,7 +186,7 @@ mod tests {
             json!("RSA"),
         ] {
             let set = json!({ "keys": [key] }).to_string();
-            assert!(JwkSet::read(set.as_bytes()).unwrap_err().contains("no key"), "{set}");
+            assert!(JwkSet::read(set.as_bytes()).unwrap_err().contains("no key is usable"), "{set}");
         }
         for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[]}"#, r#"{"keys":[],"keys":[]}"#] {
             assert!(JwkSet::read(bad.as_bytes()).is_err(), "{bad}");
@@ -198,14 +200,14 @@ mod tests {
         for key in [
             json!({"kty": "RSA", "n": b64(&[0xc5; 1024]), "e": "AQAB"}),
             json!({"kty": "RSA", "n": n, "e": b64(&[1; 4])}),
-            // Some issuers pad base64, against RFC 7518 section 2.
+            // Some issuers pad base64, contrary to RFC 7518, section 2.
             json!({"kty": "RSA", "n": format!("{n}=="), "e": "AQAB"}),
         ] {
             assert!(read(key.clone()).is_ok(), "{key}");
         }
         assert!(read(json!({"kty": "EC", "crv": "P-256", "x": b64(&[1; 32]), "y": b64(&[2; 31])})).is_err());
         assert!(read(json!({"kty": "EC", "crv": "P-384", "x": b64(&[1; 48]), "y": b64(&[2; 49])})).is_err());
-        // Zeros before a number are no part of it.
+        // Leading zeros are ignored.
         assert_eq!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]), rsa(&[0xc5; 256], &[1, 0, 1]));
         assert!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]).is_some());
         let key = |number: usize| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": format!("k{number}")});

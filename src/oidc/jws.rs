@@ -1,4 +1,4 @@
-//! A signed token, taken apart: JWS compact serialization (RFC 7515 section 7.1).
+//! Parsing of signed tokens: JWS compact serialization (RFC 7515, section 7.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,38 +8,38 @@ use crate::decode::is_damaged;
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::strict;
 
-/// The longest token that is read, in bytes.
+/// The maximum size of a token, in bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// A token whose parts could be read; nothing in it is proven.
+/// A parsed token. Nothing in it is verified.
 #[derive(Debug)]
 pub(crate) struct Jws<'a> {
     pub(crate) algorithm: SigningAlgorithm,
-    /// Which key it was signed with, as far as it says.
+    /// The key ID (`kid`), if specified.
     pub(crate) key_id: Option<String>,
     pub(crate) claims: Map<String, Value>,
-    /// What was signed.
+    /// The signed part.
     pub(crate) input: &'a str,
     pub(crate) signature: Vec<u8>,
 }
 
 impl<'a> Jws<'a> {
-    /// Takes a token apart. A refusal is a sentence about it that quotes nothing of it but the name of an algorithm.
+    /// Parses a token. The error quotes nothing of it except the name of an algorithm.
     pub(crate) fn parse(token: &'a str, allowed: &[SigningAlgorithm]) -> Result<Self, String> {
         if token.len() > LONGEST {
-            return Err(format!("it is longer than {LONGEST} bytes"));
+            return Err(format!("the token is longer than {LONGEST} bytes"));
         }
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
         else {
-            return Err("it is no signed token: three parts and two dots".to_owned());
+            return Err("not a JWS: expected three dot-separated parts".to_owned());
         };
         let decode = |what: &str, part: &str| {
-            URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("its {what} is not in base64url without padding"))
+            URL_SAFE_NO_PAD.decode(part).map_err(|_| format!("the {what} is not unpadded base64url"))
         };
         let read = |what: &str, part: &str| {
-            strict::object(&decode(what, part)?).map_err(|fault| format!("its {what} cannot be read: {fault}"))
+            strict::object(&decode(what, part)?).map_err(|fault| format!("the {what} cannot be parsed: {fault}"))
         };
         let fields = read("header", header)?;
         let (algorithm, key_id) = check_header(&fields, allowed)?;
@@ -49,36 +49,35 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// The algorithm is chosen from what the application allows, never by the token alone (RFC 8725 section 3.1).
+/// Checks the header. The algorithm is selected from those that the application allows, never by
+/// the token alone (RFC 8725, section 3.1).
 fn check_header(
     header: &Map<String, Value>,
     allowed: &[SigningAlgorithm],
 ) -> Result<(SigningAlgorithm, Option<String>), String> {
-    // `null` is absent.
+    // `null` counts as absent.
     let said = |name: &str| header.get(name).filter(|value| !value.is_null());
-    // Extensions that must be understood, and none is (RFC 7515 section 4.1.11).
+    // RFC 7515, section 4.1.11: unsupported critical extensions must be rejected.
     if said("crit").is_some() {
-        return Err("its header demands extensions that are not known here".to_owned());
+        return Err("the `crit` extensions are not supported".to_owned());
     }
-    // The prefix is left out to save space (RFC 7515 section 4.1.9).
+    // RFC 7515, section 4.1.9: the prefix `application/` may be omitted.
     let names = ["JWT", "application/jwt"];
     let is_jwt = |kind: &str| names.iter().any(|name| kind.eq_ignore_ascii_case(name));
     if !said("typ").is_none_or(|kind| kind.as_str().is_some_and(is_jwt)) {
-        return Err("its header says that it is another kind of token than a JWT".to_owned());
+        return Err("`typ` is not `JWT`".to_owned());
     }
-    let name = header.get("alg").and_then(Value::as_str).ok_or("its header names no algorithm")?;
+    let name = header.get("alg").and_then(Value::as_str).ok_or("`alg` is missing")?;
     let algorithm = allowed.iter().copied().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
         let name: String = name.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
         let allowed: Vec<_> = allowed.iter().map(|algorithm| algorithm.name()).collect();
-        format!("it is signed with {name:?}, and only {} is accepted", allowed.join(", "))
+        format!("`alg` {name:?} is not allowed (expected {})", allowed.join(", "))
     })?;
     match said("kid") {
         None => Ok((algorithm, None)),
-        Some(Value::String(id)) if is_damaged(id) => {
-            Err("its header names its key by a text that cannot be decoded".to_owned())
-        }
+        Some(Value::String(id)) if is_damaged(id) => Err("`kid` contains characters that cannot be decoded".to_owned()),
         Some(Value::String(id)) => Ok((algorithm, Some(id.clone()))),
-        Some(_) => Err("its header names its key by something that is no text".to_owned()),
+        Some(_) => Err("`kid` is not a string".to_owned()),
     }
 }
 
@@ -126,28 +125,28 @@ mod tests {
             refused(&format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}")))
         };
         assert!(bad(b"{\"alg\":\"RS256\",\"kid\":\"k\xff\"}").contains("cannot be decoded"));
-        assert!(bad(b"{\"alg\":\"RS256\xff\"}").contains("signed with"));
-        assert!(bad(b"{\"alg\":\"RS256\",\"\xe4\":1,\"\xf6\":2}").contains("twice"));
-        assert!(bad(br#"{"alg":"RS256","typ":"application/at+jwt"}"#).contains("another kind"));
-        assert!(bad(br#"{"alg":"RS256","typ":"application/application/jwt"}"#).contains("another kind"));
+        assert!(bad(b"{\"alg\":\"RS256\xff\"}").contains("`alg`"));
+        assert!(bad(b"{\"alg\":\"RS256\",\"\xe4\":1,\"\xf6\":2}").contains("duplicate name"));
+        assert!(bad(br#"{"alg":"RS256","typ":"application/at+jwt"}"#).contains("`typ` is not `JWT`"));
+        assert!(bad(br#"{"alg":"RS256","typ":"application/application/jwt"}"#).contains("`typ` is not `JWT`"));
     }
 
     #[test]
     fn what_is_no_token_of_an_allowed_algorithm_is_refused_with_its_reason() {
         for (header, reason) in [
-            (r#"{"alg":"none"}"#, "signed with \"none\""),
-            (r#"{"alg":"None"}"#, "signed with \"None\""),
-            (r#"{"alg":"HS256"}"#, "signed with \"HS256\", and only RS256"),
-            (r#"{"alg":"rs256"}"#, "signed with \"rs256\""),
-            (r#"{"alg":"ES256"}"#, "signed with \"ES256\""),
-            (r#"{"alg":["RS256"]}"#, "names no algorithm"),
-            (r#"{}"#, "names no algorithm"),
-            (r#"{"alg":"RS256","alg":"none"}"#, "twice"),
-            (r#"{"alg":"RS256","crit":["exp"]}"#, "demands extensions"),
-            (r#"{"alg":"RS256","crit":[]}"#, "demands extensions"),
-            (r#"{"alg":"RS256","typ":"at+jwt"}"#, "another kind of token"),
-            (r#"{"alg":"RS256","typ":7}"#, "another kind of token"),
-            (r#"{"alg":"RS256","kid":7}"#, "no text"),
+            (r#"{"alg":"none"}"#, "`alg` \"none\""),
+            (r#"{"alg":"None"}"#, "`alg` \"None\""),
+            (r#"{"alg":"HS256"}"#, "`alg` \"HS256\" is not allowed (expected RS256)"),
+            (r#"{"alg":"rs256"}"#, "`alg` \"rs256\""),
+            (r#"{"alg":"ES256"}"#, "`alg` \"ES256\""),
+            (r#"{"alg":["RS256"]}"#, "`alg` is missing"),
+            (r#"{}"#, "`alg` is missing"),
+            (r#"{"alg":"RS256","alg":"none"}"#, "duplicate name"),
+            (r#"{"alg":"RS256","crit":["exp"]}"#, "`crit` extensions"),
+            (r#"{"alg":"RS256","crit":[]}"#, "`crit` extensions"),
+            (r#"{"alg":"RS256","typ":"at+jwt"}"#, "`typ` is not `JWT`"),
+            (r#"{"alg":"RS256","typ":7}"#, "`typ` is not `JWT`"),
+            (r#"{"alg":"RS256","kid":7}"#, "`kid` is not a string"),
             ("[]", "not a JSON object"),
         ] {
             let message = refused(&token(header, "{}"));
@@ -155,15 +154,15 @@ mod tests {
         }
         let whole = token(r#"{"alg":"RS256"}"#, r#"{"a":1}"#);
         for (bad, reason) in [
-            ("", "three parts"),
-            ("a.b", "three parts"),
-            (&format!("{whole}.x"), "three parts"),
+            ("", "three dot-separated parts"),
+            ("a.b", "three dot-separated parts"),
+            (&format!("{whole}.x"), "three dot-separated parts"),
             (&format!("{whole}="), "base64url"),
             (&format!(" {whole}"), "base64url"),
             (&whole.replace('.', ".!"), "base64url"),
             (&"a".repeat(LONGEST + 1), "longer"),
-            (&"a".repeat(LONGEST), "three parts"),
-            (&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2}"#), "payload cannot be read: it has a name twice"),
+            (&"a".repeat(LONGEST), "three dot-separated parts"),
+            (&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2}"#), "payload cannot be parsed: duplicate name"),
         ] {
             let message = refused(bad);
             assert!(message.contains(reason), "{bad}: {message}");

@@ -1,6 +1,8 @@
-//! Who is this, proven: OpenID Connect, as Webex speaks it (<https://developer.webex.com/docs/login-with-webex>).
+//! OpenID Connect: verified ID tokens, userinfo, and discovery.
 //!
-//! Ask for the scope `openid`, and the login brings a [`VerifiedIdToken`]; a missing or bad one is an error:
+//! Webex documents its OpenID Connect at <https://developer.webex.com/docs/login-with-webex>.
+//! Request the scope `openid`, and the login contains a [`VerifiedIdToken`]. A missing or invalid
+//! ID token is an error.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -11,37 +13,50 @@
 //! let (url, pending) = webex.authorize().scopes("openid email").begin()?;
 //! # let callback = Callback::parse(mock.approve(&url))?;
 //! let mut login = webex.login(pending, callback).await?;
-//! let user = login.id_token().expect("a login with `openid` has one");
+//! let user = login.id_token().expect("the scope `openid` was requested");
 //! println!("user {} of {}", user.subject(), user.issuer());
 //!
 //! let info = webex.user_info_of(&mut login).await?; // or later: `session.user_info()`
 //! assert_eq!(info.email(), Some("jane@example.com"));
-//! login.require_email_domain("example.com")?; // Webex calls the address verified
+//! login.require_email_domain("example.com")?; // the address is verified
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! What is checked (OpenID Connect Core 1.0 section 3.1.3.7): that the token is signed with RS256 by a key of its issuer; that
-//! the issuer is one of Webex's brokers, whichever is the user's home (it need not be the one that Webex's discovery document
-//! names); that it is for this client and no other; that it is of now, to a minute; that it answers this very login
-//! (`nonce`, and `max_age` if it was asked for); and its hashes of the access token and the code where it has them.
+//! # Verification
 //!
-//! After a refresh, an ID token that names another user or another client is an error; one that is wrong in another way (of
-//! another sign-in, older than the one before), or that the keys at hand do not prove, is left out, and the verified one of
-//! the login stays.
+//! The checks are those of OpenID Connect Core 1.0, section 3.1.3.7:
 //!
-//! Keys come from the service's own set, else from the issuer's; a token that names an unknown key causes one fetch for all
-//! who wait, at most one a second and ten in five minutes, so that forged tokens (which anybody can bring by the implicit flow)
-//! may delay those that are signed with a new key, and nobody else. A server that is down, or asks to be left alone, is asked
-//! less and less often. Keys serve for as long as their server says and a day more, while they are fetched anew. A token that
-//! names no key is accepted where there is only one.
+//! - `alg` is RS256, and the signature matches a key of the issuer.
+//! - `iss` is one of Webex's identity brokers. It depends on the user's home region and may differ
+//!   from the `issuer` of the discovery document.
+//! - `aud` contains only this client.
+//! - The times are valid, with a tolerance of one minute.
+//! - `nonce` matches the login, and `auth_time` matches `max_age` if that was requested.
+//! - `at_hash` and `c_hash` match the access token and the code, if present.
 //!
-//! - [`VerifiedIdToken`] is what such a login brings; `verify` (inside) is the only maker of one.
-//! - [`UserInfo`] is what Webex tells of the user beyond that.
-//! - [`Discovery`] is what the service says of itself; `web_finger` asks for a user's home issuer, `logout` writes the URL that
-//!   logs a browser out.
-//! - `jws` takes a token apart, `algorithm` is what it may be signed with, `jwk` reads the keys of an issuer, and `signature`
-//!   verifies with the library that TLS uses.
+//! After a refresh, an ID token for another user or client is an error. An ID token that is invalid
+//! in another way, or that the cached keys do not verify, is dropped. The verified ID token of the
+//! login is then kept.
+//!
+//! # Keys
+//!
+//! Keys are fetched from the service, then from the issuer. A token with an unknown key causes one
+//! fetch, which all waiting callers share. There is at most one fetch per second and ten in five
+//! minutes. Forged tokens can therefore only delay tokens signed with a new key. Servers that fail
+//! are requested less and less often.
+//!
+//! Keys remain valid for as long as the server specifies. While new ones are fetched, they are used
+//! for up to one more day. A token without `kid` is accepted only if the issuer has a single key.
+//!
+//! # Types
+//!
+//! - [`VerifiedIdToken`] contains the claims of an ID token; only `verify` creates it.
+//! - [`UserInfo`] contains further claims about the user.
+//! - [`Discovery`] is the discovery document. `web_finger` finds a user's home issuer, and `logout`
+//!   builds the logout URL.
+//! - `jws` parses tokens, `algorithm` lists the signature algorithms, `jwk` reads key sets, and
+//!   `signature` verifies with the TLS library.
 
 pub(crate) mod algorithm;
 pub(crate) mod jwk;

@@ -1,12 +1,12 @@
-//! Verifies signatures, with the library that TLS uses: no other cryptography comes into the tree.
+//! Signature verification with the cryptography provider of the TLS library.
 //!
-//! What a TLS provider offers for certificates is what ID tokens need. Which provider it is was compiled in; nothing
-//! process-wide decides.
+//! The algorithms for certificates include those of ID tokens, so no further dependency is needed.
+//! The provider is selected at compile time and does not depend on the process default.
 
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::oidc::jwk::{Jwk, ecdsa_signature};
 
-/// Whether `signature` is this key's over `input`.
+/// Returns `true` if `signature` is a signature of `input` by `key`.
 pub(crate) fn is_valid(algorithm: SigningAlgorithm, key: &Jwk, input: &str, signature: &[u8]) -> bool {
     let signature = match algorithm {
         SigningAlgorithm::Es256 => ecdsa_signature(signature, 32),
@@ -24,7 +24,7 @@ fn verify(algorithm: SigningAlgorithm, key: &[u8], input: &[u8], signature: &[u8
     use rustls::crypto::WebPkiSupportedAlgorithms;
     use rustls::pki_types::alg_id;
 
-    /// The provider that TLS prefers.
+    /// The algorithms of the preferred TLS provider.
     static PROVIDED: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
         #[cfg(feature = "rustls")]
         let provider = rustls::crypto::aws_lc_rs::default_provider();
@@ -41,7 +41,7 @@ fn verify(algorithm: SigningAlgorithm, key: &[u8], input: &[u8], signature: &[u8
         SigningAlgorithm::Es384 => (SignatureScheme::ECDSA_NISTP384_SHA384, alg_id::ECDSA_P384),
     };
     let of_scheme = PROVIDED.mapping.iter().filter(|(own, _)| *own == scheme).flat_map(|(_, verifiers)| *verifiers);
-    // One scheme stands for the same hash on several curves.
+    // One scheme may cover the same hash on several curves.
     let mut fitting = of_scheme.filter(|verifier| verifier.public_key_alg_id() == key_kind);
     fitting.any(|verifier| verifier.verify_signature(key, input, signature).is_ok())
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::oidc::jwk::JwkSet;
 
-    /// Whether `token` is signed by the only key of a set.
+    /// Returns `true` if the only key of a set signed `token`.
     fn holds(algorithm: SigningAlgorithm, key: &serde_json::Value, token: &str) -> bool {
         let set = JwkSet::read(json!({ "keys": [key] }).to_string().as_bytes()).unwrap();
         let (input, signature) = token.rsplit_once('.').unwrap();
@@ -98,9 +98,10 @@ mod tests {
         assert!(!holds(SigningAlgorithm::Es256, &key, &zeros));
     }
 
-    // Signed once by OpenSSL 3.0, over the payload of RFC 7515 appendix A and a header with `alg` alone:
-    // `openssl dgst -sha384 -sign one.pk8 -keyform DER input` (and -sha512) with the key of tests/it/keys, which gives the same
-    // signature each time; for ES384 with a key of `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384`.
+    // Created once by OpenSSL 3.0, over the payload of RFC 7515, appendix A, and a header with
+    // `alg` only: `openssl dgst -sha384 -sign one.pk8 -keyform DER input` (and `-sha512`) with the
+    // key of tests/it/keys, whose signatures are deterministic. For ES384, the key is from
+    // `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384`.
     const RSA: &str = "kwwpfrqbEcvb-gs5jOFjXOgSlJedpoQ6wVVLdLp-wDuFbkk2M_psn8Rp3C1iUOoWCtLwHvYx-F1peUpeAMbalR_-iEFNimXVf72M8NZwjWIDoueN9km5KP19xbQVqon7srCm9F7UmERU1ONt-jLhXSr17H-HaZ9WXtYmt6UExT929l-AIsCYaHek8RkKgcyjeHUDhmF0CJC_3WM-7mGY7_MsNgx2AtlXZRw-LWF_SplTI2MCQrBBxCzX2prHBcH1kbifdZ8mV7s0iNxJkOwjxGA_TyzpA0W-rbEVN0heT-F3qDCwnBOK-xRCCLkN550IqUzJChVegSfFfM1kIjFgLw";
     const RS384: &str = "XYoE4yw1LKYtsYfi8atDm6ZJ1AitIOd5H7VG2toT6tnGk8U3gsY5IPCcYU0dHL0np_1iazVB47TcjS28gXp1uEnO6z-2nCmxLmdW6rCkthl0wT7qCUgm2FwVFySSOiT_mHPX_rvghgdS_Cbb2QkaGbe7zPdTWlXfHs4DWpm5KWJfkKOC5QRrk8cS7AYMDknFxTbYwr8N6STpcZWBcmyCF1dyxkfrIdsUHRRUreWuIPCKflPtlYK-WF8E2nTSlIo-PaHl165RrbBOpW0mf1dztQT3kupv_vIvIILdWYpAWeQrmuxv5qlSlNftz-9h5P-fneO38XOB2-R4YUYJfOF72w";
     const RS512: &str = "KBlILNkErzNqdxhCT16zJPJSskVDO-joz0201jx1vjhbCVHy4frQNyf1qhGLnGPjxF7YFUjSAI5WQkJoimFBX1koW3a6XTElxK9qm2cCmJrgRB_q2JX2pogM_pQMbvdO-V2StPxtCXV2BgkxKmtNknQOANkBoN2asyGRY9wrwaYu1SDp1OpYXgSYPdX26mUshk93RcKAZzqFFtZsIy1R0KHODI0LSmjN1NhT7Tc2pKkZuVdo3mP46zhl2FVhVzma5yxkrfhq2VUpzb45bBONTQP31NtSE3Xuu-rLvcQxKu-_W3vpcuin-XtWQbvblOvjjfZ7eRLpLk_LqZzPlHfNzA";

@@ -1,4 +1,4 @@
-//! What OpenID Connect tells of a user beyond the ID token: `GET /userinfo`.
+//! Further claims about a user: `GET /userinfo`.
 
 use std::fmt;
 
@@ -19,8 +19,10 @@ use crate::registration::Registration;
 use crate::secret::AccessToken;
 use crate::strict;
 
-/// The claims about a user, by the scopes of the login (OpenID Connect Core 1.0 section 5.3;
+/// The claims about a user (OpenID Connect Core 1.0, section 5.3;
 /// <https://developer.webex.com/docs/login-with-webex>).
+///
+/// The scopes of the login select the claims:
 ///
 /// | scope | claims |
 /// |---|---|
@@ -30,63 +32,67 @@ use crate::strict;
 /// | `phone` | `phone` |
 /// | `address` | `address` |
 ///
-/// They are about the user of the ID token that was asked with: another subject is refused.
+/// The subject is the same as in the user's ID token. Claims about another subject are rejected.
 #[derive(Clone, PartialEq)]
 pub struct UserInfo(Map<String, Value>);
 
 impl UserInfo {
-    /// The user's id at the issuer of the ID token (`sub`).
+    /// Returns the user's ID at the issuer of the ID token (`sub`).
     #[doc(alias = "sub")]
     pub fn subject(&self) -> &str {
         self.text("sub").unwrap_or_default()
     }
 
-    /// The e-mail address.
+    /// Returns the e-mail address.
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
 
-    /// Whether Webex has verified the address; it writes that as text. What is neither yes nor no counts as no.
+    /// Returns `Some(true)` if Webex has verified the e-mail address, and `None` if the claim is
+    /// missing.
+    ///
+    /// Webex sends the claim as a string. Invalid values count as `false`.
     pub fn is_email_verified(&self) -> Option<bool> {
         strict::says_yes(self.0.get("email_verified")?)
     }
 
-    /// The full name.
+    /// Returns the full name.
     pub fn name(&self) -> Option<&str> {
         self.text("name")
     }
 
-    /// The first name.
+    /// Returns the first name.
     pub fn given_name(&self) -> Option<&str> {
         self.text("given_name")
     }
 
-    /// The last name.
+    /// Returns the last name.
     pub fn family_name(&self) -> Option<&str> {
         self.text("family_name")
     }
 
-    /// The language and country, such as `en_US`.
+    /// Returns the language and country, such as `en_US`.
     pub fn locale(&self) -> Option<&str> {
         self.text("locale")
     }
 
-    /// The phone number: Webex's `phone`, else the standard's `phone_number`.
+    /// Returns the phone number: Webex's `phone`, or the standard `phone_number`.
     pub fn phone(&self) -> Option<&str> {
         self.text("phone").or_else(|| self.text("phone_number"))
     }
 
-    /// The postal address, as it came: a text or an object (OpenID Connect Core 1.0 section 5.1.1).
+    /// Returns the postal address, unchanged: a string or an object (OpenID Connect Core 1.0,
+    /// section 5.1.1).
     pub fn address(&self) -> Option<&Value> {
         self.0.get("address").filter(|address| !address.is_null())
     }
 
-    /// Any claim by its name, as it came.
+    /// Returns the claim `name`, unchanged.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// What is kept of it with the tokens.
+    /// Returns the part that is stored with the tokens.
     pub(crate) fn profile(&self) -> Profile {
         Profile { name: self.name().map(str::to_owned), address: Address::new(self.email(), self.is_email_verified()) }
     }
@@ -105,10 +111,10 @@ impl fmt::Debug for UserInfo {
     }
 }
 
-/// The request for the claims about the user whose access token this is.
+/// Builds the request for the claims about the user of an access token.
 pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -> Result<Request<Bytes>> {
     let endpoint = registration.endpoints.user_info.as_ref().ok_or_else(|| {
-        let message = format!("the service {:?} knows no OpenID Connect", registration.owner.service);
+        let message = format!("service {:?} does not support OpenID Connect", registration.owner.service);
         Error::new(ErrorKind::Unsupported, message)
     })?;
     let mut request = message::request(registration, Method::GET, endpoint, Bytes::new())?;
@@ -116,15 +122,17 @@ pub(crate) fn request(registration: &Registration, access_token: &AccessToken) -
     Ok(request)
 }
 
-/// Whom the claims must be about: who is named by nothing that was verified could be told anybody's.
+/// Returns the subject that the claims must be about. Without a verified subject, another user's
+/// claims could not be detected.
 pub(crate) fn subject_of(account: &Account) -> Result<&str> {
-    let message = "no verified ID token says whose login this is, so nobody's claims can be told from theirs: ask for the \
-                   scope `openid` when the login begins";
+    let message = "userinfo is unavailable: the login has no verified ID token to compare with; request the scope \
+                   `openid` when the login begins";
     let unknown = || Error::new(ErrorKind::UserInfo, message).with_remedy(Remedy::Registration);
     account.subject().map(|(subject, _)| subject).ok_or_else(unknown)
 }
 
-/// Reads the answer: claims about the same user as the ID token's (OpenID Connect Core 1.0 section 5.3.2).
+/// Reads the response. Its `sub` must equal that of the ID token (OpenID Connect Core 1.0, section
+/// 5.3.2).
 pub(crate) fn read(
     response: &Response<Bytes>,
     subject: &str,
@@ -136,31 +144,32 @@ pub(crate) fn read(
         return Err(refusal(Asked::UserInfo, response, &secrets, now));
     }
     let unusable = |why: String| {
-        Error::new(ErrorKind::UserInfo, format!("the claims about the user cannot be used: {why}"))
+        Error::new(ErrorKind::UserInfo, format!("invalid userinfo response: {why}"))
             .with_tracking_id(message::received_tracking_id(response, None, &secrets))
     };
     let claims = strict::object(response.body()).map_err(|fault| {
         if is_signed(response) {
             return unusable(SIGNED.to_owned()).with_remedy(Remedy::Registration);
         }
-        let problem = "the claims about the user cannot be used";
+        let problem = "invalid userinfo response";
         refusal::unusable(Asked::UserInfo, response, problem, &fault, &secrets)
     })?;
     let info = UserInfo(claims);
     match info.subject() {
-        "" => Err(unusable("they have no `sub`".to_owned())),
-        found if is_damaged(found) => Err(unusable("their `sub` has characters that cannot be decoded".to_owned())),
+        "" => Err(unusable("`sub` is missing".to_owned())),
+        found if is_damaged(found) => Err(unusable("`sub` contains characters that cannot be decoded".to_owned())),
         found if found != subject => {
-            Err(unusable("they are about another user than the ID token: use the tokens of one login".to_owned()))
+            Err(unusable("`sub` belongs to another user than the ID token; use tokens of the same login".to_owned()))
         }
         _ => Ok(info),
     }
 }
 
-const SIGNED: &str = "userinfo is signed, which is not supported: register the client for userinfo in plain JSON \
-                      (without `userinfo_signed_response_alg`)";
+const SIGNED: &str = "signed userinfo is not supported; register the client without `userinfo_signed_response_alg`, \
+                      so that userinfo is plain JSON";
 
-/// Whether an answer is a JSON web token (OpenID Connect Core 1.0 section 5.3.2), by its own word or its shape.
+/// Returns `true` if the response is a JSON Web Token (OpenID Connect Core 1.0, section 5.3.2), by
+/// its media type or its form.
 fn is_signed(response: &Response<Bytes>) -> bool {
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();

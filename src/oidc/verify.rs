@@ -1,6 +1,7 @@
-//! The check of an ID token (OpenID Connect Core 1.0 sections 3.1.3.7, 3.2.2.11, 3.3.2.12 and 12.2).
+//! Validation of ID tokens (OpenID Connect Core 1.0, sections 3.1.3.7, 3.2.2.11, 3.3.2.12, and
+//! 12.2).
 //!
-//! Everything but the signature is checked first, so that a bad token causes no request for keys.
+//! The signature is verified last, so that an invalid token causes no request for keys.
 
 use std::time::Duration;
 
@@ -20,71 +21,79 @@ use crate::redact;
 use crate::secret::same;
 use crate::strict;
 
-/// How long ago an ID token may have been issued when a login ends.
+/// The maximum age of an ID token at login.
 const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest subject (OpenID Connect Core 1.0 section 2).
+/// The maximum length of a subject (OpenID Connect Core 1.0, section 2).
 const LONGEST_SUBJECT: usize = 255;
 
-/// What an ID token has to say.
+/// The values that an ID token is checked against.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected<'a> {
     pub(crate) client_id: &'a str,
-    /// The issuers that may say it.
+    /// The trusted issuers.
     pub(crate) issuers: &'a [String],
     pub(crate) algorithms: &'a [SigningAlgorithm],
-    /// How far this machine's clock and the issuer's may be apart.
+    /// The allowed difference between the clocks of this host and the issuer.
     pub(crate) skew: Duration,
     pub(crate) occasion: Occasion<'a>,
-    /// What it came with, if it says something about that.
+    /// The access token received with the ID token, for `at_hash`.
     pub(crate) access_token: Option<&'a str>,
+    /// The authorization code, for `c_hash`.
     pub(crate) code: Option<&'a str>,
-    /// What no error may show, beside these two.
+    /// Further secrets that errors must not contain.
     pub(crate) secrets: &'a [&'a str],
-    /// Whether the access token came through the browser, where only its hash ties it to the ID token.
+    /// `true` if the access token came through the browser, where only `at_hash` binds it to the ID
+    /// token.
     pub(crate) requires_at_hash: bool,
 }
 
-/// Why there is an ID token.
+/// The grant that returned the ID token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Occasion<'a> {
-    /// A login, which asked for this.
+    /// A login with these parameters.
     Login { nonce: &'a str, max_age: Option<Duration> },
-    /// A refresh of a login that this was the ID token of; it was verified then.
+    /// A refresh. `before` is the previous ID token, which was verified when it was received.
     Refresh { before: &'a str },
 }
 
-/// An ID token that says what it should; nothing of it is proven before its signature is.
+/// An ID token with valid claims and an unverified signature.
 #[derive(Debug)]
 pub(crate) struct Checked<'a> {
     jws: Jws<'a>,
     issuer: String,
 }
 
-/// What a set of keys says about a signature.
+/// The result of verifying a signature with a key set.
 #[derive(Debug)]
 pub(crate) enum Finding {
+    /// The signature matches a key.
     Valid(VerifiedIdToken),
+    /// The signature does not match the key.
     Forged,
-    /// The set has no key that it could be of.
+    /// The set has no matching key.
     UnknownKey,
-    /// It names no key, and there are several: none of them is tried, since a guess is no proof.
+    /// The token has no `kid`, and several keys match. None of them is tried.
     Ambiguous,
 }
 
 impl<'a> Checked<'a> {
-    /// Checks everything but the signature.
+    /// Checks everything except the signature.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidIdToken`] with a sentence about what is wrong, [`ErrorKind::MissingAtHash`].
+    /// - [`ErrorKind::InvalidIdToken`]: a check failed.
+    /// - [`ErrorKind::MissingAtHash`]: `at_hash` is required and missing.
     pub(crate) fn new(token: &'a str, expected: &Expected<'_>, now: UnixTime) -> Result<Self> {
+        // OpenID Connect Core 3.1.3.7, step 1: encrypted ID tokens are not supported.
+        // OpenID Connect Core 3.1.3.7, step 7: `alg` must be an algorithm that we allow.
+        // OpenID Connect Core 3.1.3.7, step 8: MAC-based algorithms are not supported.
         let jws = Jws::parse(token, expected.algorithms).map_err(refused)?;
         let issuer = check_claims(&jws.claims, expected, now)?;
         check_hashes(&jws, expected)?;
         Ok(Self { jws, issuer })
     }
 
-    /// Who claims to have issued it; one of those who may.
+    /// Returns the issuer. It is one of the trusted issuers, but the signature is not verified yet.
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -93,8 +102,9 @@ impl<'a> Checked<'a> {
         self.jws.key_id.as_deref()
     }
 
-    /// Checks the signature with these keys.
+    /// Verifies the signature with these keys.
     pub(crate) fn against(&self, keys: &JwkSet) -> Finding {
+        // OpenID Connect Core 3.1.3.7, step 6: a key of the issuer must verify the signature.
         let candidates = keys.candidates(self.jws.algorithm, self.key_id());
         match (candidates.len(), self.key_id()) {
             (0, _) => return Finding::UnknownKey,
@@ -111,27 +121,32 @@ impl<'a> Checked<'a> {
 }
 
 pub(crate) fn refused(why: impl AsRef<str>) -> Error {
-    Error::new(ErrorKind::InvalidIdToken, format!("the ID token is refused: {}", why.as_ref()))
+    Error::new(ErrorKind::InvalidIdToken, format!("invalid ID token: {}", why.as_ref()))
 }
 
 fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<String> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    // OpenID Connect Core 3.1.3.7, step 2.
     let issuer = check_issuer(text("iss"), expected)?;
+    // OpenID Connect Core 3.1.3.7, steps 3 to 5.
     check_audience(claims, expected.client_id)?;
+    // OpenID Connect Core 3.1.3.7, steps 9, 10, and 13.
     check_times(claims, expected, now)?;
-    let subject = text("sub").ok_or_else(|| refused("it has no `sub`"))?;
-    // Two users must not look like one.
+    // OpenID Connect Core 2: `sub` is required and has at most 255 characters.
+    let subject = text("sub").ok_or_else(|| refused("`sub` is missing"))?;
+    // Replacement characters could make two users look the same.
     if is_damaged(subject) {
-        return Err(refused("its `sub` has characters that cannot be decoded"));
+        return Err(refused("`sub` contains characters that cannot be decoded"));
     }
     if subject.len() > LONGEST_SUBJECT {
-        return Err(refused("its `sub` is longer than 255 characters"));
+        return Err(refused("`sub` is longer than 255 characters"));
     }
     match expected.occasion {
+        // OpenID Connect Core 3.1.3.7, step 11: `nonce` must be that of the authentication request.
         Occasion::Login { nonce, .. } => match text("nonce") {
             Some(found) if same(found, nonce) && !is_damaged(found) => {}
-            Some(_) => return Err(refused("its `nonce` is another login's")),
-            None => return Err(refused("it has no `nonce`")),
+            Some(_) => return Err(refused("`nonce` does not match this login; begin a new login")),
+            None => return Err(refused("`nonce` is missing; begin a new login")),
         },
         Occasion::Refresh { before } => check_successor(claims, before)?,
     }
@@ -139,9 +154,11 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
 }
 
 fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> {
-    let (found, allowed) = (found.ok_or_else(|| refused("it has no `iss`"))?, expected.issuers);
+    // OpenID Connect Core 3.1.3.7, step 2: `iss` must be a trusted issuer. It depends on the user's
+    // home region.
+    let (found, allowed) = (found.ok_or_else(|| refused("`iss` is missing"))?, expected.issuers);
     if is_damaged(found) {
-        return Err(refused("its `iss` has characters that cannot be decoded"));
+        return Err(refused("`iss` contains characters that cannot be decoded"));
     }
     if allowed.iter().any(|own| own == found) {
         return Ok(found.to_owned());
@@ -149,75 +166,85 @@ fn check_issuer(found: Option<&str>, expected: &Expected<'_>) -> Result<String> 
     let mut secrets: Vec<_> = [expected.access_token, expected.code].into_iter().flatten().collect();
     secrets.extend(expected.secrets);
     let why = format!(
-        "its `iss` is \"{}\", and only {} may say who a user is; if it is Webex's, add it with `Service::with_issuer(..)`",
+        "`iss` \"{}\" is not trusted (expected {}); if it belongs to Webex, add it with `Service::with_issuer(..)`",
         redact::clean(found, &secrets, 120),
         allowed.join(", ")
     );
     Err(refused(why))
 }
 
-/// It must be meant for this client, and for nobody else: this crate trusts no other client.
+/// Checks `aud` and `azp`.
 fn check_audience(claims: &Map<String, Value>, client_id: &str) -> Result<()> {
-    let audiences = claims.get("aud").and_then(strict::texts).ok_or_else(|| refused("it has no `aud`"))?;
+    // OpenID Connect Core 3.1.3.7, step 3: `aud` must contain our client ID, and no untrusted
+    // audience. No other client is trusted.
+    let audiences = claims.get("aud").and_then(strict::texts).ok_or_else(|| refused("`aud` is missing"))?;
     if !audiences.contains(&client_id) {
-        return Err(refused("its `aud` is another client"));
+        return Err(refused("`aud` does not contain this client's ID"));
     }
     if audiences.iter().any(|audience| *audience != client_id || is_damaged(audience)) {
-        return Err(refused("its `aud` has other clients beside this one"));
+        return Err(refused("`aud` contains other clients"));
     }
+    // OpenID Connect Core 3.1.3.7, steps 4 and 5: `azp`, if present, must be our client ID.
     match claims.get("azp") {
         None | Some(Value::Null) => Ok(()),
         Some(party) if party == client_id => Ok(()),
-        Some(_) => Err(refused("its `azp` is another client")),
+        Some(_) => Err(refused("`azp` is not this client's ID")),
     }
 }
 
-/// Rejects a token for one of its times. It has just been issued, so the most likely cause is a wrong clock.
+/// Returns the error for an invalid time. The token was just issued, so a wrong clock is the most
+/// likely cause.
 fn untimely(why: &str) -> Error {
-    refused(format!("{why}: is this host's clock right?"))
+    refused(format!("{why}; check the clock of this host"))
 }
 
-/// Times agree within the skew, in whichever direction the clocks are apart.
+/// Checks all times. The skew applies in both directions.
 fn check_times(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<()> {
     let time = |name: &str| match claims.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match strict::seconds(value) {
             Some(seconds) => Ok(Some(UnixTime::from_secs(seconds))),
-            None => Err(refused(format!("its `{name}` is no time"))),
+            None => Err(refused(format!("`{name}` is not a time"))),
         },
     };
     let skew = expected.skew;
-    let required = |name: &str| time(name)?.ok_or_else(|| refused(format!("it has no `{name}`")));
+    let required = |name: &str| time(name)?.ok_or_else(|| refused(format!("`{name}` is missing")));
+    // OpenID Connect Core 3.1.3.7, step 9: the current time must be before `exp`.
     if now >= required("exp")? + skew {
-        return Err(untimely("it has expired (`exp`)"));
+        return Err(untimely("`exp` is in the past"));
     }
+    // RFC 7519, section 4.1.5.
     if time("nbf")?.is_some_and(|begin| begin > now + skew) {
-        return Err(untimely("it is not valid yet (`nbf`)"));
+        return Err(untimely("`nbf` is in the future"));
     }
+    // OpenID Connect Core 3.1.3.7, step 10: `iat` must not be too far from the current time.
     let issued_at = required("iat")?;
     if issued_at > now + skew {
-        return Err(untimely("it was issued in the future (`iat`)"));
+        return Err(untimely("`iat` is in the future"));
     }
     if now > issued_at + OLDEST + skew {
-        return Err(untimely("it was issued more than 24 hours ago (`iat`)"));
+        return Err(untimely("`iat` is more than 24 hours ago"));
     }
+    // OpenID Connect Core 3.1.3.7, step 13: with `max_age`, `auth_time` must be recent. Step 12
+    // does not apply, because `acr` is never requested.
     let auth_time = time("auth_time")?;
     let Occasion::Login { max_age: Some(max_age), .. } = expected.occasion else { return Ok(()) };
-    let auth_time = auth_time.ok_or_else(|| refused("it has no `auth_time`, and `max_age` was asked for"))?;
+    let auth_time = auth_time.ok_or_else(|| refused("`auth_time` is missing, although `max_age` was requested"))?;
     if auth_time > now + skew {
-        return Err(untimely("its `auth_time` is in the future"));
+        return Err(untimely("`auth_time` is in the future"));
     }
     if now > auth_time + max_age + skew {
-        return Err(untimely("the user signed in longer ago than `max_age` allows (`auth_time`)"));
+        return Err(untimely("`auth_time` is longer ago than `max_age` allows"));
     }
     Ok(())
 }
 
-/// After a refresh it must be about the same user, from the same issuer, and of the same sign-in (section 12.2). `before` was
-/// verified when it came.
+/// Checks that an ID token of a refresh is for the same user, issuer, and sign-in (OpenID Connect
+/// Core 1.0, section 12.2). `before` is the previous ID token, which was verified when it was
+/// received.
 fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
     let Some(before) = unverified_claims(before) else { return Ok(()) };
-    let another = |name: &str| Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+    let another = |name: &str| Err(refused(format!("`{name}` differs from that of the refreshed login")));
     for name in ["iss", "sub"] {
         if before.get(name) != claims.get(name) {
             return another(name);
@@ -230,19 +257,21 @@ fn check_successor(claims: &Map<String, Value>, before: &str) -> Result<()> {
             return another(name);
         }
     }
-    // A refresh is no new sign-in. The same time may be written in several ways.
+    // A refresh is not a new sign-in. The same time may be written in several ways.
     let times = |name: &str| both(name).map(|(old, new)| (strict::seconds(&old), strict::seconds(&new)));
     if times("auth_time").is_some_and(|(old, new)| old != new) {
         return another("auth_time");
     }
     if times("iat").is_some_and(|(old, new)| new < old) {
-        return Err(refused("it was issued before the one that it follows (`iat`)"));
+        return Err(refused("`iat` is before that of the previous ID token"));
     }
     Ok(())
 }
 
-/// Refuses a token that says itself that it is about another user than the login's, or for another client. `proven` is the
-/// login's subject and issuer; where that is not known, its old ID token says it.
+/// Rejects an ID token whose unverified claims are for another user or client.
+///
+/// `proven` is the subject and issuer of the login. If it is unknown, the previous ID token is
+/// compared.
 pub(crate) fn check_same_user(
     token: &str,
     proven: Option<(&str, &str)>,
@@ -256,18 +285,20 @@ pub(crate) fn check_same_user(
     for (name, proven) in [("iss", proven.map(|(_, issuer)| issuer)), ("sub", proven.map(|(subject, _)| subject))] {
         let mut expected = [proven, known(name)].into_iter().flatten();
         if expected.any(|expected| claims.get(name).is_none_or(|found| found != expected || is_damaged(expected))) {
-            return Err(refused(format!("its `{name}` is not that of the login that was refreshed")));
+            return Err(refused(format!("`{name}` differs from that of the refreshed login")));
         }
     }
     Ok(())
 }
 
-/// What a token says of itself, to compare with.
+/// Returns the claims of a token without verifying it, for comparison only.
 pub(crate) fn unverified_claims(token: &str) -> Option<Map<String, Value>> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     strict::object(&payload).ok()
 }
 
+/// Checks `at_hash` (OpenID Connect Core 1.0, sections 3.1.3.8 and 3.2.2.9) and `c_hash` (section
+/// 3.3.2.10).
 fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
     let check = |name: &str, text: Option<&str>| match (jws.claims.get(name), text) {
         (None | Some(Value::Null), _) | (_, None) => Ok(()),
@@ -276,7 +307,7 @@ fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
             if found.as_str().is_some_and(|found| found.trim_end_matches('=') == expected) {
                 Ok(())
             } else {
-                Err(refused(format!("its `{name}` is that of something else than what it came with")))
+                Err(refused(format!("`{name}` does not match the token or code that came with it")))
             }
         }
     };
@@ -284,8 +315,8 @@ fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
     check("c_hash", expected.code)?;
     let is_missing = jws.claims.get("at_hash").is_none_or(Value::is_null);
     if expected.requires_at_hash && expected.access_token.is_some() && is_missing {
-        let message = "the access token came through the browser, and the ID token has no `at_hash` to prove that they \
-                       belong together: use the code flow, or `insecure_accept_missing_at_hash()`";
+        let message = "missing `at_hash`: nothing binds the access token to the ID token; use the code flow, or \
+                       `insecure_accept_missing_at_hash()`";
         return Err(Error::new(ErrorKind::MissingAtHash, message));
     }
     Ok(())
@@ -341,7 +372,7 @@ mod tests {
             claims[name] = value.clone();
             assert!(!is_accepted(&claims, None), "{name} {value}");
         }
-        // As written by a server, and whatever is configured.
+        // As sent by a server, with any configuration.
         let raw = |sub: &[u8]| {
             let claims = [b"{\"iss\":\"i\",\"aud\":\"C1\",\"sub\":\"", sub, b"\"}"].concat();
             format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
@@ -399,7 +430,7 @@ mod tests {
             after[name] = value.clone();
             assert!(!check(&after), "{name} {value}");
         }
-        // What may be left out, or be later.
+        // Optional claims may be missing, and `iat` may be later.
         for (name, value) in
             [("azp", json!(null)), ("nonce", json!(null)), ("auth_time", json!(null)), ("iat", json!(NOW + 1))]
         {
@@ -438,7 +469,8 @@ mod tests {
         assert_eq!(check(json!(null), Some("at"), true), Err(ErrorKind::MissingAtHash));
     }
 
-    /// A good value nine times out of ten, so that most tokens are good or have one fault alone.
+    /// Generates the good value nine times out of ten, so that most tokens are valid or have a
+    /// single fault.
     fn mostly<T: std::fmt::Debug + Clone + 'static>(
         good: T,
         others: impl Strategy<Value = T> + 'static,
@@ -446,12 +478,12 @@ mod tests {
         prop_oneof![9 => Just(good), 1 => others]
     }
 
-    /// One of these.
+    /// Selects one of these values.
     fn one_of<T: std::fmt::Debug + Clone + 'static>(values: impl Into<Vec<T>>) -> impl Strategy<Value = T> {
         prop::sample::select(values.into())
     }
 
-    /// A time near a moment that matters.
+    /// Generates a time near a boundary.
     fn around(moment: u64) -> impl Strategy<Value = u64> {
         prop_oneof![Just(moment), moment - 2..moment + 3, moment - 100..moment + 100]
     }
@@ -459,7 +491,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// The rules in other words: a token is accepted if, and only if, every one of them holds.
+        /// Restates the rules: a token is accepted if, and only if, all of them hold.
         #[test]
         fn a_token_is_accepted_exactly_when_every_rule_holds(
             exp in mostly(NOW + 7200, prop_oneof![around(NOW - SKEW), around(NOW)]),

@@ -1,56 +1,57 @@
-//! The scopes of meetings: Webex's own (`meeting:`), and those of Webex Meetings integrations for the XML API.
+//! Scopes for meetings: those of the platform (`meeting:`), and those of Webex Meetings for the XML
+//! API.
 
 use super::Scope;
 
 scopes! {
-    /// Reading the user's scheduled meetings.
+    /// Read access to the user's scheduled meetings.
     MEETING_SCHEDULES_READ = "meeting:schedules_read";
-    /// Scheduling, changing and cancelling the user's meetings.
+    /// Scheduling, changing, and canceling the user's meetings.
     MEETING_SCHEDULES_WRITE = "meeting:schedules_write";
-    /// Reading the recordings of the user's meetings.
+    /// Read access to the recordings of the user's meetings.
     MEETING_RECORDINGS_READ = "meeting:recordings_read";
     /// Changing and deleting the recordings of the user's meetings.
     MEETING_RECORDINGS_WRITE = "meeting:recordings_write";
-    /// Reading the user's preferences for meetings.
+    /// Read access to the user's meeting preferences.
     MEETING_PREFERENCES_READ = "meeting:preferences_read";
-    /// Changing the user's preferences for meetings.
+    /// Changing the user's meeting preferences.
     MEETING_PREFERENCES_WRITE = "meeting:preferences_write";
-    /// Reading the state of a running meeting: whether it is recorded or locked.
+    /// Read access to the state of a meeting in progress, such as recording and lock.
     MEETING_CONTROLS_READ = "meeting:controls_read";
-    /// Controlling a running meeting: recording it, locking it.
+    /// Controlling a meeting in progress, such as recording and lock.
     MEETING_CONTROLS_WRITE = "meeting:controls_write";
-    /// Reading who takes part in the user's meetings.
+    /// Read access to the participants of the user's meetings.
     MEETING_PARTICIPANTS_READ = "meeting:participants_read";
-    /// Admitting, muting and removing participants of the user's meetings.
+    /// Admitting, muting, and removing participants of the user's meetings.
     MEETING_PARTICIPANTS_WRITE = "meeting:participants_write";
-    /// Reading the transcripts of the user's meetings.
+    /// Read access to the transcripts of the user's meetings.
     MEETING_TRANSCRIPTS_READ = "meeting:transcripts_read";
-    /// Reading the summaries of the user's meetings.
+    /// Read access to the summaries of the user's meetings.
     MEETING_SUMMARIES_READ = "meeting:summaries_read";
     /// Changing and deleting the summaries of the user's meetings.
     MEETING_SUMMARIES_WRITE = "meeting:summaries_write";
-    /// Administrators: reading who takes part in the organization's meetings.
+    /// Administrators: read access to the participants of the organization's meetings.
     MEETING_ADMIN_PARTICIPANTS_READ = "meeting:admin_participants_read";
-    /// Administrators: reading other users' scheduled meetings.
+    /// Administrators: read access to other users' scheduled meetings.
     MEETING_ADMIN_SCHEDULE_READ = "meeting:admin_schedule_read";
-    /// Administrators: scheduling, changing and cancelling other users' meetings.
+    /// Administrators: scheduling, changing, and canceling other users' meetings.
     MEETING_ADMIN_SCHEDULE_WRITE = "meeting:admin_schedule_write";
-    /// Administrators: reading the organization's recordings of meetings.
+    /// Administrators: read access to the organization's meeting recordings.
     MEETING_ADMIN_RECORDINGS_READ = "meeting:admin_recordings_read";
-    /// Administrators: changing and deleting the organization's recordings of meetings.
+    /// Administrators: changing and deleting the organization's meeting recordings.
     MEETING_ADMIN_RECORDINGS_WRITE = "meeting:admin_recordings_write";
-    /// Administrators: reading the organization's transcripts of meetings.
+    /// Administrators: read access to the organization's meeting transcripts.
     MEETING_ADMIN_TRANSCRIPTS_READ = "meeting:admin_transcripts_read";
-    /// Administrators: reading other users' preferences for meetings.
+    /// Administrators: read access to other users' meeting preferences.
     MEETING_ADMIN_PREFERENCES_READ = "meeting:admin_preferences_read";
-    /// Administrators: changing other users' preferences for meetings.
+    /// Administrators: changing other users' meeting preferences.
     MEETING_ADMIN_PREFERENCES_WRITE = "meeting:admin_preferences_write";
-    /// Administrators: reading the configuration of the organization's meetings.
+    /// Administrators: read access to the organization's meeting configuration.
     MEETING_ADMIN_CONFIG_READ = "meeting:admin_config_read";
-    /// Administrators: changing the configuration of the organization's meetings.
+    /// Administrators: changing the organization's meeting configuration.
     MEETING_ADMIN_CONFIG_WRITE = "meeting:admin_config_write";
 
-    /// Webex Meetings: reading everything that the user can see.
+    /// Webex Meetings: read access to everything the user can see.
     ALL_READ = "all_read";
     /// Webex Meetings: changing user details.
     USER_MODIFY = "user_modify";

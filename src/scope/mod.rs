@@ -1,8 +1,8 @@
-//! What a login may do: scopes, one and many.
+//! Scopes.
 //!
-//! - [`Scope`] and [`Scopes`] are what applications ask for, and what Webex grants.
-//! - `user`, `meeting`, `admin`, `compliance`, `identity` and `product` (inside) name the scopes that Webex documents, by
-//!   who may use them.
+//! [`Scope`] is a single scope, and [`Scopes`] is a set of them. The constants of [`Scope`] are the
+//! scopes that Webex documents. They are grouped into private modules by the users who can grant
+//! them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::value_check::{self, Characters};
 
-/// Names scopes as constants of [`Scope`], and lists them for the tests and for the pages of `testing`.
+/// Defines constants of [`Scope`], and lists them for the tests and for the pages of `testing`.
 macro_rules! scopes {
     ($($(#[doc = $doc:literal])* $name:ident = $text:literal;)*) => {
         impl Scope {
@@ -35,15 +35,17 @@ mod compliance;
 mod identity;
 mod product;
 
-/// One scope (RFC 6749 section 3.3), such as `spark:all`.
+/// A scope (RFC 6749, section 3.3), such as `spark:all`.
 ///
-/// The constants name those that Webex documents and say in short what each grants; Webex's own words, and new scopes, are
-/// at <https://developer.webex.com/docs/integration-scopes>. Since Webex adds new ones, any other text of visible ASCII
-/// characters is a scope too, unless it has a quotation mark, a bracket (except round ones) or one of `\`, `,`, `+`, `%`,
-/// `&`, `=`, `?` or `://`, which are signs of a list, a query or a URL.
+/// The constants are the scopes that Webex documents. For the full descriptions and for new scopes,
+/// see <https://developer.webex.com/docs/integration-scopes>. Any other string of visible ASCII
+/// characters is also a valid scope, because Webex adds new ones. It must not contain quotation
+/// marks, brackets (except parentheses), `\`, `,`, `+`, `%`, `&`, `=`, `?`, or `://`, which
+/// indicate a list, a query, or a URL.
 ///
-/// Each scope must be registered with the integration by its own name: `spark:all` covers no other. A scope makes nobody
-/// what they are not: those of administrators are of use only where an administrator logs in.
+/// Register every scope with the integration individually: `spark:all` does not include any other
+/// scope. A scope does not extend the user's rights. The scopes for administrators are only
+/// effective if an administrator logs in.
 ///
 /// # Example
 ///
@@ -58,7 +60,7 @@ mod product;
 pub struct Scope(Cow<'static, str>);
 
 impl Scope {
-    /// The scope as it is written in a request.
+    /// Returns the scope as a string.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -66,7 +68,8 @@ impl Scope {
 
 #[cfg(feature = "testing")]
 impl Scope {
-    /// What it grants, in a sentence for people, if it is one of the constants: the first of their documentation.
+    /// Returns a short description for users, if the scope is one of the constants: the first
+    /// sentence of its documentation.
     pub(crate) fn summary(&self) -> Option<String> {
         let families = [
             user::DESCRIBED,
@@ -78,7 +81,7 @@ impl Scope {
         ];
         let (_, text) = families.into_iter().flatten().find(|(name, _)| *name == self.as_str())?;
         let sentence = text.trim().split(". ").next().unwrap_or_default().trim_end_matches('.');
-        // A remark that refers to another constant is for developers.
+        // A remark with a link to another constant is for developers.
         let remark = sentence.split_once('[').and_then(|(before, _)| before.rsplit_once(": "));
         Some(remark.map_or(sentence, |(before, _)| before).replace('`', ""))
     }
@@ -87,23 +90,23 @@ impl Scope {
 impl FromStr for Scope {
     type Err = Error;
 
-    /// Reads one scope.
+    /// Parses a single scope.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the text is empty or has a character that a scope cannot have. The message says how to
-    /// read a list or a URL.
+    /// - [`ErrorKind::InvalidInput`]: `text` is empty or contains an invalid character. The message
+    ///   explains how to parse a list or a URL.
     fn from_str(text: &str) -> Result<Self> {
         let is_scope = is_scope(text) && value_check::problem(text, Characters::Word).is_none();
         if is_scope { Ok(Self(Cow::Owned(text.to_owned()))) } else { Err(no_scope(text)) }
     }
 }
 
-/// What a developer is told who reads `invalid_scope`.
-pub(crate) const REFUSED: &str = "webex refused the scopes: ask for at least one, and register each by its own name with \
-                                  the integration at developer.webex.com, where `spark:all` does not cover the others";
+/// The explanation of the error code `invalid_scope`.
+pub(crate) const REFUSED: &str = "scopes rejected by Webex: request at least one, and register each individually with \
+                                  the integration at developer.webex.com (`spark:all` does not include other scopes)";
 
-/// What no scope of Webex's has; a text with one of them is a list, a query or a URL, or was copied with its quotes.
+/// Characters that occur in lists, queries, URLs, and quoted strings, but not in scopes of Webex.
 const FOREIGN: &[u8] = b"\"'`<>[]{}\\,+%&=?";
 
 fn is_scope(text: &str) -> bool {
@@ -111,23 +114,24 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && is_plain && !text.contains("://")
 }
 
-/// Why a text is no scope, without the text: nobody knows what was pasted.
+/// Returns the error for an invalid scope. The message does not quote the text, which may be a
+/// secret.
 fn no_scope(text: &str) -> Error {
     let message: Cow<'static, str> = if text.contains(['&', '=', '?']) || text.contains("://") {
-        "a URL or a query stands where scopes belong: copy what follows its `scope=`, or let \
-         `Scopes::from_authorization_url(..)` do it"
+        "invalid scope: found a URL or a query; use the value of its `scope` parameter, or call \
+         `Scopes::from_authorization_url(..)`"
             .into()
     } else if text.contains([',', '+', '%', ' ']) {
-        "several scopes, or encoded ones, stand where one belongs: parse them as `Scopes`".into()
+        "invalid scope: found a list or an encoded scope; parse it as `Scopes`".into()
     } else if let Some(why) = value_check::problem(text, Characters::Word) {
-        format!("the scope {why}; a scope is written like spark:all").into()
+        format!("scope {why}; a valid scope is spark:all").into()
     } else {
-        "a scope must be one or more visible ASCII characters without brackets, such as spark:all".into()
+        "invalid scope: use one or more visible ASCII characters without brackets, such as spark:all".into()
     };
     Error::new(ErrorKind::InvalidInput, message)
 }
 
-/// What stands between scopes; a form writes a space as `+`.
+/// Returns `true` for separators of scopes. A form encodes a space as `+`.
 fn is_separator(c: char) -> bool {
     c.is_whitespace() || c == ',' || c == '+'
 }
@@ -150,9 +154,10 @@ impl AsRef<str> for Scope {
     }
 }
 
-/// A set of scopes, in the order in which they were written, without repetitions.
+/// A set of scopes without duplicates that preserves the insertion order.
 ///
-/// Comparing two sets ignores the order: Webex answers in an order of its own. Clones are cheap and share the list.
+/// Comparisons ignore the order, because Webex returns scopes in any order. Cloning is cheap:
+/// clones share the list.
 ///
 /// # Example
 ///
@@ -168,26 +173,27 @@ impl AsRef<str> for Scope {
 pub struct Scopes(Arc<Vec<Scope>>);
 
 impl Scopes {
-    /// No scope at all.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the scopes out of an authorization URL, such as the one that the developer portal shows for an integration.
+    /// Reads the scopes from an authorization URL, such as the one that the developer portal
+    /// displays for an integration.
     ///
-    /// The query alone, or its `scope=` part, will do.
+    /// The query alone or its `scope` parameter is also accepted.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when there is no `scope` in it, or more than one, or when one of the scopes has a character
-    /// that a scope cannot have.
+    /// - [`ErrorKind::InvalidInput`]: the URL has no `scope` parameter or more than one, or a scope
+    ///   contains an invalid character.
     ///
     /// # Example
     ///
     /// ```
     /// use webex_oauth::Scopes;
     ///
-    /// let url = "https://webexapis.com/v1/authorize?client_id=C1&response_type=code&scope=spark%3Aall%20spark%3Akms&state=x";
+    /// let url = "https://webexapis.com/v1/authorize?scope=spark%3Aall%20spark%3Akms&state=x";
     /// assert_eq!(Scopes::from_authorization_url(url)?.to_string(), "spark:all spark:kms");
     /// # Ok::<(), webex_oauth::Error>(())
     /// ```
@@ -197,44 +203,49 @@ impl Scopes {
         let query = url.split_once('?').map_or(url, |(_, query)| query);
         let mut found = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "scope");
         let scopes = match (found.next(), found.next()) {
-            (Some(_), Some(_)) => return Err(Error::new(ErrorKind::InvalidInput, "the URL has more than one `scope`")),
+            (Some(_), Some(_)) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidInput,
+                    "invalid authorization URL: duplicate parameter `scope`",
+                ));
+            }
             (Some((_, scopes)), None) => Self::from_decoded(&scopes)?,
             (None, _) => Self::new(),
         };
         if scopes.is_empty() {
-            let message = "the URL has no scopes: copy all of it, with the part that begins with `scope=`";
+            let message = "invalid authorization URL: missing parameter `scope`; copy the complete URL";
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(scopes)
     }
 
-    /// Whether there is none.
+    /// Returns `true` if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of scopes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether exactly this scope is among them; `spark:all` contains no other.
+    /// Returns `true` if the set contains `scope`. `spark:all` does not include other scopes.
     pub fn contains(&self, scope: impl AsRef<str>) -> bool {
         self.0.iter().any(|own| own.as_str() == scope.as_ref())
     }
 
-    /// The scopes, in order.
+    /// Returns an iterator over the scopes, in insertion order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Scope> {
         self.0.iter()
     }
 
-    /// The scopes of this set that are not in `other`.
+    /// Returns the scopes of this set that are not in `other`.
     pub fn without(&self, other: &Self) -> Self {
         let others = other.names();
         Self(Arc::new(self.0.iter().filter(|scope| !others.contains(scope.as_str())).cloned().collect()))
     }
 
-    /// Adds one, unless it is there already.
+    /// Adds a scope if the set does not contain it.
     pub(crate) fn insert(&mut self, scope: Scope) {
         if !self.contains(&scope) {
             Arc::make_mut(&mut self.0).push(scope);
@@ -249,7 +260,8 @@ impl Scopes {
         self.0.iter().map(Scope::as_str).collect()
     }
 
-    /// What a server wrote: separated by spaces, commas or `+`; what no scope can be is left out.
+    /// Parses the scopes in a response, separated by spaces, commas, or `+`. Invalid scopes are
+    /// skipped.
     pub(crate) fn from_server(text: &str) -> Self {
         text.split(is_separator).filter_map(|part| part.parse().ok()).collect()
     }
@@ -258,12 +270,12 @@ impl Scopes {
 impl FromStr for Scopes {
     type Err = Error;
 
-    /// Reads scopes separated by white space, commas or `+`. They may be percent-encoded, as a URL has them.
+    /// Parses scopes separated by white space, commas, or `+`. They may be percent-encoded.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when one of them has a character that a scope cannot have, and for a whole URL, which
-    /// [`from_authorization_url`](Self::from_authorization_url) reads.
+    /// - [`ErrorKind::InvalidInput`]: a scope contains an invalid character, or `text` is a URL.
+    ///   For URLs, use [`from_authorization_url`](Self::from_authorization_url).
     fn from_str(text: &str) -> Result<Self> {
         value_check::check(ErrorKind::InvalidInput, "list of scopes", text, Characters::List)?;
         if text.contains(['&', '=', '?']) || text.contains("://") {
@@ -273,7 +285,7 @@ impl FromStr for Scopes {
     }
 }
 
-/// A text without `&` and `=` is a form of one name and no value.
+/// Decodes percent-encoding. Without `&` and `=`, the form has a single name and no value.
 fn percent_decoded(text: &str) -> Cow<'_, str> {
     form_urlencoded::parse(text.as_bytes()).next().map(|(name, _)| name).unwrap_or_default()
 }
@@ -294,7 +306,7 @@ impl Extend<Scope> for Scopes {
     }
 }
 
-/// Takes out repetitions: once for all, since a server may write a hundred thousand scopes.
+/// Removes duplicates in linear time, because a server may send a hundred thousand scopes.
 fn deduplicate(scopes: &mut Vec<Scope>) {
     let mut seen = HashSet::with_capacity(scopes.len());
     let are_new: Vec<_> = scopes.iter().map(|scope| seen.insert(scope.as_str())).collect();
@@ -311,7 +323,7 @@ impl PartialEq for Scopes {
 impl Eq for Scopes {}
 
 impl fmt::Display for Scopes {
-    /// The form of requests and answers: separated by one space.
+    /// Formats the scopes as in requests and responses: separated by a single space.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, scope) in self.0.iter().enumerate() {
             if position > 0 {
@@ -333,7 +345,7 @@ impl fmt::Debug for Scopes {
 mod tests {
     use super::*;
 
-    /// The names of all scopes that Webex documents: in a family, separated by spaces.
+    /// All scopes that Webex documents: a prefix and the names with this prefix.
     const DOCUMENTED: [(&str, &str); 17] = [
         ("", "openid email profile phone address all_read user_modify meeting_modify recording_modify setting_modify"),
         (
@@ -404,8 +416,8 @@ mod tests {
             assert!(!summary.is_empty() && !summary.contains(['[', '`', '\n']), "{name}: {summary}");
         }
         let summary = |text: &str| text.parse::<Scope>().unwrap().summary();
-        assert_eq!(summary("spark:all").unwrap(), "Everything that a user can do: all user-level spark: scopes");
-        assert_eq!(summary("Identity:contact").unwrap(), "The organization's contacts, spelled with a capital");
+        assert_eq!(summary("spark:all").unwrap(), "Full access on behalf of the user: all user-level spark: scopes");
+        assert_eq!(summary("Identity:contact").unwrap(), "Access to the organization's contacts");
         assert_eq!(summary("spark:what_is_this"), None);
     }
 
@@ -443,7 +455,7 @@ mod tests {
     fn copies_share_one_list_until_one_of_them_is_changed() {
         let own: Scopes = "spark:all spark:kms".parse().unwrap();
         let mut copy = own.clone();
-        assert!(Arc::ptr_eq(&own.0, &copy.0), "a login that begins copies no scope");
+        assert!(Arc::ptr_eq(&own.0, &copy.0), "beginning a login must not copy the scopes");
         copy.insert(Scope::SPARK_KMS);
         assert!(Arc::ptr_eq(&own.0, &copy.0));
         copy.insert(Scope::SPARK_ROOMS_READ);
@@ -492,13 +504,13 @@ mod tests {
     #[test]
     fn a_url_without_exactly_one_list_of_scopes_is_refused_with_advice() {
         for (url, advice) in [
-            ("", "copy all of it"),
-            ("spark:all spark:kms", "copy all of it"),
-            ("https://webexapis.com/v1/authorize", "copy all of it"),
-            ("https://webexapis.com/v1/authorize?scope=&x=y", "copy all of it"),
-            ("https://webexapis.com/v1/authorize?scope=%20,%20", "copy all of it"),
-            ("https://webexapis.com/v1/authorize#scope=spark:all", "copy all of it"),
-            ("https://webexapis.com/v1/authorize?scope=spark:all&scope=spark:kms", "more than one"),
+            ("", "copy the complete URL"),
+            ("spark:all spark:kms", "copy the complete URL"),
+            ("https://webexapis.com/v1/authorize", "copy the complete URL"),
+            ("https://webexapis.com/v1/authorize?scope=&x=y", "copy the complete URL"),
+            ("https://webexapis.com/v1/authorize?scope=%20,%20", "copy the complete URL"),
+            ("https://webexapis.com/v1/authorize#scope=spark:all", "copy the complete URL"),
+            ("https://webexapis.com/v1/authorize?scope=spark:all&scope=spark:kms", "duplicate"),
             ("https://webexapis.com/v1/authorize?scope=https%3A%2F%2Fhunter2", "URL"),
             ("https://webexapis.com/v1/authorize?scope=a%22hunter2", "quotation mark"),
             ("'https://webexapis.com/v1/authorize?scope=spark%3Aall'", "quotation mark"),
@@ -514,7 +526,7 @@ mod tests {
     fn what_is_no_scope_is_refused_with_advice() {
         for (bad, advice) in [
             ("", "such as spark:all"),
-            ("umläut", "not ASCII: copy it again; a scope is written like spark:all"),
+            ("umläut", "not ASCII: copy it again; a valid scope is spark:all"),
             ("spark:all\r\nX:", "a line break"),
             ("sp\"ark", "a quotation mark"),
             ("'spark:all'", "in quotation marks"),
@@ -535,7 +547,7 @@ mod tests {
             assert!(error.to_string().contains(advice), "{bad:?}: {error}");
         }
         for (bad, advice) in [
-            ("'spark:all spark:kms'", "the list of scopes is in quotation marks: leave them out"),
+            ("'spark:all spark:kms'", "list of scopes is in quotation marks: remove them"),
             ("\u{201c}spark:all\u{201d}", "in quotation marks"),
             ("'spark:all', 'spark:kms'", "in quotation marks"),
             ("[\"spark:all\", \"spark:kms\"]", "contains a quotation mark"),

@@ -1,7 +1,8 @@
-//! Threads for calls that block, a bounded number for each store.
+//! Thread pools for blocking calls, one bounded pool per store.
 //!
-//! Tokio's blocking threads are not used: a runtime waits for them before it ends, so a keyring that never returns would keep
-//! the process from exiting, and a file system that hangs would take all of them, DNS lookups included.
+//! Tokio's blocking threads are not used, because a runtime waits for them when it shuts down. A
+//! hanging keyring would then keep the process from exiting. A hanging file system would occupy all
+//! of these threads, which DNS lookups need as well.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,17 +17,18 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result, Transience};
 
-/// The number of calls of one store that may block at once.
+/// The maximum number of concurrent blocking calls of one store.
 const MAX_THREADS: usize = 16;
 
-/// The time after which a thread without work ends.
+/// The time after which an idle thread exits.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A bounded set of threads, started when they are needed. Jobs that find all of them busy wait in order.
+/// A bounded set of threads, started on demand. While all threads are busy, jobs wait in order.
 ///
-/// Dropping the pool ends its threads once their jobs are done. A process that exits waits for none of them.
+/// After the pool is dropped, its threads exit once their jobs are done. A process that exits does
+/// not wait for them.
 pub(super) struct BlockingPool {
     shared: Arc<Shared>,
     max_threads: usize,
@@ -43,15 +45,15 @@ struct State {
     next_id: u64,
     threads: usize,
     idle: usize,
-    /// The process that the threads belong to: a fork copies these numbers, but no threads.
+    /// The process that the threads belong to. A fork copies this state, but not the threads.
     process: u32,
     is_closed: bool,
 }
 
-/// A job that was handed to the pool.
+/// A job submitted to the pool.
 pub(super) struct Submitted {
     id: u64,
-    /// Whether a thread takes the job at once, so that it waits for no other.
+    /// `true` if a thread takes the job immediately, so that it does not wait for another one.
     pub(super) is_immediate: bool,
 }
 
@@ -67,31 +69,32 @@ impl BlockingPool {
         Self { shared: Arc::new(shared), max_threads }
     }
 
-    /// Runs `work` on a thread of the pool. Once it has begun, it runs to its end, even if the returned future is dropped.
+    /// Runs `work` on a thread of the pool. Once started, it runs to completion even if the future
+    /// is dropped.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let runtime = current_runtime()?;
         let (sender, outcome) = oneshot::channel();
         let job = move || {
             let _entered = runtime.enter();
-            // The caller may have gone.
+            // The caller may have dropped the future.
             let _ = sender.send(work());
         };
         let _queued = Queued { pool: self, id: self.submit(Box::new(job))?.id };
         outcome.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    /// Hands a job to the pool.
+    /// Submits a job to the pool.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when no thread can be started and none is running.
+    /// - [`ErrorKind::Store`]: no thread is running, and none can be started.
     pub(super) fn submit(&self, job: Job) -> Result<Submitted> {
         let mut state = self.shared.lock();
         state.discard_after_fork();
         let id = state.next_id;
         state.next_id += 1;
         state.queue.insert(id, job);
-        // Idle threads that were woken up are counted until they take a job, and so are their jobs.
+        // A notified thread counts as idle until it takes a job, and its job counts as queued.
         let is_immediate = if state.idle >= state.queue.len() {
             self.shared.is_needed.notify_one();
             true
@@ -108,7 +111,7 @@ impl BlockingPool {
                     let message = format!("cannot start a thread for blocking calls: {error}; retry");
                     return Err(Error::store(message, Transience::Transient));
                 }
-                // The running threads take it later.
+                // A running thread takes the job later.
                 Err(_) => false,
             }
         } else {
@@ -135,13 +138,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs jobs until there are none for a while, or the pool is dropped.
+    /// Runs jobs until the idle timeout expires or the pool is dropped.
     fn take_jobs(&self) {
         let mut state = self.lock();
         loop {
             if let Some((_, job)) = state.queue.pop_first() {
                 drop(state);
-                // The job's caller learns of a panic because its channel closes.
+                // After a panic, the job's channel closes, which the caller reports.
                 let _ = panic::catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
@@ -163,18 +166,18 @@ impl Shared {
 }
 
 impl State {
-    /// Forgets threads and jobs that stayed behind in the parent process.
+    /// Discards threads and jobs of the parent process after a fork.
     fn discard_after_fork(&mut self) {
         let process = process::id();
         if self.process != process {
-            // They are not dropped: that would wake tasks of a runtime whose threads stayed behind as well.
+            // Not dropped: dropping the jobs would wake tasks of a runtime without threads.
             std::mem::forget(std::mem::take(&mut self.queue));
             (self.threads, self.idle, self.process) = (0, 0, process);
         }
     }
 }
 
-/// The place of a call in the queue, given up when the caller is gone.
+/// The position of a call in the queue. Dropping it removes the job.
 struct Queued<'a> {
     pool: &'a BlockingPool,
     id: u64,
@@ -188,17 +191,17 @@ impl Drop for Queued<'_> {
     }
 }
 
-/// Returns the runtime that the caller runs in; keyrings may look for it on the thread they are called on.
+/// Returns the Tokio runtime of the caller. Jobs enter it, because keyrings may require it.
 pub(super) fn current_runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| {
-        let message = "this store can only be used from within a tokio runtime: call this from an async fn run by one";
+        let message = "no Tokio runtime: the store can only be used within one; call this from an async task";
         Error::new(ErrorKind::NoRuntime, message)
     })
 }
 
 /// Returns the error for a call whose thread panicked.
 pub(super) fn panicked() -> Error {
-    Error::store("a blocking call panicked; the change may have been made", Transience::Transient)
+    Error::store("store call panicked: the write may or may not have happened; retry", Transience::Transient)
 }
 
 #[cfg(test)]
@@ -208,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends a word when its thread ends.
+    /// Sends a message when its thread exits.
     struct OnThreadEnd(Sender<()>);
 
     impl Drop for OnThreadEnd {
@@ -230,7 +233,7 @@ mod tests {
         pool.shared.lock().threads
     }
 
-    /// Polls a future once, and leaves it alone from then on.
+    /// Polls a future once.
     async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) {
         std::future::poll_fn(|context| {
             assert!(future.as_mut().poll(context).is_pending());
@@ -349,7 +352,8 @@ mod tests {
         pool.run(move || report_thread_end(ends)).await.unwrap();
         ended.recv().unwrap();
         {
-            // As a fork leaves it: threads are counted that this process does not have, and a job waits for them.
+            // The state after a fork: it counts threads that do not exist, and contains the
+            // parent's job.
             let mut state = pool.shared.lock();
             (state.threads, state.idle, state.process) = (1, 1, state.process.wrapping_add(1));
             state.queue.insert(u64::MAX, Box::new(|| panic!("the parent's job runs in the child")));

@@ -1,6 +1,6 @@
-//! The suite that every store passes: one line in a test of yours.
+//! Conformance tests for store implementations.
 //!
-//! Needs the feature `testing`.
+//! Requires the feature `testing`.
 //!
 //! ```
 //! use webex_oauth::store::{FileStore, MemoryStore, conformance};
@@ -13,22 +13,27 @@
 //! # }
 //! ```
 //!
-//! `open` opens **the same store each time it is called**, as another process would: the suite works with several handles,
-//! and looks whether each sees what the others did. A store over a database connects anew; one that lives in memory is
-//! cloned. Give the suite a store of its own: it saves and deletes under keys like `..` and `a`, and removes
-//! what an earlier run left there.
+//! The function `open` must return **a handle to the same store on every call**, like another
+//! process would. The suite uses several handles, and checks that each one observes the writes of
+//! the others. For a database, open a new connection. For a store in memory, return a clone.
 //!
-//! A store that breaks a rule of the contract fails by a panic that names the rule and says what happened:
+//! Use a separate store for the suite. It writes and deletes entries under keys such as `..` and
+//! `a`, and removes the entries of an earlier run.
+//!
+//! If a store violates a rule of the contract, the suite panics. The message contains the rule and
+//! the violation:
 //!
 //! ```text
-//! the store breaks rule 1 of TokenStore's contract (compare and swap): saving "conformance" with Precondition::Absent gave
-//! Yes, not Conflict: something is there
+//! the store breaks rule 1 of TokenStore's contract (atomic writes): saving "conformance" with
+//! Precondition::Absent returned Committed instead of Conflict: there is an entry
 //! ```
 //!
-//! Many callers at once are part of it, so run it on a runtime of several threads
-//! (`#[tokio::test(flavor = "multi_thread")]`) with its timer enabled. Calls that take longer than a minute count as
-//! broken. What the suite cannot try is a store that fails: make yours fail, and look that the error says whether it is
-//! [retryable](crate::Error::is_retryable) and shows no secret.
+//! The suite makes concurrent calls. Run it on a multi-threaded runtime (`#[tokio::test(flavor =
+//! "multi_thread")]`) with the time driver enabled. A call that takes longer than a minute is a
+//! violation.
+//!
+//! The suite cannot test failures of the store. Test them separately: the error must be correctly
+//! classified as [retryable](crate::Error::is_retryable) or not, and must contain no secret.
 
 use std::sync::Arc;
 
@@ -37,11 +42,11 @@ use super::rule::Broken;
 use super::trials::{self, Handles};
 use super::{TokenIndex, TokenStore};
 
-/// Tries every rule of [`TokenStore`]'s contract.
+/// Checks every testable rule of the [`TokenStore`] contract.
 ///
 /// # Panics
 ///
-/// When the store breaks one.
+/// Panics if the store violates a rule.
 pub async fn run<S: TokenStore>(open: impl AsyncFn() -> S) {
     let handles = Handles { first: Arc::new(open().await), second: Arc::new(open().await) };
     demand(trials::all(&handles).await);
@@ -50,11 +55,12 @@ pub async fn run<S: TokenStore>(open: impl AsyncFn() -> S) {
     demand(trials::find(&open().await, left).await);
 }
 
-/// Tries every rule of [`TokenIndex`]'s contract. Those of [`TokenStore`]'s are tried by [`run`].
+/// Checks every rule of the [`TokenIndex`] contract. The [`TokenStore`] contract is checked by
+/// [`run`].
 ///
 /// # Panics
 ///
-/// When the store breaks one.
+/// Panics if the store violates a rule.
 pub async fn run_index<S: TokenIndex>(open: impl AsyncFn() -> S) {
     let indexes = Indexes { first: Arc::new(open().await), second: Arc::new(open().await) };
     demand(index_trials::all(&indexes).await);

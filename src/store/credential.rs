@@ -1,4 +1,4 @@
-//! The credential that a login is in the keyring, and what can be done to it; all of it blocks.
+//! Credentials in a keyring. All operations block.
 
 use std::sync::Arc;
 use std::{fmt, thread};
@@ -16,13 +16,13 @@ use super::record::{self, Unreadable};
 use super::{Entry, TokenKey};
 use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
 
-/// What a secret begins with whose rest is a record in base64.
+/// The first line of a secret that contains a record in base64.
 const IN_BASE64: &[u8] = b"webex-oauth login in base64\n";
 
-/// How much of each part of a key is shown in a credential's name, in characters.
+/// The maximum length of the readable form of a key part in a credential's name, in characters.
 const SHOWN: usize = 32;
 
-/// The caller's own keyring, never the process's.
+/// The keyring passed by the caller. The process-wide default keyring is never used.
 pub(super) struct Keyring(Option<Arc<CredentialStore>>);
 
 impl Keyring {
@@ -30,13 +30,13 @@ impl Keyring {
         Self(Some(keyring))
     }
 
-    /// Whose it is.
+    /// Returns the vendor of the keyring.
     pub(super) fn vendor(&self) -> String {
         self.0.as_ref().map(|keyring| keyring.vendor()).unwrap_or_default()
     }
 
     fn handle(&self, service: &str, account: &str) -> Result<Handle, Failure> {
-        // It is there until this is dropped.
+        // `None` only during `drop`.
         self.0.as_ref().ok_or(Failure::NoDefaultStore)?.build(service, account, None)
     }
 }
@@ -44,21 +44,22 @@ impl Keyring {
 impl Drop for Keyring {
     fn drop(&mut self) {
         let keyring = self.0.take();
-        // To close it may block, and one over D-Bus panics where it blocks a thread that drives a runtime.
+        // Closing a keyring may block. A keyring over D-Bus panics on a thread that drives a
+        // runtime.
         if Runtime::try_current().is_ok() {
             let _ = thread::Builder::new().spawn(move || drop(keyring));
         }
     }
 }
 
-/// Where the login under a key is in the keyring.
+/// The credential of a key.
 pub(super) struct Credential {
     pub(super) keyring: Arc<Keyring>,
     pub(super) service: Arc<str>,
     pub(super) key: TokenKey,
 }
 
-/// Why the keyring did not do something. It is made from what is known to hold no secret.
+/// A failure of the keyring. It contains no part of a secret.
 #[derive(Debug, ThisError)]
 #[error("cannot {doing} {credential}: {why}")]
 struct Fault {
@@ -68,15 +69,16 @@ struct Fault {
     source: Option<PlatformError>,
 }
 
-/// The name of the credential of a key: for people, what is plain in the key; for the store, the name of its [`Place`].
+/// Returns the user of the credential of a key: a readable form of the key, and the name of its
+/// [`Place`].
 pub(super) fn account(key: &TokenKey) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
     let shown = |part: &str| part.chars().take(SHOWN).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>();
-    let parts = std::iter::once(key.tenant()).chain(key.user_part()).map(shown);
+    let parts = std::iter::once(key.root()).chain(key.child_name()).map(shown);
     parts.chain([Place::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
 }
 
-/// What the keyring is given to keep: the record of a login, as a text, because some keyrings keep nothing else.
+/// Returns the secret for the keyring: the record as text, because some keyrings store only text.
 pub(super) fn secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
     let record = record::write(key, entry);
     if std::str::from_utf8(&record).is_ok() && !record.contains(&0) {
@@ -86,7 +88,7 @@ pub(super) fn secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
     let mut secret = Zeroizing::new(vec![0; IN_BASE64.len() + length]);
     let (title, text) = secret.split_at_mut(IN_BASE64.len());
     title.copy_from_slice(IN_BASE64);
-    // It cannot fail: there is room for all of it.
+    // Cannot fail: the buffer has the exact length.
     let _ = STANDARD.encode_slice(&record, text);
     secret
 }
@@ -94,21 +96,21 @@ pub(super) fn secret(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
 fn read(secret: &[u8]) -> Result<(TokenKey, Entry), Unreadable> {
     let Some(text) = secret.strip_prefix(IN_BASE64) else { return record::read(secret) };
     let mut record = Zeroizing::new(vec![0; text.len()]);
-    let damaged = |_| Unreadable::Damaged("its base64 cannot be read");
+    let damaged = |_| Unreadable::Damaged("invalid base64");
     let length = STANDARD.decode_slice(text, &mut record).map_err(damaged)?;
     record::read(&record[..length])
 }
 
 impl Credential {
-    /// Reads what is there. Damage is set aside, which is an error once.
+    /// Reads the entry. A damaged one is set aside and reported as an error once.
     pub(super) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
         let Some(secret) = self.read()? else { return Ok(None) };
         let why = match read(&secret) {
             Ok((key, entry)) if key == self.key => return Ok(Some(entry)),
-            Ok(_) => "it is another key's",
+            Ok(_) => "it belongs to another key",
             Err(Unreadable::Damaged(why)) => why,
             Err(Unreadable::Foreign(cause)) => {
-                let message = format!("the login stored under {} in {self} is not this version's", self.key);
+                let message = format!("unsupported version: session stored under {:?} in {self}", self.key);
                 return Err(Error::new(ErrorKind::CorruptEntry, message)
                     .with_remedy(Remedy::Registration)
                     .with_source(cause));
@@ -117,12 +119,12 @@ impl Credential {
         Err(self.set_aside(&secret, why))
     }
 
-    /// Puts a secret in the place of what is there.
+    /// Writes a secret, replacing the current one.
     pub(super) fn replace(&self, secret: &[u8]) -> Result<()> {
         self.put(&account(&self.key), secret)
     }
 
-    /// Removes what is there.
+    /// Removes the credential, if there is one.
     pub(super) fn remove(&self) -> Result<()> {
         match self.handle(&account(&self.key)).and_then(|handle| handle.delete_credential()) {
             Ok(()) | Err(Failure::NoEntry) => Ok(()),
@@ -130,7 +132,8 @@ impl Credential {
         }
     }
 
-    /// Removes whatever is there, also what is there twice, and what was set aside; says whether there was anything.
+    /// Removes all credentials of the key, including duplicates and those set aside. Returns `true`
+    /// if there was one.
     pub(super) fn discard(&self) -> Result<bool> {
         let mut found = false;
         for account in [account(&self.key), aside(&self.key)] {
@@ -172,36 +175,40 @@ impl Credential {
         self.keyring.handle(&self.service, account)
     }
 
-    /// Moves damage to a credential of its own, in place of earlier damage; the error says what came of it.
+    /// Moves a damaged secret to a separate credential, replacing an earlier one. Returns the error
+    /// to report.
     fn set_aside(&self, secret: &[u8], why: &str) -> Error {
         let aside = aside(&self.key);
         match self.put(&aside, secret).and_then(|()| self.remove()) {
             Ok(()) => {
                 let message = format!(
-                    "the login stored under {} was damaged ({why}): it is now in the credential {aside:?} of {:?}",
+                    "damaged session stored under {:?} ({why}): set aside as credential {aside:?} of {:?}; log in again",
                     self.key, self.service
                 );
                 Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login)
             }
             Err(error) => {
                 let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
-                let message = format!("the login stored under {} in {self} is damaged ({why})", self.key);
+                let message =
+                    format!("damaged session stored under {:?} in {self} ({why}): it could not be set aside", self.key);
                 Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
             }
         }
     }
 
-    /// Tells of a failure without what it may hold of the secret: data that cannot be read, and other credentials.
+    /// Converts a failure. Drops its parts that may contain secrets: undecodable data and other
+    /// credentials.
     fn failed(&self, doing: &'static str, failure: Failure) -> Error {
         let (why, retryable, source) = match failure {
             Failure::NoStorageAccess(source) => {
-                ("the keyring is locked, or cannot be used now".to_owned(), Transience::Transient, Some(source))
+                ("the keyring is locked or unavailable".to_owned(), Transience::Transient, Some(source))
             }
             Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Transience::Transient, Some(source)),
-            Failure::NoEntry => ("it is gone".to_owned(), Transience::Transient, None),
+            Failure::NoEntry => ("it was deleted meanwhile".to_owned(), Transience::Transient, None),
             Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable(),
             Failure::Ambiguous(several) => {
-                let why = format!("there are {} of this name; `KeyringStore::discard` removes them", several.len());
+                let why =
+                    format!("there are {} with this name; remove them with `KeyringStore::discard`", several.len());
                 (why, Transience::Permanent, None)
             }
             Failure::BadStoreFormat(_)
@@ -209,31 +216,30 @@ impl Credential {
             | Failure::Invalid(..)
             | Failure::NotSupportedByStore(_)
             | Failure::NoDefaultStore => (failure.to_string(), Transience::Permanent, None),
-            _ => {
-                ("the keyring failed in a way that this version does not know".to_owned(), Transience::Transient, None)
-            }
+            _ => ("the keyring failed with an unknown error".to_owned(), Transience::Transient, None),
         };
         Error::store(Fault { doing, credential: self.to_string(), why, source }, retryable)
     }
 
-    /// The keyring itself cannot make sense of what it has, with another key of its own perhaps: a login that may be good.
+    /// Returns the error for a credential that the keyring cannot decode. The session may be
+    /// intact, for example if the keyring uses a wrong key.
     fn unreadable(&self) -> Error {
         let message = format!(
-            "the keyring cannot read the login stored under {} in {self}; `KeyringStore::discard` removes it",
+            "keyring cannot decode the session stored under {:?} in {self}; remove it with `KeyringStore::discard`",
             self.key
         );
         Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
     }
 }
 
-/// The name of the credential that damage is moved to.
+/// Returns the user of the credential that a damaged secret is moved to.
 fn aside(key: &TokenKey) -> String {
     format!("{}/damaged", account(key))
 }
 
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the credential {:?} of {:?}", account(&self.key), self.service)
+        write!(f, "credential {:?} of {:?}", account(&self.key), self.service)
     }
 }
 
@@ -247,7 +253,7 @@ mod tests {
     use crate::store::{Body, Head};
 
     fn key(tenant: &str, user: &str) -> TokenKey {
-        TokenKey::new(tenant).unwrap().user(user).unwrap()
+        TokenKey::new(tenant).unwrap().child(user).unwrap()
     }
 
     #[test]
@@ -289,7 +295,7 @@ mod tests {
         }
         let mut bad = whole.to_vec();
         bad[IN_BASE64.len()] = b'!';
-        assert!(matches!(read(&bad), Err(Unreadable::Damaged("its base64 cannot be read"))));
+        assert!(matches!(read(&bad), Err(Unreadable::Damaged("invalid base64"))));
     }
 
     #[test]
@@ -303,7 +309,7 @@ mod tests {
         };
         let credential =
             Credential { keyring: Arc::clone(&keyring), service: "acme-rooms".into(), key: key("cust10001", "jane") };
-        // What failed, its kind, whether time can help, and whether the platform's own words are kept.
+        // Failure, error kind, retryable, preserved cause.
         for (failure, kind, is_retryable, cause) in [
             (Failure::NoStorageAccess("it is locked".into()), ErrorKind::Store, true, Some("it is locked")),
             (Failure::PlatformFailure("code 5".into()), ErrorKind::Store, true, Some("code 5")),

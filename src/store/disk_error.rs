@@ -1,4 +1,4 @@
-//! Errors of a file system: each names the path it is about, and says who can help.
+//! File system errors, with their paths and remedies.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ const EBADF: i32 = 9;
 #[cfg(unix)]
 const ENOTTY: i32 = 25;
 
-/// `ENOLCK`, which has no [`io::ErrorKind`]: on Linux, on Linux on MIPS and illumos, on macOS and the BSDs, on Linux on SPARC.
-/// None of these numbers is another error of a lock elsewhere.
+/// `ENOLCK`, which has no [`io::ErrorKind`]: on Linux, on Linux on MIPS and illumos, on macOS and
+/// the BSDs, and on Linux on SPARC. On no platform is one of these numbers another error of a lock.
 #[cfg(unix)]
 const ENOLCK: [i32; 4] = [37, 46, 77, 79];
 
@@ -24,45 +24,45 @@ const ENOLCK: [i32; 4] = [37, 46, 77, 79];
 #[cfg(windows)]
 const ERROR_INVALID_FUNCTION: i32 = 1;
 
-/// What went wrong with a path.
+/// A failure at a path.
 #[derive(Debug, ThisError)]
 pub(super) enum Fault {
     #[error("cannot {doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("the folder {} is missing", path.display())]
     Missing { path: PathBuf },
-    #[error("{} is not a {expected}, and is neither followed nor touched", path.display())]
+    #[error("{} is not a {expected}; remove it, or use another folder", path.display())]
     Other { path: PathBuf, expected: &'static str },
     #[error(
-        "cannot lock {}: its file system has no locks; keep the store on a local disk, or mount the file system with locks \
-         enabled",
+        "cannot lock {}: its file system does not support locks; keep the store on a local disk, or mount the file system \
+         with locks enabled",
         path.display()
     )]
     NoLocks { path: PathBuf, source: io::Error },
     #[cfg(unix)]
     #[error(
-        "cannot take others' permissions from {}: its file system keeps them as they are; mount it with a mask that excludes \
-         others, or keep the store elsewhere",
+        "cannot remove other users' permissions from {}: its file system ignores file modes; mount it with a mask that \
+         excludes other users, or keep the store elsewhere",
         path.display()
     )]
     FixedMode { path: PathBuf },
     #[cfg(unix)]
     #[error(
-        "{} belongs to another user than its folder: whoever ran this program as that user, root perhaps, left it there; \
-         give it to the folder's owner, or remove it",
+        "{} belongs to another user than its folder: the program probably ran as that user; change the owner to the \
+         folder's, or remove it",
         path.display()
     )]
     Foreign { path: PathBuf },
 }
 
 impl Fault {
-    /// Returns the error that asks the operator.
+    /// Converts the fault to an error that is not retryable.
     pub(super) fn permanent(self) -> Error {
         Error::store(self, Transience::Permanent)
     }
 }
 
-/// Converts an error of the operating system that occurred while doing something with a path.
+/// Returns a function that converts an I/O error of the operation `doing` at `path`.
 pub(super) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
     move |source| {
         let retryable = retryable(source.kind());
@@ -70,7 +70,7 @@ pub(super) fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io:
     }
 }
 
-/// Converts an error of a lock. A file system without locks does not get them by waiting.
+/// Converts an error of a lock. On a file system without locks, it is not retryable.
 pub(super) fn lock_failed(path: &Path, source: io::Error) -> Error {
     if is_without_locks(&source) {
         return Fault::NoLocks { path: path.to_owned(), source }.permanent();
@@ -78,8 +78,8 @@ pub(super) fn lock_failed(path: &Path, source: io::Error) -> Error {
     failed("lock", path)(source)
 }
 
-/// Returns `true` if the file system says that it cannot lock files: `ENOLCK` on NFS without its lock service, `EBADF`,
-/// `ENOTSUP`, `ENOSYS` and `EINVAL` on others.
+/// Returns `true` if the file system does not support locks: `ENOLCK` on NFS without its lock
+/// service, `EBADF`, `ENOTSUP`, `ENOSYS`, and `EINVAL` on others.
 fn is_without_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_numbered = |number| number == EBADF || ENOLCK.contains(&number);
@@ -90,8 +90,9 @@ fn is_without_locks(error: &io::Error) -> bool {
     is_unsupported(error) || error.raw_os_error().is_some_and(is_numbered)
 }
 
-/// Returns `true` if the file system says that it cannot flush files: `EINVAL`, `ENOTSUP` or `ENOSYS`, and `ENOTTY` from SMB on
-/// macOS. Whatever else a flush fails with has lost data, or may have.
+/// Returns `true` if the file system does not support flushing files: `EINVAL`, `ENOTSUP`, or
+/// `ENOSYS`, and `ENOTTY` from SMB on macOS. Any other error of a flush may mean that data was
+/// lost.
 pub(super) fn is_without_flush(error: &io::Error) -> bool {
     #[cfg(unix)]
     let is_numbered = |number| number == ENOTTY;
@@ -100,8 +101,8 @@ pub(super) fn is_without_flush(error: &io::Error) -> bool {
     is_unsupported(error) || error.raw_os_error().is_some_and(is_numbered)
 }
 
-/// Returns `true` if the file system says that it cannot flush folders: as for files, and with the errors that some have
-/// for folders alone: `EBADF` on NetBSD, `EISDIR` on HP-UX, `ENOENT` and `EACCES` on SMB shares.
+/// Returns `true` if the file system does not support flushing folders. In addition to the errors
+/// for files: `EBADF` on NetBSD, `EISDIR` on HP-UX, and `ENOENT` and `EACCES` on SMB shares.
 #[cfg(unix)]
 pub(super) fn is_without_folder_flush(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
@@ -112,7 +113,7 @@ pub(super) fn is_without_folder_flush(error: &io::Error) -> bool {
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
-    /// `ENOTSUP` or `EOPNOTSUPP`, which not every release of Rust has a kind for.
+    /// `ENOTSUP` or `EOPNOTSUPP`, which some Rust versions map to no [`io::ErrorKind`].
     const NUMBERS: &[i32] = match () {
         () if cfg!(any(target_os = "linux", target_os = "android")) => &[95],
         () if cfg!(unix) => &[45, 102],
@@ -122,7 +123,8 @@ fn is_unsupported(error: &io::Error) -> bool {
         || error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }
 
-/// Whether time can help: a full disk is emptied and a server comes back, but permissions stay as they are.
+/// Returns the transience of an error. A full disk or an unavailable server may recover, but
+/// permissions do not change without the operator.
 fn retryable(kind: io::ErrorKind) -> Transience {
     use io::ErrorKind as Kind;
 

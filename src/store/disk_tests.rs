@@ -1,4 +1,4 @@
-//! File stores on file systems that fail, or cannot do all that a store needs.
+//! Tests of file stores on file systems that fail or lack features.
 
 #![allow(
     clippy::unwrap_used,
@@ -88,7 +88,7 @@ pub(super) fn causes(error: &Error) -> String {
     text
 }
 
-/// Does everything that a store flushes after: creates folders and files, replaces, sets aside, and removes.
+/// Performs every operation that is followed by a flush: create, replace, set aside, and remove.
 async fn use_store(folder: &Path) -> Result<(), Error> {
     let store = FileStore::open(folder.join("below").join("it"))?;
     let (old, new) = (entry(), entry());
@@ -151,7 +151,7 @@ async fn store_whose_flush_loses_data_fails() {
         assert_eq!(error.is_retryable(), is_retryable, "{operation:?} {number}: {}", causes(&error));
         drop(fault);
         if operation == Operation::FlushFile {
-            assert_eq!(store.load(&key()).await.unwrap(), None, "what was not flushed replaces nothing");
+            assert_eq!(store.load(&key()).await.unwrap(), None, "an unflushed file must not replace the old one");
         }
     }
 }
@@ -191,7 +191,7 @@ fn file_system_without_flush_is_reported_once_per_store() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 2, "one for each store: {log}");
-    assert!(lines[0].contains("WARN webex_oauth: this file system cannot flush"), "{log}");
+    assert!(lines[0].contains("WARN webex_oauth: flush not supported by file system"), "{log}");
     assert!(lines[0].contains(folder.0.to_str().unwrap()) && lines[0].contains("os error 22"), "{log}");
 }
 
@@ -209,7 +209,7 @@ async fn store_without_locks_fails_at_open_and_asks_the_operator() {
         assert!(said.contains(folder.0.to_str().unwrap()) && said.contains("keep the store on a local disk"), "{said}");
         assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "{number}: nothing is left behind");
 
-        // The same where the lock service goes away later.
+        // The same if the lock service becomes unavailable later.
         drop(fault);
         let store = folder.store();
         let _fault = inject(&folder.0, Operation::Lock, fails_with(number));
@@ -247,7 +247,7 @@ async fn store_whose_lock_fails_for_the_moment_opens() {
 #[cfg(unix)]
 #[test]
 fn store_whose_modes_cannot_be_restricted_fails_at_the_first_open() {
-    // Whether the file system rejects another mode, or accepts and ignores it.
+    // The file system either rejects another mode, or accepts and ignores it.
     for rejects in [true, false] {
         let folder = Folder::new();
         let _modes = inject(&folder.0, Operation::ReadMode, fails_with(EIO));
@@ -258,7 +258,7 @@ fn store_whose_modes_cannot_be_restricted_fails_at_the_first_open() {
 
             assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
             let said = causes(&error);
-            let words = format!("cannot take others' permissions from {}", folder.root().display());
+            let words = format!("cannot remove other users' permissions from {}", folder.root().display());
             assert!(said.contains(&words), "{said}");
             assert!(!folder.root().exists(), "nothing is left behind");
         }
@@ -273,7 +273,7 @@ fn store_whose_files_cannot_be_restricted_fails_at_open() {
     let is_file = |path: &Path| path.is_file();
     let root = folder.root();
     let _modes = inject(&folder.0, Operation::ReadMode, move || {
-        // Folders are as they should be, and new files are everybody's.
+        // Folders have the right mode, but new files are accessible to all users.
         match fs::read_dir(&root)?.flatten().any(|entry| is_file(&entry.path())) {
             true => Err(io::Error::from_raw_os_error(EIO)),
             false => Ok(()),
@@ -282,7 +282,7 @@ fn store_whose_files_cannot_be_restricted_fails_at_open() {
 
     let error = FileStore::open(&folder.0).unwrap_err();
 
-    assert!(error.is_misconfigured() && causes(&error).contains("take others' permissions from"), "{error:?}");
+    assert!(error.is_misconfigured() && causes(&error).contains("remove other users' permissions from"), "{error:?}");
     assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
 }
 
@@ -325,14 +325,14 @@ mod ownership {
 
     const NOBODY: u32 = 65_534;
 
-    /// A folder of another user's, if this process may make one.
+    /// Creates a folder of another user. Returns `None` if this process lacks the permission.
     fn anothers() -> Option<Folder> {
         let folder = Folder::new();
         fs::create_dir(&folder.0).unwrap();
         match chown(&folder.0, Some(NOBODY), Some(NOBODY)) {
             Ok(()) => Some(folder),
             Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "only root can give folders away: {error}");
+                assert!(std::env::var_os("CI").is_none(), "changing the owner requires root: {error}");
                 None
             }
         }
@@ -385,7 +385,7 @@ async fn change_of_a_name_is_followed_by_one_flush_of_its_folder() {
     let flushed = || std::mem::take(&mut *flushes.lock().unwrap());
 
     let store = FileStore::open(folder.0.join("below").join("it")).unwrap();
-    assert_eq!(flushed(), 3, "each folder within the first new one");
+    assert_eq!(flushed(), 3, "one flush per new folder");
     let (old, new) = (entry(), entry());
     assert_eq!(store.save(&key(), &old, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(flushed(), 2, "a new folder and a new file");

@@ -1,4 +1,4 @@
-//! A store around another one, which sees no token.
+//! A store that encrypts entries before passing them to another store.
 
 use std::sync::Arc;
 
@@ -6,36 +6,39 @@ use async_trait::async_trait;
 
 use super::sealing::{self, Bound};
 use super::{
-    Cursor, EncryptionKeys, Entry, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+    Cursor, EncryptionKeys, Entry, Head, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
 };
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sealing::Unopened;
 
-/// Keeps logins in another store, each sealed with a key of the application's: XChaCha20-Poly1305, under a random nonce for
-/// every save.
+/// A store that encrypts sessions and keeps them in another store.
 ///
-/// Sealed is the [`Body`](super::Body): the tokens, and what the application keeps with them. The [`Head`](super::Head) stays
-/// in the clear, for the store to compare and to index.
+/// The [`Body`](super::Body), which contains the tokens and the application data, is encrypted with
+/// XChaCha20-Poly1305 and a random nonce for every save. The [`Head`](super::Head) remains
+/// unencrypted, so that the inner store can compare and index it.
 ///
-/// # What is promised
+/// # Security
 ///
-/// - **Who reads the store reads no token**: not in its files or tables, nor in a backup or a dump of them.
-/// - **A body opens only as what it was saved as.** It is bound to its [`TokenKey`], to the login and the generation that its
-///   head names, and to the [namespace](Self::with_namespace). One that was changed, or copied to another key, or kept
-///   from before the user logged in anew, is refused.
-/// - **What does not open is left as it is.** It is an error, and never a lost login: with the right key it opens again.
+/// - **Confidential tokens.** Files, tables, backups, and dumps of the inner store contain no
+///   readable token.
+/// - **Authenticated context.** A body is bound to its [`TokenKey`], to the login and the
+///   generation in its head, and to the [namespace](Self::with_namespace). A body is rejected if it
+///   was modified, copied to another key, or saved before the user logged in again.
+/// - **No data loss.** An entry that cannot be decrypted causes an error and is left unchanged. It
+///   can be decrypted again once the right key is configured.
 ///
-/// What it does not hide is which keys there are, when each login changes and is due, and how long its body is. Who may
-/// *write* in the store can still delete a login, mark it in its head as one to wait for or to log in to anew, and
-/// **put an earlier state of it back**, head and body together, of the same login. And who has the key, or
-/// can read this program's memory, has everything.
+/// The keys of the entries, the times of changes and due times, and the length of each body are not
+/// hidden. An attacker who can *write* to the inner store can delete a session or change the
+/// unencrypted parts of its head. The attacker can also **restore an earlier state of a session**,
+/// head and body together, of the same login. An attacker who has the encryption key, or can read
+/// the memory of the program, has the tokens.
 ///
-/// # The key
+/// # Encryption key
 ///
-/// It comes from outside of both the program and the store: an environment variable that a secret manager sets, a key management
-/// service, the operating system's keyring. Programs that share a store share the keys. Where all copies of a key are lost, its logins
-/// are lost.
+/// Load the key from outside the program and the store: from an environment variable that a secret
+/// manager sets, a key management service, or the operating system's keyring. Programs that share a
+/// store share its keys. If all copies of a key are lost, the sessions encrypted with it are lost.
 ///
 /// ```
 /// use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, MemoryStore, TokenKey};
@@ -44,8 +47,8 @@ use crate::sealing::Unopened;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> webex_oauth::Result<()> {
-/// # let webex_store_key = EncryptionKey::generate()?.to_text().expose().to_owned(); // std::env::var("WEBEX_STORE_KEY")
-/// // in an application: std::env::var("WEBEX_STORE_KEY"), made once with `openssl rand -base64 32`
+/// # let webex_store_key = EncryptionKey::generate()?.to_text().expose().to_owned();
+/// // In an application: std::env::var("WEBEX_STORE_KEY"), from `openssl rand -base64 32`.
 /// let key = EncryptionKey::from_text(&webex_store_key)?;
 /// let keys = EncryptionKeys::new("2026-11", key)?;
 /// let store = Encrypted::new(MemoryStore::new(), keys).with_namespace("production");
@@ -56,73 +59,84 @@ use crate::sealing::Unopened;
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 /// let session = manager.put(&TokenKey::new("jane")?, login).await?;
-/// assert_eq!(webex.person(&session.access_token().await?).await?.email(), Some("jane@example.com"));
+/// let person = webex.person(&session.access_token().await?).await?;
+/// assert_eq!(person.email(), Some("jane@example.com"));
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// # A new key
+/// # Key rotation
 ///
-/// 1. Give it to every program that shares the store, as an [older](EncryptionKeys::with_older) one: now all can open what it
-///    will seal.
-/// 2. Make it the current one everywhere, and the old one an older one. Each login is sealed with it when it is saved next: at
-///    its next refresh.
-/// 3. [`reseal`](Self::reencrypt) those that nobody uses.
-/// 4. Take the old key away.
+/// 1. Add the new key to every program that shares the store, with
+///    [`with_older`](EncryptionKeys::with_older). All programs can then decrypt what it encrypts.
+/// 2. Make it the current key in every program, and add the old key with `with_older`. Each session
+///    is encrypted with the new key at its next save, usually its next refresh.
+/// 3. Call [`reencrypt`](Self::reencrypt) for idle sessions.
+/// 4. Remove the old key.
 ///
 /// ```
-/// use webex_oauth::store::{Encrypted, EncryptionKey, EncryptionKeys, MemoryStore, TokenIndex as _};
+/// use webex_oauth::store::{
+///     Encrypted, EncryptionKey, EncryptionKeys, MemoryStore, TokenIndex as _,
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> webex_oauth::Result<()> {
 /// # let (store, new, old) = (MemoryStore::new(), EncryptionKey::generate()?, EncryptionKey::generate()?);
-/// let store = Encrypted::new(store, EncryptionKeys::new("2026-11", new)?.with_older("2025-03", old)?);
-/// let mut place = None;
+/// let keys = EncryptionKeys::new("2026-11", new)?.with_older("2025-03", old)?;
+/// let store = Encrypted::new(store, keys);
+/// let mut cursor = None;
 /// loop {
-///     let page = store.keys(None, place.as_ref(), 256).await?;
+///     let page = store.keys(None, cursor.as_ref(), 256).await?;
 ///     for key in &page.keys {
 ///         if let Err(error) = store.reencrypt(key).await {
-///             println!("{error}"); // the others need not wait for this one
+///             println!("{error}"); // continue with the other sessions
 ///         }
 ///     }
 ///     let Some(next) = page.next else { break };
-///     place = Some(next);
+///     cursor = Some(next);
 /// }
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// # What does not open
+/// # Decryption failures
 ///
-/// Each is an [`ErrorKind::CorruptEntry`] that names the login's key, and a matter of the operator's
-/// ([`is_misconfigured`](Error::is_misconfigured)). None of them ends the login.
+/// Every failure is an [`ErrorKind::CorruptEntry`] that contains the key of the session, and for
+/// which [`is_misconfigured`](Error::is_misconfigured) returns `true`. The entry is left unchanged.
 ///
-/// | what is kept | what helps |
+/// | cause | remedy |
 /// |---|---|
-/// | sealed with a key whose id is not known | add the key |
-/// | sealed with another key of that id; changed; another key's, namespace's or login's | the right key or namespace; else find out who wrote there |
-/// | sealed by a later version of this crate | update |
-/// | not sealed | [`insecure_accept_unencrypted`](Self::insecure_accept_unencrypted), for a while, if it is from before this store encrypted |
+/// | the encryption key has an unknown ID | add the key |
+/// | another encryption key has the same ID; the entry was modified, or belongs to another key, namespace, or login | configure the right key and namespace; otherwise find out which program wrote the entry |
+/// | a later version of this crate encrypted the entry | update this crate |
+/// | the entry is not encrypted | if it was stored before encryption was enabled, use [`insecure_accept_unencrypted`](Self::insecure_accept_unencrypted) temporarily |
 ///
-/// A login that does not open can be neither replaced nor forgotten by a [`TokenManager`](crate::TokenManager), which loads it
-/// first. Where its key is lost for good, [`discard`](Self::discard) makes room for a new one.
+/// A [`TokenManager`](crate::TokenManager) cannot replace or remove such a session, because it
+/// loads the session first. If the encryption key is permanently lost, call
+/// [`discard`](Self::discard).
 ///
 /// # Layout
 ///
 /// ```text
 /// webex-oauth sealed v1
-/// <id of the key>
-/// <nonce, 24 bytes><the body, encrypted><tag, 16 bytes>
+/// <ID of the encryption key>
+/// <nonce, 24 bytes><encrypted body><tag, 16 bytes>
 /// ```
 ///
-/// That is 63 bytes longer than the body, and the length of the id. The associated data is both lines with their line
-/// breaks; the namespace, the first part of the key and the second, which may be missing and then is empty, each after its length
-/// in 8 bytes; the 16 bytes of the [`LoginId`](super::LoginId); and the generation in 8. Numbers are big-endian. What
-/// else is in the head is not bound: a mark that an administrator lifts must not cost the login.
+/// The overhead is 63 bytes plus the length of the ID. The associated data consists of:
+///
+/// - both lines, including their line breaks
+/// - the namespace, the root of the key, and the child of the key (empty if there is none), each
+///   preceded by its length in 8 bytes
+/// - the 16 bytes of the [`LoginId`](super::LoginId)
+/// - the generation in 8 bytes
+///
+/// Numbers are big-endian. Other fields of the head are not bound, so that they can be changed
+/// without the encryption key.
 ///
 /// # Cost
 ///
-/// About 10 microseconds for each load and each save of a login of 2 KiB, on the thread that calls.
+/// Loading or saving a session of 2 KiB takes about 10 microseconds of computation.
 #[derive(Clone, Debug)]
 pub struct Encrypted<S> {
     inner: S,
@@ -132,30 +146,36 @@ pub struct Encrypted<S> {
 }
 
 impl<S> Encrypted<S> {
-    /// Seals what `inner` keeps.
+    /// Creates a store that encrypts the entries of `inner`.
     pub fn new(inner: S, keys: EncryptionKeys) -> Self {
         Self { inner, keys: Arc::new(keys), namespace: Arc::from(""), accepts_unencrypted: false }
     }
 
-    /// Binds every login to a text as well, so that two applications, or test and production, that have one key cannot be
-    /// given each other's logins. It is no secret, and empty unless set.
+    /// Sets the namespace that every entry is bound to. Defaults to an empty string.
     ///
-    /// Choose it before the first login is kept: with another one, none opens.
+    /// If two applications, or test and production, share an encryption key, different namespaces
+    /// prevent entries from being copied between them. The namespace is not secret.
+    ///
+    /// Set it before the first session is stored. Existing entries cannot be decrypted with another
+    /// namespace.
     pub fn with_namespace(mut self, namespace: impl AsRef<str>) -> Self {
         self.namespace = namespace.as_ref().into();
         self
     }
 
-    /// Opens what is not sealed, too: logins from before this store encrypted. Each is sealed when it is saved next, at its next
-    /// refresh or by [`reseal`](Self::reencrypt); then take this out again.
+    /// Allows entries that are not encrypted, for sessions stored before encryption was enabled.
     ///
-    /// **As long as it is on, whoever can write in the store can put a login of their own in the place of a user's.**
+    /// Each session is encrypted at its next save, by a refresh or by
+    /// [`reencrypt`](Self::reencrypt). Remove this setting afterwards.
+    ///
+    /// **While it is set, an attacker with write access to the inner store can replace a user's
+    /// session with another one.**
     pub fn insecure_accept_unencrypted(mut self) -> Self {
         self.accepts_unencrypted = true;
         self
     }
 
-    /// The store that keeps what was sealed.
+    /// Returns the inner store, which contains the encrypted entries.
     pub fn inner(&self) -> &S {
         &self.inner
     }
@@ -179,13 +199,17 @@ impl<S> Encrypted<S> {
 }
 
 impl<S: TokenStore> Encrypted<S> {
-    /// Seals a login with the current key if an older one sealed it, or none; says whether it did. Its tokens are not
-    /// refreshed, and a refresh under way loses nothing.
+    /// Encrypts the session under `key` with the current encryption key, unless it already is.
+    /// Returns `true` if the entry was changed.
+    ///
+    /// The tokens are not refreshed. A refresh in progress is not disturbed.
     ///
     /// # Errors
     ///
-    /// Those of the inner store, after which it may have been done or not and can be asked for again; [`ErrorKind::CorruptEntry`] when
-    /// the login does not open, and [`ErrorKind::RandomSource`] when the operating system's generator failed.
+    /// - [`ErrorKind::CorruptEntry`]: the session cannot be decrypted.
+    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
+    /// - The errors of the inner store. The entry may or may not have been changed; call this
+    ///   method again.
     pub async fn reencrypt(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
             let mut entry = self.open(key, &kept).map_err(|why| unopened(key, why))?;
@@ -200,25 +224,30 @@ impl<S: TokenStore> Encrypted<S> {
         Ok(false)
     }
 
-    /// Removes a login that does not open, because its key is lost for good; says whether there was one. The user
-    /// logs in again.
+    /// Removes a session whose encryption key is permanently lost. Returns `true` if there was one.
     ///
-    /// **Nothing brings it back**, not even the key, should it be found after all. Webex is not told: its refresh token lives
-    /// on there until its own end.
+    /// The user must log in again. **The session cannot be restored**, even if the encryption key
+    /// is found later. The tokens are not revoked at Webex: the refresh token stays valid until it
+    /// expires.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when it opens, for then [`TokenManager::remove`](crate::TokenManager::remove) ends it;
-    /// [`ErrorKind::CorruptEntry`] when a later version of this crate sealed it, or nobody did; those of the inner store, after which it may be gone
-    /// or not and can be discarded again.
+    /// - [`ErrorKind::InvalidInput`]: the session can be decrypted. Use
+    ///   [`TokenManager::remove`](crate::TokenManager::remove) instead.
+    /// - [`ErrorKind::CorruptEntry`]: the entry is not encrypted, or a later version of this crate
+    ///   encrypted it.
+    /// - The errors of the inner store. The entry may or may not have been removed; call this
+    ///   method again.
     pub async fn discard(&self, key: &TokenKey) -> Result<bool> {
         while let Some(kept) = self.inner.load(key).await? {
             match self.open(key, &kept) {
                 Ok(_) => {
-                    let message = format!("the login stored under {key} opens: end it with `TokenManager::remove(..)`");
+                    let message = format!(
+                        "session stored under {key:?} can be decrypted: remove it with `TokenManager::remove(..)`"
+                    );
                     return Err(Error::new(ErrorKind::InvalidInput, message));
                 }
-                // It is in the clear, and others may read it yet.
+                // Other programs can still read it.
                 Err(why @ (Unopened::Later(_) | Unopened::Plain)) => return Err(unopened(key, why)),
                 Err(_) => {}
             }
@@ -230,27 +259,29 @@ impl<S: TokenStore> Encrypted<S> {
     }
 }
 
-/// What to do about a login that does not open. None of it is for the user: with the right settings it opens again.
+/// Converts a decryption failure. The remedy is the operator's: with the right settings, the
+/// session can be decrypted again.
 fn unopened(key: &TokenKey, why: Unopened) -> Error {
     let why = match why {
-        Unopened::Plain => {
-            "is not encrypted: if it is from before this store was, `insecure_accept_unencrypted()` opens it \
-                            and the next save seals it"
-                .to_owned()
+        Unopened::Plain => "it is not encrypted; if it was stored before encryption was enabled, allow it with \
+             `insecure_accept_unencrypted()`"
+            .to_owned(),
+        Unopened::Later(version) => format!("it has encryption format version {version}; update webex-oauth"),
+        Unopened::Damaged => {
+            "the encrypted data is damaged; restore it, or remove the session with `discard(..)`".to_owned()
         }
-        Unopened::Later(version) => format!("is sealed in version {version}: update webex-oauth to open it"),
-        Unopened::Damaged => "is sealed, and damaged".to_owned(),
         Unopened::UnknownKey(id) => {
             format!(
-                "is sealed with the key `{id}`, which is missing: add it with `EncryptionKeys::with_older(..)`, or if it is lost for good, make room with `discard(..)`"
+                "encryption key `{id}` is missing; add it with `EncryptionKeys::with_older(..)`, or, if it is permanently \
+                 lost, remove the session with `discard(..)`"
             )
         }
         Unopened::Refused(id) => format!(
-            "does not open with the key `{id}`: another key has that id here, or the entry was changed, or is another key's, \
-             namespace's or login's"
+            "authentication failed with encryption key `{id}`: another encryption key has this ID, or the entry was \
+             modified, or it belongs to another key, namespace, or login; check the encryption key and the namespace"
         ),
     };
-    Error::new(ErrorKind::CorruptEntry, format!("the login stored under {key} {why}"))
+    Error::new(ErrorKind::CorruptEntry, format!("cannot decrypt the session stored under {key:?}: {why}"))
 }
 
 #[async_trait]
@@ -264,18 +295,31 @@ impl<S: TokenStore> TokenStore for Encrypted<S> {
         self.inner.save(key, &self.seal(key, entry)?, expect).await
     }
 
+    // The associated data binds the login and the generation, which a new head keeps.
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        self.inner.save_head(key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.inner.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        self.inner.as_index().map(|_| self as &dyn TokenIndex)
     }
 }
 
 #[async_trait]
-impl<S: TokenIndex> TokenIndex for Encrypted<S> {
+impl<S: TokenStore> TokenIndex for Encrypted<S> {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.inner.due(before, after, limit).await
+        inner_index(&self.inner)?.due(before, after, limit).await
     }
 
-    async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.inner.keys(tenant, after, limit).await
+    async fn keys(&self, root: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
+        inner_index(&self.inner)?.keys(root, after, limit).await
     }
+}
+
+fn inner_index(inner: &impl TokenStore) -> Result<&dyn TokenIndex> {
+    inner.as_index().ok_or_else(super::cannot_list)
 }

@@ -1,9 +1,9 @@
-//! Failures of a file system: tests inject them, and elsewhere there are none.
+//! Injected file system failures, for tests. Other builds inject none.
 
 #[cfg(not(test))]
 use std::{io, path::Path};
 
-/// Where a failure can be injected.
+/// An operation that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "only Unix has modes, and flushes folders"))]
 pub(super) enum Operation {
@@ -11,14 +11,14 @@ pub(super) enum Operation {
     FlushFolder,
     FlushFile,
     Lock,
-    /// A failure here reads every mode as 0777.
+    /// A failure makes every mode appear as 0777.
     ReadMode,
     SetMode,
     SetOwner,
     ReadFile,
 }
 
-/// Fails where a test injected a failure.
+/// Fails if a test injected a failure.
 #[cfg(not(test))]
 #[inline]
 pub(super) fn check(_: Operation, _: &Path) -> io::Result<()> {
@@ -47,10 +47,10 @@ mod injected {
 
     static FAULTS: Mutex<(u64, Vec<Fault>)> = Mutex::new((0, Vec::new()));
 
-    /// Ends an injected failure when it is dropped.
+    /// A guard that removes an injected failure when it is dropped.
     pub(in crate::store) struct Injected(u64);
 
-    /// Lets an operation fail, or hang, at a path and at all below it.
+    /// Makes an operation fail or hang at a path and everything below it.
     pub(in crate::store) fn inject(
         below: &Path,
         operation: Operation,
@@ -75,7 +75,7 @@ mod injected {
             let is_meant = |fault: &&Fault| fault.operation == operation && path.starts_with(&fault.below);
             faults.1.iter().find(is_meant).map(|fault| Arc::clone(&fault.failure))
         };
-        // Called without the lock: it may hang.
+        // Called after the lock is released: the function may hang.
         failure.map_or(Ok(()), |failure| failure())
     }
 }

@@ -1,4 +1,4 @@
-//! A store of one file for each login.
+//! A token store with one file per session.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,79 +11,92 @@ use super::folder::LONGEST;
 use super::layout::{self, LEFTOVER, Place, ROOT};
 use super::locks::Locks;
 use super::slot::{self, Foreign, Found, Slot};
-use super::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome, record};
+use super::{
+    Cursor, Entry, Head, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, record,
+};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Keeps each login in a file of its own: for programs on one machine, one process or many.
+/// A store with one file per session, for programs on a single host.
 ///
-/// Clones are the same store. Two stores opened on one folder, here or in another process, are the same store as well.
+/// Any number of processes can share the store. Clones, and stores opened on the same folder, are
+/// the same store.
 ///
-/// # What is promised
+/// # Guarantees
 ///
-/// - **Whole files.** A login is written to a file beside its own, written through to the disk, and renamed. After a crash
-///   of the program or of the machine, the old login or the new one is there. After an `Ok` it is the new one.
-/// - **One change at a time.** Whoever changes something holds its folder's lock, which the operating system takes back from a
-///   process that ends. Waiting for it is bounded ([`with_lock_timeout`](Self::with_lock_timeout)) and blocks no thread;
-///   its end is a retryable [`ErrorKind::Store`]. Readers take no lock.
-/// - **A disk that hangs blocks this store alone.** At most 16 threads touch the disk, and they are the store's own: neither a
-///   runtime that ends nor a process that exits waits for them. A change that has begun when the process exits is made or
-///   not; [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) waits for it.
-/// - **For its owner alone.** Folders have the mode 0700 and files 0600; where more is allowed, it is taken away. A file of
-///   another user than the folder's is an error and stays untouched. What root creates in the folder of another user
-///   belongs to that user. The tokens are not encrypted; `Encrypted` around this
-///   store seals them.
-/// - **No links are followed** inside the store: a symbolic link, or anything else that is no file, in the place of a login is
-///   an error and stays untouched. (It is looked at before it is opened; between the two, somebody who may write in
-///   the folder could exchange it.)
+/// - **Atomic writes.** A session is written to a temporary file, flushed to disk, and renamed.
+///   After a crash of the program or the host, the file contains the old or the new session. After
+///   an `Ok`, it contains the new one.
+/// - **One writer at a time.** A write holds the lock of its subfolder. The operating system
+///   releases the lock when the process exits. Waiting blocks no thread and is limited by
+///   [`with_lock_timeout`](Self::with_lock_timeout); a timeout is a retryable [`ErrorKind::Store`].
+///   Readers take no lock.
+/// - **Separate threads.** A hanging disk blocks at most 16 threads, which belong to the store.
+///   Neither a runtime that shuts down nor a process that exits waits for them. If the process
+///   exits during a write, the write may or may not happen. To wait for it, call
+///   [`TokenManager::wait_idle`](crate::TokenManager::wait_idle).
+/// - **Private files.** Folders have mode 0700, and files have mode 0600. Other permissions are
+///   removed. A file is an error and is left unchanged if it does not belong to the owner of its
+///   folder. Files that root creates in another user's folder are given to that user. The tokens
+///   are not encrypted; to encrypt them, wrap the store in `Encrypted`.
+/// - **No symbolic links.** A symbolic link, or anything else that is not a regular file, is an
+///   error and is left unchanged. The check happens before the file is opened. A user with write
+///   access to the folder could replace the file in between.
 ///
 /// | | Linux and other Unix | macOS | Windows |
 /// |---|---|---|---|
-/// | after a crash of the program | promised | promised | promised |
-/// | after a crash of the machine | promised, as far as the disk keeps its word at `fsync` | promised (`F_FULLFSYNC`) | the file is whole; whether it is the old one or the new one is up to NTFS, because a folder cannot be flushed |
-/// | for its owner alone | modes | modes | what the folder's access list says, as below `%LOCALAPPDATA%`: its owner and administrators |
-/// | changes by several processes | promised | promised | promised |
+/// | after a crash of the program | guaranteed | guaranteed | guaranteed |
+/// | after a crash of the host | guaranteed, if the disk honors `fsync` | guaranteed (`F_FULLFSYNC`) | the file is complete; NTFS decides if it is the old or the new one, because a folder cannot be flushed |
+/// | private files | file modes | file modes | the access control list of the folder; below `%LOCALAPPDATA%`, the owner and administrators |
+/// | writes by several processes | guaranteed | guaranteed | guaranteed |
 ///
-/// None of it holds on a file system without atomic renames. One without locks or private modes is an error when the store is
-/// opened. Some network and shared file systems (CIFS, sshfs, the drives of WSL) cannot flush folders, or files: the store
-/// works there and reports it once (feature `tracing`), but the host's crash may undo the last changes.
+/// The guarantees require a file system with atomic renames. Opening the store fails on a file
+/// system without locks or private modes. Some network and shared file systems cannot flush folders
+/// or files, for example CIFS, sshfs, and the drives of WSL. The store works there and logs a
+/// warning once (feature `tracing`), but a crash of the host may undo the last writes.
 ///
-/// # Damage
+/// # Damaged files
 ///
-/// A file that is cut off, garbled or another login's is **set aside**: renamed to `<its name>.damaged-<n>` in the same folder,
-/// for somebody to look at and to delete. The call that found it fails once, with an [`ErrorKind::CorruptEntry`] that names the
-/// new path and [asks for a login](Error::is_login_required); from then on nothing is there. A file of a later
-/// version is never touched: each call on it fails with an [`ErrorKind::CorruptEntry`] that [asks the
-/// operator](Error::is_misconfigured) to update. Listing keys leaves damaged files out and
-/// fails at later ones; what is due is listed without them.
+/// A file that is truncated, corrupt, or belongs to another key is **set aside**: it is renamed to
+/// `<name>.damaged-<n>` in the same folder, where an operator can examine and delete it. The call
+/// that found it fails with [`ErrorKind::CorruptEntry`], for which [`Error::is_login_required`]
+/// returns `true`. The message contains the new path. From then on, the entry is absent.
 ///
-/// A full disk or a device that is away is retryable; a folder that is missing, read-only or somebody else's is not.
+/// A file of a later version is never changed. Calls for its key fail with
+/// [`ErrorKind::CorruptEntry`], for which [`Error::is_misconfigured`] returns `true`; update the
+/// program. Listings skip damaged files. Listing keys fails if there is a file of a later version;
+/// listing due keys skips it.
+///
+/// A full disk and an unavailable device are retryable errors. A folder that is missing, read-only,
+/// or owned by another user is not.
 ///
 /// # Layout
 ///
 /// ```text
-/// FOLDER/webex-logins-v1/           this store's own, as all below
+/// FOLDER/webex-logins-v1/           owned by the store
 ///   42/                             00 to ff
-///     4268503a96f2f6f9…ffd6d3       one login
+///     4268503a96f2f6f9…ffd6d3       one session
 ///     4268503a96f2f6f9…ffd6d3.damaged-1
-///     .tmp-…                        being written, or left by a crash: removed after a day
+///     .tmp-…                        incomplete; after a crash, removed after one day
 ///     lock                          always empty, never removed
 /// ```
 ///
-/// The name is the SHA-256, in hexadecimal, of the key: each part after one byte that is its length. Its first two digits
-/// are the folder's. In the file stand a title with the version, a checksum, the key, the head, and the body:
+/// The file name is the SHA-256 of the key in hexadecimal. The hash covers each part of the key,
+/// preceded by its length in one byte. The subfolder is named after the first two digits. A file
+/// contains a title with the version, a checksum, the key, the head, and the body:
 ///
 /// ```text
 /// webex-oauth login v1
 /// <SHA-256, in hexadecimal, of everything after this line>
 /// ["cust10001","jane@example.com"]
 /// {"v":1,"revision":"…","login":"…","generation":3,"due":1700000000}
-/// <the body, to the end of the file>
+/// <body, to the end of the file>
 /// ```
 ///
 /// # Cost
 ///
-/// A save costs what writing, flushing and renaming a file costs, however many logins there are. Listing reads every file.
+/// A save writes, flushes, and renames one file, independent of the number of sessions. A listing
+/// reads every file.
 ///
 /// # Example
 ///
@@ -104,26 +117,28 @@ pub struct FileStore {
     locks: Locks<Swept>,
 }
 
-/// When a folder was last swept, by the clock that never goes back.
+/// The time of the last cleanup of a subfolder, on the scale of [`Clock::elapsed`].
 #[derive(Clone, Default)]
 struct Swept(Option<Duration>);
 
 impl FileStore {
-    /// The store below `folder`, which is made if it is missing. A folder that is there keeps its permissions and
-    /// whatever else is in it: the store has a folder of its own inside.
+    /// Opens the store in `folder`, and creates the folder if it is missing.
     ///
-    /// This touches the disk and returns when it has. It creates a file and removes it, to find out whether files can be
-    /// locked and made their owner's alone. A folder that is read-only is opened for reading.
+    /// An existing folder keeps its permissions and other contents, because the store uses a
+    /// subfolder. A read-only folder can be opened for reading.
+    ///
+    /// This method accesses the disk and blocks meanwhile. It creates and removes a file to check
+    /// that files can be locked and made private.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] when the folder cannot be made, written to or made its owner's alone, or when its file system has
-    /// no locks.
+    /// - [`ErrorKind::Store`]: the folder cannot be created, accessed, or made private, or its file
+    ///   system does not support locks.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Ok(Self { locks: Locks::open(folder.as_ref(), ROOT)? })
     }
 
-    /// The store in the folder where this user's applications keep their data, under the application's name:
+    /// Opens the store in the data folder of the current user, below a folder called `name`.
     ///
     /// | platform | folder |
     /// |---|---|
@@ -133,26 +148,32 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the name cannot be a folder's on every platform, [`ErrorKind::Configuration`] when
-    /// there is no such folder (a service without a home, for example), and those of [`open`](Self::open).
+    /// - [`ErrorKind::InvalidInput`]: the name is not a valid folder name on every platform.
+    /// - [`ErrorKind::Configuration`]: the user has no data folder, for example a service without a
+    ///   home directory.
+    /// - The errors of [`open`](Self::open).
     pub fn for_application(name: &str) -> Result<Self> {
         Self::open(layout::application_folder(name, "FileStore::open(folder)")?)
     }
 
-    /// Sets how long a change waits for other changes, here and in other processes, before it fails with a retryable error.
-    /// Defaults to 10 seconds.
+    /// Sets the lock timeout. Defaults to 10 seconds.
+    ///
+    /// A write that waits longer for other writes, in this process or another, fails with a
+    /// retryable error.
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.locks.timeout = timeout;
         self
     }
 
-    /// Where the time comes from; tests set a clock of their own.
+    /// Sets the clock, for tests. Defaults to the system clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.locks.clock = Arc::new(clock);
         self
     }
 
-    /// The file where the login under `key` is kept, if there is one. It holds every secret of that login.
+    /// Returns the path of the file for `key`. The file exists if a session is stored under `key`.
+    ///
+    /// **It contains the tokens of the session.**
     pub fn path(&self, key: &TokenKey) -> PathBuf {
         Place::of(key).file(self.locks.root())
     }
@@ -161,7 +182,8 @@ impl FileStore {
         Arc::new(Slot::new(Arc::clone(self.locks.root()), Arc::clone(self.locks.flusher()), key))
     }
 
-    /// Changes something under the lock of its folder. Once `change` has begun, it runs to its end, whoever waits for it.
+    /// Runs `change` with the lock of the subfolder held. Once started, `change` runs to completion
+    /// even if the future is dropped.
     async fn change<T, C>(&self, slot: &Arc<Slot>, change: C) -> Result<T>
     where
         T: Send + 'static,
@@ -179,7 +201,7 @@ impl FileStore {
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
     {
-        let unknown = || Error::new(ErrorKind::InvalidInput, "this cursor is not one of a file store");
+        let unknown = || Error::new(ErrorKind::InvalidInput, "invalid cursor: it was not created by a file store");
         let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
         self.locks.unlocked(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
@@ -200,7 +222,7 @@ impl TokenStore for FileStore {
         match self.locks.unlocked(move || reader.read()).await? {
             Found::Nothing => Ok(None),
             Found::Entry(entry) => Ok(Some(*entry)),
-            // A writer may be mending it just now: the lock's holder decides.
+            // A writer may be replacing the file at this moment. Read again with the lock held.
             Found::Damage(why) => {
                 let settled = self.change(&slot, Slot::read_or_set_aside).await;
                 settled.map_err(|error| slot.cannot_set_aside(why, error))
@@ -211,7 +233,7 @@ impl TokenStore for FileStore {
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let record = record::write(key, entry);
         if record.len() > LONGEST {
-            let message = format!("a login of {} bytes is longer than the {LONGEST} that are kept", record.len());
+            let message = format!("session is too large: {} bytes exceed the limit of {LONGEST}", record.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let change = move |slot: &Slot| {
@@ -220,6 +242,17 @@ impl TokenStore for FileStore {
                 return Ok(WriteOutcome::Conflict);
             }
             slot.replace(&record).map(|()| WriteOutcome::Committed)
+        };
+        self.change(&self.slot(key), change).await
+    }
+
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        let head = head.clone();
+        let change = move |slot: &Slot| {
+            let Some(kept) = slot.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
+                return Ok(WriteOutcome::Conflict);
+            };
+            slot.replace(&record::write(slot.key(), &Entry { head, ..kept })).map(|()| WriteOutcome::Committed)
         };
         self.change(&self.slot(key), change).await
     }
@@ -234,6 +267,10 @@ impl TokenStore for FileStore {
         };
         self.change(&self.slot(key), change).await
     }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        Some(self)
+    }
 }
 
 #[async_trait]
@@ -246,13 +283,13 @@ impl TokenIndex for FileStore {
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let tenant = tenant.map(str::to_owned);
         self.list(after, limit, Foreign::Refused, move |key, _| {
-            tenant.as_deref().is_none_or(|tenant| key.tenant() == tenant)
+            tenant.as_deref().is_none_or(|tenant| key.root() == tenant)
         })
         .await
     }
 }
 
-/// Removes what was begun and never finished, once a day, with the lock held.
+/// Removes abandoned temporary files once a day. The caller holds the lock.
 fn sweep(slot: &Slot, clock: &dyn Clock, swept: &mut Swept) -> Result<()> {
     let elapsed = clock.elapsed();
     if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {

@@ -1,4 +1,4 @@
-//! Writing files and folders through to the disk.
+//! Flushing files and folders to disk.
 
 use std::fs::File;
 use std::io;
@@ -10,24 +10,26 @@ use super::faults::{self, Operation};
 use crate::error::Result;
 use crate::trace::{causes, event};
 
-/// Flushes the files and folders of one store. Network and shared file systems (CIFS, sshfs, the drives of WSL and virtual
-/// machines) may be unable to: that is reported once, as an event, and accepted.
+/// Flushes the files and folders of one store.
+///
+/// Some network and shared file systems do not support this, for example CIFS, sshfs, and the
+/// drives of WSL and virtual machines. The failure is logged once and otherwise ignored.
 #[derive(Debug, Default)]
 pub(super) struct Flusher {
     is_reported: AtomicBool,
 }
 
 impl Flusher {
-    /// Makes the content of a file outlast a crash of the host.
+    /// Flushes the content of a file, so that it survives a crash of the host.
     pub(super) fn flush_file(&self, file: &File, path: &Path) -> Result<()> {
         match faults::check(Operation::FlushFile, path).and_then(|()| file.sync_all()) {
             Err(error) if is_without_flush(&error) => self.report(path, &error),
-            flushed => return flushed.map_err(failed("write to disk", path)),
+            flushed => return flushed.map_err(failed("flush", path)),
         }
         Ok(())
     }
 
-    /// Makes the names in a folder outlast a crash of the host.
+    /// Flushes the names in a folder, so that they survive a crash of the host.
     #[cfg(unix)]
     pub(super) fn flush_folder(&self, path: &Path) -> Result<()> {
         use super::disk_error::is_without_folder_flush;
@@ -35,21 +37,21 @@ impl Flusher {
         let opened = faults::check(Operation::OpenFolder, path).and_then(|()| File::open(path));
         let folder = match opened {
             Ok(folder) => folder,
-            // A folder that may be written to and not read; some systems open none at all.
+            // The folder is writable but not readable, or the system cannot open folders.
             Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory) => {
                 self.report(path, &error);
                 return Ok(());
             }
-            Err(error) => return Err(failed("write to disk", path)(error)),
+            Err(error) => return Err(failed("flush", path)(error)),
         };
         match faults::check(Operation::FlushFolder, path).and_then(|()| folder.sync_all()) {
             Err(error) if is_without_folder_flush(&error) => self.report(path, &error),
-            flushed => return flushed.map_err(failed("write to disk", path)),
+            flushed => return flushed.map_err(failed("flush", path)),
         }
         Ok(())
     }
 
-    /// Elsewhere a folder cannot be flushed.
+    /// Does nothing: only Unix can flush folders.
     #[cfg(not(unix))]
     pub(super) fn flush_folder(&self, _: &Path) -> Result<()> {
         Ok(())
@@ -61,7 +63,7 @@ impl Flusher {
                 WARN,
                 path = %path.display(),
                 error = causes(error),
-                "this file system cannot flush: a crash of the host may lose the last changes"
+                "flush not supported by file system"
             );
         }
     }

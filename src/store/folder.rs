@@ -1,6 +1,6 @@
-//! Files and folders that belong to their owner alone, changed so that no crash leaves half of anything.
+//! Crash-safe operations on private files and folders.
 //!
-//! Nothing here follows a symbolic link, and every error names the path it is about.
+//! No operation follows a symbolic link. Every error contains the path.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -18,10 +18,10 @@ use super::ownership::{
 use crate::clock::UnixTime;
 use crate::error::Result;
 
-/// No login is longer; what is, is not read.
+/// The maximum size of a file, in bytes. Larger files are treated as damaged.
 pub(super) const LONGEST: usize = 16 << 20;
 
-/// Makes a folder, and those above it, where they are missing. What is there is left as it is.
+/// Creates a folder and its missing parents. Existing folders are not changed.
 pub(super) fn make_all(path: &Path, flusher: &Flusher) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -33,25 +33,25 @@ pub(super) fn make_all(path: &Path, flusher: &Flusher) -> Result<()> {
         Ok(()) => keep_if(give_folder(path), path, flusher),
         // Another process was faster.
         Err(_) if path.is_dir() => Ok(()),
-        Err(error) => Err(failed("make the folder", path)(error)),
+        Err(error) => Err(failed("create the folder", path)(error)),
     }
 }
 
-/// Makes a folder below one that is there.
+/// Creates a folder in an existing one.
 pub(super) fn make(path: &Path, flusher: &Flusher) -> Result<()> {
     if exists(path)? {
         return Ok(());
     }
     match private_folder().create(path) {
-        // The file system may have given it other permissions than it was told.
+        // The file system may not have applied the requested mode.
         Ok(()) => keep_if(give_folder(path).and_then(|()| exists(path)), path, flusher),
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => exists(path).map(drop),
-        Err(error) => Err(failed("make the folder", path)(error)),
+        Err(error) => Err(failed("create the folder", path)(error)),
     }
 }
 
-/// Keeps a new folder that is as it should be, and removes it otherwise.
+/// Flushes the parent of a new folder if `checked` is `Ok`, and removes the new folder otherwise.
 fn keep_if<T>(checked: Result<T>, path: &Path, flusher: &Flusher) -> Result<()> {
     if let Err(error) = checked {
         let _ = fs::remove_dir(path);
@@ -60,14 +60,14 @@ fn keep_if<T>(checked: Result<T>, path: &Path, flusher: &Flusher) -> Result<()> 
     flusher.flush_folder(parent(path))
 }
 
-/// Whether a folder is there; others' permissions to it are taken away.
+/// Returns `true` if a folder exists, and removes other users' permissions to it.
 pub(super) fn exists(path: &Path) -> Result<bool> {
     let Some(found) = look(path, Kind::Folder)? else { return Ok(false) };
     restrict_folder(path, &found)?;
     Ok(true)
 }
 
-/// Fails where a folder is missing.
+/// Requires that a folder exists.
 pub(super) fn require(path: &Path) -> Result<()> {
     match exists(path)? {
         true => Ok(()),
@@ -75,7 +75,7 @@ pub(super) fn require(path: &Path) -> Result<()> {
     }
 }
 
-/// The content of a file, if there is one; others' permissions to it are taken away.
+/// Reads a file, if it exists, and removes other users' permissions to it.
 pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     faults::check(Operation::ReadFile, path).map_err(failed("read", path))?;
     if look(path, Kind::File)?.is_none() {
@@ -88,41 +88,43 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     };
     let found = own(&file, path)?;
     let length = usize::try_from(found.len()).unwrap_or(LONGEST).min(LONGEST);
-    // One byte more than is there: the buffer never grows, which would leave a copy behind that nobody wipes.
+    // One byte larger than the file, so that the buffer never grows: growing would leave an unwiped
+    // copy.
     let mut content = Zeroizing::new(Vec::with_capacity(length + 1));
     file.take(length as u64).read_to_end(&mut content).map_err(failed("read", path))?;
     Ok(Some(content))
 }
 
-/// Puts a file with this content in the place of whatever file is there. After a crash one of the two is there, whole.
+/// Replaces a file atomically. After a crash, the file has the old or the new content.
 pub(super) fn replace(path: &Path, unfinished: &Path, content: &[u8], flusher: &Flusher) -> Result<()> {
     let written = write(unfinished, content, flusher).and_then(|found| {
-        // Before it takes the place of one that the folder's owner can read.
+        // Check before replacing a file that the owner of the folder can read.
         require_owner(unfinished, &found)?;
         look(path, Kind::File)?;
         fs::rename(unfinished, path).map_err(failed("replace", path))
     });
     if written.is_err() {
-        // What cannot be removed now is swept later.
+        // A file that cannot be removed now is removed by a later `sweep`.
         let _ = fs::remove_file(unfinished);
     }
     written.and_then(|()| flusher.flush_folder(parent(path)))
 }
 
-/// Removes a file for good.
+/// Removes a file and flushes its folder.
 pub(super) fn remove(path: &Path, flusher: &Flusher) -> Result<()> {
     fs::remove_file(path).map_err(failed("remove", path))?;
     flusher.flush_folder(parent(path))
 }
 
-/// Gives a file the first free name of the form `<name>.damaged-<n>`, and says which. Only its lock's holder may.
+/// Renames a file to the first free name of the form `<name>.damaged-<n>`, and returns the new
+/// path. The caller holds the lock.
 pub(super) fn set_aside(path: &Path, flusher: &Flusher) -> Result<PathBuf> {
     let mut aside = path.to_owned();
     for number in 1_u64.. {
         aside.set_extension(format!("damaged-{number}"));
         match fs::symlink_metadata(&aside) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            Err(error) => return Err(failed("look at", &aside)(error)),
+            Err(error) => return Err(failed("inspect", &aside)(error)),
             Ok(_) => {}
         }
     }
@@ -131,8 +133,10 @@ pub(super) fn set_aside(path: &Path, flusher: &Flusher) -> Result<PathBuf> {
     Ok(aside)
 }
 
-/// Locks a file, which is made where it is missing and never removed; nothing if somebody else has it. The lock lasts
-/// as long as the file is open, and ends with its process.
+/// Locks a file, and creates it if it is missing. Returns `None` if another process holds the lock.
+///
+/// The lock is held while the file is open. The operating system releases it when the process
+/// exits. The file is never removed.
 pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
     let mut is_new = look(path, Kind::File)?.is_none();
     let open = |is_new| private_file(OpenOptions::new().write(true).create_new(is_new)).open(path);
@@ -148,7 +152,8 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
     let file = file.map_err(failed("open", path))?;
     let given = if is_new { give_file(&file, path) } else { Ok(()) };
     if let Err(error) = given.and_then(|()| own(&file, path)) {
-        // A stranger's lock would keep the folder's owner out; nobody else can have opened it.
+        // A lock file of another user would lock out the owner of the folder. It is new, so no
+        // other process has opened it.
         if is_new {
             let _ = fs::remove_file(path);
         }
@@ -157,9 +162,9 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
     Ok(lock(&file, path)?.then_some(file))
 }
 
-/// Checks that files in a folder can be locked and made their owner's alone, by means of one that is removed again.
+/// Checks that files in a folder can be locked and made private, with a temporary file.
 ///
-/// Where no file can be created, this checks nothing: a disk that is full or read-only can be read.
+/// The check is skipped if no file can be created: a full or read-only disk can still be read.
 pub(super) fn probe(path: &Path) -> Result<()> {
     let Ok(file) = private_file(OpenOptions::new().write(true).create_new(true)).open(path) else { return Ok(()) };
     let checked = give_file(&file, path).and_then(|()| own(&file, path)).and_then(|_| lock(&file, path));
@@ -167,12 +172,12 @@ pub(super) fn probe(path: &Path) -> Result<()> {
     let _ = fs::remove_file(path);
     match checked {
         Err(error) if error.is_misconfigured() => Err(error),
-        // What fails for the moment may be over when the store is used.
+        // A transient failure may be over when the store is used.
         _ => Ok(()),
     }
 }
 
-/// Returns `false` if somebody else has the lock.
+/// Returns `false` if another process holds the lock.
 fn lock(file: &File, path: &Path) -> Result<bool> {
     faults::check(Operation::Lock, path).map_err(|error| lock_failed(path, error))?;
     match file.try_lock() {
@@ -182,7 +187,8 @@ fn lock(file: &File, path: &Path) -> Result<bool> {
     }
 }
 
-/// The names of the files in a folder, in order; none where there is no folder. Names that are no text are not ours.
+/// Returns the sorted names of the files in a folder, or none if the folder is missing. Names that
+/// are not UTF-8 do not belong to the store.
 pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     if !exists(path)? {
         return Ok(Vec::new());
@@ -198,33 +204,34 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes the files in a folder whose names begin with `prefix` and that nobody has changed since `before`.
+/// Removes the files in a folder whose names start with `prefix` and that were last modified before
+/// `before`.
 pub(super) fn sweep(path: &Path, prefix: &str, before: UnixTime) -> Result<()> {
     for name in names(path)?.iter().filter(|name| name.starts_with(prefix)) {
         let file = path.join(name);
         let changed = fs::symlink_metadata(&file).and_then(|found| found.modified());
         if changed.is_ok_and(|changed| UnixTime::from(changed) < before) {
-            // It is in nobody's way, so it is no reason for the store to fail.
+            // A leftover file does no harm, so a failure is ignored.
             let _ = fs::remove_file(&file);
         }
     }
     Ok(())
 }
 
-/// What is at the end of a path, which must be of this kind if it is there.
+/// Returns the metadata of a path if it exists. Fails if it has another kind.
 fn look(path: &Path, kind: Kind) -> Result<Option<Metadata>> {
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("look at", path)(error)),
+        Err(error) => return Err(failed("inspect", path)(error)),
     };
     check_kind(path, &found, kind)?;
     Ok(Some(found))
 }
 
-/// Makes an open file its owner's alone, who must be the folder's.
+/// Makes an open file private. Fails if its owner is not the owner of the folder.
 fn own(file: &File, path: &Path) -> Result<Metadata> {
-    let found = file.metadata().map_err(failed("look at", path))?;
+    let found = file.metadata().map_err(failed("inspect", path))?;
     check_kind(path, &found, Kind::File)?;
     require_owner(path, &found)?;
     restrict_file(file, path, &found)?;
@@ -234,9 +241,9 @@ fn own(file: &File, path: &Path) -> Result<Metadata> {
 fn write(path: &Path, content: &[u8], flusher: &Flusher) -> Result<Metadata> {
     let mut options = OpenOptions::new();
     let mut file =
-        private_file(options.write(true).create_new(true)).open(path).map_err(failed("make the file", path))?;
+        private_file(options.write(true).create_new(true)).open(path).map_err(failed("create the file", path))?;
     give_file(&file, path)?;
     file.write_all(content).map_err(failed("write", path))?;
     flusher.flush_file(&file, path)?;
-    file.metadata().map_err(failed("look at", path))
+    file.metadata().map_err(failed("inspect", path))
 }

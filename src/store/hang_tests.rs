@@ -1,4 +1,4 @@
-//! File stores on file systems that hang.
+//! Tests of file stores on file systems that hang.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,10 +17,10 @@ use super::faults::{Injected, Operation, inject};
 use super::{Precondition, TokenStore as _, WriteOutcome};
 use crate::error::ErrorKind;
 
-/// How long anything may take before a test fails: far more than it needs on a busy host.
+/// The time limit of every step. Generous, because the host may be busy.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A file system whose reads hang until they are let go.
+/// A file system whose reads hang until they are released.
 struct Hang {
     entered: Receiver<()>,
     release: Sender<()>,
@@ -63,12 +63,12 @@ async fn hung_file_system_leaves_the_rest_of_the_program_alone() {
     let hang = tokio::time::timeout(LIMIT, entered).await.unwrap().unwrap();
 
     let found = tokio::time::timeout(LIMIT, tokio::net::lookup_host("localhost:80")).await.unwrap();
-    assert!(found.unwrap().next().is_some(), "DNS lookups have threads");
+    assert!(found.unwrap().next().is_some(), "DNS lookups must not be blocked");
     let loaded = tokio::time::timeout(LIMIT, other.load(&key())).await.unwrap();
-    assert_eq!(loaded.unwrap(), None, "another store has threads");
-    assert!(hang.entered.try_recv().is_err(), "no more than 16 calls hang");
+    assert_eq!(loaded.unwrap(), None, "another store must not be blocked");
+    assert!(hang.entered.try_recv().is_err(), "at most 16 calls may hang");
 
-    // Callers that gave up leave nothing behind, and late calls give their threads back.
+    // Canceled calls leave the queue, and released calls free their threads.
     loads.drain(..500).for_each(|load| load.abort());
     drop(hang.release);
     for load in loads {
@@ -101,7 +101,7 @@ fn hung_file_system_does_not_keep_a_runtime_from_ending() {
         let _ = ends.send(hang);
     });
 
-    let hang = ended.recv_timeout(LIMIT).expect("the runtime waits for calls that hang");
+    let hang = ended.recv_timeout(LIMIT).expect("the runtime must not wait for hanging calls");
     drop(hang.release);
 }
 
@@ -121,11 +121,11 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
 
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
     let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Precondition::Absent)).await;
-    let error = changed.expect("the wait has a limit").unwrap_err();
+    let error = changed.expect("the wait must time out").unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert!(causes(&error).contains("earlier calls took longer than 20ms"), "{}", causes(&error));
     drop(hang.release);
     assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Committed);
-    assert_eq!(store.load(&key()).await.unwrap(), None, "what timed out was not done later");
+    assert_eq!(store.load(&key()).await.unwrap(), None, "a write that timed out must not happen later");
 }

@@ -1,4 +1,4 @@
-//! The rules of `TokenIndex`, each tried.
+//! Checks of the `TokenIndex` contract, one per rule.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,16 +8,16 @@ use super::witness::{Witness, brief};
 use super::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, WriteOutcome};
 use crate::clock::UnixTime;
 
-/// Logins that the suite lists.
+/// The number of entries that the suite lists.
 const LOGINS: usize = 240;
 
-/// More pages than any listing of the suite can have, unless it has no end.
+/// The maximum number of pages of a listing. A listing with more pages never ends.
 const PAGES: usize = 100_000;
 
-/// Around this moment, the suite's logins are due.
+/// The time around which the entries of the suite are due.
 const NOON: u64 = 1_700_000_000;
 
-/// Tenants that a careless filter takes for each other.
+/// Roots that an incorrect filter confuses.
 const TENANTS: [&str; 6] = ["cust1", "cust10001", "CUST1", "cust1/", "c%", "cüst_"];
 
 /// Two handles on one store.
@@ -26,7 +26,7 @@ pub(super) struct Indexes {
     pub(super) second: Arc<dyn TokenIndex>,
 }
 
-/// What a listing asks for.
+/// The filter of a listing.
 #[derive(Clone, Copy, Debug)]
 enum Ask {
     All,
@@ -34,10 +34,10 @@ enum Ask {
     Due(UnixTime),
 }
 
-/// What the suite keeps.
+/// The entries of the suite.
 type Kept = BTreeMap<TokenKey, Entry>;
 
-/// All of them. What the suite put there is gone in the end.
+/// Checks all rules, and removes the entries of the suite afterwards.
 pub(super) async fn all(indexes: &Indexes) -> Verdict {
     let mut kept = fill(indexes).await?;
     pages(indexes, &kept).await?;
@@ -65,12 +65,12 @@ impl Indexes {
         self.witness(rule).answer(format!("listing {ask:?}"), page).await
     }
 
-    /// The same two, the other way round.
+    /// Returns the same handles in reverse order.
     fn swapped(&self) -> Self {
         Self { first: Arc::clone(&self.second), second: Arc::clone(&self.first) }
     }
 
-    /// Follows the pages to the end. What `between` does comes after each page.
+    /// Lists all pages, and calls `between` after each page.
     async fn list(
         &self,
         rule: Rule,
@@ -81,10 +81,10 @@ impl Indexes {
         let (mut keys, mut after) = (Vec::new(), None);
         let handles = [self, &self.swapped()];
         for turn in 0..PAGES {
-            // Each cursor is given to the other handle than the one that made it.
+            // Each cursor is passed to the handle that did not create it.
             let page = handles[turn % 2].page(rule, ask, after.as_ref(), limit).await?;
             if page.keys.len() > limit.max(1) {
-                let what = format!("a page of {} keys, but the limit was {limit}: {ask:?}", page.keys.len());
+                let what = format!("a page contains {} keys, but the limit is {limit}: {ask:?}", page.keys.len());
                 return Err(Broken { rule: Rule::Pages, what });
             }
             keys.extend(page.keys.iter().cloned());
@@ -94,11 +94,14 @@ impl Indexes {
                 next => after = next,
             }
         }
-        Err(Broken { rule: Rule::Pages, what: format!("no end after {PAGES} pages of {limit}: {ask:?}") })
+        Err(Broken {
+            rule: Rule::Pages,
+            what: format!("no last page within {PAGES} pages with limit {limit}: {ask:?}"),
+        })
     }
 }
 
-/// Logins of all tenants, due before noon, at noon, after noon, or never.
+/// Stores entries for all roots that are due before, at, or after `NOON`, or never.
 async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
     let witness = indexes.witness(Rule::EverythingOnce);
     let mut kept = Kept::new();
@@ -106,7 +109,7 @@ async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
         let tenant = witness.key(TENANTS[number % TENANTS.len()])?;
         let key = match number / TENANTS.len() {
             0 => tenant,
-            user => tenant.user(format!("user{user}")).map_err(|error| witness.broken(error.to_string()))?,
+            user => tenant.child(format!("user{user}")).map_err(|error| witness.broken(error.to_string()))?,
         };
         let due = match number / TENANTS.len() % 4 {
             0 => None,
@@ -114,7 +117,7 @@ async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
         };
         witness.clear(&key).await?;
         let entry = witness.entry_due(number.to_string().as_bytes(), due)?;
-        witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
+        witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
         kept.insert(key, entry);
     }
     Ok(kept)
@@ -138,7 +141,7 @@ async fn nothing_else(indexes: &Indexes, kept: &Kept) -> Verdict {
     for ask in tenants.chain(moments) {
         let keys = indexes.list(Rule::NothingElse, ask, 50, async |_| Ok(())).await?;
         for key in &keys {
-            // A stranger's login in the same store has a right to be listed, if it is what was asked for.
+            // An entry that the suite did not store may be listed if it matches.
             let entry = match kept.get(key) {
                 Some(entry) => Some(entry.clone()),
                 None => witness.load(key).await?,
@@ -152,7 +155,7 @@ async fn nothing_else(indexes: &Indexes, kept: &Kept) -> Verdict {
     Ok(())
 }
 
-/// Entries that are saved again meanwhile are listed once all the same.
+/// Checks that entries that are saved again during a listing are listed exactly once.
 async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
     let witness = indexes.witness(Rule::EverythingOnce);
     for ask in [Ask::All, Ask::Due(UnixTime::from_secs(NOON))] {
@@ -160,14 +163,14 @@ async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
             kept.iter().filter(|(key, entry)| ask.wants(key, entry)).map(|(key, _)| key.clone()).collect();
         let (mut turn, mut changed) = (0, kept.clone());
         let again = async |page: &Page| {
-            // One that was listed, one from the front and one from the back.
+            // A listed entry, one from the front, and one from the back.
             let others = [&asked_for[turn % asked_for.len()], &asked_for[asked_for.len() - 1 - turn % asked_for.len()]];
             turn += 1;
             for key in page.keys.first().into_iter().chain(others) {
                 let Some(entry) = changed.get_mut(key) else { continue };
                 let next = witness.revised(entry)?;
                 let expect = Precondition::Revision(entry.head.revision);
-                witness.saves(key, &next, expect, WriteOutcome::Committed, "that revision is there").await?;
+                witness.saves(key, &next, expect, WriteOutcome::Committed, "the entry has this revision").await?;
                 *entry = next;
             }
             Ok(())
@@ -179,7 +182,7 @@ async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
     Ok(())
 }
 
-/// Entries that are deleted meanwhile take no others with them.
+/// Checks that deleting listed entries during a listing does not hide others.
 async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
     let witness = indexes.witness(Rule::Cursors);
     for ask in [Ask::Due(UnixTime::from_secs(NOON + 1)), Ask::All] {
@@ -188,7 +191,7 @@ async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
             for key in page.keys.iter().rev().step_by(2) {
                 let Some(entry) = left.remove(key) else { continue };
                 let expect = Precondition::Revision(entry.head.revision);
-                witness.deletes(key, expect, WriteOutcome::Committed, "that revision is there").await?;
+                witness.deletes(key, expect, WriteOutcome::Committed, "the entry has this revision").await?;
             }
             Ok(())
         };
@@ -199,7 +202,7 @@ async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
     Ok(())
 }
 
-/// Whether a listing has each of the suite's logins that it asked for, and none twice.
+/// Checks that a listing contains each matching entry of the suite exactly once, and no other one.
 fn once(rule: Rule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> Verdict {
     let mut times = BTreeMap::<_, usize>::new();
     keys.iter().for_each(|key| *times.entry(key).or_default() += 1);
@@ -207,7 +210,7 @@ fn once(rule: Rule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> Verdict {
         let (is, right) = (times.get(key).copied().unwrap_or_default(), usize::from(ask.wants(key, entry)));
         let rule = if right == 0 { Rule::NothingElse } else { rule };
         if is != right {
-            let what = format!("{ask:?} lists {} {is} times, not {right}", brief(key));
+            let what = format!("{ask:?} lists {} {is} times instead of {right} times", brief(key));
             return Err(Broken { rule, what });
         }
     }
@@ -218,7 +221,7 @@ impl Ask {
     fn wants(self, key: &TokenKey, entry: &Entry) -> bool {
         match self {
             Self::All => true,
-            Self::Tenant(tenant) => key.tenant() == tenant,
+            Self::Tenant(tenant) => key.root() == tenant,
             Self::Due(before) => entry.head.due.is_some_and(|due| due <= before),
         }
     }

@@ -1,94 +1,123 @@
-//! The application's own name for a login.
+//! Keys of stored sessions.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest part of a key, in bytes.
-const LONGEST_PART: usize = 255;
+const MAX_PART: usize = 255;
 
-/// The application's own name for a login: a tenant, a user, or a tenant and a user.
+/// The application's name for a stored session: a root, or a root and a child.
 ///
-/// Each part is 1 to 255 bytes of any text; nothing in it has a meaning, and keys that differ in one byte are different.
-/// Keys are no secrets: they appear in errors and logs.
+/// Use one part for a single account (`TokenKey::new("jane@example.com")`), or two for a multi-tenant
+/// application: the customer as root and the user as child. [`TokenManager::remove_all`] removes all sessions
+/// of a root.
+///
+/// Each part is 1 to 255 bytes of UTF-8 and is compared byte by byte. Keys are not secret: they appear in
+/// errors and logs, formatted with `Debug`.
+///
+/// `Display` and [`FromStr`] convert a key to a string and back: two hexadecimal digits with the length of the
+/// root in bytes (`00` without a child), the root, and the child. Stores can use this string as primary key.
+///
+/// [`TokenManager::remove_all`]: crate::TokenManager::remove_all
 ///
 /// # Example
 ///
 /// ```
 /// use webex_oauth::store::TokenKey;
 ///
-/// let product = TokenKey::new("cust10001")?;
-/// let jane = TokenKey::new("cust10001")?.user("jane@example.com")?;
-/// assert_ne!(product, jane);
+/// let customer = TokenKey::new("cust10001")?;
+/// let jane = customer.child("jane@example.com")?;
+/// assert_eq!((jane.root(), jane.child_name()), ("cust10001", Some("jane@example.com")));
+/// assert_eq!(jane.to_string(), "09cust10001jane@example.com");
+/// assert_eq!(jane.to_string().parse::<TokenKey>()?, jane);
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenKey {
-    /// Both parts, one after the other; no separator, so that none can be smuggled in.
-    text: Box<str>,
-    /// Where the first part ends; 0 when there is only one.
+    /// Both parts, without a separator that a part could contain.
+    parts: Box<str>,
+    /// The length of the root; 0 if there is no child.
     split: u8,
 }
 
 impl TokenKey {
-    /// A key of one part.
+    /// Creates a key with one part.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the part is empty or longer than 255 bytes.
-    pub fn new(tenant: impl AsRef<str>) -> Result<Self> {
-        let tenant = checked(tenant.as_ref())?;
-        Ok(Self { text: tenant.into(), split: 0 })
+    /// - [`ErrorKind::InvalidInput`]: `root` is empty or longer than 255 bytes.
+    pub fn new(root: impl AsRef<str>) -> Result<Self> {
+        let root = checked(root.as_ref())?;
+        Ok(Self { parts: root.into(), split: 0 })
     }
 
-    /// The key of one user below this one; it replaces a user that was there.
+    /// Creates a key with the same root and this child.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the part is empty or longer than 255 bytes.
-    pub fn user(&self, user: impl AsRef<str>) -> Result<Self> {
-        let (tenant, user) = (self.tenant(), checked(user.as_ref())?);
+    /// - [`ErrorKind::InvalidInput`]: `name` is empty or longer than 255 bytes.
+    pub fn child(&self, name: impl AsRef<str>) -> Result<Self> {
+        let (root, name) = (self.root(), checked(name.as_ref())?);
         // No part is longer than 255 bytes.
-        let split = u8::try_from(tenant.len()).unwrap_or(u8::MAX);
-        Ok(Self { text: [tenant, user].concat().into(), split })
+        let split = u8::try_from(root.len()).unwrap_or(u8::MAX);
+        Ok(Self { parts: [root, name].concat().into(), split })
     }
 
-    /// The first part.
-    pub fn tenant(&self) -> &str {
+    /// Returns the first part.
+    pub fn root(&self) -> &str {
         match self.split {
-            0 => &self.text,
-            split => &self.text[..usize::from(split)],
+            0 => &self.parts,
+            split => &self.parts[..usize::from(split)],
         }
     }
 
-    /// The second part, if there is one.
-    pub fn user_part(&self) -> Option<&str> {
-        (self.split > 0).then(|| &self.text[usize::from(self.split)..])
+    /// Returns the second part, if there is one.
+    pub fn child_name(&self) -> Option<&str> {
+        (self.split > 0).then(|| &self.parts[usize::from(self.split)..])
     }
 }
 
 fn checked(part: &str) -> Result<&str> {
-    if (1..=LONGEST_PART).contains(&part.len()) {
+    if (1..=MAX_PART).contains(&part.len()) {
         return Ok(part);
     }
-    let message = format!("each part of a key must be 1 to {LONGEST_PART} bytes long, not {}", part.len());
+    let message = format!("invalid session key: each part must be 1 to {MAX_PART} bytes long, not {}", part.len());
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
-impl fmt::Debug for TokenKey {
+impl fmt::Display for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.user_part() {
-            None => write!(f, "{:?}", self.tenant()),
-            Some(user) => write!(f, "{:?}/{user:?}", self.tenant()),
+        write!(f, "{:02x}{}", self.split, self.parts)
+    }
+}
+
+impl FromStr for TokenKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let invalid = || Error::new(ErrorKind::InvalidInput, "invalid session key: not the string form of a key");
+        let (digits, parts) = text.split_at_checked(2).ok_or_else(invalid)?;
+        let is_lower_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let split = u8::from_str_radix(digits, 16).ok().filter(|_| is_lower_hex).ok_or_else(invalid)?;
+        match split {
+            0 => Self::new(parts),
+            split => {
+                let (root, name) = parts.split_at_checked(split.into()).ok_or_else(invalid)?;
+                Self::new(root)?.child(name)
+            }
         }
     }
 }
 
-/// Both parts in quotes, for messages and logs, where a line break in a key must not begin a new line; the text itself is
-/// [`TokenKey::tenant`] and [`TokenKey::user_part`].
-impl fmt::Display for TokenKey {
+/// The parts in quotes, with control characters escaped, for messages and logs.
+impl fmt::Debug for TokenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        match self.child_name() {
+            None => write!(f, "{:?}", self.root()),
+            Some(name) => write!(f, "{:?}/{name:?}", self.root()),
+        }
     }
 }
 
@@ -96,9 +125,12 @@ impl fmt::Display for TokenKey {
 mod tests {
     use super::*;
 
+    fn key(root: &str, child: &str) -> TokenKey {
+        TokenKey::new(root).unwrap().child(child).unwrap()
+    }
+
     #[test]
-    fn parts_are_kept_apart_however_they_are_written() {
-        let key = |tenant: &str, user: &str| TokenKey::new(tenant).unwrap().user(user).unwrap();
+    fn keys_with_equal_concatenations_differ() {
         let keys = [
             TokenKey::new("ab").unwrap(),
             key("a", "b"),
@@ -112,18 +144,35 @@ mod tests {
         ];
         for (i, left) in keys.iter().enumerate() {
             for (j, right) in keys.iter().enumerate() {
-                assert_eq!(left == right, i == j, "{left} {right}");
+                assert_eq!(left == right, i == j, "{left:?} {right:?}");
+                assert_eq!(left.to_string() == right.to_string(), i == j, "{left} {right}");
             }
         }
-        assert_eq!((key("é", "x").tenant(), key("é", "x").user_part()), ("é", Some("x")));
-        assert_eq!(key("a", "b").user("c").unwrap(), key("a", "c"));
+        assert_eq!((key("é", "x").root(), key("é", "x").child_name()), ("é", Some("x")));
+        assert_eq!(key("a", "b").child("c").unwrap(), key("a", "c"));
     }
 
     #[test]
     fn parts_are_1_to_255_bytes_long() {
         assert!(TokenKey::new("").is_err() && TokenKey::new("x".repeat(256)).is_err());
-        let longest = TokenKey::new("x".repeat(255)).unwrap().user("y".repeat(255)).unwrap();
-        assert_eq!((longest.tenant().len(), longest.user_part().unwrap().len()), (255, 255));
-        assert!(longest.user("").is_err());
+        let longest = key(&"x".repeat(255), &"y".repeat(255));
+        assert_eq!((longest.root().len(), longest.child_name().unwrap().len()), (255, 255));
+        assert!(longest.child("").is_err());
+    }
+
+    #[test]
+    fn string_form_round_trips_and_keeps_its_spelling() {
+        for (key, text) in [
+            (TokenKey::new("jane").unwrap(), "00jane".to_owned()),
+            (key("cust1", "jane"), "05cust1jane".to_owned()),
+            (key("é\n", "00x"), "03é\n00x".to_owned()),
+            (key(&"x".repeat(255), "y"), format!("ff{}y", "x".repeat(255))),
+        ] {
+            assert_eq!(key.to_string(), text);
+            assert_eq!(text.parse::<TokenKey>().unwrap(), key);
+        }
+        for bad in ["", "0", "00", "05cust", "05cust1", "0Acust1jane1234", "+5cust1jane", "01é", "é1a"] {
+            assert_eq!(bad.parse::<TokenKey>().unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A store in the operating system's keyring.
+//! A token store in the operating system's keyring.
 
 use std::fmt;
 use std::path::Path;
@@ -12,122 +12,138 @@ use super::credential::{self, Credential, Keyring};
 use super::layout::{self, Place};
 use super::locks::Locks;
 use super::{
-    Entry, ExpiryBaseline, Lease, LeaseId, Precondition, RefreshBlock, TokenKey, TokenStore, UnauthorizedRefreshes,
-    WriteOutcome,
+    Entry, ExpiryBaseline, Head, Lease, LeaseId, Precondition, RefreshBlock, Revision, TokenIndex, TokenKey,
+    TokenStore, UnauthorizedRefreshes, WriteOutcome,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The folder of the lock files, below the one that was given.
+/// The subfolder of the lock files.
 const ROOT: &str = "webex-keyring-locks-v1";
 
-/// In bytes: what Windows' Credential Manager takes (`CRED_MAX_CREDENTIAL_BLOB_SIZE`), which is the least of all.
+/// The limit of the Windows Credential Manager (`CRED_MAX_CREDENTIAL_BLOB_SIZE`), in bytes. It is
+/// the lowest limit of all platforms.
 const LARGEST: usize = 2560;
 
-/// Keeps each login in a credential of the operating system's keyring: for desktop programs and command lines.
+/// A store that keeps each session in a credential of the operating system's keyring, for desktop
+/// and command-line programs.
 ///
-/// The application opens the keyring with a crate for its platform and hands it in. Nothing process-wide is set or read
-/// (`keyring_core::set_default_store` is neither called nor needed), so another part of the program may use another keyring.
-/// Clones are the same store, and so are two stores of one application over one keyring with one folder of locks, here or in
-/// another process.
+/// The application opens the keyring with a crate for its platform and passes it to the store. The
+/// default store of `keyring_core` is not used, so other parts of the program can use another
+/// keyring. Clones are the same store. So are stores of one application with the same keyring and
+/// the same lock folder, in any process.
 ///
 /// | platform | keyring | crate |
 /// |---|---|---|
 /// | Linux and other Unix | Secret Service: GNOME Keyring, KDE Wallet, KeePassXC | `zbus-secret-service-keyring-store` with its feature `crypto-rust`, or `dbus-secret-service-keyring-store`, which needs libdbus |
-/// | macOS | the login keychain | `apple-native-keyring-store`, its `keychain` |
-/// | iOS, sandboxed macOS | protected data | `apple-native-keyring-store`, its `protected` |
+/// | macOS | the login keychain | `apple-native-keyring-store`, module `keychain` |
+/// | iOS, sandboxed macOS | protected data | `apple-native-keyring-store`, module `protected` |
 /// | Windows | Credential Manager | `windows-native-keyring-store` |
-/// | a test | memory | `keyring_core::mock` |
+/// | tests | memory | `keyring_core::mock` |
 ///
-/// Opening a keyring blocks: do it before the runtime begins, or in `tokio::task::spawn_blocking` (a runtime that ends waits
-/// for that, unless it ends by `shutdown_background`). (With its feature
-/// `rt-tokio-crypto-rust`, the first of them panics anywhere else.)
+/// Opening a keyring blocks. Open it before the runtime starts, or in
+/// `tokio::task::spawn_blocking`. A runtime that shuts down waits for the latter, unless
+/// `shutdown_background` is used. With the feature `rt-tokio-crypto-rust`,
+/// `zbus-secret-service-keyring-store` panics outside of these two places.
 ///
-/// A machine without a session of a user, a server or a container, has no keyring that is open: take a
-/// [`FileStore`](super::FileStore) there. The Linux kernel's own keyring (`linux-keyutils-keyring-store`) forgets everything
-/// with the next start of the machine.
+/// On a host without a user session, such as a server or a container, no keyring is unlocked. Use a
+/// [`FileStore`](super::FileStore) there. The keyring of the Linux kernel
+/// (`linux-keyutils-keyring-store`) loses its contents when the host restarts.
 ///
 /// # Size
 ///
-/// Windows takes **2,560 bytes** for a credential. So that a program that works on one platform works on all, a longer login is
-/// refused on every platform, with an [`ErrorKind::InvalidInput`] that [asks the operator](Error::is_misconfigured). It must
-/// leave room for the marks of a refresh, about 360 bytes: better now than weeks later. Should a refresh bring tokens that are too
-/// long all the same, they are served from memory as long as the process lives.
+/// Windows limits a credential to **2,560 bytes**. The store applies this limit on every platform,
+/// so that a program behaves the same everywhere. A larger session is rejected with
+/// [`ErrorKind::InvalidInput`], for which [`Error::is_misconfigured`] returns `true`. The limit
+/// includes about 360 bytes that are reserved for refresh state. If a refresh returns tokens that
+/// are too large, they are served from memory until the process exits.
 ///
-/// | a login of a user with two scopes | bytes, about |
+/// | session of a user with two scopes | bytes, approximately |
 /// |---|---|
-/// | with opaque tokens, as Webex gives them | 900 |
-/// | .. whose [person](crate::Session::person) is known | 1,150 |
-/// | .. and with an ID token of few claims; with a name and an e-mail address it may be too long | 2,050 |
-/// | with a [self-contained](crate::ExchangeOptions::self_contained_token) access token of 1,500 bytes, the person known | 2,550: too long |
+/// | with the opaque tokens that Webex issues | 900 |
+/// | .. and a known [person](crate::Session::person) | 1,150 |
+/// | .. and an ID token with few claims; with a name and an e-mail address it may be too large | 2,050 |
+/// | with a [self-contained](crate::ExchangeOptions::self_contained_token) access token of 1,500 bytes and a known person | 2,550: too large |
 ///
-/// Where a login is too long:
+/// If a session is too large:
 ///
-/// - keep less with it: data of the application's own ([`put_with`](crate::TokenManager::put_with)), scopes that nobody needs,
-///   the scope `openid`, whose ID token is kept as well;
-/// - [`with_largest`](Self::with_largest), where the program never runs on Windows;
-/// - or keep logins in a [`FileStore`](super::FileStore) inside [`Encrypted`](super::Encrypted) (feature `encrypted`), and in the keyring the key
-///   alone, which is 32 bytes.
+/// - Store less: no unused scopes, less application data
+///   ([`PutOptions::data`](crate::PutOptions::data)), and no scope `openid`, because the ID token
+///   is stored as well.
+/// - Increase the limit with [`with_largest`](Self::with_largest), if the program never runs on
+///   Windows.
+/// - Store sessions in a [`FileStore`](super::FileStore) inside [`Encrypted`](super::Encrypted)
+///   (feature `encrypted`), and only the encryption key, which has 32 bytes, in the keyring.
 ///
-/// # What it protects from
+/// # Security
 ///
-/// | who reads the login | Linux | macOS | Windows |
+/// | can read a session | Linux | macOS | Windows |
 /// |---|---|---|---|
-/// | another user of the machine, or whoever has its disk or a backup, where the keyring has a password | no | no | no |
-/// | another program of the same user, while the keyring is open | **yes** | after asking the user | **yes** |
+/// | another user of the host, or the owner of the disk or a backup, if the keyring has a password | no | no | no |
+/// | another program of the same user, while the keyring is unlocked | **yes** | after the user consents | **yes** |
 /// | an administrator, a debugger | yes | yes | yes |
 ///
-/// It keeps nobody from bringing an older login back. Names of credentials are no secrets: other programs see them even
-/// where the keyring is locked.
+/// The keyring does not prevent an attacker from restoring an earlier session. The names of
+/// credentials are not secret. Other programs can read them even while the keyring is locked.
 ///
-/// # What is promised
+/// # Guarantees
 ///
-/// - **The whole contract** of [`TokenStore`], which no keyring has of its own: nowhere can a credential be compared and
-///   changed in one step. So each call holds a lock file, as a change in a [`FileStore`](super::FileStore) does; readers too,
-///   since the crate for Windows warns of wrong answers to two threads at once. **All processes that share a keyring must
-///   share the folder of the locks.** A keyring that is synchronized between machines (iCloud, a roaming profile) is changed
-///   behind every lock: let the machine be part of the key.
-/// - **No thread of the runtime waits** for the keyring, which may ask its user to unlock it and block until they do.
-///   Whoever wants the same login waits meanwhile, as do one in 256 of the others, or all if the keyring makes them. A
-///   [`TokenManager`](crate::TokenManager) gives up after 30 seconds, with an error that is retryable. At most 16 threads
-///   call the keyring, and they are the store's own: neither a runtime that ends nor a process that exits waits for them.
-///   [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) waits for a save that has begun.
-/// - **The old login or the new one** is there after a crash or a dropped future, as far as the keyring keeps its word.
+/// - **The contract of [`TokenStore`].** No keyring offers an atomic compare-and-swap. Every call
+///   therefore holds a lock file, like a write to a [`FileStore`](super::FileStore). Reads are
+///   locked as well, because the crate for Windows may return wrong results to concurrent threads.
+///   **All processes that share a keyring must use the same lock folder.** If a keyring is
+///   synchronized between hosts (iCloud, roaming profiles), locks do not help; include the host in
+///   the key.
+/// - **Separate threads.** The keyring may ask the user to unlock it, and block until then. Calls
+///   for the same session wait meanwhile, and so do sessions that share its lock (one in 256). If
+///   the keyring serializes its calls, all sessions wait. A [`TokenManager`](crate::TokenManager)
+///   times out after 30 seconds with a retryable error. At most 16 threads call the keyring. They
+///   belong to the store, and neither a runtime that shuts down nor a process that exits waits for
+///   them. To wait for a save in progress, call
+///   [`TokenManager::wait_idle`](crate::TokenManager::wait_idle).
+/// - **Atomic writes.** After a crash or a dropped future, the keyring contains the old or the new
+///   session, if the keyring itself writes atomically.
 ///
-/// It is no [`TokenIndex`](super::TokenIndex): few keyrings can list what they keep, some only what is unlocked. So there
-/// is no keep-alive sweep over it, and no [`remove_all`](crate::TokenManager::remove_all).
+/// The store does not implement [`TokenIndex`](super::TokenIndex): few keyrings can list their
+/// credentials, and some list only unlocked ones. Keep-alive and
+/// [`remove_all`](crate::TokenManager::remove_all) are therefore not available.
 ///
-/// # What fails
+/// # Failures
 ///
-/// | | error |
+/// | cause | error |
 /// |---|---|
-/// | the keyring is locked, away, or its user says no; its service was restarted, so that it must be opened anew | [`ErrorKind::Store`], retryable |
-/// | there are two credentials of one name, or the keyring cannot do what is asked | [`ErrorKind::Store`], the operator's |
-/// | the keyring itself cannot read what it has; a login of a later version | [`ErrorKind::CorruptEntry`], the operator's; nothing is touched |
-/// | a login is cut off, garbled or another key's | [`ErrorKind::CorruptEntry`], once; it [asks for a login](Error::is_login_required) |
+/// | the keyring is locked or unavailable, or the user denied access; its service was restarted, so that the keyring must be opened again | [`ErrorKind::Store`], retryable |
+/// | there are two credentials with the same name, or the keyring does not support the operation | [`ErrorKind::Store`], not retryable |
+/// | the keyring cannot decode the credential, or a later version wrote the session | [`ErrorKind::CorruptEntry`] with [`is_misconfigured`](Error::is_misconfigured); nothing is changed |
+/// | the session is truncated, corrupt, or belongs to another key | [`ErrorKind::CorruptEntry`] with [`is_login_required`](Error::is_login_required), once |
 ///
-/// The last is **set aside**: moved to a credential whose name ends in `/damaged`, in place of what an earlier damage left
-/// there, for somebody to look at; from then on nothing is there, and a new login can be kept. Where the operator has
-/// decided that something is lost, [`discard`](Self::discard) removes it whatever it is.
+/// In the last case, the session is **set aside**: it is moved to a credential whose name ends in
+/// `/damaged`, where an operator can examine it. A session that was set aside earlier is
+/// overwritten. From then on, the entry is absent, and a new session can be stored. To remove a
+/// session in any state, call [`discard`](Self::discard).
 ///
-/// A keyring that hides what it holds while it is locked, as some do, cannot be told from an empty one.
+/// Some keyrings hide their contents while they are locked. They cannot be distinguished from empty
+/// ones.
 ///
 /// # Layout
 ///
-/// A credential's service is the application's name. Its user is the key for people to read, at most 32 plain characters
-/// of each part, and the key's SHA-256 in hexadecimal, as in the name of a [`FileStore`](super::FileStore)'s file:
+/// The service of a credential is the application name. Its user consists of a readable form of the
+/// key, with at most 32 plain characters per part, and the SHA-256 of the key in hexadecimal, as in
+/// the file name of a [`FileStore`](super::FileStore):
 ///
 /// ```text
 /// cust10001/jane@example.com/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3
 /// ```
 ///
-/// The secret is what such a file holds, the whole key included. Where that is no text, with an encrypted body for example,
-/// it is in base64 below the line `webex-oauth login in base64`: KDE Wallet keeps nothing but text. (It is given as bytes,
-/// not as a password, which Windows would write down as UTF-16, at twice the length.)
+/// The secret has the content of such a file, including the key. KDE Wallet stores only text.
+/// Binary content, such as an encrypted body, is therefore encoded in base64, after the line
+/// `webex-oauth login in base64`. The secret is set as bytes, not as a password, which Windows
+/// would store as UTF-16 at twice the length.
 ///
 /// # Cost
 ///
-/// GNOME Keyring answers a load within 3 ms and a save within 9 ms. A refresh in step with other processes takes several.
+/// With GNOME Keyring, a load takes up to 3 ms, and a save takes up to 9 ms. A refresh requires
+/// several of them.
 ///
 /// # Example
 ///
@@ -137,8 +153,10 @@ const LARGEST: usize = 2560;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("webex-oauth-doctest-keyring-{}", std::process::id()));
-/// let keyring = keyring_core::mock::Store::new()?; // on Linux: zbus_secret_service_keyring_store::Store::new()?
-/// let store = KeyringStore::with_lock_folder(keyring, "acme-rooms", &folder)?; // or KeyringStore::new(keyring, "acme-rooms")?
+/// // On Linux: zbus_secret_service_keyring_store::Store::new()?
+/// let keyring = keyring_core::mock::Store::new()?;
+/// // In an application: KeyringStore::new(keyring, "acme-rooms")?
+/// let store = KeyringStore::with_lock_folder(keyring, "acme-rooms", &folder)?;
 /// assert!(store.load(&TokenKey::new("cust10001")?).await?.is_none());
 /// # std::fs::remove_dir_all(folder).ok();
 /// # Ok(())
@@ -153,35 +171,46 @@ pub struct KeyringStore {
 }
 
 impl KeyringStore {
-    /// The logins of an application in a keyring, with the lock files in the folder where this user's applications keep their
-    /// data ([`FileStore::for_application`](super::FileStore::for_application) says where that is).
+    /// Creates a store for `application` in `keyring`, with the lock files in the data folder of
+    /// the current user.
     ///
-    /// The keyring is not asked yet; the disk is, and this returns when it has answered.
+    /// [`FileStore::for_application`](super::FileStore::for_application) documents the data folder.
+    /// This method accesses the disk and blocks meanwhile. It does not access the keyring.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when there is no such folder (a service without a home, for example), and those of
-    /// [`with_lock_folder`](Self::with_lock_folder).
+    /// - [`ErrorKind::Configuration`]: the user has no data folder, for example a service without a
+    ///   home directory.
+    /// - The errors of [`with_lock_folder`](Self::with_lock_folder).
     pub fn new(keyring: Arc<CredentialStore>, application: &str) -> Result<Self> {
         let folder = layout::application_folder(application, "KeyringStore::with_lock_folder(..)")?;
         Self::with_lock_folder(keyring, application, folder)
     }
 
-    /// The logins of an application in a keyring, with the lock files below `folder`, which is made if it is missing. The
-    /// store has a folder of its own inside. All processes that share the keyring must name the same.
+    /// Creates a store for `application` in `keyring`, with the lock files in a subfolder of
+    /// `folder`.
+    ///
+    /// The folder is created if it is missing. All processes that share the keyring must use the
+    /// same folder. This method accesses the disk and blocks meanwhile. It does not access the
+    /// keyring.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`] when the application's name is not 1 to 64 plain characters, [`ErrorKind::Configuration`] when the
-    /// keyring keeps credentials only as long as somebody holds them, and [`ErrorKind::Store`] when the folder cannot be
-    /// made, written to or made its owner's alone, or when its file system has no locks.
+    /// - [`ErrorKind::InvalidInput`]: the application name does not consist of 1 to 64 plain
+    ///   characters.
+    /// - [`ErrorKind::Configuration`]: the keyring deletes a credential when its handle is dropped.
+    /// - [`ErrorKind::Store`]: the folder cannot be created, written to, or made private, or its
+    ///   file system does not support locks.
     pub fn with_lock_folder(
         keyring: Arc<CredentialStore>,
         application: &str,
         folder: impl AsRef<Path>,
     ) -> Result<Self> {
         if matches!(keyring.persistence(), CredentialPersistence::EntryOnly) {
-            let message = format!("{} forgets a credential that nobody holds: use another keyring", keyring.vendor());
+            let message = format!(
+                "unsupported keyring: {} deletes a credential with its handle; use another keyring",
+                keyring.vendor()
+            );
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let application = layout::checked(application)?.into();
@@ -189,45 +218,51 @@ impl KeyringStore {
         Ok(Self { keyring, application, locks: Locks::open(folder.as_ref(), ROOT)?, largest: LARGEST })
     }
 
-    /// How long the secret of a login may be, in bytes, as the layout has it; 2,560 unless set. More is for
-    /// programs that never run on Windows. The Secret Service takes some megabytes, as does macOS.
+    /// Sets the maximum size of a session's secret, in bytes. Defaults to 2,560.
+    ///
+    /// Increase it only in programs that do not run on Windows. The Secret Service and macOS accept
+    /// several megabytes.
     pub fn with_largest(mut self, bytes: usize) -> Self {
         self.largest = bytes;
         self
     }
 
-    /// Sets how long a call waits for other calls, here and in other processes, before it fails with a retryable error.
-    /// Defaults to 10 seconds. The time that the keyring itself takes does not count.
+    /// Sets the lock timeout. Defaults to 10 seconds.
+    ///
+    /// A call that waits longer for other calls, in this process or another, fails with a retryable
+    /// error. The time that the keyring itself takes does not count.
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.locks.timeout = timeout;
         self
     }
 
-    /// Where the time comes from; tests set a clock of their own.
+    /// Sets the clock, for tests. Defaults to the system clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.locks.clock = Arc::new(clock);
         self
     }
 
-    /// The user of the credential in which the login under `key` is kept; its service is the application's name. With both,
-    /// people find it in the programs that show a keyring.
+    /// Returns the user of the credential for `key`. Its service is the application name.
+    ///
+    /// Use both to find the credential in a keyring manager.
     pub fn user(&self, key: &TokenKey) -> String {
         credential::account(key)
     }
 
-    /// Removes what the keyring has under `key`, whatever it is: a good login, one that nobody can read, several of one
-    /// name, and what was set aside. Says whether there was anything.
+    /// Removes every credential under `key`: valid, unreadable, duplicate, and set aside. Returns
+    /// `true` if there was one.
     ///
-    /// This is for an operator's decision; to end a login, use [`TokenManager::remove`](crate::TokenManager::remove).
+    /// Use this method to repair the keyring. To remove a valid session, use
+    /// [`TokenManager::remove`](crate::TokenManager::remove).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`]: the keyring failed; something may be left.
+    /// - [`ErrorKind::Store`]: the keyring failed. Some credentials may remain.
     pub async fn discard(&self, key: &TokenKey) -> Result<bool> {
         self.alone(key, Credential::discard).await
     }
 
-    /// Does something to the credential of a key while nobody else does.
+    /// Runs `work` on the credential of `key` with the lock held.
     async fn alone<T, W>(&self, key: &TokenKey, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -239,8 +274,10 @@ impl KeyringStore {
     }
 }
 
-/// Refuses what is longer than the keyring takes, in time: a login without marks must leave room for them, and one that has
-/// them is tried as it is, since it cannot be refreshed otherwise.
+/// Checks the size of a session, including the space reserved for refresh state.
+///
+/// An entry that already has refresh state is not checked, because the refresh could not proceed
+/// otherwise.
 fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
     if entry.head.claim.is_some() || entry.head.hold.is_some() {
         return Ok(());
@@ -250,14 +287,14 @@ fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the login under {key} takes {length} bytes, with room for the marks of a refresh, and a credential may have {largest}: \
-         keep less data with the login, set `with_largest(..)` where the keyring is known to take more, or keep logins in a \
-         FileStore inside `Encrypted`, with its key in the keyring"
+        "session under {key:?} is too large: {length} bytes, including space for refresh state, exceed the limit of \
+         {largest}; store less application data, set `with_largest(..)` if the keyring supports more, or use a FileStore \
+         inside `Encrypted` and keep its key in the keyring"
     );
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
-/// A login at its longest: while it is refreshed after a refusal.
+/// Returns the entry with refresh state of the maximum size.
 fn marked(entry: &Entry) -> Entry {
     let time = UnixTime::from_secs(9_999_999_999);
     let mut marked = entry.clone();
@@ -304,6 +341,18 @@ impl TokenStore for KeyringStore {
         self.alone(key, change).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        let head = head.clone();
+        let change = move |credential: &Credential| {
+            let Some(kept) = credential.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
+                return Ok(WriteOutcome::Conflict);
+            };
+            let secret = credential::secret(&credential.key, &Entry { head, ..kept });
+            credential.replace(&secret).map(|()| WriteOutcome::Committed)
+        };
+        self.alone(key, change).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         let change = move |credential: &Credential| {
             let kept = credential.read_or_set_aside()?.map(|kept| kept.head.revision());
@@ -313,5 +362,9 @@ impl TokenStore for KeyringStore {
             kept.map_or(Ok(()), |_| credential.remove()).map(|()| WriteOutcome::Committed)
         };
         self.alone(key, change).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }

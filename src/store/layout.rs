@@ -1,4 +1,4 @@
-//! Where the file of each login lies.
+//! Paths of the session files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use super::TokenKey;
 use super::record::Hex;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The store's own folder below the one it was given; a later layout will have another.
+/// The subfolder of the store. A later layout will use another name.
 pub(super) const ROOT: &str = "webex-logins-v1";
 
-/// The folders below [`ROOT`]: `00` to `ff`.
+/// The number of subfolders of [`ROOT`], `00` to `ff`.
 pub(super) const SHARDS: usize = 256;
 
-/// The file that writers of a folder lock.
+/// The name of the lock file in each subfolder.
 pub(super) const LOCK: &str = "lock";
 
-/// What the names of files begin with that are being written.
+/// The name prefix of temporary files.
 pub(super) const UNFINISHED: &str = ".tmp-";
 
-/// How old a file must be that was begun and never finished, before it is swept.
+/// The age after which a temporary file is considered abandoned and is removed.
 pub(super) const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Where one login lies: 64 hexadecimal digits, of which the first two are the folder's name as well.
+/// The location of one session: 64 hexadecimal digits, the first two of which name the subfolder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     shard: u8,
@@ -33,10 +33,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The SHA-256 of the key's parts, each after a byte that is its length.
+    /// Returns the place of a key: the SHA-256 of its parts, each preceded by its length in one
+    /// byte.
     pub(super) fn of(key: &TokenKey) -> Self {
         let mut hash = Sha256::new();
-        for part in std::iter::once(key.tenant()).chain(key.user_part()) {
+        for part in std::iter::once(key.root()).chain(key.child_name()) {
             // No part is longer than 255 bytes.
             hash.update([u8::try_from(part.len()).unwrap_or(u8::MAX)]);
             hash.update(part);
@@ -45,7 +46,7 @@ impl Place {
         Self { shard: hash[0], name: Hex(&hash).to_string() }
     }
 
-    /// The place of a file of this name, if a login's file can have it.
+    /// Returns the place with this name, or `None` if it is not the name of a session file.
     pub(super) fn named(name: &str) -> Option<Self> {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let is_name = name.len() == 64 && name.bytes().all(is_digit);
@@ -57,7 +58,7 @@ impl Place {
         usize::from(self.shard)
     }
 
-    /// Written down; [`named`](Self::named) reads it.
+    /// Returns the file name. [`named`](Self::named) parses it.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -75,7 +76,7 @@ pub(super) fn shard_folder(root: &Path, shard: usize) -> PathBuf {
     root.join(format!("{shard:02x}"))
 }
 
-/// Which conventions a machine follows.
+/// The conventions of an operating system.
 #[derive(Clone, Copy, Debug)]
 enum Platform {
     Freedesktop,
@@ -83,8 +84,8 @@ enum Platform {
     Windows,
 }
 
-/// The folder where applications of this user keep their data, and below it this application's. Where there is none, the
-/// error names what to call `instead`.
+/// Returns the folder of an application in the data folder of the current user. If there is no data
+/// folder, the error recommends to call `instead`.
 pub(super) fn application_folder(application: &str, instead: &str) -> Result<PathBuf> {
     let platform = match () {
         () if cfg!(windows) => Platform::Windows,
@@ -101,7 +102,7 @@ fn folder_on(
     home: Option<PathBuf>,
     instead: &str,
 ) -> Result<PathBuf> {
-    // The XDG specification says that relative paths are to be ignored; no platform means them.
+    // The XDG Base Directory Specification requires relative paths to be ignored.
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let variable = |name| variable(name).map(PathBuf::from).and_then(absolute);
     let home = home.and_then(absolute);
@@ -113,12 +114,12 @@ fn folder_on(
         }
     };
     folder.ok_or_else(|| {
-        let message = format!("{missing} is not set, so there is no folder for data: use {instead}");
+        let message = format!("no data folder: the environment variable {missing} is not set; use {instead}");
         Error::new(ErrorKind::Configuration, message)
     })
 }
 
-/// An application's name that is one plain folder on every platform.
+/// Checks that an application name is a valid folder name on every platform.
 pub(super) fn checked(application: &str) -> Result<&str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     let is_edge = |c: char| matches!(c, '.' | ' ');
@@ -130,7 +131,8 @@ pub(super) fn checked(application: &str) -> Result<&str> {
         return Ok(application);
     }
     let message = format!(
-        "{application:?} cannot name a folder on every platform: use 1 to 64 letters, digits, `-`, `_`, and inside `.` or spaces"
+        "invalid application name {application:?}: use 1 to 64 ASCII letters, digits, `-`, `_`, and, except at the start \
+         and end, `.` and spaces"
     );
     Err(Error::new(ErrorKind::InvalidInput, message))
 }
@@ -141,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_file_of_a_key_never_moves() {
-        let jane = TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap();
+        let jane = TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap();
         let file = Place::of(&jane).file(Path::new("R"));
         // printf '\011cust10001\020jane@example.com' | sha256sum
         let name = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
@@ -178,7 +180,7 @@ mod tests {
         for (platform, hint) in [(Platform::Freedesktop, "HOME"), (Platform::Windows, "LOCALAPPDATA")] {
             let error = folder_on(platform, &none, None, "open(folder)").unwrap_err();
             let said = error.to_string();
-            assert!(error.is_misconfigured() && said.starts_with(hint) && said.ends_with("use open(folder)"), "{said}");
+            assert!(error.is_misconfigured() && said.contains(hint) && said.ends_with("use open(folder)"), "{said}");
         }
     }
 

@@ -1,7 +1,8 @@
-//! One change at a time: the callers of this process in order, other processes by files that the operating system locks.
+//! Locks for writes: a queue for the callers in this process, and lock files for other processes.
 //!
-//! A future holds neither the turn nor the lock: it puts its work into the queue of a shard, a thread does the work of a queue in
-//! order, and the future waits for the outcome. So a future that is kept and not polled keeps nobody waiting.
+//! A future holds no lock. It adds a job to the queue of a shard and waits for the outcome, while a
+//! thread of the store runs the jobs in order. A future that is not polled therefore blocks no
+//! other caller.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,14 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result, Transience};
 use crate::random;
 
-/// How long a change waits for others by default.
+/// The default lock timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time between two tries to lock, from the first to the longest.
+/// The initial and the maximum delay between attempts to lock.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
-/// The locks of a store, one for each of its shards, with a note that the holders in this process leave each other.
-/// Clones are the same locks.
+/// The locks of a store, one per shard. Each lock holds a note of type `N`, shared by the jobs in
+/// this process. Clones share the same locks.
 #[derive(Clone)]
 pub(super) struct Locks<N = ()> {
     shared: Arc<Shared<N>>,
@@ -44,42 +45,42 @@ struct Shared<N> {
 
 struct Shard<N> {
     queue: Mutex<Queue<N>>,
-    /// Notified after each try that found the lock taken by another process.
+    /// Notified after each attempt that found the lock held by another process.
     found_locked: Notify,
 }
 
 struct Queue<N> {
     jobs: BTreeMap<u64, Job<N>>,
     next_id: u64,
-    /// Whether the pool has work to do for this queue, or is doing it.
+    /// `true` while the pool runs or will run a job of this queue.
     is_running: bool,
     note: N,
 }
 
-/// Work that is done with the lock held, or is told why the lock cannot be had.
+/// A job that runs with the lock held, or receives the error of the lock.
 type Job<N> = Box<dyn FnOnce(Result<&mut N>) -> Delivery + Send>;
 
-/// Hands the outcome to the caller, after the lock is released.
+/// A function that sends the outcome to the caller after the lock is released.
 type Delivery = Box<dyn FnOnce()>;
 
-/// Why a future that waits for an outcome goes on.
+/// The reason why a waiting future was woken.
 enum Woken<T> {
     Done(Result<T>),
-    /// The caller has waited for long enough, or may try again.
+    /// The wait timed out, or the caller may try again.
     Other,
 }
 
 impl<N: Default + Send + 'static> Locks<N> {
-    /// Opens the locks in the folder `root`, which is below `folder`; both are made where they are missing.
+    /// Opens the locks in the subfolder `root` of `folder`. Creates both if they are missing.
     pub(super) fn open(folder: &Path, root: &str) -> Result<Self> {
-        // A change of the working directory must not move the store.
+        // Absolute, so that a change of the working directory does not move the store.
         let path = std::path::absolute(folder).map_err(|source| Error::store(source, Transience::Permanent))?;
         let flusher = Flusher::default();
         folder::make_all(&path, &flusher)?;
         let root = path.join(root);
         folder::make(&root, &flusher)?;
         let clock = SystemClock::new();
-        // A probe whose process was killed is in nobody's way.
+        // Remove the probes of killed processes. They do no harm, so a failure is ignored.
         let _ = folder::sweep(&root, UNFINISHED, clock.now() - LEFTOVER);
         folder::probe(&root.join(format!("{UNFINISHED}{}", random::token()?)))?;
         let shared = Shared {
@@ -91,7 +92,7 @@ impl<N: Default + Send + 'static> Locks<N> {
         Ok(Self { shared: Arc::new(shared), clock: Arc::new(clock), timeout: TIMEOUT })
     }
 
-    /// Returns the folder that the shards' folders are in.
+    /// Returns the folder that contains the subfolders of the shards.
     pub(super) fn root(&self) -> &Arc<Path> {
         &self.shared.root
     }
@@ -100,7 +101,7 @@ impl<N: Default + Send + 'static> Locks<N> {
         &self.shared.flusher
     }
 
-    /// Does some work that blocks and needs no lock.
+    /// Runs blocking work without a lock.
     pub(super) async fn unlocked<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -108,8 +109,10 @@ impl<N: Default + Send + 'static> Locks<N> {
         self.shared.pool.run(work).await
     }
 
-    /// Does some work that blocks, while nobody else does any in the same shard. Once it has begun, it runs to its end, even if
-    /// the returned future is dropped; before, it is given up with the future.
+    /// Runs blocking work with the lock of the shard held.
+    ///
+    /// Once started, the work runs to completion even if the future is dropped. If the future is
+    /// dropped before, the work is canceled.
     pub(super) async fn alone<T, W>(&self, place: &Place, work: W) -> Result<T>
     where
         T: Send + 'static,
@@ -133,19 +136,22 @@ impl<N: Default + Send + 'static> Locks<N> {
             }
             let waited = self.clock.elapsed().saturating_sub(begun);
             if waited >= self.timeout && queued.withdraw() {
-                let message = format!("{} was locked by others for {waited:?}", self.lock_file(place).display());
+                let lock = self.lock_file(place);
+                let message = format!("timed out waiting for the lock {} after {waited:?}; retry", lock.display());
                 return Err(Error::store(message, Transience::Transient));
             }
             let sleep = self.clock.sleep(pause.min(self.timeout.saturating_sub(waited)));
             if let Woken::Done(result) = wait_for(&mut outcome, sleep).await {
                 return result;
             }
-            // However many wait, together they try about as often as one does.
+            // Scaled by the number of waiting calls, so that the total rate of attempts stays
+            // constant.
             pause = (pause * 2).min(PAUSES.1 * shard.lock().waiting());
         }
     }
 
-    /// Waits until the work is done, or a try to lock has found that another process has the lock.
+    /// Waits until the work is done, or an attempt to lock found that another process holds the
+    /// lock.
     async fn attempt<T>(
         &self,
         place: &Place,
@@ -154,12 +160,13 @@ impl<N: Default + Send + 'static> Locks<N> {
         left: Duration,
     ) -> Result<Woken<T>> {
         let mut found_locked = pin!(queued.shard.found_locked.notified());
-        // Before the try that it is to hear of.
+        // Registered before the attempt, so that its notification is not missed.
         found_locked.as_mut().enable();
         if self.shared.start(place.shard(), queued.id)? {
             return Ok(wait_for(outcome, found_locked).await);
         }
-        // Other calls of this process go first. They take real time, whatever clock the store has.
+        // Earlier calls in this process run first. They take real time, even if the store has a
+        // test clock.
         match tokio::time::timeout(left, wait_for(outcome, found_locked)).await {
             Ok(woken) => Ok(woken),
             Err(_) if queued.withdraw() => {
@@ -177,7 +184,8 @@ impl<N: Default + Send + 'static> Locks<N> {
 }
 
 impl<N: Default + Send + 'static> Shared<N> {
-    /// Lets the pool do the work of a shard, unless it does already. Returns `true` if that begins at once with this job.
+    /// Starts running the jobs of a shard, unless they are running already. Returns `true` if this
+    /// job starts immediately.
     fn start(self: &Arc<Self>, index: usize, id: u64) -> Result<bool> {
         let mut queue = self.shards[index].lock();
         let is_first = queue.jobs.first_key_value().is_some_and(|(first, _)| *first == id);
@@ -189,14 +197,15 @@ impl<N: Default + Send + 'static> Shared<N> {
         Ok(is_first && submitted)
     }
 
-    /// Hands the next job of a shard to the pool. Returns `true` if it is begun at once.
+    /// Submits the next job of a shard to the pool. Returns `true` if it starts immediately.
     fn submit(self: &Arc<Self>, index: usize) -> Result<bool> {
         let shared = Arc::clone(self);
         let submitted = self.pool.submit(Box::new(move || shared.run_next(index)))?;
         Ok(submitted.is_immediate)
     }
 
-    /// Does the first job of a shard if nobody else has its lock. Runs on a thread that may block.
+    /// Runs the first job of a shard, unless another process holds the lock. Called on a blocking
+    /// thread.
     fn run_next(self: Arc<Self>, index: usize) {
         let turn = Turn { shared: &self, index, goes_on: true };
         let folder = shard_folder(&self.root, index);
@@ -208,7 +217,7 @@ impl<N: Default + Send + 'static> Shared<N> {
             Ok(Some(_lock)) => self.run_job(index),
             Err(error) => self.shards[index].lock().jobs.pop_first().map(|(_, job)| job(Err(error))),
         };
-        // The lock is free again, and so is the turn, when the caller hears of it.
+        // Release the lock and the turn before the caller receives the outcome.
         drop(turn);
         if let Some(deliver) = delivery {
             deliver();
@@ -234,7 +243,8 @@ impl<N: Default + Send + 'static> Shared<N> {
     }
 }
 
-/// The right of a thread to do a shard's work. When it ends, even by a panic, the next job's turn comes.
+/// A guard of the thread that runs a shard's jobs. Dropping it, even by a panic, starts the next
+/// job.
 struct Turn<'a, N: Default + Send + 'static> {
     shared: &'a Arc<Shared<N>>,
     index: usize,
@@ -242,7 +252,7 @@ struct Turn<'a, N: Default + Send + 'static> {
 }
 
 impl<N: Default + Send + 'static> Turn<'_, N> {
-    /// Ends because another process has the lock: the callers wait a while, and start again.
+    /// Stops because another process holds the lock. The callers wait and start again.
     fn end_locked(mut self) {
         self.goes_on = false;
         drop(self);
@@ -253,7 +263,7 @@ impl<N: Default + Send + 'static> Drop for Turn<'_, N> {
     fn drop(&mut self) {
         let shard = &self.shared.shards[self.index];
         let mut queue = shard.lock();
-        // Behind the other work of the pool. Should that fail, the callers start again.
+        // Queued after the other jobs of the pool. If this fails, the callers start again.
         queue.is_running = self.goes_on && !queue.jobs.is_empty() && self.shared.submit(self.index).is_ok();
         let is_stopped = !queue.is_running && !queue.jobs.is_empty();
         drop(queue);
@@ -289,14 +299,14 @@ impl<N> Queue<N> {
     }
 }
 
-/// The place of a call in a shard's queue, given up when the caller is gone.
+/// The position of a call in a shard's queue. Dropping it removes the job.
 struct Queued<'a, N> {
     shard: &'a Shard<N>,
     id: u64,
 }
 
 impl<N> Queued<'_, N> {
-    /// Takes the job out of the queue. Returns `false` if it has begun.
+    /// Removes the job from the queue. Returns `false` if it has started.
     fn withdraw(&self) -> bool {
         let job = self.shard.lock().jobs.remove(&self.id);
         // Dropped after the queue is released: a job may own anything.
@@ -310,7 +320,7 @@ impl<N> Drop for Queued<'_, N> {
     }
 }
 
-/// Waits for the outcome, or for something else.
+/// Waits for the outcome or for `other`.
 async fn wait_for<T>(outcome: &mut oneshot::Receiver<Result<T>>, other: impl Future<Output = ()>) -> Woken<T> {
     let mut other = pin!(other);
     let mut outcome = pin!(outcome);
@@ -323,7 +333,7 @@ async fn wait_for<T>(outcome: &mut oneshot::Receiver<Result<T>>, other: impl Fut
     .await
 }
 
-/// Reads what came through the channel of a job, which closes without an outcome if the job panicked.
+/// Converts the result of a job's channel, which closes without an outcome if the job panicked.
 fn received<T>(result: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
     result.unwrap_or_else(|_| Err(panicked()))
 }

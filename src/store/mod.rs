@@ -1,18 +1,24 @@
-//! Where logins are kept: one trait to implement, and the values that pass through it.
+//! Token storage.
 //!
-//! - [`TokenStore`] is the contract; [`TokenIndex`] adds listing, for keep-alive and offboarding.
-//! - [`TokenKey`] is the application's own name for a login.
-//! - [`Entry`] is what is kept: a [`Head`] in the clear, and a secret [`Body`].
-//! - [`MemoryStore`] keeps logins as long as the process lives, [`FileStore`] (feature `file`) in one file each, and
-//!   [`KeyringStore`] (feature `keyring`) in the operating system's keyring.
-//! - [`Encrypted`] (feature `encrypted`) seals what another store keeps, with [`EncryptionKeys`] of the application's.
-//! - [`conformance`] (feature `testing`) is the suite that every store passes, yours too.
+//! [`TokenStore`] is the trait that every backend implements. [`TokenIndex`] adds listing, which keep-alive and
+//! bulk removal need. [`MemoryStore`], [`FileStore`] (feature `file`), and [`KeyringStore`] (feature `keyring`)
+//! are included; [`Encrypted`] (feature `encrypted`) wraps any of them.
 //!
-//! # A store of your own
+//! A store maps a [`TokenKey`] to an [`Entry`]. The entry's [`Head`] is small, contains no secrets, and can be
+//! indexed. Its [`Body`] contains the tokens and is opaque to the store.
 //!
-//! This is a whole one, and the line that tries it. Over a database, `save` is one statement of the form
-//! `UPDATE .. WHERE key = .. AND revision = ..`, or `INSERT .. ON CONFLICT DO NOTHING` for [`Precondition::Absent`], and the
-//! number of changed rows says which [`WriteOutcome`] it was; [`Head::to_text`] and [`Body::expose`] are what to write down.
+//! Writes are conditional. Two processes that share a store therefore never overwrite each other's tokens, and
+//! each session is refreshed once.
+//!
+//! # Implementing a store
+//!
+//! Implement [`TokenStore`], then run [`conformance`] (feature `testing`) against it. A SQL backend needs one
+//! table and one statement per method: `UPDATE .. WHERE key = $1 AND revision = $2`, or
+//! `INSERT .. ON CONFLICT DO NOTHING` for [`Precondition::Absent`]. The number of affected rows is the
+//! [`WriteOutcome`]. Store the key as `key.to_string()`, the head as [`Head::to_text`], and the bytes of
+//! [`Body::expose`].
+//!
+//! This is a complete store, with the line that checks it:
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -21,58 +27,86 @@
 //! use async_trait::async_trait;
 //! use tokio::sync::Mutex;
 //! use webex_oauth::Result;
-//! use webex_oauth::store::{Entry, Precondition, WriteOutcome, TokenKey, TokenStore, conformance};
+//! use webex_oauth::store::{
+//!     Entry, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
+//! };
 //!
 //! #[derive(Clone, Debug, Default)]
-//! struct Shelf(Arc<Mutex<BTreeMap<TokenKey, Entry>>>);
+//! struct MapStore(Arc<Mutex<BTreeMap<TokenKey, Entry>>>);
 //!
 //! #[async_trait]
-//! impl TokenStore for Shelf {
+//! impl TokenStore for MapStore {
 //!     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
 //!         Ok(self.0.lock().await.get(key).cloned())
 //!     }
 //!
-//!     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-//!         let mut shelf = self.0.lock().await; // compared and changed under one lock
-//!         if !expect.matches(shelf.get(key).map(|kept| kept.head.revision())) {
+//!     async fn save(
+//!         &self,
+//!         key: &TokenKey,
+//!         entry: &Entry,
+//!         precondition: Precondition,
+//!     ) -> Result<WriteOutcome> {
+//!         let mut map = self.0.lock().await; // compare and write under one lock
+//!         if !precondition.matches(map.get(key).map(|stored| stored.head.revision())) {
 //!             return Ok(WriteOutcome::Conflict);
 //!         }
-//!         shelf.insert(key.clone(), entry.clone());
+//!         map.insert(key.clone(), entry.clone());
 //!         Ok(WriteOutcome::Committed)
 //!     }
 //!
-//!     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-//!         let mut shelf = self.0.lock().await;
-//!         if !expect.matches(shelf.get(key).map(|kept| kept.head.revision())) {
+//!     async fn save_head(
+//!         &self,
+//!         key: &TokenKey,
+//!         head: &Head,
+//!         expected: Revision,
+//!     ) -> Result<WriteOutcome> {
+//!         match self.0.lock().await.get_mut(key) {
+//!             Some(stored) if stored.head.revision() == expected => {
+//!                 stored.head = head.clone();
+//!                 Ok(WriteOutcome::Committed)
+//!             }
+//!             _ => Ok(WriteOutcome::Conflict),
+//!         }
+//!     }
+//!
+//!     async fn delete(
+//!         &self,
+//!         key: &TokenKey,
+//!         precondition: Precondition,
+//!     ) -> Result<WriteOutcome> {
+//!         let mut map = self.0.lock().await;
+//!         if !precondition.matches(map.get(key).map(|stored| stored.head.revision())) {
 //!             return Ok(WriteOutcome::Conflict);
 //!         }
-//!         shelf.remove(key);
+//!         map.remove(key);
 //!         Ok(WriteOutcome::Committed)
+//!     }
+//!
+//!     fn as_index(&self) -> Option<&dyn TokenIndex> {
+//!         None
 //!     }
 //! }
 //!
 //! # #[tokio::main]
 //! # async fn main() {
-//! let shelf = Shelf::default();
-//! conformance::run(async || shelf.clone()).await;
+//! let store = MapStore::default();
+//! conformance::run(async || store.clone()).await;
 //! # }
 //! ```
 
-// The rooms.
-//
-// `key` and `entry` are what is kept; `memory`, `file` and `keyring` keep it. Below `file`, `layout` says where each login
-// lies, `record` what stands in its file, `folder` touches the disk (`ownership` says who may use what is there, `flush` writes
-// it through, `disk_error` says what failed, and `faults` lets the tests fail it), `blocking` has the threads for that, `locks`
-// let one writer in at a time, and a `slot` is the file of one login. Below `keyring`, which takes the same `record` and `locks`, a `credential` is what a slot is there. Around
-// any store stands `encrypted`: it is given encryption keys, and `sealing` is what it does to a body. Below `conformance`,
-// `trials` and `index_trials` try one `rule` each, with a `witness` of what the store answers and keys that are `nasty`.
+// `key` and `entry` are the stored values; `memory`, `file`, and `keyring` are the backends. Below `file`, `layout` maps keys to
+// paths, `record` is the content of a file, `folder` performs file operations (with `ownership`, `flush`, `disk_error`, and
+// `faults` for tests), `blocking` provides threads, `locks` admits one writer at a time, and `slot` is the file of one session.
+// `keyring` shares `record` and `locks`; its `credential` corresponds to `slot`. `encrypted` wraps a store and encrypts bodies
+// with `sealing`. Below `conformance`, `trials` and `index_trials` check one `rule` each.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::clock::UnixTime;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 mod key;
 mod entry;
@@ -137,134 +171,194 @@ pub use self::memory::MemoryStore;
 #[cfg(any(feature = "encrypted", feature = "cookies"))]
 pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 
-/// Keeps logins.
+/// Storage for sessions, shared by any number of tasks and processes.
 ///
 /// # Contract
 ///
-/// A store keeps at most one [`Entry`] for each [`TokenKey`] and lets several callers, in this process and in others,
-/// change it without losing each other's changes:
+/// A store contains at most one [`Entry`] per [`TokenKey`].
 ///
-/// 1. **Compare and swap.** [`save`](Self::save) and [`delete`](Self::delete) take effect only if what is there is what
-///    `expect` says, and the comparison and the change are one atomic step. Otherwise they change nothing and answer
-///    [`WriteOutcome::Conflict`], which is an outcome and no error.
-/// 2. **Revisions are the caller's.** A store compares them for equality and nothing else. Each is used once, so one from
-///    before a delete never matches after it.
-/// 3. **An `Err` means *unknown*.** The change may have happened or may happen later; the caller loads and looks for its
-///    own revision. A store never repeats a conditional write by itself: the second try would conflict with the first.
-/// 4. **Read your writes.** After an `Ok`, every [`load`](Self::load) of any handle on the same store sees the change or a
-///    later one.
-/// 5. **Keys are kept apart** byte for byte: case, `/`, `..`, NUL, composed and decomposed letters, one part or two.
-/// 6. **As it was given.** An entry comes back equal: the whole head, and of the body any bytes, from none to 64 KiB at
-///    least.
-/// 7. **Secrets stay inside.** [`Body`] goes nowhere but into the store; no error, no log line and no `Debug` form
-///    contains any of it. Errors come from [`Error::store`](crate::Error::store), which says whether time can help.
-/// 8. **Cancel safe.** A dropped future leaves the old entry or the new one, nothing between, and a store that goes on
-///    working. A change whose future was dropped may still happen.
+/// 1. **Atomic writes.** [`save`](Self::save), [`save_head`](Self::save_head), and [`delete`](Self::delete)
+///    compare the precondition and apply the change in one atomic step. If the precondition does not hold,
+///    nothing changes and [`WriteOutcome::Conflict`] is returned.
+/// 2. **Opaque revisions.** The caller chooses each [`Revision`] at random and uses it once. The store compares
+///    revisions for equality only.
+/// 3. **Errors mean unknown.** After an `Err`, the write may or may not have happened, or may happen later. The
+///    caller loads the entry and compares revisions. A store must not retry a conditional write: the second
+///    attempt would conflict with the first.
+/// 4. **Read your writes.** After an `Ok`, every subsequent [`load`](Self::load) through any handle returns that
+///    write or a later one.
+/// 5. **Exact keys.** Keys are compared byte by byte. Case, `/`, `..`, NUL, Unicode normalization, and the split
+///    into root and child all matter.
+/// 6. **Exact entries.** A loaded entry equals the saved one. Bodies of 0 bytes to 64 KiB are supported.
+/// 7. **No leaks.** A [`Body`] never appears in errors, logs, or `Debug` output. Errors are created with
+///    [`Error::store`](crate::Error::store).
+/// 8. **Cancel safety.** Dropping a future leaves either the old or the new entry, and a usable store. The write
+///    may still happen later.
 ///
-/// The suite in [`conformance`] tries all of this but what an `Err` means.
+/// [`conformance`] checks all of this except rule 3.
 ///
-/// # Damage
+/// # Damaged entries
 ///
-/// A body that this crate cannot read, because it came back other than it was given, is an
-/// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry) that [asks the operator](crate::Error::is_misconfigured), and it stays where
-/// it is. It need not be this one login that is damaged: a wrong encryption key or a wrong character set damages all
-/// of them, until it is put right, and asking every user to log in again would help nobody. Where it is the
-/// one login, [`TokenManager::replace`](crate::TokenManager::replace) and [`remove`](crate::TokenManager::remove) go over it.
+/// A body that this crate cannot read results in [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), for
+/// which [`Error::is_misconfigured`](crate::Error::is_misconfigured) returns `true`. The entry stays in the store,
+/// because a wrong encryption key or character set makes every entry unreadable until it is corrected. To
+/// overwrite a single damaged entry, call [`TokenManager::remove`](crate::TokenManager::remove), or
+/// [`put_opts`](crate::TokenManager::put_opts) with
+/// [`replace_account`](crate::PutOptions::replace_account).
 ///
-/// A store that can tell that one entry alone is lost need not hand it out: [`FileStore`] sets a file aside whose checksum
-/// does not fit, says so once with an error that asks the user, and has nothing there from then on.
+/// A store that can tell that a single entry is damaged may set it aside. [`FileStore`] does so for a file whose
+/// checksum does not match: it reports the damage once with an error for which
+/// [`Error::is_login_required`](crate::Error::is_login_required) returns `true`, and from then on the entry is
+/// absent.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
-    /// The entry under `key`, if there is one.
+    /// Returns the entry under `key`, or `None` if there is none.
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>>;
 
-    /// Puts `entry` under `key` if what is there is as `expect` says.
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome>;
+    /// Stores `entry` under `key` if the precondition holds.
+    async fn save(&self, key: &TokenKey, entry: &Entry, precondition: Precondition) -> Result<WriteOutcome>;
 
-    /// Removes the entry under `key` if what is there is as `expect` says; with [`Precondition::Absent`] there is nothing to
-    /// remove, and the answer says whether that was so.
-    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome>;
+    /// Replaces the head of the entry under `key` if its revision is `expected`. The body stays as it is.
+    ///
+    /// The new head has a new revision and the same login and generation, so that an encrypted body still
+    /// decrypts. A backend that cannot update a head alone may load the entry and save it again, within the same
+    /// atomic step.
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome>;
+
+    /// Removes the entry under `key` if the precondition holds.
+    ///
+    /// With [`Precondition::Absent`] there is nothing to remove; the outcome reports whether that is the case.
+    async fn delete(&self, key: &TokenKey, precondition: Precondition) -> Result<WriteOutcome>;
+
+    /// Returns this store as a [`TokenIndex`], or `None` if it cannot list its keys.
+    ///
+    /// A store that implements `TokenIndex` returns `Some(self)`. A wrapper passes on what the wrapped store
+    /// returns, or wraps it.
+    fn as_index(&self) -> Option<&dyn TokenIndex>;
 }
 
-/// A store that can list what it keeps.
+/// A store that can list its keys.
+///
+/// [`KeepAlive`](crate::KeepAlive) and [`TokenManager::remove_all`](crate::TokenManager::remove_all) require it.
 ///
 /// # Contract
 ///
-/// 1. **Everything once.** A listing is its pages, followed by their cursors from `None` to the end. It is no snapshot:
-///    what is saved or deleted meanwhile may be in it or not, but what was there all the time, changed or unchanged, is
-///    in it exactly once, in any order. What changes meanwhile in what the listing asks for may be in it or not.
-/// 2. **Nothing else.** [`due`](Self::due) lists no entry without a [`Head::due`]; a tenant is compared byte for byte, so
-///    `cust1` does not list `cust10001`.
-/// 3. **Pages.** A page holds at most `limit` keys, where 0 counts as 1. It may hold fewer, even none, with more behind it:
-///    only [`Page::next`] says where the end is, and every listing has one.
-/// 4. **A cursor stays good** when the entry it stands at is deleted, and for other handles on the same store.
+/// 1. **Complete.** A listing consists of all pages from the cursor `None` to the page without a
+///    [`next`](Page::next) cursor. It is not a snapshot. A key that matches during the whole listing is listed
+///    exactly once, in any order; a key that starts or stops matching meanwhile may be listed or not.
+/// 2. **Exact.** [`due`](Self::due) does not list entries without a [`Head::due`] time. Roots are compared byte
+///    by byte: `cust1` does not list `cust10001`.
+/// 3. **Short pages.** A page contains at most `limit` keys; a limit of 0 counts as 1. A page may contain fewer
+///    keys, even none, before the last one. Every listing ends.
+/// 4. **Stable cursors.** A cursor stays valid after the entry that it points to is deleted, and for other
+///    handles to the same store.
 ///
-/// The suite in [`conformance`] tries all of this.
+/// [`conformance`] checks all of this.
 #[async_trait]
 pub trait TokenIndex: TokenStore {
-    /// Keys whose [`Head::due`] is at or before `before`.
+    /// Lists the keys of entries that are due at or before `before`.
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page>;
 
-    /// All keys, or those whose first part is exactly `tenant`.
-    async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page>;
+    /// Lists all keys, or those with exactly this root.
+    async fn keys(&self, root: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page>;
 }
 
-/// What must be there for a change to happen. There is no "anything", and a store that knows these two knows all: there will
-/// be no third.
+macro_rules! store_for_pointer {
+    ($pointer:ident) => {
+        #[async_trait]
+        impl<S: TokenStore + ?Sized> TokenStore for $pointer<S> {
+            async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
+                (**self).load(key).await
+            }
+
+            async fn save(&self, key: &TokenKey, entry: &Entry, precondition: Precondition) -> Result<WriteOutcome> {
+                (**self).save(key, entry, precondition).await
+            }
+
+            async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+                (**self).save_head(key, head, expected).await
+            }
+
+            async fn delete(&self, key: &TokenKey, precondition: Precondition) -> Result<WriteOutcome> {
+                (**self).delete(key, precondition).await
+            }
+
+            fn as_index(&self) -> Option<&dyn TokenIndex> {
+                (**self).as_index()
+            }
+        }
+    };
+}
+
+store_for_pointer!(Arc);
+store_for_pointer!(Box);
+
+/// The error of a store that does not implement [`TokenIndex`].
+pub(crate) fn cannot_list() -> Error {
+    Error::new(ErrorKind::Configuration, "store cannot list sessions: use a store that implements `TokenIndex`")
+}
+
+/// The precondition of a write.
+///
+/// The enum is exhaustive: there is no unconditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Precondition {
-    /// Nothing is there.
+    /// There is no entry.
     Absent,
-    /// The entry with this revision is there.
+    /// The entry has this revision.
     Revision(Revision),
 }
 
 impl Precondition {
-    /// Whether this is what is there: the revision of the entry that a store keeps, or `None` where it keeps none.
-    pub fn matches(self, kept: Option<Revision>) -> bool {
+    /// Returns `true` if the precondition holds for an entry with this revision, or for `None` if there is no
+    /// entry.
+    pub fn matches(self, stored: Option<Revision>) -> bool {
         match self {
-            Self::Absent => kept.is_none(),
-            Self::Revision(revision) => kept == Some(revision),
+            Self::Absent => stored.is_none(),
+            Self::Revision(revision) => stored == Some(revision),
         }
     }
 }
 
-/// What became of a change. Any other outcome is an error, so there will be no third.
+/// The outcome of a conditional write.
+///
+/// The enum is exhaustive: every other outcome is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use = "a conflict means that nothing was changed"]
+#[must_use = "after a conflict, nothing was changed"]
 pub enum WriteOutcome {
-    /// It happened.
+    /// The write was applied.
     Committed,
-    /// Something else was there, so nothing was changed.
+    /// The precondition did not hold. Nothing was changed.
     Conflict,
 }
 
-/// A part of a listing: at most as many keys as were asked for, perhaps fewer than there are. Stores make them, so it has these
-/// two parts for good.
+/// One page of a listing.
+///
+/// Stores create pages, so this struct is exhaustive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys.
+    /// The keys on this page.
     pub keys: Vec<TokenKey>,
-    /// Where the next page begins; `None` at the end.
+    /// The cursor of the next page, or `None` on the last page.
     pub next: Option<Cursor>,
 }
 
-/// A place in a listing; only the store that made it can read it.
+/// A position in a listing. Only the store that created it can interpret it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// A place in a store's own words.
-    pub fn new(place: impl Into<String>) -> Self {
-        Self(place.into())
+    /// Creates a cursor from a string chosen by the store.
+    pub fn new(position: impl Into<String>) -> Self {
+        Self(position.into())
     }
 
-    /// The store's own words.
+    /// Returns the string chosen by the store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Traits behind which a user's own type can stand.
+// Both traits are dyn-compatible.
 #[allow(dead_code, reason = "it only has to compile")]
 fn stand_behind(_: &dyn TokenStore, _: &dyn TokenIndex) {}

@@ -1,4 +1,5 @@
-//! Who may use a file or a folder: its owner alone, who is the owner of the folder it is in.
+//! Ownership and permissions: files and folders are private to the owner of the folder that
+//! contains them.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::path::Path;
@@ -15,7 +16,7 @@ use {
     std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
 };
 
-/// What a path leads to.
+/// The kind of a path.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     File,
@@ -23,7 +24,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The permissions of what is this store's.
+    /// Returns the mode of the store's own files and folders.
     #[cfg(unix)]
     fn mode(self) -> u32 {
         match self {
@@ -33,7 +34,7 @@ impl Kind {
     }
 }
 
-/// Checks that a path leads to what it should.
+/// Checks that a path has the expected kind.
 pub(super) fn check_kind(path: &Path, found: &Metadata, kind: Kind) -> Result<()> {
     let expected = match kind {
         Kind::File if !found.is_file() => "regular file",
@@ -47,19 +48,19 @@ pub(super) fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// Makes the options create files that are their owner's alone.
+/// Sets the options to create private files.
 #[cfg(unix)]
 pub(super) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(Kind::File.mode())
 }
 
-/// Elsewhere a file has the permissions of its folder.
+/// Returns the options unchanged: on other platforms, a file has the permissions of its folder.
 #[cfg(not(unix))]
 pub(super) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Returns a builder of folders that are their owner's alone.
+/// Returns a builder that creates private folders.
 pub(super) fn private_folder() -> DirBuilder {
     #[allow(unused_mut, reason = "only Unix has modes")]
     let mut builder = DirBuilder::new();
@@ -68,13 +69,13 @@ pub(super) fn private_folder() -> DirBuilder {
     builder
 }
 
-/// Takes others' permissions to an open file away.
+/// Removes other users' permissions to an open file.
 #[cfg(unix)]
 pub(super) fn restrict_file(file: &File, path: &Path, found: &Metadata) -> Result<()> {
     restrict(Kind::File, path, found, |mode| file.set_permissions(mode), || file.metadata())
 }
 
-/// Takes others' permissions to a folder away.
+/// Removes other users' permissions to a folder.
 #[cfg(unix)]
 pub(super) fn restrict_folder(path: &Path, found: &Metadata) -> Result<()> {
     restrict(Kind::Folder, path, found, |mode| fs::set_permissions(path, mode), || fs::symlink_metadata(path))
@@ -97,68 +98,69 @@ fn restrict(
     }
     faults::check(Operation::SetMode, path)
         .and_then(|()| set(fs::Permissions::from_mode(kind.mode())))
-        .map_err(failed("take others' permissions from", path))?;
+        .map_err(failed("remove other users' permissions from", path))?;
     // vfat and CIFS may accept a mode and ignore it.
-    match is_open(&look().map_err(failed("look at", path))?) {
+    match is_open(&look().map_err(failed("inspect", path))?) {
         true => Err(Fault::FixedMode { path: path.to_owned() }.permanent()),
         false => Ok(()),
     }
 }
 
-/// Elsewhere the folder's access list says who may use a file.
+/// Does nothing: on other platforms, the access control list of the folder applies.
 #[cfg(not(unix))]
 pub(super) fn restrict_file(_: &File, _: &Path, _: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Elsewhere the folder's access list says who may use what is in it.
+/// Does nothing: on other platforms, the access control list of the folder applies.
 #[cfg(not(unix))]
 pub(super) fn restrict_folder(_: &Path, _: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Fails where a file is not its folder's owner's. Root may read what is anybody's, and would take a stranger's file for
-/// this store's.
+/// Requires that a file belongs to the owner of its folder. Root can read the files of every user,
+/// and would otherwise accept a file that another user planted.
 #[cfg(unix)]
 pub(super) fn require_owner(path: &Path, found: &Metadata) -> Result<()> {
-    let folder = fs::metadata(parent(path)).map_err(failed("look at", parent(path)))?;
+    let folder = fs::metadata(parent(path)).map_err(failed("inspect", parent(path)))?;
     if found.uid() == folder.uid() {
         return Ok(());
     }
     Err(foreign(path))
 }
 
-/// Elsewhere the folder's access list says whose its files are.
+/// Does nothing: on other platforms, the access control list of the folder applies.
 #[cfg(not(unix))]
 pub(super) fn require_owner(_: &Path, _: &Metadata) -> Result<()> {
     Ok(())
 }
 
-/// Gives a file that root has just created to its folder's owner, who could not use it otherwise.
+/// Gives a file that root has just created to the owner of its folder, who could not use it
+/// otherwise.
 ///
-/// It must have been created by this process (`create_new`): whoever may write in the folder could have put a link to
-/// root's own files there.
+/// This process must have created the file (`create_new`). Otherwise, a user with write access to
+/// the folder could have planted a link to a file of root.
 #[cfg(unix)]
 pub(super) fn give_file(file: &File, path: &Path) -> Result<()> {
-    let found = file.metadata().map_err(failed("look at", path))?;
+    let found = file.metadata().map_err(failed("inspect", path))?;
     give(file, path, &found)
 }
 
-/// Gives a folder that root has just created to the owner of the folder it is in.
+/// Gives a folder that root has just created to the owner of its parent folder.
 #[cfg(unix)]
 pub(super) fn give_folder(path: &Path) -> Result<()> {
     let is_at_path = |opened: &Metadata| -> io::Result<bool> {
         let found = fs::symlink_metadata(path)?;
         Ok(found.is_dir() && (found.dev(), found.ino()) == (opened.dev(), opened.ino()))
     };
-    let found = fs::symlink_metadata(path).map_err(failed("look at", path))?;
+    let found = fs::symlink_metadata(path).map_err(failed("inspect", path))?;
     if !is_roots_at_anothers(path, &found)? {
         return Ok(());
     }
     let folder = File::open(path).map_err(failed("open", path))?;
-    let opened = folder.metadata().map_err(failed("look at", path))?;
-    // A link that took its place must not make root give away what it leads to.
-    if !is_at_path(&opened).map_err(failed("look at", path))? {
+    let opened = folder.metadata().map_err(failed("inspect", path))?;
+    // The folder may have been replaced by a link, whose target must not be given away.
+    if !is_at_path(&opened).map_err(failed("inspect", path))? {
         return Err(foreign(path));
     }
     give(&folder, path, &opened)
@@ -169,17 +171,17 @@ fn give(opened: &File, path: &Path, found: &Metadata) -> Result<()> {
     if !is_roots_at_anothers(path, found)? {
         return Ok(());
     }
-    let folder = fs::metadata(parent(path)).map_err(failed("look at", parent(path)))?;
+    let folder = fs::metadata(parent(path)).map_err(failed("inspect", parent(path)))?;
     faults::check(Operation::SetOwner, path)
         .and_then(|()| fchown(opened, Some(folder.uid()), Some(folder.gid())))
-        // A container's root may be unable to, and a file system may have no owners.
+        // Root in a container may lack the permission, and the file system may not support owners.
         .map_err(|_| foreign(path))
 }
 
-/// Returns `true` if something is root's, and the folder it is in is another user's.
+/// Returns `true` if root owns the path, and another user owns its folder.
 #[cfg(unix)]
 fn is_roots_at_anothers(path: &Path, found: &Metadata) -> Result<bool> {
-    let folder = fs::metadata(parent(path)).map_err(failed("look at", parent(path)))?;
+    let folder = fs::metadata(parent(path)).map_err(failed("inspect", parent(path)))?;
     Ok(found.uid() == 0 && folder.uid() != 0)
 }
 

@@ -1,16 +1,15 @@
-//! What stands in the file of one login.
-//!
-//! Four lines, and the body to the end of the file:
+//! The file format of a session: four lines, and the body to the end of the file.
 //!
 //! ```text
 //! webex-oauth login v1
 //! <SHA-256, in hexadecimal, of everything after this line>
 //! ["cust10001","jane@example.com"]
 //! {"v":1,"revision":"…","login":"…","generation":3,"due":1700000000}
-//! <the body: bytes>
+//! <body: bytes>
 //! ```
 //!
-//! Any version begins with the first line, so that an older program knows what it must not touch.
+//! Every version starts with the first line, so that older programs recognize files of later
+//! versions.
 
 use std::fmt;
 
@@ -23,25 +22,25 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 const TITLE: &str = "webex-oauth login v";
 const VERSION: u64 = 1;
 
-/// Why a file is no record.
+/// The reason why a record cannot be read.
 #[derive(Debug)]
 pub(super) enum Unreadable {
-    /// It is not what was written; the text says what is wrong with it.
+    /// The record is damaged. Contains the reason.
     Damaged(&'static str),
-    /// It is whole, but not of this version.
+    /// The record is intact, but has another version.
     Foreign(Error),
 }
 
-/// Writes a login down.
+/// Writes a record.
 pub(super) fn write(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
-    let parts: Vec<_> = std::iter::once(key.tenant()).chain(key.user_part()).collect();
-    // Texts alone: they cannot fail to be JSON.
+    let parts: Vec<_> = std::iter::once(key.root()).chain(key.child_name()).collect();
+    // Serializing strings cannot fail.
     let parts = serde_json::to_string(&parts).unwrap_or_default();
     let (head, body) = (entry.head.to_text(), entry.body.expose());
     let content = [parts.as_bytes(), b"\n", head.as_bytes(), b"\n", body];
     let sum = content.iter().fold(Sha256::new(), |sum, part| sum.chain_update(part)).finalize();
     let title = format!("{TITLE}{VERSION}\n{}\n", Hex(&sum));
-    // Made at its full length: growing would leave copies behind that nobody wipes.
+    // Allocated with the full length: growing would leave unwiped copies.
     let mut record =
         Zeroizing::new(Vec::with_capacity(title.len() + content.iter().map(|part| part.len()).sum::<usize>()));
     record.extend_from_slice(title.as_bytes());
@@ -49,27 +48,27 @@ pub(super) fn write(key: &TokenKey, entry: &Entry) -> Zeroizing<Vec<u8>> {
     record
 }
 
-/// Reads what [`write`] wrote.
+/// Reads a record that [`write`] wrote.
 pub(super) fn read(record: &[u8]) -> Result<(TokenKey, Entry), Unreadable> {
-    let (title, rest) = line(record).ok_or(Unreadable::Damaged("it has no title"))?;
+    let (title, rest) = line(record).ok_or(Unreadable::Damaged("missing title"))?;
     let version = title.strip_prefix(TITLE).and_then(|version| version.parse().ok());
     match version {
-        None => return Err(Unreadable::Damaged("its title is no title of this crate")),
+        None => return Err(Unreadable::Damaged("invalid title")),
         Some(VERSION) => {}
         Some(later) => return Err(Unreadable::Foreign(of_version(later))),
     }
-    let (sum, content) = line(rest).ok_or(Unreadable::Damaged("it is cut off"))?;
+    let (sum, content) = line(rest).ok_or(Unreadable::Damaged("truncated"))?;
     if sum != Hex(&Sha256::digest(content)).to_string() {
-        return Err(Unreadable::Damaged("its checksum does not fit"));
+        return Err(Unreadable::Damaged("checksum mismatch"));
     }
-    // From here on it is what somebody wrote, even where it cannot be read.
+    // The checksum matches, so the content is intact. If it cannot be read, its version is unknown.
     let (parts, rest) = line(content).ok_or_else(unknown)?;
     let (head, body) = line(rest).ok_or_else(unknown)?;
     let head = Head::from_text(head).map_err(Unreadable::Foreign)?;
     Ok((key(parts).ok_or_else(unknown)?, Entry { head, body: Body::new(body) }))
 }
 
-/// The bytes as lower-case hexadecimal digits.
+/// Bytes that are displayed as lower-case hexadecimal digits.
 pub(super) struct Hex<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Hex<'_> {
@@ -86,18 +85,18 @@ fn line(text: &[u8]) -> Option<(&str, &[u8])> {
 fn key(parts: &str) -> Option<TokenKey> {
     match serde_json::from_str::<Vec<String>>(parts).ok()?.as_slice() {
         [tenant] => TokenKey::new(tenant).ok(),
-        [tenant, user] => TokenKey::new(tenant).ok()?.user(user).ok(),
+        [tenant, user] => TokenKey::new(tenant).ok()?.child(user).ok(),
         _ => None,
     }
 }
 
 fn of_version(version: u64) -> Error {
-    let message = format!("a stored login is of version {version}: update webex-oauth to read it");
+    let message = format!("stored session has version {version}: update webex-oauth");
     Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration)
 }
 
 fn unknown() -> Unreadable {
-    Unreadable::Foreign(Error::new(ErrorKind::CorruptEntry, "a stored login has another form than this version writes"))
+    Unreadable::Foreign(Error::new(ErrorKind::CorruptEntry, "stored session has an unknown format: update webex-oauth"))
 }
 
 #[cfg(test)]
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     fn sample() -> (TokenKey, Entry) {
-        let key = TokenKey::new("c\"ust\n\0").unwrap().user("jä/..").unwrap();
+        let key = TokenKey::new("c\"ust\n\0").unwrap().child("jä/..").unwrap();
         (key, Entry { head: Head::begin(None).unwrap(), body: Body::new(*b"line\n\xff\0") })
     }
 

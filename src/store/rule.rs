@@ -1,8 +1,8 @@
-//! The rules of the contract, and what it is to break one.
+//! The rules of the store contracts, and their violations.
 
 use std::fmt;
 
-/// A rule that the suite tries, in the order of the two contracts.
+/// A rule that the suite checks, in the order of the two contracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     CompareAndSwap,
@@ -18,30 +18,30 @@ pub(super) enum Rule {
     Cursors,
 }
 
-/// A rule that a store broke, and how.
+/// A violation of a rule.
 #[derive(Debug)]
 pub(super) struct Broken {
     pub(super) rule: Rule,
     pub(super) what: String,
 }
 
-/// What a trial comes to.
+/// The result of a check.
 pub(super) type Verdict = Result<(), Broken>;
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::CompareAndSwap => "rule 1 of TokenStore's contract (compare and swap)",
-            Self::Revisions => "rule 2 of TokenStore's contract (revisions are the caller's)",
+            Self::CompareAndSwap => "rule 1 of TokenStore's contract (atomic writes)",
+            Self::Revisions => "rule 2 of TokenStore's contract (opaque revisions)",
             Self::ReadYourWrites => "rule 4 of TokenStore's contract (read your writes)",
-            Self::KeysApart => "rule 5 of TokenStore's contract (keys are kept apart)",
-            Self::AsGiven => "rule 6 of TokenStore's contract (as it was given)",
-            Self::SecretsInside => "rule 7 of TokenStore's contract (secrets stay inside)",
-            Self::CancelSafe => "rule 8 of TokenStore's contract (cancel safe)",
-            Self::EverythingOnce => "rule 1 of TokenIndex's contract (everything once)",
-            Self::NothingElse => "rule 2 of TokenIndex's contract (nothing else)",
-            Self::Pages => "rule 3 of TokenIndex's contract (pages)",
-            Self::Cursors => "rule 4 of TokenIndex's contract (a cursor stays good)",
+            Self::KeysApart => "rule 5 of TokenStore's contract (exact keys)",
+            Self::AsGiven => "rule 6 of TokenStore's contract (exact entries)",
+            Self::SecretsInside => "rule 7 of TokenStore's contract (no leaks)",
+            Self::CancelSafe => "rule 8 of TokenStore's contract (cancel safety)",
+            Self::EverythingOnce => "rule 1 of TokenIndex's contract (complete)",
+            Self::NothingElse => "rule 2 of TokenIndex's contract (exact)",
+            Self::Pages => "rule 3 of TokenIndex's contract (short pages)",
+            Self::Cursors => "rule 4 of TokenIndex's contract (stable cursors)",
         })
     }
 }

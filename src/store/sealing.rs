@@ -1,14 +1,14 @@
-//! How the body of a login is sealed: as what it was saved as.
+//! Encryption of session bodies.
 //!
-//! A sealed body is two lines, and bytes to the end:
+//! An encrypted body consists of two lines, and bytes to the end:
 //!
 //! ```text
 //! webex-oauth sealed v1
 //! 2026-11
-//! <24 bytes nonce><the body, encrypted><16 bytes tag>
+//! <nonce, 24 bytes><encrypted body><tag, 16 bytes>
 //! ```
 //!
-//! No body of this crate begins with the first line that is not sealed.
+//! No unencrypted body starts with the first line.
 
 use super::{Body, EncryptionKeys, Head, TokenKey};
 use crate::encryption_keys::NamedKey;
@@ -17,23 +17,24 @@ use crate::sealing::{Title, Unopened};
 
 const TITLE: Title = Title("webex-oauth sealed v");
 
-/// What a body opens with, and with nothing else, besides its key.
+/// The context that a body is bound to. Decryption with another context fails.
 #[derive(Clone, Copy)]
 pub(super) struct Bound<'a> {
     pub(super) namespace: &'a str,
     pub(super) key: &'a TokenKey,
-    /// Of it, the login and the generation.
+    /// The head. Only its login and its generation are bound.
     pub(super) head: &'a Head,
 }
 
 impl Bound<'_> {
-    /// What is authenticated and not encrypted. Each part ends where it says itself, so no two of them are written alike.
+    /// Returns the associated data. Every part has a fixed or prefixed length, so the encoding is
+    /// injective.
     fn to_bytes(self) -> Vec<u8> {
-        // A missing part is an empty one, which no key has.
-        let parts = [self.key.tenant(), self.key.user_part().unwrap_or_default()];
+        // A missing part is encoded as an empty one, which no key has.
+        let parts = [self.key.root(), self.key.child_name().unwrap_or_default()];
         let mut data = Vec::new();
         for text in [self.namespace].iter().chain(&parts) {
-            // No address space has more than 64 bits.
+            // `usize` has at most 64 bits.
             data.extend_from_slice(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
             data.extend_from_slice(text.as_bytes());
         }
@@ -43,22 +44,22 @@ impl Bound<'_> {
     }
 }
 
-/// Seals a body, each time under a nonce of its own.
+/// Encrypts a body with a random nonce.
 ///
 /// # Errors
 ///
-/// Those of [`Title::seal`].
+/// - The errors of [`Title::seal`].
 pub(super) fn seal(body: &Body, with: &NamedKey, bound: Bound<'_>) -> Result<Body> {
     TITLE.seal(body.expose(), with, &bound.to_bytes()).map(Body::new)
 }
 
-/// Opens what [`seal`] sealed.
+/// Decrypts a body that [`seal`] encrypted.
 pub(super) fn open(body: &Body, keys: &EncryptionKeys, bound: Bound<'_>) -> Result<Body, Unopened> {
     let mut content = TITLE.open(body.expose(), keys, &bound.to_bytes())?;
     Ok(Body::new(std::mem::take(&mut *content)))
 }
 
-/// Which key seals a body, as it says itself.
+/// Returns the ID of the encryption key, read from the body without authentication.
 pub(super) fn key_id(body: &Body) -> Result<&str, Unopened> {
     TITLE.key_id(body.expose())
 }
@@ -80,7 +81,7 @@ mod tests {
     }
 
     fn token_key(tenant: &str, user: &str) -> TokenKey {
-        TokenKey::new(tenant).unwrap().user(user).unwrap()
+        TokenKey::new(tenant).unwrap().child(user).unwrap()
     }
 
     fn head() -> Head {
@@ -106,7 +107,8 @@ mod tests {
         }
     }
 
-    /// Logins outlive programs, so version 1 stays what it is. These bytes were sealed by libsodium.
+    /// Stored sessions outlive program versions, so format version 1 must not change. These bytes
+    /// were encrypted by libsodium.
     #[test]
     fn what_another_implementation_sealed_opens() {
         const SEALED: &str = "d2ViZXgtb2F1dGggc2VhbGVkIHYxCjIwMjYtMTEKAAECAwQFBgcICQoLDA0ODxAREhMUFRYXJGUmSTiHM6Q1445pv+cdPToQRRPa\
@@ -125,7 +127,7 @@ mod tests {
         let secret = b"hunter2 hunter2 hunter2 hunter2";
         let [one, two] = [(); 2].map(|()| sealed(secret, &key, &head));
         assert_ne!(one, two);
-        // Behind both lines.
+        // After the two lines.
         let nonce = |body: &Body| body.expose()[25..25 + 24].to_owned();
         assert_ne!(nonce(&one), nonce(&two));
         assert!(!one.expose().windows(7).any(|window| window == b"hunter2"));
@@ -166,7 +168,7 @@ mod tests {
         for key in &keys {
             for namespace in namespaces {
                 let bound = Bound { namespace, key, head: &head };
-                assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key} are written as others are");
+                assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key:?} are written as others are");
             }
         }
     }
@@ -220,7 +222,7 @@ mod tests {
             ("webex-oauth sealed v2\n".into(), Unopened::Later(2)),
             (format!("webex-oauth sealed v0{rest}"), Unopened::Damaged),
             (format!("webex-oauth sealed vX{rest}"), Unopened::Damaged),
-            // The header is bound as it stands, so another way to write a number opens nothing.
+            // The header is authenticated byte by byte, so another spelling of the version fails.
             (format!("webex-oauth sealed v01{rest}"), Unopened::Refused("k1".into())),
             (format!("webex-oauth sealed v1\n{rest}"), Unopened::Damaged),
             (format!("webex-oauth sealed v1\nk 1{rest}"), Unopened::Damaged),

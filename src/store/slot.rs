@@ -1,4 +1,4 @@
-//! The place of one login on the disk, and what can be done there; all of it blocks.
+//! The file of one session. All operations block.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 
-/// How many files are read for one page.
+/// The maximum number of files that are read for one page.
 const LOOKS: usize = 1024;
 
-/// Where the login under a key lies.
+/// The file of the session under a key.
 pub(super) struct Slot {
     root: Arc<Path>,
     flusher: Arc<Flusher>,
@@ -22,11 +22,11 @@ pub(super) struct Slot {
     key: TokenKey,
 }
 
-/// What lies in a slot.
+/// The content of a slot.
 pub(super) enum Found {
     Nothing,
     Entry(Box<Entry>),
-    /// No login, or another key's; the text says why.
+    /// A damaged file, or one that belongs to another key. Contains the reason.
     Damage(&'static str),
 }
 
@@ -39,6 +39,10 @@ impl Slot {
         &self.place
     }
 
+    pub(super) fn key(&self) -> &TokenKey {
+        &self.key
+    }
+
     fn folder(&self) -> PathBuf {
         self.place.folder(&self.root)
     }
@@ -47,26 +51,28 @@ impl Slot {
         self.place.file(&self.root)
     }
 
-    /// Reads without a lock.
+    /// Reads the file without a lock.
     pub(super) fn read(&self) -> Result<Found> {
         if !folder::exists(&self.folder())? {
-            // Without its root the store is not empty but away: a volume that is not mounted, perhaps.
+            // If the root is missing, the store is unavailable, not empty: a volume may not be
+            // mounted.
             return folder::require(&self.root).map(|()| Found::Nothing);
         }
         let Some(content) = folder::read(&self.file())? else { return Ok(Found::Nothing) };
         match record::read(&content) {
             Ok((key, entry)) if key == self.key => Ok(Found::Entry(Box::new(entry))),
-            Ok(_) => Ok(Found::Damage("it is another key's")),
+            Ok(_) => Ok(Found::Damage("it belongs to another key")),
             Err(Unreadable::Damaged(why)) => Ok(Found::Damage(why)),
             Err(Unreadable::Foreign(cause)) => {
                 let message =
-                    format!("the login stored under {} in {} is not this version's", self.key, self.file().display());
+                    format!("unsupported version: session stored under {:?} in {}", self.key, self.file().display());
                 Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration).with_source(cause))
             }
         }
     }
 
-    /// Reads with the lock held. Damage is set aside, which is an error once.
+    /// Reads the file with the lock held. A damaged file is set aside and reported as an error
+    /// once.
     pub(super) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
         let why = match self.read()? {
             Found::Nothing => return Ok(None),
@@ -75,48 +81,55 @@ impl Slot {
         };
         let aside =
             folder::set_aside(&self.file(), &self.flusher).map_err(|error| self.cannot_set_aside(why, error))?;
-        let message =
-            format!("the login stored under {} was damaged ({why}): it is now in {}", self.key, aside.display());
+        let message = format!(
+            "damaged session stored under {:?} ({why}): set aside as {}; log in again",
+            self.key,
+            aside.display()
+        );
         Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Login))
     }
 
-    /// Tells of damage that stays where it is because the store failed; any other error is the better one.
+    /// Converts the error of setting a damaged file aside. Only store errors are converted.
     pub(super) fn cannot_set_aside(&self, why: &str, error: Error) -> Error {
         if error.kind() != ErrorKind::Store {
             return error;
         }
         let remedy = if error.is_retryable() { Remedy::Later } else { Remedy::Registration };
-        let message = format!("the login stored under {} in {} is damaged ({why})", self.key, self.file().display());
+        let message = format!(
+            "damaged session stored under {:?} in {} ({why}): it could not be set aside",
+            self.key,
+            self.file().display()
+        );
         Error::new(ErrorKind::CorruptEntry, message).with_remedy(remedy).with_source(error)
     }
 
-    /// Puts a record in the place of what is there, with the lock held.
+    /// Replaces the file with `record`. The caller holds the lock.
     pub(super) fn replace(&self, record: &[u8]) -> Result<()> {
         let unfinished = self.folder().join(format!("{UNFINISHED}{}", random::token()?));
         folder::replace(&self.file(), &unfinished, record, &self.flusher)
     }
 
-    /// Removes what is there, with the lock held.
+    /// Removes the file. The caller holds the lock.
     pub(super) fn remove(&self) -> Result<()> {
         folder::remove(&self.file(), &self.flusher)
     }
 
-    /// Removes what writers began before `before` and never finished, with the lock held.
+    /// Removes temporary files that were abandoned before `before`. The caller holds the lock.
     pub(super) fn sweep(&self, before: UnixTime) -> Result<()> {
         folder::sweep(&self.folder(), UNFINISHED, before)
     }
 }
 
-/// What becomes of a listing that meets a login of a later version.
+/// The handling of a file of a later version in a listing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Foreign {
-    /// It fails: who wants all must have all.
+    /// The listing fails, because it must be complete.
     Refused,
-    /// Its own version will see to it.
+    /// The file is skipped: only a process of that version can refresh it.
     Skipped,
 }
 
-/// Reads the folders one after the other, and the files of each in order.
+/// Lists sessions: the subfolders in order, and the files of each in order.
 pub(super) fn list(
     root: &Path,
     after: Option<&Place>,
@@ -134,12 +147,12 @@ pub(super) fn list(
             match folder::read(&file)?.map(|content| record::read(&content)) {
                 Some(Ok((key, entry))) if Place::of(&key) == place && asked_for(&key, &entry) => page.keys.push(key),
                 Some(Err(Unreadable::Foreign(cause))) if foreign == Foreign::Refused => {
-                    let message = format!("the login stored in {} is not this version's", file.display());
+                    let message = format!("unsupported version: session stored in {}", file.display());
                     return Err(Error::new(ErrorKind::CorruptEntry, message)
                         .with_remedy(Remedy::Registration)
                         .with_source(cause));
                 }
-                // Deleted meanwhile, not asked for, or damaged, which loading it tells.
+                // Deleted meanwhile, not requested, or damaged. `load` reports damage.
                 _ => {}
             }
             looks += 1;

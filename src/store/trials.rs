@@ -1,4 +1,4 @@
-//! The rules of `TokenStore`, each tried.
+//! Checks of the `TokenStore` contract, one per rule.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,11 @@ use super::{
 };
 use crate::clock::UnixTime;
 
-/// Callers who change one entry at the same time. Each puts one byte of its own into the body.
+/// The number of callers that change one entry concurrently. Each adds its own byte to the body.
 const CALLERS: u8 = 64;
 
-/// More often than any store's call waits.
+/// The maximum number of polls before a future is dropped. Larger than the polls of any store's
+/// call.
 const POLLS: usize = 64;
 
 /// Two handles on one store.
@@ -30,7 +31,7 @@ impl Handles {
     }
 }
 
-/// All of them, the simplest first, so that the rule that is named is the one that is broken.
+/// Checks all rules, the simplest first, so that the reported rule is the one that is violated.
 pub(super) async fn all(handles: &Handles) -> Verdict {
     read_your_writes(handles).await?;
     as_given(handles).await?;
@@ -42,19 +43,19 @@ pub(super) async fn all(handles: &Handles) -> Verdict {
     nothing_lost(handles).await
 }
 
-/// Leaves an entry behind for a handle that does not exist yet.
+/// Stores an entry for a handle that is opened later.
 pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken> {
     let [witness, _] = handles.witnesses(Rule::ReadYourWrites);
     let (key, entry) = (witness.key("conformance")?, witness.entry(b"1")?);
     witness.clear(&key).await?;
-    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
+    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there was no entry").await?;
     Ok((key, entry))
 }
 
-/// Whether a store that was opened anew has what others left.
+/// Checks that a reopened store contains the entry that [`leave`] stored.
 pub(super) async fn find(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> Verdict {
     let witness = Witness { rule: Rule::ReadYourWrites, store };
-    witness.holds(&key, Some(&entry), "it was saved before the store was opened anew").await?;
+    witness.holds(&key, Some(&entry), "it was saved before the store was reopened").await?;
     witness.clear(&key).await
 }
 
@@ -64,9 +65,9 @@ async fn read_your_writes(handles: &Handles) -> Verdict {
     witnesses[0].clear(&key).await?;
     for (writer, reader) in [(0, 1), (1, 0), (0, 0)] {
         let (writer, reader) = (witnesses[writer], witnesses[reader]);
-        reader.holds(&key, None, "it was deleted").await?;
+        reader.holds(&key, None, "the entry was deleted").await?;
         let old = writer.entry(b"1")?;
-        writer.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
+        writer.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "there was no entry").await?;
         let hint = "it was saved. (Does `open` open the same store each time?)";
         reader.holds(&key, Some(&old), hint).await?;
         let new = writer.revised(&old)?;
@@ -76,19 +77,19 @@ async fn read_your_writes(handles: &Handles) -> Verdict {
                 &new,
                 Precondition::Revision(old.head.revision),
                 WriteOutcome::Committed,
-                "it is the revision there",
+                "the entry has this revision",
             )
             .await?;
-        reader.holds(&key, Some(&new), "it was saved over another").await?;
+        reader.holds(&key, Some(&new), "it replaced another entry").await?;
         writer
             .deletes(
                 &key,
                 Precondition::Revision(new.head.revision),
                 WriteOutcome::Committed,
-                "it is the revision there",
+                "the entry has this revision",
             )
             .await?;
-        writer.holds(&key, None, "it was deleted").await?;
+        writer.holds(&key, None, "the entry was deleted").await?;
     }
     Ok(())
 }
@@ -110,24 +111,24 @@ async fn as_given(handles: &Handles) -> Verdict {
         for mut entry in heads(witness)? {
             entry.body = Body::new(body);
             witness.clear(&key).await?;
-            witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing was there").await?;
+            witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there was no entry").await?;
             let kept = other.load(&key).await?;
-            let kept = kept.ok_or_else(|| witness.broken("nothing is there, but it was saved"))?;
+            let kept = kept.ok_or_else(|| witness.broken("there is no entry, but it was saved"))?;
             if kept.body != entry.body {
                 let (came, went) = (kept.body.expose().len(), body.len());
-                let what = format!("body {number} of the suite, {went} bytes, came back as other {came} bytes");
+                let what = format!("body {number} of the suite ({went} bytes) was loaded as {came} different bytes");
                 return Err(witness.broken(what));
             }
             if kept.head != entry.head {
                 let (kept, head) = (kept.head.to_text(), entry.head.to_text());
-                return Err(witness.broken(format!("the head {head} came back as {kept}")));
+                return Err(witness.broken(format!("the head {head} was loaded as {kept}")));
             }
         }
     }
     witness.clear(&key).await
 }
 
-/// Entries with everything that a head can hold.
+/// Returns entries whose heads cover all fields.
 fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     let time = UnixTime::from_secs(1_700_000_000);
     let plain = witness.entry(b"")?;
@@ -159,29 +160,29 @@ async fn compare_and_swap(handles: &Handles) -> Verdict {
     let one = first.entry(b"1")?;
     let stranger = Precondition::Revision(first.revision()?);
 
-    first.saves(&key, &one, stranger, WriteOutcome::Conflict, "nothing is there").await?;
-    first.deletes(&key, stranger, WriteOutcome::Conflict, "nothing is there").await?;
-    first.deletes(&key, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
-    first.holds(&key, None, "nothing was saved but what met a conflict").await?;
+    first.saves(&key, &one, stranger, WriteOutcome::Conflict, "there is no entry").await?;
+    first.deletes(&key, stranger, WriteOutcome::Conflict, "there is no entry").await?;
+    first.deletes(&key, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
+    first.holds(&key, None, "all saves so far were conflicts").await?;
 
-    first.saves(&key, &one, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
+    first.saves(&key, &one, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
     let two = first.revised(&one)?;
     for witness in [first, second] {
-        witness.saves(&key, &two, Precondition::Absent, WriteOutcome::Conflict, "something is there").await?;
-        witness.saves(&key, &two, stranger, WriteOutcome::Conflict, "another revision is there").await?;
-        witness.deletes(&key, Precondition::Absent, WriteOutcome::Conflict, "something is there").await?;
-        witness.deletes(&key, stranger, WriteOutcome::Conflict, "another revision is there").await?;
+        witness.saves(&key, &two, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
+        witness.saves(&key, &two, stranger, WriteOutcome::Conflict, "the entry has another revision").await?;
+        witness.deletes(&key, Precondition::Absent, WriteOutcome::Conflict, "there is an entry").await?;
+        witness.deletes(&key, stranger, WriteOutcome::Conflict, "the entry has another revision").await?;
         witness.holds(&key, Some(&one), "a conflict changes nothing").await?;
     }
 
     let (seen_one, seen_two) = (Precondition::Revision(one.head.revision), Precondition::Revision(two.head.revision));
-    second.saves(&key, &two, seen_one, WriteOutcome::Committed, "that revision is there").await?;
-    first.saves(&key, &first.revised(&one)?, seen_one, WriteOutcome::Conflict, "it was replaced").await?;
-    first.deletes(&key, seen_one, WriteOutcome::Conflict, "it was replaced").await?;
+    second.saves(&key, &two, seen_one, WriteOutcome::Committed, "the entry has this revision").await?;
+    first.saves(&key, &first.revised(&one)?, seen_one, WriteOutcome::Conflict, "the entry was replaced").await?;
+    first.deletes(&key, seen_one, WriteOutcome::Conflict, "the entry was replaced").await?;
     first.holds(&key, Some(&two), "a conflict changes nothing").await?;
-    first.deletes(&key, seen_two, WriteOutcome::Committed, "that revision is there").await?;
-    second.deletes(&key, seen_two, WriteOutcome::Conflict, "it is deleted").await?;
-    second.holds(&key, None, "it was deleted").await
+    first.deletes(&key, seen_two, WriteOutcome::Committed, "the entry has this revision").await?;
+    second.deletes(&key, seen_two, WriteOutcome::Conflict, "the entry was deleted").await?;
+    second.holds(&key, None, "the entry was deleted").await
 }
 
 async fn revisions(handles: &Handles) -> Verdict {
@@ -190,11 +191,13 @@ async fn revisions(handles: &Handles) -> Verdict {
     first.clear(&key).await?;
     let old = first.entry(b"1")?;
     let seen_old = Precondition::Revision(old.head.revision);
-    first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
-    first.deletes(&key, seen_old, WriteOutcome::Committed, "that revision is there").await?;
-    first.saves(&key, &first.revised(&old)?, seen_old, WriteOutcome::Conflict, "it is deleted").await?;
-    first.saves(&key, &first.revised(&old)?, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
-    let why = "it is a revision from before a delete";
+    first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
+    first.deletes(&key, seen_old, WriteOutcome::Committed, "the entry has this revision").await?;
+    first.saves(&key, &first.revised(&old)?, seen_old, WriteOutcome::Conflict, "the entry was deleted").await?;
+    first
+        .saves(&key, &first.revised(&old)?, Precondition::Absent, WriteOutcome::Committed, "there is no entry")
+        .await?;
+    let why = "the revision is from before a delete";
     second.saves(&key, &first.revised(&old)?, seen_old, WriteOutcome::Conflict, why).await?;
     second.deletes(&key, seen_old, WriteOutcome::Conflict, why).await?;
     first.clear(&key).await
@@ -209,20 +212,20 @@ async fn keys_apart(handles: &Handles) -> Verdict {
     let mut entries = Vec::new();
     for (number, key) in keys.iter().enumerate() {
         let entry = first.entry(number.to_string().as_bytes())?;
-        let why = "only others of the suite's keys are there";
+        let why = "only other keys of the suite have entries";
         first.saves(key, &entry, Precondition::Absent, WriteOutcome::Committed, why).await?;
         entries.push(entry);
     }
     for (key, entry) in keys.iter().zip(&entries) {
-        second.holds(key, Some(entry), "it was saved after or before others of the suite's keys").await?;
+        second.holds(key, Some(entry), "it was saved together with other keys of the suite").await?;
     }
     for (number, key) in keys.iter().enumerate().filter(|(number, _)| number % 2 == 0) {
         let expect = Precondition::Revision(entries[number].head.revision);
-        first.deletes(key, expect, WriteOutcome::Committed, "that revision is there").await?;
+        first.deletes(key, expect, WriteOutcome::Committed, "the entry has this revision").await?;
     }
     for (number, key) in keys.iter().enumerate() {
         let left = (number % 2 == 1).then(|| &entries[number]);
-        second.holds(key, left, "others of the suite's keys were deleted").await?;
+        second.holds(key, left, "other keys of the suite were deleted").await?;
         second.clear(key).await?;
     }
     Ok(())
@@ -234,22 +237,22 @@ async fn secrets_inside(handles: &Handles) -> Verdict {
     let key = witness.key("conformance")?;
     witness.clear(&key).await?;
     let entry = witness.entry(SECRET.as_bytes())?;
-    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
+    witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
     let shown = format!("{:?} {:#?}", witness.store, witness.store);
     if shown.contains(SECRET) || shown.contains(&format!("{:?}", SECRET.as_bytes())) {
-        return Err(witness.broken("the store's `Debug` form shows a body"));
+        return Err(witness.broken("the `Debug` output of the store contains a body"));
     }
     witness.clear(&key).await
 }
 
-/// A save, and a delete, dropped after each number of polls.
+/// Drops a save and a delete after each number of polls.
 async fn cancel_safe(handles: &Handles) -> Verdict {
     let [first, second] = handles.witnesses(Rule::CancelSafe);
     let key = first.key("conformance")?;
     for polls in 1..=POLLS {
         first.clear(&key).await?;
         let old = first.entry(&b"old".repeat(1000))?;
-        first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "nothing is there").await?;
+        first.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "there is no entry").await?;
         let mut new = first.entry(&b"newer".repeat(1000))?;
         new.head.generation = 1;
         let expect = Precondition::Revision(old.head.revision);
@@ -267,11 +270,12 @@ async fn cancel_safe(handles: &Handles) -> Verdict {
     first.clear(&key).await
 }
 
-/// After a dropped call, one of its two outcomes is there, and the store still takes changes.
+/// Checks that the entry is in one of the possible states after a dropped call, and that the store
+/// still accepts writes.
 async fn goes_on(witness: Witness<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> Verdict {
     let kept = witness.load(key).await?;
     if !outcomes.contains(&kept.as_ref()) {
-        let what = "after a future was dropped, what is there is neither the old entry nor the new one";
+        let what = "after a future was dropped, the entry is neither the old one nor the new one";
         return Err(witness.broken(format!("{what}, under {}", brief(key))));
     }
     let next = |kept: Option<&Entry>| match kept {
@@ -281,7 +285,8 @@ async fn goes_on(witness: Witness<'_>, key: &TokenKey, outcomes: &[Option<&Entry
     witness.change(key, next).await
 }
 
-/// Many callers at once, on both handles: each adds its byte to the body, and none may be missing in the end.
+/// Changes an entry concurrently through both handles. Each caller adds a byte to the body, and all
+/// bytes must be present afterwards.
 async fn nothing_lost(handles: &Handles) -> Verdict {
     let [first, _] = handles.witnesses(Rule::CompareAndSwap);
     let key = first.key("conformance")?;
@@ -294,7 +299,7 @@ async fn nothing_lost(handles: &Handles) -> Verdict {
     let mut bytes = first.load(&key).await?.map_or(Vec::new(), |entry| entry.body.expose().to_vec());
     bytes.sort_unstable();
     if bytes.iter().copied().ne(0..CALLERS) {
-        let what = format!("{CALLERS} callers changed an entry at once, and {} changes are in it", bytes.len());
+        let what = format!("{CALLERS} callers changed an entry concurrently, but it contains {} changes", bytes.len());
         return Err(first.broken(what));
     }
     first.clear(&key).await

@@ -1,4 +1,4 @@
-//! What a store answers, as evidence for or against one rule.
+//! A wrapper for stores that converts wrong results to violations of a rule.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -11,13 +11,13 @@ use super::{Body, Entry, Head, Precondition, Revision, TokenKey, TokenStore, Wri
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::error::{Error, Result};
 
-/// How often a change is tried against others' changes; more often than there are others.
+/// The maximum number of attempts to change an entry. Larger than the number of concurrent callers.
 const TRIES: usize = 200;
 
-/// How long a store may take for one call.
+/// The time limit for one call of the store.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks a store in the name of one rule.
+/// A store whose wrong results are reported as violations of one rule.
 #[derive(Clone, Copy)]
 pub(super) struct Witness<'a> {
     pub(super) rule: Rule,
@@ -46,7 +46,7 @@ impl Witness<'_> {
         self.answer(format!("deleting {}", brief(key)), self.store.delete(key, expect)).await
     }
 
-    /// The answer to a call that has no reason to fail, nor to wait for ever.
+    /// Returns the result of a call that must succeed within the time limit.
     pub(super) async fn answer<T>(&self, doing: String, call: impl Future<Output = Result<T>>) -> Result<T, Broken> {
         match within(PATIENCE, call).await {
             Some(answer) => answer.map_err(|error| self.broken(format!("{doing} failed: {}", whole(&error)))),
@@ -54,7 +54,7 @@ impl Witness<'_> {
         }
     }
 
-    /// Saves where `answer` is the only right one; `why` says so.
+    /// Saves an entry and requires the outcome `answer`. The reason is `why`.
     pub(super) async fn saves(
         &self,
         key: &TokenKey,
@@ -67,7 +67,7 @@ impl Witness<'_> {
         self.agree("saving", key, expect, given, answer, why)
     }
 
-    /// Deletes where `answer` is the only right one; `why` says so.
+    /// Deletes an entry and requires the outcome `answer`. The reason is `why`.
     pub(super) async fn deletes(
         &self,
         key: &TokenKey,
@@ -95,10 +95,10 @@ impl Witness<'_> {
             Precondition::Absent => "Precondition::Absent",
             Precondition::Revision(_) => "Precondition::Revision",
         };
-        Err(self.broken(format!("{doing} {} with {expect} gave {given:?}, not {right:?}: {why}", brief(key))))
+        Err(self.broken(format!("{doing} {} with {expect} returned {given:?} instead of {right:?}: {why}", brief(key))))
     }
 
-    /// Loads what must be this entry, or nothing.
+    /// Loads a key and requires this entry, or none.
     pub(super) async fn holds(&self, key: &TokenKey, entry: Option<&Entry>, why: &str) -> Verdict {
         let kept = self.load(key).await?.map(|kept| kept.head.revision);
         let right = entry.map(|entry| entry.head.revision);
@@ -106,27 +106,28 @@ impl Witness<'_> {
             return Ok(());
         }
         let what = match (kept, right) {
-            (None, _) => "nothing is there",
-            (Some(_), None) => "something is there",
-            (Some(_), Some(_)) => "another revision is there",
+            (None, _) => "there is no entry",
+            (Some(_), None) => "there is an entry",
+            (Some(_), Some(_)) => "there is another revision",
         };
         Err(self.broken(format!("{what} under {}: {why}", brief(key))))
     }
 
-    /// Removes whatever is there.
+    /// Removes the entry of a key, whatever its revision.
     pub(super) async fn clear(&self, key: &TokenKey) -> Verdict {
         for _ in 0..TRIES {
             let Some(kept) = self.load(key).await? else { return Ok(()) };
-            // Another try of this loop sees what came of it.
+            // The next iteration checks the effect.
             let _ = self.delete(key, Precondition::Revision(kept.head.revision)).await?;
         }
         Err(self.broken(format!(
-            "{} cannot be deleted, however often its revision is loaded: {TRIES} conflicts",
+            "{} cannot be deleted: {TRIES} conflicts, although its revision was loaded before each attempt",
             brief(key)
         )))
     }
 
-    /// Changes what is there over and over until it is changed: as often as others can be faster, and no more.
+    /// Changes an entry, and retries on conflicts. The number of attempts exceeds the number of
+    /// possible conflicts.
     pub(super) async fn change<N>(&self, key: &TokenKey, next: N) -> Verdict
     where
         N: Fn(Option<&Entry>) -> Result<Option<Entry>, Broken>,
@@ -136,18 +137,18 @@ impl Witness<'_> {
             let Some(next) = next(kept.as_ref())? else { return Ok(()) };
             let expect = kept.map_or(Precondition::Absent, |kept| Precondition::Revision(kept.head.revision));
             match self.store.save(key, &next, expect).await {
-                // An error may be of a change that happened: another look will tell.
+                // After an error, the write may have happened. The next iteration checks.
                 Ok(WriteOutcome::Conflict) => {}
                 Err(error) if error.is_retryable() => {}
                 Ok(WriteOutcome::Committed) => return Ok(()),
                 Err(error) => return Err(self.broken(format!("saving {} failed: {}", brief(key), whole(&error)))),
             }
         }
-        let hint = "more conflicts than there were changes, or a store that is too busy";
-        Err(self.broken(format!("{} could not be changed in {TRIES} tries: {hint}", brief(key))))
+        let hint = "there were more conflicts than concurrent writes, or the store is overloaded";
+        Err(self.broken(format!("{} could not be changed in {TRIES} attempts: {hint}", brief(key))))
     }
 
-    /// A login with this body.
+    /// Creates an entry with this body.
     pub(super) fn entry(&self, body: &[u8]) -> Result<Entry, Broken> {
         self.entry_due(body, None)
     }
@@ -157,7 +158,7 @@ impl Witness<'_> {
         Ok(Entry { head, body: Body::new(body) })
     }
 
-    /// The same entry at another revision.
+    /// Returns the same entry with a new revision.
     pub(super) fn revised(&self, entry: &Entry) -> Result<Entry, Broken> {
         let mut entry = entry.clone();
         entry.head.revision = self.revision()?;
@@ -173,16 +174,16 @@ impl Witness<'_> {
     }
 }
 
-/// A key, shortened.
+/// Returns a key as a string, truncated to 60 characters.
 pub(super) fn brief(key: &TokenKey) -> String {
-    let text = key.to_string();
+    let text = format!("{key:?}");
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}..", &text[..end]),
         None => text,
     }
 }
 
-/// What `future` comes to, unless it takes longer.
+/// Returns the output of `future`, or `None` if it takes longer than `limit`.
 pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let clock = SystemClock::new();
     let (mut future, mut end) = (pin!(future), clock.sleep(limit));
@@ -195,7 +196,8 @@ pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
     .await
 }
 
-/// What `future` comes to, unless it still waits after being polled `polls` times; then it is dropped.
+/// Returns the output of `future`, or drops it and returns `None` if it is pending after `polls`
+/// polls.
 pub(super) async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let (mut future, mut count) = (pin!(future), 0);
     std::future::poll_fn(|context| {
@@ -209,7 +211,7 @@ pub(super) async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> 
     .await
 }
 
-/// An error with its causes.
+/// Returns an error with its causes.
 fn whole(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,23 +1,29 @@
-//! Where the mock's endpoints are.
+//! Addresses of the mock's endpoints.
 
 use crate::testing::MockWebex;
 
-/// Addresses.
+/// Addresses of the mock's endpoints.
 impl MockWebex {
-    /// The base address: `http://127.0.0.1:<port>/v1`, for Webex Meetings `http://127.0.0.1:<port>/v1/oauth2`.
+    /// Returns the base URL: `http://127.0.0.1:<port>/v1`, or `http://127.0.0.1:<port>/v1/oauth2`
+    /// for Webex Meetings.
     pub fn uri(&self) -> String {
         let state = self.state();
         format!("{}{}", state.origin, state.service.base_path())
     }
 
-    /// Where the mock revokes tokens (RFC 7009), for
-    /// [`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint); [`client`](Self::client) does without, as Webex's documentation does.
+    /// Returns the URL of the revocation endpoint (RFC 7009).
+    ///
+    /// Pass it to [`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint).
+    /// The clients created by [`client`](Self::client) do not use it, because Webex documents no
+    /// revocation endpoint.
     pub fn revocation_endpoint(&self) -> String {
         format!("{}/revoke", self.uri())
     }
 
-    /// Who issues the ID tokens of the mock's users, each home once; [`service`](Self::service) accepts these, the one that the
-    /// discovery document names, and no others.
+    /// Returns the issuers of the users' ID tokens, without duplicates.
+    ///
+    /// [`service`](Self::service) trusts exactly these issuers and the one in the discovery
+    /// document.
     pub fn issuers(&self) -> Vec<String> {
         self.state().issuers()
     }

@@ -1,4 +1,4 @@
-//! What a user answers when no browser shows the consent page.
+//! The user's decision on an authorization request, made without a browser.
 
 use url::Url;
 
@@ -10,9 +10,9 @@ use crate::testing::http;
 use crate::testing::refusal_page::RefusalPage;
 use crate::testing::state::{Moment, State};
 
-/// Consent, or not.
+/// The user's decision.
 enum Answer {
-    /// Yes, as this user or as the one who is chosen when the page opens.
+    /// Consent by this user, or by the default user if `None`.
     Accept(Option<usize>),
     Deny,
 }
@@ -29,54 +29,60 @@ impl Answer {
     }
 }
 
-/// The user, with a new browser for each answer: nobody is signed in there, so that `prompt=none` brings `login_required`.
+/// The user's browser. Every decision is made in a new browser, in which no user is signed in.
+/// `prompt=none` therefore results in `login_required`.
 impl MockWebex {
-    /// Lets the user that `login_hint` names, or else the first, sign in and consent; returns where the browser is sent.
+    /// Approves the authorization request and returns the URL that the browser is redirected to.
     ///
-    /// That is the redirect URI with `code` and `state`, by the implicit flow with tokens and `state` in its fragment; or with
-    /// Webex's `error` when the request was at fault. With `response_mode=form_post`, it is the body of the form that arrives
-    /// there, which [`Callback::parse`](crate::Callback::parse) reads as well.
-    /// Nothing is sent over the network.
+    /// The user is the one in `login_hint`, or the first user of the mock.
+    ///
+    /// The URL is the redirect URI with `code` and `state`. In the implicit flow, the tokens and
+    /// `state` are in its fragment. If the request is invalid, the URL contains Webex's `error`.
+    /// With `response_mode=form_post`, the returned string is the body of the form, which
+    /// [`Callback::parse`](crate::Callback::parse) accepts as well. Nothing is sent over the
+    /// network.
     ///
     /// # Panics
     ///
-    /// When Webex would show a page instead of redirecting, with what it says, and when the URL is not the mock's
-    /// authorization endpoint. [`try_approve`](Self::try_approve) is for tests of the pages.
+    /// Panics if Webex would show a page instead of redirecting, or if the URL is not the mock's
+    /// authorization endpoint. To test such pages, use [`try_approve`](Self::try_approve).
     #[track_caller]
     pub fn approve(&self, authorization_url: impl AsRef<str>) -> String {
         redirected(self.try_approve(authorization_url))
     }
 
-    /// [`approve`](Self::approve), by the user with this e-mail address.
+    /// Approves the authorization request as the user with this e-mail address. Otherwise like
+    /// [`approve`](Self::approve).
     ///
     /// # Panics
     ///
-    /// As [`approve`](Self::approve), and when the mock has no such user.
+    /// Panics like [`approve`](Self::approve), and if the mock has no such user.
     #[track_caller]
     pub fn approve_as(&self, authorization_url: impl AsRef<str>, email: impl AsRef<str>) -> String {
         let user = self.user(email.as_ref());
         redirected(self.walk(authorization_url.as_ref(), Answer::Accept(Some(user))))
     }
 
-    /// [`approve`](Self::approve), with the page as a value where Webex would show one.
+    /// Approves the authorization request like [`approve`](Self::approve), but returns an error if
+    /// Webex would show a page.
     ///
     /// # Errors
     ///
-    /// The page, when Webex would not redirect.
+    /// Returns the page if Webex would not redirect.
     ///
     /// # Panics
     ///
-    /// When the URL is not the mock's authorization endpoint.
+    /// Panics if the URL is not the mock's authorization endpoint.
     #[track_caller]
     pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, RefusalPage> {
         self.walk(authorization_url.as_ref(), Answer::Accept(None))
     }
 
-    /// Lets the user decline; returns where the browser is sent: the redirect URI with `error=access_denied`.
+    /// Denies the authorization request and returns the redirect URI with `error=access_denied`.
     ///
     /// # Panics
     ///
-    /// As [`approve`](Self::approve).
+    /// Panics like [`approve`](Self::approve).
     #[track_caller]
     pub fn deny(&self, authorization_url: impl AsRef<str>) -> String {
         redirected(self.walk(authorization_url.as_ref(), Answer::Deny))
@@ -105,17 +111,17 @@ impl MockWebex {
                 Fields::parse(url.query().unwrap_or_default().as_bytes())
             }
             _ => panic!(
-                "this is not an authorization URL of the mock, which begin with {endpoint}: {authorization_url:?}"
+                "not an authorization URL of the mock: {authorization_url:?}; expected a URL that begins with {endpoint}"
             ),
         }
     }
 }
 
 #[track_caller]
-#[expect(clippy::panic, reason = "the test wanted a redirect; `try_approve` is there for the others")]
+#[expect(clippy::panic, reason = "the test expects a redirect; `try_approve` returns pages")]
 fn redirected(outcome: Result<String, RefusalPage>) -> String {
     match outcome {
         Ok(url) => url,
-        Err(page) => panic!("Webex would show a page instead of redirecting: {page}"),
+        Err(page) => panic!("Webex would show a page instead of redirecting: {page}; use `try_approve` to test pages"),
     }
 }

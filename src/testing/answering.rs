@@ -1,4 +1,4 @@
-//! What goes out for a request: the rules' answer, or what a test has ordered in its place.
+//! Selection of the response: the rules' reply or a scripted fault.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::testing::request::MockRequest;
 use crate::testing::state::{Moment, State};
 use crate::testing::{opaque, rules};
 
-/// What goes out, and how.
+/// A response and its delivery.
 pub(super) struct Outgoing {
     pub(super) answer: Raw,
     pub(super) delay: Option<Duration>,
@@ -31,7 +31,7 @@ impl Outgoing {
     }
 }
 
-/// Answers one request, counts it and keeps it.
+/// Responds to a request and logs it.
 pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outgoing {
     if request.path.starts_with(ELSEWHERE) {
         state.ledger.followed_redirects += 1;
@@ -69,7 +69,7 @@ fn tracking_id(request: &Request, moment: &mut Moment<'_>) -> String {
     }
 }
 
-/// What a client gets that goes where a redirect sends it.
+/// Returns the response at the target of a redirect, with tokens that belong to another user.
 fn strangers_tokens() -> Raw {
     let tokens = json!({"access_token": "a-strangers", "refresh_token": "a-strangers", "expires_in": 1_209_599});
     let mut raw = Raw::empty(200);

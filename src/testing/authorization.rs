@@ -1,4 +1,4 @@
-//! An authorization request that may be granted.
+//! Validated authorization requests.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,44 +10,44 @@ use crate::testing::response_type::ResponseType;
 use crate::testing::sessions::SignedIn;
 use crate::testing::way_back::WayBack;
 
-/// An authorization request that passed all checks and waits for the user.
+/// A validated authorization request, pending until the user decides.
 pub(super) struct Authorization {
     pub(super) integration: usize,
     pub(super) binding: Binding,
-    /// Whether the redirect URI was in the request, so that the exchange must repeat it.
+    /// `true` if the request contained the redirect URI, so that the exchange must repeat it.
     pub(super) names_redirect_uri: bool,
     pub(super) response: ResponseType,
     pub(super) way_back: WayBack,
     pub(super) scopes: Scopes,
     pub(super) login_hint: Option<String>,
     pub(super) authentication: Authentication,
-    /// Who has signed in, and when; it is with the consent where there are no pages.
+    /// The signed-in user. `None` without pages, where the sign-in coincides with the consent.
     pub(super) signed_in: Option<SignedIn>,
 }
 
 impl Authorization {
-    /// When the user signed in: with the consent, unless that was before.
+    /// Returns the time of the sign-in, or `approved` if it coincides with the consent.
     pub(super) fn signed_in_at(&self, approved: UnixTime) -> UnixTime {
         self.signed_in.map_or(approved, |signed_in| signed_in.at)
     }
 }
 
-/// What an authentication request wants to find in the ID token (OpenID Connect Core 1.0 section 3.1.2.1).
+/// Requirements for the ID token (OpenID Connect Core 1.0, section 3.1.2.1).
 #[derive(Default)]
 pub(super) struct Authentication {
     pub(super) nonce: Option<String>,
-    /// In seconds.
+    /// The maximum age of the sign-in, in seconds.
     pub(super) max_age: Option<u64>,
 }
 
-/// What only the party that began a login can repeat.
+/// Values that only the party that began the login can repeat.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Binding {
     pub(super) redirect_uri: String,
     pub(super) challenge: Option<Challenge>,
 }
 
-/// A PKCE challenge (RFC 7636 section 4.2).
+/// A code challenge (PKCE, RFC 7636, section 4.2).
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
     Plain(String),
@@ -64,8 +64,10 @@ impl Challenge {
 }
 
 impl Binding {
-    /// A verifier without a challenge is refused too: it would hide that PKCE was stripped on the way
-    /// (RFC 9700 section 4.8.2).
+    /// Returns `true` if the code verifier matches the challenge.
+    ///
+    /// A verifier without a challenge is rejected as well, because PKCE may have been stripped from
+    /// the authorization request (RFC 9700, section 4.8.2).
     pub(super) fn admits_verifier(&self, verifier: Option<&str>) -> bool {
         match (&self.challenge, verifier) {
             (None, None) => true,

@@ -1,6 +1,7 @@
-//! The authorization endpoint's rules: which requests lead to a page, and what a user's word leads to.
+//! Rules of the authorization endpoint: the validation of requests and the response to the user's
+//! decision.
 //!
-//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+//! The source is developer.webex.com/docs/login-with-webex unless a rule names another one.
 
 use crate::clock::UnixTime;
 use crate::issuer;
@@ -16,22 +17,22 @@ use crate::testing::sessions::SignedIn;
 use crate::testing::state::{Moment, State};
 use crate::testing::way_back::{Return, WayBack};
 
-/// How an authorization request ends before the user was asked.
+/// The rejection of an authorization request before the user is asked.
 #[derive(Debug)]
 pub(super) enum Turned {
-    /// With a page: there is no address that could be trusted with the browser.
+    /// An error page, because there is no trusted redirect URI.
     Away(RefusalPage),
-    /// With an error for the application.
+    /// An error response to the application.
     Back(Return),
 }
 
-/// Where the browser goes with what a user has said.
+/// The response to the user's decision.
 pub(super) struct Granted {
     pub(super) way: Return,
     pub(super) code: Option<String>,
 }
 
-/// The user consents.
+/// Grants the authorization on behalf of `user`.
 pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> Granted {
     let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
     state.consents.give(user, &authorization);
@@ -44,7 +45,7 @@ pub(super) fn accept(authorization: Authorization, user: usize, state: &mut Stat
     Granted { way: way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer), code }
 }
 
-/// The user declines.
+/// Denies the authorization.
 pub(super) fn deny(authorization: Authorization, state: &mut State) -> Granted {
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
@@ -53,8 +54,10 @@ pub(super) fn deny(authorization: Authorization, state: &mut State) -> Granted {
     Granted { way, code: None }
 }
 
-/// All that is checked before the user is asked. Only after [`redirect_uri`] may a refusal go to the application.
-/// `browser` is who is signed in.
+/// Validates a request before the user is asked.
+///
+/// Errors are sent to the application only after [`redirect_uri`] has been checked. `browser` is
+/// the signed-in user.
 pub(super) fn check(
     query: &Fields,
     browser: Option<SignedIn>,
@@ -87,8 +90,10 @@ pub(super) fn check(
     Ok((authorization, next))
 }
 
-/// A blank client id is answered at the redirect URI (github.com/webex/webex-js-sdk/issues/4990), if that is anyone's;
-/// an unknown one by a page.
+/// Returns the integration.
+///
+/// A blank client ID results in an error response if the redirect URI is registered
+/// (github.com/webex/webex-js-sdk/issues/4990). An unknown one results in an error page.
 fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
     if let Some(client_id) = query.filled("client_id") {
         return state.integration(client_id).ok_or(Turned::Away(RefusalPage::UnknownClient));
@@ -104,8 +109,11 @@ fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
     })
 }
 
-/// Compared as a string, so `localhost` is not `127.0.0.1` (github.com/webex/webex-js-sdk/issues/4989); it may be left
-/// out when only one is registered.
+/// Returns the redirect URI, which must equal a registered one.
+///
+/// The comparison is by string, so `localhost` is not `127.0.0.1`
+/// (github.com/webex/webex-js-sdk/issues/4989). The parameter is optional if only one is
+/// registered.
 fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Turned> {
     let found = match (query.get("redirect_uri"), registered) {
         (None, [only]) => Some(only),
@@ -115,7 +123,7 @@ fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Turned>
     found.cloned().ok_or(Turned::Away(RefusalPage::RedirectUriMismatch))
 }
 
-/// RFC 6749 section 3.1.
+/// Checks that no parameter is repeated (RFC 6749, section 3.1).
 fn no_repetition(query: &Fields) -> Result<(), Error> {
     if query.has_repetition() {
         return Err(Error { code: "invalid_request", description: "A parameter is repeated." });
@@ -123,7 +131,8 @@ fn no_repetition(query: &Fields) -> Result<(), Error> {
     Ok(())
 }
 
-/// Webex Meetings documents `code` alone (developer.cisco.com/docs/webex-meetings).
+/// Returns the response type. Webex Meetings documents only `code`
+/// (developer.cisco.com/docs/webex-meetings).
 fn response_type(query: &Fields, service: MockService) -> Result<ResponseType, Error> {
     let blank = Error { code: "invalid_request", description: "Parameter:response_type is blank" };
     let found = ResponseType::parse(query.filled("response_type").ok_or(blank)?);
@@ -131,9 +140,11 @@ fn response_type(query: &Fields, service: MockService) -> Result<ResponseType, E
     found.filter(|response| *response == ResponseType::Code || !service.is_meetings()).ok_or(unsupported)
 }
 
-/// Each scope must be registered by its own name: `spark:all` covers no other
-/// (github.com/CiscoDevNet/webex-integration-sample/issues/3). `spark:kms` comes with any other `spark:` scope, and the
-/// scopes of Login with Webex need no registration.
+/// Returns the requested scopes, each of which must be registered by name.
+///
+/// `spark:all` includes no other scope (github.com/CiscoDevNet/webex-integration-sample/issues/3).
+/// `spark:kms` is allowed with any other `spark:` scope. The scopes of Login with Webex require no
+/// registration.
 fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<Scopes, Error> {
     let invalid = Error { code: "invalid_scope", description: "The requested scope is invalid." };
     let is_free = |scope: &Scope| {
@@ -143,10 +154,10 @@ fn scopes(query: &Fields, registered: &Scopes, service: MockService) -> Result<S
     asked_scopes(query, registered, is_free).ok_or(invalid)
 }
 
-/// Those of Login with Webex.
+/// The scopes of Login with Webex.
 pub(super) const LOGIN_SCOPES: [&str; 5] = ["openid", "email", "profile", "phone", "address"];
 
-/// The scopes of a request, if there are any and it may ask for them: those that are registered, and those that need not be.
+/// Returns the scopes of a request if there are any and all are registered or free.
 pub(super) fn asked_scopes(request: &Fields, registered: &Scopes, is_free: impl Fn(&Scope) -> bool) -> Option<Scopes> {
     let names = request.filled("scope").unwrap_or_default().split(' ').filter(|name| !name.is_empty());
     let asked = names.map(str::parse::<Scope>).collect::<Result<Scopes, _>>().ok()?;
@@ -154,13 +165,16 @@ pub(super) fn asked_scopes(request: &Fields, registered: &Scopes, is_free: impl 
     (is_allowed && !asked.is_empty()).then_some(asked)
 }
 
-/// Whether there is a scope of the platform's users, with which `spark:kms` comes along.
+/// Returns `true` if there is a `spark:` scope. `spark:kms` is then granted as well.
 pub(super) fn has_spark(scopes: &Scopes) -> bool {
     scopes.iter().any(|scope| scope.as_str().starts_with("spark:"))
 }
 
-/// `plain` or `S256`; without a method, `plain` (RFC 7636 section 4.3). Webex Meetings documents `plain` with at most 10
-/// characters (developer.cisco.com/docs/webex-meetings); its samples use S256 as well.
+/// Returns the code challenge, `plain` or `S256`. The method defaults to `plain` (RFC 7636, section
+/// 4.3).
+///
+/// Webex Meetings documents `plain` with at most 10 characters
+/// (developer.cisco.com/docs/webex-meetings), but its samples also use S256.
 fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, Error> {
     let refuse = |description| Err(Error { code: "invalid_request", description });
     let Some(text) = query.get("code_challenge") else {
@@ -181,7 +195,7 @@ fn challenge(query: &Fields, service: MockService) -> Result<Option<Challenge>, 
     }
 }
 
-/// What comes next for this browser, by `prompt` and who is signed in.
+/// Returns the next step for this browser, depending on `prompt` and the signed-in user.
 fn next(
     query: &Fields,
     authorization: &Authorization,
@@ -191,37 +205,40 @@ fn next(
 ) -> Result<Next, Error> {
     let visitor = Visitor { signed_in: browser, hinted: hinted_user(authorization, state), now };
     prompt::next(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
-        Blocked::Contradiction => Error { code: "invalid_request", description: "Parameter:prompt contradicts itself" },
+        Blocked::Contradiction => Error { code: "invalid_request", description: "Parameter:prompt is contradictory" },
         Blocked::LoginRequired => Error { code: "login_required", description: "The user is not signed in." },
-        // OpenID Connect Core 1.0 section 3.1.2.6; nobody wrote down what Webex does.
+        // OpenID Connect Core 1.0, section 3.1.2.6. Webex's behavior is undocumented.
         Blocked::ConsentRequired => Error { code: "consent_required", description: "The user has not consented." },
     })
 }
 
-/// `openid` needs a nonce, and somebody who signs; an ID token in the browser needs `openid`.
+/// Returns the requirements for the ID token.
+///
+/// `openid` requires a nonce and a build that signs ID tokens. An ID token in the authorization
+/// response requires `openid`.
 fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Result<Authentication, Error> {
     let refuse = |description| Err(Error { code: "invalid_request", description });
     let max_age = match query.filled("max_age").map(str::parse) {
         None => None,
         Some(Ok(seconds)) => Some(seconds),
-        Some(Err(_)) => return refuse("Parameter:max_age is no number of seconds"),
+        Some(Err(_)) => return refuse("Parameter:max_age is not a number of seconds"),
     };
     let nonce = query.filled("nonce").map(str::to_owned);
     if scopes.contains(Scope::OPENID) {
         if !issuer::ARE_VERIFIED {
-            return refuse("this mock signs no ID tokens: it takes the feature `oidc` and one of those for TLS");
+            return refuse("this mock signs no ID tokens: enable the feature `oidc` and a TLS feature");
         }
         if nonce.is_none() {
             return refuse("Parameter:nonce is blank");
         }
     } else if response.brings_id_token() {
-        return refuse("an ID token takes the scope `openid`");
+        return refuse("an ID token requires the scope `openid`");
     }
     Ok(Authentication { nonce, max_age })
 }
 
-/// An administrator who has not approved the integration: a page, no redirect (Imagicle's knowledge base, "Cisco Webex
-/// Calling integrations").
+/// Checks that the administrator has not denied the integration, which results in an error page
+/// (Imagicle's knowledge base, "Cisco Webex Calling integrations").
 fn administrator(state: &State) -> Result<(), Turned> {
     if state.is_denied_by_administrator {
         return Err(Turned::Away(RefusalPage::DeniedByAdministrator));
@@ -229,12 +246,12 @@ fn administrator(state: &State) -> Result<(), Turned> {
     Ok(())
 }
 
-/// The user that `login_hint` names.
+/// Returns the user in `login_hint`.
 pub(super) fn hinted_user(authorization: &Authorization, state: &State) -> Option<usize> {
     authorization.login_hint.as_deref().and_then(|hint| state.user(hint))
 }
 
-/// An error for the application (RFC 6749 section 4.1.2.1).
+/// An error response to the application (RFC 6749, section 4.1.2.1).
 struct Error {
     code: &'static str,
     description: &'static str,

@@ -1,6 +1,8 @@
-//! The way of a browser through the pages: who signs in, what is consented to, and where it goes then.
+//! The browser flow of the authorization endpoint: sign-in, consent, and the return to the
+//! application or device.
 //!
-//! Each page is fetched with GET and each form comes back with POST, so that going back and loading again send no form twice.
+//! Each page is loaded with GET and each form is submitted with POST, so that navigating back and
+//! reloading submit no form twice.
 
 use crate::testing::authorize::{self, Granted, Turned};
 use crate::testing::consent_page::ConsentPage;
@@ -15,7 +17,7 @@ use crate::testing::sign_in_page::{Person, SignInPage, Why};
 use crate::testing::state::{Moment, State};
 use crate::testing::visits::{Ending, Purpose, Stage, Visit};
 
-/// The authorization endpoint.
+/// Responds to a request to the authorization endpoint.
 pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     match authorize::check(&request.query, browser, moment.now, state) {
@@ -33,13 +35,14 @@ pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Momen
     }
 }
 
-/// Begins a visit, with its first page.
+/// Begins a login transaction and returns its first page.
 pub(super) fn open(visit: Visit, browser: Option<SignedIn>, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let id = state.visits.open(visit, moment.now, moment.elapsed, (moment.random)());
     page(&id, browser, state, moment)
 }
 
-/// `GET /signin`: somebody wants to be somebody else. Whoever goes back from there is who they were.
+/// Responds to `GET /signin`: the user wants to use another account. Navigating back keeps the
+/// current one.
 pub(super) fn choose(request: &Request, state: &State, moment: &Moment<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     let id = request.query.get("transaction").unwrap_or_default();
@@ -51,13 +54,13 @@ pub(super) fn choose(request: &Request, state: &State, moment: &Moment<'_>) -> (
     }
 }
 
-/// `GET /consent`: the page that comes next.
+/// Responds to `GET /consent` with the next page.
 pub(super) fn resume(request: &Request, state: &State, moment: &Moment<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     page(request.query.get("transaction").unwrap_or_default(), browser, state, moment)
 }
 
-/// `POST /signin`: an e-mail address was typed, or a button with one was pressed.
+/// Responds to `POST /signin`: the user entered an e-mail address or selected one.
 pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
     if let Some(ending) = repeated(id, true, state, moment) {
@@ -85,7 +88,8 @@ pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, momen
     with_session(request, signed_in, then, state, moment)
 }
 
-/// `POST /consent`. A form that says who consents signs that user in at once: a script needs no page.
+/// Responds to `POST /consent`. A form that contains `user` also signs that user in, so a script
+/// needs no other page.
 pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
     let is_yes = form.get("decision") == Some("accept");
@@ -107,7 +111,7 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
     }
 }
 
-/// What the same answer has led to a moment ago, while that can be of use: a code that was used is none.
+/// Returns the recent result of the same decision, unless it contains a code that was already used.
 fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Option<Ending> {
     let ending = state.visits.ended(id, is_yes, moment.elapsed)?.clone();
     match &ending {
@@ -116,7 +120,7 @@ fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Optio
     }
 }
 
-/// Ends a visit with what the user says.
+/// Completes a transaction with the user's decision.
 fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let ending = match state.visits.close(id, moment.now).map(|visit| visit.purpose) {
         None => return refusal(RefusalPage::Expired),
@@ -142,7 +146,8 @@ fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment
     end(ending)
 }
 
-/// 303, so that no browser repeats the form at the redirect URI.
+/// Returns the response for a result. Status 303 prevents the browser from repeating the POST at
+/// the redirect URI.
 fn end(ending: Ending) -> (u16, Body) {
     match ending {
         Ending::Back { way, .. } => way.into_answer(303),
@@ -150,7 +155,7 @@ fn end(ending: Ending) -> (u16, Body) {
     }
 }
 
-/// The browser is another user's from now on.
+/// Replaces the browser's session with one of the signed-in user.
 fn with_session(
     request: &Request,
     signed_in: SignedIn,
@@ -167,7 +172,7 @@ pub(super) fn refusal(page: RefusalPage) -> (u16, Body) {
     (page.status(), Body::Page(Page::Refusal(page)))
 }
 
-/// The page where a visit stands.
+/// Returns the current page of a transaction.
 fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &Moment<'_>) -> (u16, Body) {
     let Some(stage) = state.visits.find(id, moment.now).map(|visit| visit.stage) else {
         return refusal(RefusalPage::Expired);
@@ -181,7 +186,7 @@ fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &Moment<'_>)
     }
 }
 
-/// What a visit is about: the integration, and the user that the request named.
+/// Returns the integration of a transaction and the user in its `login_hint`.
 fn subject(id: &str, state: &State, moment: &Moment<'_>) -> Option<(usize, Option<String>)> {
     match &state.visits.find(id, moment.now)?.purpose {
         Purpose::Application { authorization, .. } => {
@@ -191,8 +196,10 @@ fn subject(id: &str, state: &State, moment: &Moment<'_>) -> Option<(usize, Optio
     }
 }
 
-/// `unknown` is what was typed and is nobody's. Otherwise the field is filled in with the one who is meant, or, for somebody
-/// who is to choose, with who is signed in.
+/// Builds the sign-in page. `unknown` is an entered address that belongs to no user.
+///
+/// Otherwise the field contains the user in `login_hint`, or the signed-in user if an account is to
+/// be chosen.
 fn sign_in_page(
     id: &str,
     why: Why,
@@ -244,8 +251,9 @@ fn consent_page(id: &str, signed_in: SignedIn, state: &State, moment: &Moment<'_
     })
 }
 
-/// Begins the visit of a device's user, unless the integration may log nobody in on a device: the user hears that as soon as
-/// the code is typed.
+/// Begins the transaction of a device login.
+///
+/// If the integration is not allowed to log in on devices, the user sees an error page immediately.
 pub(super) fn begin_device(
     device_code: String,
     integration: usize,

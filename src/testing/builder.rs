@@ -1,4 +1,4 @@
-//! What a mock is like before it starts.
+//! Configuration of a mock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::testing::state::State;
 use crate::testing::user::MockUser;
 use crate::testing::{MockWebex, opaque};
 
-/// Says what a [`MockWebex`] is like.
+/// A builder for [`MockWebex`], created by [`MockWebex::builder`].
 ///
 /// # Example
 ///
@@ -81,72 +81,84 @@ impl MockWebexBuilder {
         }
     }
 
-    /// Which service to play; [`MockService::Webex`] by default.
+    /// Sets the service to simulate. Defaults to [`MockService::Webex`].
     pub fn service(mut self, service: MockService) -> Self {
         self.service = service;
         self
     }
 
-    /// The integration's client id; by default a new one.
+    /// Sets the integration's client ID. Defaults to a random one.
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-    /// The integration's client secret; by default a new one.
+    /// Sets the integration's client secret. Defaults to a random one.
     pub fn client_secret(mut self, client_secret: impl Into<String>) -> Self {
         self.client_secret = Some(client_secret.into());
         self
     }
 
-    /// Registers a redirect URI; call it again for another. Without any, `http://localhost:8080/callback` is registered.
+    /// Registers a redirect URI. May be called several times. Defaults to
+    /// `http://localhost:8080/callback`.
     pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
         self.integration = self.integration.redirect_uri(redirect_uri);
         self
     }
 
-    /// The scopes that the integration is registered with, separated by spaces; by default `spark:all spark:people_read`,
-    /// for Webex Meetings all but `setting_modify`.
+    /// Sets the integration's registered scopes, separated by spaces.
+    ///
+    /// Defaults to `spark:all spark:people_read`. For Webex Meetings, the default is all scopes
+    /// except `setting_modify`.
     pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
         self.integration = self.integration.scopes(scopes);
         self
     }
 
-    /// Registers another integration; [`MockWebex::client_of`] is its client.
+    /// Registers another integration. [`MockWebex::client_of`] creates a client for it.
     pub fn integration(mut self, integration: MockIntegration) -> Self {
         self.integrations.push(integration);
         self
     }
 
-    /// Adds a user; the first is the one who signs in unless told otherwise. Without any, there is jane@example.com.
+    /// Adds a user. The first user signs in by default.
+    ///
+    /// A mock without configured users has one, jane@example.com.
     pub fn user(mut self, user: MockUser) -> Self {
         self.users.push(user);
         self
     }
 
-    /// How long access tokens live, in whole seconds; by default as long as the service's.
+    /// Sets the lifetime of access tokens, in whole seconds. Defaults to the lifetime that the
+    /// service uses.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.access_token_lifetime = Some(lifetime);
         self
     }
 
-    /// How long refresh tokens live, from the first login on, in whole seconds; by default as long as the service's.
+    /// Sets the lifetime of refresh tokens from the first login, in whole seconds. Defaults to the
+    /// lifetime that the service uses.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.refresh_token_lifetime = Some(lifetime);
         self
     }
 
-    /// Each refresh gives the refresh token its whole life again. By default its end stays where the first login put it. There
-    /// is evidence for both: the documentation of Webex's Authorizations API says that tokens in use are renewed, and the
-    /// answers that Cisco's contact centre samples show count down.
+    /// Enables renewal of refresh tokens: each refresh restarts their lifetime. By default, the
+    /// expiry stays fixed from the first login.
+    ///
+    /// There is evidence for both. The documentation of Webex's Authorizations API states that
+    /// tokens in use are renewed. In Cisco's contact center samples, the lifetime counts down.
     pub fn renewing_refresh_tokens(mut self) -> Self {
         self.renews_refresh_tokens = true;
         self
     }
 
-    /// Puts `at_hash`, which ties an ID token to the access token beside it, into ID tokens: of the token endpoint and of the
-    /// implicit flow. Without it there is none, since Webex documents none, and this crate accepts no access token beside an
-    /// ID token from a browser ([`WebexOAuthBuilder::insecure_accept_missing_at_hash`]).
+    /// Adds `at_hash`, the hash of the access token, to ID tokens from the token endpoint and the
+    /// implicit flow.
+    ///
+    /// By default it is missing, because Webex does not document it. This crate rejects an access
+    /// token that arrives through a browser with an ID token without `at_hash`
+    /// ([`WebexOAuthBuilder::insecure_accept_missing_at_hash`]).
     ///
     /// [`WebexOAuthBuilder::insecure_accept_missing_at_hash`]: crate::client::WebexOAuthBuilder::insecure_accept_missing_at_hash
     pub fn at_hash(mut self) -> Self {
@@ -154,53 +166,69 @@ impl MockWebexBuilder {
         self
     }
 
-    /// What a refresh does to the refresh token. Webex leaves it as it is ([`Rotation::Lenient`], the default). A strict
-    /// server gives another with each refresh, and the one that was used is dead at once: the next refresh with it is
-    /// refused, in the words for any dead refresh token, and harms nobody else. Each login has a refresh token of its own
-    /// then. [`MockWebex::service`] says which it is.
+    /// Sets the rotation of refresh tokens. Defaults to [`Rotation::Lenient`], like Webex.
+    ///
+    /// With [`Rotation::Strict`], every refresh issues a new refresh token, and the used one
+    /// becomes invalid immediately. Using it again is rejected like any invalid refresh token and
+    /// has no other effect. Each login then has its own refresh token. [`MockWebex::service`] is
+    /// configured accordingly.
     pub fn rotation(mut self, rotation: Rotation) -> Self {
         self.succession.rotation = rotation;
         self
     }
 
-    /// Makes the rotation strict, and a refresh token that is used again after it was spent ends its whole login: the newest
-    /// refresh token, and every access token that came of them (RFC 9700 section 4.14.2). Each login is a family of its own.
+    /// Enables strict rotation with reuse detection (RFC 9700, section 4.14.2).
+    ///
+    /// If a spent refresh token is used again, the newest refresh token and all access tokens of
+    /// that login are revoked. Each login has its own token family.
     pub fn revoking_families(mut self) -> Self {
         (self.succession.rotation, self.succession.revokes_families) = (Rotation::Strict, true);
         self
     }
 
-    /// Makes the rotation strict, and a spent refresh token good for so long after it was first used, in whole seconds: who
-    /// uses it again is given its successor again. After that it is refused, and ends its family where
-    /// [`revoking_families`](Self::revoking_families) says so.
+    /// Enables strict rotation with a grace period for spent refresh tokens, in whole seconds from
+    /// their first use.
+    ///
+    /// Within the grace period, using a spent refresh token returns the same successor again.
+    /// Afterwards it is rejected. With [`revoking_families`](Self::revoking_families), a rejected
+    /// use also revokes the family.
     pub fn rotation_grace(mut self, grace: Duration) -> Self {
         (self.succession.rotation, self.succession.grace) = (Rotation::Strict, grace);
         self
     }
 
-    /// A refresh brings the access token of the refresh before again, if that is not so long ago, in whole seconds, with what
-    /// is left of its life. Some of Webex's servers do this within a day; by default each refresh brings a new one.
+    /// Sets the period in which another refresh returns the same access token with its remaining
+    /// lifetime, in whole seconds.
+    ///
+    /// By default every refresh issues a new access token. Some Webex servers return the same token
+    /// for a day.
     pub fn same_access_token_within(mut self, window: Duration) -> Self {
         self.succession.repeats_within = window;
         self
     }
 
-    /// Keeps the last 1024 requests for [`MockWebex::received`], with `[redacted]` for what may be a secret, and of each about
-    /// 16 KiB ([`MockRequest::is_cut`](crate::testing::MockRequest::is_cut)). Without it they are counted and forgotten.
+    /// Stores the last 1024 requests for [`MockWebex::received`]. By default, requests are only
+    /// counted.
+    ///
+    /// Values that may be secret are replaced by `[redacted]`. About 16 KiB of each request is
+    /// stored ([`MockRequest::is_cut`](crate::testing::MockRequest::is_cut)).
     pub fn recording(mut self) -> Self {
         self.recording = Recording::Redacted;
         self
     }
 
-    /// Keeps the last 1024 requests, as much of each, secrets and all: for a test of what is sent.
+    /// Stores the last 1024 requests including their secrets. Otherwise like
+    /// [`recording`](Self::recording).
     pub fn recording_secrets(mut self) -> Self {
         self.recording = Recording::WithSecrets;
         self
     }
 
-    /// Puts a relay before the mock that can do what HTTP servers cannot: cut an answer short, reset its connection, let it
-    /// drip ([`Fault::truncated`], [`reset`], [`stalled`], [`dripping`]), and refuse connections ([`MockWebex::go_offline`]).
-    /// It carries each byte once more, which costs about 0.1 ms a request; nothing else changes. It speaks HTTP/1.
+    /// Adds a relay in front of the mock, for faults that an HTTP server cannot produce.
+    ///
+    /// The relay can truncate a response, reset its connection, or slow it down
+    /// ([`Fault::truncated`], [`reset`], [`stalled`], [`dripping`]). It can also reject connections
+    /// ([`MockWebex::go_offline`]). It supports HTTP/1 and adds about 0.1 ms to each request.
     ///
     /// [`Fault::truncated`]: crate::testing::Fault::truncated
     /// [`reset`]: crate::testing::Fault::reset
@@ -211,49 +239,61 @@ impl MockWebexBuilder {
         self
     }
 
-    /// How long a device's code is good, in whole seconds; 5 minutes by default, as Webex's.
+    /// Sets the lifetime of device codes, in whole seconds. Defaults to 5 minutes, like Webex.
     pub fn device_code_lifetime(mut self, lifetime: Duration) -> Self {
         self.devices.lifetime = lifetime;
         self
     }
 
-    /// How long a device must wait between two requests for its tokens, in whole seconds; 2 seconds by default, as at Webex.
-    /// Who asks sooner must wait 5 seconds longer from then on. With zero, everybody may ask at once, once.
+    /// Sets the minimum interval between two polls of a device, in whole seconds. Defaults to 2
+    /// seconds, like Webex.
+    ///
+    /// A poll that comes too early increases the interval by 5 seconds (RFC 8628, section 3.5).
+    /// With zero, polls are not limited.
     pub fn device_interval(mut self, interval: Duration) -> Self {
         self.devices.interval = interval;
         self
     }
 
-    /// Wants the redirect URIs of Webex's own helper registered before it lets devices log in, all four of them:
-    /// `https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback`, and `-d`, `-k` and `-r`.
+    /// Requires the four redirect URIs of Webex's device helper to be registered before users can
+    /// log in on devices. By default, none is required.
     ///
-    /// Without one, a device gets its code, and then its user gets a page with an error, as at Webex
-    /// (<https://github.com/wr-org/webex-rust/issues/23>), and [`MockWebex::approve_device`] panics. By default none is needed.
+    /// They are `https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback` and the
+    /// same URI with `-d`, `-k`, and `-r` in place of `-a`.
+    ///
+    /// If one is missing, the device receives a code, but its user sees an error page, as with
+    /// Webex (<https://github.com/wr-org/webex-rust/issues/23>). [`MockWebex::approve_device`]
+    /// panics in this case.
     pub fn requiring_device_redirects(mut self) -> Self {
         self.devices.wants_helpers = true;
         self
     }
 
-    /// The clock that codes and tokens expire by; the machine's by default.
+    /// Sets the clock for the expiry of codes and tokens. Defaults to the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Listens on this port of `127.0.0.1`, for programs that are told the address beforehand; 0 is a free one, as by
-    /// default.
+    /// Sets the port on `127.0.0.1`. Defaults to 0, which selects a free port.
+    ///
+    /// Use a fixed port if a program must know the address in advance.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Starts it on a loopback port.
+    /// Starts the mock on a loopback port.
     ///
     /// # Panics
     ///
-    /// When the port cannot be had, this process has too many handles open (a mock holds five, and two more for each
-    /// connection), a scope cannot be one, a redirect URI could not be sent in a header, or a user's home
-    /// could not stand in a path.
+    /// Panics if:
+    ///
+    /// - the port is not available.
+    /// - the process has too many open handles. A mock uses five, and each connection uses two
+    ///   more.
+    /// - a scope or a redirect URI is invalid.
+    /// - a user's region cannot be part of a path.
     pub async fn start(self) -> MockWebex {
         let (clock, is_relayed) = (self.clock.clone(), self.is_relayed);
         let (listener, origin) = http::listen(self.port);
@@ -262,14 +302,14 @@ impl MockWebexBuilder {
         MockWebex { _verdict: Verdict::on(state.clone()), server, state, clock }
     }
 
-    #[expect(clippy::panic, reason = "a home that no address could have is a mistake in the test")]
+    #[expect(clippy::panic, reason = "an invalid region is a mistake in the test")]
     fn state(mut self, origin: String) -> State {
         if self.users.is_empty() {
             self.users.push(MockUser::new("jane@example.com").name("Jane Doe"));
         }
         let is_label = |home: &str| home.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if let Some(user) = self.users.iter().find(|user| !is_label(user.region())) {
-            panic!("MockWebex cannot be home to {:?}: a region is letters, digits and \"-\"", user.region());
+            panic!("invalid region {:?}: use only ASCII letters, digits, and \"-\"", user.region());
         }
         let usual = self.service.usual_lifetimes();
         let lifetimes = Lifetimes {

@@ -1,24 +1,25 @@
-//! What a test may want to be wrong with what a browser brings back.
+//! Faults in authorization responses (callbacks).
 
-/// What a callback says, in the order in which it says it.
+/// The parameters of a callback, in order.
 pub(super) type Parameters = Vec<(&'static str, String)>;
 
-/// One thing that is wrong with a callback, for
-/// [`MockWebex::next_callback`](crate::testing::MockWebex::next_callback). In the implicit flow, the first of the tokens stands
-/// for the code.
+/// A fault in a callback, for
+/// [`MockWebex::next_callback`](crate::testing::MockWebex::next_callback).
 ///
-/// | fault | this crate says |
+/// In the implicit flow, faults of the code apply to the first token instead.
+///
+/// | fault | result in this crate |
 /// |---|---|
 /// | [`WrongIssuer`](Self::WrongIssuer) | [`ErrorKind::IssuerMismatch`] |
-/// | [`MissingState`](Self::MissingState) | [`ErrorKind::MissingState`]; of a refusal, [`ErrorKind::AuthorizationRejected`] |
+/// | [`MissingState`](Self::MissingState) | [`ErrorKind::MissingState`]; for an error response, [`ErrorKind::AuthorizationRejected`] |
 /// | [`OtherState`](Self::OtherState) | [`ErrorKind::StateMismatch`] |
-/// | [`CodeAndError`](Self::CodeAndError), [`Empty`](Self::Empty) | [`ErrorKind::AmbiguousCallback`]; where an ID token is missing, [`ErrorKind::MissingIdToken`] |
+/// | [`CodeAndError`](Self::CodeAndError), [`Empty`](Self::Empty) | [`ErrorKind::AmbiguousCallback`]; if an ID token is missing, [`ErrorKind::MissingIdToken`] |
 /// | [`RepeatedCode`](Self::RepeatedCode) | [`ErrorKind::DuplicateParameter`] |
-/// | [`ServerError`](Self::ServerError), [`TemporarilyUnavailable`](Self::TemporarilyUnavailable) | [`ErrorKind::AuthorizationRejected`], and that time can help |
-/// | [`InvalidScope`](Self::InvalidScope), [`InvalidRequest`](Self::InvalidRequest) | [`ErrorKind::AuthorizationRejected`], and that the registration is at fault |
-/// | [`UnknownError`](Self::UnknownError) | [`ErrorKind::AuthorizationRejected`] with the code, and that a new login can help |
-/// | [`Undescribed`](Self::Undescribed) | what it says of the code |
-/// | [`OwnIssuer`](Self::OwnIssuer) | nothing: it is right |
+/// | [`ServerError`](Self::ServerError), [`TemporarilyUnavailable`](Self::TemporarilyUnavailable) | [`ErrorKind::AuthorizationRejected`], retryable |
+/// | [`InvalidScope`](Self::InvalidScope), [`InvalidRequest`](Self::InvalidRequest) | [`ErrorKind::AuthorizationRejected`], misconfigured |
+/// | [`UnknownError`](Self::UnknownError) | [`ErrorKind::AuthorizationRejected`] with the code, login required |
+/// | [`Undescribed`](Self::Undescribed) | the result for the error code |
+/// | [`OwnIssuer`](Self::OwnIssuer) | success |
 ///
 /// [`ErrorKind::AuthorizationRejected`]: crate::error::ErrorKind::AuthorizationRejected
 /// [`ErrorKind::AmbiguousCallback`]: crate::error::ErrorKind::AmbiguousCallback
@@ -30,33 +31,34 @@ pub(super) type Parameters = Vec<(&'static str, String)>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallbackFault {
-    /// `iss` is the user's issuer with a `1` at its end (`invalid-authorization-response-iss` of the OpenID Foundation's
-    /// tests).
+    /// The user's issuer with `1` appended in `iss` (`invalid-authorization-response-iss` in the
+    /// OpenID Foundation's tests).
     WrongIssuer,
-    /// No `state` (`ensure-authorization-response-with-invalid-missing-state-fails`).
+    /// A missing `state` (`ensure-authorization-response-with-invalid-missing-state-fails`).
     MissingState,
-    /// `state` has a `1` at its end (`ensure-authorization-response-with-invalid-state-fails`).
+    /// A `state` with `1` appended (`ensure-authorization-response-with-invalid-state-fails`).
     OtherState,
-    /// A code and an error.
+    /// Both a code and an error.
     CodeAndError,
-    /// The code stands there twice.
+    /// A duplicate code.
     RepeatedCode,
-    /// The state alone.
+    /// Only the state.
     Empty,
-    /// In place of what was to come, `error=server_error` (RFC 6749 section 4.1.2.1; Cisco's samples expect it). The words that
-    /// describe it are assumed, as those of the next three.
+    /// `error=server_error` instead of the regular response (RFC 6749, section 4.1.2.1; expected by
+    /// Cisco's samples). The description is assumed, as are those of the next three.
     ServerError,
-    /// `error=temporarily_unavailable` (RFC 6749 section 4.1.2.1).
+    /// `error=temporarily_unavailable` (RFC 6749, section 4.1.2.1).
     TemporarilyUnavailable,
-    /// `error=invalid_scope`, of a scope that was taken away from the integration meanwhile (Cisco's samples expect it).
+    /// `error=invalid_scope`, for a scope that was removed from the integration (expected by
+    /// Cisco's samples).
     InvalidScope,
-    /// `error=invalid_request`.
+    /// `error=invalid_request`: the authorization request was malformed.
     InvalidRequest,
-    /// `error=mock_unheard_of`, a code that no standard has and no client knows.
+    /// `error=mock_unheard_of`, a code that no standard defines.
     UnknownError,
-    /// The error without a description; `server_error` in place of anything else.
+    /// An error without a description. A success is replaced by `server_error`.
     Undescribed,
-    /// No fault: `iss` is the user's issuer (RFC 9207), which Webex does not send.
+    /// No fault: the user's issuer in `iss` (RFC 9207), which Webex does not send.
     OwnIssuer,
 }
 
@@ -80,7 +82,7 @@ impl CallbackFault {
             Self::TemporarilyUnavailable => refuse(parameters, "temporarily_unavailable", "The server is overloaded."),
             Self::InvalidScope => refuse(parameters, "invalid_scope", "The requested scope is invalid."),
             Self::InvalidRequest => refuse(parameters, "invalid_request", "The request is malformed."),
-            Self::UnknownError => refuse(parameters, "mock_unheard_of", "Nobody has heard of this."),
+            Self::UnknownError => refuse(parameters, "mock_unheard_of", "This code is unknown."),
             Self::Undescribed => {
                 if !parameters.iter().any(|(name, _)| *name == "error") {
                     refuse(parameters, "server_error", "");
@@ -91,7 +93,7 @@ impl CallbackFault {
     }
 }
 
-/// An error in place of all but the state.
+/// Replaces everything but the state with an error.
 fn refuse(parameters: &mut Parameters, code: &str, description: &str) {
     parameters.retain(|(name, _)| *name == "state");
     let error = [("error", code.to_owned()), ("error_description", description.to_owned())];

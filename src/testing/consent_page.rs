@@ -1,20 +1,20 @@
-//! The page where a user says yes or no.
+//! The consent page.
 
 use crate::html::escape;
 use crate::scope::{Scope, Scopes};
 use crate::testing::document::Document;
 
-/// What it shows.
+/// The content of the consent page.
 #[derive(Debug)]
 pub(super) struct ConsentPage {
-    /// What stands before every endpoint.
+    /// The path prefix of all endpoints.
     pub(super) base: &'static str,
     pub(super) transaction: String,
     pub(super) integration: String,
     pub(super) scopes: Scopes,
     pub(super) name: String,
     pub(super) email: String,
-    /// Of a device that asks.
+    /// The user code of a device login.
     pub(super) user_code: Option<String>,
 }
 
@@ -22,10 +22,10 @@ impl ConsentPage {
     pub(super) fn html(&self) -> String {
         let (base, transaction) = (self.base, escape(&self.transaction));
         let body = format!(
-            "<h1>{integration} asks for access</h1>\
+            "<h1>{integration} requests access</h1>\
              <p>You are signed in as <strong>{name}</strong> ({email}). \
              <a href=\"{base}/signin?transaction={transaction}\">Use another account</a></p>{device}\
-             <h2 id=\"scopes\">What it wants to do</h2><ul class=\"scopes\" aria-labelledby=\"scopes\">{scopes}</ul>\
+             <h2 id=\"scopes\">Requested permissions</h2><ul class=\"scopes\" aria-labelledby=\"scopes\">{scopes}</ul>\
              <form method=\"post\" action=\"{base}/consent\">\
              <input type=\"hidden\" name=\"transaction\" value=\"{transaction}\">\
              <div class=\"actions\">\
@@ -41,10 +41,11 @@ impl ConsentPage {
     }
 }
 
-/// Whoever accepts for a stranger's device gives the account away (RFC 8628 section 5.4).
+/// Returns the warning for a device login. A user who accepts for the device of an attacker grants
+/// access to the account (RFC 8628, section 5.4).
 fn device(user_code: &str) -> String {
     format!(
-        "<div class=\"note\"><p>A device wants to sign in. Accept only if it is before you and shows the code \
+        "<div class=\"note\"><p>A device wants to sign in. Accept only if you are using this device and it shows the code \
          <strong>{}</strong>.</p></div>",
         escape(user_code)
     )

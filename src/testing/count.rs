@@ -1,62 +1,71 @@
-//! What a mock has counted and kept, and what it knows of its tokens.
+//! Request counters and the request log.
 
 use crate::testing::MockWebex;
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::request::MockRequest;
 
 impl MockWebex {
-    /// How many requests the token endpoint has received, good and bad.
+    /// Returns the number of requests to the token endpoint, including failed ones.
     pub fn token_requests(&self) -> usize {
         self.requests_to(MockEndpoint::Token)
     }
 
-    /// How many of them were exchanges of a code, good and bad.
+    /// Returns the number of code exchanges, including failed ones.
     pub fn exchanges(&self) -> usize {
         self.requests_to(MockEndpoint::Exchange)
     }
 
-    /// How many of them were refreshes, good and bad.
+    /// Returns the number of refreshes, including failed ones.
     pub fn refreshes(&self) -> usize {
         self.requests_to(MockEndpoint::Refresh)
     }
 
-    /// How many codes of this user's were exchanged for tokens. What [`exchanges`](Self::exchanges) counts beside that was
-    /// refused, or spoilt before the mock saw it, and is nobody's.
+    /// Returns the number of codes of this user that were exchanged for tokens.
+    ///
+    /// [`exchanges`](Self::exchanges) also counts rejected exchanges and those that a fault
+    /// intercepted. They belong to no user.
     ///
     /// # Panics
     ///
-    /// When the mock has no such user.
+    /// Panics if the mock has no such user.
     #[track_caller]
     pub fn exchanges_of(&self, email: impl AsRef<str>) -> usize {
         let user = self.user(email.as_ref());
         self.state().granted_exchanges.get(&user).copied().unwrap_or_default()
     }
 
-    /// How many refreshes this user's logins were granted, whether or not the answer arrived. What
-    /// [`refreshes`](Self::refreshes) counts beside that was refused, or spoilt before the mock saw it, and is nobody's.
+    /// Returns the number of refreshes granted to this user, including those whose response was
+    /// lost.
+    ///
+    /// [`refreshes`](Self::refreshes) also counts rejected refreshes and those that a fault
+    /// intercepted. They belong to no user.
     ///
     /// # Panics
     ///
-    /// When the mock has no such user.
+    /// Panics if the mock has no such user.
     #[track_caller]
     pub fn refreshes_of(&self, email: impl AsRef<str>) -> usize {
         let user = self.user(email.as_ref());
         self.state().granted_refreshes(user)
     }
 
-    /// How many requests the revocation endpoint has received, good and bad.
+    /// Returns the number of requests to the revocation endpoint, including failed ones.
     pub fn revocations(&self) -> usize {
         self.requests_to(MockEndpoint::Revocation)
     }
 
-    /// How many requests have come to a place, good and bad, spoilt or not.
+    /// Returns the number of requests to `endpoint`, including failed and intercepted ones.
     ///
-    /// A mock counts 1024 different paths; [`MockEndpoint::Path`] of a later one is zero.
+    /// A mock counts requests for up to 1024 different paths. For further paths,
+    /// [`MockEndpoint::Path`] returns zero.
     pub fn requests_to(&self, endpoint: MockEndpoint) -> usize {
         self.state().ledger.requests_to(&endpoint)
     }
 
-    /// The latest requests to a place, the oldest first, of a mock that is [recording]: of the last 1024 to all places.
+    /// Returns the logged requests to `endpoint`, oldest first. The log contains the last 1024
+    /// requests to all endpoints.
+    ///
+    /// Empty unless the mock is [recording] or has [expectations](Self::expect).
     ///
     /// # Example
     ///
@@ -84,13 +93,16 @@ impl MockWebex {
         self.state().ledger.received(&endpoint)
     }
 
-    /// How many requests went where a [redirect](crate::testing::Fault::redirect) sent them. A client that goes there with a
-    /// code, a token or a secret has given it to a stranger.
+    /// Returns the number of requests that followed a [redirect](crate::testing::Fault::redirect).
+    ///
+    /// A client that follows it with a code, a token, or a secret has leaked it to a third party.
     pub fn followed_redirects(&self) -> usize {
         self.state().ledger.followed_redirects
     }
 
-    /// Whether a refresh with this token would be granted now. Of Webex Meetings, without the site's name before it.
+    /// Returns `true` if a refresh with this token would succeed now.
+    ///
+    /// For Webex Meetings, pass the token without the site name in front of it.
     pub fn is_refresh_token_alive(&self, refresh_token: impl AsRef<str>) -> bool {
         self.state().find_grant(refresh_token.as_ref(), self.clock.now()).is_some()
     }

@@ -1,6 +1,6 @@
-//! The rules of the device grant (RFC 8628): what a device is handed, what it may ask, and how fast.
+//! Rules of the device grant (RFC 8628).
 //!
-//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+//! The source is developer.webex.com/docs/login-with-webex unless a rule names another one.
 
 use serde_json::{Value, json};
 
@@ -13,17 +13,18 @@ use crate::testing::refusal_page::RefusalPage;
 use crate::testing::state::{Moment, State};
 use crate::testing::token;
 
-/// Where a device asks for a code, below the service's address; Webex Meetings has nothing of all this.
+/// The path of the device authorization endpoint, below the service's base URL. Webex Meetings does
+/// not support the device grant.
 pub(super) const DEVICE_START: &str = "/device/authorize";
-/// Where it asks for tokens.
+/// The path of the token endpoint for devices.
 pub(super) const DEVICE_TOKEN: &str = "/device/token";
-/// Where the user types the code; Webex's page is on a host of its own.
+/// The path of the verification page. Webex's own page is on another host.
 pub(super) const VERIFY: &str = "/verify";
 
-/// RFC 8628 section 3.4.
+/// The grant type (RFC 8628, section 3.4).
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What an integration has to register, each of them, before the devices of all users can log in.
+/// The redirect URIs that an integration must register so that all users can log in on devices.
 const HELPERS: [&str; 4] = [
     "https://oauth-helper-a.wbx2.com/helperservice/v1/actions/device/callback",
     "https://oauth-helper-d.wbx2.com/helperservice/v1/actions/device/callback",
@@ -31,15 +32,15 @@ const HELPERS: [&str; 4] = [
     "https://oauth-helper-r.wbx2.com/helperservice/v1/actions/device/callback",
 ];
 
-/// A device asks for a code.
+/// Responds to a device authorization request.
 pub(super) fn start(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
     if form.has_repetition() {
-        return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
+        return Err(Refusal::malformed("invalid_request", "duplicate form field"));
     }
     let words = "client_id cannot be null or empty";
-    let blank = Refusal { status: 400, message: words, description: words, reason: "there is no client id" };
+    let blank = Refusal { status: 400, message: words, description: words, reason: "missing client ID" };
     let client_id = form.filled("client_id").ok_or(blank)?;
-    let unknown = || Refusal::malformed("Client Id is invalid", "no integration of the mock has this client id");
+    let unknown = || Refusal::malformed("Client Id is invalid", "unknown client ID: no integration of the mock has it");
     let integration = state.integration(client_id).ok_or_else(unknown)?;
     let scopes = scopes(form, &state.integrations[integration].scopes)?;
     let page = format!("{}{VERIFY}", state.origin);
@@ -59,20 +60,21 @@ pub(super) fn start(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -
     }
 }
 
-/// Those of Login with Webex are refused even if they are registered.
+/// Returns the requested scopes. The scopes of Login with Webex are rejected even if they are
+/// registered.
 fn scopes(form: &Fields, registered: &Scopes) -> Result<Scopes, Refusal> {
     let is_free = |scope: &Scope| *scope == Scope::SPARK_KMS && has_spark(registered);
     let found = authorize::asked_scopes(form, registered, is_free);
     let invalid =
-        || Refusal::malformed("invalid_scope", "no scope, or one that the integration has not registered by its name");
+        || Refusal::malformed("invalid_scope", "missing scope, or a scope that the integration has not registered");
     let asked = found.ok_or_else(invalid)?;
     if asked.iter().any(|scope| authorize::LOGIN_SCOPES.contains(&scope.as_str())) {
-        return Err(Refusal::malformed("invalid_scope", "a device cannot ask for the scopes of Login with Webex"));
+        return Err(Refusal::malformed("invalid_scope", "devices cannot request the scopes of Login with Webex"));
     }
     Ok(asked)
 }
 
-/// A device asks for tokens.
+/// Responds to a token request of a device.
 pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
     let device_code = form.get("device_code").unwrap_or_default();
     if let Some(fault) = state.faults.device_polls.pop_front() {
@@ -80,7 +82,7 @@ pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut Stat
         return fault.answer();
     }
     if form.has_repetition() {
-        return Err(refuse(400, "invalid_request", "a field stands in the form twice"));
+        return Err(refuse(400, "invalid_request", "duplicate form field"));
     }
     let integration = client(form, authorization, state)?;
     check(form)?;
@@ -89,54 +91,60 @@ pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut Stat
             let consented = Consented { user, integration, scopes, auth_time: at, binding: None };
             Ok((200, Body::Json(tokens(consented, form, state, moment))))
         }
-        Found::Pending => Err(refuse(428, "authorization_pending", "the user has not answered yet")),
-        Found::TooFast => Err(refuse(400, "slow_down", "the interval was not over; it is 5 seconds longer now")),
-        Found::Denied => Err(refuse(400, "access_denied", "the user has declined")),
-        Found::Dead => {
-            Err(refuse(400, "invalid_grant", "the device code is unknown, expired, used or another client's"))
+        Found::Pending => Err(refuse(428, "authorization_pending", "the user has not completed the login yet")),
+        Found::TooFast => {
+            Err(refuse(400, "slow_down", "polled before the interval had elapsed; it is now 5 seconds longer"))
         }
+        Found::Denied => Err(refuse(400, "access_denied", "the user denied consent")),
+        Found::Dead => Err(refuse(
+            400,
+            "invalid_grant",
+            "the device code is unknown, expired, already used, or belongs to another client",
+        )),
     }
 }
 
-/// The codes stand in `message` and in `errors[].description`: the documentation says the one, Cisco's sample for devices
-/// (github.com/WebexSamples/webex-device-oauth-sample) reads the other.
+/// Creates an error with its code in both `message` and `errors[].description`.
+///
+/// The documentation specifies the former; Cisco's device sample
+/// (github.com/WebexSamples/webex-device-oauth-sample) reads the latter.
 fn refuse(status: u16, code: &'static str, reason: &'static str) -> Refusal {
     Refusal { status, message: code, description: code, reason }
 }
 
-/// The client proves itself by the header alone here.
+/// Authenticates the client, which is only possible with the `Authorization` header here.
 fn client(form: &Fields, authorization: Option<&str>, state: &State) -> Result<usize, Refusal> {
     let invalid = |reason| refuse(401, "invalid_client", reason);
     if authorization.is_none() {
-        return Err(invalid("there is no \"Authorization: Basic\" with the client's id and secret"));
+        return Err(invalid("missing `Authorization: Basic` header with client ID and client secret"));
     }
     if form.get("client_secret").is_some() {
-        return Err(refuse(400, "invalid_request", "the client secret stands in the form"));
+        return Err(refuse(400, "invalid_request", "the form must not contain the client secret"));
     }
     token::client(form, authorization, state).map_err(|refusal| invalid(refusal.reason))
 }
 
-/// What else a form must say, and may.
+/// Checks the other parameters of a form.
 fn check(form: &Fields) -> Result<(), Refusal> {
     let invalid = |reason| Err(refuse(400, "invalid_request", reason));
     match form.get("grant_type") {
         Some(GRANT_TYPE) => {}
-        Some(_) => return Err(refuse(400, "unsupported_grant_type", "devices have a grant type of their own")),
-        None => return invalid("there is no grant_type in the form"),
+        Some(_) => return Err(refuse(400, "unsupported_grant_type", "the grant type is not that of devices")),
+        None => return invalid("missing form field `grant_type`"),
     }
     for (field, reason) in
-        [("client_id", "there is no client_id in the form"), ("device_code", "there is no device_code in the form")]
+        [("client_id", "missing form field `client_id`"), ("device_code", "missing form field `device_code`")]
     {
         if form.filled(field).is_none() {
             return invalid(reason);
         }
     }
     if !matches!(form.get("self_contained_token"), None | Some("true" | "false")) {
-        return invalid("self_contained_token is neither true nor false");
+        return invalid("self_contained_token must be true or false");
     }
     let is_object = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_object());
     if !form.get("user_info").is_none_or(is_object) {
-        return invalid("user_info is no JSON object");
+        return invalid("user_info must be a JSON object");
     }
     Ok(())
 }
@@ -150,7 +158,9 @@ fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut M
     tokens
 }
 
-/// Why Webex lets no user of an integration's devices consent. A device hears nothing of it: its login waits until it expires
+/// Returns the error page if Webex denies device logins with an integration.
+///
+/// The device is not notified: its login is pending until it expires
 /// (github.com/wr-org/webex-rust/issues/23).
 pub(super) fn refusal(integration: usize, state: &State) -> Option<RefusalPage> {
     if state.is_denied_by_administrator {

@@ -1,17 +1,17 @@
-//! The pages for the user of a device, before and after the sign-in.
+//! Pages for the user of a device, before and after the sign-in.
 
 use crate::html::escape;
 use crate::testing::document::Document;
 
-/// Asks for the code.
+/// The page with the code field.
 #[derive(Debug)]
 pub(super) struct CodePage {
-    /// What the field is filled in with.
+    /// The initial value of the field.
     pub(super) code: String,
     pub(super) problem: Option<Problem>,
 }
 
-/// Why it asks again.
+/// The reason for showing the page again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
     UnknownCode,
@@ -24,12 +24,12 @@ impl CodePage {
             None => ("Connect a device", "", String::new()),
             Some(problem) => {
                 let words = match problem {
-                    Problem::UnknownCode => "No device waits with this code.",
-                    Problem::DeadLink => "No device waits with the code of this link.",
+                    Problem::UnknownCode => "No device is waiting with this code.",
+                    Problem::DeadLink => "No device is waiting with the code of this link.",
                 };
                 let problem = format!(
-                    "<p class=\"problem\" id=\"problem\" role=\"alert\">{words} Codes end after a few minutes: look at the \
-                     device for its present one.</p>"
+                    "<p class=\"problem\" id=\"problem\" role=\"alert\">{words} Codes expire after a few minutes. \
+                     Check the device for its current code.</p>"
                 );
                 ("Error: connect a device", " aria-invalid=\"true\"", problem)
             }
@@ -44,21 +44,21 @@ impl CodePage {
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Next</button></div></form>",
             code = escape(&self.code),
             hint = if self.code.is_empty() || self.problem.is_some() {
-                "It has six digits."
+                "The code has six digits."
             } else {
-                "Go on if your device shows the same."
+                "Continue if your device shows the same code."
             },
         );
         Document { title, body: &body }.html()
     }
 }
 
-/// The end of the way.
+/// Returns the final page as HTML.
 pub(super) fn done(is_yes: bool) -> String {
     let (title, text) = if is_yes {
-        ("Your device is signed in", "You can go back to your device, and close this window.")
+        ("Your device is signed in", "Return to your device. You can close this window.")
     } else {
-        ("Your device is not signed in", "You have declined. You can go back to your device, and close this window.")
+        ("Your device is not signed in", "You denied access. Return to your device. You can close this window.")
     };
     Document { title, body: &format!("<h1>{title}</h1><p>{text}</p>") }.html()
 }

@@ -1,48 +1,52 @@
-//! What a test may want a device to be told that asks for tokens.
+//! Faults in responses to device polls.
 
 use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::pages::Page;
 
-/// One answer to a device that asks for tokens, whatever the user has said, for
+/// A fault in the response to a device poll, for
 /// [`MockWebex::next_device_poll`](crate::testing::MockWebex::next_device_poll).
 ///
-/// The login itself stays as it is: after the answer, the next poll finds the truth.
-/// [`SlowDown`](Self::SlowDown) alone has a consequence, the one that it announces: the interval is 5 seconds longer from
-/// then on, and faster polls get `slow_down` by themselves.
+/// The response does not depend on the user's decision.
+///
+/// The fault does not change the device login: the next poll returns its real state. The exception
+/// is [`SlowDown`](Self::SlowDown), which increases the interval by 5 seconds. Polls that come too
+/// early then receive `slow_down`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DevicePollFault {
-    /// No fault: still pending, as Webex says it (428).
+    /// No fault: `authorization_pending`, as Webex reports it (428).
     Pending(DeviceErrorFormat),
-    /// `authorization_pending`, as RFC 8628 section 3.5 says it (400). Spelled nowhere, it is a 400 of which nobody knows
-    /// what it means; that goes for the others as well.
+    /// `authorization_pending`, as RFC 8628 defines it (400, section 3.5).
+    ///
+    /// With [`DeviceErrorFormat::Empty`] or [`DeviceErrorFormat::Page`], this variant and the
+    /// following ones are a 400 without an error code.
     PendingAsBadRequest(DeviceErrorFormat),
-    /// `slow_down` (400).
+    /// `slow_down` (400): the device polled before the interval had elapsed.
     SlowDown(DeviceErrorFormat),
-    /// `access_denied` (400): the user has declined.
+    /// `access_denied` (400): the user denied consent.
     AccessDenied(DeviceErrorFormat),
-    /// `tokenlimit_reached` (400): the user has more tokens of the integration than Webex allows.
+    /// `tokenlimit_reached` (400): the user has more tokens for the integration than Webex allows.
     TokenLimitReached(DeviceErrorFormat),
-    /// `invalid_client` (400).
+    /// `invalid_client` (400): client authentication failed.
     InvalidClient(DeviceErrorFormat),
-    /// `invalid_grant` (400): the device code is expired or was used.
+    /// `invalid_grant` (400): the device code expired or was already used.
     InvalidGrant(DeviceErrorFormat),
-    /// `invalid_request` (400): a parameter is missing or wrong.
+    /// `invalid_request` (400): a parameter is missing or invalid.
     InvalidRequest(DeviceErrorFormat),
-    /// `unsupported_grant_type` (400): the integration may not log in on devices.
+    /// `unsupported_grant_type` (400): the integration is not allowed to log in on devices.
     UnsupportedGrantType(DeviceErrorFormat),
-    /// The client is not who it says (401), in the words of Webex's other endpoints.
+    /// Failed client authentication (401), in the wording of Webex's other endpoints.
     Unauthorized,
-    /// The client may not do this (403).
+    /// A forbidden request (403).
     Forbidden,
-    /// Too many have asked (429); `Retry-After` says seven seconds.
+    /// Too many requests (429), with a `Retry-After` of seven seconds.
     TooManyRequests,
-    /// Too many have asked (429), and nothing says how long to wait.
+    /// Too many requests (429), without `Retry-After`.
     TooManyRequestsWithoutRetryAfter,
-    /// A web page that says that the server is broken (500).
+    /// A web page that reports a server error (500).
     ServerError,
-    /// A web page that says that the server cannot answer now (503).
+    /// A web page that reports an unavailable server (503).
     Unavailable,
 }
 
@@ -65,11 +69,11 @@ impl DevicePollFault {
             Self::UnsupportedGrantType(spelling) => spelled(400, "unsupported_grant_type", spelling),
             Self::Unauthorized => {
                 let (message, description) = ("Invalid client credentials", "The provided clientSecret is invalid");
-                Err(Refusal { status: 401, message, description, reason: "the test wants it so" })
+                Err(Refusal { status: 401, message, description, reason: "requested by the test" })
             }
             Self::Forbidden => {
                 let message = "The server understood the request, but refused to fulfill it.";
-                Err(Refusal { status: 403, message, description: message, reason: "the test wants it so" })
+                Err(Refusal { status: 403, message, description: message, reason: "requested by the test" })
             }
             Self::TooManyRequests => Err(Refusal::too_many_requests()),
             Self::TooManyRequestsWithoutRetryAfter => Ok(Body::too_many_requests_without_retry_after()),

@@ -1,25 +1,27 @@
-//! Where in an answer of the device grant its code stands.
+//! Formats of device grant errors.
 
 use serde_json::{Value, json};
 
-/// Where in a refusal of the device grant the code stands: each was seen, or read for, in some client of Webex's.
+/// The position of the error code in a device grant error.
+///
+/// Each format was observed at Webex or is expected by an existing client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceErrorFormat {
-    /// In `error`, as RFC 6749 section 5.2 and Webex's identity broker have it.
+    /// In `error`, as defined by RFC 6749, section 5.2, and sent by Webex's identity broker.
     Error,
-    /// In `message`, as <https://developer.webex.com/docs/login-with-webex> lists them.
+    /// In `message`, as documented in <https://developer.webex.com/docs/login-with-webex>.
     Message,
-    /// In `errors[].description`, where Cisco's sample for devices reads it.
+    /// In `errors[].description`, as read by Cisco's device sample.
     Description,
-    /// Nowhere: the body is empty, and the status says all.
+    /// No error code: the body is empty.
     Empty,
-    /// Nowhere: the body is a web page, as a proxy sends it.
+    /// No error code: the body is a web page, as sent by a proxy.
     Page,
 }
 
 impl DeviceErrorFormat {
-    /// A body with the code in it, where one stands anywhere.
+    /// Returns the JSON body with the error code, or `None` if the format has no JSON body.
     pub(super) fn json(self, code: &str, tracking_id: &str) -> Option<Value> {
         let malformed = "The request could not be understood by the server due to malformed syntax.";
         match self {

@@ -1,4 +1,4 @@
-//! What a test may want to be wrong with the answer to a device that asks for a code.
+//! Faults in device authorization responses.
 
 use serde_json::Value;
 
@@ -6,42 +6,43 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::mutation::remove;
 use crate::testing::pages::Page;
 
-/// One thing that is wrong with the answer to a device that asks for a code, and should have got one, for
+/// A fault in an otherwise successful device authorization response, for
 /// [`MockWebex::next_device_start`](crate::testing::MockWebex::next_device_start).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceStartFault {
-    /// Too many have asked (429); `Retry-After` says seven seconds.
+    /// Too many requests (429), with a `Retry-After` of seven seconds.
     TooManyRequests,
-    /// Too many have asked (429), and nothing says how long to wait.
+    /// Too many requests (429), without `Retry-After`.
     TooManyRequestsWithoutRetryAfter,
-    /// The integration may not log devices in (400). Nobody wrote down the words.
+    /// `unauthorized_client` (400): the integration is not allowed to log in on devices. Webex's
+    /// wording is unknown.
     Refused,
-    /// A web page that says that the server cannot answer now (503).
+    /// A web page that reports an unavailable server (503).
     Unavailable,
-    /// A web page, as a proxy sends it (200).
+    /// A web page, as sent by a proxy (200).
     Page,
-    /// No `device_code`.
+    /// A missing `device_code`.
     MissingDeviceCode,
-    /// No `user_code`.
+    /// A missing `user_code`.
     MissingUserCode,
-    /// No `verification_uri`.
+    /// A missing `verification_uri`.
     MissingVerificationUri,
-    /// No `verification_uri_complete`, which RFC 8628 section 3.2 leaves to the server.
+    /// A missing `verification_uri_complete`, which is optional (RFC 8628, section 3.2).
     MissingCompleteUri,
-    /// No `expires_in`.
+    /// A missing `expires_in`.
     MissingLifetime,
-    /// No `interval`: it is five seconds then (RFC 8628 section 3.2).
+    /// A missing `interval`, which defaults to five seconds (RFC 8628, section 3.2).
     MissingInterval,
-    /// `interval` is 0.
+    /// An `interval` of 0.
     ZeroInterval,
-    /// `expires_in` and `interval` are texts.
+    /// Strings instead of numbers in `expires_in` and `interval`.
     TextNumbers,
-    /// The user code moves a terminal's cursor.
+    /// A user code with control characters that move a terminal's cursor.
     ControlCharacters,
-    /// Both addresses of the page are script.
+    /// `javascript:` URLs as both verification URIs.
     ScriptUri,
-    /// Both addresses of the page are plain http on another machine.
+    /// Plain HTTP URLs on another host as both verification URIs.
     PlainUri,
 }
 
@@ -54,7 +55,7 @@ impl DeviceStartFault {
         match self {
             Self::TooManyRequests => return Err(Refusal::too_many_requests()),
             Self::TooManyRequestsWithoutRetryAfter => return Ok(Body::too_many_requests_without_retry_after()),
-            Self::Refused => return Err(Refusal::malformed("unauthorized_client", "the test wants it so")),
+            Self::Refused => return Err(Refusal::malformed("unauthorized_client", "requested by the test")),
             Self::Unavailable => return Ok((503, Body::Page(Page::Stray))),
             Self::Page => return Ok((200, Body::Page(Page::Stray))),
             Self::MissingDeviceCode => remove(&mut answer, "device_code"),

@@ -1,4 +1,4 @@
-//! The logins that were begun on devices: what was handed out, how often it was asked about, and what the user said.
+//! Device logins: the issued codes, the polls, and the users' decisions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,61 +7,62 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::testing::opaque;
 
-/// How much sooner than its interval a poll may come: the network brings one request faster than another.
+/// The tolerance for early polls, because network delays vary.
 const TOLERANCE: Duration = Duration::from_millis(100);
 
-/// What is added to the interval of whoever polls too fast, for good (RFC 8628 section 3.5).
+/// The permanent increase of the interval after an early poll (RFC 8628, section 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
 
-/// A login that waits for its user.
+/// A pending device login.
 pub(super) struct Device {
     pub(super) integration: usize,
     pub(super) scopes: Scopes,
-    /// Six digits.
+    /// The user code, six digits.
     pub(super) user_code: String,
-    /// What stands for the user code in the link.
+    /// The representation of the user code in the link.
     pub(super) link: String,
-    /// By the clock's `elapsed`, as all times of this file are: a wall clock that is set moves none of them.
+    /// The expiry in monotonic time, like all times in this file. Setting the wall clock does not
+    /// affect it.
     expires: Duration,
     interval: Duration,
     polled: Option<Duration>,
     answer: Option<Answer>,
 }
 
-/// What the user said.
+/// The user's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Yes { user: usize, at: UnixTime },
     No,
 }
 
-/// What a poll finds.
+/// The result of a poll.
 pub(super) enum Found {
     Pending,
-    /// Still pending, and asked too soon.
+    /// Still pending, and polled too early.
     TooFast,
     Denied,
-    /// The login is over with this.
+    /// Approved by this user. The login is complete.
     Granted {
         user: usize,
         at: UnixTime,
         scopes: Scopes,
     },
-    /// Unknown, of another integration, expired, or used before.
+    /// An unknown, expired, or used device code, or one of another integration.
     Dead,
 }
 
-/// All of them.
+/// All device logins and their settings.
 pub(super) struct Devices {
     pub(super) lifetime: Duration,
     pub(super) interval: Duration,
-    /// Whether an integration must have registered the addresses of Webex's own helper.
+    /// `true` if an integration must register the redirect URIs of Webex's helper.
     pub(super) wants_helpers: bool,
     by_code: HashMap<String, Device>,
 }
 
 impl Default for Devices {
-    /// The figures of developer.webex.com/docs/login-with-webex, in its sample of an answer.
+    /// The values of the sample response in developer.webex.com/docs/login-with-webex.
     fn default() -> Self {
         Self {
             lifetime: Duration::from_secs(300),
@@ -73,14 +74,14 @@ impl Default for Devices {
 }
 
 impl Devices {
-    /// Begins a login; returns its device code.
+    /// Begins a login and returns its device code.
     pub(super) fn begin(
         &mut self,
         (integration, scopes): (usize, Scopes),
         elapsed: Duration,
         random: &mut dyn FnMut() -> [u8; 32],
     ) -> (String, &Device) {
-        // Doubling between two sweeps keeps the cost of forgetting constant.
+        // The entries double between two sweeps, so the amortized cost of a sweep is constant.
         if self.by_code.len().is_power_of_two() {
             self.by_code.retain(|_, device| elapsed < device.expires);
         }
@@ -98,7 +99,7 @@ impl Devices {
         (device_code.clone(), self.by_code.entry(device_code).insert_entry(device).into_mut())
     }
 
-    /// Six digits that stand for no other login.
+    /// Returns a user code that no other login uses.
     fn free_user_code(&self, [a, b, c, ..]: [u8; 32]) -> String {
         let start = u32::from_be_bytes([0, a, b, c]);
         let mut codes = (0..1_000_000).map(|step| format!("{:06}", (start + step) % 1_000_000));
@@ -106,18 +107,19 @@ impl Devices {
         codes.find(is_free).unwrap_or_default()
     }
 
-    /// The waiting login of a user code, with its device code; spaces and dashes that a person typed do not matter.
+    /// Returns the pending login with this user code, and its device code. Spaces and dashes in the
+    /// user code are ignored.
     pub(super) fn waiting(&self, user_code: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         let digits: String = user_code.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
         self.find(elapsed, |device| device.user_code == digits)
     }
 
-    /// The waiting login whose link says this.
+    /// Returns the pending login with this link, and its device code.
     pub(super) fn linked(&self, link: &str, elapsed: Duration) -> Option<(&str, &Device)> {
         self.find(elapsed, |device| device.link == link)
     }
 
-    /// The waiting login of a device code.
+    /// Returns the pending login with this device code.
     pub(super) fn named(&self, device_code: &str, elapsed: Duration) -> Option<&Device> {
         self.by_code.get(device_code).filter(|device| device.is_waiting(elapsed))
     }
@@ -127,13 +129,13 @@ impl Devices {
         waiting.find(|(_, device)| is_meant(device)).map(|(code, device)| (code.as_str(), device))
     }
 
-    /// The user answers; says whether the device still waited.
+    /// Records the user's decision. Returns `false` if the login is no longer pending.
     pub(super) fn answer(&mut self, device_code: &str, answer: Answer, elapsed: Duration) -> bool {
         let waiting = self.by_code.get_mut(device_code).filter(|device| device.is_waiting(elapsed));
         waiting.map(|device| device.answer = Some(answer)).is_some()
     }
 
-    /// Somebody asks for tokens.
+    /// Records a poll and returns its result.
     pub(super) fn poll(&mut self, device_code: &str, integration: usize, elapsed: Duration) -> Found {
         let known = self.by_code.get_mut(device_code);
         let Some(device) = known.filter(|device| device.integration == integration && elapsed < device.expires) else {
@@ -150,7 +152,7 @@ impl Devices {
         }
     }
 
-    /// Somebody asks and gets an answer that a test has ordered.
+    /// Records a poll whose response is a scripted fault.
     pub(super) fn poll_in_vain(&mut self, device_code: &str, elapsed: Duration, slows_down: bool) {
         if let Some(device) = self.by_code.get_mut(device_code) {
             device.polled = Some(elapsed);
@@ -166,7 +168,7 @@ impl Device {
         self.answer.is_none() && elapsed < self.expires
     }
 
-    /// The first poll is never too soon.
+    /// Records a poll of a pending login. The first poll is never too early.
     fn poll(&mut self, elapsed: Duration) -> Found {
         let last = self.polled.replace(elapsed);
         if last.is_none_or(|last| elapsed.saturating_sub(last) + TOLERANCE >= self.interval) {

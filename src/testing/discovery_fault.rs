@@ -1,4 +1,4 @@
-//! What a test may want to be wrong with the discovery document.
+//! Faults in the discovery document.
 
 use serde_json::Value;
 
@@ -6,32 +6,35 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::mutation::{append_one, remove};
 use crate::testing::pages::Page;
 
-/// One thing that is wrong with the discovery document, for
+/// A fault in the discovery document, for
 /// [`MockWebex::next_discovery`](crate::testing::MockWebex::next_discovery).
 ///
-/// This crate says [`ErrorKind::Discovery`](crate::error::ErrorKind::Discovery) to each of them, and to
-/// [`Unavailable`](Self::Unavailable) only when it comes three times: it asks again. With
-/// [`PromisedIssuer`](Self::PromisedIssuer) the document is good, and callbacks are
-/// [`ErrorKind::MissingIssuer`](crate::error::ErrorKind::MissingIssuer).
+/// Each fault results in [`ErrorKind::Discovery`](crate::error::ErrorKind::Discovery), with two
+/// exceptions. [`Unavailable`](Self::Unavailable) must occur three times, because the request is
+/// retried. [`PromisedIssuer`](Self::PromisedIssuer) leaves the document valid, but callbacks then
+/// fail with [`ErrorKind::MissingIssuer`](crate::error::ErrorKind::MissingIssuer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiscoveryFault {
-    /// No `issuer`.
+    /// A missing `issuer`.
     MissingIssuer,
-    /// `issuer` has a `1` at its end (`discovery-issuer-mismatch` of the OpenID Foundation's tests).
+    /// An `issuer` with `1` appended (`discovery-issuer-mismatch` in the OpenID Foundation's
+    /// tests).
     WrongIssuer,
-    /// `issuer` is on another host.
+    /// An `issuer` on another host.
     ForeignIssuer,
-    /// The token endpoint, which the client secret is sent to, is on another host.
+    /// A token endpoint on another host, which would receive the client secret.
     ForeignEndpoint,
-    /// Callbacks are said to name their issuer (RFC 9207 section 3), and none does without
-    /// [`CallbackFault::OwnIssuer`](crate::testing::CallbackFault::OwnIssuer) (`remove-authorization-response-iss`).
+    /// `authorization_response_iss_parameter_supported` (RFC 9207, section 3), although callbacks
+    /// contain no `iss` (`remove-authorization-response-iss`).
+    ///
+    /// [`CallbackFault::OwnIssuer`](crate::testing::CallbackFault::OwnIssuer) adds it.
     PromisedIssuer,
-    /// The keys are fetched over plain http, from another machine.
+    /// A key set URL with plain HTTP on another host.
     PlainEndpoint,
-    /// A web page, as a proxy sends it.
+    /// A web page, as sent by a proxy.
     Page,
-    /// The server cannot answer now (503).
+    /// An unavailable server (503).
     Unavailable,
 }
 

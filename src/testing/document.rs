@@ -1,10 +1,11 @@
-//! What all pages have in common: the frame, the style, and the policy that they are sent with.
+//! The parts common to all pages: the frame, the style, and the content security policy.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// Colours are of WCAG's level AA on their ground, dark and light; borders of fields have 3:1.
+/// The style sheet. Text colors satisfy WCAG level AA in dark and light mode; field borders have a
+/// contrast of 3:1.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ground:#eef1f5;--card:#fff;--text:#1b1f24;--quiet:#505a66;--line:#7a8490;--soft:#d5dbe2;\
 --main:#0a58a8;--main-text:#fff;--bad:#b3261e;--note:#f4f6f9}\
@@ -48,30 +49,32 @@ color:inherit;border-color:var(--line)}\
 @media(min-width:34rem){body{padding:4vh 0}main{padding:2rem;border:1px solid var(--soft);border-radius:.75rem}\
 header,footer{padding-inline:2rem}}";
 
-/// The policy that the pages are sent with. It leaves `form-action` open, since browsers apply that to the redirect
-/// after a form too, and the redirect leads to the application.
+/// Returns the content security policy of the pages.
+///
+/// `form-action` is left open, because browsers also apply it to the redirect after a form, which
+/// leads to the application.
 pub(super) fn content_security_policy() -> String {
     let style = STANDARD.encode(Sha256::digest(STYLE));
     format!("default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; frame-ancestors 'none'")
 }
 
-/// A page's own part.
+/// The content of a page.
 pub(super) struct Document<'a> {
-    /// HTML, as all that is known when this crate is built.
+    /// The title, as HTML. Must be static.
     pub(super) title: &'static str,
-    /// HTML, with an `h1`.
+    /// The content, as HTML with an `h1`.
     pub(super) body: &'a str,
 }
 
 impl Document<'_> {
-    /// The whole of it.
+    /// Returns the complete HTML document.
     pub(super) fn html(&self) -> String {
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title} - MockWebex</title>\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <meta name=\"color-scheme\" content=\"light dark\"><style>{STYLE}</style></head>\
-             <body><header>MockWebex <span>a Webex for tests</span></header><main>{body}</main>\
-             <footer><p>There are no passwords here, and nobody signs in but made-up people.</p></footer></body></html>",
+             <body><header>MockWebex <span>a simulated Webex</span></header><main>{body}</main>\
+             <footer><p>All users are fictitious. No passwords are required.</p></footer></body></html>",
             title = self.title,
             body = self.body,
         )

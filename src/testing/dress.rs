@@ -1,4 +1,4 @@
-//! What a test wants to be different about an answer.
+//! Overrides of a response.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -9,7 +9,7 @@ use crate::testing::raw::{HTML, JSON, Raw, TRACKING_ID};
 use crate::testing::retry_after::RetryAfter;
 use crate::testing::webex_error::{self, ErrorShape, WebexError, Written};
 
-/// What is different about an answer: the mock's own, or an empty one.
+/// Overrides of a response, either the mock's own or an empty one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dress {
     pub(super) status: Option<u16>,
@@ -18,45 +18,46 @@ pub(super) struct Dress {
     pub(super) content_type: Option<HeaderValue>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) retry_after: Option<RetryAfter>,
-    /// Whether it sends the client to another origin.
+    /// `true` if the client is redirected to another origin.
     pub(super) redirects: bool,
     pub(super) doubles_tracking_id: bool,
 }
 
-/// A change of a JSON object.
+/// A change to a JSON object.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Without(String),
     Twice(String),
-    /// A member, and the JSON text of its value.
+    /// A member and the JSON of its value.
     Member(String, String),
 }
 
-/// A body.
+/// The replacement of a body.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
-    /// What a proxy shows of a status.
+    /// The error page of a proxy.
     StatusPage,
-    /// What a network shows to whoever has not signed in to it.
+    /// The sign-in page of a captive portal.
     Portal,
     Error(ErrorShape, WebexError),
-    /// A content type, and the body.
+    /// A content type and a body.
     Own(HeaderValue, Bytes),
 }
 
-/// Where and when an answer is dressed.
+/// The request context that some overrides depend on.
 pub(super) struct Room<'a> {
     pub(super) origin: &'a str,
     pub(super) path: &'a str,
     pub(super) now: UnixTime,
 }
 
-/// Where [`Fault::redirect`](crate::testing::Fault::redirect) sends its clients: below another name of this machine, which
-/// makes it another origin.
+/// The path prefix of the target of [`Fault::redirect`](crate::testing::Fault::redirect). The
+/// target uses another host name and is therefore another origin.
 pub(super) const ELSEWHERE: &str = "/elsewhere";
 
 impl Dress {
-    /// Whether it leaves an answer as it is, but for what [`Fault`](crate::testing::Fault) names: its status, a member.
+    /// Returns `true` if there are no overrides except those that the description of a
+    /// [`Fault`](crate::testing::Fault) names: the status and a member.
     pub(super) fn is_plain(&self) -> bool {
         self.content.is_none()
             && self.content_type.is_none()
@@ -107,7 +108,7 @@ impl Dress {
 }
 
 const PORTAL: &str = "<!doctype html><html lang=\"en\"><head><title>Welcome to the network</title></head><body>\
-    <h1>Welcome to the network</h1><form method=\"post\"><button>Accept and go on</button></form></body></html>";
+    <h1>Welcome to the network</h1><form method=\"post\"><button>Accept and continue</button></form></body></html>";
 
 fn status_page(status: u16) -> String {
     let title = format!("{status} {}", webex_error::name(status));
@@ -116,7 +117,7 @@ fn status_page(status: u16) -> String {
 }
 
 impl Change {
-    /// Only an object of JSON has members to change.
+    /// Applies the change. Bodies other than JSON objects stay unchanged.
     fn make(&self, raw: &mut Raw) {
         let Ok(Value::Object(members)) = serde_json::from_slice(&raw.body) else { return };
         let mut written: Vec<_> = members.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();

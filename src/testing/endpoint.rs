@@ -1,4 +1,4 @@
-//! The places of the mock that a test can speak of.
+//! Endpoints of the mock.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use crate::testing::exchange::Request;
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::service::MockService;
 
-/// A place of the mock, to order a [`Fault`](crate::testing::Fault) for, to ask what came there, or to expect something of.
+/// An endpoint of the mock, for which a test can script a [`Fault`](crate::testing::Fault), inspect
+/// requests, or set expectations.
 ///
 /// # Example
 ///
@@ -17,54 +18,59 @@ use crate::testing::service::MockService;
 ///
 /// let mock = MockWebex::start().await;
 /// mock.at(MockEndpoint::Refresh).answer(Fault::status(503));
-/// mock.at(MockEndpoint::path("/v1/rooms")).answer(Fault::status(200).json("{\"items\":[]}")).until_cleared();
+/// let rooms = Fault::status(200).json("{\"items\":[]}");
+/// mock.at(MockEndpoint::path("/v1/rooms")).answer(rooms).until_cleared();
 /// assert_eq!(mock.requests_to(MockEndpoint::Any), 0);
 /// # }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MockEndpoint {
-    /// All of them.
+    /// All endpoints.
     Any,
-    /// Where a browser begins a login. [`MockWebex::approve`](crate::testing::MockWebex::approve) does not come by here: it
-    /// sends nothing.
+    /// The authorization endpoint.
+    ///
+    /// [`MockWebex::approve`](crate::testing::MockWebex::approve) does not send a request to it.
     Authorization,
-    /// The token endpoint, whatever is asked of it.
+    /// The token endpoint, for all grant types.
     Token,
-    /// The token endpoint, where it is asked for the tokens of an authorization code.
+    /// The token endpoint, for code exchanges.
     Exchange,
-    /// The token endpoint, where it is asked to refresh.
+    /// The token endpoint, for refreshes.
     Refresh,
-    /// `people/me`.
+    /// The person API: `people/me`.
     Person,
-    /// Userinfo of OpenID Connect.
+    /// The userinfo endpoint of OpenID Connect.
     UserInfo,
-    /// The keys of ID tokens, of the service and of each issuer.
+    /// The key sets (JWKS) of the service and of all issuers.
     Keys,
     /// The discovery document.
     Discovery,
-    /// WebFinger: whose issuer a user's is.
+    /// The WebFinger endpoint, which returns the issuer of a user.
     WebFinger,
-    /// Where tokens are revoked.
+    /// The revocation endpoint.
     Revocation,
-    /// `authorizations` and what stands below it.
+    /// The Authorizations API: `authorizations` and all paths below it.
     Authorizations,
-    /// Where a device asks for its codes: `device/authorize`.
+    /// The device authorization endpoint: `device/authorize`.
     DeviceAuthorization,
-    /// Where a device asks for its tokens: `device/token`.
+    /// The token endpoint for devices: `device/token`.
     DeviceToken,
-    /// A whole path, such as `/v1/rooms`, by whatever method. With a [`Fault`](crate::testing::Fault) of one's own making it
-    /// plays a part of Webex's API that the mock does not know.
+    /// A complete path, such as `/v1/rooms`, with any method.
+    ///
+    /// Together with a [`Fault`](crate::testing::Fault) that has a body, it simulates a part of
+    /// Webex's API that the mock does not implement.
     Path(String),
 }
 
 impl MockEndpoint {
-    /// [`Path`](Self::Path), from a text.
+    /// Creates a [`Path`](Self::Path).
     pub fn path(path: impl Into<String>) -> Self {
         Self::Path(path.into())
     }
 
-    /// The most telling name of where a request has come.
+    /// Returns the most specific endpoint of a request, or `None` if the mock does not implement
+    /// its path.
     pub(super) fn of(request: &Request, service: MockService) -> Option<Self> {
         if request.path.ends_with(KEYS_OF_ISSUER) {
             return Some(Self::Keys);
@@ -93,7 +99,7 @@ impl MockEndpoint {
         })
     }
 
-    /// Whether a request that has come to this place and path is meant.
+    /// Returns `true` if `self` includes requests to this endpoint and path.
     pub(super) fn covers(&self, place: Option<&Self>, path: &str) -> bool {
         match self {
             Self::Any => true,

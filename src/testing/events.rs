@@ -1,30 +1,34 @@
-//! What happens at Webex while a test runs: logins end, secrets change, administrators decide.
+//! Changes at Webex during a test: revoked tokens, new client secrets, and administrators'
+//! decisions.
 
 use crate::testing::MockWebex;
 
 impl MockWebex {
-    /// Ends the user's grants, as a new password or an administrator does: the refresh tokens are rejected from now on,
-    /// and every access token that came of them.
+    /// Revokes the user's grants, as a password change or an administrator does.
     ///
-    /// A session requires a login once both tokens were rejected. For a token younger than 30 seconds, advance the client's
-    /// clock first, as for [`expire_access_tokens`](Self::expire_access_tokens).
+    /// The refresh tokens and all access tokens issued from them are rejected from then on.
+    ///
+    /// A session requires a new login after both tokens were rejected. If its access token is
+    /// younger than 30 seconds, advance the client's clock first, as for
+    /// [`expire_access_tokens`](Self::expire_access_tokens).
     ///
     /// # Panics
     ///
-    /// When the mock has no such user.
+    /// Panics if the mock has no such user.
     #[track_caller]
     pub fn revoke(&self, email: impl AsRef<str>) {
         let user = self.user(email.as_ref());
         self.state().revoke(user);
     }
 
-    /// Expires the user's access tokens early; the refresh tokens stay valid.
+    /// Invalidates the user's access tokens before they expire. The refresh tokens stay valid.
     ///
-    /// A session does not refresh a token younger than 30 seconds after a 401, so advance the client's clock first.
+    /// After a 401, a session does not refresh a token younger than 30 seconds, so advance the
+    /// client's clock first.
     ///
     /// # Panics
     ///
-    /// When the mock has no such user.
+    /// Panics if the mock has no such user.
     ///
     /// # Example
     ///
@@ -59,17 +63,19 @@ impl MockWebex {
         self.state().expire_access_tokens(user);
     }
 
-    /// Ends all grants of all users.
+    /// Revokes all grants of all users.
     pub fn forget_tokens(&self) {
         self.state().revoke_all();
     }
 
-    /// Gives the integration another secret, as "Regenerate" in the developer portal does. Tokens live on.
+    /// Replaces the integration's client secret, like "Regenerate" in the developer portal. Tokens
+    /// stay valid.
     pub fn change_secret(&self, client_secret: impl Into<String>) {
         self.state().integrations[0].client_secret = client_secret.into();
     }
 
-    /// From now on, authorization requests end with a page: the administrator has not approved the integration.
+    /// Denies the integration on behalf of an administrator. All authorization requests then result
+    /// in an error page.
     pub fn deny_by_administrator(&self) {
         self.state().is_denied_by_administrator = true;
     }

@@ -1,40 +1,40 @@
-//! A request and its reply as plain values: all that the rules see of HTTP.
+//! Requests and replies as plain values: the view of HTTP that the rules have.
 
 use serde_json::{Value, json};
 
 use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::pages::Page;
 
-/// A request, as far as the rules care.
+/// A request, reduced to the parts that the rules use.
 #[derive(Default)]
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: Fields,
-    /// The body, if its content type says that it is a form.
+    /// The body, if its content type is that of a form.
     pub(super) form: Option<Fields>,
     pub(super) authorization: Option<String>,
-    /// The name of the browser's session.
+    /// The ID of the browser session.
     pub(super) session: Option<String>,
     pub(super) tracking_id: Option<String>,
 }
 
-/// Names and values in the order in which they came.
+/// Names and values in their order of appearance.
 #[derive(Clone, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Reads the form encoding of queries and bodies.
+    /// Parses a form-encoded query or body.
     pub(super) fn parse(text: &[u8]) -> Self {
         Self(form_urlencoded::parse(text).into_owned().collect())
     }
 
-    /// The first value of this name.
+    /// Returns the first value with this name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// The first value of this name, unless it is blank.
+    /// Returns the first value with this name, or `None` if it is blank.
     pub(super) fn filled(&self, name: &str) -> Option<&str> {
         self.get(name).filter(|value| !value.trim().is_empty())
     }
@@ -43,41 +43,41 @@ impl Fields {
         &self.0
     }
 
-    /// Whether some name stands there twice, which RFC 6749 section 3.1 forbids.
+    /// Returns `true` if a name occurs more than once, which RFC 6749, section 3.1, forbids.
     pub(super) fn has_repetition(&self) -> bool {
         (1..self.0.len()).any(|end| self.0[..end].iter().any(|(name, _)| *name == self.0[end].0))
     }
 }
 
-/// An answer.
+/// A reply to a request.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Body,
-    /// The request's own where it had one, as Webex does.
+    /// The tracking ID of the request if it has one, as Webex does.
     pub(super) tracking_id: String,
-    /// What the mock knows and Webex would not say, for the author of a test.
+    /// The reason for an error, which Webex does not disclose, for the author of a test.
     pub(super) reason: Option<&'static str>,
 }
 
-/// What an answer holds.
+/// The content of a reply.
 #[derive(Debug)]
 pub(super) enum Body {
     Json(Value),
     Page(Page),
     Empty,
-    /// A refusal of the device grant with this code.
+    /// An error of the device grant with this code and format.
     Spelled(&'static str, DeviceErrorFormat),
-    /// An address to go to.
+    /// A redirect to this URL.
     Redirect(String),
-    /// What follows when a browser signs in, by a session of this name, or out.
+    /// A body that also signs the browser in with this session ID, or out if `None`.
     Session(Option<String>, Box<Body>),
-    /// A 429 that does not say how long to wait.
+    /// A 429 without `Retry-After`.
     WithoutRetryAfter(Box<Body>),
 }
 
 impl Body {
-    /// Too many have asked, and the server says nothing more.
+    /// Returns a 429 without `Retry-After`.
     pub(super) fn too_many_requests_without_retry_after() -> (u16, Self) {
         let words = "Too many requests.";
         let body = json!({"message": words, "errors": [{"description": words}]});
@@ -85,10 +85,10 @@ impl Body {
     }
 }
 
-/// What a rule decides: a status and a body, or a refusal.
+/// The result of a rule: a status and a body, or an error.
 pub(super) type Outcome = Result<(u16, Body), Refusal>;
 
-/// The documented shape of errors (the `Error` schema of the REST API's OpenAPI description).
+/// An error in the documented format (the `Error` schema of the REST API's OpenAPI description).
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) status: u16,
@@ -98,27 +98,31 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The general refusal of a request (developer.webex.com/docs/login-with-webex, its sample of an error).
+    /// Creates the generic 400 error (the sample error in
+    /// developer.webex.com/docs/login-with-webex).
     pub(super) fn malformed(description: &'static str, reason: &'static str) -> Self {
         let message = "The request could not be understood by the server due to malformed syntax.";
         Self { status: 400, message, description, reason }
     }
 
-    /// The API says this where a scope is missing; nobody wrote down what Webex says of userinfo, and the words are ours.
+    /// Creates the 403 error of the REST API for a missing scope. Webex's wording for userinfo is
+    /// undocumented, so this one is assumed.
     pub(super) fn missing_scope(reason: &'static str) -> Self {
         let message = "The access token provided is missing the required scopes.";
         Self { status: 403, message, description: message, reason }
     }
 
-    /// Too many have asked (the table of statuses of the REST API's OpenAPI description; the words are ours).
+    /// Creates a 429 error (status table of the REST API's OpenAPI description; the wording is
+    /// assumed).
     pub(super) fn too_many_requests() -> Self {
-        let message = "Too many requests: wait as long as Retry-After says.";
-        Self { status: 429, message, description: message, reason: "the test wants it so" }
+        let message = "Too many requests. Wait for the duration in Retry-After.";
+        Self { status: 429, message, description: message, reason: "requested by the test" }
     }
 
-    /// The server cannot answer now (the same table; the words are ours).
+    /// Creates a 503 error (status table of the REST API's OpenAPI description; the wording is
+    /// assumed).
     pub(super) fn unavailable() -> Self {
-        let message = "The server is busy: try again later.";
-        Self { status: 503, message, description: message, reason: "the test wants it so" }
+        let message = "The server is busy. Try again later.";
+        Self { status: 503, message, description: message, reason: "requested by the test" }
     }
 }

@@ -1,4 +1,4 @@
-//! What a test expects the mock to be asked.
+//! Expected requests.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -10,11 +10,14 @@ use crate::testing::http::lock;
 use crate::testing::state::State;
 
 impl MockWebex {
-    /// Expects requests to a place from now on. [`verify`](Self::verify) looks whether they came, and if nobody calls it, the
-    /// last clone of the mock does when it is dropped.
+    /// Begins an expectation about the requests to `endpoint` from now on.
     ///
-    /// From then on requests are kept, as by [`MockWebexBuilder::recording`](crate::testing::MockWebexBuilder::recording), so
-    /// that the message can say what came instead.
+    /// [`verify`](Self::verify) checks all expectations. Otherwise they are checked when the last
+    /// clone of the mock is dropped.
+    ///
+    /// Requests are logged from then on, as with
+    /// [`MockWebexBuilder::recording`](crate::testing::MockWebexBuilder::recording). The panic
+    /// message lists the requests that were received.
     ///
     /// # Example
     ///
@@ -32,17 +35,17 @@ impl MockWebex {
     /// let (url, pending) = webex.authorize().begin()?;
     /// webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
     /// # Ok(())
-    /// # } // dropped here: all came as expected
+    /// # } // dropped here: all expectations are met
     /// ```
     pub fn expect(&self, endpoint: MockEndpoint) -> RequestExpectation<'_> {
         RequestExpectation { mock: self, endpoint }
     }
 
-    /// Looks whether what was [expected](Self::expect) came; each expectation is looked at once.
+    /// Checks all [expectations](Self::expect). Each expectation is checked only once.
     ///
     /// # Panics
     ///
-    /// When it did not, with what came instead.
+    /// Panics if an expectation is not met. The message lists the received requests.
     #[track_caller]
     #[expect(clippy::panic, reason = "an expectation that is not met fails the test")]
     pub fn verify(&self) {
@@ -53,30 +56,30 @@ impl MockWebex {
     }
 }
 
-/// How many requests are expected; [`MockWebex::expect`] makes it.
-#[must_use = "say how many are expected: `times(1)`, `never()`"]
+/// An expected number of requests, created by [`MockWebex::expect`].
+#[must_use = "an expectation needs a number: call `times(1)` or `never()`"]
 pub struct RequestExpectation<'a> {
     mock: &'a MockWebex,
     endpoint: MockEndpoint,
 }
 
 impl RequestExpectation<'_> {
-    /// Exactly so many.
+    /// Requires exactly this number of requests.
     pub fn times(self, times: usize) {
         self.expect(times, Some(times));
     }
 
-    /// None.
+    /// Requires that no request arrives.
     pub fn never(self) {
         self.times(0);
     }
 
-    /// So many, or more.
+    /// Requires at least this number of requests.
     pub fn at_least(self, times: usize) {
         self.expect(times, None);
     }
 
-    /// So many, or fewer.
+    /// Requires at most this number of requests.
     pub fn at_most(self, times: usize) {
         self.expect(0, Some(times));
     }
@@ -92,7 +95,7 @@ impl fmt::Debug for RequestExpectation<'_> {
     }
 }
 
-/// Looks at the expectations when the last clone of a mock goes.
+/// A guard that checks the expectations when the last clone of a mock is dropped.
 pub(super) struct Verdict(Arc<Mutex<State>>);
 
 impl Verdict {
@@ -104,7 +107,7 @@ impl Verdict {
 impl Drop for Verdict {
     #[expect(clippy::panic, reason = "an expectation that is not met fails the test")]
     fn drop(&mut self) {
-        // A test that fails already has its reason; a second panic would hide it, and end the process.
+        // A second panic would abort the process and hide the reason of the failed test.
         if thread::panicking() {
             return;
         }

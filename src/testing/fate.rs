@@ -1,44 +1,44 @@
-//! What becomes of an answer on its way to the client.
+//! Delivery of responses to the client.
 
 use std::time::Duration;
 
-/// What becomes of the bytes of an answer.
+/// The delivery of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// They arrive.
+    /// The complete response is delivered.
     #[default]
     Whole,
-    /// Nothing arrives, and the connection is closed.
+    /// No response is delivered, and the connection is closed.
     Lost,
-    /// Nothing arrives, and the connection stays.
+    /// No response is delivered, and the connection stays open.
     Hung,
-    /// So many bytes of the body arrive, or half of them, and then it ends.
+    /// Only this many bytes of the body are delivered, or half of them if `None`.
     Cut(Option<usize>, Ending),
-    /// One byte after the other, with pauses.
+    /// The response is delivered byte by byte, with this pause after each.
     Dripping(Duration),
 }
 
-/// How an answer ends before its end.
+/// The way in which an incomplete response is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// The connection is closed in an orderly way.
+    /// The connection is closed gracefully.
     Closed,
     /// The connection is reset.
     Reset,
-    /// Nothing more comes, and the connection stays.
+    /// No more data arrives, and the connection stays open.
     Stalled,
 }
 
-/// By this header the desk tells the relay an answer's fate; no client ever sees it.
+/// The header that passes the delivery from the HTTP server to the relay, which removes it.
 pub(super) const HEADER: &str = "x-mock-relay";
 
 impl Fate {
-    /// Whether wiremock cannot do it, so that the relay must.
+    /// Returns `true` if only the relay supports this delivery, because wiremock does not.
     pub(super) fn needs_relay(self) -> bool {
         matches!(self, Self::Cut(..) | Self::Dripping(_))
     }
 
-    /// What the header says, where the relay has something to do.
+    /// Returns the header value, or `None` if the relay has nothing to do.
     pub(super) fn to_header(self) -> Option<String> {
         match self {
             Self::Whole | Self::Lost | Self::Hung => None,

@@ -1,4 +1,4 @@
-//! The mock on the wire: wiremock listens, the rules answer.
+//! The HTTP server: wiremock accepts connections, and the rules respond.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -21,30 +21,33 @@ use crate::testing::relay::Relay;
 use crate::testing::sessions;
 use crate::testing::state::{Moment, State};
 
-/// wiremock keeps each request that a mock has answered, recording or not; after so many they are thrown away, and earlier
-/// where they are large: a request counts once more for each KiB of it.
+/// The number of requests after which wiremock's own request log is cleared.
+///
+/// Mocks of wiremock store every request, even without recording. A request counts once, and once
+/// more for each KiB.
 const REQUESTS_KEPT: u64 = 4096;
 
-/// Listens on a port of this machine, and says at which origin; 0 is a free port.
-#[expect(clippy::panic, reason = "a port that cannot be had leaves a test nothing to do")]
+/// Listens on a loopback port and returns the listener and its origin. Port 0 selects a free port.
+#[expect(clippy::panic, reason = "a test cannot continue without its port")]
 pub(super) fn listen(port: u16) -> (TcpListener, String) {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, format!("http://{address}"))));
-    bound.unwrap_or_else(|error| panic!("MockWebex cannot listen on port {port}: {error}"))
+    bound.unwrap_or_else(|error| panic!("failed to listen on port {port}: {error}"))
 }
 
-/// wiremock's thread may have ended for want of handles, and wiremock does not say so.
-#[expect(clippy::panic, reason = "a server that does not answer leaves a test nothing to do")]
+/// Checks that the server accepts connections. wiremock does not report that its thread failed for
+/// lack of handles.
+#[expect(clippy::panic, reason = "a test cannot continue without its server")]
 fn check(address: SocketAddr) {
     if let Err(error) = TcpStream::connect(address) {
         panic!(
-            "MockWebex does not answer at {address}: {error}. A mock holds five handles of the operating system, and two for \
-             each connection; \"ulimit -n\" says how many a process may have"
+            "failed to connect to the mock at {address}: {error}; a mock uses five handles of the operating system and \
+             two for each connection, check the limit with \"ulimit -n\""
         );
     }
 }
 
-/// A running server.
+/// A running HTTP server with an optional relay.
 pub(super) struct Server {
     wiremock: Option<MockServer>,
     relay: Option<Relay>,
@@ -72,11 +75,11 @@ impl Server {
         }
     }
 
-    /// Replaces the mocks by fresh ones, and with them what wiremock remembers of the old ones' requests.
+    /// Replaces the mocks, and thereby clears wiremock's request log.
     async fn renew(&self, desk: Desk) {
         if let Some(server) = &self.wiremock {
-            // All wait in wiremock's first-come-first-served lock from the same poll on, on the one thread on which
-            // requests come to it: none of them finds the server without its mocks.
+            // All of them queue for wiremock's fair lock in the same poll, on the only thread that
+            // receives requests. No request therefore finds the server without its mocks.
             tokio::join!(biased; server.reset(), self.register(desk));
         }
     }
@@ -85,36 +88,36 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let server = self.wiremock.take();
-        // wiremock blocks on a tokio lock when dropped. Within a task whose budget is spent, or on the server's own
-        // thread, that waits for ever.
+        // wiremock blocks on a tokio lock when dropped. In a task with an exhausted budget, or on
+        // the server's own thread, this deadlocks.
         let thread = thread::Builder::new().spawn(move || drop(server));
-        // Without a thread to be had, the server was dropped right here.
+        // If no thread could be spawned, the server was dropped by the failed call.
         drop(thread);
     }
 }
 
-/// Locks the world, or what belongs to it; what a panicking test left is as good as it was.
+/// Locks a mutex. State left by a panicking test is still valid.
 pub(super) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Random bytes for the rules.
-#[expect(clippy::expect_used, reason = "a test cannot go on without the operating system's generator")]
+/// Returns random bytes for the rules.
+#[expect(clippy::expect_used, reason = "a test cannot continue without the operating system's generator")]
 pub(super) fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     random::fill(&mut bytes).expect("the operating system's random generator works");
     bytes
 }
 
-/// Where requests are answered.
+/// The responder for all requests.
 #[derive(Clone)]
 pub(super) struct Desk {
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
     server: Weak<Server>,
-    /// What wiremock keeps, and what it has thrown away.
+    /// The weight of all requests that wiremock has stored, including cleared ones.
     kept: Arc<AtomicU64>,
-    /// What goes out for the request that wiremock is at; it looks at one at a time.
+    /// The response to the current request. wiremock processes one request at a time.
     outgoing: Arc<Mutex<Option<Outgoing>>>,
 }
 
@@ -128,8 +131,10 @@ impl Desk {
         self
     }
 
-    /// Two mocks, since wiremock's answers are good ones or errors, and it must know before it asks: the first takes the
-    /// requests whose connection is closed without an answer, and so is asked about all of them.
+    /// Returns two mocks, because each mock of wiremock sends either responses or errors.
+    ///
+    /// The first mock matches requests whose connection is closed without a response. It therefore
+    /// processes every request.
     fn mocks(self) -> [Mock; 2] {
         let closed = |_: &wiremock::Request| io::Error::from(io::ErrorKind::ConnectionAborted);
         let losing = Mock::given(Losing(self.clone())).respond_with_err(closed);
@@ -159,12 +164,12 @@ fn weight(request: &wiremock::Request) -> u64 {
     1 + (bytes / 1024) as u64
 }
 
-/// Whether it is time to throw away what is kept, when so much comes after so much.
+/// Returns `true` if the stored weight crosses the limit by adding `more` to `before`.
 fn is_full(before: u64, more: u64) -> bool {
     before / REQUESTS_KEPT != before.wrapping_add(more) / REQUESTS_KEPT
 }
 
-/// Whether a request's answer gets lost.
+/// A matcher for requests whose response is lost.
 struct Losing(Desk);
 
 impl Match for Losing {
@@ -181,7 +186,8 @@ impl Respond for Desk {
         let received = lock(&self.outgoing).take();
         let outgoing = received.unwrap_or_else(|| self.receive(request));
         let template = write(outgoing);
-        // Its answer announces a body that does not come, for which the relay must not wait.
+        // The response to a HEAD request announces a body that does not follow. The relay must not
+        // wait for it.
         if request.method == "HEAD" { template.insert_header(header::CONNECTION, "close") } else { template }
     }
 }
@@ -205,7 +211,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// Longer than any test.
+/// A delay longer than any test.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 fn write(outgoing: Outgoing) -> ResponseTemplate {

@@ -1,7 +1,7 @@
-//! The ID tokens of a login or a refresh.
+//! ID tokens of a login or a refresh.
 //!
-//! The facts are those of developer.webex.com/docs/login-with-webex: RS256 and a `kid`, two hours, and no claims but those
-//! of the scope `openid`.
+//! The source is developer.webex.com/docs/login-with-webex: RS256 with a `kid`, two hours, and only
+//! the claims of the scope `openid`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,21 +14,21 @@ use crate::testing::shared_secret;
 use crate::testing::signing::Algorithm;
 use crate::testing::state::State;
 
-/// How long an ID token lives, in seconds.
+/// The lifetime of an ID token, in seconds.
 const LIFETIME: u64 = 7200;
 
-/// What an ID token is about, and what it goes out with.
+/// The inputs of an ID token.
 pub(super) struct Wanted<'a> {
     pub(super) user: usize,
     pub(super) integration: usize,
     pub(super) auth_time: UnixTime,
-    /// What a login asked for; a refresh asks nothing.
+    /// The requirements of a login. Empty for a refresh.
     pub(super) authentication: &'a Authentication,
     pub(super) access_token: Option<&'a str>,
     pub(super) code: Option<&'a str>,
 }
 
-/// An ID token, unless the test wants none.
+/// Issues an ID token, or `None` if a fault omits it.
 pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Option<String> {
     let fault = state.faults.id_tokens.pop_front();
     match fault {
@@ -60,8 +60,8 @@ pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Op
     Some(format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
-/// A header, an encrypted key, a nonce, a ciphertext and its tag, which is all that one can see of an encrypted token
-/// (RFC 7516 section 3.1).
+/// Returns a token with the visible structure of an encrypted one: a header, an encrypted key, a
+/// nonce, a ciphertext, and a tag (RFC 7516, section 3.1).
 pub(super) fn encrypted(key_id: &str) -> String {
     let header = json!({"alg": "RSA-OAEP", "enc": "A256GCM", "cty": "JWT", "kid": key_id}).to_string();
     let parts = [header.as_bytes(), &[1; 256], &[2; 12], &[3; 400], &[4; 16]];

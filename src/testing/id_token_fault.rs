@@ -1,30 +1,34 @@
-//! What a test may want to be wrong with an ID token.
+//! Faults in ID tokens.
 
 use serde_json::{Value, json};
 
 use crate::testing::mutation::{append_one, put_off, remove, set_back};
 use crate::testing::signing::Algorithm;
 
-/// By how much a time is wrong, in seconds: by more than any skew that clocks are allowed.
+/// The error of a wrong time, in seconds. Larger than any permitted clock skew.
 const TEN_MINUTES: u64 = 600;
-/// How much longer ago than allowed a stale sign-in was, in seconds.
+/// The excess age of a stale sign-in, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// One thing that is wrong with an ID token, for [`MockWebex::next_id_token`](crate::testing::MockWebex::next_id_token).
+/// A fault in an ID token, for
+/// [`MockWebex::next_id_token`](crate::testing::MockWebex::next_id_token).
 ///
-/// All else about the token is right, its signature included: an application that forgets this one check accepts it.
-/// Where a claim is wrong, a `1` was appended to what it should be, as in the relying-party tests of the OpenID
-/// Foundation (`oidcc-client-test-*`, `fapi1-*` and `fapi2-*-client-test-*`), whose names stand beside the faults.
+/// Everything else in the token is correct, including the signature. An application that omits the
+/// corresponding check therefore accepts the token.
 ///
-/// | fault | after a login, this crate says | after a refresh |
+/// A wrong claim is the correct value with `1` appended, as in the relying party tests of the
+/// OpenID Foundation (`oidcc-client-test-*`, `fapi1-*`, and `fapi2-*-client-test-*`). Their names
+/// are given in parentheses.
+///
+/// | fault | result of a login in this crate | result of a refresh |
 /// |---|---|---|
-/// | [`Missing`](Self::Missing) | [`ErrorKind::MissingIdToken`] | nothing: a refresh needs none |
-/// | [`MissingNonce`](Self::MissingNonce), [`MissingAuthTime`](Self::MissingAuthTime), [`WrongCodeHash`](Self::WrongCodeHash) | [`ErrorKind::InvalidIdToken`] | nothing: it asked for none of these |
-/// | [`OtherSubject`](Self::OtherSubject) | nothing, but userinfo is of another user: [`ErrorKind::UserInfo`] | [`ErrorKind::InvalidIdToken`] |
+/// | [`Missing`](Self::Missing) | [`ErrorKind::MissingIdToken`] | success: a refresh requires no ID token |
+/// | [`MissingNonce`](Self::MissingNonce), [`MissingAuthTime`](Self::MissingAuthTime), [`WrongCodeHash`](Self::WrongCodeHash) | [`ErrorKind::InvalidIdToken`] | success: a refresh requires none of these |
+/// | [`OtherSubject`](Self::OtherSubject) | success, but userinfo belongs to another user: [`ErrorKind::UserInfo`] | [`ErrorKind::InvalidIdToken`] |
 /// | [`MissingIssuer`](Self::MissingIssuer), [`WrongIssuer`](Self::WrongIssuer), [`MissingAudience`](Self::MissingAudience), [`WrongAudience`](Self::WrongAudience), [`SecondAudience`](Self::SecondAudience), [`OtherParty`](Self::OtherParty), [`MissingSubject`](Self::MissingSubject) | [`ErrorKind::InvalidIdToken`] | [`ErrorKind::InvalidIdToken`] |
-/// | [`MissingKeyId`](Self::MissingKeyId) | [`ErrorKind::InvalidIdToken`] where several keys are published | leaves the token out there |
-/// | [`AudienceList`](Self::AudienceList), [`FractionalExpiry`](Self::FractionalExpiry), [`EmailVerifiedAsText`](Self::EmailVerifiedAsText) | nothing: these are odd, and right | nothing |
-/// | all others | [`ErrorKind::InvalidIdToken`] | leaves the token out |
+/// | [`MissingKeyId`](Self::MissingKeyId) | [`ErrorKind::InvalidIdToken`] if several keys are published | the ID token is ignored if several keys are published |
+/// | [`AudienceList`](Self::AudienceList), [`FractionalExpiry`](Self::FractionalExpiry), [`EmailVerifiedAsText`](Self::EmailVerifiedAsText) | success: unusual but valid | success |
+/// | all others | [`ErrorKind::InvalidIdToken`] | the ID token is ignored |
 ///
 /// [`ErrorKind::InvalidIdToken`]: crate::error::ErrorKind::InvalidIdToken
 /// [`ErrorKind::MissingIdToken`]: crate::error::ErrorKind::MissingIdToken
@@ -32,80 +36,87 @@ const DAY: u64 = 24 * 60 * 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdTokenFault {
-    /// There is none in the answer.
+    /// No ID token in the response.
     Missing,
-    /// No `iss` (`invalid-missing-iss`).
+    /// A missing `iss` (`invalid-missing-iss`).
     MissingIssuer,
-    /// `iss` is nobody's (`invalid-iss`, `refresh-token-invalid-issuer`).
+    /// An unknown `iss` (`invalid-iss`, `refresh-token-invalid-issuer`).
     WrongIssuer,
-    /// No `aud` (`missing-aud`).
+    /// A missing `aud` (`missing-aud`).
     MissingAudience,
-    /// `aud` is another client (`invalid-aud`).
+    /// Another client in `aud` (`invalid-aud`).
     WrongAudience,
-    /// `aud` has another client beside the right one, and there is no `azp` (`invalid-secondary-aud`).
+    /// Another client in `aud` in addition to the correct one, without `azp`
+    /// (`invalid-secondary-aud`).
     SecondAudience,
-    /// `azp` is another client (OpenID Connect Core 1.0 section 3.1.3.7).
+    /// Another client in `azp` (OpenID Connect Core 1.0, section 3.1.3.7).
     OtherParty,
-    /// No `sub` (`missing-sub`).
+    /// A missing `sub` (`missing-sub`).
     MissingSubject,
-    /// `sub` is another user's, though the tokens beside it are not (`refresh-token-invalid-sub`).
+    /// Another user's `sub`, although the other tokens belong to the correct user
+    /// (`refresh-token-invalid-sub`).
     OtherSubject,
-    /// No `iat` (`missing-iat`).
+    /// A missing `iat` (`missing-iat`).
     MissingIssueTime,
-    /// `iat` is in ten minutes.
+    /// An `iat` ten minutes in the future.
     FutureIssueTime,
-    /// `iat` was a week ago, and `exp` is still to come (`iat-is-week-in-past`).
+    /// An `iat` a week in the past, with an `exp` in the future (`iat-is-week-in-past`).
     OldIssueTime,
-    /// `nbf` is in ten minutes (RFC 7519 section 4.1.5).
+    /// An `nbf` ten minutes in the future (RFC 7519, section 4.1.5).
     NotYetValid,
-    /// No `exp` (`invalid-missing-exp`).
+    /// A missing `exp` (`invalid-missing-exp`).
     MissingExpiry,
-    /// `exp` was ten minutes ago (`invalid-expired-exp`).
+    /// An `exp` ten minutes in the past (`invalid-expired-exp`).
     Expired,
-    /// A login's token has no `nonce` (`invalid-missing-nonce`).
+    /// A missing `nonce` after a login (`invalid-missing-nonce`).
     MissingNonce,
-    /// `nonce` is another login's; after a refresh, which has none, it is `1` (`nonce-invalid`).
+    /// A wrong `nonce`; after a refresh, which has none, it is `1` (`nonce-invalid`).
     WrongNonce,
-    /// No `auth_time`; without `max_age` nobody minds.
+    /// A missing `auth_time`, which is required only with `max_age`.
     MissingAuthTime,
-    /// `auth_time` is a day longer ago than `max_age` allows; without `max_age` nobody minds.
+    /// An `auth_time` a day older than `max_age` allows. Without `max_age`, it is valid.
     StaleAuthTime,
-    /// `at_hash` is that of another access token (`invalid-athash`).
+    /// An `at_hash` of another access token (`invalid-athash`).
     WrongAccessTokenHash,
-    /// `c_hash` is that of another code (`invalid-chash`).
+    /// A `c_hash` of another code (`invalid-chash`).
     WrongCodeHash,
-    /// One bit of the signature is wrong (`invalid-sig-rs256`).
+    /// A signature with one wrong bit (`invalid-sig-rs256`).
     BadSignature,
-    /// `kid` names a key that is not published; the signature is by the one that is.
+    /// The `kid` of a key that is not published, with a signature by the published key.
     UnknownKey,
-    /// No `kid` (`kid-absent-single-jwks`, and with several published keys `kid-absent-multiple-jwks`).
+    /// A missing `kid` (`kid-absent-single-jwks`; with several published keys,
+    /// `kid-absent-multiple-jwks`).
     MissingKeyId,
-    /// `alg` is `none`, and there is no signature (`idtoken-sig-none`, `invalid-null-alg`).
+    /// No signature, with `none` in `alg` (`idtoken-sig-none`, `invalid-null-alg`).
     Unsigned,
-    /// Signed with RS384, which Webex does not announce, by the right key (`invalid-alternate-alg`).
+    /// An RS384 signature by the correct key. Webex does not announce this algorithm
+    /// (`invalid-alternate-alg`).
     OtherHash,
-    /// Signed with ES256, which Webex does not announce, by a key that is published from then on (`invalid-sig-es256`).
+    /// An ES256 signature by a key that is published from then on. Webex does not announce this
+    /// algorithm (`invalid-sig-es256`).
     Elliptic,
-    /// Signed with HS256, with the PEM file of the published key as the secret (`invalid-sig-hs256`).
+    /// An HS256 signature with the PEM file of the published key as the secret
+    /// (`invalid-sig-hs256`).
     PublicKeyAsSecret,
-    /// Signed with HS256, with the client secret as the key, which Webex does not announce (`invalid-sig-hs256`).
+    /// An HS256 signature with the client secret as the key. Webex does not announce this algorithm
+    /// (`invalid-sig-hs256`).
     ClientSecretAsKey,
-    /// Of five parts, as an encrypted token is (RFC 7516 section 3.1): by RSA-OAEP and A256GCM, as its header says, though there
-    /// is nothing in it that could be decrypted (`encrypted-idtoken`).
+    /// Five parts, as in an encrypted token (RFC 7516, section 3.1). The header names RSA-OAEP and
+    /// A256GCM, but the content cannot be decrypted (`encrypted-idtoken`).
     Encrypted,
-    /// The header demands, by `crit`, an extension that nobody knows (RFC 7515 section 4.1.11).
+    /// An unknown critical extension in the header's `crit` (RFC 7515, section 4.1.11).
     UnknownExtension,
-    /// `sub` stands there twice, the right one last (RFC 7519 section 4).
+    /// A duplicate `sub`, the correct one last (RFC 7519, section 4).
     RepeatedClaim,
-    /// No fault: `aud` is a list with the right client alone (`valid-aud-as-array`).
+    /// No fault: a list with only the correct client in `aud` (`valid-aud-as-array`).
     AudienceList,
-    /// No fault: `exp` has a fraction (RFC 7519 section 2).
+    /// No fault: a fraction in `exp` (RFC 7519, section 2).
     FractionalExpiry,
-    /// No fault: the token tells the e-mail address, and `email_verified` is a text, as it is in Webex's userinfo.
+    /// No fault: an `email` claim and a string in `email_verified`, as in Webex's userinfo.
     EmailVerifiedAsText,
 }
 
-/// What is right, for faults that are made of it.
+/// Correct values that some faults are derived from.
 pub(super) struct Right {
     pub(super) max_age: Option<u64>,
     pub(super) at_hash: String,
@@ -114,7 +125,7 @@ pub(super) struct Right {
 }
 
 impl IdTokenFault {
-    /// All of them, for a test of an application that has to refuse whatever is refused here.
+    /// All faults, to test that an application rejects the same tokens as this crate.
     pub const ALL: &'static [Self] = &[
         Self::Missing,
         Self::MissingIssuer,
@@ -153,7 +164,7 @@ impl IdTokenFault {
         Self::EmailVerifiedAsText,
     ];
 
-    /// How the token is signed.
+    /// Returns the signature algorithm.
     pub(super) fn algorithm(self) -> Algorithm {
         match self {
             Self::Unsigned => Algorithm::None,
@@ -164,7 +175,7 @@ impl IdTokenFault {
         }
     }
 
-    /// What is wrong with the claims, before they are signed.
+    /// Applies the faults in claims, before signing.
     pub(super) fn spoil_claims(self, claims: &mut Value, right: Right) {
         match self {
             Self::MissingIssuer => remove(claims, "iss"),
@@ -207,7 +218,7 @@ impl IdTokenFault {
         }
     }
 
-    /// What is not wrong.
+    /// Applies the unusual but valid claims.
     fn make_odd(self, claims: &mut Value, right: Right) {
         match self {
             Self::AudienceList => claims["aud"] = json!([claims["aud"]]),
@@ -220,7 +231,7 @@ impl IdTokenFault {
         }
     }
 
-    /// What is wrong with the header, before it is signed.
+    /// Applies the faults in the header, before signing.
     pub(super) fn spoil_header(self, header: &mut Value) {
         match self {
             Self::UnknownKey => append_one(&mut header["kid"]),
@@ -233,14 +244,14 @@ impl IdTokenFault {
         }
     }
 
-    /// What is wrong with the text of the claims, which no JSON value could hold.
+    /// Applies the faults in the serialized claims that no JSON value can represent.
     pub(super) fn spoil_payload(self, payload: &mut String) {
         if self == Self::RepeatedClaim {
             payload.insert_str(1, "\"sub\":\"nobody\",");
         }
     }
 
-    /// What is wrong with the signature.
+    /// Applies the faults in the signature.
     pub(super) fn spoil_signature(self, signature: &mut [u8]) {
         if let (Self::BadSignature, Some(byte)) = (self, signature.first_mut()) {
             *byte ^= 1;
@@ -258,7 +269,7 @@ mod tests {
     fn all_are_all_and_each_once() {
         let names: HashSet<_> = IdTokenFault::ALL.iter().map(|fault| format!("{fault:?}")).collect();
         assert_eq!(names.len(), IdTokenFault::ALL.len());
-        // The last variant's number, so that a new one is not forgotten.
+        // Compare with the last variant's number, so that a new variant is not forgotten.
         assert_eq!(IdTokenFault::EmailVerifiedAsText as usize + 1, IdTokenFault::ALL.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The tokens of the implicit flow, which go to the application through the browser.
+//! Authorization responses of the implicit flow.
 
 use crate::clock::UnixTime;
 use crate::testing::authorization::Authorization;
@@ -6,8 +6,8 @@ use crate::testing::callback_fault::Parameters;
 use crate::testing::id_token::{self, Wanted};
 use crate::testing::state::State;
 
-/// What a user's consent brings: the fields that developer.webex.com/docs/login-with-webex shows, without a scope and
-/// without a refresh token.
+/// Returns the parameters that developer.webex.com/docs/login-with-webex shows. They include no
+/// scope and no refresh token.
 pub(super) fn tokens(authorization: &Authorization, user: usize, state: &mut State, now: UnixTime) -> Parameters {
     let response = authorization.response;
     let access_token = response.brings_access_token().then(|| {

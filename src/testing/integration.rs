@@ -1,4 +1,4 @@
-//! The applications that are registered with the mock.
+//! Integrations registered with the mock.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,9 +6,10 @@ use crate::testing::opaque;
 use crate::testing::service::MockService;
 use crate::testing::state::Integration;
 
-/// An application that is registered with the mock, beside the one that [`MockWebexBuilder`]'s own settings describe.
+/// An integration registered with the mock, in addition to the one configured by
+/// [`MockWebexBuilder`].
 ///
-/// Its client id and secret are made from its name, so they are the same in each run.
+/// The client ID and client secret are derived from the name, so they are the same in every run.
 ///
 /// # Example
 ///
@@ -18,7 +19,9 @@ use crate::testing::state::Integration;
 /// use webex_oauth::Callback;
 /// use webex_oauth::testing::{MockIntegration, MockWebex};
 ///
-/// let rooms = MockIntegration::new("Rooms").scopes("spark:rooms_read").redirect_uri("http://localhost:1/rooms");
+/// let rooms = MockIntegration::new("Rooms")
+///     .scopes("spark:rooms_read")
+///     .redirect_uri("http://localhost:1/rooms");
 /// let mock = MockWebex::builder().integration(rooms.clone()).start().await;
 /// let webex = mock.client_of(&rooms);
 ///
@@ -41,7 +44,7 @@ pub struct MockIntegration {
 }
 
 impl MockIntegration {
-    /// An integration of this name, which the consent page shows.
+    /// Creates an integration with this name, which the consent page shows.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let digest = |what: &str| opaque::hex(&Sha256::digest(format!("{what} of {name}")));
@@ -54,50 +57,53 @@ impl MockIntegration {
         }
     }
 
-    /// Another client id than the one made from the name.
+    /// Overrides the client ID. Defaults to one derived from the name.
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = client_id.into();
         self
     }
 
-    /// Another client secret than the one made from the name.
+    /// Overrides the client secret. Defaults to one derived from the name.
     pub fn client_secret(mut self, client_secret: impl Into<String>) -> Self {
         self.client_secret = client_secret.into();
         self
     }
 
-    /// Registers a redirect URI; call it again for another. Without any, `http://localhost:8080/callback` is registered.
+    /// Registers a redirect URI. May be called several times. Defaults to
+    /// `http://localhost:8080/callback`.
     pub fn redirect_uri(mut self, redirect_uri: impl Into<String>) -> Self {
         self.redirect_uris.push(redirect_uri.into());
         self
     }
 
-    /// The scopes that it is registered with, separated by spaces; by default those of the mock's own integration.
+    /// Sets the registered scopes, separated by spaces. Defaults to the service's default scopes.
+    ///
+    /// See [`MockWebexBuilder::scopes`](crate::testing::MockWebexBuilder::scopes).
     pub fn scopes(mut self, scopes: impl Into<String>) -> Self {
         self.scopes = Some(scopes.into());
         self
     }
 
-    /// What its client id is.
+    /// Returns the client ID.
     pub fn id(&self) -> &str {
         &self.client_id
     }
 
-    /// Registers it.
+    /// Converts the settings to a registration.
     ///
     /// # Panics
     ///
-    /// When no registration could hold its scopes or redirect URIs.
-    #[expect(clippy::panic, reason = "what no registration could hold is a mistake in the test")]
+    /// Panics if the scopes or a redirect URI are invalid.
+    #[expect(clippy::panic, reason = "an invalid registration is a mistake in the test")]
     pub(super) fn registered(mut self, service: MockService) -> Integration {
         let scopes = self.scopes.as_deref().unwrap_or(service.usual_scopes());
-        let scopes = scopes.parse().unwrap_or_else(|error| panic!("MockWebex cannot register {scopes:?}: {error}"));
+        let scopes = scopes.parse().unwrap_or_else(|error| panic!("invalid scopes {scopes:?}: {error}"));
         if self.redirect_uris.is_empty() {
             self.redirect_uris.push("http://localhost:8080/callback".to_owned());
         }
         let is_uri = |uri: &String| uri.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         if let Some(bad) = self.redirect_uris.iter().find(|uri| !is_uri(uri)) {
-            panic!("MockWebex cannot register {bad:?}: a redirect URI is visible ASCII without \"#\"");
+            panic!("invalid redirect URI {bad:?}: use only visible ASCII without \"#\"");
         }
         let Self { name, client_id, client_secret, redirect_uris, .. } = self;
         Integration { name, client_id, client_secret, redirect_uris, scopes }

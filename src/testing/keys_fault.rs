@@ -1,4 +1,4 @@
-//! What a test may want to be wrong with the published keys.
+//! Faults in key set responses.
 
 use serde_json::{Value, json};
 
@@ -11,21 +11,22 @@ use crate::testing::signing::{SigningKeys, elliptic_key};
 const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG_mE4cETwgJugpAlKQEGu3h4e0XbrIqOaj-YF5U1QClM\
                     1m_nPGmnvfAErZ9tr9xLb0fOB8ZAruJSHIqOYZ9ThpeQvW8Um8hgpV6oRxpN23YwBsaM";
 
-/// One answer about keys that is not what it should be, for
+/// A fault in a key set (JWKS) response, for
 /// [`MockWebex::next_keys`](crate::testing::MockWebex::next_keys).
 ///
-/// The keys of the service and those of each issuer count as one: whoever asks next gets it. This crate asks the issuer when
-/// the service's answer is of no use, and asks a server that is not well (503) once more after a second: so one fault alone
-/// fails no login, and is said here for all answers together.
+/// The key sets of the service and of all issuers share one queue: the next request for any of them
+/// receives the fault. If the service's key set is not usable, this crate fetches the issuer's. It
+/// retries once, after a second, if a server is unavailable (503). A single fault therefore fails
+/// no login. The table states how many faults are required.
 ///
-/// | fault | in all answers | this crate says |
+/// | fault | faults required | result in this crate |
 /// |---|---|---|
 /// | [`Empty`](Self::Empty), [`Page`](Self::Page), [`TooManyRequests`](Self::TooManyRequests), [`TinyKey`](Self::TinyKey), [`HugeExponent`](Self::HugeExponent) | two | [`ErrorKind::Jwks`] |
 /// | [`Unavailable`](Self::Unavailable) | four | [`ErrorKind::Jwks`] |
 /// | [`OtherFamily`](Self::OtherFamily), [`MissingIds`](Self::MissingIds) | two | [`ErrorKind::InvalidIdToken`] |
 /// | [`TwoWithoutIds`](Self::TwoWithoutIds), with [`IdTokenFault::MissingKeyId`] | two | [`ErrorKind::InvalidIdToken`] |
-/// | [`MissingIds`](Self::MissingIds), with [`IdTokenFault::MissingKeyId`] | one | nothing: there is only one key |
-/// | [`MissingUse`](Self::MissingUse) | one | nothing: keys need not say what they are for |
+/// | [`MissingIds`](Self::MissingIds), with [`IdTokenFault::MissingKeyId`] | one | success: there is only one key |
+/// | [`MissingUse`](Self::MissingUse) | one | success: `use` is optional |
 ///
 /// [`ErrorKind::InvalidIdToken`]: crate::error::ErrorKind::InvalidIdToken
 /// [`ErrorKind::Jwks`]: crate::error::ErrorKind::Jwks
@@ -33,25 +34,25 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KeysFault {
-    /// A set without keys.
+    /// An empty key set.
     Empty,
-    /// A web page, as a proxy sends it.
+    /// A web page, as sent by a proxy.
     Page,
-    /// The server cannot answer now (503).
+    /// An unavailable server (503).
     Unavailable,
-    /// Too many have asked (429); `Retry-After` says seven seconds.
+    /// Too many requests (429), with a `Retry-After` of seven seconds.
     TooManyRequests,
-    /// The right names, with an RSA key of 1024 bits. ID tokens are not signed with it.
+    /// The correct key IDs, but an RSA key of 1024 bits, which does not sign the ID tokens.
     TinyKey,
-    /// The right keys, with public exponents of 2048 bits, which cost whoever computes with them much time.
+    /// The correct keys, but with public exponents of 2048 bits, which make verification expensive.
     HugeExponent,
-    /// The right names, with a key on P-256 where RSA keys should be.
+    /// The correct key IDs, but a P-256 key instead of RSA keys.
     OtherFamily,
-    /// The right keys without `kid` (`kid-absent-single-jwks`).
+    /// The correct keys without `kid` (`kid-absent-single-jwks`).
     MissingIds,
-    /// Two keys without `kid`, one of which signs (`kid-absent-multiple-jwks`).
+    /// Two keys without `kid`, one of which signs the ID tokens (`kid-absent-multiple-jwks`).
     TwoWithoutIds,
-    /// No fault: the right keys without `use`; Webex's have no `alg` anyway.
+    /// No fault: the correct keys without `use`. Webex's keys have no `alg` either.
     MissingUse,
 }
 

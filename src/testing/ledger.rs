@@ -1,4 +1,4 @@
-//! What has come to the mock, counted and, on demand, kept.
+//! Request counters and the request log.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::request::{MockRequest, hash};
 
-/// How many requests are kept; the oldest go first.
+/// The maximum number of logged requests. The oldest are removed first.
 pub(super) const MOST_REQUESTS: usize = 1024;
-/// How many paths are counted; a mock with more of them is asked for ids, not for places.
+/// The maximum number of counted paths. Further paths are usually IDs rather than endpoints.
 const MOST_PATHS: usize = 1024;
-/// How many requests the message of a failed expectation lists.
+/// The maximum number of requests in the message of a failed expectation.
 const MOST_LINES: usize = 20;
 
-/// Whether requests are kept.
+/// The mode of the request log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Recording {
     #[default]
@@ -22,31 +22,31 @@ pub(super) enum Recording {
     WithSecrets,
 }
 
-/// All that has come.
+/// The request counters, the request log, and the expectations.
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) recording: Recording,
     pub(super) followed_redirects: usize,
     total: usize,
     places: HashMap<MockEndpoint, usize>,
-    /// By [`hash`], since a path may be long.
+    /// Counters by [`hash`] of the path, because a path may be long.
     paths: HashMap<u64, usize>,
     kept: VecDeque<MockRequest>,
     expectations: Vec<Expectation>,
 }
 
-/// How many requests are expected.
+/// An expected number of requests.
 struct Expectation {
     endpoint: MockEndpoint,
     least: usize,
     most: Option<usize>,
-    /// What had come before.
+    /// The number of earlier requests to the endpoint.
     count: usize,
     total: usize,
 }
 
 impl Ledger {
-    /// A request has come.
+    /// Counts a request.
     pub(super) fn count(&mut self, place: Option<&MockEndpoint>, path: &str) {
         self.total += 1;
         if let Some(place) = place {
@@ -60,7 +60,7 @@ impl Ledger {
         }
     }
 
-    /// Keeps a request, if requests are kept.
+    /// Logs a request if recording is enabled.
     pub(super) fn keep(&mut self, request: impl FnOnce(bool) -> MockRequest) {
         if self.recording == Recording::Off {
             return;
@@ -71,7 +71,7 @@ impl Ledger {
         self.kept.push_back(request(self.recording == Recording::WithSecrets));
     }
 
-    /// How many requests have come to a place.
+    /// Returns the number of requests to an endpoint.
     pub(super) fn requests_to(&self, endpoint: &MockEndpoint) -> usize {
         let at = |place: &MockEndpoint| self.places.get(place).copied().unwrap_or_default();
         match endpoint {
@@ -82,17 +82,17 @@ impl Ledger {
         }
     }
 
-    /// The requests to a place that were kept, the oldest first.
+    /// Returns the logged requests to an endpoint, oldest first.
     pub(super) fn received(&self, endpoint: &MockEndpoint) -> Vec<MockRequest> {
         let covered = |request: &&MockRequest| match endpoint {
             MockEndpoint::Path(path) => request.path_hash == hash(path),
-            // Of these, none looks at the path.
+            // None of these variants depends on the path.
             _ => endpoint.covers(request.endpoint(), ""),
         };
         self.kept.iter().filter(covered).cloned().collect()
     }
 
-    /// Expects so many requests from now on, and keeps what comes so that it can be shown.
+    /// Adds an expectation about requests from now on, and enables the log for its message.
     pub(super) fn expect(&mut self, endpoint: MockEndpoint, least: usize, most: Option<usize>) {
         if self.recording == Recording::Off {
             self.recording = Recording::Redacted;
@@ -101,7 +101,7 @@ impl Ledger {
         self.expectations.push(Expectation { endpoint, least, most, count, total: self.total });
     }
 
-    /// What is to be said of expectations that were not met. They are asked for once.
+    /// Returns a message about unmet expectations and removes all expectations.
     pub(super) fn unmet(&mut self) -> Option<String> {
         let expectations = std::mem::take(&mut self.expectations);
         let mut message = String::new();
@@ -110,27 +110,25 @@ impl Ledger {
             let came = self.requests_to(&expectation.endpoint) - expectation.count;
             if came < expectation.least || expectation.most.is_some_and(|most| came > most) {
                 // Writing to a `String` cannot fail.
-                _ = write!(
-                    message,
-                    "\n  to {}: expected {}, and {came} came",
-                    expectation.endpoint,
-                    expectation.range()
-                );
+                _ = write!(message, "\n  {}: expected {}, received {came}", expectation.endpoint, expectation.range());
                 since = since.min(expectation.total);
             }
         }
-        (!message.is_empty()).then(|| format!("the mock was not asked as expected{message}\n{}", self.list(since)))
+        (!message.is_empty()).then(|| format!("request expectations not met:{message}\n{}", self.list(since)))
     }
 
-    /// What came after the first `since` requests.
+    /// Lists the requests after the first `since`.
     fn list(&self, since: usize) -> String {
         let came = self.total - since;
         if came == 0 {
-            return "nothing came at all".to_owned();
+            return "no requests were received".to_owned();
         }
         let shown = came.min(MOST_LINES).min(self.kept.len());
-        let mut text =
-            if shown < came { format!("the last {shown} of {came} that came:") } else { "what came:".to_owned() };
+        let mut text = if shown < came {
+            format!("last {shown} of {came} received requests:")
+        } else {
+            "received requests:".to_owned()
+        };
         for request in self.kept.iter().skip(self.kept.len() - shown) {
             // Writing to a `String` cannot fail.
             _ = write!(text, "\n  {request}");
@@ -194,14 +192,14 @@ mod tests {
         come(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
         assert_eq!(
             ledger.unmet().unwrap(),
-            "the mock was not asked as expected\
-             \n  to MockEndpoint::Refresh: expected 1, and 0 came\
-             \n  to MockEndpoint::Exchange: expected 0, and 1 came\
-             \n  to MockEndpoint::Keys: expected at least 2, and 0 came\
-             \nwhat came:\
+            "request expectations not met:\
+             \n  MockEndpoint::Refresh: expected 1, received 0\
+             \n  MockEndpoint::Exchange: expected 0, received 1\
+             \n  MockEndpoint::Keys: expected at least 2, received 0\
+             \nreceived requests:\
              \n  POST /v1/access_token grant_type=authorization_code code=[redacted] client_id=C1 -> 200"
         );
-        assert_eq!(ledger.unmet(), None, "it is asked for once");
+        assert_eq!(ledger.unmet(), None, "an expectation is checked only once");
     }
 
     #[test]
@@ -212,8 +210,8 @@ mod tests {
             come(&mut ledger, &MockEndpoint::Refresh, "");
         }
         let message = ledger.unmet().unwrap();
-        assert!(message.contains("expected at most 20, and 21 came\nthe last 20 of 21 that came:\n"), "{message}");
+        assert!(message.contains("expected at most 20, received 21\nlast 20 of 21 received requests:\n"), "{message}");
         ledger.expect(MockEndpoint::Refresh, 1, None);
-        assert!(ledger.unmet().unwrap().ends_with("at least 1, and 0 came\nnothing came at all"));
+        assert!(ledger.unmet().unwrap().ends_with("at least 1, received 0\nno requests were received"));
     }
 }

@@ -1,4 +1,4 @@
-//! The page that signs a browser out.
+//! The logout page.
 
 use url::Url;
 
@@ -6,12 +6,15 @@ use crate::testing::exchange::{Body, Fields, Request};
 use crate::testing::pages::Page;
 use crate::testing::state::{Moment, State};
 
-/// Below each issuer's address. Webex documents it nowhere; Cisco's SDK (github.com/webex/webex-js-sdk) and samples send
-/// browsers there.
+/// The path of the logout page below each issuer.
+///
+/// Webex does not document it, but Cisco's SDK (github.com/webex/webex-js-sdk) and samples use it.
 pub(super) const LOGOUT: &str = "/oauth2/v1/logout";
 
-/// Ends the browser's session, and the access token if there is one in the address, as Cisco's samples have it. Then the
-/// browser goes to `goto`; nobody wrote down that such an address must be registered.
+/// Ends the browser's session and invalidates the access token in `token`, as used by Cisco's
+/// samples.
+///
+/// The browser is then redirected to `goto`. No documentation requires this URL to be registered.
 pub(super) fn show(request: &Request, state: &mut State, moment: &Moment<'_>) -> (u16, Body) {
     state.sessions.close(request.session.as_deref());
     if let Some(token) = request.query.filled("token") {
@@ -24,7 +27,8 @@ pub(super) fn show(request: &Request, state: &mut State, moment: &Moment<'_>) ->
     (status, Body::Session(None, Box::new(then)))
 }
 
-/// An address of the web; parsing it leaves nothing that a header could not hold.
+/// Returns the URL in `goto` if it is an HTTP or HTTPS URL. A parsed URL is always a valid header
+/// value.
 fn goto(query: &Fields) -> Option<String> {
     let url = Url::parse(query.filled("goto")?).ok()?;
     matches!(url.scheme(), "http" | "https").then(|| url.into())

@@ -1,4 +1,4 @@
-//! The mock's clients, and the network between them and the mock.
+//! Clients of further integrations, and the network between clients and mock.
 
 use std::sync::Arc;
 
@@ -7,35 +7,37 @@ use crate::testing::MockWebex;
 use crate::testing::fault::Fault;
 use crate::testing::integration::MockIntegration;
 
-/// The clients of several integrations.
+/// Clients of further integrations.
 impl MockWebex {
-    /// A client of one of the mock's other integrations, ready to log users in.
+    /// Creates a client for another integration of the mock.
     ///
     /// # Panics
     ///
-    /// When the mock has no such integration, or was given settings that no client can have.
+    /// Panics if the mock has no such integration, or if the settings of the integration are not
+    /// valid for a client.
     #[track_caller]
-    #[expect(clippy::panic, reason = "a world that no client fits is a mistake in the test")]
+    #[expect(clippy::panic, reason = "settings that no client accepts are a mistake in the test")]
     pub fn client_of(&self, integration: &MockIntegration) -> WebexOAuth {
         let settings = self.client_builder_of(integration);
-        settings.build().unwrap_or_else(|error| panic!("no client fits the integration: {error}"))
+        settings.build().unwrap_or_else(|error| panic!("invalid integration: {error}"))
     }
 
-    /// The settings of such a client, to be changed before they are built. The client has the mock's clock.
+    /// Creates a builder with the settings of another integration and the mock's clock.
     ///
     /// # Panics
     ///
-    /// When the mock has no such integration.
+    /// Panics if the mock has no such integration.
     #[track_caller]
     pub fn client_builder_of(&self, integration: &MockIntegration) -> WebexOAuthBuilder {
         self.settings_of(self.position_of(integration))
     }
 
-    /// Gives one of the other integrations another secret, as [`change_secret`](Self::change_secret) does to the mock's own.
+    /// Replaces the client secret of another integration, like
+    /// [`change_secret`](Self::change_secret).
     ///
     /// # Panics
     ///
-    /// When the mock has no such integration.
+    /// Panics if the mock has no such integration.
     #[track_caller]
     pub fn change_secret_of(&self, integration: &MockIntegration, client_secret: impl Into<String>) {
         let position = self.position_of(integration);
@@ -43,11 +45,11 @@ impl MockWebex {
     }
 
     #[track_caller]
-    #[expect(clippy::panic, reason = "an integration that nobody registered is a mistake in the test")]
+    #[expect(clippy::panic, reason = "an unregistered integration is a mistake in the test")]
     fn position_of(&self, integration: &MockIntegration) -> usize {
         let found = self.state().integration(integration.id());
         found.unwrap_or_else(|| {
-            panic!("the mock has no integration {integration:?}: MockWebexBuilder::integration adds it")
+            panic!("unknown integration {integration:?}: add it with `MockWebexBuilder::integration`")
         })
     }
 
@@ -67,38 +69,41 @@ impl MockWebex {
 
 /// The network between clients and mock.
 impl MockWebex {
-    /// Refuses all connections from now on, and drops those that there are, as a server that is down does; its port stays
-    /// reserved for [`go_online`](Self::go_online).
+    /// Rejects all connections from now on and closes existing ones, like a server that is down.
+    ///
+    /// The port stays reserved for [`go_online`](Self::go_online).
     ///
     /// # Panics
     ///
-    /// When [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) was not asked for, or the port is lost.
+    /// Panics if the mock was started without
+    /// [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay), or if the port was
+    /// lost.
     #[track_caller]
     pub fn go_offline(&self) {
         self.open(false);
     }
 
-    /// Takes connections again.
+    /// Accepts connections again after [`go_offline`](Self::go_offline).
     ///
     /// # Panics
     ///
-    /// As [`go_offline`](Self::go_offline).
+    /// Panics like [`go_offline`](Self::go_offline).
     #[track_caller]
     pub fn go_online(&self) {
         self.open(true);
     }
 
     #[track_caller]
-    #[expect(clippy::panic, reason = "a network that the mock does not have is a mistake in the test")]
+    #[expect(clippy::panic, reason = "a mock without a relay is a mistake in the test")]
     fn open(&self, is_open: bool) {
         let Some(relay) = self.server.relay() else { panic!("{NO_RELAY}") };
         if let Err(error) = relay.open(is_open) {
-            panic!("the mock's port cannot be opened or closed: {error}");
+            panic!("failed to open or close the port of the mock: {error}");
         }
     }
 
     #[track_caller]
-    #[expect(clippy::panic, reason = "a fault that the mock cannot make is a mistake in the test")]
+    #[expect(clippy::panic, reason = "a fault that requires a missing relay is a mistake in the test")]
     pub(super) fn demand_relay(&self, fault: &Fault) {
         if fault.fate.needs_relay() && self.server.relay().is_none() {
             panic!("{NO_RELAY} (\"{fault}\")");
@@ -106,4 +111,5 @@ impl MockWebex {
     }
 }
 
-const NO_RELAY: &str = "connections are spoilt by the relay: start the mock by MockWebex::builder().relay().start()";
+const NO_RELAY: &str =
+    "connection faults require the relay: start the mock with `MockWebex::builder().relay().start()`";

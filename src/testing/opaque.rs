@@ -1,4 +1,4 @@
-//! The texts that Webex hands out and that nobody else may read anything into: codes, tokens, ids.
+//! Opaque strings issued by Webex: codes, tokens, and IDs.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::UnixTime;
 
-/// Letters and digits alone: Webex's own are base64 of hexadecimal text, so that `_` can separate what follows.
+/// Encodes bytes with letters and digits only.
+///
+/// Webex's own strings are base64 of hexadecimal digits, so that `_` can separate further parts.
 pub(super) fn text(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(hex(bytes))
 }
 
-/// Lower-case hexadecimal.
+/// Encodes bytes as lower-case hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a `String` cannot fail.
@@ -22,34 +24,35 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The form of a UUID; random bytes make it unique, a digest makes it the same in each run.
+/// Formats bytes as a UUID. Random bytes make it unique; a digest makes it the same in every run.
 pub(super) fn uuid(bytes: &[u8; 32]) -> String {
     let hex = hex(bytes);
     format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[12..15], &hex[15..18], &hex[18..30])
 }
 
-/// The UUID that always belongs to `name`.
+/// Returns the UUID derived from `name`.
 pub(super) fn uuid_of(name: &str) -> String {
     uuid(&Sha256::digest(name).into())
 }
 
-/// Six digits that always belong to `name`.
+/// Returns a number of six digits derived from `name`.
 pub(super) fn number_of(name: &str) -> u32 {
     let [a, b, c, ..] = <[u8; 32]>::from(Sha256::digest(name));
     100_000 + u32::from_be_bytes([0, a, b, c]) % 900_000
 }
 
-/// An id as the REST API writes them: base64 of `ciscospark://<region>/<kind>/<id>`.
+/// Returns an ID in the format of the REST API: base64 of `ciscospark://<region>/<kind>/<id>`.
 pub(super) fn rest_id(region: &str, kind: &str, id: &str) -> String {
     STANDARD_NO_PAD.encode(format!("ciscospark://{region}/{kind}/{id}"))
 }
 
-/// Makes access tokens that say themselves what they are, so that a million refreshes fill no memory.
+/// An encoder for stateless access tokens, so that a million refreshes use no memory.
 ///
-/// The check keeps out what was mistyped, tampered with or issued by another mock; it defends against nobody.
+/// The checksum detects typing errors, tampering, and tokens of another mock. It is not a security
+/// measure.
 pub(super) struct Seal([u8; 32]);
 
-/// What an access token says.
+/// The content of an access token.
 pub(super) struct Sealed {
     pub(super) grant: u64,
     pub(super) serial: u64,

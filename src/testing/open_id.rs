@@ -1,6 +1,6 @@
-//! The rules of OpenID Connect's endpoints: discovery, a user's home, and what userinfo tells.
+//! Rules of the OpenID Connect endpoints: discovery, WebFinger, and userinfo.
 //!
-//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+//! The source is developer.webex.com/docs/login-with-webex unless a rule names another one.
 
 use serde_json::{Value, json};
 
@@ -11,11 +11,13 @@ use crate::testing::user::MockUser;
 
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const WEB_FINGER: &str = "/.well-known/webfinger";
-/// Where an issuer publishes its own keys, below its address (seen in Cisco's own samples for BYODS).
+/// The path of an issuer's own key set (observed in Cisco's samples for BYODS).
 pub(super) const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
-/// The discovery document. Its issuer is one region's broker, whoever asks: an ID token's issuer is the broker of the user's
-/// home.
+/// Returns the discovery document.
+///
+/// Its issuer is always the broker of one region, whereas the issuer of an ID token is the broker
+/// of the user's home region.
 pub(super) fn discovery(state: &mut State) -> Outcome {
     let base = format!("{}{}", state.origin, state.service.base_path());
     let document = json!({
@@ -42,7 +44,8 @@ pub(super) fn discovery(state: &mut State) -> Outcome {
     }
 }
 
-/// The home of a user (RFC 7033), for anybody who asks; an address that the mock does not know is at home where most are.
+/// Returns the issuer of a user (RFC 7033) without authentication. Unknown users get the default
+/// issuer.
 pub(super) fn web_finger(query: &Fields, state: &State) -> Outcome {
     let resource = query.get("resource").unwrap_or_default();
     let email = resource
@@ -57,7 +60,8 @@ pub(super) fn web_finger(query: &Fields, state: &State) -> Outcome {
     Ok((200, Body::Json(json!({"subject": resource, "links": [link]}))))
 }
 
-/// The claims that the scopes cover. `email_verified` is a text here, and the phone number is `phone`.
+/// Returns the userinfo claims of the granted scopes. As in Webex, `email_verified` is a string and
+/// the phone number is `phone`.
 pub(super) fn user_info(user: &MockUser, scopes: &Scopes) -> Result<Value, Refusal> {
     if !scopes.contains(Scope::OPENID) {
         return Err(Refusal::missing_scope("the access token was not granted `openid`"));

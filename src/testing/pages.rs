@@ -1,6 +1,7 @@
-//! The pages that a browser sees.
+//! HTML pages.
 //!
-//! They hold nothing of anybody else, run no script, and can be used by keyboard and screen reader. Each has a file of its own.
+//! They load no external resources, run no script, and are accessible by keyboard and screen
+//! reader.
 
 use crate::testing::consent_page::ConsentPage;
 use crate::testing::device_page::{self, CodePage};
@@ -9,26 +10,26 @@ use crate::testing::form_post_page::FormPostPage;
 use crate::testing::refusal_page::RefusalPage;
 use crate::testing::sign_in_page::SignInPage;
 
-/// A page.
+/// A page shown to a browser.
 #[derive(Debug)]
 pub(super) enum Page {
     SignIn(SignInPage),
     Consent(ConsentPage),
     Code(CodePage),
-    /// What the user of a device sees at last.
+    /// The final page of a device login.
     DeviceDone {
         is_yes: bool,
     },
     Refusal(RefusalPage),
     FormPost(FormPostPage),
-    /// What the logout page says to a browser that has nowhere to go.
+    /// The logout page for a browser without a redirect target.
     SignedOut,
-    /// No page of Webex's: one that stands where JSON should.
+    /// A page that is not Webex's, sent in place of JSON.
     Stray,
 }
 
 impl Page {
-    /// The whole document.
+    /// Returns the HTML document.
     pub(super) fn html(&self) -> String {
         let plain = |title, text| Document { title, body: &format!("<h1>{title}</h1><p>{text}</p>") }.html();
         match self {
@@ -39,7 +40,7 @@ impl Page {
             Self::Refusal(page) => page.html(),
             Self::FormPost(page) => page.html(),
             Self::SignedOut => plain("You have signed out", "You can close this window."),
-            Self::Stray => plain("Welcome to the network", "Sign in to the network to go on."),
+            Self::Stray => plain("Welcome to the network", "Sign in to the network to continue."),
         }
     }
 }
@@ -67,7 +68,7 @@ mod tests {
             base: "/v1",
             transaction: evil(),
             integration: evil(),
-            // A scope has none of these characters.
+            // A scope cannot contain these characters.
             scopes: "spark:all".parse().unwrap(),
             name: evil(),
             email: evil(),

@@ -1,6 +1,8 @@
-//! Whether anybody must be asked anything: `prompt`, `max_age` and `login_hint` of a request, and who is signed in already.
+//! The interaction that a request requires: `prompt`, `max_age`, `login_hint`, and the signed-in
+//! user.
 //!
-//! The rules are those of OpenID Connect Core 1.0 section 3.1.2.1; Webex documents `none` and `select_account` alone.
+//! The rules are those of OpenID Connect Core 1.0, section 3.1.2.1. Webex documents only `none` and
+//! `select_account`.
 
 use crate::clock::UnixTime;
 use crate::testing::exchange::Fields;
@@ -8,39 +10,41 @@ use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::Why;
 use crate::testing::visits::Stage;
 
-/// What comes next for a browser.
+/// The next step of a browser.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// It goes back at once, with the consent that this user has given before.
+    /// An immediate redirect, based on an earlier consent of this user.
     Nothing(SignedIn),
     Page {
         stage: Stage,
-        /// Whether the user is asked again who has consented before.
+        /// `true` if a user who consented before is asked again.
         asks_again: bool,
     },
 }
 
-/// Why a request that forbids pages needs one.
+/// The error of a request that forbids pages but requires one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Blocked {
-    /// `none` stands beside another word.
+    /// `none` is combined with another value.
     Contradiction,
-    /// Nobody is signed in, not lately enough, or somebody else is.
+    /// No user is signed in, the sign-in is too old, or another user is signed in.
     LoginRequired,
-    /// The user has not consented to all that is asked for.
+    /// The user has not consented to all requested scopes.
     ConsentRequired,
 }
 
-/// Who sits at a browser, and when.
+/// The signed-in user of a browser and the current time.
 pub(super) struct Visitor {
     pub(super) signed_in: Option<SignedIn>,
-    /// The user that `login_hint` names.
+    /// The user in `login_hint`.
     pub(super) hinted: Option<usize>,
     pub(super) now: UnixTime,
 }
 
-/// Reads a request; `has_consented` says of a user whether all that is asked for was granted before. Words of `prompt` that
-/// nobody knows are passed over.
+/// Returns the next step for a request.
+///
+/// `has_consented` returns `true` if a user consented to everything requested. Unknown values of
+/// `prompt` are ignored.
 pub(super) fn next(query: &Fields, visitor: &Visitor, has_consented: impl Fn(usize) -> bool) -> Result<Next, Blocked> {
     let words: Vec<_> = query.get("prompt").unwrap_or_default().split(' ').filter(|word| !word.is_empty()).collect();
     let has = |word: &str| words.contains(&word);
@@ -63,7 +67,7 @@ pub(super) fn next(query: &Fields, visitor: &Visitor, has_consented: impl Fn(usi
     }
 }
 
-/// Where the login stands if `prompt` says nothing. `max_age=0` always wants a new sign-in.
+/// Returns the stage for a request without `prompt`. `max_age=0` always requires a new sign-in.
 fn stage(query: &Fields, visitor: &Visitor) -> Stage {
     let max_age: Option<u64> = query.filled("max_age").and_then(|text| text.parse().ok());
     let age = |at: UnixTime| visitor.now.since(at).as_secs();
@@ -86,7 +90,7 @@ mod tests {
         SignedIn { user, at: UnixTime::from_secs(NOW - seconds_ago) }
     }
 
-    /// User 0 is signed in for a minute, and has consented; user 1 has not.
+    /// User 0 signed in a minute ago and has consented; user 1 has not.
     #[test]
     fn what_a_request_shows_to_whom() {
         let page = |stage| Ok(Next::Page { stage, asks_again: false });

@@ -1,4 +1,4 @@
-//! An answer as it goes out: a status, headers and bytes.
+//! Responses as they are sent: a status, headers, and bytes.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
@@ -11,33 +11,33 @@ pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 pub(super) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(super) const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
-/// How long whoever asked too often should wait, in seconds.
+/// The `Retry-After` value of a 429, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("7");
 
-/// An answer.
+/// A response as it is sent.
 pub(super) struct Raw {
     pub(super) status: u16,
-    /// All but the content type.
+    /// All headers except `Content-Type`.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Without one there is no body.
+    /// The content type. Without it, there is no body.
     pub(super) content_type: Option<HeaderValue>,
     pub(super) body: Bytes,
 }
 
 impl Raw {
-    /// An answer that says nothing.
+    /// Creates an empty response.
     pub(super) fn empty(status: u16) -> Self {
         Self { status, headers: Vec::new(), content_type: None, body: Bytes::new() }
     }
 
-    /// An answer that says nothing but by which id it can be found.
+    /// Creates an empty response with a tracking ID.
     pub(super) fn tracked(status: u16, tracking_id: String) -> Self {
         let mut raw = Self::empty(status);
         raw.add(TRACKING_ID, tracking_id);
         raw
     }
 
-    /// The rules' answer.
+    /// Converts a reply of the rules.
     pub(super) fn of(reply: Reply) -> Self {
         let mut raw = Self::tracked(reply.status, reply.tracking_id);
         raw.add(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -77,7 +77,7 @@ impl Raw {
         self.body = body.into();
     }
 
-    /// One header more, unless none can have this value.
+    /// Adds a header, unless the value is invalid.
     pub(super) fn add(&mut self, name: HeaderName, value: impl TryInto<HeaderValue>) {
         self.headers.extend(value.try_into().ok().map(|value| (name, value)));
     }

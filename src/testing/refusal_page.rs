@@ -1,13 +1,13 @@
-//! The pages that end a login at Webex.
+//! Error pages of the authorization endpoint.
 
 use std::fmt;
 
 use crate::html::escape;
 use crate::testing::document::Document;
 
-/// A page that ends a login at Webex: the browser is never sent back, so the application hears nothing.
+/// An error page that Webex shows instead of redirecting. The application receives no callback.
 ///
-/// [`Display`](fmt::Display) says what the test's author should know.
+/// The [`Display`](fmt::Display) text describes the cause for the author of the test.
 ///
 /// # Example
 ///
@@ -18,27 +18,28 @@ use crate::testing::document::Document;
 ///
 /// let mock = MockWebex::start().await;
 /// let endpoint = mock.service().authorization_endpoint().to_owned();
-/// let page = mock.try_approve(format!("{endpoint}?response_type=code&client_id=C0ffee&scope=spark:all"));
-/// assert_eq!(page, Err(RefusalPage::UnknownClient));
+/// let url = format!("{endpoint}?response_type=code&client_id=C0ffee&scope=spark:all");
+/// assert_eq!(mock.try_approve(url), Err(RefusalPage::UnknownClient));
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalPage {
-    /// No integration has this client id.
+    /// No integration has this client ID.
     UnknownClient,
-    /// The redirect URI is not, character by character, a registered one; or it is missing and several are registered.
+    /// The redirect URI does not exactly match a registered one, or is missing although several are
+    /// registered.
     RedirectUriMismatch,
-    /// An administrator has denied the integration.
+    /// An administrator denied access to the integration.
     DeniedByAdministrator,
-    /// The page was answered before, or too late.
+    /// The page expired or its form was already submitted.
     Expired,
-    /// A device wants to log in with an integration that has not registered the redirect URIs of Webex's helper.
+    /// The integration has not registered the redirect URIs of Webex's device helper.
     DeviceRedirectsMissing,
 }
 
 impl RefusalPage {
-    /// The page's HTTP status.
+    /// Returns the HTTP status of the page.
     pub fn status(self) -> u16 {
         match self {
             Self::UnknownClient | Self::RedirectUriMismatch | Self::DeviceRedirectsMissing | Self::Expired => 400,
@@ -46,11 +47,13 @@ impl RefusalPage {
         }
     }
 
-    /// The whole document. The titles and the first sentences are Webex's own, as far as they are known.
+    /// Returns the HTML document.
+    ///
+    /// Titles and first sentences are Webex's own, as far as they are known.
     pub(super) fn html(self) -> String {
         let body = format!(
             "<h1>{title}</h1><p>{text}</p>\
-             <div class=\"note\"><h2>What Webex would not say</h2><p>{reason}.</p></div>",
+             <div class=\"note\"><h2>Reason (not shown by Webex)</h2><p>{reason}.</p></div>",
             title = self.title(),
             text = self.text(),
             reason = escape(&capitalized(&self.to_string())),
@@ -74,7 +77,7 @@ impl RefusalPage {
             Self::DeniedByAdministrator => {
                 "Your administrator denied access to the integration you selected. We captured your request."
             }
-            Self::Expired => "Go back to the application or to the device, and sign in again from there.",
+            Self::Expired => "Go back to the application or device and sign in again.",
         }
     }
 }
@@ -82,16 +85,16 @@ impl RefusalPage {
 impl fmt::Display for RefusalPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnknownClient => "no integration of the mock has this client id",
+            Self::UnknownClient => "unknown client ID: no integration of the mock has it",
             Self::RedirectUriMismatch => {
-                "the redirect URI is not exactly one that the mock registered, or it is missing and several are"
+                "redirect URI mismatch: it does not exactly match a registered one, or is missing although several are registered"
             }
-            Self::DeniedByAdministrator => "an administrator has denied access to the integration",
+            Self::DeniedByAdministrator => "an administrator denied access to the integration",
             Self::Expired => {
-                "the page was answered before, is more than ten minutes old, or is of a device whose code has expired"
+                "page expired: its form was already submitted, it is older than ten minutes, or the device code expired"
             }
             Self::DeviceRedirectsMissing => {
-                "the integration has not registered all four redirect URIs of Webex's helper for devices"
+                "missing redirect URIs: the integration has not registered all four URIs of Webex's device helper"
             }
         })
     }
@@ -111,16 +114,21 @@ mod tests {
     #[test]
     fn a_refusal_says_webex_words_and_the_mocks_own() {
         for (page, title, text, reason) in [
-            (RefusalPage::UnknownClient, "We've encountered an error", "Try again later.", "No integration of"),
-            (RefusalPage::RedirectUriMismatch, "We've encountered an error", "Try again later.", "The redirect URI"),
-            (RefusalPage::DeviceRedirectsMissing, "We've encountered an error", "Try again later.", "all four"),
+            (RefusalPage::UnknownClient, "We've encountered an error", "Try again later.", "Unknown client ID"),
+            (
+                RefusalPage::RedirectUriMismatch,
+                "We've encountered an error",
+                "Try again later.",
+                "Redirect URI mismatch",
+            ),
+            (RefusalPage::DeviceRedirectsMissing, "We've encountered an error", "Try again later.", "all four URIs"),
             (
                 RefusalPage::DeniedByAdministrator,
                 "Access denied",
                 "Your administrator denied access to the integration you selected. We captured your request.",
                 "An administrator",
             ),
-            (RefusalPage::Expired, "This page has expired", "Go back to the application", "answered before"),
+            (RefusalPage::Expired, "This page has expired", "Go back to the application", "already submitted"),
         ] {
             let html = page.html();
             assert!(html.contains(&format!("<h1>{title}</h1>")), "{html}");

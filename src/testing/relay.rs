@@ -1,7 +1,8 @@
-//! The relay before wiremock, which does to connections what wiremock cannot.
+//! The relay in front of wiremock, which produces connection faults that wiremock does not support.
 //!
-//! It carries bytes, one connection to wiremock for each of the client's, and looks into an answer only as far as it must:
-//! how long it is, and whether its head says that it shall not arrive. It speaks HTTP/1; what is not that passes unseen.
+//! It forwards bytes, with one connection to wiremock for each client connection. It inspects a
+//! response only for its length and the header that requests a fault. It supports HTTP/1; other
+//! traffic passes unchanged.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,41 +20,43 @@ use tokio::task::{JoinSet, yield_now};
 use crate::clock::{Clock as _, SystemClock};
 use crate::testing::fate::{Ending, Fate, HEADER};
 
-/// A running relay; it ends when it is dropped.
+/// A running relay. It stops when it is dropped.
 pub(super) struct Relay(UnboundedSender<Command>);
 
-/// What a test asks of it; the answer comes when it is done.
+/// A command from a test, acknowledged when it has been carried out.
 struct Command {
     is_open: bool,
     done: mpsc::Sender<io::Result<()>>,
 }
 
 impl Relay {
-    #[expect(clippy::expect_used, reason = "without a thread and a runtime a test cannot go on")]
+    #[expect(clippy::expect_used, reason = "a test cannot continue without a thread and a runtime")]
     pub(super) fn start(listener: std::net::TcpListener, wiremock: SocketAddr) -> Self {
         let (commands, orders) = unbounded_channel();
         let run = move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("the relay has a runtime");
+            let runtime =
+                runtime::Builder::new_current_thread().enable_all().build().expect("the relay runtime can be created");
             runtime.block_on(async {
-                listener.set_nonblocking(true).expect("a listener can be told not to block");
-                let listener = TcpListener::from_std(listener).expect("a listener can be listened on");
+                listener.set_nonblocking(true).expect("a listener supports non-blocking mode");
+                let listener =
+                    TcpListener::from_std(listener).expect("a non-blocking listener can be registered with tokio");
                 run(Door::Open(listener), wiremock, orders).await;
             });
         };
-        thread::Builder::new().name("mock-webex-relay".to_owned()).spawn(run).expect("there is a thread to be had");
+        thread::Builder::new().name("mock-webex-relay".to_owned()).spawn(run).expect("the relay thread can be spawned");
         Self(commands)
     }
 
-    /// Refuses connections and drops those that there are, or takes them again.
+    /// Closes the port and all connections, or opens the port again.
     pub(super) fn open(&self, is_open: bool) -> io::Result<()> {
         let (done, outcome) = mpsc::channel();
-        let gone = || io::Error::other("the relay has ended");
+        let gone = || io::Error::other("relay stopped");
         self.0.send(Command { is_open, done }).map_err(|_| gone())?;
         outcome.recv().map_err(|_| gone())?
     }
 }
 
-/// The port: listened on, or kept so that nobody else gets it.
+/// The port, either open or reserved so that no other process can use it.
 enum Door {
     Open(TcpListener),
     Closed(TcpSocket),
@@ -73,7 +76,7 @@ impl Door {
                 let address = listener.local_addr()?;
                 drop(listener);
                 let socket = TcpSocket::new_v4()?;
-                // Connections that were accepted here linger under this address.
+                // Closed connections linger under this address.
                 #[cfg(unix)]
                 socket.set_reuseaddr(true)?;
                 socket.bind(address)?;
@@ -93,7 +96,7 @@ async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver
                 Ok(client) => {
                     lines.spawn(carry(client, wiremock));
                 }
-                // Too many are open: some will close.
+                // The process has too many open handles; wait until some are closed.
                 Err(_) => SystemClock::new().sleep(Duration::from_millis(10)).await,
             },
             Some(_) = lines.join_next() => {}
@@ -116,10 +119,11 @@ async fn run(mut door: Door, wiremock: SocketAddr, mut orders: UnboundedReceiver
     }
 }
 
-/// Carries requests to wiremock and answers back, until one side ends or an answer's fate is the end.
+/// Forwards requests to wiremock and responses to the client, until one side closes the connection
+/// or a fault interrupts it.
 async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
     let mut server = TcpStream::connect(wiremock).await?;
-    // A byte that drips must not wait for the next.
+    // Send each dripping byte immediately.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let ending = {
@@ -140,23 +144,23 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
         Ending::Closed => Ok(()),
         Ending::Reset => reset(&client),
         Ending::Stalled => {
-            // Until the client goes.
+            // Wait until the client closes the connection.
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
         }
     }
 }
 
-/// The connection ends with RST and not with FIN when it is dropped.
-#[allow(deprecated, reason = "its successor for zero seconds is newer than the oldest tokio that this crate takes")]
+/// Makes the connection end with RST instead of FIN when it is dropped.
+#[allow(deprecated, reason = "the replacement for zero seconds is newer than the minimum tokio version of this crate")]
 fn reset(stream: &TcpStream) -> io::Result<()> {
     stream.set_linger(Some(Duration::ZERO))
 }
 
-/// The way back.
+/// The forwarding of responses.
 struct Answers<'a> {
     from: ReadHalf<'a>,
     to: WriteHalf<'a>,
-    /// What wiremock has sent and the client has not got.
+    /// Bytes received from wiremock and not yet sent to the client.
     unsent: Vec<u8>,
 }
 
@@ -186,7 +190,8 @@ impl Answers<'_> {
         }
     }
 
-    /// The head of the next answer; `None` where there is none, or what comes is no HTTP/1.
+    /// Reads the head of the next response. Returns `None` at the end of the connection, or if the
+    /// data is not HTTP/1.
     async fn head(&mut self) -> io::Result<Option<Head>> {
         loop {
             if let Some(head) = Head::of(&self.unsent) {
@@ -219,14 +224,14 @@ impl Answers<'_> {
 
 const HTTP: &[u8] = b"HTTP/1.";
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
-    /// What the client gets of it.
+    /// The bytes that are sent to the client.
     text: Vec<u8>,
-    /// Where the body begins.
+    /// The offset of the body.
     end: usize,
-    /// Of the body.
+    /// The length of the body.
     length: usize,
     fate: Option<Fate>,
 }

@@ -1,4 +1,4 @@
-//! A request that has come, as a test may read it.
+//! Logged requests.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -6,22 +6,24 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::exchange::{Fields, Request};
 
-/// What stands in the place of a secret.
+/// The replacement for secret values.
 const REDACTED: &str = "[redacted]";
 
-/// How much is kept of a request, in bytes of its names and values.
+/// The maximum stored size of a request's parameters, in bytes of names and values.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// What a kept parameter costs beside its text.
+/// The overhead of a stored parameter in addition to its name and value, in bytes.
 const COST: usize = 64;
 
-/// How much is kept of a method, a path and the header `Authorization` each, in bytes.
+/// The maximum stored size of the method, the path, and the `Authorization` header each, in bytes.
 const MOST_OF_A_LINE: usize = 4096;
 
-/// Parts of paths that are longer may be a token, a code or somebody's id. Webex's own have at most 28 letters.
+/// The maximum length of a path segment that is stored unredacted, in bytes. Longer ones may be
+/// tokens, codes, or IDs. Webex's own path segments have at most 28 letters.
 const LONGEST_CLEAR_PART: usize = 32;
 
-/// The parameters that hold nothing secret, by the standards and Webex's documentation. All others are redacted.
+/// The parameters that are never secret according to the standards and Webex's documentation. All
+/// others are redacted.
 const CLEAR: [&str; 18] = [
     "grant_type",
     "client_id",
@@ -43,19 +45,22 @@ const CLEAR: [&str; 18] = [
     "decision",
 ];
 
-/// A request that came to the mock, and what became of it. [`MockWebex::received`](crate::testing::MockWebex::received) has
-/// them.
+/// A logged request and its outcome, returned by
+/// [`MockWebex::received`](crate::testing::MockWebex::received).
 ///
-/// Secrets stand there as `[redacted]` unless [`MockWebexBuilder::recording_secrets`] was called: parameters that are not known
-/// to be harmless, the header `Authorization` but for its scheme, and long parts of paths, which may be ids or tokens. Of a
-/// request, 16 KiB of its parameters are kept, and of its path 4 KiB; [`is_cut`](Self::is_cut) says that there was more.
+/// Secrets are replaced by `[redacted]` unless [`MockWebexBuilder::recording_secrets`] was called.
+/// This applies to parameters that may be secret, the credentials in the `Authorization` header,
+/// and long path segments, which may be IDs or tokens.
+///
+/// At most 16 KiB of parameters and 4 KiB of the path are stored. [`is_cut`](Self::is_cut) reports
+/// that something was omitted.
 ///
 /// [`MockWebexBuilder::recording_secrets`]: crate::testing::MockWebexBuilder::recording_secrets
 #[derive(Clone, Debug)]
 pub struct MockRequest {
     method: String,
     path: String,
-    /// Of the whole path, by which [`MockEndpoint::Path`] finds it.
+    /// The hash of the unredacted path, compared by [`MockEndpoint::Path`].
     pub(super) path_hash: u64,
     endpoint: Option<MockEndpoint>,
     parameters: Vec<(String, String)>,
@@ -97,66 +102,68 @@ impl MockRequest {
         }
     }
 
-    /// With the status of the answer, if one was sent, and what was wrong with it.
+    /// Sets the status of the response, if one was sent, and the scripted fault.
     pub(super) fn ended(mut self, status: Option<u16>, fault: Option<String>) -> Self {
         (self.status, self.fault) = (status, fault);
         self
     }
 
-    /// The method, such as `POST`.
+    /// Returns the method, such as `POST`.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path, such as `/v1/access_token`; parts of more than 32 bytes as `[redacted]`, where secrets are redacted.
+    /// Returns the path, such as `/v1/access_token`. If secrets are redacted, segments of more than
+    /// 32 bytes are replaced by `[redacted]`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Where it came, unless the mock has no such place.
+    /// Returns the endpoint, or `None` if the mock does not implement the path.
     pub fn endpoint(&self) -> Option<&MockEndpoint> {
         self.endpoint.as_ref()
     }
 
-    /// The first parameter of this name, of the form or else of the query.
+    /// Returns the first parameter with this name, from the form or otherwise from the query.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// All parameters, those of the form first.
+    /// Returns all parameters, those of the form first.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The header `Authorization`; its scheme alone, where secrets are redacted.
+    /// Returns the `Authorization` header. If secrets are redacted, its credentials are replaced by
+    /// `[redacted]`.
     pub fn authorization(&self) -> Option<&str> {
         self.authorization.as_deref()
     }
 
-    /// The status of the answer; none, when no answer was sent.
+    /// Returns the status of the response, or `None` if no response was sent.
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// What went wrong with the answer, on order, in a few words.
+    /// Returns a short description of the scripted fault, if any.
     pub fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
 
-    /// Whether it was too long to be kept as a whole, and parameters may be missing.
+    /// Returns `true` if the request was too long to be stored completely.
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
 }
 
-/// Stands for a path, whose own text may be long, or a secret.
+/// Returns a hash that identifies a path, which may itself be long or secret.
 pub(super) fn hash(path: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     hasher.finish()
 }
 
-/// What is kept of them.
+/// The stored parameters and the remaining space.
 struct Parameters {
     kept: Vec<(String, String)>,
     left: usize,
@@ -176,19 +183,20 @@ impl Parameters {
     }
 }
 
-/// So many bytes of a text, or a few less where a character does not end there.
+/// Returns at most `most` bytes of `text`, shortened to a character boundary.
 fn beginning(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }
 
-/// A path without what may be an id or a secret.
+/// Returns the path with segments that may be IDs or secrets redacted.
 fn clear(path: &str) -> String {
     let parts = path.split('/').map(|part| if part.len() > LONGEST_CLEAR_PART { REDACTED } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
 
-/// One line, such as `POST /v1/access_token grant_type=refresh_token refresh_token=[redacted] -> 503 (status 503 made)`.
+/// Formats the request as one line, such as `POST /v1/access_token grant_type=refresh_token
+/// refresh_token=[redacted] -> 503 (status 503)`.
 impl fmt::Display for MockRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)?;
@@ -197,7 +205,7 @@ impl fmt::Display for MockRequest {
         }
         match self.status {
             Some(status) => write!(f, " -> {status}")?,
-            None => f.write_str(" -> nothing")?,
+            None => f.write_str(" -> no response")?,
         }
         if self.is_cut {
             f.write_str(" [cut]")?;
@@ -227,7 +235,7 @@ mod tests {
             let request = kept("/v1/access_token", form.as_bytes(), true);
             let bytes: usize = request.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
             assert!(request.is_cut() && bytes <= MOST_BYTES && request.parameters.len() <= MOST_BYTES / COST);
-            assert!(request.to_string().ends_with(" -> nothing [cut]"));
+            assert!(request.to_string().ends_with(" -> no response [cut]"));
         }
         let path = format!("/v1/{}", "x".repeat(100_000));
         let request = kept(&path, b"", true);

@@ -1,6 +1,6 @@
-//! What an authorization request wants to be sent back.
+//! Response types of authorization requests.
 
-/// A response type (developer.webex.com/docs/login-with-webex); there are none of hybrid flows.
+/// A response type (developer.webex.com/docs/login-with-webex). Hybrid flows are not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ResponseType {
     Code,
@@ -10,7 +10,7 @@ pub(super) enum ResponseType {
 }
 
 impl ResponseType {
-    /// The order of the words does not matter (RFC 6749 section 3.1.1).
+    /// Parses a response type. The order of its words does not matter (RFC 6749, section 3.1.1).
     pub(super) fn parse(text: &str) -> Option<Self> {
         match text {
             "code" => Some(Self::Code),
@@ -21,8 +21,10 @@ impl ResponseType {
         }
     }
 
-    /// Whether what a request of this type is answered stands in the fragment: where it asks for a token (OAuth 2.0
-    /// Multiple Response Type Encoding Practices section 5), refusals too (RFC 6749 section 4.2.2.1).
+    /// Returns `true` if the response is in the fragment.
+    ///
+    /// This applies to all requests for a token (OAuth 2.0 Multiple Response Type Encoding
+    /// Practices, section 5), including errors (RFC 6749, section 4.2.2.1).
     pub(super) fn uses_fragment(text: &str) -> bool {
         text.split(' ').any(|word| matches!(word, "token" | "id_token"))
     }

@@ -1,4 +1,4 @@
-//! What can stand in `Retry-After`.
+//! Values of the `Retry-After` header.
 
 use std::time::Duration;
 
@@ -6,43 +6,49 @@ use http::HeaderValue;
 
 use crate::clock::UnixTime;
 
-/// What the header `Retry-After` of a [`Fault`](crate::testing::Fault) says (RFC 9110 section 10.2.3). Webex's is now and then
-/// malformed or zero (seen by Cisco's own SDKs); where it is to be missing, say nothing.
+/// A value of the `Retry-After` header (RFC 9110, section 10.2.3), for
+/// [`Fault::retry_after`](crate::testing::Fault::retry_after).
 ///
-/// This crate waits between one second and one hour, and 15 seconds where it cannot read what is asked for.
+/// Webex sometimes sends malformed or zero values, as Cisco's own SDKs report. To omit the header,
+/// do not set a value.
+///
+/// This crate clamps the value to between one second and one hour. If the value is not readable, it
+/// waits 15 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// So many seconds; zero is possible.
+    /// A number of seconds, possibly zero.
     Seconds(u64),
-    /// The date so far from now, by the mock's clock.
+    /// A date this far in the future, according to the mock's clock.
     Date(Duration),
-    /// The same in the form of RFC 850, which recipients have to read (RFC 9110 section 5.6.7).
+    /// The same date in the format of RFC 850, which recipients must accept (RFC 9110, section
+    /// 5.6.7).
     Rfc850Date(Duration),
-    /// The same in the form of C's `asctime`, which they have to read as well.
+    /// The same date in the format of C's `asctime`, which recipients must accept as well.
     AsctimeDate(Duration),
-    /// A date that is past: an hour ago.
+    /// A date one hour in the past.
     PastDate,
-    /// A number below zero.
+    /// A negative number.
     Negative,
     /// A number with a fraction.
     Fraction,
-    /// A word.
+    /// A word instead of a number or date.
     Malformed,
-    /// Nothing after the colon.
+    /// An empty value.
     Blank,
-    /// So many seconds, with blanks before and after, which count for nothing (RFC 9110 section 5.5).
+    /// A number of seconds surrounded by whitespace, which is insignificant (RFC 9110, section
+    /// 5.5).
     Padded(u64),
-    /// The header twice, with these seconds; this crate goes by the first.
+    /// Two headers with these numbers of seconds. This crate uses the first.
     Twice(u64, u64),
-    /// A byte that is no ASCII.
+    /// A byte that is not ASCII.
     Opaque,
-    /// More seconds than fit into 64 bits.
+    /// A number of seconds that does not fit into 64 bits.
     Huge,
 }
 
 impl RetryAfter {
-    /// What the header says, as often as it comes.
+    /// Returns the header's values, one for each occurrence.
     pub(super) fn values(self, now: UnixTime) -> Vec<HeaderValue> {
         let texts = match self {
             Self::Opaque => return HeaderValue::from_bytes(b"\xff").into_iter().collect(),
@@ -63,13 +69,13 @@ impl RetryAfter {
     }
 }
 
-/// The parts of an HTTP date: `Sun`, `06`, `Nov`, `1994`, `08:49:37`.
+/// Splits an HTTP date into its parts: `Sun`, `06`, `Nov`, `1994`, `08:49:37`.
 fn parts(date: &str) -> [&str; 5] {
     let mut words = date.split([',', ' ']).filter(|word| !word.is_empty());
     std::array::from_fn(|_| words.next().unwrap_or_default())
 }
 
-/// `Sunday, 06-Nov-94 08:49:37 GMT`.
+/// Converts an HTTP date to the format `Sunday, 06-Nov-94 08:49:37 GMT`.
 fn rfc_850(date: &str) -> String {
     let [weekday, day, month, year, time] = parts(date);
     let rest = match weekday {
@@ -82,7 +88,7 @@ fn rfc_850(date: &str) -> String {
     format!("{weekday}{rest}, {day}-{month}-{} {time} GMT", year.get(2..).unwrap_or_default())
 }
 
-/// `Sun Nov  6 08:49:37 1994`.
+/// Converts an HTTP date to the format `Sun Nov  6 08:49:37 1994`.
 fn asctime(date: &str) -> String {
     let [weekday, day, month, year, time] = parts(date);
     format!("{weekday} {month} {:>2} {time} {year}", day.trim_start_matches('0'))
@@ -105,7 +111,7 @@ mod tests {
         assert!(text(RetryAfter::Huge, now).parse::<u64>().is_err());
     }
 
-    /// Every weekday has its name, and a day of one digit its blank.
+    /// Covers every weekday and a single-digit day.
     #[test]
     fn the_older_forms_of_a_date_are_read_as_what_they_say() {
         for day in 0..7 {

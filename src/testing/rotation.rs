@@ -1,4 +1,4 @@
-//! What a refresh does to the tokens before it.
+//! Refresh token rotation.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -8,18 +8,19 @@ use crate::service::Rotation;
 use crate::testing::opaque;
 use crate::testing::state::{Moment, State};
 
-/// How many spent refresh tokens are remembered; those that are forgotten are refused and end nothing.
+/// The maximum number of remembered spent refresh tokens. Forgotten ones are rejected without
+/// revoking a family.
 const MOST_SPENT: usize = 10_000;
 
-/// How tokens follow each other.
+/// The rotation policy.
 #[derive(Clone, Copy)]
 pub(super) struct Succession {
     pub(super) rotation: Rotation,
-    /// Whether a spent refresh token ends its grant.
+    /// `true` if the use of a spent refresh token revokes its grant.
     pub(super) revokes_families: bool,
-    /// How long a spent refresh token is as good as its successor.
+    /// The grace period in which a spent refresh token is accepted in place of its successor.
     pub(super) grace: Duration,
-    /// How long a refresh brings the access token of the one before.
+    /// The period in which a refresh returns the previous access token.
     pub(super) repeats_within: Duration,
 }
 
@@ -30,14 +31,14 @@ impl Default for Succession {
     }
 }
 
-/// The tokens before the present ones.
+/// Previous tokens.
 #[derive(Default)]
 pub(super) struct Predecessors {
-    /// By spent refresh token, its grant and when it was spent.
+    /// Spent refresh tokens with their grant and the time of their use.
     spent: HashMap<String, (u64, UnixTime)>,
-    /// The same, the oldest first.
+    /// Spent refresh tokens, oldest first.
     order: VecDeque<String>,
-    /// By grant, the access token of the latest refresh, and when it was issued.
+    /// The latest access token of each grant and its issue time.
     access_tokens: HashMap<u64, (String, UnixTime)>,
 }
 
@@ -54,8 +55,11 @@ impl Predecessors {
 }
 
 impl State {
-    /// The refresh token that stands for this one: its successor, while it has grace. One that was spent otherwise may end
-    /// its whole family (RFC 9700 section 4.14.2): somebody else has it too.
+    /// Returns the current refresh token for `refresh_token`: its successor within the grace
+    /// period, or itself.
+    ///
+    /// The use of a spent token outside the grace period may revoke its family (RFC 9700, section
+    /// 4.14.2), because a second party has the token as well.
     pub(super) fn successor(&mut self, refresh_token: &str, now: UnixTime) -> String {
         let Some((id, spent)) = self.predecessors.spent.get(refresh_token).copied() else {
             return refresh_token.to_owned();
@@ -71,8 +75,10 @@ impl State {
         }
     }
 
-    /// A refresh is granted: counts it, begins the refresh token's life anew where that is the way, and where refresh tokens
-    /// rotate, puts another in the place of the one that was used.
+    /// Records a granted refresh.
+    ///
+    /// This increments the counter, renews the lifetime of the refresh token if configured, and
+    /// replaces the refresh token if tokens rotate.
     pub(super) fn refreshed(&mut self, id: u64, used: &str, moment: &mut Moment<'_>) {
         let user = self.grant(id).user;
         *self.granted_refreshes.entry(user).or_default() += 1;
@@ -80,7 +86,7 @@ impl State {
         if let (Some(grant), Some(end)) = (self.grants.get_mut(&id), lives_until) {
             grant.expires = end;
         }
-        // A token in its grace has a successor already, which its second user gets as well.
+        // Within the grace period, the token already has a successor, which is returned again.
         if self.succession.rotation != Rotation::Strict || self.grant(id).refresh_token != used {
             return;
         }
@@ -95,7 +101,8 @@ impl State {
         }
     }
 
-    /// The access token of a refresh and how long it lives: a new one, or for a while the one before again.
+    /// Returns the access token for a refresh and its lifetime. It is a new one, or the previous
+    /// one within the configured period.
     pub(super) fn renew_access_token(&mut self, id: u64, now: UnixTime) -> (String, Duration) {
         let life = self.lifetimes.access_token;
         let window = self.succession.repeats_within;

@@ -1,7 +1,7 @@
-//! How the mock answers: a request as plain values in, a reply as plain values out, nothing of HTTP between them.
+//! Dispatch of requests to the rules. A request and its reply are plain values without HTTP.
 //!
-//! The rules for the browser's endpoints are in `authorize` and `browsing`, those of the token endpoint in `token`, those for devices in
-//! `device`, those of OpenID Connect in `open_id`.
+//! `authorize` and `browsing` have the rules of the browser's endpoints, `token` those of the token
+//! endpoint, `device` those of the device grant, and `open_id` those of OpenID Connect.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::testing::state::{Bearer, Moment, State};
 use crate::testing::user::MockUser;
 use crate::testing::{browsing, device, opaque, open_id, token, verify};
 
-/// Answers one request.
+/// Responds to a request.
 pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
     let tracking_id = match &request.tracking_id {
         Some(id) => id.clone(),
@@ -29,7 +29,7 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
                 None if spelling == DeviceErrorFormat::Empty => Body::Empty,
                 None => Body::Page(Page::Stray),
             };
-            Reply { status, body, tracking_id, reason: Some("the test wants it so") }
+            Reply { status, body, tracking_id, reason: Some("requested by the test") }
         }
         Ok((status, body)) => Reply { status, body, tracking_id, reason: None },
         Err(Refusal { status, message, description, reason }) => {
@@ -90,13 +90,13 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
 
 const TOKEN_EXPIRY: &str = "/authorizations/tokenExpiry";
 
-/// Whether this is such a place below an issuer's address.
+/// Returns `true` if the path is `place` below an issuer.
 fn is_at_issuer(place: &str, request: &Request, state: &State) -> bool {
     let issuer = request.path.strip_suffix(place).map(|path| format!("{}{path}", state.origin));
     issuer.is_some_and(|issuer| state.brokers().contains(&issuer))
 }
 
-/// All issuers sign with the same keys.
+/// Returns the key set, which is the same for all issuers.
 fn keys(state: &mut State) -> Outcome {
     match state.faults.keys.pop_front() {
         Some(fault) => fault.answer(&state.keys),
@@ -106,12 +106,12 @@ fn keys(state: &mut State) -> Outcome {
 
 fn unknown_path() -> Refusal {
     let message = "The requested resource could not be found.";
-    Refusal { status: 404, message, description: message, reason: "the mock has no such endpoint" }
+    Refusal { status: 404, message, description: message, reason: "unknown endpoint" }
 }
 
 fn wrong_method() -> Refusal {
     let message = "The HTTP method is not supported for this resource.";
-    Refusal { status: 405, message, description: message, reason: "the endpoint wants another method" }
+    Refusal { status: 405, message, description: message, reason: "wrong method for this endpoint" }
 }
 
 fn form(request: &Request) -> Result<Fields, Refusal> {
@@ -120,27 +120,28 @@ fn form(request: &Request) -> Result<Fields, Refusal> {
     request.form.clone().ok_or(Refusal { status: 415, message, description: message, reason })
 }
 
-/// Who asks, by a living access token, and what it may do.
+/// Returns the bearer of a valid access token.
 fn bearer<'a>(request: &Request, state: &'a State, now: UnixTime) -> Result<Bearer<'a>, Refusal> {
     let token = request.authorization.as_deref().and_then(bearer_token);
     token.and_then(|token| state.bearer(token, now)).ok_or_else(|| {
         let message = "The request requires a valid access token set in the Authorization request header.";
         let reason = if token.is_none() {
-            "there is no \"Authorization: Bearer\""
+            "missing `Authorization: Bearer` header"
         } else {
-            "the access token is expired, revoked or not of this mock"
+            "the access token is expired, revoked, or from another mock"
         };
         Refusal { status: 401, message, description: message, reason }
     })
 }
 
-/// `GET /authorizations/tokenExpiry`, of the token that it is asked with (the REST API's OpenAPI description): milliseconds
-/// since 1970.
+/// Responds to `GET /authorizations/tokenExpiry` with the expiry of the presented token in
+/// milliseconds since 1970 (the REST API's OpenAPI description).
 fn token_expiry(bearer: &Bearer<'_>) -> (u16, Body) {
     (200, Body::Json(json!({"exp": bearer.expires.as_secs().saturating_mul(1000)})))
 }
 
-/// `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details): booleans are strings there.
+/// Responds to `GET /people/me` (developer.webex.com/docs/api/v1/people/get-my-own-details).
+/// Booleans are strings there.
 fn person(user: &MockUser, state: &State) -> (u16, Body) {
     let region = state.service.region();
     let (first, last) = user.names();
@@ -189,12 +190,12 @@ mod tests {
     const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
     const DEAD: &str = "The refresh token provided is expired, revoked, malformed, or invalid";
 
-    /// A world without a server: time and dice are the test's.
+    /// The mock's state without a server. The test controls time and randomness.
     struct World {
         state: State,
         now: UnixTime,
         dice: u8,
-        /// The cookie of the one browser.
+        /// The session cookie of the browser.
         session: Option<String>,
     }
 
@@ -240,7 +241,7 @@ mod tests {
             self.visit(path, query)
         }
 
-        /// With the browser.
+        /// Sends a GET request with the session cookie.
         fn visit(&mut self, path: impl Into<String>, query: &str) -> Reply {
             let (path, session) = (path.into(), self.session.clone());
             self.ask(&Request { method: "GET".into(), path, query: fields(query), session, ..Request::default() })
@@ -251,7 +252,7 @@ mod tests {
             let transaction = match &reply.body {
                 Body::Page(Page::SignIn(page)) => &page.transaction,
                 Body::Page(Page::Consent(page)) => &page.transaction,
-                // Who has consented before is sent back at once.
+                // A user who consented before is redirected immediately.
                 _ => return reply,
             };
             self.decide(&format!("transaction={transaction}&user=jane%40example.com&decision=accept"))
@@ -288,7 +289,7 @@ mod tests {
             self.ask(&Request { method, path, authorization: authorization.map(str::to_owned), ..Request::default() })
         }
 
-        /// Through the consent page to a code.
+        /// Completes the consent page and returns the code.
         fn code(&mut self, query: &str) -> String {
             let url = location(&self.consent(query)).to_owned();
             fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned()
@@ -349,7 +350,12 @@ mod tests {
         let elsewhere = "http://127.0.0.1:1/cb";
         for (rule, query, redirect_uris, expected) in [
             ("unknown client", "client_id=C2&scope=spark:all", &[CALLBACK][..], RefusalPage::UnknownClient),
-            ("blank client, nobody's address", "client_id=&redirect_uri=x", &[CALLBACK], RefusalPage::UnknownClient),
+            (
+                "blank client, unregistered redirect URI",
+                "client_id=&redirect_uri=x",
+                &[CALLBACK],
+                RefusalPage::UnknownClient,
+            ),
             (
                 "webex-js-sdk#4989: localhost is not 127.0.0.1",
                 &format!("client_id=C1&redirect_uri={elsewhere}"),
@@ -444,7 +450,7 @@ mod tests {
         }
     }
 
-    /// The table of login-with-webex, in its order.
+    /// Follows the table in login-with-webex.
     #[test]
     fn the_fragment_of_a_consent_has_the_documented_fields() {
         let both = ["access_token", "id_token", "token_type", "expires_in", "state"];
@@ -470,12 +476,13 @@ mod tests {
                 let header = format!("Bearer {token}");
                 assert_eq!(world.me(Some(&header)).status, 200);
                 world.state.revoke(0);
-                assert_eq!(world.me(Some(&header)).status, 401, "it goes with the user's grants");
+                assert_eq!(world.me(Some(&header)).status, 401, "it is revoked with the user's grants");
             }
         }
     }
 
-    /// RFC 6749 section 4.2: there is no refresh token, and what came through a browser changes no lasting grant.
+    /// RFC 6749, section 4.2: the implicit flow issues no refresh token and changes no lasting
+    /// grant.
     #[test]
     fn a_token_from_a_browser_leaves_the_grant_of_a_login_as_it_was() {
         let mut world = World::webex();
@@ -516,7 +523,7 @@ mod tests {
             if is_signed_in {
                 let code = fields(url.split_once('?').unwrap().1).get("code").unwrap().to_owned();
                 let tokens = json(&world.token(&exchange(&code))).clone();
-                assert_eq!(claims(&tokens["id_token"])["auth_time"], SIGNED_IN, "nobody signed in anew");
+                assert_eq!(claims(&tokens["id_token"])["auth_time"], SIGNED_IN, "the sign-in is unchanged");
             }
             assert!(
                 matches!(world.authorize(&silent("").replace("none", "select_account")).body, Body::Page(_)),
@@ -560,7 +567,7 @@ mod tests {
         }
     }
 
-    /// github.com/WebexSamples: `?token=` beside the address to go to.
+    /// github.com/WebexSamples: `?token=` in addition to the redirect target.
     #[test]
     fn a_logout_with_an_access_token_ends_that_one_and_no_other_kind() {
         let mut world = World::webex();
@@ -764,14 +771,20 @@ mod tests {
         assert_ne!(second["refresh_token"], first["refresh_token"]);
         assert!(second["refresh_token"].as_str().unwrap().ends_with("_PF84_0r9"));
         assert_eq!(second["refresh_token_expires_in"], 7_775_899);
-        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "RFC 9700 4.14.2: it is spent");
+        refused(&world.refresh(&first["refresh_token"]), 400, MALFORMED, DEAD, "RFC 9700 4.14.2: spent");
         let header = format!("Bearer {}", first["access_token"].as_str().unwrap());
-        assert_eq!(world.me(Some(&header)).status, 200, "its access token is not");
-        assert_eq!(world.refresh(&second["refresh_token"]).status, 200, "nobody is punished for what was spent");
-        assert_eq!(world.refresh(&other["refresh_token"]).status, 200, "nor for another login's");
+        assert_eq!(world.me(Some(&header)).status, 200, "its access token stays valid");
+        assert_eq!(world.refresh(&second["refresh_token"]).status, 200, "reuse revokes nothing by default");
+        assert_eq!(world.refresh(&other["refresh_token"]).status, 200, "other logins are not affected");
         assert_eq!(world.state.granted_refreshes(0), 3);
         world.state.revoke(0);
-        refused(&world.refresh(&other["refresh_token"]), 400, MALFORMED, DEAD, "all that are left end with the grants");
+        refused(
+            &world.refresh(&other["refresh_token"]),
+            400,
+            MALFORMED,
+            DEAD,
+            "revoking the grants revokes all refresh tokens",
+        );
     }
 
     #[test]
@@ -787,10 +800,10 @@ mod tests {
         let third = world.login();
         assert_ne!(third["refresh_token"], first["refresh_token"]);
         let header = format!("Bearer {}", second["access_token"].as_str().unwrap());
-        assert_eq!(world.me(Some(&header)).status, 200, "access tokens end by their own time");
+        assert_eq!(world.me(Some(&header)).status, 200, "access tokens have their own expiry");
         world.state.revoke(0);
         refused(&world.refresh(&third["refresh_token"]), 400, MALFORMED, DEAD, "webex-js-sdk#855");
-        assert_eq!(world.me(Some(&header)).status, 401, "and with the grant");
+        assert_eq!(world.me(Some(&header)).status, 401, "access tokens are revoked with the grant");
     }
 
     #[test]
@@ -836,7 +849,7 @@ mod tests {
         assert_eq!((&person["invitePending"], &person["loginEnabled"]), (&"false".into(), &"true".into()));
         let words = "The request requires a valid access token set in the Authorization request header.";
         for header in [None, Some("Bearer x"), Some("Bearer "), Some("Basic x"), Some(&header[..header.len() - 1])] {
-            refused(&world.me(header), 401, words, words, "seen in API answers");
+            refused(&world.me(header), 401, words, words, "observed in API responses");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Access tokens that say themselves whose they are: JWTs, for whoever asks for `self_contained_token=true`.
+//! Self-contained access tokens: JWTs issued for `self_contained_token=true`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,20 +14,22 @@ use crate::testing::signing::Algorithm;
 use crate::testing::state::State;
 use crate::testing::{id_token, opaque};
 
-/// How long one lives, as in the sample of developer.webex.com/docs/login-with-webex.
+/// The lifetime, as in the sample in developer.webex.com/docs/login-with-webex.
 const LIFETIME: Duration = Duration::from_secs(64_799);
 
-/// All of them, and for each the opaque token that it stands for, which nobody is told.
+/// The self-contained tokens with the opaque tokens that they represent, which are never returned.
 #[derive(Default)]
 pub(super) struct SelfContained(HashMap<String, String>);
 
-/// Whether the form asks for one. Webex Meetings has none, and neither has a build that signs nothing.
+/// Returns `true` if the form requests a self-contained token. Webex Meetings and builds without
+/// signatures do not support them.
 pub(super) fn is_wanted(form: &Fields, state: &State) -> bool {
     issuer::ARE_VERIFIED && !state.service.is_meetings() && form.get("self_contained_token") == Some("true")
 }
 
 impl State {
-    /// A new one, and how long it lives: never longer than other access tokens.
+    /// Issues a self-contained token and returns it with its lifetime, which is at most that of
+    /// other access tokens.
     pub(super) fn issue_self_contained(&mut self, grant: u64, now: UnixTime) -> (String, Duration) {
         let life = LIFETIME.min(self.lifetimes.access_token);
         let hidden = self.issue_access_token_until(grant, now + life);
@@ -45,7 +47,7 @@ impl State {
         (token, life)
     }
 
-    /// What that sample says, once it is decoded.
+    /// Returns the claims, which are those of the decoded sample.
     fn self_contained_claims(&self, grant: u64, hidden: &str, key_id: &str, expires: UnixTime) -> Value {
         let grant = self.grant(grant);
         let user = &self.users[grant.user];
@@ -65,7 +67,8 @@ impl State {
         })
     }
 
-    /// The opaque token that an access token stands for: another one, or it is one.
+    /// Returns the opaque token that an access token represents, or the token itself if it is
+    /// opaque.
     pub(super) fn opaque<'a>(&'a self, access_token: &'a str) -> &'a str {
         self.self_contained.0.get(access_token).map_or(access_token, String::as_str)
     }

@@ -1,8 +1,8 @@
-//! Which of Webex's services a mock plays, and how they differ.
+//! The Webex services that a mock can simulate, and their differences.
 
 use std::time::Duration;
 
-/// Which of Webex's services a mock plays.
+/// A Webex service that a mock simulates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MockService {
@@ -16,7 +16,7 @@ pub enum MockService {
 }
 
 impl MockService {
-    /// What stands before every endpoint.
+    /// Returns the path prefix of all endpoints.
     pub(super) fn base_path(self) -> &'static str {
         match self {
             Self::Webex | Self::WebexGov => "/v1",
@@ -31,7 +31,7 @@ impl MockService {
         }
     }
 
-    /// The first part of the REST API's ids.
+    /// Returns the first component of the REST API's IDs.
     pub(super) fn region(self) -> &'static str {
         match self {
             Self::WebexGov => "urn:TEAM:us-gov-west-1_a1",
@@ -43,7 +43,7 @@ impl MockService {
         self == Self::Meetings
     }
 
-    /// What an integration may ask for unless its test says otherwise.
+    /// Returns the default registered scopes of an integration.
     pub(super) fn usual_scopes(self) -> &'static str {
         match self {
             Self::Webex | Self::WebexGov => "spark:all spark:people_read",
@@ -51,7 +51,7 @@ impl MockService {
         }
     }
 
-    /// Of access tokens and refresh tokens, as Webex's answers say them.
+    /// Returns the default token lifetimes, as reported in Webex's responses.
     pub(super) fn usual_lifetimes(self) -> Lifetimes {
         let (access_token, refresh_token) = match self {
             Self::Webex => (1_209_599, 7_775_999),
@@ -66,11 +66,11 @@ impl MockService {
     }
 }
 
-/// How long tokens live.
+/// Token lifetimes.
 #[derive(Clone, Copy)]
 pub(super) struct Lifetimes {
     pub(super) access_token: Duration,
     pub(super) refresh_token: Duration,
-    /// Whether a refresh begins the refresh token's life anew.
+    /// `true` if a refresh restarts the lifetime of the refresh token.
     pub(super) is_renewed: bool,
 }

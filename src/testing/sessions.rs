@@ -1,26 +1,26 @@
-//! Which browsers are signed in, and as whom.
+//! Sign-in sessions of browsers.
 
 use std::collections::HashMap;
 
 use crate::clock::UnixTime;
 use crate::testing::opaque;
 
-/// The cookie by which a browser is known again.
+/// The name of the session cookie.
 const COOKIE: &str = "mock-webex-session";
 
-/// Who signed in with a browser, and when.
+/// The user who is signed in and the time of the sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SignedIn {
     pub(super) user: usize,
     pub(super) at: UnixTime,
 }
 
-/// The browsers that have been through a sign-in page and not through the logout page since.
+/// The browsers that have passed the sign-in page and have not visited the logout page since.
 #[derive(Default)]
 pub(super) struct Sessions(HashMap<String, SignedIn>);
 
 impl Sessions {
-    /// A new session, by the name that the browser keeps.
+    /// Opens a session and returns its ID for the cookie.
     pub(super) fn open(&mut self, signed_in: SignedIn, random: [u8; 32]) -> String {
         let name = opaque::text(&random);
         self.0.insert(name.clone(), signed_in);
@@ -38,13 +38,16 @@ impl Sessions {
     }
 }
 
-/// The session's name among a browser's cookies.
+/// Returns the session ID in a `Cookie` header.
 pub(super) fn named_in(cookies: &str) -> Option<&str> {
     let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
     cookies.find(|(name, _)| *name == COOKIE).map(|(_, value)| value)
 }
 
-/// What a browser is told to keep, or to forget. Links of the application bring it along, forms and frames of others do not.
+/// Returns the `Set-Cookie` header that stores or removes the session ID.
+///
+/// `SameSite=Lax` sends the cookie with links from the application, but not with forms and frames
+/// of third parties.
 pub(super) fn cookie(name: Option<&str>) -> String {
     match name {
         Some(name) => format!("{COOKIE}={name}; Path=/; HttpOnly; SameSite=Lax"),

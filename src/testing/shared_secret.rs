@@ -1,5 +1,5 @@
-//! HS256: with a public key as its secret, it is the attack on those who let a token choose how it is verified
-//! (RFC 8725 section 2.1).
+//! HS256 signatures, for the algorithm confusion attack with a public key as the secret (RFC 8725,
+//! section 2.1).
 
 use std::iter;
 
@@ -7,22 +7,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
-/// What stands before the modulus of 2048 bits in a `SubjectPublicKeyInfo` (RFC 5280 section 4.1), ...
+/// The DER prefix of a 2048-bit modulus in a `SubjectPublicKeyInfo` (RFC 5280, section 4.1).
 const BEFORE: [u8; 33] = [
     0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
     0x03, 0x82, 0x01, 0x0f, 0x00, 0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00,
 ];
-/// ... and after it: the exponent 65537.
+/// The DER suffix after the modulus: the exponent 65537.
 const AFTER: [u8; 5] = [0x02, 0x03, 0x01, 0x00, 0x01];
-/// How much SHA-256 takes at once, in bytes.
+/// The block size of SHA-256, in bytes.
 const BLOCK: usize = 64;
 
-/// Signs with the text that everybody has: the public key as a PEM file.
+/// Signs with the PEM file of the public key as the secret.
 pub(super) fn sign(modulus: &[u8], input: &str) -> Vec<u8> {
     hmac(pem(modulus).as_bytes(), input.as_bytes()).to_vec()
 }
 
-/// Signs with the client secret, as OpenID Connect Core 1.0 section 10.1 lets a client agree to.
+/// Signs with the client secret (OpenID Connect Core 1.0, section 10.1).
 pub(super) fn sign_with_client_secret(client_secret: &str, input: &str) -> Vec<u8> {
     hmac(client_secret.as_bytes(), input.as_bytes()).to_vec()
 }
@@ -35,7 +35,7 @@ fn pem(modulus: &[u8]) -> String {
     begin.chain(lines).chain(end).collect::<Vec<String>>().join("\n")
 }
 
-/// HMAC with SHA-256 (RFC 2104).
+/// Computes an HMAC with SHA-256 (RFC 2104).
 fn hmac(key: &[u8], input: &[u8]) -> [u8; 32] {
     let mut block = [0; BLOCK];
     if key.len() > BLOCK {
@@ -73,7 +73,7 @@ mod tests {
         }
     }
 
-    /// The hash of what OpenSSL writes for the first key for tests.
+    /// Compares with the hash of OpenSSL's output for the first test key.
     #[test]
     fn the_secret_is_the_file_that_a_tool_writes_for_the_public_key() {
         let modulus = URL_SAFE_NO_PAD.decode(include_str!("keys/one.n")).unwrap();

@@ -1,37 +1,37 @@
-//! The page where somebody says who they are.
+//! The sign-in page.
 
 use std::fmt::Write as _;
 
 use crate::html::escape;
 use crate::testing::document::Document;
 
-/// What it shows.
+/// The content of the sign-in page.
 #[derive(Debug)]
 pub(super) struct SignInPage {
-    /// What stands before every endpoint.
+    /// The path prefix of all endpoints.
     pub(super) base: &'static str,
     pub(super) transaction: String,
     pub(super) integration: String,
     pub(super) why: Why,
-    /// What the field is filled in with.
+    /// The initial value of the field.
     pub(super) email: String,
-    /// Whether that was typed, and is nobody's.
+    /// `true` if the user entered this address and it is unknown.
     pub(super) is_unknown: bool,
     pub(super) people: Vec<Person>,
 }
 
-/// Why somebody is asked to sign in.
+/// The reason for a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// Nobody has, with this browser; or not the one who is meant.
+    /// No user is signed in with this browser, or not the requested user.
     Nobody,
-    /// The application wants a new sign-in.
+    /// The application requires a new sign-in.
     Again,
-    /// The application, or the user, wants to choose.
+    /// The application or the user requested the choice of an account.
     Choice,
 }
 
-/// Somebody to choose.
+/// A user to choose.
 #[derive(Debug)]
 pub(super) struct Person {
     pub(super) email: String,
@@ -46,7 +46,7 @@ impl SignInPage {
             Why::Again => ("Sign in again", "Error: sign in again"),
             Why::Nobody => ("Sign in", "Error: sign in"),
         };
-        // The button of the field stands before those of the people: it is the one that the Enter key presses.
+        // The button of the field precedes those of the users, so that the Enter key activates it.
         let body = format!(
             "<h1>{heading}</h1><p>{to_go_on} <strong>{integration}</strong>.</p>\
              <form method=\"post\" action=\"{base}/signin\">\
@@ -57,9 +57,9 @@ impl SignInPage {
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Sign in</button></div>\
              <h2 id=\"people\">Users of this mock</h2><ul class=\"people\" aria-labelledby=\"people\">{people}</ul></form>",
             to_go_on = match self.why {
-                Why::Nobody => "Sign in to go on to",
-                Why::Again => "You have to sign in again to go on to",
-                Why::Choice => "Say who you are to go on to",
+                Why::Nobody => "Sign in to continue to",
+                Why::Again => "Sign in again to continue to",
+                Why::Choice => "Choose an account to continue to",
             },
             integration = escape(&self.integration),
             base = self.base,
@@ -74,11 +74,11 @@ impl SignInPage {
 
     fn problem(&self) -> String {
         let words = if self.email.is_empty() {
-            "Type an e-mail address, or choose one below.".to_owned()
+            "Enter an e-mail address or choose one below.".to_owned()
         } else {
             let email = escape(&self.email);
             format!(
-                "No user of this mock has the address “{email}”. Choose one below, or add it where the mock is built."
+                "No user of this mock has the address “{email}”. Choose one below, or add the user with the mock's builder."
             )
         };
         format!("<p class=\"problem\" id=\"problem\" role=\"alert\">{words}</p>")

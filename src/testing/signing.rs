@@ -1,4 +1,4 @@
-//! The keys that ID tokens are signed with, and what is published of them.
+//! The keys that sign ID tokens, and their published key set.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,23 +7,23 @@ use sha2::{Digest as _, Sha256, Sha384};
 
 use crate::testing::{opaque, shared_secret};
 
-/// Two keys that were made for tests. Everybody has them, and they are no secret.
+/// Two RSA test keys. They are published with this crate and therefore not secret.
 const PAIRS: [Pair; 2] = [
     Pair { private: include_bytes!("keys/one.pk8"), modulus: include_str!("keys/one.n") },
     Pair { private: include_bytes!("keys/two.pk8"), modulus: include_str!("keys/two.n") },
 ];
 
-/// An RSA key of 2048 bits: the private half as PKCS#8, and the modulus in base64url.
+/// An RSA key of 2048 bits: the private key as PKCS#8, and the modulus in base64url.
 struct Pair {
     private: &'static [u8],
     modulus: &'static str,
 }
 
-/// A key on P-256, made for tests as well: the private half, and the point in base64url.
+/// A P-256 test key: the private key, and the point in base64url.
 const ELLIPTIC: &[u8] = include_bytes!("keys/p256.pk8");
 const POINT: [&str; 2] = ["5iDcN6tWxvlR8PDFtrU0cpRTEAjgak1aRexII4nGJvo", "h8-OrmiaoVCPOtP3JUiLSxDuOVA9cK_G4IrASsbO1JA"];
 
-/// How an ID token is signed: with RS256, unless a fault wants it otherwise.
+/// A signature algorithm. RS256 unless a fault selects another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     Rs256,
@@ -44,7 +44,8 @@ impl Algorithm {
         }
     }
 
-    /// The left half of its hash of a text, in base64url: `at_hash` and `c_hash` (OpenID Connect Core 1.0 section 3.1.3.6).
+    /// Returns the left half of the hash of `text` in base64url: `at_hash` and `c_hash` (OpenID
+    /// Connect Core 1.0, section 3.1.3.6).
     pub(super) fn half_hash(self, text: &str) -> String {
         match self {
             Self::Rs384 => URL_SAFE_NO_PAD.encode(&Sha384::digest(text)[..24]),
@@ -53,8 +54,10 @@ impl Algorithm {
     }
 }
 
-/// The keys of all issuers, numbered in the order in which they came: the newest signs, and all that are left are
-/// published. The two pairs take turns under names that never come again.
+/// The signing keys of all issuers, numbered in the order of their creation.
+///
+/// The newest key signs, and all remaining keys are published. The two key pairs alternate under
+/// unique key IDs.
 pub(super) struct SigningKeys {
     oldest: usize,
     newest: usize,
@@ -66,19 +69,19 @@ impl SigningKeys {
         Self { oldest: 0, newest: 0, publishes_elliptic: false }
     }
 
-    /// A new key signs from now on; those before it stay published.
+    /// Adds a new signing key. The previous ones stay published.
     pub(super) fn add(&mut self) {
         self.newest += 1;
     }
 
-    /// A new key signs from now on, and is the only one.
+    /// Replaces all keys by a new one.
     pub(super) fn replace(&mut self) {
         self.newest += 1;
         self.oldest = self.newest;
         self.publishes_elliptic = false;
     }
 
-    /// The name of the key that signs so. One on P-256 is published from then on, too.
+    /// Returns the ID of the key for this algorithm. The P-256 key is published from then on.
     pub(super) fn id_for(&mut self, algorithm: Algorithm) -> String {
         if algorithm == Algorithm::Es256 {
             self.publishes_elliptic = true;
@@ -88,13 +91,14 @@ impl SigningKeys {
         }
     }
 
-    /// The published keys, without `alg`, as developer.webex.com/docs/login-with-webex shows them.
+    /// Returns the published key set, without `alg`, as shown in
+    /// developer.webex.com/docs/login-with-webex.
     pub(super) fn published(&self) -> Value {
         let elliptic = self.publishes_elliptic.then(|| elliptic_key(elliptic_id().into()));
         json!({ "keys": (self.oldest..=self.newest).map(rsa_key).chain(elliptic).collect::<Vec<_>>() })
     }
 
-    /// The public key that signs, and the one that would be next.
+    /// Returns the current public key and the next one.
     pub(super) fn this_and_next(&self) -> [Value; 2] {
         [rsa_key(self.newest), rsa_key(self.newest + 1)]
     }
@@ -126,14 +130,14 @@ fn rsa_key(number: usize) -> Value {
     json!({"kty": "RSA", "e": "AQAB", "n": modulus, "kid": id(number), "use": "sig"})
 }
 
-/// The key on P-256, under a name of the caller's choice.
+/// Returns the P-256 key with this key ID.
 pub(super) fn elliptic_key(id: Value) -> Value {
     let [x, y] = POINT;
     json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": id, "use": "sig"})
 }
 
-/// The two numbers of an ECDSA signature, 32 bytes each, as web tokens have them (RFC 7518 section 3.4); certificates wrap
-/// them in DER.
+/// Converts an ECDSA signature from DER to the two numbers of 32 bytes used by JWS (RFC 7518,
+/// section 3.4).
 fn without_der(signature: &[u8]) -> Vec<u8> {
     let mut raw = Vec::with_capacity(64);
     let mut rest = signature.get(2..).unwrap_or_default();
@@ -156,7 +160,7 @@ fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
     use rustls::sign::SigningKey;
 
     static LOADED: LazyLock<[Arc<dyn SigningKey>; 3]> = LazyLock::new(|| {
-        // The provider that verifies, too.
+        // Use the same provider for signing and verification.
         #[cfg(feature = "rustls")]
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         #[cfg(not(feature = "rustls"))]
@@ -164,7 +168,7 @@ fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
         let [one, two] = PAIRS.map(|pair| pair.private);
         [one, two, ELLIPTIC].map(|private| {
             let key = provider.key_provider.load_private_key(PrivatePkcs8KeyDer::from(private).into());
-            key.expect("the keys for tests can be loaded")
+            key.expect("the test keys can be loaded")
         })
     });
 
@@ -177,7 +181,8 @@ fn sign(key: usize, algorithm: Algorithm, input: &[u8]) -> Vec<u8> {
     signer.sign(input).expect("a key that was loaded signs")
 }
 
-/// Nothing in this build signs, and so the authorization endpoint refuses `openid`.
+/// Returns an empty signature. The authorization endpoint rejects `openid` in builds that cannot
+/// sign.
 #[cfg(not(all(feature = "oidc", any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))))]
 fn sign(key: usize, _: Algorithm, _: &[u8]) -> Vec<u8> {
     PAIRS.get(key).map_or(ELLIPTIC, |pair| pair.private)[..0].to_vec()
@@ -245,7 +250,7 @@ mod tests {
                 assert!(!signature::is_valid(verified_as, own, "inpus", &signed), "{algorithm:?}");
             }
             let signed = keys.sign(Algorithm::Rs256, "input");
-            assert_ne!(before.replace(signed.clone()), Some(signed), "the next is another key");
+            assert_ne!(before.replace(signed.clone()), Some(signed), "the next key differs");
             keys.replace();
         }
     }

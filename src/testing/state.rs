@@ -1,4 +1,4 @@
-//! What the mock world is: users, integrations, and the codes and tokens that were handed out.
+//! State of the mock: users, integrations, codes, and tokens.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::testing::signing::SigningKeys;
 use crate::testing::user::MockUser;
 use crate::testing::visits::Visits;
 
-/// How long a code can be used. Webex only says "short-lived".
+/// The lifetime of a code. Webex only documents "short-lived".
 const CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// The region whose broker the discovery document names.
+/// The region whose broker is the issuer in the discovery document.
 pub(super) const DISCOVERED_REGION: &str = "b-us";
 
-/// An application that was registered with Webex.
+/// A registered integration.
 pub(super) struct Integration {
     pub(super) name: String,
     pub(super) client_id: String,
@@ -36,31 +36,31 @@ pub(super) struct Integration {
     pub(super) scopes: Scopes,
 }
 
-/// When something happens, and the dice for it.
+/// The time and the random source of a step.
 pub(super) struct Moment<'a> {
     pub(super) now: UnixTime,
-    /// By a clock that nobody sets.
+    /// Monotonic time.
     pub(super) elapsed: Duration,
     pub(super) random: &'a mut dyn FnMut() -> [u8; 32],
 }
 
-/// What a code stands for.
+/// The content of an authorization code.
 pub(super) struct Code {
     pub(super) user: usize,
     pub(super) authorization: Authorization,
     approved: UnixTime,
 }
 
-/// One user's consent to one integration: a refresh token, and every access token that came of it.
+/// A user's consent to an integration: a refresh token and the access tokens issued from it.
 pub(super) struct Grant {
     pub(super) user: usize,
     pub(super) integration: usize,
     pub(super) refresh_token: String,
     pub(super) expires: UnixTime,
     pub(super) scopes: Scopes,
-    /// When the user last signed in: at the mock, with each consent.
+    /// The time of the latest sign-in, which coincides with each consent.
     pub(super) auth_time: UnixTime,
-    /// Those of every login: Webex Meetings asks for them again at each refresh.
+    /// The bindings of all logins. Webex Meetings requires them again with each refresh.
     pub(super) bindings: Vec<Binding>,
 }
 
@@ -72,7 +72,7 @@ impl From<Code> for Consented {
     }
 }
 
-/// Whose a living access token is, what it may do, and until when.
+/// The user, scopes, and expiry of a valid access token.
 pub(super) struct Bearer<'a> {
     pub(super) user: &'a MockUser,
     pub(super) scopes: &'a Scopes,
@@ -80,10 +80,10 @@ pub(super) struct Bearer<'a> {
     serial: u64,
 }
 
-/// Everything that the mock knows.
+/// The complete state of the mock.
 pub(super) struct State {
     pub(super) service: MockService,
-    /// `http://127.0.0.1:<port>`.
+    /// The origin: `http://127.0.0.1:<port>`.
     pub(super) origin: String,
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
@@ -91,7 +91,7 @@ pub(super) struct State {
     pub(super) succession: Succession,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
-    /// Whether ID tokens have the hash of the access token that they go out with.
+    /// `true` if ID tokens contain the hash of the access token.
     pub(super) writes_at_hash: bool,
     pub(super) faults: Faults,
     pub(super) sessions: Sessions,
@@ -102,7 +102,7 @@ pub(super) struct State {
     pub(super) self_contained: SelfContained,
     pub(super) visits: Visits,
     pub(super) consents: Consents,
-    /// By user.
+    /// The number of granted exchanges by user.
     pub(super) granted_exchanges: HashMap<usize, usize>,
     pub(super) granted_refreshes: HashMap<usize, usize>,
     seal: Seal,
@@ -110,11 +110,11 @@ pub(super) struct State {
     codes: HashMap<String, Code>,
     pub(super) grants: HashMap<u64, Grant>,
     pub(super) refresh_tokens: HashMap<String, u64>,
-    /// The serials of access tokens that were ended before their time.
+    /// The serial numbers of individually revoked access tokens.
     ended: HashSet<u64>,
-    /// By grant, the last serial that was in use when its access tokens were ended.
+    /// The last serial number at the time when all access tokens of a grant were revoked.
     ended_until: HashMap<u64, u64>,
-    /// The latest grant of each user to each integration.
+    /// The latest grant of each user and integration.
     logins: HashMap<(usize, usize), u64>,
 }
 
@@ -167,18 +167,18 @@ impl State {
         self.users.iter().position(|user| user.email().eq_ignore_ascii_case(email))
     }
 
-    /// The identity broker of a region: the one of the users without a region, where it is empty.
+    /// Returns the identity broker of a region. The empty region is that of users without one.
     pub(super) fn issuer(&self, region: &str) -> String {
         let separator = if region.is_empty() { "" } else { "-" };
         format!("{}/idb{separator}{region}", self.origin)
     }
 
-    /// Who issues the ID tokens of a user.
+    /// Returns the issuer of a user's ID tokens.
     pub(super) fn issuer_of(&self, user: &MockUser) -> String {
         self.issuer(user.region())
     }
 
-    /// Who issues ID tokens, each once; Webex Meetings knows none.
+    /// Returns the issuers of ID tokens without duplicates. Empty for Webex Meetings.
     pub(super) fn issuers(&self) -> Vec<String> {
         let mut issuers = Vec::new();
         for issuer in self.users.iter().map(|user| self.issuer_of(user)) {
@@ -189,7 +189,7 @@ impl State {
         issuers
     }
 
-    /// The issuers, and the one that the discovery document names whoever asks.
+    /// Returns the issuers and the one in the discovery document.
     pub(super) fn brokers(&self) -> Vec<String> {
         let mut brokers = self.issuers();
         let named = self.issuer(DISCOVERED_REGION);
@@ -199,7 +199,7 @@ impl State {
         brokers
     }
 
-    /// Whether a code was handed out and not used yet.
+    /// Returns `true` if a code was issued and not used yet.
     pub(super) fn has_code(&self, code: &str) -> bool {
         self.codes.contains_key(code)
     }
@@ -213,7 +213,7 @@ impl State {
         text
     }
 
-    /// Hands out what a code stands for, at most once and only to the integration it was made for.
+    /// Redeems a code, at most once and only for its integration.
     pub(super) fn redeem_code(&mut self, code: &str, integration: usize, now: UnixTime) -> Option<Code> {
         if self.codes.get(code)?.authorization.integration != integration {
             return None;
@@ -221,8 +221,8 @@ impl State {
         self.codes.remove(code).filter(|code| now < code.approved + CODE_LIFETIME)
     }
 
-    /// The grant that a consent leads to: the one that the user has already given this integration, if it lives. Where
-    /// refresh tokens rotate, two logins cannot share one.
+    /// Returns the grant for a consent: the existing one of this user and integration if it is
+    /// valid, or a new one. If refresh tokens rotate, logins do not share a grant.
     pub(super) fn open_grant(&mut self, consented: Consented, moment: &mut Moment<'_>) -> u64 {
         let Consented { user, integration, scopes, auth_time, binding } = consented;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
@@ -246,8 +246,8 @@ impl State {
         id
     }
 
-    /// A grant without a refresh token, as long as its access token: nothing lasting goes out through a browser
-    /// (RFC 6749 section 4.2.2).
+    /// Opens a grant without a refresh token and with the lifetime of its access token, because no
+    /// lasting grant is issued through a browser (RFC 6749, section 4.2.2).
     pub(super) fn open_brief_grant(&mut self, authorization: &Authorization, user: usize, now: UnixTime) -> u64 {
         if self.grants.len().is_power_of_two() {
             self.grants.retain(|_, grant| !grant.refresh_token.is_empty() || now < grant.expires);
@@ -266,24 +266,24 @@ impl State {
         id
     }
 
-    /// The grant of an id that this state gave out in the same request.
+    /// Returns the grant with an ID obtained in the same request.
     pub(super) fn grant(&self, id: u64) -> &Grant {
         &self.grants[&id]
     }
 
-    /// The living grant of a refresh token.
+    /// Returns the valid grant of a refresh token.
     pub(super) fn find_grant(&self, refresh_token: &str, now: UnixTime) -> Option<(u64, &Grant)> {
         let id = *self.refresh_tokens.get(refresh_token)?;
         let grant = self.grants.get(&id)?;
         (now < grant.expires).then_some((id, grant))
     }
 
-    /// How many refreshes a user's logins were granted.
+    /// Returns the number of refreshes granted to a user.
     pub(super) fn granted_refreshes(&self, user: usize) -> usize {
         self.granted_refreshes.get(&user).copied().unwrap_or_default()
     }
 
-    /// A new access token; those issued before stay good until they expire.
+    /// Issues an access token. Earlier ones stay valid until they expire.
     pub(super) fn issue_access_token(&mut self, grant: u64, now: UnixTime) -> String {
         self.issue_access_token_until(grant, now + self.lifetimes.access_token)
     }
@@ -293,7 +293,7 @@ impl State {
         self.for_user(self.grant(grant).user, self.seal.close(&token))
     }
 
-    /// Who a living access token is for.
+    /// Returns the bearer of a valid access token.
     pub(super) fn bearer(&self, access_token: &str, now: UnixTime) -> Option<Bearer<'_>> {
         let (sealed, rest) = self.opaque(access_token).split_once('_')?;
         let token = self.seal.open(sealed)?;
@@ -306,13 +306,13 @@ impl State {
         (lives && rest == suffix(user)).then_some(bearer)
     }
 
-    /// Ends an access token, whosever it is.
+    /// Revokes an access token of any integration.
     pub(super) fn end_access_token(&mut self, access_token: &str, now: UnixTime) {
         let serial = self.bearer(access_token, now).map(|bearer| bearer.serial);
         self.ended.extend(serial);
     }
 
-    /// Ends a token of this integration: an access token alone, or a refresh token with all that came of it.
+    /// Revokes a token of this integration: an access token, or a refresh token with its grant.
     pub(super) fn end_token(&mut self, text: &str, integration: usize, now: UnixTime) {
         if let Some((id, _)) = self.find_grant(text, now).filter(|(_, grant)| grant.integration == integration) {
             self.end_grant(id);
@@ -327,21 +327,21 @@ impl State {
         }
     }
 
-    /// Ends one grant: its refresh token, and all that came of it.
+    /// Revokes a grant: its refresh token and all tokens issued from it.
     pub(super) fn end_grant(&mut self, id: u64) {
         if let Some(grant) = self.grants.remove(&id) {
             self.refresh_tokens.remove(&grant.refresh_token);
         }
     }
 
-    /// Ends the user's grants: the refresh tokens die, and every access token that came of them.
+    /// Revokes the user's grants: the refresh tokens and all access tokens issued from them.
     pub(super) fn revoke(&mut self, user: usize) {
         self.grants.retain(|_, grant| grant.user != user);
         self.consents.revoke(user);
         self.refresh_tokens.retain(|_, id| self.grants.contains_key(id));
     }
 
-    /// Ends the user's access tokens; the refresh tokens live on.
+    /// Revokes the user's access tokens. The refresh tokens stay valid.
     pub(super) fn expire_access_tokens(&mut self, user: usize) {
         let grants = self.grants.iter().filter(|(_, grant)| grant.user == user);
         self.ended_until.extend(grants.map(|(id, _)| (*id, self.serial)));
@@ -358,7 +358,7 @@ impl State {
         self.serial
     }
 
-    /// The platform's codes and tokens end in the user's cluster and organization.
+    /// Appends the cluster and organization of the user, as in codes and tokens of the platform.
     pub(super) fn for_user(&self, user: usize, text: String) -> String {
         match self.users.get(user) {
             Some(user) if !self.service.is_meetings() => format!("{text}_{}", suffix(user)),

@@ -1,6 +1,6 @@
-//! The token endpoint's rules: who asks, and what for.
+//! Rules of the token endpoint.
 //!
-//! The facts are those of developer.webex.com/docs/login-with-webex unless a rule names another source.
+//! The source is developer.webex.com/docs/login-with-webex unless a rule names another one.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::testing::service::MockService;
 use crate::testing::state::{Grant, Moment, State};
 use crate::testing::{opaque, self_contained};
 
-/// The token endpoint.
+/// Responds to a request to the token endpoint.
 pub(super) fn answer(
     form: &Fields,
     authorization: Option<&str>,
@@ -27,14 +27,14 @@ pub(super) fn answer(
 ) -> Outcome {
     let grant_type = form.get("grant_type");
     if form.has_repetition() {
-        return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
+        return Err(Refusal::malformed("invalid_request", "duplicate form field"));
     }
     let integration = client(form, authorization, state)?;
     let (id, authentication) = match grant_type {
         Some("authorization_code") => code(form, integration, state, moment)?,
         Some("refresh_token") => (refresh(form, integration, state, moment)?, Authentication::default()),
-        Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "the mock does not know this grant type")),
-        None => return Err(Refusal::malformed("invalid_request", "there is no grant_type in the form")),
+        Some(_) => return Err(Refusal::malformed("unsupported_grant_type", "unknown grant type")),
+        None => return Err(Refusal::malformed("invalid_request", "missing form field `grant_type`")),
     };
     let mut tokens = match grant_type {
         Some("refresh_token") => renewed_tokens(id, form, state, moment.now),
@@ -60,23 +60,24 @@ pub(super) fn answer(
     Ok((200, Body::Json(tokens)))
 }
 
-/// The end of a token (RFC 7009): of an access token alone, or of a refresh token and all that came of it. One that is dead
-/// or unknown is dead enough.
+/// Revokes a token (RFC 7009): an access token, or a refresh token with all tokens issued from it.
+/// Unknown and expired tokens result in success.
 pub(super) fn revoke(form: &Fields, authorization: Option<&str>, state: &mut State, now: UnixTime) -> Outcome {
     if form.has_repetition() {
-        return Err(Refusal::malformed("invalid_request", "a field stands in the form twice"));
+        return Err(Refusal::malformed("invalid_request", "duplicate form field"));
     }
     let integration = client(form, authorization, state)?;
-    let token = filled(form.get("token"), "invalid_request", "there is no token in the form")?;
+    let token = filled(form.get("token"), "invalid_request", "missing form field `token`")?;
     state.end_token(token, integration, now);
     Ok((200, Body::Json(json!({}))))
 }
 
-/// Which integration asks, proved by its secret: in the header or in the form, never in both (RFC 6749 section 2.3.1).
+/// Authenticates the client by its secret, in the header or the form but not both (RFC 6749,
+/// section 2.3.1).
 pub(super) fn client(form: &Fields, authorization: Option<&str>, state: &State) -> Result<usize, Refusal> {
     let header = authorization.map(|header| basic(header, state.service)).transpose()?;
     if header.is_some() && form.get("client_secret").is_some() {
-        return Err(Refusal::malformed("invalid_request", "the client secret stands in the header and in the form"));
+        return Err(Refusal::malformed("invalid_request", "the client secret is in both the header and the form"));
     }
     let (client_id, client_secret) = match &header {
         Some((client_id, client_secret)) => (Some(client_id.as_str()), Some(client_secret.as_str())),
@@ -85,9 +86,9 @@ pub(super) fn client(form: &Fields, authorization: Option<&str>, state: &State) 
     if header.is_some() && form.get("client_id").is_some_and(|other| Some(other) != client_id) {
         return Err(Refusal::malformed("invalid_request", "header and form name different clients"));
     }
-    let client_id = filled(client_id, "client_id cannot be null or empty", "there is no client id")?;
-    let client_secret = filled(client_secret, "client_secret cannot be null or empty", "there is no client secret")?;
-    let unknown = || Refusal::malformed("Client Id is invalid", "no integration of the mock has this client id");
+    let client_id = filled(client_id, "client_id cannot be null or empty", "missing client ID")?;
+    let client_secret = filled(client_secret, "client_secret cannot be null or empty", "missing client secret")?;
+    let unknown = || Refusal::malformed("Client Id is invalid", "unknown client ID: no integration of the mock has it");
     let integration = state.integration(client_id).ok_or_else(unknown)?;
     if state.integrations[integration].client_secret != client_secret {
         return Err(wrong_secret(state.service));
@@ -95,10 +96,11 @@ pub(super) fn client(form: &Fields, authorization: Option<&str>, state: &State) 
     Ok(integration)
 }
 
-/// Both halves are form-encoded before they are joined (RFC 6749 section 2.3.1). Webex Meetings documents the form alone.
+/// Decodes Basic credentials, both parts of which are form-encoded (RFC 6749, section 2.3.1). Webex
+/// Meetings documents only the form.
 fn basic(header: &str, service: MockService) -> Result<(String, String), Refusal> {
     if service.is_meetings() {
-        return Err(Refusal::malformed("invalid_request", "Webex Meetings wants the client secret in the form"));
+        return Err(Refusal::malformed("invalid_request", "Webex Meetings requires the client secret in the form"));
     }
     let read = || {
         let (scheme, credentials) = header.split_once(' ')?;
@@ -106,7 +108,7 @@ fn basic(header: &str, service: MockService) -> Result<(String, String), Refusal
         let (client_id, client_secret) = text.split_once(':')?;
         scheme.eq_ignore_ascii_case("basic").then(|| (form_decoded(client_id), form_decoded(client_secret)))
     };
-    read().ok_or_else(|| Refusal::malformed("invalid_request", "the Authorization header is not readable as Basic"))
+    read().ok_or_else(|| Refusal::malformed("invalid_request", "malformed `Authorization: Basic` header"))
 }
 
 fn form_decoded(text: &str) -> String {
@@ -118,16 +120,19 @@ fn filled<'a>(value: Option<&'a str>, message: &'static str, reason: &'static st
     value.filter(|value| !value.is_empty()).ok_or(refusal)
 }
 
-/// The sample of the REST API's OpenAPI description; for Webex Meetings only the words "Invalid client secret" are known.
+/// Creates the error of the sample in the REST API's OpenAPI description. For Webex Meetings, only
+/// "Invalid client secret" is known.
 fn wrong_secret(service: MockService) -> Refusal {
     let description =
         if service.is_meetings() { "Invalid client secret" } else { "The provided clientSecret is invalid" };
-    let reason = "the client secret is not the integration's";
+    let reason = "wrong client secret";
     Refusal { status: 401, message: "Invalid client credentials", description, reason }
 }
 
-/// A code is good once, for ten minutes, for the integration, redirect URI and verifier of its login. Whatever is wrong,
-/// the answer is the same (github.com/WebexSamples/webex-auth-sample/issues/4).
+/// Redeems a code, which is valid once, for ten minutes, and for the integration, redirect URI, and
+/// verifier of its login.
+///
+/// All failures result in the same error (github.com/WebexSamples/webex-auth-sample/issues/4).
 fn code(
     form: &Fields,
     integration: usize,
@@ -135,50 +140,55 @@ fn code(
     moment: &mut Moment<'_>,
 ) -> Result<(u64, Authentication), Refusal> {
     let refuse = |reason| Refusal::malformed("The authorization code is invalid", reason);
-    let code = form.get("code").ok_or_else(|| refuse("there is no code in the form"))?;
-    let used = "the code was used before, is expired, or was not issued to this client";
+    let code = form.get("code").ok_or_else(|| refuse("missing form field `code`"))?;
+    let used = "the code was already used, expired, or was issued to another client";
     let mut code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
     let binding = &code.authorization.binding;
     match form.get("redirect_uri") {
         Some(redirect_uri) if redirect_uri == binding.redirect_uri => {}
         None if !code.authorization.names_redirect_uri => {}
-        _ => return Err(refuse("the redirect URI is not the one of the authorization request")),
+        _ => return Err(refuse("the redirect URI differs from that of the authorization request")),
     }
     if !binding.admits_verifier(form.get("code_verifier")) {
-        return Err(refuse("the code verifier does not fit the code challenge"));
+        return Err(refuse("the code verifier does not match the code challenge"));
     }
     let authentication = std::mem::take(&mut code.authorization.authentication);
     *state.granted_exchanges.entry(code.user).or_default() += 1;
     Ok((state.open_grant(code.into(), moment), authentication))
 }
 
-/// A refresh token is good until it expires or is revoked, however often it is used; where they rotate, once. Those of Webex
-/// Meetings are sent with the site's name before them.
+/// Refreshes a grant.
+///
+/// A refresh token can be used until it expires or is revoked, or only once if tokens rotate. Webex
+/// Meetings requires the site name in front of the token.
 fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
     let refuse = |reason| Refusal::malformed(words, reason);
-    let text = form.get("refresh_token").ok_or_else(|| refuse("there is no refresh token in the form"))?;
+    let text = form.get("refresh_token").ok_or_else(|| refuse("missing form field `refresh_token`"))?;
     let (site, used) = if state.service.is_meetings() {
-        let missing = || refuse("the site name and \"_\" are missing before it");
+        let missing = || refuse("missing site name and \"_\" in front of the refresh token");
         text.split_once('_').map(|(site, token)| (Some(site), token)).ok_or_else(missing)?
     } else {
         (None, text)
     };
     let token = state.successor(used, moment.now);
     let grant = state.find_grant(&token, moment.now).filter(|(_, grant)| grant.integration == integration);
-    let (id, grant) = grant.ok_or_else(|| refuse("the refresh token is not of a living grant to this client"))?;
+    let (id, grant) =
+        grant.ok_or_else(|| refuse("the refresh token is unknown, expired, revoked, or belongs to another client"))?;
     if site.is_some_and(|site| !state.users[grant.user].site_name().eq_ignore_ascii_case(site)) {
-        return Err(refuse("another site's name stands before it"));
+        return Err(refuse("wrong site name in front of the refresh token"));
     }
     if site.is_some() && !repeats_login(form, grant) {
-        return Err(refuse("redirect_uri and code_verifier are not those of the login"));
+        return Err(refuse("redirect_uri and code_verifier differ from those of the login"));
     }
     state.refreshed(id, used, moment);
     Ok(id)
 }
 
-/// The table of parameters of Webex Meetings (developer.cisco.com/docs/webex-meetings) limits neither `redirect_uri` nor
-/// `code_verifier` to the exchange of the code.
+/// Returns `true` if the form repeats the parameters of a login.
+///
+/// The parameter table of Webex Meetings (developer.cisco.com/docs/webex-meetings) does not limit
+/// `redirect_uri` and `code_verifier` to the code exchange.
 fn repeats_login(form: &Fields, grant: &Grant) -> bool {
     let fits = |binding: &Binding| {
         form.get("redirect_uri") == Some(&binding.redirect_uri) && binding.admits_verifier(form.get("code_verifier"))
@@ -186,7 +196,8 @@ fn repeats_login(form: &Fields, grant: &Grant) -> bool {
     grant.bindings.iter().any(fits)
 }
 
-/// The answer to all grants: a new access token, and the refresh token with what is left of its life.
+/// Returns the response to a login: a new access token, and the refresh token with its remaining
+/// lifetime.
 pub(super) fn tokens(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
     let (access_token, life) = if self_contained::is_wanted(form, state) {
         state.issue_self_contained(id, now)
@@ -196,7 +207,7 @@ pub(super) fn tokens(id: u64, form: &Fields, state: &mut State, now: UnixTime) -
     written(id, &access_token, life, state, now)
 }
 
-/// The same, of a refresh, which may bring an access token again.
+/// Returns the response to a refresh, which may repeat an access token.
 fn renewed_tokens(id: u64, form: &Fields, state: &mut State, now: UnixTime) -> Value {
     if self_contained::is_wanted(form, state) {
         return tokens(id, form, state, now);
@@ -225,7 +236,8 @@ fn platform_tokens(access_token: &str, grant: &Grant, now: UnixTime) -> Value {
     })
 }
 
-/// The fields of developer.cisco.com/docs/webex-meetings; numbers, because its table calls the ids numerical.
+/// Returns the fields documented in developer.cisco.com/docs/webex-meetings. IDs are numbers, as in
+/// its table.
 fn meetings_tokens(access_token: &str, grant: &Grant, state: &State) -> Value {
     let user = &state.users[grant.user];
     json!({
@@ -242,7 +254,8 @@ fn meetings_tokens(access_token: &str, grant: &Grant, state: &State) -> Value {
     })
 }
 
-/// `spark:kms` is added to the other `spark:` scopes, in front: the order is nobody's promise.
+/// Returns the granted scopes. `spark:kms` is added in front of other `spark:` scopes; their order
+/// is not specified.
 fn granted(scopes: &Scopes) -> Scopes {
     let kms = has_spark(scopes).then_some(Scope::SPARK_KMS);
     kms.into_iter().chain(scopes.iter().cloned()).collect()

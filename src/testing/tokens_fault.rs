@@ -1,24 +1,27 @@
-//! What a test may want to be odd about the answer of the token endpoint.
+//! Unusual but valid token responses.
 
 use serde_json::Value;
 
 use crate::testing::mutation::remove;
 
-/// One thing that is odd about a good answer of the token endpoint, for
-/// [`MockWebex::next_tokens`](crate::testing::MockWebex::next_tokens). A client has to take all of them (RFC 6749 section 5.1),
-/// and this crate does.
+/// A deviation in a successful token response, for
+/// [`MockWebex::next_tokens`](crate::testing::MockWebex::next_tokens).
+///
+/// Clients must accept all of these (RFC 6749, section 5.1), and this crate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TokensFault {
-    /// `token_type` is `bEARER` (`token-type-case-insensitivity` of the OpenID Foundation's tests).
+    /// The `token_type` `bEARER` (`token-type-case-insensitivity` in the OpenID Foundation's
+    /// tests).
     OddTokenType,
-    /// No `token_type`, as in older answers of Webex's.
+    /// A missing `token_type`, as in older responses from Webex.
     MissingTokenType,
-    /// No `scope`: those that were asked for were granted (`no-scope-in-token-endpoint-response`).
+    /// A missing `scope`: the requested scopes were granted
+    /// (`no-scope-in-token-endpoint-response`).
     MissingScope,
-    /// No `expires_in` (`token-endpoint-response-without-expires_in`).
+    /// A missing `expires_in` (`token-endpoint-response-without-expires_in`).
     MissingLifetime,
-    /// No `refresh_token`: after a refresh, the old one is good.
+    /// A missing `refresh_token`: after a refresh, the previous one stays valid.
     MissingRefreshToken,
 }
 

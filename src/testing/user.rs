@@ -1,10 +1,10 @@
-//! Who can sign in.
+//! Users of the mock.
 
 use crate::testing::opaque;
 
-/// Somebody who can sign in.
+/// A user who can sign in.
 ///
-/// Ids are made from the e-mail address, so they are the same in each run.
+/// IDs are derived from the e-mail address, so they are the same in every run.
 ///
 /// # Example
 ///
@@ -26,8 +26,10 @@ pub struct MockUser {
 }
 
 impl MockUser {
-    /// A user with this e-mail address, whose name is what stands before the `@`, of the organization that all such
-    /// users share, with the Meetings site `example`.
+    /// Creates a user with this e-mail address.
+    ///
+    /// The display name defaults to the part before the `@`, and the Meetings site to `example`.
+    /// Users belong to the same organization by default.
     pub fn new(email: impl Into<String>) -> Self {
         let email = email.into();
         Self {
@@ -41,49 +43,52 @@ impl MockUser {
         }
     }
 
-    /// The name to display; its first word is the first name.
+    /// Sets the display name. Its first word is the first name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The UUID of the organization, which is also the last part of the user's codes and tokens.
+    /// Sets the UUID of the organization, which is also the last part of the user's codes and
+    /// tokens.
     pub fn organization(mut self, uuid: impl Into<String>) -> Self {
         self.organization = uuid.into();
         self
     }
 
-    /// The name of the Webex Meetings site: `acme` for `acme.webex.com`.
+    /// Sets the name of the Webex Meetings site: `acme` for `acme.webex.com`.
     pub fn site(mut self, name: impl Into<String>) -> Self {
         self.site = name.into();
         self
     }
 
-    /// The region whose identity broker issues this user's ID tokens: with `eu`, `http://127.0.0.1:<port>/idb-eu`
-    /// stands for `https://idbroker-eu.webex.com/idb`. Without it, the issuer is `http://127.0.0.1:<port>/idb`.
+    /// Sets the region whose identity broker issues this user's ID tokens.
+    ///
+    /// With `eu`, the issuer is `http://127.0.0.1:<port>/idb-eu`, which corresponds to
+    /// `https://idbroker-eu.webex.com/idb`. Defaults to the issuer `http://127.0.0.1:<port>/idb`.
     pub fn home(mut self, region: impl Into<String>) -> Self {
         self.home = region.into();
         self
     }
 
-    /// The phone number that userinfo tells with the scope `phone`; none by default.
+    /// Sets the phone number, which userinfo contains with the scope `phone`. Defaults to none.
     pub fn phone(mut self, number: impl Into<String>) -> Self {
         self.phone = Some(number.into());
         self
     }
 
-    /// The postal address that userinfo tells with the scope `address`; none by default.
+    /// Sets the postal address, which userinfo contains with the scope `address`. Defaults to none.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
     }
 
-    /// The e-mail address, by which the mock tells users apart.
+    /// Returns the e-mail address, which identifies the user in the mock.
     pub fn email(&self) -> &str {
         &self.email
     }
 
-    /// Webex's id of the user: the subject of ID tokens, and within the id of the person.
+    /// Returns Webex's ID of the user: the subject of ID tokens and a part of the person ID.
     pub fn uuid(&self) -> String {
         opaque::uuid_of(&self.email)
     }
@@ -92,7 +97,7 @@ impl MockUser {
         &self.name
     }
 
-    /// First and last name.
+    /// Returns the first and last name.
     pub(super) fn names(&self) -> (&str, &str) {
         self.name.split_once(' ').unwrap_or((&self.name, ""))
     }

@@ -1,4 +1,4 @@
-//! What a test may want to be wrong with userinfo.
+//! Faults in userinfo responses.
 
 use serde_json::Value;
 
@@ -6,24 +6,24 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::mutation::{append_one, remove};
 use crate::testing::pages::Page;
 
-/// One thing that is wrong with the claims of userinfo, for
+/// A fault in a userinfo response, for
 /// [`MockWebex::next_user_info`](crate::testing::MockWebex::next_user_info).
 ///
-/// This crate says [`ErrorKind::UserInfo`](crate::error::ErrorKind::UserInfo) to each of them; after
-/// [`MissingScope`](Self::MissingScope) the error
-/// [`is_misconfigured`](crate::error::Error::is_misconfigured), and after [`Page`](Self::Page) it
-/// [`is_retryable`](crate::error::Error::is_retryable).
+/// Each fault results in [`ErrorKind::UserInfo`](crate::error::ErrorKind::UserInfo). After
+/// [`MissingScope`](Self::MissingScope),
+/// [`is_misconfigured`](crate::error::Error::is_misconfigured) returns `true`; after
+/// [`Page`](Self::Page), [`is_retryable`](crate::error::Error::is_retryable) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserInfoFault {
-    /// `sub` is another user's: that of the ID token with a `1` at its end (`userinfo-invalid-sub` of the OpenID
-    /// Foundation's tests).
+    /// Another user's `sub`: that of the ID token with `1` appended (`userinfo-invalid-sub` in the
+    /// OpenID Foundation's tests).
     OtherSubject,
-    /// No `sub` (OpenID Connect Core 1.0 section 5.3.2).
+    /// A missing `sub` (OpenID Connect Core 1.0, section 5.3.2).
     MissingSubject,
-    /// A web page, as a proxy sends it.
+    /// A web page, as sent by a proxy.
     Page,
-    /// The access token lacks the scope (403).
+    /// A missing scope of the access token (403).
     MissingScope,
 }
 
@@ -33,7 +33,7 @@ impl UserInfoFault {
             Self::OtherSubject => append_one(&mut claims["sub"]),
             Self::MissingSubject => remove(&mut claims, "sub"),
             Self::Page => return Ok((200, Body::Page(Page::Stray))),
-            Self::MissingScope => return Err(Refusal::missing_scope("the test wants it so")),
+            Self::MissingScope => return Err(Refusal::missing_scope("requested by the test")),
         }
         Ok((200, Body::Json(claims)))
     }

@@ -1,4 +1,4 @@
-//! The page where the user of a device types its code.
+//! The verification page, where the user of a device enters its code.
 
 use crate::testing::browsing;
 use crate::testing::device_page::{CodePage, Problem};
@@ -6,8 +6,8 @@ use crate::testing::exchange::{Body, Request};
 use crate::testing::pages::Page;
 use crate::testing::state::{Moment, State};
 
-/// Asks for the code, which a link may say by its hash; with the code, the user signs in and consents. No browser is sent to an
-/// application from here.
+/// Shows the code field, prefilled if a link contains the hash of the code. With a code, the user
+/// continues to the sign-in and consent pages, and is never redirected to an application.
 pub(super) fn show(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let ask = |code: &str, problem| (200, Body::Page(Page::Code(CodePage { code: code.to_owned(), problem })));
     if let Some(code) = request.query.get("code") {

@@ -1,4 +1,4 @@
-//! What browsers are in the middle of: logins, from the first page to the user's answer.
+//! Login transactions of browsers, from the first page to the user's decision.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::Why;
 use crate::testing::way_back::Return;
 
-/// How long a page can be used.
+/// The lifetime of a page.
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// How long a button that was pressed twice does the same twice.
+/// The period in which a repeated form submission has the same result.
 const DOUBLE_CLICK: Duration = Duration::from_secs(10);
 
-/// A login that goes from page to page. Its forms say its id and no address, so that two of them in one browser know nothing
-/// of each other.
+/// A login transaction. Its forms contain only its ID, so two transactions in one browser are
+/// independent.
 pub(super) struct Visit {
     pub(super) purpose: Purpose,
     pub(super) stage: Stage,
 }
 
-/// What a user is asked to consent to.
+/// The subject of the user's consent.
 pub(super) enum Purpose {
     Application {
         authorization: Box<Authorization>,
-        /// Whether the user is asked again who has consented before (`prompt=consent`).
+        /// `true` if a user who consented before is asked again (`prompt=consent`).
         asks_again: bool,
     },
     Device {
@@ -35,19 +35,19 @@ pub(super) enum Purpose {
     },
 }
 
-/// Which page comes next.
+/// The next page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     SignIn(Why),
     Consent(SignedIn),
 }
 
-/// What came of a visit.
+/// The result of a transaction.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    /// The browser goes back to the application, with this code if there is one.
+    /// The browser returns to the application, with this code if there is one.
     Back { way: Return, code: Option<String> },
-    /// The user may go back to the device.
+    /// The user returns to the device.
     Device { is_yes: bool },
 }
 
@@ -56,14 +56,14 @@ enum Place {
     Ended { is_yes: bool, ending: Ending, until: Duration },
 }
 
-/// All of them.
+/// All login transactions.
 #[derive(Default)]
 pub(super) struct Visits(HashMap<String, Place>);
 
 impl Visits {
-    /// Begins a visit; its id is all that pages know of it.
+    /// Begins a transaction and returns its ID, which is its only reference in the pages.
     pub(super) fn open(&mut self, visit: Visit, now: UnixTime, elapsed: Duration, random: [u8; 32]) -> String {
-        // Doubling between two sweeps keeps the cost of forgetting constant.
+        // The entries double between two sweeps, so the amortized cost of a sweep is constant.
         if self.0.len().is_power_of_two() {
             self.0.retain(|_, place| match place {
                 Place::Open { expires, .. } => now < *expires,
@@ -75,7 +75,7 @@ impl Visits {
         id
     }
 
-    /// A visit that goes on.
+    /// Returns an open transaction.
     pub(super) fn find(&self, id: &str, now: UnixTime) -> Option<&Visit> {
         match self.0.get(id)? {
             Place::Open { visit, expires } if now < *expires => Some(visit),
@@ -83,14 +83,14 @@ impl Visits {
         }
     }
 
-    /// Somebody has signed in on a visit that goes on.
+    /// Records that a user signed in.
     pub(super) fn sign_in(&mut self, id: &str, signed_in: SignedIn) {
         if let Some(Place::Open { visit, .. }) = self.0.get_mut(id) {
             visit.stage = Stage::Consent(signed_in);
         }
     }
 
-    /// Ends a visit that goes on.
+    /// Removes and returns an open transaction.
     pub(super) fn close(&mut self, id: &str, now: UnixTime) -> Option<Visit> {
         self.find(id, now)?;
         match self.0.remove(id)? {
@@ -99,13 +99,14 @@ impl Visits {
         }
     }
 
-    /// Remembers what came of a visit for a moment.
+    /// Stores the result of a transaction for a short time.
     pub(super) fn remember(&mut self, id: &str, is_yes: bool, ending: Ending, elapsed: Duration) {
         let until = elapsed.saturating_add(DOUBLE_CLICK);
         self.0.insert(id.to_owned(), Place::Ended { is_yes, ending, until });
     }
 
-    /// What came of the same answer a moment ago: of a button that is pressed twice, a browser shows the second answer.
+    /// Returns the stored result of the same decision. If a button is pressed twice, the browser
+    /// shows the second response.
     pub(super) fn ended(&self, id: &str, is_yes: bool, elapsed: Duration) -> Option<&Ending> {
         match self.0.get(id)? {
             Place::Ended { is_yes: was_yes, ending, until } if *was_yes == is_yes && elapsed < *until => Some(ending),

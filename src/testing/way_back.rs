@@ -1,4 +1,4 @@
-//! The way back to the application: the redirect URI, and in which part of it the answer stands.
+//! The target of an authorization response: the redirect URI and the response mode.
 
 use crate::testing::callback_fault::{CallbackFault, Parameters};
 use crate::testing::exchange::{Body, Fields};
@@ -6,7 +6,7 @@ use crate::testing::form_post_page::FormPostPage;
 use crate::testing::pages::Page;
 use crate::testing::response_type::ResponseType;
 
-/// Where a browser is sent with an answer, and with the state that came with the question.
+/// The redirect URI, the state, and the position of the response parameters.
 #[derive(Clone)]
 pub(super) struct WayBack {
     redirect_uri: String,
@@ -14,7 +14,7 @@ pub(super) struct WayBack {
     place: Place,
 }
 
-/// Where the answer stands.
+/// The position of the response parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Query,
@@ -22,17 +22,17 @@ enum Place {
     Form,
 }
 
-/// How a browser goes back.
+/// An authorization response.
 #[derive(Clone, Debug)]
 pub(super) enum Return {
-    /// To this address.
+    /// A redirect to this URL.
     Address(String),
-    /// With a form, once its user presses the button.
+    /// A page with a form that the user submits.
     Form(FormPostPage),
 }
 
 impl Return {
-    /// What the application sees of it: the address, or the body of the form.
+    /// Returns the application's view: the URL, or the body of the form.
     pub(super) fn into_text(self) -> String {
         match self {
             Self::Address(url) => url,
@@ -40,7 +40,7 @@ impl Return {
         }
     }
 
-    /// What the browser sees of it. `status` is that of a redirect.
+    /// Returns the browser's view. `status` is the status of a redirect.
     pub(super) fn into_answer(self, status: u16) -> (u16, Body) {
         match self {
             Self::Address(url) => (status, Body::Redirect(url)),
@@ -60,12 +60,13 @@ impl WayBack {
         Self { redirect_uri, state: query.get("state").map(str::to_owned), place }
     }
 
-    /// The redirect URI, every byte of which stays as it is, with an answer.
+    /// Returns the response with these parameters. The redirect URI is kept byte by byte.
     pub(super) fn with(self, parameters: Parameters) -> Return {
         self.with_fault(parameters, None, "")
     }
 
-    /// The same, with what is wrong with it. `issuer` is who answers.
+    /// Returns the response with these parameters and an optional fault. `issuer` is the issuer of
+    /// the user.
     pub(super) fn with_fault(self, mut parameters: Parameters, fault: Option<CallbackFault>, issuer: &str) -> Return {
         parameters.extend(self.state.map(|state| ("state", state)));
         if let Some(fault) = fault {

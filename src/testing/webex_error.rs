@@ -1,101 +1,104 @@
-//! Webex's errors, each in every shape that Webex writes errors in.
+//! Webex's errors in all formats in which Webex reports them.
 
 use serde_json::{Value, json};
 
-/// What Webex says no to, for [`Fault::error`](crate::testing::Fault::error). The words are Webex's where they are known: from
-/// developer.webex.com/docs/login-with-webex, the REST API's OpenAPI description, and answers that were seen by others.
+/// An error of Webex, for [`Fault::error`](crate::testing::Fault::error).
+///
+/// The wording is Webex's, as far as it is known from developer.webex.com/docs/login-with-webex,
+/// the REST API's OpenAPI description, and reported responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WebexError {
-    /// 400: the refresh token is expired or revoked (`invalid_grant`).
+    /// 400: the refresh token expired or was revoked (`invalid_grant`).
     DeadRefreshToken,
-    /// 400: the authorization code was used, or is another login's (`invalid_grant`).
+    /// 400: the authorization code was used or belongs to another login (`invalid_grant`).
     InvalidCode,
-    /// 400: no integration has this client id (`invalid_client`).
+    /// 400: no integration has this client ID (`invalid_client`).
     UnknownClient,
-    /// 401: the client secret is another (`invalid_client`).
+    /// 401: the client secret is wrong (`invalid_client`).
     WrongSecret,
-    /// 400: no client secret came (`invalid_client`).
+    /// 400: the client secret is missing (`invalid_client`).
     MissingSecret,
-    /// 400: the client may not do this (`unauthorized_client`).
+    /// 400: the client is not authorized for this request (`unauthorized_client`).
     UnauthorizedClient,
     /// 400: a scope is not registered (`invalid_scope`).
     InvalidScope,
-    /// 400: the grant type is not known (`unsupported_grant_type`).
+    /// 400: the grant type is unknown (`unsupported_grant_type`).
     UnsupportedGrantType,
     /// 400: the request is malformed (`invalid_request`).
     InvalidRequest,
-    /// 401: the access token is expired, revoked or missing.
+    /// 401: the access token expired, was revoked, or is missing.
     AccessTokenRefused,
-    /// 403: a scope, a role or a license is missing.
+    /// 403: a scope, a role, or a license is missing.
     Forbidden,
-    /// 404.
+    /// 404: not found.
     NotFound,
-    /// 405.
+    /// 405: method not allowed.
     WrongMethod,
-    /// 409.
+    /// 409: conflict.
     Conflict,
-    /// 410.
+    /// 410: gone.
     Gone,
-    /// 415.
+    /// 415: unsupported media type.
     WrongMediaType,
-    /// 423: locked for a while; add a [`retry_after`](crate::testing::Fault::retry_after).
+    /// 423: temporarily locked. Add a [`retry_after`](crate::testing::Fault::retry_after).
     Locked,
-    /// 429: too many requests; add a [`retry_after`](crate::testing::Fault::retry_after).
+    /// 429: too many requests. Add a [`retry_after`](crate::testing::Fault::retry_after).
     TooManyRequests,
-    /// 451: it is to be asked in another region.
+    /// 451: the resource is in another region.
     OtherRegion,
-    /// 500.
+    /// 500: internal server error.
     ServerError,
-    /// 502.
+    /// 502: bad gateway.
     BadGateway,
-    /// 503.
+    /// 503: service unavailable.
     Unavailable,
-    /// 504.
+    /// 504: gateway timeout.
     GatewayTimeout,
-    /// 428: the user has not answered on the other device yet (`authorization_pending`).
+    /// 428: the user has not yet completed the login on the other device (`authorization_pending`).
     AuthorizationPending,
-    /// 400: the device asks too often (`slow_down`).
+    /// 400: the device polls too often (`slow_down`).
     SlowDown,
-    /// 400: the user said no on the other device (`access_denied`).
+    /// 400: the user denied consent on the other device (`access_denied`).
     AccessDenied,
     /// 400: the user has too many tokens (`tokenlimit_reached`).
     TokenLimitReached,
 }
 
-/// How Webex writes an error. Which one comes depends on which of Webex's servers refuses.
+/// A format in which Webex reports an error. It depends on the server that rejects the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorShape {
     /// `{"message", "errors": [{"description"}], "trackingId"}`, as the REST API documents it.
     #[default]
     Documented,
-    /// The same with `errorCode` beside each description, which is documented as well; its numbers are not, and those here are
-    /// assumed.
+    /// The same with an `errorCode` next to each description. The member is documented, but its
+    /// values are not, and those of the mock are assumed.
     Numbered,
-    /// `{"error", "error_description", "trackingID"}`, as the identity broker and RFC 6749 section 5.2 have it. Where OAuth has no
-    /// code for an error, the one that stands there is assumed.
+    /// `{"error", "error_description", "trackingID"}`, as defined by RFC 6749, section 5.2, and
+    /// sent by the identity broker. For errors without an OAuth code, the code is assumed.
     Broker,
-    /// The same with `error_uri` (RFC 6749 section 5.2), whose address is assumed.
+    /// The same with `error_uri` (RFC 6749, section 5.2), whose value is assumed.
     BrokerWithUri,
-    /// `{"code", "message", "trackingId"}`, as the gateway has it.
+    /// `{"code", "message", "trackingId"}`, as sent by the API gateway.
     Gateway,
-    /// `{"message", "trackingId"}`, with the OAuth code as the message where there is one.
+    /// `{"message", "trackingId"}`, with the OAuth code as the message if there is one.
     Message,
-    /// The broker's refusal within a text of the front's: `POST failed: HTTP/1.1 400 Bad Request (url = ..., error = '...')`.
+    /// The broker's error embedded in a message of the front end: `POST failed: HTTP/1.1 400 Bad
+    /// Request (url = ..., error = '...')`.
     Upstream,
-    /// `{"error", "error_description"}`, where `error` is the name of the status and no code.
+    /// `{"error", "error_description"}`, with the name of the status instead of a code in `error`.
     StatusName,
-    /// No body.
+    /// An empty body.
     Empty,
-    /// A proxy's page.
+    /// A web page, as sent by a proxy.
     Page,
 }
 
-/// What is said of an error.
+/// The status, code, and wording of an error.
 struct Words {
     status: u16,
-    /// RFC 6749 section 5.2, RFC 8628 section 3.5, or Webex's own.
+    /// The error code: of RFC 6749, section 5.2, RFC 8628, section 3.5, or Webex's own.
     code: Option<&'static str>,
     message: &'static str,
     description: &'static str,
@@ -104,7 +107,7 @@ struct Words {
 const MALFORMED: &str = "The request could not be understood by the server due to malformed syntax.";
 
 impl WebexError {
-    /// All of them, for a table.
+    /// All variants, for table-driven tests.
     pub const ALL: &'static [Self] = &[
         Self::DeadRefreshToken,
         Self::InvalidCode,
@@ -135,12 +138,12 @@ impl WebexError {
         Self::TokenLimitReached,
     ];
 
-    /// The status that it comes with.
+    /// Returns the HTTP status.
     pub fn status(self) -> u16 {
         self.words().status
     }
 
-    /// The OAuth code that it is, for whoever writes one.
+    /// Returns the OAuth error code, if there is one.
     pub fn code(self) -> Option<&'static str> {
         self.words().code
     }
@@ -177,14 +180,14 @@ impl WebexError {
             Self::WrongMediaType => plain(415, "The media type of the request is not supported."),
             Self::Locked => plain(423, "The requested resource is temporarily unavailable."),
             Self::TooManyRequests => plain(429, "Too many requests have been sent."),
-            Self::OtherRegion => plain(451, "The resource is to be asked for in another region."),
+            Self::OtherRegion => plain(451, "The resource is available in another region."),
             Self::ServerError => plain(
                 500,
                 "The server encountered an unexpected condition which prevented it from fulfilling the request",
             ),
             Self::BadGateway => plain(502, "The server received an invalid response from an upstream server."),
-            Self::Unavailable => plain(503, "The server is overloaded: try again later."),
-            Self::GatewayTimeout => plain(504, "An upstream server did not answer in time."),
+            Self::Unavailable => plain(503, "The server is overloaded. Try again later."),
+            Self::GatewayTimeout => plain(504, "An upstream server did not respond in time."),
             Self::AuthorizationPending => Words { status: 428, ..named("authorization_pending") },
             Self::SlowDown => named("slow_down"),
             Self::AccessDenied => named("access_denied"),
@@ -193,12 +196,13 @@ impl WebexError {
     }
 }
 
-/// Some refusals are named and not described (developer.webex.com/docs/login-with-webex, of the device grant).
+/// Returns the wording of an error that has a code but no documented description
+/// (developer.webex.com/docs/login-with-webex, device grant).
 fn named(code: &'static str) -> Words {
     Words { status: 400, code: Some(code), message: MALFORMED, description: code }
 }
 
-/// What of an error goes out as a body.
+/// The body of an error response.
 pub(super) enum Written {
     Json(Value),
     Page,
@@ -206,7 +210,7 @@ pub(super) enum Written {
 }
 
 impl ErrorShape {
-    /// All of them, for a table.
+    /// All variants, for table-driven tests.
     pub const ALL: &'static [Self] = &[
         Self::Documented,
         Self::Numbered,
@@ -257,8 +261,10 @@ impl ErrorShape {
     }
 }
 
-/// Assumed: what the broker might write for a status that OAuth has no code for. RFC 6749 section 4.1.2.1 has the first two
-/// where a redirect cannot say the status, RFC 6750 section 3.1 the third.
+/// Returns the assumed broker code for a status without an OAuth code.
+///
+/// RFC 6749, section 4.1.2.1, defines the first two for redirects, which have no status. RFC 6750,
+/// section 3.1, defines the third.
 fn broker_code(status: u16) -> &'static str {
     match status {
         423 | 429 | 502..=504 => "temporarily_unavailable",

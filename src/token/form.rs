@@ -173,13 +173,13 @@ pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
 pub(super) fn read(json: &str) -> Result<TokenSet> {
     let mut form = Stored::read(json.as_bytes(), &FIELDS).map_err(|fault| unreadable(WHAT, fault))?;
     stored::check_version(WHAT, form.exact("v"))?;
-    let missing = |name| move || unreadable(WHAT, format!("it has no `{name}`"));
+    let missing = |name| move || unreadable(WHAT, format!("missing `{name}`"));
     let owner = Owner {
         service: plain(&mut form, "service")?.ok_or_else(missing("service"))?,
         client_id: plain(&mut form, "client_id")?.ok_or_else(missing("client_id"))?,
     };
     if plain(&mut form, "token_type")?.is_some_and(|found| found != "Bearer") {
-        return Err(unreadable(WHAT, "its `token_type` is not \"Bearer\""));
+        return Err(unreadable(WHAT, "`token_type` is not \"Bearer\""));
     }
     let account = account(&mut form)?;
     let (granted, asked) = (plain(&mut form, "scope")?, plain(&mut form, "asked")?);
@@ -187,7 +187,7 @@ pub(super) fn read(json: &str) -> Result<TokenSet> {
     let exchange = redirect_uri.zip(text(&mut form, "code_verifier")?);
     let access_token = text(&mut form, "access_token")?.ok_or_else(missing("access_token"))?;
     let access_token = AccessToken::checked(access_token)
-        .ok_or_else(|| unreadable(WHAT, "its `access_token` has characters that no header can carry"))?;
+        .ok_or_else(|| unreadable(WHAT, "`access_token` contains characters that are not allowed in a header"))?;
     let refresh_token = text(&mut form, "refresh_token")?.map(RefreshToken::of);
     let id_token = text(&mut form, "id_token")?.map(IdToken::of);
     let mut time =
@@ -240,7 +240,7 @@ fn account(form: &mut Stored) -> Result<Account> {
     })
 }
 
-/// An address. In forms from before it was written down whether it is verified, nothing is said of that.
+/// Reads an e-mail address. Earlier versions did not store whether it is verified.
 fn address(form: &mut Stored, email: &'static str, is_verified: &'static str) -> Result<Option<Address>> {
     let is_verified = form.exact_truth(is_verified).map_err(|why| unreadable(WHAT, why))?;
     Ok(Address::new(plain(form, email)?.as_deref(), is_verified))
@@ -258,7 +258,7 @@ fn taken_extra(unknown: &mut Map<String, Value>) -> Result<Map<String, Value>> {
     match unknown.remove("extra") {
         None => Ok(Map::new()),
         Some(Value::Object(extra)) => Ok(extra),
-        Some(_) => Err(unreadable(WHAT, "its `extra` is damaged")),
+        Some(_) => Err(unreadable(WHAT, "`extra` is damaged")),
     }
 }
 
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn scopes_of_which_nothing_is_left_are_none() {
         let tokens = read(&STORED.replace("\"all_read\"", "\"$?\"")).unwrap();
-        assert_eq!(tokens.scopes().to_string(), "all_read user_modify");
+        assert_eq!(tokens.scopes().unwrap().to_string(), "all_read user_modify");
         assert!(read(write(&tokens).unwrap().expose()).is_ok());
     }
 
@@ -308,7 +308,7 @@ mod tests {
         };
         assert_eq!(proven(&tokens), ["i@example.com", "u@example.com"]);
 
-        // As it was written before that was written down.
+        // The form written by versions that did not store the verification status.
         let mut older = again;
         older.as_object_mut().unwrap().retain(|name, _| !name.ends_with("_verified"));
         let older = TokenSet::from_stored(&older.to_string()).unwrap();
@@ -318,12 +318,12 @@ mod tests {
     #[test]
     fn a_damaged_or_newer_form_is_refused_without_quoting_it() {
         for (text, hint) in [
-            ("", "not JSON"),
-            ("hunter2", "not JSON"),
-            (&STORED[..100], "not JSON"),
+            ("", "invalid JSON"),
+            ("hunter2", "invalid JSON"),
+            (&STORED[..100], "invalid JSON"),
             (&STORED.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
-            (&STORED.replace("\"v\":1,", ""), "no version"),
-            (&STORED.replace("\"v\":1", "\"v\":0"), "no version"),
+            (&STORED.replace("\"v\":1,", ""), "missing version"),
+            (&STORED.replace("\"v\":1", "\"v\":0"), "missing version"),
             (&STORED.replace("\"v\":1", "\"v\":1.9"), "`v` is damaged"),
             (
                 &STORED.replace("\"refresh_token\":\"r\"", "\"refresh_token\":{\"hunter2\":1}"),

@@ -1,9 +1,8 @@
-//! Tokens, as a login or a refresh brings them.
+//! Token sets.
 //!
-//! - [`TokenSet`] is what applications keep.
-//! - `response` (inside) reads what a token endpoint sends.
-//! - `form` (inside) writes a token set down and reads it back.
-//! - `whose` (inside) tells two accounts' tokens apart.
+//! [`TokenSet`] contains the tokens of a login, as returned by the code exchange or a refresh. The
+//! private module `response` parses token responses. `form` contains the stored form, and `whose`
+//! compares accounts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,14 +24,44 @@ use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
 use crate::service::Service;
 
 mod form;
+mod imported;
 mod response;
 mod whose;
 
+pub use self::imported::ImportedTokens;
 pub(crate) use self::response::{NoTokens, TokenResponse};
 
-/// The tokens of one login: who they belong to, how long they live, what they allow.
+/// The tokens of one login: their owner, expiry, and scopes.
 ///
-/// It has no plain `Serialize`: see [`to_stored`](TokenSet::to_stored) and [`stored`](crate::stored).
+/// A token set has no `Serialize` implementation, because it contains secrets. To store it, use
+/// [`to_stored`](TokenSet::to_stored) or the module [`stored`](crate::stored). A
+/// [`TokenManager`](crate::TokenManager) stores and refreshes tokens automatically.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> webex_oauth::Result<()> {
+/// use std::time::Duration;
+///
+/// use webex_oauth::testing::MockWebex;
+/// use webex_oauth::{Callback, TokenSet};
+///
+/// let mock = MockWebex::start().await;
+/// let webex = mock.client();
+/// let (url, pending) = webex.authorize().begin()?;
+/// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+///
+/// let tokens = login.tokens();
+/// assert!(!tokens.expires_within(Duration::from_secs(300), webex.now()));
+/// assert!(tokens.scopes().is_some_and(|scopes| scopes.contains("spark:all")));
+///
+/// let stored = tokens.to_stored()?; // contains secrets: encrypt it
+/// let again = TokenSet::from_stored(stored.expose())?;
+/// assert_eq!(again.access_token(), tokens.access_token());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TokenSet {
     owner: Arc<Owner>,
@@ -40,7 +69,7 @@ pub struct TokenSet {
     expires_at: Option<UnixTime>,
     refresh_token: Option<RefreshToken>,
     refresh_token_expires_at: Option<UnixTime>,
-    /// Whether that end is what the server said with these tokens, and not what was known or is documented. Not stored.
+    /// `true` if the server sent `refresh_token_expires_in` with these tokens. Not stored.
     states_refresh_end: bool,
     granted: Option<Scopes>,
     asked: Scopes,
@@ -49,11 +78,11 @@ pub struct TokenSet {
     account: Account,
     exchange: Option<RepeatedExchange>,
     extra: Map<String, Value>,
-    /// Fields of the stored form that a later version of this crate wrote.
+    /// Fields of the stored form that were written by a later version of this crate.
     unknown: Map<String, Value>,
 }
 
-/// What a refresh repeats from the code exchange, at services that want it.
+/// Parameters of the code exchange that some services require again on each refresh.
 #[derive(Clone)]
 pub(crate) struct RepeatedExchange {
     pub(crate) redirect_uri: String,
@@ -61,114 +90,128 @@ pub(crate) struct RepeatedExchange {
 }
 
 impl TokenSet {
-    /// The access token, for the `Authorization` header.
+    /// Returns the access token.
     pub fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
 
-    /// Always `Bearer`: an answer without a type is one, and another type is refused (RFC 6749 section 7.1).
+    /// Returns the token type, which is always `Bearer`.
+    ///
+    /// A response without a token type counts as `Bearer`. Other types are rejected (RFC 6749,
+    /// section 7.1).
     pub fn token_type(&self) -> &'static str {
         "Bearer"
     }
 
-    /// When the access token ends; `None` when the server did not say.
+    /// Returns the expiry of the access token, or `None` if it is unknown.
     pub fn expires_at(&self) -> Option<UnixTime> {
         self.expires_at
     }
 
-    /// Whether the access token ends within `margin` from `now`; not when its end is unknown.
+    /// Returns `true` if the access token expires within `margin` from `now`. Returns `false` if
+    /// its expiry is unknown.
     ///
-    /// `now` is the client's, [`WebexOAuth::now`](crate::WebexOAuth::now), so that a test can move it.
+    /// Pass [`WebexOAuth::now`](crate::WebexOAuth::now) as `now`, so that tests can control the
+    /// clock.
     pub fn expires_within(&self, margin: Duration, now: UnixTime) -> bool {
         self.expires_at.is_some_and(|end| end <= now + margin)
     }
 
-    /// The refresh token, if there is one.
+    /// Returns the refresh token, if there is one.
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
     }
 
-    /// When the refresh token ends; `None` when the server did not say.
+    /// Returns the expiry of the refresh token, or `None` if it is unknown.
     pub fn refresh_token_expires_at(&self) -> Option<UnixTime> {
         self.refresh_token_expires_at
     }
 
-    /// What the access token allows: what the server said, or what was asked where it said nothing
-    /// (RFC 6749 section 5.1).
-    pub fn scopes(&self) -> &Scopes {
-        self.granted.as_ref().unwrap_or(&self.asked)
+    /// Returns the granted scopes, or `None` if they are unknown.
+    ///
+    /// If the response contained no scopes, these are the requested scopes (RFC 6749, section 5.1).
+    /// The scopes of [imported](ImportedTokens) tokens are unknown if none were specified.
+    pub fn scopes(&self) -> Option<&Scopes> {
+        self.granted.as_ref().or(Some(&self.asked).filter(|asked| !asked.is_empty()))
     }
 
-    /// The scopes that were asked for and not granted. `spark:all` covers no other scope.
+    /// Returns the scopes that were requested but not granted. `spark:all` does not include other
+    /// scopes.
     pub fn missing_scopes(&self) -> Scopes {
-        self.asked.without(self.scopes())
+        self.scopes().map(|granted| self.asked.without(granted)).unwrap_or_default()
     }
 
-    /// The scopes that were granted and not asked for; Webex often adds `spark:kms`.
+    /// Returns the scopes that were granted but not requested. Webex often adds `spark:kms`.
     pub fn extra_scopes(&self) -> Scopes {
-        self.scopes().without(&self.asked)
+        self.scopes().map(|granted| granted.without(&self.asked)).unwrap_or_default()
     }
 
-    /// The ID token as it came, if one came. Nothing in it is verified.
+    /// Returns the ID token of the response, if there was one. This function does not verify it.
     pub fn id_token(&self) -> Option<&IdToken> {
         self.id_token.as_ref()
     }
 
-    /// Whose tokens these are, as far as it is known: Webex Meetings tells it with the tokens; elsewhere an ID token does, or
-    /// Webex, once it was asked ([`WebexOAuth::identify`](crate::WebexOAuth::identify),
-    /// [`Session::person`](crate::Session::person)).
+    /// Returns the account that the tokens belong to, as far as it is known.
+    ///
+    /// Webex Meetings includes the account in the token response. Other services provide it through
+    /// an ID token, [`WebexOAuth::identify`](crate::WebexOAuth::identify), or
+    /// [`Session::person`](crate::Session::person).
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// When the access token was received.
+    /// Returns the time at which the access token was received.
     pub fn received_at(&self) -> UnixTime {
         self.received_at
     }
 
-    /// A field of the server's answer that this crate has no name for.
+    /// Returns a field of the token response for which this crate has no method.
     pub fn extra(&self, name: &str) -> Option<&Value> {
         self.extra.get(name)
     }
 
-    /// The id of the service that issued the tokens, see [`Service::id`].
+    /// Returns the ID of the service that issued the tokens, see [`Service::id`].
     pub fn service_id(&self) -> &str {
         &self.owner.service
     }
 
-    /// The client that the tokens were issued to.
+    /// Returns the client ID that the tokens were issued to.
     pub fn client_id(&self) -> &str {
         &self.owner.client_id
     }
 
-    /// Writes the token set down as versioned JSON that says whose it is. **It holds every secret**: encrypt it where
-    /// others can read.
+    /// Converts the token set into versioned JSON.
     ///
-    /// The fields have the names that the token endpoint gives them, with `expires_at` and
-    /// `refresh_token_expires_at` in seconds since 1970 in place of remaining times.
+    /// **The result contains all secrets.** Encrypt it unless only the application can read it. The
+    /// fields have the same names as in the token response, but `expires_at` and
+    /// `refresh_token_expires_at` contain seconds since the Unix epoch instead of remaining
+    /// seconds.
     ///
     /// # Errors
     ///
-    /// Never, at present.
+    /// This function does not fail in the current version.
     pub fn to_stored(&self) -> Result<StoredText> {
         form::write(self)
     }
 
-    /// Reads what [`to_stored`](TokenSet::to_stored) wrote, with this version of the crate or an earlier one.
+    /// Reads a token set written by [`to_stored`](TokenSet::to_stored) of this or an earlier
+    /// version of the crate.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version. The text itself is never part of the error.
+    /// - [`ErrorKind::CorruptEntry`]: `text` is damaged or was written by a later version. The
+    ///   error does not quote `text`.
     pub fn from_stored(text: &str) -> Result<Self> {
         form::read(text)
     }
 
-    /// The tokens of a first answer.
+    /// Creates the token set of the first response.
     pub(crate) fn received(response: TokenResponse, receipt: Receipt<'_>) -> Self {
         let Receipt { owner, service, asked, exchange, now } = receipt;
         let lifetimes = service.lifetimes();
         let lives = |stated: Option<Duration>, documented: Option<Duration>| stated.or(documented).map(|d| now + d);
-        // What is documented is the life of a token that begins; what is stated may be about the one that there is.
+        // The documented lifetime applies to a new refresh token only. A stated one may also apply
+        // to the current refresh token.
         let documented = lifetimes.filter(|_| response.refresh_token.is_some()).map(|own| own.refresh_token);
         Self {
             owner,
@@ -188,21 +231,12 @@ impl TokenSet {
         }
     }
 
-    /// The tokens that a refresh token from elsewhere brought; it stays theirs where the answer brings no other.
-    pub(crate) fn adopted(mut self, refresh_token: &RefreshToken, site: Option<&str>) -> Self {
-        self.refresh_token.get_or_insert_with(|| refresh_token.clone());
-        // The next refresh needs the site again, and finds it where a login's own answer would have put it.
-        if let (None, Some(site)) = (&self.account.iss, site) {
-            self.account.iss = Some(format!("https://{site}.webex.com"));
-        }
-        self
-    }
-
-    /// The tokens after a refresh: what the answer leaves out stays as it was.
+    /// Returns the token set after a refresh. Values missing from the response are kept.
     pub(crate) fn refreshed(&self, response: TokenResponse, service: &Service, now: UnixTime) -> Self {
         let is_same_token = response.refresh_token.is_none() || response.refresh_token == self.refresh_token;
-        // A silent answer says nothing new about a token that is already known; documented lifetimes count from its first day.
-        // A refresh that succeeds after that day has proved it wrong, and another begins.
+        // Without `refresh_token_expires_in`, the known expiry of the same refresh token is kept.
+        // If this expiry has passed, the successful refresh shows that it was wrong, and the
+        // documented lifetime starts again.
         let keeps_end = is_same_token && response.refresh_token_expires_in.is_none();
         let kept_end = self.refresh_token_expires_at.filter(|end| keeps_end && *end > now);
         let begins_anew = keeps_end && kept_end.is_none() && self.refresh_token_expires_at.is_some();
@@ -217,9 +251,9 @@ impl TokenSet {
                 now,
             },
         );
-        // Replaced as a whole, or a server that makes up a new name each time would let it grow for ever.
+        // Replaced as a whole: otherwise it would grow with every field that a server renames.
         let extra = if new.extra.is_empty() { self.extra.clone() } else { new.extra };
-        // The site name stands before the refresh token, so it stays with the refresh token that it came with.
+        // The site belongs to the refresh token, so both are kept or replaced together.
         let keeps_refresh_token = new.refresh_token.is_none();
         let mut account = self.account.updated_by(new.account);
         if keeps_refresh_token && self.account.iss.is_some() {
@@ -237,25 +271,25 @@ impl TokenSet {
         }
     }
 
-    /// Refuses to be used by another client than the one that obtained it.
+    /// Checks that the tokens belong to `owner`.
     pub(crate) fn require_owner(&self, owner: &Owner) -> Result<()> {
         if *self.owner == *owner {
             return Ok(());
         }
         let message = format!(
-            "these tokens belong to client {:?} at {:?}, not to client {:?} at {:?}: use the client that obtained them",
+            "tokens belong to client {:?} at {:?}, not to client {:?} at {:?}; use the client that obtained them",
             self.owner.client_id, self.owner.service, owner.client_id, owner.service,
         );
         Err(Error::new(ErrorKind::ClientMismatch, message))
     }
 
-    /// Notes whom a verified ID token named.
+    /// Records the subject of a verified ID token.
     #[cfg(feature = "oidc")]
     pub(crate) fn prove(&mut self, subject: Subject) {
         self.account.subject = Some(subject);
     }
 
-    /// Notes who was logged in, as Webex itself said when it was asked with these tokens; says whether that is news.
+    /// Records the person returned by Webex. Returns `true` if this changes the account.
     pub(crate) fn identify(&mut self, identity: Identity) -> bool {
         let told = Some(identity);
         let is_news = self.account.person != told;
@@ -263,7 +297,8 @@ impl TokenSet {
         is_news
     }
 
-    /// Notes what userinfo told of the ID token's subject; says whether that is news.
+    /// Records the UserInfo claims of the ID token's subject. Returns `true` if this changes the
+    /// account.
     #[cfg(feature = "oidc")]
     pub(crate) fn describe(&mut self, profile: Profile) -> bool {
         let told = Some(profile).filter(|profile| *profile != Profile::default());
@@ -272,13 +307,13 @@ impl TokenSet {
         is_news
     }
 
-    /// Whether the login asked for an ID token, and so has verified the one that it brought.
+    /// Returns `true` if the login requested an ID token, which was then verified.
     #[cfg(feature = "oidc")]
     pub(crate) fn is_of_openid(&self) -> bool {
         self.asked.contains(Scope::OPENID)
     }
 
-    /// Whether the server said with these tokens when the refresh token ends.
+    /// Returns `true` if the server sent `refresh_token_expires_in` with these tokens.
     pub(crate) fn states_refresh_end(&self) -> bool {
         self.states_refresh_end
     }
@@ -288,7 +323,7 @@ impl TokenSet {
     }
 }
 
-/// The circumstances under which an answer arrived.
+/// The context in which a token response was received.
 pub(crate) struct Receipt<'a> {
     pub(crate) owner: Arc<Owner>,
     pub(crate) service: &'a Service,
@@ -318,12 +353,12 @@ impl fmt::Debug for TokenSet {
             .field("expires_at", &self.expires_at)
             .field("refresh_token", &self.refresh_token)
             .field("refresh_token_expires_at", &self.refresh_token_expires_at)
-            .field("scopes", self.scopes())
+            .field("scopes", &self.scopes())
             .field("id_token", &self.id_token)
             .field("received_at", &self.received_at)
-            // What a server tells of a user may be anything, too.
+            // Account values come from the server and may contain anything.
             .field("account", &self.account.details().map(|detail| detail.name).collect::<Vec<_>>())
-            // Unknown fields may hold secrets: their names are enough.
+            // Unknown fields may contain secrets.
             .field("extra", &self.extra.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
@@ -374,7 +409,7 @@ mod tests {
         let silent = r#"{"access_token":"a","refresh_token":"r"}"#;
         let webex = tokens(&Service::webex(), silent);
         assert_eq!((webex.expires_at(), webex.refresh_token_expires_at()), (None, None));
-        assert_eq!(webex.scopes().to_string(), "spark:all spark:people_read");
+        assert_eq!(webex.scopes().unwrap().to_string(), "spark:all spark:people_read");
         assert!(webex.missing_scopes().is_empty() && webex.extra_scopes().is_empty());
 
         let meetings = tokens(&Service::meetings(), silent);
@@ -405,10 +440,10 @@ mod tests {
         let answer = r#"{"access_token":"b","refresh_token":"s","scope":"spark:all","email":"j@example.com"}"#;
         let new = refreshed(&old, &service, answer);
         assert_eq!(new.refresh_token().unwrap().expose(), "s");
-        // The end of another refresh token is no news about this one.
+        // The expiry of the previous refresh token does not apply to the new one.
         assert_eq!(new.refresh_token_expires_at(), None);
         assert_eq!(new.expires_at(), None);
-        assert_eq!(new.scopes().to_string(), "spark:all");
+        assert_eq!(new.scopes().unwrap().to_string(), "spark:all");
         assert_eq!((new.account().email(), new.account().site_id()), (Some("j@example.com"), Some("7")));
     }
 
@@ -434,10 +469,10 @@ mod tests {
         assert_eq!(new.refresh_token(), old.refresh_token());
         assert_eq!(new.refresh_token_expires_at(), Some(NOW + Duration::from_secs(6000)));
         let adopted = tokens(&service, r#"{"access_token":"b","refresh_token_expires_in":5000}"#);
-        let adopted = adopted.adopted(&RefreshToken::new("r").unwrap(), None);
+        let adopted = adopted.completed_by(&ImportedTokens::new(RefreshToken::new("r").unwrap()));
         assert_eq!(adopted.refresh_token_expires_at(), Some(NOW + Duration::from_secs(5000)));
         let nothing = tokens(&service, r#"{"access_token":"b","refresh_token":"r","refresh_token_expires_in":0}"#);
-        assert_eq!(nothing.refresh_token_expires_at(), None, "nobody hands out what has ended");
+        assert_eq!(nothing.refresh_token_expires_at(), None, "a new refresh token has not expired");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a token endpoint sends: read forgivingly, refused where it is dangerous.
+//! Token responses: tolerant of deviations, strict where accepting a value would be unsafe.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,7 +29,7 @@ const FIELDS: [&str; 14] = [
     "error",
 ];
 
-/// A successful answer of a token endpoint (RFC 6749 section 5.1, and the fields of Webex Meetings).
+/// A successful token response (RFC 6749, section 5.1, and the fields of Webex Meetings).
 pub(crate) struct TokenResponse {
     pub(crate) access_token: AccessToken,
     pub(crate) expires_in: Option<Duration>,
@@ -41,10 +41,10 @@ pub(crate) struct TokenResponse {
     pub(crate) extra: Map<String, Value>,
 }
 
-/// Why an answer with a good status holds no tokens.
+/// The reason why a response with a success status contains no tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoTokens {
-    /// It is an error in disguise: Webex's or a proxy's body says so.
+    /// An error response with a success status, from Webex or a proxy.
     Refusal,
     Json(Fault),
     NoAccessToken,
@@ -55,11 +55,11 @@ pub(crate) enum NoTokens {
 impl fmt::Display for NoTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refusal => f.write_str("it is an error"),
+            Self::Refusal => f.write_str("it is an error response"),
             Self::Json(fault) => fault.fmt(f),
-            Self::NoAccessToken => f.write_str("it has no `access_token`"),
-            Self::BadAccessToken => f.write_str("its `access_token` has characters that no header can carry"),
-            Self::TokenType => f.write_str("its `token_type` is not \"Bearer\""),
+            Self::NoAccessToken => f.write_str("missing `access_token`"),
+            Self::BadAccessToken => f.write_str("`access_token` contains characters that are not allowed in a header"),
+            Self::TokenType => f.write_str("`token_type` is not \"Bearer\""),
         }
     }
 }
@@ -70,7 +70,7 @@ impl TokenResponse {
         if fields.says("error") {
             return Err(NoTokens::Refusal);
         }
-        // Cisco's own samples lack the type, and RFC 6749 section 5.1 lets its case vary.
+        // Cisco's samples omit the type. RFC 6749, section 5.1, makes it case insensitive.
         if fields.plain("token_type").is_some_and(|found| !found.trim().eq_ignore_ascii_case("bearer")) {
             return Err(NoTokens::TokenType);
         }
@@ -78,12 +78,12 @@ impl TokenResponse {
         Ok(Self {
             access_token: AccessToken::checked(access_token).ok_or(NoTokens::BadAccessToken)?,
             expires_in: fields.seconds("expires_in").map(Duration::from_secs),
-            // Nonsense in its place must not cost the refresh token that there already is.
+            // An invalid value counts as missing, so that the current refresh token is kept.
             refresh_token: fields
                 .secret("refresh_token")
                 .filter(|token| !is_damaged(token.expose_secret()))
                 .and_then(RefreshToken::checked),
-            // No refresh token is handed out that has ended.
+            // A new refresh token has not expired, so 0 counts as unknown.
             refresh_token_expires_in: fields
                 .seconds("refresh_token_expires_in")
                 .filter(|seconds| *seconds > 0)
@@ -168,7 +168,7 @@ mod tests {
         let response = TokenResponse::read(body).ok().unwrap();
         assert_eq!(response.account.user_name(), Some("J\u{fffd}rg"));
         assert_eq!(response.scopes.unwrap().to_string(), "spark:all");
-        assert!(response.refresh_token.is_none(), "the old one is still good");
+        assert!(response.refresh_token.is_none(), "the old refresh token is kept");
         assert_eq!(response.expires_in, Some(Duration::from_secs(u64::MAX)));
         assert_eq!(response.extra["x\u{fffd}"][0], "\u{fffd}");
         for (body, why) in [

@@ -1,4 +1,4 @@
-//! Whether two token sets are two accounts', by what both of them tell.
+//! Comparison of the accounts of two token sets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,15 +8,18 @@ use crate::decode::is_damaged;
 use crate::foreign;
 
 impl TokenSet {
-    /// Whether these tokens and `other` are two accounts': two persons, two subjects of ID tokens, two users or sites of
-    /// Webex Meetings, or two organizations in Webex's opaque tokens. What only one of them tells proves nothing.
+    /// Returns `true` if the token sets are known to belong to different accounts.
+    ///
+    /// The comparison uses the person, the subject of the ID token, the user and site of Webex
+    /// Meetings, and the organization in opaque tokens. A value that is known for one of them only
+    /// is ignored.
     pub(crate) fn is_of_another_account(&self, other: &Self) -> bool {
-        // What could not be decoded may have been anything, so it is nobody else's.
+        // A value with undecodable characters is ambiguous, so two equal ones may still differ.
         let differs = |own: Option<&str>, other: Option<&str>| {
             own.zip(other).is_some_and(|(own, other)| own != other || is_damaged(own))
         };
         let (own, others) = (self.account(), other.account());
-        // Whom Webex itself called the same person is the same, whatever the tokens hint at.
+        // An equal person ID from Webex outweighs differences in the tokens.
         if own.person_id().is_some() && others.person_id().is_some() {
             return own.person_id() != others.person_id();
         }
@@ -29,7 +32,7 @@ impl TokenSet {
             || differs(self.organization_hint().as_deref(), other.organization_hint().as_deref())
     }
 
-    /// The subject of the ID token. Nobody has verified it: it came from the token endpoint, and only keeps accounts apart.
+    /// Returns the subject of the ID token without verifying it. Only used to keep accounts apart.
     fn subject(&self) -> Option<String> {
         let payload = self.id_token()?.expose().split('.').nth(1)?;
         let claims = foreign::unambiguous(&URL_SAFE_NO_PAD.decode(payload).ok()?, None).ok()?;
@@ -38,7 +41,7 @@ impl TokenSet {
 
     fn organization_hint(&self) -> Option<String> {
         let hint = self.access_token().hint()?;
-        // To be of no organization is something that is known, too.
+        // Having no organization is also a known value.
         Some(hint.organization_uuid().unwrap_or("consumer").to_owned())
     }
 }
@@ -87,18 +90,18 @@ mod tests {
             ("nothing", tokens("", None), tokens("", None), false),
             ("persons", tokens("", Some("P1")), tokens("", Some("P2")), true),
             ("one person", tokens("", Some("P1")), tokens("", Some("P1")), false),
-            ("a person and nobody", tokens("", Some("P1")), tokens("", None), false),
+            ("a person and no person", tokens("", Some("P1")), tokens("", None), false),
             ("subjects", tokens(&id_token("a"), None), tokens(&id_token("b"), None), true),
             ("one subject", tokens(&id_token("a"), None), tokens(&id_token("a"), None), false),
-            ("no readable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
+            ("an unreadable subject", tokens(r#""id_token":"h.%%.s","#, None), tokens(&id_token("a"), None), false),
             ("users", tokens(r#""userid":7,"#, None), tokens(r#""userid":8,"#, None), true),
             (
-                "users that cannot be decoded",
+                "undecodable users",
                 tokens("\"userid\":\"\\ud800\",", None),
                 tokens("\"userid\":\"\\udbff\",", None),
                 true,
             ),
-            ("a subject that stands twice", tokens(&subjects, None), tokens(&id_token("b"), None), false),
+            ("a duplicate subject", tokens(&subjects, None), tokens(&id_token("b"), None), false),
             ("sites", tokens(r#""siteid":7,"#, None), tokens(r#""siteid":"8","#, None), true),
             ("organizations", tokens(&opaque(one), None), tokens(&opaque(two), None), true),
             ("one organization", tokens(&opaque(one), None), tokens(&opaque(one), None), false),
@@ -106,7 +109,7 @@ mod tests {
             ("one person, moved", tokens(&opaque(one), Some("P1")), tokens(&opaque(two), Some("P1")), false),
         ] {
             assert_eq!(own.is_of_another_account(&other), differs, "{what}");
-            assert_eq!(other.is_of_another_account(&own), differs, "{what}, the other way round");
+            assert_eq!(other.is_of_another_account(&own), differs, "{what}, reversed");
         }
     }
 }

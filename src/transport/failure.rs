@@ -1,4 +1,4 @@
-//! What an error of reqwest means: whether the request was sent, and who can help.
+//! Conversion of reqwest's errors, with the delivery and the remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -8,27 +8,30 @@ use url::Url;
 
 use crate::error::{Delivery, Error, ErrorKind, Remedy};
 
-/// Whether the server provably did not process the request, although a connection was made.
+/// Returns `true` if the server did not process the request although a connection was established.
 ///
-/// It is for an error in place of a response; after a response's head nothing is proven any more.
+/// Call this only for errors before a response. After the head of a response, the result has no
+/// meaning.
 pub(super) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| {
         if let Some(error) = cause.downcast_ref::<h2::Error>() {
-            // RFC 9113 section 8.7: a refused stream, and one above the last stream of a GOAWAY. `h2` gives the remote GOAWAY
-            // to those alone, whatever its code; streams up to the last one end with the connection, as an I/O error.
+            // RFC 9113, section 8.7: REFUSED_STREAM, or a stream above the last stream of a GOAWAY.
+            // `h2` reports a remote GOAWAY to those streams only, with any code. Lower streams fail
+            // with an I/O error when the connection closes.
             let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
             return error.is_remote() && (is_refused || error.is_go_away());
         }
-        // The connection ended before the request was written to it.
+        // The connection closed before the request was written.
         cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
     })
 }
 
-/// An error in place of a response. `proxy` is the variable that names the proxy, where one does.
+/// Converts an error that occurred before a response. `proxy` is the variable that configures the
+/// proxy, if any.
 pub(super) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&str>) -> Error {
     let error = error.without_url();
     if error.is_builder() {
-        return Error::new(ErrorKind::InvalidInput, "the request cannot be sent: its address is not http or https")
+        return Error::new(ErrorKind::InvalidInput, "invalid request URL: expected an http or https URL")
             .with_source(error);
     }
     if error.is_connect() {
@@ -38,14 +41,14 @@ pub(super) fn sending_failed(error: reqwest::Error, url: &Url, proxy: Option<&st
         };
     }
     if is_unprocessed(&error) {
-        let message = "the server did not process the request: it refused the HTTP/2 stream or closed the connection \
-                       before it; try again";
+        let message = "server did not process the request: it rejected the HTTP/2 stream or closed the connection; \
+                       retry";
         return not_sent(message.to_owned(), error).with_remedy(Remedy::Later);
     }
     Error::transport(Delivery::Unknown, error)
 }
 
-/// An error while a response was read.
+/// Converts an error that occurred while a response was read.
 pub(super) fn reading_failed(error: reqwest::Error) -> Error {
     Error::transport(Delivery::Unknown, error.without_url())
 }
@@ -54,43 +57,45 @@ fn not_sent(message: String, source: reqwest::Error) -> Error {
     Error::new(ErrorKind::Transport, message).with_delivery(Delivery::NotSent).with_source(source)
 }
 
-/// What time does not solve: a proxy that cannot be used, or a certificate that is rejected.
+/// Returns the message for a problem that a retry does not solve: an unusable proxy or a rejected
+/// certificate.
 fn connect_problem(error: &reqwest::Error, url: &Url, proxy: Option<&str>) -> Option<String> {
     let texts = || causes(error).map(ToString::to_string);
-    // hyper-rustls and hyper-util have no types for these. The address itself is http or https, so the scheme is a proxy's.
+    // hyper-rustls and hyper-util have no error types for these. The request URL is http or https,
+    // so the unsupported scheme is that of the proxy.
     if texts().any(|text| text.starts_with("unsupported scheme")) {
         let setting = proxy.map_or_else(String::new, |name| format!(" in {name}"));
         return Some(format!(
-            "the proxy{setting} cannot be used: only http and https proxies are supported, not SOCKS; name an http or \
-             https proxy, or exempt the host in NO_PROXY"
+            "unsupported proxy{setting}: only HTTP and HTTPS proxies are supported, not SOCKS; use an HTTP or HTTPS \
+             proxy, or exempt the host in NO_PROXY"
         ));
     }
     if texts().any(|text| text.ends_with("proxy authorization required")) {
         let setting = proxy.map_or_else(String::new, |name| format!(" in {name}"));
         return Some(format!(
-            "the proxy{setting} rejected the connection: it requires a user name and password (407); write them into \
-             its address as http://user:password@host:port, percent-encoded"
+            "proxy{setting} rejected the connection: it requires a user name and password (407); add them to its URL, \
+             percent-encoded, as in http://user:password@host:port"
         ));
     }
     let rejection = rejection(error)?;
     let host = url.host_str().unwrap_or_default();
     let advice = match rejection {
-        Rejection::Expired => "it has expired; check this host's clock, and then the server",
+        Rejection::Expired => "it has expired; check this host's clock, then the server",
         Rejection::NotYetValid => "it is not valid yet; check this host's clock",
         Rejection::UnknownIssuer => {
             "its issuer is not trusted; if a proxy on this network inspects TLS, trust its root certificate with \
              `root_certificate_pem(..)`"
         }
         Rejection::WrongName => {
-            "it is for another host name; check the service's address, and whether a proxy or a network's sign-in page \
-             responds in its place"
+            "it is for another host name; check the service's URL, and check for a proxy or a network sign-in page that \
+             intercepts the connection"
         }
-        Rejection::Other => "it cannot be verified; the error's source has the reason",
+        Rejection::Other => "it cannot be verified; see the source of this error",
     };
-    Some(format!("the TLS certificate presented for {host} was rejected: {advice}"))
+    Some(format!("TLS certificate for {host} was rejected: {advice}"))
 }
 
-/// Why a server's certificate was rejected.
+/// The reason for the rejection of a server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rejection {
     Expired,
@@ -105,7 +110,7 @@ fn rejection(error: &reqwest::Error) -> Option<Rejection> {
     if let Some(error) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return rejection_by_rustls(error);
     }
-    // Other TLS libraries have no types in common.
+    // Other TLS libraries have no common error types.
     causes(error).find_map(|cause| rejection_by_text(&cause.to_string()))
 }
 
@@ -119,7 +124,7 @@ fn rejection_by_rustls(error: &rustls::Error) -> Option<Rejection> {
         Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => Rejection::NotYetValid,
         Certificate::UnknownIssuer => Rejection::UnknownIssuer,
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => Rejection::WrongName,
-        // Some of the platforms' verifiers have no more than a text.
+        // Some platform verifiers report a string only.
         other => rejection_by_text(&format!("certificate: {other}")).unwrap_or(Rejection::Other),
     })
 }
@@ -143,7 +148,8 @@ fn rejection_by_text(text: &str) -> Option<Rejection> {
     })
 }
 
-/// The error and all its causes. An [`io::Error`] leaves the error that it wraps out of its own chain.
+/// Returns the error and all its causes. Unlike [`StdError::source`], this includes the error that
+/// an [`io::Error`] wraps.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     iter::successors(Some(error), |&error: &&'a (dyn StdError + 'static)| {
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

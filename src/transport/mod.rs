@@ -1,8 +1,7 @@
-//! How requests travel: one trait, one exchange at a time, in the types of the `http` crate.
+//! HTTP transports, based on the types of the `http` crate.
 //!
-//! - [`Transport`] is the seam; put your own behind it to record, to route or to test.
-//! - [`ReqwestTransport`] is the one that clients use unless told otherwise.
-//!   [`TlsBackend`] says with which library it speaks TLS.
+//! - [`Transport`] is the trait. Implement it to record, route, or simulate requests.
+//! - [`ReqwestTransport`] is the default. [`TlsBackend`] selects its TLS library.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,8 +11,8 @@ use bytes::Bytes;
 
 use crate::error::Result;
 
-// `tls` readies reqwest for https; `proxy` reads the environment's proxy settings; `failure` converts reqwest's errors;
-// `retry` repeats what is safe to repeat.
+// `tls` configures TLS for reqwest; `proxy` reads the proxy settings of the environment; `failure`
+// converts reqwest's errors; `retry` repeats requests that are safe to repeat.
 mod tls;
 mod proxy;
 mod failure;
@@ -26,20 +25,23 @@ pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder};
 pub(crate) use self::retry::Retry;
 pub use self::tls::TlsBackend;
 
-/// Carries one HTTP request to a server and its answer back.
+/// A sender of HTTP requests.
 ///
 /// # Contract
 ///
-/// - One call is one exchange: no redirect is followed, nothing is decompressed, and nothing is repeated except a request
-///   that the server provably did not process.
-/// - Every answer is `Ok`, whatever its status. A fault on the way is an `Err` from
-///   [`Error::transport`](crate::Error::transport), which says whether the request may have reached the server.
-/// - [`Limits`], in the request's extensions, bound the answer's body and the time of the whole exchange.
-/// - Requests hold secrets: nothing of their headers or bodies is logged or put into an error.
+/// 1. **One exchange.** A call never follows redirects and never decompresses the body. It repeats
+///    a request only if the server did not process it.
+/// 2. **Responses are `Ok`.** This includes all error statuses. A failure before the response is
+///    complete is an `Err` from [`Error::transport`](crate::Error::transport), with the
+///    [`Delivery`](crate::Delivery) of the request.
+/// 3. **Limits.** The request's extensions contain [`Limits`] for the response body and the
+///    duration of the exchange.
+/// 4. **No leaks.** Requests contain secrets. Their headers and bodies never appear in logs or
+///    errors.
 ///
 /// # Example
 ///
-/// A transport that counts:
+/// A transport that counts requests:
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +52,10 @@ pub use self::tls::TlsBackend;
 ///
 /// #[async_trait::async_trait]
 /// impl Transport for Counting {
-///     async fn exchange(&self, request: http::Request<bytes::Bytes>) -> webex_oauth::Result<http::Response<bytes::Bytes>> {
+///     async fn exchange(
+///         &self,
+///         request: http::Request<bytes::Bytes>,
+///     ) -> webex_oauth::Result<http::Response<bytes::Bytes>> {
 ///         self.1.fetch_add(1, Ordering::Relaxed);
 ///         self.0.exchange(request).await
 ///     }
@@ -58,22 +63,33 @@ pub use self::tls::TlsBackend;
 /// ```
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends `request`, which has an absolute URI, and reads the whole answer.
+    /// Sends `request` and returns the complete response.
+    ///
+    /// The URI of the request is absolute.
+    ///
+    /// # Cancellation
+    ///
+    /// The server may process the request even if the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request could not be sent, or
+    ///   no complete response was received within the limits.
     async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>>;
 }
 
-/// How much of an answer is read, and for how long; in the extensions of every request.
+/// The limits of an exchange, found in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most bytes of a body that are read; a longer one is an error.
+    /// The maximum length of the response body, in bytes. A longer body is an error.
     pub body: usize,
-    /// The time from the first attempt to connect to the last byte of the answer.
+    /// The maximum time from the first attempt to connect to the last byte of the response.
     pub time: Duration,
 }
 
 impl Default for Limits {
-    /// 1 MiB and 30 seconds.
+    /// Returns limits of 1 MiB and 30 seconds.
     fn default() -> Self {
         Self { body: 1024 * 1024, time: Duration::from_secs(30) }
     }
@@ -86,18 +102,19 @@ impl Limits {
     }
 }
 
-/// Whether a request may be sent again; in the extensions of every request.
+/// The retry policy of a request, found in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeat {
-    /// Sent once, whatever happens.
+    /// No retry.
     Never,
-    /// Repeated only when the server provably did not process it ([`Delivery::NotSent`](crate::Delivery::NotSent)): a code
-    /// exchange.
+    /// A retry if the server did not process the request
+    /// ([`Delivery::NotSent`](crate::Delivery::NotSent)). Used for code exchanges.
     WhenNotSent,
-    /// Repeated when it never reached the server or the server put it off (429, 503): a refresh where rotation is strict.
+    /// A retry also if the server deferred the request (429, 503). Used for refreshes if the
+    /// service invalidates used refresh tokens.
     WhenRefused,
-    /// Repeated also when a gateway gave up (502, 504), and once after an answer that was lost: reading, and a refresh
-    /// where the refresh token stays the same.
+    /// A retry also after a gateway error (502, 504), and one retry after a lost response. Used for
+    /// read requests, and for refreshes if the refresh token remains valid.
     WhenLost,
 }

@@ -1,4 +1,4 @@
-//! The environment's proxy settings, as far as reqwest passes over those that it cannot use.
+//! Detection of proxy settings in the environment that reqwest would ignore.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ const HTTPS: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const HTTP: [&str; 2] = ["HTTP_PROXY", "http_proxy"];
 const NO: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// The variable that names the proxy for one scheme. Its value may hold a password, so it is not kept.
+/// The variable that configures the proxy for one scheme. Its value is not kept, because it may
+/// contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Variable {
     name: &'static str,
@@ -26,20 +27,22 @@ struct Variable {
 pub(super) struct ProxyEnvironment {
     https: Option<Variable>,
     http: Option<Variable>,
-    /// Intercepts everything that `NO_PROXY` does not exempt.
+    /// Matches all URLs that `NO_PROXY` does not exempt.
     exempt: Arc<Matcher>,
 }
 
 impl ProxyEnvironment {
-    /// Reads the variables of this process.
+    /// Reads the environment variables of this process.
     pub(super) fn read() -> Self {
         Self::from_lookup(&|name| std::env::var_os(name))
     }
 
-    /// Reads variables in the order in which reqwest does: upper case first, `ALL_PROXY` where none of the scheme is set.
+    /// Reads variables in the order of reqwest: upper case first, and `ALL_PROXY` if none is set
+    /// for the scheme.
     fn from_lookup(lookup: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let no_proxy = NO.iter().find_map(|name| lookup(name)?.into_string().ok()).unwrap_or_default();
-        // reqwest ignores all of them in a CGI program, where a client of the server can set `HTTP_PROXY`.
+        // reqwest ignores all variables in a CGI program, because a client can set `HTTP_PROXY`
+        // with a `Proxy` header.
         let is_cgi = lookup("REQUEST_METHOD").is_some();
         let effective = |own| if is_cgi { None } else { variable(lookup, own).or_else(|| variable(lookup, ALL)) };
         Self {
@@ -49,22 +52,24 @@ impl ProxyEnvironment {
         }
     }
 
-    /// Returns the name of the variable that names the proxy for this address, unless `NO_PROXY` exempts it.
+    /// Returns the name of the variable that configures the proxy for `url`, unless `NO_PROXY`
+    /// exempts it.
     pub(super) fn variable_for(&self, url: &Url) -> Option<&'static str> {
         self.effective(url).map(|variable| variable.name)
     }
 
-    /// Checks that no proxy setting would be ignored: the request would go past the proxy.
+    /// Checks that reqwest can use the proxy setting for `url`. Otherwise, the request would bypass
+    /// the proxy.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`], with the name of the variable.
+    /// - [`ErrorKind::Configuration`]: the setting is not usable. The message names the variable.
     pub(super) fn check(&self, url: &Url) -> Result<()> {
         match self.effective(url) {
             Some(Variable { name, is_usable: false }) => {
                 let message = format!(
-                    "the proxy setting {name} cannot be used: its value is not the address of an http or https proxy; \
-                     write it as http://host:port, or unset it"
+                    "invalid proxy setting {name}: expected the URL of an HTTP or HTTPS proxy; use the form \
+                     http://host:port, or unset it"
                 );
                 Err(Error::new(ErrorKind::Configuration, message))
             }
@@ -79,19 +84,19 @@ impl ProxyEnvironment {
     }
 }
 
-/// The first of these variables that is set, if it is not empty.
+/// Returns the first of these variables that is set, unless it is empty.
 fn variable(lookup: &dyn Fn(&str) -> Option<OsString>, names: [&'static str; 2]) -> Option<Variable> {
     let (name, value) = names.into_iter().find_map(|name| Some((name, lookup(name)?)))?;
-    // reqwest passes over a value that is not UTF-8.
+    // reqwest ignores a value that is not UTF-8.
     let is_usable = value.to_str().is_some_and(is_usable);
     (!value.is_empty()).then_some(Variable { name, is_usable })
 }
 
-/// Whether reqwest takes this value for a proxy: it reads it in the same way.
+/// Returns `true` if reqwest accepts this value as a proxy. It uses the same parser.
 fn is_usable(value: &str) -> bool {
     let matcher = Matcher::builder().http(value).build();
     let proxy = matcher.intercept(&Uri::from_static("http://webex.invalid/"));
-    // A port that is no number would silently be the scheme's own.
+    // An invalid port would silently become the default port of the scheme.
     proxy.is_some_and(|proxy| Url::parse(&proxy.uri().to_string()).is_ok())
 }
 
@@ -111,7 +116,7 @@ mod tests {
         "proxy.test:80800",
         "\"http://proxy.test:8080\"",
         "ftp://user:hunter2@proxy.test",
-        // GNOME writes it so.
+        // The format of GNOME.
         "socks://127.0.0.1:1080/",
         "http://user:hunter 2@proxy.test",
     ];
@@ -152,7 +157,7 @@ mod tests {
             "http://proxy.test",
             "https://user:p%40ss@proxy.test:8080/",
             "HTTP://[::1]:3128",
-            // Whether reqwest speaks it shows when it connects: the application may have turned its feature on.
+            // Checked when reqwest connects: the application may have enabled its feature `socks`.
             "socks5h://127.0.0.1:1080",
         ] {
             for name in HTTPS.iter().chain(&ALL) {
@@ -179,7 +184,7 @@ mod tests {
         environment(&exempt).check(&url("https://10.1.2.3/")).unwrap();
         environment(&exempt).check(&url("https://api.webex.test/")).unwrap();
         assert!(environment(&exempt).check(&webex).is_err());
-        // An own setting that cannot be used is not made good by the general one.
+        // A usable `ALL_PROXY` does not replace an unusable setting for the scheme.
         let both = environment(&[("ALL_PROXY", "http://proxy.test"), ("HTTPS_PROXY", "corp\\user")]);
         assert!(both.check(&webex).unwrap_err().to_string().contains("HTTPS_PROXY"));
     }

@@ -1,4 +1,4 @@
-//! The transport over [`reqwest`].
+//! The default transport, based on [`reqwest`].
 
 use std::any::Any;
 use std::fmt;
@@ -23,36 +23,46 @@ use super::proxy::ProxyEnvironment;
 use super::tls::{self, Https, TlsBackend};
 use super::{Limits, Transport};
 
+/// The default connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most bytes that are allocated for a response because its server announces so many.
+/// The maximum number of bytes that are allocated because of a `Content-Length` header.
 const MAX_FIRST_ALLOCATION: usize = 64 * 1024;
 
-/// The least time that must be left for sending a request again: with less, its response would most likely be lost.
+/// The minimum remaining time for a repeated request. With less time, its response would probably
+/// be lost.
 const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
 
-/// The [`Transport`] that clients use unless told otherwise.
+/// The default [`Transport`], based on reqwest.
 ///
-/// It follows no redirect, decompresses nothing and sends no `Referer`. A request is sent once more, at once and on a new
-/// connection, only if the server provably did not process it: it refused the HTTP/2 stream, or closed the connection
-/// before it (RFC 9113 section 8.7).
+/// The transport never follows redirects, never decompresses bodies, and sends no `Referer`. A
+/// request is repeated once, on a new connection, if the server did not process it. In that case
+/// the server rejected the HTTP/2 stream or closed the connection before the request (RFC 9113,
+/// section 8.7).
 ///
-/// A certificate that is rejected, and a proxy that cannot be used, are errors that
-/// [`is_misconfigured`](Error::is_misconfigured): waiting does not help.
+/// [`Error::is_misconfigured`] returns `true` if the server's certificate was rejected or the proxy
+/// is not usable. A retry does not help.
 ///
-/// On a tokio runtime with one thread, a server that sends 1xx responses without end can delay the time limit by seconds:
-/// hyper reads all of them before it yields to the timer. On a runtime with several threads the limit holds.
+/// Cloning is cheap: all clones share one connection pool, so there is no need to wrap a transport
+/// in an [`Arc`]. A pool belongs to the Tokio runtime on which it was first used. The runtime's
+/// time and I/O drivers must be enabled.
 ///
 /// # Proxies
 ///
-/// http and https proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` (or the same in lower case) and from the
-/// system's settings on macOS and Windows; `NO_PROXY` lists the hosts that are reached without. They are read by
-/// [`build`](ReqwestTransportBuilder::build). SOCKS proxies are not supported, unless the application turns on the feature
-/// `socks` of reqwest. A request for which one of these variables has no usable address fails: it is not sent past the proxy.
-/// Requests to this host (`localhost`, 127.0.0.0/8, `[::1]`) never go through a proxy.
+/// The transport uses the HTTP and HTTPS proxies in `HTTPS_PROXY`, `HTTP_PROXY`, and `ALL_PROXY`,
+/// or the same names in lower case. On macOS and Windows, it also uses the system's proxy settings.
+/// `NO_PROXY` lists hosts that need no proxy. All settings are read by
+/// [`build`](ReqwestTransportBuilder::build).
 ///
-/// Clones share one pool of connections; do not wrap it in an `Arc` for that. A pool belongs to the tokio runtime it
-/// was first used on, which needs its time and IO drivers.
+/// SOCKS proxies require the feature `socks` of reqwest, which the application must enable. If a
+/// variable does not contain a usable URL, requests that need it fail. They never bypass the proxy.
+/// Requests to loopback addresses (`localhost`, 127.0.0.0/8, `[::1]`) never use a proxy.
+///
+/// # Timeouts
+///
+/// On a current-thread runtime, a server that sends an endless series of 1xx responses can delay
+/// the timeout by seconds. hyper reads all of them before it yields to the timer. On a multi-thread
+/// runtime, the timeout is exact.
 ///
 /// # Example
 ///
@@ -67,15 +77,15 @@ const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Clone)]
 pub struct ReqwestTransport {
-    /// Absent where only this machine is spoken to.
+    /// The client for other hosts. Absent if the transport is limited to loopback addresses.
     main: Option<Client>,
-    /// For this machine.
+    /// The client for loopback addresses.
     loopback: Client,
-    /// The settings of both, where they are this crate's own.
+    /// The settings of both clients. Absent for a builder or client of the application.
     settings: Option<Arc<Settings>>,
 }
 
-/// What clients of this crate's own are made with.
+/// The settings of the clients that this crate builds.
 struct Settings {
     https: Https,
     connect_timeout: Duration,
@@ -93,7 +103,7 @@ impl Settings {
 }
 
 impl ReqwestTransport {
-    /// Begins a transport of this crate's own making.
+    /// Creates a builder with the default settings.
     pub fn builder() -> ReqwestTransportBuilder {
         ReqwestTransportBuilder {
             backend: None,
@@ -103,23 +113,30 @@ impl ReqwestTransport {
         }
     }
 
-    /// A transport with your own settings of reqwest: proxies, client certificates, DNS.
+    /// Creates a transport from a reqwest builder, for example with proxies, client certificates,
+    /// or DNS settings.
     ///
-    /// Proxies are then reqwest's own matter: it ignores a proxy, of the environment or of your settings, whose address it
-    /// cannot use, and needs its feature `socks` for SOCKS.
+    /// Redirects, decompression, `Referer`, retries, and verbose logging are disabled, regardless
+    /// of the builder. Plain HTTP to loopback addresses uses a separate client without these
+    /// settings.
     ///
-    /// This crate has the last word on redirects, decompression, `Referer`, retries and verbose logging: all are off.
-    /// Plain http to this machine goes through a client that knows nothing of your settings.
+    /// Proxy settings are not checked: reqwest ignores a proxy whose URL it cannot use. SOCKS
+    /// proxies require its feature `socks`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when reqwest cannot build the client.
+    /// - [`ErrorKind::Configuration`]: reqwest cannot build the client.
     ///
-    /// reqwest *panics* when it is compiled with rustls but with no crypto provider (its feature `rustls-no-provider`,
-    /// as under this crate's `rustls-ring`), none is installed for the process, and the builder does not bring TLS
-    /// settings of its own. That panic is caught and becomes an error too, except in a program built with
-    /// `panic = "abort"`; the panic hook prints its message all the same. To avoid it, call
-    /// `tls_backend_preconfigured(..)` on the builder and turn on one of this crate's TLS features, or install a provider.
+    /// # Crypto provider
+    ///
+    /// reqwest panics if it is compiled with rustls but without a crypto provider (its feature
+    /// `rustls-no-provider`, which this crate's `rustls-ring` enables), no provider is installed
+    /// for the process, and the builder has no TLS settings. This method catches the panic and
+    /// returns an error, but the panic hook still prints its message. With `panic = "abort"`, the
+    /// process aborts.
+    ///
+    /// To avoid the panic, install a provider. Alternatively, enable one of this crate's TLS
+    /// features and call `tls_backend_preconfigured(..)` on the builder.
     pub fn from_builder(builder: ClientBuilder) -> Result<Self> {
         Ok(Self {
             main: Some(finish(builder)?),
@@ -128,10 +145,12 @@ impl ReqwestTransport {
         })
     }
 
-    /// A transport over a client that is already built. **Dangerous:** nothing about it can be checked or changed.
+    /// Creates a transport from an existing reqwest client, whose settings can neither be checked
+    /// nor changed.
     ///
-    /// A client that follows redirects, as reqwest's do by default, sends the client secret and tokens to whatever
-    /// address the server answers with. Prefer [`from_builder`](Self::from_builder).
+    /// **A client that follows redirects sends the client secret and tokens to any URL that the
+    /// server responds with.** Clients of reqwest do so by default. Prefer
+    /// [`from_builder`](Self::from_builder).
     pub fn insecure_from_client(client: Client) -> Self {
         Self { main: Some(client.clone()), loopback: client, settings: None }
     }
@@ -140,22 +159,25 @@ impl ReqwestTransport {
         match &self.main {
             None if url.scheme() == "http" && is_loopback(url) => Ok(&self.loopback),
             None => {
-                let message = "this transport was built for plain http to this machine alone";
+                let message =
+                    "transport is limited to loopback addresses: all endpoints of this client are loopback URLs";
                 Err(Error::new(ErrorKind::Configuration, message))
             }
-            // A builder of the user's own can be used once, so its settings serve https to this machine too.
+            // A builder of the application can be used only once, so its client also handles https
+            // to loopback addresses.
             Some(main) if self.settings.is_none() && url.scheme() == "https" => Ok(main),
             Some(_) if is_loopback(url) => Ok(&self.loopback),
             Some(main) => Ok(main),
         }
     }
 
-    /// The proxy settings that a request is subject to, as far as they are known.
+    /// Returns the proxy settings for a request, if they are known.
     fn proxies(&self, url: &Url) -> Option<&ProxyEnvironment> {
         self.settings.as_ref().filter(|_| !is_loopback(url)).map(|settings| &settings.proxies)
     }
 
-    /// Sends a request, and once more if the server provably did not process it and `limit` leaves enough time.
+    /// Sends a request. Repeats it once if the server did not process it and enough time remains
+    /// until `limit`.
     async fn send(&self, request: Request, limit: Duration) -> Result<Response> {
         let clock = SystemClock::new();
         let url = request.url().clone();
@@ -174,9 +196,11 @@ impl ReqwestTransport {
         }
     }
 
-    /// A client that makes a new connection. A server that refused a stream would refuse the next one of the same connection.
+    /// Returns a client that opens a new connection. A server that rejected a stream would reject
+    /// the next one on the same connection.
     ///
-    /// Settings of the user's own cannot be used twice; there, only the end of a connection leads to a new one.
+    /// Settings of the application cannot be used twice, so its client is returned. It opens a new
+    /// connection only if the old one was closed.
     fn unpooled(&self, client: &Client, url: &Url) -> Result<Client> {
         match &self.settings {
             Some(settings) if is_loopback(url) => finish(settings.loopback().pool_max_idle_per_host(0)),
@@ -190,28 +214,28 @@ impl ReqwestTransport {
 impl Transport for ReqwestTransport {
     async fn exchange(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         if tokio::runtime::Handle::try_current().is_err() {
-            let message =
-                "a request can only be sent from within a tokio runtime: call this from an async fn run by one";
+            let message = "no Tokio runtime: a request can only be sent within one; call this from an async task";
             return Err(Error::new(ErrorKind::NoRuntime, message));
         }
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let request = Request::try_from(request).map_err(unsendable)?;
         let exchange = async { read(self.send(request, limits.time).await?, limits.body).await };
         tokio::time::timeout(limits.time, exchange).await.unwrap_or_else(|_| {
-            let cause = format!("the time limit of {:?} for the whole exchange passed", limits.time);
+            let cause = format!("the timeout of {:?} for the exchange expired", limits.time);
             Err(Error::transport(Delivery::Unknown, cause))
         })
     }
 }
 
 impl fmt::Debug for ReqwestTransport {
-    // reqwest's own output would show default headers and proxy addresses, which may hold secrets.
+    // The output of reqwest would contain default headers and proxy URLs, which may contain
+    // secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport").finish_non_exhaustive()
     }
 }
 
-/// Settings of a [`ReqwestTransport`]; made by [`ReqwestTransport::builder`].
+/// A builder for [`ReqwestTransport`], created by [`ReqwestTransport::builder`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ReqwestTransportBuilder {
@@ -222,27 +246,29 @@ pub struct ReqwestTransportBuilder {
 }
 
 impl ReqwestTransportBuilder {
-    /// Chooses the library that speaks TLS; the default is the first of [`TlsBackend`]'s list that is compiled in.
+    /// Sets the TLS library. Defaults to the first variant of [`TlsBackend`] that is compiled in.
     pub fn tls(mut self, backend: TlsBackend) -> Self {
         self.backend = Some(backend);
         self
     }
 
-    /// Trusts the certificates of a PEM text, such as a company's own authority, beside those of the system.
+    /// Trusts the certificates in `pem` in addition to those of the operating system.
     ///
-    /// The text may hold several certificates, and this may be called several times.
+    /// Use this for a corporate proxy with its own certificate authority. `pem` may contain several
+    /// certificates, and this method may be called several times.
     pub fn root_certificate_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
         self.roots.push(pem.as_ref().to_vec());
         self
     }
 
-    /// Limits the time for one connection, TLS included; 10 seconds unless set.
+    /// Sets the connect timeout, which includes the TLS handshake. Defaults to 10 seconds.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// Promises that nothing but plain http to this machine will be asked for: no TLS and no certificates are needed.
+    /// Limits the transport to plain HTTP on loopback addresses, which needs no TLS and no
+    /// certificates.
     pub(crate) fn loopback_only(mut self) -> Self {
         self.loopback_only = true;
         self
@@ -252,8 +278,9 @@ impl ReqwestTransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] when no TLS feature is on, when the machine has no CA certificates (rustls only;
-    /// native-tls finds out when it connects), or when a root certificate cannot be used.
+    /// - [`ErrorKind::Configuration`]: no TLS feature is enabled, the host has no CA certificates,
+    ///   or a root certificate is invalid. With native-tls, missing CA certificates are reported by
+    ///   the first request.
     pub fn build(self) -> Result<ReqwestTransport> {
         if self.loopback_only {
             let builder = ClientBuilder::new().connect_timeout(self.connect_timeout);
@@ -269,12 +296,12 @@ impl ReqwestTransportBuilder {
     }
 }
 
-/// A client for plain http to this machine.
+/// Builds a client for plain HTTP to loopback addresses.
 fn plain(builder: ClientBuilder) -> Result<Client> {
     finish(tls::for_plain_http(builder)?.no_proxy())
 }
 
-/// Builds a client, with the last word on everything that could take a secret elsewhere.
+/// Builds a client and disables everything that could send a secret to another host.
 fn finish(builder: ClientBuilder) -> Result<Client> {
     let builder = builder
         .redirect(redirect::Policy::none())
@@ -284,33 +311,33 @@ fn finish(builder: ClientBuilder) -> Result<Client> {
         .no_brotli()
         .no_zstd()
         .no_deflate()
-        // It would write whole requests into the log.
+        // Verbose logging would write complete requests to the log.
         .connection_verbose(false);
     build_client(builder)
 }
 
-/// Builds a client as it is set, without a panic.
+/// Builds a client with the builder's settings. A panic becomes an error.
 pub(crate) fn build_client(builder: ClientBuilder) -> Result<Client> {
-    // Whether reqwest has a crypto provider can be seen neither from its builder nor from its features.
+    // Neither the builder nor the features of reqwest reveal if it has a crypto provider.
     panic::catch_unwind(AssertUnwindSafe(|| builder.build()))
         .map_err(|panic| unbuildable().with_source(text(panic)))?
         .map_err(|source| unbuildable().with_source(source.without_url()))
 }
 
 fn unbuildable() -> Error {
-    Error::new(ErrorKind::Configuration, "reqwest cannot build a client with these settings")
+    Error::new(ErrorKind::Configuration, "reqwest failed to build a client: check the settings")
 }
 
 fn text(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(text) => *text,
-        Err(panic) => panic.downcast::<&str>().map_or_else(|_| "it panicked".to_owned(), |text| (*text).to_owned()),
+        Err(panic) => panic.downcast::<&str>().map_or_else(|_| "unknown panic".to_owned(), |text| (*text).to_owned()),
     }
 }
 
-/// Reads an answer to its end.
+/// Reads a response with its body.
 ///
-/// Of an answer that is no success, an unreadable body is left out: its status says enough, and must not be lost.
+/// If the body of an error response is unusable, it is omitted, so that the status is not lost.
 async fn read(mut response: Response, limit: usize) -> Result<http::Response<Bytes>> {
     let body = match body(&mut response, limit).await {
         Err(error) if !error.is_retryable() && !response.status().is_success() => Bytes::new(),
@@ -327,13 +354,13 @@ async fn body(response: &mut Response, limit: usize) -> Result<Bytes> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    // It may hold tokens.
+    // The body may contain tokens.
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
     let mut body = ZeroizingBuffer::with_capacity(announced.min(limit).min(MAX_FIRST_ALLOCATION));
     while let Some(chunk) = response.chunk().await.map_err(reading_failed)? {
         if is_compressed(response.headers()) {
-            // None was asked for, and unpacking it could fill the memory.
-            return Err(unusable("the server's answer is compressed, which was not asked for".to_owned()));
+            // The request allowed no content coding, and decompression could exhaust the memory.
+            return Err(unusable("response is compressed: the request did not allow a content coding".to_owned()));
         }
         if chunk.len() > limit - body.as_slice().len() {
             return Err(too_long(limit));
@@ -343,7 +370,7 @@ async fn body(response: &mut Response, limit: usize) -> Result<Bytes> {
     Ok(body.into_bytes())
 }
 
-/// Whether the body is in a coding that hides it; some servers send names here that mean none.
+/// Returns `true` if the body is compressed. Some servers send other names that mean no coding.
 fn is_compressed(headers: &HeaderMap) -> bool {
     const CODINGS: [&str; 7] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"];
     let values = headers.get_all(CONTENT_ENCODING).iter().filter_map(|value| value.to_str().ok());
@@ -352,16 +379,17 @@ fn is_compressed(headers: &HeaderMap) -> bool {
 }
 
 fn too_long(limit: usize) -> Error {
-    unusable(format!("the server's answer is longer than the limit of {limit} bytes"))
+    unusable(format!("response is longer than the limit of {limit} bytes"))
 }
 
-/// The server may have acted, and asking again would bring the same answer: so time does not help.
+/// Returns an error that is not retryable. The server may have processed the request, and a retry
+/// would return the same response.
 fn unusable(message: String) -> Error {
     Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown)
 }
 
 fn unsendable(error: reqwest::Error) -> Error {
-    Error::new(ErrorKind::InvalidInput, "the request cannot be sent: its address is not http or https")
+    Error::new(ErrorKind::InvalidInput, "invalid request URL: expected an http or https URL")
         .with_source(error.without_url())
 }
 
@@ -389,7 +417,7 @@ mod tests {
             concat!(module_path!(), "::without_ca_certificates_loopback_still_works_and_https_says_what_to_install");
         const EMPTY: &str = "WEBEX_OAUTH_TEST_WITHOUT_CERTIFICATES";
         if std::env::var_os(EMPTY).is_none() {
-            // The environment is a process's own, and this one's belongs to all tests.
+            // A child process is required, because all tests share the environment of this process.
             let child = Command::new(std::env::current_exe().unwrap())
                 .args(["--exact", NAME.split_once("::").unwrap().1])
                 .envs([(EMPTY, "1"), ("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/nonexistent")])
@@ -408,8 +436,8 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert_eq!(
                 error.to_string(),
-                "no CA certificates were found on this machine: install the `ca-certificates` package or add one with \
-                 root_certificate_pem(..)"
+                "no CA certificates found on this host: install the `ca-certificates` package or add one with \
+                 `root_certificate_pem(..)`"
             );
         }
     }
@@ -422,6 +450,6 @@ mod tests {
     fn a_panic_of_the_foreign_builder_becomes_a_text() {
         assert_eq!(text(Box::new("a literal")), "a literal");
         assert_eq!(text(Box::new(String::from("a string"))), "a string");
-        assert_eq!(text(Box::new(7)), "it panicked");
+        assert_eq!(text(Box::new(7)), "unknown panic");
     }
 }

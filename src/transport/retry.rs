@@ -1,4 +1,4 @@
-//! Sending again what is safe to send again, within the time that one exchange may take.
+//! Retries of requests that are safe to repeat, within the timeout of one exchange.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,17 @@ use crate::trace::{RequestSpan, event};
 
 use super::{Limits, Repeat, Transport};
 
+/// The maximum number of attempts.
 const MOST_SENDINGS: u32 = 3;
+/// The maximum delay before the first retry. It doubles with each retry.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// An attempt with less time than this would most likely lose its answer, which is worse than not sending.
+/// The minimum time for an attempt. With less time, the response would probably be lost, which is
+/// worse than not sending the request.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A transport that repeats the exchanges of another one, as far as the request's [`Repeat`] permits.
+/// A transport that repeats requests according to their [`Repeat`] policy.
 ///
-/// All sendings and the pauses between them share the one [`Limits::time`] of the request.
+/// All attempts and the delays between them share the [`Limits::time`] of the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Retry {
     transport: Arc<dyn Transport>,
@@ -33,7 +36,7 @@ impl Retry {
         Self { transport, clock }
     }
 
-    /// Sends `request` as often as it takes and is permitted, and hands the last outcome on.
+    /// Sends `request`, repeats it if permitted, and returns the last result.
     pub(crate) async fn exchange(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         let repeat = request.extensions().get().copied().unwrap_or(Repeat::Never);
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
@@ -50,7 +53,7 @@ impl Retry {
                 span.sent(tally.sendings, result.as_ref().ok());
                 return result.map_err(|error| tally.corrected(error));
             };
-            event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "will be sent again");
+            event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "retrying request");
             self.clock.sleep(pause).await;
             let time = deadline.saturating_sub(self.clock.elapsed());
             request = copy;
@@ -58,9 +61,9 @@ impl Retry {
         }
     }
 
-    /// How long to wait before sending again, if it is worth it before the deadline.
+    /// Returns the delay before the next attempt, or `None` if there is none before the deadline.
     fn pause(&self, repeat: Repeat, tally: Tally, outcome: Outcome, deadline: Duration) -> Option<Duration> {
-        // Most answers are final, and need neither a clock nor a random number.
+        // Most responses are final and need neither the clock nor a random number.
         if outcome == Outcome::Final {
             return None;
         }
@@ -69,18 +72,18 @@ impl Retry {
     }
 }
 
-/// What one sending came to, as far as sending again is concerned.
+/// The outcome of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// An answer to hand on, or a failure that would only happen again.
+    /// A response to return, or an error that would occur again.
     Final,
-    /// The server provably did not process it.
+    /// The server did not process the request.
     NotSent,
-    /// The server put it off (429, 503), perhaps for a time that it named.
+    /// The server deferred the request (429, 503), with the `Retry-After` delay, if any.
     Refused(Option<Duration>),
-    /// A gateway gave up on the server, which may have acted on it (502, 504).
+    /// A gateway received no response (502, 504). The server may have processed the request.
     Stranded(Option<Duration>),
-    /// The server may have acted on it, and its answer is gone.
+    /// The response was lost. The server may have processed the request.
     Lost,
 }
 
@@ -103,12 +106,12 @@ impl Outcome {
     }
 }
 
-/// What was sent so far.
+/// The attempts so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     sendings: u32,
     losses: u32,
-    /// The server may have acted on one of them.
+    /// `true` if the server may have processed one of the attempts.
     may_have_acted: bool,
 }
 
@@ -119,7 +122,7 @@ impl Tally {
         self.may_have_acted |= matches!(outcome, Outcome::Lost | Outcome::Stranded(_));
     }
 
-    /// Corrects the last error: what is true of the last sending may not be true of those before it.
+    /// Corrects the delivery of the last error: the server may have processed an earlier attempt.
     fn corrected(self, error: Error) -> Error {
         if self.may_have_acted && error.delivery() == Some(Delivery::NotSent) {
             return error.with_delivery(Delivery::Unknown);
@@ -128,9 +131,9 @@ impl Tally {
     }
 }
 
-/// How long to wait before sending again; `None` hands the last outcome on.
+/// Returns the delay before the next attempt, or `None` if the last outcome is final.
 ///
-/// `left` is what remains of the request's time, and `chance` a number from 0 to 1.
+/// `left` is the remaining time of the request, and `chance` is a random number from 0 to 1.
 fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
     let asked = match (repeat, outcome) {
         (Repeat::Never, _) | (_, Outcome::Final) => return None,
@@ -168,11 +171,12 @@ mod tests {
     fn the_policy_is_this_table() {
         let named = |seconds| Refused(Some(secs(seconds)));
         for (repeat, sendings, losses, outcome, left, expected) in [
-            // Never is never.
+            // No retries.
             (Never, 1, 0, Refused(None), 30, None),
             (Never, 1, 1, Lost, 30, None),
             (Never, 1, 0, NotSent, 30, None),
-            // What the server did not process may be sent again, whatever it asked for; a code, in no other case.
+            // A request that the server did not process may always be repeated. A code exchange is
+            // repeated only then.
             (WhenNotSent, 1, 0, NotSent, 30, Some(1)),
             (WhenNotSent, 2, 0, NotSent, 30, Some(2)),
             (WhenNotSent, 3, 0, NotSent, 30, None),
@@ -184,25 +188,25 @@ mod tests {
             (WhenNotSent, 1, 0, Final, 30, None),
             (WhenRefused, 1, 0, NotSent, 30, Some(1)),
             (WhenLost, 2, 1, NotSent, 30, Some(2)),
-            // What is final is handed on.
+            // Final outcomes are returned.
             (WhenRefused, 1, 0, Final, 30, None),
             (WhenLost, 1, 0, Final, 30, None),
-            // The pause grows, and the third sending is the last.
+            // The delay doubles, and the third attempt is the last.
             (WhenRefused, 1, 0, Refused(None), 30, Some(1)),
             (WhenRefused, 2, 0, Refused(None), 30, Some(2)),
             (WhenRefused, 3, 0, Refused(None), 30, None),
             (WhenLost, 2, 0, Refused(None), 30, Some(2)),
-            // A lost answer is risked once, where it may be.
+            // One retry after a lost response, if permitted.
             (WhenRefused, 1, 1, Lost, 30, None),
             (WhenLost, 1, 1, Lost, 30, Some(1)),
             (WhenLost, 2, 1, Lost, 30, Some(2)),
             (WhenLost, 2, 2, Lost, 30, None),
             (WhenLost, 2, 1, Refused(None), 30, Some(2)),
-            // What a gateway gave up on is repeated where a lost answer may be, and as often as a refusal.
+            // Gateway errors are repeated if lost responses are, and as often as deferred requests.
             (WhenRefused, 1, 0, Stranded(None), 30, None),
             (WhenLost, 1, 0, Stranded(None), 30, Some(1)),
             (WhenLost, 2, 1, Stranded(Some(secs(7))), 30, Some(7)),
-            // The server's word stands, as long as there is time for it and for one more attempt.
+            // `Retry-After` is respected if enough time remains for the delay and another attempt.
             (WhenRefused, 1, 0, named(7), 30, Some(7)),
             (WhenRefused, 2, 0, named(7), 30, Some(7)),
             (WhenRefused, 1, 0, named(29), 30, Some(29)),
@@ -254,7 +258,8 @@ mod tests {
 
     type Answer = Result<http::Response<Bytes>>;
 
-    /// Answers as scripted, takes its time, and notes the time limit of each request.
+    /// A transport that returns scripted responses after `duration` and records the timeout of each
+    /// request.
     #[derive(Debug)]
     struct Script {
         answers: Mutex<Vec<Answer>>,

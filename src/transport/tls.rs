@@ -1,27 +1,30 @@
-//! What reqwest is told about TLS: explicit in every part, so that nothing process-wide is installed or relied on.
+//! TLS configuration of reqwest. Everything is explicit: no process-wide provider is installed or
+//! required.
 
 use reqwest::ClientBuilder;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The library that speaks TLS; each stands behind the Cargo feature of its name.
+/// A TLS library. Each variant requires the Cargo feature of the same name.
 ///
-/// Where several are on and the builder is not told, the first of this list is used.
+/// If several features are enabled, the first variant in this list is the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TlsBackend {
-    /// rustls with the aws-lc provider.
+    /// rustls with the aws-lc provider (feature `rustls`).
     #[cfg(feature = "rustls")]
     Rustls,
-    /// rustls with the ring provider.
+    /// rustls with the ring provider (feature `rustls-ring`).
     #[cfg(feature = "rustls-ring")]
     RustlsRing,
-    /// The operating system's own: OpenSSL, Secure Transport or SChannel.
+    /// The TLS library of the operating system: OpenSSL, Secure Transport, or SChannel (feature
+    /// `native-tls`).
     #[cfg(feature = "native-tls")]
     NativeTls,
 }
 
 impl TlsBackend {
+    /// Returns the default: the first variant that is compiled in.
     fn preferred() -> Option<Self> {
         let in_order: &[Self] = &[
             #[cfg(feature = "rustls")]
@@ -35,7 +38,8 @@ impl TlsBackend {
     }
 }
 
-/// What is needed to speak https; several clients can be made with it, and the system's certificates are read once.
+/// The TLS configuration for https. Several clients can share it, so the system's certificates are
+/// read only once.
 pub(super) enum Https {
     #[cfg(any(feature = "rustls", feature = "rustls-ring"))]
     Rustls(Box<rustls::ClientConfig>),
@@ -44,10 +48,11 @@ pub(super) enum Https {
 }
 
 impl Https {
-    /// `roots` are PEM bundles that are trusted beside the system's certificates.
+    /// Creates a configuration that trusts the PEM bundles in `roots` in addition to the system's
+    /// certificates.
     #[cfg_attr(
         not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
-        expect(unused_variables, reason = "there is nothing to ready")
+        expect(unused_variables, reason = "no TLS library is compiled in")
     )]
     pub(super) fn new(backend: Option<TlsBackend>, roots: &[Vec<u8>]) -> Result<Self> {
         match backend.or_else(TlsBackend::preferred) {
@@ -62,17 +67,17 @@ impl Https {
             #[cfg(feature = "native-tls")]
             Some(TlsBackend::NativeTls) => with_native_tls::certificates(roots).map(Self::Native),
             None => {
-                let message = "no TLS feature of webex-oauth is on: enable `rustls`, `rustls-ring` or `native-tls` in \
+                let message = "no TLS feature of webex-oauth is enabled: enable `rustls`, `rustls-ring`, or `native-tls` in \
                                Cargo.toml";
                 Err(Error::new(ErrorKind::Configuration, message))
             }
         }
     }
 
-    /// Readies `builder`.
+    /// Applies the configuration to `builder`.
     #[cfg_attr(
         not(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls")),
-        expect(unused_variables, reason = "there is nothing to ready")
+        expect(unused_variables, reason = "no TLS library is compiled in")
     )]
     pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         match *self {
@@ -84,9 +89,10 @@ impl Https {
     }
 }
 
-/// Readies `builder` for plain http alone: no certificate of the system is read.
+/// Configures `builder` for plain HTTP only. The system's certificates are not read.
 ///
-/// reqwest readies TLS in every client, and panics where it has rustls but no provider for it; so it is told here too.
+/// reqwest initializes TLS in every client and panics if it has rustls but no crypto provider. A
+/// configuration is therefore required here as well.
 pub(super) fn for_plain_http(builder: ClientBuilder) -> Result<ClientBuilder> {
     match TlsBackend::preferred() {
         #[cfg(feature = "rustls")]
@@ -145,7 +151,7 @@ mod with_rustls {
     #[cfg(target_os = "android")]
     fn verifier(roots: Vec<CertificateDer<'static>>, provider: Arc<CryptoProvider>) -> Result<Verifier> {
         if !roots.is_empty() {
-            let message = "Android trusts only the certificates of its own store: add yours there";
+            let message = "Android accepts certificates from its own store only: add the certificate there";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         Verifier::new(provider).map_err(unverifiable)
@@ -157,7 +163,7 @@ mod with_rustls {
 
     fn begin(provider: Arc<CryptoProvider>) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>> {
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|source| {
-            Error::new(ErrorKind::Configuration, "the TLS provider speaks no safe version of TLS").with_source(source)
+            Error::new(ErrorKind::Configuration, "TLS provider supports no safe TLS version").with_source(source)
         })
     }
 
@@ -166,9 +172,10 @@ mod with_rustls {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| super::unusable_root().with_source(source))?;
         if roots.is_empty() {
-            return Err(super::unusable_root().with_source("there is no certificate in it"));
+            return Err(super::unusable_root().with_source("no certificate found in the PEM data"));
         }
-        // Tried one by one, because the verifier's own error would not say that it is about these.
+        // Added individually, because the error of the verifier does not name the invalid
+        // certificate.
         let mut store = RootCertStore::empty();
         for root in &roots {
             store.add(root.clone()).map_err(|source| super::unusable_root().with_source(source))?;
@@ -178,12 +185,12 @@ mod with_rustls {
 
     fn unverifiable(source: rustls::Error) -> Error {
         let message = match source {
-            // The verifier has no variant of its own for an empty store.
+            // The verifier reports an empty store as a general error.
             rustls::Error::General(_) => {
-                "no CA certificates were found on this machine: install the `ca-certificates` package \
-                 or add one with root_certificate_pem(..)"
+                "no CA certificates found on this host: install the `ca-certificates` package or add one with \
+                 `root_certificate_pem(..)`"
             }
-            _ => "the CA certificates of this machine cannot be used",
+            _ => "CA certificates of this host cannot be used: check the certificate store",
         };
         Error::new(ErrorKind::Configuration, message).with_source(source)
     }
@@ -206,7 +213,7 @@ mod with_native_tls {
     fn read_bundle(pem: &[u8]) -> Result<Vec<Certificate>> {
         let roots = Certificate::from_pem_bundle(pem).map_err(|source| super::unusable_root().with_source(source))?;
         if roots.is_empty() {
-            return Err(super::unusable_root().with_source("there is no certificate in it"));
+            return Err(super::unusable_root().with_source("no certificate found in the PEM data"));
         }
         Ok(roots)
     }
@@ -214,7 +221,10 @@ mod with_native_tls {
 
 #[cfg(any(feature = "rustls", feature = "rustls-ring", feature = "native-tls"))]
 fn unusable_root() -> Error {
-    Error::new(ErrorKind::Configuration, "what was given to root_certificate_pem(..) cannot be used")
+    Error::new(
+        ErrorKind::Configuration,
+        "invalid root certificate: pass PEM certificates to `root_certificate_pem(..)`",
+    )
 }
 
 #[cfg(test)]
@@ -243,7 +253,7 @@ mod tests {
             for pem in [&garbage, &broken, &b"hello".to_vec(), &Vec::new()] {
                 let error = Https::new(Some(backend), std::slice::from_ref(pem)).err().unwrap();
                 assert_eq!(error.kind(), ErrorKind::Configuration);
-                assert_eq!(error.to_string(), "what was given to root_certificate_pem(..) cannot be used");
+                assert!(error.to_string().starts_with("invalid root certificate: "), "{error}");
                 assert!(error.source().is_some());
             }
         }

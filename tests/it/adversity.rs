@@ -7,16 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    Callback, Error, ErrorKind, Service, SessionEvent, SessionState, TokenManager, TokenSet, Transience, WebexOAuth,
+    Callback, Error, ErrorKind, ImportedTokens, PutOptions, Revocation, Service, SessionEvent, SessionState,
+    TokenManager, TokenSet, Transience, WebexOAuth,
 };
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::keeping::Failing;
-use crate::support::{Gated, builder, json, quiet, tokens};
+use crate::support::{Gated, builder, json, quiet, save_head, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
@@ -156,11 +159,19 @@ impl TokenStore for Steps {
         saved
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         tokio::task::yield_now().await;
         let deleted = self.0.delete(key, expect).await;
         tokio::task::yield_now().await;
         deleted
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 
@@ -194,7 +205,9 @@ async fn a_replace_that_is_dropped_leaves_no_token_of_a_in_the_place_of_b() {
         let session = manager.put(&key("room"), tokens(&webex).await).await.unwrap();
         let theirs = tokens(&webex).await;
         let key = key("room");
-        if let Some(replaced) = leave_after(polls, manager.replace(&key, theirs)).await {
+        if let Some(replaced) =
+            leave_after(polls, manager.put_opts(&key, theirs, PutOptions::new().replace_account())).await
+        {
             replaced.unwrap();
         }
 
@@ -254,7 +267,7 @@ async fn a_late_answer_for_a_is_not_served_where_b_was_seen() {
     });
     gated.holds("=refresh-a").await;
     let elsewhere = TokenManager::new(webex.clone(), memory).unwrap();
-    elsewhere.replace(&key("room"), tokens(&webex).await).await.unwrap();
+    elsewhere.put_opts(&key("room"), tokens(&webex).await, PutOptions::new().replace_account()).await.unwrap();
     clock.advance(Duration::from_secs(360));
     assert_eq!(session.access_token().await.unwrap().expose(), "access-b", "seen");
     store.fail_after(0);
@@ -438,7 +451,7 @@ async fn a_disconnect_that_is_dropped_still_tells_webex() {
         .unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
-    let disconnected = leave_after(1, session.disconnect().everywhere().into_future()).await;
+    let disconnected = leave_after(1, session.disconnect_everywhere().into_future()).await;
     assert!(disconnected.is_none(), "dropped at its first wait: {disconnected:?}");
     manager.wait_idle().await.unwrap();
     assert!(session.status().await.unwrap().is_none());
@@ -459,12 +472,20 @@ impl TokenStore for LostAnswer {
         self.0.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         let deleted = self.0.delete(key, expect).await;
         if self.1.swap(false, Ordering::SeqCst) {
             return Err(Error::store("the connection was lost", Transience::Transient));
         }
         deleted
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 
@@ -480,9 +501,9 @@ async fn a_delete_whose_answer_is_lost_does_not_lose_what_webex_must_be_told() {
     let store = LostAnswer(MemoryStore::new(), Arc::new(AtomicBool::new(true)));
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key("jane"), log_in(&mock, &webex, "jane@example.com").await).await.unwrap();
-    session.disconnect().await.unwrap().told.unwrap();
+    assert!(matches!(session.disconnect().await.unwrap().revocation, Revocation::Revoked));
     assert_eq!(mock.revocations(), 1);
-    let nothing_left = session.disconnect().await.unwrap().told.unwrap_err();
+    let Revocation::Failed(nothing_left) = session.disconnect().await.unwrap().revocation else { panic!("revoked") };
     assert_eq!(nothing_left.kind(), ErrorKind::SessionNotFound, "{nothing_left:?}");
 }
 
@@ -495,7 +516,7 @@ async fn a_retry_or_a_put_that_fails_leaves_no_key_behind() {
     let store = Failing::new(MemoryStore::new());
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
     for number in 0..100 {
-        manager.retry(&key(&format!("retry-{number}"))).await.unwrap();
+        manager.unblock(&key(&format!("retry-{number}"))).await.unwrap();
     }
     let retried = format!("{manager:?}");
     store.fail_after(0);
@@ -549,8 +570,21 @@ async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting(
             }
             self.0.save(key, entry, expect).await
         }
+        async fn save_head(
+            &self,
+            key: &TokenKey,
+            head: &Head,
+            expected: Revision,
+        ) -> webex_oauth::Result<WriteOutcome> {
+            save_head(self, &self.0, key, head, expected).await
+        }
+
         async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
             self.0.delete(key, expect).await
+        }
+
+        fn as_index(&self) -> Option<&dyn TokenIndex> {
+            None
         }
     }
     let mock = MockWebex::start().await;
@@ -651,7 +685,10 @@ async fn a_consumer_does_not_take_the_place_and_the_data_of_somebody_of_an_organ
     let org = "s_PF84_1eb65fdf-9643-417f-9974-ad72cae0e10f";
     let (_server, webex) = opaque(&clock, &[org, "t_PF84_consumer"]).await;
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
-    manager.put_with(&key("room"), tokens(&webex).await, &"the meeting password").await.unwrap();
+    manager
+        .put_opts(&key("room"), tokens(&webex).await, PutOptions::new().data(&"the meeting password"))
+        .await
+        .unwrap();
     let put = manager.put(&key("room"), tokens(&webex).await).await;
     let data: Option<String> = manager.data(&key("room")).await.unwrap();
     assert!(put.is_err(), "the stranger has {data:?}");
@@ -668,7 +705,7 @@ async fn an_unidentified_colleague_does_not_get_the_data_of_an_identified_login(
     let webex = mock.client();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let jane = log_in(&mock, &webex, "jane@example.com").await;
-    let session = manager.put_with(&key("room"), jane, &"the meeting password").await.unwrap();
+    let session = manager.put_opts(&key("room"), jane, PutOptions::new().data(&"the meeting password")).await.unwrap();
     session.person().await.unwrap();
     assert!(!session.account().await.unwrap().is_unverified());
     let error = manager.put(&key("room"), log_in(&mock, &webex, "bob@example.com").await).await.unwrap_err();
@@ -741,11 +778,14 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
         async move { session.refresh().await }
     });
     gated.holds("=refresh-a").await;
-    let ending = tokio::spawn(session.disconnect().into_future());
+    let ending = tokio::spawn({
+        let session = session.clone();
+        async move { session.disconnect().await }
+    });
     quiet().await;
     assert_eq!(sent(&server, "token=access-a").await, 0, "it waits for the token that is about to come");
     gated.open("=refresh-a");
-    ending.await.unwrap().unwrap().told.unwrap();
+    assert!(matches!(ending.await.unwrap().unwrap().revocation, Revocation::Revoked));
     refresh.await.unwrap().unwrap();
     manager.wait_idle().await.unwrap();
     assert_eq!(sent(&server, "token=access-a2&").await, 1, "Webex has issued access-a2 to a login that was ended");
@@ -786,7 +826,7 @@ fn a_disconnect_outside_a_runtime_forgets_nothing_that_webex_could_be_told() {
         (mock, session)
     });
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut ending = session.disconnect().into_future();
+    let mut ending = std::pin::pin!(session.disconnect());
     let std::task::Poll::Ready(ended) = ending.as_mut().poll(&mut context) else { panic!("not at once") };
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::NoRuntime);
     assert!(runtime.block_on(session.status()).unwrap().is_some(), "the session is still there");
@@ -828,14 +868,14 @@ fn outside_a_runtime_nothing_panics() {
         assert_eq!(once(session.status()).unwrap().unwrap().state, SessionState::Connected);
         assert!(once(session.account()).unwrap().is_unverified());
         assert!(once(manager.put(&key("b"), jane.clone())).is_ok());
-        assert_eq!(once(manager.retry(&key("a"))), Ok(()));
+        assert_eq!(once(manager.unblock(&key("a"))), Ok(()));
         assert_eq!(once(manager.data::<i32>(&key("a"))), Ok(None));
         assert_eq!(once(manager.wait_idle()), Ok(()));
-        let adopted = once(manager.adopt(&key("c"), jane.refresh_token().unwrap(), None));
+        let adopted = once(manager.import(&key("c"), ImportedTokens::new(jane.refresh_token().unwrap().clone())));
         assert_eq!(adopted.err(), Some(ErrorKind::NoRuntime));
     }
     assert_eq!(once(manager.remove(&key("b"))), Ok(()));
-    assert_eq!(once(session.disconnect().into_future()).err(), Some(ErrorKind::NoRuntime));
+    assert_eq!(once(session.disconnect()).err(), Some(ErrorKind::NoRuntime));
 }
 
 /// Whatever is dropped wherever, what follows works, and there is one refresh.
@@ -863,7 +903,7 @@ async fn a_session_call_that_is_dropped_anywhere_leaves_a_login_that_works() {
                         0 => drop(session.access_token().await.unwrap()),
                         1 => session.refresh().await.unwrap(),
                         2 => drop(session.check().await.unwrap()),
-                        _ => manager.retry(&key("a")).await.unwrap(),
+                        _ => manager.unblock(&key("a")).await.unwrap(),
                     }
                 } => {}
             }
@@ -909,14 +949,24 @@ async fn after_everything_at_once_all_agree() {
                     let mut dice = round * 977 + task * 7919 + 1;
                     for _ in 0..60 {
                         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                        let session = manager.session(&key("room")).unwrap();
+                        let session = manager.session(&key("room"));
                         match (dice >> 33) % 10 {
-                            0 => drop(manager.replace(&key("room"), jane.clone()).await.unwrap()),
-                            1 => drop(manager.replace(&key("room"), bob.clone()).await.unwrap()),
+                            0 => drop(
+                                manager
+                                    .put_opts(&key("room"), jane.clone(), PutOptions::new().replace_account())
+                                    .await
+                                    .unwrap(),
+                            ),
+                            1 => drop(
+                                manager
+                                    .put_opts(&key("room"), bob.clone(), PutOptions::new().replace_account())
+                                    .await
+                                    .unwrap(),
+                            ),
                             2 => manager.remove(&key("room")).await.unwrap(),
                             3 => assert_passing(session.refresh().await),
                             4 => assert_passing(session.person().await),
-                            5 => manager.retry(&key("room")).await.unwrap(),
+                            5 => manager.unblock(&key("room")).await.unwrap(),
                             6 => clock.advance(Duration::from_secs(100_000)),
                             7 => {
                                 if let Ok(token) = session.access_token().await {
@@ -932,14 +982,14 @@ async fn after_everything_at_once_all_agree() {
         for task in tasks {
             task.await.unwrap();
         }
-        managers[0].replace(&key("room"), bob.clone()).await.unwrap();
+        managers[0].put_opts(&key("room"), bob.clone(), PutOptions::new().replace_account()).await.unwrap();
         clock.advance(Duration::from_secs(31));
         for manager in &managers {
             assert_passing(manager.access_token(&key("room")).await);
             manager.wait_idle().await.unwrap();
         }
         for manager in &managers {
-            let person = manager.session(&key("room")).unwrap().person().await.unwrap();
+            let person = manager.session(&key("room")).person().await.unwrap();
             assert_eq!(person.email(), Some("bob@example.com"), "round {round}");
         }
     }

@@ -133,7 +133,7 @@ async fn processes(webex: &Webex, clock: &ManualClock, count: usize) -> (Vec<Tok
     let (client, store) = (webex.client(clock), MemoryStore::new());
     let managers: Vec<_> = (0..count).map(|_| TokenManager::new(webex.client(clock), store.clone()).unwrap()).collect();
     managers[0].put(&key(JANE), log_in(&client, JANE).await).await.unwrap();
-    let sessions = managers.iter().map(|manager| manager.session(&key(JANE)).unwrap()).collect();
+    let sessions = managers.iter().map(|manager| manager.session(&key(JANE))).collect();
     (managers, sessions)
 }
 
@@ -272,7 +272,7 @@ async fn invalidate_lets_the_next_caller_wait_and_no_other() {
     let (webex, _clock, manager, session) = one_process().await;
     let old = session.access_token().await.unwrap();
     webex.0.is_gated.store(true, Ordering::SeqCst);
-    manager.invalidate(&key(JANE), &old).unwrap();
+    manager.invalidate(&key(JANE), &old);
     let waiting = tokio::spawn({
         let session = session.clone();
         async move { session.access_token().await }
@@ -353,7 +353,7 @@ async fn fixed_token_survives_every_401() {
     let token = AccessToken::new("a-bots-token").unwrap();
     let bot = StaticToken::new(token.clone());
     for _ in 0..3 {
-        bot.reject(&token).await;
+        bot.invalidate(&token).await;
         assert_eq!(bot.access_token().await.unwrap(), token);
     }
 }
@@ -364,15 +364,15 @@ async fn source_that_a_session_is_waits_for_the_replacement() {
     let source: &dyn TokenSource = &session;
     let old = source.access_token().await.unwrap();
     webex.revoke_newest();
-    source.reject(&old).await;
+    source.invalidate(&old).await;
     let new = source.access_token().await.unwrap();
     assert!(new != old && webex.refreshes() == 1);
     // In the pause it has none, and the token stays.
-    source.reject(&new).await;
+    source.invalidate(&new).await;
     assert_eq!(source.access_token().await.unwrap(), new);
     clock.advance(MINUTE * 5);
     webex.fail_refreshes(Some((400, r#"{"error":"invalid_grant"}"#)));
-    source.reject(&new).await;
+    source.invalidate(&new).await;
     let error = source.access_token().await.unwrap_err();
     assert!(error.is_login_required() && error.kind() == ErrorKind::Refresh, "{error}");
 }
@@ -387,7 +387,7 @@ async fn count_of_refreshes_after_401s_ends_with_unblock_a_new_login_and_a_day()
     expect(1, "at once").await;
     clock.advance(MINUTE * 4);
     expect(1, "in the pause").await;
-    manager.retry(&key(JANE)).await.unwrap();
+    manager.unblock(&key(JANE)).await.unwrap();
     expect(2, "somebody has mended something").await;
     clock.advance(MINUTE * 5);
     expect(3, "the pause of five minutes is over").await;

@@ -365,13 +365,13 @@ async fn a_call_that_fails_otherwise_is_made_once_and_its_token_stays() {
 async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() {
     let (mock, manager, session) = kept().await;
     let old = session.access_token().await.unwrap();
-    manager.invalidate(&key(), &old).unwrap();
+    manager.invalidate(&key(), &old);
     let new = session.access_token().await.unwrap();
     assert_ne!(new, old);
 
-    manager.invalidate(&key(), &old).unwrap();
-    manager.invalidate(&key(), &AccessToken::new("nobodys").unwrap()).unwrap();
-    manager.invalidate(&TokenKey::new("nobody").unwrap(), &new).unwrap();
+    manager.invalidate(&key(), &old);
+    manager.invalidate(&key(), &AccessToken::new("nobodys").unwrap());
+    manager.invalidate(&TokenKey::new("nobody").unwrap(), &new);
 
     assert_eq!(session.access_token().await.unwrap(), new);
     manager.wait_idle().await.unwrap();
@@ -384,7 +384,7 @@ async fn an_older_token_that_the_api_refused_is_no_news_to_the_manager_either() 
 async fn static_token_that_was_rejected_is_still_returned() {
     let bot = StaticToken::new(AccessToken::new("a-bots-token").unwrap());
     for rejected in ["another-token", "a-bots-token", "a-bots-token"] {
-        bot.reject(&AccessToken::new(rejected).unwrap()).await;
+        bot.invalidate(&AccessToken::new(rejected).unwrap()).await;
         assert_eq!(bot.access_token().await.unwrap().expose(), "a-bots-token", "{rejected}");
     }
     assert!(!format!("{bot:?}").contains("a-bots-token"), "{bot:?}");
@@ -401,7 +401,7 @@ impl TokenSource for Drawer {
         tokens.last().cloned().ok_or_else(|| Error::transport(Delivery::NotSent, "the drawer is empty"))
     }
 
-    async fn reject(&self, token: &AccessToken) {
+    async fn invalidate(&self, token: &AccessToken) {
         self.0.lock().unwrap().retain(|kept| kept != token);
     }
 }
@@ -425,11 +425,11 @@ async fn code_that_takes_any_source_of_tokens_works_with_a_session_a_bot_and_a_t
         let token = source.access_token().await.unwrap();
         let mut person = webex.person(&token).await;
         if person.as_ref().is_err_and(Error::is_token_rejected) {
-            source.reject(&token).await;
+            source.invalidate(&token).await;
             person = webex.person(&source.access_token().await.unwrap()).await;
         }
         assert_eq!(person.unwrap().email(), Some("jane@example.com"), "{source:?}");
-        source.reject(&good).await;
+        source.invalidate(&good).await;
         assert!(is_expected(source.access_token().await, &good), "{source:?}");
     }
     assert_eq!(mock.refreshes(), 1);

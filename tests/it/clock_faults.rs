@@ -26,7 +26,7 @@ async fn token_received_while_the_clock_was_ahead_is_refreshed_once_after_the_co
         let clock = ManualClock::new(NOW);
         let webex = fake.client(&clock);
         let restarted = manager(&webex, &store);
-        let session = restarted.session(&key("jane")).unwrap();
+        let session = restarted.session(&key("jane"));
         let old = session.access_token().await.unwrap();
         let_run(&restarted).await;
         let new = session.access_token().await.unwrap();
@@ -137,7 +137,7 @@ async fn a_day_of_two_processes(first: UnixTime, second: UnixTime) -> usize {
         }
     }
     for manager in &managers {
-        let status = manager.session(&key("jane")).unwrap().status().await.unwrap().unwrap();
+        let status = manager.session(&key("jane")).status().await.unwrap().unwrap();
         assert_eq!(status.state, webex_oauth::SessionState::Connected);
     }
     fake.refreshes()

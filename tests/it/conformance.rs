@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use webex_oauth::clock::UnixTime;
 use webex_oauth::store::{
-    Body, Cursor, Entry, Head, MemoryStore, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome,
-    conformance,
+    Body, Cursor, Entry, Head, MemoryStore, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore,
+    WriteOutcome, conformance,
 };
 use webex_oauth::{Error, Result, Transience};
 
@@ -66,6 +66,8 @@ enum Flaw {
 
 use Flaw::*;
 
+use crate::support::save_head;
+
 /// A store as simple as one can be, but for its flaw.
 #[derive(Clone)]
 struct Flawed {
@@ -118,15 +120,15 @@ impl Flawed {
     }
 
     fn name(&self, key: &TokenKey) -> String {
-        let name = match (self.flaw, key.user_part()) {
-            (IgnoresUsers, _) | (_, None) => format!("{:?}", key.tenant()),
-            (JoinsParts, Some(user)) => format!("{:?}", format!("{}{user}", key.tenant())),
-            (_, Some(user)) => format!("{:?} {user:?}", key.tenant()),
+        let name = match (self.flaw, key.child_name()) {
+            (IgnoresUsers, _) | (_, None) => format!("{:?}", key.root()),
+            (JoinsParts, Some(user)) => format!("{:?}", format!("{}{user}", key.root())),
+            (_, Some(user)) => format!("{:?} {user:?}", key.root()),
         };
         match self.flaw {
             FoldsCase => name.to_lowercase(),
             Normalizes => name.replace("e\\u{301}", "é"),
-            Trims => format!("{:?}", (key.tenant().trim(), key.user_part().map(str::trim))),
+            Trims => format!("{:?}", (key.root().trim(), key.child_name().map(str::trim))),
             ResolvesDots => name.replace("a/../", "").replace("./", ""),
             CutsAtNul => name.split("\\0").next().unwrap().to_owned(),
             CutsLongKeys => name.chars().take(255).collect(),
@@ -269,6 +271,10 @@ impl TokenStore for Flawed {
         Ok(WriteOutcome::Committed)
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        save_head(self, self, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.pause().await?;
         let name = self.name(key);
@@ -281,6 +287,10 @@ impl TokenStore for Flawed {
         }
         shelf.deleted.push(expect);
         Ok(WriteOutcome::Committed)
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        Some(self)
     }
 }
 
@@ -310,9 +320,9 @@ impl TokenIndex for Flawed {
         let flaw = self.flaw;
         Ok(self.list(after, limit, |key, _| match (tenant, flaw) {
             (None, _) => true,
-            (Some(tenant), TenantsByPrefix) => key.tenant().starts_with(tenant),
-            (Some(tenant), TenantsWithoutCase) => key.tenant().eq_ignore_ascii_case(tenant),
-            (Some(tenant), _) => key.tenant() == tenant,
+            (Some(tenant), TenantsByPrefix) => key.root().starts_with(tenant),
+            (Some(tenant), TenantsWithoutCase) => key.root().eq_ignore_ascii_case(tenant),
+            (Some(tenant), _) => key.root() == tenant,
         }))
     }
 }

@@ -102,7 +102,7 @@ fn a_login_is_taken_once_however_often_its_callback_comes() {
     let clone = App { cookies: app.cookies.clone(), ..App::new() };
     for app in [&app, &clone] {
         let (kind, message) = app.take(&begun.callback, &both).unwrap_err();
-        assert!(kind == ErrorKind::PendingNotFound && message.contains("answered before"), "{message}");
+        assert!(kind == ErrorKind::PendingNotFound && message.contains("already used"), "{message}");
     }
 
     app.take(&other.callback, &both).unwrap();
@@ -147,7 +147,7 @@ fn a_browser_without_the_cookie_is_another_one_and_is_told_what_may_be_the_reaso
         let callback = Callback::parse(&begun.callback).unwrap();
         let error = app.cookies.take(&callback, cookies).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PendingNotFound);
-        assert!(error.is_login_required() && error.to_string().contains("keeps no cookies"), "{error}");
+        assert!(error.is_login_required() && error.to_string().contains("blocks cookies"), "{error}");
     }
 }
 

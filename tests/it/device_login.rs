@@ -216,7 +216,7 @@ async fn the_tokens_come_through_the_same_door_as_those_of_every_login() {
     let session = manager.put(&TokenKey::new("lobby").unwrap(), login).await.unwrap();
     assert_eq!(session.access_token().await.unwrap().expose(), ACCESS_TOKEN);
     let error = device.wait().await.unwrap_err();
-    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("handed out"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("already returned"), "{error}");
     assert!(device.next().await.is_none() && device.to_stored().is_err());
 }
 
@@ -268,7 +268,7 @@ async fn nothing_is_asked_at_the_end_of_the_code_or_after_it() {
     let error = login.wait().await.unwrap_err();
 
     assert_eq!((error.kind(), script.times()), (ErrorKind::DeviceCodeExpired, vec![5, 10]));
-    assert!(error.is_login_required() && error.to_string().contains("has expired"), "{error}");
+    assert!(error.is_login_required() && error.to_string().contains("device code expired"), "{error}");
     assert_eq!((clock.elapsed(), login.time_left()), (secs(12), secs(0)));
     assert_eq!(login.wait().await.unwrap_err().kind(), ErrorKind::DeviceCodeExpired, "and again");
     assert!(login.next().await.is_none());
@@ -347,14 +347,14 @@ async fn whoever_sets_the_clock_neither_ends_a_login_nor_makes_it_ask_too_often(
 #[tokio::test]
 async fn the_end_has_a_name() {
     for (body, status, seen, says) in [
-        (r#"{"message":"access_denied"}"#, 400, "denied Authorization", "refused the login"),
-        (r#"{"error":"expired_token"}"#, 400, "expired DeviceCodeExpired", "has expired"),
-        (r#"{"errors":[{"description":"tokenlimit_reached"}]}"#, 400, "failed Device", "no more tokens"),
-        (r#"{"error":"invalid_grant"}"#, 400, "failed Device", "used up"),
-        (r#"{"error":"invalid_request"}"#, 400, "failed Device", "used up"),
-        (r#"{"error":"invalid_client"}"#, 401, "failed Device", "check client id"),
-        ("{}", 403, "failed Device", "check client id"),
-        (r#"{"message":"unsupported_grant_type"}"#, 400, "failed Device", "check client id"),
+        (r#"{"message":"access_denied"}"#, 400, "denied AuthorizationRejected", "device login denied"),
+        (r#"{"error":"expired_token"}"#, 400, "expired DeviceCodeExpired", "device code expired"),
+        (r#"{"errors":[{"description":"tokenlimit_reached"}]}"#, 400, "failed Device", "token limit reached"),
+        (r#"{"error":"invalid_grant"}"#, 400, "failed Device", "already used"),
+        (r#"{"error":"invalid_request"}"#, 400, "failed Device", "already used"),
+        (r#"{"error":"invalid_client"}"#, 401, "failed Device", "check the client ID"),
+        ("{}", 403, "failed Device", "check the client ID"),
+        (r#"{"message":"unsupported_grant_type"}"#, 400, "failed Device", "check the client ID"),
     ] {
         let script = Script::new(&clock(), [Act::Answer(status, body, None), GRANTED]);
         let mut login = script.login().await;
@@ -362,7 +362,7 @@ async fn the_end_has_a_name() {
         let error = login.wait().await.unwrap_err();
         assert!(error.to_string().contains(says), "{body}: {error}");
         assert_eq!(error.is_denied(), seen.starts_with("denied"), "{error:?}");
-        assert_eq!(error.is_misconfigured(), says == "check client id", "{error:?}");
+        assert_eq!(error.is_misconfigured(), says == "check the client ID", "{error:?}");
         assert_eq!(script.times().len(), 1, "nothing is asked any more");
     }
 }
@@ -386,10 +386,10 @@ async fn a_code_that_webex_no_longer_knows_has_expired_if_that_can_be() {
 #[tokio::test]
 async fn a_lost_answer_is_remembered_when_the_code_is_used_up() {
     let ended = |act| async { Script::new(&clock(), [act, SPENT]).login().await.wait().await.unwrap_err().to_string() };
-    assert!(ended(Act::Lost).await.contains("an answer was lost before"));
+    assert!(ended(Act::Lost).await.contains("an earlier response was lost"));
     assert!(!ended(Act::Unreachable).await.contains("lost"));
     assert!(!ended(Act::Answer(503, "", None)).await.contains("lost"));
-    assert!(ended(Act::Answer(200, r#"{"access_token":"cut o"#, None)).await.contains("an answer was lost before"));
+    assert!(ended(Act::Answer(200, r#"{"access_token":"cut o"#, None)).await.contains("an earlier response was lost"));
     let busy = r#"{"error":"temporarily_unavailable"}"#;
     assert!(!ended(Act::Answer(200, busy, None)).await.contains("lost"));
 }
@@ -538,7 +538,7 @@ async fn another_clients_login_and_a_damaged_one_are_not_restored() {
     }
     let text = stored.expose();
     for (bad, says) in [
-        (text[..40].to_owned(), "not JSON"),
+        (text[..40].to_owned(), "invalid JSON"),
         (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
         (text.replace("\"device_code\"", "\"x\""), "no `device_code`"),
         (text.replace("\"expires_at\"", "\"x\""), "no `expires_at`"),

@@ -1,7 +1,7 @@
 //! What a service says of itself and of its users, and the way out.
 
 use serde_json::{Value, json};
-use webex_oauth::{AccessToken, Callback, ErrorKind, Reach, Service};
+use webex_oauth::{AccessToken, Callback, ErrorKind, RevocationScope, Service};
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
 use crate::support::{builder, json as answer, parameter};
@@ -63,7 +63,7 @@ async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
     let login = webex.login(pending, callback).await.unwrap();
     webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
     webex.refresh(login.tokens()).await.unwrap();
-    webex.revoke(login.tokens(), Reach::Everywhere).await.unwrap();
+    webex.revoke(login.tokens(), RevocationScope::AllSessions).await.unwrap();
 
     assert!(url.as_str().starts_with(&elsewhere("/other/authorize?")), "{url}");
     let asked = issuer.server.received_requests().await.unwrap();
@@ -189,11 +189,11 @@ async fn rp_31_a_document_of_another_issuer_or_with_a_strangers_address_is_refus
     for (name, value, reason) in [
         ("issuer", json!("https://idbroker.webex.com/idb1"), "with_issuer"),
         ("issuer", json!("https://evil.example"), "https://evil.example"),
-        ("issuer", Value::Null, "no `issuer`"),
+        ("issuer", Value::Null, "`issuer` is missing"),
         ("token_endpoint", json!("https://evil.example/token"), "with_api_host"),
         ("jwks_uri", json!("http://webexapis.com/keys"), "https"),
-        ("jwks_uri", json!("https://127.0.0.1.evil.example/"), "none of the service's hosts"),
-        ("revocation_endpoint", json!(["x"]), "no text"),
+        ("jwks_uri", json!("https://127.0.0.1.evil.example/"), "on the untrusted host"),
+        ("revocation_endpoint", json!(["x"]), "is not a string"),
         ("end_session_endpoint", json!("javascript:alert(1)"), "https"),
         ("token_endpoint", json!("https://idbroker.webex.com/idb/oauth2/v1/access_token"), "with_api_host"),
         ("userinfo_endpoint", json!("https://idbroker.webex.com/idb/userinfo"), "with_api_host"),
@@ -259,10 +259,10 @@ async fn rp_34_the_home_issuer_of_a_user_is_one_that_the_service_allows() {
     let asked = issuer.server.received_requests().await.unwrap().last().unwrap().url.to_string();
     assert_eq!(parameter(&asked, "resource"), "acct:joe+x&y=z@example.com");
     for (body, reason) in [
-        (link("https://evil.example/idb"), "none of the service's"),
-        (link("https://idbroker-eu.webex.com/idb1"), "none of the service's"),
-        ("{}".to_owned(), "links to no issuer"),
-        (r#"{"links":[{"rel":"http://openid.net/specs/connect/1.0/issuer"}]}"#.to_owned(), "links to no issuer"),
+        (link("https://evil.example/idb"), "is not trusted"),
+        (link("https://idbroker-eu.webex.com/idb1"), "is not trusted"),
+        ("{}".to_owned(), "it contains no issuer"),
+        (r#"{"links":[{"rel":"http://openid.net/specs/connect/1.0/issuer"}]}"#.to_owned(), "it contains no issuer"),
     ] {
         issuer.answer("/.well-known/webfinger", answer(200, &body));
         let before = issuer.all_requests();

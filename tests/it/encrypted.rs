@@ -9,13 +9,13 @@ use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{
     Body, Cursor, Encrypted, EncryptionKey, EncryptionKeys, Entry, FileStore, Head, MemoryStore, Page, Precondition,
-    TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
+    Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
 };
 use webex_oauth::testing::{MockUser, MockWebex};
-use webex_oauth::{Error, ErrorKind, SessionEvent, SessionState, TokenManager, TokenSet, Transience};
+use webex_oauth::{Error, ErrorKind, PutOptions, SessionEvent, SessionState, TokenManager, TokenSet, Transience};
 
 use crate::keeping::{Slow, log_in};
-use crate::support::Folder;
+use crate::support::{Folder, save_head};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
@@ -23,7 +23,7 @@ const OLD: [u8; 32] = *b"PLANTED-old-key-of-32-bytes-0001";
 const NEW: [u8; 32] = *b"PLANTED-new-key-of-32-bytes-0002";
 
 fn jane() -> TokenKey {
-    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+    TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
 fn old_keys() -> EncryptionKeys {
@@ -126,8 +126,16 @@ impl TokenStore for Notebook {
         self.note(format!("save {key} {} {expect:?}", entry.head.to_text()))
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        self.note(format!("save_head {key} {} {expected:?}", head.to_text()))
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.note(format!("delete {key} {expect:?}"))
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        Some(self)
     }
 }
 
@@ -183,7 +191,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     let restarted = |keys| TokenManager::new(mock.client(), Encrypted::new(folder.store(), keys)).unwrap();
     let first = log_in(&mock, &mock.client()).await;
 
-    restarted(old_keys()).put_with(&jane(), first.clone(), &"PLANTED-data").await.unwrap();
+    restarted(old_keys()).put_opts(&jane(), first.clone(), PutOptions::new().data(&"PLANTED-data")).await.unwrap();
     let content = fs::read(&file).unwrap();
     hides(&content, &first);
     let text = String::from_utf8_lossy(&content);
@@ -210,7 +218,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     // Now nobody needs the old one.
     let manager = restarted(new_keys());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), token);
-    let status = manager.session(&jane()).unwrap().status().await.unwrap().unwrap();
+    let status = manager.session(&jane()).status().await.unwrap().unwrap();
     assert_eq!((status.state, mock.refreshes()), (SessionState::Connected, 1));
     manager.remove(&jane()).await.unwrap();
     assert!(!file.exists());
@@ -228,14 +236,14 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
 
     let another = || EncryptionKeys::new("2025-03", NEW.into()).unwrap();
     let wrong = [
-        (Encrypted::new(folder.store(), another()), "does not open with the key `2025-03`"),
-        (Encrypted::new(folder.store(), new_keys()), "sealed with the key `2025-03`, which is missing: add it"),
-        (Encrypted::new(folder.store(), old_keys()).with_namespace("test"), "namespace's or login's"),
+        (Encrypted::new(folder.store(), another()), "failed with encryption key `2025-03`"),
+        (Encrypted::new(folder.store(), new_keys()), "encryption key `2025-03` is missing; add it"),
+        (Encrypted::new(folder.store(), old_keys()).with_namespace("test"), "namespace, or login"),
     ];
     for (store, says) in wrong {
         let said = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&said);
-        let manager = TokenManager::with_index(mock.client(), store)
+        let manager = TokenManager::builder(mock.client(), store)
             .on_event(move |event| {
                 if matches!(event, SessionEvent::LoginRequired { .. }) {
                     counter.fetch_add(1, Ordering::SeqCst);
@@ -243,7 +251,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
             })
             .build()
             .unwrap();
-        let session = manager.session(&jane()).unwrap();
+        let session = manager.session(&jane());
         for error in [
             session.access_token().await.unwrap_err(),
             session.status().await.unwrap_err(),
@@ -251,8 +259,8 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
             session.refresh().await.unwrap_err(),
             manager.data::<String>(&jane()).await.unwrap_err(),
             manager.put(&jane(), tokens.clone()).await.unwrap_err(),
-            manager.replace(&jane(), tokens.clone()).await.unwrap_err(),
-            manager.retry(&jane()).await.unwrap_err(),
+            manager.put_opts(&jane(), tokens.clone(), PutOptions::new().replace_account()).await.unwrap_err(),
+            manager.unblock(&jane()).await.unwrap_err(),
             manager.remove(&jane()).await.unwrap_err(),
             manager.remove_all("cust10001").await.unwrap_err(),
         ] {
@@ -265,7 +273,7 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
         assert_eq!(names.count(), 2, "the login and the lock: nothing is set aside");
     }
 
-    let session = right().session(&jane()).unwrap();
+    let session = right().session(&jane());
     session.access_token().await.unwrap();
     assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected);
 }
@@ -338,14 +346,14 @@ async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing
     assert_ne!(kept.head.revision(), marked.head.revision(), "no revision is used twice");
     let text = |head: &Head| head.to_text().replace(&head.revision().to_string(), "");
     assert_eq!(text(&kept.head), text(&marked.head));
-    is_operators(&old.load(&jane()).await.unwrap_err(), &["`2026-11`, which is missing"]);
+    is_operators(&old.load(&jane()).await.unwrap_err(), &["`2026-11` is missing"]);
 
     for key in [jane(), bob.clone(), TokenKey::new("nobody").unwrap()] {
         let before = inside.load(&key).await.unwrap();
         assert!(!new.reencrypt(&key).await.unwrap(), "{key}");
         assert_eq!(inside.load(&key).await.unwrap(), before, "{key}");
     }
-    is_operators(&old.reencrypt(&bob).await.unwrap_err(), &["`2026-11`, which is missing"]);
+    is_operators(&old.reencrypt(&bob).await.unwrap_err(), &["`2026-11` is missing"]);
     is_operators(&new.reencrypt(&carol).await.unwrap_err(), &["not encrypted"]);
     assert!(new.clone().insecure_accept_unencrypted().reencrypt(&carol).await.unwrap());
     assert_eq!(new.load(&carol).await.unwrap().unwrap().body.expose(), b"{}");
@@ -362,7 +370,7 @@ async fn a_login_put_in_the_place_of_another_users_is_refused() {
     let webex = mock.client();
     let folder = Folder::new();
     let over = || TokenManager::new(mock.client(), Encrypted::new(folder.store(), old_keys())).unwrap();
-    let bob = TokenKey::new("cust10001").unwrap().user("bob@example.org").unwrap();
+    let bob = TokenKey::new("cust10001").unwrap().child("bob@example.org").unwrap();
     over().put(&jane(), log_in(&mock, &webex).await).await.unwrap();
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = webex_oauth::Callback::parse(mock.approve_as(&url, "bob@example.org")).unwrap();
@@ -378,7 +386,7 @@ async fn a_login_put_in_the_place_of_another_users_is_refused() {
         (bob, of_jane.clone()),
     ] {
         put(&raw, &key, &planted).await;
-        is_operators(&over().access_token(&key).await.unwrap_err(), &["does not open with the key `2025-03`"]);
+        is_operators(&over().access_token(&key).await.unwrap_err(), &["failed with encryption key `2025-03`"]);
     }
     put(&raw, &jane(), &of_jane).await;
     over().access_token(&jane()).await.unwrap();
@@ -395,7 +403,7 @@ async fn a_body_from_before_the_user_logged_in_anew_is_refused() {
     let now = raw.load(&jane()).await.unwrap().unwrap();
 
     put(&raw, &jane(), &Entry { head: now.head.clone(), body: before.body }).await;
-    is_operators(&over().access_token(&jane()).await.unwrap_err(), &["login's"]);
+    is_operators(&over().access_token(&jane()).await.unwrap_err(), &["or login"]);
 
     put(&raw, &jane(), &now).await;
     over().access_token(&jane()).await.unwrap();
@@ -444,7 +452,10 @@ async fn what_does_not_open_any_more_can_be_discarded_and_what_does_cannot() {
     let manager = |store: &Encrypted<FileStore>| TokenManager::new(mock.client(), store.clone()).unwrap();
     let tokens = log_in(&mock, &mock.client()).await;
     manager(&lost).put(&jane(), tokens.clone()).await.unwrap();
-    is_operators(&manager(&store).replace(&jane(), tokens.clone()).await.unwrap_err(), &["2025-03"]);
+    is_operators(
+        &manager(&store).put_opts(&jane(), tokens.clone(), PutOptions::new().replace_account()).await.unwrap_err(),
+        &["2025-03"],
+    );
 
     let error = lost.discard(&jane()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("TokenManager::remove"), "{error}");
@@ -463,7 +474,7 @@ async fn what_nobody_has_sealed_is_in_the_clear_and_cannot_be_discarded() {
     let plain = entry(1, 7, b"in the clear");
     put(&inner, &jane(), &plain).await;
     let store = Encrypted::new(inner.clone(), new_keys());
-    is_operators(&store.discard(&jane()).await.unwrap_err(), &["is not encrypted", "insecure_accept_unencrypted"]);
+    is_operators(&store.discard(&jane()).await.unwrap_err(), &["it is not encrypted", "insecure_accept_unencrypted"]);
     let error = store.insecure_accept_unencrypted().discard(&jane()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("TokenManager::remove"), "{error}");
     assert_eq!(inner.load(&jane()).await.unwrap(), Some(plain));
@@ -488,8 +499,16 @@ impl TokenStore for Overtaken {
         self.0.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 

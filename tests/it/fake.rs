@@ -9,13 +9,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
-use webex_oauth::store::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Cursor, Entry, Head, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::transport::Transport;
 use webex_oauth::{
     Callback, Error, KeepAlive, Service, SessionEvent, SweepReport, TokenManager, TokenSet, Transience, WebexOAuth,
 };
 
-use crate::support::{builder, parameter};
+use crate::support::{builder, parameter, save_head};
 
 pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -153,11 +155,11 @@ pub(crate) struct Sorted(Arc<Mutex<BTreeMap<TokenKey, Entry>>>);
 impl Sorted {
     fn list(&self, after: Option<&Cursor>, limit: usize, is_wanted: impl Fn(&TokenKey, &Entry) -> bool) -> Page {
         let map = self.0.lock().unwrap();
-        let is_behind = |key: &TokenKey| after.is_none_or(|after| key.tenant() > after.as_str());
+        let is_behind = |key: &TokenKey| after.is_none_or(|after| key.root() > after.as_str());
         let mut wanted = map.iter().filter(|(key, entry)| is_behind(key) && is_wanted(key, entry)).map(|(key, _)| key);
         let mut page = Page::default();
         page.keys.extend(wanted.by_ref().take(limit).cloned());
-        page.next = page.keys.last().filter(|_| wanted.next().is_some()).map(|last| Cursor::new(last.tenant()));
+        page.next = page.keys.last().filter(|_| wanted.next().is_some()).map(|last| Cursor::new(last.root()));
         page
     }
 }
@@ -177,6 +179,10 @@ impl TokenStore for Sorted {
         Ok(WriteOutcome::Committed)
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, self, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         let mut map = self.0.lock().unwrap();
         if !expect.matches(map.get(key).map(|kept| kept.head.revision())) {
@@ -184,6 +190,10 @@ impl TokenStore for Sorted {
         }
         map.remove(key);
         Ok(WriteOutcome::Committed)
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        Some(self)
     }
 }
 
@@ -194,7 +204,7 @@ impl TokenIndex for Sorted {
     }
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
-        Ok(self.list(after, limit, |key, _| tenant.is_none_or(|tenant| key.tenant() == tenant)))
+        Ok(self.list(after, limit, |key, _| tenant.is_none_or(|tenant| key.root() == tenant)))
     }
 }
 
@@ -298,28 +308,36 @@ impl<S: TokenStore> TokenStore for Moody<S> {
         self.inner.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.inner, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.inner.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        self.inner.as_index().map(|_| self as &dyn TokenIndex)
     }
 }
 
 #[async_trait]
-impl<S: TokenIndex> TokenIndex for Moody<S> {
+impl<S: TokenStore> TokenIndex for Moody<S> {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
         self.mood.listings.fetch_add(1, Ordering::SeqCst);
         assert!(!self.mood.panics_next.swap(false, Ordering::SeqCst), "the store panics, as it was told");
-        self.inner.due(before, after, limit).await
+        self.inner.as_index().unwrap().due(before, after, limit).await
     }
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> webex_oauth::Result<Page> {
-        self.inner.keys(tenant, after, limit).await
+        self.inner.as_index().unwrap().keys(tenant, after, limit).await
     }
 }
 
 // --- the managers
 
 pub(crate) fn manager(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -> TokenManager {
-    TokenManager::with_index(webex.clone(), store.clone()).build().unwrap()
+    TokenManager::builder(webex.clone(), store.clone()).build().unwrap()
 }
 
 /// What a listener heard, in order, as `refreshed jane`.
@@ -341,13 +359,13 @@ impl Heard {
 pub(crate) fn listening(webex: &WebexOAuth, store: &(impl TokenIndex + Clone)) -> (TokenManager, Heard) {
     let heard = Heard::default();
     let ear = heard.clone();
-    let manager = TokenManager::with_index(webex.clone(), store.clone())
+    let manager = TokenManager::builder(webex.clone(), store.clone())
         .on_event(move |event| {
             let what = match event {
-                SessionEvent::Refreshed { key } => format!("refreshed {}", key.tenant()),
-                SessionEvent::Expiring { key, .. } => format!("expiring {}", key.tenant()),
-                SessionEvent::LoginRequired { key, .. } => format!("required {}", key.tenant()),
-                SessionEvent::RefreshFailed { key, .. } => format!("failed {}", key.tenant()),
+                SessionEvent::Refreshed { key } => format!("refreshed {}", key.root()),
+                SessionEvent::Expiring { key, .. } => format!("expiring {}", key.root()),
+                SessionEvent::LoginRequired { key, .. } => format!("required {}", key.root()),
+                SessionEvent::RefreshFailed { key, .. } => format!("failed {}", key.root()),
                 SessionEvent::SweepFailed { .. } => "sweep failed".to_owned(),
                 other => format!("{other:?}"),
             };

@@ -187,7 +187,7 @@ async fn what_no_server_of_this_flow_says_is_refused_as_well() {
             ErrorKind::MissingIdToken,
         ),
         (
-            "another kind of token",
+            "`typ` is not `JWT`",
             ImplicitResponse::Token,
             |url| url.replace("=Bearer", "=mac"),
             ErrorKind::AmbiguousCallback,

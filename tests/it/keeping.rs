@@ -7,17 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::source::TokenSource;
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::testing::{MockUser, MockWebex};
 use webex_oauth::{
-    AccessToken, Callback, Error, ErrorKind, RefreshToken, Rotation, Service, Session, SessionEvent, SessionState,
-    TokenManager, TokenSet, Transience, WebexOAuth,
+    AccessToken, Callback, Error, ErrorKind, ImportedTokens, PutOptions, RefreshToken, Rotation, Service, Session,
+    SessionEvent, SessionState, TokenManager, TokenSet, Transience, WebexOAuth,
 };
 use wiremock::matchers::{any, body_string_contains};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::gate::Gate;
-use crate::support::{TOKENS, builder, json, quiet, tokens};
+use crate::support::{TOKENS, builder, json, quiet, save_head, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
@@ -141,7 +143,10 @@ async fn a_login_survives_a_restart_with_what_the_application_keeps_with_it() {
     let store = MemoryStore::new();
     let (mock, clock, manager, _session) = kept(store.clone()).await;
     let tokens = log_in(&mock, &mock.client()).await;
-    manager.put_with(&key("acme"), tokens, &serde_json::json!({"meeting_password": "x"})).await.unwrap();
+    manager
+        .put_opts(&key("acme"), tokens, PutOptions::new().data(&serde_json::json!({"meeting_password": "x"})))
+        .await
+        .unwrap();
     drop(manager);
 
     clock.advance(FORTNIGHT);
@@ -162,7 +167,7 @@ async fn two_managers_on_one_store_refresh_once() {
     let (mock, clock, manager, session) = kept(store.clone()).await;
     clock.advance(FORTNIGHT);
     let other = TokenManager::new(mock.client(), store).unwrap();
-    let calls = [session, other.session(&key("jane")).unwrap()]
+    let calls = [session, other.session(&key("jane"))]
         .map(|session| tokio::spawn(async move { session.access_token().await.unwrap() }));
     // One of them refreshes; the other looks again and again, by a clock that stands still until the first is done.
     while !calls.iter().any(tokio::task::JoinHandle::is_finished) {
@@ -229,7 +234,7 @@ async fn a_token_that_the_api_refused_is_replaced_and_an_older_one_is_no_news() 
     let second = session.access_token().await.unwrap();
     assert_ne!(first, second);
     clock.advance(Duration::from_secs(5 * 60));
-    TokenSource::reject(&session, &first).await;
+    TokenSource::invalidate(&session, &first).await;
     session.invalidate(&first);
     assert_eq!(session.access_token().await.unwrap(), second);
     manager.wait_idle().await.unwrap();
@@ -307,13 +312,16 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
     let error = manager.put(&key("cust10001"), bobs.clone()).await.unwrap_err();
 
     assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("replace(..)"), "{error}");
-    manager.replace(&key("cust10001"), bobs.clone()).await.unwrap();
+    manager.put_opts(&key("cust10001"), bobs.clone(), PutOptions::new().replace_account()).await.unwrap();
     assert_eq!(&manager.access_token(&key("cust10001")).await.unwrap(), bobs.access_token());
     let janes = log_in(&mock, &webex).await;
-    let session = manager.replace_with(&key("cust10001"), janes.clone(), &"Jane's own").await.unwrap();
+    let session = manager
+        .put_opts(&key("cust10001"), janes.clone(), PutOptions::new().data(&"Jane's own").replace_account())
+        .await
+        .unwrap();
     assert_eq!(&session.access_token().await.unwrap(), janes.access_token());
     assert_eq!(manager.data::<String>(&key("cust10001")).await.unwrap().as_deref(), Some("Jane's own"));
-    manager.replace(&key("cust10001"), bobs).await.unwrap();
+    manager.put_opts(&key("cust10001"), bobs, PutOptions::new().replace_account()).await.unwrap();
     assert_eq!(manager.data::<String>(&key("cust10001")).await.unwrap(), None, "it was Jane's");
 }
 
@@ -410,17 +418,19 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
 async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site() {
     let (mock, _clock, manager, _session) = kept(MemoryStore::new()).await;
     let tokens = log_in(&mock, &mock.client()).await;
-    let session = manager.adopt(&key("adopted"), tokens.refresh_token().unwrap(), None).await.unwrap();
+    let session =
+        manager.import(&key("adopted"), ImportedTokens::new(tokens.refresh_token().unwrap().clone())).await.unwrap();
     mock.client().person(&session.access_token().await.unwrap()).await.unwrap();
 
     let server = crate::support::server(json(200, r#"{"access_token":"a"}"#)).await;
     let webex = builder(Service::meetings().at(server.uri())).build().unwrap();
-    let adopted = webex.adopt(&RefreshToken::new("r1").unwrap(), Some("acme")).await.unwrap();
+    let imported = |site: &str| ImportedTokens::new(RefreshToken::new("r1").unwrap()).site(site);
+    let adopted = webex.import(imported("acme")).await.unwrap();
     webex.refresh(&adopted).await.unwrap();
     for request in server.received_requests().await.unwrap() {
         assert_eq!(crate::support::form(&request)["refresh_token"], "acme_r1");
     }
-    let error = webex.adopt(&RefreshToken::new("r1").unwrap(), Some("acme.webex.com")).await.unwrap_err();
+    let error = webex.import(imported("acme.webex.com")).await.unwrap_err();
     assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains("first label"), "{error}");
 }
 
@@ -431,7 +441,7 @@ async fn the_status_is_known_without_asking_webex() {
     assert_eq!(status.state, SessionState::Connected);
     assert_eq!(status.access_token_expires_at, Some(NOW + Duration::from_secs(1_209_599)));
     let wanted = "spark:all spark:rooms_read".parse().unwrap();
-    assert_eq!(session.missing_scopes(&wanted).await.unwrap().to_string(), "spark:rooms_read");
+    assert_eq!(session.missing_scopes(&wanted).await.unwrap().unwrap().to_string(), "spark:rooms_read");
 
     mock.revoke("jane@example.com");
     clock.advance(FORTNIGHT);
@@ -440,7 +450,7 @@ async fn the_status_is_known_without_asking_webex() {
         session.status().await.unwrap().unwrap().state,
         SessionState::LoginRequired { since: Some(_), .. }
     ));
-    manager.retry(&key("jane")).await.unwrap();
+    manager.unblock(&key("jane")).await.unwrap();
     assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected);
     session.access_token().await.unwrap_err();
     assert_eq!(mock.refreshes(), 2, "it was allowed to try again");
@@ -455,15 +465,15 @@ async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
     let mock = MockWebex::start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex).await;
-    let manager = TokenManager::with_index(webex.clone(), MemoryStore::new()).build().unwrap();
+    let manager = TokenManager::builder(webex.clone(), MemoryStore::new()).build().unwrap();
     for tenant in ["cust1", "cust10001"] {
         for user in 0..300 {
-            manager.put(&key(tenant).user(format!("user-{user}")).unwrap(), tokens.clone()).await.unwrap();
+            manager.put(&key(tenant).child(format!("user-{user}")).unwrap(), tokens.clone()).await.unwrap();
         }
     }
     assert_eq!(manager.remove_all("cust1").await.unwrap(), 300);
     assert_eq!(manager.remove_all("cust1").await.unwrap(), 0);
-    manager.access_token(&key("cust10001").user("user-7").unwrap()).await.unwrap();
+    manager.access_token(&key("cust10001").child("user-7").unwrap()).await.unwrap();
     assert_eq!(manager.remove_all("cust10001").await.unwrap(), 300);
 
     let unlisted = TokenManager::new(webex, MemoryStore::new()).unwrap();
@@ -578,7 +588,7 @@ async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
         let store = MemoryStore::new();
         let [here, there] = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
         let here = here.put(&key("jane"), tokens(&webex).await).await.unwrap();
-        let there = there.session(&key("jane")).unwrap();
+        let there = there.session(&key("jane"));
         let token = there.access_token().await.unwrap();
         if is_refused {
             clock.advance(FORTNIGHT / 2);
@@ -695,7 +705,7 @@ async fn a_store_that_never_answers_keeps_nobody_waiting_for_ever() {
         session.disconnect().await.unwrap_err(),
         manager.put(&key("jane"), tokens).await.unwrap_err(),
         manager.remove(&key("jane")).await.unwrap_err(),
-        manager.retry(&key("jane")).await.unwrap_err(),
+        manager.unblock(&key("jane")).await.unwrap_err(),
         manager.data::<i32>(&key("jane")).await.unwrap_err(),
     ] {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error}");
@@ -921,8 +931,8 @@ async fn a_listener_may_use_the_manager_that_it_listens_to() {
                 SessionEvent::LoginRequired { .. } => "login required",
                 _ => "other",
             };
-            manager.invalidate(&key("jane"), old).unwrap();
-            let session = manager.session(&key("jane")).unwrap();
+            manager.invalidate(&key("jane"), old);
+            let session = manager.session(&key("jane"));
             session.invalidate(old);
             let status = tokio::spawn(async move { session.status().await.unwrap().unwrap().state });
             asking.lock().unwrap().push((name, status));
@@ -1030,7 +1040,7 @@ async fn a_pause_for_all_writes_nothing_and_ends_with_one_try() {
     }
     clock.advance(FORTNIGHT);
     let calls = (0..50).map(|user| {
-        let session = manager.session(&key(&format!("user-{user}"))).unwrap();
+        let session = manager.session(&key(&format!("user-{user}")));
         tokio::spawn(async move { session.access_token().await.unwrap_err() })
     });
     for call in calls.collect::<Vec<_>>() {
@@ -1052,7 +1062,7 @@ async fn another_clients_login_is_not_overwritten_by_chance() {
     let theirs = log_in(&other, &other.client()).await;
     let error = manager.put(&key("jane"), theirs.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientMismatch);
-    manager.replace(&key("jane"), theirs).await.unwrap();
+    manager.put_opts(&key("jane"), theirs, PutOptions::new().replace_account()).await.unwrap();
     drop(mock);
 }
 
@@ -1141,9 +1151,17 @@ impl TokenStore for Failing {
         self.inner.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.inner, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(true)?;
         self.inner.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 
@@ -1171,9 +1189,17 @@ impl TokenStore for Stuck {
         self.0.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.wait().await;
         self.0.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 
@@ -1201,7 +1227,15 @@ impl TokenStore for Slow {
         self.0.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.0, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.0.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }

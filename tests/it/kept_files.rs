@@ -9,7 +9,7 @@ use webex_oauth::store::{
     Body, Entry, FileStore, Head, MemoryStore, Precondition, Revision, TokenKey, TokenStore as _, WriteOutcome,
 };
 use webex_oauth::testing::MockWebex;
-use webex_oauth::{Callback, ErrorKind, Service, TokenManager, TokenSet, WebexOAuth};
+use webex_oauth::{Callback, ErrorKind, PutOptions, Service, TokenManager, TokenSet, WebexOAuth};
 
 use crate::stores::{child, start_again};
 use crate::support::Folder;
@@ -20,7 +20,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const CHILDS_WORLD: &str = "WEBEX_OAUTH_TEST_CHILDS_WORLD";
 
 fn key() -> TokenKey {
-    TokenKey::new("cust10001").unwrap().user("jane").unwrap()
+    TokenKey::new("cust10001").unwrap().child("jane").unwrap()
 }
 
 /// A client of a Webex that grants everything, and a login there.
@@ -52,13 +52,17 @@ async fn put_over(store: &dyn webex_oauth::store::TokenStore, old: &Entry, new: 
 async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() {
     let folder = Folder::new();
     let (one, tokens) = client("C1").await;
-    TokenManager::new(one.clone(), folder.store()).unwrap().put_with(&key(), tokens, &"C1's own").await.unwrap();
+    TokenManager::new(one.clone(), folder.store())
+        .unwrap()
+        .put_opts(&key(), tokens, PutOptions::new().data(&"C1's own"))
+        .await
+        .unwrap();
     let file = folder.store().path(&key());
     let before = fs::read(&file).unwrap();
 
     let (two, theirs) = client("C2").await;
     let manager = TokenManager::new(two, folder.store()).unwrap();
-    let session = manager.session(&key()).unwrap();
+    let session = manager.session(&key());
     for (call, error) in [
         ("access_token", session.access_token().await.unwrap_err()),
         ("refresh", session.refresh().await.unwrap_err()),
@@ -100,7 +104,7 @@ async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
         clock.advance(Duration::from_secs(1_209_600));
         assert_eq!(session.access_token().await.unwrap().expose(), "new");
         manager.wait_idle().await.unwrap();
-        let again = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap().session(&key()).unwrap();
+        let again = TokenManager::new(at(&refreshing.uri()), folder.store()).unwrap().session(&key());
         assert!(again.status().await.unwrap().is_some());
     }
     manager.put(&key(), tokens(&at(&granting.uri())).await).await.unwrap();
@@ -116,7 +120,7 @@ async fn a_truncated_file_asks_the_user_once_and_names_where_it_is_now() {
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
 
     let manager = TokenManager::new(webex, folder.store()).unwrap();
-    let session = manager.session(&key()).unwrap();
+    let session = manager.session(&key());
     let error = session.access_token().await.unwrap_err();
 
     let aside = file.with_extension("damaged-1");
@@ -147,7 +151,7 @@ async fn a_login_of_a_later_version_is_the_operators_to_read_and_stays_as_it_is(
         let before = fs::read(store.path(&key())).unwrap();
 
         let manager = TokenManager::new(webex, folder.store()).unwrap();
-        let session = manager.session(&key()).unwrap();
+        let session = manager.session(&key());
         for error in [
             session.access_token().await.unwrap_err(),
             session.status().await.unwrap_err(),
@@ -174,7 +178,7 @@ async fn a_body_that_cannot_be_read_is_the_operators_to_mend_and_only_replace_or
     put_over(&store, &kept, &damaged).await;
 
     let manager = TokenManager::new(webex, store.clone()).unwrap();
-    let session = manager.session(&key()).unwrap();
+    let session = manager.session(&key());
     for error in [
         session.access_token().await.unwrap_err(),
         session.status().await.unwrap_err(),
@@ -184,7 +188,7 @@ async fn a_body_that_cannot_be_read_is_the_operators_to_mend_and_only_replace_or
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(damaged.clone()));
 
-    manager.replace(&key(), tokens.clone()).await.unwrap();
+    manager.put_opts(&key(), tokens.clone(), PutOptions::new().replace_account()).await.unwrap();
     assert_eq!(&session.access_token().await.unwrap(), tokens.access_token());
     let kept = store.load(&key()).await.unwrap().unwrap();
     put_over(&store, &kept, &damaged).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use webex_oauth::clock::{Clock as _, ManualClock};
 use webex_oauth::store::MemoryStore;
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
-use webex_oauth::{Callback, RefreshToken, Session, SessionState};
+use webex_oauth::{Callback, ImportedTokens, RefreshToken, Session, SessionState};
 
 use crate::fake::{
     DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, came_to, ended, granted, is_refresh, key, listening, log_in,
@@ -64,7 +64,7 @@ async fn an_adopted_login_knows_the_end_that_the_server_said_with_its_first_toke
     let clock = ManualClock::new(NOW);
     let fake = Fake::new(|_| (200, WITHOUT_REFRESH_TOKEN.to_owned()));
     let (manager, _heard) = listening(&fake.client(&clock), &MemoryStore::new());
-    let session = manager.adopt(&key("jane"), &RefreshToken::new("r").unwrap(), None).await.unwrap();
+    let session = manager.import(&key("jane"), ImportedTokens::new(RefreshToken::new("r").unwrap())).await.unwrap();
     assert_eq!(session.status().await.unwrap().unwrap().refresh_token_expires_at, Some(NOW + DAY * 90));
     clock.advance(DAY * 60);
     assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (1, 0, 0, true), "so it is kept alive");

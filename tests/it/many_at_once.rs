@@ -7,10 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 use webex_oauth::clock::Clock as _;
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::{Rotation, Session, TokenManager};
 
 use crate::fake::{HOUR, key, log_in};
+use crate::support::save_head;
 use crate::token_server::{Fault, SimulatedClock, TokenServer};
 
 /// How many refreshes of one manager are sent at once.
@@ -140,7 +143,7 @@ const SAVES: usize = 2;
 
 impl Hanging {
     async fn wait(&self, key: &TokenKey, call: usize) {
-        if key.tenant().starts_with("hung") && self.hung.load(Ordering::SeqCst) & call != 0 {
+        if key.root().starts_with("hung") && self.hung.load(Ordering::SeqCst) & call != 0 {
             std::future::pending::<()>().await;
         }
     }
@@ -158,8 +161,16 @@ impl TokenStore for Hanging {
         self.entries.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.entries, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.entries.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 

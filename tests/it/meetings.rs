@@ -51,10 +51,10 @@ async fn an_e_mail_address_stands_in_for_a_missing_webex_id() {
 #[tokio::test]
 async fn tokens_that_do_not_say_whose_they_are_make_no_context() {
     for (account, kind, words) in [
-        ("", ErrorKind::Unsupported, "do not name the site"),
-        (r#","user_name":"jane""#, ErrorKind::Unsupported, "do not name the site"),
-        (r#","iss":"https://acme.webex.com/acme""#, ErrorKind::Unsupported, "do not name the user"),
-        (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::InvalidInput, "XML can carry"),
+        ("", ErrorKind::Unsupported, "name of the site"),
+        (r#","user_name":"jane""#, ErrorKind::Unsupported, "name of the site"),
+        (r#","iss":"https://acme.webex.com/acme""#, ErrorKind::Unsupported, "name of the user"),
+        (r#","iss":"https://acme.webex.com/acme","user_name":"ja\u0000ne""#, ErrorKind::InvalidInput, "allowed in XML"),
     ] {
         let error = SecurityContext::from_tokens(&tokens_that_say(account).await).unwrap_err();
         assert_eq!(error.kind(), kind, "{account}");

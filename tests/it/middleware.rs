@@ -60,7 +60,7 @@ impl TokenSource for Counted {
         AccessToken::new(format!("token-{}", rejected + 1))
     }
 
-    async fn reject(&self, token: &AccessToken) {
+    async fn invalidate(&self, token: &AccessToken) {
         self.rejected.lock().unwrap().push(token.expose().to_owned());
     }
 }
@@ -273,15 +273,15 @@ async fn an_address_that_may_see_no_token_is_refused_before_there_is_one() {
     let bystander = server(ResponseTemplate::new(200)).await;
     let too_long = format!("https://webexapis.com/{}", "x".repeat(70_000));
     for (url, why) in [
-        (bystander.uri().as_str(), "none of the service's hosts"),
+        (bystander.uri().as_str(), "untrusted host"),
         ("http://webexapis.com/v1/rooms", "unencrypted"),
         ("http://analytics.webexapis.com/", "unencrypted"),
-        ("https://webexapis.com.evil.example/", "none of the service's hosts"),
-        ("https://evil.example/webexapis.com?key=PLANTED", "none of the service's hosts"),
+        ("https://webexapis.com.evil.example/", "untrusted host"),
+        ("https://evil.example/webexapis.com?key=PLANTED", "untrusted host"),
         ("https://user:PLANTED@webexapis.com/", "user name"),
         ("ftp://webexapis.com/", "unencrypted"),
-        ("data:text/plain,PLANTED", "address"),
-        (&too_long, "cannot be sent"),
+        ("data:text/plain,PLANTED", "URL"),
+        (&too_long, "invalid request URL"),
     ] {
         let error = client.execute(Request::new(Method::GET, url.parse().unwrap())).await.unwrap_err();
 

@@ -447,7 +447,7 @@ async fn where_the_helpers_addresses_are_wanted_all_four_are() {
         assert_eq!((page.status, page.heading()), (400, "We've encountered an error"), "{regions:?}");
         device.finds(read(device.poll().await).await, 428, "authorization_pending");
         let message = panic_of(|| mock.approve_device(user_code));
-        assert!(message.contains("all four redirect URIs of Webex's helper"), "{message}");
+        assert!(message.contains("all four URIs of Webex's device helper"), "{message}");
     }
 }
 
@@ -472,7 +472,7 @@ async fn a_code_that_no_device_shows_is_a_mistake_in_the_test() {
     ];
 
     for message in messages {
-        assert!(message.starts_with("no device waits with the code \""), "{message}");
+        assert!(message.starts_with("no device login is waiting with code \""), "{message}");
     }
     let device = Device::begin(&mock).await;
     let message = panic_of(|| mock.approve_device_as(device.user_code(), "nobody@example.com"));
@@ -503,12 +503,12 @@ async fn a_browser_walks_through_the_pages_of_a_device_and_is_sent_nowhere() {
     let page = browser.open(verify(&mock, page.value("code"))).await;
     assert_eq!(page.heading(), "Sign in");
     let page = browser.sign_in(&page, "jane@example.com").await;
-    assert_eq!(page.heading(), "Integration under test asks for access");
+    assert_eq!(page.heading(), "Integration under test requests access");
     assert!(page.html.contains(device.user_code()) && page.html.contains("<code>spark:all</code>"), "{}", page.html);
     for _ in ["pressed", "pressed twice"] {
         let done = Page::of(browser.submit(&page, &[("decision", "accept")]).await).await;
         assert_eq!((done.status, done.heading()), (200, "Your device is signed in"));
-        assert!(done.html.contains("You can go back to your device"), "{}", done.html);
+        assert!(done.html.contains("Return to your device"), "{}", done.html);
     }
     assert_eq!(who(&mock, &body(device.poll().await).await).await, "jane@example.com");
 
@@ -537,7 +537,7 @@ async fn a_code_that_nobody_waits_with_is_asked_for_again() {
     let wrong = browser.open(verify(&mock, "%3Cb%3E")).await;
     assert_eq!(wrong.value("code"), "&lt;b&gt;");
     for page in [wrong, browser.open(known).await, browser.open(link).await] {
-        assert!(page.html.contains("role=\"alert\">No device waits with"), "{}", page.html);
+        assert!(page.html.contains("role=\"alert\">No device is waiting with"), "{}", page.html);
         assert!(page.html.contains("aria-invalid=\"true\"") && page.html.contains("<title>Error: "), "{}", page.html);
     }
     let late = Page::of(browser.submit(&consent, &[("decision", "accept")]).await).await;

@@ -66,13 +66,13 @@ async fn somebody_who_is_signed_in_and_has_consented_is_asked_only_on_request() 
     }
     let url = begin(&webex, |request| request).0 + "&prompt=consent";
     let page = browser.open(&url).await;
-    assert_eq!(page.heading(), "Integration under test asks for access");
+    assert_eq!(page.heading(), "Integration under test requests access");
     let page = browser.open(begin(&webex, |request| request.scopes("spark:people_read")).0).await;
-    assert!(page.html.contains("Reading people, the logged-in person among them"), "a new scope: {}", page.html);
+    assert!(page.html.contains("Read access to people, including the logged-in person"), "a new scope: {}", page.html);
 
     mock.revoke("jane@example.com");
     let page = browser.open(begin(&webex, |request| request).0).await;
-    assert_eq!(page.heading(), "Integration under test asks for access", "what was revoked is asked for again");
+    assert_eq!(page.heading(), "Integration under test requests access", "a revoked consent is requested again");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn an_address_that_is_nobodys_is_told_so_and_can_be_mended() {
         assert!(again.html.contains(part), "{part} in {}", again.html);
     }
     let empty = Page::of(browser.submit(&again, &[("user", " ")]).await).await;
-    assert!(empty.html.contains("role=\"alert\">Type an e-mail address"), "{}", empty.html);
+    assert!(empty.html.contains("role=\"alert\">Enter an e-mail address"), "{}", empty.html);
     // The button of a person brings the field along.
     let fields = [("user", "<eve>@example.com"), ("choice", "bob@example.com")];
     let consent = location(&browser.submit(&empty, &fields).await);

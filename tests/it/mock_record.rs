@@ -110,7 +110,7 @@ async fn the_last_clone_says_what_came_instead() {
     assert_eq!(last_words(mock.clone()), None, "it is not the last");
     assert_eq!(
         last_words(mock).unwrap(),
-        "the mock was not asked as expected\n  to MockEndpoint::Refresh: expected 2, and 1 came\nwhat came:\n  \
+        "request expectations not met:\n  MockEndpoint::Refresh: expected 2, received 1\nreceived requests:\n  \
          POST /v1/access_token grant_type=refresh_token refresh_token=[redacted] -> 200"
     );
 }
@@ -120,7 +120,7 @@ async fn an_expectation_is_looked_at_when_a_test_wants_it() {
     let mock = MockWebex::start().await;
     mock.expect(MockEndpoint::Keys).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(|| mock.verify())).unwrap_err();
-    assert!(said.downcast_ref::<String>().unwrap().ends_with("expected 1, and 0 came\nnothing came at all"));
+    assert!(said.downcast_ref::<String>().unwrap().ends_with("expected 1, received 0\nno requests were received"));
     assert_eq!(last_words(mock), None, "once is enough");
 }
 

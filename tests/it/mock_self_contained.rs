@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockUser, MockWebex};
-use webex_oauth::{AccessToken, Callback, DeviceLogin, ExchangeOptions, Login, Reach};
+use webex_oauth::{AccessToken, Callback, DeviceLogin, ExchangeOptions, Login, RevocationScope};
 
 const LIFE: Duration = Duration::from_secs(64_799);
 
@@ -73,7 +73,7 @@ async fn a_device_gets_one_as_well_and_what_ends_others_ends_it() {
 
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     let revoking = mock.client_builder().service(service).build().unwrap();
-    revoking.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
+    revoking.revoke(login.tokens(), RevocationScope::ThisSession).await.unwrap();
     assert!(webex.person(login.tokens().access_token()).await.unwrap_err().is_token_rejected());
 
     let login = log_in(&mock, ExchangeOptions::new().self_contained_token()).await;

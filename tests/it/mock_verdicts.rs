@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
-use webex_oauth::{Callback, DeviceLogin, DeviceState, Error, ErrorKind, Reach, Result, TokenSet, WebexOAuth};
+use webex_oauth::{
+    Callback, DeviceLogin, DeviceState, Error, ErrorKind, Result, RevocationScope, TokenSet, WebexOAuth,
+};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
@@ -248,9 +250,9 @@ const FINE: [(&str, usize); 3] = [("ok", 1), ("ok", 1), ("ok", 1)];
 const NOT_JSON: [(&str, usize); 3] = each("T200", [1, 1, 1]);
 const NO_CONTENT: [(&str, usize); 3] = each("T204", [1, 1, 1]);
 /// A JSON object that has neither tokens nor a person.
-const UNUSABLE: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("TPerson", 1)];
+const UNUSABLE: [(&str, usize); 3] = [("TRefresh", 1), ("TCodeExchange", 1), ("TPersonRequest", 1)];
 /// Tokens that are none, which a person is not asked for.
-const NO_TOKENS: [(&str, usize); 3] = [("TRefresh", 1), ("TExchange", 1), ("ok", 1)];
+const NO_TOKENS: [(&str, usize); 3] = [("TRefresh", 1), ("TCodeExchange", 1), ("ok", 1)];
 /// A code must not be sent twice, and a lost answer is asked for once more.
 const LOST: [(&str, usize); 3] = [("TUnknown", 2), ("TUnknown", 1), ("TUnknown", 2)];
 /// There is no time left to ask again.
@@ -274,7 +276,7 @@ fn made() -> Vec<Row> {
         (Fault::status(200).body("text/plain", "access_token=x"), NOT_JSON),
         (Fault::status(200).json("[]"), NOT_JSON),
         (Fault::status(200).json("{\"access_token\":"), NOT_JSON),
-        (dead.with_status(200), [("L200", 1), ("L200", 1), ("TPerson", 1)]),
+        (dead.with_status(200), [("L200", 1), ("L200", 1), ("TPersonRequest", 1)]),
         (Fault::error(WebexError::Unavailable).with_status(200), UNUSABLE),
         (Fault::redirect(301), each("T301", [1, 1, 1])),
         (Fault::redirect(302), each("T302", [1, 1, 1])),
@@ -314,8 +316,8 @@ fn changed() -> Vec<Row> {
         (Fault::member("access_token", "\"a\\nb\""), NO_TOKENS),
         (Fault::member("access_token", "7"), NO_TOKENS),
         (Fault::member("token_type", "\"mac\""), NO_TOKENS),
-        (Fault::without("id"), [("ok", 1), ("ok", 1), ("TPerson", 1)]),
-        (Fault::twice("id"), [("ok", 1), ("ok", 1), ("TPerson", 1)]),
+        (Fault::without("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
+        (Fault::twice("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
         (Fault::member("expires_in", "\"1209599\""), FINE),
         (Fault::member("expires_in", "1209599.9"), FINE),
         (Fault::member("expires_in", "null"), FINE),
@@ -429,7 +431,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
         MockEndpoint::Keys => proven().await.unwrap_err(),
         MockEndpoint::Discovery => webex.discover().await.unwrap_err(),
         MockEndpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
-        MockEndpoint::Revocation => webex.revoke(tokens, Reach::ThisLogin).await.unwrap_err(),
+        MockEndpoint::Revocation => webex.revoke(tokens, RevocationScope::ThisSession).await.unwrap_err(),
         _ => webex.token_expiry(tokens.access_token()).await.unwrap_err(),
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
-use webex_oauth::{Callback, Reach, Rotation, TokenSet};
+use webex_oauth::{Callback, RevocationScope, Rotation, TokenSet};
 
 use crate::browser::Browser;
 
@@ -195,7 +195,7 @@ async fn a_code_does_not_work_twice_nor_with_another_verifier_or_redirect_uri() 
 
     let callback = mock.approve(&url);
     assert_eq!(exchange(&mock, &callback, VERIFIER).await.status(), 200);
-    assert_generic_refusal(exchange(&mock, &callback, VERIFIER).await, "used before").await;
+    assert_generic_refusal(exchange(&mock, &callback, VERIFIER).await, "already used").await;
 
     let callback = mock.approve(&url);
     assert_generic_refusal(exchange(&mock, &callback, &VERIFIER.replace('a', "b")).await, "verifier").await;
@@ -262,14 +262,14 @@ async fn three_refusals_are_pages_that_never_redirect() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "no integration of the mock has this client id")]
+#[should_panic(expected = "unknown client ID: no integration of the mock has it")]
 async fn a_test_that_expects_a_redirect_and_gets_a_page_fails_with_its_words() {
     let mock = MockWebex::start().await;
     mock.approve(format!("{}?client_id=C0ffee", mock.service().authorization_endpoint()));
 }
 
 #[tokio::test]
-#[should_panic(expected = "this is not an authorization URL of the mock")]
+#[should_panic(expected = "not an authorization URL of the mock")]
 async fn an_authorization_url_of_the_real_webex_is_a_mistake_in_the_test() {
     MockWebex::start().await.approve("https://webexapis.com/v1/authorize?client_id=C0ffee");
 }
@@ -368,7 +368,7 @@ async fn a_mock_takes_the_port_that_it_is_given_or_says_why_not() {
 
     let panic = started.unwrap_err().into_panic();
     let message = panic.downcast::<String>().unwrap();
-    assert!(message.starts_with(&format!("MockWebex cannot listen on port {port}: ")), "{message}");
+    assert!(message.starts_with(&format!("failed to listen on port {port}: ")), "{message}");
 }
 
 /// wiremock's memory of requests is thrown away now and then; no request may notice.
@@ -403,10 +403,10 @@ async fn a_text_that_is_like_a_token_ends_none() {
     let (sealed, _) = token.split_once('_').unwrap();
     let forged = login.tokens().to_stored().unwrap().expose().replace(token, &format!("{sealed}_anything"));
 
-    webex.revoke(&TokenSet::from_stored(&forged).unwrap(), Reach::ThisLogin).await.unwrap();
+    webex.revoke(&TokenSet::from_stored(&forged).unwrap(), RevocationScope::ThisSession).await.unwrap();
 
     webex.person(login.tokens().access_token()).await.unwrap();
-    webex.revoke(login.tokens(), Reach::ThisLogin).await.unwrap();
+    webex.revoke(login.tokens(), RevocationScope::ThisSession).await.unwrap();
     webex.person(login.tokens().access_token()).await.unwrap_err();
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockIntegration, MockService, MockUser, MockWebex, MockWebexBuilder};
-use webex_oauth::{Callback, ErrorKind, RefreshToken, Rotation, TokenSet, WebexOAuth};
+use webex_oauth::{Callback, ErrorKind, ImportedTokens, RefreshToken, Rotation, TokenSet, WebexOAuth};
 
 use crate::support::say;
 
@@ -43,11 +43,11 @@ async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
     let (own, of_rooms, of_bots) = (mock.client(), mock.client_of(&rooms), mock.client_of(&bots));
     assert_eq!((of_rooms.client_id(), of_bots.client_id()), (rooms.id(), "C2"));
     let tokens = log_in(&mock, &of_rooms).await;
-    assert!(tokens.scopes().to_string().contains("spark:rooms_read"));
+    assert!(tokens.scopes().unwrap().to_string().contains("spark:rooms_read"));
     log_in(&mock, &of_bots).await;
     log_in(&mock, &own).await;
 
-    let stolen = own.adopt(refresh_token(&tokens), None).await.unwrap_err();
+    let stolen = own.import(ImportedTokens::new(refresh_token(&tokens).clone())).await.unwrap_err();
     assert!(stolen.is_login_required(), "{stolen}");
     let (url, pending) = of_rooms.authorize().begin().unwrap();
     let callback = mock.approve(&url);
@@ -64,7 +64,7 @@ async fn an_integration_that_nobody_registered_has_no_client() {
     let mock = MockWebex::start().await;
     let stranger = MockIntegration::new("Stranger");
     let panic = std::thread::spawn(move || drop(mock.client_of(&stranger))).join().unwrap_err();
-    assert!(panic.downcast_ref::<String>().unwrap().contains("has no integration"));
+    assert!(panic.downcast_ref::<String>().unwrap().contains("unknown integration"));
 }
 
 #[tokio::test]

@@ -41,9 +41,9 @@ async fn rp_01_a_login_with_openid_brings_a_proven_identity() {
 async fn rp_02_another_issuer_is_refused() {
     let error = assert_refused(append_one("iss"), "with_issuer").await;
     assert!(error.to_string().contains("/idb1") && error.to_string().contains("https://idbroker-eu.webex.com/idb"));
-    assert_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb/".into(), "its `iss` is").await;
-    assert_refused(|claims| claims["iss"] = "https://IDBROKER.webex.com/idb".into(), "its `iss` is").await;
-    assert_refused(|claims| claims["iss"] = json!(["x"]), "no `iss`").await;
+    assert_refused(|claims| claims["iss"] = "https://idbroker.webex.com/idb/".into(), "is not trusted").await;
+    assert_refused(|claims| claims["iss"] = "https://IDBROKER.webex.com/idb".into(), "is not trusted").await;
+    assert_refused(|claims| claims["iss"] = json!(["x"]), "`iss` is missing").await;
 }
 
 #[tokio::test]
@@ -54,9 +54,9 @@ async fn an_issuer_that_echoes_secrets_is_shown_without_them() {
 
 #[tokio::test]
 async fn rp_03_a_token_without_subject_is_refused() {
-    assert_refused(remove("sub"), "no `sub`").await;
-    assert_refused(|claims| claims["sub"] = "".into(), "no `sub`").await;
-    assert_refused(|claims| claims["sub"] = 7.into(), "no `sub`").await;
+    assert_refused(remove("sub"), "`sub` is missing").await;
+    assert_refused(|claims| claims["sub"] = "".into(), "`sub` is missing").await;
+    assert_refused(|claims| claims["sub"] = 7.into(), "`sub` is missing").await;
     assert_refused(|claims| claims["sub"] = "s".repeat(256).into(), "255").await;
     let (_, login) = login_with(|claims| claims["sub"] = "s".repeat(255).into()).await;
     assert_eq!(login.unwrap().id_token().unwrap().subject().len(), 255);
@@ -64,20 +64,20 @@ async fn rp_03_a_token_without_subject_is_refused() {
 
 #[tokio::test]
 async fn rp_04_another_audience_is_refused() {
-    assert_refused(append_one("aud"), "`aud` is another client").await;
-    assert_refused(|claims| claims["aud"] = json!([]), "`aud` is another client").await;
-    assert_refused(|claims| claims["aud"] = json!(["C1", 7]), "no `aud`").await;
+    assert_refused(append_one("aud"), "`aud` does not contain").await;
+    assert_refused(|claims| claims["aud"] = json!([]), "`aud` does not contain").await;
+    assert_refused(|claims| claims["aud"] = json!(["C1", 7]), "`aud` is missing").await;
 }
 
 #[tokio::test]
 async fn rp_05_a_token_without_audience_is_refused() {
-    assert_refused(remove("aud"), "no `aud`").await;
+    assert_refused(remove("aud"), "`aud` is missing").await;
 }
 
 #[tokio::test]
 async fn rp_06_a_token_without_issue_time_is_refused() {
-    assert_refused(remove("iat"), "no `iat`").await;
-    assert_refused(|claims| claims["iat"] = "soon".into(), "`iat` is no time").await;
+    assert_refused(remove("iat"), "`iat` is missing").await;
+    assert_refused(|claims| claims["iat"] = "soon".into(), "`iat` is not a time").await;
 }
 
 async fn signed_by(key: &Key, header: Value, published: &[Value]) -> (Issuer, webex_oauth::Result<webex_oauth::Login>) {
@@ -99,7 +99,7 @@ async fn rp_07_a_token_that_names_no_key_is_of_the_only_one() {
 async fn rp_08_a_token_that_names_no_key_is_refused_where_there_are_several() {
     let key = Key::one();
     let (issuer, login) = signed_by(&key, json!({"alg": "RS256"}), &[key.jwk(None), Key::two().jwk(None)]).await;
-    assert!(login.unwrap_err().to_string().contains("it names no key, and its issuer has several"));
+    assert!(login.unwrap_err().to_string().contains("`kid` is missing, and the issuer has several keys"));
     assert_eq!(issuer.all_requests(), 3, "the token and the keys of both addresses");
 }
 
@@ -118,7 +118,7 @@ async fn rp_10_an_unsigned_token_is_refused() {
             let part = |value: &Value| b64(value.to_string().as_bytes());
             format!("{}.{}.", part(&json!({"alg": name, "kid": "k1"})), part(&issuer.claims(nonce)))
         };
-        assert_refused_as_it_is(unsigned, "only RS256 is accepted", 1).await;
+        assert_refused_as_it_is(unsigned, "(expected RS256)", 1).await;
     }
 }
 
@@ -130,9 +130,9 @@ async fn rp_11_a_bad_signature_is_refused() {
         let flipped = if signature.starts_with('A') { "B" } else { "A" };
         format!("{signed}.{flipped}{}", &signature[1..])
     };
-    assert_refused_as_it_is(broken, "signature is not its issuer's", 3).await;
+    assert_refused_as_it_is(broken, "signature does not match", 3).await;
     let others = |issuer: &Issuer, nonce: &str| Key::two().sign(&header("k1"), &issuer.claims(nonce));
-    assert_refused_as_it_is(others, "signature is not its issuer's", 3).await;
+    assert_refused_as_it_is(others, "signature does not match", 3).await;
     let swapped = |issuer: &Issuer, nonce: &str| {
         let token = Key::one().sign(&header("k1"), &issuer.claims(nonce));
         let mut claims = issuer.claims(nonce);
@@ -140,12 +140,12 @@ async fn rp_11_a_bad_signature_is_refused() {
         let parts: Vec<_> = token.split('.').collect();
         format!("{}.{}.{}", parts[0], b64(claims.to_string().as_bytes()), parts[2])
     };
-    assert_refused_as_it_is(swapped, "signature is not its issuer's", 3).await;
+    assert_refused_as_it_is(swapped, "signature does not match", 3).await;
     let empty = |issuer: &Issuer, nonce: &str| {
         let token = Key::one().sign(&header("k1"), &issuer.claims(nonce));
         format!("{}.", token.rsplit_once('.').unwrap().0)
     };
-    assert_refused_as_it_is(empty, "signature is not its issuer's", 3).await;
+    assert_refused_as_it_is(empty, "signature does not match", 3).await;
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn rp_12_a_token_signed_with_what_everybody_knows_is_refused() {
     let public = Key::one().jwk(None)["n"].as_str().unwrap().to_owned();
     for key in [&*public, CLIENT_SECRET] {
         let forged = |issuer: &Issuer, nonce: &str| signed_with(key, issuer, nonce);
-        assert_refused_as_it_is(forged, "signed with \"HS256\"", 1).await;
+        assert_refused_as_it_is(forged, "`alg` \"HS256\"", 1).await;
     }
 }
 
@@ -169,9 +169,9 @@ async fn rp_12_a_token_signed_with_what_everybody_knows_is_refused() {
 async fn rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_well() {
     let es256 = json!({"alg": "ES256", "kid": "k2"});
     let elliptic = |issuer: &Issuer, nonce: &str| Key::p256().sign(&es256, &issuer.claims(nonce));
-    assert_refused_as_it_is(elliptic, "signed with \"ES256\"", 1).await;
+    assert_refused_as_it_is(elliptic, "`alg` \"ES256\"", 1).await;
     let confused = |issuer: &Issuer, nonce: &str| Key::one().sign(&header("k2"), &issuer.claims(nonce));
-    assert_refused_as_it_is(confused, "none of its issuer's keys", 3).await;
+    assert_refused_as_it_is(confused, "the issuer has no key", 3).await;
 
     let issuer = Issuer::with(|settings| settings.id_token_algorithms([SigningAlgorithm::Es256])).await;
     let key = Key::p256();
@@ -179,7 +179,7 @@ async fn rp_13_es256_is_refused_unless_it_is_allowed_and_then_must_be_signed_wel
     issuer.login(|nonce| Some(key.sign(&es256, &issuer.claims(nonce)))).await.unwrap();
     let before = issuer.all_requests();
     let error = issuer.login(|nonce| Some(Key::p256().sign(&es256, &issuer.claims(nonce)))).await.unwrap_err();
-    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("not its issuer's"), "{error}");
+    assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains("does not match"), "{error}");
     assert_eq!(issuer.all_requests() - before, 2, "the token, and the issuer's own keys; the service's are known");
 }
 
@@ -201,8 +201,8 @@ async fn rp_16_userinfo_about_another_user_is_refused() {
     let login = login.unwrap();
     for (status, body, reason) in [
         (200, json!({"sub": format!("{SUBJECT}1")}).to_string(), "another user"),
-        (200, json!({"email": "jane@example.com"}).to_string(), "no `sub`"),
-        (200, format!(r#"{{"sub":"x","sub":"{SUBJECT}"}}"#), "twice"),
+        (200, json!({"email": "jane@example.com"}).to_string(), "`sub` is missing"),
+        (200, format!(r#"{{"sub":"x","sub":"{SUBJECT}"}}"#), "duplicate name"),
         (200, "<html>".to_owned(), "not JSON"),
     ] {
         issuer.answer("/userinfo", answer(status, &body));
@@ -232,7 +232,7 @@ async fn signed_userinfo_is_the_operators_to_change() {
         issuer.answer("/userinfo", response);
         let error = issuer.webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap_err();
         assert_eq!((error.is_misconfigured(), error.is_retryable()), (is_signed, !is_signed), "{error}");
-        assert_eq!(error.to_string().contains("userinfo is signed"), is_signed, "{error}");
+        assert_eq!(error.to_string().contains("signed userinfo is not supported"), is_signed, "{error}");
         assert!(error.kind() == ErrorKind::UserInfo && !format!("{error:?}").contains(&token), "{error}");
     }
     // JSON is read whatever it is called.
@@ -242,9 +242,9 @@ async fn signed_userinfo_is_the_operators_to_change() {
 
 #[tokio::test]
 async fn rp_17_a_missing_or_another_nonce_is_refused() {
-    assert_refused(append_one("nonce"), "another login's").await;
-    assert_refused(remove("nonce"), "no `nonce`").await;
-    assert_refused(|claims| claims["nonce"] = "".into(), "no `nonce`").await;
+    assert_refused(append_one("nonce"), "`nonce` does not match").await;
+    assert_refused(remove("nonce"), "`nonce` is missing").await;
+    assert_refused(|claims| claims["nonce"] = "".into(), "`nonce` is missing").await;
 }
 
 #[tokio::test]
@@ -377,7 +377,7 @@ async fn rp_32_keys_that_were_changed_since_the_last_login_are_fetched_once() {
     }
     assert_eq!(issuer.requests("/verification").await, 2);
     let withdrawn = issuer.login(|nonce| Some(old.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap_err();
-    assert!(withdrawn.to_string().contains("none of its issuer's keys"), "{withdrawn}");
+    assert!(withdrawn.to_string().contains("the issuer has no key"), "{withdrawn}");
 }
 
 #[tokio::test]
@@ -616,8 +616,8 @@ async fn what_the_id_token_proves_stays_with_the_tokens_and_keeps_strangers_out(
     assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("another account"), "{error}");
 
     for (unverified, kind, reason) in [
-        (json!(false), ErrorKind::AccountMismatch, "is not verified"),
-        (json!("false"), ErrorKind::AccountMismatch, "is not verified"),
+        (json!(false), ErrorKind::AccountMismatch, "as unverified"),
+        (json!("false"), ErrorKind::AccountMismatch, "as unverified"),
         (Value::Null, ErrorKind::InvalidInput, "identify"),
     ] {
         let (_, login) = login_with(person("jane", unverified)).await;

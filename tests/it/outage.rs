@@ -240,7 +240,7 @@ async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanw
     let ask = async |manager: &TokenManager| {
         let calls: Vec<_> = (0..LOGINS)
             .map(|login| {
-                let session = manager.session(&key(&format!("user-{login}"))).unwrap();
+                let session = manager.session(&key(&format!("user-{login}")));
                 tokio::spawn(async move { session.access_token().await.unwrap_err() })
             })
             .collect();
@@ -305,7 +305,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     }
     for (number, session) in sessions.iter().enumerate() {
         let status = session.status().await.unwrap().unwrap();
-        let is_blocked = matches!(status.state, SessionState::Waiting(_));
+        let is_blocked = matches!(status.state, SessionState::BackingOff { until: _ });
         assert!(is_blocked == (number < 2) && (is_blocked || status.state == SessionState::Connected), "{number}");
         let trouble = status.trouble.unwrap();
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
@@ -336,7 +336,9 @@ async fn rejection_that_names_the_client_once_blocks_that_session_alone() {
     clock.advance(FORTNIGHT);
 
     assert!(blocked.access_token().await.unwrap_err().is_misconfigured());
-    let SessionState::Waiting(until) = blocked.status().await.unwrap().unwrap().state else { panic!("not blocked") };
+    let SessionState::BackingOff { until } = blocked.status().await.unwrap().unwrap().state else {
+        panic!("not blocked")
+    };
     let error = blocked.access_token().await.unwrap_err();
     assert_eq!((error.is_misconfigured(), error.retry_after()), (true, Some(until.since(clock.now()))), "{error:?}");
     assert_eq!(heard(&webex_server).await, 1);

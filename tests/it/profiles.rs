@@ -79,8 +79,8 @@ async fn f_05_a_callback_without_state_ends_no_login() {
 #[tokio::test]
 async fn f_06_a_token_without_issuer_audience_end_or_nonce_is_refused() {
     for name in ["iss", "aud", "exp", "nonce"] {
-        assert_refused(remove(name), &format!("no `{name}`")).await;
-        assert_refused(|claims| claims[name] = Value::Null, &format!("no `{name}`")).await;
+        assert_refused(remove(name), &format!("`{name}` is missing")).await;
+        assert_refused(|claims| claims[name] = Value::Null, &format!("`{name}` is missing")).await;
     }
 }
 
@@ -107,20 +107,22 @@ async fn f_08_a_token_issued_more_than_a_day_ago_or_in_the_future_is_refused() {
 
 #[tokio::test]
 async fn f_09_another_issuer_audience_or_nonce_is_refused() {
-    for (name, reason) in [("iss", "its `iss` is"), ("aud", "`aud` is another"), ("nonce", "`nonce` is another")] {
+    for (name, reason) in
+        [("iss", "is not trusted"), ("aud", "`aud` does not contain"), ("nonce", "`nonce` does not match")]
+    {
         assert_refused(append_one(name), reason).await;
     }
 }
 
 #[tokio::test]
 async fn f_10_other_audiences_and_another_authorized_party_are_refused() {
-    assert_refused(|claims| claims["aud"] = json!(["C1", "C2"]), "other clients beside").await;
+    assert_refused(|claims| claims["aud"] = json!(["C1", "C2"]), "contains other clients").await;
     let with_party = |claims: &mut Value| {
         claims["aud"] = json!(["C1", "C2"]);
         claims["azp"] = "C1".into();
     };
-    assert_refused(with_party, "other clients beside").await;
-    assert_refused(|claims| claims["azp"] = "C2".into(), "`azp` is another client").await;
+    assert_refused(with_party, "contains other clients").await;
+    assert_refused(|claims| claims["azp"] = "C2".into(), "`azp` is not this client's").await;
     assert_accepted(|claims| claims["azp"] = "C1".into()).await;
 }
 
@@ -135,12 +137,12 @@ async fn f_12_no_signature_another_algorithm_and_a_wrong_signature_are_refused()
         let part = |value: Value| b64(value.to_string().as_bytes());
         format!("{}.{}.", part(json!({"alg": "none"})), part(issuer.claims(nonce)))
     };
-    assert_refused_as_it_is(unsigned, "signed with \"none\"", 1).await;
+    assert_refused_as_it_is(unsigned, "`alg` \"none\"", 1).await;
     let alternate =
         |issuer: &Issuer, nonce: &str| Key::p256().sign(&json!({"alg": "ES256", "kid": "k2"}), &issuer.claims(nonce));
-    assert_refused_as_it_is(alternate, "signed with \"ES256\"", 1).await;
+    assert_refused_as_it_is(alternate, "`alg` \"ES256\"", 1).await;
     let forged = |issuer: &Issuer, nonce: &str| Key::two().sign(&header("k1"), &issuer.claims(nonce));
-    assert_refused_as_it_is(forged, "signature is not its issuer's", 3).await;
+    assert_refused_as_it_is(forged, "signature does not match", 3).await;
 }
 
 #[tokio::test]
@@ -188,7 +190,7 @@ async fn f_15_the_case_of_the_token_type_is_no_matter() {
 #[tokio::test]
 async fn f_16_without_scopes_in_the_answer_they_are_those_that_were_asked_for() {
     let login = log_in_with(json!({"token_type": "Bearer", "expires_in": 3600})).await;
-    assert_eq!(login.tokens().scopes().to_string(), "openid email");
+    assert_eq!(login.tokens().scopes().unwrap().to_string(), "openid email");
     assert!(login.tokens().missing_scopes().is_empty());
 }
 

@@ -8,7 +8,8 @@ use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    Account, Callback, Error, ErrorKind, FieldSource, Login, RefreshToken, Session, TokenManager, TokenSet, WebexOAuth,
+    Account, Callback, Error, ErrorKind, FieldSource, ImportedTokens, Login, PutOptions, RefreshToken, Session,
+    TokenManager, TokenSet, WebexOAuth,
 };
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
@@ -88,7 +89,10 @@ async fn organization_and_domain_with_something_around_them_are_rejected_as_inpu
         for error in [
             login.require_organization(&format!("{before}{organization}{after}")).unwrap_err(),
             login.require_email_domain(&format!("{before}example.com{after}")).unwrap_err(),
-            webex.adopt(&RefreshToken::new("r").unwrap(), Some(&format!("{before}acme{after}"))).await.unwrap_err(),
+            webex
+                .import(ImportedTokens::new(RefreshToken::new("r").unwrap()).site(format!("{before}acme{after}")))
+                .await
+                .unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{before}{after}: {error}");
         }
@@ -116,7 +120,7 @@ async fn an_address_that_the_id_token_calls_unverified_opens_no_door_whatever_pe
         assert_eq!(admitted.is_ok(), opens, "{said:?}: {admitted:?}");
         if let Err(error) = admitted {
             let reason =
-                if said == of("jane@evil.example", true) { "at \"evil.example\"" } else { "the ID token says" };
+                if said == of("jane@evil.example", true) { "in \"evil.example\"" } else { "the ID token reports" };
             assert!(
                 error.kind() == ErrorKind::AccountMismatch && error.to_string().contains(reason),
                 "{said:?}: {error}"
@@ -130,7 +134,7 @@ async fn an_address_that_is_unverified_is_refused_without_asking_anybody_and_one
     for verified in [json!(false), json!("false")] {
         let (_, login) = log_in(of(JANE, verified)).await;
         let error = refused(&login);
-        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("is not verified"), "{error}");
+        assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("as unverified"), "{error}");
     }
     for silent in [None, Some((JANE, None)), of(JANE, Value::Null)] {
         let (_, login) = log_in(silent).await;
@@ -163,7 +167,7 @@ async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_anoth
     identify(&issuer, &mut login, JANE, json!({})).await;
     login.require_email_domain("example.com").unwrap();
     ask_user_info(&issuer, &mut login, of(JANE, "false")).await;
-    assert!(refused(&login).to_string().contains("userinfo says"));
+    assert!(refused(&login).to_string().contains("userinfo reports"));
     // And one that says nothing leaves the question open.
     let (issuer, mut login) = log_in(None).await;
     ask_user_info(&issuer, &mut login, Some((JANE, None))).await;
@@ -174,7 +178,7 @@ async fn userinfo_opens_the_door_with_a_verified_address_and_shuts_it_with_anoth
 async fn whoever_has_not_answered_the_invitation_is_kept_out_though_the_id_token_is_sure() {
     let (issuer, mut login) = log_in(of(JANE, true)).await;
     identify(&issuer, &mut login, JANE, json!({"invitePending": "true"})).await;
-    assert!(refused(&login).to_string().contains("has not confirmed theirs yet"));
+    assert!(refused(&login).to_string().contains("has not confirmed theirs"));
     // Webex leaves the field out for some: that keeps nobody out.
     for silent in [json!({}), json!({"invitePending": null})] {
         let (issuer, mut login) = log_in(None).await;
@@ -260,7 +264,7 @@ async fn kept(mock: &MockWebex, webex: &WebexOAuth) -> (MemoryStore, Session) {
 }
 
 fn restarted(webex: &WebexOAuth, store: &MemoryStore) -> Session {
-    TokenManager::new(webex.clone(), store.clone()).unwrap().session(&key()).unwrap()
+    TokenManager::new(webex.clone(), store.clone()).unwrap().session(&key())
 }
 
 #[tokio::test]
@@ -362,10 +366,10 @@ async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_
     let session = manager.put(&key(), login).await.unwrap();
     for error in [fresh, session.user_info().await.unwrap_err()] {
         assert!(error.kind() == ErrorKind::UserInfo && error.is_misconfigured(), "{error}");
-        assert!(error.to_string().contains("ask for the scope `openid`"), "{error}");
+        assert!(error.to_string().contains("request the scope `openid`"), "{error}");
     }
     assert_eq!(issuer.requests("/userinfo").await, 0);
-    let nobody = manager.session(&TokenKey::new("nobody").unwrap()).unwrap();
+    let nobody = manager.session(&TokenKey::new("nobody").unwrap());
     assert_eq!(nobody.user_info().await.unwrap_err().kind(), ErrorKind::SessionNotFound);
 
     let meetings = MockWebex::builder().service(MockService::Meetings).start().await;
@@ -396,7 +400,14 @@ async fn a_new_login_of_another_user_takes_no_claims_over() {
     let manager = TokenManager::new(webex.clone(), store).unwrap();
     let session = manager.put(&key(), log_in_at(&mock, &webex, JANE).await).await.unwrap();
     session.user_info().await.unwrap();
-    manager.replace(&key(), log_in_at(&mock, &webex, "bob@example.com").await.into_tokens()).await.unwrap();
+    manager
+        .put_opts(
+            &key(),
+            log_in_at(&mock, &webex, "bob@example.com").await.into_tokens(),
+            PutOptions::new().replace_account(),
+        )
+        .await
+        .unwrap();
     assert_eq!(session.account().await.unwrap().email(), None);
     let asking = tokio::spawn(async move { session.user_info().await });
     assert_eq!(asking.await.unwrap().unwrap().email(), Some("bob@example.com"));

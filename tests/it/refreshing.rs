@@ -33,7 +33,7 @@ async fn scene() -> Scene {
     let second = manager(mock.client()).put(&key, log_in(&mock, &mock.client()).await).await.unwrap();
     let gate = Gate::closed_at("/v1/access_token");
     let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
-    let first = manager(webex).session(&key).unwrap();
+    let first = manager(webex).session(&key);
     // Newer tokens are not refreshed.
     clock.advance(Duration::from_secs(30));
     Scene { mock, clock, store, gate, first, second }

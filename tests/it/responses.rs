@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use webex_oauth::{AccessToken, DeviceLogin, DeviceState, Error, ErrorKind, Reach, Service};
+use webex_oauth::{AccessToken, DeviceLogin, DeviceState, Error, ErrorKind, RevocationScope, Service};
 use wiremock::ResponseTemplate;
 
 use crate::issuer::{Issuer, Key, NOW, SUBJECT, header};
@@ -125,7 +125,7 @@ async fn every_other_endpoint_is_read_beside_undecodable_text() {
         (200, b"<html>".to_vec(), "T"),
     ] {
         issuer.answer("/revoke", raw(status, body));
-        let outcome = revoking.revoke(login.tokens(), Reach::Everywhere).await;
+        let outcome = revoking.revoke(login.tokens(), RevocationScope::AllSessions).await;
         assert_eq!(outcome.err().as_ref().map(classes).unwrap_or_default(), class, "{status}");
     }
 }
@@ -151,7 +151,7 @@ async fn a_network_that_demands_a_sign_in_does_not_end_a_device_login() {
     let webex = builder(Service::webex().at(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
     let mut login = DeviceLogin::start(&webex).await.unwrap();
     assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
-    for (status, says) in [(511, "the network"), (407, "a proxy")] {
+    for (status, says) in [(511, "network rejected"), (407, "proxy rejected")] {
         issuer.answer("/device/token", answer(status, r#"{"error":"access_denied"}"#));
         match login.next().await.unwrap() {
             DeviceState::Failed(error) => {
@@ -190,9 +190,12 @@ async fn id_token_with_undecodable_text_logs_in_unless_a_compared_claim_has_it()
     let login = log_in(&|claims| careless(&claims)).await.unwrap();
     let id_token = login.id_token().unwrap();
     assert_eq!((id_token.subject(), id_token.claim("odd")), (SUBJECT, Some(&json!("J\u{fffd}rg"))));
-    for (name, reason) in
-        [("sub", "`sub` has characters"), ("iss", "`iss` has characters"), ("aud", "`aud`"), ("nonce", "`nonce`")]
-    {
+    for (name, reason) in [
+        ("sub", "`sub` contains characters"),
+        ("iss", "`iss` contains characters"),
+        ("aud", "`aud`"),
+        ("nonce", "`nonce`"),
+    ] {
         let damaged = |claims: String| {
             // Behind the first character of the value.
             let at = claims.find(&format!("\"{name}\":\"")).unwrap() + name.len() + 5;
@@ -202,7 +205,7 @@ async fn id_token_with_undecodable_text_logs_in_unless_a_compared_claim_has_it()
         assert!(error.kind() == ErrorKind::InvalidIdToken && error.to_string().contains(reason), "{name}: {error}");
     }
     let twice = |claims: String| [&b"{\"\xe4\":1,\"\xf6\":2,"[..], &claims.as_bytes()[1..]].concat();
-    assert!(log_in(&twice).await.unwrap_err().to_string().contains("twice"));
+    assert!(log_in(&twice).await.unwrap_err().to_string().contains("duplicate name"));
 }
 
 #[tokio::test]
@@ -301,7 +304,7 @@ async fn a_token_endpoint_without_json_never_ends_a_session() {
 /// A token that has just been issued can only be untimely by a clock that is wrong.
 #[tokio::test]
 async fn every_time_error_of_an_id_token_mentions_the_clock() {
-    const HINT: &str = "is this host's clock right?";
+    const HINT: &str = "check the clock of this host";
     let day = 24 * 60 * 60;
     assert_refused(|claims| claims["exp"] = (NOW - 61).into(), HINT).await;
     assert_refused(|claims| claims["nbf"] = (NOW + 61).into(), HINT).await;

@@ -41,7 +41,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     fn sessions(&self) -> [Session; 2] {
-        [0, 1].map(|manager: usize| self.managers[manager].session(&key("jane")).unwrap())
+        [0, 1].map(|manager: usize| self.managers[manager].session(&key("jane")))
     }
 
     /// Asks for tokens every second until this time. Only a wait is allowed as a failure.
@@ -174,7 +174,7 @@ fn settle_saves_the_tokens_of_forty_sessions_whose_runtimes_ended() {
         let keys: Vec<_> = (0..40).map(|number| key(&format!("user-{number}"))).collect();
         for key in &keys {
             wait(runtime, async {
-                let tokens = log_in(&server.client(&clock), key.tenant()).await;
+                let tokens = log_in(&server.client(&clock), key.root()).await;
                 manager.put(key, tokens).await.unwrap();
             });
         }
@@ -182,11 +182,11 @@ fn settle_saves_the_tokens_of_forty_sessions_whose_runtimes_ended() {
             clock.advance(HOUR);
             for key in &keys {
                 let token = wait(runtime, manager.access_token(key)).unwrap();
-                assert_eq!(token.expose(), server.access_token(key.tenant()), "{name}, {round}");
+                assert_eq!(token.expose(), server.access_token(key.root()), "{name}, {round}");
             }
             wait(runtime, manager.wait_idle()).unwrap();
             for key in &keys {
-                let newest = server.refresh_token(key.tenant());
+                let newest = server.refresh_token(key.root());
                 wait(runtime, assert_stored(&store, key, &newest, &format!("{name}, {round}")));
             }
         }
@@ -301,6 +301,6 @@ fn settle_outside_a_runtime_of_a_manager_without_sessions_succeeds() {
     let server = TokenServer::new(&clock, Rotation::Strict);
     server.set_expires_in(json!(null));
     let manager = TokenManager::new(server.client(&clock), MemoryStore::new()).unwrap();
-    let _: Session = manager.session(&TokenKey::new("nobody").unwrap()).unwrap();
+    let _: Session = manager.session(&TokenKey::new("nobody").unwrap());
     poll_outside(manager.wait_idle()).unwrap();
 }

@@ -14,8 +14,8 @@ use webex_oauth::middleware::{BearerMiddleware, without_redirects};
 use webex_oauth::source::StaticToken;
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::{
-    AccessToken, ApplicationId, Callback, DeviceLogin, ExchangeOptions, PendingAuthorization, RefreshToken, Scopes,
-    Service, SessionEvent, TokenManager, TokenSet,
+    AccessToken, ApplicationId, Callback, DeviceLogin, ExchangeOptions, PendingAuthorization, PutOptions, RefreshToken,
+    Scopes, Service, SessionEvent, TokenManager, TokenSet,
 };
 use wiremock::matchers::{body_string_contains, path};
 use wiremock::{Mock, MockServer};
@@ -220,7 +220,9 @@ async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
     secrets.extend([DEVICE_CODE, "PLANTED-user-code-9", "PLANTED-payload", "PLANTED-user-info"]);
     shown.hides(&secrets);
     let log = logged();
-    for told in [r#"endpoint="device_code""#, r#"endpoint="device""#, "told to slow down", "got no answer"] {
+    for told in
+        [r#"endpoint="device_code""#, r#"endpoint="device""#, "device polling slowed down", "device poll failed"]
+    {
         assert!(log.0.contains(told), "{told}: {}", log.0);
     }
     log.hides(&secrets);
@@ -282,7 +284,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
         .unwrap();
     let mut shown = Shown::default();
     let key = TokenKey::new("the-kept-login").unwrap();
-    let session = manager.put_with(&key, tokens(&webex).await, &"PLANTED-data").await.unwrap();
+    let session = manager.put_opts(&key, tokens(&webex).await, PutOptions::new().data(&"PLANTED-data")).await.unwrap();
     shown.debug(&(&manager, &session));
 
     // The claim is written, and the new tokens cannot be until the operator hears of it.
@@ -314,7 +316,14 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     }
     events.hides(&secrets);
     let log = logged();
-    for event in ["put", "refreshed", "save failed", "login required", "forgotten", "absent"] {
+    for event in [
+        "put",
+        "session refreshed",
+        "store save failed",
+        "refresh token rejected",
+        "session removed",
+        "session not found",
+    ] {
         let is_told = log.0.lines().any(|line| line.contains(event) && line.contains("the-kept-login"));
         assert!(is_told, "{event}: {}", log.0);
     }

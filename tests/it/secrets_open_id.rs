@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::{Callback, IdToken, Login, TokenManager};
+use webex_oauth::{Callback, IdToken, Login, Revocation, TokenManager};
 use wiremock::ResponseTemplate;
 
 use crate::issuer::{HOME, Issuer, Key, SUBJECT, b64, header};
@@ -132,9 +132,9 @@ async fn the_whole_life_of_an_open_id_login_shows_no_secret_in_debug_events_or_l
         session.account().await.unwrap(),
     ));
     shown.debug(&(&manager, &session));
-    let disconnected = session.disconnect().everywhere().await.unwrap();
+    let disconnected = session.disconnect_everywhere().await.unwrap();
     shown.debug(&disconnected);
-    disconnected.told.unwrap();
+    assert!(matches!(disconnected.revocation, Revocation::Revoked));
     shown.error(&session.user_info().await.unwrap_err());
 
     secrets.are_hidden_by(&shown);
@@ -238,9 +238,9 @@ async fn what_userinfo_and_revocation_throw_back_is_not_quoted() {
         let session = manager.put(&jane, login).await.unwrap();
         shown.error(&session.user_info().await.unwrap_err());
 
-        let told = session.disconnect().everywhere().await.unwrap().told;
+        let revocation = session.disconnect_everywhere().await.unwrap().revocation;
 
-        if let Err(error) = told {
+        if let Revocation::Failed(error) = revocation {
             shown.error(&error);
         }
     }

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Session, TokenManager};
+
+use crate::support::save_head;
 
 const FORTNIGHT: Duration = Duration::from_secs(1_209_600);
 /// More than the time after which nobody is served before the store was asked.
@@ -47,10 +51,18 @@ impl TokenStore for Counting {
         self.inner.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.inner, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
         self.inner.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 

@@ -176,7 +176,7 @@ const FILE: (&str, &str) = (
 
 #[tokio::test]
 async fn file_keeps_its_path_and_its_content() {
-    let (folder, key) = (Folder::new(), TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap());
+    let (folder, key) = (Folder::new(), TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap());
     let entry = Entry { head: Head::from_text(REJECTED_HEAD).unwrap(), body: Body::new(*b"the body") };
     let _ = folder.store().save(&key, &entry, Precondition::Absent).await.unwrap();
     let content = std::fs::read_to_string(folder.path().join(FILE.0)).unwrap();

@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const CHILD: &str = "WEBEX_OAUTH_TEST_STORE_CHILD";
 
 fn key() -> TokenKey {
-    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+    TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
 /// An entry of a revision that is only its own. A store never asks where it comes from.
@@ -304,7 +304,7 @@ async fn a_damaged_file_is_set_aside_and_named_once() {
 
         assert_eq!(error.kind(), ErrorKind::CorruptEntry, "{case}");
         assert!(error.is_login_required(), "{case}");
-        assert!(error.to_string().ends_with(aside.to_str().unwrap()), "{case}: {error}");
+        assert!(error.to_string().contains(aside.to_str().unwrap()), "{case}: {error}");
         assert!(!format!("{error} {error:?}").contains("PLANTED"), "{case}: {error:?}");
         assert_eq!(fs::read(&aside).unwrap(), *content, "{case}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "{case}");
@@ -531,7 +531,7 @@ async fn a_missing_folder_is_no_empty_store() {
         store.keys(None, None, 1).await.unwrap_err(),
     ] {
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{error:?}");
-        assert_eq!(causes(&error), format!("the token store failed: the folder {} is missing", root.display()));
+        assert_eq!(causes(&error), format!("token store failed: the folder {} is missing", root.display()));
     }
     fs::rename(folder.0.join("unmounted"), root).unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), Some(entry(1, b"1")));
@@ -632,7 +632,7 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
     let error = store.save(&key(), &entry(2, b"2"), seen(&old)).await.unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-    assert!(causes(&error).contains(&format!("{} was locked by others", lock.display())), "{}", causes(&error));
+    assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "readers wait for nobody");
     let clock = ManualClock::new(UnixTime::from_secs(0)).skipping_sleep();
     let patient = folder.store().with_clock(clock.clone());
@@ -739,7 +739,7 @@ fn outside_a_runtime_the_error_says_so() {
     for poll in [load, save] {
         let std::task::Poll::Ready(Err(error)) = poll else { panic!("it waits for a runtime that is not there") };
         assert_eq!(error.kind(), ErrorKind::NoRuntime);
-        assert!(error.to_string().contains("from within a tokio runtime"), "{error}");
+        assert!(error.to_string().contains("no Tokio runtime"), "{error}");
     }
 }
 

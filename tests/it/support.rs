@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use tokio::sync::{Semaphore, watch};
-use webex_oauth::store::FileStore;
+use webex_oauth::store::{Entry, FileStore, Head, Precondition, Revision, TokenKey, TokenStore, WriteOutcome};
 use webex_oauth::transport::{ReqwestTransport, Transport};
 use webex_oauth::{Callback, PendingAuthorization, Service, TokenSet, WebexOAuth, WebexOAuthBuilder};
 use wiremock::matchers::any;
@@ -249,4 +249,21 @@ pub(crate) fn not_run(story: &str, why: &str) {
 /// Says something past the harness, which keeps the words of tests that pass to itself.
 pub(crate) fn say(words: &str) {
     let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// Implements `save_head` for a test's store by `save`, so that both are counted and fail alike. `inner` loads the entry.
+pub(crate) async fn save_head(
+    store: &dyn TokenStore,
+    inner: &dyn TokenStore,
+    key: &TokenKey,
+    head: &Head,
+    expected: Revision,
+) -> webex_oauth::Result<WriteOutcome> {
+    match inner.load(key).await? {
+        Some(stored) if stored.head.revision() == expected => {
+            let entry = Entry { head: head.clone(), body: stored.body };
+            store.save(key, &entry, Precondition::Revision(expected)).await
+        }
+        _ => Ok(WriteOutcome::Conflict),
+    }
 }

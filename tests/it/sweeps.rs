@@ -12,8 +12,8 @@ use webex_oauth::store::{
     WriteOutcome,
 };
 use webex_oauth::{
-    AccessToken, ErrorKind, KeepAlive, KeepAliveHandle, Service, Session, SessionEvent, SweepReport, TokenManager,
-    WebexOAuth,
+    AccessToken, ErrorKind, KeepAlive, KeepAliveHandle, PutOptions, Service, Session, SessionEvent, SweepReport,
+    TokenManager, WebexOAuth,
 };
 
 use crate::fake::{
@@ -56,7 +56,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_sweep_ends() {
     clock.advance(DAY * 61);
     // Gone with the listener, which goes with the last that knows the manager.
     let (alive, is_gone) = mpsc::channel::<()>();
-    let manager = TokenManager::with_index(webex, store.clone()).on_event(move |_| drop(alive.clone()));
+    let manager = TokenManager::builder(webex, store.clone()).on_event(move |_| drop(alive.clone()));
     let keep_alive = at_once(&manager.build().unwrap());
     let go_on = store.block_next_load();
     let sweeping = runtime.block_on(async { keep_alive.start().unwrap() });
@@ -208,7 +208,7 @@ impl Interrupted {
 async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_new_one() {
     let story = Interrupted::new().await;
     let new = log_in(&story.webex, "new").await;
-    story.manager.replace(&key("jane"), new.clone()).await.unwrap();
+    story.manager.put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account()).await.unwrap();
     let (session, swept) = story.goes_on().await;
     // It is not what was due any more; that the store is down is what the weekly check of each entry finds.
     assert_eq!(came_to(swept), (0, 0, 1, true));
@@ -219,7 +219,10 @@ async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_for_the_
 async fn a_sweep_that_read_the_old_account_hands_none_of_its_tokens_out_when_another_process_has_replaced_it() {
     let story = Interrupted::new().await;
     let new = log_in(&story.webex, "new").await;
-    manager(&story.webex, &story.inner).replace(&key("jane"), new.clone()).await.unwrap();
+    manager(&story.webex, &story.inner)
+        .put_opts(&key("jane"), new.clone(), PutOptions::new().replace_account())
+        .await
+        .unwrap();
     story.clock.advance(Duration::from_secs(31));
     assert_eq!(&story.session.access_token().await.unwrap(), new.access_token(), "it has looked again");
     let (session, swept) = story.goes_on().await;
@@ -330,7 +333,7 @@ async fn a_tenant_leaves_though_one_of_its_logins_does_not_open() {
         manager(&webex, &Encrypted::new(inner.clone(), keys))
     };
     let (lost, good) = (sealed("lost", 1), sealed("good", 2));
-    let user = |number: usize| key("acme").user(number.to_string()).unwrap();
+    let user = |number: usize| key("acme").child(number.to_string()).unwrap();
     for number in 0..20 {
         let manager = if number == 7 { &lost } else { &good };
         manager.put(&user(number), log_in(&webex, "jane").await).await.unwrap();
@@ -405,10 +408,10 @@ async fn a_listener_may_look_at_the_manager_end_the_sweeping_and_forget_what_it_
     let store = MemoryStore::new();
     let cell: Arc<OnceLock<(TokenManager, Mutex<Option<KeepAliveHandle>>)>> = Arc::default();
     let own = Arc::clone(&cell);
-    let listening = TokenManager::with_index(webex.clone(), store.clone()).on_event(move |event| {
+    let listening = TokenManager::builder(webex.clone(), store.clone()).on_event(move |event| {
         let (manager, sweeping) = own.get().unwrap();
         let (SessionEvent::Refreshed { key } | SessionEvent::RefreshFailed { key, .. }) = event else { return };
-        let session = manager.session(key).unwrap();
+        let session = manager.session(key);
         session.invalidate(&AccessToken::new("x").unwrap());
         assert!(format!("{manager:?} {session:?}").contains("Session"));
         sweeping.lock().unwrap().take();

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use webex_oauth::clock::{Clock, UnixTime};
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
 use webex_oauth::transport::Transport;
 use webex_oauth::{Delivery, Error, Result, Rotation, Service, Transience, WebexOAuth};
 
 use crate::fake::{Form, NOW, is_refresh};
-use crate::support::builder;
+use crate::support::{builder, save_head};
 
 // --- the clock
 
@@ -387,8 +389,16 @@ impl TokenStore for Disk {
         saved
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
+        save_head(self, &self.0.entries, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.0.entries.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 

@@ -7,11 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Entry, MemoryStore, Precondition, TokenKey, TokenStore, WriteOutcome};
-use webex_oauth::{Error, ErrorKind, Rotation, Session, SessionState, TokenManager, Transience, WebexOAuth};
+use webex_oauth::store::{
+    Entry, Head, MemoryStore, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+};
+use webex_oauth::{
+    Error, ErrorKind, PutOptions, Rotation, Session, SessionState, TokenManager, Transience, WebexOAuth,
+};
 
 use crate::issuer::{Issuer, Key, NOW, header};
-use crate::support::{builder, form, json as answer, quiet};
+use crate::support::{builder, form, json as answer, quiet, save_head};
 
 fn key() -> TokenKey {
     TokenKey::new("jane").unwrap()
@@ -46,9 +50,17 @@ impl TokenStore for Flaky {
         self.store.save(key, entry, expect).await
     }
 
+    async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> webex_oauth::Result<WriteOutcome> {
+        save_head(self, &self.store, key, head, expected).await
+    }
+
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> webex_oauth::Result<WriteOutcome> {
         self.check(true)?;
         self.store.delete(key, expect).await
+    }
+
+    fn as_index(&self) -> Option<&dyn TokenIndex> {
+        None
     }
 }
 
@@ -158,7 +170,7 @@ async fn unsaved_tokens_of_a_session_replaced_and_rejected_elsewhere_are_dropped
     let jane = |nonce: &str| Some(Key::one().sign(&header("k1"), &issuer.claims(nonce)));
     let login = issuer.login(jane).await.unwrap();
     let elsewhere = TokenManager::new(webex, store.store.clone()).unwrap();
-    let replaced = elsewhere.replace(&key(), login).await.unwrap();
+    let replaced = elsewhere.put_opts(&key(), login, PutOptions::new().replace_account()).await.unwrap();
     issuer.answer("/access_token", answer(400, r#"{"error":"invalid_grant"}"#));
     // Only the other process can see the store meanwhile.
     store.is_away.store(true, Ordering::SeqCst);

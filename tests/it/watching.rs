@@ -103,11 +103,11 @@ async fn each_request_has_a_span_that_says_what_became_of_it() {
     let lines = watch.lines();
     let exchange = r#"DEBUG webex_oauth::request{endpoint="exchange" host="127.0.0.1" path="/access_token" attempt=1 status=200 tracking_id="WEBEXOAUTH_"#;
     assert!(lines.len() == 1 && lines[0].starts_with(exchange), "{lines:#?}");
-    assert!(lines[0].ends_with(" elapsed_ms=0}: webex_oauth: request ended"), "{lines:#?}");
+    assert!(lines[0].ends_with(" elapsed_ms=0}: webex_oauth: request finished"), "{lines:#?}");
 
     webex.refresh(&tokens).await.unwrap();
     let lines = watch.lines();
-    assert!(lines.len() == 2 && lines[0].ends_with("will be sent again attempt=1 pause_secs=2.0"), "{lines:#?}");
+    assert!(lines.len() == 2 && lines[0].ends_with("retrying request attempt=1 pause_secs=2.0"), "{lines:#?}");
     assert!(lines[1].contains(r#"endpoint="refresh""#) && lines[1].contains("attempt=2 status=200"), "{lines:#?}");
     assert!(lines[1].contains(" elapsed_ms=2000}"), "{lines:#?}");
 
@@ -129,7 +129,7 @@ async fn a_call_of_the_api_has_a_span() {
     let rooms = || Request::get(format!("{}/rooms?max=PLANTED-query", server.uri())).body(Bytes::new()).unwrap();
     let watch = Watch::begin();
     let requests = || {
-        let lines = watch.lines().into_iter().filter(|line| line.ends_with(" webex_oauth: request ended"));
+        let lines = watch.lines().into_iter().filter(|line| line.ends_with(" webex_oauth: request finished"));
         lines.inspect(|line| assert!(!line.contains("PLANTED"), "{line}")).collect::<Vec<_>>()
     };
 
@@ -169,22 +169,29 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
     let told = [
-        "DEBUG serves at once, and looks behind generation=0",
-        "DEBUG departs",
-        "DEBUG looks",
-        "DEBUG claims",
-        "DEBUG sends",
-        "DEBUG saves",
-        "INFO refreshed generation=1",
-        "DEBUG saves",
-        "DEBUG ends",
-        "DEBUG fresh generation=1",
+        "DEBUG cached token served, checking in background generation=0",
+        "DEBUG refresh started",
+        "DEBUG loading session",
+        "DEBUG acquiring lease",
+        "DEBUG sending refresh request",
+        "DEBUG saving tokens",
+        "INFO session refreshed generation=1",
+        "DEBUG saving tokens",
+        "DEBUG refresh ended",
+        "DEBUG session up to date generation=1",
     ];
     assert_eq!(watch.decisions(), told);
 
     manager.remove(session.key()).await.unwrap();
     session.access_token().await.unwrap_err();
-    assert_eq!(watch.decisions(), ["INFO forgotten", "DEBUG departs", "DEBUG looks", "DEBUG ends", "DEBUG absent"]);
+    let removed = [
+        "INFO session removed",
+        "DEBUG refresh started",
+        "DEBUG loading session",
+        "DEBUG refresh ended",
+        "DEBUG session not found",
+    ];
+    assert_eq!(watch.decisions(), removed);
 }
 
 #[tokio::test]
@@ -199,8 +206,8 @@ async fn trouble_is_a_warning_that_says_why() {
     let watch = Watch::begin();
     for (told, why) in [
         ("WARN refresh failed until=Tue, 28 Nov 2023 22:15:20 GMT", "HTTP 429"),
-        ("WARN halted for all logins", "invalid_client"),
-        ("WARN login required", "invalid_grant"),
+        ("WARN refreshes paused: client rejected", "invalid_client"),
+        ("WARN refresh token rejected", "invalid_grant"),
     ] {
         session.access_token().await.unwrap_err();
         let decisions = watch.decisions();
@@ -214,13 +221,13 @@ async fn trouble_is_a_warning_that_says_why() {
         clock.advance(Duration::from_secs(3600));
     }
 
-    manager.retry(session.key()).await.unwrap();
-    assert_eq!(watch.decisions(), ["INFO may try again"]);
+    manager.unblock(session.key()).await.unwrap();
+    assert_eq!(watch.decisions(), ["INFO refresh unblocked"]);
 
     store.fail_after(0);
     session.access_token().await.unwrap_err();
     let decisions = watch.decisions();
-    let cause = "WARN load failed error=the token store failed error.sources=[the disk is on fire]";
+    let cause = "WARN store load failed error=token store failed error.sources=[the disk is on fire]";
     assert!(decisions.iter().any(|line| line == cause), "{decisions:#?}");
 }
 
@@ -234,7 +241,7 @@ async fn who_waits_for_another_says_so_and_a_claim_that_lapsed_is_taken_over() {
     let stuck = tokio::spawn(async move { stuck.access_token().await });
     let watch = Watch::begin();
     let mut decisions = Vec::new();
-    while !decisions.contains(&"DEBUG sends".to_owned()) {
+    while !decisions.contains(&"DEBUG sending refresh request".to_owned()) {
         tokio::task::yield_now().await;
         decisions.extend(watch.decisions());
     }
@@ -244,7 +251,12 @@ async fn who_waits_for_another_says_so_and_a_claim_that_lapsed_is_taken_over() {
     other.access_token(&TokenKey::new("jane").unwrap()).await.unwrap();
 
     let decisions = watch.decisions();
-    let told = ["DEBUG waits for another", "DEBUG takes over a claim", "DEBUG sends", "INFO refreshed generation=1"];
+    let told = [
+        "DEBUG waiting for lease of another process",
+        "DEBUG taking over lease",
+        "DEBUG sending refresh request",
+        "INFO session refreshed generation=1",
+    ];
     let mut lines = decisions.iter();
     assert!(told.iter().all(|told| lines.any(|line| line == told)), "{decisions:#?}");
     stuck.abort();

@@ -109,7 +109,7 @@ fn forms_with_secrets_are_nowhere_in_memory_after_they_were_sent() {
         }
         let token = webex_oauth::RefreshToken::new(REFRESH_TOKEN).unwrap();
         let meetings = builder(Service::meetings()).transport(Forgetful).build().unwrap();
-        meetings.adopt(&token, Some("site")).await.unwrap();
+        meetings.import(webex_oauth::ImportedTokens::new(token).site("site")).await.unwrap();
     });
     assert_eq!(count(&needles), [0, 0, 0]);
 }

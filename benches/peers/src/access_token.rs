@@ -22,7 +22,7 @@ pub fn run(runtime: &Runtime, folder: &Path) {
     let answer = answer.replacen('{', r#"{"ext_expires_in":1209599,"#, 1);
     let endpoint = MockEndpoint::start(answer.clone(), answer, Duration::ZERO);
     let _guard = runtime.enter();
-    let keys = ["jane", "bob"].map(|user| TokenKey::new("acme").and_then(|key| key.user(user)).expect("a key"));
+    let keys = ["jane", "bob"].map(|user| TokenKey::new("acme").and_then(|key| key.child(user)).expect("a key"));
     let webex = webex::client_over(Canned(webex::answer(1_209_599).into()));
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).expect("a manager");
     let [jane, bob] = keys

@@ -33,7 +33,7 @@ fn measure(crowd: usize) {
     let webex = webex::client_over(Canned(webex::answer(1_209_599).into()));
     let template = ready(webex::tokens(&webex)).to_stored().expect("a text").expose().to_owned();
     let user =
-        |number: usize| TokenKey::new("acme").and_then(|key| key.user(format!("user{number:07}"))).expect("a key");
+        |number: usize| TokenKey::new("acme").and_then(|key| key.child(format!("user{number:07}"))).expect("a key");
     // Tokens as a store brings them: nobody shares a text with another.
     let tokens = |number: usize| {
         let text = template

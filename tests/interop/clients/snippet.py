@@ -2,10 +2,12 @@ import json, subprocess, sys  # pip install authlib requests
 import requests
 from authlib.integrations.requests_client import OAuth2Session
 
-mock = subprocess.Popen([sys.argv[1], "--json", "--until-stdin-closes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+command = [sys.argv[1], "--json", "--until-stdin-closes"]
+mock = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 webex = json.loads(mock.stdout.readline())
-base, control = webex["base"], webex["control"]
-app = OAuth2Session(webex["client_id"], webex["client_secret"], redirect_uri=webex["redirect_uri"], scope="spark:all")
+base, control, redirect_uri = webex["base"], webex["control"], webex["redirect_uri"]
+credentials = webex["client_id"], webex["client_secret"]
+app = OAuth2Session(*credentials, redirect_uri=redirect_uri, scope="spark:all")
 
 url, state = app.create_authorization_url(f"{base}/authorize")
 callback = requests.post(f"{control}/approve", json={"url": url}).json()["callback"]

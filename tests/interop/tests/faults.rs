@@ -284,7 +284,7 @@ fn whatever_the_end_of_a_login_is_answered_with_it_is_forgotten_here() {
             let session = manager.put(&TokenKey::new("jane").unwrap(), log_in(&webex).await.unwrap()).await.unwrap();
             let before = server.order("revocations", Value::Null).await.as_u64().unwrap();
 
-            let told = session.disconnect().everywhere().await.unwrap().told;
+            let told = session.disconnect_everywhere().await.unwrap().told;
 
             assert!(session.status().await.unwrap().is_none(), "{grudge}");
             assert!(session.access_token().await.unwrap_err().is_login_required(), "{grudge}");

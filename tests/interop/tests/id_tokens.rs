@@ -44,33 +44,33 @@ fn each_wrong_claim_is_refused_for_its_reason_and_nothing_more_is_asked_for() {
         let (server, wire) = (Server::mock().await, Wire::new());
         let webex = client(&server, &wire);
         for (lie, reason) in [
-            (claim("iss", "https://idbroker.webex.com/idb/"), "its `iss` is"),
-            (claim("iss", format!("{}/", server.url())), "its `iss` is"),
-            (claim("iss", json!([server.url()])), "no `iss`"),
-            (without("iss"), "no `iss`"),
-            (claim("aud", "C2"), "`aud` is another client"),
-            (claim("aud", json!(["C1", "C2"])), "other clients beside"),
-            (claim("aud", json!([])), "`aud` is another client"),
-            (claim("azp", "C2"), "`azp` is another client"),
-            (without("aud"), "no `aud`"),
-            (without("sub"), "no `sub`"),
-            (claim("sub", ""), "no `sub`"),
+            (claim("iss", "https://idbroker.webex.com/idb/"), "is not trusted"),
+            (claim("iss", format!("{}/", server.url())), "is not trusted"),
+            (claim("iss", json!([server.url()])), "`iss` is missing"),
+            (without("iss"), "`iss` is missing"),
+            (claim("aud", "C2"), "`aud` does not contain"),
+            (claim("aud", json!(["C1", "C2"])), "contains other clients"),
+            (claim("aud", json!([])), "`aud` does not contain"),
+            (claim("azp", "C2"), "`azp` is not this client's"),
+            (without("aud"), "`aud` is missing"),
+            (without("sub"), "`sub` is missing"),
+            (claim("sub", ""), "`sub` is missing"),
             (claim("sub", "s".repeat(256)), "255"),
-            (without("exp"), "no `exp`"),
-            (claim("exp", 0), "expired"),
-            (later("exp", -65), "expired"),
-            (claim("exp", "soon"), "`exp` is no time"),
-            (without("iat"), "no `iat`"),
+            (without("exp"), "`exp` is missing"),
+            (claim("exp", 0), "`exp` is in the past"),
+            (later("exp", -65), "`exp` is in the past"),
+            (claim("exp", "soon"), "`exp` is not a time"),
+            (without("iat"), "`iat` is missing"),
             (later("iat", 120), "in the future"),
             (later("iat", -DAY - 65), "24 hours"),
-            (later("nbf", 120), "not valid yet"),
-            (without("nonce"), "no `nonce`"),
-            (claim("nonce", "another"), "another login's"),
-            (claim("nonce", json!(["x"])), "no `nonce`"),
+            (later("nbf", 120), "`nbf` is in the future"),
+            (without("nonce"), "`nonce` is missing"),
+            (claim("nonce", "another"), "`nonce` does not match"),
+            (claim("nonce", json!(["x"])), "`nonce` is missing"),
             (claim("at_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`at_hash`"),
             (claim("c_hash", "AAAAAAAAAAAAAAAAAAAAAA"), "`c_hash`"),
-            (json!({ "unsigned": "none" }), "only RS256"),
-            (json!({ "unsigned": "HS256" }), "only RS256"),
+            (json!({ "unsigned": "none" }), "(expected RS256)"),
+            (json!({ "unsigned": "HS256" }), "(expected RS256)"),
         ] {
             server.order("lie", lie.clone()).await;
 
@@ -92,8 +92,8 @@ fn a_token_without_signature_or_of_an_unknown_key_is_refused_by_the_keys() {
     tell(async {
         let (server, wire) = (Server::mock().await, Wire::new());
         for (lie, reason) in [
-            (json!({ "unsigned": "RS256" }), "its signature is not its issuer's"),
-            (json!({ "kid": "nobody's" }), "none of its issuer's keys"),
+            (json!({ "unsigned": "RS256" }), "the signature does not match"),
+            (json!({ "kid": "nobody's" }), "the issuer has no key"),
         ] {
             server.order("lie", lie.clone()).await;
 
@@ -183,14 +183,18 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
         wire.paths();
         // What is wrong, what is said of it, and whether time, the developer or a new access token can help.
         for (gossip, reason, helpers) in [
-            (json!({ "body": { "sub": "mallory" } }), "about another user", [false, false, false]),
-            (json!({ "body": { "sub": "JohnDoe" } }), "about another user", [false, false, false]),
-            (json!({ "body": { "sub": "" } }), "no `sub`", [false, false, false]),
-            (json!({ "body": { "sub": ["johndoe"] } }), "no `sub`", [false, false, false]),
-            (json!({ "without": ["sub"] }), "no `sub`", [false, false, false]),
-            (page(200), "cannot be used", [true, false, false]),
-            (json!({ "text": "" }), "cannot be used", [true, false, false]),
-            (json!({ "text": r#"{"sub":"johndoe","sub":"mallory"}"# }), "cannot be used", [true, false, false]),
+            (json!({ "body": { "sub": "mallory" } }), "another user", [false, false, false]),
+            (json!({ "body": { "sub": "JohnDoe" } }), "another user", [false, false, false]),
+            (json!({ "body": { "sub": "" } }), "`sub` is missing", [false, false, false]),
+            (json!({ "body": { "sub": ["johndoe"] } }), "`sub` is missing", [false, false, false]),
+            (json!({ "without": ["sub"] }), "`sub` is missing", [false, false, false]),
+            (page(200), "invalid userinfo response", [true, false, false]),
+            (json!({ "text": "" }), "invalid userinfo response", [true, false, false]),
+            (
+                json!({ "text": r#"{"sub":"johndoe","sub":"mallory"}"# }),
+                "invalid userinfo response",
+                [true, false, false],
+            ),
             (signed, "signed", [false, true, false]),
             (json!({ "status": 401 }), "401", [false, false, true]),
             // Of a page only the status is believed.

@@ -338,7 +338,7 @@ fn a_login_that_is_disconnected_is_ended_at_the_server_and_everywhere_is_told_by
             let (access, refresh) = (there.access_token().expose(), there.refresh_token().unwrap().expose());
             assert!(honours(&server, access).await && honours(&server, refresh).await, "another login lives on");
 
-            other.disconnect().everywhere().await.unwrap().told.unwrap();
+            other.disconnect_everywhere().await.unwrap().told.unwrap();
 
             assert!(!honours(&server, access).await && !honours(&server, refresh).await);
             assert!(other.status().await.unwrap().is_none());

@@ -17,38 +17,38 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
         let stranger = json!({ "url": format!("{authorize}&client_id=C2") }).to_string();
         let own = json!({ "url": format!("{authorize}&client_id=C1"), "user": "jane@example.com" }).to_string();
         for (order, body, reason) in [
-            ("dance", "{}", "there is no order \"dance\""),
-            ("approve", "{}", "it takes either `url`, an authorization URL, or `user_code`, what a device shows"),
+            ("dance", "{}", "unknown order \"dance\""),
+            ("approve", "{}", "specify either `url` (an authorization URL) or `user_code` (shown by a device)"),
             (
                 "approve",
                 r#"{"url": "https://webexapis.com/v1/authorize"}"#,
-                "this is not an authorization URL of the mock",
+                "not an authorization URL of the mock",
             ),
-            ("approve", &stranger, "Webex would show a page instead of redirecting: no integration of the mock has"),
+            ("approve", &stranger, "Webex would show a page instead of redirecting: unknown client ID"),
             ("approve", &own, "the mock has no user \"jane@example.com\""),
-            ("approve", r#"{"user_code": "123456"}"#, "no device waits with the code \"123456\""),
-            ("deny", r#"{"url": "a", "user_code": "b"}"#, "it takes either"),
-            ("revoke", r#"{"usr": "eve@example.com"}"#, "the body of the order: unknown field `usr`"),
-            ("revoke", "user=eve@example.com", "the body of the order: expected value"),
-            ("secret", "", "the body of the order: missing field `client_secret`"),
-            ("advance", r#"{"seconds": -1}"#, "the body of the order: invalid value"),
-            ("counts", r#"{"of": "refreshes"}"#, "the body of the order: unknown field `of`"),
-            ("answer", r#"{"at": "moon", "status": 503}"#, "there is no endpoint \"moon\" among [\"any\", "),
-            ("answer", r#"{"at": "token"}"#, "it takes one of `own`, `status`, `error` and `connection`"),
+            ("approve", r#"{"user_code": "123456"}"#, "no device login is waiting with code \"123456\""),
+            ("deny", r#"{"url": "a", "user_code": "b"}"#, "specify either"),
+            ("revoke", r#"{"usr": "eve@example.com"}"#, "invalid body: unknown field `usr`"),
+            ("revoke", "user=eve@example.com", "invalid body: expected value"),
+            ("secret", "", "invalid body: missing field `client_secret`"),
+            ("advance", r#"{"seconds": -1}"#, "invalid body: invalid value"),
+            ("counts", r#"{"of": "refreshes"}"#, "invalid body: unknown field `of`"),
+            ("answer", r#"{"at": "moon", "status": 503}"#, "unknown endpoint \"moon\": use one of [\"any\", "),
+            ("answer", r#"{"at": "token"}"#, "specify exactly one of `own`, `status`, `error`, and `connection`"),
             ("answer", r#"{"at": "token", "status": 99}"#, "no answer can have the status 99"),
-            ("answer", r#"{"at": "token", "error": "Bad"}"#, "there is no fault \"Bad\" among [DeadRefreshToken, "),
-            ("answer", r#"{"at": "token", "connection": "slow"}"#, "the body of the order: unknown variant `slow`"),
-            ("answer", r#"{"status": 503}"#, "it takes `at`, a place"),
-            ("answer", r#"{"at": "token", "own": true, "status": 503}"#, "it takes one of `own`, `status`, "),
-            ("answer", r#"{"at": "token", "status": 503, "wait": 1}"#, "the body of the order: unknown field `wait`"),
-            ("answer", r#"{"at": "token", "own": true, "then": [{}]}"#, "it takes one of `own`, `status`, "),
-            ("answer", r#"{"at": "token", "own": true, "then": {}}"#, "the body of the order: invalid type: map"),
-            ("answer", r#"{"at": "token", "connection": "reset"}"#, "connections are spoilt by the relay"),
-            ("offline", "", "connections are spoilt by the relay"),
-            ("requests", r#"{"at": "moon"}"#, "there is no endpoint \"moon\" among "),
-            ("fault", r#"{"weather": "Bad"}"#, "there are no faults of the kind \"weather\""),
-            ("fault", r#"{"tokens": "Bad"}"#, "there is no fault \"Bad\" among [OddTokenType, "),
-            ("fault", r#"{"device_poll": "SlowDown"}"#, "there is no fault \"SlowDown\" among ["),
+            ("answer", r#"{"at": "token", "error": "Bad"}"#, "unknown fault \"Bad\": use one of [DeadRefreshToken, "),
+            ("answer", r#"{"at": "token", "connection": "slow"}"#, "invalid body: unknown variant `slow`"),
+            ("answer", r#"{"status": 503}"#, "missing `at`: specify an endpoint"),
+            ("answer", r#"{"at": "token", "own": true, "status": 503}"#, "specify exactly one of `own`, `status`, "),
+            ("answer", r#"{"at": "token", "status": 503, "wait": 1}"#, "invalid body: unknown field `wait`"),
+            ("answer", r#"{"at": "token", "own": true, "then": [{}]}"#, "specify exactly one of `own`, `status`, "),
+            ("answer", r#"{"at": "token", "own": true, "then": {}}"#, "invalid body: invalid type: map"),
+            ("answer", r#"{"at": "token", "connection": "reset"}"#, "connection faults require the relay"),
+            ("offline", "", "connection faults require the relay"),
+            ("requests", r#"{"at": "moon"}"#, "unknown endpoint \"moon\": use one of "),
+            ("fault", r#"{"weather": "Bad"}"#, "unknown kind of fault \"weather\""),
+            ("fault", r#"{"tokens": "Bad"}"#, "unknown fault \"Bad\": use one of [OddTokenType, "),
+            ("fault", r#"{"device_poll": "SlowDown"}"#, "unknown fault \"SlowDown\": use one of ["),
         ] {
             let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
             let answer = answer.send().await.unwrap();
@@ -279,7 +279,7 @@ fn help_says_every_option_and_every_order() {
     }
     let wrong = std::process::Command::new(MockWebex::program()).arg("--moon").output().unwrap();
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(String::from_utf8(wrong.stderr).unwrap().contains("unknown argument --moon; --help says"));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("unknown argument --moon; see --help"));
 }
 
 /// The names that scripts in any language use: each order answers a wrong one with all that it knows.
@@ -295,7 +295,7 @@ fn names_of_faults_and_places_keep_their_spelling() {
             let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
             let said: Value = answer.send().await.unwrap().json().await.unwrap();
             let error = said["error"].as_str().unwrap();
-            assert!(!error.starts_with("there is no order"), "{order}: {error}");
+            assert!(!error.starts_with("unknown order"), "{order}: {error}");
             found += &format!("{line}\nknows {}\n", names_in(error));
         }
         assert_eq!(found, names);

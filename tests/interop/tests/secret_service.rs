@@ -17,7 +17,7 @@ fn store(session: &Session) -> KeyringStore {
 }
 
 fn key() -> TokenKey {
-    TokenKey::new("cust10001").unwrap().user("jane@example.com").unwrap()
+    TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap()
 }
 
 /// An entry of a revision that is only its own. A store never asks where it comes from.

@@ -263,8 +263,8 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
         let (code, line) = error("echo stale | $CLI login --with-token");
         assert!(code == 4 && line.ends_with("to log in again, run: cli login"), "{line}");
         let (code, line) = error("WEBEX_CLIENT_SECRET=wrong $CLI login --with-token < refresh-token");
-        assert!(code == 1 && line.contains("check client id, client secret"), "{line}");
-        assert!(line.contains("[tracking id "), "{line}");
+        assert!(code == 1 && line.contains("check the client ID, client secret"), "{line}");
+        assert!(line.contains("[tracking ID "), "{line}");
         let (code, line) = error("WEBEX_BASE_URL=http://127.0.0.1:1/v1 $CLI login --with-token < refresh-token");
         assert!(code == 1 && line.ends_with("try again later"), "{line}");
         let (code, line) = error("WEBEX_REVOCATION_URL=$(printf '\\377') $CLI status");

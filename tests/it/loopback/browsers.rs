@@ -31,7 +31,7 @@ async fn the_browser_is_opened_comes_back_and_is_told_how_it_went_before_the_por
     let login = login.await.unwrap().unwrap();
 
     assert_eq!(status(&page), 200, "{page}");
-    assert!(page.contains("<h1>You are logged in</h1>") && page.contains("go back to Acme &lt;Rooms&gt;."), "{page}");
+    assert!(page.contains("<h1>You are logged in</h1>") && page.contains("return to Acme &lt;Rooms&gt;."), "{page}");
     let head = page.to_ascii_lowercase();
     for header in [
         "cache-control: no-store",

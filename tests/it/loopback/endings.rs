@@ -22,7 +22,7 @@ async fn a_user_who_declines_is_told_so_and_the_application_too() {
     let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
 
     assert_eq!(status(&page), 403);
-    assert!(page.contains("You are not logged in") && page.contains("by you or by an administrator"), "{page}");
+    assert!(page.contains("Login failed") && page.contains("by you or by an administrator"), "{page}");
     assert!(login.unwrap_err().is_denied());
     assert!(stage.is_closed());
 }
@@ -37,10 +37,10 @@ async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on
     let (page, login) = tokio::join!(stage.get(&back), waiting.wait());
 
     assert_eq!(status(&page), 502);
-    assert!(page.contains("You are not logged in") && !page.contains("logged in</h1><p role=\"status\""), "{page}");
+    assert!(page.contains("Login failed") && !page.contains("logged in</h1><p role=\"status\""), "{page}");
     let error = login.unwrap_err();
     assert!(error.kind() == ErrorKind::CodeExchange && error.is_misconfigured(), "{error}");
-    assert!(page.contains("[tracking id "), "{page}");
+    assert!(page.contains("[tracking ID "), "{page}");
     let (code, state) = (query(&back, "code"), query(&back, "state"));
     for secret in [code, state, stage.webex_secret()] {
         assert!(!page.contains(&secret) && !format!("{error:?} {error}").contains(&secret), "{page}");
@@ -88,13 +88,13 @@ async fn when_nobody_comes_back_the_error_lists_what_webex_tells_the_user_alone(
 
     let (uri, client_id) = (stage.mock.redirect_uri(), stage.mock.client_id());
     let hints = [
-        format!("nobody came back to {uri} within 300 s"),
-        format!("the redirect URI is not registered exactly as {uri}"),
-        format!("has no integration with the client id {client_id}"),
-        format!("under the integration id {}", ApplicationId::new(&client_id).unwrap()),
+        format!("no callback arrived at {uri} within 300 s"),
+        format!("the redirect URI is registered exactly as {uri}"),
+        format!("has an integration with the client ID {client_id}"),
+        format!("(integration ID {})", ApplicationId::new(&client_id).unwrap()),
         "the browser could not be opened".to_owned(),
-        "requests came 2 with no state or another login's, 1 that told of a refusal without a state, which anybody can \
-         send, 1 for another path"
+        "other requests received: 2 with a missing or unknown `state`, 1 with an `error` but no `state`, 1 for another \
+         path"
             .to_owned(),
     ];
     assert_kind(&error, ErrorKind::CallbackTimeout, &hints.each_ref().map(String::as_str));
@@ -108,26 +108,26 @@ const CLIENT_HELLO: &str = "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}";
 #[tokio::test]
 async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over() {
     for (sent, count, advice, counted) in [
-        (CLIENT_HELLO.to_owned(), 3, "write http:// in place of https://", "requests came 3 with TLS"),
+        (CLIENT_HELLO.to_owned(), 3, "replace https:// with http://", "requests received: 3 with TLS"),
         (
             format!("GET /auth/callback HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(120)),
             2,
             "delete the browser's cookies",
-            "requests came 2 with too many or too long headers",
+            "requests received: 2 with too many or too large headers",
         ),
         (
             format!("GET /auth/callback HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(300_000)),
             1,
             "delete the browser's cookies",
-            "requests came 1 with too many or too long headers",
+            "requests received: 1 with too many or too large headers",
         ),
         (
             "GET /auth/callback HTTP/1.1\r\nBad Header: x\r\n\r\n".to_owned(),
             1,
-            "was no valid HTTP",
-            "1 that were no valid",
+            "was incomplete or invalid HTTP",
+            "1 that were incomplete",
         ),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 1, "was no valid HTTP", "1 that were no valid"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 1, "was incomplete or invalid HTTP", "1 that were incomplete"),
     ] {
         let clock = ManualClock::new(NOW);
         let stage = Stage::with(MockWebex::builder().clock(clock.clone())).await;
@@ -138,9 +138,9 @@ async fn what_the_http_server_rejects_is_named_with_advice_when_the_time_is_over
         quiet().await;
         clock.advance(Duration::from_secs(300));
         let error = login.await.unwrap().unwrap_err();
-        assert_kind(&error, ErrorKind::CallbackTimeout, &[advice, counted, "paste the address"]);
+        assert_kind(&error, ErrorKind::CallbackTimeout, &[advice, counted, "paste the URL"]);
         let line = error.to_string();
-        assert!(line.find(advice) < line.find("the redirect URI is not registered"), "first what is known: {line}");
+        assert!(line.find(advice) < line.find("the redirect URI is registered"), "known causes come first: {line}");
     }
 }
 
@@ -189,7 +189,7 @@ async fn at_webex_meetings_no_administrator_is_to_blame_and_the_government_has_i
         assert_eq!(error.contains("an administrator"), expected.is_some(), "{error}");
         if let Some(cluster) = expected {
             let id = ApplicationId::new(stage.mock.client_id()).unwrap().with_cluster(cluster).unwrap();
-            assert!(error.contains(&format!("under the integration id {id}")), "{error}");
+            assert!(error.contains(&format!("(integration ID {id})")), "{error}");
         }
     }
 }

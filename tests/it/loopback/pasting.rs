@@ -61,7 +61,7 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
         let error = paste.paste(&text).unwrap_err();
         assert_kind(&error, kind, &[]);
         assert!(!login.is_finished() && !error.is_login_required(), "{text}: {error}");
-        assert_eq!(text.contains('\u{2026}'), error.to_string().contains("was cut short"), "{error}");
+        assert_eq!(text.contains('\u{2026}'), error.to_string().contains("was truncated"), "{error}");
     }
 
     paste.paste(&back).unwrap();
@@ -69,7 +69,7 @@ async fn what_is_not_this_logins_says_what_it_is_and_can_be_tried_again() {
     paste.paste(&back).unwrap();
     login.await.unwrap().unwrap();
     assert_eq!(stage.mock.token_requests(), 1);
-    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["nobody waits"]);
+    assert_kind(&paste.paste(&back).unwrap_err(), ErrorKind::PendingExpired, &["no longer waiting"]);
 }
 
 #[tokio::test]

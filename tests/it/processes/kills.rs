@@ -231,7 +231,7 @@ impl World {
             }
         }
         for user in 0..USERS {
-            let session = self.manager.session(&self.key(user)).unwrap();
+            let session = self.manager.session(&self.key(user));
             assert!(self.runtime.block_on(session.status()).unwrap().is_some());
         }
     }

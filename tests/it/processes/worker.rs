@@ -117,7 +117,7 @@ impl Worker {
             .unwrap();
         let store = FileStore::open(&task.folder).unwrap();
         let manager = TokenManager::new(webex, store.clone()).unwrap();
-        let key = |(tenant, user): &(String, String)| TokenKey::new(tenant).unwrap().user(user).unwrap();
+        let key = |(tenant, user): &(String, String)| TokenKey::new(tenant).unwrap().child(user).unwrap();
         Self { clock, store, manager, keys: task.keys.iter().map(key).collect() }
     }
 
@@ -160,7 +160,7 @@ impl Worker {
         let mut asked = Vec::new();
         for number in 0..keys.len() {
             let number = (begin + number) % keys.len();
-            let session = self.manager.session(&keys[number]).unwrap();
+            let session = self.manager.session(&keys[number]);
             asked.push((number, tokio::spawn(async move { answer(&session).await })));
         }
         let mut answers = Vec::new();

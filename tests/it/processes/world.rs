@@ -78,7 +78,7 @@ impl World {
     }
 
     pub(super) fn key(&self, user: usize) -> TokenKey {
-        TokenKey::new("acme").unwrap().user(&self.users[user]).unwrap()
+        TokenKey::new("acme").unwrap().child(&self.users[user]).unwrap()
     }
 
     /// What a process in this world is told; it speaks to the server itself.

@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
 async fn run(webex: &Webex, folder: &Path) -> Result<()> {
     let client = client(webex)?;
     decline(&client).await?;
-    let key = TokenKey::new("acme")?.user("jane")?;
+    let key = TokenKey::new("acme")?.child("jane")?;
 
     let (url, pending) = client.authorize().payload(&"/rooms").begin()?;
     let login = client.login(pending, Callback::parse(browser::answer(url.as_str(), "accept").await?)?).await?;
