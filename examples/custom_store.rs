@@ -1,7 +1,8 @@
-//! A store of your own: one that counts what another one does, tried by the suite that every store passes.
+//! Implements a store that counts the calls of another store, and tests it with the conformance
+//! suite.
 //!
-//! `cargo run --example custom_store` needs nothing and talks to nobody. A store over your own database has the same three
-//! methods; the documentation of `webex_oauth::store` shows a whole one.
+//! Run with `cargo run --example custom_store`. It requires no network. The documentation of
+//! `webex_oauth::store` contains a complete store.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -22,7 +23,7 @@ use webex_oauth::store::{
 
 use self::folder::Folder;
 
-/// Counts the calls to a store, as an operator's dashboard would.
+/// A store that counts calls, for example for a dashboard.
 #[derive(Clone, Debug)]
 struct Counted<S> {
     store: S,
@@ -82,7 +83,7 @@ impl<S: TokenStore> TokenStore for Counted<S> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Command::new("custom_store").about("Tries a store of its own by the suite that every store passes").get_matches();
+    Command::new("custom_store").about("Tests a custom store with the conformance suite").get_matches();
     exit::code(try_it().await)
 }
 
@@ -92,6 +93,6 @@ async fn try_it() -> Result<(), Box<dyn std::error::Error>> {
 
     conformance::run(async || store.clone()).await;
 
-    writeln!(stdout(), "The store keeps the whole contract. What it took: {:?}", store.counts)?;
+    writeln!(stdout(), "The store passed the conformance suite. Calls: {:?}", store.counts)?;
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Keeps logins alive that nobody uses, and says in time which of them will end all the same.
+//! Refreshes idle sessions before they expire, and announces those that a refresh cannot extend.
 //!
-//! `cargo run --example keep_alive` lets a hundred days pass in a moment, at two simulated Webexes: one that gives a refresh
-//! token its whole life again with each refresh, and one that does not. A real program needs no more than the lines in
-//! `keeping_alive`, and a clock that moves by itself.
+//! Run with `cargo run --example keep_alive`. It simulates a hundred days with two simulated Webex
+//! services: one extends the refresh token with each refresh, and the other does not. A real
+//! program needs only the lines in `keeping_alive`.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -24,24 +24,24 @@ const TENANTS: [(&str, &str); 2] = [("cust10001", "jane@example.com"), ("cust100
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let about = "Keeps logins alive that nobody uses, for a hundred days that pass in a moment";
+    let about = "Refreshes idle sessions during a hundred simulated days";
     Command::new("keep_alive").about(about).get_matches();
     exit::code(at_two_webexes().await)
 }
 
 async fn at_two_webexes() -> Result<()> {
-    writeln!(stdout(), "A Webex where each refresh prolongs a login:")?;
+    writeln!(stdout(), "Each refresh extends the session:")?;
     a_hundred_idle_days(MockWebex::builder().renewing_refresh_tokens()).await?;
-    writeln!(stdout(), "\nA Webex where a login ends 90 days after it began:")?;
+    writeln!(stdout(), "\nThe session expires 90 days after the login:")?;
     a_hundred_idle_days(MockWebex::builder()).await
 }
 
-/// All that a program has to do: listen, and sweep.
+/// The part that a program needs: an event listener and sweeps.
 fn keeping_alive(webex: WebexOAuth) -> Result<(TokenManager, KeepAlive)> {
-    let manager = TokenManager::builder(webex, MemoryStore::new()) // a `FileStore`, or one of your own
-        .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server matches them, and writes to its users
+    let manager = TokenManager::builder(webex, MemoryStore::new()) // or a `FileStore`
+        .on_event(|event| _ = writeln!(stdout(), "  {event}")) // a server would notify its users
         .build()?;
-    // A server says `.start()?` instead, keeps what that gives, and has a sweep every hour.
+    // A server calls `.start()?` instead, and keeps the returned handle. It then sweeps every hour.
     let keep_alive = KeepAlive::new(&manager)?.delay_between(Duration::ZERO);
     Ok((manager, keep_alive))
 }
@@ -68,7 +68,7 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
     for (tenant, _) in TENANTS {
         let status = manager.session(&TokenKey::new(tenant)?).status().await?;
         let status = status.map_or_else(String::new, |status| status.to_string());
-        writeln!(stdout(), "  {tenant} after a hundred days: {status}")?;
+        writeln!(stdout(), "  {tenant} after 100 days: {status}")?;
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Logs one person in with Webex, shows who it is and what was granted, and refreshes once. The login is kept in a file,
-//! so that the next run goes on with it.
+//! Logs in with Webex, shows the account and the granted scopes, and refreshes once. The session is
+//! stored in a file, and the next run continues it.
 //!
-//! `cargo run --example login` does it against a simulated Webex on this machine, and runs twice, since that Webex does not
-//! outlive the program: the second run is a week later by a clock of its own. `-- --auto` does it without a browser. For the
-//! real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, which must be registered
-//! and lead to this machine, as `http://localhost:8765/callback` does. `WEBEX_SERVICE=meetings` logs in with Webex Meetings.
+//! Run with `cargo run --example login`. It uses a simulated Webex and shows two runs, the second
+//! one a week later by the simulated clock. `-- --auto` requires no browser. For the real Webex,
+//! set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES`, and `WEBEX_REDIRECT_URI`. The
+//! redirect URI must be registered and lead to this host, such as `http://localhost:8765/callback`.
+//! `WEBEX_SERVICE=meetings` selects Webex Meetings.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -29,11 +30,11 @@ use self::interrupt::interrupted;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Logs one person in with Webex, shows who it is and what was granted, and refreshes once
+/// Logs in with Webex, shows the account and the granted scopes, and refreshes once
 #[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables that the first lines of examples/login.rs name.")]
+#[command(after_help = "For the real Webex, set the variables listed at the top of examples/login.rs.")]
 struct Arguments {
-    /// Consent at once at the simulated Webex, and wait for nobody's browser
+    /// Consent immediately at the simulated Webex, without a browser
     #[arg(long)]
     auto: bool,
 }
@@ -54,18 +55,19 @@ async fn with_the_real_webex() -> Result<()> {
 }
 
 async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
-    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine.\n")?;
+    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex.\n")?;
     let (interrupted, folder) = (interrupted()?, Folder::new("login")?);
     tokio::select! {
         outcome = twice(folder.path(), auto) => outcome?,
         () = interrupted => return Err("cancelled".into()),
     }
-    let next = "register an integration at https://developer.webex.com, and set what examples/login.rs names";
+    let next =
+        "register an integration at https://developer.webex.com and set the variables listed in examples/login.rs";
     Ok(writeln!(stdout(), "\nNext: {next}.")?)
 }
 
 async fn twice(folder: &Path, auto: bool) -> Result<()> {
-    // Other programs may have taken the first of these ports, or a few.
+    // Other programs may use the first of these ports.
     let redirect_uris: Vec<_> =
         (5000..5020).map(|port| format!("http://localhost:{port}/auth/cisco/callback")).collect();
     // The simulated Webex and its client share this clock.
@@ -78,12 +80,12 @@ async fn twice(folder: &Path, auto: bool) -> Result<()> {
     };
     run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex).redirect_uris(redirect_uris), visit).await?;
 
-    writeln!(stdout(), "\nAnd once more, as when the program is started again a week later:\n")?;
+    writeln!(stdout(), "\nSecond run, a week later:\n")?;
     clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
     run(&webex, FileStore::open(folder)?, BrowserLogin::new(&webex), |_| ()).await
 }
 
-/// Goes on with the login that is kept, or begins one.
+/// Continues the stored session, or begins a login.
 async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<()> {
     let manager = TokenManager::new(webex.clone(), store)?;
     let session = manager.session(&TokenKey::new("me")?);
@@ -100,22 +102,22 @@ async fn run(webex: &WebexOAuth, store: FileStore, browser: BrowserLogin, visit:
     if status.refreshed_at == before {
         writeln!(stdout(), "Not refreshed: the access token is less than 30 seconds old. Run this again later.")?;
     } else {
-        writeln!(stdout(), "Refreshed: there is a new access token, and the user was not asked.")?;
+        writeln!(stdout(), "Refreshed: received a new access token without asking the user.")?;
     }
     if let Some(end) = status.access_token_expires_at {
-        writeln!(stdout(), "The access token is good until {end}.")?;
+        writeln!(stdout(), "The access token is valid until {end}.")?;
     }
     manager.wait_idle().await?;
     Ok(())
 }
 
-/// Asks Webex, since a login may have been ended there.
+/// Asks Webex, because the session may have been revoked.
 async fn is_logged_in(session: &Session) -> Result<bool> {
     let status = session.check().await?;
     Ok(status.is_some_and(|status| !matches!(status.state, SessionState::LoginRequired { .. })))
 }
 
-/// Waits at the redirect URI for what the browser brings.
+/// Waits for the callback at the redirect URI.
 async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Login> {
     let waiting = browser.without_browser().begin()?;
     writeln!(stdout(), "Open this in a browser:\n\n  {}\n", waiting.url())?;
@@ -123,7 +125,7 @@ async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Log
     Ok(waiting.wait().await?)
 }
 
-/// Says who is logged in, and what for. Webex is asked who it is; Webex Meetings has told it with the tokens.
+/// Shows the account and the scopes. At Webex Meetings, the account is part of the token response.
 async fn show(session: &Session) -> Result<()> {
     match session.person().await {
         Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
@@ -134,18 +136,18 @@ async fn show(session: &Session) -> Result<()> {
 }
 
 async fn status(session: &Session) -> Result<SessionStatus> {
-    Ok(session.status().await?.ok_or("nobody is logged in")?)
+    Ok(session.status().await?.ok_or("no session is stored")?)
 }
 
-/// Signs in and consents at our own Webex if nobody has for 20 seconds; at once with `--auto`.
+/// Consents at the simulated Webex after 20 seconds, or immediately with `--auto`.
 async fn visit_unless_somebody_does(mock: MockWebex, url: String, auto: bool) -> io::Result<()> {
     if !auto {
-        writeln!(stdout(), "If nobody opens the page for 20 seconds, the example consents by itself.\n")?;
+        writeln!(stdout(), "The example consents automatically after 20 seconds.\n")?;
         tokio::time::sleep(Duration::from_secs(20)).await;
     }
     if mock.token_requests() == 0 {
         writeln!(stdout(), "Consenting as jane@example.com.\n")?;
-        // A proxy would not find this machine.
+        // A proxy could not reach this host.
         let browser = reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?;
         browser.get(mock.approve(url)).send().await.map_err(io::Error::other)?;
     }

@@ -1,8 +1,8 @@
-//! Logs in with Webex Meetings, refreshes, and shows the request that asks the XML API who the user is.
+//! Logs in with Webex Meetings, refreshes, and shows an XML API request that fetches the user.
 //!
-//! `cargo run --example meetings_xml` does it against a simulated Webex Meetings on this machine. For the real one, set
-//! `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`; then `-- --post` sends the request.
-//! `-- --show-token` shows the access token in it.
+//! Run with `cargo run --example meetings_xml`. It uses a simulated Webex Meetings. For the real
+//! one, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES`, and `WEBEX_REDIRECT_URI`.
+//! Then `-- --post` sends the request. `-- --show-token` includes the access token in the output.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -23,14 +23,14 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const XML_API: &str = "https://api.webex.com/WBXService/XMLService";
 
-/// Logs in with Webex Meetings, and shows the request that asks the XML API who the user is
+/// Logs in with Webex Meetings, and shows an XML API request that fetches the user
 #[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables that the first lines of examples/meetings_xml.rs name.")]
+#[command(after_help = "For the real Webex, set the variables listed at the top of examples/meetings_xml.rs.")]
 struct Arguments {
-    /// Send the request, if this is the real Webex
+    /// Send the request, with the real Webex only
     #[arg(long)]
     post: bool,
-    /// Show the access token in it
+    /// Show the access token
     #[arg(long)]
     show_token: bool,
 }
@@ -46,15 +46,15 @@ async fn show(Arguments { post: shall_be_posted, show_token }: Arguments) -> Res
         let document = run(&webex, show_token, ask_for_the_callback).await?;
         return if shall_be_posted { post(document).await } else { Ok(()) };
     }
-    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: this is a simulated Webex Meetings, on this machine.\n")?;
+    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex Meetings.\n")?;
     let jane = MockUser::new("jane@example.com").site("acme");
     let mock = MockWebex::builder().service(MockService::Meetings).user(jane).start().await;
     run(&mock.client(), show_token, |url| Ok(mock.approve(url))).await?;
-    writeln!(stdout(), "\nA real program posts this, with its token, to {XML_API}.")?;
+    writeln!(stdout(), "\nA real program sends this document, with its token, to {XML_API}.")?;
     Ok(())
 }
 
-/// Logs in by a browser, which brings the callback, and gives the request that was shown.
+/// Logs in and shows the request. `browser` returns the callback URL.
 async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) -> Result<String>) -> Result<String> {
     let (url, pending) = webex.authorize().begin()?;
     let callback = Callback::parse(browser(url.as_str())?)?;
@@ -62,7 +62,7 @@ async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) ->
     let account = login.tokens().account();
     writeln!(stdout(), "Logged in as {account} of site {:?}.", account.site_name().unwrap_or("?"))?;
 
-    // The client writes the site's name before the refresh token, as Webex Meetings wants it.
+    // The client sends the site name before the refresh token, as required by Webex Meetings.
     let tokens = webex.refresh(login.tokens()).await?;
     let (scopes, expires_at) = tokens.scopes().zip(tokens.expires_at()).ok_or("incomplete response")?;
     writeln!(stdout(), "Refreshed: {scopes}, valid until {expires_at}.\n")?;
@@ -76,7 +76,7 @@ async fn run(webex: &WebexOAuth, show_token: bool, browser: impl FnOnce(&str) ->
     Ok(get_user(&context))
 }
 
-/// The document that asks for the user who asks.
+/// Returns a document that fetches the user.
 fn get_user(context: &SecurityContext) -> String {
     let name = context.user().name().replace('&', "&amp;").replace('<', "&lt;");
     format!(
@@ -90,7 +90,7 @@ fn get_user(context: &SecurityContext) -> String {
 }
 
 async fn post(document: String) -> Result<()> {
-    // A redirect would carry the token on to wherever it points.
+    // With redirects, the token could be sent to another host.
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let request = client.post(XML_API).header("content-type", "application/xml").body(document);
     writeln!(stdout(), "\n{}", printable(&request.send().await?.text().await?))?;
@@ -98,6 +98,6 @@ async fn post(document: String) -> Result<()> {
 }
 
 fn ask_for_the_callback(url: &str) -> Result<String> {
-    writeln!(stdout(), "Open this in a browser:\n\n  {url}\n\nThen paste the address that the browser ends at:")?;
+    writeln!(stdout(), "Open this URL in a browser:\n\n  {url}\n\nThen paste the URL of the last page:")?;
     Ok(stdin().lines().next().ok_or("nothing was pasted")??)
 }

@@ -1,9 +1,12 @@
-//! Logs a person in on a screen without a keyboard: it shows a code and a QR code, and the person's phone does the rest.
+//! Logs in on a screen without a keyboard. It shows a code and a QR code, and the user logs in with
+//! a phone.
 //!
-//! `cargo run --example tv` does it against a simulated Webex on this machine: open its address in a browser, or wait; `-- --auto`
-//! waits for nobody. For the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET` and `WEBEX_SCOPES` (not `openid`), and
-//! register all of `webex_oauth::DEVICE_REDIRECT_URIS` with the integration. `--light` is for terminals that write dark on light.
-//! All of it takes about 30 lines; in a smaller terminal the upper part of the QR code is out of sight.
+//! Run with `cargo run --example tv`. It uses a simulated Webex: open its URL in a browser, or
+//! wait. `-- --auto` consents immediately. For the real Webex, set `WEBEX_CLIENT_ID`,
+//! `WEBEX_CLIENT_SECRET`, and `WEBEX_SCOPES` (without `openid`), and register all
+//! `webex_oauth::DEVICE_REDIRECT_URIS` with the integration. `--light` is for terminals with a
+//! light background. The output requires about 30 lines. In a smaller terminal, the upper part of
+//! the QR code is not visible.
 
 #[path = "process/exit.rs"]
 mod exit;
@@ -25,14 +28,14 @@ use self::printable::printable;
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Logs a person in on a screen without a keyboard: it shows a code, and the person's phone does the rest
+/// Logs in on a screen without a keyboard: it shows a code, and the user logs in with a phone
 #[derive(Parser)]
-#[command(after_help = "For the real Webex, set the variables that the first lines of examples/tv.rs name.")]
+#[command(after_help = "For the real Webex, set the variables listed at the top of examples/tv.rs.")]
 struct Arguments {
-    /// Consent at the simulated Webex, and wait for nobody
+    /// Consent immediately at the simulated Webex
     #[arg(long)]
     auto: bool,
-    /// Show the QR code for a terminal that writes dark on light
+    /// Show the QR code for a terminal with a light background
     #[arg(long)]
     light: bool,
 }
@@ -53,11 +56,8 @@ async fn with_the_real_webex(arguments: &Arguments) -> Result<()> {
 }
 
 async fn with_a_webex_of_our_own(arguments: &Arguments) -> Result<()> {
-    writeln!(
-        stdout(),
-        "WEBEX_CLIENT_ID is not set: this is a simulated Webex, on this machine, which no phone can reach."
-    )?;
-    writeln!(stdout(), "If nobody enters the code for 20 seconds, the example does; with --auto, at once.\n")?;
+    writeln!(stdout(), "WEBEX_CLIENT_ID is not set: using a simulated Webex, which phones cannot reach.")?;
+    writeln!(stdout(), "The example enters the code automatically after 20 seconds, or immediately with --auto.\n")?;
     let mock = MockWebex::builder().device_interval(Duration::from_secs(1)).start().await;
     let webex = mock.client();
     let device = DeviceLogin::start(&webex).await?;
@@ -80,17 +80,17 @@ async fn run(webex: &WebexOAuth, mut device: DeviceLogin, arguments: &Arguments)
     Ok(())
 }
 
-/// The whole screen: an address and a code to type, and both of them to scan.
+/// Shows the URL and the code, and a QR code of both.
 fn show(device: &DeviceLogin, arguments: &Arguments) -> Result<()> {
     let code = device.qr()?;
     let code = if arguments.light { code.dark_on_light() } else { code.light_on_dark() };
     Ok(writeln!(stdout(), "{code}\n{device}\n")?)
 }
 
-/// Shows how the login stands until it is over.
+/// Shows the state of the login until it completes.
 async fn wait(device: &mut DeviceLogin) -> Result<Login> {
     while let Some(state) = device.next().await {
-        write!(stdout(), "\r{state}\u{1b}[K")?; // in place of the last line
+        write!(stdout(), "\r{state}\u{1b}[K")?; // replaces the last line
         stdout().flush()?;
         match state {
             DeviceState::LoggedIn(login) => {
@@ -107,7 +107,7 @@ async fn wait(device: &mut DeviceLogin) -> Result<Login> {
     Ok(device.wait().await?)
 }
 
-/// Who can help.
+/// Returns advice for the user or the operator.
 fn advice(error: &Error) -> String {
     if error.is_misconfigured() {
         return format!("Register all of these redirect URIs with the integration: {DEVICE_REDIRECT_URIS:#?}");
@@ -115,7 +115,7 @@ fn advice(error: &Error) -> String {
     "Start again for a new code.".to_owned()
 }
 
-/// Consents at our own Webex if nobody has for 20 seconds; at once with `--auto`.
+/// Consents at the simulated Webex after 20 seconds, or immediately with `--auto`.
 async fn approve_unless_somebody_does(mock: MockWebex, user_code: String, at_once: bool) {
     tokio::time::sleep(Duration::from_secs(if at_once { 2 } else { 20 })).await;
     mock.approve_device(user_code);

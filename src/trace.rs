@@ -17,7 +17,7 @@ macro_rules! event {
 
 #[cfg(not(feature = "tracing"))]
 macro_rules! event {
-    ($level:ident $(, $field:ident = $(%)? $value:expr)* $(, $message:literal)?) => {{
+    ($level:ident $(, $field:ident = $(%)? $(?)? $value:expr)* $(, $message:literal)?) => {{
         // Never called: prevents warnings about values that only events use.
         let _ = || { $(let _ = &$value;)* };
     }};

@@ -1,4 +1,4 @@
-//! A customer's administrator connects Webex, sets what is to be set, and disconnects.
+//! Handlers with which a customer's administrator connects, configures, and disconnects Webex.
 
 use axum::extract::{Form, Query, State};
 use axum::http::header::COOKIE;
@@ -13,10 +13,10 @@ use super::failure::Failure;
 use super::journal;
 use super::tenant::Tenant;
 
-/// Sends the browser to Webex, to connect or to connect again. The customer travels in the pending authorization, which nobody
-/// can change.
+/// Begins a login to connect or reconnect. The pending authorization contains the customer, and
+/// third parties cannot modify it.
 pub(crate) async fn begin(app: State<App>, tenant: Tenant, headers: HeaderMap) -> Result<Response, Failure> {
-    // Whoever is signed in at Webex in this browser need not be whom the product shall act for.
+    // The account that is signed in to Webex in this browser may not be the one to connect.
     let mut request = app.webex.authorize().prompt(Prompt::SelectAccount).payload(&tenant.name());
     let connection = Connection::of(&app.manager, tenant).await?;
     if let Some(email) = connection.status().and_then(|status| status.account.email()) {
@@ -27,24 +27,24 @@ pub(crate) async fn begin(app: State<App>, tenant: Tenant, headers: HeaderMap) -
     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 }
 
-/// The browser is back.
+/// Receives the callback.
 pub(crate) async fn finish(
     app: State<App>,
     tenant: Tenant,
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
-    // A browser that fetches ahead asks again when the user arrives. `shell` forbids to keep the response.
+    // After a prefetch, the browser repeats the request when the user navigates: `shell` sends `no-store`.
     if Callback::is_prefetch(&headers) {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
     let (pending, over) = app.waiting.take(&callback, headers.get_all(COOKIE))?;
     let answer = connect(&app, tenant, pending, callback).await.map(|()| Redirect::to("/"));
-    Ok((AppendHeaders(over), answer).into_response()) // this login is over, whatever came of it
+    Ok((AppendHeaders(over), answer).into_response()) // a callback is valid for one attempt
 }
 
 async fn connect(app: &App, tenant: Tenant, pending: PendingAuthorization, callback: Callback) -> Result<(), Failure> {
-    // In the meantime somebody may have signed in here, in this very browser, for another customer.
+    // The user may have signed in for another customer in the meantime, in the same browser.
     if pending.payload::<String>()?.as_deref() != Some(tenant.name()) {
         return Err(Failure::OtherTenant);
     }
@@ -61,7 +61,7 @@ pub(crate) struct Wish {
     meeting_password: String,
 }
 
-/// "Set Configurations".
+/// Stores the settings of "Set Configurations".
 pub(crate) async fn configure(app: State<App>, tenant: Tenant, Form(wish): Form<Wish>) -> Result<Redirect, Failure> {
     let meeting_password = wish.meeting_password.trim().to_owned();
     if !(8..=64).contains(&meeting_password.chars().count()) {
@@ -71,18 +71,18 @@ pub(crate) async fn configure(app: State<App>, tenant: Tenant, Form(wish): Form<
     Ok(Redirect::to("/"))
 }
 
-/// Asks Webex whether the login is still good; the page then says what came of it.
+/// Asks Webex whether the session is still valid. The start page shows the result.
 pub(crate) async fn check(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
     app.manager.session(&tenant.key()?).check().await?;
     Ok(Redirect::to("/"))
 }
 
-/// Forgets the login, and tells Webex where it can be told.
+/// Removes the session, and revokes its tokens if the service supports it.
 pub(crate) async fn disconnect(app: State<App>, tenant: Tenant) -> Result<Redirect, Failure> {
     let disconnected = app.manager.session(&tenant.key()?).disconnect().await?;
-    // Webex's documented services cannot revoke tokens: they expire, or the user deletes the authorization at Webex.
+    // Webex documents no revocation endpoint: the tokens expire, or the user deletes the authorization at Webex.
     if let Revocation::Failed(error) = disconnected.revocation {
-        journal::note(format_args!("{tenant}: the tokens could not be revoked: {error}"));
+        journal::note(format_args!("{tenant}: failed to revoke the tokens: {error}"));
     }
     Ok(Redirect::to("/"))
 }

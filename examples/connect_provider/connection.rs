@@ -1,4 +1,4 @@
-//! How a customer stands with Webex.
+//! The connection of a customer to Webex.
 
 use serde::{Deserialize, Serialize};
 use webex_oauth::{SessionState, SessionStatus, TokenManager};
@@ -7,14 +7,15 @@ use super::tenant::Tenant;
 
 pub(crate) enum Connection {
     None,
-    /// Webex is connected, and "Set Configurations" is still to be done.
+    /// Webex is connected, but the settings of "Set Configurations" are missing.
     Unconfigured(SessionStatus),
     Complete(SessionStatus),
-    /// The login died: by a new password at Webex, an administrator, or time.
+    /// The session expired or was revoked, for example by a new Webex password or by an
+    /// administrator.
     LoginRequired(SessionStatus),
 }
 
-/// What the product wants to know of a customer besides; it is kept, and sealed, with the login.
+/// The settings of a customer, stored and encrypted alongside the tokens.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Configurations {
     pub(crate) meeting_password: String,

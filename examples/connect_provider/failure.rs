@@ -1,4 +1,4 @@
-//! What did not work, and what its page says.
+//! Failures and their pages.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use webex_oauth::{Error, ErrorKind};
 use super::{journal, pages};
 
 pub(crate) enum Failure {
-    /// The login at Webex was begun for another customer.
+    /// The login was begun for another customer.
     OtherTenant,
     /// The customer is connected to another account.
     OtherAccount,
@@ -27,44 +27,42 @@ impl Failure {
         match self {
             Self::OtherTenant => (
                 StatusCode::FORBIDDEN,
-                "This was begun for another customer",
-                "Nothing was connected. If you administer both, connect each from its own page.",
+                "This login belongs to another customer",
+                "Nothing was connected. If you administer both customers, connect each from its own page.",
             ),
             Self::OtherAccount => (
                 StatusCode::CONFLICT,
-                "That is another Webex account",
-                "Log in as the one that is connected, or disconnect that one before.",
+                "This is another Webex account",
+                "Log in with the connected account, or disconnect it first.",
             ),
             Self::MeetingPassword => {
                 (StatusCode::BAD_REQUEST, "The meeting password was not saved", "It must be 8 to 64 characters long.")
             }
             Self::Webex(error) if error.is_denied() => {
-                (StatusCode::FORBIDDEN, "Webex is not connected", "You declined, or your administrator did.")
+                (StatusCode::FORBIDDEN, "Webex is not connected", "You or your administrator declined.")
             }
             Self::Webex(error) if error.kind() == ErrorKind::PendingNotFound => (
                 StatusCode::BAD_REQUEST,
-                "This login is over",
-                "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",
+                "This login has expired",
+                "It was already completed, took too long, or began in another browser. Check that cookies are enabled.",
             ),
             Self::Webex(error) if error.is_login_required() => {
-                (StatusCode::BAD_REQUEST, "Webex is not connected", "Please connect once more.")
+                (StatusCode::BAD_REQUEST, "Webex is not connected", "Please connect again.")
             }
             Self::Webex(error) if error.is_retryable() => {
-                (StatusCode::BAD_GATEWAY, "Webex did not answer", "Please try again in a moment.")
+                (StatusCode::BAD_GATEWAY, "Webex is unavailable", "Please try again later.")
             }
             Self::Webex(error) if error.is_token_rejected() => (
                 StatusCode::BAD_GATEWAY,
-                "Webex did not accept the access token",
-                "The login may have ended at Webex. Please check again in a minute.",
+                "Webex rejected the access token",
+                "The session may have been revoked. Please check again in a minute.",
             ),
             Self::Webex(error) if !error.is_misconfigured() => {
-                (StatusCode::BAD_REQUEST, "That was no login", "Please connect from our own page.")
+                (StatusCode::BAD_REQUEST, "The login failed", "Please connect again from our page.")
             }
-            Self::Webex(_) | Self::Broken(_) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "Something is wrong here",
-                "It is not your fault, and our operators have been told.",
-            ),
+            Self::Webex(_) | Self::Broken(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong", "Our operators have been notified.")
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
-//! A product whose customers each connect their own Webex, as in "Connect your provider": it then works for them while nobody
-//! is there, for as long as Webex lets it.
+//! Connects the customers of a multi-tenant product to Webex ("Connect your provider"), and works
+//! for them in the background.
 //!
-//! `cargo run --example connect_provider`, then open <http://localhost:5001>. It connects to a simulated Webex on this machine;
-//! for the real one, register `http://localhost:5001/auth/cisco/callback` with the scopes below, set `WEBEX_CLIENT_ID` and
-//! `WEBEX_CLIENT_SECRET`, and say with `--data folder` (or `DATA`) where logins are kept. `CONNECT_STORE_KEY` is the key that
-//! they are sealed with; without it, one is made. `--port` and `--until-stdin-closes` are as in `web_login`.
+//! Run with `cargo run --example connect_provider`, then open <http://localhost:5001>. It uses a
+//! simulated Webex. For the real one, register `http://localhost:5001/auth/cisco/callback` with the
+//! scopes below, set `WEBEX_CLIENT_ID` and `WEBEX_CLIENT_SECRET`, and pass the folder for sessions
+//! with `--data folder` (or `DATA`). `CONNECT_STORE_KEY` is the encryption key of the sessions. By
+//! default, a key is generated. `--port` and `--until-stdin-closes` work as in `web_login`.
 //!
-//! [`connect`] is where a customer's administrator connects and disconnects, [`worker`] what happens in the background.
+//! [`connect`] contains the handlers for a customer's administrator, and [`worker`] the background
+//! task.
 
 mod connect;
 mod connection;
@@ -50,7 +52,7 @@ use self::sessions::Sessions;
 use self::tenant::{TENANTS, Who};
 use self::vault::Data;
 
-/// What the product does for its customers: it looks up who they are, and schedules their meetings.
+/// The scopes of the product, which fetches the user and schedules meetings.
 pub(crate) const SCOPES: &str = "spark:people_read meeting:schedules_write";
 
 #[tokio::main]
@@ -69,21 +71,21 @@ async fn run() -> Result<()> {
     let app = App::new(&world.webex, data.store()?)?;
     let origin = world::origin_of(&world.webex)?;
     journal::note(format_args!("listening on {origin}"));
-    journal::note("Open that in a browser; Ctrl-C ends it.");
+    journal::note("Open this URL in a browser. Press Ctrl-C to stop.");
     if world.mock.is_some() {
-        journal::note("WEBEX_CLIENT_ID is not set: customers connect to a simulated Webex, on this machine.");
+        journal::note("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
     }
     let keep_alive = KeepAlive::new(&app.manager)?.start()?;
     let worker = tokio::spawn(worker::run(app.clone()));
     arguments::serve(listener, router(app.clone(), origin), end).await?;
     worker.abort();
     keep_alive.stop().await;
-    // Tokens that cannot be saved are lost with this process; the log has said so.
+    // Tokens that cannot be saved are lost with this process. The event listener has reported it.
     let _ = tokio::time::timeout(arguments::PATIENCE, app.manager.wait_idle()).await;
     Ok(())
 }
 
-/// All that the handlers and the worker share.
+/// State shared by the handlers and the worker.
 #[derive(Clone)]
 pub(crate) struct App {
     webex: WebexOAuth,
@@ -95,7 +97,7 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(webex: &WebexOAuth, store: impl TokenIndex) -> Result<Self> {
         let manager = TokenManager::builder(webex.clone(), store)
-            .on_event(|event| journal::note(event)) // a product writes to its customer when a login is about to end
+            .on_event(|event| journal::note(event)) // a product would notify the customer of `Expiring`
             .build()?;
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
         let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "connect_provider"));
@@ -116,7 +118,7 @@ pub(crate) fn router(app: App, origin: String) -> Router {
     shell::around(router.with_state(app), origin)
 }
 
-/// What there is to see for whoever is signed in.
+/// The start page, which depends on the role of the user.
 async fn home(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
     Ok(match app.sessions.find(&headers) {
         None => pages::sign_in().into_response(),

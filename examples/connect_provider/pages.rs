@@ -1,4 +1,4 @@
-//! The pages. What stands in `(..)` is escaped.
+//! HTML pages. maud escapes expressions in `(..)`.
 
 use maud::{Markup, html};
 use webex_oauth::{ApplicationId, Result, SessionStatus, WebexOAuth};
@@ -9,7 +9,7 @@ use super::tenant::{TENANTS, Tenant};
 
 pub(crate) fn sign_in() -> Markup {
     let content = html! {
-        p .note { "This demonstration believes whoever you say you are. The sign-in of your own product stands here." }
+        p .note { "This demo signs in anyone without a password. Your product has its own sign-in here." }
         form method="post" action="/sign-in" {
             label for="who" { "Sign in as" }
             select #who name="who" {
@@ -22,19 +22,19 @@ pub(crate) fn sign_in() -> Markup {
     page("Settings and maintenance", &content)
 }
 
-/// What a customer's administrator sees.
+/// The page of a customer's administrator.
 pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth) -> Result<Markup> {
     let content = match connection {
         Connection::None => html! {
             p #status { "Not connected to Webex" }
             ol {
                 li {
-                    "Where your organization allows approved apps alone, its administrator adds this app in "
-                    a href="https://admin.webex.com" { "Control Hub" } ", by its Integration ID:" br;
+                    "If your organization allows only approved apps, its administrator must allow this app in "
+                    a href="https://admin.webex.com" { "Control Hub" } " with its Integration ID:" br;
                     code #integration-id { (ApplicationId::new(webex.client_id())?) }
                 }
-                li { "Log in with Webex, and allow the app to work for you." }
-                li { "Set the password of your meetings." }
+                li { "Log in with Webex, and allow the app to act on your behalf." }
+                li { "Set a password for your meetings." }
             }
             (button("/connect", "connect", "Connect Webex"))
         },
@@ -43,21 +43,21 @@ pub(crate) fn tenant(tenant: Tenant, connection: &Connection, webex: &WebexOAuth
             div .row { (button("/connect", "reconnect", "Reconnect")) (disconnect()) }
         },
         Connection::Unconfigured(status) => html! {
-            p #status role="status" { "Webex has let " (status.account) " in. One thing is left:" }
-            (configurations("Save", "Your own random password, of 8 to 64 characters."))
+            p #status role="status" { "Connected to Webex as " (status.account) ". One step is left:" }
+            (configurations("Save", "Choose a random password of 8 to 64 characters."))
             (disconnect())
         },
         Connection::Complete(status) => html! {
             p .note #status role="status" { "Connected to Webex. Logged in as " (status.account) " and connected to " (tenant) }
             (trouble(status))
             div .row { (button("/check", "check", "Check connection")) (disconnect()) }
-            (configurations("Save another", "One is set, and not shown again. Another takes its place for meetings to come."))
+            (configurations("Save new password", "A password is set. A new one applies to future meetings."))
         },
     };
     Ok(page(&format!("Webex Meetings for {tenant}"), &html! { (content) (sign_out()) }))
 }
 
-/// What an operator sees.
+/// The page of an operator.
 pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &WebexOAuth) -> Result<Markup> {
     let content = html! {
         p { "Integration ID: " code #integration-id { (ApplicationId::new(webex.client_id())?) } }
@@ -79,7 +79,7 @@ pub(crate) fn tenants(connections: &[(Tenant, Result<Connection>)], webex: &Webe
 fn line(connection: &Result<Connection>) -> Markup {
     let connection = match connection {
         Ok(connection) => connection,
-        Err(error) => return html! { "Cannot be read: " (error) },
+        Err(error) => return html! { "Failed to read: " (error) },
     };
     let end = connection.status().and_then(|status| status.refresh_token_expires_at);
     html! {
@@ -89,14 +89,14 @@ fn line(connection: &Result<Connection>) -> Markup {
             Connection::Unconfigured(status) => { (status) "; no meeting password yet" },
         }
         @if let (Some(end), false) = (end, matches!(connection, Connection::LoginRequired(_))) {
-            br; span .small { "Good until " (end) }
+            br; span .small { "Valid until " (end) }
         }
     }
 }
 
-/// A refresh that failed in passing is no matter of the customer's, until the login dies.
+/// A note about a failed refresh, which does not require an action of the customer.
 fn trouble(status: &SessionStatus) -> Markup {
-    html! { @if status.trouble.is_some() { p .small #trouble { "Webex does not answer at the moment; we try again by ourselves." } } }
+    html! { @if status.trouble.is_some() { p .small #trouble { "Webex is currently unavailable. We will try again automatically." } } }
 }
 
 fn configurations(save: &str, hint: &str) -> Markup {
@@ -104,7 +104,7 @@ fn configurations(save: &str, hint: &str) -> Markup {
         h2 { "Set Configurations" }
         form method="post" action="/configure" {
             label for="meeting-password" { "Meeting password" }
-            // Of meetings, and nobody's own: no browser shall offer to keep it.
+            // A password of meetings, not of the user: browsers should not offer to store it.
             input #meeting-password name="meeting_password" type="text" autocomplete="off" spellcheck="false"
                 required minlength="8" maxlength="64" aria-describedby="meeting-password-hint";
             p .small #meeting-password-hint { (hint) }

@@ -1,4 +1,4 @@
-//! The product's own sign-in, which this example is not about: it believes everybody. Put yours in its place.
+//! A placeholder for the sign-in of the product: it accepts anyone. Replace it with your own.
 
 use axum::extract::{Form, State};
 use axum::http::HeaderMap;

@@ -1,4 +1,4 @@
-//! The customers of the product, and who is signed in for them.
+//! The customers of the product, and the roles of signed-in users.
 
 use std::fmt;
 
@@ -10,19 +10,19 @@ use webex_oauth::store::TokenKey;
 
 use super::{App, pages};
 
-/// In production, a table.
+/// The customers. In production, use a table.
 pub(crate) const TENANTS: [Tenant; 3] = [Tenant("cust10001"), Tenant("cust10002"), Tenant("cust10003")];
 
-/// A customer: one that there is.
+/// An existing customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tenant(&'static str);
 
-/// Who is signed in.
+/// The role of a signed-in user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Of this customer, and of no other.
+    /// An administrator of this customer.
     Administrator(Tenant),
-    /// Somebody of ours, who sees how all of them are.
+    /// An operator of the product, who sees the connections of all customers.
     Operator,
 }
 
@@ -35,7 +35,7 @@ impl Tenant {
         self.0
     }
 
-    /// What the customer's login is kept under.
+    /// Returns the key of the customer's session.
     pub(crate) fn key(self) -> webex_oauth::Result<TokenKey> {
         TokenKey::new(self.0)
     }
@@ -47,8 +47,9 @@ impl fmt::Display for Tenant {
     }
 }
 
-/// The customer whose administrator is signed in: a handler that has this among its arguments is for nobody else, and can
-/// touch no other customer's login, since no form and no address says whose it is.
+/// Extracts the customer whose administrator is signed in, and rejects other users. A handler with
+/// this parameter cannot access the session of another customer, because neither the URL nor the
+/// form names the customer.
 impl FromRequestParts<App> for Tenant {
     type Rejection = Response;
 

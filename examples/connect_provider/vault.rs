@@ -1,4 +1,4 @@
-//! Where logins are kept, and the key that they are sealed with.
+//! The store of the sessions, and its encryption key.
 
 use std::fs::{self, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,29 +13,29 @@ use super::journal;
 
 const KEY: &str = "CONNECT_STORE_KEY";
 
-/// The length of a key that was written down, in characters.
+/// The length of an encoded key, in characters.
 const KEY_LENGTH: usize = 44;
 
-/// The folder of the logins.
+/// The folder of the sessions.
 pub(crate) enum Data {
     Lasting(PathBuf),
     ForThisRun(Folder),
 }
 
 impl Data {
-    /// This folder; in a demonstration, one that is gone afterwards.
+    /// Opens this folder or, in a demo, a temporary one.
     pub(crate) fn open(folder: Option<PathBuf>, is_demonstration: bool) -> Result<Self> {
         if let Some(folder) = folder {
             fs::create_dir_all(&folder)?;
             return Ok(Self::Lasting(folder));
         }
         if !is_demonstration {
-            return Err("say with --data folder (or DATA) where the logins are to be kept".into());
+            return Err("missing folder for sessions: set --data or DATA".into());
         }
         Ok(Self::ForThisRun(Folder::new("connect-provider")?))
     }
 
-    /// Its logins, sealed.
+    /// Returns the encrypted store in the folder.
     pub(crate) fn store(&self) -> Result<Encrypted<FileStore>> {
         let folder = match self {
             Self::Lasting(folder) => folder,
@@ -46,10 +46,11 @@ impl Data {
     }
 }
 
-/// The key from the environment, where a secret manager puts it; else the one in this file, which is made if it is missing.
+/// Returns the key from the environment, as set by a secret manager, or from this file, which is
+/// created if it is missing.
 fn key(path: &Path) -> Result<EncryptionKey> {
     if let Some(text) = std::env::var_os(KEY) {
-        // Not shown: it is a secret, but for a mistake.
+        // Not shown in the error, because it may be a secret.
         let text = text.into_string().map_err(|_| format!("{KEY} is not valid UTF-8"))?;
         return Ok(EncryptionKey::from_text(&text)?);
     }
@@ -59,20 +60,24 @@ fn key(path: &Path) -> Result<EncryptionKey> {
     if holds_more_than_keys(path)? {
         // Another process may have created both since the key was read.
         return kept_key(path)?.ok_or_else(|| {
-            format!("{} is missing, and what it sealed is not: put it back, or take an empty folder", path.display())
-                .into()
+            format!(
+                "{} is missing, but sessions encrypted with it exist: restore it, or use an empty folder",
+                path.display()
+            )
+            .into()
         });
     }
     new_key(path)
 }
 
-/// Reads the key in a file. One that a full disk cut off is removed while it has sealed nothing.
+/// Reads the key from a file. A file truncated by a full disk is removed if the folder contains no
+/// sessions.
 fn kept_key(path: &Path) -> Result<Option<EncryptionKey>> {
     let text = match fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         text => text?,
     };
-    // A copy from a backup may have become everybody's.
+    // A file restored from a backup may be readable by other users.
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
     let error = match EncryptionKey::from_text(&text) {
@@ -88,10 +93,11 @@ fn kept_key(path: &Path) -> Result<Option<EncryptionKey>> {
     Err(format!("{}: {error}", path.display()).into())
 }
 
-/// Makes a key beside its place, so that no full disk and no crash leaves half of one there.
+/// Creates a key in a temporary file and links it, so that neither a full disk nor a crash leaves a
+/// truncated key.
 fn new_key(path: &Path) -> Result<EncryptionKey> {
     let key = EncryptionKey::generate()?;
-    // Another process may do the same. Its seed is another each time.
+    // Another process may do the same. `RandomState` has a random seed.
     let unfinished = path.with_extension(format!("key.new-{:016x}", RandomState::new().hash_one(std::process::id())));
     let written = owners_alone().write(true).create_new(true).open(&unfinished).and_then(|mut file| {
         file.write_all(key.to_text().expose().as_bytes())?;
@@ -104,11 +110,11 @@ fn new_key(path: &Path) -> Result<EncryptionKey> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             kept_key(path)?.ok_or_else(|| format!("{} was removed; start again", path.display()).into())
         }
-        Err(error) => Err(format!("cannot make a key in {}: {error}", path.display()).into()),
+        Err(error) => Err(format!("failed to create a key in {}: {error}", path.display()).into()),
         Ok(()) => {
             journal::note(format_args!(
-                "warning: made a key in {}, beside what it seals: who copies the folder has both.\n\
-                 Move it into {KEY}, out of a secret manager, before this is used in earnest.",
+                "warning: created a key in {}, in the same folder as the sessions it encrypts.\n\
+                 In production, set {KEY} from a secret manager instead.",
                 path.display()
             ));
             Ok(key)
@@ -116,7 +122,7 @@ fn new_key(path: &Path) -> Result<EncryptionKey> {
     }
 }
 
-/// Returns `true` if the folder of the key holds anything else than keys, such as what they sealed.
+/// Returns `true` if the folder of the key contains other files than keys, such as sessions.
 fn holds_more_than_keys(path: &Path) -> Result<bool> {
     for entry in fs::read_dir(path.parent().unwrap_or(path))? {
         let name = entry?.file_name();
@@ -127,7 +133,7 @@ fn holds_more_than_keys(path: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// How to make a file that nobody else can read, also for the moment before there is anything in it.
+/// Returns options that create a file readable only by its owner from the start.
 fn owners_alone() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! What the product does for its customers in the background.
+//! The background task of the product.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::tenant::{TENANTS, Tenant};
 
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Works for ever. A login that fails waits for its customer, and stops no other.
+/// Works forever. A failed session does not affect other customers.
 pub(crate) async fn run(app: App) {
     loop {
         for (tenant, outcome) in round(&app).await {
             match outcome {
-                Ok(name) => journal::note(format_args!("{tenant}: worked for {name}")),
+                Ok(name) => journal::note(format_args!("{tenant}: completed work for {name}")),
                 Err(error) => journal::note(format_args!("{tenant}: {error}")),
             }
         }
@@ -24,8 +24,8 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Works once for each customer that is connected and configured. Tokens are no matter of it: the session has one, or says who
-/// can help.
+/// Works once for each connected and configured customer. The session provides the tokens, or an
+/// error that states who must act.
 pub(crate) async fn round(app: &App) -> Vec<(Tenant, Result<String, Error>)> {
     let mut outcomes = Vec::new();
     for tenant in TENANTS {
@@ -38,11 +38,12 @@ pub(crate) async fn round(app: &App) -> Vec<(Tenant, Result<String, Error>)> {
     outcomes
 }
 
-/// A product would schedule meetings here, with `session.send(request)`. A 401 that a new token does not cure is an endpoint's own:
-/// it is the response of that request alone, and the session serves all other requests.
+/// Works for one customer. A product would schedule meetings here with `session.send(request)`. If
+/// a 401 persists with a new token, it concerns only that endpoint: the session remains usable for
+/// other requests.
 async fn work(app: &App, tenant: Tenant) -> Result<String, Error> {
     let session = app.manager.session(&tenant.key()?);
     session.person().await?;
-    // In words for a log: a name may hold what a terminal would obey.
+    // Names may contain control characters. The `Display` of an account replaces them.
     Ok(session.account().await?.to_string())
 }

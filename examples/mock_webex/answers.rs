@@ -109,7 +109,7 @@ impl Ordered {
         for (fault, times) in self.1 {
             let ordered = match earlier {
                 Some(earlier) => earlier.then(fault),
-                None => mock.at(self.0.clone()).answer(fault),
+                None => mock.on(self.0.clone()).respond_with(fault),
             };
             earlier = Some(match times {
                 Some(times) => ordered.times(times),

@@ -4,20 +4,20 @@ use std::fmt::Debug;
 
 use webex_oauth::testing::{
     CallbackFault, DeviceErrorFormat, DevicePollFault, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
-    MockWebex, TokensFault, UserInfoFault,
+    MockEndpoint, MockWebex, TokensFault, UserInfoFault,
 };
 
 /// Makes the next response of a kind faulty.
 pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
     match kind {
-        "id_token" => mock.next_id_token(find(ID_TOKEN, name)?),
-        "keys" => mock.next_keys(find(KEYS, name)?),
-        "discovery" => mock.next_discovery(find(DISCOVERY, name)?),
-        "user_info" => mock.next_user_info(find(USER_INFO, name)?),
-        "callback" => mock.next_callback(find(CALLBACK, name)?),
-        "tokens" => mock.next_tokens(find(TOKENS, name)?),
-        "device_start" => mock.next_device_start(find(DEVICE_START, name)?),
-        "device_poll" => mock.next_device_poll(find(&device_polls(), name)?),
+        "id_token" => drop(mock.on(MockEndpoint::Token).respond_with(find(ID_TOKEN, name)?)),
+        "keys" => drop(mock.on(MockEndpoint::Keys).respond_with(find(KEYS, name)?)),
+        "discovery" => drop(mock.on(MockEndpoint::Discovery).respond_with(find(DISCOVERY, name)?)),
+        "user_info" => drop(mock.on(MockEndpoint::UserInfo).respond_with(find(USER_INFO, name)?)),
+        "callback" => drop(mock.on(MockEndpoint::Authorization).respond_with(find(CALLBACK, name)?)),
+        "tokens" => drop(mock.on(MockEndpoint::Token).respond_with(find(TOKENS, name)?)),
+        "device_start" => drop(mock.on(MockEndpoint::DeviceAuthorization).respond_with(find(DEVICE_START, name)?)),
+        "device_poll" => drop(mock.on(MockEndpoint::DeviceToken).respond_with(find(&device_polls(), name)?)),
         _ => return Err(format!("unknown kind of fault {kind:?}")),
     }
     Ok(())

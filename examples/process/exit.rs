@@ -1,11 +1,12 @@
-//! How a program in a terminal ends.
+//! Exit codes of terminal programs.
 
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::iter::successors;
 use std::process::ExitCode;
 
-/// Says on standard error what went wrong, and why. A pipe that has closed is nothing wrong: `head` has read enough.
+/// Prints an error with its causes on standard error. A closed pipe is not an error: `head`, for
+/// example, closes it.
 pub(crate) fn code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {

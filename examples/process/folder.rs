@@ -1,21 +1,21 @@
-//! A folder for as long as a demonstration takes.
+//! A temporary folder.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io, process};
 
-/// Its owner's alone, and gone when this is dropped.
+/// A private folder, removed when this is dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     pub(crate) fn new(name: &str) -> io::Result<Self> {
-        // Its seed is another each time. The process id alone is the same in every container.
+        // `RandomState` has a random seed. The process ID alone is the same in every container.
         let number = RandomState::new().hash_one(process::id());
         let path = env::temp_dir().join(format!("webex-oauth-{name}-{number:016x}"));
         let mut folder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-        folder.create(&path)?; // one that is there already is somebody else's
+        folder.create(&path)?; // fails if the folder exists, because another user may own it
         Ok(Self(path))
     }
 

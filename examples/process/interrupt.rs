@@ -1,8 +1,10 @@
-//! Being asked to end: by Ctrl-C, and on Unix by SIGTERM, as `kill` and the managers of services and containers ask.
+//! Signals that stop the program: Ctrl-C and, on Unix, SIGTERM, as sent by `kill` and by service
+//! managers.
 
 use std::io;
 
-/// Comes when somebody asks. They are listened for from this call on, so make it before there is anything to leave behind.
+/// Returns a future that completes on Ctrl-C or SIGTERM. Signals are caught from this call on: call
+/// it before there is anything to clean up.
 #[cfg(unix)]
 pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()> + Send> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +18,8 @@ pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()> + Send> {
     })
 }
 
-/// Comes when somebody asks. They are listened for from this call on, so make it before there is anything to leave behind.
+/// Returns a future that completes on Ctrl-C. It is caught from this call on: call it before there
+/// is anything to clean up.
 #[cfg(windows)]
 pub(crate) fn interrupted() -> io::Result<impl Future<Output = ()> + Send> {
     let mut ctrl_c = tokio::signal::windows::ctrl_c()?;

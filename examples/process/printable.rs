@@ -1,6 +1,7 @@
-//! What others wrote, for a terminal.
+//! Untrusted strings for a terminal.
 
-/// Without what a terminal would obey, but for ends of lines: people choose their own names.
+/// Replaces control characters and bidirectional overrides, except line breaks. Users choose their
+/// own names.
 pub(crate) fn printable(text: &str) -> String {
     let is_obeyed = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.replace(|c| c != '\n' && is_obeyed(c), "?")

@@ -1,4 +1,4 @@
-//! What the command line asks for, and what it is to wait for.
+//! Command-line arguments and shutdown of the web examples.
 
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
@@ -15,30 +15,30 @@ use super::interrupt::interrupted;
 pub(crate) type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 const USAGE: &str = "\
-Arguments (after `--` where cargo runs it):
+Arguments (after `--` with cargo):
 
-  --port 8000           where to listen on 127.0.0.1; 0 is a free port (or PORT in the environment)
-  --data folder         where to keep what shall survive a restart, if the example keeps anything (or DATA)
-  --until-stdin-closes  end with the standard input, for scripts
+  --port 8000           port on 127.0.0.1; 0 for a free port (or the environment variable PORT)
+  --data folder         folder for persistent data, if the example has any (or DATA)
+  --until-stdin-closes  exit when standard input is closed, for scripts
 
-For the real Webex, set the variables that the first lines of the example's main.rs name.";
+For the real Webex, set the variables listed at the top of the example's main.rs.";
 
-/// How long an end may wait for what is on its way: container managers kill after ten seconds.
+/// The grace period at shutdown. Container managers kill a process after ten seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Default)]
 pub(crate) struct Arguments {
-    /// Where to listen on 127.0.0.1; 0 is a free port.
+    /// The port on 127.0.0.1, or 0 for a free port.
     pub(crate) port: u16,
-    /// Where to keep what shall survive a restart.
+    /// The folder for persistent data.
     pub(crate) data: Option<PathBuf>,
-    /// Whether to end with the standard input, so that no test is outlived.
+    /// Exits when standard input is closed, and thus with the test that started the program.
     pub(crate) until_stdin_closes: bool,
 }
 
 impl Arguments {
-    /// Those of this program: `--port 5000`, `--data folder`, `--until-stdin-closes`; or `PORT` and `DATA` in the environment.
-    /// `None` where somebody only asked which there are.
+    /// Reads the arguments, and `PORT` and `DATA` from the environment. Returns `None` after
+    /// `--help`.
     pub(crate) fn read(default_port: u16) -> Result<Option<Self>> {
         let of_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let mut arguments = Self { port: default_port, ..Self::default() };
@@ -48,7 +48,7 @@ impl Arguments {
         arguments.data = of_environment("DATA").map(PathBuf::from);
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+            let mut value = || words.next().ok_or_else(|| format!("{word} requires a value"));
             match word.as_str() {
                 "--port" => arguments.port = number(&value()?)?,
                 "--data" => arguments.data = Some(value()?.into()),
@@ -64,12 +64,12 @@ impl Arguments {
     }
 
     pub(crate) async fn listen(&self) -> Result<TcpListener> {
-        let refused = |error| format!("port {} cannot be listened on ({error}): choose another with --port", self.port);
+        let refused = |error| format!("failed to listen on port {}: {error}; choose another with --port", self.port);
         Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.map_err(refused)?)
     }
 
-    /// Comes when this program is to end: by Ctrl-C, by SIGTERM, or with the standard input. Whoever has something to leave
-    /// behind calls this before.
+    /// Returns a future that completes on Ctrl-C, on SIGTERM, or when standard input is closed.
+    /// Call it before there is anything to clean up.
     pub(crate) fn end(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (interrupted, until_stdin_closes) = (interrupted()?, self.until_stdin_closes);
         Ok(async move {
@@ -81,7 +81,7 @@ impl Arguments {
     }
 }
 
-/// Serves until `end` comes. Whoever is being answered then has a little longer.
+/// Serves until `end` completes. Requests in progress then have [`PATIENCE`] to complete.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
@@ -104,7 +104,7 @@ pub(crate) async fn serve(
 
 async fn stdin_closed() {
     let (sender, receiver) = oneshot::channel::<()>();
-    // A thread and no task: nobody can take back a read, and tokio would wait for a task's at its end.
+    // A thread, not a task: a blocking read cannot be canceled, and Tokio would wait for it at shutdown.
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         drop(sender);
@@ -113,5 +113,5 @@ async fn stdin_closed() {
 }
 
 fn number(text: &str) -> Result<u16> {
-    Ok(text.parse().map_err(|error| format!("{text:?} is no port: {error}"))?)
+    Ok(text.parse().map_err(|error| format!("invalid port {text:?}: {error}"))?)
 }

@@ -1,10 +1,10 @@
-//! What is written for whoever runs the application.
+//! Log lines for operators.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-/// Writes a line. Nobody need read it: people are served also when the pipe has closed, where `println!` would panic.
-#[allow(clippy::print_stdout, reason = "a test's output is caught when it is printed so, and in no other way")]
+/// Writes a line to standard output. Unlike `println!`, it does not panic if the pipe is closed.
+#[allow(clippy::print_stdout, reason = "the test harness captures only the output of `println!`")]
 pub(crate) fn note(line: impl Display) {
     if cfg!(test) {
         println!("{line}");

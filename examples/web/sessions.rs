@@ -1,7 +1,7 @@
-//! Who is signed in here: sessions that live in this process, each under a random id that a cookie carries.
+//! Web sessions in memory, each with a random ID in a cookie.
 //!
-//! In production they stand in a table or in Redis. The rules stay: a new id at each sign-in, or an id that somebody planted
-//! before would be theirs to use (session fixation); and signing out ends it here, not in the browser alone.
+//! In production, use a database or Redis. The rules are the same: a new ID at each sign-in
+//! (session fixation), and signing out ends the session on the server, not only in the browser.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ use rand::rngs::SysRng;
 use webex_oauth::WebexOAuth;
 use webex_oauth::clock::UnixTime;
 
-/// As long as the workshop's.
+/// The lifetime in Cisco's Passport workshop.
 const LIFETIME: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 #[derive(Clone)]
 pub(crate) struct Sessions<T> {
     held: Arc<Mutex<HashMap<String, (T, UnixTime)>>>,
-    /// Its clock is theirs.
+    /// Provides the clock.
     webex: WebexOAuth,
     cookie: Arc<str>,
     attributes: &'static str,
@@ -32,9 +32,9 @@ pub(crate) struct Sessions<T> {
 pub(crate) type SetCookie = [(HeaderName, String); 1];
 
 impl<T: Clone> Sessions<T> {
-    /// Sessions of an application, which are found by a cookie of this name.
+    /// Creates an empty collection that uses a cookie with this name.
     pub(crate) fn new(webex: &WebexOAuth, name: &str) -> Self {
-        // `Lax` and not `Strict`, which would not come along when Webex sends the browser back.
+        // `Lax`, because browsers do not send `Strict` cookies with the redirect from Webex.
         let (prefix, attributes) = match webex.redirect_uri() {
             Some(uri) if uri.starts_with("https:") => ("__Host-", "; Path=/; HttpOnly; SameSite=Lax; Secure"),
             _ => ("", "; Path=/; HttpOnly; SameSite=Lax"),
@@ -42,13 +42,13 @@ impl<T: Clone> Sessions<T> {
         Self { held: Arc::default(), webex: webex.clone(), cookie: format!("{prefix}{name}").into(), attributes }
     }
 
-    /// What the session of this browser holds.
+    /// Returns the value of this browser's session.
     pub(crate) fn find(&self, headers: &HeaderMap) -> Option<T> {
         let now = self.webex.now();
         self.held().get(self.id_in(headers)?).filter(|(_, end)| *end > now).map(|(value, _)| value.clone())
     }
 
-    /// Begins a session under a new id, in place of the one that this browser had.
+    /// Begins a session under a new ID and ends the previous one of this browser.
     pub(crate) fn begin(&self, headers: &HeaderMap, value: T) -> Result<SetCookie, rand::rngs::SysError> {
         let mut bytes = [0; 32];
         SysRng.try_fill_bytes(&mut bytes)?;

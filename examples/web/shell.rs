@@ -1,4 +1,4 @@
-//! What stands around every page: its frame, the headers that keep browsers careful, and who may post.
+//! The page template, security headers, and the check of `Origin`.
 
 use std::sync::Arc;
 
@@ -13,14 +13,16 @@ use maud::{DOCTYPE, Markup, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// A page that the browser has kept to go back to is loaded again: it may be of somebody who has logged out since. `no-store`
-/// is not enough, since Chromium keeps such a page all the same and drops it when a cookie changes, but not where the redirects
-/// of a login have led to it.
+/// Reloads a page that the browser restores from memory, because its user may have logged out
+/// since. `no-store` is not sufficient: Chromium keeps such pages until a cookie changes, and even
+/// longer after the redirects of a login.
 const SCRIPT: &str = r#"addEventListener("pageshow", event => { if (event.persisted) location.reload(); });"#;
 
-/// `form-action` stays open, since browsers hold it against the redirect after a form too, and ours may lead to Webex.
+/// Security headers of every response.
 ///
-/// The policy for referrers is not `no-referrer`: with that, browsers write `Origin: null` on the forms of our own pages.
+/// `form-action` is omitted, because browsers apply it to the redirect after a form as well, which
+/// may lead to Webex. The referrer policy is not `no-referrer`, because browsers would send
+/// `Origin: null` with the forms of our own pages.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
     (
@@ -32,7 +34,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
-/// Puts the shell around an application that browsers know by this origin.
+/// Adds the shell to an application with this origin.
 pub(crate) fn around(router: Router, origin: String) -> Router {
     router
         .route("/style.css", get(([(header::CONTENT_TYPE, "text/css")], STYLE)))
@@ -41,13 +43,14 @@ pub(crate) fn around(router: Router, origin: String) -> Router {
         .layer(from_fn_with_state(Arc::<str>::from(origin), guard))
 }
 
-/// Lets nobody change anything but our own pages: a form of another site's comes with that site's `Origin`, and every browser
-/// sends one with a POST. `SameSite=Lax` keeps our cookies from such a form as well; neither has to be enough alone.
+/// Rejects changes that do not come from our own pages. Browsers send `Origin` with every POST, and
+/// a form of another site has the origin of that site. `SameSite=Lax` withholds our cookies from
+/// such a form as well.
 async fn guard(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     let is_ours = request.headers().get(header::ORIGIN).is_some_and(|found| found.as_bytes() == origin.as_bytes());
     let mut answer = if changes && !is_ours {
-        (StatusCode::FORBIDDEN, "This was not sent by a page of this application.").into_response()
+        (StatusCode::FORBIDDEN, "The request does not come from a page of this application.").into_response()
     } else {
         next.run(request).await
     };
@@ -57,7 +60,7 @@ async fn guard(State(origin): State<Arc<str>>, request: Request, next: Next) -> 
     answer
 }
 
-/// A whole page.
+/// Renders a complete page.
 pub(crate) fn page(title: &str, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)

@@ -1,4 +1,4 @@
-//! A login that failed: what the page says, and to whom it matters.
+//! Failed logins: the error page, and the log line for operators.
 
 use std::fmt::Display;
 
@@ -17,37 +17,37 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// It is no fault of anybody outside.
+    /// Creates a failure that only an operator can fix.
     pub(crate) fn broken(error: impl Display) -> Self {
         journal::note(format_args!("error: {error}"));
-        let title = "Something is wrong here";
-        let advice = "It is not your fault, and our operators have been told.";
+        let title = "Something went wrong";
+        let advice = "Our operators have been notified.";
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, title, advice, return_to: ReturnTo::default() }
     }
 
-    /// A login failed that began at this page, to which the way back leads.
+    /// Creates a failure of a login that began on the page `return_to`.
     pub(crate) fn new(error: &Error, return_to: ReturnTo) -> Self {
         let (status, title, advice) = match error {
             error if error.is_denied() => (
                 StatusCode::FORBIDDEN,
                 "You did not log in",
-                "You declined, or your administrator did. Nothing was changed.",
+                "You or your administrator declined. Nothing was changed.",
             ),
             error if error.kind() == ErrorKind::PendingNotFound => (
                 StatusCode::BAD_REQUEST,
-                "This login is over",
-                "It was finished already, took too long, or began in another browser; or your browser keeps no cookies.",
+                "This login has expired",
+                "It was already completed, took too long, or began in another browser. Check that cookies are enabled.",
             ),
             error if error.is_login_required() => {
-                (StatusCode::BAD_REQUEST, "That took too long", "Please log in once more.")
+                (StatusCode::BAD_REQUEST, "The login took too long", "Please log in again.")
             }
             error if error.is_retryable() => {
-                (StatusCode::BAD_GATEWAY, "Webex did not answer", "Please try again in a moment.")
+                (StatusCode::BAD_GATEWAY, "Webex is unavailable", "Please try again later.")
             }
             error if error.is_misconfigured() => return Self::broken(error),
-            _ => (StatusCode::BAD_REQUEST, "That was no login", "Please log in from our own page."),
+            _ => (StatusCode::BAD_REQUEST, "The login failed", "Please log in again from our page."),
         };
-        journal::note(format_args!("a login failed: {error}"));
+        journal::note(format_args!("login failed: {error}"));
         Self { status, title, advice, return_to }
     }
 }

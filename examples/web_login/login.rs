@@ -1,4 +1,4 @@
-//! The two halves of a login, and what lies between them.
+//! The two handlers of a login.
 
 use axum::extract::{Query, State};
 use axum::http::header::COOKIE;
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::return_to::{ReturnTo, Wish};
 use super::users::User;
 
-/// Sends the browser to Webex.
+/// Begins a login and redirects the browser to Webex.
 pub(crate) async fn begin(app: State<App>, headers: HeaderMap, Query(wish): Query<Wish>) -> Result<Response, Failure> {
     let mut request = app.webex.authorize().payload(&wish.return_to());
     if wish.is_another_account() {
@@ -22,13 +22,13 @@ pub(crate) async fn begin(app: State<App>, headers: HeaderMap, Query(wish): Quer
     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 }
 
-/// The browser is back. Whatever comes of it, the cookie of this login goes.
+/// Receives the callback. The cookie of the pending login is always removed.
 pub(crate) async fn finish(
     app: State<App>,
     headers: HeaderMap,
     Query(callback): Query<Callback>,
 ) -> Result<Response, Failure> {
-    // A browser that fetches ahead asks again when the user arrives. `shell` forbids to keep the response.
+    // After a prefetch, the browser repeats the request when the user navigates: `shell` sends `no-store`.
     if Callback::is_prefetch(&headers) {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
@@ -53,7 +53,8 @@ async fn log_in(
     }
 }
 
-/// Asks Webex. The tokens are dropped then; `connect_provider` is an application that keeps them.
+/// Fetches the user from Webex. The tokens are dropped. See `connect_provider` for an application
+/// that stores them.
 async fn who_is_it(app: &App, pending: PendingAuthorization, callback: Callback) -> Result<User, Error> {
     let mut login = app.webex.login(pending, callback).await?;
     let person = app.webex.identify(&mut login).await?;

@@ -1,10 +1,13 @@
-//! "Log in with Webex" in a web application, after Cisco's Passport workshop, with what the workshop leaves out.
+//! "Log in with Webex" in a web application, modeled on Cisco's Passport workshop, with the
+//! protections it omits.
 //!
-//! `cargo run --example web_login`, then open <http://localhost:5000>. It logs in at a simulated Webex on this machine; for the
-//! real one, register `http://localhost:5000/auth/cisco/callback` with the scope `spark:all`, and set `WEBEX_CLIENT_ID` and
-//! `WEBEX_CLIENT_SECRET`. `--port 8000` (or `PORT`) is another port, 0 a free one; `--until-stdin-closes` is for scripts.
+//! Run with `cargo run --example web_login`, then open <http://localhost:5000>. It uses a simulated
+//! Webex. For the real one, register `http://localhost:5000/auth/cisco/callback` with the scope
+//! `spark:all`, and set `WEBEX_CLIENT_ID` and `WEBEX_CLIENT_SECRET`. `--port 8000` (or `PORT`)
+//! selects another port, and 0 a free one. `--until-stdin-closes` is for scripts.
 //!
-//! A login is two handlers, [`login::begin`] and [`login::finish`]. In between, it waits in an encrypted cookie of its own.
+//! A login consists of two handlers, [`login::begin`] and [`login::finish`]. In between, it is
+//! stored in an encrypted cookie.
 
 mod failure;
 mod login;
@@ -55,14 +58,14 @@ async fn run() -> Result<()> {
     let world = world::World::new(listener.local_addr()?.port(), "/auth/cisco/callback", "spark:all").await?;
     let origin = world::origin_of(&world.webex)?;
     journal::note(format_args!("listening on {origin}"));
-    journal::note("Open that in a browser; Ctrl-C ends it.");
+    journal::note("Open this URL in a browser. Press Ctrl-C to stop.");
     if world.mock.is_some() {
-        journal::note("WEBEX_CLIENT_ID is not set: people log in at a simulated Webex, on this machine.");
+        journal::note("WEBEX_CLIENT_ID is not set: using a simulated Webex.");
     }
     Ok(arguments::serve(listener, router(App::new(&world.webex)?, origin), end).await?)
 }
 
-/// All that the handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
 pub(crate) struct App {
     webex: WebexOAuth,
@@ -73,7 +76,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(webex: &WebexOAuth) -> Result<Self> {
-        // A login that waits while this program is started again is begun anew. Several processes would share a key.
+        // A new key for each run: pending logins do not survive a restart. Several processes would share a key.
         let keys = EncryptionKeys::new("this-run", EncryptionKey::generate()?)?;
         let (waiting, sessions) = (PendingCookies::new(webex, keys), Sessions::new(webex, "web_login"));
         Ok(Self { webex: webex.clone(), waiting, sessions, users: Users::default() })
@@ -91,7 +94,7 @@ pub(crate) fn router(app: App, origin: String) -> Router {
         .route("/auth/cisco", get(login::begin))
         .route("/auth/cisco/callback", get(login::finish))
         .route("/api/current_user", get(current_user))
-        // The workshop has it as GET, with which any page that shows a picture from there signs people out.
+        // The workshop uses GET. Any page could then log the user out by embedding this URL as an image.
         .route("/api/logout", post(log_out));
     shell::around(router.with_state(app), origin)
 }
@@ -108,7 +111,7 @@ async fn log_out(app: State<App>, headers: HeaderMap) -> Response {
     (AppendHeaders(app.sessions.end(&headers)), Redirect::to("/")).into_response()
 }
 
-/// Only for those who are logged in: the `User` among the arguments is the guard.
+/// Requires a logged-in user: the parameter `User` rejects other requests.
 async fn events(user: User) -> Response {
     pages::events(&user).into_response()
 }

@@ -1,4 +1,4 @@
-//! The pages. What stands in `(..)` is escaped.
+//! HTML pages. maud escapes expressions in `(..)`.
 
 use axum::http::Uri;
 use maud::{Markup, html};
@@ -10,12 +10,12 @@ use super::users::User;
 pub(crate) fn home(user: Option<&User>) -> Markup {
     let content = match user {
         None => html! {
-            p #who { "Nobody is logged in." }
+            p #who { "You are not logged in." }
             p {
                 a .button #login href="/auth/cisco" { "Log in with Webex" }
                 a .button .plain #login-another href="/auth/cisco?account=another" { "Use another account" }
             }
-            p .small { "If this browser is signed in at Webex, you are asked for nothing, even after you logged out here. If that is not you, use another account." }
+            p .small { "If this browser is signed in to Webex, Webex does not ask for a password, even after you log out here. To switch users, use another account." }
         },
         Some(user) => html! {
             p { "Logged in as " strong #who { (user.name) } @if let Some(email) = &user.email { " (" (email) ")" } "." }
@@ -35,11 +35,11 @@ pub(crate) fn events(user: &User) -> Markup {
     page("Your events", &content)
 }
 
-/// For who came to a page that is not for everybody.
+/// The page for users who must log in first.
 pub(crate) fn login_required(uri: &Uri) -> Markup {
     let return_to = uri.path_and_query().map(|path| ReturnTo::from_browser(path.as_str())).unwrap_or_default();
     let content = html! {
-        p { "This page is for those who are logged in." }
+        p { "Log in to see this page." }
         p { a .button #login href=(return_to.login_link()) { "Log in with Webex" } }
         p { a #home href="/" { "Back to the start" } }
     };

@@ -1,9 +1,9 @@
-//! Where to go after the login: a page of this application, whatever the browser says.
+//! The page to open after the login, which is always a page of this application.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// What a link to the login may say.
+/// The query of a link to the login.
 #[derive(Deserialize)]
 pub(crate) struct Wish {
     return_to: Option<String>,
@@ -15,20 +15,21 @@ impl Wish {
         self.return_to.as_deref().map(ReturnTo::from_browser).unwrap_or_default()
     }
 
-    /// Who shares a browser does not want the other one's account.
+    /// Returns `true` if the user asked for another account, for example in a shared browser.
     pub(crate) fn is_another_account(&self) -> bool {
         self.account.as_deref() == Some("another")
     }
 }
 
-/// A path of this application. It comes back in the pending authorization, which nobody else can have written.
+/// A path of this application. It is stored in the pending authorization, which third parties
+/// cannot modify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReturnTo(String);
 
-/// A payload may have 1,024 bytes.
+/// The maximum length in bytes. A payload can contain 1,024.
 const LONGEST: usize = 512;
 
-/// Those that are no pages: the login itself would go round in circles.
+/// Paths that are not pages. The login itself would loop.
 const NO_PAGES: [&str; 2] = ["/auth/", "/api/"];
 
 impl Default for ReturnTo {
@@ -38,10 +39,11 @@ impl Default for ReturnTo {
 }
 
 impl ReturnTo {
-    /// The same path if it is one of this application, else the landing page.
+    /// Returns the path if it belongs to this application, or the start page.
     ///
-    /// It is read as browsers read it, to whom `/\evil.example` and a `//` with a tab in it are other hosts; and what is left of
-    /// it is read once more, since `/..//evil.example` becomes `//evil.example`.
+    /// The path is parsed like in a browser, which resolves `/\evil.example` and a `//` that
+    /// contains a tab to other hosts. The result is parsed again, because `/..//evil.example`
+    /// becomes `//evil.example`.
     pub(crate) fn from_browser(text: &str) -> Self {
         let is_plain =
             text.starts_with('/') && text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
@@ -56,14 +58,15 @@ impl ReturnTo {
         &self.0
     }
 
-    /// The link to a login that ends here.
+    /// Returns a link to a login that returns to this page.
     pub(crate) fn login_link(&self) -> String {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &self.0).finish();
         format!("/auth/cisco?{query}")
     }
 }
 
-/// Path and query of a reference, as a browser at this application makes them of it, if it does not leave.
+/// Resolves a reference like a browser. Returns path and query, or `None` if it leaves the
+/// application.
 fn path_here(text: &str) -> Option<String> {
     let here = Url::parse("http://here.invalid/").ok()?;
     let url = here.join(text).ok().filter(|url| url.origin() == here.origin() && url.username().is_empty())?;

@@ -1,20 +1,20 @@
-//! The users of this application, found by Webex's id of the person.
+//! The users of this application, identified by their Webex person ID.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use webex_oauth::Person;
 
-/// In production, a table with a unique index over `person_id`.
+/// The users. In production, use a table with a unique index on `person_id`.
 #[derive(Clone, Default)]
 pub(crate) struct Users(Arc<Mutex<Vec<User>>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct User {
-    /// Our own number.
+    /// The user ID of this application.
     pub(crate) id: u64,
-    /// Never the e-mail address: that changes, and is given to somebody else one day.
+    /// Identifies the user. An e-mail address may change and be reassigned to another person.
     pub(crate) person_id: String,
     pub(crate) name: String,
     pub(crate) email: Option<String>,
@@ -25,10 +25,10 @@ impl Users {
         self.all(|users| users.iter().find(|user| user.id == id).cloned())
     }
 
-    /// The user whom Webex knows as this person, with the name and the address of today.
+    /// Returns the user with this person ID, with the current name and e-mail address.
     pub(crate) fn find_or_create(&self, person: &Person) -> User {
         let email = person.email().map(str::to_owned);
-        let name = person.display_name().or(person.email()).unwrap_or("somebody").to_owned();
+        let name = person.display_name().or(person.email()).unwrap_or("unknown user").to_owned();
         self.all(|users| {
             if let Some(user) = users.iter_mut().find(|user| user.person_id == person.id()) {
                 (user.name, user.email) = (name, email);

@@ -111,7 +111,7 @@
 //! // The other process refreshes first, and saves only after this one has been rejected.
 //! let rotated = webex.refresh(login.tokens()).await?;
 //! let slow = Fault::none().delayed(Duration::from_secs(1));
-//! mock.at(MockEndpoint::Refresh).answer(slow);
+//! mock.on(MockEndpoint::Refresh).respond_with(slow);
 //! let save = async {
 //!     while mock.refreshes() < 2 {
 //!         tokio::task::yield_now().await;
@@ -148,7 +148,7 @@
 //! let manager = TokenManager::new(webex, MemoryStore::new())?;
 //! let session = manager.put(&TokenKey::new("jane")?, login).await?;
 //!
-//! mock.at(MockEndpoint::Token).answer(Fault::status(503).html()).until_cleared();
+//! mock.on(MockEndpoint::Token).respond_with(Fault::status(503).html()).until_cleared();
 //! clock.advance(Duration::from_secs(13 * 86_400));
 //! session.access_token().await?;
 //! clock.advance(Duration::from_secs(86_400));
@@ -260,7 +260,7 @@
 //! let rooms_request = Mock::given(path("/v1/rooms")).and(bearer).respond_with(response);
 //! rooms_request.expect(1).mount(&rooms).await;
 //! let response = Fault::status(200).json("{\"items\":[]}");
-//! mock.at(MockEndpoint::path("/v1/rooms")).answer(response);
+//! mock.on(MockEndpoint::path("/v1/rooms")).respond_with(response);
 //!
 //! for base in [format!("{}/v1", rooms.uri()), mock.uri()] {
 //!     let request = reqwest::Client::new().get(format!("{base}/rooms")).bearer_auth(token);

@@ -110,7 +110,8 @@ impl Credential {
             Ok(_) => "it belongs to another key",
             Err(Unreadable::Damaged(why)) => why,
             Err(Unreadable::Foreign(cause)) => {
-                let message = format!("unsupported version: session stored under {:?} in {self}", self.key);
+                let message =
+                    format!("unsupported version: session stored under {:?} in {self}; update webex-oauth", self.key);
                 return Err(Error::new(ErrorKind::CorruptEntry, message)
                     .with_remedy(Remedy::Registration)
                     .with_source(cause));

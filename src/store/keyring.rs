@@ -128,8 +128,8 @@ const LARGEST: usize = 2560;
 /// # Layout
 ///
 /// The service of a credential is the application name. Its user consists of a readable form of the
-/// key, with at most 32 plain characters per part, and the SHA-256 of the key in hexadecimal, as in
-/// the file name of a [`FileStore`](super::FileStore):
+/// key and the SHA-256 of the key in hexadecimal. The readable form has at most 32 plain characters
+/// per part. The hash is the one in the file names of a [`FileStore`](super::FileStore):
 ///
 /// ```text
 /// cust10001/jane@example.com/4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3

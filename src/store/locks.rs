@@ -1,6 +1,6 @@
 //! Locks for writes: a queue for the callers in this process, and lock files for other processes.
 //!
-//! A future holds no lock. It adds a job to the queue of a shard and waits for the outcome, while a
+//! A future holds no lock. It adds a job to the queue of a shard and waits for the outcome. A
 //! thread of the store runs the jobs in order. A future that is not polled therefore blocks no
 //! other caller.
 

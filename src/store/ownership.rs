@@ -190,13 +190,13 @@ fn foreign(path: &Path) -> Error {
     Fault::Foreign { path: path.to_owned() }.permanent()
 }
 
-/// Elsewhere what is created belongs to whom the folder's access list says.
+/// Does nothing: on other platforms, the access control list of the folder applies.
 #[cfg(not(unix))]
 pub(super) fn give_file(_: &File, _: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Elsewhere what is created belongs to whom the folder's access list says.
+/// Does nothing: on other platforms, the access control list of the folder applies.
 #[cfg(not(unix))]
 pub(super) fn give_folder(_: &Path) -> Result<()> {
     Ok(())

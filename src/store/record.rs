@@ -124,7 +124,7 @@ mod tests {
         for place in 0..whole.len() {
             let mut bad = whole.to_vec();
             bad[place] ^= 1;
-            assert!(read(&bad).is_err(), "byte {place} is another");
+            assert!(read(&bad).is_err(), "byte {place} was changed");
         }
         assert!(read(&[whole.as_slice(), b"x"].concat()).is_err());
     }

@@ -168,7 +168,7 @@ mod tests {
         for key in &keys {
             for namespace in namespaces {
                 let bound = Bound { namespace, key, head: &head };
-                assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key:?} are written as others are");
+                assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key:?} must have a unique encoding");
             }
         }
     }
@@ -198,7 +198,7 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = whole.to_vec();
                 bad[place] ^= 1 << bit;
-                assert!(open(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {place} is another");
+                assert!(open(&Body::new(bad), &keys, bound).is_err(), "bit {bit} of byte {place} was flipped");
             }
         }
         for length in 0..whole.len() {

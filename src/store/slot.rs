@@ -64,8 +64,11 @@ impl Slot {
             Ok(_) => Ok(Found::Damage("it belongs to another key")),
             Err(Unreadable::Damaged(why)) => Ok(Found::Damage(why)),
             Err(Unreadable::Foreign(cause)) => {
-                let message =
-                    format!("unsupported version: session stored under {:?} in {}", self.key, self.file().display());
+                let message = format!(
+                    "unsupported version: session stored under {:?} in {}; update webex-oauth",
+                    self.key,
+                    self.file().display()
+                );
                 Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration).with_source(cause))
             }
         }
@@ -147,7 +150,8 @@ pub(super) fn list(
             match folder::read(&file)?.map(|content| record::read(&content)) {
                 Some(Ok((key, entry))) if Place::of(&key) == place && asked_for(&key, &entry) => page.keys.push(key),
                 Some(Err(Unreadable::Foreign(cause))) if foreign == Foreign::Refused => {
-                    let message = format!("unsupported version: session stored in {}", file.display());
+                    let message =
+                        format!("unsupported version: session stored in {}; update webex-oauth", file.display());
                     return Err(Error::new(ErrorKind::CorruptEntry, message)
                         .with_remedy(Remedy::Registration)
                         .with_source(cause));

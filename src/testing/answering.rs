@@ -71,7 +71,7 @@ fn tracking_id(request: &Request, moment: &mut Moment<'_>) -> String {
 
 /// Returns the response at the target of a redirect, with tokens that belong to another user.
 fn strangers_tokens() -> Raw {
-    let tokens = json!({"access_token": "a-strangers", "refresh_token": "a-strangers", "expires_in": 1_209_599});
+    let tokens = json!({"access_token": "another-users", "refresh_token": "another-users", "expires_in": 1_209_599});
     let mut raw = Raw::empty(200);
     raw.write(JSON, tokens.to_string());
     raw

@@ -8,6 +8,7 @@ use crate::issuer;
 use crate::scope::{Scope, Scopes};
 use crate::testing::authorization::{Authentication, Authorization, Binding, Challenge};
 use crate::testing::exchange::Fields;
+use crate::testing::faults::NamedFault;
 use crate::testing::implicit;
 use crate::testing::prompt::{self, Blocked, Next, Visitor};
 use crate::testing::refusal_page::RefusalPage;
@@ -42,7 +43,7 @@ pub(super) fn accept(authorization: Authorization, user: usize, state: &mut Stat
     } else {
         (None, implicit::tokens(&authorization, user, state, moment.now))
     };
-    Granted { way: way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer), code }
+    Granted { way: way_back.with_fault(parameters, state.orders.take_named(NamedFault::callback), &issuer), code }
 }
 
 /// Denies the authorization.
@@ -50,7 +51,7 @@ pub(super) fn deny(authorization: Authorization, state: &mut State) -> Granted {
     let description = "The resource owner or authorization server denied the request.";
     let parameters = vec![("error", "access_denied".to_owned()), ("error_description", description.to_owned())];
     let issuer = state.issuer_of(&state.users[hinted_user(&authorization, state).unwrap_or(0)]);
-    let way = authorization.way_back.with_fault(parameters, state.faults.callbacks.pop_front(), &issuer);
+    let way = authorization.way_back.with_fault(parameters, state.orders.take_named(NamedFault::callback), &issuer);
     Granted { way, code: None }
 }
 

@@ -4,7 +4,7 @@
 pub(super) type Parameters = Vec<(&'static str, String)>;
 
 /// A fault in a callback, for
-/// [`MockWebex::next_callback`](crate::testing::MockWebex::next_callback).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 ///
 /// In the implicit flow, faults of the code apply to the first token instead.
 ///

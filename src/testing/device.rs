@@ -9,6 +9,7 @@ use crate::testing::authorize::{self, has_spark};
 use crate::testing::consents::Consented;
 use crate::testing::devices::{Devices, Found};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::faults::NamedFault;
 use crate::testing::refusal_page::RefusalPage;
 use crate::testing::state::{Moment, State};
 use crate::testing::token;
@@ -54,7 +55,7 @@ pub(super) fn start(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -
         "expires_in": lifetime.as_secs(),
         "interval": interval.as_secs(),
     });
-    match state.faults.device_starts.pop_front() {
+    match state.orders.take_named(NamedFault::device_start) {
         Some(fault) => fault.spoil(answer),
         None => Ok((200, Body::Json(answer))),
     }
@@ -77,7 +78,7 @@ fn scopes(form: &Fields, registered: &Scopes) -> Result<Scopes, Refusal> {
 /// Responds to a token request of a device.
 pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
     let device_code = form.get("device_code").unwrap_or_default();
-    if let Some(fault) = state.faults.device_polls.pop_front() {
+    if let Some(fault) = state.orders.take_named(NamedFault::device_poll) {
         state.devices.poll_in_vain(device_code, moment.elapsed, fault.slows_down());
         return fault.answer();
     }
@@ -152,7 +153,7 @@ fn check(form: &Fields) -> Result<(), Refusal> {
 fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Value {
     let id = state.open_grant(consented, moment);
     let mut tokens = token::tokens(id, form, state, moment.now);
-    if let Some(fault) = state.faults.tokens.pop_front() {
+    if let Some(fault) = state.orders.take_named(NamedFault::tokens) {
         fault.spoil(&mut tokens);
     }
     tokens

@@ -5,7 +5,7 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::pages::Page;
 
 /// A fault in the response to a device poll, for
-/// [`MockWebex::next_device_poll`](crate::testing::MockWebex::next_device_poll).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 ///
 /// The response does not depend on the user's decision.
 ///

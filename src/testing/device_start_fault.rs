@@ -7,7 +7,7 @@ use crate::testing::mutation::remove;
 use crate::testing::pages::Page;
 
 /// A fault in an otherwise successful device authorization response, for
-/// [`MockWebex::next_device_start`](crate::testing::MockWebex::next_device_start).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceStartFault {

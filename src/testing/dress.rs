@@ -1,5 +1,8 @@
 //! Overrides of a response.
 
+use std::fmt;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use serde_json::Value;
@@ -30,6 +33,17 @@ pub(super) enum Change {
     Twice(String),
     /// A member and the JSON of its value.
     Member(String, String),
+    /// A change of the whole JSON value.
+    Edit(Edit),
+}
+
+#[derive(Clone)]
+pub(super) struct Edit(pub(super) Arc<dyn Fn(&mut Value) + Send + Sync>);
+
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Edit(..)")
+    }
 }
 
 /// The replacement of a body.
@@ -119,11 +133,18 @@ fn status_page(status: u16) -> String {
 impl Change {
     /// Applies the change. Bodies other than JSON objects stay unchanged.
     fn make(&self, raw: &mut Raw) {
+        if let Self::Edit(Edit(edit)) = self {
+            let Ok(mut json) = serde_json::from_slice(&raw.body) else { return };
+            edit(&mut json);
+            raw.body = json.to_string().into();
+            return;
+        }
         let Ok(Value::Object(members)) = serde_json::from_slice(&raw.body) else { return };
         let mut written: Vec<_> = members.iter().map(|(name, value)| (name.clone(), value.to_string())).collect();
         match self {
             Self::Without(name) => written.retain(|(own, _)| own != name),
             Self::Twice(name) => written.extend(written.iter().find(|(own, _)| own == name).cloned()),
+            Self::Edit(_) => {}
             Self::Member(name, json) => {
                 written.retain(|(own, _)| own != name);
                 written.push((name.clone(), json.clone()));

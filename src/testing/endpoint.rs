@@ -17,9 +17,9 @@ use crate::testing::service::MockService;
 /// use webex_oauth::testing::{MockEndpoint, Fault, MockWebex};
 ///
 /// let mock = MockWebex::start().await;
-/// mock.at(MockEndpoint::Refresh).answer(Fault::status(503));
+/// mock.on(MockEndpoint::Refresh).respond_with(Fault::status(503));
 /// let rooms = Fault::status(200).json("{\"items\":[]}");
-/// mock.at(MockEndpoint::path("/v1/rooms")).answer(rooms).until_cleared();
+/// mock.on(MockEndpoint::path("/v1/rooms")).respond_with(rooms).until_cleared();
 /// assert_eq!(mock.requests_to(MockEndpoint::Any), 0);
 /// # }
 /// ```

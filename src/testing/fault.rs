@@ -1,19 +1,30 @@
 //! What goes wrong with an answer, as a value.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
+use serde_json::Value;
 
-use crate::testing::dress::{Change, Content, Dress};
+use crate::testing::callback_fault::CallbackFault;
+use crate::testing::device_poll_fault::DevicePollFault;
+use crate::testing::device_start_fault::DeviceStartFault;
+use crate::testing::discovery_fault::DiscoveryFault;
+use crate::testing::dress::{Change, Content, Dress, Edit};
 use crate::testing::fate::{Ending, Fate};
+use crate::testing::faults::NamedFault;
+use crate::testing::id_token_fault::IdTokenFault;
+use crate::testing::keys_fault::KeysFault;
 use crate::testing::retry_after::RetryAfter;
+use crate::testing::tokens_fault::TokensFault;
+use crate::testing::user_info_fault::UserInfoFault;
 use crate::testing::webex_error::{ErrorShape, WebexError};
 
 /// What goes wrong with one answer of the mock: in place of it, with it, or with the connection that it comes by.
 ///
-/// [`MockWebex::at`](crate::testing::MockWebex::at) says where and how often.
+/// [`MockWebex::on`](crate::testing::MockWebex::on) says where and how often.
 ///
 /// | fault | what the mock does with the request | what arrives |
 /// |---|---|---|
@@ -40,7 +51,7 @@ use crate::testing::webex_error::{ErrorShape, WebexError};
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 ///
-/// mock.at(MockEndpoint::Refresh).answer(Fault::lost_answer());
+/// mock.on(MockEndpoint::Refresh).respond_with(Fault::lost_answer());
 /// webex.refresh(login.tokens()).await?;
 /// assert_eq!(mock.refreshes_of("jane@example.com"), 2);
 /// # Ok(())
@@ -55,6 +66,8 @@ pub struct Fault {
     pub(super) acts: bool,
     pub(super) delay: Option<Duration>,
     pub(super) fate: Fate,
+    /// A fault that the rules of the mock apply, in place of everything above.
+    pub(super) named: Option<NamedFault>,
 }
 
 /// What a script can say in place of an answer.
@@ -62,7 +75,7 @@ impl Fault {
     /// Nothing goes wrong: for a script in which the first answers are good; or what is said of it after this. Right tokens as
     /// a page, for example, are `Fault::none().content_type("text/html")`.
     pub fn none() -> Self {
-        Self { keeps_own: true, dress: Dress::default(), acts: true, delay: None, fate: Fate::Whole }
+        Self { keeps_own: true, dress: Dress::default(), acts: true, delay: None, fate: Fate::Whole, named: None }
     }
 
     /// An empty answer with this status, 200 to 599; [`html`](Self::html), [`json`](Self::json) or [`body`](Self::body) fill
@@ -123,6 +136,32 @@ impl Fault {
         Self::changed(Change::Member(member.into(), json.into()))
     }
 
+    /// Edits the JSON body of the mock's own response.
+    ///
+    /// Other bodies stay unchanged. Use this for any fault without a name.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> webex_oauth::Result<()> {
+    /// use webex_oauth::Callback;
+    /// use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
+    ///
+    /// let mock = MockWebex::start().await;
+    /// let webex = mock.client();
+    /// mock.on(MockEndpoint::Token).respond_with(Fault::edit(|json| json["expires_in"] = 1.into()));
+    ///
+    /// let (url, pending) = webex.authorize().begin()?;
+    /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+    /// assert_eq!(login.tokens().expires_at(), Some(webex.now() + std::time::Duration::from_secs(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn edit(edit: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        Self::changed(Change::Edit(Edit(Arc::new(edit))))
+    }
+
     /// The connection is closed and nothing was done.
     pub fn closed() -> Self {
         Self { acts: false, fate: Fate::Lost, ..Self::none() }
@@ -156,6 +195,10 @@ impl Fault {
     /// The whole answer comes, byte after byte, with this pause after each. The pause is real time.
     pub fn dripping(pause: Duration) -> Self {
         Self { fate: Fate::Dripping(pause), ..Self::none() }
+    }
+
+    fn named(fault: NamedFault) -> Self {
+        Self { named: Some(fault), ..Self::none() }
     }
 
     fn changed(change: Change) -> Self {
@@ -242,7 +285,9 @@ impl Fault {
     }
 
     /// What was asked is done all the same: tokens are issued, codes are spent, and the client does not learn of it.
+    #[track_caller]
     pub fn after_acting(mut self) -> Self {
+        assert!(self.named.is_none(), "a named fault cannot be combined with others ({self})");
         self.acts = true;
         self
     }
@@ -283,9 +328,34 @@ impl Fault {
     /// A fault that is not the one that was meant would let a test pass for nothing.
     #[track_caller]
     fn assert_arrives(&self) {
+        assert!(self.named.is_none(), "a named fault cannot be combined with others ({self})");
         let arrives = !matches!(self.fate, Fate::Lost | Fate::Hung);
         assert!(arrives, "nothing arrives here ({self}) that could be as you say");
     }
+}
+
+macro_rules! from_named {
+    ($($fault:ident at $endpoint:ident;)*) => {
+        $(
+            #[doc = concat!("Use it at [`MockEndpoint::", stringify!($endpoint), "`](crate::testing::MockEndpoint::", stringify!($endpoint), ").")]
+            impl From<$fault> for Fault {
+                fn from(fault: $fault) -> Self {
+                    Self::named(fault.into())
+                }
+            }
+        )*
+    };
+}
+
+from_named! {
+    IdTokenFault at Token;
+    TokensFault at Token;
+    KeysFault at Keys;
+    DiscoveryFault at Discovery;
+    UserInfoFault at UserInfo;
+    CallbackFault at Authorization;
+    DeviceStartFault at DeviceAuthorization;
+    DevicePollFault at DeviceToken;
 }
 
 #[track_caller]
@@ -297,6 +367,9 @@ fn value(text: &str) -> HeaderValue {
 /// A few words, as [`MockRequest`](crate::testing::MockRequest) and the list of what came show it.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(named) = self.named {
+            return write!(f, "{named:?}");
+        }
         match (self.fate, &self.dress.change, self.dress.status) {
             (Fate::Lost, ..) => f.write_str(if self.acts { "answer lost" } else { "connection closed" }),
             (Fate::Hung, ..) => f.write_str("no answer"),
@@ -306,6 +379,7 @@ impl fmt::Display for Fault {
             (Fate::Dripping(_), ..) => f.write_str("answer dripping"),
             (_, Some(Change::Without(name)), _) => write!(f, "without {name}"),
             (_, Some(Change::Twice(name)), _) => write!(f, "{name} twice"),
+            (_, Some(Change::Edit(_)), _) => f.write_str("edited response"),
             (_, Some(Change::Member(name, _)), _) => write!(f, "another {name}"),
             (_, None, Some(status)) if !self.keeps_own => write!(f, "status {status} made"),
             (_, None, Some(status)) => write!(f, "with status {status}"),

@@ -24,7 +24,7 @@ impl FormPostPage {
             format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
         };
         let body = format!(
-            "<h1>Return to the application</h1><p>Press Continue to complete the login.</p>\
+            "<h1>Return to the application</h1><p>Press Continue to send the response.</p>\
              <form method=\"post\" action=\"{action}\">{fields}\
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Continue</button></div></form>",
             action = escape(&self.action),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clock::UnixTime;
 use crate::testing::authorization::Authentication;
+use crate::testing::faults::NamedFault;
 use crate::testing::id_token_fault::{IdTokenFault, Right};
 use crate::testing::shared_secret;
 use crate::testing::signing::Algorithm;
@@ -30,7 +31,7 @@ pub(super) struct Wanted<'a> {
 
 /// Issues an ID token, or `None` if a fault omits it.
 pub(super) fn issue(wanted: &Wanted<'_>, state: &mut State, now: UnixTime) -> Option<String> {
-    let fault = state.faults.id_tokens.pop_front();
+    let fault = state.orders.take_named(NamedFault::id_token);
     match fault {
         Some(IdTokenFault::Missing) => return None,
         Some(IdTokenFault::Encrypted) => return Some(encrypted(&state.keys.id_for(Algorithm::Rs256))),

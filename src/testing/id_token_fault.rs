@@ -11,7 +11,7 @@ const TEN_MINUTES: u64 = 600;
 const DAY: u64 = 24 * 60 * 60;
 
 /// A fault in an ID token, for
-/// [`MockWebex::next_id_token`](crate::testing::MockWebex::next_id_token).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 ///
 /// Everything else in the token is correct, including the signature. An application that omits the
 /// corresponding check therefore accepts the token.

@@ -88,7 +88,7 @@
 //!
 //! # What goes wrong on command
 //!
-//! [`MockWebex::at`] orders a [`Fault`] for an [`MockEndpoint`]: for one answer, for a few, or until it is cleared, and what comes
+//! [`MockWebex::on`] orders a [`Fault`] for an [`MockEndpoint`]: for one answer, for a few, or until it is cleared, and what comes
 //! after it. [`WebexError`] has what Webex refuses, [`ErrorShape`] how Webex writes that, [`RetryAfter`] what it asks for. What
 //! happens to connections takes the [relay](MockWebexBuilder::relay).
 //!
@@ -100,7 +100,7 @@
 //!
 //! let mock = MockWebex::start().await;
 //! # let webex = mock.client();
-//! mock.at(MockEndpoint::Exchange).answer(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
+//! mock.on(MockEndpoint::Exchange).respond_with(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let callback = Callback::parse(mock.approve(&url))?;
 //! let error = webex.login(pending, callback).await.unwrap_err();
@@ -113,14 +113,14 @@
 //!
 //! | call | of | such as |
 //! |---|---|---|
-//! | [`next_id_token`](MockWebex::next_id_token) | [`IdTokenFault`] | no `aud`, a week old, signed with `none`, a claim twice |
-//! | [`next_keys`](MockWebex::next_keys) | [`KeysFault`] | a web page, an outage, a tiny key, keys without names |
-//! | [`next_callback`](MockWebex::next_callback) | [`CallbackFault`] | another state, the code twice, another issuer |
-//! | [`next_user_info`](MockWebex::next_user_info) | [`UserInfoFault`] | another user, a missing scope |
-//! | [`next_discovery`](MockWebex::next_discovery) | [`DiscoveryFault`] | another issuer, an endpoint of a stranger |
-//! | [`next_tokens`](MockWebex::next_tokens) | [`TokensFault`] | no `scope`, no `expires_in` |
-//! | [`next_device_start`](MockWebex::next_device_start) | [`DeviceStartFault`] | no `interval`, a user code that moves the cursor |
-//! | [`next_device_poll`](MockWebex::next_device_poll) | [`DevicePollFault`] | each code in each place where a client may find it, a page, 429 |
+//! | [`next_id_token`](MockWebex::on) | [`IdTokenFault`] | no `aud`, a week old, signed with `none`, a claim twice |
+//! | [`next_keys`](MockWebex::on) | [`KeysFault`] | a web page, an outage, a tiny key, keys without names |
+//! | [`next_callback`](MockWebex::on) | [`CallbackFault`] | another state, the code twice, another issuer |
+//! | [`next_user_info`](MockWebex::on) | [`UserInfoFault`] | another user, a missing scope |
+//! | [`next_discovery`](MockWebex::on) | [`DiscoveryFault`] | another issuer, an endpoint of a stranger |
+//! | [`next_tokens`](MockWebex::on) | [`TokensFault`] | no `scope`, no `expires_in` |
+//! | [`next_device_start`](MockWebex::on) | [`DeviceStartFault`] | no `interval`, a user code that moves the cursor |
+//! | [`next_device_poll`](MockWebex::on) | [`DevicePollFault`] | each code in each place where a client may find it, a page, 429 |
 //!
 //! Those of OpenID Connect are those of the OpenID Foundation's tests for relying parties, as far as they concern a client of
 //! Webex, and each says what this crate makes of it. An application that leaves the checks to this crate can be tested for what
@@ -193,8 +193,8 @@ mod tokens_fault;
 mod callback_fault;
 mod device_start_fault;
 mod device_poll_fault;
-mod faults;
 mod endpoint;
+mod faults;
 mod retry_after;
 mod webex_error;
 mod fate;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scope::{Scope, Scopes};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::faults::NamedFault;
 use crate::testing::state::{DISCOVERED_REGION, State};
 use crate::testing::user::MockUser;
 
@@ -38,7 +39,7 @@ pub(super) fn discovery(state: &mut State) -> Outcome {
         "token_endpoint_auth_methods_supported": ["client_secret_basic"],
         "code_challenge_methods_supported": ["plain", "S256"],
     });
-    match state.faults.discoveries.pop_front() {
+    match state.orders.take_named(NamedFault::discovery) {
         Some(fault) => fault.spoil(document),
         None => Ok((200, Body::Json(document))),
     }

@@ -1,12 +1,13 @@
-//! What a test has ordered to go wrong, where and how often.
+//! Scripted faults: which, where, and how often.
 
 use std::fmt;
 
 use crate::testing::MockWebex;
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::fault::Fault;
+use crate::testing::faults::NamedFault;
 
-/// The orders, in the order in which they were given.
+/// The scripted faults, oldest first.
 #[derive(Default)]
 pub(super) struct Orders {
     orders: Vec<Order>,
@@ -20,7 +21,7 @@ struct Order {
     left: Left,
 }
 
-/// For how many answers an order stands.
+/// The number of responses that a fault applies to.
 #[derive(Clone, Copy)]
 enum Left {
     Times(usize),
@@ -34,7 +35,7 @@ impl Orders {
         self.last
     }
 
-    /// Says for how many answers an order stands that stood for one. If a request was faster, that one is spoilt already.
+    /// Changes the number of responses. If a request was faster, the fault has already been applied once.
     fn set(&mut self, ordered: &ScriptedFault<'_>, left: Left) {
         let position = self.orders.partition_point(|order| order.id < ordered.id);
         if self.orders.get(position).is_some_and(|order| order.id == ordered.id) {
@@ -50,15 +51,28 @@ impl Orders {
         self.forget_spent();
     }
 
-    /// What goes wrong with a request: the oldest order that covers it, which then has one answer less to spoil.
+    /// Takes the oldest unnamed fault that covers a request.
     pub(super) fn take(&mut self, place: Option<&MockEndpoint>, path: &str) -> Option<Fault> {
-        let order = self.orders.iter_mut().find(|order| order.endpoint.covers(place, path))?;
-        let fault = order.fault.clone();
-        if let Left::Times(times) = &mut order.left {
+        let is_due = |order: &Order| order.fault.named.is_none() && order.endpoint.covers(place, path);
+        let position = self.orders.iter().position(is_due)?;
+        let fault = self.orders[position].fault.clone();
+        self.spend(position);
+        Some(fault)
+    }
+
+    /// Takes the oldest named fault of a kind, for the next response that would be a success.
+    pub(super) fn take_named<T>(&mut self, kind: impl Fn(NamedFault) -> Option<T>) -> Option<T> {
+        let named = |order: &Order| order.fault.named.and_then(&kind);
+        let (position, fault) = self.orders.iter().enumerate().find_map(|(i, order)| Some((i, named(order)?)))?;
+        self.spend(position);
+        Some(fault)
+    }
+
+    fn spend(&mut self, position: usize) {
+        if let Left::Times(times) = &mut self.orders[position].left {
             *times -= 1;
             self.forget_spent();
         }
-        Some(fault)
     }
 
     fn forget_spent(&mut self) {
@@ -78,12 +92,13 @@ impl Orders {
     }
 }
 
-/// What goes wrong at an endpoint.
+/// Faults at an endpoint.
 impl MockWebex {
-    /// Says what goes wrong at a place of the mock: with its next answer, its next few, or all until that is cleared.
+    /// Selects an endpoint to script faults for.
     ///
-    /// Orders are carried out one after the other, in the order in which they were given; a request is spoilt by the oldest
-    /// that covers its place.
+    /// Faults apply in the order in which they were added: to the next response, the next few, or all until the fault is
+    /// cleared. A request is answered by the oldest fault that covers its endpoint. Named faults, such as
+    /// [`IdTokenFault`](crate::testing::IdTokenFault), wait for the next response that would be a success.
     ///
     /// # Example
     ///
@@ -91,12 +106,12 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{MockEndpoint, ErrorShape, Fault, MockWebex, RetryAfter, WebexError};
+    /// use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
-    /// mock.at(MockEndpoint::Exchange)
-    ///     .answer(Fault::status(503).html().retry_after(RetryAfter::Seconds(7)))
+    /// mock.on(MockEndpoint::Exchange)
+    ///     .respond_with(Fault::status(503).html().retry_after(RetryAfter::Seconds(7)))
     ///     .then(Fault::error_as(ErrorShape::Broker, WebexError::InvalidScope))
     ///     .times(2);
     ///
@@ -110,48 +125,57 @@ impl MockWebex {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn at(&self, endpoint: MockEndpoint) -> EndpointScript<'_> {
+    pub fn on(&self, endpoint: MockEndpoint) -> EndpointScript<'_> {
         EndpointScript { mock: self, endpoint }
     }
 
-    /// Takes back all orders that [`at`](Self::at) gave: all is well from now on.
+    /// Clears all faults.
     pub fn clear(&self) {
         self.state().orders.clear_all();
     }
 
-    /// How many orders of [`at`](Self::at) have not been carried out to their end: zero, when all that was to go wrong has.
-    pub fn orders_left(&self) -> usize {
+    /// Returns the number of faults that are not used up. It is 0 if everything scripted has happened.
+    pub fn faults_left(&self) -> usize {
         self.state().orders.len()
+    }
+
+    #[track_caller]
+    fn add_fault(&self, endpoint: &MockEndpoint, fault: &Fault) -> u64 {
+        self.demand_relay(fault);
+        if let Some(named) = fault.named {
+            assert_eq!(*endpoint, named.endpoint(), "{fault} cannot occur at this endpoint");
+        }
+        self.state().orders.add(endpoint.clone(), fault.clone())
     }
 }
 
-/// A place of a mock at which something is to go wrong; [`MockWebex::at`] makes it.
+/// An endpoint of the mock, selected by [`MockWebex::on`].
 pub struct EndpointScript<'a> {
     mock: &'a MockWebex,
     endpoint: MockEndpoint,
 }
 
 impl<'a> EndpointScript<'a> {
-    /// This becomes of the next answer, unless [`ScriptedFault::times`] or [`ScriptedFault::until_cleared`] follow.
+    /// Adds a fault for the next response. Call [`ScriptedFault::times`] or [`ScriptedFault::until_cleared`] for more.
     ///
     /// # Panics
     ///
-    /// When the fault takes the relay, and [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) was not asked
-    /// for it.
+    /// - If the fault requires [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay), which is not enabled.
+    /// - If a named fault cannot occur at the endpoint.
     #[track_caller]
-    pub fn answer(self, fault: Fault) -> ScriptedFault<'a> {
-        self.mock.demand_relay(&fault);
-        let id = self.mock.state().orders.add(self.endpoint.clone(), fault.clone());
+    pub fn respond_with(self, fault: impl Into<Fault>) -> ScriptedFault<'a> {
+        let fault = fault.into();
+        let id = self.mock.add_fault(&self.endpoint, &fault);
         ScriptedFault { mock: self.mock, endpoint: self.endpoint, fault, id }
     }
 
-    /// Takes back what was ordered for this very endpoint.
+    /// Clears the faults that were added for exactly this endpoint.
     pub fn clear(self) {
         self.mock.state().orders.clear(&self.endpoint);
     }
 }
 
-/// An order that was given, about which more can be said; [`EndpointScript::answer`] makes it.
+/// A fault that was added to a mock by [`EndpointScript::respond_with`].
 pub struct ScriptedFault<'a> {
     mock: &'a MockWebex,
     endpoint: MockEndpoint,
@@ -160,27 +184,28 @@ pub struct ScriptedFault<'a> {
 }
 
 impl ScriptedFault<'_> {
-    /// It stands for so many answers; with 0, for none.
+    /// Sets the number of responses that the fault applies to. With 0, the fault is removed.
     pub fn times(self, times: usize) -> Self {
         self.mock.state().orders.set(&self, Left::Times(times));
         self
     }
 
-    /// It stands for all answers until [`MockWebex::clear`] or [`EndpointScript::clear`]. What is ordered after it has to wait for that.
+    /// Lets the fault apply to all responses until [`MockWebex::clear`] or [`EndpointScript::clear`] is called. Faults that are
+    /// added later wait until then.
     pub fn until_cleared(self) -> Self {
         self.mock.state().orders.set(&self, Left::UntilCleared);
         self
     }
 
-    /// After it comes this, once, unless [`times`](Self::times) or [`until_cleared`](Self::until_cleared) follow.
+    /// Adds another fault at the same endpoint.
     ///
     /// # Panics
     ///
-    /// As [`EndpointScript::answer`].
+    /// As [`EndpointScript::respond_with`].
     #[track_caller]
-    pub fn then(self, fault: Fault) -> Self {
-        self.mock.demand_relay(&fault);
-        let id = self.mock.state().orders.add(self.endpoint.clone(), fault.clone());
+    pub fn then(self, fault: impl Into<Fault>) -> Self {
+        let fault = fault.into();
+        let id = self.mock.add_fault(&self.endpoint, &fault);
         Self { id, fault, ..self }
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::UnixTime;
 use crate::testing::device::{DEVICE_START, DEVICE_TOKEN, VERIFY};
 use crate::testing::device_spelling::DeviceErrorFormat;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal, Reply, Request};
+use crate::testing::faults::NamedFault;
 use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::pages::Page;
@@ -69,7 +70,7 @@ fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outco
         ("GET", "/userinfo") if is_platform => {
             let Bearer { user, scopes, .. } = bearer(request, state, moment.now)?;
             let claims = open_id::user_info(user, scopes)?;
-            match state.faults.user_infos.pop_front() {
+            match state.orders.take_named(NamedFault::user_info) {
                 Some(fault) => fault.spoil(claims),
                 None => Ok((200, Body::Json(claims))),
             }
@@ -98,7 +99,7 @@ fn is_at_issuer(place: &str, request: &Request, state: &State) -> bool {
 
 /// Returns the key set, which is the same for all issuers.
 fn keys(state: &mut State) -> Outcome {
-    match state.faults.keys.pop_front() {
+    match state.orders.take_named(NamedFault::keys) {
         Some(fault) => fault.answer(&state.keys),
         None => Ok((200, Body::Json(state.keys.published()))),
     }

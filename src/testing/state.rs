@@ -9,7 +9,6 @@ use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
 use crate::testing::consents::{Consented, Consents};
 use crate::testing::devices::Devices;
-use crate::testing::faults::Faults;
 use crate::testing::ledger::Ledger;
 use crate::testing::opaque::{self, Seal, Sealed};
 use crate::testing::orders::Orders;
@@ -93,7 +92,6 @@ pub(super) struct State {
     pub(super) keys: SigningKeys,
     /// `true` if ID tokens contain the hash of the access token.
     pub(super) writes_at_hash: bool,
-    pub(super) faults: Faults,
     pub(super) sessions: Sessions,
     pub(super) devices: Devices,
     pub(super) orders: Orders,
@@ -137,7 +135,6 @@ impl State {
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             writes_at_hash: false,
-            faults: Faults::default(),
             sessions: Sessions::default(),
             devices: Devices::default(),
             orders: Orders::default(),

@@ -13,6 +13,7 @@ use crate::scope::{Scope, Scopes};
 use crate::testing::authorization::{Authentication, Binding};
 use crate::testing::authorize::has_spark;
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
+use crate::testing::faults::NamedFault;
 use crate::testing::id_token::{self, Wanted};
 use crate::testing::service::MockService;
 use crate::testing::state::{Grant, Moment, State};
@@ -54,7 +55,7 @@ pub(super) fn answer(
             tokens["id_token"] = id_token.into();
         }
     }
-    if let Some(fault) = state.faults.tokens.pop_front() {
+    if let Some(fault) = state.orders.take_named(NamedFault::tokens) {
         fault.spoil(&mut tokens);
     }
     Ok((200, Body::Json(tokens)))

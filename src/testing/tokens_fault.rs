@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::testing::mutation::remove;
 
 /// A deviation in a successful token response, for
-/// [`MockWebex::next_tokens`](crate::testing::MockWebex::next_tokens).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 ///
 /// Clients must accept all of these (RFC 6749, section 5.1), and this crate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

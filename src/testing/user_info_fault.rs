@@ -7,7 +7,7 @@ use crate::testing::mutation::{append_one, remove};
 use crate::testing::pages::Page;
 
 /// A fault in a userinfo response, for
-/// [`MockWebex::next_user_info`](crate::testing::MockWebex::next_user_info).
+/// [`MockWebex::on`](crate::testing::MockWebex::on).
 ///
 /// Each fault results in [`ErrorKind::UserInfo`](crate::error::ErrorKind::UserInfo). After
 /// [`MissingScope`](Self::MissingScope),

@@ -148,7 +148,7 @@ async fn request_whose_refresh_fails_for_now_gets_the_401_as_received() {
     let (uri, heard) = api(mock.client()).await;
     let token = session.access_token().await.unwrap();
     mock.expire_access_tokens("jane@example.com");
-    mock.at(MockEndpoint::Refresh).answer(Fault::error(WebexError::ServerError)).until_cleared();
+    mock.on(MockEndpoint::Refresh).respond_with(Fault::error(WebexError::ServerError)).until_cleared();
 
     for _ in 0..2 {
         let response = session.send(post(&uri)).await.unwrap();
@@ -179,11 +179,11 @@ async fn explicit_refresh_with_a_rejected_token_returns_the_servers_error() {
         let (mock, clock, _manager, session) = just_kept().await;
         clock.advance(MIN_AGE);
         if is_after_trouble {
-            mock.at(MockEndpoint::Refresh).answer(Fault::member("token_type", "\"mac\""));
+            mock.on(MockEndpoint::Refresh).respond_with(Fault::member("token_type", "\"mac\""));
             assert!(session.refresh().await.unwrap_err().is_retryable());
             clock.advance(Duration::from_secs(2 * 3600));
         }
-        mock.at(MockEndpoint::Refresh).answer(Fault::error(WebexError::DeadRefreshToken));
+        mock.on(MockEndpoint::Refresh).respond_with(Fault::error(WebexError::DeadRefreshToken));
 
         let error = session.refresh().await.unwrap_err();
 

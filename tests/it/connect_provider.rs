@@ -119,7 +119,7 @@ async fn callback_that_is_fetched_ahead_connects_nothing_until_the_navigation() 
     assert_eq!(status(&mut visitor).await, "Not connected to Webex");
 
     assert_eq!(visitor.get(&callback).await.location(), "/");
-    assert_eq!(status(&mut visitor).await, "Webex has let jane@example.com in. One thing is left:");
+    assert_eq!(status(&mut visitor).await, "Connected to Webex as jane@example.com. One step is left:");
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_customer_connects_and_only_with_the_password_set_the_page_says_so() {
 
     let callback = world.consent(&mut visitor, "jane@example.com").await;
     assert_eq!(visitor.get(&callback).await.location(), "/");
-    assert_eq!(status(&mut visitor).await, "Webex has let jane@example.com in. One thing is left:");
+    assert_eq!(status(&mut visitor).await, "Connected to Webex as jane@example.com. One step is left:");
     assert!(visitor.waiting().is_empty());
     assert_eq!(visitor.post("/configure", &[("meeting_password", " short ")]).await.status, 400);
 
@@ -199,15 +199,15 @@ async fn one_customers_callback_connects_no_other_customer() {
     let mut a = world.administrator("cust10001").await;
     let mut b = world.administrator("cust10002").await;
     let callback = world.consent(&mut a, "jane@example.com").await;
-    assert_eq!(title(&b.get(&callback).await), (400, "This login is over"));
+    assert_eq!(title(&b.get(&callback).await), (400, "This login has expired"));
 
     // The same browser, in which somebody has signed in for another customer meanwhile.
     sign_in(&mut a, "cust10002").await;
-    assert_eq!(title(&a.get(&callback).await), (403, "This was begun for another customer"));
+    assert_eq!(title(&a.get(&callback).await), (403, "This login belongs to another customer"));
     assert!(a.waiting().is_empty());
     // And once more, signed in as the first: that callback is over.
     sign_in(&mut a, "cust10001").await;
-    assert_eq!(title(&a.get(&callback).await), (400, "This login is over"));
+    assert_eq!(title(&a.get(&callback).await), (400, "This login has expired"));
 
     assert_eq!(world.mock.token_requests(), 0, "the code was never exchanged");
     assert_eq!(
@@ -271,7 +271,7 @@ async fn a_disconnected_customer_is_gone_and_connects_to_any_account_again() {
     assert_eq!(parameter(&begun, "prompt"), "select_account", "the browser is signed in at Webex as Jane still");
     visitor.get(&world.mock.approve_as(begun, "bob@example.com")).await;
 
-    assert_eq!(status(&mut visitor).await, "Webex has let bob@example.com in. One thing is left:");
+    assert_eq!(status(&mut visitor).await, "Connected to Webex as bob@example.com. One step is left:");
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
     world.mock.revoke("jane@example.com");
     // A token younger than 30 seconds is not refreshed after a 401.
     let page = visitor.post("/check", &[]).await;
-    assert_eq!(title(&page), (502, "Webex did not accept the access token"));
+    assert_eq!(title(&page), (502, "Webex rejected the access token"));
     world.age_tokens();
     assert_eq!(visitor.post("/check", &[]).await.location(), "/");
     let page = visitor.get("/").await;
@@ -293,7 +293,7 @@ async fn a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations() {
     assert_eq!(parameter(&begun, "login_hint"), "jane@example.com");
     // Another account does not slip in.
     let page = visitor.get(&world.mock.approve_as(&begun, "bob@example.com")).await;
-    assert_eq!(title(&page), (409, "That is another Webex account"));
+    assert_eq!(title(&page), (409, "This is another Webex account"));
     assert!(status(&mut visitor).await.contains("jane@example.com must log in again"));
 
     let callback = world.consent(&mut visitor, "jane@example.com").await;
@@ -345,7 +345,7 @@ async fn the_worker_works_for_those_who_are_connected_and_one_dead_login_stops_n
 async fn what_a_customer_calls_himself_is_not_obeyed_by_the_operators_terminal() {
     let folder = crate::support::Folder::new();
     let mock = MockWebex::builder()
-        .user(MockUser::new("eve@example.com").name("Eve\u{1b}]0;evil\u{7}\ncust10002: worked for Bob"))
+        .user(MockUser::new("eve@example.com").name("Eve\u{1b}]0;evil\u{7}\ncust10002: completed work for Bob"))
         .scopes(example::SCOPES)
         .start()
         .await;
@@ -360,7 +360,7 @@ async fn what_a_customer_calls_himself_is_not_obeyed_by_the_operators_terminal()
     app.manager.set_data(&key, &serde_json::json!({"meeting_password": "12345678"})).await.unwrap();
     let round = example::worker::round(&app).await;
     let (tenant, outcome) = round.into_iter().next().unwrap();
-    let line = format!("{tenant}: worked for {}", outcome.unwrap()); // as `worker::run` prints it
+    let line = format!("{tenant}: completed work for {}", outcome.unwrap()); // as `worker::run` prints it
     assert!(!line.contains(char::is_control), "{line:?}");
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
 use webex_oauth::store::{MemoryStore, TokenKey};
-use webex_oauth::testing::{DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockUser, MockWebex};
+use webex_oauth::testing::{DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockEndpoint, MockUser, MockWebex};
 use webex_oauth::{DeviceLogin, DeviceState, ErrorKind, TokenManager};
 
 const SPELLINGS: [DeviceErrorFormat; 5] = [
@@ -69,7 +69,7 @@ async fn a_user_may_say_no_or_nothing() {
 async fn told(fault: DevicePollFault) -> webex_oauth::Result<usize> {
     let (mock, _) = stage().await;
     let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
-    mock.next_device_poll(fault);
+    mock.on(MockEndpoint::DeviceToken).respond_with(fault);
     mock.approve_device(device.user_code());
     device.wait().await.map(|_| mock.device_polls())
 }
@@ -119,14 +119,14 @@ async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
 
     let (mock, _) = stage().await;
     for fault in [Fault::MissingCompleteUri, Fault::MissingLifetime, Fault::TextNumbers] {
-        mock.next_device_start(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let mut device = DeviceLogin::start(&mock.client()).await.unwrap();
         assert_eq!(device.time_left(), Duration::from_secs(300), "{fault:?}");
         mock.approve_device(device.user_code());
         device.wait().await.unwrap();
     }
     for (fault, interval) in [(Fault::MissingInterval, 5), (Fault::ZeroInterval, 1)] {
-        mock.next_device_start(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let device = DeviceLogin::start(&mock.client()).await.unwrap();
         assert_eq!(device.interval(), Duration::from_secs(interval), "{fault:?}");
     }
@@ -139,16 +139,16 @@ async fn a_start_that_is_wrong_says_so_and_one_that_is_lean_works() {
         Fault::ScriptUri,
         Fault::PlainUri,
     ] {
-        mock.next_device_start(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let error = DeviceLogin::start(&mock.client()).await.unwrap_err();
         assert!(error.kind() == ErrorKind::DeviceGrant && error.is_retryable(), "{fault:?}: {error}");
         assert!(!error.to_string().contains(char::is_control), "{error}");
     }
-    mock.next_device_start(Fault::Refused);
+    mock.on(MockEndpoint::DeviceAuthorization).respond_with(Fault::Refused);
     assert!(DeviceLogin::start(&mock.client()).await.unwrap_err().is_misconfigured());
     // These are asked again.
     for fault in [Fault::TooManyRequests, Fault::TooManyRequestsWithoutRetryAfter, Fault::Unavailable] {
-        mock.next_device_start(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let _login = DeviceLogin::start(&mock.client()).await.unwrap();
     }
 }

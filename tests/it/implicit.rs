@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{CallbackFault, IdTokenFault, MockUser, MockWebex, MockWebexBuilder};
+use webex_oauth::testing::{CallbackFault, IdTokenFault, MockEndpoint, MockUser, MockWebex, MockWebexBuilder};
 use webex_oauth::{
     AuthorizationUrl, Error, ErrorKind, ImplicitCallback, ImplicitLogin, ImplicitResponse, PendingImplicit, Prompt,
     Service, WebexOAuth,
@@ -135,7 +135,7 @@ async fn every_fault_of_an_id_token_is_refused_that_a_login_without_code_can_see
     for fault in IdTokenFault::ALL.iter().copied() {
         let (mock, _) = start(MockWebexBuilder::at_hash).await;
         let webex = mock.client();
-        mock.next_id_token(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
         let refused = log_in(&mock, &webex, ImplicitResponse::IdTokenToken).await.err().map(|error| error.kind());
         let expected = match fault {
             IdTokenFault::Missing => Some(ErrorKind::MissingIdToken),
@@ -164,13 +164,13 @@ async fn what_is_missing_foreign_or_repeated_is_refused_and_no_key_is_asked_for(
     ] {
         for (response, kind) in [(ImplicitResponse::IdToken, of_an_id_token), (ImplicitResponse::Token, of_a_token)] {
             let (mock, _) = start(|mock| mock).await;
-            mock.next_callback(fault);
+            mock.on(MockEndpoint::Authorization).respond_with(fault);
             let error = log_in(&mock, &mock.client(), response).await.unwrap_err();
             assert_eq!((error.kind(), mock.key_requests()), (kind, 0), "{fault:?}: {error}");
         }
     }
     let (mock, _) = start(|mock| mock).await;
-    mock.next_callback(CallbackFault::OwnIssuer);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::OwnIssuer);
     log_in(&mock, &mock.client(), ImplicitResponse::IdToken).await.unwrap();
 }
 

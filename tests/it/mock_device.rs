@@ -8,7 +8,8 @@ use reqwest::{Client, Response, header, redirect};
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{
-    DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockService, MockUser, MockWebex, MockWebexBuilder,
+    DeviceErrorFormat, DevicePollFault, DeviceStartFault, MockEndpoint, MockService, MockUser, MockWebex,
+    MockWebexBuilder,
 };
 
 use crate::browser::{Browser, Page};
@@ -341,17 +342,17 @@ async fn a_device_is_told_what_the_test_ordered_in_each_spelling() {
             (DeviceErrorFormat::Message, "/message"),
             (DeviceErrorFormat::Description, "/errors/0/description"),
         ] {
-            mock.next_device_poll(fault(spelling));
+            mock.on(MockEndpoint::DeviceToken).respond_with(fault(spelling));
             let (found, body) = read(device.poll().await).await;
             assert_eq!((found, body.pointer(place)), (status, Some(&code.into())), "{:?}: {body}", fault(spelling));
             assert_eq!(body.to_string().matches(code).count(), 1, "{:?}: {body}", fault(spelling));
             let ids = [&body["trackingId"], &body["trackingID"]];
             assert!(ids.iter().any(|id| id.as_str().is_some_and(|id| id.starts_with("ROUTER_"))), "{body}");
         }
-        mock.next_device_poll(fault(DeviceErrorFormat::Empty));
+        mock.on(MockEndpoint::DeviceToken).respond_with(fault(DeviceErrorFormat::Empty));
         let answer = device.poll().await;
         assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (status, 0));
-        mock.next_device_poll(fault(DeviceErrorFormat::Page));
+        mock.on(MockEndpoint::DeviceToken).respond_with(fault(DeviceErrorFormat::Page));
         let answer = device.poll().await;
         assert_eq!(answer.status().as_u16(), status);
         assert!(answer.text().await.unwrap().starts_with("<!DOCTYPE html>"));
@@ -377,7 +378,7 @@ async fn a_device_meets_servers_that_are_not_well() {
         (Fault::ServerError, 500, None, true),
         (Fault::Unavailable, 503, None, true),
     ] {
-        mock.next_device_poll(fault);
+        mock.on(MockEndpoint::DeviceToken).respond_with(fault);
         let answer = device.poll().await;
         let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
@@ -397,7 +398,7 @@ async fn a_device_that_begins_meets_what_the_test_ordered() {
         (Fault::Unavailable, 503, None),
         (Fault::Page, 200, None),
     ] {
-        mock.next_device_start(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
         let answer = start(&mock, "spark:all").await;
         let header = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         assert_eq!((answer.status().as_u16(), header.as_deref()), (status, retry_after), "{fault:?}");
@@ -416,8 +417,8 @@ async fn a_device_that_begins_meets_what_the_test_ordered() {
         (Fault::ScriptUri, "verification_uri_complete", "javascript:alert(1)".into()),
         (Fault::PlainUri, "verification_uri", "http://login.example/verify".into()),
     ] {
-        mock.next_device_start(fault);
-        mock.next_device_start(Fault::Refused);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(fault);
+        mock.on(MockEndpoint::DeviceAuthorization).respond_with(Fault::Refused);
         let (status, body) = read(start(&mock, "spark:all").await).await;
         assert_eq!((status, &body[name]), (200, &value), "{fault:?}: {body}");
         assert_eq!(start(&mock, "spark:all").await.status(), 400, "each fault waits for its turn");

@@ -62,7 +62,7 @@ async fn an_answer_that_is_made_arrives_as_it_was_made() {
         ),
     ] {
         let said = fault.to_string();
-        mock.at(MockEndpoint::Person).answer(fault);
+        mock.on(MockEndpoint::Person).respond_with(fault);
         let (got, headers, text) = whole(get(&mock, "/people/me").await.unwrap()).await;
         let content_type_got = headers.get("content-type").map(|value| value.to_str().unwrap());
         assert_eq!((got.as_u16(), content_type_got), (status, content_type), "{said}");
@@ -71,7 +71,7 @@ async fn an_answer_that_is_made_arrives_as_it_was_made() {
             "{said}: {text:?}"
         );
     }
-    mock.at(MockEndpoint::Person).answer(Fault::status(418).header("x-odd", "1").header("X-Odd", "2"));
+    mock.on(MockEndpoint::Person).respond_with(Fault::status(418).header("x-odd", "1").header("X-Odd", "2"));
     let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
     let odd: Vec<_> = headers.get_all("x-odd").iter().map(|value| value.to_str().unwrap()).collect();
     assert_eq!((status.as_u16(), odd), (418, vec!["1", "2"]));
@@ -82,7 +82,7 @@ async fn every_error_arrives_in_every_shape() {
     let mock = MockWebex::start().await;
     for error in WebexError::ALL {
         for shape in ErrorShape::ALL {
-            mock.at(MockEndpoint::path("/v1/rooms")).answer(Fault::error_as(*shape, *error));
+            mock.on(MockEndpoint::path("/v1/rooms")).respond_with(Fault::error_as(*shape, *error));
             let response =
                 http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
             let (status, headers, body) = whole(response).await;
@@ -111,7 +111,7 @@ async fn every_error_arrives_in_every_shape() {
             }
         }
     }
-    assert_eq!(mock.orders_left(), 0);
+    assert_eq!(mock.faults_left(), 0);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn retry_after_comes_in_every_sort() {
     ] {
         for error in [WebexError::TooManyRequests, WebexError::Locked] {
             let fault = Fault::error(error);
-            mock.at(MockEndpoint::Token).answer(retry_after.into_iter().fold(fault, Fault::retry_after));
+            mock.on(MockEndpoint::Token).respond_with(retry_after.into_iter().fold(fault, Fault::retry_after));
             let (status, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
             let got = headers.get("retry-after").map(|value| value.to_str().unwrap());
             assert_eq!((status.as_u16(), got), (error.status(), text), "{retry_after:?}");
@@ -153,7 +153,7 @@ async fn retry_after_can_come_twice_or_unreadable() {
     {
         // Of the mock's own answer and of one that is made.
         for fault in [Fault::none().with_status(429), Fault::error(WebexError::TooManyRequests)] {
-            mock.at(MockEndpoint::Person).answer(fault.retry_after(retry_after));
+            mock.on(MockEndpoint::Person).respond_with(fault.retry_after(retry_after));
             let (status, headers, _) = whole(get(&mock, "/people/me").await.unwrap()).await;
             let got: Vec<_> = headers.get_all("retry-after").iter().map(|value| value.as_bytes()).collect();
             assert_eq!((status.as_u16(), &*got), (429, expected));
@@ -167,7 +167,7 @@ async fn the_mocks_own_answer_can_have_another_status_header_content_type_or_bod
     let mock = MockWebex::builder().relay().start().await;
     let token = logged_in(&mock).await;
     let ask = async |fault: Fault| {
-        mock.at(MockEndpoint::Refresh).answer(fault);
+        mock.on(MockEndpoint::Refresh).respond_with(fault);
         whole(refresh(&mock, &token).await.unwrap()).await
     };
     let json = "application/json";
@@ -221,7 +221,7 @@ fn whole_of((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [
 async fn a_tracking_id_can_come_doubled() {
     let mock = MockWebex::start().await;
     for fault in [Fault::none(), Fault::error(WebexError::Unavailable)] {
-        mock.at(MockEndpoint::Person).answer(fault.tracking_id_twice());
+        mock.on(MockEndpoint::Person).respond_with(fault.tracking_id_twice());
         let request = http().get(format!("{}/people/me", mock.uri())).header("trackingid", "MINE_7");
         assert_eq!(request.send().await.unwrap().headers()["trackingid"], "MINE_7,MINE_7");
     }
@@ -231,7 +231,7 @@ async fn a_tracking_id_can_come_doubled() {
 async fn a_redirect_names_another_origin_and_whoever_goes_there_is_counted() {
     let mock = MockWebex::start().await;
     for status in [301, 302, 303, 307, 308] {
-        mock.at(MockEndpoint::Refresh).answer(Fault::redirect(status));
+        mock.on(MockEndpoint::Refresh).respond_with(Fault::redirect(status));
         let (got, headers, _) = whole(refresh(&mock, "x").await.unwrap()).await;
         let location = headers["location"].to_str().unwrap();
         assert_eq!(got.as_u16(), status);
@@ -240,18 +240,18 @@ async fn a_redirect_names_another_origin_and_whoever_goes_there_is_counted() {
     }
     assert_eq!(mock.followed_redirects(), 0);
 
-    mock.at(MockEndpoint::Person).answer(Fault::redirect(307));
+    mock.on(MockEndpoint::Person).respond_with(Fault::redirect(307));
     let following = Client::builder().no_proxy().build().unwrap();
     let answer = following.get(format!("{}/people/me", mock.uri())).send().await.unwrap();
     let tokens: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-    assert_eq!((tokens["access_token"].as_str(), mock.followed_redirects()), (Some("a-strangers"), 1));
+    assert_eq!((tokens["access_token"].as_str(), mock.followed_redirects()), (Some("another-users"), 1));
 }
 
 #[tokio::test]
 async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
-    let at = |fault| mock.at(MockEndpoint::Refresh).answer(fault);
+    let at = |fault| mock.on(MockEndpoint::Refresh).respond_with(fault);
     let text = async || {
         let (status, _, body) = whole(refresh(&mock, &token).await.unwrap()).await;
         assert_eq!(status, 200);
@@ -272,7 +272,9 @@ async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
 async fn a_server_that_has_acted_and_says_something_else_has_acted() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
-    mock.at(MockEndpoint::Refresh).answer(Fault::status(502).html()).then(Fault::status(502).html().after_acting());
+    mock.on(MockEndpoint::Refresh)
+        .respond_with(Fault::status(502).html())
+        .then(Fault::status(502).html().after_acting());
     assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
     assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (1, 0));
     assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
@@ -284,12 +286,12 @@ async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothi
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
     for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_answer(), 1)] {
-        mock.at(MockEndpoint::Refresh).answer(fault);
+        mock.on(MockEndpoint::Refresh).respond_with(fault);
         let error = refresh(&mock, &token).await.unwrap_err();
         assert!(error.is_request() && !error.is_timeout(), "{error:?}");
         assert_eq!(mock.refreshes_of("jane@example.com"), granted);
     }
-    mock.at(MockEndpoint::Person).answer(Fault::hanging());
+    mock.on(MockEndpoint::Person).respond_with(Fault::hanging());
     let request = http().get(format!("{}/people/me", mock.uri())).timeout(Duration::from_millis(200));
     assert!(request.send().await.unwrap_err().is_timeout());
 }
@@ -298,7 +300,7 @@ async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothi
 async fn an_answer_can_come_later() {
     let mock = MockWebex::start().await;
     let delay = Duration::from_millis(50);
-    mock.at(MockEndpoint::Person).answer(Fault::none().delayed(delay)).then(Fault::status(500).delayed(delay));
+    mock.on(MockEndpoint::Person).respond_with(Fault::none().delayed(delay)).then(Fault::status(500).delayed(delay));
     for status in [401, 500] {
         let begun = SystemTime::now();
         assert_eq!(get(&mock, "/people/me").await.unwrap().status(), status);
@@ -310,11 +312,15 @@ async fn an_answer_can_come_later() {
 async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
-    mock.at(MockEndpoint::Refresh).answer(Fault::status(500)).times(2).then(Fault::none()).then(Fault::status(501));
-    mock.at(MockEndpoint::Person).answer(Fault::status(502)).times(0);
-    mock.at(MockEndpoint::Keys).answer(Fault::status(503)).until_cleared();
-    mock.at(MockEndpoint::Any).answer(Fault::status(504));
-    assert_eq!(mock.orders_left(), 5);
+    mock.on(MockEndpoint::Refresh)
+        .respond_with(Fault::status(500))
+        .times(2)
+        .then(Fault::none())
+        .then(Fault::status(501));
+    mock.on(MockEndpoint::Person).respond_with(Fault::status(502)).times(0);
+    mock.on(MockEndpoint::Keys).respond_with(Fault::status(503)).until_cleared();
+    mock.on(MockEndpoint::Any).respond_with(Fault::status(504));
+    assert_eq!(mock.faults_left(), 5);
     for status in [500, 500, 200, 501, 504, 200] {
         assert_eq!(refresh(&mock, &token).await.unwrap().status(), status);
     }
@@ -322,13 +328,13 @@ async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
         assert_eq!(get(&mock, path).await.unwrap().status(), 503);
     }
     assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 401);
-    mock.at(MockEndpoint::Keys).clear();
+    mock.on(MockEndpoint::Keys).clear();
     assert_eq!(get(&mock, "/verification").await.unwrap().status(), 200);
 
-    mock.at(MockEndpoint::Token).answer(Fault::status(500)).until_cleared();
+    mock.on(MockEndpoint::Token).respond_with(Fault::status(500)).until_cleared();
     assert_eq!(refresh(&mock, &token).await.unwrap().status(), 500);
     mock.clear();
-    assert_eq!((refresh(&mock, &token).await.unwrap().status(), mock.orders_left()), (StatusCode::OK, 0));
+    assert_eq!((refresh(&mock, &token).await.unwrap().status(), mock.faults_left()), (StatusCode::OK, 0));
 }
 
 #[tokio::test]
@@ -349,7 +355,7 @@ async fn every_place_of_the_mock_can_be_spoilt() {
         (MockEndpoint::DeviceToken, "/device/token"),
         (MockEndpoint::path("/v1/rooms"), "/rooms"),
     ] {
-        mock.at(endpoint.clone()).answer(Fault::status(299));
+        mock.on(endpoint.clone()).respond_with(Fault::status(299));
         assert_eq!(get(&mock, path).await.unwrap().status(), 299, "{endpoint}");
         assert_ne!(get(&mock, path).await.unwrap().status(), 299, "{endpoint}");
     }
@@ -359,7 +365,7 @@ async fn every_place_of_the_mock_can_be_spoilt() {
 #[tokio::test]
 async fn an_order_that_is_still_being_given_when_a_request_comes_is_not_lost() {
     let mock = MockWebex::start().await;
-    let ordered = mock.at(MockEndpoint::Person).answer(Fault::status(500));
+    let ordered = mock.on(MockEndpoint::Person).respond_with(Fault::status(500));
     assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
     let ordered = ordered.times(2);
     assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 500);
@@ -387,7 +393,7 @@ async fn what_cannot_be_is_refused_where_it_is_said() {
         (|_| drop(Fault::closed().after(5)), "this does not end after 5 bytes (connection closed)"),
         (|_| drop(Fault::status(200).header("a b", "")), "no header can have the name"),
         (|_| drop(Fault::status(200).header("a", "\n")), "no header can hold"),
-        (|mock| drop(mock.at(MockEndpoint::Token).answer(Fault::reset())), "MockWebex::builder().relay()"),
+        (|mock| drop(mock.on(MockEndpoint::Token).respond_with(Fault::reset())), "MockWebex::builder().relay()"),
     ];
     for (mistake, words) in mistakes {
         let mock = mock.clone();

@@ -50,7 +50,7 @@ async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
         (Fault::truncated().after(17), 17),
         (Fault::truncated().after(usize::MAX), announced),
     ] {
-        mock.at(MockEndpoint::Discovery).answer(fault);
+        mock.on(MockEndpoint::Discovery).respond_with(fault);
         let (text, ended) = ask(&mock, DISCOVERY);
         assert_eq!((body(&text), ended.is_ok()), ((announced, expected), true));
     }
@@ -59,7 +59,7 @@ async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
 #[tokio::test]
 async fn a_connection_is_reset_in_the_middle_of_a_body() {
     let mock = relayed().await;
-    mock.at(MockEndpoint::Discovery).answer(Fault::reset().after(9));
+    mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after(9));
     let (text, ended) = ask(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     // Linux shows what came before the reset; other systems may not.
@@ -73,7 +73,7 @@ async fn a_connection_is_reset_in_the_middle_of_a_body() {
 #[tokio::test]
 async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
     let mock = relayed().await;
-    mock.at(MockEndpoint::Discovery).answer(Fault::stalled().after(9));
+    mock.on(MockEndpoint::Discovery).respond_with(Fault::stalled().after(9));
     let (text, ended) = ask(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock });
     assert_eq!(body(&text).1, 9);
@@ -86,7 +86,7 @@ async fn an_answer_drips_and_is_whole_in_the_end_and_the_connection_goes_on() {
     let url = format!("{}/verification", mock.uri());
     let whole = http.get(&url).send().await.unwrap().bytes().await.unwrap();
     for pause in [Duration::ZERO, Duration::from_micros(500)] {
-        mock.at(MockEndpoint::Keys).answer(Fault::dripping(pause));
+        mock.on(MockEndpoint::Keys).respond_with(Fault::dripping(pause));
         let begun = Instant::now();
         assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
         let pauses = u32::try_from(whole.len() - 1).unwrap();
@@ -103,7 +103,7 @@ async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
         let before = mock.refreshes_of("jane@example.com");
-        mock.at(MockEndpoint::Refresh).answer(fault);
+        mock.on(MockEndpoint::Refresh).respond_with(fault);
         webex.refresh(login.tokens()).await.unwrap();
         assert_eq!(mock.refreshes_of("jane@example.com"), before + 2, "it acted twice: the refresh was repeated");
     }

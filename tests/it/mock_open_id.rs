@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::oidc::{SigningAlgorithm, VerifiedIdToken};
 use webex_oauth::testing::{
-    CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockService, MockUser, MockWebex, TokensFault,
-    UserInfoFault,
+    CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockEndpoint, MockService, MockUser, MockWebex,
+    TokensFault, UserInfoFault,
 };
 use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Login, Prompt, Result, Scope, WebexOAuth};
 
@@ -169,7 +169,7 @@ fn strictest(webex: &WebexOAuth) -> AuthorizationRequest {
 async fn refused_login(fault: IdTokenFault) -> Option<ErrorKind> {
     let (mock, _) = start().await;
     let webex = mock.client();
-    mock.next_id_token(fault);
+    mock.on(MockEndpoint::Token).respond_with(fault);
     let refused = match finish(&mock, &webex, strictest(&webex)).await {
         Err(error) => Some(error.kind()),
         Ok(login) => {
@@ -207,7 +207,7 @@ async fn a_refresh_keeps_no_id_token_that_has_a_fault_and_refuses_one_of_another
         let webex = mock.client();
         let tokens = log_in(&mock, &webex, "openid").await.unwrap().into_tokens();
         clock.advance(Duration::from_secs(10));
-        mock.next_id_token(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
         let refreshed = webex.refresh(&tokens).await;
         match fault {
             // What a refresh asked for, or what is no fault.
@@ -272,7 +272,7 @@ async fn each_fault_is_refused_for_its_own_reason() {
     ] {
         let (mock, _) = start().await;
         let webex = mock.client();
-        mock.next_id_token(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
         let error = finish(&mock, &webex, strictest(&webex)).await.unwrap_err();
         assert!(error.to_string().contains(reason), "{row}: {fault:?}: {error}");
     }
@@ -285,7 +285,7 @@ async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
     {
         let (mock, _) = start().await;
         let webex = mock.client_builder().id_token_algorithms([algorithm]).build().unwrap();
-        mock.next_id_token(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
         let login = log_in(&mock, &webex, "openid").await.unwrap();
         assert_eq!(part(login.tokens().id_token().unwrap().expose(), 0)["alg"], algorithm.name());
     }
@@ -295,10 +295,10 @@ async fn tokens_of_other_algorithms_are_good_but_for_the_algorithm() {
 async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
     let (mock, _) = start().await;
     let webex = mock.client();
-    mock.next_id_token(IdTokenFault::MissingKeyId);
+    mock.on(MockEndpoint::Token).respond_with(IdTokenFault::MissingKeyId);
     log_in(&mock, &webex, "openid").await.unwrap();
     mock.add_key();
-    mock.next_id_token(IdTokenFault::MissingKeyId);
+    mock.on(MockEndpoint::Token).respond_with(IdTokenFault::MissingKeyId);
     let error = log_in(&mock, &mock.client(), "openid").await.unwrap_err();
     assert!(error.to_string().contains("`kid` is missing, and the issuer has several keys"), "{error}");
 }
@@ -306,7 +306,7 @@ async fn a_token_that_names_no_key_is_refused_where_several_are_published() {
 #[tokio::test]
 async fn an_email_address_that_is_verified_in_words_is_verified() {
     let (mock, _) = start().await;
-    mock.next_id_token(IdTokenFault::EmailVerifiedAsText);
+    mock.on(MockEndpoint::Token).respond_with(IdTokenFault::EmailVerifiedAsText);
     let login = log_in(&mock, &mock.client(), "openid email").await.unwrap();
     let id_token = login.id_token().unwrap();
     assert_eq!(id_token.claim("email_verified"), Some(&json!("true")));
@@ -335,9 +335,9 @@ async fn with_keys(
 ) -> (MockWebex, ManualClock, WebexOAuth, Result<Login>) {
     let (mock, clock) = start().await;
     let webex = mock.client();
-    (0..answers).for_each(|_| mock.next_keys(fault));
+    mock.on(MockEndpoint::Keys).respond_with(fault).times(answers);
     if let Some(fault) = id_token {
-        mock.next_id_token(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
     }
     let login = log_in(&mock, &webex, "openid").await;
     (mock, clock, webex, login)
@@ -412,7 +412,7 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
         ("a proxy", DiscoveryFault::Page, 1, "not JSON"),
         ("an outage", DiscoveryFault::Unavailable, 3, "cannot process the request now"),
     ] {
-        (0..times).for_each(|_| mock.next_discovery(fault));
+        mock.on(MockEndpoint::Discovery).respond_with(fault).times(times);
         let error = webex.discover().await.unwrap_err();
         assert!(error.kind() == ErrorKind::Discovery && error.to_string().contains(reason), "{row}: {error}");
         let passes = matches!(fault, DiscoveryFault::Page | DiscoveryFault::Unavailable);
@@ -421,7 +421,7 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
         let found = webex.discover().await.unwrap();
         assert_eq!(found.token_endpoint(), Some(mock.service().token_endpoint()), "{row}");
     }
-    mock.next_discovery(DiscoveryFault::Unavailable);
+    mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::Unavailable);
     let found = webex.discover().await.unwrap();
     let discovered = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
     log_in(&mock, &discovered, "openid").await.unwrap();
@@ -431,12 +431,12 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
 #[tokio::test]
 async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
     let (mock, _) = start().await;
-    mock.next_discovery(DiscoveryFault::PromisedIssuer);
+    mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::PromisedIssuer);
     let found = mock.client().discover().await.unwrap();
     let webex = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
     let error = log_in(&mock, &webex, "openid").await.unwrap_err();
     assert_eq!((error.kind(), mock.token_requests()), (ErrorKind::MissingIssuer, 0), "{error}");
-    mock.next_callback(CallbackFault::OwnIssuer);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::OwnIssuer);
     log_in(&mock, &webex, "openid").await.unwrap();
 }
 
@@ -452,7 +452,7 @@ async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
         ("a proxy", UserInfoFault::Page, "not JSON"),
         ("RFC 6750 3.1", UserInfoFault::MissingScope, "the scope `openid` is missing"),
     ] {
-        mock.next_user_info(fault);
+        mock.on(MockEndpoint::UserInfo).respond_with(fault);
         let error = ask().await.unwrap_err();
         assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{row}: {error}");
         assert_eq!(error.is_misconfigured(), fault == UserInfoFault::MissingScope, "{row}: {error}");
@@ -460,7 +460,7 @@ async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
         assert!(!error.is_token_rejected(), "{row}: no refresh could help: {error}");
         assert_eq!(ask().await.unwrap().email(), Some("jane@example.com"), "{row}");
     }
-    mock.next_user_info(UserInfoFault::OtherSubject);
+    mock.on(MockEndpoint::UserInfo).respond_with(UserInfoFault::OtherSubject);
     assert_eq!(user_info(&mock, "stranger").await.0, 401, "a refusal that is due anyway uses up no fault");
     ask().await.unwrap_err();
 }
@@ -477,15 +477,15 @@ async fn every_fault_of_a_callback_ends_the_login_and_nothing_is_asked_for() {
         ("RFC 6749 3.1", CallbackFault::RepeatedCode, ErrorKind::DuplicateParameter),
         ("RFC 6749 4.1.2", CallbackFault::Empty, ErrorKind::AmbiguousCallback),
     ] {
-        mock.next_callback(fault);
+        mock.on(MockEndpoint::Authorization).respond_with(fault);
         let error = log_in(&mock, &webex, "openid").await.unwrap_err();
         assert_eq!((error.kind(), mock.token_requests()), (kind, 0), "{row}: {error}");
     }
-    mock.next_callback(CallbackFault::OwnIssuer);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::OwnIssuer);
     log_in(&mock, &webex, "openid").await.unwrap();
 
     let (url, pending) = webex.authorize().begin().unwrap();
-    mock.next_callback(CallbackFault::RepeatedCode);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::RepeatedCode);
     let callback = Browser::new().consent(&url).await;
     assert_eq!(Callback::parse(callback).unwrap_err().kind(), ErrorKind::DuplicateParameter, "on the page, too");
     drop(pending);
@@ -504,7 +504,7 @@ async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
         (CallbackFault::UnknownError, "mock_unheard_of", Some("This code is unknown"), [true, false, false]),
         (CallbackFault::Undescribed, "server_error", None, [false, false, true]),
     ] {
-        mock.next_callback(fault);
+        mock.on(MockEndpoint::Authorization).respond_with(fault);
         let error = log_in(&mock, &webex, "openid").await.unwrap_err();
         let server = error.server().unwrap();
         assert_eq!((error.kind(), server.code()), (ErrorKind::AuthorizationRejected, Some(code)), "{error}");
@@ -514,7 +514,7 @@ async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
         assert_eq!(who, [login, developer, later], "{error}");
         assert!(!error.is_denied(), "{error}");
     }
-    mock.next_callback(CallbackFault::Undescribed);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::Undescribed);
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = Callback::parse(mock.deny(&url)).unwrap();
     let error = webex.login(pending, callback).await.unwrap_err();
@@ -522,7 +522,7 @@ async fn every_refusal_by_redirect_says_who_can_help_with_or_without_words() {
     assert_eq!(mock.token_requests(), 0, "nothing was asked for");
 
     // On a page, too, and what was consented to there is forgotten by nobody.
-    mock.next_callback(CallbackFault::ServerError);
+    mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::ServerError);
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = Callback::parse(Browser::new().consent(&url).await).unwrap();
     assert!(webex.login(pending, callback).await.unwrap_err().is_retryable());
@@ -604,7 +604,7 @@ async fn a_refusal_can_have_the_faults_of_a_callback() {
         (CallbackFault::Empty, ErrorKind::AmbiguousCallback),
         (CallbackFault::OwnIssuer, ErrorKind::AuthorizationRejected),
     ] {
-        mock.next_callback(fault);
+        mock.on(MockEndpoint::Authorization).respond_with(fault);
         let (url, pending) = webex.authorize().begin().unwrap();
         let callback = Callback::parse(mock.deny(&url)).unwrap();
         let error = webex.login(pending, callback).await.unwrap_err();
@@ -624,8 +624,8 @@ async fn every_odd_answer_of_the_token_endpoint_is_taken() {
         let (mock, clock) = start().await;
         let webex = mock.client();
         let first = log_in(&mock, &webex, "openid spark:all").await.unwrap().into_tokens();
-        mock.next_tokens(fault);
-        mock.next_tokens(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
+        mock.on(MockEndpoint::Token).respond_with(fault);
         let login = log_in(&mock, &webex, "openid spark:all").await.unwrap().into_tokens();
         clock.advance(Duration::from_secs(60));
         let refreshed = webex.refresh(&first).await.unwrap();
@@ -701,8 +701,8 @@ async fn a_logout_url_with_a_token_ends_the_token_too() {
 async fn faults_come_one_by_one_in_the_order_in_which_they_were_asked_for() {
     let (mock, _) = start().await;
     let webex = mock.client();
-    mock.next_id_token(IdTokenFault::Missing);
-    mock.next_id_token(IdTokenFault::Unsigned);
+    mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Missing);
+    mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Unsigned);
     log_in(&mock, &webex, "spark:all").await.unwrap();
     let mut kinds = Vec::new();
     for _ in 0..3 {

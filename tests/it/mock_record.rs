@@ -30,7 +30,7 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
     webex.refresh(&janes).await.unwrap();
     webex.refresh(&bobs).await.unwrap();
     webex.refresh(&bobs).await.unwrap();
-    mock.at(MockEndpoint::Refresh).answer(Fault::status(400));
+    mock.on(MockEndpoint::Refresh).respond_with(Fault::status(400));
     webex.refresh(&janes).await.unwrap_err();
     webex.person(janes.access_token()).await.unwrap();
 
@@ -78,7 +78,7 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
     let mock = MockWebex::builder().recording().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, "jane@example.com").await;
-    mock.at(MockEndpoint::Refresh).answer(Fault::status(400).json("{}")).then(Fault::lost_answer());
+    mock.on(MockEndpoint::Refresh).respond_with(Fault::status(400).json("{}")).then(Fault::lost_answer());
     webex.refresh(&tokens).await.unwrap_err();
     webex.refresh(&tokens).await.unwrap();
     let became: Vec<_> =

@@ -78,7 +78,7 @@ async fn every_error_in_every_shape_has_its_verdict() {
     for error in WebexError::ALL {
         let (mut refreshed, mut asked) = (String::new(), String::new());
         for shape in ErrorShape::ALL {
-            mock.at(MockEndpoint::Any).answer(Fault::error_as(*shape, *error)).until_cleared();
+            mock.on(MockEndpoint::Any).respond_with(Fault::error_as(*shape, *error)).until_cleared();
             let refused = webex.refresh(&tokens).await.unwrap_err();
             assert_eq!(
                 (refused.kind(), refused.server().unwrap().status()),
@@ -146,7 +146,7 @@ async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too()
             for endpoint in
                 [MockEndpoint::Exchange, MockEndpoint::UserInfo, MockEndpoint::Keys, MockEndpoint::Discovery]
             {
-                mock.at(endpoint).answer(fault.clone()).until_cleared();
+                mock.on(endpoint).respond_with(fault.clone()).until_cleared();
             }
             let told = [
                 who(&log_in(&mock, &webex).await.unwrap_err()),
@@ -212,7 +212,7 @@ async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
         for shape in ErrorShape::ALL {
             let mut device = DeviceLogin::start(&webex).await.unwrap();
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before it has asked");
-            mock.at(MockEndpoint::DeviceToken).answer(Fault::error_as(*shape, *error));
+            mock.on(MockEndpoint::DeviceToken).respond_with(Fault::error_as(*shape, *error));
             told.push(match device.next().await.unwrap() {
                 DeviceState::Pending { .. } => 'p',
                 DeviceState::SlowedDown { .. } => 's',
@@ -220,7 +220,7 @@ async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
                 DeviceState::Trouble { error, .. } | DeviceState::Failed(error) => who(&error),
                 state => panic!("{state:?}"),
             });
-            assert_eq!(mock.orders_left(), 0, "it has asked");
+            assert_eq!(mock.faults_left(), 0, "it has asked");
         }
         found += &format!("    (WebexError::{error:?}, \"{told}\"),\n");
     }
@@ -348,7 +348,7 @@ async fn every_fault_has_its_outcome_and_only_what_is_safe_is_sent_again() {
         let webex = if expected == LATE { &hasty } else { &patient };
         let mut found = Vec::new();
         for endpoint in [MockEndpoint::Refresh, MockEndpoint::Exchange, MockEndpoint::Person] {
-            mock.at(endpoint.clone()).answer(fault.clone()).until_cleared();
+            mock.on(endpoint.clone()).respond_with(fault.clone()).until_cleared();
             let before = mock.requests_to(endpoint.clone());
             let outcome = match endpoint {
                 MockEndpoint::Refresh => word(webex.refresh(&tokens).await),
@@ -387,8 +387,8 @@ async fn every_sort_of_retry_after_is_understood_within_bounds() {
         (None, None),
     ] {
         for error in [WebexError::Locked, WebexError::TooManyRequests, WebexError::Unavailable] {
-            mock.at(MockEndpoint::Exchange)
-                .answer(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
+            mock.on(MockEndpoint::Exchange)
+                .respond_with(retry_after.into_iter().fold(Fault::error(error), Fault::retry_after));
             let refused = log_in(&mock, &webex).await.unwrap_err();
             assert!(refused.is_retryable(), "{refused}");
             assert_eq!(refused.retry_after().map(|wait| wait.as_secs()), seconds, "{error:?} {retry_after:?}");
@@ -411,7 +411,7 @@ async fn the_other_endpoints_fail_under_their_own_names() {
         for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_answer(), Fault::reset()] {
             // Each has keys of its own to fetch.
             let webex = mock.client_builder().service(service.clone()).build().unwrap();
-            mock.at(endpoint.clone()).answer(fault.clone()).until_cleared();
+            mock.on(endpoint.clone()).respond_with(fault.clone()).until_cleared();
             let error = failure(&mock, &webex, &endpoint, &tokens).await;
             assert_eq!((error.kind(), who(&error)), (kind, 'T'), "{endpoint} {fault}: {error}");
             mock.clear();
@@ -441,7 +441,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
 async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorShape::Documented, ErrorShape::Numbered, ErrorShape::Broker, ErrorShape::BrokerWithUri] {
-        mock.at(MockEndpoint::Refresh).answer(Fault::error_as(shape, WebexError::UnknownClient));
+        mock.on(MockEndpoint::Refresh).respond_with(Fault::error_as(shape, WebexError::UnknownClient));
         let error = webex.refresh(&tokens).await.unwrap_err();
         let description = error.server().unwrap().description().unwrap();
         assert!(description.contains("Client Id is invalid") && !description.contains("://"), "{description}");
@@ -454,7 +454,8 @@ async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
 async fn of_a_doubled_tracking_id_one_is_told() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorShape::Documented, ErrorShape::StatusName, ErrorShape::Page] {
-        mock.at(MockEndpoint::Refresh).answer(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
+        mock.on(MockEndpoint::Refresh)
+            .respond_with(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
         let error = webex.refresh(&tokens).await.unwrap_err();
         let id = error.tracking_id().unwrap();
         assert!(id.starts_with("WEBEXOAUTH_") && !id.contains(','), "{id}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{CallbackFault, MockUser, MockWebex};
+use webex_oauth::testing::{CallbackFault, MockEndpoint, MockUser, MockWebex};
 use webex_oauth::{Service, WebexOAuth};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer};
@@ -232,7 +232,7 @@ async fn another_persons_callback_logs_nobody_in() {
 
     let page = victim.get(&callback).await;
 
-    assert_eq!((page.status, page.element("title")), (400, "This login is over"));
+    assert_eq!((page.status, page.element("title")), (400, "This login has expired"));
     assert!(page.has("login") && page.set_cookies().is_empty());
     assert_eq!(world.mock.token_requests(), 0, "the code was not exchanged");
     // Nor where the victim has a login of their own under way.
@@ -278,7 +278,7 @@ async fn going_back_and_submitting_again_does_no_harm() {
 
     let again = visitor.get(&callback).await;
 
-    assert_eq!((again.status, again.element("title")), (400, "This login is over"));
+    assert_eq!((again.status, again.element("title")), (400, "This login has expired"));
     assert_eq!(world.mock.token_requests(), 1, "the code is not sent twice");
     assert_eq!(current_user(&mut visitor).await["id"], 1, "and who was logged in still is");
 }
@@ -314,7 +314,7 @@ async fn every_failure_has_a_page_that_offers_the_way_on_and_shows_no_secret() {
         CallbackFault::CodeAndError,
     ] {
         let url = visitor.get("/auth/cisco").await.location().to_owned();
-        world.mock.next_callback(fault);
+        world.mock.on(MockEndpoint::Authorization).respond_with(fault);
         let page = visitor.get(&world.mock.approve(url)).await;
         assert_eq!((page.status, page.has("login")), (400, true), "{fault:?}");
     }
@@ -322,12 +322,12 @@ async fn every_failure_has_a_page_that_offers_the_way_on_and_shows_no_secret() {
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
     world.clock.advance(Duration::from_secs(601));
     let page = visitor.get(&callback).await;
-    assert_eq!((page.status, page.element("title")), (400, "That took too long"));
+    assert_eq!((page.status, page.element("title")), (400, "The login took too long"));
     // The secret is wrong, which is no matter of the user's.
     let callback = world.consent(&mut visitor, "/auth/cisco").await;
     world.mock.change_secret("another");
     let page = visitor.get(&callback).await;
-    assert_eq!((page.status, page.element("title")), (500, "Something is wrong here"));
+    assert_eq!((page.status, page.element("title")), (500, "Something went wrong"));
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn connect(browser: &Chromium, email: &str) {
     choose(browser, "Connect Webex", email).await;
     browser.arrive(CONSENT).await;
     browser.press("Accept").await;
-    browser.see("status", &format!("Webex has let {email} in. One thing is left:")).await;
+    browser.see("status", &format!("Connected to Webex as {email}. One step is left:")).await;
 }
 
 async fn configure(browser: &Chromium) {
@@ -73,7 +73,7 @@ async fn check_until(browser: &Chromium, status: &str) {
         if browser.page().await.contains(status) {
             return;
         }
-        browser.arrive_refused("Webex did not accept the access token", 502).await;
+        browser.arrive_refused("Webex rejected the access token", 502).await;
         browser.press("Back to the settings").await;
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     }
@@ -133,7 +133,7 @@ fn a_login_that_died_at_webex_is_seen_and_a_reconnect_mends_it_by_the_same_accou
         choose(&browser, "Reconnect", BOB).await;
         browser.arrive(CONSENT).await;
         browser.press("Accept").await;
-        browser.arrive_refused("That is another Webex account", 409).await;
+        browser.arrive_refused("This is another Webex account", 409).await;
         browser.look("connect_provider-other-account").await;
         browser.press("Back to the settings").await;
         browser.see("status", DEAD).await;
@@ -172,7 +172,7 @@ fn one_customers_callback_is_refused_in_another_customers_session() {
 
         // Another browser: this login never began there.
         second.open(callback).await;
-        second.arrive_refused("This login is over", 400).await;
+        second.arrive_refused("This login has expired", 400).await;
         second.look("connect_provider-over").await;
         // The same browser, in which somebody signs in for the other customer meanwhile.
         first.open(&site.at("/")).await;
@@ -180,14 +180,14 @@ fn one_customers_callback_is_refused_in_another_customers_session() {
         sign_in(site, &first, "Administrator of cust10002").await;
         first.arrive("Webex Meetings for cust10002").await;
         first.open(callback).await;
-        first.arrive_refused("This was begun for another customer", 403).await;
+        first.arrive_refused("This login belongs to another customer", 403).await;
         first.look("connect_provider-other-customer").await;
         // And once more, for the first again: it is over.
         first.press("Back to the settings").await;
         first.press("Sign out").await;
         sign_in(site, &first, "Administrator of cust10001").await;
         first.open(callback).await;
-        first.arrive_refused("This login is over", 400).await;
+        first.arrive_refused("This login has expired", 400).await;
 
         assert_eq!(site.token_requests().await, 0, "the code was never exchanged");
         for browser in [&first, &second] {
@@ -208,12 +208,12 @@ fn two_customers_connect_at_once_and_the_operator_sees_both() {
         first.press("Accept").await;
         second.press("Accept").await;
         for (browser, email) in [(&first, JANE), (&second, BOB)] {
-            browser.see("status", &format!("Webex has let {email} in. One thing is left:")).await;
+            browser.see("status", &format!("Connected to Webex as {email}. One step is left:")).await;
         }
         configure(&first).await;
         first.see("status", CONNECTED).await;
         second.open(&site.at("/")).await;
-        second.see("status", "Webex has let bob@example.com in. One thing is left:").await;
+        second.see("status", "Connected to Webex as bob@example.com. One step is left:").await;
 
         // The operator looks at all of them, and touches none.
         second.press("Sign out").await;
@@ -248,7 +248,7 @@ fn going_back_after_connecting_and_consenting_again_does_no_harm() {
         browser.arrive_refused(EXPIRED, 400).await;
 
         browser.open(&site.at("/")).await;
-        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        browser.see("status", "Connected to Webex as jane@example.com. One step is left:").await;
         configure(&browser).await;
         browser.see("status", CONNECTED).await;
         assert_eq!(site.token_requests().await, 1);
@@ -277,14 +277,14 @@ fn several_tabs_connect_at_once_and_a_later_one_takes_the_place_of_the_first_onl
         answer(&browser, JANE).await;
         browser.arrive(CONSENT).await;
         browser.press("Accept").await;
-        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        browser.see("status", "Connected to Webex as jane@example.com. One step is left:").await;
         configure(&browser).await;
         browser.see("status", CONNECTED).await;
         browser.turn_to(&second).await;
         answer(&browser, BOB).await;
         browser.arrive(CONSENT).await;
         browser.press("Accept").await;
-        browser.arrive_refused("That is another Webex account", 409).await;
+        browser.arrive_refused("This is another Webex account", 409).await;
         browser.press("Back to the settings").await;
         browser.see("status", CONNECTED).await;
         // What was set before stays.
@@ -302,7 +302,7 @@ fn a_callback_that_comes_too_late_connects_nothing_and_leads_to_another_try() {
     tell(async |site| {
         let browser = administrator(site, FIRST).await;
         for (minutes, expected, keeps_cookies) in
-            [(20, "Webex is not connected", true), (0, "This login is over", false)]
+            [(20, "Webex is not connected", true), (0, "This login has expired", false)]
         {
             begin(site, &browser).await;
             let approved = site.order("approve", json!({ "url": browser.address().await, "user": JANE })).await;
@@ -320,7 +320,7 @@ fn a_callback_that_comes_too_late_connects_nothing_and_leads_to_another_try() {
         }
         assert_eq!(site.token_requests().await, 1, "the one whose code was dead");
         choose(&browser, "Connect Webex", JANE).await;
-        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        browser.see("status", "Connected to Webex as jane@example.com. One step is left:").await;
     });
 }
 
@@ -360,7 +360,7 @@ fn who_was_signed_in_at_webex_before_is_asked_who_they_are_before_a_product_is_c
         browser.press("bob").await;
         browser.arrive(CONSENT).await;
         browser.press("Accept").await;
-        browser.see("status", "Webex has let bob@example.com in. One thing is left:").await;
+        browser.see("status", "Connected to Webex as bob@example.com. One step is left:").await;
     });
 }
 
@@ -379,7 +379,7 @@ fn a_product_is_connected_without_a_mouse() {
         browser.enter_on("Sign in").await;
         browser.arrive(CONSENT).await;
         browser.enter_on("Accept").await;
-        browser.see("status", "Webex has let jane@example.com in. One thing is left:").await;
+        browser.see("status", "Connected to Webex as jane@example.com. One step is left:").await;
         browser.tab_to("Meeting password").await;
         browser.type_keys(PASSWORD).await;
         browser.enter_on("Save").await;

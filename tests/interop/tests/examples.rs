@@ -182,7 +182,7 @@ fn a_login_is_still_there_when_the_program_runs_again() {
         assert!(browser.get(mock.approve(url)).send().await.unwrap().status().is_success());
         running.see("Logged in as jane@example.com").await;
         running.see("Not refreshed: the access token is less than 30 seconds old").await;
-        running.see("The access token is good until").await;
+        running.see("The access token is valid until").await;
 
         let over = in_this_world("login", &variables).variable("XDG_DATA_HOME", &data).to_the_end().await;
 

@@ -379,7 +379,6 @@ fn the_snippets_for_other_languages_do_what_they_say() {
 fn guide_contains_tested_snippets() {
     let guide = include_str!("../../../src/guide/other_languages.md");
     assert!(
-        guide.contains(include_str!("../clients/snippet.py"))
-            && guide.contains(include_str!("../clients/snippet.mjs"))
+        guide.contains(include_str!("../clients/snippet.py")) && guide.contains(include_str!("../clients/snippet.mjs"))
     );
 }

@@ -19,11 +19,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
         for (order, body, reason) in [
             ("dance", "{}", "unknown order \"dance\""),
             ("approve", "{}", "specify either `url` (an authorization URL) or `user_code` (shown by a device)"),
-            (
-                "approve",
-                r#"{"url": "https://webexapis.com/v1/authorize"}"#,
-                "not an authorization URL of the mock",
-            ),
+            ("approve", r#"{"url": "https://webexapis.com/v1/authorize"}"#, "not an authorization URL of the mock"),
             ("approve", &stranger, "Webex would show a page instead of redirecting: unknown client ID"),
             ("approve", &own, "the mock has no user \"jane@example.com\""),
             ("approve", r#"{"user_code": "123456"}"#, "no device login is waiting with code \"123456\""),

@@ -16,7 +16,7 @@ const EXPIRED: &str = "This page has expired - MockWebex";
 const REFUSED: &str = "We've encountered an error - MockWebex";
 
 const LOG_IN: &str = "Log in with Webex";
-const NOBODY: &str = "Nobody is logged in.";
+const NOBODY: &str = "You are not logged in.";
 
 fn tell(story: impl AsyncFnOnce(&mut WebApplication)) {
     WebApplication::tell("web_login", story);
@@ -226,7 +226,7 @@ fn a_callback_is_for_one_browser_and_one_time() {
         let callback = approved["callback"].as_str().unwrap();
 
         stranger.open(callback).await;
-        stranger.arrive_refused("This login is over", 400).await;
+        stranger.arrive_refused("This login has expired", 400).await;
         assert_eq!(site.token_requests().await, 0, "the code was not exchanged");
         stranger.look("web_login-over").await;
         assert_eq!(current_user(site, &stranger).await, Value::Null);
@@ -234,7 +234,7 @@ fn a_callback_is_for_one_browser_and_one_time() {
         jane.open(callback).await;
         jane.arrive("Your events").await;
         jane.open(callback).await;
-        jane.arrive_refused("This login is over", 400).await;
+        jane.arrive_refused("This login has expired", 400).await;
         assert_eq!(site.token_requests().await, 1);
         assert_eq!(current_user(site, &jane).await, JANE, "who was logged in still is");
     });
@@ -244,7 +244,9 @@ fn a_callback_is_for_one_browser_and_one_time() {
 fn a_callback_that_comes_too_late_logs_nobody_in_and_leads_to_another_login() {
     tell(async |site| {
         let jane = site.browser().await;
-        for (minutes, expected, cookies) in [(20, "That took too long", true), (0, "This login is over", false)] {
+        for (minutes, expected, cookies) in
+            [(20, "The login took too long", true), (0, "This login has expired", false)]
+        {
             be_refused(site, &jane, "/events").await;
             jane.press(LOG_IN).await;
             jane.arrive(SIGN_IN).await;
@@ -344,7 +346,7 @@ fn what_is_wrong_here_is_no_matter_of_the_users() {
         sign_in(&jane, JANE).await;
         site.order("secret", json!({ "client_secret": "another" })).await;
         jane.press("Accept").await;
-        jane.arrive_refused("Something is wrong here", 500).await;
+        jane.arrive_refused("Something went wrong", 500).await;
         jane.look("web_login-broken").await;
         assert!(site.said().contains("error: "), "the operators read it: {}", site.said());
         for secret in [site.word("client_secret"), "code="] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{CallbackFault, MockService, MockWebex};
+use webex_oauth::testing::{CallbackFault, MockEndpoint, MockService, MockWebex};
 use webex_oauth::{ApplicationId, BrowserLogin, ErrorKind};
 
 use super::stage::{Stage, assert_kind, status, target};
@@ -50,7 +50,7 @@ async fn a_failed_exchange_is_a_failed_login_on_the_page_too_and_no_secret_is_on
 #[tokio::test]
 async fn a_callback_with_the_right_state_and_another_issuer_ends_it() {
     let stage = Stage::new().await;
-    stage.mock.next_callback(CallbackFault::WrongIssuer);
+    stage.mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::WrongIssuer);
     let waiting = stage.begin();
     let back = stage.back(waiting.url());
 
