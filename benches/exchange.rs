@@ -69,7 +69,8 @@ fn over_http(criterion: &mut Criterion) {
     let url = format!("{base}/access_token");
     let runtime = runtime();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let builder = WebexOAuth::builder().service(Service::webex().at(&base)).client_id("C1").client_secret("s3cret");
+    let builder =
+        WebexOAuth::builder().service(Service::webex().with_base_url(&base)).client_id("C1").client_secret("s3cret");
     let webex = builder.redirect_uri("http://localhost:5000/callback").scopes("spark:all").build().unwrap();
     assert_eq!(runtime.block_on(ours(&webex, code(&webex))), runtime.block_on(by_hand(&client, &url)));
 

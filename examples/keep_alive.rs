@@ -61,8 +61,8 @@ async fn a_hundred_idle_days(world: MockWebexBuilder) -> Result<()> {
     for day in 1..=100 {
         clock.advance(DAY);
         let swept = keep_alive.sweep().await?;
-        if swept.refreshed + swept.ended > 0 {
-            writeln!(stdout(), "  day {day}: {} refreshed, {} ended", swept.refreshed, swept.ended)?;
+        if swept.refreshed + swept.login_required > 0 {
+            writeln!(stdout(), "  day {day}: {} refreshed, {} ended", swept.refreshed, swept.login_required)?;
         }
     }
     for (tenant, _) in TENANTS {

@@ -59,7 +59,7 @@ async fn with_a_webex_of_our_own(auto: bool) -> Result<()> {
     let (interrupted, folder) = (interrupted()?, Folder::new("login")?);
     tokio::select! {
         outcome = twice(folder.path(), auto) => outcome?,
-        () = interrupted => return Err("cancelled".into()),
+        () = interrupted => return Err("canceled".into()),
     }
     let next =
         "register an integration at https://developer.webex.com and set the variables listed in examples/login.rs";
@@ -120,7 +120,7 @@ async fn is_logged_in(session: &Session) -> Result<bool> {
 /// Waits for the callback at the redirect URI.
 async fn log_in(browser: BrowserLogin, visit: impl FnOnce(String)) -> Result<Login> {
     let waiting = browser.without_browser().begin()?;
-    writeln!(stdout(), "Open this in a browser:\n\n  {}\n", waiting.url())?;
+    writeln!(stdout(), "Open this URL in a browser:\n\n  {}\n", waiting.url())?;
     visit(waiting.url().to_string());
     Ok(waiting.wait().await?)
 }

@@ -15,7 +15,7 @@ use crate::value_check::{self, Characters};
 /// - a verified ID token
 /// - the person, after [`WebexOAuth::identify`](crate::WebexOAuth::identify) or
 ///   [`Session::person`](crate::Session::person)
-/// - the user's claims, after [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of) or
+/// - the user's claims, after [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for) or
 ///   [`Session::user_info`](crate::Session::user_info)
 ///
 /// The account is stored with the tokens. [`details`](Self::details) lists every value with its

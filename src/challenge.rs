@@ -38,7 +38,7 @@ pub(crate) fn read_challenges(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// Returns the first `error` parameter (RFC 6750, section 3).
-pub(crate) fn error_of(challenges: &[Challenge]) -> Option<&str> {
+pub(crate) fn webex_error(challenges: &[Challenge]) -> Option<&str> {
     challenges.iter().find_map(|challenge| challenge.parameter("error"))
 }
 
@@ -181,9 +181,9 @@ mod tests {
     #[test]
     fn a_word_inside_a_quoted_string_is_no_challenge() {
         let found = read(&[b"Bearer realm=\"Basic, error=invalid_token\", scope=\"Basic\""]);
-        assert!(!found.iter().any(Challenge::is_basic) && error_of(&found).is_none(), "{found:?}");
+        assert!(!found.iter().any(Challenge::is_basic) && webex_error(&found).is_none(), "{found:?}");
         let found = read(&[b"Bearer error=\"first\", error=\"second\", Bearer error=\"third\""]);
-        assert_eq!(error_of(&found), Some("first"));
+        assert_eq!(webex_error(&found), Some("first"));
     }
 
     proptest::proptest! {

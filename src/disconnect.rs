@@ -61,7 +61,7 @@ pub(crate) async fn disconnect(slot: Held, scope: RevocationScope) -> Result<Dis
     let task = runtime.spawn(keeper.count(remove_and_revoke(slot, scope)));
     task.await.unwrap_or_else(|_| {
         let message = "disconnecting was interrupted: the runtime shut down; check whether the session is still stored";
-        Err(Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
+        Err(Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later))
     })
 }
 

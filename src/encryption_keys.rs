@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, ExposeSecretMut as _, SecretBox};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
-use crate::secret::{StoredText, same_bytes};
+use crate::secret::{StoredString, same_bytes};
 use crate::value_check::{self, Characters};
 
 /// The length of a key, in bytes.
@@ -79,7 +79,7 @@ impl EncryptionKey {
     }
 
     /// Returns the key as 44 characters of base64, the format of [`from_text`](Self::from_text).
-    pub fn to_text(&self) -> StoredText {
+    pub fn to_text(&self) -> StoredString {
         STANDARD.encode(self.expose()).into()
     }
 

@@ -229,6 +229,8 @@ pub enum ErrorKind {
     /// There is no session under this key, or another task or process is changing it. Offer a login
     /// if [`Error::is_login_required`] returns `true`, and retry if [`Error::is_retryable`] does.
     SessionNotFound,
+    /// Another task or process is refreshing or changing the session. Retry.
+    SessionBusy,
     /// The token store failed. The tokens themselves may be valid. Retry if [`Error::is_retryable`]
     /// returns `true`.
     Store,

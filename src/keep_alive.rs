@@ -141,7 +141,7 @@ pub struct SweepReport {
     /// The number of sessions that were refreshed.
     pub refreshed: usize,
     /// The number of sessions whose refresh token was rejected. Their users must log in again.
-    pub ended: usize,
+    pub login_required: usize,
     /// The number of sessions left for the next sweep because their refresh failed or their entry
     /// could not be read.
     pub failed: usize,
@@ -273,7 +273,7 @@ impl KeepAlive {
                 match self.visit(key, Reason::Check).await? {
                     Visit::Passed | Visit::Left => {}
                     Visit::Refreshed => swept.refreshed += 1,
-                    Visit::Ended => swept.ended += 1,
+                    Visit::Ended => swept.login_required += 1,
                     Visit::Failed(_) => swept.failed += 1,
                 }
                 if !pause.is_zero() {
@@ -300,7 +300,7 @@ impl KeepAlive {
                 match self.visit(key, Reason::Due).await? {
                     Visit::Passed | Visit::Left => continue,
                     Visit::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
-                    Visit::Ended => (swept.ended, failures) = (swept.ended + 1, 0),
+                    Visit::Ended => (swept.login_required, failures) = (swept.login_required + 1, 0),
                     Visit::Failed(whose) => {
                         swept.failed += 1;
                         failures += usize::from(whose == Whose::Everybodys);
@@ -325,11 +325,11 @@ impl KeepAlive {
         loop {
             let is_complete = match caught(self.sweep_regularly()).await {
                 Ok(swept) => {
-                    let SweepReport { refreshed, ended, failed, is_complete } = swept;
+                    let SweepReport { refreshed, login_required, failed, is_complete } = swept;
                     event!(
                         INFO,
                         refreshed = refreshed,
-                        ended = ended,
+                        login_required = login_required,
                         failed = failed,
                         is_complete = is_complete,
                         "sweep finished"
@@ -388,7 +388,7 @@ impl KeepAlive {
             Ok(false) => Visit::Passed,
             // Removed in the meantime, or refreshed by another process at the moment.
             Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => Visit::Passed,
-            Err(error) if error.kind() == ErrorKind::SessionNotFound => Visit::Left,
+            Err(error) if error.kind() == ErrorKind::SessionBusy => Visit::Left,
             Err(error) if error.is_login_required() => Visit::Ended,
             Err(error) => Visit::Failed(whose(&error)),
         }

@@ -62,7 +62,7 @@
 //! | [`is_misconfigured()`](Error::is_misconfigured) | The client ID, client secret, redirect URI, scopes, or an address is wrong. Inform the operator. No session ends. |
 //! | [`is_retryable()`](Error::is_retryable) | The network, the server, or a rate limit caused the failure. Retry after [`retry_after()`](Error::retry_after) or a short wait. After a failed code exchange, begin a new login. |
 //! | [`is_token_rejected()`](Error::is_token_rejected) | Webex rejected the access token. A [`Session`] has no newer token at present: report the error. With tokens of your own, refresh once and repeat the request once. |
-//! | [`is_denied()`](Error::is_denied) | The user declined. Confirm it, and offer the login again. [`AcceptError::payload`] contains the page where the login began. |
+//! | [`is_denied()`](Error::is_denied) | The user or an administrator declined. Confirm it, and offer the login again. [`AcceptError::payload`] returns the payload of the login. |
 //! | the kind is [`AccountMismatch`](ErrorKind::AccountMismatch) | The user logged in with another account than expected. Inform the user, and offer the login again. |
 //! | the kind is [`InvalidIdToken`](ErrorKind::InvalidIdToken), [`MissingIdToken`](ErrorKind::MissingIdToken), [`MissingAtHash`](ErrorKind::MissingAtHash), [`IssuerMismatch`](ErrorKind::IssuerMismatch), or [`MissingIssuer`](ErrorKind::MissingIssuer) | The identity of the user could not be verified. Log the error, and offer a new login. |
 //! | the kind is [`PersonRequest`](ErrorKind::PersonRequest) or [`UserInfo`](ErrorKind::UserInfo) | The response contains no reason, or does not match the user. Log the error, and report that Webex failed. |
@@ -251,7 +251,7 @@ pub use crate::pkce::Pkce;
 pub use crate::qr::QrCode;
 pub use crate::revocation::RevocationScope;
 pub use crate::scope::{Scope, Scopes};
-pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredText};
+pub use crate::secret::{AccessToken, ClientSecret, IdToken, RefreshToken, StoredString};
 pub use crate::server_error::ServerError;
 pub use crate::service::{ClientAuth, Rotation, Service};
 pub use crate::session::Session;

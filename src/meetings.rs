@@ -52,7 +52,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::AccessToken;
 use crate::token::TokenSet;
 
-pub use crate::secret::XmlText;
+pub use crate::secret::XmlString;
 
 /// The credentials of an XML API request: a site, a user, and an access token
 /// (<https://developer.cisco.com/docs/webex-xml-api-reference-guide/security-context>).
@@ -136,7 +136,7 @@ impl SecurityContext {
     /// Converts the context into the element `<securityContext>` for the `<header>` of a request.
     ///
     /// **The result contains the access token.**
-    pub fn to_xml(&self) -> XmlText {
+    pub fn to_xml(&self) -> XmlString {
         let user = match &self.user {
             User::WebexId(_) => "webExID",
             User::Email(_) => "email",
@@ -158,7 +158,7 @@ impl SecurityContext {
         }
         xml.push_str("</securityContext>");
         debug_assert!(xml.len() <= longest);
-        XmlText::unchecked(&xml)
+        XmlString::unchecked(&xml)
     }
 }
 

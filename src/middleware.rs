@@ -33,7 +33,7 @@
 //! assert_eq!(mock.refreshes(), 1);
 //!
 //! let error = client.get("https://example.com/").send().await.unwrap_err();
-//! let error = middleware::error_of(&error).expect("an error of this crate");
+//! let error = middleware::webex_error(&error).expect("an error of this crate");
 //! assert!(error.to_string().starts_with("access token not sent to \"example.com\""));
 //! # Ok(())
 //! # }
@@ -150,16 +150,16 @@ pub fn without_redirects(settings: reqwest::ClientBuilder) -> Result<ClientBuild
 /// # Example
 ///
 /// ```
-/// use webex_oauth::middleware::error_of;
+/// use webex_oauth::middleware::webex_error;
 ///
 /// fn is_login_required(error: &reqwest_middleware::Error) -> bool {
-///     error_of(error).is_some_and(webex_oauth::Error::is_login_required)
+///     webex_error(error).is_some_and(webex_oauth::Error::is_login_required)
 /// }
 /// ```
-pub fn error_of(error: &reqwest_middleware::Error) -> Option<&Error> {
+pub fn webex_error(error: &reqwest_middleware::Error) -> Option<&Error> {
     let reqwest_middleware::Error::Middleware(error) = error else { return None };
     error.chain().find_map(|cause| match cause.downcast_ref() {
-        Some(inner) => error_of(inner),
+        Some(inner) => webex_error(inner),
         None => cause.downcast_ref(),
     })
 }

@@ -18,7 +18,7 @@ use crate::json::{Object, is_deeper_than};
 use crate::pkce::{CodeVerifier, Pkce};
 use crate::registration::Owner;
 use crate::scope::Scopes;
-use crate::secret::{StoredText, same};
+use crate::secret::{StoredString, same};
 use crate::stored::{self, unreadable};
 
 const WHAT: &str = "pending authorization";
@@ -167,7 +167,7 @@ impl PendingAuthorization {
     ///
     /// - [`ErrorKind::CorruptEntry`]: the result would be too long. Request fewer scopes, or use a
     ///   shorter payload or redirect URI.
-    pub fn to_stored(&self) -> Result<StoredText> {
+    pub fn to_stored(&self) -> Result<StoredString> {
         let text = stored::to_text(WHAT, &Form::from(self))?;
         let length = text.expose().len();
         if length > LONGEST_STORED {
@@ -231,7 +231,7 @@ pub(crate) fn age_of_stored(written_at: UnixTime, now: UnixTime) -> Option<Durat
 impl crate::stored::sealed::Sealed for PendingAuthorization {}
 
 impl crate::stored::Text for PendingAuthorization {
-    fn to_text(&self) -> Result<StoredText> {
+    fn to_text(&self) -> Result<StoredString> {
         self.to_stored()
     }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::clock::UnixTime;
 use crate::error::Result;
 use crate::pending::{PendingAuthorization, PendingId};
-use crate::secret::StoredText;
+use crate::secret::StoredString;
 use crate::stored::{self, unreadable};
 
 const WHAT: &str = "pending implicit login";
@@ -100,7 +100,7 @@ impl PendingImplicit {
     /// # Errors
     ///
     /// All errors of [`PendingAuthorization::to_stored`].
-    pub fn to_stored(&self) -> Result<StoredText> {
+    pub fn to_stored(&self) -> Result<StoredString> {
         let pending = self.pending.to_stored()?;
         let pending = serde_json::from_str(pending.expose()).map_err(|_| unreadable(WHAT, "damaged or incomplete"))?;
         stored::to_text(WHAT, &Writing { v: stored::VERSION, response: self.response, pending })

@@ -20,7 +20,7 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 pub(crate) use crate::asked::Asked;
-use crate::challenge::{Challenge, error_of, read_challenges};
+use crate::challenge::{Challenge, read_challenges, webex_error};
 use crate::clock::UnixTime;
 use crate::decode::is_damaged;
 use crate::error::{Error, Remedy};
@@ -213,7 +213,7 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
         code: known
             .map(str::to_owned)
             .or_else(|| shown.and_then(unknown_code))
-            .or_else(|| error_of(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            .or_else(|| webex_error(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
             // A proxy's response has no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
         description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
@@ -245,7 +245,7 @@ fn by_resource(
     body: Option<&Value>,
     by_body: impl Fn() -> Option<Remedy>,
 ) -> (Option<Remedy>, bool) {
-    let is_silent = || error_of(challenges).is_none() && by_body().is_none();
+    let is_silent = || webex_error(challenges).is_none() && by_body().is_none();
     let demands = |error| challenges.iter().any(|challenge| challenge.parameter("error") == Some(error));
     match status {
         StatusCode::UNAUTHORIZED => (Some(Remedy::AccessToken), is_silent()),

@@ -144,12 +144,12 @@ secret! {
     /// The stored form of a value of this crate. It contains secrets.
     ///
     /// Store it in an encrypted cookie, a database, or a file.
-    StoredText, SecretString, std::convert::identity
+    StoredString, SecretString, std::convert::identity
 }
 
 secret! {
     /// An XML element that contains an access token.
-    XmlText, SecretString, std::convert::identity
+    XmlString, SecretString, std::convert::identity
 }
 
 impl AccessToken {
@@ -220,7 +220,7 @@ impl From<String> for ClientSecret {
     }
 }
 
-impl From<String> for StoredText {
+impl From<String> for StoredString {
     fn from(text: String) -> Self {
         Self::of(text.into())
     }

@@ -21,7 +21,7 @@ use crate::value_check::{self, Characters};
 /// ```
 /// use webex_oauth::Service;
 ///
-/// let service = Service::webex().at("http://127.0.0.1:8080/v1");
+/// let service = Service::webex().with_base_url("http://127.0.0.1:8080/v1");
 /// assert_eq!(service.token_endpoint(), "http://127.0.0.1:8080/v1/access_token");
 /// ```
 #[derive(Clone)]
@@ -172,8 +172,8 @@ impl Service {
     /// paths below the new base URL, and additional API hosts are removed. Call this method before
     /// the other `with_` methods. [`build()`](crate::WebexOAuthBuilder::build) reports an invalid
     /// URL.
-    pub fn at(mut self, base: impl AsRef<str>) -> Self {
-        let base = base.as_ref().trim_end_matches('/');
+    pub fn with_base_url(mut self, base_url: impl AsRef<str>) -> Self {
+        let base = base_url.as_ref().trim_end_matches('/');
         self.base = base.to_owned();
         self.authorization_endpoint = format!("{base}{}", self.paths.authorization);
         self.token_endpoint = format!("{base}{}", self.paths.token);
@@ -190,7 +190,7 @@ impl Service {
 
     fn at_home(self) -> Self {
         let home = self.home;
-        self.at(home)
+        self.with_base_url(home)
     }
 
     /// Sets the authorization endpoint.
@@ -336,6 +336,11 @@ impl Service {
             Some(path) if path == self.paths.token => self.name.to_owned(),
             _ => format!("{} at {endpoint}", self.name),
         }
+    }
+
+    /// Returns the base URL of the API, without a trailing slash. Relative API paths resolve against it.
+    pub fn base_url(&self) -> &str {
+        &self.base
     }
 
     /// Returns the authorization endpoint.
@@ -506,7 +511,7 @@ mod tests {
         let webex = Service::webex();
         assert_eq!(webex.device_authorization_endpoint(), Some("https://webexapis.com/v1/device/authorize"));
         assert_eq!(webex.device_token_endpoint(), Some("https://webexapis.com/v1/device/token"));
-        let moved = webex.with_device_token_endpoint("https://x.example/").at("http://localhost:1/v1");
+        let moved = webex.with_device_token_endpoint("https://x.example/").with_base_url("http://localhost:1/v1");
         assert_eq!(moved.device_token_endpoint(), Some("http://localhost:1/v1/device/token"));
         let meetings = Service::meetings();
         assert!(meetings.device_authorization_endpoint().is_none() && meetings.device_token_endpoint().is_none());
@@ -517,7 +522,7 @@ mod tests {
     #[test]
     fn the_query_of_an_address_is_never_shown() {
         let service = Service::webex()
-            .at("https://gateway.example/v1?key=hunter2")
+            .with_base_url("https://gateway.example/v1?key=hunter2")
             .with_token_endpoint("https://gateway.example/token?key=hunter2")
             .with_revocation_endpoint("https://gateway.example/revoke?key=hunter2");
         assert_eq!(service.id(), "webex at https://gateway.example/token");
@@ -526,12 +531,12 @@ mod tests {
 
     #[test]
     fn what_a_moved_service_sends_it_sends_to_where_it_moved() {
-        assert!(Service::webex().with_api_host("127.0.0.2").at("http://localhost:1").api_hosts().is_empty());
+        assert!(Service::webex().with_api_host("127.0.0.2").with_base_url("http://localhost:1").api_hosts().is_empty());
     }
 
     #[test]
     fn a_moved_service_is_another_owner_of_tokens_unless_it_is_named() {
-        let moved = Service::webex().at("http://localhost:1/v1/");
+        let moved = Service::webex().with_base_url("http://localhost:1/v1/");
         assert_eq!(moved.id(), "webex at http://localhost:1/v1/access_token");
         assert_eq!(moved.person_endpoint(), Some("http://localhost:1/v1/people/me"));
         assert_eq!(moved.with_id("webex").id(), "webex");

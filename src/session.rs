@@ -328,7 +328,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The errors of [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of), [`access_token`](Self::access_token), and
+    /// The errors of [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for), [`access_token`](Self::access_token), and
     /// [`account`](Self::account).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self) -> Result<UserInfo> {

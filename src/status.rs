@@ -21,7 +21,7 @@ pub struct SessionStatus {
     ///
     /// While refreshes pause for all sessions because the client was rejected, this is that
     /// rejection. [`Error::retry_after`] then returns the remaining pause.
-    pub trouble: Option<Error>,
+    pub last_error: Option<Error>,
     /// The account of the session, as far as it is known. Its `Display` suits "Logged in as
     /// {account}".
     pub account: Account,
@@ -36,7 +36,7 @@ pub struct SessionStatus {
     /// before that time.
     ///
     /// `None` if refreshing extends the refresh token's lifetime, or if this is not known yet.
-    pub login_ends_at: Option<UnixTime>,
+    pub expires_at: Option<UnixTime>,
     /// The time at which the current access token was received.
     pub refreshed_at: UnixTime,
 }
@@ -46,10 +46,10 @@ pub struct SessionStatus {
 #[non_exhaustive]
 pub enum SessionState {
     /// The refresh token was not rejected and, by this host's clock, has not expired. If the last
-    /// refresh failed, [`SessionStatus::trouble`] contains the reason.
+    /// refresh failed, [`SessionStatus::last_error`] contains the reason.
     Connected,
     /// The last refresh failed, and the next one is not sent before this time.
-    /// [`SessionStatus::trouble`] contains the reason.
+    /// [`SessionStatus::last_error`] contains the reason.
     BackingOff {
         /// The earliest time of the next attempt.
         until: UnixTime,
@@ -95,13 +95,13 @@ impl SessionState {
 /// One line for users: "Connected to Webex. Logged in as jane@example.com".
 impl fmt::Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { state, trouble, account, .. } = self;
+        let Self { state, last_error, account, .. } = self;
         if let SessionState::LoginRequired { .. } = state {
             return write!(f, "Not connected to Webex: {account} must log in again");
         }
         write!(f, "Connected to Webex. Logged in as {account}")?;
-        match (trouble, self.login_ends_at) {
-            (Some(trouble), _) => write!(f, ", but the last refresh failed: {trouble}"),
+        match (last_error, self.expires_at) {
+            (Some(error), _) => write!(f, ", but the last refresh failed: {error}"),
             (None, Some(end)) => write!(f, ", until {end}"),
             (None, None) => Ok(()),
         }
@@ -109,15 +109,20 @@ impl fmt::Display for SessionStatus {
 }
 
 impl SessionStatus {
-    pub(crate) fn new(state: SessionState, trouble: Option<Error>, ends: Option<UnixTime>, tokens: &TokenSet) -> Self {
+    pub(crate) fn new(
+        state: SessionState,
+        last_error: Option<Error>,
+        ends: Option<UnixTime>,
+        tokens: &TokenSet,
+    ) -> Self {
         Self {
             state,
-            trouble,
+            last_error,
             account: tokens.account().clone(),
             scopes: tokens.scopes().cloned(),
             access_token_expires_at: tokens.expires_at(),
             refresh_token_expires_at: tokens.refresh_token_expires_at(),
-            login_ends_at: ends,
+            expires_at: ends,
             refreshed_at: tokens.received_at(),
         }
     }

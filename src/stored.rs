@@ -34,7 +34,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::{StoredText, ZeroizingBuffer};
+use crate::secret::{StoredString, ZeroizingBuffer};
 
 /// Serializes a value as a string.
 ///
@@ -76,7 +76,7 @@ pub(crate) mod sealed {
 
 /// A value whose stored form is a string.
 pub(crate) trait Text: Sized + sealed::Sealed {
-    fn to_text(&self) -> Result<StoredText>;
+    fn to_text(&self) -> Result<StoredString>;
     fn from_text(text: &str) -> Result<Self>;
 }
 
@@ -86,7 +86,7 @@ impl<T: Text> Stored for T {
     }
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        let text = StoredText::from(String::deserialize(deserializer)?);
+        let text = StoredString::from(String::deserialize(deserializer)?);
         T::from_text(text.expose()).map_err(D::Error::custom)
     }
 }
@@ -166,12 +166,12 @@ pub(crate) fn check_version(what: &str, version: Result<Option<u64>, String>) ->
 }
 
 /// Serializes a stored form as JSON without leaving a copy in memory.
-pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredText> {
+pub(crate) fn to_text(what: &str, form: &impl serde::Serialize) -> Result<StoredString> {
     let failed = || Error::new(ErrorKind::CorruptEntry, format!("failed to serialize the {what}"));
     let mut json = ZeroizingBuffer::with_capacity(4096);
     serde_json::to_writer(&mut json, form).map_err(|source| failed().with_source(source))?;
     let text = std::str::from_utf8(json.as_slice()).map_err(|source| failed().with_source(source))?;
-    Ok(StoredText::unchecked(text))
+    Ok(StoredString::unchecked(text))
 }
 
 /// Returns the error for a stored form that cannot be read.

@@ -1,4 +1,4 @@
-//! All of it against a simulated Webex, command by command, each in a process of its own as a shell would have it.
+//! Runs the commands against a simulated Webex, each in its own process, like a shell.
 
 use std::env;
 use std::net::TcpListener;
@@ -44,26 +44,26 @@ pub(crate) async fn play() -> Result<ExitCode> {
         let code = tokio::select! {
             biased;
             () = &mut interrupted => {
-                // It may be writing into the folder that goes.
+                // The command may be writing into the folder that is removed.
                 child.kill().await?;
-                say("\ncancelled");
+                say("\ncanceled");
                 return Ok(ExitCode::from(CANCELLED));
             }
             code = attend(&mut child, &mock) => code?,
         };
         if code != Some(expected) {
-            return Err(format!("that should have ended with the exit code {expected}, and not with {code:?}").into());
+            return Err(format!("expected exit code {expected}, received {code:?}").into());
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts a command, to which nothing comes from outside: the user's own settings are of another Webex.
+/// Starts a command without the user's environment, whose settings belong to another Webex.
 fn start(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
     let child = Command::new(env::current_exe()?)
         .args(command.split(' '))
         .env_clear()
-        // Without it, Windows opens no connection.
+        // Windows requires this variable for network connections.
         .envs(env::var_os("SystemRoot").map(|folder| ("SystemRoot", folder)))
         .envs(["HOME", "LOCALAPPDATA", "XDG_DATA_HOME"].map(|folder| (folder, home)))
         .env("WEBEX_CLIENT_ID", mock.client_id())
@@ -79,14 +79,14 @@ fn start(command: &str, home: &Path, mock: &MockWebex) -> Result<Child> {
     Ok(child)
 }
 
-/// Does what a command asks its user to do, until it ends.
+/// Follows the instructions of a command until it exits.
 async fn attend(child: &mut Child, mock: &MockWebex) -> Result<Option<i32>> {
-    let stderr = child.stderr.take().ok_or("it has no standard error")?;
+    let stderr = child.stderr.take().ok_or("the command has no standard error")?;
     let mut lines = BufReader::new(stderr).lines();
     while let Some(line) = lines.next_line().await? {
         say(&line);
         if let Some(url) = line.trim().strip_prefix("http") {
-            // A proxy would not find this machine.
+            // A proxy could not reach this host.
             let browser = reqwest::Client::builder().no_proxy().build()?;
             browser.get(mock.approve(format!("http{url}"))).send().await?;
         } else if let Some((_, code)) = line.split_once("enter this code: ") {

@@ -1,4 +1,4 @@
-//! The three ways to new tokens. Each takes the client and gives a [`TokenSet`], which `storage` keeps.
+//! The three kinds of login. Each returns a [`TokenSet`], which `storage` stores.
 
 use std::io::{BufRead as _, IsTerminal as _, Read as _, stderr, stdin};
 use std::thread;
@@ -10,18 +10,18 @@ use webex_oauth::{
 use crate::Result;
 use crate::screen::{Spinner, in_full, note, say};
 
-/// Longer than any token, in bytes.
+/// The maximum length of a token, in bytes.
 const LONGEST_LINE: usize = 16 * 1024;
 
-/// By the browser on this machine; or by one elsewhere, whose user pastes the address that it ends at.
+/// Logs in with a browser on this host, or on another host by pasting the callback URL.
 pub(crate) async fn by_browser(login: BrowserLogin) -> Result<TokenSet> {
-    // Without the question, it would be whoever the browser is signed in as.
+    // Without this prompt, the account that is signed in to the browser would be used.
     let request = |request: AuthorizationRequest| request.prompt(Prompt::SelectAccount);
     let waiting = login.application_name("the terminal").request(request).begin()?;
-    say(&format!("Log in here, in your browser:\n\n  {}\n", waiting.url()));
-    // A spinner would turn where the user types.
+    say(&format!("Log in with your browser:\n\n  {}\n", waiting.url()));
+    // A spinner would disturb the user's input.
     if stdin().is_terminal() {
-        say("If that browser is on another machine, paste the address here that it ends at. Ctrl-C cancels.");
+        say("If the browser runs on another host, paste the URL of its last page here. Ctrl-C cancels.");
         let paste = waiting.paste_handle();
         thread::spawn(move || {
             let lines = stdin().lines().map_while(Result::ok).filter(|line| !line.trim().is_empty());
@@ -31,7 +31,7 @@ pub(crate) async fn by_browser(login: BrowserLogin) -> Result<TokenSet> {
     Ok(waiting.wait().await?.into_tokens())
 }
 
-/// By a browser on any other device, in which a code is entered.
+/// Logs in with a code that the user enters in a browser on any device.
 pub(crate) async fn by_device(webex: &WebexOAuth) -> Result<TokenSet> {
     let mut device = DeviceLogin::start(webex).await?;
     if stderr().is_terminal() {
@@ -42,7 +42,7 @@ pub(crate) async fn by_device(webex: &WebexOAuth) -> Result<TokenSet> {
     Ok(device.wait().await?.into_tokens())
 }
 
-/// By a refresh token from elsewhere, the first line of standard input.
+/// Imports a refresh token from the first line of standard input.
 pub(crate) async fn by_refresh_token(webex: &WebexOAuth) -> Result<TokenSet> {
     let line = tokio::task::spawn_blocking(|| {
         let mut line = Vec::new();
@@ -50,13 +50,16 @@ pub(crate) async fn by_refresh_token(webex: &WebexOAuth) -> Result<TokenSet> {
     });
     let line = line.await??;
     if line.len() > LONGEST_LINE {
-        return Err(format!("the first line on standard input is longer than {LONGEST_LINE} bytes: no token is").into());
+        return Err(
+            format!("the first line on standard input is longer than {LONGEST_LINE} bytes: it is not a token").into()
+        );
     }
-    let line = String::from_utf8(line).map_err(|_| "the first line on standard input is not UTF-8 text: a token is")?;
-    // Windows' editors and shells begin a text with a byte order mark.
+    let line =
+        String::from_utf8(line).map_err(|_| "the first line on standard input is not UTF-8: it is not a token")?;
+    // Editors and shells on Windows write a byte order mark.
     let token = line.trim().trim_start_matches('\u{feff}').trim();
     if token.is_empty() {
-        return Err("there is no token in the first line on standard input".into());
+        return Err("the first line on standard input contains no token".into());
     }
     Ok(webex.import(ImportedTokens::new(RefreshToken::new(token)?)).await?)
 }

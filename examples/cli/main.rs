@@ -1,11 +1,12 @@
-//! Logs a person in with Webex from a terminal, keeps the login, and hands out its token: in the manner of `gh auth`.
+//! Logs in from a terminal, stores the session, and prints its access token, similar to `gh auth`.
 //!
-//! `cargo run --example cli -- demo` plays all of it against a simulated Webex. For the real Webex, set `WEBEX_CLIENT_ID`,
-//! `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES` and `WEBEX_REDIRECT_URI`, and begin with `-- login`; or set what
-//! `cargo run --example mock_webex` prints, which is a simulated Webex that outlives a command. `-- --help` says the rest.
+//! Run with `cargo run --example cli -- demo`, which shows all commands with a simulated Webex. For
+//! the real Webex, set `WEBEX_CLIENT_ID`, `WEBEX_CLIENT_SECRET`, `WEBEX_SCOPES`, and
+//! `WEBEX_REDIRECT_URI`, and begin with `-- login`. Alternatively, set the variables printed by
+//! `cargo run --example mock_webex`. See `-- --help`.
 //!
-//! This file has the commands, from top to bottom. `login` fetches tokens, `storage` keeps them, `screen` speaks to people
-//! and programs, and `demo` is no part of it all: it only plays the user.
+//! This file contains the commands. `login` obtains tokens, `storage` stores them, `screen` prints
+//! output, and `demo` acts as the user.
 
 mod demo;
 mod login;
@@ -41,17 +42,17 @@ const CANNOT_REVOKE: &str = "this service has no revocation endpoint: ask the us
                              https://idbroker.webex.com/idb/profile, or set WEBEX_REVOCATION_URL";
 
 const MORE_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 cancelled, 4 a login is required.
+Exit codes: 0 success, 1 failure, 2 canceled, 4 login required.
 
 Environment:
   WEBEX_CLIENT_ID, WEBEX_CLIENT_SECRET  the integration, from https://developer.webex.com
-  WEBEX_REDIRECT_URI, WEBEX_SCOPES      as registered there; `login` needs them
-  WEBEX_SERVICE                         webex (as without it), webex-gov or meetings
-  WEBEX_REVOCATION_URL                  where `logout --everywhere` is told; Webex documents no such address
-  WEBEX_BASE_URL                        another address of the service: a simulated Webex
-  NO_COLOR                              nothing moves on the terminal";
+  WEBEX_REDIRECT_URI, WEBEX_SCOPES      as registered there; required by `login`
+  WEBEX_SERVICE                         webex (default), webex-gov, or meetings
+  WEBEX_REVOCATION_URL                  endpoint for `logout --everywhere`; Webex documents none
+  WEBEX_BASE_URL                        base URL of a simulated Webex
+  NO_COLOR                              disables the spinner";
 
-/// Log in with Webex, and use the login in scripts
+/// Log in with Webex, and use the session in scripts
 #[derive(Parser)]
 #[command(name = "cli", version, after_help = MORE_HELP)]
 struct Arguments {
@@ -64,50 +65,50 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Log in: in a browser on this machine, unless told otherwise
+    /// Log in, by default with a browser on this host
     ///
-    /// The login is kept in the operating system's keyring. Where there is none, or it does not open, that is said, and the
-    /// login is kept unencrypted in a file that only you can read.
+    /// The session is stored in the operating system's keyring. If no keyring is available, a
+    /// warning is printed, and the session is stored unencrypted in a file that only you can read.
     Login(LoginArguments),
-    /// Ask Webex whether the login is good, and show whose it is, what for, until when, and where it is kept
+    /// Ask Webex whether the session is valid, and show account, scopes, expiry, and storage
     Status,
-    /// Print an access token that is good now, and nothing else
+    /// Print a valid access token and nothing else
     Token,
-    /// Fetch a new access token now, though it is not time
+    /// Refresh the access token before it is due
     Refresh,
-    /// Forget the login on this machine
+    /// Remove the session from this host
     Logout(LogoutArguments),
-    /// Play all of it against a simulated Webex
+    /// Show all commands with a simulated Webex
     Demo,
 }
 
 #[derive(Args)]
 struct LoginArguments {
-    /// Open no browser, and only say where to log in
+    /// Print the login URL without opening a browser
     #[arg(long)]
     no_browser: bool,
-    /// Show a code, to be entered in a browser on any other device
+    /// Show a code to enter in a browser on any device
     #[arg(long, conflicts_with = "no_browser")]
     device: bool,
-    /// Read a refresh token from standard input, and use it once to fetch the rest
+    /// Read a refresh token from standard input
     ///
-    /// It must be this integration's, or this Service App's. A bot's token or a personal access token cannot be
-    /// refreshed: there is nothing to keep, so hand it to your program as it is.
+    /// It must belong to this integration or Service App. The token of a bot and a personal access
+    /// token cannot be refreshed: pass them to your program directly.
     #[arg(long, conflicts_with_all = ["device", "no_browser"])]
     with_token: bool,
-    /// Keep the login in a file that only you can read, unencrypted, instead of the keyring
+    /// Store the session unencrypted in a file that only you can read, instead of the keyring
     #[arg(long)]
     insecure_storage: bool,
 }
 
 #[derive(Args)]
 struct LogoutArguments {
-    /// End it at Webex as well, and with it every login of this user with this integration, on every machine
+    /// Revoke all tokens of this user and integration at Webex, on every device
     #[arg(long)]
     everywhere: bool,
 }
 
-/// Why somebody has to log in.
+/// An error that requires a login.
 #[derive(Debug)]
 struct LoginRequired(String);
 
@@ -116,7 +117,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(why) => {
             let _ = why.print();
-            // clap's own exit code would mean "cancelled".
+            // The exit code of clap would mean "canceled".
             return if why.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
@@ -125,7 +126,7 @@ fn main() -> ExitCode {
         Err(why) => return explain(&why),
     };
     let code = runtime.block_on(run(arguments)).unwrap_or_else(|error| explain(&*error));
-    // Nobody waits for a keyring that asks for a password, or for a line that nobody types.
+    // Do not wait for a keyring that asks for a password, or for input from the terminal.
     runtime.shutdown_background();
     code
 }
@@ -138,8 +139,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     tokio::select! {
         outcome = program.obey(arguments.command) => outcome.map(|()| ExitCode::SUCCESS),
         Ok(()) = tokio::signal::ctrl_c() => {
-            say("\ncancelled");
-            // A refresh that nobody ends would keep other programs from theirs; unless somebody insists.
+            say("\ncanceled");
+            // An unfinished refresh would block those of other programs. A second Ctrl-C skips the wait.
             tokio::select! {
                 () = program.storage.wait_idle() => {}
                 _ = tokio::signal::ctrl_c() => {}
@@ -149,7 +150,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
-/// The client that the environment describes.
+/// Creates the client from the environment.
 fn webex() -> Result<WebexOAuth> {
     let settings = WebexOAuthBuilder::from_env()?.application(concat!("cli/", env!("CARGO_PKG_VERSION")));
     let Some(url) = env::var_os(REVOCATION_URL).filter(|url| !url.is_empty()) else { return Ok(settings.build()?) };
@@ -193,10 +194,10 @@ impl Program {
             false => self.storage.keep(tokens).await?,
         };
         match kept.session.person().await {
-            // Webex Meetings has said with the tokens whose they are.
+            // At Webex Meetings, the account is part of the token response.
             Err(error) if error.kind() == ErrorKind::Unsupported => {}
             Err(error) if error.is_login_required() => return Err(error.into()),
-            Err(error) => note(&format!("Webex does not say who it is: {}", in_full(&error))),
+            Err(error) => note(&format!("failed to fetch the account: {}", in_full(&error))),
             Ok(_) => {}
         }
         say(&format!("✓ Logged in to Webex as {}", kept.session.account().await?));
@@ -233,7 +234,7 @@ impl Program {
             true => json!({ "access_token": token.expose(), "expires_at": end.map(UnixTime::as_secs) }).to_string(),
             false => token.expose().to_owned(),
         });
-        // A newer one may be on its way already.
+        // A refresh may be in progress in the background.
         wait_idle(&kept).await?;
         Ok(printed?)
     }
@@ -243,7 +244,7 @@ impl Program {
         kept.session.refresh().await?;
         let after = kept.session.status().await?.ok_or_else(nobody)?;
         say(match after.refreshed_at == before.refreshed_at {
-            true => "✓ The access token is less than 30 seconds old; it was not refreshed",
+            true => "✓ Not refreshed: the access token is less than 30 seconds old",
             false => "✓ Refreshed",
         });
         self.end(&kept).await
@@ -258,12 +259,12 @@ impl Program {
                 true => kept.session.disconnect_everywhere().await?,
                 false => kept.session.disconnect().await?,
             };
-            say(&format!("✓ Logged out {account} on this machine"));
+            say(&format!("✓ Logged out {account} on this host"));
             accounts.push(account);
             match disconnected.revocation {
                 Revocation::Revoked if arguments.everywhere => say("✓ Logged out at Webex, on every device"),
                 Revocation::Failed(error) if arguments.everywhere => return Err(error.into()),
-                Revocation::Failed(error) => note(&format!("the tokens could not be revoked: {}", in_full(&error))),
+                Revocation::Failed(error) => note(&format!("failed to revoke the tokens: {}", in_full(&error))),
                 Revocation::Unsupported if arguments.everywhere => return Err(CANNOT_REVOKE.into()),
                 _ => {}
             }
@@ -275,7 +276,7 @@ impl Program {
         Ok(())
     }
 
-    /// The end of what has changed a login.
+    /// Completes a command that changed the session: waits for saves, and prints JSON if requested.
     async fn end(&self, kept: &Kept) -> Result<()> {
         wait_idle(kept).await?;
         if self.json
@@ -292,7 +293,7 @@ async fn wait_idle(kept: &Kept) -> Result<()> {
     let settled = tokio::time::timeout(Duration::from_secs(10), kept.manager.wait_idle()).await;
     match settled {
         Ok(Ok(())) => Ok(()),
-        _ => Err(format!("new tokens could not be saved in {}", kept.place).into()),
+        _ => Err(format!("failed to save new tokens in {}", kept.place).into()),
     }
 }
 

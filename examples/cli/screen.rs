@@ -1,4 +1,4 @@
-//! What is said: to people on standard error, as data on standard output.
+//! Output: messages on standard error, data on standard output.
 
 use std::error::Error as StdError;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -18,22 +18,22 @@ const FAILED: u8 = 1;
 pub(crate) const CANCELLED: u8 = 2;
 const LOGIN_REQUIRED: u8 = 4;
 
-/// A line for people. Nobody need read it.
+/// Prints a message. Errors are ignored.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// A line that people should not overlook.
+/// Prints a warning.
 pub(crate) fn note(text: &str) {
     say(&format!("! {text}"));
 }
 
-/// A line of data.
+/// Prints a line of data.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     writeln!(io::stdout(), "{text}")
 }
 
-/// Turns as long as it is there, where there is somebody to see it.
+/// A spinner on a terminal, which turns until it is dropped.
 pub(crate) struct Spinner(ProgressBar);
 
 impl Spinner {
@@ -53,20 +53,21 @@ impl Drop for Spinner {
     }
 }
 
-/// Whether what moves and blinks is welcome on standard error (<https://no-color.org>).
+/// Returns `true` if standard error is a terminal without `NO_COLOR` (<https://no-color.org>).
 fn is_for_people() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// An error with its causes, in one line. A keyring's says its cause itself, and once is enough.
+/// Returns an error with its causes in one line. Causes that the message already contains are
+/// omitted.
 pub(crate) fn in_full(error: &(dyn StdError + 'static)) -> String {
     let causes = successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
     causes.fold(error.to_string(), |said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
 }
 
-/// Says what went wrong and what to do about it, in one line, and gives the exit code.
+/// Prints an error with advice in one line, and returns the exit code.
 pub(crate) fn explain(error: &(dyn StdError + 'static)) -> ExitCode {
-    // Whoever read the output has had enough of it, as `head` has.
+    // The reader closed the pipe, as `head` does.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
@@ -76,7 +77,7 @@ pub(crate) fn explain(error: &(dyn StdError + 'static)) -> ExitCode {
     ExitCode::from(if must_log_in { LOGIN_REQUIRED } else { FAILED })
 }
 
-/// Who can help, where the error does not say so itself.
+/// Returns advice that the error does not contain.
 fn advice(error: &Error) -> String {
     if let Some(after) = error.retry_after() {
         return format!("; try again in {} seconds", after.as_secs());
@@ -84,33 +85,33 @@ fn advice(error: &Error) -> String {
     let advice = match error.kind() {
         _ if error.is_login_required() => "; to log in again, run: cli login",
         _ if error.is_retryable() => "; try again later",
-        _ if error.is_denied() => "; nothing has changed, and `cli login` asks again",
-        ErrorKind::Configuration => "; `cli --help` names the variables, and `cli demo` needs none",
+        _ if error.is_denied() => "; nothing has changed; to try again, run: cli login",
+        ErrorKind::Configuration => "; `cli --help` lists the variables, and `cli demo` requires none",
         ErrorKind::ClientMismatch => "; to log in with this client, run: cli login",
         _ => "",
     };
     advice.to_owned()
 }
 
-/// A login for people, in the manner of `gh auth status`.
+/// Returns the status for users, similar to `gh auth status`.
 pub(crate) fn describe(status: &SessionStatus, place: &Place) -> String {
-    let until = |end: Option<UnixTime>| end.map_or("no end is known".into(), |end| format!("until {end}"));
+    let until = |end: Option<UnixTime>| end.map_or("unknown expiry".into(), |end| format!("until {end}"));
     let mut lines = match &status.state {
         SessionState::LoginRequired { .. } => vec![format!("X {} is no longer logged in to Webex", status.account)],
         _ => vec![
             format!("✓ Logged in to Webex as {}", status.account),
             format!("access token: {}", until(status.access_token_expires_at)),
-            format!("login: {}", until(status.login_ends_at.or(status.refresh_token_expires_at))),
+            format!("session: {}", until(status.expires_at.or(status.refresh_token_expires_at))),
         ],
     };
     let protection = if matches!(place, Place::File(_)) { ", unencrypted" } else { "" };
     lines.push(format!("scopes: {}", status.scopes.as_ref().map_or("unknown".into(), Scopes::to_string)));
-    lines.push(format!("kept in: {place}{protection}"));
-    lines.extend(status.trouble.as_ref().map(|trouble| format!("trouble: {trouble}")));
+    lines.push(format!("stored in: {place}{protection}"));
+    lines.extend(status.last_error.as_ref().map(|trouble| format!("last error: {trouble}")));
     lines.join("\n  - ")
 }
 
-/// A login for programs; times are in seconds since 1970.
+/// Returns the status for programs. Times are in seconds since 1970.
 pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
     let seconds = |time: Option<UnixTime>| time.map(UnixTime::as_secs);
     let login = json!({
@@ -128,17 +129,18 @@ pub(crate) fn to_json(status: &SessionStatus, place: &Place) -> String {
         "scopes": status.scopes.as_ref().map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>()),
         "access_token_expires_at": seconds(status.access_token_expires_at),
         "refresh_token_expires_at": seconds(status.refresh_token_expires_at),
-        "login_ends_at": seconds(status.login_ends_at),
+        "login_ends_at": seconds(status.expires_at),
         "store": match place {
             Place::Keyring => json!({ "kind": "keyring" }),
             Place::File(path) => json!({ "kind": "file", "path": path }),
         },
-        "trouble": status.trouble.as_ref().map(ToString::to_string),
+        "trouble": status.last_error.as_ref().map(ToString::to_string),
     });
     in_ascii(&login)
 }
 
-/// JSON that no terminal obeys: people choose their own names, and serde_json escapes few of the characters that would be.
+/// Returns ASCII-only JSON. Names may contain control characters, of which serde_json escapes only
+/// a few.
 fn in_ascii(value: &Value) -> String {
     let escape = |unit| match u8::try_from(unit) {
         Ok(byte @ b' '..=b'~') => char::from(byte).to_string(),

@@ -1,4 +1,4 @@
-//! Where the login is kept: in the operating system's keyring, else in a file that is its owner's alone.
+//! Storage of the session: the operating system's keyring or a private file.
 
 use std::fmt;
 use std::fs;
@@ -16,22 +16,22 @@ use crate::screen::{in_full, note};
 /// The name of the folder, and of the credentials in the keyring.
 const APPLICATION: &str = "webex-oauth-cli";
 
-/// How long a keyring may take, and its user to unlock it.
+/// The timeout for the keyring, including the user who unlocks it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a program that ends waits for what is on its way.
+/// The timeout for pending saves at exit.
 const SETTLING: Duration = Duration::from_secs(5);
 
 pub(crate) struct Storage {
     webex: WebexOAuth,
-    /// One login for each integration.
+    /// One session per integration.
     key: TokenKey,
     files: FileStore,
-    /// Those that may have something on its way.
+    /// Managers that may have pending saves.
     managers: Mutex<Vec<TokenManager>>,
 }
 
-/// A login and where it is.
+/// A session and its place.
 pub(crate) struct Kept {
     pub(crate) manager: TokenManager,
     pub(crate) session: Session,
@@ -49,21 +49,23 @@ impl Storage {
         Ok(Self { webex, key, files: FileStore::for_application(APPLICATION)?, managers: Mutex::default() })
     }
 
-    /// The login, wherever it is kept. The file is looked at first, since that asks nobody for a password.
+    /// Returns the session. The file is read first, because it requires no password.
     pub(crate) async fn find(&self) -> Result<Option<(Kept, SessionStatus)>> {
         let found = self.look().await?;
         if let Err(no_keyring) = &found {
-            note(&format!("There is no keyring to look into: {no_keyring}"));
+            note(&format!("No keyring is available: {no_keyring}"));
         }
         Ok(found.unwrap_or_default())
     }
 
-    /// A login that is left after one was ended: the file and the keyring may have had one each.
+    /// Returns another session after one was removed: the file and the keyring may contain one
+    /// each.
     pub(crate) async fn find_another(&self) -> Result<Option<(Kept, SessionStatus)>> {
         Ok(self.look().await?.unwrap_or_default())
     }
 
-    /// The inner error says why there is no keyring, where nothing was ever kept in one.
+    /// The inner error is the reason why no keyring is available, if no session was ever stored in
+    /// one.
     async fn look(&self) -> Result<Result<Option<(Kept, SessionStatus)>, String>> {
         let in_file = self.in_file()?;
         if let Some(status) = in_file.session.status().await? {
@@ -73,7 +75,7 @@ impl Storage {
             Ok(kept) => kept,
             Err(why) if self.mark().exists() => {
                 return Err(
-                    format!("a login may be in the keyring, which cannot be looked into: {}", in_full(&*why)).into()
+                    format!("the keyring may contain a session, but it cannot be opened: {}", in_full(&*why)).into()
                 );
             }
             Err(why) => return Ok(Err(in_full(&*why))),
@@ -85,7 +87,7 @@ impl Storage {
         Ok(Ok(status.map(|status| (in_keyring, status))))
     }
 
-    /// Keeps a new login in place of any other: in the keyring, and where that cannot be, in a file, with a word about it.
+    /// Stores a new session in place of any other: in the keyring or, with a warning, in a file.
     pub(crate) async fn keep(&self, tokens: TokenSet) -> Result<Kept> {
         match self.keep_in_keyring(tokens.clone()).await {
             Ok(kept) => {
@@ -93,7 +95,7 @@ impl Storage {
                 Ok(kept)
             }
             Err(why) => {
-                note(&format!("The keyring cannot keep the login: {}", in_full(&*why)));
+                note(&format!("The keyring cannot store the session: {}", in_full(&*why)));
                 self.keep_in_file(tokens).await
             }
         }
@@ -102,14 +104,14 @@ impl Storage {
     pub(crate) async fn keep_in_file(&self, tokens: TokenSet) -> Result<Kept> {
         let kept = self.in_file()?;
         kept.manager.put_opts(&self.key, tokens, PutOptions::new().replace_account()).await?;
-        note(&format!("The login is kept unencrypted, for you alone to read, in {}", kept.place));
+        note(&format!("The session is stored unencrypted, readable only by you, in {}", kept.place));
         if let Err(why) = self.leave_keyring().await {
-            note(&format!("An earlier login stays in the keyring, which cannot be looked into: {}", in_full(&*why)));
+            note(&format!("An earlier session remains in the keyring, which cannot be opened: {}", in_full(&*why)));
         }
         Ok(kept)
     }
 
-    /// Forgets what an earlier login may have left in the keyring.
+    /// Removes an earlier session from the keyring.
     async fn leave_keyring(&self) -> Result<()> {
         if self.mark().exists() {
             in_time(self.in_keyring().await?.manager.remove(&self.key)).await??;
@@ -118,7 +120,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Waits until new tokens are saved and every refresh on its way has ended, if that can be soon.
+    /// Waits, for a limited time, until new tokens are saved and no refresh is in progress.
     pub(crate) async fn wait_idle(&self) {
         let managers = self.managers.lock().map(|managers| managers.clone()).unwrap_or_default();
         for manager in managers {
@@ -126,9 +128,10 @@ impl Storage {
         }
     }
 
-    /// A file that is there while a login may be in the keyring: over ssh, for example, nobody can look into that.
+    /// Returns the path of a file that exists while the keyring may contain a session, because the
+    /// keyring may be unavailable, for example over SSH.
     ///
-    /// It is beside the file store's own folder, which is the store's alone to write in.
+    /// The file is next to the folder of the file store, in which only the store may write.
     fn mark(&self) -> PathBuf {
         let file = self.files.path(&self.key).with_extension("keyring");
         let name = file.file_name().unwrap_or_default();
@@ -152,11 +155,11 @@ impl Storage {
     }
 
     async fn in_keyring(&self) -> Result<Kept> {
-        // Whoever opens a keyring waits for other processes.
+        // Opening a keyring may block on other processes.
         let keyring = in_time(tokio::task::spawn_blocking(open_keyring)).await???;
         let store = KeyringStore::new(keyring, APPLICATION)?;
-        // Only Windows' is so small that a login with many scopes does not fit.
-        let store = if cfg!(windows) { store } else { store.with_largest(1 << 16) };
+        // Only Windows has a limit that a session with many scopes exceeds.
+        let store = if cfg!(windows) { store } else { store.with_max_secret_size(1 << 16) };
         self.kept(TokenManager::new(self.webex.clone(), store)?, Place::Keyring)
     }
 
@@ -169,7 +172,8 @@ impl Storage {
 }
 
 async fn in_time<T>(work: impl Future<Output = T>) -> Result<T> {
-    let late = |_| format!("the keyring did not answer within {} seconds; is it locked?", PATIENCE.as_secs());
+    let late =
+        |_| format!("the keyring did not respond within {} seconds; check whether it is locked", PATIENCE.as_secs());
     Ok(tokio::time::timeout(PATIENCE, work).await.map_err(late)?)
 }
 
@@ -190,7 +194,7 @@ fn open_keyring() -> keyring_core::Result<Arc<CredentialStore>> {
 
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 fn open_keyring() -> keyring_core::Result<Arc<CredentialStore>> {
-    Err(keyring_core::Error::NotSupportedByStore("no keyring is known for this operating system".into()))
+    Err(keyring_core::Error::NotSupportedByStore("unsupported operating system".into()))
 }
 
 impl fmt::Display for Place {

@@ -23,7 +23,7 @@ pub(crate) async fn begin(app: State<App>, tenant: Tenant, headers: HeaderMap) -
         request = request.login_hint(email);
     }
     let (url, pending) = request.begin()?;
-    let cookies = app.waiting.keep(pending, headers.get_all(COOKIE))?;
+    let cookies = app.waiting.store(pending, headers.get_all(COOKIE))?;
     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 }
 

@@ -96,7 +96,7 @@ fn line(connection: &Result<Connection>) -> Markup {
 
 /// A note about a failed refresh, which does not require an action of the customer.
 fn trouble(status: &SessionStatus) -> Markup {
-    html! { @if status.trouble.is_some() { p .small #trouble { "Webex is currently unavailable. We will try again automatically." } } }
+    html! { @if status.last_error.is_some() { p .small #trouble { "Webex is currently unavailable. We will try again automatically." } } }
 }
 
 fn configurations(save: &str, hint: &str) -> Markup {

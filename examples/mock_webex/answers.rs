@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use webex_oauth::testing::{self, ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
+use webex_oauth::testing::{self, ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 
 use crate::faults::find;
 
@@ -84,7 +84,7 @@ impl Ordered {
             "stalled" => Fault::stalled(),
             "dripping" => Fault::dripping(Duration::from_millis(PAUSE_MS)),
             "portal" => Fault::captive_portal(),
-            "invalid_grant" => Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken),
+            "invalid_grant" => Fault::error_as(ErrorFormat::Broker, WebexError::DeadRefreshToken),
             _ => match what.parse() {
                 Ok(status @ 200..600) => Fault::status(status).html(),
                 _ => return Err(format!("unknown fault {what:?}")),
@@ -167,8 +167,8 @@ impl Step {
         }
     }
 
-    fn shape(&self) -> Result<ErrorShape, String> {
-        self.shape.as_ref().map_or(Ok(ErrorShape::default()), |shape| find(ErrorShape::ALL, shape))
+    fn shape(&self) -> Result<ErrorFormat, String> {
+        self.shape.as_ref().map_or(Ok(ErrorFormat::default()), |shape| find(ErrorFormat::ALL, shape))
     }
 }
 

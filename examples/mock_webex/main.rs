@@ -1,7 +1,7 @@
 //! Runs a simulated Webex as a server, for programs in other processes and other languages.
 //!
-//! Run with `cargo run --example mock_webex -- --port 8081 --redirect-uri
-//! http://localhost:5000/callback`.
+//! Run with
+//! `cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback`.
 //!
 //! `--help` prints the following text.
 //!

@@ -13,7 +13,7 @@ pub(crate) fn code(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let causes = successors(error.source(), |&cause| cause.source());
-    let said = causes.fold(format!("error: {error}"), |said, cause| format!("{said}\n  because: {cause}"));
+    let said = causes.fold(format!("error: {error}"), |said, cause| format!("{said}\n  caused by: {cause}"));
     let _ = writeln!(io::stderr(), "{said}");
     ExitCode::FAILURE
 }

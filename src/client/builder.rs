@@ -191,7 +191,7 @@ impl WebexOAuthBuilder {
     /// It also applies to the refreshes of a [`TokenManager`](crate::TokenManager)'s sessions,
     /// which take at most 30 seconds.
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.limits.time = limit;
+        self.limits.timeout = limit;
         self
     }
 
@@ -260,7 +260,7 @@ impl WebexOAuthBuilder {
             return Err(error);
         }
         check_hosts(&self.insecure_hosts)?;
-        check_duration("timeout", self.limits.time)?;
+        check_duration("timeout", self.limits.timeout)?;
         check_duration("pending lifetime", self.pending_lifetime)?;
         #[cfg(feature = "oidc")]
         self.prover.check()?;
@@ -388,8 +388,8 @@ mod tests {
             (builder().client_secret("hunter2\n"), "line break"),
             (builder().redirect_uri("localhost:5000/auth/cisco/callback"), "use http://localhost:5000/"),
             (builder().redirect_uri("https://example.com/#x"), "fragment"),
-            (builder().service(Service::webex().at("http://webexapis.com/v1")), "insecure_http_to"),
-            (builder().service(Service::webex().at("webexapis.com/v1")), "authorization endpoint"),
+            (builder().service(Service::webex().with_base_url("http://webexapis.com/v1")), "insecure_http_to"),
+            (builder().service(Service::webex().with_base_url("webexapis.com/v1")), "authorization endpoint"),
             (builder().service(Service::webex().with_token_endpoint("ftp://x")), "token endpoint"),
             (builder().application("a\r\nX: y"), "visible ASCII"),
             (builder().scopes("a\"b"), "list of scopes contains a quotation mark"),
@@ -417,7 +417,7 @@ mod tests {
             ("issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuer(text))),
             ("issuer ", "https://x.example/idb", |text| builder().service(Service::webex().with_issuers([text]))),
             ("API host ", "x.example", |text| builder().service(Service::webex().with_api_host(text))),
-            ("base URL ", "https://x.example", |text| builder().service(Service::webex().at(text))),
+            ("base URL ", "https://x.example", |text| builder().service(Service::webex().with_base_url(text))),
             ("host of ", "x.example", |text| builder().insecure_http_to(text)),
         ];
         for (name, value, set) in settings {
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn a_test_network_is_allowed_by_its_name_alone() {
-        let service = Service::webex().at("http://webex.test:8080/v1");
+        let service = Service::webex().with_base_url("http://webex.test:8080/v1");
         let allowed = builder().service(service).insecure_http_to("webex.test").redirect_uri("http://webex.test/cb");
         assert!(allowed.build().is_ok());
     }

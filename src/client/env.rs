@@ -63,7 +63,7 @@ pub(super) fn partial(lookup: Lookup<'_>) -> Result<WebexOAuthBuilder> {
 fn service(lookup: Lookup<'_>) -> Result<Service> {
     let mut service = named_service(lookup)?;
     if let Some(base) = value(lookup, BASE_URL)? {
-        service = service.at(base);
+        service = service.with_base_url(base);
     }
     if let Some(issuers) = value(lookup, ISSUERS)? {
         service = service.with_issuers(issuers.split_ascii_whitespace());

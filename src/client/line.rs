@@ -10,7 +10,7 @@ use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::message;
 use crate::refusal::Asked;
 use crate::trace::RequestSpan;
-use crate::transport::{Limits, Repeat, Retry};
+use crate::transport::{Limits, Retry, RetryPolicy};
 
 /// The request pipeline over a transport.
 pub(super) struct Line {
@@ -25,7 +25,7 @@ impl Line {
 
     /// Sends one API request without retries. Returns any response within the size limit unchanged.
     pub(super) async fn call(&self, limits: Limits, request: Request<Bytes>) -> Result<Response<Bytes>> {
-        self.carry("api", Repeat::Never, limits, request, Ok).await
+        self.carry("api", RetryPolicy::Never, limits, request, Ok).await
     }
 
     /// Sends a request and converts its response with `read`.
@@ -34,7 +34,7 @@ impl Line {
     pub(super) async fn send<T>(
         &self,
         asked: Asked,
-        repeat: Repeat,
+        repeat: RetryPolicy,
         limits: Limits,
         request: Request<Bytes>,
         read: impl Fn(&Response<Bytes>) -> Result<T> + Send,
@@ -47,7 +47,7 @@ impl Line {
     async fn carry<T>(
         &self,
         endpoint: &'static str,
-        repeat: Repeat,
+        repeat: RetryPolicy,
         limits: Limits,
         mut request: Request<Bytes>,
         read: impl FnOnce(Response<Bytes>) -> Result<T> + Send,
@@ -64,8 +64,8 @@ impl Line {
         let tracking_id = || message::tracking_id_text(tracking_id.as_ref()?, &[]);
         let outcome = match exchanged {
             // A transport of the application may ignore the limit.
-            Ok(answer) if answer.body().len() > limits.body => {
-                let message = format!("response is longer than the limit of {} bytes", limits.body);
+            Ok(answer) if answer.body().len() > limits.max_body => {
+                let message = format!("response is longer than the limit of {} bytes", limits.max_body);
                 Err(Error::new(ErrorKind::Transport, message).with_delivery(Delivery::Unknown))
             }
             Ok(answer) => read(answer),

@@ -158,7 +158,7 @@ impl Login {
     /// | source | verified if |
     /// |---|---|
     /// | the ID token | `email_verified` is true |
-    /// | [`user_info_of`](crate::WebexOAuth::user_info_of) | `email_verified` is true |
+    /// | [`user_info_for`](crate::WebexOAuth::user_info_for) | `email_verified` is true |
     /// | [`identify`](crate::WebexOAuth::identify), first address | `invitePending` is not true |
     ///
     /// If any source reports an address in `domain` as unverified, the login is rejected. A missing
@@ -169,7 +169,7 @@ impl Login {
     ///
     /// - [`ErrorKind::AccountMismatch`]: the address is in another domain, unverified, or missing.
     /// - [`ErrorKind::InvalidInput`]: no address is verified, and the user is not identified. Call
-    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) first, or `user_info_of` if
+    ///   [`WebexOAuth::identify`](crate::WebexOAuth::identify) first, or `user_info_for` if
     ///   `openid email` was requested.
     /// - [`ErrorKind::Unsupported`]: the service cannot identify users. The address that Webex
     ///   Meetings returns with tokens is for display only.

@@ -52,7 +52,7 @@ use crate::secret::AccessToken;
 use crate::secret::IdToken;
 use crate::service::{Rotation, Service};
 use crate::token::{ImportedTokens, Receipt, RepeatedExchange, TokenSet};
-use crate::transport::{Limits, Repeat};
+use crate::transport::{Limits, RetryPolicy};
 
 mod builder;
 mod env;
@@ -130,7 +130,7 @@ impl WebexOAuth {
     /// | `WEBEX_REDIRECT_URI` | one of its redirect URIs, exactly as registered |
     /// | `WEBEX_SCOPES` | scopes, separated by spaces |
     /// | `WEBEX_SERVICE` | `webex` (the default), `webex-gov`, or `meetings` |
-    /// | `WEBEX_BASE_URL` | the base URL of a simulated Webex ([`Service::at`]) |
+    /// | `WEBEX_BASE_URL` | the base URL of a simulated Webex ([`Service::with_base_url`]) |
     /// | `WEBEX_ISSUERS` | its issuers, separated by spaces ([`Service::with_issuers`]) |
     ///
     /// The first four are required. White space around a value is ignored. Quotation marks around a
@@ -222,7 +222,7 @@ impl WebexOAuth {
         let grant = Grant::Code { code: &code, options: &options };
         let response = self.inner.line.send(
             Asked::Exchange,
-            Repeat::WhenNotSent,
+            RetryPolicy::IfNotSent,
             self.inner.limits,
             grant.request(registration)?,
             |answer| grant.read(registration, answer, clock.now()),
@@ -301,14 +301,19 @@ impl WebexOAuth {
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     pub async fn refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
         let repeat = match self.inner.registration.service.rotation() {
-            Rotation::Lenient => Repeat::WhenLost,
-            Rotation::Strict => Repeat::WhenRefused,
+            Rotation::Lenient => RetryPolicy::IfLost,
+            Rotation::Strict => RetryPolicy::IfDeferred,
         };
         self.refresh_within(tokens, self.inner.limits, repeat).await
     }
 
     /// Refreshes a token set with the given limits, capped by the client's own, and retries.
-    pub(crate) async fn refresh_within(&self, tokens: &TokenSet, limits: Limits, repeat: Repeat) -> Result<TokenSet> {
+    pub(crate) async fn refresh_within(
+        &self,
+        tokens: &TokenSet,
+        limits: Limits,
+        repeat: RetryPolicy,
+    ) -> Result<TokenSet> {
         let Inner { registration, clock, .. } = &*self.inner;
         let limits = limits.min(self.inner.limits);
         tokens.require_owner(&registration.owner)?;
@@ -352,7 +357,7 @@ impl WebexOAuth {
         let grant = Grant::adopt(&tokens.refresh_token, tokens.site.as_deref())?;
         let request = grant.request(registration)?;
         let read = |answer: &Response<Bytes>| grant.read(registration, answer, clock.now());
-        let response = self.inner.line.send(Asked::Refresh, Repeat::WhenRefused, *limits, request, read).await?;
+        let response = self.inner.line.send(Asked::Refresh, RetryPolicy::IfDeferred, *limits, request, read).await?;
         let receipt = Receipt {
             owner: Arc::clone(&registration.owner),
             service: &registration.service,
@@ -383,7 +388,7 @@ impl WebexOAuth {
         let Inner { registration, clock, .. } = &*self.inner;
         let request = people::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| people::read(answer, access_token, clock.now());
-        self.inner.line.send(Asked::Person, Repeat::WhenLost, self.inner.limits, request, read).await
+        self.inner.line.send(Asked::Person, RetryPolicy::IfLost, self.inner.limits, request, read).await
     }
 
     /// Verifies an ID token obtained outside this crate, for example by a mobile app.
@@ -450,7 +455,7 @@ impl WebexOAuth {
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
     #[cfg(feature = "oidc")]
-    pub async fn user_info_of(&self, login: &mut Login) -> Result<UserInfo> {
+    pub async fn user_info_for(&self, login: &mut Login) -> Result<UserInfo> {
         login.tokens().require_owner(&self.inner.registration.owner)?;
         let info = self.user_info_about(login.tokens().account(), login.tokens().access_token()).await?;
         login.describe(&info);
@@ -468,7 +473,7 @@ impl WebexOAuth {
     async fn ask_user_info(&self, request: Request<Bytes>, subject: &str, token: &AccessToken) -> Result<UserInfo> {
         let Inner { line, clock, limits, .. } = &*self.inner;
         let read = |answer: &Response<Bytes>| user_info::read(answer, subject, token, clock.now());
-        line.send(Asked::UserInfo, Repeat::WhenLost, *limits, request, read).await
+        line.send(Asked::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Completes a login by the implicit flow: checks the callback and verifies the ID token.
@@ -523,7 +528,7 @@ impl WebexOAuth {
     pub async fn discover(&self) -> Result<Discovery> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let read = |answer: &Response<Bytes>| discovery::read(registration, answer, clock.now());
-        line.send(Asked::Discovery, Repeat::WhenLost, *limits, discovery::request(registration)?, read).await
+        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, discovery::request(registration)?, read).await
     }
 
     /// Fetches the home issuer of the user with this e-mail address (WebFinger, RFC 7033).
@@ -545,7 +550,7 @@ impl WebexOAuth {
     pub async fn home_issuer(&self, email: &str) -> Result<String> {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let read = |answer: &Response<Bytes>| web_finger::read(registration, answer, clock.now());
-        line.send(Asked::Discovery, Repeat::WhenLost, *limits, web_finger::request(registration, email)?, read).await
+        line.send(Asked::Discovery, RetryPolicy::IfLost, *limits, web_finger::request(registration, email)?, read).await
     }
 
     /// Returns the URL of the page that logs the browser out of Webex and then redirects it to
@@ -612,7 +617,7 @@ impl WebexOAuth {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let request = authorizations::request(registration, access_token)?;
         let read = |answer: &Response<Bytes>| authorizations::read(answer, access_token, clock.now());
-        line.send(Asked::Person, Repeat::WhenLost, *limits, request, read).await
+        line.send(Asked::Person, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Fetches the person who logged in, and adds it to the login.
@@ -657,7 +662,7 @@ impl WebexOAuth {
         tokens.require_owner(&registration.owner)?;
         let request = revocation::request(registration, tokens, reach)?;
         let read = |answer: &Response<Bytes>| revocation::read(registration, tokens, answer, clock.now());
-        self.inner.line.send(Asked::Revocation, Repeat::WhenLost, *limits, request, read).await
+        self.inner.line.send(Asked::Revocation, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Returns the current time of the client's clock.
@@ -691,7 +696,7 @@ impl WebexOAuth {
     /// Sends an API request once. A response with any status is returned.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
         let request = call::request(&self.inner.registration, request, token)?;
-        self.inner.line.call(Limits { body: LONGEST_ANSWER, ..self.inner.limits }, request).await
+        self.inner.line.call(Limits { max_body: LONGEST_ANSWER, ..self.inner.limits }, request).await
     }
 
     /// Requests a device code.
@@ -699,7 +704,7 @@ impl WebexOAuth {
         let Inner { registration, line, clock, limits, .. } = &*self.inner;
         let request = device::authorization::request(registration, scopes)?;
         let read = |answer: &Response<Bytes>| device::authorization::read(registration, answer, clock.now());
-        line.send(Asked::DeviceCode, Repeat::WhenLost, *limits, request, read).await
+        line.send(Asked::DeviceCode, RetryPolicy::IfLost, *limits, request, read).await
     }
 
     /// Polls once for the tokens of a device.
@@ -708,7 +713,7 @@ impl WebexOAuth {
         let device_code = &grant.authorization.device_code;
         let request = device::poll::request(registration, device_code, &grant.options)?;
         let read = |answer: &Response<Bytes>| device::poll::read(registration, device_code, answer, clock.now());
-        let response = match line.send(Asked::Device, Repeat::Never, *limits, request, read).await? {
+        let response = match line.send(Asked::Device, RetryPolicy::Never, *limits, request, read).await? {
             Reply::Granted(response) => response,
             Reply::Pending(asked_for) => return Ok(Reply::Pending(asked_for)),
             Reply::SlowDown(asked_for) => return Ok(Reply::SlowDown(asked_for)),

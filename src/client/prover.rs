@@ -29,7 +29,7 @@ use crate::scope::Scope;
 use crate::secret::IdToken;
 use crate::service::Rotation;
 use crate::token::{TokenResponse, TokenSet};
-use crate::transport::Repeat;
+use crate::transport::RetryPolicy;
 
 /// The default clock skew.
 const SKEW: Duration = Duration::from_secs(60);
@@ -209,7 +209,7 @@ impl KeyServer for Inner {
         let request = message::request(&self.registration, Method::GET, address, Bytes::new())?;
         let read = |answer: &Response<Bytes>| read_keys(answer, self.clock.now());
         // The JWKS cache retries, because each attempt must be counted.
-        self.line.send(Asked::Keys, Repeat::Never, self.limits, request, read).await
+        self.line.send(Asked::Keys, RetryPolicy::Never, self.limits, request, read).await
     }
 }
 

@@ -23,7 +23,7 @@
 //!
 //! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
 //!     let (url, pending) = app.webex.authorize().begin()?;
-//!     let cookies = app.pending.keep(pending, headers.get_all(COOKIE))?;
+//!     let cookies = app.pending.store(pending, headers.get_all(COOKIE))?;
 //!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 //! }
 //!
@@ -177,7 +177,7 @@ impl PendingCookies {
     /// - [`ErrorKind::CorruptEntry`]: the login is too large for a cookie (see
     ///   [`PendingAuthorization::to_stored`]).
     /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
-    pub fn keep<C: AsRef<[u8]>>(
+    pub fn store<C: AsRef<[u8]>>(
         &self,
         pending: PendingAuthorization,
         cookies: impl IntoIterator<Item = C>,

@@ -16,7 +16,7 @@ use crate::json::Object;
 use crate::pending::Payload;
 use crate::registration::Owner;
 use crate::scope::Scopes;
-use crate::secret::StoredText;
+use crate::secret::StoredString;
 use crate::stored::{self, unreadable};
 
 use super::DeviceLogin;
@@ -70,7 +70,7 @@ struct Form<'a> {
     payload: Option<&'a Value>,
 }
 
-pub(super) fn write(login: &DeviceLogin) -> Result<StoredText> {
+pub(super) fn write(login: &DeviceLogin) -> Result<StoredString> {
     let DeviceGrant { authorization, asked, options, payload } = &*login.grant;
     let owner: &Owner = &login.webex.registration().owner;
     let kept = login.pace.keep(login.webex.clock().elapsed(), login.webex.now());

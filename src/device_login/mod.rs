@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "qr")]
 use crate::qr::QrCode;
 use crate::scope::Scopes;
-use crate::secret::StoredText;
+use crate::secret::StoredString;
 use crate::server_error::ServerError;
 use crate::trace::event;
 
@@ -245,7 +245,7 @@ impl DeviceLogin {
                 DeviceState::Denied(error) | DeviceState::Expired(error) | DeviceState::Failed(error) => {
                     return Err(error);
                 }
-                DeviceState::Pending { .. } | DeviceState::SlowedDown { .. } | DeviceState::Trouble { .. } => {}
+                DeviceState::Pending { .. } | DeviceState::SlowedDown { .. } | DeviceState::PollFailed { .. } => {}
             }
         }
         Err(match &self.phase {
@@ -276,7 +276,7 @@ impl DeviceLogin {
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidInput`]: the login is finished.
-    pub fn to_stored(&self) -> Result<StoredText> {
+    pub fn to_stored(&self) -> Result<StoredString> {
         match self.phase {
             Phase::Waiting => kept::write(self),
             Phase::LoggedIn | Phase::Ended(_) => {
@@ -359,8 +359,8 @@ impl DeviceLogin {
                 self.has_lost_an_answer |= poll::is_lost(&error);
                 self.pace.trouble(now, error.retry_after());
                 event!(DEBUG, error = crate::trace::causes(&error), "device poll failed");
-                let next_try = self.pace.until_next(now);
-                DeviceState::Trouble { time_left: self.pace.left(now), next_try, error }
+                let next_poll = self.pace.until_next(now);
+                DeviceState::PollFailed { time_left: self.pace.left(now), next_poll, error }
             }
             // An error of a proxy or of the network does not end the login.
             Err(error) if error.server().is_none_or(ServerError::is_from_intermediary) => DeviceState::Failed(error),

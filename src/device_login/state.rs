@@ -30,11 +30,11 @@ pub enum DeviceState {
     /// Webex or the network is unavailable. Polling continues, and the
     /// user can still enter the code.
     #[non_exhaustive]
-    Trouble {
+    PollFailed {
         /// The time until the code expires.
         time_left: Duration,
         /// The time until the next request. It exceeds `time_left` if `Retry-After` does.
-        next_try: Duration,
+        next_poll: Duration,
         /// The reason.
         error: Error,
     },
@@ -55,13 +55,13 @@ pub enum DeviceState {
 impl DeviceState {
     /// Returns `true` if the login is still in progress.
     pub fn is_waiting(&self) -> bool {
-        matches!(self, Self::Pending { .. } | Self::SlowedDown { .. } | Self::Trouble { .. })
+        matches!(self, Self::Pending { .. } | Self::SlowedDown { .. } | Self::PollFailed { .. })
     }
 
     /// Returns the time until the code expires, or `None` if the login is no longer in progress.
     pub fn time_left(&self) -> Option<Duration> {
         match self {
-            Self::Pending { time_left } | Self::SlowedDown { time_left, .. } | Self::Trouble { time_left, .. } => {
+            Self::Pending { time_left } | Self::SlowedDown { time_left, .. } | Self::PollFailed { time_left, .. } => {
                 Some(*time_left)
             }
             Self::LoggedIn(_) | Self::Denied(_) | Self::Expired(_) | Self::Failed(_) => None,
@@ -75,10 +75,10 @@ impl fmt::Display for DeviceState {
             Self::Pending { time_left } | Self::SlowedDown { time_left, .. } => {
                 write!(f, "Waiting for you: {} left.", Clock(*time_left))
             }
-            Self::Trouble { time_left, next_try, error } => {
-                let (next_try, time_left) = (Clock(*next_try), Clock(*time_left));
+            Self::PollFailed { time_left, next_poll, error } => {
+                let (next_poll, time_left) = (Clock(*next_poll), Clock(*time_left));
                 let trouble = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
-                write!(f, "Webex {trouble}; next try in {next_try}, {time_left} left.")
+                write!(f, "Webex {trouble}; next try in {next_poll}, {time_left} left.")
             }
             Self::LoggedIn(_) => f.write_str("Logged in."),
             Self::Denied(_) => f.write_str("The login was denied."),
@@ -112,11 +112,11 @@ mod tests {
             (DeviceState::Pending { time_left }, "Waiting for you: 4:05 left."),
             (DeviceState::SlowedDown { time_left, interval: time_left }, "Waiting for you: 4:05 left."),
             (
-                DeviceState::Trouble { time_left, next_try: Duration::from_secs(10), error: error() },
+                DeviceState::PollFailed { time_left, next_poll: Duration::from_secs(10), error: error() },
                 "Webex does not respond; next try in 0:10, 4:05 left.",
             ),
             (
-                DeviceState::Trouble { time_left, next_try: Duration::from_secs(40), error: busy },
+                DeviceState::PollFailed { time_left, next_poll: Duration::from_secs(40), error: busy },
                 "Webex is busy; next try in 0:40, 4:05 left.",
             ),
             (DeviceState::Denied(error()), "The login was denied."),

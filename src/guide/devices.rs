@@ -55,7 +55,7 @@
 //! |---|---|---|
 //! | [`Pending`](crate::DeviceState::Pending) | the user has not entered the code yet | the code and the remaining time |
 //! | [`SlowedDown`](crate::DeviceState::SlowedDown) | the same; Webex requested a longer polling interval | the same |
-//! | [`Trouble`](crate::DeviceState::Trouble) | Webex or the network is unavailable, or Webex requested a pause (`error.retry_after()`); polling continues | the code and a note about the delay |
+//! | [`PollFailed`](crate::DeviceState::PollFailed) | Webex or the network is unavailable, or Webex requested a pause (`error.retry_after()`); polling continues | the code and a note about the delay |
 //! | [`LoggedIn`](crate::DeviceState::LoggedIn) | the login is complete | the account: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
 //! | [`Denied`](crate::DeviceState::Denied) | the user declined | a message and a button for a new code |
 //! | [`Expired`](crate::DeviceState::Expired) | the code expired before the user entered it | a button for a new code |

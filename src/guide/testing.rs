@@ -166,6 +166,9 @@
 //! [`MockWebexBuilder::relay`], connections can break in the middle of a response, or be rejected:
 //! [`MockWebex::go_offline`].
 //!
+//! `Fault::edit` changes the JSON of a response. Named faults, such as `IdTokenFault::Expired`, are
+//! used in the same way: `mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Expired)`.
+//!
 //! # An axum application without a server
 //!
 //! Call the router directly with `oneshot` of tower:
@@ -291,7 +294,7 @@
 //!     .mount(&server)
 //!     .await;
 //! let webex = WebexOAuth::builder()
-//!     .service(Service::webex().at(server.uri()))
+//!     .service(Service::webex().with_base_url(server.uri()))
 //!     .client_id("C1")
 //!     .client_secret("s3cret")
 //!     .redirect_uri("http://localhost:5000/auth/cisco/callback")

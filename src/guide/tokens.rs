@@ -142,6 +142,7 @@
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # let settings = WebexOAuth::builder().client_id("C1").client_secret("s");
 //! # let settings = settings.redirect_uri("http://localhost:1/cb");
+//! // settings: WebexOAuth::builder() with client ID, client secret, and redirect URI
 //! let settings = settings.service(Service::meetings());
 //! let webex = settings.scopes("all_read meeting_modify").build()?;
 //! # let mock = MockWebex::builder().service(MockService::Meetings).start().await;

@@ -55,7 +55,7 @@
 //! ) -> Result<Response, Failure> {
 //!     let return_to = local_page(query.get("return_to").map_or("/", String::as_str));
 //!     let (url, pending) = app.webex.authorize().payload(&return_to).begin()?;
-//!     let cookies = app.pending.keep(pending, headers.get_all(COOKIE))?;
+//!     let cookies = app.pending.store(pending, headers.get_all(COOKIE))?;
 //!     Ok((AppendHeaders(cookies), Redirect::to(url.as_str())).into_response())
 //! }
 //!
@@ -250,7 +250,7 @@
 //! | [`accept(pending, callback)`](crate::WebexOAuth::accept) | [`AuthorizationCode`](crate::AuthorizationCode) | this browser began this login, with this client, recently |
 //! | [`exchange(code)`](crate::WebexOAuth::exchange) | [`Login`](crate::Login) with a [`TokenSet`](crate::TokenSet) | Webex accepted the code, client secret, and code verifier |
 //! | [`refresh(&tokens)`](crate::WebexOAuth::refresh) | new [`TokenSet`](crate::TokenSet) that replaces the old one | |
-//! | [`identify(&mut login)`](crate::WebexOAuth::identify) or `user_info_of(&mut login)` | [`Person`](crate::Person), or OpenID Connect claims | the user; [`require_organization`](crate::Login::require_organization) and [`require_email_domain`](crate::Login::require_email_domain) reject others |
+//! | [`identify(&mut login)`](crate::WebexOAuth::identify) or `user_info_for(&mut login)` | [`Person`](crate::Person), or OpenID Connect claims | the user; [`require_organization`](crate::Login::require_organization) and [`require_email_domain`](crate::Login::require_email_domain) reject others |
 //! | [`manager.put(&key, login)`](crate::TokenManager::put) | [`Session`](crate::Session), which refreshes automatically | the tokens belong to this client and to the account of the stored session |
 //!
 //! [`login(pending, callback)`](crate::WebexOAuth::login) combines `accept` and `exchange`.

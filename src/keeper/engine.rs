@@ -391,7 +391,7 @@ fn runtime() -> Result<Handle> {
 }
 
 pub(super) fn later(message: &'static str) -> Error {
-    Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
+    Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
 }
 
 fn unsaved_and_worn_out() -> Error {

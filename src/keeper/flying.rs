@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::store::{Entry, LeaseId, LoginId, Precondition, Revision, WriteOutcome};
 use crate::trace::{causes, event};
-use crate::transport::{Limits, Repeat};
+use crate::transport::{Limits, RetryPolicy};
 
 /// The number of consecutive failures from which responses without JSON lengthen the backoff.
 const MANY_WITHOUT_JSON: u32 = 3;
@@ -268,9 +268,9 @@ impl Flying {
             return Answer::Misconfigured { is_own: false };
         }
         self.sent_at = Some(elapsed);
-        let limits = Limits { time: limit, ..Limits::default() };
+        let limits = Limits { timeout: limit, ..Limits::default() };
         let begun = keeper.webex.clock().elapsed();
-        match keeper.webex.refresh_within(&record.tokens, limits, Repeat::Never).await {
+        match keeper.webex.refresh_within(&record.tokens, limits, RetryPolicy::Never).await {
             Ok(tokens) => Answer::Granted(Record { tokens, ..record }),
             Err(error) => {
                 let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
@@ -328,7 +328,7 @@ fn takes_on(action: &Action<Record>) -> bool {
 
 fn overtaken() -> Error {
     let message = "session was removed or replaced during the refresh; retry";
-    Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
+    Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
 }
 
 impl Drop for Flying {

@@ -134,7 +134,7 @@ impl Flying {
         event!(DEBUG, key = ?self.slot.key, "another process holds the lease");
         self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
         let message = "another process holds the lease of this session: its refresh has not finished; retry";
-        (Some(known), Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later))
+        (Some(known), Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later))
     }
 
     fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {

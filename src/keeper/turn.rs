@@ -27,7 +27,7 @@ impl Slot {
         }
         tokio::time::timeout(LIMIT, self.turn()).await.map_err(|_| {
             let message = "timed out waiting for another change of this session; retry";
-            Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Later)
+            Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
         })
     }
 

@@ -14,7 +14,7 @@ use crate::strict;
 /// [`subject`](Self::subject) together, never by e-mail address.
 ///
 /// Webex includes few claims. Request the scopes `email` and `profile`, and fetch the other claims
-/// with [`WebexOAuth::user_info_of`](crate::WebexOAuth::user_info_of)
+/// with [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for)
 /// (<https://developer.webex.com/docs/login-with-webex>).
 #[derive(Clone, PartialEq)]
 pub struct VerifiedIdToken(Map<String, Value>);

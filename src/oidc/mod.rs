@@ -16,7 +16,7 @@
 //! let user = login.id_token().expect("the scope `openid` was requested");
 //! println!("user {} of {}", user.subject(), user.issuer());
 //!
-//! let info = webex.user_info_of(&mut login).await?; // or later: `session.user_info()`
+//! let info = webex.user_info_for(&mut login).await?; // or later: `session.user_info()`
 //! assert_eq!(info.email(), Some("jane@example.com"));
 //! login.require_email_domain("example.com")?; // the address is verified
 //! # Ok(())

@@ -70,7 +70,7 @@ const LARGEST: usize = 2560;
 /// - Store less: no unused scopes, less application data
 ///   ([`PutOptions::data`](crate::PutOptions::data)), and no scope `openid`, because the ID token
 ///   is stored as well.
-/// - Increase the limit with [`with_largest`](Self::with_largest), if the program never runs on
+/// - Increase the limit with [`with_max_secret_size`](Self::with_max_secret_size), if the program never runs on
 ///   Windows.
 /// - Store sessions in a [`FileStore`](super::FileStore) inside [`Encrypted`](super::Encrypted)
 ///   (feature `encrypted`), and only the encryption key, which has 32 bytes, in the keyring.
@@ -222,7 +222,7 @@ impl KeyringStore {
     ///
     /// Increase it only in programs that do not run on Windows. The Secret Service and macOS accept
     /// several megabytes.
-    pub fn with_largest(mut self, bytes: usize) -> Self {
+    pub fn with_max_secret_size(mut self, bytes: usize) -> Self {
         self.largest = bytes;
         self
     }
@@ -288,7 +288,7 @@ fn check_length(key: &TokenKey, entry: &Entry, largest: usize) -> Result<()> {
     }
     let message = format!(
         "session under {key:?} is too large: {length} bytes, including space for refresh state, exceed the limit of \
-         {largest}; store less application data, set `with_largest(..)` if the keyring supports more, or use a FileStore \
+         {largest}; store less application data, set `with_max_secret_size(..)` if the keyring supports more, or use a FileStore \
          inside `Encrypted` and keep its key in the keyring"
     );
     Err(Error::new(ErrorKind::InvalidInput, message))

@@ -7,7 +7,7 @@ use crate::testing::authorization::Authorization;
 use crate::testing::authorize::{self, Turned};
 use crate::testing::exchange::Fields;
 use crate::testing::http;
-use crate::testing::refusal_page::RefusalPage;
+use crate::testing::refusal_page::ErrorPage;
 use crate::testing::state::{Moment, State};
 
 /// The user's decision.
@@ -74,7 +74,7 @@ impl MockWebex {
     ///
     /// Panics if the URL is not the mock's authorization endpoint.
     #[track_caller]
-    pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, RefusalPage> {
+    pub fn try_approve(&self, authorization_url: impl AsRef<str>) -> Result<String, ErrorPage> {
         self.walk(authorization_url.as_ref(), Answer::Accept(None))
     }
 
@@ -89,7 +89,7 @@ impl MockWebex {
     }
 
     #[track_caller]
-    fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, RefusalPage> {
+    fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, ErrorPage> {
         let query = self.authorization_query(authorization_url);
         let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut http::random };
         let mut state = self.state();
@@ -119,7 +119,7 @@ impl MockWebex {
 
 #[track_caller]
 #[expect(clippy::panic, reason = "the test expects a redirect; `try_approve` returns pages")]
-fn redirected(outcome: Result<String, RefusalPage>) -> String {
+fn redirected(outcome: Result<String, ErrorPage>) -> String {
     match outcome {
         Ok(url) => url,
         Err(page) => panic!("Webex would show a page instead of redirecting: {page}; use `try_approve` to test pages"),

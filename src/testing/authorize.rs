@@ -11,7 +11,7 @@ use crate::testing::exchange::Fields;
 use crate::testing::faults::NamedFault;
 use crate::testing::implicit;
 use crate::testing::prompt::{self, Blocked, Next, Visitor};
-use crate::testing::refusal_page::RefusalPage;
+use crate::testing::refusal_page::ErrorPage;
 use crate::testing::response_type::ResponseType;
 use crate::testing::service::MockService;
 use crate::testing::sessions::SignedIn;
@@ -22,7 +22,7 @@ use crate::testing::way_back::{Return, WayBack};
 #[derive(Debug)]
 pub(super) enum Turned {
     /// An error page, because there is no trusted redirect URI.
-    Away(RefusalPage),
+    Away(ErrorPage),
     /// An error response to the application.
     Back(Return),
 }
@@ -97,7 +97,7 @@ pub(super) fn check(
 /// (github.com/webex/webex-js-sdk/issues/4990). An unknown one results in an error page.
 fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
     if let Some(client_id) = query.filled("client_id") {
-        return state.integration(client_id).ok_or(Turned::Away(RefusalPage::UnknownClient));
+        return state.integration(client_id).ok_or(Turned::Away(ErrorPage::UnknownClient));
     }
     let redirect_uri = query.get("redirect_uri").unwrap_or_default();
     let is_registered =
@@ -106,7 +106,7 @@ fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
     Err(if is_registered {
         Turned::Back(blank.by(WayBack::new(redirect_uri.to_owned(), query)))
     } else {
-        Turned::Away(RefusalPage::UnknownClient)
+        Turned::Away(ErrorPage::UnknownClient)
     })
 }
 
@@ -121,7 +121,7 @@ fn redirect_uri(query: &Fields, registered: &[String]) -> Result<String, Turned>
         (None, _) => None,
         (Some(asked), _) => registered.iter().find(|own| *own == asked),
     };
-    found.cloned().ok_or(Turned::Away(RefusalPage::RedirectUriMismatch))
+    found.cloned().ok_or(Turned::Away(ErrorPage::RedirectUriMismatch))
 }
 
 /// Checks that no parameter is repeated (RFC 6749, section 3.1).
@@ -242,7 +242,7 @@ fn authentication(query: &Fields, scopes: &Scopes, response: ResponseType) -> Re
 /// (Imagicle's knowledge base, "Cisco Webex Calling integrations").
 fn administrator(state: &State) -> Result<(), Turned> {
     if state.is_denied_by_administrator {
-        return Err(Turned::Away(RefusalPage::DeniedByAdministrator));
+        return Err(Turned::Away(ErrorPage::DeniedByAdministrator));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::testing::devices::Answer;
 use crate::testing::exchange::{Body, Fields, Request};
 use crate::testing::pages::Page;
 use crate::testing::prompt::Next;
-use crate::testing::refusal_page::RefusalPage;
+use crate::testing::refusal_page::ErrorPage;
 use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::{Person, SignInPage, Why};
 use crate::testing::state::{Moment, State};
@@ -67,7 +67,7 @@ pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, momen
         return end(ending);
     }
     let browser = state.sessions.find(request.session.as_deref());
-    let Some(visit) = state.visits.find(id, moment.now) else { return refusal(RefusalPage::Expired) };
+    let Some(visit) = state.visits.find(id, moment.now) else { return refusal(ErrorPage::Expired) };
     let typed = form.filled("choice").or(form.filled("user")).unwrap_or_default().trim();
     let Some(user) = state.users.iter().position(|user| user.email().eq_ignore_ascii_case(typed)) else {
         let why = if let Stage::SignIn(why) = visit.stage { why } else { Why::Choice };
@@ -97,7 +97,7 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
         return end(ending);
     }
     let Some(stage) = state.visits.find(id, moment.now).map(|visit| visit.stage) else {
-        return refusal(RefusalPage::Expired);
+        return refusal(ErrorPage::Expired);
     };
     let named = form.get("user").map(|email| state.user(email));
     match (named, stage) {
@@ -107,7 +107,7 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
             if is_yes { with_session(request, signed_in, then, state, moment) } else { then }
         }
         (None, Stage::Consent(signed_in)) => answer(id, signed_in, is_yes, state, moment),
-        (Some(None), _) | (None, Stage::SignIn(_)) => refusal(RefusalPage::Expired),
+        (Some(None), _) | (None, Stage::SignIn(_)) => refusal(ErrorPage::Expired),
     }
 }
 
@@ -123,7 +123,7 @@ fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Optio
 /// Completes a transaction with the user's decision.
 fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
     let ending = match state.visits.close(id, moment.now).map(|visit| visit.purpose) {
-        None => return refusal(RefusalPage::Expired),
+        None => return refusal(ErrorPage::Expired),
         Some(Purpose::Application { mut authorization, .. }) => {
             authorization.signed_in = Some(signed_in);
             let Granted { way, code } = if is_yes {
@@ -137,7 +137,7 @@ fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment
             let SignedIn { user, at } = signed_in;
             let said = if is_yes { Answer::Yes { user, at } } else { Answer::No };
             if !state.devices.answer(&device_code, said, moment.elapsed) {
-                return refusal(RefusalPage::Expired);
+                return refusal(ErrorPage::Expired);
             }
             Ending::Device { is_yes }
         }
@@ -168,20 +168,20 @@ fn with_session(
     (status, Body::Session(Some(session), Box::new(then)))
 }
 
-pub(super) fn refusal(page: RefusalPage) -> (u16, Body) {
+pub(super) fn refusal(page: ErrorPage) -> (u16, Body) {
     (page.status(), Body::Page(Page::Refusal(page)))
 }
 
 /// Returns the current page of a transaction.
 fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &Moment<'_>) -> (u16, Body) {
     let Some(stage) = state.visits.find(id, moment.now).map(|visit| visit.stage) else {
-        return refusal(RefusalPage::Expired);
+        return refusal(ErrorPage::Expired);
     };
     match stage {
         Stage::SignIn(why) => (200, Body::Page(Page::SignIn(sign_in_page(id, why, None, browser, state, moment)))),
         Stage::Consent(signed_in) => match consent_page(id, signed_in, state, moment) {
             Some(page) => (200, Body::Page(Page::Consent(page))),
-            None => refusal(RefusalPage::Expired),
+            None => refusal(ErrorPage::Expired),
         },
     }
 }

@@ -103,7 +103,7 @@ impl MockWebex {
     /// Returns `true` if a refresh with this token would succeed now.
     ///
     /// For Webex Meetings, pass the token without the site name in front of it.
-    pub fn is_refresh_token_alive(&self, refresh_token: impl AsRef<str>) -> bool {
+    pub fn is_refresh_token_valid(&self, refresh_token: impl AsRef<str>) -> bool {
         self.state().find_grant(refresh_token.as_ref(), self.clock.now()).is_some()
     }
 }

@@ -10,7 +10,7 @@ use crate::testing::consents::Consented;
 use crate::testing::devices::{Devices, Found};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::faults::NamedFault;
-use crate::testing::refusal_page::RefusalPage;
+use crate::testing::refusal_page::ErrorPage;
 use crate::testing::state::{Moment, State};
 use crate::testing::token;
 
@@ -163,11 +163,11 @@ fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut M
 ///
 /// The device is not notified: its login is pending until it expires
 /// (github.com/wr-org/webex-rust/issues/23).
-pub(super) fn refusal(integration: usize, state: &State) -> Option<RefusalPage> {
+pub(super) fn refusal(integration: usize, state: &State) -> Option<ErrorPage> {
     if state.is_denied_by_administrator {
-        return Some(RefusalPage::DeniedByAdministrator);
+        return Some(ErrorPage::DeniedByAdministrator);
     }
     let registered = &state.integrations[integration].redirect_uris;
     let has_all = HELPERS.iter().all(|helper| registered.iter().any(|own| own == helper));
-    (state.devices.wants_helpers && !has_all).then_some(RefusalPage::DeviceRedirectsMissing)
+    (state.devices.wants_helpers && !has_all).then_some(ErrorPage::DeviceRedirectsMissing)
 }

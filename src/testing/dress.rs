@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::clock::UnixTime;
 use crate::testing::raw::{HTML, JSON, Raw, TRACKING_ID};
 use crate::testing::retry_after::RetryAfter;
-use crate::testing::webex_error::{self, ErrorShape, WebexError, Written};
+use crate::testing::webex_error::{self, ErrorFormat, WebexError, Written};
 
 /// Overrides of a response, either the mock's own or an empty one.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,7 @@ pub(super) enum Content {
     StatusPage,
     /// The sign-in page of a captive portal.
     Portal,
-    Error(ErrorShape, WebexError),
+    Error(ErrorFormat, WebexError),
     /// A content type and a body.
     Own(HeaderValue, Bytes),
 }

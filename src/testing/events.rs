@@ -64,7 +64,7 @@ impl MockWebex {
     }
 
     /// Revokes all grants of all users.
-    pub fn forget_tokens(&self) {
+    pub fn remove_tokens(&self) {
         self.state().revoke_all();
     }
 

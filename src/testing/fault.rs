@@ -20,7 +20,7 @@ use crate::testing::keys_fault::KeysFault;
 use crate::testing::retry_after::RetryAfter;
 use crate::testing::tokens_fault::TokensFault;
 use crate::testing::user_info_fault::UserInfoFault;
-use crate::testing::webex_error::{ErrorShape, WebexError};
+use crate::testing::webex_error::{ErrorFormat, WebexError};
 
 /// What goes wrong with one answer of the mock: in place of it, with it, or with the connection that it comes by.
 ///
@@ -91,11 +91,11 @@ impl Fault {
 
     /// One of Webex's errors, as the REST API writes it.
     pub fn error(error: WebexError) -> Self {
-        Self::error_as(ErrorShape::Documented, error)
+        Self::error_as(ErrorFormat::Documented, error)
     }
 
     /// One of Webex's errors, in one of the shapes that Webex writes errors in.
-    pub fn error_as(shape: ErrorShape, error: WebexError) -> Self {
+    pub fn error_as(shape: ErrorFormat, error: WebexError) -> Self {
         Self::status(error.status()).filled(Content::Error(shape, error))
     }
 

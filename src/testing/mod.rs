@@ -49,7 +49,7 @@
 //! | goes back and presses it again, or after ten minutes | a page that says so, and never a second code |
 //! | is in two logins at once, in two tabs | each is its own |
 //! | comes with `response_mode=form_post` (which Webex does not document) | a page with a button that posts the answer to the application, success or refusal |
-//! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`RefusalPage`]); the application hears nothing |
+//! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`ErrorPage`]); the application hears nothing |
 //!
 //! # Who is this, proven
 //!
@@ -89,7 +89,7 @@
 //! # What goes wrong on command
 //!
 //! [`MockWebex::on`] orders a [`Fault`] for an [`MockEndpoint`]: for one answer, for a few, or until it is cleared, and what comes
-//! after it. [`WebexError`] has what Webex refuses, [`ErrorShape`] how Webex writes that, [`RetryAfter`] what it asks for. What
+//! after it. [`WebexError`] has what Webex refuses, [`ErrorFormat`] how Webex writes that, [`RetryAfter`] what it asks for. What
 //! happens to connections takes the [relay](MockWebexBuilder::relay).
 //!
 //! ```
@@ -253,14 +253,14 @@ pub use self::id_token_fault::IdTokenFault;
 pub use self::integration::MockIntegration;
 pub use self::keys_fault::KeysFault;
 pub use self::orders::{EndpointScript, ScriptedFault};
-pub use self::refusal_page::RefusalPage;
+pub use self::refusal_page::ErrorPage;
 pub use self::request::MockRequest;
 pub use self::retry_after::RetryAfter;
 pub use self::service::MockService;
 pub use self::tokens_fault::TokensFault;
 pub use self::user::MockUser;
 pub use self::user_info_fault::UserInfoFault;
-pub use self::webex_error::{ErrorShape, WebexError};
+pub use self::webex_error::{ErrorFormat, WebexError};
 
 /// A Webex of one's own. See the [module](self) for a tour.
 ///
@@ -300,7 +300,7 @@ impl MockWebex {
             MockService::WebexGov => Service::webex_gov(),
             MockService::Meetings => Service::meetings(),
         };
-        let service = service.at(self.uri()).with_rotation(self.state().succession.rotation);
+        let service = service.with_base_url(self.uri()).with_rotation(self.state().succession.rotation);
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 

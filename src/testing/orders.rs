@@ -106,13 +106,13 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
+    /// use webex_oauth::testing::{ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
     /// mock.on(MockEndpoint::Exchange)
     ///     .respond_with(Fault::status(503).html().retry_after(RetryAfter::Seconds(7)))
-    ///     .then(Fault::error_as(ErrorShape::Broker, WebexError::InvalidScope))
+    ///     .then(Fault::error_as(ErrorFormat::Broker, WebexError::InvalidScope))
     ///     .times(2);
     ///
     /// let mut outcomes = Vec::new();

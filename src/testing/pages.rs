@@ -7,7 +7,7 @@ use crate::testing::consent_page::ConsentPage;
 use crate::testing::device_page::{self, CodePage};
 use crate::testing::document::Document;
 use crate::testing::form_post_page::FormPostPage;
-use crate::testing::refusal_page::RefusalPage;
+use crate::testing::refusal_page::ErrorPage;
 use crate::testing::sign_in_page::SignInPage;
 
 /// A page shown to a browser.
@@ -20,7 +20,7 @@ pub(super) enum Page {
     DeviceDone {
         is_yes: bool,
     },
-    Refusal(RefusalPage),
+    Refusal(ErrorPage),
     FormPost(FormPostPage),
     /// The logout page for a browser without a redirect target.
     SignedOut,

@@ -14,17 +14,17 @@ use crate::testing::document::Document;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use webex_oauth::testing::{MockWebex, RefusalPage};
+/// use webex_oauth::testing::{MockWebex, ErrorPage};
 ///
 /// let mock = MockWebex::start().await;
 /// let endpoint = mock.service().authorization_endpoint().to_owned();
 /// let url = format!("{endpoint}?response_type=code&client_id=C0ffee&scope=spark:all");
-/// assert_eq!(mock.try_approve(url), Err(RefusalPage::UnknownClient));
+/// assert_eq!(mock.try_approve(url), Err(ErrorPage::UnknownClient));
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum RefusalPage {
+pub enum ErrorPage {
     /// No integration has this client ID.
     UnknownClient,
     /// The redirect URI does not exactly match a registered one, or is missing although several are
@@ -38,7 +38,7 @@ pub enum RefusalPage {
     DeviceRedirectsMissing,
 }
 
-impl RefusalPage {
+impl ErrorPage {
     /// Returns the HTTP status of the page.
     pub fn status(self) -> u16 {
         match self {
@@ -82,7 +82,7 @@ impl RefusalPage {
     }
 }
 
-impl fmt::Display for RefusalPage {
+impl fmt::Display for ErrorPage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownClient => "unknown client ID: no integration of the mock has it",
@@ -100,7 +100,7 @@ impl fmt::Display for RefusalPage {
     }
 }
 
-impl std::error::Error for RefusalPage {}
+impl std::error::Error for ErrorPage {}
 
 fn capitalized(sentence: &str) -> String {
     let mut characters = sentence.chars();
@@ -114,21 +114,16 @@ mod tests {
     #[test]
     fn a_refusal_says_webex_words_and_the_mocks_own() {
         for (page, title, text, reason) in [
-            (RefusalPage::UnknownClient, "We've encountered an error", "Try again later.", "Unknown client ID"),
+            (ErrorPage::UnknownClient, "We've encountered an error", "Try again later.", "Unknown client ID"),
+            (ErrorPage::RedirectUriMismatch, "We've encountered an error", "Try again later.", "Redirect URI mismatch"),
+            (ErrorPage::DeviceRedirectsMissing, "We've encountered an error", "Try again later.", "all four URIs"),
             (
-                RefusalPage::RedirectUriMismatch,
-                "We've encountered an error",
-                "Try again later.",
-                "Redirect URI mismatch",
-            ),
-            (RefusalPage::DeviceRedirectsMissing, "We've encountered an error", "Try again later.", "all four URIs"),
-            (
-                RefusalPage::DeniedByAdministrator,
+                ErrorPage::DeniedByAdministrator,
                 "Access denied",
                 "Your administrator denied access to the integration you selected. We captured your request.",
                 "An administrator",
             ),
-            (RefusalPage::Expired, "This page has expired", "Go back to the application", "already submitted"),
+            (ErrorPage::Expired, "This page has expired", "Go back to the application", "already submitted"),
         ] {
             let html = page.html();
             assert!(html.contains(&format!("<h1>{title}</h1>")), "{html}");

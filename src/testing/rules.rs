@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
     use crate::service::Rotation;
-    use crate::testing::refusal_page::RefusalPage;
+    use crate::testing::refusal_page::ErrorPage;
     use crate::testing::service::MockService;
     use crate::testing::state::Integration;
 
@@ -350,30 +350,30 @@ mod tests {
     fn requests_that_end_with_a_page_and_no_redirect() {
         let elsewhere = "http://127.0.0.1:1/cb";
         for (rule, query, redirect_uris, expected) in [
-            ("unknown client", "client_id=C2&scope=spark:all", &[CALLBACK][..], RefusalPage::UnknownClient),
+            ("unknown client", "client_id=C2&scope=spark:all", &[CALLBACK][..], ErrorPage::UnknownClient),
             (
                 "blank client, unregistered redirect URI",
                 "client_id=&redirect_uri=x",
                 &[CALLBACK],
-                RefusalPage::UnknownClient,
+                ErrorPage::UnknownClient,
             ),
             (
                 "webex-js-sdk#4989: localhost is not 127.0.0.1",
                 &format!("client_id=C1&redirect_uri={elsewhere}"),
                 &[CALLBACK],
-                RefusalPage::RedirectUriMismatch,
+                ErrorPage::RedirectUriMismatch,
             ),
             (
                 "compared byte by byte",
                 &format!("client_id=C1&redirect_uri={CALLBACK}/"),
                 &[CALLBACK],
-                RefusalPage::RedirectUriMismatch,
+                ErrorPage::RedirectUriMismatch,
             ),
             (
                 "login-with-webex: optional only if one is registered",
                 "client_id=C1&scope=spark:all&response_type=code",
                 &[CALLBACK, elsewhere],
-                RefusalPage::RedirectUriMismatch,
+                ErrorPage::RedirectUriMismatch,
             ),
         ] {
             let reply = World::new(MockService::Webex, redirect_uris).authorize(query);
@@ -383,7 +383,7 @@ mod tests {
         let mut world = World::webex();
         world.state.is_denied_by_administrator = true;
         let reply = world.authorize(&query("spark:all"));
-        assert!(matches!(reply.body, Body::Page(Page::Refusal(RefusalPage::DeniedByAdministrator))));
+        assert!(matches!(reply.body, Body::Page(Page::Refusal(ErrorPage::DeniedByAdministrator))));
         assert_eq!(reply.status, 403);
     }
 
@@ -638,10 +638,10 @@ mod tests {
         assert!(location(&reply).ends_with("&state=a%26b"));
 
         let again = world.decide(&format!("{denied}&decision=accept"));
-        assert!(matches!(again.body, Body::Page(Page::Refusal(RefusalPage::Expired))));
+        assert!(matches!(again.body, Body::Page(Page::Refusal(ErrorPage::Expired))));
         world.now = world.now + std::time::Duration::from_secs(601);
         let late = world.decide(&format!("{late}&decision=accept"));
-        assert!(matches!(late.body, Body::Page(Page::Refusal(RefusalPage::Expired))));
+        assert!(matches!(late.body, Body::Page(Page::Refusal(ErrorPage::Expired))));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub enum WebexError {
 /// A format in which Webex reports an error. It depends on the server that rejects the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum ErrorShape {
+pub enum ErrorFormat {
     /// `{"message", "errors": [{"description"}], "trackingId"}`, as the REST API documents it.
     #[default]
     Documented,
@@ -209,7 +209,7 @@ pub(super) enum Written {
     Nothing,
 }
 
-impl ErrorShape {
+impl ErrorFormat {
     /// All variants, for table-driven tests.
     pub const ALL: &'static [Self] = &[
         Self::Documented,
@@ -287,27 +287,27 @@ mod tests {
         for error in WebexError::ALL {
             assert!((400..600).contains(&error.status()), "{error:?}");
             for (shape, fields) in [
-                (ErrorShape::Documented, &["errors", "message", "trackingId"][..]),
-                (ErrorShape::Numbered, &["errors", "message", "trackingId"]),
-                (ErrorShape::Broker, &["error", "error_description", "trackingID"]),
-                (ErrorShape::BrokerWithUri, &["error", "error_description", "error_uri", "trackingID"]),
-                (ErrorShape::Gateway, &["code", "message", "trackingId"]),
-                (ErrorShape::Message, &["message", "trackingId"]),
-                (ErrorShape::Upstream, &["message", "trackingId"]),
-                (ErrorShape::StatusName, &["error", "error_description"]),
+                (ErrorFormat::Documented, &["errors", "message", "trackingId"][..]),
+                (ErrorFormat::Numbered, &["errors", "message", "trackingId"]),
+                (ErrorFormat::Broker, &["error", "error_description", "trackingID"]),
+                (ErrorFormat::BrokerWithUri, &["error", "error_description", "error_uri", "trackingID"]),
+                (ErrorFormat::Gateway, &["code", "message", "trackingId"]),
+                (ErrorFormat::Message, &["message", "trackingId"]),
+                (ErrorFormat::Upstream, &["message", "trackingId"]),
+                (ErrorFormat::StatusName, &["error", "error_description"]),
             ] {
                 let Written::Json(body) = shape.write(*error, "ROUTER_1") else { panic!("{shape:?}") };
                 let found: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
                 assert_eq!(found, fields, "{error:?}");
             }
-            assert!(matches!(ErrorShape::Empty.write(*error, ""), Written::Nothing));
-            assert!(matches!(ErrorShape::Page.write(*error, ""), Written::Page));
+            assert!(matches!(ErrorFormat::Empty.write(*error, ""), Written::Nothing));
+            assert!(matches!(ErrorFormat::Page.write(*error, ""), Written::Page));
         }
     }
 
     #[test]
     fn the_samples_of_the_documentation_come_out_as_they_stand_there() {
-        let documented = |error: WebexError| match ErrorShape::Documented.write(error, "ROUTER_1") {
+        let documented = |error: WebexError| match ErrorFormat::Documented.write(error, "ROUTER_1") {
             Written::Json(body) => body.to_string(),
             _ => panic!("JSON"),
         };
@@ -319,7 +319,7 @@ mod tests {
             documented(WebexError::WrongSecret),
             r#"{"errors":[{"description":"The provided clientSecret is invalid"}],"message":"Invalid client credentials","trackingId":"ROUTER_1"}"#
         );
-        let Written::Json(body) = ErrorShape::Broker.write(WebexError::InvalidScope, "CLIENT_6") else {
+        let Written::Json(body) = ErrorFormat::Broker.write(WebexError::InvalidScope, "CLIENT_6") else {
             panic!("JSON")
         };
         assert_eq!(

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::json::Object;
 use crate::registration::Owner;
 use crate::scope::Scopes;
-use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
+use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
 use crate::stored::{self, unreadable};
 
 const WHAT: &str = "token set";
@@ -124,7 +124,7 @@ struct Form<'a> {
     unknown: &'a Map<String, Value>,
 }
 
-pub(super) fn write(tokens: &TokenSet) -> Result<StoredText> {
+pub(super) fn write(tokens: &TokenSet) -> Result<StoredString> {
     let account = &tokens.account;
     let (person, subject, profile) = (account.person.as_ref(), account.subject.as_ref(), account.profile.as_ref());
     let of_person = person.and_then(|person| person.address.as_ref());

@@ -20,7 +20,7 @@ use crate::registration::Owner;
 #[cfg(feature = "oidc")]
 use crate::scope::Scope;
 use crate::scope::Scopes;
-use crate::secret::{AccessToken, IdToken, RefreshToken, StoredText};
+use crate::secret::{AccessToken, IdToken, RefreshToken, StoredString};
 use crate::service::Service;
 
 mod form;
@@ -190,7 +190,7 @@ impl TokenSet {
     /// # Errors
     ///
     /// This function does not fail in the current version.
-    pub fn to_stored(&self) -> Result<StoredText> {
+    pub fn to_stored(&self) -> Result<StoredString> {
         form::write(self)
     }
 
@@ -335,7 +335,7 @@ pub(crate) struct Receipt<'a> {
 impl crate::stored::sealed::Sealed for TokenSet {}
 
 impl crate::stored::Text for TokenSet {
-    fn to_text(&self) -> Result<StoredText> {
+    fn to_text(&self) -> Result<StoredString> {
         self.to_stored()
     }
 

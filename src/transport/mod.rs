@@ -83,38 +83,38 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct Limits {
     /// The maximum length of the response body, in bytes. A longer body is an error.
-    pub body: usize,
+    pub max_body: usize,
     /// The maximum time from the first attempt to connect to the last byte of the response.
-    pub time: Duration,
+    pub timeout: Duration,
 }
 
 impl Default for Limits {
     /// Returns limits of 1 MiB and 30 seconds.
     fn default() -> Self {
-        Self { body: 1024 * 1024, time: Duration::from_secs(30) }
+        Self { max_body: 1024 * 1024, timeout: Duration::from_secs(30) }
     }
 }
 
 impl Limits {
     /// Returns the smaller of each limit.
     pub(crate) fn min(self, other: Self) -> Self {
-        Self { body: self.body.min(other.body), time: self.time.min(other.time) }
+        Self { max_body: self.max_body.min(other.max_body), timeout: self.timeout.min(other.timeout) }
     }
 }
 
 /// The retry policy of a request, found in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Repeat {
+pub enum RetryPolicy {
     /// No retry.
     Never,
     /// A retry if the server did not process the request
     /// ([`Delivery::NotSent`](crate::Delivery::NotSent)). Used for code exchanges.
-    WhenNotSent,
+    IfNotSent,
     /// A retry also if the server deferred the request (429, 503). Used for refreshes if the
     /// service invalidates used refresh tokens.
-    WhenRefused,
+    IfDeferred,
     /// A retry also after a gateway error (502, 504), and one retry after a lost response. Used for
     /// read requests, and for refreshes if the refresh token remains valid.
-    WhenLost,
+    IfLost,
 }

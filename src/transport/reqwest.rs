@@ -219,9 +219,9 @@ impl Transport for ReqwestTransport {
         }
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
         let request = Request::try_from(request).map_err(unsendable)?;
-        let exchange = async { read(self.send(request, limits.time).await?, limits.body).await };
-        tokio::time::timeout(limits.time, exchange).await.unwrap_or_else(|_| {
-            let cause = format!("the timeout of {:?} for the exchange expired", limits.time);
+        let exchange = async { read(self.send(request, limits.timeout).await?, limits.max_body).await };
+        tokio::time::timeout(limits.timeout, exchange).await.unwrap_or_else(|_| {
+            let cause = format!("the timeout of {:?} for the exchange expired", limits.timeout);
             Err(Error::transport(Delivery::Unknown, cause))
         })
     }

@@ -12,7 +12,7 @@ use crate::random;
 use crate::retry_after::retry_after;
 use crate::trace::{RequestSpan, event};
 
-use super::{Limits, Repeat, Transport};
+use super::{Limits, RetryPolicy, Transport};
 
 /// The maximum number of attempts.
 const MOST_SENDINGS: u32 = 3;
@@ -22,7 +22,7 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// worse than not sending the request.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A transport that repeats requests according to their [`Repeat`] policy.
+/// A transport that repeats requests according to their [`RetryPolicy`] policy.
 ///
 /// All attempts and the delays between them share the [`Limits::time`] of the request.
 #[derive(Clone, Debug)]
@@ -38,13 +38,13 @@ impl Retry {
 
     /// Sends `request`, repeats it if permitted, and returns the last result.
     pub(crate) async fn exchange(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
-        let repeat = request.extensions().get().copied().unwrap_or(Repeat::Never);
+        let repeat = request.extensions().get().copied().unwrap_or(RetryPolicy::Never);
         let limits: Limits = request.extensions().get().copied().unwrap_or_default();
-        let deadline = self.clock.elapsed().saturating_add(limits.time);
+        let deadline = self.clock.elapsed().saturating_add(limits.timeout);
         let span = RequestSpan::taken_from(&mut request);
         let mut tally = Tally::default();
         loop {
-            let copy = (repeat != Repeat::Never).then(|| request.clone());
+            let copy = (repeat != RetryPolicy::Never).then(|| request.clone());
             let result = self.transport.exchange(request).await;
             let outcome = Outcome::of(&result, &*self.clock);
             tally.count(outcome);
@@ -55,14 +55,14 @@ impl Retry {
             };
             event!(DEBUG, attempt = tally.sendings, pause_secs = pause.as_secs_f64(), "retrying request");
             self.clock.sleep(pause).await;
-            let time = deadline.saturating_sub(self.clock.elapsed());
+            let timeout = deadline.saturating_sub(self.clock.elapsed());
             request = copy;
-            request.extensions_mut().insert(Limits { time, ..limits });
+            request.extensions_mut().insert(Limits { timeout, ..limits });
         }
     }
 
     /// Returns the delay before the next attempt, or `None` if there is none before the deadline.
-    fn pause(&self, repeat: Repeat, tally: Tally, outcome: Outcome, deadline: Duration) -> Option<Duration> {
+    fn pause(&self, repeat: RetryPolicy, tally: Tally, outcome: Outcome, deadline: Duration) -> Option<Duration> {
         // Most responses are final and need neither the clock nor a random number.
         if outcome == Outcome::Final {
             return None;
@@ -134,14 +134,14 @@ impl Tally {
 /// Returns the delay before the next attempt, or `None` if the last outcome is final.
 ///
 /// `left` is the remaining time of the request, and `chance` is a random number from 0 to 1.
-fn pause(repeat: Repeat, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
+fn pause(repeat: RetryPolicy, tally: Tally, outcome: Outcome, left: Duration, chance: f64) -> Option<Duration> {
     let asked = match (repeat, outcome) {
-        (Repeat::Never, _) | (_, Outcome::Final) => return None,
+        (RetryPolicy::Never, _) | (_, Outcome::Final) => return None,
         (_, Outcome::NotSent) => None,
-        (Repeat::WhenNotSent, _) | (Repeat::WhenRefused, Outcome::Stranded(_) | Outcome::Lost) => return None,
-        (_, Outcome::Refused(asked)) | (Repeat::WhenLost, Outcome::Stranded(asked)) => asked,
-        (Repeat::WhenLost, Outcome::Lost) if tally.losses == 1 => None,
-        (Repeat::WhenLost, Outcome::Lost) => return None,
+        (RetryPolicy::IfNotSent, _) | (RetryPolicy::IfDeferred, Outcome::Stranded(_) | Outcome::Lost) => return None,
+        (_, Outcome::Refused(asked)) | (RetryPolicy::IfLost, Outcome::Stranded(asked)) => asked,
+        (RetryPolicy::IfLost, Outcome::Lost) if tally.losses == 1 => None,
+        (RetryPolicy::IfLost, Outcome::Lost) => return None,
     };
     if tally.sendings >= MOST_SENDINGS {
         return None;
@@ -158,7 +158,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::Outcome::{Final, Lost, NotSent, Refused, Stranded};
-    use super::Repeat::{Never, WhenLost, WhenNotSent, WhenRefused};
+    use super::RetryPolicy::{IfDeferred, IfLost, IfNotSent, Never};
     use super::*;
     use crate::clock::{ManualClock, UnixTime};
     use crate::error::ErrorKind;
@@ -177,44 +177,44 @@ mod tests {
             (Never, 1, 0, NotSent, 30, None),
             // A request that the server did not process may always be repeated. A code exchange is
             // repeated only then.
-            (WhenNotSent, 1, 0, NotSent, 30, Some(1)),
-            (WhenNotSent, 2, 0, NotSent, 30, Some(2)),
-            (WhenNotSent, 3, 0, NotSent, 30, None),
-            (WhenNotSent, 1, 0, NotSent, 1, None),
-            (WhenNotSent, 1, 0, Refused(None), 30, None),
-            (WhenNotSent, 1, 0, named(1), 30, None),
-            (WhenNotSent, 1, 0, Stranded(None), 30, None),
-            (WhenNotSent, 1, 1, Lost, 30, None),
-            (WhenNotSent, 1, 0, Final, 30, None),
-            (WhenRefused, 1, 0, NotSent, 30, Some(1)),
-            (WhenLost, 2, 1, NotSent, 30, Some(2)),
+            (IfNotSent, 1, 0, NotSent, 30, Some(1)),
+            (IfNotSent, 2, 0, NotSent, 30, Some(2)),
+            (IfNotSent, 3, 0, NotSent, 30, None),
+            (IfNotSent, 1, 0, NotSent, 1, None),
+            (IfNotSent, 1, 0, Refused(None), 30, None),
+            (IfNotSent, 1, 0, named(1), 30, None),
+            (IfNotSent, 1, 0, Stranded(None), 30, None),
+            (IfNotSent, 1, 1, Lost, 30, None),
+            (IfNotSent, 1, 0, Final, 30, None),
+            (IfDeferred, 1, 0, NotSent, 30, Some(1)),
+            (IfLost, 2, 1, NotSent, 30, Some(2)),
             // Final outcomes are returned.
-            (WhenRefused, 1, 0, Final, 30, None),
-            (WhenLost, 1, 0, Final, 30, None),
+            (IfDeferred, 1, 0, Final, 30, None),
+            (IfLost, 1, 0, Final, 30, None),
             // The delay doubles, and the third attempt is the last.
-            (WhenRefused, 1, 0, Refused(None), 30, Some(1)),
-            (WhenRefused, 2, 0, Refused(None), 30, Some(2)),
-            (WhenRefused, 3, 0, Refused(None), 30, None),
-            (WhenLost, 2, 0, Refused(None), 30, Some(2)),
+            (IfDeferred, 1, 0, Refused(None), 30, Some(1)),
+            (IfDeferred, 2, 0, Refused(None), 30, Some(2)),
+            (IfDeferred, 3, 0, Refused(None), 30, None),
+            (IfLost, 2, 0, Refused(None), 30, Some(2)),
             // One retry after a lost response, if permitted.
-            (WhenRefused, 1, 1, Lost, 30, None),
-            (WhenLost, 1, 1, Lost, 30, Some(1)),
-            (WhenLost, 2, 1, Lost, 30, Some(2)),
-            (WhenLost, 2, 2, Lost, 30, None),
-            (WhenLost, 2, 1, Refused(None), 30, Some(2)),
+            (IfDeferred, 1, 1, Lost, 30, None),
+            (IfLost, 1, 1, Lost, 30, Some(1)),
+            (IfLost, 2, 1, Lost, 30, Some(2)),
+            (IfLost, 2, 2, Lost, 30, None),
+            (IfLost, 2, 1, Refused(None), 30, Some(2)),
             // Gateway errors are repeated if lost responses are, and as often as deferred requests.
-            (WhenRefused, 1, 0, Stranded(None), 30, None),
-            (WhenLost, 1, 0, Stranded(None), 30, Some(1)),
-            (WhenLost, 2, 1, Stranded(Some(secs(7))), 30, Some(7)),
+            (IfDeferred, 1, 0, Stranded(None), 30, None),
+            (IfLost, 1, 0, Stranded(None), 30, Some(1)),
+            (IfLost, 2, 1, Stranded(Some(secs(7))), 30, Some(7)),
             // `Retry-After` is respected if enough time remains for the delay and another attempt.
-            (WhenRefused, 1, 0, named(7), 30, Some(7)),
-            (WhenRefused, 2, 0, named(7), 30, Some(7)),
-            (WhenRefused, 1, 0, named(29), 30, Some(29)),
-            (WhenRefused, 1, 0, named(30), 30, None),
-            (WhenRefused, 1, 0, named(3600), 30, None),
-            (WhenRefused, 1, 0, Refused(None), 2, Some(1)),
-            (WhenRefused, 1, 0, Refused(None), 1, None),
-            (WhenRefused, 1, 0, Refused(None), 0, None),
+            (IfDeferred, 1, 0, named(7), 30, Some(7)),
+            (IfDeferred, 2, 0, named(7), 30, Some(7)),
+            (IfDeferred, 1, 0, named(29), 30, Some(29)),
+            (IfDeferred, 1, 0, named(30), 30, None),
+            (IfDeferred, 1, 0, named(3600), 30, None),
+            (IfDeferred, 1, 0, Refused(None), 2, Some(1)),
+            (IfDeferred, 1, 0, Refused(None), 1, None),
+            (IfDeferred, 1, 0, Refused(None), 0, None),
         ] {
             let actual = pause(repeat, Tally { sendings, losses, may_have_acted: false }, outcome, secs(left), 1.0);
             let case = (repeat, sendings, losses, outcome, left);
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn the_backoff_is_full_jitter_and_the_servers_word_is_not_shortened() {
         let tally = Tally { sendings: 2, ..Tally::default() };
-        assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
-        assert_eq!(pause(WhenRefused, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
-        assert_eq!(pause(WhenRefused, tally, Refused(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
+        assert_eq!(pause(IfDeferred, tally, Refused(None), secs(30), 0.0), Some(Duration::ZERO));
+        assert_eq!(pause(IfDeferred, tally, Refused(None), secs(30), 0.25), Some(Duration::from_millis(500)));
+        assert_eq!(pause(IfDeferred, tally, Refused(Some(secs(5))), secs(30), 0.0), Some(secs(5)));
         assert!((0..1000).map(|_| random::chance()).all(|chance| (0.0..=1.0).contains(&chance)));
     }
 
@@ -273,7 +273,7 @@ mod tests {
         async fn exchange(&self, request: http::Request<Bytes>) -> Answer {
             assert_eq!(request.body(), "grant_type=refresh_token");
             let limits: Limits = request.extensions().get().copied().unwrap_or_default();
-            self.limits.lock().unwrap().push(limits.time);
+            self.limits.lock().unwrap().push(limits.timeout);
             self.clock.advance(self.duration);
             self.answers.lock().unwrap().remove(0)
         }
@@ -285,7 +285,7 @@ mod tests {
         passed: Duration,
     }
 
-    async fn run(repeat: Option<Repeat>, seconds_each: u64, answers: Vec<Answer>) -> Run {
+    async fn run(repeat: Option<RetryPolicy>, seconds_each: u64, answers: Vec<Answer>) -> Run {
         let clock = ManualClock::new(START).skipping_sleep();
         let duration = Duration::from_secs(seconds_each);
         let (answers, limits) = (Mutex::new(answers), Mutex::default());
@@ -314,7 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_word_about_repeating_a_request_is_sent_once() {
-        for repeat in [None, Some(Repeat::Never)] {
+        for repeat in [None, Some(RetryPolicy::Never)] {
             let run = run(repeat, 0, vec![failed(Delivery::NotSent)]).await;
             assert_eq!((run.limits.len(), run.passed), (1, Duration::ZERO));
             assert_eq!(run.result.unwrap_err().delivery(), Some(Delivery::NotSent));
@@ -323,71 +323,73 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_request_is_sent_again_until_it_is_answered() {
-        let run = run(Some(Repeat::WhenRefused), 0, vec![failed(Delivery::NotSent), answer(429), answer(200)]).await;
+        let run =
+            run(Some(RetryPolicy::IfDeferred), 0, vec![failed(Delivery::NotSent), answer(429), answer(200)]).await;
         assert_eq!(run.result.unwrap().status(), 200);
         assert!(run.passed <= Duration::from_secs(3), "{:?}", run.passed);
     }
 
     #[tokio::test]
     async fn after_three_sendings_the_last_answer_is_handed_on() {
-        let run = run(Some(Repeat::WhenLost), 0, vec![answer(503), answer(502), answer(504)]).await;
+        let run = run(Some(RetryPolicy::IfLost), 0, vec![answer(503), answer(502), answer(504)]).await;
         assert_eq!(run.result.unwrap().status(), 504);
         assert_eq!(run.limits.len(), 3);
     }
 
     #[tokio::test]
     async fn a_lost_answer_is_risked_once_and_only_where_it_may_be() {
-        let strict = run(Some(Repeat::WhenRefused), 0, vec![failed(Delivery::Unknown)]).await;
+        let strict = run(Some(RetryPolicy::IfDeferred), 0, vec![failed(Delivery::Unknown)]).await;
         assert_eq!(strict.limits.len(), 1);
-        let lenient = run(Some(Repeat::WhenLost), 0, vec![failed(Delivery::Unknown), failed(Delivery::Unknown)]).await;
+        let lenient =
+            run(Some(RetryPolicy::IfLost), 0, vec![failed(Delivery::Unknown), failed(Delivery::Unknown)]).await;
         assert_eq!(lenient.limits.len(), 2);
         assert_eq!(lenient.result.unwrap_err().delivery(), Some(Delivery::Unknown));
     }
 
     #[tokio::test]
     async fn code_exchange_is_repeated_when_it_was_not_sent_and_in_no_other_case() {
-        let twice = run(Some(WhenNotSent), 0, vec![failed(Delivery::NotSent), answer(200)]).await;
+        let twice = run(Some(IfNotSent), 0, vec![failed(Delivery::NotSent), answer(200)]).await;
         assert_eq!((twice.result.unwrap().status().as_u16(), twice.limits.len()), (200, 2));
         let bounded = run(
-            Some(WhenNotSent),
+            Some(IfNotSent),
             0,
             vec![failed(Delivery::NotSent), failed(Delivery::NotSent), failed(Delivery::NotSent)],
         )
         .await;
         assert_eq!(bounded.result.unwrap_err().delivery(), Some(Delivery::NotSent));
         for last in [failed(Delivery::Unknown), answer(503), answer(429), answer(502)] {
-            assert_eq!(run(Some(WhenNotSent), 0, vec![last]).await.limits.len(), 1);
+            assert_eq!(run(Some(IfNotSent), 0, vec![last]).await.limits.len(), 1);
         }
     }
 
     #[tokio::test]
     async fn request_that_was_lost_and_then_not_sent_may_have_been_processed() {
         for first in [failed(Delivery::Unknown), answer(502), answer(504)] {
-            let run = run(Some(WhenLost), 0, vec![first, failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
+            let run = run(Some(IfLost), 0, vec![first, failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
             assert_eq!((run.result.unwrap_err().delivery(), run.limits.len()), (Some(Delivery::Unknown), 3));
         }
         let put_off =
-            run(Some(WhenLost), 0, vec![answer(503), failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
+            run(Some(IfLost), 0, vec![answer(503), failed(Delivery::NotSent), failed(Delivery::NotSent)]).await;
         assert_eq!(put_off.result.unwrap_err().delivery(), Some(Delivery::NotSent));
     }
 
     #[tokio::test]
     async fn an_answer_that_would_come_out_the_same_is_not_asked_for_again() {
         let error = Error::new(ErrorKind::Transport, "too long").with_delivery(Delivery::Unknown);
-        let run = run(Some(Repeat::WhenLost), 0, vec![Err(error)]).await;
+        let run = run(Some(RetryPolicy::IfLost), 0, vec![Err(error)]).await;
         assert_eq!(run.limits.len(), 1);
     }
 
     #[tokio::test]
     async fn later_attempts_get_what_is_left_of_the_time() {
-        let run = run(Some(Repeat::WhenRefused), 4, vec![put_off("6"), put_off("3"), answer(200)]).await;
+        let run = run(Some(RetryPolicy::IfDeferred), 4, vec![put_off("6"), put_off("3"), answer(200)]).await;
         assert_eq!(run.limits, [30, 20, 13].map(Duration::from_secs));
         assert_eq!(run.passed, Duration::from_secs(21));
     }
 
     #[tokio::test]
     async fn a_pause_that_would_pass_the_limit_is_not_begun() {
-        let run = run(Some(Repeat::WhenLost), 5, vec![put_off("3600")]).await;
+        let run = run(Some(RetryPolicy::IfLost), 5, vec![put_off("3600")]).await;
         assert_eq!(run.result.unwrap().headers()["retry-after"], "3600");
         assert_eq!((run.limits.len(), run.passed), (1, Duration::from_secs(5)));
     }

@@ -54,7 +54,7 @@ async fn gated_logins(people: &[&str], clock: &ManualClock, gates: &[&'static st
             .await;
     }
     let gated = Gated::new(gates);
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone());
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone());
     let webex = webex.transport(gated.clone()).build().unwrap();
     (server, webex, gated)
 }
@@ -637,7 +637,7 @@ async fn a_login_that_cannot_go_on_is_not_called_connected() {
         .respond_with(json(200, r#"{"access_token":"a","expires_in":60}"#))
         .mount(&server)
         .await;
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     clock.advance(FORTNIGHT);
@@ -653,7 +653,7 @@ async fn after_a_restart_a_login_that_each_refresh_prolongs_is_not_called_expiri
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, &week("jane"))).mount(&server).await;
     refreshing(&server, "jane", json(200, &week("jane"))).await;
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new();
     let before = TokenManager::new(webex.clone(), store.clone()).unwrap();
     before.put(&key("jane"), tokens(&webex).await).await.unwrap();
@@ -674,7 +674,7 @@ async fn opaque(clock: &ManualClock, people: &[&str]) -> (MockServer, WebexOAuth
             .mount(&server)
             .await;
     }
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     (server, webex)
 }
 
@@ -754,7 +754,7 @@ async fn the_status_believes_no_wait_that_the_keeper_does_not_believe() {
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     let future = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400));
-    let wrong = builder(Service::webex().at(server.uri())).clock(future).build().unwrap();
+    let wrong = builder(Service::webex().with_base_url(server.uri())).clock(future).build().unwrap();
     TokenManager::new(wrong, store).unwrap().access_token(&key("jane")).await.unwrap_err();
     let state = session.status().await.unwrap().unwrap().state;
     assert_eq!(state, SessionState::Connected);
@@ -768,7 +768,8 @@ async fn a_disconnect_during_a_refresh_leaves_no_token_alive() {
     let gated = Gated::new(&["=refresh-a"]);
     refreshing(&server, "a", json(200, &of("a2"))).await;
     Mock::given(path("/revoke")).respond_with(json(200, "{}")).mount(&server).await;
-    let service = Service::webex().at(server.uri()).with_revocation_endpoint(format!("{}/revoke", server.uri()));
+    let service =
+        Service::webex().with_base_url(server.uri()).with_revocation_endpoint(format!("{}/revoke", server.uri()));
     let webex = builder(service).clock(clock.clone()).transport(gated.clone()).build().unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("a"), tokens(&webex).await).await.unwrap();

@@ -183,7 +183,7 @@ async fn token_that_is_revoked_during_the_longest_pause_is_replaced_by_a_check()
     assert!(refused.body().windows(7).any(|text| text == b"revoked"));
 
     let checked = session.check().await.unwrap().unwrap();
-    assert_eq!((checked.state, checked.trouble.is_some()), (SessionState::Connected, false));
+    assert_eq!((checked.state, checked.last_error.is_some()), (SessionState::Connected, false));
     assert_eq!((status(&session, "good").await.as_u16(), webex.refreshes()), (200, before + 1));
 
     // A second revocation: the check has succeeded since, so it may cut the pause short again; but not twice without a success.
@@ -314,7 +314,7 @@ async fn refresh_that_fails_after_a_401_leaves_the_401_to_the_caller() {
         assert_eq!(status(&session, "good").await, 200, "{fault:?}");
         // A refresh that is asked for says what is wrong.
         assert!(session.refresh().await.is_err(), "{fault:?}");
-        assert!(session.status().await.unwrap().unwrap().trouble.is_some(), "{fault:?}");
+        assert!(session.status().await.unwrap().unwrap().last_error.is_some(), "{fault:?}");
     }
 }
 

@@ -107,7 +107,7 @@ impl Transport for Recorder {
 
 /// A service with one id wherever it is, so that its tokens stay good.
 fn service(uri: &str) -> Service {
-    Service::webex().at(uri).with_id("test")
+    Service::webex().with_base_url(uri).with_id("test")
 }
 
 fn settings() -> WebexOAuthBuilder {
@@ -176,7 +176,7 @@ async fn credentials_are_sent_on_both_paths() {
 #[tokio::test]
 async fn redirect_uri_is_sent_on_both_paths() {
     // Webex Meetings wants it at a refresh as well.
-    let meetings = Service::meetings().at("https://webex.test/v1");
+    let meetings = Service::meetings().with_base_url("https://webex.test/v1");
     let uri = "http://localhost:7777/back";
     for request in requests(settings().service(meetings).redirect_uri(uri)).await {
         assert_eq!(form(&request)["redirect_uri"], uri);
@@ -288,7 +288,7 @@ async fn connect_timeout_ends_both_paths() {
 #[tokio::test]
 async fn timeout_limits_both_paths() {
     let limits_of = |requests: [Request<Bytes>; 3]| {
-        requests.map(|request| request.extensions().get::<Limits>().copied().unwrap().time)
+        requests.map(|request| request.extensions().get::<Limits>().copied().unwrap().timeout)
     };
     assert_eq!(limits_of(requests(settings().timeout(Duration::from_secs(1))).await), [Duration::from_secs(1); 3]);
     // A session's refresh has a limit of its own, which no setting exceeds.

@@ -206,7 +206,7 @@ async fn scripted(api: ResponseTemplate) -> (MockServer, Session) {
         .await;
     Mock::given(path("/v1/messages")).respond_with(api).mount(&server).await;
     let clock = ManualClock::new(NOW).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let login = tokens(&webex).await;
     let session = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
     clock.advance(MIN_AGE);
@@ -301,7 +301,7 @@ async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_
         let limits = Arc::new(Mutex::new(Vec::new()));
         let inner = ReqwestTransport::builder().build().unwrap();
         let heedless = Heedless { inner, length, limits: Arc::clone(&limits) };
-        let webex = builder(Service::webex().at(server.uri())).transport(heedless).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri())).transport(heedless).build().unwrap();
         let login = tokens(&webex).await;
         let over_another = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();
 
@@ -317,7 +317,7 @@ async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_
             assert!(error.tracking_id().is_some(), "{error}");
         }
         let limits = limits.lock().unwrap();
-        assert_eq!(limits.iter().map(|limits| limits.body).collect::<Vec<_>>(), [LONGEST]);
+        assert_eq!(limits.iter().map(|limits| limits.max_body).collect::<Vec<_>>(), [LONGEST]);
     }
 }
 

@@ -126,7 +126,7 @@ fn cookies(webex: &WebexOAuth) -> PendingCookies {
 /// A login in a cookie, as the browser brings it back.
 fn kept(webex: &WebexOAuth, cookies: &PendingCookies) -> (String, String) {
     let (url, pending) = webex.authorize().begin().unwrap();
-    let set = cookies.keep(pending, [""; 0]).unwrap();
+    let set = cookies.store(pending, [""; 0]).unwrap();
     let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
     (cookie, format!("code=c0de&state={}", parameter(url.as_str(), "state")))
 }
@@ -194,7 +194,7 @@ fn cookies_dated_hours_ahead_are_removed_first() {
     clock.set(NOW);
     let recent = kept(&webex, &cookies(&webex)).0;
     let (_, pending) = webex.authorize().begin().unwrap();
-    let set = cookies(&webex).keep(pending, [format!("{recent}; {}", jar.join("; "))]).unwrap();
+    let set = cookies(&webex).store(pending, [format!("{recent}; {}", jar.join("; "))]).unwrap();
     let removed: Vec<_> = set.values().skip(1).map(|value| value.to_str().unwrap().to_owned()).collect();
     assert_eq!(removed.len(), 3, "{removed:?}");
     assert!(removed.iter().all(|cookie| !cookie.starts_with(recent.split('=').next().unwrap())), "{removed:?}");

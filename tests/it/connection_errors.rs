@@ -92,7 +92,7 @@ async fn failures(webex: &WebexOAuth, tokens: webex_oauth::TokenSet) -> Vec<Erro
 
 /// A service whose tokens are good for any address of it.
 fn service(uri: &str) -> Service {
-    Service::webex().at(uri).with_id("test")
+    Service::webex().with_base_url(uri).with_id("test")
 }
 
 /// A client whose pauses take no time.
@@ -209,7 +209,7 @@ fn proxy_variable_that_cannot_be_used_is_named_and_nothing_goes_past_the_proxy()
         let good = wait(async { server(json(200, TOKENS)).await.uri() });
         // Requests to this host go through no proxy, so they do not fail either.
         let _ = client(&good);
-        let webex = builder(Service::webex().at("https://webex.test/v1")).build().unwrap();
+        let webex = builder(Service::webex().with_base_url("https://webex.test/v1")).build().unwrap();
         let error = wait(async { webex.person(&AccessToken::new("access").unwrap()).await.unwrap_err() });
         let transport = ReqwestTransport::builder().build().unwrap();
         let direct = wait(async { transport.exchange(get("https://webex.test/")).await.unwrap_err() });
@@ -238,7 +238,7 @@ async fn flood_of_informational_responses_ends_with_the_time_limit() {
         })
         .await;
         let mut limits = webex_oauth::transport::Limits::default();
-        limits.time = Duration::from_millis(200);
+        limits.timeout = Duration::from_millis(200);
         let mut request = get(&url);
         request.extensions_mut().insert(limits);
         let error = ReqwestTransport::builder().build().unwrap().exchange(request).await.unwrap_err();

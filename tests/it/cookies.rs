@@ -44,7 +44,7 @@ impl App {
 
     fn begin_with(&self, cookies: &[&str], change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest) -> Begun {
         let (url, pending) = change(self.webex.authorize()).begin().unwrap();
-        let set = texts(&self.cookies.keep(pending, cookies).unwrap());
+        let set = texts(&self.cookies.store(pending, cookies).unwrap());
         let cookie = set[0].split(';').next().unwrap().to_owned();
         Begun { cookie, set, callback: format!("code=c0de&state={}", parameter(url.as_str(), "state")) }
     }
@@ -277,7 +277,7 @@ fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
         let scopes: String = (0..scopes).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
         let request = app.webex.authorize().scopes(format!("spark:all {scopes}")).payload(&"p".repeat(1000));
         let (_, pending) = request.begin().unwrap();
-        match app.cookies.keep(pending, [""; 0]) {
+        match app.cookies.store(pending, [""; 0]) {
             Ok(set) => longest = longest.max(texts(&set)[0].len()),
             Err(error) => assert_eq!(error.kind(), ErrorKind::CorruptEntry),
         }
@@ -289,7 +289,7 @@ fn the_longest_login_makes_a_cookie_that_every_browser_keeps() {
 fn what_is_set_is_appended_to_an_answer_and_shown_nowhere() {
     let app = App::new();
     let (_, pending) = app.webex.authorize().begin().unwrap();
-    let set = app.cookies.keep(pending, [""; 0]).unwrap();
+    let set = app.cookies.store(pending, [""; 0]).unwrap();
     let value = texts(&set).remove(0);
     assert!(set.values().all(HeaderValue::is_sensitive));
     let shown = format!("{set:?} {:?} {set:#?}", app.cookies);
@@ -328,7 +328,7 @@ fn a_cookie_of_a_server_whose_clock_is_ahead_is_taken_by_the_other() {
     };
     let (ahead, behind) = (client(60), client(0));
     let (url, pending) = ahead.authorize().begin().unwrap();
-    let set = PendingCookies::new(&ahead, keys()).keep(pending, [""; 0]).unwrap();
+    let set = PendingCookies::new(&ahead, keys()).store(pending, [""; 0]).unwrap();
     let cookie = set.values().next().unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
     let state = parameter(url.as_str(), "state");
     let callback = || Callback::parse(format!("code=c&state={state}")).unwrap();

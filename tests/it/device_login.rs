@@ -155,9 +155,9 @@ fn word(state: &DeviceState) -> String {
         DeviceState::SlowedDown { time_left, interval, .. } => {
             format!("slower {} {}", time_left.as_secs(), interval.as_secs())
         }
-        DeviceState::Trouble { time_left, next_try, error, .. } => {
+        DeviceState::PollFailed { time_left, next_poll, error, .. } => {
             assert!(error.is_retryable(), "{error:?}");
-            format!("trouble {} {}", time_left.as_secs(), next_try.as_secs())
+            format!("trouble {} {}", time_left.as_secs(), next_poll.as_secs())
         }
         DeviceState::LoggedIn(_) => "logged in".to_owned(),
         DeviceState::Denied(error) => format!("denied {:?}", error.kind()),

@@ -46,7 +46,7 @@ async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
     }
     issuer.answer(ADDRESS, answer(200, &document.to_string()));
     let found = issuer.webex.discover().await.unwrap();
-    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
+    let service = Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
     issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
     let webex = &issuer.webex;
 

@@ -383,7 +383,7 @@ pub(crate) fn at_once(manager: &TokenManager) -> KeepAlive {
 
 /// What was refreshed, ended and failed, and whether all was looked at.
 pub(crate) fn came_to(swept: SweepReport) -> (usize, usize, usize, bool) {
-    (swept.refreshed, swept.ended, swept.failed, swept.is_complete)
+    (swept.refreshed, swept.login_required, swept.failed, swept.is_complete)
 }
 
 /// Whether a manager at rest remembers no login. The slot of the last flight goes with its task, which may take a moment.

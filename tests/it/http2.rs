@@ -105,7 +105,7 @@ impl Http2Server {
     /// A client whose pauses take no time.
     fn client(&self, rotation: Rotation) -> WebexOAuth {
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-        let service = Service::webex().at(&self.url).with_rotation(rotation);
+        let service = Service::webex().with_base_url(&self.url).with_rotation(rotation);
         builder(service).root_certificate_pem(&self.authority_pem).clock(clock).build().unwrap()
     }
 
@@ -279,7 +279,7 @@ async fn request_that_is_refused_with_no_time_left_is_not_repeated() {
     let transport = server.transport();
     transport.exchange(server.post("form")).await.unwrap();
     let mut limits = Limits::default();
-    limits.time = Duration::from_millis(999);
+    limits.timeout = Duration::from_millis(999);
     let mut request = server.post("form");
     request.extensions_mut().insert(limits);
 

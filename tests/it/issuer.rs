@@ -127,7 +127,7 @@ impl Issuer {
         let server = MockServer::start().await;
         let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
         let own = format!("{}/idb", server.uri());
-        let service = service(Service::webex().at(server.uri()).with_issuer(&own), &own);
+        let service = service(Service::webex().with_base_url(server.uri()).with_issuer(&own), &own);
         let webex = builder(service).scopes("openid email").clock(clock.clone()).build().unwrap();
         let desk = Desk::default();
         Mock::given(any()).respond_with(desk.clone()).mount(&server).await;

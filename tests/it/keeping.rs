@@ -395,7 +395,7 @@ async fn a_request_is_sent_with_a_token_and_again_once_after_a_401() {
     assert_eq!(mock.refreshes(), 1);
     let second = session.access_token().await.unwrap();
     assert_ne!(second, first);
-    mock.forget_tokens();
+    mock.remove_tokens();
     clock.advance(MIN_AGE);
     assert_eq!(session.send(person()).await.unwrap().status(), 401, "five minutes pass before the next such refresh");
     assert_eq!((mock.refreshes(), session.access_token().await.unwrap()), (1, second));
@@ -423,7 +423,7 @@ async fn a_refresh_token_from_elsewhere_becomes_a_kept_login_and_keeps_its_site(
     mock.client().person(&session.access_token().await.unwrap()).await.unwrap();
 
     let server = crate::support::server(json(200, r#"{"access_token":"a"}"#)).await;
-    let webex = builder(Service::meetings().at(server.uri())).build().unwrap();
+    let webex = builder(Service::meetings().with_base_url(server.uri())).build().unwrap();
     let imported = |site: &str| ImportedTokens::new(RefreshToken::new("r1").unwrap()).site(site);
     let adopted = webex.import(imported("acme")).await.unwrap();
     webex.refresh(&adopted).await.unwrap();
@@ -493,7 +493,7 @@ async fn scripted_and_heard(
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(refresh).mount(&server).await;
     let clock = ManualClock::new(NOW).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let manager = TokenManager::builder(webex.clone(), MemoryStore::new()).on_event(listener).build().unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     (server, clock, manager, session)
@@ -584,7 +584,7 @@ async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(json(200, TOKENS)).mount(&server).await;
         let clock = ManualClock::new(NOW).skipping_sleep();
-        let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
         let store = MemoryStore::new();
         let [here, there] = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
         let here = here.put(&key("jane"), tokens(&webex).await).await.unwrap();
@@ -1073,7 +1073,7 @@ async fn a_machine_from_the_future_blocks_no_login() {
     clock.advance(FORTNIGHT);
     let failing = crate::support::server(json(500, "{}")).await;
     let ahead = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400)).skipping_sleep();
-    let service = Service::webex().at(failing.uri()).with_id(mock.service().id());
+    let service = Service::webex().with_base_url(failing.uri()).with_id(mock.service().id());
     let webex = mock.client_builder().service(service).clock(ahead).build().unwrap();
     TokenManager::new(webex, store).unwrap().access_token(&key("jane")).await.unwrap_err();
 

@@ -93,7 +93,7 @@ async fn where_a_refresh_renews_the_refresh_token_nobody_is_logged_out_in_half_a
     assert_eq!(world.heard(), [""; 0]);
     for email in PEOPLE {
         world.manager.access_token(&key(email)).await.unwrap();
-        assert_eq!(world.manager.session(&key(email)).status().await.unwrap().unwrap().login_ends_at, None);
+        assert_eq!(world.manager.session(&key(email)).status().await.unwrap().unwrap().expires_at, None);
     }
 }
 
@@ -119,9 +119,9 @@ async fn where_a_refresh_buys_no_time_it_is_not_repeated_and_the_end_is_announce
         keep_alive.sweep().await.unwrap();
         let status = session.status().await.unwrap().unwrap();
         match hour {
-            1..=1439 => assert_eq!((status.login_ends_at, world.mock.refreshes()), (None, 0), "hour {hour}"),
+            1..=1439 => assert_eq!((status.expires_at, world.mock.refreshes()), (None, 0), "hour {hour}"),
             1440..=1823 => {
-                assert_eq!((status.login_ends_at, world.mock.refreshes()), (Some(end), PEOPLE.len()), "hour {hour}");
+                assert_eq!((status.expires_at, world.mock.refreshes()), (Some(end), PEOPLE.len()), "hour {hour}");
                 assert_eq!(world.heard(), [""; 0]);
             }
             1824..=2159 => {
@@ -144,7 +144,7 @@ async fn what_is_swept_for_stays_in_no_memory() {
     let manager = world.restarted();
     world.clock.advance(DAY * 61);
     let swept = at_once(&manager).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
+    assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (3, 0, 0, true));
     manager.wait_idle().await.unwrap();
     // The slot of the last flight goes with its task.
     tokio::task::yield_now().await;
@@ -186,7 +186,7 @@ async fn many_processes_that_sweep_at_once_refresh_each_login_once() {
         world.clock.advance(Duration::from_millis(10));
     }
     for swept in sweeping {
-        assert_eq!(swept.await.unwrap().ended, 0);
+        assert_eq!(swept.await.unwrap().login_required, 0);
     }
     assert_eq!(world.mock.refreshes(), PEOPLE.len());
 }
@@ -254,7 +254,7 @@ async fn a_sweep_during_an_outage_gives_up_early_and_the_next_goes_on_behind_it(
     let clock = ManualClock::new(NOW);
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let (manager, _heard) = listening(webex.clone(), MemoryStore::new());
     let login = tokens(&webex).await;
     for number in 0..10 {
@@ -285,14 +285,14 @@ async fn a_wrong_secret_stops_a_sweep_and_ends_no_login() {
     world.mock.change_secret("another");
     world.clock.advance(DAY * 61);
     let swept = at_once(&world.manager).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 1, false));
+    assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (0, 0, 1, false));
     assert_eq!(world.mock.refreshes(), 1);
     let swept = at_once(&world.manager).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.is_complete), (0, 0, false));
+    assert_eq!((swept.refreshed, swept.login_required, swept.is_complete), (0, 0, false));
     assert_eq!(world.mock.refreshes(), 1, "nothing is sent in the pause");
     let mended = TokenManager::builder(world.mock.client(), world.store.clone()).build().unwrap();
     let swept = at_once(&mended).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (3, 0, 0, true));
+    assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (3, 0, 0, true));
 }
 
 #[tokio::test]
@@ -302,11 +302,11 @@ async fn a_dead_login_is_announced_once_and_looked_at_again_when_somebody_has_me
     world.clock.advance(DAY * 61);
     let keep_alive = at_once(&world.manager);
     let swept = keep_alive.sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.is_complete), (2, 1, true));
+    assert_eq!((swept.refreshed, swept.login_required, swept.is_complete), (2, 1, true));
     assert_eq!(world.heard(), [format!("{} ended", key(PEOPLE[1]))]);
-    assert_eq!(keep_alive.sweep().await.unwrap().ended, 0, "it is not due any more");
+    assert_eq!(keep_alive.sweep().await.unwrap().login_required, 0, "it is not due any more");
     world.manager.unblock(&key(PEOPLE[1])).await.unwrap();
-    assert_eq!(keep_alive.sweep().await.unwrap().ended, 1);
+    assert_eq!(keep_alive.sweep().await.unwrap().login_required, 1);
 }
 
 #[tokio::test]
@@ -316,7 +316,7 @@ async fn another_clients_logins_in_the_same_store_are_left_alone() {
     let (manager, _heard) = listening(stranger, world.store.clone());
     world.clock.advance(DAY * 61);
     let swept = at_once(&manager).sweep().await.unwrap();
-    assert_eq!((swept.refreshed, swept.ended, swept.failed, swept.is_complete), (0, 0, 0, true));
+    assert_eq!((swept.refreshed, swept.login_required, swept.failed, swept.is_complete), (0, 0, 0, true));
 }
 
 #[tokio::test]

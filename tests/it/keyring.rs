@@ -126,7 +126,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth) -> Login {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keyring_store_keeps_the_contract_with_clones_and_with_stores_opened_anew() {
     let desk = Desk::new();
-    let open = || desk.store().with_largest(1 << 20);
+    let open = || desk.store().with_max_secret_size(1 << 20);
     let store = open();
     conformance::run(async || store.clone()).await;
     conformance::run(async || open()).await;
@@ -187,11 +187,13 @@ async fn a_login_longer_than_windows_takes_is_refused_on_every_platform() {
 
     assert!(error.kind() == ErrorKind::InvalidInput && error.is_misconfigured(), "{error:?}");
     let said = error.to_string();
-    for words in ["space for refresh state", "limit of 2560", "less application data", "with_largest", "Encrypted"] {
+    for words in
+        ["space for refresh state", "limit of 2560", "less application data", "with_max_secret_size", "Encrypted"]
+    {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(store.load(&key()).await.unwrap(), Some(long.clone()), "nothing was touched");
-    let wider = desk.store().with_largest(3000);
+    let wider = desk.store().with_max_secret_size(3000);
     assert_eq!(wider.save(&key(), &longer, seen(&long)).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), Some(longer), "what is there is read, however long");
 }
@@ -232,7 +234,7 @@ async fn a_login_that_was_kept_is_never_too_long_to_be_refreshed_or_marked() {
     let error = manager_now.set_data(&key(), &"x".repeat(fits + 10)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "more data needs the same room: {error}");
     manager_now.set_data(&key(), &"x".repeat(fits - 10)).await.unwrap();
-    mock.forget_tokens();
+    mock.remove_tokens();
     clock.advance(FORTNIGHT);
     assert!(manager_now.access_token(&key()).await.unwrap_err().is_login_required());
     assert!(length() > 2560 - room, "the refusal is marked");

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::testing::{MockService, MockUser, MockWebex};
 use webex_oauth::{
-    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Scope, Scopes, Service, StoredText, TokenSet,
+    Callback, ErrorKind, PendingAuthorization, PendingId, Prompt, Scope, Scopes, Service, StoredString, TokenSet,
     WebexOAuth,
 };
 
@@ -110,7 +110,7 @@ async fn a_login_with_webex_meetings_tells_the_account_and_refreshes_with_the_si
 async fn a_login_survives_a_restart_between_begin_and_callback() {
     let mock = MockWebex::start().await;
     let (url, pending) = mock.client().authorize().payload(&7).begin().unwrap();
-    let cookie: StoredText = pending.to_stored().unwrap();
+    let cookie: StoredString = pending.to_stored().unwrap();
     drop(pending);
 
     let restarted = mock.client();
@@ -248,7 +248,7 @@ async fn who_can_help_is_told_apart_in_webexs_own_words() {
     let error = webex.refresh(&tokens).await.unwrap_err();
     assert!(error.is_login_required() && error.tracking_id().is_some(), "{error}");
 
-    let elsewhere = Service::webex().at("http://127.0.0.1:1/v1").with_id(webex.service().id());
+    let elsewhere = Service::webex().with_base_url("http://127.0.0.1:1/v1").with_id(webex.service().id());
     let unreachable = mock.client_builder().service(elsewhere).clock(ManualClock::new(NOW).skipping_sleep());
     let error = unreachable.build().unwrap().refresh(&tokens).await.unwrap_err();
     assert!(error.is_retryable() && error.kind() == ErrorKind::Refresh, "{error}");

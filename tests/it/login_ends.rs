@@ -120,7 +120,7 @@ async fn a_login_with_less_than_a_fortnight_left_is_announced_within_two_hours()
         keep_alive.sweep().await.unwrap();
     }
     assert_eq!(heard.news(), ["expiring jane"]);
-    assert_eq!(session.status().await.unwrap().unwrap().login_ends_at, Some(NOW + DAY * 13));
+    assert_eq!(session.status().await.unwrap().unwrap().expires_at, Some(NOW + DAY * 13));
     for _ in 2..13 * 24 {
         clock.advance(HOUR);
         keep_alive.sweep().await.unwrap();
@@ -142,7 +142,7 @@ async fn an_end_that_has_come_before_its_token_is_taken_for_none_and_nobody_is_a
     }
     let status = session.status().await.unwrap().unwrap();
     assert_eq!(status.state, SessionState::Connected);
-    assert_eq!((status.refresh_token_expires_at, status.login_ends_at, fake.refreshes()), (None, None, 0));
+    assert_eq!((status.refresh_token_expires_at, status.expires_at, fake.refreshes()), (None, None, 0));
     assert_eq!(heard.news(), [""; 0]);
 }
 

@@ -37,7 +37,7 @@ async fn a_login_and_each_refresh_of_it_give_a_context_with_the_token_of_the_day
 /// The tokens of a Webex Meetings whose answer says this of the user.
 async fn tokens_that_say(account: &str) -> TokenSet {
     let server = server(json(200, &format!(r#"{{"access_token":"a"{account}}}"#))).await;
-    tokens(&builder(Service::meetings().at(server.uri())).build().unwrap()).await
+    tokens(&builder(Service::meetings().with_base_url(server.uri())).build().unwrap()).await
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::middleware::{BearerMiddleware, error_of, without_redirects};
+use webex_oauth::middleware::{BearerMiddleware, webex_error, without_redirects};
 use webex_oauth::source::{StaticToken, TokenSource};
 use webex_oauth::store::{MemoryStore, TokenKey};
 use webex_oauth::testing::MockWebex;
@@ -116,7 +116,7 @@ fn bearer(token: &str) -> Option<String> {
 }
 
 fn own(error: &reqwest_middleware::Error) -> &Error {
-    error_of(error).unwrap_or_else(|| panic!("not of this crate: {error:?}"))
+    webex_error(error).unwrap_or_else(|| panic!("not of this crate: {error:?}"))
 }
 
 #[tokio::test]
@@ -626,7 +626,7 @@ async fn an_error_of_the_network_is_reqwests() {
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let uri = format!("http://{free}");
     let error = at(&uri, &Counted::default()).get(&uri).send().await.unwrap_err();
-    assert!(error.is_connect() && error_of(&error).is_none(), "{error:?}");
+    assert!(error.is_connect() && webex_error(&error).is_none(), "{error:?}");
 }
 
 #[tokio::test]

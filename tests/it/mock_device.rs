@@ -179,7 +179,7 @@ async fn a_login_of_a_device_shares_the_users_refresh_token_and_ends_with_it() {
 
     mock.revoke("jane@example.com");
 
-    assert!(!mock.is_refresh_token_alive(first["refresh_token"].as_str().unwrap()));
+    assert!(!mock.is_refresh_token_valid(first["refresh_token"].as_str().unwrap()));
     assert!(refresh(&mock, &first).await["message"].is_string());
 }
 

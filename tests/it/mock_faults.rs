@@ -8,7 +8,7 @@ use reqwest::{Client, Response, redirect};
 use serde_json::Value;
 use webex_oauth::Callback;
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
+use webex_oauth::testing::{ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 
 fn http() -> Client {
     Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
@@ -81,7 +81,7 @@ async fn an_answer_that_is_made_arrives_as_it_was_made() {
 async fn every_error_arrives_in_every_shape() {
     let mock = MockWebex::start().await;
     for error in WebexError::ALL {
-        for shape in ErrorShape::ALL {
+        for shape in ErrorFormat::ALL {
             mock.on(MockEndpoint::path("/v1/rooms")).respond_with(Fault::error_as(*shape, *error));
             let response =
                 http().get(format!("{}/rooms", mock.uri())).header("trackingid", "MINE_7").send().await.unwrap();
@@ -91,22 +91,22 @@ async fn every_error_arrives_in_every_shape() {
             let json: Option<Value> = serde_json::from_slice(&body).ok();
             let has = |pointer: &str| json.as_ref().and_then(|json| json.pointer(pointer)).is_some();
             match shape {
-                ErrorShape::Documented => {
+                ErrorFormat::Documented => {
                     assert!(has("/message") && has("/errors/0/description") && has("/trackingId"))
                 }
-                ErrorShape::Numbered => assert!(json.unwrap()["errors"][0]["errorCode"].is_u64()),
-                ErrorShape::BrokerWithUri => {
+                ErrorFormat::Numbered => assert!(json.unwrap()["errors"][0]["errorCode"].is_u64()),
+                ErrorFormat::BrokerWithUri => {
                     assert!(has("/error") && json.unwrap()["error_uri"].as_str().unwrap().starts_with("https://"));
                 }
-                ErrorShape::Broker => assert!(has("/error") && has("/error_description") && has("/trackingID")),
-                ErrorShape::Gateway => assert_eq!(json.unwrap()["code"], error.status()),
-                ErrorShape::Message => assert!(has("/message") && !has("/errors")),
-                ErrorShape::Upstream => {
+                ErrorFormat::Broker => assert!(has("/error") && has("/error_description") && has("/trackingID")),
+                ErrorFormat::Gateway => assert_eq!(json.unwrap()["code"], error.status()),
+                ErrorFormat::Message => assert!(has("/message") && !has("/errors")),
+                ErrorFormat::Upstream => {
                     assert!(json.unwrap()["message"].as_str().unwrap().starts_with("POST failed: HTTP/1.1"));
                 }
-                ErrorShape::StatusName => assert_eq!(json.unwrap()["error"], status.canonical_reason().unwrap()),
-                ErrorShape::Empty => assert!(body.is_empty()),
-                ErrorShape::Page => assert!(body.starts_with(b"<!doctype html>")),
+                ErrorFormat::StatusName => assert_eq!(json.unwrap()["error"], status.canonical_reason().unwrap()),
+                ErrorFormat::Empty => assert!(body.is_empty()),
+                ErrorFormat::Page => assert!(body.starts_with(b"<!doctype html>")),
                 other => panic!("a new shape: {other:?}"),
             }
         }

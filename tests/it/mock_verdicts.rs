@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{ErrorShape, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
+use webex_oauth::testing::{ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
 use webex_oauth::{
     Callback, DeviceLogin, DeviceState, Error, ErrorKind, Result, RevocationScope, TokenSet, WebexOAuth,
 };
@@ -36,7 +36,7 @@ fn who(error: &Error) -> char {
     }
 }
 
-/// For each error, in the order of [`ErrorShape::ALL`], who can help after a refresh and after a question about the person.
+/// For each error, in the order of [`ErrorFormat::ALL`], who can help after a refresh and after a question about the person.
 ///
 /// An empty response and a proxy's page are no word of Webex's, so at a token endpoint time must help, and a resource has said
 /// nothing. A rejected refresh without a word about its reason is a dead refresh token, as Webex's usually are. A 401 of a
@@ -77,7 +77,7 @@ async fn every_error_in_every_shape_has_its_verdict() {
     let mut found = String::new();
     for error in WebexError::ALL {
         let (mut refreshed, mut asked) = (String::new(), String::new());
-        for shape in ErrorShape::ALL {
+        for shape in ErrorFormat::ALL {
             mock.on(MockEndpoint::Any).respond_with(Fault::error_as(*shape, *error)).until_cleared();
             let refused = webex.refresh(&tokens).await.unwrap_err();
             assert_eq!(
@@ -141,7 +141,7 @@ async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too()
     let mut found = String::new();
     for error in WebexError::ALL {
         let mut words: [String; 4] = Default::default();
-        for shape in ErrorShape::ALL {
+        for shape in ErrorFormat::ALL {
             let fault = Fault::error_as(*shape, *error);
             for endpoint in
                 [MockEndpoint::Exchange, MockEndpoint::UserInfo, MockEndpoint::Keys, MockEndpoint::Discovery]
@@ -209,7 +209,7 @@ async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
     let mut found = String::new();
     for error in WebexError::ALL {
         let mut told = String::new();
-        for shape in ErrorShape::ALL {
+        for shape in ErrorFormat::ALL {
             let mut device = DeviceLogin::start(&webex).await.unwrap();
             assert!(matches!(device.next().await, Some(DeviceState::Pending { .. })), "before it has asked");
             mock.on(MockEndpoint::DeviceToken).respond_with(Fault::error_as(*shape, *error));
@@ -217,7 +217,7 @@ async fn every_error_in_every_shape_has_its_verdict_on_a_device() {
                 DeviceState::Pending { .. } => 'p',
                 DeviceState::SlowedDown { .. } => 's',
                 DeviceState::Denied(_) => 'n',
-                DeviceState::Trouble { error, .. } | DeviceState::Failed(error) => who(&error),
+                DeviceState::PollFailed { error, .. } | DeviceState::Failed(error) => who(&error),
                 state => panic!("{state:?}"),
             });
             assert_eq!(mock.faults_left(), 0, "it has asked");
@@ -263,7 +263,7 @@ const fn each(word: &'static str, sent: [usize; 3]) -> [(&'static str, usize); 3
 }
 
 fn made() -> Vec<Row> {
-    let dead = Fault::error_as(ErrorShape::Broker, WebexError::DeadRefreshToken);
+    let dead = Fault::error_as(ErrorFormat::Broker, WebexError::DeadRefreshToken);
     vec![
         (Fault::none(), FINE),
         (Fault::none().delayed(Duration::from_millis(5)), FINE),
@@ -427,7 +427,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
         webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await
     };
     match endpoint {
-        MockEndpoint::UserInfo => webex.user_info_of(&mut proven().await.unwrap()).await.unwrap_err(),
+        MockEndpoint::UserInfo => webex.user_info_for(&mut proven().await.unwrap()).await.unwrap_err(),
         MockEndpoint::Keys => proven().await.unwrap_err(),
         MockEndpoint::Discovery => webex.discover().await.unwrap_err(),
         MockEndpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
@@ -440,7 +440,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
 #[tokio::test]
 async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
     let (mock, webex, tokens) = world().await;
-    for shape in [ErrorShape::Documented, ErrorShape::Numbered, ErrorShape::Broker, ErrorShape::BrokerWithUri] {
+    for shape in [ErrorFormat::Documented, ErrorFormat::Numbered, ErrorFormat::Broker, ErrorFormat::BrokerWithUri] {
         mock.on(MockEndpoint::Refresh).respond_with(Fault::error_as(shape, WebexError::UnknownClient));
         let error = webex.refresh(&tokens).await.unwrap_err();
         let description = error.server().unwrap().description().unwrap();
@@ -453,7 +453,7 @@ async fn of_every_shape_the_words_are_told_and_no_number_or_address() {
 #[tokio::test]
 async fn of_a_doubled_tracking_id_one_is_told() {
     let (mock, webex, tokens) = world().await;
-    for shape in [ErrorShape::Documented, ErrorShape::StatusName, ErrorShape::Page] {
+    for shape in [ErrorFormat::Documented, ErrorFormat::StatusName, ErrorFormat::Page] {
         mock.on(MockEndpoint::Refresh)
             .respond_with(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
         let error = webex.refresh(&tokens).await.unwrap_err();

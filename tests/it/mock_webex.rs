@@ -9,7 +9,7 @@ use reqwest::{Client, Response, header, redirect};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::testing::{MockService, MockUser, MockWebex, RefusalPage};
+use webex_oauth::testing::{ErrorPage, MockService, MockUser, MockWebex};
 use webex_oauth::{Callback, RevocationScope, Rotation, TokenSet};
 
 use crate::browser::Browser;
@@ -248,9 +248,9 @@ async fn three_refusals_are_pages_that_never_redirect() {
     let denied_url = authorization_url(&denied, &[]);
 
     for (mock, url, status, words, page) in [
-        (&mock, foreign, 400, "We've encountered an error", RefusalPage::UnknownClient),
-        (&mock, elsewhere, 400, "Try again later", RefusalPage::RedirectUriMismatch),
-        (&denied, denied_url, 403, "Your administrator denied access", RefusalPage::DeniedByAdministrator),
+        (&mock, foreign, 400, "We've encountered an error", ErrorPage::UnknownClient),
+        (&mock, elsewhere, 400, "Try again later", ErrorPage::RedirectUriMismatch),
+        (&denied, denied_url, 403, "Your administrator denied access", ErrorPage::DeniedByAdministrator),
     ] {
         let response = http().get(&url).send().await.unwrap();
         assert_eq!(response.status(), status);
@@ -303,11 +303,11 @@ async fn a_mock_that_rotates_says_so_and_knows_which_token_is_the_latest() {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
-    let is_alive = |tokens: &TokenSet| mock.is_refresh_token_alive(tokens.refresh_token().unwrap().expose());
+    let is_alive = |tokens: &TokenSet| mock.is_refresh_token_valid(tokens.refresh_token().unwrap().expose());
 
     let refreshed = webex.refresh(login.tokens()).await.unwrap();
 
-    assert!(is_alive(&refreshed) && !is_alive(login.tokens()) && !mock.is_refresh_token_alive("anything"));
+    assert!(is_alive(&refreshed) && !is_alive(login.tokens()) && !mock.is_refresh_token_valid("anything"));
     assert!(webex.refresh(login.tokens()).await.unwrap_err().is_login_required());
     webex.refresh(&refreshed).await.unwrap();
     assert_eq!((mock.refreshes_of(jane), mock.refreshes_of("bob@example.com"), mock.refreshes()), (2, 0, 3));
@@ -329,7 +329,7 @@ async fn revoking_ends_one_users_tokens_and_forgetting_ends_all() {
     assert_eq!(json(response).await["errors"][0]["description"], words);
     assert_eq!(refresh(&mock, &bob).await.status(), 200);
 
-    mock.forget_tokens();
+    mock.remove_tokens();
     assert_eq!(refresh(&mock, &bob).await.status(), 400);
 }
 

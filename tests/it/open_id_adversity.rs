@@ -302,7 +302,8 @@ async fn a_refresh_token_that_was_rotated_is_not_lost_with_a_bad_id_token() {
     use webex_oauth::Rotation;
     use webex_oauth::Service;
     let mut issuer = Issuer::start().await;
-    let service = Service::webex().at(issuer.server.uri()).with_issuer(issuer.name()).with_rotation(Rotation::Strict);
+    let service =
+        Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.name()).with_rotation(Rotation::Strict);
     issuer.webex = crate::support::builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
     issuer.publish(&[Key::one().jwk(Some("k1"))]);
     let tokens = log_in(&issuer, &Key::one(), "k1").await.unwrap().into_tokens();

@@ -34,7 +34,7 @@ fn key(text: &str) -> TokenKey {
 
 /// One Webex, wherever it is.
 fn at(uri: &str, clock: &ManualClock) -> WebexOAuth {
-    builder(Service::webex().at(uri).with_id("one")).clock(clock.clone()).build().unwrap()
+    builder(Service::webex().with_base_url(uri).with_id("one")).clock(clock.clone()).build().unwrap()
 }
 
 /// The tokens of a login while all was well.
@@ -92,7 +92,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
     clock.advance(FORTNIGHT.mul_f64(0.8));
     assert_eq!(session.access_token().await.unwrap(), old);
     manager.wait_idle().await.unwrap();
-    let trouble = session.status().await.unwrap().unwrap().trouble.unwrap();
+    let trouble = session.status().await.unwrap().unwrap().last_error.unwrap();
     assert_eq!((trouble.kind(), trouble.delivery()), (ErrorKind::Refresh, Some(Delivery::NotSent)), "it was tried");
     assert_eq!(session.access_token().await.unwrap(), old);
 
@@ -108,7 +108,7 @@ async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_
     assert_eq!(session.access_token().await.unwrap().expose(), "refreshed");
     manager.wait_idle().await.unwrap();
     assert_eq!(heard(&back).await, 1);
-    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+    assert!(session.status().await.unwrap().unwrap().last_error.is_none());
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ struct Slow {
 impl Transport for Slow {
     async fn exchange(&self, request: Request<Bytes>) -> Result<Response<Bytes>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        let limit = request.extensions().get::<Limits>().unwrap().time;
+        let limit = request.extensions().get::<Limits>().unwrap().timeout;
         self.clock.sleep(limit).await;
         Err(Error::transport(Delivery::Unknown, format!("the time limit of {limit:?} passed")))
     }
@@ -164,7 +164,7 @@ impl Transport for Slow {
 async fn a_server_that_answers_nobody_holds_no_living_token_back_and_no_dead_caller_for_long() {
     let clock = ManualClock::new(NOW);
     let slow = Slow { clock: clock.clone(), asked: Arc::default() };
-    let service = Service::webex().at("http://127.0.0.1:1").with_id("one");
+    let service = Service::webex().with_base_url("http://127.0.0.1:1").with_id("one");
     let webex = builder(service).clock(clock.clone()).transport(slow.clone()).build().unwrap();
     let events = Heard::default();
     let manager = TokenManager::builder(webex, MemoryStore::new()).on_event(events.listen()).build().unwrap();
@@ -296,7 +296,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     // The first rejection may concern that session alone, the second in the same way concerns them all.
     let error = sessions[0].access_token().await.unwrap_err();
     assert!(error.is_misconfigured(), "{error}");
-    assert!(sessions[1].status().await.unwrap().unwrap().trouble.is_none());
+    assert!(sessions[1].status().await.unwrap().unwrap().last_error.is_none());
     let mut wait = Duration::ZERO;
     for session in &sessions[1..] {
         let error = session.access_token().await.unwrap_err();
@@ -307,7 +307,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
         let status = session.status().await.unwrap().unwrap();
         let is_blocked = matches!(status.state, SessionState::BackingOff { until: _ });
         assert!(is_blocked == (number < 2) && (is_blocked || status.state == SessionState::Connected), "{number}");
-        let trouble = status.trouble.unwrap();
+        let trouble = status.last_error.unwrap();
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
     }
     assert_eq!(heard(&webex_server).await, 2);
@@ -316,7 +316,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
     clock.advance(wait.max(Duration::from_secs(1)));
     for session in &sessions {
         assert_eq!(session.access_token().await.unwrap(), AccessToken::new("refreshed").unwrap());
-        assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+        assert!(session.status().await.unwrap().unwrap().last_error.is_none());
     }
     manager.wait_idle().await.unwrap();
     assert_eq!(heard(&webex_server).await, 2 + LOGINS);

@@ -47,7 +47,7 @@ async fn ask_user_info(issuer: &Issuer, login: &mut Login, said: Said) {
     let mut claims = json!({"sub": SUBJECT});
     tell(&mut claims, said);
     issuer.answer("/userinfo", answer(200, &claims.to_string()));
-    issuer.webex.user_info_of(login).await.unwrap();
+    issuer.webex.user_info_for(login).await.unwrap();
 }
 
 async fn identify(issuer: &Issuer, login: &mut Login, email: &str, more: Value) {
@@ -274,7 +274,7 @@ async fn a_fresh_login_is_asked_for_its_claims_and_admitted_by_them() {
     assert_eq!(refused(&login).kind(), ErrorKind::InvalidInput, "Webex puts no address into the ID token");
 
     // Both ways of asking can be a task of their own.
-    let asking = tokio::spawn(async move { webex.user_info_of(&mut login).await.map(|info| (info, login)) });
+    let asking = tokio::spawn(async move { webex.user_info_for(&mut login).await.map(|info| (info, login)) });
     let (info, login) = asking.await.unwrap().unwrap();
 
     assert_eq!((info.email(), info.name()), (Some(JANE), Some("Jane Doe")));
@@ -361,7 +361,7 @@ async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_
     let (url, pending) = issuer.webex.authorize().scopes("spark:all").begin().unwrap();
     let callback = format!("code=c&state={}", parameter(url.as_str(), "state"));
     let mut login = issuer.webex.login(pending, Callback::parse(callback).unwrap()).await.unwrap();
-    let fresh = issuer.webex.user_info_of(&mut login).await.unwrap_err();
+    let fresh = issuer.webex.user_info_for(&mut login).await.unwrap_err();
     let manager = TokenManager::new(issuer.webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key(), login).await.unwrap();
     for error in [fresh, session.user_info().await.unwrap_err()] {
@@ -376,7 +376,7 @@ async fn without_a_proven_user_there_is_nobody_to_tell_claims_of_and_nothing_is_
     let webex = meetings.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let mut login = webex.login(pending, Callback::parse(meetings.approve(&url)).unwrap()).await.unwrap();
-    assert_eq!(webex.user_info_of(&mut login).await.unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(webex.user_info_for(&mut login).await.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
         let requests = scene.server.refreshes_of("bad");
         assert!((1..=most).contains(&requests), "{code}: {requests} requests of the rejected session");
         for session in &good {
-            assert!(session.status().await.unwrap().unwrap().trouble.is_none(), "{code}: {}", session.key());
+            assert!(session.status().await.unwrap().unwrap().last_error.is_none(), "{code}: {}", session.key());
         }
     }
 }
@@ -204,7 +204,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     scene.clock.sleep(LONGEST_PAUSE + SECOND * 30).await;
     for session in &sessions {
         session.access_token().await.unwrap();
-        assert!(session.status().await.unwrap().unwrap().trouble.is_none(), "{}", session.key());
+        assert!(session.status().await.unwrap().unwrap().last_error.is_none(), "{}", session.key());
     }
     scene.clock.sleep(HOUR).await;
     for caller in callers {
@@ -247,7 +247,7 @@ async fn problem_of_the_network_pauses_no_other_session() {
         }
         scene.server.clear_faults();
         sessions[3].access_token().await.unwrap();
-        assert!(sessions[3].status().await.unwrap().unwrap().trouble.is_none(), "{shown:?}");
+        assert!(sessions[3].status().await.unwrap().unwrap().last_error.is_none(), "{shown:?}");
         scene.clock.sleep(SECOND * 30).await;
         for session in &sessions {
             session.access_token().await.unwrap();
@@ -402,7 +402,7 @@ async fn responses_without_json_for_a_day_end_no_session_and_are_named() {
         }
         // With pauses of up to five minutes it would be 288 and more.
         assert!((24..=130).contains(&scene.server.refreshes()), "{status}: {}", scene.server.refreshes());
-        let trouble = session.status().await.unwrap().unwrap().trouble.unwrap().to_string();
+        let trouble = session.status().await.unwrap().unwrap().last_error.unwrap().to_string();
         assert!(trouble.contains(&status.to_string()) && trouble.contains("JSON"), "{trouble}");
         scene.server.clear_faults();
         scene.clock.sleep(HOUR + SECOND).await;

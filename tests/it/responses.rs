@@ -55,7 +55,7 @@ async fn tokens_beside_undecodable_text_are_received() {
 #[tokio::test]
 async fn refresh_with_an_undecodable_refresh_token_keeps_the_old_one() {
     let granting = server(answer(200, TOKENS)).await;
-    let service = |uri: String| Service::webex().at(uri).with_id("same");
+    let service = |uri: String| Service::webex().with_base_url(uri).with_id("same");
     let first = tokens(&builder(service(granting.uri())).build().unwrap()).await;
     let damaged = server(raw(200, b"{\"access_token\":\"new\",\"refresh_token\":\"r\xff\"}".to_vec())).await;
     let second = builder(service(damaged.uri())).build().unwrap().refresh(&first).await.unwrap();
@@ -66,7 +66,7 @@ async fn refresh_with_an_undecodable_refresh_token_keeps_the_old_one() {
 #[tokio::test]
 async fn a_rejected_refresh_token_is_recognized_beside_undecodable_text() {
     let granting = server(answer(200, TOKENS)).await;
-    let first = tokens(&builder(Service::webex().at(granting.uri()).with_id("same")).build().unwrap()).await;
+    let first = tokens(&builder(Service::webex().with_base_url(granting.uri()).with_id("same")).build().unwrap()).await;
     for (status, body, class) in [
         (400, r#"{"error":"invalid_grant"}"#, "L"),
         (401, r#"{"message":"invalid_grant"}"#, "L"),
@@ -75,7 +75,7 @@ async fn a_rejected_refresh_token_is_recognized_beside_undecodable_text() {
         (400, r#"{"error":"tokenlimit_reached"}"#, "T"),
     ] {
         let server = server(raw(status, careless(body))).await;
-        let webex = builder(Service::webex().at(server.uri()).with_id("same")).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri()).with_id("same")).build().unwrap();
         let error = webex.refresh(&first).await.unwrap_err();
         assert_eq!(classes(&error), class, "{body}: {error}");
         assert!(error.server().unwrap().code().is_some_and(|code| body.contains(code)), "{error}");
@@ -114,7 +114,7 @@ async fn every_other_endpoint_is_read_beside_undecodable_text() {
         assert_eq!(webex.token_expiry(token).await.unwrap().as_secs(), NOW, "{exp}");
     }
 
-    let revoking = webex_oauth::Service::webex().at(issuer.server.uri()).with_issuer(&name);
+    let revoking = webex_oauth::Service::webex().with_base_url(issuer.server.uri()).with_issuer(&name);
     let revoking = revoking.with_revocation_endpoint(format!("{}/revoke", issuer.server.uri()));
     let revoking = builder(revoking).clock(issuer.clock.clone()).build().unwrap();
     for (status, body, class) in [
@@ -136,7 +136,8 @@ async fn a_device_that_is_denied_beside_undecodable_text_hears_it_at_once() {
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
     issuer.answer("/device/authorize", raw(200, careless(code)));
     issuer.answer("/device/token", raw(400, careless(r#"{"error":"access_denied"}"#)));
-    let webex = builder(Service::webex().at(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
+    let webex =
+        builder(Service::webex().with_base_url(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
     let mut login = DeviceLogin::start(&webex).await.unwrap();
     assert_eq!(login.user_code(), "u");
     assert!(login.wait().await.unwrap_err().is_denied());
@@ -148,7 +149,8 @@ async fn a_network_that_demands_a_sign_in_does_not_end_a_device_login() {
     let issuer = Issuer::start().await;
     let code = r#"{"device_code":"d","user_code":"u","verification_uri":"https://example.com/v","expires_in":300}"#;
     issuer.answer("/device/authorize", answer(200, code));
-    let webex = builder(Service::webex().at(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
+    let webex =
+        builder(Service::webex().with_base_url(issuer.server.uri())).clock(issuer.clock.clone()).build().unwrap();
     let mut login = DeviceLogin::start(&webex).await.unwrap();
     assert!(matches!(login.next().await, Some(DeviceState::Pending { .. })));
     for (status, says) in [(511, "network rejected"), (407, "proxy rejected")] {
@@ -271,7 +273,7 @@ async fn a_resource_is_judged_by_its_status_and_its_challenge() {
 #[tokio::test]
 async fn a_token_endpoint_without_json_never_ends_a_session() {
     let granting = server(answer(200, TOKENS)).await;
-    let first = tokens(&builder(Service::webex().at(granting.uri()).with_id("same")).build().unwrap()).await;
+    let first = tokens(&builder(Service::webex().with_base_url(granting.uri()).with_id("same")).build().unwrap()).await;
     for (status, challenge, body, class) in [
         (401, "Basic realm=\"x\"", "", "D"),
         (401, "Bearer error=\"invalid_client\"", "", "D"),
@@ -287,7 +289,7 @@ async fn a_token_endpoint_without_json_never_ends_a_session() {
             response = response.insert_header("www-authenticate", challenge);
         }
         let server = server(response).await;
-        let webex = builder(Service::webex().at(server.uri()).with_id("same")).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri()).with_id("same")).build().unwrap();
         let (pending, callback) = returned(&webex);
         for error in [webex.refresh(&first).await.unwrap_err(), webex.login(pending, callback).await.unwrap_err()] {
             assert_eq!(classes(&error), class, "{status} {challenge} {body}: {error}");

@@ -106,7 +106,7 @@ async fn a_whole_life_shows_no_secret_in_debug_or_log() {
     listen();
     let server = server(json(200, TOKENS)).await;
     let mut shown = Shown::default();
-    let builder = builder(Service::webex().at(server.uri()));
+    let builder = builder(Service::webex().with_base_url(server.uri()));
     shown.debug(&builder);
     let webex = builder.build().unwrap();
     shown.debug(&webex);
@@ -164,7 +164,7 @@ async fn a_client_of_the_users_own_logs_no_token_even_if_told_to_say_all() {
     listen();
     let api = server(json(200, "{}")).await;
     let bot = StaticToken::new(AccessToken::new("PLANTED-bots-token-7").unwrap());
-    let bearer = BearerMiddleware::new(&builder(Service::webex().at(api.uri())).build().unwrap(), bot);
+    let bearer = BearerMiddleware::new(&builder(Service::webex().with_base_url(api.uri())).build().unwrap(), bot);
     let talkative = reqwest::Client::builder().no_proxy().connection_verbose(true);
 
     without_redirects(talkative).unwrap().with(bearer).build().get(api.uri()).send().await.unwrap();
@@ -193,7 +193,7 @@ async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
         Mock::given(path("/device/token")).respond_with(answer).up_to_n_times(1).mount(&server).await;
     }
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
     let mut shown = Shown::default();
 
     for ending in ["LoggedIn", "Failed"] {
@@ -261,7 +261,7 @@ async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     listen();
     let server = turning_hostile().await;
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let events = Arc::new(Mutex::new(Shown::default()));
     let listener = Arc::clone(&events);
     let store = Failing::new(MemoryStore::new());
@@ -348,7 +348,7 @@ async fn no_refusal_shows_what_a_hostile_server_throws_back() {
     let granting = server(json(200, TOKENS)).await;
     let same = |uri: String| {
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-        builder(Service::webex().at(uri).with_id("same")).clock(clock).build().unwrap()
+        builder(Service::webex().with_base_url(uri).with_id("same")).clock(clock).build().unwrap()
     };
     let tokens = tokens(&same(granting.uri())).await;
     for body in bodies {
@@ -423,7 +423,7 @@ fn no_bad_input_is_quoted_where_it_may_be_a_secret() {
     shown.error(&secret);
     let password = builder(Service::webex()).redirect_uri(format!("https://me:{CLIENT_SECRET}@example.com/")).build();
     shown.error(&password.unwrap_err());
-    let password = builder(Service::webex().at(format!("https://me:{CLIENT_SECRET}@example.com/"))).build();
+    let password = builder(Service::webex().with_base_url(format!("https://me:{CLIENT_SECRET}@example.com/"))).build();
     shown.error(&password.unwrap_err());
     shown.hides(&PLANTED);
 }

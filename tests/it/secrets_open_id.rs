@@ -104,7 +104,7 @@ async fn the_whole_life_of_an_open_id_login_shows_no_secret_in_debug_events_or_l
         key.sign(&header("k1"), &issuer.claims(own))
     };
     let mut login = log_in(&issuer, &mut secrets, &mut shown, signed).await.unwrap();
-    let info = webex.user_info_of(&mut login).await.unwrap();
+    let info = webex.user_info_for(&mut login).await.unwrap();
     let stray = IdToken::new(login.tokens().id_token().unwrap().expose());
     shown.debug(&webex.verify_id_token(&stray, &nonce).await.unwrap());
     shown.debug(&(&login, login.id_token(), login.tokens(), login.tokens().id_token(), &info, &stray));
@@ -234,7 +234,7 @@ async fn what_userinfo_and_revocation_throw_back_is_not_quoted() {
         issuer.answer("/userinfo", echo(ACCESS_TOKEN));
         issuer.answer("/revoke", echo(&format!("{REFRESH_TOKEN} {CLIENT_SECRET}")));
         let _ = writeln!(shown.0, "{number}");
-        shown.error(&issuer.webex.user_info_of(&mut login).await.unwrap_err());
+        shown.error(&issuer.webex.user_info_for(&mut login).await.unwrap_err());
         let session = manager.put(&jane, login).await.unwrap();
         shown.error(&session.user_info().await.unwrap_err());
 

@@ -37,7 +37,7 @@ async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the
         server.set_faults(move |_| Some(Fault::Respond(fault.0, fault.1.to_owned())));
         session.access_token().await.unwrap_err();
         let status = session.status().await.unwrap().unwrap();
-        assert!(status.trouble.is_some(), "{fault:?}");
+        assert!(status.last_error.is_some(), "{fault:?}");
         server.clear_faults();
         clock.sleep(SECOND * 20).await;
 
@@ -45,7 +45,7 @@ async fn status_after_a_refresh_that_is_not_saved_reports_no_old_failure_and_the
 
         assert_eq!(token.unwrap().expose(), server.access_token("jane"), "{fault:?}");
         let status = session.status().await.unwrap().unwrap();
-        assert!(status.trouble.is_none(), "{fault:?}: {:?}", status.trouble);
+        assert!(status.last_error.is_none(), "{fault:?}: {:?}", status.last_error);
         assert_eq!(status.state, SessionState::Connected, "{fault:?}");
         assert_eq!(status.access_token_expires_at, Some(clock.now() + HOUR), "{fault:?}");
         assert_eq!(status.refreshed_at, clock.now(), "{fault:?}");

@@ -157,7 +157,7 @@ fn cookie_of_an_earlier_version_is_taken() {
     let callback = Callback::parse("code=abc&state=PLANTED-state-of-at-least-32-characters").unwrap();
     let (pending, _) = cookies.take(&callback, [COOKIE]).unwrap();
     assert_eq!(pending.to_stored().unwrap().expose(), PENDING_AUTHORIZATION);
-    let set = cookies.keep(pending, [""]).unwrap();
+    let set = cookies.store(pending, [""]).unwrap();
     let name = COOKIE.split_once('=').unwrap().0;
     assert!(set.values().next().unwrap().to_str().unwrap().starts_with(name));
 }

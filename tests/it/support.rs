@@ -40,7 +40,7 @@ pub(crate) fn builder(service: Service) -> WebexOAuthBuilder {
 
 /// A client of a commercial Webex at `uri`.
 pub(crate) fn client(uri: &str) -> WebexOAuth {
-    builder(Service::webex().at(uri)).build().unwrap()
+    builder(Service::webex().with_base_url(uri)).build().unwrap()
 }
 
 /// A login whose browser has come back with [`CODE`].

@@ -96,7 +96,7 @@ async fn a_sweep_that_is_dropped_anywhere_loses_nothing() {
         manager.wait_idle().await.unwrap();
 
         let swept = keep_alive.sweep().await.unwrap();
-        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{polls}: {swept:?}");
+        assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{polls}: {swept:?}");
         assert_eq!(fake.refreshes(), 4, "{polls}");
         assert!(is_emptied(&manager).await, "{polls}: {manager:?}");
     }
@@ -115,7 +115,7 @@ async fn sweeps_at_once_in_one_process_refresh_each_login_once_and_leave_nothing
     });
     for sweep in sweeps {
         let swept = sweep.await.unwrap();
-        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{swept:?}");
+        assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{swept:?}");
     }
     assert_eq!(fake.refreshes(), 1000);
     assert!(is_emptied(&manager).await, "{manager:?}");
@@ -135,7 +135,7 @@ async fn processes_that_sweep_at_once_give_nothing_up_for_each_other() {
     });
     for sweep in sweeps {
         let swept = sweep.await.unwrap();
-        assert!(swept.is_complete && swept.failed == 0 && swept.ended == 0, "{swept:?}");
+        assert!(swept.is_complete && swept.failed == 0 && swept.login_required == 0, "{swept:?}");
     }
     let mut refreshed = fake.refreshed();
     refreshed.sort();
@@ -264,7 +264,7 @@ async fn three_logins_that_always_fail_hold_up_nobody_while_others_become_due() 
     let keep_alive = at_once(&manager);
     for sweep in 1..=47 {
         let swept = keep_alive.sweep().await.unwrap();
-        assert_eq!((swept.ended, swept.is_complete), (0, true), "{sweep}: {swept:?}");
+        assert_eq!((swept.login_required, swept.is_complete), (0, true), "{sweep}: {swept:?}");
         assert_eq!(heard.count("refreshed n-healthy"), 1, "by the first sweep");
         assert_eq!(heard.count(&format!("refreshed a{:02}", sweep - 1)), 1, "as soon as it is due");
         clock.advance(HOUR);

@@ -19,7 +19,7 @@ use crate::support::{
 #[tokio::test]
 async fn a_code_exchange_sends_what_webex_documents() {
     let server = server(json(200, TOKENS)).await;
-    let webex = builder(Service::webex().at(server.uri())).application("acme-rooms/2.1").build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).application("acme-rooms/2.1").build().unwrap();
     let (url, pending) = webex.authorize().redirect_uri("https://example.com/%7ecb?a=b").begin().unwrap();
     let callback = Callback::parse(format!("code={CODE}&state={}", parameter(url.as_str(), "state"))).unwrap();
     let code = webex.accept(pending, callback).unwrap();
@@ -57,7 +57,7 @@ async fn meetings_authenticates_in_the_form_and_repeats_the_exchange_on_refresh(
     let answer = r#"{"access_token":"a1","refresh_token":"r1","user_name":"jane","iss":"https://acme.webex.com/x",
         "siteid":7,"userid":"8","email":"jane@example.com"}"#;
     let server = server(json(200, answer)).await;
-    let webex = builder(Service::meetings().at(server.uri())).scopes("all_read").build().unwrap();
+    let webex = builder(Service::meetings().with_base_url(server.uri())).scopes("all_read").build().unwrap();
 
     let first = tokens(&webex).await;
     let stored = TokenSet::from_stored(first.to_stored().unwrap().expose()).unwrap();
@@ -95,7 +95,8 @@ async fn a_webex_refresh_carries_the_refresh_token_and_nothing_of_the_login() {
 #[tokio::test]
 async fn the_ways_of_a_service_can_be_chosen() {
     let server = server(json(200, TOKENS)).await;
-    let service = Service::meetings().at(server.uri()).with_pkce(Pkce::S256).with_client_auth(ClientAuth::Basic);
+    let service =
+        Service::meetings().with_base_url(server.uri()).with_pkce(Pkce::S256).with_client_auth(ClientAuth::Basic);
     let webex = builder(service).build().unwrap();
     let (url, _) = webex.authorize().begin().unwrap();
     assert_eq!(parameter(url.as_str(), "code_challenge_method"), "S256");
@@ -147,7 +148,7 @@ async fn lifetimes_are_read_however_they_are_written() {
     ] {
         let server = server(json(200, &format!(r#"{{"access_token":"a","expires_in":{written}}}"#))).await;
         let clock = ManualClock::new(now);
-        let webex = builder(Service::webex().at(server.uri())).clock(clock).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
         let ends = lives.map(|seconds| now + Duration::from_secs(seconds));
         assert_eq!(tokens(&webex).await.expires_at(), ends, "{written}");
     }
@@ -180,7 +181,7 @@ async fn an_answer_that_is_no_success_never_becomes_tokens_and_is_never_quoted()
     ] {
         let server = server(json(status, body)).await;
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-        let webex = builder(Service::webex().at(server.uri())).clock(clock).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
         let (pending, callback) = returned(&webex);
 
         let error = webex.login(pending, callback).await.unwrap_err();
@@ -263,7 +264,7 @@ async fn an_outage_is_retried_with_the_same_refresh_token_and_ends_no_login() {
     outage.up_to_n_times(2).mount(&server).await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(json(200, TOKENS)).mount(&server).await;
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let tokens = tokens(&webex).await;
 
     webex.refresh(&tokens).await.unwrap();
@@ -281,7 +282,7 @@ async fn a_long_retry_after_is_handed_back_at_once() {
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "120").insert_header("trackingid", "ROUTER_1");
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(busy).expect(1).mount(&server).await;
     let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
 
     let error = webex.refresh(&tokens(&webex).await).await.unwrap_err();
 
@@ -294,10 +295,11 @@ async fn a_long_retry_after_is_handed_back_at_once() {
 async fn a_lost_answer_is_repeated_once_unless_rotation_is_strict() {
     for (rotation, connections) in [(Rotation::Lenient, 2), (Rotation::Strict, 1)] {
         let granting = server(json(200, TOKENS)).await;
-        let tokens = tokens(&builder(Service::webex().at(granting.uri()).with_id("same")).build().unwrap()).await;
+        let tokens =
+            tokens(&builder(Service::webex().with_base_url(granting.uri()).with_id("same")).build().unwrap()).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
-        let service = Service::webex().at(uri).with_id("same").with_rotation(rotation);
+        let service = Service::webex().with_base_url(uri).with_id("same").with_rotation(rotation);
         let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
         let webex = builder(service).clock(clock).build().unwrap();
         // Reads the whole request, then hangs up: the server has acted, and the answer is lost.
@@ -330,7 +332,7 @@ thread_local! {
 #[tokio::test]
 async fn each_step_refuses_what_it_cannot_do_and_sends_nothing() {
     let server = server(json(200, TOKENS)).await;
-    let service = || Service::webex().at(server.uri());
+    let service = || Service::webex().with_base_url(server.uri());
     let full = builder(service()).build().unwrap();
     let tokens = tokens(&full).await;
     let sent = server.received_requests().await.unwrap().len();
@@ -352,7 +354,7 @@ async fn each_step_refuses_what_it_cannot_do_and_sends_nothing() {
     let code = full.accept(pending, callback).unwrap();
     assert_eq!(other.exchange(code).await.unwrap_err().kind(), ErrorKind::ClientMismatch);
 
-    let meetings = builder(Service::meetings().at(server.uri())).build().unwrap();
+    let meetings = builder(Service::meetings().with_base_url(server.uri())).build().unwrap();
     let error = meetings.person(tokens.access_token()).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("account()"), "{error}");
     assert_eq!(server.received_requests().await.unwrap().len(), sent);
@@ -363,7 +365,7 @@ async fn a_worker_refreshes_with_neither_scopes_nor_redirect_uri() {
     let server = server(json(200, TOKENS)).await;
     let tokens = tokens(&client(&server.uri())).await;
     let worker = webex_oauth::WebexOAuth::builder()
-        .service(Service::webex().at(server.uri()))
+        .service(Service::webex().with_base_url(server.uri()))
         .client_id("C1")
         .client_secret(CLIENT_SECRET)
         .build()

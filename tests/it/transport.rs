@@ -29,7 +29,7 @@ pub(crate) fn get(url: &str) -> http::Request<Bytes> {
 
 fn get_limited(url: &str, body: usize) -> http::Request<Bytes> {
     let mut limits = Limits::default();
-    limits.body = body;
+    limits.max_body = body;
     let mut request = get(url);
     request.extensions_mut().insert(limits);
     request

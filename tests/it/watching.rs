@@ -82,7 +82,7 @@ async fn scripted(refreshes: impl IntoIterator<Item = ResponseTemplate>) -> (Moc
         refresh.respond_with(answer).up_to_n_times(1).mount(&server).await;
     }
     let clock = ManualClock::new(NOW).skipping_sleep();
-    let webex = builder(Service::webex().at(server.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     (server, clock, webex)
 }
 

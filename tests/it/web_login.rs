@@ -346,7 +346,8 @@ async fn a_user_is_found_by_the_person_and_not_by_the_address() {
     let site = Site::new().await;
     let server = MockServer::start().await;
     Mock::given(path("/access_token")).respond_with(answer(200, TOKENS)).mount(&server).await;
-    let webex = builder(Service::webex().at(server.uri())).redirect_uri(site.redirect_uri()).build().unwrap();
+    let webex =
+        builder(Service::webex().with_base_url(server.uri())).redirect_uri(site.redirect_uri()).build().unwrap();
     let origin = serve(site, &webex);
     // The address moves from one person to another; and somebody gets a new one.
     for (person, email, id) in

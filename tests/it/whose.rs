@@ -152,7 +152,7 @@ async fn the_organization_that_a_token_hints_at_is_believed_by_nobody_once_webex
     let server = server(json(200, &tokens)).await;
     let person = json(200, &format!(r#"{{"id":"P1","orgId":"{other}"}}"#));
     Mock::given(path("/people/me")).respond_with(person).with_priority(1).mount(&server).await;
-    let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).build().unwrap();
     let (pending, callback) = crate::support::returned(&webex);
     let mut login = webex.login(pending, callback).await.unwrap();
     assert_eq!(login.tokens().access_token().hint().unwrap().organization_uuid(), Some(ORGANIZATION));
@@ -232,7 +232,7 @@ async fn an_address_that_nobody_confirmed_opens_no_door() {
     ] {
         let server = server(json(200, TOKENS)).await;
         Mock::given(path("/people/me")).respond_with(json(200, person)).with_priority(1).mount(&server).await;
-        let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+        let webex = builder(Service::webex().with_base_url(server.uri())).build().unwrap();
         let (pending, callback) = crate::support::returned(&webex);
         let mut login = webex.login(pending, callback).await.unwrap();
         webex.identify(&mut login).await.unwrap();
@@ -244,7 +244,7 @@ async fn an_address_that_nobody_confirmed_opens_no_door() {
 async fn a_login_that_could_not_be_asked_about_is_not_lost() {
     let server = server(json(200, TOKENS)).await;
     Mock::given(path("/people/me")).respond_with(json(503, "")).with_priority(1).mount(&server).await;
-    let webex = builder(Service::webex().at(server.uri())).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(server.uri())).build().unwrap();
     let (pending, callback) = crate::support::returned(&webex);
     let mut login = webex.login(pending, callback).await.unwrap();
     assert!(webex.identify(&mut login).await.unwrap_err().is_retryable());
@@ -346,7 +346,8 @@ async fn a_revocation_is_a_form_that_the_client_signs_and_whose_token_is_in_no_e
         .with_priority(1)
         .mount(&refusing)
         .await;
-    let service = Service::webex().at(refusing.uri()).with_revocation_endpoint(format!("{}/revoke", refusing.uri()));
+    let service =
+        Service::webex().with_base_url(refusing.uri()).with_revocation_endpoint(format!("{}/revoke", refusing.uri()));
     let webex = builder(service).build().unwrap();
     let tokens = tokens(&webex).await;
     let error = webex.revoke(&tokens, RevocationScope::AllSessions).await.unwrap_err();
@@ -379,7 +380,7 @@ async fn a_check_asks_webex_and_a_dead_login_is_an_answer() {
     let status = session.check().await.unwrap().unwrap();
     let SessionState::LoginRequired { since, .. } = status.state else { panic!("{status:?}") };
     assert_eq!(since, Some(NOW + Duration::from_secs(60)));
-    assert!(status.trouble.unwrap().is_login_required());
+    assert!(status.last_error.unwrap().is_login_required());
 }
 
 #[tokio::test]
@@ -417,7 +418,7 @@ async fn at_webex_meetings_a_check_refreshes_and_the_tokens_tell_who_it_is() {
     let tokens = log_in(&elsewhere, &elsewhere.client(), "jane@example.com").await;
     let other = others.put(&key("jane"), tokens).await.unwrap();
     assert_eq!(other.security_context().await.unwrap_err().kind(), ErrorKind::Unsupported);
-    mock.forget_tokens();
+    mock.remove_tokens();
     clock.advance(Duration::from_secs(31));
     assert!(matches!(session.check().await.unwrap().unwrap().state, SessionState::LoginRequired { .. }));
 }
@@ -467,19 +468,19 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     let bobs = log_in(&mock, &webex, "bob@example.com").await.into_tokens();
     let bob = manager.put(&key("bob"), bobs.clone()).await.unwrap();
     let third = manager.put(&key("third"), bobs).await.unwrap();
-    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+    assert!(session.status().await.unwrap().unwrap().last_error.is_none());
     let secret = mock.client_secret();
     mock.change_secret("another");
     clock.advance(FORTNIGHT);
     assert!(session.access_token().await.unwrap_err().is_misconfigured());
     let status = session.status().await.unwrap().unwrap();
-    let trouble = status.trouble.unwrap();
+    let trouble = status.last_error.unwrap();
     assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
     assert_eq!(status.state, SessionState::Connected);
     assert!(bob.access_token().await.unwrap_err().is_misconfigured());
     for session in [&session, &bob, &third] {
         let status = session.status().await.unwrap().unwrap();
-        let trouble = status.trouble.expect("refreshing pauses for all, also for those who have not asked");
+        let trouble = status.last_error.expect("refreshing pauses for all, also for those who have not asked");
         assert!(trouble.is_misconfigured() && trouble.retry_after().is_some(), "{trouble:?}");
         assert_eq!(status.state, SessionState::Connected);
     }
@@ -487,21 +488,21 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
     mock.change_secret(secret.clone());
     clock.advance(Duration::from_secs(600));
     assert!(
-        third.status().await.unwrap().unwrap().trouble.is_none(),
+        third.status().await.unwrap().unwrap().last_error.is_none(),
         "the pause is over, and nothing of his went wrong"
     );
     session.access_token().await.unwrap();
     manager.wait_idle().await.unwrap();
-    assert!(session.status().await.unwrap().unwrap().trouble.is_none());
+    assert!(session.status().await.unwrap().unwrap().last_error.is_none());
 
     // Who must log in again has that trouble, whatever pauses for the others.
-    assert!(bob.status().await.unwrap().unwrap().trouble.is_none(), "nothing was sent for him");
+    assert!(bob.status().await.unwrap().unwrap().last_error.is_none(), "nothing was sent for him");
     mock.revoke("bob@example.com");
     assert!(bob.access_token().await.unwrap_err().is_login_required());
     mock.change_secret("yet another");
     clock.advance(FORTNIGHT);
     assert!(session.access_token().await.unwrap_err().is_misconfigured());
-    assert!(bob.status().await.unwrap().unwrap().trouble.unwrap().is_login_required());
+    assert!(bob.status().await.unwrap().unwrap().last_error.unwrap().is_login_required());
     mock.change_secret(secret);
 }
 
@@ -515,7 +516,7 @@ async fn a_login_that_is_told_to_wait_says_until_when() {
         .with_priority(1)
         .mount(&busy)
         .await;
-    let webex = builder(Service::webex().at(busy.uri())).clock(clock.clone()).build().unwrap();
+    let webex = builder(Service::webex().with_base_url(busy.uri())).clock(clock.clone()).build().unwrap();
     let manager = TokenManager::new(webex.clone(), MemoryStore::new()).unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
     clock.advance(FORTNIGHT);
@@ -525,7 +526,7 @@ async fn a_login_that_is_told_to_wait_says_until_when() {
 
     let until = NOW + FORTNIGHT + Duration::from_secs(60);
     assert_eq!(status.state, SessionState::BackingOff { until });
-    assert!(status.trouble.as_ref().is_some_and(webex_oauth::Error::is_retryable), "{status:?}");
+    assert!(status.last_error.as_ref().is_some_and(webex_oauth::Error::is_retryable), "{status:?}");
     clock.advance(Duration::from_secs(60));
     assert_eq!(session.status().await.unwrap().unwrap().state, SessionState::Connected, "it may try again");
 }
@@ -557,7 +558,7 @@ async fn a_login_that_no_refresh_prolongs_is_announced_a_fortnight_before_its_en
     }
     assert_eq!(silent, 6, "84 of 90 days");
     assert_eq!(*events.lock().unwrap(), [(key("jane"), end)]);
-    assert_eq!(session.status().await.unwrap().unwrap().login_ends_at, Some(end));
+    assert_eq!(session.status().await.unwrap().unwrap().expires_at, Some(end));
     // It is said once, however often the login is refreshed after that.
     clock.advance(Duration::from_secs(24 * 60 * 60));
     session.refresh().await.unwrap();

@@ -82,7 +82,7 @@ async fn keep(entry: Entry) -> bool {
     let key = TokenKey::new("cust10001").unwrap();
     assert_eq!(store.save(&key, &entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let manager = TokenManager::new(stage.webex.clone(), store.clone()).unwrap();
-    let session = manager.session(&key).unwrap();
+    let session = manager.session(&key);
     let status = session.status().await;
     let token = session.access_token().await;
     manager.wait_idle().await.unwrap();

@@ -246,7 +246,7 @@ fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product
         // An earlier run of the product, two months ago.
         let clock = ManualClock::new(UnixTime::from(SystemTime::now()) - DAY * 61);
         let mock = MockWebex::builder().clock(clock.clone()).start().await;
-        let service = Service::webex().at(mock.uri());
+        let service = Service::webex().with_base_url(mock.uri());
         let webex = WebexOAuth::builder().service(service).clock(clock.clone());
         let webex =
             webex.client_id(mock.client_id()).client_secret(mock.client_secret()).scopes(mock.scopes().to_string());

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use webex_oauth::testing::ErrorShape;
+use webex_oauth::testing::ErrorFormat;
 use webex_oauth_interop::{Client, MockWebex, tell_of_clients};
 
 const JANE: &str = "jane@example.com";
@@ -55,8 +55,8 @@ fn with(mut story: Value, more: Value) -> Value {
 
 /// A story of what becomes of a refresh: at a dead refresh token in each shape that Webex writes errors in, at too many requests,
 /// at an outage with a page, at a page of somebody else, and at an answer that is lost.
-fn bad_answers(shapes: [Value; ErrorShape::ALL.len()], passing: [Value; 4]) -> Value {
-    let names = ErrorShape::ALL.iter().map(|shape| format!("{shape:?}"));
+fn bad_answers(shapes: [Value; ErrorFormat::ALL.len()], passing: [Value; 4]) -> Value {
+    let names = ErrorFormat::ALL.iter().map(|shape| format!("{shape:?}"));
     let more = ["rate_limit", "outage", "portal", "lost"].map(str::to_owned);
     names.zip(shapes).chain(more.into_iter().zip(passing)).collect()
 }
@@ -195,7 +195,7 @@ fn authlib_takes_a_refusal_for_tokens_unless_it_has_a_hook() {
                 ],
             ),
             "bad_answers": bad_answers(
-                [(); ErrorShape::ALL.len()].map(|()| http_error(400, None)),
+                [(); ErrorFormat::ALL.len()].map(|()| http_error(400, None)),
                 [
                     http_error(429, Some("7")),
                     http_error(503, Some("7")),
@@ -304,7 +304,7 @@ fn wxc_sdk_logs_in_and_drops_a_good_token_at_any_refusal() {
             "wrong_secret_at_refresh": { "access_token": null, "who": JANE },
             // With whatever status: an outage costs the access token, too.
             "bad_answers": bad_answers(
-                [(); ErrorShape::ALL.len()].map(|()| json!(["HTTPError", 400, false])),
+                [(); ErrorFormat::ALL.len()].map(|()| json!(["HTTPError", 400, false])),
                 [
                     json!(["HTTPError", 429, false]),
                     json!(["HTTPError", 503, false]),

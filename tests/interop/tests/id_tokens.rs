@@ -203,7 +203,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
         ] {
             server.order("gossip", gossip.clone()).await;
 
-            let error = webex.user_info_of(&mut login).await.expect_err(&gossip.to_string());
+            let error = webex.user_info_for(&mut login).await.expect_err(&gossip.to_string());
 
             assert!(error.kind() == ErrorKind::UserInfo && error.to_string().contains(reason), "{gossip}: {error}");
             let found = [error.is_retryable(), error.is_misconfigured(), error.is_token_rejected()];
@@ -212,7 +212,7 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
             assert_eq!(wire.paths(), ["/userinfo"], "{gossip}");
         }
         server.order("gossip", json!({ "body": { "name": "John Doe" } })).await;
-        webex.user_info_of(&mut login).await.unwrap();
+        webex.user_info_for(&mut login).await.unwrap();
         assert_eq!(login.tokens().account().display_name(), Some("John Doe"));
     });
 }

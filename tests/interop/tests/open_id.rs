@@ -79,7 +79,7 @@ fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_k
         let mut login = log_in(&webex, "jane").await.unwrap();
         assert_eq!(login.require_email_domain("example.com").unwrap_err().kind(), ErrorKind::InvalidInput);
 
-        webex.user_info_of(&mut login).await.unwrap();
+        webex.user_info_for(&mut login).await.unwrap();
 
         login.require_email_domain("example.com").unwrap();
         assert_eq!(login.require_email_domain("example.org").unwrap_err().kind(), ErrorKind::AccountMismatch);
@@ -147,7 +147,7 @@ fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
     tell(async {
         let (server, wire) = (server().await, Wire::new());
         // Where it is, and what it calls itself.
-        let bare = Service::webex().at(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
+        let bare = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
         let found = builder(&server, &wire).service(bare.clone()).build().unwrap().discover().await.unwrap();
         assert_eq!(found.issuer(), Some(server.url()));
         assert!(found.is_issuer_in_callbacks());
@@ -170,7 +170,7 @@ fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
     tell(async {
         let (server, wire) = (server().await, Wire::new());
         let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
-        let service = Service::webex().at(server.url()).with_issuer(server.url()).discovered(&found);
+        let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).discovered(&found);
         let webex = builder(&server, &wire).service(service).build().unwrap();
         wire.paths();
         for user in ["jane", "john"] {

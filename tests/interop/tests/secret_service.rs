@@ -48,7 +48,7 @@ fn causes(error: &Error) -> String {
 fn the_keyring_store_keeps_the_contract() {
     Session::tell("the_keyring_store_keeps_the_contract", async |session| {
         let _keyring = session.keyring();
-        conformance::run(async || store(&session).with_largest(1 << 20)).await;
+        conformance::run(async || store(&session).with_max_secret_size(1 << 20)).await;
     });
 }
 

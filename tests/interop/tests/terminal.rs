@@ -74,7 +74,7 @@ fn json(ended: &Ended) -> Value {
 }
 
 /// What `refresh` says right after a login.
-const YOUNG: &str = "✓ The access token is less than 30 seconds old; it was not refreshed";
+const YOUNG: &str = "✓ Not refreshed: the access token is less than 30 seconds old";
 const LOGGED_IN: &str = "✓ Logged in to Webex as jane@example.com";
 const NOT_LOGGED_IN: &str = "error: you are not logged in to Webex; to log in, run: cli login";
 
@@ -108,7 +108,7 @@ fn a_person_whose_browser_is_elsewhere_pastes_the_address_that_it_ends_at() {
         let mut terminal = terminal(&mock);
         terminal.begin("$CLI login --no-browser");
         let callback = mock.approve(format!("http{}", terminal.see("  http")));
-        terminal.see("paste the address here");
+        terminal.see("If the browser runs on another host");
 
         terminal.press(&["-l", "http://localhost/elsewhere?code=1&state=2"]);
         terminal.press(&["Enter"]);
@@ -158,7 +158,7 @@ fn a_person_who_declines_is_not_logged_in() {
     Terminal::tell(async {
         let mock = webex().await;
         let mut terminal = terminal(&mock);
-        let advice = "; nothing has changed, and `cli login` asks again";
+        let advice = "; nothing has changed; to try again, run: cli login";
 
         terminal.begin("$CLI login --no-browser");
         come_back(mock.deny(format!("http{}", terminal.see("  http")))).await;
@@ -185,7 +185,7 @@ fn a_person_cancels_and_the_port_is_free_again() {
             terminal.begin(command);
             terminal.see("Ctrl-C cancels");
             terminal.press(&["C-c"]);
-            assert_ended(&terminal.end(), 2, "cancelled");
+            assert_ended(&terminal.end(), 2, "canceled");
         }
 
         TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
@@ -218,8 +218,12 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
 
         let ended = terminal.run("$CLI login --with-token < refresh-token");
         assert_ended(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
-        assert!(ended.text.contains("! The login is kept unencrypted, for you alone to read, in /"), "{}", ended.text);
+        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
+        assert!(
+            ended.text.contains("! The session is stored unencrypted, readable only by you, in /"),
+            "{}",
+            ended.text
+        );
 
         let ended = terminal.run("$CLI status");
         assert_eq!(ended.code, 0, "{}", ended.text);
@@ -238,7 +242,7 @@ fn a_refresh_token_from_elsewhere_is_kept_shown_used_and_forgotten() {
         assert_eq!(second["access_token"], first.text.trim_end());
         assert!(second["expires_at"].is_u64());
 
-        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this machine");
+        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
         assert_ended(&terminal.run("$CLI status"), 4, NOT_LOGGED_IN);
         assert_ended(&terminal.run("$CLI logout"), 4, NOT_LOGGED_IN);
         assert!(!fs::exists(path).unwrap());
@@ -259,7 +263,10 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
         };
 
         let (code, line) = error("env -u WEBEX_CLIENT_ID $CLI status");
-        assert!(code == 1 && line.ends_with("; `cli --help` names the variables, and `cli demo` needs none"), "{line}");
+        assert!(
+            code == 1 && line.ends_with("; `cli --help` lists the variables, and `cli demo` requires none"),
+            "{line}"
+        );
         let (code, line) = error("echo stale | $CLI login --with-token");
         assert!(code == 4 && line.ends_with("to log in again, run: cli login"), "{line}");
         let (code, line) = error("WEBEX_CLIENT_SECRET=wrong $CLI login --with-token < refresh-token");
@@ -285,15 +292,15 @@ fn a_refresh_token_is_read_as_editors_and_shells_write_it_and_what_is_none_is_re
                 format!("printf '{form}' \"$(cat refresh-token)\" | $CLI login --with-token --insecure-storage");
             assert_ended(&terminal.run(&command), 0, LOGGED_IN);
         }
-        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this machine");
+        assert_ended(&terminal.run("$CLI logout"), 0, "✓ Logged out jane@example.com on this host");
         let requests = mock.token_requests();
 
         for (input, why) in [
-            (":", "there is no token in the first line"),
-            ("printf ' \\r\\nabc\\n'", "there is no token in the first line"),
-            ("printf '\\357\\273\\277\\n'", "there is no token in the first line"),
+            (":", "the first line on standard input contains no token"),
+            ("printf ' \\r\\nabc\\n'", "the first line on standard input contains no token"),
+            ("printf '\\357\\273\\277\\n'", "the first line on standard input contains no token"),
             ("yes abc | tr -d '\\n'", "the first line on standard input is longer than 16384 bytes"),
-            ("printf '\\377\\376a\\000'", "the first line on standard input is not UTF-8 text"),
+            ("printf '\\377\\376a\\000'", "the first line on standard input is not UTF-8"),
         ] {
             let ended = terminal.run(&format!("{input} | $CLI login --with-token"));
             assert!(ended.code == 1 && ended.text.starts_with(&format!("error: {why}")), "{input}: {}", ended.text);
@@ -377,7 +384,7 @@ fn a_login_is_ended_at_webex_where_that_is_asked_for() {
         let mut terminal = terminal(&mock);
         refresh_token(&mock, &terminal).await;
         terminal.run("$CLI login --with-token --insecure-storage < refresh-token");
-        assert_ended(&terminal.run("$CLI logout --everywhere"), 0, "✓ Logged out at Webex, on every machine");
+        assert_ended(&terminal.run("$CLI logout --everywhere"), 0, "✓ Logged out at Webex, on every device");
         assert_eq!(terminal.run("$CLI login --with-token < refresh-token").code, 4);
 
         refresh_token(&mock, &terminal).await;
@@ -461,7 +468,7 @@ fn a_keyring_that_is_locked_gives_way_to_a_file() {
         assert!(ended.code == 1 && ended.text.contains("locked"), "not logged out: {}", ended.text);
         let ended = terminal.run("$CLI login --with-token < refresh-token");
         assert_ended(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
+        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
         assert!(ended.text.contains("the keyring is locked"), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
@@ -482,7 +489,7 @@ fn a_keyring_that_does_not_answer_is_not_waited_for() {
         let ended = terminal.run("$CLI login --with-token < refresh-token");
 
         assert_ended(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! The keyring cannot keep the login: "), "{}", ended.text);
+        assert!(ended.text.contains("! The keyring cannot store the session: "), "{}", ended.text);
         assert_eq!(terminal.run("$CLI token").code, 0);
     });
 }
@@ -502,14 +509,14 @@ fn a_keyring_that_is_out_of_reach_is_not_taken_for_an_empty_one() {
         terminal.run("$CLI login --with-token < refresh-token");
 
         let ended = terminal.run(&elsewhere("status"));
-        assert!(ended.code == 1 && ended.text.contains("cannot be looked into"), "{}", ended.text);
+        assert!(ended.code == 1 && ended.text.contains("cannot be opened"), "{}", ended.text);
 
         let ended = terminal.run(&elsewhere("login --with-token < refresh-token"));
         assert_ended(&ended, 0, LOGGED_IN);
-        assert!(ended.text.contains("! An earlier login stays in the keyring"), "{}", ended.text);
+        assert!(ended.text.contains("! An earlier session remains in the keyring"), "{}", ended.text);
         let ended = terminal.run(&elsewhere("logout"));
-        assert!(ended.text.contains("✓ Logged out jane@example.com on this machine"), "{}", ended.text);
-        assert!(ended.code == 1 && ended.text.contains("a login may be in the keyring"), "{}", ended.text);
+        assert!(ended.text.contains("✓ Logged out jane@example.com on this host"), "{}", ended.text);
+        assert!(ended.code == 1 && ended.text.contains("the keyring may contain a session"), "{}", ended.text);
 
         let ended = terminal.run("$CLI logout --json");
         let accounts = serde_json::json!({ "state": "logged_out", "accounts": ["jane@example.com"] });

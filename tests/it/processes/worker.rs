@@ -109,7 +109,7 @@ impl Worker {
         let clock = if task.is_alone { clock.skipping_sleep() } else { clock };
         let rotation = if task.rotates { Rotation::Strict } else { Rotation::Lenient };
         let webex = WebexOAuth::builder()
-            .service(Service::webex().at(&task.server).with_id(SERVICE).with_rotation(rotation))
+            .service(Service::webex().with_base_url(&task.server).with_id(SERVICE).with_rotation(rotation))
             .client_id(&task.client_id)
             .client_secret(task.client_secret.as_str())
             .clock(clock.clone())

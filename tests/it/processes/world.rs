@@ -112,7 +112,7 @@ impl World {
 
     /// Whether the server would refresh what the store has.
     pub(super) fn is_refreshable(&self, kept: &Kept) -> bool {
-        self.mock.is_refresh_token_alive(kept.tokens.refresh_token().unwrap().expose())
+        self.mock.is_refresh_token_valid(kept.tokens.refresh_token().unwrap().expose())
     }
 }
 
