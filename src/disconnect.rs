@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::keeper::Held;
 use crate::revocation::RevocationScope;
 
-/// The result of disconnecting a session, returned by [`Session::disconnect`](crate::Session::disconnect).
+/// The result of disconnecting a session, returned by
+/// [`Session::disconnect`](crate::Session::disconnect).
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Disconnected {
@@ -25,7 +26,8 @@ pub struct Disconnected {
 pub enum Revocation {
     /// The server revoked the token, or it was already invalid.
     Revoked,
-    /// The service has no revocation endpoint, as is usual for Webex. The tokens stay valid until they expire.
+    /// The service has no revocation endpoint, as is usual for Webex. The tokens stay valid until
+    /// they expire.
     Unsupported,
     /// The request failed. The tokens may stay valid until they expire.
     Failed(Error),
@@ -34,7 +36,8 @@ pub enum Revocation {
 impl Disconnected {
     /// Begins the next login of the same browser, with [`Prompt::SelectAccount`].
     ///
-    /// The browser is still signed in to Webex. Without the prompt, the next login may silently use the same account.
+    /// The browser is still signed in to Webex. Without the prompt, the next login may silently use
+    /// the same account.
     ///
     /// # Example
     ///
@@ -50,8 +53,8 @@ impl Disconnected {
     }
 }
 
-/// Removes the session and revokes its tokens, in a task of its own: once begun, it completes even if the caller's future is
-/// dropped, because only this task has the tokens to revoke.
+/// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
+/// if the caller's future is dropped, because only this task has the tokens to revoke.
 pub(crate) async fn disconnect(slot: Held, scope: RevocationScope) -> Result<Disconnected> {
     let Ok(runtime) = Handle::try_current() else {
         let message = "no Tokio runtime: disconnect a session from within a runtime";

@@ -21,22 +21,23 @@ const PAGE_SIZE: usize = 256;
 
 /// A manager for the stored sessions of one client.
 ///
-/// The manager refreshes each session once, no matter how many tasks ask for its token. Processes that share a
-/// [store](crate::store::TokenStore) coordinate through the store and need no other channel.
+/// The manager refreshes each session once, no matter how many tasks ask for its token. Processes
+/// that share a [store](crate::store::TokenStore) coordinate through the store and need no other
+/// channel.
 ///
-/// Cloning is cheap: all clones share one cache, so there is no need to wrap a manager in an [`Arc`]. Two managers
-/// over the same store behave like two processes.
+/// Cloning is cheap: all clones share one cache, so there is no need to wrap a manager in an
+/// [`Arc`]. Two managers over the same store behave like two processes.
 ///
 /// # Client secret rotation
 ///
-/// A rejected client secret (`invalid_client`) does not end any session. Valid access tokens are still returned; once
-/// they expire, callers receive an error for which [`Error::is_misconfigured`] returns `true`. The manager then
-/// retries with a single session, at intervals of up to five minutes, until the secret is accepted. A rejection that
-/// concerns one session, such as `invalid_scope`, pauses only that session, until a second session is rejected in the
-/// same way.
+/// A rejected client secret (`invalid_client`) does not end any session. Valid access tokens are
+/// still returned; once they expire, callers receive an error for which [`Error::is_misconfigured`]
+/// returns `true`. The manager then retries with a single session, at intervals of up to five
+/// minutes, until the secret is accepted. A rejection that concerns one session, such as
+/// `invalid_scope`, pauses only that session, until a second session is rejected in the same way.
 ///
-/// A client keeps the secret that it was built with. After regenerating the secret, build a new [`WebexOAuth`] and a
-/// new manager over the same store. All sessions remain valid.
+/// A client keeps the secret that it was built with. After regenerating the secret, build a new
+/// [`WebexOAuth`] and a new manager over the same store. All sessions remain valid.
 ///
 /// # Example
 ///
@@ -82,7 +83,8 @@ pub struct TokenManagerBuilder {
 /// ```
 /// use webex_oauth::PutOptions;
 ///
-/// let options = PutOptions::new().data(&serde_json::json!({ "plan": "free" })).replace_account();
+/// let plan = serde_json::json!({ "plan": "free" });
+/// let options = PutOptions::new().data(&plan).replace_account();
 /// ```
 #[derive(Debug, Default)]
 #[must_use = "options do nothing until they are passed to `put_opts`"]
@@ -99,14 +101,16 @@ impl PutOptions {
 
     /// Sets the application's data, stored alongside the tokens as JSON.
     ///
-    /// The data survives refreshes and is removed with the session. Read it with [`TokenManager::data`]. Without this
-    /// option, the data of a replaced session of the same account is kept.
+    /// The data survives refreshes and is removed with the session. Read it with
+    /// [`TokenManager::data`]. Without this option, the data of a replaced session of the same
+    /// account is kept.
     pub fn data(mut self, data: &impl Serialize) -> Self {
         self.data = Some(to_json(data));
         self
     }
 
-    /// Allows the session to replace one of another account, or one that cannot be read. Its data is removed.
+    /// Allows the session to replace one of another account, or one that cannot be read. Its data
+    /// is removed.
     pub fn replace_account(mut self) -> Self {
         self.replaces_account = true;
         self
@@ -116,8 +120,8 @@ impl PutOptions {
 impl TokenManagerBuilder {
     /// Registers a listener for session events.
     ///
-    /// The listener runs in the task that refreshes the session, with no lock held. It must not block. A second call
-    /// replaces the listener.
+    /// The listener runs in the task that refreshes the session, with no lock held. It must not
+    /// block. A second call replaces the listener.
     pub fn on_event(mut self, listener: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self
@@ -161,13 +165,15 @@ impl TokenManager {
 
     /// Stores `tokens` under `key` and returns the session.
     ///
-    /// A session that is already stored under `key` is replaced if it belongs to the same account; its application
-    /// data is kept. To store data, or to replace the session of another account, use [`put_opts`](Self::put_opts).
+    /// A session that is already stored under `key` is replaced if it belongs to the same account;
+    /// its application data is kept. To store data, or to replace the session of another account,
+    /// use [`put_opts`](Self::put_opts).
     ///
-    /// Accounts are compared by person ID, by ID token subject, by site and user of Webex Meetings, or by
-    /// organization, using what is known of both. If only the stored account is known, the person is fetched from
-    /// Webex first. If nothing is known of the stored account, it is replaced. Call [`WebexOAuth::identify`] before the
-    /// first `put` to rule this out. [`Account::is_unverified`](crate::Account::is_unverified) reports such accounts.
+    /// Accounts are compared by person ID, by ID token subject, by site and user of Webex Meetings,
+    /// or by organization, using what is known of both. If only the stored account is known, the
+    /// person is fetched from Webex first. If nothing is known of the stored account, it is
+    /// replaced. Call [`WebexOAuth::identify`] before the first `put` to rule this out.
+    /// [`Account::is_unverified`](crate::Account::is_unverified) reports such accounts.
     ///
     /// # Errors
     ///
@@ -193,8 +199,9 @@ impl TokenManager {
 
     /// Imports existing tokens and returns the session, for example from another program's store.
     ///
-    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is used once to obtain
-    /// one. A session that is already stored is replaced as by [`put`](Self::put).
+    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is
+    /// used once to obtain one. A session that is already stored is replaced as by
+    /// [`put`](Self::put).
     ///
     /// # Errors
     ///
@@ -280,8 +287,8 @@ impl TokenManager {
     /// Removes the session under `key` from the store. A refresh in progress does not restore it.
     ///
     /// Webex is not informed, and the browser stays signed in there. Begin the next login with
-    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently use the same account. To revoke the
-    /// tokens as well, use [`Session::disconnect`].
+    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently use the same
+    /// account. To revoke the tokens as well, use [`Session::disconnect`].
     ///
     /// # Errors
     ///
@@ -296,7 +303,8 @@ impl TokenManager {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the store cannot list sessions.
-    /// - [`ErrorKind::Store`]: the first error of the store, returned after all other sessions were removed.
+    /// - [`ErrorKind::Store`]: the first error of the store, returned after all other sessions were
+    ///   removed.
     pub async fn remove_all(&self, root: &str) -> Result<usize> {
         let index = self.index()?;
         let (mut removed, mut failure, mut cursor) = (0, None, None);
@@ -317,9 +325,9 @@ impl TokenManager {
 
     /// Clears what blocks the session under `key` from being refreshed.
     ///
-    /// Call this after an administrator has corrected the cause at Webex. It clears a rejected refresh token, a backoff,
-    /// and the pauses between refreshes after a 401. The next call of [`Session::access_token`] refreshes the session if
-    /// necessary.
+    /// Call this after an administrator has corrected the cause at Webex. It clears a rejected
+    /// refresh token, a backoff, and the pauses between refreshes after a 401. The next call of
+    /// [`Session::access_token`] refreshes the session if necessary.
     ///
     /// # Errors
     ///
@@ -331,14 +339,14 @@ impl TokenManager {
 
     /// Waits until no refresh is running and all new tokens are stored.
     ///
-    /// Call it before the program exits, after stopping [`KeepAlive`](crate::KeepAlive) and all tasks that use tokens.
-    /// It also stores tokens whose refresh was interrupted because its runtime ended or the store panicked. It waits for
-    /// at most three minutes.
+    /// Call it before the program exits, after stopping [`KeepAlive`](crate::KeepAlive) and all
+    /// tasks that use tokens. It also stores tokens whose refresh was interrupted because its
+    /// runtime ended or the store panicked. It waits for at most three minutes.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Store`], retryable: new tokens could not be stored for about 30 seconds. They exist only in the
-    ///   memory of this process, which continues to retry.
+    /// - [`ErrorKind::Store`], retryable: new tokens could not be stored for about 30 seconds. They
+    ///   exist only in the memory of this process, which continues to retry.
     /// - [`ErrorKind::SessionNotFound`], retryable: a refresh is still running after three minutes.
     /// - [`ErrorKind::NoRuntime`]: there is something to store, and there is no Tokio runtime.
     pub async fn wait_idle(&self) -> Result<()> {
@@ -388,8 +396,8 @@ impl TokenManager {
         }
     }
 
-    /// Returns the stored session, unless it belongs to another account. If only the stored account is known, the person is
-    /// fetched from Webex.
+    /// Returns the stored session, unless it belongs to another account. If only the stored account
+    /// is known, the person is fetched from Webex.
     async fn same_account(&self, key: &TokenKey, record: &mut Record, before: &Entry) -> Result<Record> {
         let before = self.read(before)?;
         let is_known = |record: &Record| record.tokens.account().person.is_some();

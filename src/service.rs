@@ -338,7 +338,8 @@ impl Service {
         }
     }
 
-    /// Returns the base URL of the API, without a trailing slash. Relative API paths resolve against it.
+    /// Returns the base URL of the API, without a trailing slash. Relative API paths resolve
+    /// against it.
     pub fn base_url(&self) -> &str {
         &self.base
     }

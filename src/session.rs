@@ -32,8 +32,9 @@ use crate::trace::event;
 
 /// A stored session that always yields a valid access token.
 ///
-/// Created by [`TokenManager::put`](crate::TokenManager::put) and [`TokenManager::session`](crate::TokenManager::session).
-/// Cloning is cheap: all clones share one cache.
+/// Created by [`TokenManager::put`](crate::TokenManager::put) and
+/// [`TokenManager::session`](crate::TokenManager::session). Cloning is cheap: all clones share one
+/// cache.
 ///
 /// # Example
 ///
@@ -83,8 +84,9 @@ impl Session {
 
     /// Returns a valid access token, refreshing it if necessary.
     ///
-    /// A valid token is returned immediately. After about 75 % of its lifetime it is still returned, and a refresh starts in
-    /// the background. Once the token has expired, all callers wait for the same refresh.
+    /// A valid token is returned immediately. After about 75 % of its lifetime it is still
+    /// returned, and a refresh starts in the background. Once the token has expired, all callers
+    /// wait for the same refresh.
     ///
     /// # Cancellation
     ///
@@ -92,47 +94,58 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`is_login_required`](Error::is_login_required): there is no session for this key, its refresh token was rejected, or
-    ///   its file was damaged ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
-    /// - [`is_retryable`](Error::is_retryable): the token has expired, and Webex or the store is unavailable.
-    /// - [`is_misconfigured`](Error::is_misconfigured): the token has expired, and the client ID or client secret was rejected;
-    ///   or the stored session belongs to another client
+    /// - [`is_login_required`](Error::is_login_required): there is no session for this key, its
+    ///   refresh token was rejected, or its file was damaged
+    ///   ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
+    /// - [`is_retryable`](Error::is_retryable): the token has expired, and Webex or the store is
+    ///   unavailable.
+    /// - [`is_misconfigured`](Error::is_misconfigured): the token has expired, and the client ID or
+    ///   client secret was rejected; or the stored session belongs to another client
     ///   ([`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch)) or cannot be read
     ///   ([`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry)).
-    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was required outside a Tokio runtime.
+    /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): a refresh was required outside a
+    ///   Tokio runtime.
     pub async fn access_token(&self) -> Result<AccessToken> {
         self.keeper().access_token(&self.slot).await
     }
 
-    /// Refreshes the tokens before they are due, for example after an administrator has changed the user's permissions.
+    /// Refreshes the tokens before they are due, for example after an administrator has changed the
+    /// user's permissions.
     ///
-    /// Other callers receive the current token until the new one is there. If another process is refreshing, this waits for its
-    /// tokens, up to 90 seconds if that process was interrupted.
+    /// Other callers receive the current token until the new one is there. If another process is
+    /// refreshing, this waits for its tokens, up to 90 seconds if that process was interrupted.
     ///
-    /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (at most a tenth of their lifetime, at
-    /// least 1 second). To verify that the session is still valid, use [`check`](Self::check).
+    /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (at most
+    /// a tenth of their lifetime, at least 1 second). To verify that the session is still valid,
+    /// use [`check`](Self::check).
     ///
     /// # Errors
     ///
-    /// The errors of [`access_token`](Self::access_token), also while the current token is valid; it is still returned then.
+    /// The errors of [`access_token`](Self::access_token), also while the current token is valid;
+    /// it is still returned then.
     pub async fn refresh(&self) -> Result<()> {
         self.keeper().refresh(&self.slot).await
     }
 
     /// Reports that the API responded with 401 to `token`.
     ///
-    /// Each report lets one later call of [`access_token`](Self::access_token) wait for the refresh. Other calls return this
-    /// token until there is a newer one. Does nothing if the token has been replaced meanwhile. To send a request again,
-    /// use [`send`](Self::send) or [`with_token`](Self::with_token), which wait for the refresh themselves.
+    /// Each report lets one later call of [`access_token`](Self::access_token) wait for the
+    /// refresh. Other calls return this token until there is a newer one. Does nothing if the token
+    /// has been replaced meanwhile. To send a request again, use [`send`](Self::send) or
+    /// [`with_token`](Self::with_token), which wait for the refresh themselves.
     ///
-    /// A 401 does not always cause a refresh, because some endpoints respond with 401 to every token:
+    /// A 401 does not always cause a refresh, because some endpoints respond with 401 to every
+    /// token:
     ///
-    /// - A token younger than 30 seconds (at most a tenth of its lifetime, at least 1 second) is not refreshed.
-    /// - The first refresh starts immediately, the second no earlier than 5 minutes later. The pause then doubles, up to
-    ///   6 hours. All processes that share the store share the count.
-    /// - A day without such a refresh, a new login, or [`TokenManager::unblock`](crate::TokenManager::unblock) resets it.
+    /// - A token younger than 30 seconds (at most a tenth of its lifetime, at least 1 second) is
+    ///   not refreshed.
+    /// - The first refresh starts immediately, the second no earlier than 5 minutes later. The
+    ///   pause then doubles, up to 6 hours. All processes that share the store share the count.
+    /// - A day without such a refresh, a new login, or
+    ///   [`TokenManager::unblock`](crate::TokenManager::unblock) resets it.
     ///
-    /// During a pause, `access_token` returns the same token. Treat a second 401 as the endpoint's own.
+    /// During a pause, `access_token` returns the same token. Treat a second 401 as the endpoint's
+    /// own.
     ///
     /// Do not call this after a 403: a new token of the same session has the same permissions.
     pub fn invalidate(&self, token: &AccessToken) {
@@ -142,15 +155,18 @@ impl Session {
         }
     }
 
-    /// Calls `call` with a token, and once more with a new token if `is_unauthorized` returns `true` for the result.
+    /// Calls `call` with a token, and once more with a new token if `is_unauthorized` returns
+    /// `true` for the result.
     ///
-    /// If there is no new token (see [`invalidate`](Self::invalidate)), the result of the first call is returned. `call` builds the
-    /// whole request each time. Use any client and any body, and send the token to Webex only.
+    /// If there is no new token (see [`invalidate`](Self::invalidate)), the result of the first
+    /// call is returned. `call` builds the whole request each time. Use any client and any body,
+    /// and send the token to Webex only.
     ///
     /// # Errors
     ///
-    /// The errors of [`access_token`](Self::access_token), converted to the error type of `call`. After a rejected first call,
-    /// only errors for which [`is_login_required`](Error::is_login_required) returns `true`.
+    /// The errors of [`access_token`](Self::access_token), converted to the error type of `call`.
+    /// After a rejected first call, only errors for which
+    /// [`is_login_required`](Error::is_login_required) returns `true`.
     pub async fn with_token<T, E, F>(
         &self,
         call: impl FnMut(AccessToken) -> F,
@@ -163,7 +179,8 @@ impl Session {
         self.call_again(call, is_unauthorized, false).await
     }
 
-    /// Implements [`with_token`](Self::with_token). `may_cut_pause` is set for endpoints that accept every valid token.
+    /// Implements [`with_token`](Self::with_token). `may_cut_pause` is set for endpoints that
+    /// accept every valid token.
     async fn call_again<T, E, F>(
         &self,
         mut call: impl FnMut(AccessToken) -> F,
@@ -190,18 +207,20 @@ impl Session {
 }
 
 impl Session {
-    /// Sends a request to the Webex API with a token, and once more with a new token if the response is 401.
+    /// Sends a request to the Webex API with a token, and once more with a new token if the
+    /// response is 401.
     ///
-    /// Every other response is returned as received, including redirects and errors. So is a 401 if there is no new token (see
-    /// [`invalidate`](Self::invalidate)), and a second 401. For a 429 or 423, [`retry_after`](Self::retry_after) returns the
-    /// time to wait. The response body may be up to 16 MiB long.
+    /// Every other response is returned as received, including redirects and errors. So is a 401 if
+    /// there is no new token (see [`invalidate`](Self::invalidate)), and a second 401. For a 429 or
+    /// 423, [`retry_after`](Self::retry_after) returns the time to wait. The response body may be
+    /// up to 16 MiB long.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the host of the request is not an API host of the service.
-    ///   Nothing was sent.
-    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request failed, or the response is too long.
-    ///   [`Error::delivery`] reports whether the request may have been processed.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the host of the request is
+    ///   not an API host of the service. Nothing was sent.
+    /// - [`ErrorKind::Transport`](crate::ErrorKind::Transport): the request failed, or the response
+    ///   is too long. [`Error::delivery`] reports whether the request may have been processed.
     /// - The errors of [`access_token`](Self::access_token). After a 401, only errors for which
     ///   [`is_login_required`](Error::is_login_required) returns `true`.
     ///
@@ -237,13 +256,16 @@ impl Session {
         retry_after(answer.headers(), self.webex().now())
     }
 
-    /// Returns the status of the session without a request to Webex, or `None` if no session is stored.
+    /// Returns the status of the session without a request to Webex, or `None` if no session is
+    /// stored.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Store`](crate::ErrorKind::Store): the store failed.
-    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): the stored session cannot be read.
-    /// - [`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch): the stored session belongs to another client.
+    /// - [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry): the stored session cannot be
+    ///   read.
+    /// - [`ErrorKind::ClientMismatch`](crate::ErrorKind::ClientMismatch): the stored session
+    ///   belongs to another client.
     pub async fn status(&self) -> Result<Option<SessionStatus>> {
         let Some(known) = self.keeper().load(&self.slot.key).await? else { return Ok(None) };
         // New tokens are used before they are saved.
@@ -266,23 +288,27 @@ impl Session {
         Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
-    /// Verifies with Webex that the session is valid, and returns its status: for a "Check connection" button.
+    /// Verifies with Webex that the session is valid, and returns its status: for a "Check
+    /// connection" button.
     ///
-    /// Fetches the person, with one refresh if the access token is rejected. The refresh may shorten a pause between refreshes
-    /// after a 401 once, until a request succeeds or 6 hours have passed. Webex Meetings has no such endpoint, so the session is
-    /// [refreshed](Self::refresh) there. A session that requires a new login is not an error: see [`SessionStatus::state`].
+    /// Fetches the person, with one refresh if the access token is rejected. The refresh may
+    /// shorten a pause between refreshes after a 401 once, until a request succeeds or 6 hours have
+    /// passed. Webex Meetings has no such endpoint, so the session is [refreshed](Self::refresh)
+    /// there. A session that requires a new login is not an error: see [`SessionStatus::state`].
     ///
     /// # Errors
     ///
-    /// The errors of [`status`](Self::status) and [`person`](Self::person), except those that require a login. If
-    /// [`is_token_rejected`](Error::is_token_rejected) returns `true`, there is no newer token yet: check again later.
+    /// The errors of [`status`](Self::status) and [`person`](Self::person), except those that
+    /// require a login. If [`is_token_rejected`](Error::is_token_rejected) returns `true`, there is
+    /// no newer token yet: check again later.
     pub async fn check(&self) -> Result<Option<SessionStatus>> {
         let asked = match self.webex().service().person_endpoint() {
             Some(_) => self.person().await.map(drop),
             None => self.refresh().await,
         };
         match asked {
-            // Webex accepted the token and rejected the request, for example because a scope is missing. A proxy did not see it.
+            // Webex accepted the token and rejected the request, for example because a scope is
+            // missing. A proxy did not see it.
             Err(error)
                 if error.kind() == ErrorKind::PersonRequest
                     && error.is_misconfigured()
@@ -295,11 +321,13 @@ impl Session {
 
     /// Fetches the person who logged in, and stores their account with the session.
     ///
-    /// From then on, [`account`](Self::account) and [`status`](Self::status) return it without a request.
+    /// From then on, [`account`](Self::account) and [`status`](Self::status) return it without a
+    /// request.
     ///
     /// # Errors
     ///
-    /// The errors of [`WebexOAuth::person`](crate::WebexOAuth::person) and [`access_token`](Self::access_token).
+    /// The errors of [`WebexOAuth::person`](crate::WebexOAuth::person) and
+    /// [`access_token`](Self::access_token).
     pub async fn person(&self) -> Result<Person> {
         let webex = self.webex();
         let call = |token: AccessToken| async move {
@@ -328,8 +356,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The errors of [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for), [`access_token`](Self::access_token), and
-    /// [`account`](Self::account).
+    /// The errors of [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for),
+    /// [`access_token`](Self::access_token), and [`account`](Self::account).
     #[cfg(feature = "oidc")]
     pub async fn user_info(&self) -> Result<UserInfo> {
         let webex = &self.keeper().webex;
@@ -355,10 +383,12 @@ impl Session {
         Ok(self.stored_status().await?.account)
     }
 
-    /// Returns the scopes in `wanted` that were not granted, or `None` if the granted scopes are unknown.
+    /// Returns the scopes in `wanted` that were not granted, or `None` if the granted scopes are
+    /// unknown.
     ///
-    /// They are unknown for [imported](crate::TokenManager::import) tokens whose scopes neither the importer nor a response
-    /// named. A refresh does not add scopes: use [`request_scopes`](Self::request_scopes) for a new login.
+    /// They are unknown for [imported](crate::TokenManager::import) tokens whose scopes neither the
+    /// importer nor a response named. A refresh does not add scopes: use
+    /// [`request_scopes`](Self::request_scopes) for a new login.
     ///
     /// # Errors
     ///
@@ -369,7 +399,8 @@ impl Session {
 
     /// Begins a login that requests `wanted` in addition to the granted scopes.
     ///
-    /// The request contains the account's e-mail address as login hint, if it is known. Store the new tokens under the same key.
+    /// The request contains the account's e-mail address as login hint, if it is known. Store the
+    /// new tokens under the same key.
     ///
     /// # Errors
     ///
@@ -384,12 +415,14 @@ impl Session {
         })
     }
 
-    /// Returns the security context element for the XML API of Webex Meetings, with a valid access token.
+    /// Returns the security context element for the XML API of Webex Meetings, with a valid access
+    /// token.
     ///
     /// # Errors
     ///
-    /// The errors of [`access_token`](Self::access_token) and [`SecurityContext::from_tokens`]. For a session of another service,
-    /// that is [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// The errors of [`access_token`](Self::access_token) and [`SecurityContext::from_tokens`]. For
+    /// a session of another service, that is
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub async fn security_context(&self) -> Result<SecurityContext> {
         let token = self.access_token().await?;
         SecurityContext::of_account(&self.account().await?, &token)
@@ -406,8 +439,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::Store`](crate::ErrorKind::Store): the store failed. The session may still be stored, and nothing was
-    ///   revoked.
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store): the store failed. The session may still be
+    ///   stored, and nothing was revoked.
     /// - [`ErrorKind::NoRuntime`](crate::ErrorKind::NoRuntime): called outside a Tokio runtime.
     ///
     /// # Example
@@ -428,10 +461,12 @@ impl Session {
         disconnect::disconnect(self.slot.clone(), RevocationScope::ThisSession).await
     }
 
-    /// Removes the session from the store and revokes its refresh token, if the service supports it.
+    /// Removes the session from the store and revokes its refresh token, if the service supports
+    /// it.
     ///
-    /// This ends all sessions of this user with this client, on every device and in every application with the same client
-    /// ID, because Webex issues the same refresh token to each of them.
+    /// This ends all sessions of this user with this client, on every device and in every
+    /// application with the same client ID, because Webex issues the same refresh token to each of
+    /// them.
     ///
     /// # Errors
     ///

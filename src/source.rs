@@ -1,4 +1,4 @@
-//! Where an access token comes from: a kept login, a bot's fixed token, or a type of your own.
+//! Sources of access tokens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,14 +8,18 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::secret::AccessToken;
 
-/// Something that gives an access token.
+/// A source of access tokens: a [`Session`](crate::Session), a [`StaticToken`], or a type of your
+/// own.
 ///
 /// # Contract
 ///
-/// - [`access_token`](Self::access_token) gives a token that is believed to be good, or an error that says who can help.
-/// - [`invalidate`](Self::invalidate) reports that an API responded with 401 to a token, and waits until there is another token or none is
-///   to be had for now. After that, [`access_token`](Self::access_token) may return the same token again: the 401 is then for the
-///   caller. An endpoint may respond with 401 for a reason of its own, so a source must not take the token from other callers.
+/// - [`access_token`](Self::access_token) returns a token that is expected to be valid, or an error
+///   that says who must act.
+/// - [`invalidate`](Self::invalidate) reports that an API responded with 401 to a token. It returns
+///   once there is another token, or none can be obtained for now. Afterwards,
+///   [`access_token`](Self::access_token) may return the same token: the caller then treats the 401
+///   as the response. An endpoint may respond with 401 for other reasons, so a source must not
+///   withhold the token from other callers.
 ///
 /// # Example
 ///
@@ -36,14 +40,17 @@ use crate::secret::AccessToken;
 /// ```
 #[async_trait]
 pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
-    /// A token for the next request.
+    /// Returns a token for the next request.
+    ///
+    /// # Errors
+    ///
+    /// An error of the source, for example [`ErrorKind::Refresh`](crate::ErrorKind::Refresh).
     async fn access_token(&self) -> Result<AccessToken>;
 
-    /// Reports that the API rejected this token with 401.
+    /// Reports that an API responded with 401 to `token`.
     async fn invalidate(&self, token: &AccessToken);
 }
 
-/// A shared source is a source.
 #[async_trait]
 impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
     async fn access_token(&self) -> Result<AccessToken> {
@@ -55,15 +62,14 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
     }
 }
 
-/// A token that is always the same: a bot's, or a personal access token.
+/// A token that cannot be refreshed: a bot token or a personal access token.
 ///
-/// There is no replacement for it, so a 401 changes nothing: it is handed back to the caller, and other endpoints still get the
-/// token.
+/// A 401 is returned to the caller, and other requests still use the token.
 #[derive(Clone, Debug)]
 pub struct StaticToken(AccessToken);
 
 impl StaticToken {
-    /// The token as the developer portal shows it.
+    /// Creates a source from a token of the developer portal.
     pub fn new(token: AccessToken) -> Self {
         Self(token)
     }

@@ -1,4 +1,4 @@
-//! What is kept of a login: a head in the clear and a secret body.
+//! Entries: an unencrypted head and a secret body.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,24 +12,26 @@ use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::secret::same_bytes;
 
-/// A login as it is kept. Stores take it apart and put it together again, so it has these two parts for good.
+/// A stored session.
+///
+/// Stores read and construct entries, so this struct is exhaustive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What stores compare and index: small, and without a secret.
+    /// The part that stores compare and index. It is small and contains no secret.
     pub head: Head,
-    /// The tokens, and what the application keeps with them.
+    /// The tokens and the application's data.
     pub body: Body,
 }
 
-/// The part of an [`Entry`] that is no secret.
+/// The part of an [`Entry`] that is not secret.
 ///
-/// A store writes it down with [`to_text`](Self::to_text), compares [`revision`](Self::revision), and, if it can list,
-/// indexes [`due`](Self::due). The rest is between the processes that share the store.
+/// A store saves it as [`to_text`](Self::to_text), compares the [`revision`](Self::revision), and,
+/// if it can list keys, indexes [`due`](Self::due). The other fields coordinate the processes that
+/// share the store.
 ///
-/// A field that this version does not know is read past, and is not in what it writes next. Unlike a body's, a head's fields are
-/// about one state of the login: whoever writes the next state knows only of its own fields whether they still hold, and
-/// carried on, another would be a claim about a state that is gone. A later version takes a missing field for unknown,
-/// and where it cannot, its heads have a higher `v`, which this version refuses.
+/// Unknown fields are ignored and not written again: they describe a state that the next write
+/// replaces. A version of this crate whose fields must not be dropped uses a higher `v`, which this
+/// version rejects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     pub(super) v: Version,
@@ -40,34 +42,35 @@ pub struct Head {
     pub(crate) claim: Option<Lease>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hold: Option<RefreshBlock>,
-    /// Whether somebody began to refresh the tokens of this generation and left nothing behind but a claim.
+    /// `true` if a refresh of this generation was interrupted and may have lost newer tokens.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) interrupted: bool,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) due: Option<UnixTime>,
-    /// When the login ends whatever is done, where that is known.
+    /// The time when the session expires even if it is refreshed, if known.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) ends: Option<UnixTime>,
-    /// What a refresh is compared with, to see whether it put that end off; the tokens before, where there is none.
+    /// The baseline for detecting whether refreshing extends the refresh token. If absent, the
+    /// previous tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchor: Option<ExpiryBaseline>,
-    /// The refreshes that a 401 of the API caused, so that all processes share their count.
+    /// The refreshes caused by a 401, counted across all processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unauthorized: Option<UnauthorizedRefreshes>,
-    /// How often the refresh token of this generation was rejected without a reason.
+    /// The number of times the refresh token of this generation was rejected without a reason.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) unexplained: u32,
 }
 
-/// The refreshes that a 401 of the API caused.
+/// The refreshes caused by a 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct UnauthorizedRefreshes {
-    /// How many there were, without a day between two of them.
+    /// The number of refreshes less than a day apart.
     pub(crate) count: u32,
     /// The time of the last one.
     #[serde(with = "seconds")]
     pub(crate) at: UnixTime,
-    /// The time of the last one that cut a pause short.
+    /// The time of the last one that shortened a pause.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
     pub(crate) cut: Option<UnixTime>,
 }
@@ -77,7 +80,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// When tokens were received, and when their refresh token was to end.
+/// The time when tokens were received, and the refresh token's expiry as of then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct ExpiryBaseline {
     #[serde(with = "seconds")]
@@ -86,10 +89,10 @@ pub(crate) struct ExpiryBaseline {
     pub(crate) end: UnixTime,
 }
 
-/// The version of heads so far.
+/// The version of the format.
 const VERSION: u64 = 1;
 
-/// [`VERSION`], which is all that a head in memory can be of.
+/// A marker that serializes as [`VERSION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Version;
 
@@ -103,18 +106,18 @@ impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         match u64::deserialize(deserializer)? {
             VERSION => Ok(Self),
-            _ => Err(serde::de::Error::custom("this version is not known")),
+            _ => Err(serde::de::Error::custom("unknown version")),
         }
     }
 }
 
 impl Head {
-    /// The head of a login that was just put into the store.
+    /// Creates the head of a new session.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::RandomSource`] when the operating system's generator failed.
-    #[allow(dead_code, reason = "the keepers and the conformance suite begin logins")]
+    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
+    #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);
         let (claim, hold, interrupted, ends, anchor) = (None, None, false, None, None);
@@ -135,7 +138,8 @@ impl Head {
         })
     }
 
-    /// Lifts what keeps others from refreshing; says whether there was anything. Keep-alive looks at it again, too.
+    /// Removes everything that blocks refreshing, and returns `true` if there was anything. Also
+    /// makes the session due for keep-alive.
     pub(crate) fn lift_hold(&mut self, now: UnixTime) -> Result<bool> {
         let counts_something = self.unauthorized.take().is_some() | (std::mem::take(&mut self.unexplained) > 0);
         let had_one = self.hold.take().is_some() | counts_something;
@@ -146,37 +150,38 @@ impl Head {
         Ok(had_one)
     }
 
-    /// Whether the refresh token of this generation was rejected.
+    /// Returns `true` if the refresh token of this generation was rejected.
     pub(crate) fn is_rejected(&self) -> bool {
         matches!(&self.hold, Some(RefreshBlock::Rejected { generation, .. }) if *generation == self.generation)
     }
 
-    /// What a change compares.
+    /// Returns the revision, which conditional writes compare.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// When keep-alive should look at this login, if ever.
+    /// Returns the time when keep-alive should visit the session, if any.
     pub fn due(&self) -> Option<UnixTime> {
         self.due
     }
 
-    /// How often the tokens have changed since the login.
+    /// Returns the number of refreshes since the login.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Writes it down, for a store.
+    /// Converts the head to a JSON string.
     pub fn to_text(&self) -> String {
-        // Numbers, hexadecimal texts and short codes: nothing in it can fail to be JSON.
+        // Numbers and strings only: converting them to JSON cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote.
+    /// Parses a string created by [`to_text`](Self::to_text).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::CorruptEntry`] when the text is damaged or of a later version.
+    /// - [`ErrorKind::CorruptEntry`]: the string is damaged, or a newer version of this crate
+    ///   created it.
     pub fn from_text(text: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -184,11 +189,12 @@ impl Head {
         }
 
         let unreadable = |source| {
-            Error::new(ErrorKind::CorruptEntry, "the head of a stored login cannot be read").with_source(source)
+            Error::new(ErrorKind::CorruptEntry, "corrupt session head: invalid JSON; restore the entry or remove it")
+                .with_source(source)
         };
         let Versioned { v } = serde_json::from_str(text).map_err(unreadable)?;
         if v != VERSION {
-            let message = format!("a stored login is of version {v}: update webex-oauth to read it");
+            let message = format!("unsupported session head: version {v}; update webex-oauth");
             return Err(Error::new(ErrorKind::CorruptEntry, message).with_remedy(Remedy::Registration));
         }
         serde_json::from_str(text).map_err(unreadable)
@@ -202,19 +208,19 @@ macro_rules! random_id {
         pub struct $name([u8; 16]);
 
         impl $name {
-            #[allow(dead_code, reason = "the keepers and the conformance suite mint them")]
+            #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
             pub(crate) fn new() -> Result<Self> {
                 let mut bytes = [0; 16];
                 random::fill(&mut bytes)?;
                 Ok(Self(bytes))
             }
 
-            /// The 128 bits.
+            /// Returns the 128 bits.
             pub fn to_bytes(self) -> [u8; 16] {
                 self.0
             }
 
-            /// The 128 bits again.
+            /// Creates a value from 128 bits.
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
@@ -251,21 +257,23 @@ macro_rules! random_id {
 }
 
 random_id! {
-    /// The state of an entry, minted at random by whoever writes it: compared for equality, used once.
+    /// The revision of an entry: 128 random bits chosen by the writer, used once and compared for
+    /// equality.
     Revision
 }
 
 random_id! {
-    /// One login, from `put` to `forget`: a later login under the same key has another.
+    /// The identity of a session, from `put` to `remove`. A later session under the same key has
+    /// another.
     LoginId
 }
 
 random_id! {
-    /// One attempt to refresh.
+    /// The identity of a lease. Each refresh has its own.
     LeaseId
 }
 
-/// Somebody is refreshing this login.
+/// A lease held by the task that is refreshing the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     pub(crate) id: LeaseId,
@@ -276,47 +284,47 @@ pub struct Lease {
     pub(crate) lease: Duration,
 }
 
-/// Why nobody should refresh this login now.
+/// The reason why a session must not be refreshed now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefreshBlock {
-    /// The last attempt failed in passing.
+    /// The last refresh failed. The next may start at this time.
     RetryAt(#[serde(with = "seconds")] UnixTime),
-    /// The refresh token of this generation was refused.
+    /// The refresh token of this generation was rejected.
     Rejected {
         /// The generation.
         generation: u64,
-        /// The server's code, where it gave one.
+        /// The error code, if the server returned one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
-        /// Since when this is known, by the clock of whoever found it out.
+        /// The time of the rejection, by the clock of the host that received it.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_seconds")]
         at: Option<UnixTime>,
-        /// Whether the access token was no good any more either: the API had refused it, or it had ended.
+        /// `true` if the access token is invalid as well: it expired, or the API rejected it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_dead: bool,
     },
 }
 
 impl RefreshBlock {
-    /// Whether tokens of this generation are of no use to anybody.
+    /// Returns `true` if neither token of this generation can be used.
     pub(crate) fn is_the_end_of(&self, kept: u64) -> bool {
         matches!(self, Self::Rejected { generation, is_dead: true, .. } if *generation == kept)
     }
 }
 
-/// The secret part of an [`Entry`]: bytes that only this crate reads. Cloning it copies nothing.
+/// The secret part of an [`Entry`]. Only this crate interprets its bytes. Cloning is cheap.
 #[derive(Clone)]
 pub struct Body(Arc<SecretSlice<u8>>);
 
 impl Body {
-    /// Takes the bytes that a store kept.
+    /// Creates a body from the bytes that a store loaded.
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self(Arc::new(SecretSlice::from(Vec::from(bytes.into()))))
     }
 
-    /// The bytes, for a store to keep. **They hold every secret of the login.**
+    /// Returns the bytes, for a store to save. **They contain all secrets of the session.**
     pub fn expose(&self) -> &[u8] {
         self.0.expose_secret()
     }
@@ -416,9 +424,9 @@ mod tests {
         let text = Head::begin(None).unwrap().to_text();
         for (bad, hint) in [
             (text.replace("\"v\":1", "\"v\":2"), "update webex-oauth"),
-            (text[..20].to_owned(), "cannot be read"),
-            (text.replace("\"revision\":\"", "\"revision\":\"+"), "cannot be read"),
-            (String::new(), "cannot be read"),
+            (text[..20].to_owned(), "corrupt session head"),
+            (text.replace("\"revision\":\"", "\"revision\":\"+"), "corrupt session head"),
+            (String::new(), "corrupt session head"),
         ] {
             let error = Head::from_text(&bad).unwrap_err();
             assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(hint), "{error}");

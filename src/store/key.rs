@@ -10,15 +10,16 @@ const MAX_PART: usize = 255;
 
 /// The application's name for a stored session: a root, or a root and a child.
 ///
-/// Use one part for a single account (`TokenKey::new("jane@example.com")`), or two for a multi-tenant
-/// application: the customer as root and the user as child. [`TokenManager::remove_all`] removes all sessions
-/// of a root.
+/// Use one part for a single account (`TokenKey::new("jane@example.com")`), or two for a
+/// multi-tenant application: the customer as root and the user as child.
+/// [`TokenManager::remove_all`] removes all sessions of a root.
 ///
-/// Each part is 1 to 255 bytes of UTF-8 and is compared byte by byte. Keys are not secret: they appear in
-/// errors and logs, formatted with `Debug`.
+/// Each part is 1 to 255 bytes of UTF-8 and is compared byte by byte. Keys are not secret: they
+/// appear in errors and logs, formatted with `Debug`.
 ///
-/// `Display` and [`FromStr`] convert a key to a string and back: two hexadecimal digits with the length of the
-/// root in bytes (`00` without a child), the root, and the child. Stores can use this string as primary key.
+/// `Display` and [`FromStr`] convert a key to a string and back: two hexadecimal digits with the
+/// length of the root in bytes (`00` without a child), the root, and the child. Stores can use this
+/// string as primary key.
 ///
 /// [`TokenManager::remove_all`]: crate::TokenManager::remove_all
 ///

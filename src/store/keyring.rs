@@ -70,8 +70,8 @@ const LARGEST: usize = 2560;
 /// - Store less: no unused scopes, less application data
 ///   ([`PutOptions::data`](crate::PutOptions::data)), and no scope `openid`, because the ID token
 ///   is stored as well.
-/// - Increase the limit with [`with_max_secret_size`](Self::with_max_secret_size), if the program never runs on
-///   Windows.
+/// - Increase the limit with [`with_max_secret_size`](Self::with_max_secret_size), if the program
+///   never runs on Windows.
 /// - Store sessions in a [`FileStore`](super::FileStore) inside [`Encrypted`](super::Encrypted)
 ///   (feature `encrypted`), and only the encryption key, which has 32 bytes, in the keyring.
 ///

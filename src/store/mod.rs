@@ -1,22 +1,23 @@
 //! Token storage.
 //!
-//! [`TokenStore`] is the trait that every backend implements. [`TokenIndex`] adds listing, which keep-alive and
-//! bulk removal need. [`MemoryStore`], [`FileStore`] (feature `file`), and [`KeyringStore`] (feature `keyring`)
-//! are included; [`Encrypted`] (feature `encrypted`) wraps any of them.
+//! [`TokenStore`] is the trait that every backend implements. [`TokenIndex`] adds listing, which
+//! keep-alive and bulk removal need. [`MemoryStore`], [`FileStore`] (feature `file`), and
+//! [`KeyringStore`] (feature `keyring`) are included; [`Encrypted`] (feature `encrypted`) wraps any
+//! of them.
 //!
-//! A store maps a [`TokenKey`] to an [`Entry`]. The entry's [`Head`] is small, contains no secrets, and can be
-//! indexed. Its [`Body`] contains the tokens and is opaque to the store.
+//! A store maps a [`TokenKey`] to an [`Entry`]. The entry's [`Head`] is small, contains no secrets,
+//! and can be indexed. Its [`Body`] contains the tokens and is opaque to the store.
 //!
-//! Writes are conditional. Two processes that share a store therefore never overwrite each other's tokens, and
-//! each session is refreshed once.
+//! Writes are conditional. Two processes that share a store therefore never overwrite each other's
+//! tokens, and each session is refreshed once.
 //!
 //! # Implementing a store
 //!
-//! Implement [`TokenStore`], then run [`conformance`] (feature `testing`) against it. A SQL backend needs one
-//! table and one statement per method: `UPDATE .. WHERE key = $1 AND revision = $2`, or
-//! `INSERT .. ON CONFLICT DO NOTHING` for [`Precondition::Absent`]. The number of affected rows is the
-//! [`WriteOutcome`]. Store the key as `key.to_string()`, the head as [`Head::to_text`], and the bytes of
-//! [`Body::expose`].
+//! Implement [`TokenStore`], then run [`conformance`] (feature `testing`) against it. A SQL backend
+//! needs one table and one statement per method: `UPDATE .. WHERE key = $1 AND revision = $2`, or
+//! `INSERT .. ON CONFLICT DO NOTHING` for [`Precondition::Absent`]. The number of affected rows is
+//! the [`WriteOutcome`]. Store the key as `key.to_string()`, the head as [`Head::to_text`], and the
+//! bytes of [`Body::expose`].
 //!
 //! This is a complete store, with the line that checks it:
 //!
@@ -28,7 +29,8 @@
 //! use tokio::sync::Mutex;
 //! use webex_oauth::Result;
 //! use webex_oauth::store::{
-//!     Entry, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, conformance,
+//!     Entry, Head, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
+//!     conformance,
 //! };
 //!
 //! #[derive(Clone, Debug, Default)]
@@ -94,11 +96,13 @@
 //! # }
 //! ```
 
-// `key` and `entry` are the stored values; `memory`, `file`, and `keyring` are the backends. Below `file`, `layout` maps keys to
-// paths, `record` is the content of a file, `folder` performs file operations (with `ownership`, `flush`, `disk_error`, and
-// `faults` for tests), `blocking` provides threads, `locks` admits one writer at a time, and `slot` is the file of one session.
-// `keyring` shares `record` and `locks`; its `credential` corresponds to `slot`. `encrypted` wraps a store and encrypts bodies
-// with `sealing`. Below `conformance`, `trials` and `index_trials` check one `rule` each.
+// `key` and `entry` are the stored values; `memory`, `file`, and `keyring` are the backends. Below
+// `file`, `layout` maps keys to paths, `record` is the content of a file, `folder` performs file
+// operations (with `ownership`, `flush`, `disk_error`, and `faults` for tests), `blocking` provides
+// threads, `locks` admits one writer at a time, and `slot` is the file of one session. `keyring`
+// shares `record` and `locks`; its `credential` corresponds to `slot`. `encrypted` wraps a store
+// and encrypts bodies with `sealing`. Below `conformance`, `trials` and `index_trials` check one
+// `rule` each.
 
 use std::fmt;
 use std::sync::Arc;
@@ -177,39 +181,42 @@ pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 ///
 /// A store contains at most one [`Entry`] per [`TokenKey`].
 ///
-/// 1. **Atomic writes.** [`save`](Self::save), [`save_head`](Self::save_head), and [`delete`](Self::delete)
-///    compare the precondition and apply the change in one atomic step. If the precondition does not hold,
-///    nothing changes and [`WriteOutcome::Conflict`] is returned.
-/// 2. **Opaque revisions.** The caller chooses each [`Revision`] at random and uses it once. The store compares
-///    revisions for equality only.
-/// 3. **Errors mean unknown.** After an `Err`, the write may or may not have happened, or may happen later. The
-///    caller loads the entry and compares revisions. A store must not retry a conditional write: the second
-///    attempt would conflict with the first.
-/// 4. **Read your writes.** After an `Ok`, every subsequent [`load`](Self::load) through any handle returns that
-///    write or a later one.
-/// 5. **Exact keys.** Keys are compared byte by byte. Case, `/`, `..`, NUL, Unicode normalization, and the split
-///    into root and child all matter.
-/// 6. **Exact entries.** A loaded entry equals the saved one. Bodies of 0 bytes to 64 KiB are supported.
-/// 7. **No leaks.** A [`Body`] never appears in errors, logs, or `Debug` output. Errors are created with
-///    [`Error::store`](crate::Error::store).
-/// 8. **Cancel safety.** Dropping a future leaves either the old or the new entry, and a usable store. The write
-///    may still happen later.
+/// 1. **Atomic writes.** [`save`](Self::save), [`save_head`](Self::save_head), and
+///    [`delete`](Self::delete) compare the precondition and apply the change in one atomic step. If
+///    the precondition does not hold, nothing changes and [`WriteOutcome::Conflict`] is returned.
+/// 2. **Opaque revisions.** The caller chooses each [`Revision`] at random and uses it once. The
+///    store compares revisions for equality only.
+/// 3. **Errors mean unknown.** After an `Err`, the write may or may not have happened, or may
+///    happen later. The caller loads the entry and compares revisions. A store must not retry a
+///    conditional write: the second attempt would conflict with the first.
+/// 4. **Read your writes.** After an `Ok`, every subsequent [`load`](Self::load) through any handle
+///    returns that write or a later one.
+/// 5. **Exact keys.** Keys are compared byte by byte. Case, `/`, `..`, NUL, Unicode normalization,
+///    and the split into root and child all matter.
+/// 6. **Exact entries.** A loaded entry equals the saved one. Bodies of 0 bytes to 64 KiB are
+///    supported.
+/// 7. **No leaks.** A [`Body`] never appears in errors, logs, or `Debug` output. Errors are created
+///    with [`Error::store`](crate::Error::store).
+/// 8. **Cancel safety.** Dropping a future leaves either the old or the new entry, and a usable
+///    store. The write may still happen later.
 ///
 /// [`conformance`] checks all of this except rule 3.
 ///
 /// # Damaged entries
 ///
-/// A body that this crate cannot read results in [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), for
-/// which [`Error::is_misconfigured`](crate::Error::is_misconfigured) returns `true`. The entry stays in the store,
-/// because a wrong encryption key or character set makes every entry unreadable until it is corrected. To
-/// overwrite a single damaged entry, call [`TokenManager::remove`](crate::TokenManager::remove), or
+/// A body that this crate cannot read results in
+/// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), for which
+/// [`Error::is_misconfigured`](crate::Error::is_misconfigured) returns `true`. The entry stays in
+/// the store, because a wrong encryption key or character set makes every entry unreadable until it
+/// is corrected. To overwrite a single damaged entry, call
+/// [`TokenManager::remove`](crate::TokenManager::remove), or
 /// [`put_opts`](crate::TokenManager::put_opts) with
 /// [`replace_account`](crate::PutOptions::replace_account).
 ///
-/// A store that can tell that a single entry is damaged may set it aside. [`FileStore`] does so for a file whose
-/// checksum does not match: it reports the damage once with an error for which
-/// [`Error::is_login_required`](crate::Error::is_login_required) returns `true`, and from then on the entry is
-/// absent.
+/// A store that can detect a single damaged entry may set it aside. [`FileStore`] does so for
+/// a file whose checksum does not match: it reports the damage once with an error for which
+/// [`Error::is_login_required`](crate::Error::is_login_required) returns `true`, and from then on
+/// the entry is absent.
 #[async_trait]
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the entry under `key`, or `None` if there is none.
@@ -218,40 +225,44 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Stores `entry` under `key` if the precondition holds.
     async fn save(&self, key: &TokenKey, entry: &Entry, precondition: Precondition) -> Result<WriteOutcome>;
 
-    /// Replaces the head of the entry under `key` if its revision is `expected`. The body stays as it is.
+    /// Replaces the head of the entry under `key` if its revision is `expected`. The body stays as
+    /// it is.
     ///
-    /// The new head has a new revision and the same login and generation, so that an encrypted body still
-    /// decrypts. A backend that cannot update a head alone may load the entry and save it again, within the same
-    /// atomic step.
+    /// The new head has a new revision and the same login and generation, so that an encrypted body
+    /// still decrypts. A backend that cannot update a head alone may load the entry and save it
+    /// again, within the same atomic step.
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome>;
 
     /// Removes the entry under `key` if the precondition holds.
     ///
-    /// With [`Precondition::Absent`] there is nothing to remove; the outcome reports whether that is the case.
+    /// With [`Precondition::Absent`] there is nothing to remove; the outcome reports whether that
+    /// is the case.
     async fn delete(&self, key: &TokenKey, precondition: Precondition) -> Result<WriteOutcome>;
 
     /// Returns this store as a [`TokenIndex`], or `None` if it cannot list its keys.
     ///
-    /// A store that implements `TokenIndex` returns `Some(self)`. A wrapper passes on what the wrapped store
-    /// returns, or wraps it.
+    /// A store that implements `TokenIndex` returns `Some(self)`. A wrapper passes on what the
+    /// wrapped store returns, or wraps it.
     fn as_index(&self) -> Option<&dyn TokenIndex>;
 }
 
 /// A store that can list its keys.
 ///
-/// [`KeepAlive`](crate::KeepAlive) and [`TokenManager::remove_all`](crate::TokenManager::remove_all) require it.
+/// [`KeepAlive`](crate::KeepAlive) and
+/// [`TokenManager::remove_all`](crate::TokenManager::remove_all) require it.
 ///
 /// # Contract
 ///
 /// 1. **Complete.** A listing consists of all pages from the cursor `None` to the page without a
-///    [`next`](Page::next) cursor. It is not a snapshot. A key that matches during the whole listing is listed
-///    exactly once, in any order; a key that starts or stops matching meanwhile may be listed or not.
-/// 2. **Exact.** [`due`](Self::due) does not list entries without a [`Head::due`] time. Roots are compared byte
-///    by byte: `cust1` does not list `cust10001`.
-/// 3. **Short pages.** A page contains at most `limit` keys; a limit of 0 counts as 1. A page may contain fewer
-///    keys, even none, before the last one. Every listing ends.
-/// 4. **Stable cursors.** A cursor stays valid after the entry that it points to is deleted, and for other
-///    handles to the same store.
+///    [`next`](Page::next) cursor. It is not a snapshot. A key that matches during the whole
+///    listing is listed exactly once, in any order; a key that starts or stops matching meanwhile
+///    may be listed or not.
+/// 2. **Exact.** [`due`](Self::due) does not list entries without a [`Head::due`] time. Roots are
+///    compared byte by byte: `cust1` does not list `cust10001`.
+/// 3. **Short pages.** A page contains at most `limit` keys; a limit of 0 counts as 1. A page may
+///    contain fewer keys, even none, before the last one. Every listing ends.
+/// 4. **Stable cursors.** A cursor stays valid after the entry that it points to is deleted, and
+///    for other handles to the same store.
 ///
 /// [`conformance`] checks all of this.
 #[async_trait]
@@ -310,8 +321,8 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Returns `true` if the precondition holds for an entry with this revision, or for `None` if there is no
-    /// entry.
+    /// Returns `true` if the precondition holds for an entry with this revision, or for `None` if
+    /// there is no entry.
     pub fn matches(self, stored: Option<Revision>) -> bool {
         match self {
             Self::Absent => stored.is_none(),

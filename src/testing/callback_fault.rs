@@ -4,7 +4,11 @@
 pub(super) type Parameters = Vec<(&'static str, String)>;
 
 /// A fault in a callback, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// [`MockEndpoint::Authorization`](crate::testing::MockEndpoint::Authorization).
+///
+/// It applies to the next login that a user approves or denies, in a browser or with
+/// [`MockWebex::approve`](crate::testing::MockWebex::approve) and
+/// [`deny`](crate::testing::MockWebex::deny).
 ///
 /// In the implicit flow, faults of the code apply to the first token instead.
 ///

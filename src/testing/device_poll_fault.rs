@@ -5,7 +5,7 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::pages::Page;
 
 /// A fault in the response to a device poll, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// [`MockEndpoint::DeviceToken`](crate::testing::MockEndpoint::DeviceToken).
 ///
 /// The response does not depend on the user's decision.
 ///

@@ -7,7 +7,7 @@ use crate::testing::mutation::remove;
 use crate::testing::pages::Page;
 
 /// A fault in an otherwise successful device authorization response, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// [`MockEndpoint::DeviceAuthorization`](crate::testing::MockEndpoint::DeviceAuthorization).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceStartFault {

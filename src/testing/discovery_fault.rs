@@ -7,7 +7,7 @@ use crate::testing::mutation::{append_one, remove};
 use crate::testing::pages::Page;
 
 /// A fault in the discovery document, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// [`MockEndpoint::Discovery`](crate::testing::MockEndpoint::Discovery).
 ///
 /// Each fault results in [`ErrorKind::Discovery`](crate::error::ErrorKind::Discovery), with two
 /// exceptions. [`Unavailable`](Self::Unavailable) must occur three times, because the request is

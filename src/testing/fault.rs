@@ -1,4 +1,4 @@
-//! What goes wrong with an answer, as a value.
+//! Faults in responses and connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,23 +22,25 @@ use crate::testing::tokens_fault::TokensFault;
 use crate::testing::user_info_fault::UserInfoFault;
 use crate::testing::webex_error::{ErrorFormat, WebexError};
 
-/// What goes wrong with one answer of the mock: in place of it, with it, or with the connection that it comes by.
+/// A fault in a response of the mock or in its connection.
 ///
-/// [`MockWebex::on`](crate::testing::MockWebex::on) says where and how often.
+/// [`MockWebex::on`](crate::testing::MockWebex::on) selects the endpoint and the number of
+/// responses. Named faults, such as [`IdTokenFault`], convert to this type.
 ///
-/// | fault | what the mock does with the request | what arrives |
+///
+/// | fault | request | response |
 /// |---|---|---|
-/// | [`none`](Self::none) | acts on it | the mock's own answer, as it is or with another status, header, content type or body |
-/// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | nothing, unless [`after_acting`](Self::after_acting) | the answer made so |
-/// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member) | acts on it | its own answer, changed |
-/// | [`closed`](Self::closed), [`hanging`](Self::hanging) | nothing, unless [`after_acting`](Self::after_acting) | nothing; the connection is closed, or stays |
-/// | [`lost_answer`](Self::lost_answer) | acts on it | nothing; the connection is closed |
-/// | [`truncated`](Self::truncated), [`reset`](Self::reset), [`stalled`](Self::stalled), [`dripping`](Self::dripping) | acts on it | a part of its own answer, or all of it slowly; these take [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) |
+/// | [`none`](Self::none) | processed | the mock's own, unchanged or with another status, header, content type, or body |
+/// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | not processed, unless [`after_acting`](Self::after_acting) | the specified one |
+/// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member), [`edit`](Self::edit) | processed | the mock's own, changed |
+/// | [`closed`](Self::closed), [`hanging`](Self::hanging) | not processed, unless [`after_acting`](Self::after_acting) | none; the connection is closed or stays open |
+/// | [`lost_answer`](Self::lost_answer) | processed | none; the connection is closed |
+/// | [`truncated`](Self::truncated), [`reset`](Self::reset), [`stalled`](Self::stalled), [`dripping`](Self::dripping) | processed | a part of the mock's own, or all of it slowly; these require [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) |
 ///
 /// # Example
 ///
-/// The server acts, and the connection dies before its answer arrives. Webex's refresh tokens do not rotate, so this crate
-/// repeats the refresh:
+/// The server processes the request, but the connection is closed before the response arrives.
+/// Webex's refresh tokens do not rotate, so this crate retries the refresh:
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -59,10 +61,10 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Whether the answer is the mock's own, if there is one, and not an empty one.
+    /// `true` if the response is based on the mock's own, and not on an empty one.
     pub(super) keeps_own: bool,
     pub(super) dress: Dress,
-    /// Whether the rules see the request.
+    /// `true` if the request is processed by the rules.
     pub(super) acts: bool,
     pub(super) delay: Option<Duration>,
     pub(super) fate: Fate,
@@ -70,68 +72,73 @@ pub struct Fault {
     pub(super) named: Option<NamedFault>,
 }
 
-/// What a script can say in place of an answer.
+/// Constructors.
 impl Fault {
-    /// Nothing goes wrong: for a script in which the first answers are good; or what is said of it after this. Right tokens as
-    /// a page, for example, are `Fault::none().content_type("text/html")`.
+    /// Creates a fault that changes nothing.
+    ///
+    /// Use it for initial successful responses in a script, or as the basis of a changed response.
+    /// For example, `Fault::none().content_type("text/html")` sends valid tokens as HTML.
     pub fn none() -> Self {
         Self { keeps_own: true, dress: Dress::default(), acts: true, delay: None, fate: Fate::Whole, named: None }
     }
 
-    /// An empty answer with this status, 200 to 599; [`html`](Self::html), [`json`](Self::json) or [`body`](Self::body) fill
-    /// it.
+    /// Creates an empty response with this status, 200 to 599. Add a body with
+    /// [`html`](Self::html), [`json`](Self::json), or [`body`](Self::body).
     ///
     /// # Panics
     ///
-    /// When there is no such status.
+    /// Panics if the status is out of range.
     #[track_caller]
     pub fn status(status: u16) -> Self {
         Self { keeps_own: false, acts: false, ..Self::none() }.with_status(status)
     }
 
-    /// One of Webex's errors, as the REST API writes it.
+    /// Creates an error of Webex in the format of the REST API.
     pub fn error(error: WebexError) -> Self {
         Self::error_as(ErrorFormat::Documented, error)
     }
 
-    /// One of Webex's errors, in one of the shapes that Webex writes errors in.
+    /// Creates an error of Webex in the given format.
     pub fn error_as(shape: ErrorFormat, error: WebexError) -> Self {
         Self::status(error.status()).filled(Content::Error(shape, error))
     }
 
-    /// The page of a network that wants its users to sign in, with status 200.
+    /// Creates the sign-in page of a captive portal, with status 200.
     pub fn captive_portal() -> Self {
         Self::status(200).filled(Content::Portal)
     }
 
-    /// A redirect with this status to another origin of this machine, where a stranger answers with tokens.
-    /// [`MockWebex::followed_redirects`](crate::testing::MockWebex::followed_redirects) says who went there; this crate never
-    /// does.
+    /// Creates a redirect with this status to another origin, whose response contains tokens of
+    /// another user.
+    ///
+    /// [`MockWebex::followed_redirects`](crate::testing::MockWebex::followed_redirects) counts the
+    /// requests that follow it. This crate never does.
     ///
     /// # Panics
     ///
-    /// When the status is none of 301, 302, 303, 307 and 308.
+    /// Panics if the status is not 301, 302, 303, 307, or 308.
     #[track_caller]
     pub fn redirect(status: u16) -> Self {
         assert!(
             matches!(status, 301 | 302 | 303 | 307 | 308),
-            "{status} is no redirect: they are 301, 302, 303, 307, 308"
+            "invalid redirect status {status}: use 301, 302, 303, 307, or 308"
         );
         Self::status(status).dressed(|dress| dress.redirects = true)
     }
 
-    /// The mock's own answer without a member of its JSON: a success without `access_token`, for example.
+    /// Removes a member from the JSON of the mock's own response, for example `access_token`.
     pub fn without(member: impl Into<String>) -> Self {
         Self::changed(Change::Without(member.into()))
     }
 
-    /// The mock's own answer with a member of its JSON twice.
+    /// Duplicates a member in the JSON of the mock's own response.
     pub fn twice(member: impl Into<String>) -> Self {
         Self::changed(Change::Twice(member.into()))
     }
 
-    /// The mock's own answer with another value of a member of its JSON, or with one more. `json` goes out as it is, such as
-    /// `"1209599"` with its quotation marks or `null`.
+    /// Sets a member in the JSON of the mock's own response.
+    ///
+    /// `json` is sent unchanged, for example `null`, or `"1209599"` with quotation marks.
     pub fn member(member: impl Into<String>, json: impl Into<String>) -> Self {
         Self::changed(Change::Member(member.into(), json.into()))
     }
@@ -145,16 +152,19 @@ impl Fault {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
+    /// use std::time::Duration;
+    ///
     /// use webex_oauth::Callback;
     /// use webex_oauth::testing::{Fault, MockEndpoint, MockWebex};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
-    /// mock.on(MockEndpoint::Token).respond_with(Fault::edit(|json| json["expires_in"] = 1.into()));
+    /// let short = Fault::edit(|json| json["expires_in"] = 1.into());
+    /// mock.on(MockEndpoint::Token).respond_with(short);
     ///
     /// let (url, pending) = webex.authorize().begin()?;
     /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-    /// assert_eq!(login.tokens().expires_at(), Some(webex.now() + std::time::Duration::from_secs(1)));
+    /// assert!(login.tokens().expires_within(Duration::from_secs(1), webex.now()));
     /// # Ok(())
     /// # }
     /// ```
@@ -162,37 +172,38 @@ impl Fault {
         Self::changed(Change::Edit(Edit(Arc::new(edit))))
     }
 
-    /// The connection is closed and nothing was done.
+    /// Closes the connection without processing the request.
     pub fn closed() -> Self {
         Self { acts: false, fate: Fate::Lost, ..Self::none() }
     }
 
-    /// What was asked is done, and the connection is closed before the answer arrives.
+    /// Processes the request and closes the connection before the response arrives.
     pub fn lost_answer() -> Self {
         Self::closed().after_acting()
     }
 
-    /// Nothing is done, nothing comes, and the connection stays.
+    /// Keeps the connection open without processing the request or sending a response.
     pub fn hanging() -> Self {
         Self { acts: false, fate: Fate::Hung, ..Self::none() }
     }
 
-    /// The connection is closed in the middle of the body, whose length was announced.
+    /// Closes the connection in the middle of the body, whose length was announced.
     pub fn truncated() -> Self {
         Self { fate: Fate::Cut(None, Ending::Closed), ..Self::none() }
     }
 
-    /// The connection is reset in the middle of the body.
+    /// Resets the connection in the middle of the body.
     pub fn reset() -> Self {
         Self { fate: Fate::Cut(None, Ending::Reset), ..Self::none() }
     }
 
-    /// The connection goes dead in the middle of the body: it stays, and nothing comes any more.
+    /// Stops sending in the middle of the body and keeps the connection open.
     pub fn stalled() -> Self {
         Self { fate: Fate::Cut(None, Ending::Stalled), ..Self::none() }
     }
 
-    /// The whole answer comes, byte after byte, with this pause after each. The pause is real time.
+    /// Sends the complete response byte by byte, with this pause after each byte. The pause is in
+    /// real time.
     pub fn dripping(pause: Duration) -> Self {
         Self { fate: Fate::Dripping(pause), ..Self::none() }
     }
@@ -206,65 +217,64 @@ impl Fault {
     }
 }
 
-/// What else there is to say of it: of the mock's own answer, where that goes out, as of one that is made.
+/// Changes of the response, either the mock's own or the specified one.
 ///
 /// # Panics
 ///
-/// All of these, but for [`after_acting`](Self::after_acting), where nothing arrives of which it could be said.
 impl Fault {
-    /// With a page of HTML that names the status, as proxies send it.
+    /// Sets the body to an HTML page that names the status, as sent by proxies.
     #[track_caller]
     pub fn html(self) -> Self {
         self.filled(Content::StatusPage)
     }
 
-    /// With this text as JSON, which it need not be.
+    /// Sets the body, with the content type `application/json`. The body need not be valid JSON.
     #[track_caller]
     pub fn json(self, text: impl Into<Bytes>) -> Self {
         self.filled(Content::Own(HeaderValue::from_static("application/json"), text.into()))
     }
 
-    /// With this body and content type.
+    /// Sets the body and content type.
     ///
     /// # Panics
     ///
-    /// When no header can hold the content type.
+    /// Panics if the content type is not a valid header value.
     #[track_caller]
     pub fn body(self, content_type: &str, body: impl Into<Bytes>) -> Self {
         self.filled(Content::Own(value(content_type), body.into()))
     }
 
-    /// With this content type in place of its own, and the same body.
+    /// Replaces the content type and keeps the body.
     ///
     /// # Panics
     ///
-    /// When no header can hold it.
+    /// Panics if it is not a valid header value.
     #[track_caller]
     pub fn content_type(self, content_type: &str) -> Self {
         self.dressed(|dress| dress.content_type = Some(value(content_type)))
     }
 
-    /// With this status in place of its own, 200 to 599: an error that comes as a success, for example.
+    /// Replaces the status, 200 to 599, for example to send an error as a success.
     ///
     /// # Panics
     ///
-    /// When there is no such status.
+    /// Panics if the status is out of range.
     #[track_caller]
     pub fn with_status(self, status: u16) -> Self {
-        assert!((200..600).contains(&status), "no answer can have the status {status}: it is 200 to 599");
+        assert!((200..600).contains(&status), "invalid status {status}: use 200 to 599");
         self.dressed(|dress| dress.status = Some(status))
     }
 
-    /// With this header in place of the answer's own of this name; said twice, twice. `Content-Type` is one that an answer has
-    /// once.
+    /// Replaces a header. Multiple calls with the same name add multiple headers, except for
+    /// `Content-Type`.
     ///
     /// # Panics
     ///
-    /// When no header can have this name or value.
+    /// Panics if the name or value is not valid in a header.
     #[track_caller]
-    #[expect(clippy::panic, reason = "a name that no header can have is a mistake in the test")]
+    #[expect(clippy::panic, reason = "an invalid header name is a mistake in the test")]
     pub fn header(self, name: &str, text: &str) -> Self {
-        let Ok(name) = HeaderName::try_from(name) else { panic!("no header can have the name {name:?}") };
+        let Ok(name) = HeaderName::try_from(name) else { panic!("invalid header name {name:?}") };
         if name == header::CONTENT_TYPE {
             return self.content_type(text);
         }
@@ -272,27 +282,28 @@ impl Fault {
         self.dressed(|dress| dress.headers.push((name, value)))
     }
 
-    /// With the header `Retry-After`.
+    /// Sets the `Retry-After` header.
     #[track_caller]
     pub fn retry_after(self, retry_after: RetryAfter) -> Self {
         self.dressed(|dress| dress.retry_after = Some(retry_after))
     }
 
-    /// With the tracking id twice in its header, a comma between, as Webex's answers have it now and then.
+    /// Duplicates the tracking ID in its header, separated by a comma, as Webex sometimes does.
     #[track_caller]
     pub fn tracking_id_twice(self) -> Self {
         self.dressed(|dress| dress.doubles_tracking_id = true)
     }
 
-    /// What was asked is done all the same: tokens are issued, codes are spent, and the client does not learn of it.
+    /// Processes the request before the fault occurs: tokens are issued and codes are spent, but
+    /// the client receives no success.
     #[track_caller]
     pub fn after_acting(mut self) -> Self {
-        assert!(self.named.is_none(), "a named fault cannot be combined with others ({self})");
+        assert!(self.named.is_none(), "cannot change a named fault ({self})");
         self.acts = true;
         self
     }
 
-    /// It comes so much later, in real time.
+    /// Delays the response. The delay is in real time.
     #[track_caller]
     pub fn delayed(mut self, delay: Duration) -> Self {
         self.assert_arrives();
@@ -300,15 +311,18 @@ impl Fault {
         self
     }
 
-    /// How many bytes of the body arrive where it does not arrive whole; half of them by default.
+    /// Sets the number of bytes of the body that arrive before an interruption. Defaults to half of
+    /// the body.
     ///
     /// # Panics
     ///
-    /// Where it arrives whole.
+    /// Panics if the fault does not interrupt the response.
     #[track_caller]
-    #[expect(clippy::panic, reason = "an end of what does not end too soon is a mistake in the test")]
+    #[expect(clippy::panic, reason = "a length for a complete response is a mistake in the test")]
     pub fn after(mut self, bytes: usize) -> Self {
-        let Fate::Cut(after, _) = &mut self.fate else { panic!("this does not end after {bytes} bytes ({self})") };
+        let Fate::Cut(after, _) = &mut self.fate else {
+            panic!("cannot interrupt after {bytes} bytes: this fault ({self}) does not interrupt the response")
+        };
         *after = Some(bytes);
         self
     }
@@ -325,12 +339,13 @@ impl Fault {
         self
     }
 
-    /// A fault that is not the one that was meant would let a test pass for nothing.
+    /// Panics if no response is sent. Otherwise a test could pass although its fault does not
+    /// occur.
     #[track_caller]
     fn assert_arrives(&self) {
-        assert!(self.named.is_none(), "a named fault cannot be combined with others ({self})");
+        assert!(self.named.is_none(), "cannot change a named fault ({self})");
         let arrives = !matches!(self.fate, Fate::Lost | Fate::Hung);
-        assert!(arrives, "nothing arrives here ({self}) that could be as you say");
+        assert!(arrives, "cannot change the response: this fault ({self}) sends none");
     }
 }
 
@@ -359,32 +374,33 @@ from_named! {
 }
 
 #[track_caller]
-#[expect(clippy::panic, reason = "a value that no header can have is a mistake in the test")]
+#[expect(clippy::panic, reason = "an invalid header value is a mistake in the test")]
 fn value(text: &str) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or_else(|_| panic!("no header can hold {text:?}"))
+    HeaderValue::try_from(text).unwrap_or_else(|_| panic!("invalid header value {text:?}"))
 }
 
-/// A few words, as [`MockRequest`](crate::testing::MockRequest) and the list of what came show it.
+/// Formats a short description for [`MockRequest`](crate::testing::MockRequest) and the list of
+/// received requests.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(named) = self.named {
             return write!(f, "{named:?}");
         }
         match (self.fate, &self.dress.change, self.dress.status) {
-            (Fate::Lost, ..) => f.write_str(if self.acts { "answer lost" } else { "connection closed" }),
-            (Fate::Hung, ..) => f.write_str("no answer"),
-            (Fate::Cut(_, Ending::Closed), ..) => f.write_str("answer truncated"),
+            (Fate::Lost, ..) => f.write_str(if self.acts { "response lost" } else { "connection closed" }),
+            (Fate::Hung, ..) => f.write_str("no response"),
+            (Fate::Cut(_, Ending::Closed), ..) => f.write_str("response truncated"),
             (Fate::Cut(_, Ending::Reset), ..) => f.write_str("connection reset"),
-            (Fate::Cut(_, Ending::Stalled), ..) => f.write_str("answer stalled"),
-            (Fate::Dripping(_), ..) => f.write_str("answer dripping"),
+            (Fate::Cut(_, Ending::Stalled), ..) => f.write_str("response stalled"),
+            (Fate::Dripping(_), ..) => f.write_str("response dripping"),
             (_, Some(Change::Without(name)), _) => write!(f, "without {name}"),
-            (_, Some(Change::Twice(name)), _) => write!(f, "{name} twice"),
+            (_, Some(Change::Twice(name)), _) => write!(f, "duplicate {name}"),
             (_, Some(Change::Edit(_)), _) => f.write_str("edited response"),
-            (_, Some(Change::Member(name, _)), _) => write!(f, "another {name}"),
-            (_, None, Some(status)) if !self.keeps_own => write!(f, "status {status} made"),
-            (_, None, Some(status)) => write!(f, "with status {status}"),
+            (_, Some(Change::Member(name, _)), _) => write!(f, "changed {name}"),
+            (_, None, Some(status)) if !self.keeps_own => write!(f, "status {status}"),
+            (_, None, Some(status)) => write!(f, "status changed to {status}"),
             _ if self.dress.is_plain() => f.write_str("no fault"),
-            _ => f.write_str("answer changed"),
+            _ => f.write_str("response changed"),
         }
     }
 }

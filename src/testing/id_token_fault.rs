@@ -10,8 +10,9 @@ const TEN_MINUTES: u64 = 600;
 /// The excess age of a stale sign-in, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// A fault in an ID token, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// A fault in an ID token, for [`MockEndpoint::Token`](crate::testing::MockEndpoint::Token).
+///
+/// It applies to the next ID token of a login, including the implicit flow, or of a refresh.
 ///
 /// Everything else in the token is correct, including the signature. An application that omits the
 /// corresponding check therefore accepts the token.

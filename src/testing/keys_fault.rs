@@ -12,7 +12,7 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
                     1m_nPGmnvfAErZ9tr9xLb0fOB8ZAruJSHIqOYZ9ThpeQvW8Um8hgpV6oRxpN23YwBsaM";
 
 /// A fault in a key set (JWKS) response, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// [`MockEndpoint::Keys`](crate::testing::MockEndpoint::Keys).
 ///
 /// The key sets of the service and of all issuers share one queue: the next request for any of them
 /// receives the fault. If the service's key set is not usable, this crate fetches the issuer's. It

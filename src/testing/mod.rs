@@ -1,12 +1,16 @@
-//! A Webex for tests: [`MockWebex`] answers on a free port of this machine, by Webex's rules and in Webex's words.
+//! A simulated Webex for tests.
 //!
-//! Needs the feature `testing`.
+//! [`MockWebex`] listens on a free loopback port and implements the documented rules and error
+//! texts of Webex.
 //!
-//! # A login
+//! Requires the feature `testing`.
 //!
-//! [`MockWebex::start`] makes a world with one user and one integration, and [`MockWebex::client`] is a client of it.
-//! [`MockWebex::approve`] is the user: it takes the authorization URL, as a browser would, and gives the callback back.
-//! A real browser can be used as well: the URL shows pages to sign in and to consent.
+//! # Login
+//!
+//! [`MockWebex::start`] starts a mock with one user and one integration. [`MockWebex::client`]
+//! returns a client for it. [`MockWebex::approve`] acts as the user: it takes the authorization URL
+//! and returns the callback. A real browser works as well, because the URL shows pages for sign-in
+//! and consent.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -28,36 +32,40 @@
 //! # }
 //! ```
 //!
-//! An application that makes its own client is given [`MockWebex::service`], [`MockWebex::client_id`],
-//! [`MockWebex::client_secret`] and [`MockWebex::redirect_uri`] in the place of the real ones.
+//! An application that creates its own client uses [`MockWebex::service`],
+//! [`MockWebex::client_id`], [`MockWebex::client_secret`], and [`MockWebex::redirect_uri`].
 //!
-//! # With a browser
+//! # Browsers
 //!
-//! A person who opens the URL signs in as one of the mock's users, without a password, and accepts or denies. The pages work
-//! without script, by keyboard and by screen reader, and in a narrow window. A script does all of it with one form:
-//! `transaction`, which is a hidden field of each page, `user`, an e-mail address, and `decision`, `accept` or `deny`, posted to
-//! `<base>/consent`.
+//! A person who opens the URL signs in as one of the mock's users, without a password, and accepts
+//! or denies. The pages work without scripts, by keyboard, with a screen reader, and in a narrow
+//! window.
 //!
-//! | the browser, or its user | what happens |
+//! A script needs only one form. It posts `transaction` (a hidden field of each page), `user` (an
+//! e-mail address), and `decision` (`accept` or `deny`) to `<base>/consent`.
+//!
+//! | browser or user | result |
 //! |---|---|
-//! | is signed in, and has consented to all that is asked for | goes back at once, as at Webex; with `prompt=consent` the user is asked again |
-//! | is signed in, and has not | the user is asked, and may use another account |
-//! | `prompt=login`, or a sign-in older than `max_age` | has to sign in again |
-//! | `prompt=select_account` | has to choose, with the present user filled in |
-//! | `login_hint` of somebody else | has to sign in, with the hint filled in |
-//! | presses a button twice | the same answer twice, with the same code |
-//! | goes back and presses it again, or after ten minutes | a page that says so, and never a second code |
-//! | is in two logins at once, in two tabs | each is its own |
-//! | comes with `response_mode=form_post` (which Webex does not document) | a page with a button that posts the answer to the application, success or refusal |
-//! | an unknown client, a redirect URI that is not registered, an administrator's denial | a page ([`ErrorPage`]); the application hears nothing |
+//! | signed in, consented to everything requested | immediate redirect, as with Webex; with `prompt=consent`, the consent page |
+//! | signed in, not consented | the consent page, with a link to use another account |
+//! | `prompt=login`, or a sign-in older than `max_age` | a new sign-in |
+//! | `prompt=select_account` | the choice of an account, prefilled with the current user |
+//! | `login_hint` of another user | a sign-in, prefilled with the hint |
+//! | the button is pressed twice | the same response twice, with the same code |
+//! | back and pressed again, or after ten minutes | an error page, never a second code |
+//! | two logins at once, in two tabs | independent logins |
+//! | `response_mode=form_post` (not documented by Webex) | a page with a button that posts the response, success or error |
+//! | unknown client, unregistered redirect URI, denied by an administrator | an error page ([`ErrorPage`]) without a callback |
 //!
-//! # Who is this, proven
+//! # OpenID Connect
 //!
-//! With the features `oidc` and one of those for TLS, the mock signs ID tokens for whoever asks for the scope `openid`; in
-//! other builds it refuses that scope. [`MockUser::home`] says whose broker is a user's issuer, and
-//! [`MockWebex::rotate_keys`] changes the key. Discovery, WebFinger, keys and userinfo answer as Webex documents it: the
-//! discovery document names another issuer than the ID tokens do. The implicit flow's tokens come in the fragment, without
-//! `at_hash` unless [`MockWebexBuilder::at_hash`] says so.
+//! With the feature `oidc` and a TLS feature, the mock signs ID tokens for the scope `openid`.
+//! Other builds reject that scope. [`MockUser::home`] selects a user's issuer, and
+//! [`MockWebex::rotate_keys`] replaces the signing key.
+//!
+//! Discovery, WebFinger, key sets, and userinfo respond as documented by Webex. As with Webex, the
+//! issuer in the discovery document differs from that of the ID tokens. The implicit flow returns
+//! its tokens in the fragment, without `at_hash` unless [`MockWebexBuilder::at_hash`] enables it.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -71,26 +79,33 @@
 //!
 //! let (url, pending) = webex.authorize().scopes("openid").begin()?;
 //! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
-//! let user = login.id_token().expect("there is one whenever `openid` was asked for");
+//! let user = login.id_token().expect("`openid` was requested");
 //! assert!(user.issuer().ends_with("/idb-eu"));
 //! assert_eq!(user.subject(), jane.uuid());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # A login on a device
+//! # Device login
 //!
-//! The mock knows the device grant: `<base>/device/authorize` hands out codes, and `<base>/device/token` answers 428 until the
-//! user has said something. That is [`MockWebex::approve_device`], [`approve_device_as`](MockWebex::approve_device_as) or
-//! [`deny_device`](MockWebex::deny_device), or a real browser: `verification_uri` is a page of the mock. Whoever polls faster
-//! than the interval is told `slow_down`. [`MockWebexBuilder::device_code_lifetime`] and
-//! [`device_interval`](MockWebexBuilder::device_interval) set the times, and [`MockWebex::device_polls`] counts.
+//! The mock implements the device grant. `<base>/device/authorize` issues codes, and
+//! `<base>/device/token` responds with 428 until the user has decided.
 //!
-//! # What goes wrong on command
+//! The user is [`MockWebex::approve_device`], [`approve_device_as`](MockWebex::approve_device_as),
+//! or [`deny_device`](MockWebex::deny_device). A real browser works as well, because
+//! `verification_uri` is a page of the mock. Polling before the interval has elapsed results in
+//! `slow_down`.
 //!
-//! [`MockWebex::on`] orders a [`Fault`] for an [`MockEndpoint`]: for one answer, for a few, or until it is cleared, and what comes
-//! after it. [`WebexError`] has what Webex refuses, [`ErrorFormat`] how Webex writes that, [`RetryAfter`] what it asks for. What
-//! happens to connections takes the [relay](MockWebexBuilder::relay).
+//! [`MockWebexBuilder::device_code_lifetime`] and
+//! [`device_interval`](MockWebexBuilder::device_interval) set the times, and
+//! [`MockWebex::device_polls`] returns the number of polls.
+//!
+//! # Faults
+//!
+//! [`MockWebex::on`] scripts a [`Fault`] for a [`MockEndpoint`]: for one response, for several, or
+//! until it is cleared. [`WebexError`] lists the errors of Webex, [`ErrorFormat`] their formats,
+//! and [`RetryAfter`] the values of that header. Connection faults require the
+//! [relay](MockWebexBuilder::relay).
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -100,7 +115,8 @@
 //!
 //! let mock = MockWebex::start().await;
 //! # let webex = mock.client();
-//! mock.on(MockEndpoint::Exchange).respond_with(Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7)));
+//! let fault = Fault::error(WebexError::TooManyRequests).retry_after(RetryAfter::Seconds(7));
+//! mock.on(MockEndpoint::Exchange).respond_with(fault);
 //! # let (url, pending) = webex.authorize().begin()?;
 //! # let callback = Callback::parse(mock.approve(&url))?;
 //! let error = webex.login(pending, callback).await.unwrap_err();
@@ -109,55 +125,66 @@
 //! # }
 //! ```
 //!
-//! What goes wrong within a good answer has a call of its own, which orders it for the next answer that none was ordered for:
+//! Named faults change one thing in the next response that would be a success. Each kind belongs to
+//! one endpoint:
 //!
-//! | call | of | such as |
+//! | fault | endpoint | examples |
 //! |---|---|---|
-//! | [`next_id_token`](MockWebex::on) | [`IdTokenFault`] | no `aud`, a week old, signed with `none`, a claim twice |
-//! | [`next_keys`](MockWebex::on) | [`KeysFault`] | a web page, an outage, a tiny key, keys without names |
-//! | [`next_callback`](MockWebex::on) | [`CallbackFault`] | another state, the code twice, another issuer |
-//! | [`next_user_info`](MockWebex::on) | [`UserInfoFault`] | another user, a missing scope |
-//! | [`next_discovery`](MockWebex::on) | [`DiscoveryFault`] | another issuer, an endpoint of a stranger |
-//! | [`next_tokens`](MockWebex::on) | [`TokensFault`] | no `scope`, no `expires_in` |
-//! | [`next_device_start`](MockWebex::on) | [`DeviceStartFault`] | no `interval`, a user code that moves the cursor |
-//! | [`next_device_poll`](MockWebex::on) | [`DevicePollFault`] | each code in each place where a client may find it, a page, 429 |
+//! | [`IdTokenFault`] | [`Token`](MockEndpoint::Token) | missing `aud`, a week old, signed with `none`, a duplicate claim |
+//! | [`TokensFault`] | [`Token`](MockEndpoint::Token) | missing `scope`, missing `expires_in` |
+//! | [`KeysFault`] | [`Keys`](MockEndpoint::Keys) | a web page, an outage, a tiny key, keys without IDs |
+//! | [`CallbackFault`] | [`Authorization`](MockEndpoint::Authorization) | another state, a duplicate code, another issuer |
+//! | [`UserInfoFault`] | [`UserInfo`](MockEndpoint::UserInfo) | another user, a missing scope |
+//! | [`DiscoveryFault`] | [`Discovery`](MockEndpoint::Discovery) | another issuer, an endpoint on another host |
+//! | [`DeviceStartFault`] | [`DeviceAuthorization`](MockEndpoint::DeviceAuthorization) | missing `interval`, a user code with control characters |
+//! | [`DevicePollFault`] | [`DeviceToken`](MockEndpoint::DeviceToken) | each error code in each format, a page, 429 |
 //!
-//! Those of OpenID Connect are those of the OpenID Foundation's tests for relying parties, as far as they concern a client of
-//! Webex, and each says what this crate makes of it. An application that leaves the checks to this crate can be tested for what
-//! it says to its user then; one that has checks of its own, for the checks.
+//! The faults of OpenID Connect follow the relying party tests of the OpenID Foundation, as far as
+//! they apply to a client of Webex. Each documents the result in this crate. Use them to test the
+//! error handling of your application, or checks of its own.
 //!
-//! # What came
+//! # Requests
 //!
-//! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes) and
-//! [`requests_to`](MockWebex::requests_to) count; [`expect`](MockWebex::expect) says beforehand what is to come; a mock that is
-//! [recording](MockWebexBuilder::recording) keeps the requests, without their secrets. What belongs to a user
-//! ([`exchanges_of`](MockWebex::exchanges_of), [`refreshes_of`](MockWebex::refreshes_of)) counts what was granted, and all else
-//! what came.
+//! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes), and
+//! [`requests_to`](MockWebex::requests_to) return the number of received requests.
+//! [`exchanges_of`](MockWebex::exchanges_of) and [`refreshes_of`](MockWebex::refreshes_of) return
+//! the number of granted requests of a user. [`expect`](MockWebex::expect) sets expectations in
+//! advance. With [recording](MockWebexBuilder::recording), the mock stores the requests without
+//! their secrets.
 //!
 #![doc = include_str!("rules.md")]
 //!
-//! Webex's words often hide why it refused. A refusal of the mock says it in the header `x-mock-reason`.
+//! Webex's errors often hide their cause. The mock reports it in the `x-mock-reason` header of an
+//! error response.
 //!
 //! # Time
 //!
-//! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test moves the mock and the clients
-//! that [`MockWebex::client`] and its like make. Only [`Fault::delayed`] and [`Fault::dripping`] take real time.
+//! With a [`ManualClock`](crate::clock::ManualClock) in [`MockWebexBuilder::clock`], a test
+//! controls the time of the mock and of the clients created by it. Only [`Fault::delayed`] and
+//! [`Fault::dripping`] take real time.
 //!
-//! [`guide::testing`](crate::guide::testing) has all of this in use.
+//! See [`guide::testing`](crate::guide::testing) for complete tests.
 
-// `builder` makes the world, which is `state`, with its `user`s, their `consents`, and their browsers' `sessions` and `visits`.
-// `rules` turns an `exchange`'s request into its reply, without input or output. `authorize` checks what an application asks
-// for, whose `authorization` goes by a `way_back` of its `response_type`, by a code or the `implicit` flow; `prompt` says whether
-// anybody is asked, and `browsing` asks. `device` has the rules of the device grant, whose logins are `devices`, and `verify`
-// asks for their codes. `token`, `open_id` and `logout` are other endpoints.
-// `opaque` makes codes, tokens and ids, `id_token` those that `signing` signs. `faults` has what goes wrong next, which `script`
-// was told by a test: one file for each kind. `pages` are HTML, each a `document`. `http` connects it all to wiremock; `answer`
-// is a user without a browser, `device_answer` one with a device.
-// Between the two stands `answering`: it looks into the `orders` of a test for a `fault` of the `endpoint`, lets the rules answer
-// where they still do, and enters each `request` in the `ledger`, which `count` and `expect` read. What goes out is `raw`, in the
-// `dress` that a fault gives it. `fate` is what becomes of an answer on its way, and where wiremock cannot do that, the `relay`
-// does. `rotation` is how tokens follow each other, `network` other integrations' clients and the line to them, `addresses` where
-// all this is, `events` what happens at Webex meanwhile.
+// Guide to the modules, from the inside out:
+// - `state` has the users, integrations, codes, and tokens, with the users' `consents`, the
+//   browsers' `sessions` and `visits`, and the `devices` that log in. `rotation` and
+//   `self_contained` are variants of its tokens.
+// - `opaque` creates codes, tokens, and IDs, `id_token` the ID tokens that `signing` signs.
+// - `rules` turns the request of an `exchange` into a reply, without I/O. `authorize` validates an
+//   authorization request and builds an `authorization`, whose response is a code or that of the
+//   `implicit` flow and returns by a `way_back`. `prompt` determines the pages, and `browsing`
+//   shows them. `device` has the device grant and `verify` its verification page. `token`,
+//   `open_id`, and `logout` are the other endpoints.
+// - `pages` are the HTML pages, each a `document`.
+// - `faults` are the named faults, each kind in its own file. `script` has the signing keys.
+// - `answering` selects the response. A `fault` in `orders` for the `endpoint` applies the
+//   overrides in `dress` and the delivery in `fate` to a `raw` response. Every `request` is logged
+//   in the `ledger`, which `count` and `expect` read.
+// - `http` connects the rules to wiremock. The `relay` produces the faults that wiremock does not
+//   support.
+// - `builder` configures a mock. `answer` and `device_answer` act as a user without a browser,
+//   `network` has the clients of further integrations, `addresses` the URLs, and `events` the
+//   changes at Webex.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -262,38 +289,41 @@ pub use self::user::MockUser;
 pub use self::user_info_fault::UserInfoFault;
 pub use self::webex_error::{ErrorFormat, WebexError};
 
-/// A Webex of one's own. See the [module](self) for a tour.
+/// A simulated Webex on a loopback port. See the [module](self) for an overview.
 ///
-/// Clones are cheap and are the same Webex; it stops when the last of them is dropped. Each takes a thread and five handles
-/// of the operating system, behind the relay twice that, and each connection of a client in the same process two more: where a
-/// process may have no more than 1024 handles, as many systems have it, about 140 mocks with a connection each can live at once.
-/// Tests that run one after the other, or as many at once as there are processors, never come near that.
+/// Cloning is cheap: all clones share one server, which stops when the last clone is dropped.
+///
+/// A mock uses one thread and five handles of the operating system, or ten with the relay. Each
+/// connection of a client in the same process uses two more. With the common limit of 1024 handles
+/// per process, about 140 mocks with one connection each can run at the same time.
+///
 #[derive(Clone)]
 pub struct MockWebex {
-    /// Looks at what was expected when the last clone goes, before the others do.
+    /// Checks the expectations when the last clone is dropped. Dropped before the other fields.
     _verdict: Arc<Verdict>,
-    /// Lives as long as one of the clones.
+    /// Stops when the last clone is dropped.
     server: Arc<Server>,
     state: Arc<Mutex<State>>,
     clock: Arc<dyn Clock>,
 }
 
 impl MockWebex {
-    /// Starts the commercial service on a free loopback port, with one user, jane@example.com, and one integration.
+    /// Starts a mock of the commercial service on a free loopback port, with one user,
+    /// jane@example.com, and one integration.
     ///
     /// # Panics
     ///
-    /// When no port can be had.
+    /// Panics if no port is available.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// Says what the world is like before it starts.
+    /// Creates a builder for a configured mock.
     pub fn builder() -> MockWebexBuilder {
         MockWebexBuilder::new()
     }
 
-    /// The service that the mock plays, at the mock's address.
+    /// Returns the simulated service with the mock's URLs.
     pub fn service(&self) -> Service {
         let service = match self.state().service {
             MockService::Webex => Service::webex(),
@@ -304,46 +334,48 @@ impl MockWebex {
         if service.issuers().is_empty() { service } else { service.with_issuers(self.state().brokers()) }
     }
 
-    /// A client of the mock's integration, ready to log users in.
+    /// Creates a client for the mock's integration.
     ///
     /// # Panics
     ///
-    /// When the world was given settings that no client can have, such as a malformed redirect URI.
-    #[expect(clippy::panic, reason = "a world that no client fits is a mistake in the test")]
+    /// Panics if the mock's settings are not valid for a client, for example because of a malformed
+    /// redirect URI.
+    #[expect(clippy::panic, reason = "settings that no client accepts are a mistake in the test")]
     pub fn client(&self) -> WebexOAuth {
-        self.client_builder().build().unwrap_or_else(|error| panic!("no client fits the mock's integration: {error}"))
+        self.client_builder().build().unwrap_or_else(|error| panic!("invalid integration: {error}"))
     }
 
-    /// The settings of such a client, to be changed before they are built. The client has the mock's clock.
+    /// Creates a builder with the settings of the mock's integration and the mock's clock.
     pub fn client_builder(&self) -> WebexOAuthBuilder {
         self.settings_of(0)
     }
 
-    /// The integration's client id: `C` and 64 hexadecimal digits, others in each mock.
+    /// Returns the integration's client ID. By default it is `C` and 64 hexadecimal digits, and
+    /// differs in every mock.
     pub fn client_id(&self) -> String {
         self.state().integrations[0].client_id.clone()
     }
 
-    /// The integration's present client secret.
+    /// Returns the integration's current client secret.
     pub fn client_secret(&self) -> String {
         self.state().integrations[0].client_secret.clone()
     }
 
-    /// The integration's redirect URI, the first if there are several.
+    /// Returns the integration's first redirect URI.
     pub fn redirect_uri(&self) -> String {
         self.state().integrations[0].redirect_uris[0].clone()
     }
 
-    /// The scopes that the integration may ask for.
+    /// Returns the integration's registered scopes.
     pub fn scopes(&self) -> Scopes {
         self.state().integrations[0].scopes.clone()
     }
 
     #[track_caller]
-    #[expect(clippy::panic, reason = "a user that nobody made is a mistake in the test")]
+    #[expect(clippy::panic, reason = "an unknown user is a mistake in the test")]
     fn user(&self, email: &str) -> usize {
         let found = self.state().user(email);
-        found.unwrap_or_else(|| panic!("the mock has no user {email:?}: add it with MockWebex::builder().user(..)"))
+        found.unwrap_or_else(|| panic!("unknown user {email:?}: add the user with `MockWebex::builder().user(..)`"))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

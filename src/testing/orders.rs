@@ -35,7 +35,8 @@ impl Orders {
         self.last
     }
 
-    /// Changes the number of responses. If a request was faster, the fault has already been applied once.
+    /// Changes the number of responses. If a request was faster, the fault has already been applied
+    /// once.
     fn set(&mut self, ordered: &ScriptedFault<'_>, left: Left) {
         let position = self.orders.partition_point(|order| order.id < ordered.id);
         if self.orders.get(position).is_some_and(|order| order.id == ordered.id) {
@@ -96,9 +97,10 @@ impl Orders {
 impl MockWebex {
     /// Selects an endpoint to script faults for.
     ///
-    /// Faults apply in the order in which they were added: to the next response, the next few, or all until the fault is
-    /// cleared. A request is answered by the oldest fault that covers its endpoint. Named faults, such as
-    /// [`IdTokenFault`](crate::testing::IdTokenFault), wait for the next response that would be a success.
+    /// Faults apply in the order in which they were added: to the next response, the next few, or
+    /// all until the fault is cleared. A request receives the oldest fault that covers its
+    /// endpoint. Named faults, such as [`IdTokenFault`](crate::testing::IdTokenFault), wait for the
+    /// next response that would be a success.
     ///
     /// # Example
     ///
@@ -106,7 +108,8 @@ impl MockWebex {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> webex_oauth::Result<()> {
     /// use webex_oauth::Callback;
-    /// use webex_oauth::testing::{ErrorFormat, Fault, MockEndpoint, MockWebex, RetryAfter, WebexError};
+    /// use webex_oauth::testing::{ErrorFormat, Fault, MockEndpoint, MockWebex};
+    /// use webex_oauth::testing::{RetryAfter, WebexError};
     ///
     /// let mock = MockWebex::start().await;
     /// let webex = mock.client();
@@ -119,7 +122,8 @@ impl MockWebex {
     /// for _ in 0..4 {
     ///     let (url, pending) = webex.authorize().begin()?;
     ///     let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await;
-    ///     outcomes.push(login.map_err(|error| error.server().and_then(|server| server.status())).map(drop));
+    ///     let status = |error: webex_oauth::Error| error.server().and_then(|it| it.status());
+    ///     outcomes.push(login.map_err(status).map(drop));
     /// }
     /// assert_eq!(outcomes, [Err(Some(503)), Err(Some(400)), Err(Some(400)), Ok(())]);
     /// # Ok(())
@@ -134,7 +138,8 @@ impl MockWebex {
         self.state().orders.clear_all();
     }
 
-    /// Returns the number of faults that are not used up. It is 0 if everything scripted has happened.
+    /// Returns the number of faults that are not used up. It is 0 if everything scripted has
+    /// occurred.
     pub fn faults_left(&self) -> usize {
         self.state().orders.len()
     }
@@ -156,12 +161,16 @@ pub struct EndpointScript<'a> {
 }
 
 impl<'a> EndpointScript<'a> {
-    /// Adds a fault for the next response. Call [`ScriptedFault::times`] or [`ScriptedFault::until_cleared`] for more.
+    /// Adds a fault for the next response. Call [`ScriptedFault::times`] or
+    /// [`ScriptedFault::until_cleared`] for more responses.
     ///
     /// # Panics
     ///
-    /// - If the fault requires [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay), which is not enabled.
-    /// - If a named fault cannot occur at the endpoint.
+    /// Panics if:
+    ///
+    /// - the fault requires [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay),
+    ///   which is not enabled.
+    /// - a named fault cannot occur at this endpoint.
     #[track_caller]
     pub fn respond_with(self, fault: impl Into<Fault>) -> ScriptedFault<'a> {
         let fault = fault.into();
@@ -190,18 +199,19 @@ impl ScriptedFault<'_> {
         self
     }
 
-    /// Lets the fault apply to all responses until [`MockWebex::clear`] or [`EndpointScript::clear`] is called. Faults that are
-    /// added later wait until then.
+    /// Applies the fault to all responses until [`MockWebex::clear`] or [`EndpointScript::clear`]
+    /// is called. Faults that are added later wait until then.
     pub fn until_cleared(self) -> Self {
         self.mock.state().orders.set(&self, Left::UntilCleared);
         self
     }
 
-    /// Adds another fault at the same endpoint.
+    /// Adds another fault at the same endpoint, for one response. Call [`times`](Self::times) or
+    /// [`until_cleared`](Self::until_cleared) for more.
     ///
     /// # Panics
     ///
-    /// As [`EndpointScript::respond_with`].
+    /// Panics like [`EndpointScript::respond_with`].
     #[track_caller]
     pub fn then(self, fault: impl Into<Fault>) -> Self {
         let fault = fault.into();

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::testing::mutation::remove;
 
-/// A deviation in a successful token response, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// A deviation in a successful token response, including those to devices, for
+/// [`MockEndpoint::Token`](crate::testing::MockEndpoint::Token).
 ///
 /// Clients must accept all of these (RFC 6749, section 5.1), and this crate does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,8 +6,8 @@ use crate::testing::exchange::{Body, Outcome, Refusal};
 use crate::testing::mutation::{append_one, remove};
 use crate::testing::pages::Page;
 
-/// A fault in a userinfo response, for
-/// [`MockWebex::on`](crate::testing::MockWebex::on).
+/// A fault in a successful userinfo response, for
+/// [`MockEndpoint::UserInfo`](crate::testing::MockEndpoint::UserInfo).
 ///
 /// Each fault results in [`ErrorKind::UserInfo`](crate::error::ErrorKind::UserInfo). After
 /// [`MissingScope`](Self::MissingScope),

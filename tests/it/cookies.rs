@@ -186,7 +186,7 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
         assert!(!words.contains(&value[..20]));
     }
     for (keys, words) in
-        [(keys("k1", 2), "does not open with the key `k1`"), (keys("k2", 1), "the key `k1`, which is not known here")]
+        [(keys("k1", 2), "cannot be decrypted with the key `k1`"), (keys("k2", 1), "the unknown key `k1`")]
     {
         let elsewhere = App::with(keys, "http://localhost:5000/auth/cisco/callback");
         let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();

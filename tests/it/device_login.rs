@@ -349,12 +349,12 @@ async fn the_end_has_a_name() {
     for (body, status, seen, says) in [
         (r#"{"message":"access_denied"}"#, 400, "denied AuthorizationRejected", "device login denied"),
         (r#"{"error":"expired_token"}"#, 400, "expired DeviceCodeExpired", "device code expired"),
-        (r#"{"errors":[{"description":"tokenlimit_reached"}]}"#, 400, "failed Device", "token limit reached"),
-        (r#"{"error":"invalid_grant"}"#, 400, "failed Device", "already used"),
-        (r#"{"error":"invalid_request"}"#, 400, "failed Device", "already used"),
-        (r#"{"error":"invalid_client"}"#, 401, "failed Device", "check the client ID"),
-        ("{}", 403, "failed Device", "check the client ID"),
-        (r#"{"message":"unsupported_grant_type"}"#, 400, "failed Device", "check the client ID"),
+        (r#"{"errors":[{"description":"tokenlimit_reached"}]}"#, 400, "failed DeviceGrant", "token limit reached"),
+        (r#"{"error":"invalid_grant"}"#, 400, "failed DeviceGrant", "already used"),
+        (r#"{"error":"invalid_request"}"#, 400, "failed DeviceGrant", "already used"),
+        (r#"{"error":"invalid_client"}"#, 401, "failed DeviceGrant", "check the client ID"),
+        ("{}", 403, "failed DeviceGrant", "check the client ID"),
+        (r#"{"message":"unsupported_grant_type"}"#, 400, "failed DeviceGrant", "check the client ID"),
     ] {
         let script = Script::new(&clock(), [Act::Answer(status, body, None), GRANTED]);
         let mut login = script.login().await;
@@ -540,8 +540,8 @@ async fn another_clients_login_and_a_damaged_one_are_not_restored() {
     for (bad, says) in [
         (text[..40].to_owned(), "invalid JSON"),
         (text.replace("\"v\":1", "\"v\":7"), "update webex-oauth"),
-        (text.replace("\"device_code\"", "\"x\""), "no `device_code`"),
-        (text.replace("\"expires_at\"", "\"x\""), "no `expires_at`"),
+        (text.replace("\"device_code\"", "\"x\""), "`device_code` is missing"),
+        (text.replace("\"expires_at\"", "\"x\""), "`expires_at` is missing"),
         (text.replace("\"interval\":5", "\"interval\":\"5\""), "`interval` is damaged"),
         (text.replace("https://oauth-helper-r.wbx2.com/verify?", "javascript:alert(1)?"), "verification_uri_complete"),
         (text.replace("061992", "0\\u001b[2J"), "user_code"),

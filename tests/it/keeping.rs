@@ -311,7 +311,7 @@ async fn another_accounts_login_is_not_overwritten_by_chance() {
 
     let error = manager.put(&key("cust10001"), bobs.clone()).await.unwrap_err();
 
-    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("replace(..)"), "{error}");
+    assert!(error.kind() == ErrorKind::AccountMismatch && error.to_string().contains("replace_account()"), "{error}");
     manager.put_opts(&key("cust10001"), bobs.clone(), PutOptions::new().replace_account()).await.unwrap();
     assert_eq!(&manager.access_token(&key("cust10001")).await.unwrap(), bobs.access_token());
     let janes = log_in(&mock, &webex).await;
@@ -476,8 +476,8 @@ async fn a_tenant_leaves_with_all_its_users_and_nobody_elses() {
     manager.access_token(&key("cust10001").child("user-7").unwrap()).await.unwrap();
     assert_eq!(manager.remove_all("cust10001").await.unwrap(), 300);
 
-    let unlisted = TokenManager::new(webex, MemoryStore::new()).unwrap();
-    assert!(unlisted.remove_all("cust1").await.unwrap_err().to_string().contains("with_index"));
+    let unlisted = TokenManager::new(webex, Failing::new(MemoryStore::new())).unwrap();
+    assert!(unlisted.remove_all("cust1").await.unwrap_err().to_string().contains("implements `TokenIndex`"));
 }
 
 /// A server that grants logins, and answers refreshes as scripted.

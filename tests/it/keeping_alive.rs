@@ -10,6 +10,7 @@ use webex_oauth::{Callback, ErrorKind, KeepAlive, Service, SessionEvent, Session
 use wiremock::matchers::body_string_contains;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::keeping::Failing;
 use crate::support::{TOKENS, builder, json, tokens};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -322,9 +323,12 @@ async fn another_clients_logins_in_the_same_store_are_left_alone() {
 #[tokio::test]
 async fn a_manager_that_cannot_list_keeps_nothing_alive() {
     let mock = MockWebex::start().await;
-    let manager = TokenManager::new(mock.client(), MemoryStore::new()).unwrap();
+    let manager = TokenManager::new(mock.client(), Failing::new(MemoryStore::new())).unwrap();
     let error = KeepAlive::new(&manager).unwrap_err();
-    assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains("with_index"), "{error}");
+    assert!(
+        error.kind() == ErrorKind::Configuration && error.to_string().contains("implements `TokenIndex`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -477,7 +477,7 @@ async fn a_code_that_no_device_shows_is_a_mistake_in_the_test() {
     }
     let device = Device::begin(&mock).await;
     let message = panic_of(|| mock.approve_device_as(device.user_code(), "nobody@example.com"));
-    assert!(message.starts_with("the mock has no user \"nobody@example.com\""), "{message}");
+    assert!(message.starts_with("unknown user \"nobody@example.com\""), "{message}");
     mock.approve_device(device.user_code());
 }
 

@@ -84,7 +84,7 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
     let became: Vec<_> =
         mock.received(MockEndpoint::Refresh).iter().map(|r| (r.status(), r.fault().map(str::to_owned))).collect();
     let said = |text: &str| Some(text.to_owned());
-    assert_eq!(became, [(Some(400), said("status 400 made")), (None, said("answer lost")), (Some(200), None)]);
+    assert_eq!(became, [(Some(400), said("status 400")), (None, said("response lost")), (Some(200), None)]);
 }
 
 #[tokio::test]

@@ -163,7 +163,7 @@ async fn a_refresh_is_told_from_departure_to_the_save() {
     let (_server, clock, webex) = scripted([json(200, TOKENS)]).await;
     let watch = Watch::begin();
     let (manager, session) = kept(&webex, Failing::new(MemoryStore::new())).await;
-    assert_eq!(watch.decisions(), ["INFO put"]);
+    assert_eq!(watch.decisions(), ["INFO session stored"]);
 
     clock.advance(FORTNIGHT.mul_f64(0.9));
     session.access_token().await.unwrap();

@@ -40,7 +40,7 @@ pub fn client_over(transport: impl Transport) -> WebexOAuth {
 
 fn builder(base: &str) -> webex_oauth::WebexOAuthBuilder {
     WebexOAuth::builder()
-        .service(Service::webex().at(base))
+        .service(Service::webex().with_base_url(base))
         .client_id(CLIENT_ID)
         .client_secret(CLIENT_SECRET)
         .redirect_uri(REDIRECT_URI)

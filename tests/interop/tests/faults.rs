@@ -16,7 +16,10 @@ use webex_oauth_interop::{Browser, Server, tell};
 const SCOPES: &str = "spark:all spark:people_read";
 
 fn service(server: &Server) -> Service {
-    Service::webex().with_base_url(server.url()).with_token_endpoint(format!("{}/token", server.url())).with_issuer(server.url())
+    Service::webex()
+        .with_base_url(server.url())
+        .with_token_endpoint(format!("{}/token", server.url()))
+        .with_issuer(server.url())
 }
 
 fn builder(server: &Server) -> WebexOAuthBuilder {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::store::{FileStore, MemoryStore, TokenKey, TokenStore};
 use webex_oauth::{
-    AccessToken, Callback, ClientAuth, Error, ErrorKind, SessionState, PendingAuthorization, Rotation, Service, Session,
-    TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
+    AccessToken, Callback, ClientAuth, Error, ErrorKind, PendingAuthorization, Rotation, Service, Session,
+    SessionState, TokenManager, TokenSet, WebexOAuth, WebexOAuthBuilder,
 };
 use webex_oauth_interop::{Browser, RunningClock, Server, tell};
 

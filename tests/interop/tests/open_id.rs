@@ -147,7 +147,8 @@ fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
     tell(async {
         let (server, wire) = (server().await, Wire::new());
         // Where it is, and what it calls itself.
-        let bare = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
+        let bare =
+            Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_rotation(Rotation::Strict);
         let found = builder(&server, &wire).service(bare.clone()).build().unwrap().discover().await.unwrap();
         assert_eq!(found.issuer(), Some(server.url()));
         assert!(found.is_issuer_in_callbacks());

@@ -21,7 +21,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
             ("approve", "{}", "specify either `url` (an authorization URL) or `user_code` (shown by a device)"),
             ("approve", r#"{"url": "https://webexapis.com/v1/authorize"}"#, "not an authorization URL of the mock"),
             ("approve", &stranger, "Webex would show a page instead of redirecting: unknown client ID"),
-            ("approve", &own, "the mock has no user \"jane@example.com\""),
+            ("approve", &own, "unknown user \"jane@example.com\""),
             ("approve", r#"{"user_code": "123456"}"#, "no device login is waiting with code \"123456\""),
             ("deny", r#"{"url": "a", "user_code": "b"}"#, "specify either"),
             ("revoke", r#"{"usr": "eve@example.com"}"#, "invalid body: unknown field `usr`"),
@@ -31,7 +31,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
             ("counts", r#"{"of": "refreshes"}"#, "invalid body: unknown field `of`"),
             ("answer", r#"{"at": "moon", "status": 503}"#, "unknown endpoint \"moon\": use one of [\"any\", "),
             ("answer", r#"{"at": "token"}"#, "specify exactly one of `own`, `status`, `error`, and `connection`"),
-            ("answer", r#"{"at": "token", "status": 99}"#, "no answer can have the status 99"),
+            ("answer", r#"{"at": "token", "status": 99}"#, "invalid status 99"),
             ("answer", r#"{"at": "token", "error": "Bad"}"#, "unknown fault \"Bad\": use one of [DeadRefreshToken, "),
             ("answer", r#"{"at": "token", "connection": "slow"}"#, "invalid body: unknown variant `slow`"),
             ("answer", r#"{"status": 503}"#, "missing `at`: specify an endpoint"),
@@ -224,7 +224,7 @@ fn what_came_is_told_without_its_secrets() {
             let came = world.mock.order("requests", json!({ "at": "token" })).await;
             let came = came["requests"].as_array().unwrap();
             let told: Vec<_> = came.iter().map(|request| (&request["status"], &request["fault"])).collect();
-            assert_eq!(told, [(&json!(200), &Value::Null), (&Value::Null, &json!("answer lost"))]);
+            assert_eq!(told, [(&json!(200), &Value::Null), (&Value::Null, &json!("response lost"))]);
             assert_eq!((&came[1]["method"], &came[1]["path"]), (&json!("POST"), &json!("/v1/access_token")));
             let parameters = came[1]["parameters"].as_array().unwrap();
             assert_eq!(parameters[0], json!(["grant_type", "refresh_token"]));

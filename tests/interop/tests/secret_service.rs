@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use webex_oauth::clock::{ManualClock, UnixTime};
-use webex_oauth::store::{Body, Entry, Precondition, Head, KeyringStore, WriteOutcome, TokenKey, TokenStore, conformance};
+use webex_oauth::store::{
+    Body, Entry, Head, KeyringStore, Precondition, TokenKey, TokenStore, WriteOutcome, conformance,
+};
 use webex_oauth::testing::MockWebex;
 use webex_oauth::{Callback, Error, ErrorKind, TokenManager};
 use webex_oauth_interop::Session;

@@ -12,7 +12,7 @@ const JANE: &[(&str, &str)] = &[("login", "jane"), ("password", "x")];
 
 fn client(server: &Server, secret: &str) -> WebexOAuth {
     let service = Service::webex()
-        .at(server.url())
+        .with_base_url(server.url())
         .with_authorization_endpoint(format!("{}/auth", server.url()))
         .with_token_endpoint(format!("{}/token", server.url()))
         .with_issuer(server.url())
