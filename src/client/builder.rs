@@ -246,7 +246,7 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// Validates the settings and creates the client.
+    /// Builds the client, after checking the settings.
     ///
     /// # Errors
     ///

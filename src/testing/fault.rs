@@ -27,7 +27,6 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 /// [`MockWebex::on`](crate::testing::MockWebex::on) selects the endpoint and the number of
 /// responses. Named faults, such as [`IdTokenFault`], convert to this type.
 ///
-///
 /// | fault | request | response |
 /// |---|---|---|
 /// | [`none`](Self::none) | processed | the mock's own, unchanged or with another status, header, content type, or body |
@@ -126,24 +125,25 @@ impl Fault {
         Self::status(status).dressed(|dress| dress.redirects = true)
     }
 
-    /// Removes a member from the JSON of the mock's own response, for example `access_token`.
+    /// Creates a fault that removes a member from the JSON of the mock's own response, for example
+    /// `access_token`.
     pub fn without(member: impl Into<String>) -> Self {
         Self::changed(Change::Without(member.into()))
     }
 
-    /// Duplicates a member in the JSON of the mock's own response.
+    /// Creates a fault that duplicates a member in the JSON of the mock's own response.
     pub fn twice(member: impl Into<String>) -> Self {
         Self::changed(Change::Twice(member.into()))
     }
 
-    /// Sets a member in the JSON of the mock's own response.
+    /// Creates a fault that adds or replaces a member in the JSON of the mock's own response.
     ///
     /// `json` is sent unchanged, for example `null`, or `"1209599"` with quotation marks.
     pub fn member(member: impl Into<String>, json: impl Into<String>) -> Self {
         Self::changed(Change::Member(member.into(), json.into()))
     }
 
-    /// Edits the JSON body of the mock's own response.
+    /// Creates a fault that edits the JSON body of the mock's own response.
     ///
     /// Other bodies stay unchanged. Use this for any fault without a name.
     ///
@@ -172,38 +172,41 @@ impl Fault {
         Self::changed(Change::Edit(Edit(Arc::new(edit))))
     }
 
-    /// Closes the connection without processing the request.
+    /// Creates a fault that closes the connection without processing the request.
     pub fn closed() -> Self {
         Self { acts: false, fate: Fate::Lost, ..Self::none() }
     }
 
-    /// Processes the request and closes the connection before the response arrives.
+    /// Creates a fault that processes the request but closes the connection before the response
+    /// arrives.
     pub fn lost_answer() -> Self {
         Self::closed().after_acting()
     }
 
-    /// Keeps the connection open without processing the request or sending a response.
+    /// Creates a fault that keeps the connection open without processing the request or sending a
+    /// response.
     pub fn hanging() -> Self {
         Self { acts: false, fate: Fate::Hung, ..Self::none() }
     }
 
-    /// Closes the connection in the middle of the body, whose length was announced.
+    /// Creates a fault that closes the connection in the middle of the body, whose length was
+    /// announced.
     pub fn truncated() -> Self {
         Self { fate: Fate::Cut(None, Ending::Closed), ..Self::none() }
     }
 
-    /// Resets the connection in the middle of the body.
+    /// Creates a fault that resets the connection in the middle of the body.
     pub fn reset() -> Self {
         Self { fate: Fate::Cut(None, Ending::Reset), ..Self::none() }
     }
 
-    /// Stops sending in the middle of the body and keeps the connection open.
+    /// Creates a fault that stops sending in the middle of the body and keeps the connection open.
     pub fn stalled() -> Self {
         Self { fate: Fate::Cut(None, Ending::Stalled), ..Self::none() }
     }
 
-    /// Sends the complete response byte by byte, with this pause after each byte. The pause is in
-    /// real time.
+    /// Creates a fault that sends the complete response byte by byte, with this pause after each
+    /// byte. The pause is in real time.
     pub fn dripping(pause: Duration) -> Self {
         Self { fate: Fate::Dripping(pause), ..Self::none() }
     }
@@ -221,6 +224,8 @@ impl Fault {
 ///
 /// # Panics
 ///
+/// All methods panic if the fault sends no response or is a named fault.
+/// [`after_acting`](Self::after_acting) panics only for named faults.
 impl Fault {
     /// Sets the body to an HTML page that names the status, as sent by proxies.
     #[track_caller]
@@ -288,14 +293,14 @@ impl Fault {
         self.dressed(|dress| dress.retry_after = Some(retry_after))
     }
 
-    /// Duplicates the tracking ID in its header, separated by a comma, as Webex sometimes does.
+    /// Sends the tracking ID twice in its header, separated by a comma, as Webex sometimes does.
     #[track_caller]
     pub fn tracking_id_twice(self) -> Self {
         self.dressed(|dress| dress.doubles_tracking_id = true)
     }
 
-    /// Processes the request before the fault occurs: tokens are issued and codes are spent, but
-    /// the client receives no success.
+    /// Allows the request to be processed before the fault occurs: tokens are issued and codes are
+    /// spent, but the client receives no success.
     #[track_caller]
     pub fn after_acting(mut self) -> Self {
         assert!(self.named.is_none(), "cannot change a named fault ({self})");
@@ -303,7 +308,7 @@ impl Fault {
         self
     }
 
-    /// Delays the response. The delay is in real time.
+    /// Adds a delay before the response, in real time.
     #[track_caller]
     pub fn delayed(mut self, delay: Duration) -> Self {
         self.assert_arrives();

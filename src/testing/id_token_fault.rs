@@ -248,7 +248,7 @@ impl IdTokenFault {
     /// Applies the faults in the serialized claims that no JSON value can represent.
     pub(super) fn spoil_payload(self, payload: &mut String) {
         if self == Self::RepeatedClaim {
-            payload.insert_str(1, "\"sub\":\"nobody\",");
+            payload.insert_str(1, "\"sub\":\"other\",");
         }
     }
 

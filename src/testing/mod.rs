@@ -91,8 +91,8 @@
 //! The mock implements the device grant. `<base>/device/authorize` issues codes, and
 //! `<base>/device/token` responds with 428 until the user has decided.
 //!
-//! The user is [`MockWebex::approve_device`], [`approve_device_as`](MockWebex::approve_device_as),
-//! or [`deny_device`](MockWebex::deny_device). A real browser works as well, because
+//! [`MockWebex::approve_device`], [`approve_device_as`](MockWebex::approve_device_as), and
+//! [`deny_device`](MockWebex::deny_device) act as the user. A real browser works as well, because
 //! `verification_uri` is a page of the mock. Polling before the interval has elapsed results in
 //! `slow_down`.
 //!
@@ -140,8 +140,8 @@
 //! | [`DevicePollFault`] | [`DeviceToken`](MockEndpoint::DeviceToken) | each error code in each format, a page, 429 |
 //!
 //! The faults of OpenID Connect follow the relying party tests of the OpenID Foundation, as far as
-//! they apply to a client of Webex. Each documents the result in this crate. Use them to test the
-//! error handling of your application, or checks of its own.
+//! they apply to a client of Webex. The documentation of each fault states the result in this
+//! crate. Use them to test the error handling of your application, or its own checks.
 //!
 //! # Requests
 //!

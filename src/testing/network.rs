@@ -69,7 +69,7 @@ impl MockWebex {
 
 /// The network between clients and mock.
 impl MockWebex {
-    /// Rejects all connections from now on and closes existing ones, like a server that is down.
+    /// Closes all connections and rejects new ones, like a server that is down.
     ///
     /// The port stays reserved for [`go_online`](Self::go_online).
     ///
@@ -83,7 +83,7 @@ impl MockWebex {
         self.open(false);
     }
 
-    /// Accepts connections again after [`go_offline`](Self::go_offline).
+    /// Opens the port again after [`go_offline`](Self::go_offline).
     ///
     /// # Panics
     ///

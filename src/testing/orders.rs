@@ -199,8 +199,8 @@ impl ScriptedFault<'_> {
         self
     }
 
-    /// Applies the fault to all responses until [`MockWebex::clear`] or [`EndpointScript::clear`]
-    /// is called. Faults that are added later wait until then.
+    /// Sets the fault to apply to all responses until [`MockWebex::clear`] or
+    /// [`EndpointScript::clear`] is called. Faults that are added later wait until then.
     pub fn until_cleared(self) -> Self {
         self.mock.state().orders.set(&self, Left::UntilCleared);
         self

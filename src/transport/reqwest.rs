@@ -71,7 +71,8 @@ const MIN_REPEAT_TIME: Duration = Duration::from_secs(1);
 /// use webex_oauth::transport::ReqwestTransport;
 ///
 /// # fn main() -> webex_oauth::Result<()> {
-/// let transport = ReqwestTransport::builder().connect_timeout(Duration::from_secs(3)).build()?;
+/// let builder = ReqwestTransport::builder().connect_timeout(Duration::from_secs(3));
+/// let transport = builder.build()?;
 /// # Ok(())
 /// # }
 /// ```

@@ -58,7 +58,12 @@ fn every_module_uses_only_what_stands_above_it_and_keeps_the_house_rules() {
 }
 
 /// Sentences with an avoided word, as a path and a fragment of the line.
-const PROSE_EXCEPTIONS: &[(&str, &str)] = &[];
+const PROSE_EXCEPTIONS: &[(&str, &str)] = &[
+    // Webex's own words.
+    ("src/testing/device_poll_fault.rs", "refused to fulfill it"),
+    // The subject of a forged token.
+    ("src/testing/id_token_fault.rs", "nobody"),
+];
 
 #[test]
 fn prose_uses_standard_words_and_first_sentences() {

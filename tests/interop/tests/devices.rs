@@ -41,7 +41,7 @@ fn client(server: &Server, secret: &str) -> WebexOAuth {
 
 fn client_at(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
     let service = Service::webex()
-        .at(server.url())
+        .with_base_url(server.url())
         .with_token_endpoint(format!("{}/token", server.url()))
         .with_device_authorization_endpoint(format!("{}/device/auth", server.url()))
         .with_device_token_endpoint(format!("{}/token", server.url()));
@@ -95,7 +95,7 @@ fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordin
         approve(&device).await;
         let login = device.wait().await.unwrap();
 
-        assert_eq!(login.tokens().scopes().to_string(), "spark:all spark:people_read");
+        assert_eq!(login.tokens().scopes().unwrap().to_string(), "spark:all spark:people_read");
         let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
         let session = manager.put(&TokenKey::new("tv").unwrap(), login).await.unwrap();
         let first = session.access_token().await.unwrap();

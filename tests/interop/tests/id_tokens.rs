@@ -8,7 +8,7 @@ use webex_oauth_interop::{Browser, Server, Wire, tell};
 fn client(server: &Server, wire: &Wire) -> WebexOAuth {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
-        .at(server.url())
+        .with_base_url(server.url())
         .with_token_endpoint(at("/token"))
         .with_keys_endpoint(at("/jwks"))
         .with_user_info_endpoint(at("/userinfo"))

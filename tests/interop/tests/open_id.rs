@@ -20,7 +20,7 @@ async fn server() -> Server {
 fn builder(server: &Server, wire: &Wire) -> WebexOAuthBuilder {
     let at = |path: &str| format!("{}{path}", server.url());
     let service = Service::webex()
-        .at(server.url())
+        .with_base_url(server.url())
         .with_authorization_endpoint(at("/auth"))
         .with_token_endpoint(at("/token"))
         .with_keys_endpoint(at("/jwks"))
@@ -86,7 +86,7 @@ fn userinfo_opens_the_door_to_an_address_that_it_calls_verified_and_tells_of_a_k
         let (store, key) = (MemoryStore::new(), TokenKey::new("jane").unwrap());
         let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
         manager.put(&key, log_in(&webex, "jane").await.unwrap()).await.unwrap().user_info().await.unwrap();
-        let session = TokenManager::new(webex, store).unwrap().session(&key).unwrap();
+        let session = TokenManager::new(webex, store).unwrap().session(&key);
         let account = session.account().await.unwrap();
         let address = account.details().find(|detail| detail.value == "jane@example.com").unwrap();
         assert!(address.origin == FieldSource::UserInfo && address.is_verified(), "{address:?}");

@@ -148,9 +148,9 @@ impl Prose<'_> {
     }
 }
 
-/// Returns the first avoided word of a line, outside code in backticks and link targets.
+/// Returns the first avoided word of a line, outside code in backticks, link targets, and format arguments.
 fn avoided(line: &str) -> Option<(&'static str, &'static str)> {
-    let without_code = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+    let without_code = line.split('`').step_by(2).collect::<Vec<_>>().join(" ").replace('{', "{_");
     let without_targets = |part: &str| part.split_once(')').map_or(String::new(), |(_, rest)| rest.to_owned());
     let mut parts = without_code.split("](");
     let first = parts.next().unwrap_or_default().to_owned();
