@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::redact;
 use crate::value_check::{self, Characters};
 
-/// The account that tokens belong to, as far as it is known.
+/// The account that tokens belong to, to the extent that it is known.
 ///
 /// Webex Meetings includes the account in its token response
 /// (<https://developer.cisco.com/docs/webex-meetings/>). For the other services, the account comes
@@ -78,7 +78,7 @@ pub(crate) struct Identity {
     pub(crate) address: Option<Address>,
 }
 
-/// The UserInfo claims that are stored with the tokens.
+/// The userinfo claims that are stored with the tokens.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     pub(crate) name: Option<String>,
@@ -149,7 +149,7 @@ pub enum FieldSource {
     PeopleMe,
     /// A verified ID token.
     IdToken,
-    /// The UserInfo endpoint, `GET /userinfo`, for the user of a verified ID token.
+    /// The userinfo endpoint, `GET /userinfo`, for the user of a verified ID token.
     UserInfo,
 }
 
@@ -264,7 +264,7 @@ impl Account {
     /// Returns the user's e-mail address.
     ///
     /// Verified addresses take precedence over unverified ones. Within each group, the order of the
-    /// sources is: ID token, UserInfo, person, token response. [`details`](Self::details) contains
+    /// sources is: ID token, userinfo, person, token response. [`details`](Self::details) contains
     /// the source of each address.
     pub fn email(&self) -> Option<&str> {
         let proven = self.addresses().find(KnownAddress::is_verified);

@@ -203,7 +203,7 @@ impl AuthorizationRequest {
     /// - [`ErrorKind::Unsupported`]: the scope `openid` was requested, but ID tokens cannot be
     ///   verified. This applies to builds without the feature `oidc` and to Webex Meetings.
     ///   Response types other than `code` are also unsupported.
-    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn begin(mut self) -> Result<(AuthorizationUrl, PendingAuthorization)> {
         if let Some(error) = self.fault.take() {
             return Err(error);

@@ -209,7 +209,7 @@ mod manual {
     }
 
     impl ManualClock {
-        /// Creates a clock that shows `now`.
+        /// Creates a clock set to `now`.
         ///
         /// [`sleep`](Clock::sleep) waits until [`advance`](Self::advance) is called with a
         /// sufficient duration. A request that is retried therefore waits for the test, unless the

@@ -15,7 +15,7 @@ use crate::revocation::RevocationScope;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Disconnected {
-    /// The outcome of the revocation at Webex. The session is removed from the store in any case.
+    /// The outcome of the revocation. The session is removed from the store regardless.
     pub revocation: Revocation,
     webex: WebexOAuth,
 }
@@ -34,7 +34,7 @@ pub enum Revocation {
 }
 
 impl Disconnected {
-    /// Begins the next login of the same browser, with [`Prompt::SelectAccount`].
+    /// Begins the next login in the same browser, with [`Prompt::SelectAccount`].
     ///
     /// The browser is still signed in to Webex. Without the prompt, the next login may silently use
     /// the same account.

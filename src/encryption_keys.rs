@@ -59,7 +59,7 @@ impl EncryptionKey {
 
     /// Parses a key: 32 bytes in base64, or 64 hexadecimal digits.
     ///
-    /// Both base64 alphabets are accepted, with and without padding. Surrounding white space is
+    /// Both base64 alphabets are accepted, with and without padding. Surrounding whitespace is
     /// ignored.
     ///
     /// # Errors

@@ -99,8 +99,8 @@ pub(crate) fn without_query(url: &str) -> &str {
 
 /// Returns `true` if `text` consists of characters that a URL parser keeps unchanged.
 ///
-/// URL parsers silently drop or rewrite other characters, so that the validated URL would differ
-/// from the one in use.
+/// URL parsers silently drop or rewrite other characters, so the validated URL would differ from
+/// the one in use.
 pub(crate) fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte))
 }
@@ -152,7 +152,7 @@ mod tests {
             ("https://webexapis.com/#x", "fragment"),
             ("https://u:p@webexapis.com", "user name"),
             ("ht\ttps://webexapis.com/v1", "control character"),
-            ("https://webexapis.com/v1 ", "white space"),
+            ("https://webexapis.com/v1 ", "whitespace"),
             ("https://webexapis.com/|", "not allowed in a URL"),
             ("https://webexapis.com\\v1", "contains \"\\\""),
             ("https:webexapis.com/v1", "complete URL"),

@@ -25,9 +25,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [`is_denied`](Error::is_denied) returns `true` if the user or an administrator declined a login.
 /// None of the four applies then.
 ///
-/// An `Error` is one pointer wide. `Display` writes one line about this layer, and
-/// [`source`](StdError::source) returns the cause. `Display`, `Debug`, and the cause never contain
-/// a secret.
+/// An `Error` is one pointer wide. `{}` writes one line about this layer, and
+/// [`source`](StdError::source) returns the cause. `{:#}` and `{:?}` add all causes on the same
+/// line, so an error returned by `main` is readable. None of them contains a secret.
 ///
 /// # Example
 ///
@@ -99,7 +99,7 @@ struct Inner {
 /// |---|---|
 /// | 400, 401 | by code and description; otherwise login required |
 /// | 403, 404, 405, 410, 415, 451 | misconfigured: the client or an address is wrong |
-/// | 407, 511 | misconfigured: a proxy or network requires a sign-in; no statement about the session |
+/// | 407, 511 | misconfigured: a proxy or network requires a sign-in; this does not concern the session |
 /// | 409 and other 4xx | retryable |
 /// | 423, 429 | retryable after [`Error::retry_after`] |
 /// | 428 | pending in the device grant; not used elsewhere |
@@ -161,8 +161,8 @@ pub enum ErrorKind {
     /// The tokens, the stored session, or the pending authorization belong to another service or
     /// client ID. They are unchanged. Use the client that created them, or begin a new login.
     ClientMismatch,
-    /// The callback's `iss` is another issuer (RFC 9207). Begin a new login, and check for a mix-up
-    /// attack.
+    /// The callback's `iss` identifies another issuer (RFC 9207). Begin a new login, and check for
+    /// a mix-up attack.
     IssuerMismatch,
     /// The callback has no `iss`, which this service always sends (RFC 9207). Begin a new login,
     /// and check for a mix-up attack.
@@ -187,8 +187,8 @@ pub enum ErrorKind {
     /// The device code expired before the user entered it (RFC 8628, section 3.5). Start a new
     /// device login when the user asks for it.
     DeviceCodeExpired,
-    /// The refresh failed. If [`Error::is_login_required`] returns `false`, the old tokens remain
-    /// as valid as before. Keep them, and check the other predicates of [`Error`].
+    /// The refresh failed. If [`Error::is_login_required`] returns `false`, the old tokens are
+    /// unaffected. Keep them, and check the other predicates of [`Error`].
     Refresh,
     /// The request for the person's details failed. The tokens are unchanged. Check the remedy
     /// predicates of [`Error`].
@@ -197,7 +197,7 @@ pub enum ErrorKind {
     /// authenticated. Begin a new login, and check for an attack.
     ///
     /// After a refresh, the ID token is for another user. If [`Error::is_login_required`] returns
-    /// `false`, the old tokens remain as valid as before.
+    /// `false`, the old tokens are unaffected.
     InvalidIdToken,
     /// The response has no ID token although one was requested. The user is not authenticated.
     /// Begin a new login.
@@ -215,19 +215,20 @@ pub enum ErrorKind {
     /// Check the service's URLs.
     Discovery,
     /// The revocation failed. The token may remain valid until it expires. Retry later, or ask the
-    /// user to revoke the authorization at Webex.
+    /// user to revoke the authorization in Webex.
     Revocation,
     /// A request could not be sent, or its response could not be received. Retry later if
-    /// [`Error::is_retryable`] returns `true`. [`Error::delivery`] reports if the server may have
-    /// processed the request.
+    /// [`Error::is_retryable`] returns `true`. [`Error::delivery`] reports whether the server may
+    /// have processed the request.
     Transport,
 
-    /// The user logged in with another account than the application accepts or has stored. Inform
-    /// the user and offer a new login with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
+    /// The user logged in with an account other than the one that the application accepts or has
+    /// stored. Inform the user and offer a new login with
+    /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount).
     AccountMismatch,
 
-    /// There is no session under this key, or another task or process is changing it. Offer a login
-    /// if [`Error::is_login_required`] returns `true`, and retry if [`Error::is_retryable`] does.
+    /// There is no session under this key. Offer a login if [`Error::is_login_required`] returns
+    /// `true`.
     SessionNotFound,
     /// Another task or process is refreshing or changing the session. Retry.
     SessionBusy,
@@ -252,7 +253,7 @@ pub enum Delivery {
     Unknown,
 }
 
-/// The expected duration of a store failure. This enum is exhaustive and will not be extended.
+/// The expected persistence of a store failure. This enum is exhaustive and will not be extended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transience {
     /// The store is unavailable, busy, or full for now. A retry may succeed.
@@ -490,12 +491,23 @@ impl fmt::Display for Error {
         if let Some(id) = &self.0.tracking_id {
             write!(f, " [tracking ID {id}]")?;
         }
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {error}")?;
+                cause = error.source();
+            }
+        }
         Ok(())
     }
 }
 
+/// `{:?}` is the line of `{:#}`, so that `main` can return an error. `{:#?}` lists the fields.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return write!(f, "{self:#}");
+        }
         let inner = &*self.0;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", &inner.kind).field("message", &inner.message);
@@ -532,6 +544,19 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+
+    #[test]
+    fn alternate_display_and_debug_print_all_causes_on_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer cause")]
+        struct Outer(#[source] std::io::Error);
+        let cause = Outer(std::io::Error::other("inner cause"));
+        let error = Error::new(ErrorKind::Store, "token store failed").with_source(cause);
+        assert_eq!(error.to_string(), "token store failed");
+        assert_eq!(format!("{error:#}"), "token store failed: outer cause: inner cause");
+        assert_eq!(format!("{error:?}"), format!("{error:#}"));
+        assert!(format!("{error:#?}").contains("kind: Store"));
+    }
 
     #[test]
     fn an_error_is_one_word_wide_and_can_travel() {

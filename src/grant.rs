@@ -19,7 +19,7 @@ use crate::registration::Registration;
 use crate::secret::RefreshToken;
 use crate::token::{NoTokens, TokenResponse, TokenSet};
 
-/// Parameters of Webex that extend the standard token request.
+/// Webex-specific parameters of a token request.
 ///
 /// They apply to the exchange of an authorization code and to the login of a
 /// [device](crate::DeviceLogin).

@@ -14,7 +14,7 @@ use crate::rest_id::{self, RestId};
 /// application can therefore display its application ID without a separate setting. The ID is not
 /// secret.
 ///
-/// Padded and URL-safe base64 is also accepted. `Display` formats the ID like Webex, in standard
+/// Padded and URL-safe base64 is also accepted. `Display` formats the ID as Webex does, in standard
 /// base64 without padding.
 ///
 /// # Example
@@ -46,7 +46,7 @@ impl ApplicationId {
         Ok(Self(RestId { cluster: rest_id::COMMERCIAL.to_owned(), kind: KIND.to_owned(), id }))
     }
 
-    /// Sets the cluster. IDs of Webex for Government were observed with
+    /// Sets the cluster. IDs of Webex for Government have been observed with
     /// `urn:TEAM:us-gov-west-1_a1`.
     ///
     /// # Errors
@@ -86,13 +86,13 @@ impl fmt::Display for ApplicationId {
 impl FromStr for ApplicationId {
     type Err = Error;
 
-    /// Parses an application ID. White space, and quotation marks or angle brackets around the ID,
+    /// Parses an application ID. Whitespace, and quotation marks or angle brackets around the ID,
     /// are ignored.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`]: the string is not an application ID, but for example a client
-    ///   ID or the ID of a person. The message names the problem.
+    /// - [`ErrorKind::InvalidInput`]: the string is not an application ID but, for example, a
+    ///   client ID or a person ID. The message names the problem.
     fn from_str(text: &str) -> Result<Self> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let text = text.trim_matches(['"', '\'', '`', '<', '>']);

@@ -1,4 +1,4 @@
-//! Issuers of ID tokens: the identity brokers of Webex.
+//! Issuers of ID tokens: the Webex identity brokers.
 
 /// The issuers of the commercial platform, one per region (help.webex.com, "BroadWorks" solution
 /// guide; the samples of developer.webex.com/docs/login-with-webex).

@@ -41,11 +41,11 @@ const MOST_LEFT: usize = 10_000;
 
 /// Periodic refreshes of idle sessions, so that they do not expire.
 ///
-/// Webex refresh tokens expire 90 days after the login (60 days at Webex Meetings). If refreshing
+/// Webex refresh tokens expire 90 days after the login (60 days for Webex Meetings). If refreshing
 /// extends that lifetime, a session in use stays valid, but an idle session expires unnoticed. A
 /// sweep refreshes every session that the store lists as [`due`](crate::store::TokenIndex::due). A
-/// session is due once a third of its refresh token's lifetime is left, or earlier if needed for a
-/// timely warning.
+/// session is due once a third of its refresh token's lifetime is left, or earlier if a timely
+/// warning requires it.
 ///
 /// # Sessions that refreshing does not extend
 ///
@@ -53,9 +53,8 @@ const MOST_LEFT: usize = 10_000;
 /// is evidence for both. The expiry in each response decides. If a refresh did not extend the
 /// lifetime, the session is refreshed once more 14 days before it expires. If that does not help
 /// either, [`SessionEvent::Expiring`](crate::SessionEvent::Expiring) is emitted. The session is
-/// then due 1 day before it expires and at its expiry.
-/// [`SessionStatus::login_ends_at`](crate::SessionStatus::login_ends_at) contains the date from the
-/// first such refresh on.
+/// then due 1 day before it expires and at its expiry. From the first such refresh on,
+/// [`SessionStatus::expires_at`](crate::SessionStatus::expires_at) contains the date.
 ///
 /// # Sweeps
 ///
@@ -74,9 +73,9 @@ const MOST_LEFT: usize = 10_000;
 /// # Wrong clocks
 ///
 /// Entries that were written with a wrong clock may be due too late. Every entry with a due time is
-/// therefore also loaded once a week, a small part of them per sweep. It is refreshed if its tokens
-/// were received in the future. A program that calls [`sweep`](Self::sweep) instead loads all of
-/// them in its first sweep.
+/// therefore also loaded once a week, spread over the sweeps. It is refreshed if its tokens were
+/// received in the future. A program that calls [`sweep`](Self::sweep) instead loads all of them in
+/// its first sweep.
 ///
 /// # Requirements
 ///
@@ -175,7 +174,7 @@ enum Whose {
 }
 
 impl KeepAlive {
-    /// Creates keep-alive for the sessions of `manager`.
+    /// Creates a keep-alive for the sessions of `manager`.
     ///
     /// Nothing is swept until [`start`](Self::start) or [`sweep`](Self::sweep) is called.
     ///
@@ -242,8 +241,8 @@ impl KeepAlive {
         Ok(swept)
     }
 
-    /// Performs one of many sweeps. Of the weekly check, it covers only the time since the last
-    /// one.
+    /// Performs one of many sweeps. Its part of the weekly check covers only the time since the
+    /// last one.
     async fn sweep_regularly(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {

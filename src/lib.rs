@@ -59,11 +59,11 @@
 //! | if | then |
 //! |---|---|
 //! | [`is_login_required()`](Error::is_login_required) | The code or refresh token was rejected, or the user did not complete the login in time. Offer a new login. |
-//! | [`is_misconfigured()`](Error::is_misconfigured) | The client ID, client secret, redirect URI, scopes, or an address is wrong. Inform the operator. No session ends. |
+//! | [`is_misconfigured()`](Error::is_misconfigured) | The client ID, client secret, redirect URI, scopes, or an address is wrong. Inform the operator. Sessions are not affected. |
 //! | [`is_retryable()`](Error::is_retryable) | The network, the server, or a rate limit caused the failure. Retry after [`retry_after()`](Error::retry_after) or a short wait. After a failed code exchange, begin a new login. |
 //! | [`is_token_rejected()`](Error::is_token_rejected) | Webex rejected the access token. A [`Session`] has no newer token at present: report the error. With tokens of your own, refresh once and repeat the request once. |
-//! | [`is_denied()`](Error::is_denied) | The user or an administrator declined. Confirm it, and offer the login again. [`AcceptError::payload`] returns the payload of the login. |
-//! | the kind is [`AccountMismatch`](ErrorKind::AccountMismatch) | The user logged in with another account than expected. Inform the user, and offer the login again. |
+//! | [`is_denied()`](Error::is_denied) | The user or an administrator declined. Offer the login again. [`AcceptError::payload`] returns the payload of the login. |
+//! | the kind is [`AccountMismatch`](ErrorKind::AccountMismatch) | The user did not log in with the expected account. Inform the user, and offer the login again. |
 //! | the kind is [`InvalidIdToken`](ErrorKind::InvalidIdToken), [`MissingIdToken`](ErrorKind::MissingIdToken), [`MissingAtHash`](ErrorKind::MissingAtHash), [`IssuerMismatch`](ErrorKind::IssuerMismatch), or [`MissingIssuer`](ErrorKind::MissingIssuer) | The identity of the user could not be verified. Log the error, and offer a new login. |
 //! | the kind is [`PersonRequest`](ErrorKind::PersonRequest) or [`UserInfo`](ErrorKind::UserInfo) | The response contains no reason, or does not match the user. Log the error, and report that Webex failed. |
 //! | otherwise | The callback does not belong to a login of this browser. Respond with 400. |
@@ -75,7 +75,7 @@
 //! # Security
 //!
 //! - `state` and PKCE cannot be disabled. Both contain 256 random bits from the operating system.
-//!   At Webex Meetings, the code verifier has 10 characters and is sent unhashed: PKCE is weak.
+//!   For Webex Meetings, the code verifier has 10 characters and is sent unhashed: PKCE is weak.
 //! - ID tokens are always verified: signature, issuer, audience, times, and nonce. A missing or
 //!   invalid ID token fails the login. See [`oidc`].
 //! - Requests that carry a secret never follow redirects. Responses are limited in size and time,

@@ -132,7 +132,7 @@ impl TokenManagerBuilder {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the client has no client secret, which refreshing requires.
-    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
         Ok(TokenManager { keeper: Arc::new(Keeper::new(self.webex, self.store, self.listener)?) })
@@ -170,9 +170,9 @@ impl TokenManager {
     /// use [`put_opts`](Self::put_opts).
     ///
     /// Accounts are compared by person ID, by ID token subject, by site and user of Webex Meetings,
-    /// or by organization, using what is known of both. If only the stored account is known, the
-    /// person is fetched from Webex first. If nothing is known of the stored account, it is
-    /// replaced. Call [`WebexOAuth::identify`] before the first `put` to rule this out.
+    /// or by organization, using the values that are known for both. If only the stored account is
+    /// known, the person is fetched from Webex first. If nothing is known about the stored account,
+    /// it is replaced. Call [`WebexOAuth::identify`] before the first `put` to rule this out.
     /// [`Account::is_unverified`](crate::Account::is_unverified) reports such accounts.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl TokenManager {
         self.keep(key, tokens.into(), options, None).await
     }
 
-    /// Imports existing tokens and returns the session, for example from another program's store.
+    /// Imports existing tokens, for example from another program's store, and returns the session.
     ///
     /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is
     /// used once to obtain one. A session that is already stored is replaced as by
@@ -252,7 +252,7 @@ impl TokenManager {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidInput`]: the data is not a `T`.
+    /// - [`ErrorKind::InvalidInput`]: the data cannot be deserialized into `T`.
     /// - [`ErrorKind::Store`]: the store failed.
     /// - [`ErrorKind::CorruptEntry`]: the stored session cannot be read.
     pub async fn data<T: DeserializeOwned>(&self, key: &TokenKey) -> Result<Option<T>> {
@@ -261,7 +261,7 @@ impl TokenManager {
         let Some(data) = record.data else { return Ok(None) };
         // The message of serde_json may quote the data.
         serde_json::from_str(data.get()).map(Some).map_err(|_| {
-            let message = "invalid session data: it is not of the requested type; read it as the type that was stored";
+            let message = "session data has a different type: read it as the type that was stored";
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
@@ -286,7 +286,7 @@ impl TokenManager {
 
     /// Removes the session under `key` from the store. A refresh in progress does not restore it.
     ///
-    /// Webex is not informed, and the browser stays signed in there. Begin the next login with
+    /// Webex is not notified, and the browser stays signed in to Webex. Begin the next login with
     /// [`Prompt::SelectAccount`](crate::Prompt::SelectAccount), or it may silently use the same
     /// account. To revoke the tokens as well, use [`Session::disconnect`].
     ///
@@ -323,16 +323,16 @@ impl TokenManager {
         failure.map_or(Ok(removed), Err)
     }
 
-    /// Clears what blocks the session under `key` from being refreshed.
+    /// Clears everything that blocks refreshes of the session under `key`.
     ///
-    /// Call this after an administrator has corrected the cause at Webex. It clears a rejected
+    /// Call this after an administrator has corrected the cause in Webex. It clears a rejected
     /// refresh token, a backoff, and the pauses between refreshes after a 401. The next call of
     /// [`Session::access_token`] refreshes the session if necessary.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Store`]: the store failed.
-    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub async fn unblock(&self, key: &TokenKey) -> Result<()> {
         self.keeper.unblock(&*self.slot(key)).await
     }
@@ -347,7 +347,7 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::Store`], retryable: new tokens could not be stored for about 30 seconds. They
     ///   exist only in the memory of this process, which continues to retry.
-    /// - [`ErrorKind::SessionNotFound`], retryable: a refresh is still running after three minutes.
+    /// - [`ErrorKind::SessionBusy`], retryable: a refresh is still running after three minutes.
     /// - [`ErrorKind::NoRuntime`]: there is something to store, and there is no Tokio runtime.
     pub async fn wait_idle(&self) -> Result<()> {
         self.keeper.wait_idle().await

@@ -85,8 +85,9 @@
 //!
 //! # Other middleware
 //!
-//! Attach this middleware last: middleware behind it can read the token, and could send it to an
-//! unchecked URL. Behind a retry middleware, each attempt gets its own token.
+//! Attach this middleware last: any middleware attached after it can read the token, and could send
+//! it to an unchecked URL. If a retry middleware is attached before it, each attempt gets its own
+//! token.
 //!
 //! # Multiple users
 //!
@@ -210,7 +211,7 @@ impl BearerMiddleware {
     /// **A client that follows redirects, as reqwest does by default, may send the token to another
     /// host.** Its redirect policy should be
     /// [`Policy::none()`](https://docs.rs/reqwest/0.13/reqwest/redirect/struct.Policy.html#method.none).
-    /// A 401 from another origin than that of the request is returned and does not affect the
+    /// A 401 from a different origin than that of the request is returned and does not affect the
     /// token.
     #[must_use]
     pub fn insecure_any_client(mut self) -> Self {

@@ -472,7 +472,7 @@ mod tests {
         assert!(Payload::new(&nested(DEEPEST_PAYLOAD)).is_ok());
         assert!(Payload::new(&nested(DEEPEST_PAYLOAD + 1)).is_err_and(|error| error.to_string().contains("30 levels")));
         let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
-        // White space counts, and so do the digits that an exponent expands to.
+        // Whitespace counts, and so do the digits that an exponent expands to.
         for text in [format!("[1{}]", " ".repeat(LONGEST_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
             let error = Payload::new(&raw(text.clone())).unwrap_err();
             assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");

@@ -190,7 +190,7 @@ pub(crate) fn read(response: &Response<Bytes>, access_token: &AccessToken, now: 
     match person.id() {
         "" => Err(unusable(&"missing `id`")),
         // Different IDs could look equal after lossy decoding.
-        id if is_damaged(id) => Err(unusable(&"`id` contains undecodable characters")),
+        id if is_damaged(id) => Err(unusable(&"`id` contains characters that cannot be decoded")),
         _ => Ok(person),
     }
 }

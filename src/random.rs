@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Fills `bytes` with random data from the operating system.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<()> {
     SysRng.try_fill_bytes(bytes).map_err(|source| {
-        Error::new(ErrorKind::RandomSource, "the random number generator of the operating system failed")
+        Error::new(ErrorKind::RandomSource, "operating system's random number generator failed; retry later")
             .with_source(source)
     })
 }

@@ -38,7 +38,7 @@ pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
 
 /// Returns `true` if `text` contains a secret, or [`TELLING_RUN`] consecutive characters of one.
 ///
-/// The comparison ignores case and white space, and recognizes percent-encoding and base64.
+/// The comparison ignores case and whitespace, and recognizes percent-encoding and base64.
 pub(crate) fn tells(text: &str, secrets: &[&str]) -> bool {
     let needles: Vec<_> = secrets.iter().flat_map(|secret| needles(secret)).collect();
     let (runs, short): (Vec<_>, Vec<_>) = needles.iter().partition(|needle| needle.len() >= TELLING_RUN);
@@ -70,7 +70,7 @@ fn needles(secret: &str) -> impl Iterator<Item = Vec<u8>> {
         .filter(|needle| !needle.is_empty())
 }
 
-/// Converts to lower case, and removes white space and `+`, which represents a space in forms.
+/// Converts to lower case, and removes whitespace and `+`, which represents a space in forms.
 fn without_space(text: &[u8]) -> Vec<u8> {
     text.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != b'+').map(u8::to_ascii_lowercase).collect()
 }

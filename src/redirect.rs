@@ -193,7 +193,7 @@ mod tests {
             ("", "use a complete URL"),
             ("https://example.com/cb#done", "fragment"),
             ("http://example.com/cb", "use https"),
-            (" https://example.com/cb", "white space"),
+            (" https://example.com/cb", "whitespace"),
             ("https://example.com/c\nb", "line break"),
             ("'https://example.com/cb'", "in quotation marks"),
             ("<https://example.com/cb>", "in brackets"),

@@ -117,7 +117,7 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'sta
         }
         (_, Some(Remedy::Later)) if asked == Asked::Refresh && server.code() == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
-             `disconnect().everywhere()` or in the user's Webex settings, or wait; a new login does not help"
+             `disconnect_everywhere()` or in the user's Webex settings, or wait; a new login does not help"
         }
         (Some(status), Some(Remedy::Later)) if !is_passing(status) && !server.is_json_object() => {
             "response is not JSON: a proxy or a network sign-in page may have sent it; retry later"
@@ -149,7 +149,7 @@ fn oauth_sentence(asked: Asked, remedy: Option<Remedy>, code: Option<&str>) -> &
     match (asked, remedy) {
         (_, Some(Remedy::Login)) if code == Some(TOKEN_LIMIT) => {
             "token limit reached: the user has the maximum of 750 access tokens for this integration; revoke some with \
-             `disconnect().everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
+             `disconnect_everywhere()` or in the user's Webex settings, or wait; then begin a new login, because the \
              code cannot be reused"
         }
         (Asked::Exchange, Some(Remedy::Login)) => "authorization code rejected: begin a new login",
@@ -502,7 +502,7 @@ mod tests {
             (400, r#"{"error":"invalid_scope","error_description":"The requested scope is invalid.","trackingID":"CLIENT_6"}"#.into(), DEVELOPER, Some("invalid_scope")),
             (400, r#"{"error":"temporarily_unavailable"}"#.into(), LATER, Some("temporarily_unavailable")),
             (200, r#"{"error":"invalid_grant"}"#.into(), LOGIN, Some("invalid_grant")),
-            // Then the phrases, also after `invalid_request`.
+            // Then the phrases, even after `invalid_request`.
             (400, hydra("Client Id is invalid"), DEVELOPER, None),
             (401, r#"{"message":"Invalid client credentials","errors":[{"description":"The provided clientSecret is invalid"}]}"#.into(), DEVELOPER, None),
             (400, r#"{"message":"client_secret cannot be null or empty"}"#.into(), DEVELOPER, None),
@@ -876,7 +876,7 @@ mod tests {
             }
             for asked in ALL.iter().copied().filter(|asked| asked.is_grant()) {
                 let line = judged(asked, 400, body, &[]).to_string();
-                assert!(line.contains("750") && line.contains("`disconnect().everywhere()`"), "{line}");
+                assert!(line.contains("750") && line.contains("`disconnect_everywhere()`"), "{line}");
             }
         }
     }

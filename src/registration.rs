@@ -42,7 +42,8 @@ impl Registration {
             return Ok(());
         }
         let message = format!(
-            "{what} by client {:?} at {:?}, not by client {:?} at {:?}; complete the login with the client that began it",
+            "{what} by client {:?} (service {:?}), not by client {:?} (service {:?}); complete the login with the client \
+             that began it",
             owner.client_id, owner.service, self.owner.client_id, self.owner.service,
         );
         Err(Error::new(ErrorKind::ClientMismatch, message).with_remedy(Remedy::Login))

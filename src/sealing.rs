@@ -60,7 +60,7 @@ impl Title {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::RandomSource`]: the random number generator failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     /// - [`ErrorKind::InvalidInput`]: the content is longer than 256 GiB, the limit of the cipher.
     pub(crate) fn seal(self, content: &[u8], with: &NamedKey, bound: &[u8]) -> Result<Box<[u8]>> {
         let mut nonce = [0; NONCE];

@@ -275,7 +275,7 @@ mod tests {
             ("\"hunter2\"", "in quotation marks"),
             ("\u{201c}hunter2\u{201d}", "in quotation marks"),
             ("hunter2\n", "a line break"),
-            (" hunter2", "white space before or after"),
+            (" hunter2", "leading or trailing whitespace"),
             ("\u{feff}hunter2", "an invisible character (U+FEFF)"),
             ("hunter2\u{1b}[201~", "bracketed paste"),
         ] {

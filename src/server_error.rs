@@ -83,7 +83,7 @@ impl ServerError {
 
     /// Returns `true` if a token endpoint rejected the client and not the grant.
     ///
-    /// This is the case for `invalid_client`, and for a 401 response that is not a JSON object and
+    /// This applies to `invalid_client`, and to a 401 response that is not a JSON object and
     /// requests client credentials.
     pub(crate) fn names_client(&self) -> bool {
         self.names_client

@@ -1,4 +1,4 @@
-//! The OAuth services of Webex: their endpoints and their deviations from the standards.
+//! The Webex OAuth services: their endpoints and their deviations from the standards.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::paths::{MEETINGS, PLATFORM, Paths};
 use crate::pkce::Pkce;
 use crate::value_check::{self, Characters};
 
-/// An OAuth service of Webex: its endpoints and its deviations from the standards.
+/// A Webex OAuth service: its endpoints and its deviations from the standards.
 ///
 /// Start from [`webex`](Self::webex), [`webex_gov`](Self::webex_gov), or
-/// [`meetings`](Self::meetings), and change single settings with the `with_` methods.
+/// [`meetings`](Self::meetings), and change individual settings with the `with_` methods.
 /// [`WebexOAuthBuilder::build`](crate::WebexOAuthBuilder::build) validates the result.
 ///
 /// # Example
@@ -67,8 +67,8 @@ pub enum ClientAuth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rotation {
-    /// The refresh token remains valid, as at Webex. A refresh can be repeated if the response was
-    /// lost.
+    /// The refresh token remains valid, as with Webex. A refresh can be repeated if the response
+    /// was lost.
     Lenient,
     /// The refresh token is invalidated. A second use may revoke the session, so a refresh is not
     /// repeated if the response was lost.
@@ -167,7 +167,7 @@ impl Service {
 
     /// Sets the base URL, for example of a test server or a gateway.
     ///
-    /// `base` replaces `https://webexapis.com/v1` (Webex Meetings:
+    /// `base_url` replaces `https://webexapis.com/v1` (Webex Meetings:
     /// `https://api.webex.com/v1/oauth2`). A trailing slash is ignored. All endpoints are reset to
     /// paths below the new base URL, and additional API hosts are removed. Call this method before
     /// the other `with_` methods. [`build()`](crate::WebexOAuthBuilder::build) reports an invalid
@@ -217,7 +217,7 @@ impl Service {
         self
     }
 
-    /// Sets the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
+    /// Sets the userinfo endpoint (OpenID Connect Core 1.0, section 5.3).
     pub fn with_user_info_endpoint(mut self, url: impl Into<String>) -> Self {
         self.user_info_endpoint = Some(url.into());
         self
@@ -296,8 +296,8 @@ impl Service {
     /// 2.4).
     ///
     /// Use this for a service that documents that it always sends `iss`.
-    /// [`discovered`](Self::discovered) enables it if the discovery document says so. Webex does
-    /// not, so by default `iss` is only verified if present.
+    /// [`discovered`](Self::discovered) enables it if the discovery document states this. Webex's
+    /// document does not, so by default `iss` is only verified if present.
     pub fn with_issuer_in_callbacks(mut self) -> Self {
         self.names_issuer = true;
         self
@@ -364,7 +364,7 @@ impl Service {
         self.keys_endpoint.as_deref()
     }
 
-    /// Returns the UserInfo endpoint, if the service issues ID tokens.
+    /// Returns the userinfo endpoint, if the service issues ID tokens.
     pub fn user_info_endpoint(&self) -> Option<&str> {
         self.user_info_endpoint.as_deref()
     }

@@ -112,8 +112,8 @@ impl Session {
     /// Refreshes the tokens before they are due, for example after an administrator has changed the
     /// user's permissions.
     ///
-    /// Other callers receive the current token until the new one is there. If another process is
-    /// refreshing, this waits for its tokens, up to 90 seconds if that process was interrupted.
+    /// Other callers receive the current token until the new one is available. If another process
+    /// is refreshing, this waits for its tokens, up to 90 seconds if that process was interrupted.
     ///
     /// Returns `Ok` without a request if the tokens were received less than 30 seconds ago (at most
     /// a tenth of their lifetime, at least 1 second). To verify that the session is still valid,
@@ -121,8 +121,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The errors of [`access_token`](Self::access_token), also while the current token is valid;
-    /// it is still returned then.
+    /// The errors of [`access_token`](Self::access_token), even while the current token is valid.
+    /// Other callers still receive that token.
     pub async fn refresh(&self) -> Result<()> {
         self.keeper().refresh(&self.slot).await
     }
@@ -131,7 +131,7 @@ impl Session {
     ///
     /// Each report lets one later call of [`access_token`](Self::access_token) wait for the
     /// refresh. Other calls return this token until there is a newer one. Does nothing if the token
-    /// has been replaced meanwhile. To send a request again, use [`send`](Self::send) or
+    /// has already been replaced. To send a request again, use [`send`](Self::send) or
     /// [`with_token`](Self::with_token), which wait for the refresh themselves.
     ///
     /// A 401 does not always cause a refresh, because some endpoints respond with 401 to every
@@ -144,8 +144,8 @@ impl Session {
     /// - A day without such a refresh, a new login, or
     ///   [`TokenManager::unblock`](crate::TokenManager::unblock) resets it.
     ///
-    /// During a pause, `access_token` returns the same token. Treat a second 401 as the endpoint's
-    /// own.
+    /// During a pause, `access_token` returns the same token. Treat a second 401 as specific to the
+    /// endpoint.
     ///
     /// Do not call this after a 403: a new token of the same session has the same permissions.
     pub fn invalidate(&self, token: &AccessToken) {
@@ -210,10 +210,10 @@ impl Session {
     /// Sends a request to the Webex API with a token, and once more with a new token if the
     /// response is 401.
     ///
-    /// Every other response is returned as received, including redirects and errors. So is a 401 if
-    /// there is no new token (see [`invalidate`](Self::invalidate)), and a second 401. For a 429 or
-    /// 423, [`retry_after`](Self::retry_after) returns the time to wait. The response body may be
-    /// up to 16 MiB long.
+    /// Every other response is returned as received, including redirects and errors. A 401 is
+    /// returned if there is no new token (see [`invalidate`](Self::invalidate)) or if it is the
+    /// second one. For a 429 or 423, [`retry_after`](Self::retry_after) returns the time to wait.
+    /// The response body may be up to 16 MiB long.
     ///
     /// # Errors
     ///
@@ -288,13 +288,13 @@ impl Session {
         Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 
-    /// Verifies with Webex that the session is valid, and returns its status: for a "Check
-    /// connection" button.
+    /// Verifies with Webex that the session is valid, and returns its status.
     ///
-    /// Fetches the person, with one refresh if the access token is rejected. The refresh may
-    /// shorten a pause between refreshes after a 401 once, until a request succeeds or 6 hours have
-    /// passed. Webex Meetings has no such endpoint, so the session is [refreshed](Self::refresh)
-    /// there. A session that requires a new login is not an error: see [`SessionStatus::state`].
+    /// Use it for a "Check connection" button. This method fetches the person, with one refresh if
+    /// the access token is rejected. The refresh may shorten a pause between refreshes after a 401
+    /// once, until a request succeeds or 6 hours have passed. Webex Meetings has no such endpoint,
+    /// so its sessions are [refreshed](Self::refresh) instead. A session that requires a new login
+    /// is not an error: see [`SessionStatus::state`].
     ///
     /// # Errors
     ///
@@ -350,7 +350,7 @@ impl Session {
         Ok(person)
     }
 
-    /// Fetches the user info claims of the user whom the session's ID token identified.
+    /// Fetches the userinfo claims of the user identified by the session's ID token.
     ///
     /// Name and e-mail address are stored with the session, as by [`person`](Self::person).
     ///
@@ -372,7 +372,7 @@ impl Session {
         Ok(info)
     }
 
-    /// Returns the account of the session, as far as it is known without a request.
+    /// Returns the account of the session, to the extent that it is known without a request.
     ///
     /// # Errors
     ///
@@ -450,7 +450,7 @@ impl Session {
     ///
     /// # async fn leave(session: webex_oauth::Session) -> webex_oauth::Result<()> {
     /// match session.disconnect().await?.revocation {
-    ///     Revocation::Revoked => println!("disconnected, and revoked at Webex"),
+    ///     Revocation::Revoked => println!("disconnected, token revoked"),
     ///     Revocation::Failed(error) => println!("disconnected; revocation failed: {error}"),
     ///     _ => println!("disconnected"), // Webex's documented services cannot revoke tokens
     /// }

@@ -69,7 +69,7 @@ impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
 pub struct StaticToken(AccessToken);
 
 impl StaticToken {
-    /// Creates a source from a token of the developer portal.
+    /// Creates a source from a token that was copied from the developer portal.
     pub fn new(token: AccessToken) -> Self {
         Self(token)
     }

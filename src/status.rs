@@ -22,8 +22,8 @@ pub struct SessionStatus {
     /// While refreshes pause for all sessions because the client was rejected, this is that
     /// rejection. [`Error::retry_after`] then returns the remaining pause.
     pub last_error: Option<Error>,
-    /// The account of the session, as far as it is known. Its `Display` suits "Logged in as
-    /// {account}".
+    /// The account of the session, to the extent that it is known. Its `Display` output fits
+    /// "Logged in as {account}".
     pub account: Account,
     /// The granted scopes, or `None` if they are not known.
     pub scopes: Option<Scopes>,

@@ -17,12 +17,12 @@ pub(crate) enum Characters {
     Word,
     /// Visible ASCII: access tokens.
     Visible,
-    /// All characters except white space and control characters: refresh tokens, e-mail addresses,
+    /// All characters except whitespace and control characters: refresh tokens, e-mail addresses,
     /// and their domains.
     NoSpace,
     /// All characters except control characters: client secrets.
     Any,
-    /// Several words, separated by white space: scopes and issuers.
+    /// Several words, separated by whitespace: scopes and issuers.
     List,
 }
 
@@ -108,7 +108,7 @@ fn hidden(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     Some(format!("contains {kind} (U+{:04X}): copy it again", u32::from(hidden)).into())
 }
 
-/// Returns the problem with white space that is not allowed.
+/// Returns the problem with whitespace that is not allowed.
 fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
     let is_space = |c: char| match characters {
         Characters::List => false,
@@ -117,9 +117,9 @@ fn spaces(text: &str, characters: Characters) -> Option<Cow<'static, str>> {
         Characters::Word | Characters::Visible | Characters::NoSpace => c.is_whitespace(),
     };
     if text.starts_with(is_space) || text.ends_with(is_space) {
-        return Some("has white space before or after it: remove it".into());
+        return Some("has leading or trailing whitespace: remove it".into());
     }
-    text.contains(is_space).then(|| "contains white space: copy it again".into())
+    text.contains(is_space).then(|| "contains whitespace: copy it again".into())
 }
 
 /// Returns the problem with characters that are not allowed in this kind of value.
@@ -199,7 +199,7 @@ mod tests {
             ("a\tb", "control character (U+0009)", &[Word, Visible, NoSpace, Any]),
             ("ab ", "before or after", &[Word, Visible, NoSpace]),
             ("ab\u{a0}", "before or after", &[Word, Visible, NoSpace, Any]),
-            ("a b", "contains white space", &[Word, Visible, NoSpace]),
+            ("a b", "contains whitespace", &[Word, Visible, NoSpace]),
             ("a'b", "quotation mark", &[Word, List]),
             ("\"ab", "quotation mark", &[Word, List]),
             ("'a b", "quotation mark", &[List]),

@@ -1,4 +1,4 @@
-//! Scripted faults of responses, from orders and from the command line.
+//! Scripted faults of responses, from control commands and from the command line.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Ordered {
         };
         let fault = match what {
             "closed" => Fault::closed(),
-            "lost" => Fault::lost_answer(),
+            "lost" => Fault::lost_response(),
             "hanging" => Fault::hanging(),
             "truncated" => Fault::truncated(),
             "reset" => Fault::reset(),
@@ -93,13 +93,13 @@ impl Ordered {
         Ok(Self(endpoint(place)?, vec![(fault, times)]))
     }
 
-    /// Reads an order: `at`, a fault, and the faults in `then`.
+    /// Reads a command: `at`, a fault, and the faults in `then`.
     pub(crate) fn of(mut words: Map<String, Value>) -> Result<Self, String> {
         let at = words.remove("at").ok_or("missing `at`: specify an endpoint")?;
         let then = words.remove("then").unwrap_or_else(|| Vec::<Value>::new().into());
         let mut steps = vec![read::<Step>(words.into())?];
         steps.extend(read::<Vec<Step>>(then)?);
-        // If one step is invalid, the whole order is rejected.
+        // If one step is invalid, the whole command is rejected.
         let faults = steps.iter().map(|step| Ok((step.fault()?, step.times())));
         Ok(Self(endpoint(&read::<String>(at)?)?, faults.collect::<Result<_, String>>()?))
     }
@@ -154,7 +154,7 @@ impl Step {
     fn broken(&self, connection: Connection) -> Fault {
         let fault = match connection {
             Connection::Closed => Fault::closed(),
-            Connection::Lost => Fault::lost_answer(),
+            Connection::Lost => Fault::lost_response(),
             Connection::Hanging => Fault::hanging(),
             Connection::Truncated => Fault::truncated(),
             Connection::Reset => Fault::reset(),

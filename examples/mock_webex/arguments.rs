@@ -11,7 +11,7 @@ use crate::answers::Ordered;
 
 pub(crate) struct Arguments {
     pub(crate) builder: MockWebexBuilder,
-    /// The user of orders that name no user.
+    /// The user of commands that do not specify one.
     pub(crate) first_user: String,
     pub(crate) faults: Vec<Ordered>,
     pub(crate) control_port: u16,
@@ -24,7 +24,7 @@ pub(crate) const HELP: &str = include_str!("../../src/guide/mock_webex.md");
 
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        // Requests are always recorded, for the order `requests`.
+        // Requests are always recorded, for the command `requests`.
         let (mut builder, mut users, mut faults) = (MockWebex::builder().recording(), Vec::new(), Vec::new());
         let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {

@@ -1,4 +1,4 @@
-//! The clock of the mock, which an order advances.
+//! The clock of the mock, which a command advances.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

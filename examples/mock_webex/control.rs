@@ -1,4 +1,4 @@
-//! The control server: receives orders on a separate loopback port.
+//! The control server: receives commands on a separate loopback port.
 
 use std::any::Any;
 use std::io;
@@ -24,9 +24,9 @@ pub(crate) async fn listen(port: u16, desk: Desk) -> io::Result<String> {
 
 async fn take(State(desk): State<Desk>, Path(order): Path<String>, headers: HeaderMap, body: String) -> Response {
     let (status, answer) = if is_of_a_page(&headers) {
-        (StatusCode::FORBIDDEN, json!({ "error": "orders from pages in a browser are not accepted" }))
+        (StatusCode::FORBIDDEN, json!({ "error": "commands from pages in a browser are not accepted" }))
     } else {
-        // The mock panics on mistakes of a test. The message is the error of the order.
+        // The mock panics on mistakes of a test. The message is the error of the command.
         let outcome = tokio::task::spawn_blocking(move || desk.carry_out(&order, &body)).await;
         match outcome.unwrap_or_else(|failure| Err(words(failure.into_panic().as_ref()))) {
             Ok(answer) => (StatusCode::OK, answer),

@@ -1,4 +1,4 @@
-//! Faults that can be ordered, by their names in the documentation.
+//! Faults that can be requested, by their names in the documentation.
 
 use std::fmt::Debug;
 

@@ -43,7 +43,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Panics of the mock are returned as errors of the order. A backtrace would not help there.
+    // Panics of the mock are returned as errors of the command. A backtrace would not help there.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let clock = MovableClock::default();
     let mock = arguments.builder.clock(clock.clone()).start().await;
@@ -54,7 +54,7 @@ async fn main() -> ExitCode {
     let control = match control::listen(arguments.control_port, desk).await {
         Ok(address) => address,
         Err(error) => {
-            eprintln!("failed to listen for orders on port {}: {error}", arguments.control_port);
+            eprintln!("failed to listen for commands on port {}: {error}", arguments.control_port);
             return ExitCode::FAILURE;
         }
     };
@@ -97,7 +97,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
     writeln!(out, "export WEBEX_BASE_URL='{base}'")?;
     writeln!(out, "export WEBEX_ISSUERS='{}'", mock.issuers().join(" "))?;
     writeln!(out, "export WEBEX_REVOCATION_URL='{}'", mock.revocation_endpoint())?;
-    writeln!(out, "# send orders to {control}")?;
+    writeln!(out, "# send commands to {control}")?;
     writeln!(out, "# authorization endpoint: {}", service.authorization_endpoint())?;
     writeln!(out, "# token endpoint: {}", service.token_endpoint())?;
     if service.keys_endpoint().is_some() {

@@ -12,12 +12,12 @@ use crate::answers::{self, Ordered};
 use crate::clock::MovableClock;
 use crate::faults;
 
-/// Executes orders.
+/// Executes commands.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) mock: MockWebex,
     pub(crate) clock: MovableClock,
-    /// The user of orders that name no user.
+    /// The user of commands that do not specify one.
     pub(crate) user: String,
 }
 
@@ -67,7 +67,7 @@ struct Where {
 struct Nothing {}
 
 impl Desk {
-    /// Executes an order and returns its response, or the reason why it is invalid.
+    /// Executes a command and returns its response, or the reason why it is invalid.
     ///
     /// # Panics
     ///
@@ -94,7 +94,7 @@ impl Desk {
             "online" => read(body).map(|Nothing {}| mock.go_online())?,
             "requests" => return self.requests(read(body)?),
             "counts" => return read(body).map(|Nothing {}| self.counts()),
-            _ => return Err(format!("unknown order {order:?}")),
+            _ => return Err(format!("unknown command {order:?}")),
         }
         Ok(json!({}))
     }

@@ -188,8 +188,8 @@ impl WebexOAuthBuilder {
 
     /// Sets the timeout of an operation, including retries. Defaults to 30 seconds.
     ///
-    /// It also applies to the refreshes of a [`TokenManager`](crate::TokenManager)'s sessions,
-    /// which take at most 30 seconds.
+    /// It also applies to refreshes by a [`TokenManager`](crate::TokenManager), up to a maximum of
+    /// 30 seconds.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limits.timeout = limit;
         self
@@ -214,7 +214,8 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// Sets how long a pending login stays valid before its callback. Defaults to 10 minutes.
+    /// Sets the lifetime of a pending login, from its start to the callback. Defaults to 10
+    /// minutes.
     pub fn pending_lifetime(mut self, lifetime: Duration) -> Self {
         self.pending_lifetime = lifetime;
         self
@@ -235,8 +236,8 @@ impl WebexOAuthBuilder {
         self
     }
 
-    /// Allows an access token from the browser whose ID token has no `at_hash`. Webex documents no
-    /// `at_hash`.
+    /// Allows an access token from the browser whose ID token has no `at_hash`. Webex does not
+    /// document `at_hash`.
     ///
     /// **An attacker may have replaced the access token**, because nothing binds it to the ID
     /// token.

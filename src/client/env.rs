@@ -83,7 +83,7 @@ fn named_service(lookup: Lookup<'_>) -> Result<Service> {
     }
 }
 
-/// Returns the value of a variable without surrounding white space, which is often copied from web
+/// Returns the value of a variable without surrounding whitespace, which is often copied from web
 /// pages. An empty variable counts as absent.
 fn value(lookup: Lookup<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = lookup(name) else { return Ok(None) };
@@ -247,7 +247,7 @@ mod tests {
             (SERVICE, "meeting", "set `webex`, `webex-gov`, or `meetings`"),
             (REDIRECT_URI, "localhost:5000/auth/cisco/callback", "use http://localhost:5000/auth/cisco/callback"),
             (SCOPES, "sp\"ark", "WEBEX_SCOPES contains a quotation mark"),
-            (CLIENT_ID, "C 1", "WEBEX_CLIENT_ID contains white space"),
+            (CLIENT_ID, "C 1", "WEBEX_CLIENT_ID contains whitespace"),
         ] {
             let mut variables = FULL.to_vec();
             variables.retain(|(own, _)| *own != name);

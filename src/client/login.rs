@@ -100,7 +100,7 @@ impl Login {
     /// # Errors
     ///
     /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput): the payload cannot be
-    ///   deserialized as `T`.
+    ///   deserialized into `T`.
     pub fn payload<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.payload.read()
     }
@@ -111,8 +111,7 @@ impl Login {
         self.id_token.as_ref()
     }
 
-    /// Returns the user, after [`WebexOAuth::identify`](crate::WebexOAuth::identify) has fetched
-    /// it.
+    /// Returns the person, if [`WebexOAuth::identify`](crate::WebexOAuth::identify) was called.
     pub fn person(&self) -> Option<&Person> {
         self.person.as_ref()
     }
@@ -162,7 +161,7 @@ impl Login {
     /// | [`identify`](crate::WebexOAuth::identify), first address | `invitePending` is not true |
     ///
     /// If any source reports an address in `domain` as unverified, the login is rejected. A missing
-    /// claim is neutral. Webex omits `invitePending` depending on scope and license. The address
+    /// claim is ignored. Webex omits `invitePending` depending on scope and license. The address
     /// then counts as verified, because its owner has signed in.
     ///
     /// # Errors
@@ -181,7 +180,7 @@ impl Login {
         }
         value_check::check(ErrorKind::InvalidInput, "domain", domain, Characters::NoSpace)?;
         let refuse = |why: &str| {
-            let message = format!("login not allowed: a verified e-mail address in {domain:?} is required, and {why}");
+            let message = format!("login not allowed: a verified e-mail address in {domain:?} is required, but {why}");
             Err(Error::new(ErrorKind::AccountMismatch, message))
         };
         let account = self.tokens.account();
@@ -191,9 +190,9 @@ impl Login {
         };
         if let Some(denied) = account.addresses().find(is_denied) {
             return refuse(match denied.origin {
-                FieldSource::IdToken => "the ID token reports the user's as unverified",
-                FieldSource::UserInfo => "userinfo reports the user's as unverified",
-                _ => "the user has not confirmed theirs",
+                FieldSource::IdToken => "the ID token reports the user's address as unverified",
+                FieldSource::UserInfo => "userinfo reports the user's address as unverified",
+                _ => "the user has not confirmed the address",
             });
         }
         let Some(verified) = account.addresses().find(KnownAddress::is_verified) else {
@@ -205,7 +204,7 @@ impl Login {
         };
         match domain_of(verified.email) {
             Some(found) if found.eq_ignore_ascii_case(domain) => Ok(()),
-            Some(found) => refuse(&format!("the user's is in {found:?}")),
+            Some(found) => refuse(&format!("the user's address is in {found:?}")),
             None => refuse("the user has no e-mail address"),
         }
     }

@@ -133,11 +133,11 @@ impl WebexOAuth {
     /// | `WEBEX_BASE_URL` | the base URL of a simulated Webex ([`Service::with_base_url`]) |
     /// | `WEBEX_ISSUERS` | its issuers, separated by spaces ([`Service::with_issuers`]) |
     ///
-    /// The first four are required. White space around a value is ignored. Quotation marks around a
+    /// The first four are required. Whitespace around a value is ignored. Quotation marks around a
     /// value and invalid characters are an error that names the variable.
     ///
     /// Use [`WebexOAuthBuilder::from_env`] for a worker that needs fewer variables, or to change
-    /// further settings.
+    /// other settings.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl WebexOAuth {
     /// - [`ErrorKind::PendingExpired`]: the login took too long.
     /// - [`ErrorKind::ClientMismatch`]: another client began the login.
     /// - [`ErrorKind::AuthorizationRejected`]: the user or Webex rejected the request.
-    ///   [`Error::server`] has the error code.
+    ///   [`Error::server`] returns the error code.
     pub fn accept(&self, pending: PendingAuthorization, callback: Callback) -> Result<AuthorizationCode, AcceptError> {
         let Inner { registration, clock, pending_lifetime, .. } = &*self.inner;
         callback::accept(registration, pending, &callback, *pending_lifetime, clock.now())
@@ -178,9 +178,9 @@ impl WebexOAuth {
 
     /// Exchanges an authorization code for tokens (RFC 6749, section 4.1.3).
     ///
-    /// The request is retried, within the timeout, only if the server certainly did not process it.
-    /// This is the case if no connection was established, or if the server rejected the HTTP/2
-    /// stream or closed the connection before processing it (RFC 9113, section 8.7).
+    /// The request is retried, within the timeout, only if it is certain that the server did not
+    /// process it: no connection was established, or the server rejected the HTTP/2 stream or
+    /// closed the connection before processing it (RFC 9113, section 8.7).
     ///
     /// # Cancellation
     ///
@@ -207,7 +207,7 @@ impl WebexOAuth {
 
     /// Exchanges an authorization code with additional parameters of the Webex token endpoint.
     ///
-    /// Otherwise like [`exchange`](Self::exchange).
+    /// Otherwise identical to [`exchange`](Self::exchange).
     ///
     /// # Errors
     ///
@@ -398,7 +398,7 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::InvalidIdToken`]: the ID token is invalid. It identifies no user.
+    /// - [`ErrorKind::InvalidIdToken`]: the ID token is invalid. Treat the user as unauthenticated.
     /// - [`ErrorKind::Jwks`]: the keys of its issuer are unavailable.
     /// - [`ErrorKind::NoRuntime`]: keys were required outside a Tokio runtime.
     ///
@@ -417,7 +417,7 @@ impl WebexOAuth {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UserInfo`]: the request failed, or the response is about another user than
+    /// - [`ErrorKind::UserInfo`]: the request failed, or the response is not about the user of
     ///   `id_token`. If [`Error::is_token_rejected`] returns `true`, the token has expired or was
     ///   revoked.
     /// - [`ErrorKind::Unsupported`]: the service does not support OpenID Connect (Webex
@@ -476,7 +476,7 @@ impl WebexOAuth {
         line.send(Asked::UserInfo, RetryPolicy::IfLost, *limits, request, read).await
     }
 
-    /// Completes a login by the implicit flow: checks the callback and verifies the ID token.
+    /// Completes a login with the implicit flow: checks the callback and verifies the ID token.
     ///
     /// # Errors
     ///
@@ -556,8 +556,8 @@ impl WebexOAuth {
     /// Returns the URL of the page that logs the browser out of Webex and then redirects it to
     /// `goto`.
     ///
-    /// The page belongs to `issuer`, the issuer of the user's ID token ([`Account::subject`] has it
-    /// for stored sessions as well). Defaults to the first issuer of the service.
+    /// The page belongs to `issuer`, the issuer of the user's ID token (for stored sessions,
+    /// [`Account::subject`] contains it). Defaults to the first issuer of the service.
     ///
     /// Webex does not document this page. Cisco's SDK and samples use it
     /// (<https://github.com/webex/webex-js-sdk>, `credentials.js`), and it works for a browser that
@@ -673,7 +673,7 @@ impl WebexOAuth {
         self.inner.clock.now()
     }
 
-    /// Returns how long a pending login stays valid. Older pending authorizations can be removed.
+    /// Returns the lifetime of a pending login. Older pending authorizations can be removed.
     pub fn pending_lifetime(&self) -> Duration {
         self.inner.pending_lifetime
     }

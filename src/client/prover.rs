@@ -194,7 +194,7 @@ fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<KeyAddress> {
     // The issuer is one of the allowed issuers, so its address is trusted.
     let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
     let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
-    // If the service has no keys of its own, the issuers get all requests.
+    // If the service has no keys, the issuers get all requests.
     let whose_home = if own.is_some() { Whose::Issuer } else { Whose::Service };
     let own = own.map(|at| KeyAddress { at, whose: Whose::Service });
     own.into_iter().chain(home.map(|at| KeyAddress { at, whose: whose_home })).collect()

@@ -96,7 +96,7 @@
 //!   lifetime](crate::WebexOAuth::pending_lifetime).
 //! - **Small.** Name and value are shorter than 4,096 bytes, so browsers accept every cookie.
 //! - **Single use.** [`take`](PendingCookies::take) remembers each login. A second click, or a copy
-//!   of the cookie, causes no second code exchange, even if the host's clock was set back.
+//!   of the cookie, does not cause a second code exchange, even if the host's clock was set back.
 //!
 //! Each process remembers its last 65,536 logins. If several processes receive callbacks, a copied
 //! cookie can therefore be used once in each of them until it expires. Webex accepts the
@@ -109,7 +109,7 @@
 //!
 //! All processes that may receive a callback must share the same [`EncryptionKeys`]. A single
 //! process can generate a key at each start: logins that are pending during a restart must then be
-//! repeated. Use other keys than those of the [store](crate::store::Encrypted).
+//! repeated. Do not reuse the keys of the [store](crate::store::Encrypted).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -176,7 +176,7 @@ impl PendingCookies {
     ///
     /// - [`ErrorKind::CorruptEntry`]: the login is too large for a cookie (see
     ///   [`PendingAuthorization::to_stored`]).
-    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn store<C: AsRef<[u8]>>(
         &self,
         pending: PendingAuthorization,
@@ -207,7 +207,7 @@ impl PendingCookies {
     ///
     /// - [`ErrorKind::PendingNotFound`]: no cookie matches the callback, it cannot be decrypted, or
     ///   it was already used. Respond with 400 and offer a new login. Do not redirect
-    ///   automatically: if the browser blocks cookies, that is an endless loop.
+    ///   automatically: if the browser blocks cookies, this would cause an endless loop.
     /// - [`ErrorKind::InvalidCallback`], [`ErrorKind::DuplicateParameter`],
     ///   [`ErrorKind::MissingState`]: the callback is malformed or does not belong to a login.
     /// - [`ErrorKind::AuthorizationRejected`]: the callback is an error without `state`. It may
@@ -370,7 +370,7 @@ fn missing(id: &PendingId, why: Option<Unopened>, is_rewritten: bool) -> Error {
              renamed; check for a proxy that rewrites the `Cookie` header"
                 .to_owned()
         }
-        None => "it was already used, it expired, it began in another browser or at another host name (www., or \
+        None => "it was already used, it expired, it began in another browser or under another host name (www., or \
              localhost and 127.0.0.1), or the browser blocks cookies"
             .to_owned(),
         Some(Unopened::Later(version)) => format!("its cookie has format version {version}; update webex-oauth"),

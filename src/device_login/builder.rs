@@ -66,8 +66,8 @@ impl DeviceLoginBuilder {
         self
     }
 
-    /// Attaches a value that the resulting [`Login`](crate::Login) contains. At most 1,024 bytes of
-    /// JSON; it is not sent to Webex.
+    /// Attaches a value of the application to this login. It can have up to 1,024 bytes of JSON. It
+    /// is not sent to Webex and is available from [`Login::payload`](crate::Login::payload).
     pub fn payload(mut self, payload: &impl Serialize) -> Self {
         match Payload::new(payload) {
             Ok(payload) => self.payload = payload,

@@ -87,7 +87,7 @@ pub struct DeviceLogin {
     grant: Arc<DeviceGrant>,
     pace: Pace,
     expires_at: UnixTime,
-    /// `true` if the login was stored, so that its age depends on the wall clock.
+    /// `true` if the login was stored, so its age depends on the wall clock.
     is_restored: bool,
     phase: Phase,
     is_announced: bool,
@@ -110,8 +110,8 @@ enum Phase {
 impl DeviceLogin {
     /// Requests a device code for the client's scopes.
     ///
-    /// The request is retried if that is safe. If too many devices start at once, the error has a
-    /// [`retry_after`](Error::retry_after).
+    /// The request is retried if that is safe. If too many devices start at once, the error
+    /// contains a [`retry_after`](Error::retry_after) duration.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl DeviceLogin {
         }
     }
 
-    /// Returns the code that the user enters: six digits at Webex.
+    /// Returns the code that the user enters. Webex issues codes of six digits.
     ///
     /// Display it unchanged. Also display it alongside a QR code, so that the user can compare the
     /// two (RFC 8628, section 3.3.1).
@@ -233,7 +233,7 @@ impl DeviceLogin {
     /// - [`ErrorKind::NoRuntime`], and permanent errors of the transport: the login is unchanged,
     ///   and the call can be repeated.
     ///
-    /// Except for the last, each further call returns the same error.
+    /// Except for the last, every subsequent call returns the same error.
     ///
     /// # Panics
     ///

@@ -78,7 +78,7 @@ impl fmt::Display for DeviceState {
             Self::PollFailed { time_left, next_poll, error } => {
                 let (next_poll, time_left) = (Clock(*next_poll), Clock(*time_left));
                 let trouble = if error.retry_after().is_some() { "is busy" } else { "does not respond" };
-                write!(f, "Webex {trouble}; next try in {next_poll}, {time_left} left.")
+                write!(f, "Webex {trouble}; next attempt in {next_poll}, {time_left} left.")
             }
             Self::LoggedIn(_) => f.write_str("Logged in."),
             Self::Denied(_) => f.write_str("The login was denied."),
@@ -113,11 +113,11 @@ mod tests {
             (DeviceState::SlowedDown { time_left, interval: time_left }, "Waiting for you: 4:05 left."),
             (
                 DeviceState::PollFailed { time_left, next_poll: Duration::from_secs(10), error: error() },
-                "Webex does not respond; next try in 0:10, 4:05 left.",
+                "Webex does not respond; next attempt in 0:10, 4:05 left.",
             ),
             (
                 DeviceState::PollFailed { time_left, next_poll: Duration::from_secs(40), error: busy },
-                "Webex is busy; next try in 0:40, 4:05 left.",
+                "Webex is busy; next attempt in 0:40, 4:05 left.",
             ),
             (DeviceState::Denied(error()), "The login was denied."),
             (DeviceState::Expired(error()), "The code has expired."),

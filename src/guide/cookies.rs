@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | `SameSite=Lax` | yes | **use this**, with `Secure` and `HttpOnly` |
 //! | `SameSite=Strict` | no | the pending login is not found |
-//! | no `SameSite` | in most browsers like `Lax` | always set the attribute explicitly |
+//! | no `SameSite` | treated as `Lax` by most browsers | always set the attribute explicitly |
 //!
 //! A browser may prefetch the callback. Such a request must not complete the login: see
 //! [`Callback::is_prefetch`].

@@ -48,8 +48,8 @@
 //! # A screen
 //!
 //! Show the URL, the code, and a QR code of both (feature `qr`, `DeviceLogin::qr`). Always show the
-//! code in addition to the QR code. The user compares it with the code on the phone, and thereby
-//! avoids authorizing another person's device (RFC 8628, section 3.3.1). Then handle each state:
+//! code in addition to the QR code. The user compares it with the code on the phone to avoid
+//! authorizing another person's device (RFC 8628, section 3.3.1). Then handle each state:
 //!
 //! | state | meaning | show |
 //! |---|---|---|
@@ -93,7 +93,7 @@
 //!
 //! # A countdown
 //!
-//! States arrive a few seconds apart, with the responses of Webex. In between, show
+//! States arrive a few seconds apart, with the responses from Webex. In between, show
 //! [`time_left`](crate::DeviceLogin::time_left). Dropping the future of
 //! [`next`](crate::DeviceLogin::next) every second is safe:
 //!

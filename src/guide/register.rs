@@ -12,8 +12,8 @@
 //!    `dev` during development, to avoid confusion with the production integration.
 //! 4. **Redirect URI(s):** the URI to which Webex redirects the browser, with scheme, port, and
 //!    path. For a web application: `http://localhost:5000/auth/cisco/callback`. For a [terminal
-//!    program](super::terminals): `http://localhost:8765/callback`, because macOS often uses port
-//!    5000 itself.
+//!    program](super::terminals): `http://localhost:8765/callback`, because macOS itself often uses
+//!    port 5000.
 //!
 //!    Webex compares the URI byte by byte, and this crate sends it exactly as set in
 //!    `WEBEX_REDIRECT_URI`. `localhost` and `127.0.0.1` are different, and so are URIs with and
@@ -48,7 +48,7 @@
 //! # Approval by an administrator
 //!
 //! An organization can restrict its users to integrations that an administrator has approved. Users
-//! of other integrations see an error page of Webex, and **the application receives no callback**.
+//! of other integrations see a Webex error page, and **the application receives no callback**.
 //!
 //! Send the administrator the name and the *Integration ID* of your integration. The portal shows
 //! the ID next to the Client ID, and [`ApplicationId::new`](crate::ApplicationId::new) derives it

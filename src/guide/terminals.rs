@@ -60,8 +60,8 @@
 //! RFC 8252 allows any free port. **Webex does not**: it compares the whole URI, including the
 //! port, with the registered ones. Register two or three whose ports are rarely used, and pass
 //! exactly those to `redirect_uris([..])`. The first one whose port is free is used. Ports below
-//! 1024 require administrator rights, a URI without a port means port 80, and macOS often uses port
-//! 5000 itself.
+//! 1024 require administrator rights, a URI without a port means port 80, and macOS itself often
+//! uses port 5000.
 //!
 //! Webex requires the client secret of the integration. **A program that is distributed to users
 //! cannot keep a secret**: anyone who can read the program can read the secret. Use this login for

@@ -162,7 +162,7 @@
 //! # }
 //! ```
 //!
-//! [`Fault::lost_answer`] loses a response after Webex has processed the request. With
+//! [`Fault::lost_response`] loses a response after Webex has processed the request. With
 //! [`MockWebexBuilder::relay`], connections can break in the middle of a response, or be rejected:
 //! [`MockWebex::go_offline`].
 //!
@@ -315,7 +315,7 @@
 //!
 //! The repository's example `mock_webex` runs the mock as a server, for tests in Python,
 //! JavaScript, or any other language. It prints the environment variables for the program under
-//! test, shows a sign-in page and a consent page, and accepts orders from tests on a second port:
+//! test, shows a sign-in page and a consent page, and accepts commands from tests on a second port:
 //!
 //! ```sh
 //! cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback
@@ -333,7 +333,7 @@
 //!
 #![doc = include_str!("mock_webex.md")]
 //!
-//! [`Fault::lost_answer`]: crate::testing::Fault::lost_answer
+//! [`Fault::lost_response`]: crate::testing::Fault::lost_response
 //! [`ManualClock`]: crate::clock::ManualClock
 //! [`MockWebex`]: crate::testing::MockWebex
 //! [`MockWebex::approve`]: crate::testing::MockWebex::approve

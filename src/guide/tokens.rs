@@ -64,13 +64,13 @@
 //!
 //! - **Refresh.** A valid access token is returned immediately. After 75 % of its lifetime, a
 //!   refresh starts in the background. Once the token has expired, all callers wait for the same
-//!   refresh. During an outage of Webex, the old token is returned until it expires.
+//!   refresh. During a Webex outage, the old token is returned until it expires.
 //! - **One refresh per session**, no matter how many callers, managers, and processes share the
 //!   store.
 //! - **End of a session.** A session ends only when its refresh token expires, or when Webex
 //!   rejects it: once with a reason, or four times without one. An outage, a wrong client secret,
-//!   or a full disk ends no session. New tokens that cannot be saved are served from memory, and
-//!   saving is retried.
+//!   or a full disk does not end a session. New tokens that cannot be saved are served from memory,
+//!   and saving is retried.
 //! - **Choose one key per Webex account**, not per browser session. Each session refreshes its own
 //!   tokens, and Webex allows 750 valid access tokens per account.
 //! - **Status.** [`Session::status`](crate::Session::status) sends no request: it returns the
@@ -131,8 +131,8 @@
 //! These tokens authorize requests to the XML API of Webex Meetings, which is at end of life.
 //! Select [`Service::meetings`](crate::Service::meetings). The XML API expects a
 //! [`SecurityContext`](crate::meetings::SecurityContext) in each request. The user is known from
-//! [`TokenSet::account`](crate::TokenSet::account), because `WebexOAuth::person` is unavailable
-//! there.
+//! [`TokenSet::account`](crate::TokenSet::account), because `WebexOAuth::person` is not available
+//! for this service.
 //!
 //! ```
 //! # use webex_oauth::store::{MemoryStore, TokenKey};

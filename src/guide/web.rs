@@ -259,8 +259,8 @@
 //!   prevents an attacker from passing the callback of another login to your user.
 //! - **PKCE** (RFC 7636) uses a secret of your application. Webex receives a hash of it when the
 //!   login begins, and the secret itself with the code. A stolen code is useless without it.
-//! - **Issuer** is the server that identifies the user: at Webex, the identity broker of the user's
-//!   region.
+//! - **Issuer** is the server that identifies the user. For Webex, it is the identity broker of the
+//!   user's region.
 //!
 //! Several logins can be pending in one browser. Store each
 //! [`PendingAuthorization`](crate::PendingAuthorization) in the browser's session under its
@@ -338,12 +338,12 @@
 //!
 //! ## Silent login of the previous user
 //!
-//! Logging out of your application does not end the user's session at Webex. The next login
-//! succeeds without a prompt, so on a shared computer the previous user is logged in. Offer
-//! "another account" with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount). Always use it if
-//! the login connects a product that works for months.
-//! [`TokenManager::put`](crate::TokenManager::put) rejects a new login with another account than
-//! before. Tests: `web_login::who_wants_another_account_is_asked_for_one`,
+//! Logging out of your application does not end the user's Webex session. The next login succeeds
+//! without a prompt, so on a shared computer the previous user is logged in. Offer "another
+//! account" with [`Prompt::SelectAccount`](crate::Prompt::SelectAccount). Always use it if the
+//! login connects a product that works for months. [`TokenManager::put`](crate::TokenManager::put)
+//! rejects a new login with a different account. Tests:
+//! `web_login::who_wants_another_account_is_asked_for_one`,
 //! `connect_provider::a_disconnected_customer_is_gone_and_connects_to_any_account_again`,
 //! `connect_provider::a_login_that_died_asks_for_a_reconnect_and_keeps_its_configurations`.
 //!

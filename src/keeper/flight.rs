@@ -200,7 +200,7 @@ impl<T: Clone> Flight<T> {
         self.go(Stage::Loading, Action::Load)
     }
 
-    /// Steps 2 to 4: checks if a refresh is still needed and allowed, and acquires the lease.
+    /// Steps 2 to 4: checks whether a refresh is still needed and allowed, and acquires the lease.
     fn consider(&mut self, mut known: Known<T>, now: &Now<'_, T>) -> Action<T> {
         if self.login.is_some_and(|login| login != known.head.login) {
             self.rival = None;
@@ -477,8 +477,8 @@ impl<T: Clone> Flight<T> {
         Saving { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
     }
 
-    /// Step 7, after a conflict or an unknown outcome: checks if this task's tokens are still the
-    /// newest.
+    /// Step 7, after a conflict or an unknown outcome: checks whether this task's tokens are still
+    /// the newest.
     fn found_save(
         &mut self,
         mut new: Known<T>,

@@ -123,7 +123,7 @@ impl Flying {
         let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
             Error::new(
                 ErrorKind::Refresh,
-                "refresh blocked: the last one failed, and its pause is not over; retry later",
+                "refresh blocked: the last attempt failed, and its backoff has not elapsed; retry later",
             )
             .with_remedy(Remedy::Later)
         });

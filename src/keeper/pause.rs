@@ -82,7 +82,8 @@ impl ClientState {
         state.pause.as_ref().filter(|pause| pause.denies(applicant, elapsed)).map(|pause| pause.error(elapsed))
     }
 
-    /// Checks if a request may be sent. After a pause, one session tries for all of them.
+    /// Checks whether a request may be sent. After a pause, one session tries first, on behalf of
+    /// all.
     ///
     /// # Errors
     ///

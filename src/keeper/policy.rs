@@ -24,7 +24,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time before the expiry of the refresh token at which the user should be asked to log in.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// The minimum time between two refreshes that shows if the second one extended the expiry.
+/// The minimum time between two refreshes that shows whether the second one extended the expiry.
 ///
 /// It far exceeds the difference between the clocks of two hosts, which affects the compared times.
 const TELLING: Duration = Duration::from_secs(60 * 60);

@@ -165,7 +165,7 @@ pub(crate) enum Answer<T> {
     },
     /// The refresh token was rejected.
     Rejected { code: Option<String>, reason: Reason },
-    /// The client was rejected or misconfigured. This is no statement about the session.
+    /// The client was rejected or misconfigured. This does not concern the session.
     Misconfigured {
         /// `true` if this may concern this session alone, so that it gets its own block.
         is_own: bool,

@@ -80,7 +80,7 @@ impl Keeper {
         Ok(newer)
     }
 
-    /// Waits until there are other tokens than `before`. Returns `false` if no refresh is due.
+    /// Waits until there are tokens other than `before`. Returns `false` if no refresh is due.
     async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<bool> {
         let mut earlier: Option<Error> = None;
         // One more attempt after a refresh that was already running and did not know about this

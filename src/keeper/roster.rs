@@ -114,7 +114,7 @@ impl Roster {
         slot
     }
 
-    /// Calls `look` with the entry of a key, if there is one. The cache is locked meanwhile.
+    /// Calls `look` with the entry of a key, if there is one. The cache is locked in the meantime.
     pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&Slot) -> Option<T>) -> Option<T> {
         look(&self.slots().by_key.get(key)?.0)
     }
@@ -155,7 +155,7 @@ impl Roster {
 
 impl Slots {
     fn release_unused(&mut self, is_unused: impl Fn(&Slot) -> bool) {
-        // No user can be added meanwhile, because that requires this lock.
+        // No user can be added in the meantime, because that requires this lock.
         self.by_key.retain(|ByKey(slot)| !slot.users.are_none() || !is_unused(slot));
         self.full_at = self.by_key.len() * 2;
     }

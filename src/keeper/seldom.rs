@@ -32,7 +32,7 @@ pub(super) struct AfterUnauthorized {
     pub(super) awaited: u32,
 }
 
-/// A token whose stored receipt time is in the future, so that its expiry is unknown.
+/// A token whose stored receipt time is in the future, so its expiry is unknown.
 pub(super) struct Undated {
     pub(super) token: AccessToken,
     /// The time at which this process first saw the token.

@@ -550,7 +550,7 @@ mod tests {
             slot.tidy();
             slot.users.leave();
         };
-        // The caller holds the lock, so the store does not change meanwhile.
+        // The caller holds the lock, so the store does not change in the meantime.
         let assert_as_stored = || {
             let stored = store.lock().unwrap().map(|(number, _)| login(number));
             for _ in 0..10 {

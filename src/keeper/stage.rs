@@ -83,7 +83,7 @@ pub(super) enum Stage<T> {
     },
     /// Releasing the lease.
     Releasing(Outcome<T>),
-    /// Loading the entry to check if another refresh caused the rejection.
+    /// Loading the entry to check whether another refresh caused the rejection.
     Doubting {
         claimed: Claimed<T>,
         code: Option<String>,

@@ -23,8 +23,8 @@ use crate::trace::event;
 /// The maximum number of open connections. The oldest connection without a callback is closed to
 /// make room for a new one.
 const MOST_GUESTS: usize = 64;
-/// The minimum time before a connection is closed to make room. New connections wait in the listen
-/// backlog meanwhile. Otherwise a flood of connections would evict a browser before it sends its
+/// The minimum time before a connection is closed to make room. Meanwhile, new connections wait in
+/// the listen backlog. Otherwise a flood of connections would evict a browser before it sends its
 /// request.
 const MIN_STAY: Duration = Duration::from_secs(1);
 /// The time limit for reading a request.

@@ -217,7 +217,8 @@ impl BrowserLogin {
         self
     }
 
-    /// Sets a callback that runs if the browser cannot be opened. Show the URL to the user there.
+    /// Sets a callback that runs if the browser cannot be opened, for example to show the URL to
+    /// the user.
     ///
     /// The login continues to wait. Not every failure can be detected.
     pub fn on_browser_failure(mut self, tell: impl FnOnce(&AuthorizationUrl, &io::Error) + Send + 'static) -> Self {

@@ -350,7 +350,7 @@ mod tests {
             ("NUL and escape", |a| format!("\u{0}{a}\u{1b}")),
             ("byte order mark", |a| format!("\u{feff}{a}\u{200b}")),
             ("soft hyphens", |a| a.replace('-', "\u{ad}-")),
-            ("white space", |a| format!(" \t{a}\r\n")),
+            ("whitespace", |a| format!(" \t{a}\r\n")),
             ("quotes", |a| format!("\"{a}\"")),
             ("single quotes", |a| format!("'{a}'")),
             ("backticks", |a| format!("`{a}`")),

@@ -42,7 +42,7 @@ pub(super) fn nobody_came(webex: &WebexOAuth, desk: &Desk, limit: Duration, no_b
         }
     }
     message += &format!(
-        "; if the browser shows an error page of Webex, check that the redirect URI is registered exactly as {uri} and \
+        "; if the browser shows a Webex error page, check that the redirect URI is registered exactly as {uri} and \
          that {service} has an integration with the client ID {id}"
     );
     if webex.service().person_endpoint().is_some() {

@@ -21,7 +21,7 @@ pub(super) enum Stray {
     Prefetch,
     /// It is a TLS handshake: the browser enforces HTTPS.
     Tls,
-    /// It has too many or too large headers.
+    /// It has too many headers, or headers that are too large.
     TooLarge,
     /// It is incomplete or not HTTP/1.1.
     Malformed,

@@ -32,7 +32,7 @@ impl VerifiedIdToken {
         self.text("iss").unwrap_or_default()
     }
 
-    /// Returns the user's ID at this issuer (`sub`). At Webex it is a UUID that is the same for all
+    /// Returns the user's ID at this issuer (`sub`). Webex uses a UUID that is the same for all
     /// applications.
     #[doc(alias = "sub")]
     pub fn subject(&self) -> &str {

@@ -112,12 +112,12 @@ impl Discovery {
         self.list("grant_types_supported", &["authorization_code", "implicit"])
     }
 
-    /// Returns the subject types of ID tokens: `public` at Webex.
+    /// Returns the subject types of ID tokens. Webex specifies `public`.
     pub fn subject_types_supported(&self) -> Vec<&str> {
         self.list("subject_types_supported", &[])
     }
 
-    /// Returns the signature algorithms of ID tokens: `RS256` at Webex.
+    /// Returns the signature algorithms of ID tokens. Webex specifies `RS256`.
     pub fn id_token_signing_algorithms(&self) -> Vec<&str> {
         self.list("id_token_signing_alg_values_supported", &[])
     }
@@ -143,7 +143,7 @@ impl Discovery {
     }
 
     /// Returns `true` if every callback contains `iss` (RFC 9207, section 3). Defaults to `false`,
-    /// as at Webex.
+    /// which applies to Webex.
     #[doc(alias = "authorization_response_iss_parameter_supported")]
     pub fn is_issuer_in_callbacks(&self) -> bool {
         self.0.get("authorization_response_iss_parameter_supported").and_then(strict::truth).unwrap_or(false)
@@ -168,8 +168,9 @@ impl Service {
     /// unchanged.
     ///
     /// If the document states that callbacks contain `iss`, callbacks without it are rejected
-    /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)). Another device
-    /// authorization endpoint also replaces the device token endpoint with the token endpoint.
+    /// ([`with_issuer_in_callbacks`](Service::with_issuer_in_callbacks)). If the document specifies
+    /// a different device authorization endpoint, the device token endpoint is replaced by the
+    /// token endpoint.
     ///
     /// The service's [ID](Service::id) is derived from the token endpoint. If sessions are stored,
     /// set a fixed one with [`with_id`](Service::with_id).

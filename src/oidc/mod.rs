@@ -1,7 +1,7 @@
 //! OpenID Connect: verified ID tokens, userinfo, and discovery.
 //!
-//! Webex documents its OpenID Connect at <https://developer.webex.com/docs/login-with-webex>.
-//! Request the scope `openid`, and the login contains a [`VerifiedIdToken`]. A missing or invalid
+//! Webex documents its OpenID Connect at <https://developer.webex.com/docs/login-with-webex>. If
+//! the scope `openid` was requested, the login contains a [`VerifiedIdToken`]. A missing or invalid
 //! ID token is an error.
 //!
 //! ```
@@ -43,8 +43,8 @@
 //!
 //! Keys are fetched from the service, then from the issuer. A token with an unknown key causes one
 //! fetch, which all waiting callers share. There is at most one fetch per second and ten in five
-//! minutes. Forged tokens can therefore only delay tokens signed with a new key. Servers that fail
-//! are requested less and less often.
+//! minutes. Forged tokens can therefore only delay tokens signed with a new key. Requests to a
+//! failing server become less and less frequent.
 //!
 //! Keys remain valid for as long as the server specifies. While new ones are fetched, they are used
 //! for up to one more day. A token without `kid` is accepted only if the issuer has a single key.
@@ -52,7 +52,7 @@
 //! # Types
 //!
 //! - [`VerifiedIdToken`] contains the claims of an ID token; only `verify` creates it.
-//! - [`UserInfo`] contains further claims about the user.
+//! - [`UserInfo`] contains additional claims about the user.
 //! - [`Discovery`] is the discovery document. `web_finger` finds a user's home issuer, and `logout`
 //!   builds the logout URL.
 //! - `jws` parses tokens, `algorithm` lists the signature algorithms, `jwk` reads key sets, and

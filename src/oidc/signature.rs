@@ -1,7 +1,7 @@
 //! Signature verification with the cryptography provider of the TLS library.
 //!
-//! The algorithms for certificates include those of ID tokens, so no further dependency is needed.
-//! The provider is selected at compile time and does not depend on the process default.
+//! The algorithms for certificates include those of ID tokens, so no additional dependency is
+//! needed. The provider is selected at compile time and does not depend on the process default.
 
 use crate::oidc::algorithm::SigningAlgorithm;
 use crate::oidc::jwk::{Jwk, ecdsa_signature};

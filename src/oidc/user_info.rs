@@ -1,4 +1,4 @@
-//! Further claims about a user: `GET /userinfo`.
+//! Additional claims about a user: `GET /userinfo`.
 
 use std::fmt;
 
@@ -157,9 +157,9 @@ pub(crate) fn read(
     let info = UserInfo(claims);
     match info.subject() {
         "" => Err(unusable("`sub` is missing".to_owned())),
-        found if is_damaged(found) => Err(unusable("`sub` contains undecodable characters".to_owned())),
+        found if is_damaged(found) => Err(unusable("`sub` contains characters that cannot be decoded".to_owned())),
         found if found != subject => {
-            Err(unusable("`sub` belongs to another user than the ID token; use tokens of the same login".to_owned()))
+            Err(unusable("`sub` does not match the ID token; use tokens from the same login".to_owned()))
         }
         _ => Ok(info),
     }

@@ -1,7 +1,7 @@
 //! Validation of ID tokens (OpenID Connect Core 1.0, sections 3.1.3.7, 3.2.2.11, 3.3.2.12, and
 //! 12.2).
 //!
-//! The signature is verified last, so that an invalid token causes no request for keys.
+//! The signature is verified last, so that an invalid token does not cause a request for keys.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) access_token: Option<&'a str>,
     /// The authorization code, for `c_hash`.
     pub(crate) code: Option<&'a str>,
-    /// Further secrets that errors must not contain.
+    /// Other secrets that errors must not contain.
     pub(crate) secrets: &'a [&'a str],
     /// `true` if the access token came through the browser, where only `at_hash` binds it to the ID
     /// token.

@@ -106,7 +106,7 @@ impl FromStr for Scope {
 pub(crate) const REFUSED: &str = "scopes rejected by Webex: request at least one, and register each individually with \
                                   the integration at developer.webex.com (`spark:all` does not include other scopes)";
 
-/// Characters that occur in lists, queries, URLs, and quoted strings, but not in scopes of Webex.
+/// Characters that occur in lists, queries, URLs, and quoted strings, but not in Webex scopes.
 const FOREIGN: &[u8] = b"\"'`<>[]{}\\,+%&=?";
 
 fn is_scope(text: &str) -> bool {
@@ -270,7 +270,7 @@ impl Scopes {
 impl FromStr for Scopes {
     type Err = Error;
 
-    /// Parses scopes separated by white space, commas, or `+`. They may be percent-encoded.
+    /// Parses scopes separated by whitespace, commas, or `+`. They may be percent-encoded.
     ///
     /// # Errors
     ///

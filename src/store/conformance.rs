@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! The function `open` must return **a handle to the same store on every call**, like another
-//! process would. The suite uses several handles, and checks that each one observes the writes of
+//! The function `open` must return **a handle to the same store on every call**, like one opened by
+//! another process. The suite uses several handles, and checks that each one observes the writes of
 //! the others. For a database, open a new connection. For a store in memory, return a clone.
 //!
 //! Use a separate store for the suite. It writes and deletes entries under keys such as `..` and

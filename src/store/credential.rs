@@ -205,7 +205,7 @@ impl Credential {
                 ("the keyring is locked or unavailable".to_owned(), Transience::Transient, Some(source))
             }
             Failure::PlatformFailure(source) => ("the keyring failed".to_owned(), Transience::Transient, Some(source)),
-            Failure::NoEntry => ("it was deleted meanwhile".to_owned(), Transience::Transient, None),
+            Failure::NoEntry => ("it was deleted in the meantime".to_owned(), Transience::Transient, None),
             Failure::BadEncoding(_) | Failure::BadDataFormat(..) => return self.unreadable(),
             Failure::Ambiguous(several) => {
                 let why =

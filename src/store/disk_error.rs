@@ -48,8 +48,8 @@ pub(super) enum Fault {
     FixedMode { path: PathBuf },
     #[cfg(unix)]
     #[error(
-        "{} belongs to another user than its folder: the program probably ran as that user; change the owner to the \
-         folder's, or remove it",
+        "{} belongs to another user, not to the owner of its folder: the program probably ran as that user; change the \
+         owner to that of the folder, or remove it",
         path.display()
     )]
     Foreign { path: PathBuf },

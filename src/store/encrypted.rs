@@ -68,7 +68,8 @@ use crate::sealing::Unopened;
 /// # Key rotation
 ///
 /// 1. Add the new key to every program that shares the store, with
-///    [`with_older`](EncryptionKeys::with_older). All programs can then decrypt what it encrypts.
+///    [`with_older`](EncryptionKeys::with_older). All programs can then decrypt data encrypted with
+///    it.
 /// 2. Make it the current key in every program, and add the old key with `with_older`. Each session
 ///    is encrypted with the new key at its next save, usually its next refresh.
 /// 3. Call [`reencrypt`](Self::reencrypt) for idle sessions.
@@ -207,7 +208,7 @@ impl<S: TokenStore> Encrypted<S> {
     /// # Errors
     ///
     /// - [`ErrorKind::CorruptEntry`]: the session cannot be decrypted.
-    /// - [`ErrorKind::RandomSource`]: the random number generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     /// - The errors of the inner store. The entry may or may not have been changed; call this
     ///   method again.
     pub async fn reencrypt(&self, key: &TokenKey) -> Result<bool> {
@@ -227,8 +228,7 @@ impl<S: TokenStore> Encrypted<S> {
     /// Removes a session whose encryption key is permanently lost. Returns `true` if there was one.
     ///
     /// The user must log in again. **The session cannot be restored**, even if the encryption key
-    /// is found later. The tokens are not revoked at Webex: the refresh token stays valid until it
-    /// expires.
+    /// is found later. The tokens are not revoked: the refresh token stays valid until it expires.
     ///
     /// # Errors
     ///

@@ -116,7 +116,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::RandomSource`]: the random generator of the operating system failed.
+    /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
     pub(crate) fn begin(due: Option<UnixTime>) -> Result<Self> {
         let (revision, login) = (Revision::new()?, LoginId::new()?);

@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///   After a crash of the program or the host, the file contains the old or the new session. After
 ///   an `Ok`, it contains the new one.
 /// - **One writer at a time.** A write holds the lock of its subfolder. The operating system
-///   releases the lock when the process exits. Waiting blocks no thread and is limited by
+///   releases the lock when the process exits. Waiting does not block a thread and is limited by
 ///   [`with_lock_timeout`](Self::with_lock_timeout); a timeout is a retryable [`ErrorKind::Store`].
 ///   Readers take no lock.
 /// - **Separate threads.** A hanging disk blocks at most 16 threads, which belong to the store.
@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// | | Linux and other Unix | macOS | Windows |
 /// |---|---|---|---|
 /// | after a crash of the program | guaranteed | guaranteed | guaranteed |
-/// | after a crash of the host | guaranteed, if the disk honors `fsync` | guaranteed (`F_FULLFSYNC`) | the file is complete; NTFS decides if it is the old or the new one, because a folder cannot be flushed |
+/// | after a crash of the host | guaranteed, if the disk honors `fsync` | guaranteed (`F_FULLFSYNC`) | the file is complete; NTFS determines whether it is the old or the new one, because a folder cannot be flushed |
 /// | private files | file modes | file modes | the access control list of the folder; below `%LOCALAPPDATA%`, the owner and administrators |
 /// | writes by several processes | guaranteed | guaranteed | guaranteed |
 ///
@@ -127,8 +127,8 @@ impl FileStore {
     /// An existing folder keeps its permissions and other contents, because the store uses a
     /// subfolder. A read-only folder can be opened for reading.
     ///
-    /// This method accesses the disk and blocks meanwhile. It creates and removes a file to check
-    /// that files can be locked and made private.
+    /// This method blocks while it accesses the disk. It creates and removes a file to check that
+    /// files can be locked and made private.
     ///
     /// # Errors
     ///

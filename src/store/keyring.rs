@@ -30,7 +30,7 @@ const LARGEST: usize = 2560;
 ///
 /// The application opens the keyring with a crate for its platform and passes it to the store. The
 /// default store of `keyring_core` is not used, so other parts of the program can use another
-/// keyring. Clones are the same store. So are stores of one application with the same keyring and
+/// keyring. Clones are the same store, as are stores of one application with the same keyring and
 /// the same lock folder, in any process.
 ///
 /// | platform | keyring | crate |
@@ -44,10 +44,10 @@ const LARGEST: usize = 2560;
 /// Opening a keyring blocks. Open it before the runtime starts, or in
 /// `tokio::task::spawn_blocking`. A runtime that shuts down waits for the latter, unless
 /// `shutdown_background` is used. With the feature `rt-tokio-crypto-rust`,
-/// `zbus-secret-service-keyring-store` panics outside of these two places.
+/// `zbus-secret-service-keyring-store` panics outside these two places.
 ///
 /// On a host without a user session, such as a server or a container, no keyring is unlocked. Use a
-/// [`FileStore`](super::FileStore) there. The keyring of the Linux kernel
+/// [`FileStore`](super::FileStore) on such hosts. The keyring of the Linux kernel
 /// (`linux-keyutils-keyring-store`) loses its contents when the host restarts.
 ///
 /// # Size
@@ -94,12 +94,12 @@ const LARGEST: usize = 2560;
 ///   **All processes that share a keyring must use the same lock folder.** If a keyring is
 ///   synchronized between hosts (iCloud, roaming profiles), locks do not help; include the host in
 ///   the key.
-/// - **Separate threads.** The keyring may ask the user to unlock it, and block until then. Calls
-///   for the same session wait meanwhile, and so do sessions that share its lock (one in 256). If
-///   the keyring serializes its calls, all sessions wait. A [`TokenManager`](crate::TokenManager)
-///   times out after 30 seconds with a retryable error. At most 16 threads call the keyring. They
-///   belong to the store, and neither a runtime that shuts down nor a process that exits waits for
-///   them. To wait for a save in progress, call
+/// - **Separate threads.** The keyring may ask the user to unlock it, and block until then.
+///   Meanwhile, calls for the same session wait, as do calls for sessions that share its lock (one
+///   in 256). If the keyring serializes its calls, all sessions wait. A
+///   [`TokenManager`](crate::TokenManager) times out after 30 seconds with a retryable error. At
+///   most 16 threads call the keyring. They belong to the store, and neither a runtime that shuts
+///   down nor a process that exits waits for them. To wait for a save in progress, call
 ///   [`TokenManager::wait_idle`](crate::TokenManager::wait_idle).
 /// - **Atomic writes.** After a crash or a dropped future, the keyring contains the old or the new
 ///   session, if the keyring itself writes atomically.
@@ -112,7 +112,7 @@ const LARGEST: usize = 2560;
 ///
 /// | cause | error |
 /// |---|---|
-/// | the keyring is locked or unavailable, or the user denied access; its service was restarted, so that the keyring must be opened again | [`ErrorKind::Store`], retryable |
+/// | the keyring is locked or unavailable, or the user denied access; its service was restarted, so the keyring must be reopened | [`ErrorKind::Store`], retryable |
 /// | there are two credentials with the same name, or the keyring does not support the operation | [`ErrorKind::Store`], not retryable |
 /// | the keyring cannot decode the credential, or a later version wrote the session | [`ErrorKind::CorruptEntry`] with [`is_misconfigured`](Error::is_misconfigured); nothing is changed |
 /// | the session is truncated, corrupt, or belongs to another key | [`ErrorKind::CorruptEntry`] with [`is_login_required`](Error::is_login_required), once |
@@ -175,7 +175,7 @@ impl KeyringStore {
     /// the current user.
     ///
     /// [`FileStore::for_application`](super::FileStore::for_application) documents the data folder.
-    /// This method accesses the disk and blocks meanwhile. It does not access the keyring.
+    /// This method blocks while it accesses the disk. It does not access the keyring.
     ///
     /// # Errors
     ///
@@ -191,8 +191,7 @@ impl KeyringStore {
     /// `folder`.
     ///
     /// The folder is created if it is missing. All processes that share the keyring must use the
-    /// same folder. This method accesses the disk and blocks meanwhile. It does not access the
-    /// keyring.
+    /// same folder. This method blocks while it accesses the disk. It does not access the keyring.
     ///
     /// # Errors
     ///

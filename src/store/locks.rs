@@ -171,7 +171,8 @@ impl<N: Default + Send + 'static> Locks<N> {
             Ok(woken) => Ok(woken),
             Err(_) if queued.withdraw() => {
                 let (lock, timeout) = (self.lock_file(place), self.timeout);
-                let message = format!("earlier calls took longer than {timeout:?} at {}; retry", lock.display());
+                let message =
+                    format!("timed out waiting for earlier calls at {} after {timeout:?}; retry", lock.display());
                 Err(Error::store(message, Transience::Transient))
             }
             Err(_) => Ok(Woken::Done(received(outcome.await))),

@@ -235,14 +235,14 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 
     /// Removes the entry under `key` if the precondition holds.
     ///
-    /// With [`Precondition::Absent`] there is nothing to remove; the outcome reports whether that
-    /// is the case.
+    /// With [`Precondition::Absent`], nothing is removed; the outcome reports whether the entry is
+    /// absent.
     async fn delete(&self, key: &TokenKey, precondition: Precondition) -> Result<WriteOutcome>;
 
     /// Returns this store as a [`TokenIndex`], or `None` if it cannot list its keys.
     ///
-    /// A store that implements `TokenIndex` returns `Some(self)`. A wrapper passes on what the
-    /// wrapped store returns, or wraps it.
+    /// A store that implements `TokenIndex` returns `Some(self)`. A wrapper returns the index of
+    /// the wrapped store, or a wrapper of it.
     fn as_index(&self) -> Option<&dyn TokenIndex>;
 }
 
@@ -255,8 +255,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
 ///
 /// 1. **Complete.** A listing consists of all pages from the cursor `None` to the page without a
 ///    [`next`](Page::next) cursor. It is not a snapshot. A key that matches during the whole
-///    listing is listed exactly once, in any order; a key that starts or stops matching meanwhile
-///    may be listed or not.
+///    listing is listed exactly once, in any order; a key that starts or stops matching in the
+///    meantime may or may not be listed.
 /// 2. **Exact.** [`due`](Self::due) does not list entries without a [`Head::due`] time. Roots are
 ///    compared byte by byte: `cust1` does not list `cust10001`.
 /// 3. **Short pages.** A page contains at most `limit` keys; a limit of 0 counts as 1. A page may

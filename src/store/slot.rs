@@ -156,7 +156,7 @@ pub(super) fn list(
                         .with_remedy(Remedy::Registration)
                         .with_source(cause));
                 }
-                // Deleted meanwhile, not requested, or damaged. `load` reports damage.
+                // Deleted in the meantime, not requested, or damaged. `load` reports damage.
                 _ => {}
             }
             looks += 1;

@@ -14,8 +14,8 @@ impl MockWebex {
     /// Returns the URL of the revocation endpoint (RFC 7009).
     ///
     /// Pass it to [`Service::with_revocation_endpoint`](crate::Service::with_revocation_endpoint).
-    /// The clients created by [`client`](Self::client) do not use it, because Webex documents no
-    /// revocation endpoint.
+    /// The clients created by [`client`](Self::client) do not use it, because Webex does not
+    /// document a revocation endpoint.
     pub fn revocation_endpoint(&self) -> String {
         format!("{}/revoke", self.uri())
     }

@@ -51,12 +51,13 @@ impl MockWebex {
         redirected(self.try_approve(authorization_url))
     }
 
-    /// Approves the authorization request as the user with this e-mail address. Otherwise like
-    /// [`approve`](Self::approve).
+    /// Approves the authorization request as the user with this e-mail address. Otherwise identical
+    /// to [`approve`](Self::approve).
     ///
     /// # Panics
     ///
-    /// Panics like [`approve`](Self::approve), and if the mock has no such user.
+    /// Panics under the same conditions as [`approve`](Self::approve), and if the mock has no such
+    /// user.
     #[track_caller]
     pub fn approve_as(&self, authorization_url: impl AsRef<str>, email: impl AsRef<str>) -> String {
         let user = self.user(email.as_ref());
@@ -82,7 +83,7 @@ impl MockWebex {
     ///
     /// # Panics
     ///
-    /// Panics like [`approve`](Self::approve).
+    /// Panics under the same conditions as [`approve`](Self::approve).
     #[track_caller]
     pub fn deny(&self, authorization_url: impl AsRef<str>) -> String {
         redirected(self.walk(authorization_url.as_ref(), Answer::Deny))

@@ -217,7 +217,7 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Stores the last 1024 requests including their secrets. Otherwise like
+    /// Stores the last 1024 requests, including their secrets. Otherwise identical to
     /// [`recording`](Self::recording).
     pub fn recording_secrets(mut self) -> Self {
         self.recording = Recording::WithSecrets;

@@ -56,7 +56,7 @@ impl MockWebex {
 
     /// Returns the number of requests to `endpoint`, including failed and intercepted ones.
     ///
-    /// A mock counts requests for up to 1024 different paths. For further paths,
+    /// A mock counts requests for up to 1024 different paths. For other paths,
     /// [`MockEndpoint::Path`] returns zero.
     pub fn requests_to(&self, endpoint: MockEndpoint) -> usize {
         self.state().ledger.requests_to(&endpoint)
@@ -102,7 +102,7 @@ impl MockWebex {
 
     /// Returns `true` if a refresh with this token would succeed now.
     ///
-    /// For Webex Meetings, pass the token without the site name in front of it.
+    /// For Webex Meetings, pass the token without the site name prefix.
     pub fn is_refresh_token_valid(&self, refresh_token: impl AsRef<str>) -> bool {
         self.state().find_grant(refresh_token.as_ref(), self.clock.now()).is_some()
     }

@@ -54,11 +54,12 @@ impl MockWebex {
 
     /// Approves the device login as the user with this e-mail address.
     ///
-    /// Otherwise like [`approve_device`](Self::approve_device).
+    /// Otherwise identical to [`approve_device`](Self::approve_device).
     ///
     /// # Panics
     ///
-    /// Panics like [`approve_device`](Self::approve_device), and if the mock has no such user.
+    /// Panics under the same conditions as [`approve_device`](Self::approve_device), and if the
+    /// mock has no such user.
     #[track_caller]
     pub fn approve_device_as(&self, user_code: impl AsRef<str>, email: impl AsRef<str>) {
         let (user, at) = (self.user(email.as_ref()), self.clock.now());
@@ -69,7 +70,7 @@ impl MockWebex {
     ///
     /// # Panics
     ///
-    /// Panics like [`approve_device`](Self::approve_device).
+    /// Panics under the same conditions as [`approve_device`](Self::approve_device).
     #[track_caller]
     pub fn deny_device(&self, user_code: impl AsRef<str>) {
         self.answer_device(user_code.as_ref(), Answer::No);

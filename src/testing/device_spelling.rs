@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// The position of the error code in a device grant error.
 ///
-/// Each format was observed at Webex or is expected by an existing client.
+/// Each format was observed in Webex responses or is expected by an existing client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceErrorFormat {

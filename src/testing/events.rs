@@ -1,4 +1,4 @@
-//! Changes at Webex during a test: revoked tokens, new client secrets, and administrators'
+//! Changes in Webex during a test: revoked tokens, new client secrets, and administrators'
 //! decisions.
 
 use crate::testing::MockWebex;

@@ -33,7 +33,7 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 /// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | not processed, unless [`after_acting`](Self::after_acting) | the specified one |
 /// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member), [`edit`](Self::edit) | processed | the mock's own, changed |
 /// | [`closed`](Self::closed), [`hanging`](Self::hanging) | not processed, unless [`after_acting`](Self::after_acting) | none; the connection is closed or stays open |
-/// | [`lost_answer`](Self::lost_answer) | processed | none; the connection is closed |
+/// | [`lost_response`](Self::lost_response) | processed | none; the connection is closed |
 /// | [`truncated`](Self::truncated), [`reset`](Self::reset), [`stalled`](Self::stalled), [`dripping`](Self::dripping) | processed | a part of the mock's own, or all of it slowly; these require [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) |
 ///
 /// # Example
@@ -52,7 +52,7 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
 ///
-/// mock.on(MockEndpoint::Refresh).respond_with(Fault::lost_answer());
+/// mock.on(MockEndpoint::Refresh).respond_with(Fault::lost_response());
 /// webex.refresh(login.tokens()).await?;
 /// assert_eq!(mock.refreshes_of("jane@example.com"), 2);
 /// # Ok(())
@@ -92,12 +92,12 @@ impl Fault {
         Self { keeps_own: false, acts: false, ..Self::none() }.with_status(status)
     }
 
-    /// Creates an error of Webex in the format of the REST API.
+    /// Creates a Webex error in the format of the REST API.
     pub fn error(error: WebexError) -> Self {
         Self::error_as(ErrorFormat::Documented, error)
     }
 
-    /// Creates an error of Webex in the given format.
+    /// Creates a Webex error in the given format.
     pub fn error_as(shape: ErrorFormat, error: WebexError) -> Self {
         Self::status(error.status()).filled(Content::Error(shape, error))
     }
@@ -179,7 +179,7 @@ impl Fault {
 
     /// Creates a fault that processes the request but closes the connection before the response
     /// arrives.
-    pub fn lost_answer() -> Self {
+    pub fn lost_response() -> Self {
         Self::closed().after_acting()
     }
 
@@ -357,7 +357,7 @@ impl Fault {
 macro_rules! from_named {
     ($($fault:ident at $endpoint:ident;)*) => {
         $(
-            #[doc = concat!("Use it at [`MockEndpoint::", stringify!($endpoint), "`](crate::testing::MockEndpoint::", stringify!($endpoint), ").")]
+            #[doc = concat!("Converts the fault, for use at [`MockEndpoint::", stringify!($endpoint), "`](crate::testing::MockEndpoint::", stringify!($endpoint), ").")]
             impl From<$fault> for Fault {
                 fn from(fault: $fault) -> Self {
                     Self::named(fault.into())

@@ -41,8 +41,8 @@ pub(super) fn listen(port: u16) -> (TcpListener, String) {
 fn check(address: SocketAddr) {
     if let Err(error) = TcpStream::connect(address) {
         panic!(
-            "failed to connect to the mock at {address}: {error}; a mock uses five handles of the operating system and \
-             two for each connection, check the limit with \"ulimit -n\""
+            "failed to connect to the mock at {address}: {error}; a mock uses five operating system handles and \
+             two for each connection; check the limit with \"ulimit -n\""
         );
     }
 }

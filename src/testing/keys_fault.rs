@@ -16,8 +16,8 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
 ///
 /// The key sets of the service and of all issuers share one queue: the next request for any of them
 /// receives the fault. If the service's key set is not usable, this crate fetches the issuer's. It
-/// retries once, after a second, if a server is unavailable (503). A single fault therefore fails
-/// no login. The table states how many faults are required.
+/// retries once, after a second, if a server is unavailable (503). Therefore, a single fault does
+/// not cause a login to fail. The table states how many faults are required.
 ///
 /// | fault | faults required | result in this crate |
 /// |---|---|---|

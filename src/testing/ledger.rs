@@ -8,7 +8,7 @@ use crate::testing::request::{MockRequest, hash};
 
 /// The maximum number of logged requests. The oldest are removed first.
 pub(super) const MOST_REQUESTS: usize = 1024;
-/// The maximum number of counted paths. Further paths are usually IDs rather than endpoints.
+/// The maximum number of counted paths. Additional paths are usually IDs rather than endpoints.
 const MOST_PATHS: usize = 1024;
 /// The maximum number of requests in the message of a failed expectation.
 const MOST_LINES: usize = 20;

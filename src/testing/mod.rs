@@ -103,8 +103,8 @@
 //! # Faults
 //!
 //! [`MockWebex::on`] scripts a [`Fault`] for a [`MockEndpoint`]: for one response, for several, or
-//! until it is cleared. [`WebexError`] lists the errors of Webex, [`ErrorFormat`] their formats,
-//! and [`RetryAfter`] the values of that header. Connection faults require the
+//! until it is cleared. [`WebexError`] lists the Webex errors, [`ErrorFormat`] their formats, and
+//! [`RetryAfter`] the values of that header. Connection faults require the
 //! [relay](MockWebexBuilder::relay).
 //!
 //! ```
@@ -139,9 +139,9 @@
 //! | [`DeviceStartFault`] | [`DeviceAuthorization`](MockEndpoint::DeviceAuthorization) | missing `interval`, a user code with control characters |
 //! | [`DevicePollFault`] | [`DeviceToken`](MockEndpoint::DeviceToken) | each error code in each format, a page, 429 |
 //!
-//! The faults of OpenID Connect follow the relying party tests of the OpenID Foundation, as far as
-//! they apply to a client of Webex. The documentation of each fault states the result in this
-//! crate. Use them to test the error handling of your application, or its own checks.
+//! The faults of OpenID Connect follow the relying party tests of the OpenID Foundation, insofar as
+//! they apply to a Webex client. The documentation of each fault states the result in this crate.
+//! Use them to test the error handling of your application, or its own checks.
 //!
 //! # Requests
 //!
@@ -184,7 +184,7 @@
 //   support.
 // - `builder` configures a mock. `answer` and `device_answer` act as a user without a browser,
 //   `network` has the clients of further integrations, `addresses` the URLs, and `events` the
-//   changes at Webex.
+//   changes in Webex.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -293,9 +293,9 @@ pub use self::webex_error::{ErrorFormat, WebexError};
 ///
 /// Cloning is cheap: all clones share one server, which stops when the last clone is dropped.
 ///
-/// A mock uses one thread and five handles of the operating system, or ten with the relay. Each
-/// connection of a client in the same process uses two more. With the common limit of 1024 handles
-/// per process, about 140 mocks with one connection each can run at the same time.
+/// A mock uses one thread and five operating system handles, or ten with the relay. Each connection
+/// of a client in the same process uses two more. With the common limit of 1024 handles per
+/// process, about 140 mocks with one connection each can run at the same time.
 ///
 #[derive(Clone)]
 pub struct MockWebex {

@@ -1,4 +1,4 @@
-//! Clients of further integrations, and the network between clients and mock.
+//! Clients of additional integrations, and the network between clients and mock.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::testing::MockWebex;
 use crate::testing::fault::Fault;
 use crate::testing::integration::MockIntegration;
 
-/// Clients of further integrations.
+/// Clients of additional integrations.
 impl MockWebex {
     /// Creates a client for another integration of the mock.
     ///
@@ -87,7 +87,7 @@ impl MockWebex {
     ///
     /// # Panics
     ///
-    /// Panics like [`go_offline`](Self::go_offline).
+    /// Panics under the same conditions as [`go_offline`](Self::go_offline).
     #[track_caller]
     pub fn go_online(&self) {
         self.open(true);

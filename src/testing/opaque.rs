@@ -10,7 +10,7 @@ use crate::clock::UnixTime;
 
 /// Encodes bytes with letters and digits only.
 ///
-/// Webex's own strings are base64 of hexadecimal digits, so that `_` can separate further parts.
+/// Webex's own strings are base64 of hexadecimal digits, so that `_` can separate other parts.
 pub(super) fn text(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(hex(bytes))
 }

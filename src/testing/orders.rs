@@ -211,7 +211,7 @@ impl ScriptedFault<'_> {
     ///
     /// # Panics
     ///
-    /// Panics like [`EndpointScript::respond_with`].
+    /// Panics under the same conditions as [`EndpointScript::respond_with`].
     #[track_caller]
     pub fn then(self, fault: impl Into<Fault>) -> Self {
         let fault = fault.into();

@@ -49,7 +49,7 @@ impl ErrorPage {
 
     /// Returns the HTML document.
     ///
-    /// Titles and first sentences are Webex's own, as far as they are known.
+    /// Titles and first sentences are Webex's own where they are known.
     pub(super) fn html(self) -> String {
         let body = format!(
             "<h1>{title}</h1><p>{text}</p>\

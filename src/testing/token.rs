@@ -142,7 +142,7 @@ fn code(
 ) -> Result<(u64, Authentication), Refusal> {
     let refuse = |reason| Refusal::malformed("The authorization code is invalid", reason);
     let code = form.get("code").ok_or_else(|| refuse("missing form field `code`"))?;
-    let used = "the code was already used, expired, or was issued to another client";
+    let used = "the code was already used, has expired, or was issued to another client";
     let mut code = state.redeem_code(code, integration, moment.now).ok_or_else(|| refuse(used))?;
     let binding = &code.authorization.binding;
     match form.get("redirect_uri") {
@@ -161,13 +161,13 @@ fn code(
 /// Refreshes a grant.
 ///
 /// A refresh token can be used until it expires or is revoked, or only once if tokens rotate. Webex
-/// Meetings requires the site name in front of the token.
+/// Meetings requires the site name as a prefix of the token.
 fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
     let refuse = |reason| Refusal::malformed(words, reason);
     let text = form.get("refresh_token").ok_or_else(|| refuse("missing form field `refresh_token`"))?;
     let (site, used) = if state.service.is_meetings() {
-        let missing = || refuse("missing site name and \"_\" in front of the refresh token");
+        let missing = || refuse("missing site name and \"_\" before the refresh token");
         text.split_once('_').map(|(site, token)| (Some(site), token)).ok_or_else(missing)?
     } else {
         (None, text)
@@ -177,7 +177,7 @@ fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut Mo
     let (id, grant) =
         grant.ok_or_else(|| refuse("the refresh token is unknown, expired, revoked, or belongs to another client"))?;
     if site.is_some_and(|site| !state.users[grant.user].site_name().eq_ignore_ascii_case(site)) {
-        return Err(refuse("wrong site name in front of the refresh token"));
+        return Err(refuse("wrong site name before the refresh token"));
     }
     if site.is_some() && !repeats_login(form, grant) {
         return Err(refuse("redirect_uri and code_verifier differ from those of the login"));
@@ -255,8 +255,8 @@ fn meetings_tokens(access_token: &str, grant: &Grant, state: &State) -> Value {
     })
 }
 
-/// Returns the granted scopes. `spark:kms` is added in front of other `spark:` scopes; their order
-/// is not specified.
+/// Returns the granted scopes. `spark:kms` is added before other `spark:` scopes; their order is
+/// not specified.
 fn granted(scopes: &Scopes) -> Scopes {
     let kms = has_spark(scopes).then_some(Scope::SPARK_KMS);
     kms.into_iter().chain(scopes.iter().cloned()).collect()

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// An error of Webex, for [`Fault::error`](crate::testing::Fault::error).
+/// A Webex error, for [`Fault::error`](crate::testing::Fault::error).
 ///
-/// The wording is Webex's, as far as it is known from developer.webex.com/docs/login-with-webex,
-/// the REST API's OpenAPI description, and reported responses.
+/// The wording is Webex's where it is known from developer.webex.com/docs/login-with-webex, the
+/// REST API's OpenAPI description, and reported responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WebexError {

@@ -41,7 +41,7 @@ pub struct ImportedTokens {
 }
 
 impl ImportedTokens {
-    /// Creates a value with a refresh token only.
+    /// Creates imported tokens from a refresh token alone.
     pub fn new(refresh_token: RefreshToken) -> Self {
         Self { refresh_token, refresh_token_expires_at: None, access_token: None, scopes: Scopes::new(), site: None }
     }

@@ -151,7 +151,7 @@ impl TokenSet {
         self.id_token.as_ref()
     }
 
-    /// Returns the account that the tokens belong to, as far as it is known.
+    /// Returns the account that the tokens belong to, to the extent that it is known.
     ///
     /// Webex Meetings includes the account in the token response. Other services provide it through
     /// an ID token, [`WebexOAuth::identify`](crate::WebexOAuth::identify), or
@@ -189,7 +189,7 @@ impl TokenSet {
     ///
     /// # Errors
     ///
-    /// This function does not fail in the current version.
+    /// This function never fails in the current version.
     pub fn to_stored(&self) -> Result<StoredString> {
         form::write(self)
     }
@@ -277,7 +277,8 @@ impl TokenSet {
             return Ok(());
         }
         let message = format!(
-            "tokens belong to client {:?} at {:?}, not to client {:?} at {:?}; use the client that obtained them",
+            "tokens belong to client {:?} (service {:?}), not to client {:?} (service {:?}); use the client that obtained \
+             them",
             self.owner.client_id, self.owner.service, owner.client_id, owner.service,
         );
         Err(Error::new(ErrorKind::ClientMismatch, message))
@@ -297,7 +298,7 @@ impl TokenSet {
         is_news
     }
 
-    /// Records the UserInfo claims of the ID token's subject. Returns `true` if this changes the
+    /// Records the userinfo claims of the ID token's subject. Returns `true` if this changes the
     /// account.
     #[cfg(feature = "oidc")]
     pub(crate) fn describe(&mut self, profile: Profile) -> bool {

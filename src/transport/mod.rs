@@ -106,15 +106,15 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RetryPolicy {
-    /// No retry.
+    /// Never retry.
     Never,
-    /// A retry if the server did not process the request
+    /// Retry if the server did not process the request
     /// ([`Delivery::NotSent`](crate::Delivery::NotSent)). Used for code exchanges.
     IfNotSent,
-    /// A retry also if the server deferred the request (429, 503). Used for refreshes if the
-    /// service invalidates used refresh tokens.
+    /// Also retry if the server deferred the request (429, 503). Used for refreshes if the service
+    /// invalidates used refresh tokens.
     IfDeferred,
-    /// A retry also after a gateway error (502, 504), and one retry after a lost response. Used for
-    /// read requests, and for refreshes if the refresh token remains valid.
+    /// Also retry after a gateway error (502, 504), and once after a lost response. Used for read
+    /// requests, and for refreshes if the refresh token remains valid.
     IfLost,
 }

@@ -22,9 +22,9 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// worse than not sending the request.
 const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A transport that repeats requests according to their [`RetryPolicy`] policy.
+/// A transport that repeats requests according to their [`RetryPolicy`].
 ///
-/// All attempts and the delays between them share the [`Limits::time`] of the request.
+/// All attempts and the delays between them share the [`Limits::timeout`] of the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Retry {
     transport: Arc<dyn Transport>,

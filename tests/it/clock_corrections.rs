@@ -206,7 +206,7 @@ fn missing_cookie_names_another_host_name_and_a_rewritten_one_names_the_proxy() 
     let cookies = cookies(&webex);
     let kept = kept(&webex, &cookies);
     let words = |header: &str| cookies.take(&Callback::parse(&kept.1).unwrap(), [header]).unwrap_err().to_string();
-    assert!(words("a=b").contains("at another host name (www., or localhost and 127.0.0.1)"), "{}", words("a=b"));
+    assert!(words("a=b").contains("under another host name (www., or localhost and 127.0.0.1)"), "{}", words("a=b"));
     let (name, value) = kept.0.split_once('=').unwrap();
     for rewritten in [
         format!("\"{}\"", kept.0),

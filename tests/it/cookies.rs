@@ -192,7 +192,7 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
         let (kind, message) = elsewhere.take(&begun.callback, &[&begun.cookie]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{message}");
     }
-    for (bad, words) in [("", "was changed"), ("%%%", "was changed"), ("e30", "was changed"), ("A", "was changed")] {
+    for (bad, words) in [("", "is damaged"), ("%%%", "is damaged"), ("e30", "is damaged"), ("A", "is damaged")] {
         let (kind, message) = app.take(&begun.callback, &[&format!("{own}={bad}")]).unwrap_err();
         assert!(kind == ErrorKind::PendingNotFound && message.contains(words), "{bad}: {message}");
     }

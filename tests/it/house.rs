@@ -61,8 +61,6 @@ fn every_module_uses_only_what_stands_above_it_and_keeps_the_house_rules() {
 const PROSE_EXCEPTIONS: &[(&str, &str)] = &[
     // Webex's own words.
     ("src/testing/device_poll_fault.rs", "refused to fulfill it"),
-    // The subject of a forged token.
-    ("src/testing/id_token_fault.rs", "nobody"),
 ];
 
 #[test]

@@ -285,7 +285,7 @@ async fn a_server_that_has_acted_and_says_something_else_has_acted() {
 async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothing_for_ever() {
     let mock = MockWebex::start().await;
     let token = logged_in(&mock).await;
-    for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_answer(), 1)] {
+    for (fault, granted) in [(Fault::closed(), 0), (Fault::lost_response(), 1)] {
         mock.on(MockEndpoint::Refresh).respond_with(fault);
         let error = refresh(&mock, &token).await.unwrap_err();
         assert!(error.is_request() && !error.is_timeout(), "{error:?}");
@@ -386,7 +386,7 @@ async fn what_cannot_be_is_refused_where_it_is_said() {
         (|_| drop(Fault::closed().with_status(503)), "this fault (connection closed) sends none"),
         (|_| drop(Fault::closed().retry_after(RetryAfter::Blank)), "this fault (connection closed) sends none"),
         (|_| drop(Fault::closed().delayed(Duration::ZERO)), "this fault (connection closed) sends none"),
-        (|_| drop(Fault::lost_answer().json("{}")), "this fault (response lost) sends none"),
+        (|_| drop(Fault::lost_response().json("{}")), "this fault (response lost) sends none"),
         (|_| drop(Fault::hanging().header("a", "b")), "this fault (no response) sends none"),
         (|_| drop(Fault::hanging().content_type("text/html")), "this fault (no response) sends none"),
         (|_| drop(Fault::none().after(5)), "this fault (no fault) does not interrupt"),

@@ -101,7 +101,7 @@ async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
     let webex = mock.client();
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
-    for fault in [Fault::lost_answer(), Fault::truncated(), Fault::reset()] {
+    for fault in [Fault::lost_response(), Fault::truncated(), Fault::reset()] {
         let before = mock.refreshes_of("jane@example.com");
         mock.on(MockEndpoint::Refresh).respond_with(fault);
         webex.refresh(login.tokens()).await.unwrap();

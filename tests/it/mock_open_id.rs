@@ -447,7 +447,7 @@ async fn every_fault_of_userinfo_is_refused_and_the_next_answer_is_good() {
     let login = log_in(&mock, &webex, "openid email").await.unwrap();
     let ask = || webex.user_info(login.id_token().unwrap(), login.tokens().access_token());
     for (row, fault, reason) in [
-        ("RP-16", UserInfoFault::OtherSubject, "another user"),
+        ("RP-16", UserInfoFault::OtherSubject, "`sub` does not match the ID token"),
         ("Core 5.3.2", UserInfoFault::MissingSubject, "`sub` is missing"),
         ("a proxy", UserInfoFault::Page, "not JSON"),
         ("RFC 6750 3.1", UserInfoFault::MissingScope, "the scope `openid` is missing"),

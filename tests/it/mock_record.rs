@@ -78,7 +78,7 @@ async fn what_is_kept_says_what_went_wrong_on_order() {
     let mock = MockWebex::builder().recording().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, "jane@example.com").await;
-    mock.on(MockEndpoint::Refresh).respond_with(Fault::status(400).json("{}")).then(Fault::lost_answer());
+    mock.on(MockEndpoint::Refresh).respond_with(Fault::status(400).json("{}")).then(Fault::lost_response());
     webex.refresh(&tokens).await.unwrap_err();
     webex.refresh(&tokens).await.unwrap();
     let became: Vec<_> =

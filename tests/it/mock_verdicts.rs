@@ -331,7 +331,7 @@ fn changed() -> Vec<Row> {
 fn of_the_connection() -> Vec<Row> {
     vec![
         (Fault::closed(), LOST),
-        (Fault::lost_answer(), LOST),
+        (Fault::lost_response(), LOST),
         (Fault::truncated(), LOST),
         (Fault::reset(), LOST),
         (Fault::dripping(Duration::ZERO), FINE),
@@ -408,7 +408,7 @@ async fn the_other_endpoints_fail_under_their_own_names() {
         (MockEndpoint::Revocation, ErrorKind::Revocation),
         (MockEndpoint::Authorizations, ErrorKind::PersonRequest),
     ] {
-        for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_answer(), Fault::reset()] {
+        for fault in [Fault::status(503).html(), Fault::redirect(302), Fault::lost_response(), Fault::reset()] {
             // Each has keys of its own to fetch.
             let webex = mock.client_builder().service(service.clone()).build().unwrap();
             mock.on(endpoint.clone()).respond_with(fault.clone()).until_cleared();

@@ -200,7 +200,7 @@ async fn rp_16_userinfo_about_another_user_is_refused() {
     let (issuer, login) = login_with(|_| ()).await;
     let login = login.unwrap();
     for (status, body, reason) in [
-        (200, json!({"sub": format!("{SUBJECT}1")}).to_string(), "another user"),
+        (200, json!({"sub": format!("{SUBJECT}1")}).to_string(), "`sub` does not match the ID token"),
         (200, json!({"email": "jane@example.com"}).to_string(), "`sub` is missing"),
         (200, format!(r#"{{"sub":"x","sub":"{SUBJECT}"}}"#), "duplicate name"),
         (200, "<html>".to_owned(), "not JSON"),

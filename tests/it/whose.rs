@@ -135,7 +135,7 @@ async fn only_the_organization_and_the_domain_that_are_required_get_in() {
     for (refused, shown) in [
         (login.require_organization(other), other),
         (login.require_organization(&rest_id[..20]), &*format!("instead of {:?}", &rest_id[..20])),
-        (login.require_email_domain("example.org"), "the user's is in \"example.com\""),
+        (login.require_email_domain("example.org"), "the user's address is in \"example.com\""),
         (login.require_email_domain("ample.com"), "ample.com"),
         (login.require_email_domain("mail.example.com"), "mail.example.com"),
     ] {

@@ -104,7 +104,7 @@ fn userinfo_about_another_user_is_refused() {
         let error = webex.user_info(jane.id_token().unwrap(), john.tokens().access_token()).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::UserInfo);
-        assert!(error.to_string().contains("another user"), "{error}");
+        assert!(error.to_string().contains("`sub` does not match the ID token"), "{error}");
     });
 }
 

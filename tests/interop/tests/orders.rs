@@ -17,7 +17,7 @@ fn an_order_that_makes_no_sense_is_refused_with_a_reason_and_the_next_one_is_tak
         let stranger = json!({ "url": format!("{authorize}&client_id=C2") }).to_string();
         let own = json!({ "url": format!("{authorize}&client_id=C1"), "user": "jane@example.com" }).to_string();
         for (order, body, reason) in [
-            ("dance", "{}", "unknown order \"dance\""),
+            ("dance", "{}", "unknown command \"dance\""),
             ("approve", "{}", "specify either `url` (an authorization URL) or `user_code` (shown by a device)"),
             ("approve", r#"{"url": "https://webexapis.com/v1/authorize"}"#, "not an authorization URL of the mock"),
             ("approve", &stranger, "Webex would show a page instead of redirecting: unknown client ID"),
@@ -291,7 +291,7 @@ fn names_of_faults_and_places_keep_their_spelling() {
             let answer = http().post(format!("{}/{order}", mock.word("control"))).body(body.to_owned());
             let said: Value = answer.send().await.unwrap().json().await.unwrap();
             let error = said["error"].as_str().unwrap();
-            assert!(!error.starts_with("unknown order"), "{order}: {error}");
+            assert!(!error.starts_with("unknown command"), "{order}: {error}");
             found += &format!("{line}\nknows {}\n", names_in(error));
         }
         assert_eq!(found, names);
