@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
 
 async fn at_two_webexes() -> Result<()> {
     writeln!(stdout(), "Each refresh extends the session:")?;
-    a_hundred_idle_days(MockWebex::builder().renewing_refresh_tokens()).await?;
+    a_hundred_idle_days(MockWebex::builder().renew_refresh_tokens()).await?;
     writeln!(stdout(), "\nThe session expires 90 days after the login:")?;
     a_hundred_idle_days(MockWebex::builder()).await
 }

@@ -213,7 +213,7 @@ mod manual {
         ///
         /// [`sleep`](Clock::sleep) waits until [`advance`](Self::advance) is called with a
         /// sufficient duration. A request that is retried therefore waits for the test, unless the
-        /// clock is [`skipping_sleep`](Self::skipping_sleep).
+        /// clock is [`auto_advance`](Self::auto_advance).
         pub fn new(now: UnixTime) -> Self {
             let state =
                 State { now: Duration::from_secs(now.as_secs()), elapsed: Duration::ZERO, sleepers: Vec::new() };
@@ -221,7 +221,7 @@ mod manual {
         }
 
         /// Disables waiting: [`sleep`](Clock::sleep) advances the clock immediately.
-        pub fn skipping_sleep(mut self) -> Self {
+        pub fn auto_advance(mut self) -> Self {
             self.skips_sleep = true;
             self
         }

@@ -143,7 +143,7 @@ impl fmt::Debug for EncryptionKey {
 /// # let (new, old) = (EncryptionKey::generate()?.to_text(), EncryptionKey::generate()?.to_text());
 /// # let (new, old) = (new.expose(), old.expose());
 /// let keys = EncryptionKeys::new("2026-11", EncryptionKey::from_text(new)?)?
-///     .with_older("2025-03", EncryptionKey::from_text(old)?)?;
+///     .with_previous("2025-03", EncryptionKey::from_text(old)?)?;
 /// assert_eq!(keys.current_id(), "2026-11");
 /// # Ok::<(), webex_oauth::Error>(())
 /// ```
@@ -174,7 +174,7 @@ impl EncryptionKeys {
     /// # Errors
     ///
     /// - [`ErrorKind::Configuration`]: the ID is invalid, or another key has it.
-    pub fn with_older(mut self, id: impl AsRef<str>, key: EncryptionKey) -> Result<Self> {
+    pub fn with_previous(mut self, id: impl AsRef<str>, key: EncryptionKey) -> Result<Self> {
         let older = NamedKey::new(id.as_ref(), key)?;
         if self.named(&older.id).is_some() {
             let message = format!("duplicate encryption key ID `{}`: use a different ID for each key", older.id);
@@ -275,14 +275,14 @@ mod tests {
     #[test]
     fn ids_are_short_visible_and_each_keys_own() {
         let longest = "x".repeat(64);
-        let keys = EncryptionKeys::new("2026-11", key()).unwrap().with_older(&longest, key()).unwrap();
+        let keys = EncryptionKeys::new("2026-11", key()).unwrap().with_previous(&longest, key()).unwrap();
         for bad in ["", " ", "a b", "a\n", "ä", "\u{7f}", &"x".repeat(65)] {
-            for refused in [EncryptionKeys::new(bad, key()), keys.clone().with_older(bad, key())] {
+            for refused in [EncryptionKeys::new(bad, key()), keys.clone().with_previous(bad, key())] {
                 assert_eq!(refused.unwrap_err().kind(), ErrorKind::Configuration, "{bad:?}");
             }
         }
         for used in ["2026-11", &longest] {
-            let error = keys.clone().with_older(used, EncryptionKey::from([1; LENGTH])).unwrap_err();
+            let error = keys.clone().with_previous(used, EncryptionKey::from([1; LENGTH])).unwrap_err();
             assert!(error.is_misconfigured() && error.to_string().contains(used), "{error}");
         }
         assert!(keys.named("2026-11").is_some() && keys.named(&longest).is_some() && keys.named("2026").is_none());
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn keys_show_their_ids_alone() {
-        let keys = EncryptionKeys::new("new", key()).unwrap().with_older("old", key()).unwrap();
+        let keys = EncryptionKeys::new("new", key()).unwrap().with_previous("old", key()).unwrap();
         assert_eq!(format!("{keys:?}"), r#"EncryptionKeys { current: "new", older: ["old"] }"#);
         assert_eq!(format!("{:?}", key()), "EncryptionKey([secret])");
     }

@@ -158,7 +158,7 @@ impl TokenManager {
         Self::builder(webex, store).build()
     }
 
-    /// Creates a builder, to register a listener.
+    /// Creates a builder, for example to register a listener.
     pub fn builder(webex: WebexOAuth, store: impl TokenStore) -> TokenManagerBuilder {
         TokenManagerBuilder { webex, store: Arc::new(store), listener: None }
     }

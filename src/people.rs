@@ -77,7 +77,7 @@ impl Person {
     }
 
     /// Returns the nickname.
-    pub fn nick_name(&self) -> Option<&str> {
+    pub fn nickname(&self) -> Option<&str> {
         self.text("nickName")
     }
 
@@ -215,7 +215,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!((person.id(), person.email(), person.emails().count()), ("P1", Some("jane@example.com"), 1));
-        assert_eq!((person.display_name(), person.nick_name()), (Some("Jane Smith"), None));
+        assert_eq!((person.display_name(), person.nickname()), (Some("Jane Smith"), None));
         assert_eq!((person.is_invite_pending(), person.is_login_enabled()), (Some(false), Some(true)));
         assert_eq!(person.field("shoeSize"), Some(&Value::from(37)));
         assert_eq!((person.organization_id(), person.roles().count()), (Some("O1"), 0));

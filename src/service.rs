@@ -35,7 +35,7 @@ pub struct Service {
     authorization_endpoint: String,
     token_endpoint: String,
     person_endpoint: Option<String>,
-    keys_endpoint: Option<String>,
+    jwks_endpoint: Option<String>,
     user_info_endpoint: Option<String>,
     revocation_endpoint: Option<String>,
     device_authorization_endpoint: Option<String>,
@@ -96,7 +96,7 @@ impl Service {
             authorization_endpoint: String::new(),
             token_endpoint: String::new(),
             person_endpoint: None,
-            keys_endpoint: None,
+            jwks_endpoint: None,
             user_info_endpoint: None,
             revocation_endpoint: None,
             device_authorization_endpoint: None,
@@ -179,7 +179,7 @@ impl Service {
         self.token_endpoint = format!("{base}{}", self.paths.token);
         let optional = |path: Option<&str>| path.map(|path| format!("{base}{path}"));
         self.person_endpoint = optional(self.paths.person);
-        self.keys_endpoint = optional(self.paths.keys);
+        self.jwks_endpoint = optional(self.paths.keys);
         self.user_info_endpoint = optional(self.paths.user_info);
         self.revocation_endpoint = None;
         self.device_authorization_endpoint = optional(self.paths.device_authorization);
@@ -212,8 +212,8 @@ impl Service {
     }
 
     /// Sets the endpoint of the key set that verifies ID tokens (`jwks_uri`).
-    pub fn with_keys_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.keys_endpoint = Some(url.into());
+    pub fn with_jwks_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.jwks_endpoint = Some(url.into());
         self
     }
 
@@ -360,8 +360,8 @@ impl Service {
     }
 
     /// Returns the endpoint of the key set, if the service issues ID tokens.
-    pub fn keys_endpoint(&self) -> Option<&str> {
-        self.keys_endpoint.as_deref()
+    pub fn jwks_endpoint(&self) -> Option<&str> {
+        self.jwks_endpoint.as_deref()
     }
 
     /// Returns the userinfo endpoint, if the service issues ID tokens.
@@ -448,7 +448,7 @@ impl Service {
             token: Endpoint::parse("token endpoint", &self.token_endpoint, insecure_hosts)?,
             base: self.paths.person.map(|_| Endpoint::parse("base URL", &self.base, insecure_hosts)).transpose()?,
             person: parse("person endpoint", &self.person_endpoint)?,
-            keys: parse("keys endpoint", &self.keys_endpoint)?,
+            keys: parse("keys endpoint", &self.jwks_endpoint)?,
             user_info: parse("userinfo endpoint", &self.user_info_endpoint)?,
             revocation: parse("revocation endpoint", &self.revocation_endpoint)?,
             device_authorization: parse("device authorization endpoint", &self.device_authorization_endpoint)?,

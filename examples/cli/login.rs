@@ -17,7 +17,7 @@ const LONGEST_LINE: usize = 16 * 1024;
 pub(crate) async fn by_browser(login: BrowserLogin) -> Result<TokenSet> {
     // Without this prompt, the account that is signed in to the browser would be used.
     let request = |request: AuthorizationRequest| request.prompt(Prompt::SelectAccount);
-    let waiting = login.application_name("the terminal").request(request).begin()?;
+    let waiting = login.application_name("the terminal").customize_request(request).begin()?;
     say(&format!("Log in with your browser:\n\n  {}\n", waiting.url()));
     // A spinner would disturb the user's input.
     if stdin().is_terminal() {

@@ -139,7 +139,7 @@ impl Step {
             fault = fault.json(json.to_string());
         }
         if self.after_acting {
-            fault = fault.after_acting();
+            fault = fault.after_processing();
         }
         if let Some(delay) = self.delay_ms {
             fault = fault.delayed(Duration::from_millis(delay));
@@ -162,7 +162,7 @@ impl Step {
             Connection::Dripping => Fault::dripping(Duration::from_millis(self.pause_ms.unwrap_or(PAUSE_MS))),
         };
         match self.after {
-            Some(bytes) => fault.after(bytes),
+            Some(bytes) => fault.after_bytes(bytes),
             None => fault,
         }
     }
@@ -194,7 +194,7 @@ const ENDPOINTS: &[(&str, MockEndpoint)] = &[
     ("refresh", MockEndpoint::Refresh),
     ("person", MockEndpoint::Person),
     ("user_info", MockEndpoint::UserInfo),
-    ("keys", MockEndpoint::Keys),
+    ("keys", MockEndpoint::Jwks),
     ("discovery", MockEndpoint::Discovery),
     ("web_finger", MockEndpoint::WebFinger),
     ("revocation", MockEndpoint::Revocation),

@@ -25,7 +25,7 @@ pub(crate) const HELP: &str = include_str!("../../src/guide/mock_webex.md");
 impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         // Requests are always recorded, for the command `requests`.
-        let (mut builder, mut users, mut faults) = (MockWebex::builder().recording(), Vec::new(), Vec::new());
+        let (mut builder, mut users, mut faults) = (MockWebex::builder().record_requests(), Vec::new(), Vec::new());
         let (mut control_port, mut json, mut until_stdin_closes) = (0, false, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} requires a value"));
@@ -64,8 +64,8 @@ fn world(
         "--device-interval" => builder.device_interval(seconds(option, &value()?)?),
         "--rotation-grace" => builder.rotation_grace(seconds(option, &value()?)?),
         "--relay" => builder.relay(),
-        "--recording-secrets" => builder.recording_secrets(),
-        "--renewing" => builder.renewing_refresh_tokens(),
+        "--recording-secrets" => builder.record_secrets(),
+        "--renewing" => builder.renew_refresh_tokens(),
         "--rotation" => rotating(builder, &value()?)?,
         _ => return Err(format!("unknown argument {option}")),
     })
@@ -118,7 +118,7 @@ fn rotating(builder: MockWebexBuilder, text: &str) -> Result<MockWebexBuilder, S
     match text {
         "lenient" => Ok(builder.rotation(Rotation::Lenient)),
         "strict" => Ok(builder.rotation(Rotation::Strict)),
-        "family" => Ok(builder.revoking_families()),
+        "family" => Ok(builder.detect_reuse()),
         _ => Err(format!("--rotation: invalid value {text:?}: use lenient, strict, or family")),
     }
 }

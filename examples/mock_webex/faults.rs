@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use webex_oauth::testing::{
-    CallbackFault, DeviceErrorFormat, DevicePollFault, DeviceStartFault, DiscoveryFault, IdTokenFault, KeysFault,
+    CallbackFault, DeviceErrorFormat, DevicePollFault, DeviceStartFault, DiscoveryFault, IdTokenFault, JwksFault,
     MockEndpoint, MockWebex, TokensFault, UserInfoFault,
 };
 
@@ -11,7 +11,7 @@ use webex_oauth::testing::{
 pub(crate) fn order(mock: &MockWebex, kind: &str, name: &str) -> Result<(), String> {
     match kind {
         "id_token" => drop(mock.on(MockEndpoint::Token).respond_with(find(ID_TOKEN, name)?)),
-        "keys" => drop(mock.on(MockEndpoint::Keys).respond_with(find(KEYS, name)?)),
+        "keys" => drop(mock.on(MockEndpoint::Jwks).respond_with(find(KEYS, name)?)),
         "discovery" => drop(mock.on(MockEndpoint::Discovery).respond_with(find(DISCOVERY, name)?)),
         "user_info" => drop(mock.on(MockEndpoint::UserInfo).respond_with(find(USER_INFO, name)?)),
         "callback" => drop(mock.on(MockEndpoint::Authorization).respond_with(find(CALLBACK, name)?)),
@@ -140,17 +140,17 @@ const ID_TOKEN: &[IdTokenFault] = &[
     IdTokenFault::EmailVerifiedAsText,
 ];
 
-const KEYS: &[KeysFault] = &[
-    KeysFault::Empty,
-    KeysFault::Page,
-    KeysFault::Unavailable,
-    KeysFault::TooManyRequests,
-    KeysFault::TinyKey,
-    KeysFault::HugeExponent,
-    KeysFault::OtherFamily,
-    KeysFault::MissingIds,
-    KeysFault::TwoWithoutIds,
-    KeysFault::MissingUse,
+const KEYS: &[JwksFault] = &[
+    JwksFault::Empty,
+    JwksFault::Page,
+    JwksFault::Unavailable,
+    JwksFault::TooManyRequests,
+    JwksFault::TinyKey,
+    JwksFault::HugeExponent,
+    JwksFault::OtherFamily,
+    JwksFault::MissingIds,
+    JwksFault::TwoWithoutIds,
+    JwksFault::MissingUse,
 ];
 
 const TOKENS: &[TokensFault] = &[

@@ -100,7 +100,7 @@ fn introduce(mock: &MockWebex, control: &str, json: bool) -> io::Result<()> {
     writeln!(out, "# send commands to {control}")?;
     writeln!(out, "# authorization endpoint: {}", service.authorization_endpoint())?;
     writeln!(out, "# token endpoint: {}", service.token_endpoint())?;
-    if service.keys_endpoint().is_some() {
+    if service.jwks_endpoint().is_some() {
         writeln!(out, "# discovery: {base}/.well-known/openid-configuration")?;
     }
     writeln!(out, "# WebexOAuth::from_env() reads these variables, and the example cli reads WEBEX_REVOCATION_URL.")

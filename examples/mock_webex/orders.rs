@@ -151,7 +151,7 @@ fn written(request: &MockRequest) -> Value {
         "authorization": request.authorization(),
         "status": request.status(),
         "fault": request.fault(),
-        "is_cut": request.is_cut(),
+        "is_cut": request.is_truncated(),
     })
 }
 

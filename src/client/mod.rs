@@ -512,7 +512,7 @@ impl WebexOAuth {
     /// Fetches the discovery document of the service (OpenID Connect Discovery 1.0).
     ///
     /// The client does not change. To use the endpoints of the document, call
-    /// [`Service::discovered`].
+    /// [`Service::with_discovery`].
     ///
     /// # Errors
     ///

@@ -68,7 +68,7 @@ pub use self::state::DeviceState;
 /// # use webex_oauth::testing::MockWebex;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> webex_oauth::Result<()> {
-/// # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+/// # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 /// # let mock = MockWebex::builder().clock(clock).start().await;
 /// # let webex = mock.client();
 /// use webex_oauth::DeviceLogin;

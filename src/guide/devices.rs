@@ -30,7 +30,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # use webex_oauth::clock::{ManualClock, UnixTime};
-//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
 //! // webex: WebexOAuth::from_env()?
@@ -68,7 +68,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
 //! # use webex_oauth::clock::{ManualClock, UnixTime};
-//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 //! # let mock = MockWebex::builder().clock(clock).start().await;
 //! # let webex = mock.client();
 //! // webex: WebexOAuth::from_env()?
@@ -117,7 +117,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
 //! # use webex_oauth::clock::{ManualClock, UnixTime};
-//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! # let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 //! # let mock = webex_oauth::testing::MockWebex::builder().clock(clock).start().await;
 //! # let mut device = DeviceLogin::start(&mock.client()).await?;
 //! # mock.approve_device(device.user_code());

@@ -96,7 +96,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 //! let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict);
 //! let mock = mock.start().await;
 //! let webex = mock.client();
@@ -121,7 +121,7 @@
 //! let (token, _) = tokio::join!(own.access_token(), async { save.await.unwrap() });
 //! assert_eq!(token?, *rotated.access_token());
 //! assert_eq!(mock.refreshes(), 2);
-//! assert_eq!(mock.refreshes_of("jane@example.com"), 1); // only one succeeded
+//! assert_eq!(mock.refreshes_for("jane@example.com"), 1); // only one succeeded
 //! # Ok(())
 //! # }
 //! ```
@@ -140,7 +140,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> webex_oauth::Result<()> {
-//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
 //! let mock = MockWebex::builder().clock(clock.clone()).start().await;
 //! let webex = mock.client();
 //! let (url, pending) = webex.authorize().begin()?;

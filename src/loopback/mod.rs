@@ -165,7 +165,7 @@ impl BrowserLogin {
     /// hint, or payload.
     ///
     /// The redirect URI is set afterwards.
-    pub fn request(
+    pub fn customize_request(
         mut self,
         change: impl FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send + 'static,
     ) -> Self {

@@ -65,8 +65,8 @@ impl WaitingLogin {
         PasteHandle::new(Arc::clone(&self.desk))
     }
 
-    /// Waits for the callback and exchanges the code. Opens the browser first and shows the result
-    /// in it afterwards.
+    /// Waits for the callback and exchanges the code. Opens the browser first, and displays the
+    /// result in it.
     ///
     /// The timeout of the login applies to the callback. The exchange has the client's request
     /// timeout.

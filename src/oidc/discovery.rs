@@ -67,7 +67,7 @@ impl Discovery {
 
     /// Returns the address of the key set (`jwks_uri`).
     #[doc(alias = "jwks_uri")]
-    pub fn keys_endpoint(&self) -> Option<&str> {
+    pub fn jwks_endpoint(&self) -> Option<&str> {
         self.text("jwks_uri")
     }
 
@@ -174,7 +174,7 @@ impl Service {
     ///
     /// The service's [ID](Service::id) is derived from the token endpoint. If sessions are stored,
     /// set a fixed one with [`with_id`](Service::with_id).
-    pub fn discovered(mut self, discovery: &Discovery) -> Self {
+    pub fn with_discovery(mut self, discovery: &Discovery) -> Self {
         if let Some(url) = discovery.authorization_endpoint() {
             self = self.with_authorization_endpoint(url);
         }
@@ -184,8 +184,8 @@ impl Service {
         if let Some(url) = discovery.user_info_endpoint() {
             self = self.with_user_info_endpoint(url);
         }
-        if let Some(url) = discovery.keys_endpoint() {
-            self = self.with_keys_endpoint(url);
+        if let Some(url) = discovery.jwks_endpoint() {
+            self = self.with_jwks_endpoint(url);
         }
         if let Some(url) = discovery.revocation_endpoint() {
             self = self.with_revocation_endpoint(url);

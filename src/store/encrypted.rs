@@ -68,9 +68,9 @@ use crate::sealing::Unopened;
 /// # Key rotation
 ///
 /// 1. Add the new key to every program that shares the store, with
-///    [`with_older`](EncryptionKeys::with_older). All programs can then decrypt data encrypted with
+///    [`with_previous`](EncryptionKeys::with_previous). All programs can then decrypt data encrypted with
 ///    it.
-/// 2. Make it the current key in every program, and add the old key with `with_older`. Each session
+/// 2. Make it the current key in every program, and add the old key with `with_previous`. Each session
 ///    is encrypted with the new key at its next save, usually its next refresh.
 /// 3. Call [`reencrypt`](Self::reencrypt) for idle sessions.
 /// 4. Remove the old key.
@@ -83,7 +83,7 @@ use crate::sealing::Unopened;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> webex_oauth::Result<()> {
 /// # let (store, new, old) = (MemoryStore::new(), EncryptionKey::generate()?, EncryptionKey::generate()?);
-/// let keys = EncryptionKeys::new("2026-11", new)?.with_older("2025-03", old)?;
+/// let keys = EncryptionKeys::new("2026-11", new)?.with_previous("2025-03", old)?;
 /// let store = Encrypted::new(store, keys);
 /// let mut cursor = None;
 /// loop {
@@ -272,7 +272,7 @@ fn unopened(key: &TokenKey, why: Unopened) -> Error {
         }
         Unopened::UnknownKey(id) => {
             format!(
-                "encryption key `{id}` is missing; add it with `EncryptionKeys::with_older(..)`, or, if it is permanently \
+                "encryption key `{id}` is missing; add it with `EncryptionKeys::with_previous(..)`, or, if it is permanently \
                  lost, remove the session with `discard(..)`"
             )
         }

@@ -202,10 +202,10 @@ impl Head {
 }
 
 macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $visibility:vis $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-        pub struct $name([u8; 16]);
+        $visibility struct $name([u8; 16]);
 
         impl $name {
             #[allow(dead_code, reason = "used by the refresh engine and the conformance suite")]
@@ -216,12 +216,14 @@ macro_rules! random_id {
             }
 
             /// Returns the 128 bits.
-            pub fn to_bytes(self) -> [u8; 16] {
+            #[allow(dead_code, reason = "only stores and tests need the bytes of some IDs")]
+            $visibility fn to_bytes(self) -> [u8; 16] {
                 self.0
             }
 
             /// Creates a value from 128 bits.
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            #[allow(dead_code, reason = "only stores and tests create some IDs from bytes")]
+            $visibility fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(bytes)
             }
         }
@@ -259,23 +261,23 @@ macro_rules! random_id {
 random_id! {
     /// The revision of an entry: 128 random bits chosen by the writer, used once and compared for
     /// equality.
-    Revision
+    pub Revision
 }
 
 random_id! {
     /// The identity of a session, from `put` to `remove`. A later session under the same key has
     /// another.
-    LoginId
+    pub(crate) LoginId
 }
 
 random_id! {
     /// The identity of a lease. Each refresh has its own.
-    LeaseId
+    pub(crate) LeaseId
 }
 
 /// A lease held by the task that is refreshing the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Lease {
+pub(crate) struct Lease {
     pub(crate) id: LeaseId,
     #[serde(with = "seconds")]
     pub(crate) at: UnixTime,
@@ -287,9 +289,8 @@ pub struct Lease {
 /// The reason why a session must not be refreshed now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum RefreshBlock {
-    /// The last refresh failed. The next may start at this time.
+pub(crate) enum RefreshBlock {
+    /// The last refresh failed. The next attempt may start at this time.
     RetryAt(#[serde(with = "seconds")] UnixTime),
     /// The refresh token of this generation was rejected.
     Rejected {

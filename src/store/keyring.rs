@@ -244,7 +244,7 @@ impl KeyringStore {
     /// Returns the user of the credential for `key`. Its service is the application name.
     ///
     /// Use both to find the credential in a keyring manager.
-    pub fn user(&self, key: &TokenKey) -> String {
+    pub fn credential_user(&self, key: &TokenKey) -> String {
         credential::account(key)
     }
 

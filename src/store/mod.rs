@@ -164,8 +164,8 @@ pub mod conformance;
 
 #[cfg(feature = "encrypted")]
 pub use self::encrypted::Encrypted;
-pub use self::entry::{Body, Entry, Head, Lease, LeaseId, LoginId, RefreshBlock, Revision};
-pub(crate) use self::entry::{ExpiryBaseline, UnauthorizedRefreshes};
+pub use self::entry::{Body, Entry, Head, Revision};
+pub(crate) use self::entry::{ExpiryBaseline, Lease, LeaseId, LoginId, RefreshBlock, UnauthorizedRefreshes};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub use self::key::TokenKey;

@@ -36,6 +36,7 @@ pub(super) async fn all(handles: &Handles) -> Verdict {
     read_your_writes(handles).await?;
     as_given(handles).await?;
     compare_and_swap(handles).await?;
+    heads_alone(handles).await?;
     revisions(handles).await?;
     keys_apart(handles).await?;
     secrets_inside(handles).await?;
@@ -92,6 +93,27 @@ async fn read_your_writes(handles: &Handles) -> Verdict {
         writer.holds(&key, None, "the entry was deleted").await?;
     }
     Ok(())
+}
+
+async fn heads_alone(handles: &Handles) -> Verdict {
+    let [writer, reader] = handles.witnesses(Rule::CompareAndSwap);
+    let key = writer.key("conformance")?;
+    writer.clear(&key).await?;
+    let old = writer.entry(b"the body")?;
+    let mut new = writer.revised(&old)?;
+    new.head.due = Some(UnixTime::from_secs(1_700_000_000));
+    let (before, after) = (old.head.revision, new.head.revision);
+    writer.saves_head(&key, &new.head, before, WriteOutcome::Conflict, "there is no entry").await?;
+    reader.holds(&key, None, "the new head had no entry").await?;
+    writer.saves(&key, &old, Precondition::Absent, WriteOutcome::Committed, "there was no entry").await?;
+    writer.saves_head(&key, &new.head, after, WriteOutcome::Conflict, "the entry has another revision").await?;
+    reader.holds(&key, Some(&old), "the new head expected another revision").await?;
+    writer.saves_head(&key, &new.head, before, WriteOutcome::Committed, "the entry has this revision").await?;
+    if reader.load(&key).await?.as_ref() != Some(&new) {
+        return Err(writer.broken("a new head is not the whole difference to the entry before"));
+    }
+    writer.saves_head(&key, &old.head, before, WriteOutcome::Conflict, "the entry has a new revision").await?;
+    writer.clear(&key).await
 }
 
 async fn as_given(handles: &Handles) -> Verdict {

@@ -79,6 +79,20 @@ impl Witness<'_> {
         self.agree("deleting", key, expect, given, answer, why)
     }
 
+    /// Saves a head, and checks the outcome. `why` is the reason for it.
+    pub(super) async fn saves_head(
+        &self,
+        key: &TokenKey,
+        head: &Head,
+        expected: Revision,
+        right: WriteOutcome,
+        why: &str,
+    ) -> Verdict {
+        let call = self.store.save_head(key, head, expected);
+        let given = self.answer(format!("saving the head of {}", brief(key)), call).await?;
+        self.agree("saving the head of", key, Precondition::Revision(expected), given, right, why)
+    }
+
     fn agree(
         &self,
         doing: &str,

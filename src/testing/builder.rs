@@ -115,7 +115,7 @@ impl MockWebexBuilder {
         self
     }
 
-    /// Registers another integration. [`MockWebex::client_of`] creates a client for it.
+    /// Registers another integration. [`MockWebex::client_for`] creates a client for it.
     pub fn integration(mut self, integration: MockIntegration) -> Self {
         self.integrations.push(integration);
         self
@@ -148,7 +148,7 @@ impl MockWebexBuilder {
     ///
     /// There is evidence for both. The documentation of Webex's Authorizations API states that
     /// tokens in use are renewed. In Cisco's contact center samples, the lifetime counts down.
-    pub fn renewing_refresh_tokens(mut self) -> Self {
+    pub fn renew_refresh_tokens(mut self) -> Self {
         self.renews_refresh_tokens = true;
         self
     }
@@ -181,7 +181,7 @@ impl MockWebexBuilder {
     ///
     /// If a spent refresh token is used again, the newest refresh token and all access tokens of
     /// that login are revoked. Each login has its own token family.
-    pub fn revoking_families(mut self) -> Self {
+    pub fn detect_reuse(mut self) -> Self {
         (self.succession.rotation, self.succession.revokes_families) = (Rotation::Strict, true);
         self
     }
@@ -190,7 +190,7 @@ impl MockWebexBuilder {
     /// their first use.
     ///
     /// Within the grace period, using a spent refresh token returns the same successor again.
-    /// Afterwards it is rejected. With [`revoking_families`](Self::revoking_families), a rejected
+    /// Afterwards it is rejected. With [`detect_reuse`](Self::detect_reuse), a rejected
     /// use also revokes the family.
     pub fn rotation_grace(mut self, grace: Duration) -> Self {
         (self.succession.rotation, self.succession.grace) = (Rotation::Strict, grace);
@@ -211,15 +211,15 @@ impl MockWebexBuilder {
     /// counted.
     ///
     /// Values that may be secret are replaced by `[redacted]`. About 16 KiB of each request is
-    /// stored ([`MockRequest::is_cut`](crate::testing::MockRequest::is_cut)).
-    pub fn recording(mut self) -> Self {
+    /// stored ([`MockRequest::is_truncated`](crate::testing::MockRequest::is_truncated)).
+    pub fn record_requests(mut self) -> Self {
         self.recording = Recording::Redacted;
         self
     }
 
     /// Stores the last 1024 requests, including their secrets. Otherwise identical to
     /// [`recording`](Self::recording).
-    pub fn recording_secrets(mut self) -> Self {
+    pub fn record_secrets(mut self) -> Self {
         self.recording = Recording::WithSecrets;
         self
     }
@@ -264,7 +264,7 @@ impl MockWebexBuilder {
     /// If one is missing, the device receives a code, but its user sees an error page, as with
     /// Webex (<https://github.com/wr-org/webex-rust/issues/23>). [`MockWebex::approve_device`]
     /// panics in this case.
-    pub fn requiring_device_redirects(mut self) -> Self {
+    pub fn require_device_redirects(mut self) -> Self {
         self.devices.wants_helpers = true;
         self
     }

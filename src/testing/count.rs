@@ -29,7 +29,7 @@ impl MockWebex {
     ///
     /// Panics if the mock has no such user.
     #[track_caller]
-    pub fn exchanges_of(&self, email: impl AsRef<str>) -> usize {
+    pub fn exchanges_for(&self, email: impl AsRef<str>) -> usize {
         let user = self.user(email.as_ref());
         self.state().granted_exchanges.get(&user).copied().unwrap_or_default()
     }
@@ -44,7 +44,7 @@ impl MockWebex {
     ///
     /// Panics if the mock has no such user.
     #[track_caller]
-    pub fn refreshes_of(&self, email: impl AsRef<str>) -> usize {
+    pub fn refreshes_for(&self, email: impl AsRef<str>) -> usize {
         let user = self.user(email.as_ref());
         self.state().granted_refreshes(user)
     }
@@ -75,7 +75,7 @@ impl MockWebex {
     /// use webex_oauth::Callback;
     /// use webex_oauth::testing::{MockEndpoint, MockWebex};
     ///
-    /// let mock = MockWebex::builder().recording().start().await;
+    /// let mock = MockWebex::builder().record_requests().start().await;
     /// let webex = mock.client();
     /// let (url, pending) = webex.authorize().begin()?;
     /// webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
@@ -88,7 +88,7 @@ impl MockWebex {
     /// # }
     /// ```
     ///
-    /// [recording]: crate::testing::MockWebexBuilder::recording
+    /// [recording]: crate::testing::MockWebexBuilder::record_requests
     pub fn received(&self, endpoint: MockEndpoint) -> Vec<MockRequest> {
         self.state().ledger.received(&endpoint)
     }

@@ -43,7 +43,7 @@ pub enum MockEndpoint {
     /// The userinfo endpoint of OpenID Connect.
     UserInfo,
     /// The key sets (JWKS) of the service and of all issuers.
-    Keys,
+    Jwks,
     /// The discovery document.
     Discovery,
     /// The WebFinger endpoint, which returns the issuer of a user.
@@ -73,7 +73,7 @@ impl MockEndpoint {
     /// its path.
     pub(super) fn of(request: &Request, service: MockService) -> Option<Self> {
         if request.path.ends_with(KEYS_OF_ISSUER) {
-            return Some(Self::Keys);
+            return Some(Self::Jwks);
         }
         let place = request.path.strip_prefix(service.base_path())?;
         if place == service.token_path() {
@@ -88,7 +88,7 @@ impl MockEndpoint {
             "/authorize" => Self::Authorization,
             "/people/me" => Self::Person,
             "/userinfo" => Self::UserInfo,
-            "/verification" => Self::Keys,
+            "/verification" => Self::Jwks,
             DISCOVERY => Self::Discovery,
             WEB_FINGER => Self::WebFinger,
             "/revoke" => Self::Revocation,
@@ -140,8 +140,8 @@ mod tests {
             ("/v1/access_token", Some("grant_type=refresh_token"), Some(MockEndpoint::Refresh)),
             ("/v1/people/me", None, Some(MockEndpoint::Person)),
             ("/v1/userinfo", None, Some(MockEndpoint::UserInfo)),
-            ("/v1/verification", None, Some(MockEndpoint::Keys)),
-            ("/idb-eu/oauth2/v2/keys/verificationjwk", None, Some(MockEndpoint::Keys)),
+            ("/v1/verification", None, Some(MockEndpoint::Jwks)),
+            ("/idb-eu/oauth2/v2/keys/verificationjwk", None, Some(MockEndpoint::Jwks)),
             ("/v1/.well-known/openid-configuration", None, Some(MockEndpoint::Discovery)),
             ("/v1/.well-known/webfinger", None, Some(MockEndpoint::WebFinger)),
             ("/v1/revoke", None, Some(MockEndpoint::Revocation)),
@@ -169,7 +169,7 @@ mod tests {
             (MockEndpoint::Refresh, Some(MockEndpoint::Token), "/", false),
             (MockEndpoint::path("/v1/rooms"), None, "/v1/rooms", true),
             (MockEndpoint::path("/v1/rooms"), None, "/v1/rooms/1", false),
-            (MockEndpoint::Keys, None, "/", false),
+            (MockEndpoint::Jwks, None, "/", false),
         ] {
             assert_eq!(meant.covers(place.as_ref(), path), is_covered, "{meant} {place:?}");
         }

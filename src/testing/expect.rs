@@ -16,7 +16,7 @@ impl MockWebex {
     /// clone of the mock is dropped.
     ///
     /// Requests are logged from then on, as with
-    /// [`MockWebexBuilder::recording`](crate::testing::MockWebexBuilder::recording). The panic
+    /// [`MockWebexBuilder::record_requests`](crate::testing::MockWebexBuilder::record_requests). The panic
     /// message lists the requests that were received.
     ///
     /// # Example

@@ -16,7 +16,7 @@ use crate::testing::dress::{Change, Content, Dress, Edit};
 use crate::testing::fate::{Ending, Fate};
 use crate::testing::faults::NamedFault;
 use crate::testing::id_token_fault::IdTokenFault;
-use crate::testing::keys_fault::KeysFault;
+use crate::testing::keys_fault::JwksFault;
 use crate::testing::retry_after::RetryAfter;
 use crate::testing::tokens_fault::TokensFault;
 use crate::testing::user_info_fault::UserInfoFault;
@@ -30,9 +30,9 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 /// | fault | request | response |
 /// |---|---|---|
 /// | [`none`](Self::none) | processed | the mock's own, unchanged or with another status, header, content type, or body |
-/// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | not processed, unless [`after_acting`](Self::after_acting) | the specified one |
-/// | [`without`](Self::without), [`twice`](Self::twice), [`member`](Self::member), [`edit`](Self::edit) | processed | the mock's own, changed |
-/// | [`closed`](Self::closed), [`hanging`](Self::hanging) | not processed, unless [`after_acting`](Self::after_acting) | none; the connection is closed or stays open |
+/// | [`status`](Self::status), [`error`](Self::error), [`error_as`](Self::error_as), [`captive_portal`](Self::captive_portal), [`redirect`](Self::redirect) | not processed, unless [`after_processing`](Self::after_processing) | the specified one |
+/// | [`remove_member`](Self::remove_member), [`duplicate_member`](Self::duplicate_member), [`set_member`](Self::set_member), [`edit`](Self::edit) | processed | the mock's own, changed |
+/// | [`closed`](Self::closed), [`hanging`](Self::hanging) | not processed, unless [`after_processing`](Self::after_processing) | none; the connection is closed or stays open |
 /// | [`lost_response`](Self::lost_response) | processed | none; the connection is closed |
 /// | [`truncated`](Self::truncated), [`reset`](Self::reset), [`stalled`](Self::stalled), [`dripping`](Self::dripping) | processed | a part of the mock's own, or all of it slowly; these require [`MockWebexBuilder::relay`](crate::testing::MockWebexBuilder::relay) |
 ///
@@ -54,7 +54,7 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 ///
 /// mock.on(MockEndpoint::Refresh).respond_with(Fault::lost_response());
 /// webex.refresh(login.tokens()).await?;
-/// assert_eq!(mock.refreshes_of("jane@example.com"), 2);
+/// assert_eq!(mock.refreshes_for("jane@example.com"), 2);
 /// # Ok(())
 /// # }
 /// ```
@@ -127,19 +127,19 @@ impl Fault {
 
     /// Creates a fault that removes a member from the JSON of the mock's own response, for example
     /// `access_token`.
-    pub fn without(member: impl Into<String>) -> Self {
+    pub fn remove_member(member: impl Into<String>) -> Self {
         Self::changed(Change::Without(member.into()))
     }
 
     /// Creates a fault that duplicates a member in the JSON of the mock's own response.
-    pub fn twice(member: impl Into<String>) -> Self {
+    pub fn duplicate_member(member: impl Into<String>) -> Self {
         Self::changed(Change::Twice(member.into()))
     }
 
     /// Creates a fault that adds or replaces a member in the JSON of the mock's own response.
     ///
     /// `json` is sent unchanged, for example `null`, or `"1209599"` with quotation marks.
-    pub fn member(member: impl Into<String>, json: impl Into<String>) -> Self {
+    pub fn set_member(member: impl Into<String>, json: impl Into<String>) -> Self {
         Self::changed(Change::Member(member.into(), json.into()))
     }
 
@@ -180,7 +180,7 @@ impl Fault {
     /// Creates a fault that processes the request but closes the connection before the response
     /// arrives.
     pub fn lost_response() -> Self {
-        Self::closed().after_acting()
+        Self::closed().after_processing()
     }
 
     /// Creates a fault that keeps the connection open without processing the request or sending a
@@ -225,7 +225,7 @@ impl Fault {
 /// # Panics
 ///
 /// All methods panic if the fault sends no response or is a named fault.
-/// [`after_acting`](Self::after_acting) panics only for named faults.
+/// [`after_processing`](Self::after_processing) panics only for named faults.
 impl Fault {
     /// Sets the body to an HTML page that names the status, as sent by proxies.
     #[track_caller]
@@ -295,14 +295,14 @@ impl Fault {
 
     /// Sends the tracking ID twice in its header, separated by a comma, as Webex sometimes does.
     #[track_caller]
-    pub fn tracking_id_twice(self) -> Self {
+    pub fn duplicate_tracking_id(self) -> Self {
         self.dressed(|dress| dress.doubles_tracking_id = true)
     }
 
     /// Allows the request to be processed before the fault occurs: tokens are issued and codes are
     /// spent, but the client receives no success.
     #[track_caller]
-    pub fn after_acting(mut self) -> Self {
+    pub fn after_processing(mut self) -> Self {
         assert!(self.named.is_none(), "cannot change a named fault ({self})");
         self.acts = true;
         self
@@ -324,7 +324,7 @@ impl Fault {
     /// Panics if the fault does not interrupt the response.
     #[track_caller]
     #[expect(clippy::panic, reason = "a length for a complete response is a mistake in the test")]
-    pub fn after(mut self, bytes: usize) -> Self {
+    pub fn after_bytes(mut self, bytes: usize) -> Self {
         let Fate::Cut(after, _) = &mut self.fate else {
             panic!("cannot interrupt after {bytes} bytes: this fault ({self}) does not interrupt the response")
         };
@@ -370,7 +370,7 @@ macro_rules! from_named {
 from_named! {
     IdTokenFault at Token;
     TokensFault at Token;
-    KeysFault at Keys;
+    JwksFault at Jwks;
     DiscoveryFault at Discovery;
     UserInfoFault at UserInfo;
     CallbackFault at Authorization;

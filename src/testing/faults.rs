@@ -6,7 +6,7 @@ use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::id_token_fault::IdTokenFault;
-use crate::testing::keys_fault::KeysFault;
+use crate::testing::keys_fault::JwksFault;
 use crate::testing::tokens_fault::TokensFault;
 use crate::testing::user_info_fault::UserInfoFault;
 
@@ -46,7 +46,7 @@ macro_rules! named_faults {
 named_faults! {
     IdToken(IdTokenFault) at Token, id_token;
     Tokens(TokensFault) at Token, tokens;
-    Keys(KeysFault) at Keys, keys;
+    Keys(JwksFault) at Jwks, keys;
     Discovery(DiscoveryFault) at Discovery, discovery;
     UserInfo(UserInfoFault) at UserInfo, user_info;
     Callback(CallbackFault) at Authorization, callback;

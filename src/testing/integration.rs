@@ -23,7 +23,7 @@ use crate::testing::state::Integration;
 ///     .scopes("spark:rooms_read")
 ///     .redirect_uri("http://localhost:1/rooms");
 /// let mock = MockWebex::builder().integration(rooms.clone()).start().await;
-/// let webex = mock.client_of(&rooms);
+/// let webex = mock.client_for(&rooms);
 ///
 /// let (url, pending) = webex.authorize().begin()?;
 /// let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;

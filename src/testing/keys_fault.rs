@@ -12,7 +12,7 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
                     1m_nPGmnvfAErZ9tr9xLb0fOB8ZAruJSHIqOYZ9ThpeQvW8Um8hgpV6oRxpN23YwBsaM";
 
 /// A fault in a key set (JWKS) response, for
-/// [`MockEndpoint::Keys`](crate::testing::MockEndpoint::Keys).
+/// [`MockEndpoint::Jwks`](crate::testing::MockEndpoint::Jwks).
 ///
 /// The key sets of the service and of all issuers share one queue: the next request for any of them
 /// receives the fault. If the service's key set is not usable, this crate fetches the issuer's. It
@@ -33,7 +33,7 @@ const TINY: &str = "zCziaw-ocC4Ixqw1Jf1smkpcCpBtOEejekNbzCvt8IvFxfhe9eeEEjx0zbgG
 /// [`IdTokenFault::MissingKeyId`]: crate::testing::IdTokenFault::MissingKeyId
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum KeysFault {
+pub enum JwksFault {
     /// An empty key set.
     Empty,
     /// A web page, as sent by a proxy.
@@ -56,7 +56,7 @@ pub enum KeysFault {
     MissingUse,
 }
 
-impl KeysFault {
+impl JwksFault {
     pub(super) fn answer(self, keys: &SigningKeys) -> Outcome {
         let change = |how: &dyn Fn(&mut Value)| {
             let mut set = keys.published();

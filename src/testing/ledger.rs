@@ -188,14 +188,14 @@ mod tests {
         come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
         ledger.expect(MockEndpoint::Refresh, 1, Some(1));
         ledger.expect(MockEndpoint::Exchange, 0, Some(0));
-        ledger.expect(MockEndpoint::Keys, 2, None);
+        ledger.expect(MockEndpoint::Jwks, 2, None);
         come(&mut ledger, &MockEndpoint::Exchange, "grant_type=authorization_code&code=s3cret&client_id=C1");
         assert_eq!(
             ledger.unmet().unwrap(),
             "request expectations not met:\
              \n  MockEndpoint::Refresh: expected 1, received 0\
              \n  MockEndpoint::Exchange: expected 0, received 1\
-             \n  MockEndpoint::Keys: expected at least 2, received 0\
+             \n  MockEndpoint::Jwks: expected at least 2, received 0\
              \nreceived requests:\
              \n  POST /v1/access_token grant_type=authorization_code code=[redacted] client_id=C1 -> 200"
         );

@@ -132,7 +132,7 @@
 //! |---|---|---|
 //! | [`IdTokenFault`] | [`Token`](MockEndpoint::Token) | missing `aud`, a week old, signed with `none`, a duplicate claim |
 //! | [`TokensFault`] | [`Token`](MockEndpoint::Token) | missing `scope`, missing `expires_in` |
-//! | [`KeysFault`] | [`Keys`](MockEndpoint::Keys) | a web page, an outage, a tiny key, keys without IDs |
+//! | [`JwksFault`] | [`Keys`](MockEndpoint::Jwks) | a web page, an outage, a tiny key, keys without IDs |
 //! | [`CallbackFault`] | [`Authorization`](MockEndpoint::Authorization) | another state, a duplicate code, another issuer |
 //! | [`UserInfoFault`] | [`UserInfo`](MockEndpoint::UserInfo) | another user, a missing scope |
 //! | [`DiscoveryFault`] | [`Discovery`](MockEndpoint::Discovery) | another issuer, an endpoint on another host |
@@ -147,9 +147,9 @@
 //!
 //! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes), and
 //! [`requests_to`](MockWebex::requests_to) return the number of received requests.
-//! [`exchanges_of`](MockWebex::exchanges_of) and [`refreshes_of`](MockWebex::refreshes_of) return
+//! [`exchanges_for`](MockWebex::exchanges_for) and [`refreshes_for`](MockWebex::refreshes_for) return
 //! the number of granted requests of a user. [`expect`](MockWebex::expect) sets expectations in
-//! advance. With [recording](MockWebexBuilder::recording), the mock stores the requests without
+//! advance. With [recording](MockWebexBuilder::record_requests), the mock stores the requests without
 //! their secrets.
 //!
 #![doc = include_str!("rules.md")]
@@ -278,7 +278,7 @@ pub use self::expect::RequestExpectation;
 pub use self::fault::Fault;
 pub use self::id_token_fault::IdTokenFault;
 pub use self::integration::MockIntegration;
-pub use self::keys_fault::KeysFault;
+pub use self::keys_fault::JwksFault;
 pub use self::orders::{EndpointScript, ScriptedFault};
 pub use self::refusal_page::ErrorPage;
 pub use self::request::MockRequest;

@@ -17,8 +17,8 @@ impl MockWebex {
     /// valid for a client.
     #[track_caller]
     #[expect(clippy::panic, reason = "settings that no client accepts are a mistake in the test")]
-    pub fn client_of(&self, integration: &MockIntegration) -> WebexOAuth {
-        let settings = self.client_builder_of(integration);
+    pub fn client_for(&self, integration: &MockIntegration) -> WebexOAuth {
+        let settings = self.client_builder_for(integration);
         settings.build().unwrap_or_else(|error| panic!("invalid integration: {error}"))
     }
 
@@ -28,7 +28,7 @@ impl MockWebex {
     ///
     /// Panics if the mock has no such integration.
     #[track_caller]
-    pub fn client_builder_of(&self, integration: &MockIntegration) -> WebexOAuthBuilder {
+    pub fn client_builder_for(&self, integration: &MockIntegration) -> WebexOAuthBuilder {
         self.settings_of(self.position_of(integration))
     }
 
@@ -39,7 +39,7 @@ impl MockWebex {
     ///
     /// Panics if the mock has no such integration.
     #[track_caller]
-    pub fn change_secret_of(&self, integration: &MockIntegration, client_secret: impl Into<String>) {
+    pub fn change_secret_for(&self, integration: &MockIntegration, client_secret: impl Into<String>) {
         let position = self.position_of(integration);
         self.state().integrations[position].client_secret = client_secret.into();
     }

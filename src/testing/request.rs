@@ -48,14 +48,14 @@ const CLEAR: [&str; 18] = [
 /// A logged request and its outcome, returned by
 /// [`MockWebex::received`](crate::testing::MockWebex::received).
 ///
-/// Secrets are replaced by `[redacted]` unless [`MockWebexBuilder::recording_secrets`] was called.
+/// Secrets are replaced by `[redacted]` unless [`MockWebexBuilder::record_secrets`] was called.
 /// This applies to parameters that may be secret, the credentials in the `Authorization` header,
 /// and long path segments, which may be IDs or tokens.
 ///
-/// At most 16 KiB of parameters and 4 KiB of the path are stored. [`is_cut`](Self::is_cut) reports
+/// At most 16 KiB of parameters and 4 KiB of the path are stored. [`is_cut`](Self::is_truncated) reports
 /// that something was omitted.
 ///
-/// [`MockWebexBuilder::recording_secrets`]: crate::testing::MockWebexBuilder::recording_secrets
+/// [`MockWebexBuilder::record_secrets`]: crate::testing::MockWebexBuilder::record_secrets
 #[derive(Clone, Debug)]
 pub struct MockRequest {
     method: String,
@@ -151,7 +151,7 @@ impl MockRequest {
     }
 
     /// Returns `true` if the request was too long to be stored completely.
-    pub fn is_cut(&self) -> bool {
+    pub fn is_truncated(&self) -> bool {
         self.is_cut
     }
 }
@@ -234,14 +234,14 @@ mod tests {
         for form in [&long, &many, &wide] {
             let request = kept("/v1/access_token", form.as_bytes(), true);
             let bytes: usize = request.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
-            assert!(request.is_cut() && bytes <= MOST_BYTES && request.parameters.len() <= MOST_BYTES / COST);
+            assert!(request.is_truncated() && bytes <= MOST_BYTES && request.parameters.len() <= MOST_BYTES / COST);
             assert!(request.to_string().ends_with(" -> no response [cut]"));
         }
         let path = format!("/v1/{}", "x".repeat(100_000));
         let request = kept(&path, b"", true);
-        assert!(request.is_cut() && request.path().len() == MOST_OF_A_LINE);
+        assert!(request.is_truncated() && request.path().len() == MOST_OF_A_LINE);
         assert_ne!(request.path_hash, kept(request.path(), b"", true).path_hash);
-        assert!(!kept("/v1/access_token", b"grant_type=refresh_token&refresh_token=x", true).is_cut());
+        assert!(!kept("/v1/access_token", b"grant_type=refresh_token&refresh_token=x", true).is_truncated());
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         ] {
             let secret = kept(path, b"", false);
             assert_eq!((secret.path(), kept(path, b"", true).path()), (shown, path));
-            assert!(!secret.is_cut());
+            assert!(!secret.is_truncated());
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::testing::endpoint::MockEndpoint;
 impl MockWebex {
     /// Returns the number of requests for key sets, of the service and all issuers.
     pub fn key_requests(&self) -> usize {
-        self.requests_to(MockEndpoint::Keys)
+        self.requests_to(MockEndpoint::Jwks)
     }
 
     /// Adds a signing key, which signs all ID tokens from now on. Earlier keys stay published.

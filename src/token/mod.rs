@@ -166,7 +166,7 @@ impl TokenSet {
     }
 
     /// Returns a field of the token response for which this crate has no method.
-    pub fn extra(&self, name: &str) -> Option<&Value> {
+    pub fn field(&self, name: &str) -> Option<&Value> {
         self.extra.get(name)
     }
 
@@ -394,7 +394,7 @@ mod tests {
         assert_eq!(tokens.missing_scopes().to_string(), "spark:people_read");
         assert_eq!(tokens.extra_scopes().to_string(), "spark:kms");
         assert_eq!(tokens.account().site_id(), Some("7"));
-        assert_eq!(tokens.extra("odd"), Some(&Value::from(1)));
+        assert_eq!(tokens.field("odd"), Some(&Value::from(1)));
     }
 
     #[test]
@@ -429,8 +429,8 @@ mod tests {
         assert_eq!(new.refresh_token_expires_at(), old.refresh_token_expires_at());
         assert_eq!(new.scopes(), old.scopes());
         assert_eq!(
-            (new.id_token(), new.account(), new.extra("odd")),
-            (old.id_token(), old.account(), old.extra("odd"))
+            (new.id_token(), new.account(), new.field("odd")),
+            (old.id_token(), old.account(), old.field("odd"))
         );
     }
 

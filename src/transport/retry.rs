@@ -286,7 +286,7 @@ mod tests {
     }
 
     async fn run(repeat: Option<RetryPolicy>, seconds_each: u64, answers: Vec<Answer>) -> Run {
-        let clock = ManualClock::new(START).skipping_sleep();
+        let clock = ManualClock::new(START).auto_advance();
         let duration = Duration::from_secs(seconds_each);
         let (answers, limits) = (Mutex::new(answers), Mutex::default());
         let script = Arc::new(Script { answers, limits, clock: clock.clone(), duration });

@@ -393,7 +393,7 @@ async fn that_a_login_is_dead_is_said_once_however_often_somebody_asks_for_a_ref
 /// Backoff "1 s to 5 min": `refresh()` begins it anew each time.
 #[tokio::test]
 async fn who_asks_for_a_refresh_every_two_seconds_does_not_undo_the_backoff() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let (server, webex) = logins(&["jane"], &clock).await;
     refreshing(&server, "jane", json(500, "{}")).await;
     let (manager, events) = listening(&webex, MemoryStore::new());
@@ -609,7 +609,7 @@ async fn noting_whose_login_it_is_keeps_neither_the_caller_nor_a_logout_waiting(
 /// One tenant whose administrator has forbidden the integration keeps all others from their refresh.
 #[tokio::test]
 async fn one_users_403_does_not_starve_the_others() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let (server, webex) = logins(&["a", "b"], &clock).await;
     refreshing(&server, "a", json(403, r#"{"message":"Your organization does not allow this."}"#)).await;
     refreshing(&server, "b", json(200, &of("b2"))).await;
@@ -929,7 +929,7 @@ fn assert_passing<T>(outcome: webex_oauth::Result<T>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_everything_at_once_all_agree() {
     for round in 0..6_u64 {
-        let clock = ManualClock::new(NOW).skipping_sleep();
+        let clock = ManualClock::new(NOW).auto_advance();
         let mock = MockWebex::builder()
             .clock(clock.clone())
             .user(MockUser::new("jane@example.com"))

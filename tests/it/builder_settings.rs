@@ -274,7 +274,7 @@ async fn connect_timeout_ends_both_paths() {
             open.push(stream);
         }
     });
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let limit = Duration::from_millis(20);
     let webex = settings().service(service(&url)).clock(clock).connect_timeout(limit).build().unwrap();
     for outcome in both_paths(&webex, &old_tokens().await).await {
@@ -302,7 +302,7 @@ async fn timeout_limits_both_paths() {
         std::future::pending().await
     });
     let hanging = service(hanging.await.trim_end_matches('/'));
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let webex = settings().service(hanging).clock(clock).timeout(Duration::from_millis(30)).build().unwrap();
     for outcome in both_paths(&webex, &old_tokens().await).await {
         let error = outcome.unwrap_err();
@@ -322,7 +322,7 @@ async fn transport_carries_both_paths() {
 
 #[tokio::test]
 async fn clock_is_read_on_both_paths() {
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let webex = settings().transport(Recorder::default()).clock(clock.clone()).build().unwrap();
     let tokens = log_in(&webex).await;
     clock.advance(Duration::from_secs(1000));
@@ -338,7 +338,7 @@ async fn clock_is_read_on_both_paths() {
 #[tokio::test]
 async fn pending_lifetime_ends_logins() {
     for (lifetime, is_accepted) in [(100, false), (101, true)] {
-        let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
         let settings = settings().transport(Recorder::default()).clock(clock.clone());
         let webex = settings.pending_lifetime(Duration::from_secs(lifetime)).build().unwrap();
         let (pending, callback) = returned(&webex);

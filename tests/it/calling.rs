@@ -179,7 +179,7 @@ async fn explicit_refresh_with_a_rejected_token_returns_the_servers_error() {
         let (mock, clock, _manager, session) = just_kept().await;
         clock.advance(MIN_AGE);
         if is_after_trouble {
-            mock.on(MockEndpoint::Refresh).respond_with(Fault::member("token_type", "\"mac\""));
+            mock.on(MockEndpoint::Refresh).respond_with(Fault::set_member("token_type", "\"mac\""));
             assert!(session.refresh().await.unwrap_err().is_retryable());
             clock.advance(Duration::from_secs(2 * 3600));
         }
@@ -205,7 +205,7 @@ async fn scripted(api: ResponseTemplate) -> (MockServer, Session) {
         .mount(&server)
         .await;
     Mock::given(path("/v1/messages")).respond_with(api).mount(&server).await;
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let login = tokens(&webex).await;
     let session = TokenManager::new(webex, MemoryStore::new()).unwrap().put(&key(), login).await.unwrap();

@@ -18,6 +18,8 @@ use webex_oauth::{Error, Result, Transience};
 enum Flaw {
     Nothing,
     IgnoresExpect,
+    IgnoresExpectedRevisionsOfHeads,
+    EmptiesBodiesOfNewHeads,
     ReplacesWhereAbsentIsExpected,
     ComparesAndSwapsInTwoSteps,
     DeletesUnconditionally,
@@ -272,7 +274,18 @@ impl TokenStore for Flawed {
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
-        save_head(self, self, key, head, expected).await
+        let Some(stored) = self.load(key).await? else { return Ok(WriteOutcome::Conflict) };
+        match self.flaw {
+            IgnoresExpectedRevisionsOfHeads => {
+                let entry = Entry { head: head.clone(), body: stored.body };
+                self.save(key, &entry, Precondition::Revision(stored.head.revision())).await
+            }
+            EmptiesBodiesOfNewHeads => {
+                let entry = Entry { head: head.clone(), body: Body::new(Vec::new()) };
+                self.save(key, &entry, Precondition::Revision(expected)).await
+            }
+            _ => save_head(self, self, key, head, expected).await,
+        }
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
@@ -350,6 +363,8 @@ fn assert_complaints(table: &[(Flaw, &str)], suite: impl Fn(Flawed) -> Option<St
 fn every_broken_store_is_caught_by_the_rule_that_it_breaks() {
     let table = [
         (IgnoresExpect, "rule 1 of TokenStore"),
+        (IgnoresExpectedRevisionsOfHeads, "rule 1 of TokenStore"),
+        (EmptiesBodiesOfNewHeads, "rule 1 of TokenStore"),
         (ReplacesWhereAbsentIsExpected, "rule 1 of TokenStore"),
         (ComparesAndSwapsInTwoSteps, "rule 1 of TokenStore"),
         (DeletesUnconditionally, "rule 1 of TokenStore"),

@@ -99,7 +99,7 @@ fn service(uri: &str) -> Service {
 fn hurried(uri: &str) -> WebexOAuth {
     use webex_oauth::clock::{Clock as _, ManualClock, SystemClock};
 
-    let clock = ManualClock::new(SystemClock::new().now()).skipping_sleep();
+    let clock = ManualClock::new(SystemClock::new().now()).auto_advance();
     builder(service(uri)).clock(clock).build().unwrap()
 }
 

@@ -204,7 +204,7 @@ fn a_cookie_opens_under_its_own_name_and_key_alone_and_no_change_goes_unnoticed(
 fn an_older_key_opens_what_it_sealed() {
     let before = App::new();
     let begun = before.begin(&[]);
-    let keys = keys("k2", 2).with_older("k1", EncryptionKey::from([1; 32])).unwrap();
+    let keys = keys("k2", 2).with_previous("k1", EncryptionKey::from([1; 32])).unwrap();
     let after = App::with(keys, "http://localhost:5000/auth/cisco/callback");
     after.take(&begun.callback, &[&begun.cookie]).unwrap();
 }

@@ -137,7 +137,7 @@ const SHORT: Act = Act::Answer(
 );
 
 fn clock() -> ManualClock {
-    ManualClock::new(NOW).skipping_sleep()
+    ManualClock::new(NOW).auto_advance()
 }
 
 /// All states of a login, as words.

@@ -16,7 +16,7 @@ const SPELLINGS: [DeviceErrorFormat; 5] = [
 ];
 
 async fn stage() -> (MockWebex, ManualClock) {
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let mock = MockWebex::builder()
         .user(MockUser::new("jane@example.com"))
         .user(MockUser::new("bob@example.com"))

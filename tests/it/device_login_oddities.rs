@@ -65,7 +65,7 @@ impl Transport for Script {
 /// A program that is started again and again (by a supervisor, by a user) with what it wrote down at the beginning.
 #[tokio::test]
 async fn a_program_that_is_restarted_again_and_again_does_not_ask_faster_than_the_interval() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let script = Script::new(Some(&clock), &[(428, "")]);
     let webex = script.client();
     let stored = DeviceLogin::start(&webex).await.unwrap().to_stored().unwrap();
@@ -147,7 +147,7 @@ async fn an_interval_that_webex_names_is_never_cut_short() {
             vec![900, 1800, 2700],
         ),
     ] {
-        let clock = ManualClock::new(NOW).skipping_sleep();
+        let clock = ManualClock::new(NOW).auto_advance();
         let mut script = Script::new(Some(&clock), &[(428, "")]);
         script.start = start;
         let mut login = DeviceLogin::start(&script.client()).await.unwrap();
@@ -160,7 +160,7 @@ async fn an_interval_that_webex_names_is_never_cut_short() {
 #[tokio::test]
 async fn login_whose_interval_outlasts_the_code_is_asked_for_once_before_the_end() {
     for interval in ["300", "86400", "9223372036854775807", "1e300", "\"99999999999999999999\""] {
-        let clock = ManualClock::new(NOW).skipping_sleep();
+        let clock = ManualClock::new(NOW).auto_advance();
         let mut script = Script::new(Some(&clock), &[(200, crate::support::TOKENS)]);
         script.start = format!(
             r#"{{"device_code":"d","user_code":"1","expires_in":300,"interval":{interval},"verification_uri":"https://x.example/"}}"#
@@ -169,7 +169,7 @@ async fn login_whose_interval_outlasts_the_code_is_asked_for_once_before_the_end
         DeviceLogin::start(&script.client()).await.unwrap().wait().await.unwrap();
         assert_eq!(*script.polls.lock().unwrap(), [270], "{interval}");
     }
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let mut script = Script::new(Some(&clock), &[(428, "")]);
     script.start =
         r#"{"device_code":"d","user_code":"1","expires_in":300,"interval":-5,"verification_uri":"https://x.example/"}"#;
@@ -213,7 +213,7 @@ async fn device_login_that_is_polled_in_one_process_outlives_a_corrected_clock()
 #[tokio::test]
 async fn stored_device_login_with_any_numbers_expires_within_seven_days() {
     const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let script = Script::new(Some(&clock), &[(428, "")]);
     let webex = script.client();
     let extremes = [0, 1, 5, NOW.as_secs(), u64::from(u32::MAX), i64::MAX as u64, u64::MAX];

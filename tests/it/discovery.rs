@@ -46,7 +46,7 @@ async fn rp_29_the_document_is_read_and_its_endpoints_are_used() {
     }
     issuer.answer(ADDRESS, answer(200, &document.to_string()));
     let found = issuer.webex.discover().await.unwrap();
-    let service = Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.name()).discovered(&found);
+    let service = Service::webex().with_base_url(issuer.server.uri()).with_issuer(issuer.name()).with_discovery(&found);
     issuer.webex = builder(service).scopes("openid").clock(issuer.clock.clone()).build().unwrap();
     let webex = &issuer.webex;
 
@@ -94,7 +94,7 @@ async fn each_field_of_the_document_is_read_by_its_name() {
         (found.authorization_endpoint(), "authorize"),
         (found.token_endpoint(), "access_token"),
         (found.user_info_endpoint(), "userinfo"),
-        (found.keys_endpoint(), "verification"),
+        (found.jwks_endpoint(), "verification"),
         (found.device_authorization_endpoint(), "device_authorization"),
         (found.revocation_endpoint(), "revocation"),
         (found.introspection_endpoint(), "introspection"),
@@ -129,8 +129,8 @@ async fn rp_30_the_keys_come_from_where_the_document_says() {
         let key = Key::one();
         issuer.answer(place, answer(200, &json!({"keys": [key.jwk(Some("k1"))]}).to_string()));
         let found = issuer.webex.discover().await.unwrap();
-        assert_eq!(found.keys_endpoint(), document["jwks_uri"].as_str());
-        issuer.rebuild(|service| service.discovered(&found));
+        assert_eq!(found.jwks_endpoint(), document["jwks_uri"].as_str());
+        issuer.rebuild(|service| service.with_discovery(&found));
         issuer.login(|nonce| Some(key.sign(&header("k1"), &issuer.claims(nonce)))).await.unwrap();
         assert_eq!((issuer.requests(place).await, issuer.requests("/verification").await), (1, 0));
     }
@@ -145,7 +145,7 @@ async fn what_a_document_leaves_out_is_what_the_standard_says() {
         found.authorization_endpoint(),
         found.token_endpoint(),
         found.user_info_endpoint(),
-        found.keys_endpoint(),
+        found.jwks_endpoint(),
         found.device_authorization_endpoint(),
         found.revocation_endpoint(),
         found.introspection_endpoint(),
@@ -172,7 +172,7 @@ async fn what_a_document_leaves_out_is_what_the_standard_says() {
         let own = [service.authorization_endpoint(), service.token_endpoint()].map(|url| Some(url.to_owned()));
         let optional = [
             service.person_endpoint(),
-            service.keys_endpoint(),
+            service.jwks_endpoint(),
             service.user_info_endpoint(),
             service.revocation_endpoint(),
             service.device_authorization_endpoint(),
@@ -180,7 +180,7 @@ async fn what_a_document_leaves_out_is_what_the_standard_says() {
         ];
         (own, optional.map(|url| url.map(str::to_owned)))
     };
-    assert_eq!(endpoints(&service.clone().discovered(&found)), endpoints(&service), "all stays as it is");
+    assert_eq!(endpoints(&service.clone().with_discovery(&found)), endpoints(&service), "all stays as it is");
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn a_document_may_have_revocation_and_logout_at_one_of_the_issuers() {
     issuer.answer(ADDRESS, answer(200, &document.to_string()));
     let found = issuer.webex.discover().await.unwrap();
     assert_eq!(found.end_session_endpoint(), document["end_session_endpoint"].as_str());
-    let service = issuer.webex.service().clone().discovered(&found);
+    let service = issuer.webex.service().clone().with_discovery(&found);
     assert_eq!(service.revocation_endpoint(), document["revocation_endpoint"].as_str());
 }
 
@@ -239,7 +239,7 @@ async fn a_document_that_names_another_endpoint_for_devices_moves_them_to_the_to
         let document = json!({"issuer": issuer.name(), "device_authorization_endpoint": named(device)});
         issuer.answer(ADDRESS, answer(200, &document.to_string()));
         let found = issuer.webex.discover().await.unwrap();
-        let service = issuer.webex.service().clone().discovered(&found);
+        let service = issuer.webex.service().clone().with_discovery(&found);
         assert_eq!(service.device_authorization_endpoint(), Some(&*named(device)));
         assert_eq!(service.device_token_endpoint(), Some(&*moved));
     }

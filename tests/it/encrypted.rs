@@ -96,8 +96,8 @@ async fn it_keeps_the_contract_around_every_store() {
     let either = async || {
         let (old, new) = (old_keys(), new_keys());
         match turn.fetch_add(1, Ordering::SeqCst) % 2 {
-            0 => Encrypted::new(store.clone(), old.with_older("2026-11", NEW.into()).unwrap()),
-            _ => Encrypted::new(store.clone(), new.with_older("2025-03", OLD.into()).unwrap())
+            0 => Encrypted::new(store.clone(), old.with_previous("2026-11", NEW.into()).unwrap()),
+            _ => Encrypted::new(store.clone(), new.with_previous("2025-03", OLD.into()).unwrap())
                 .insecure_accept_unencrypted(),
         }
     };
@@ -203,7 +203,7 @@ async fn a_login_rests_sealed_and_moves_to_the_new_key_when_it_is_refreshed() {
     assert_eq!(kept.as_deref(), Some("PLANTED-data"));
 
     // The new key opens nothing yet; the old one does, and a refresh seals with the new one.
-    let manager = restarted(new_keys().with_older("2025-03", OLD.into()).unwrap());
+    let manager = restarted(new_keys().with_previous("2025-03", OLD.into()).unwrap());
     assert_eq!(manager.access_token(&jane()).await.unwrap(), *first.access_token());
     assert_eq!(fs::read(&file).unwrap(), content, "reading writes nothing");
     clock.advance(FORTNIGHT);
@@ -282,8 +282,8 @@ async fn a_wrong_key_ends_no_login_and_touches_no_file() {
 async fn sealing_a_login_anew_in_the_middle_of_its_refresh_costs_no_token() {
     let (mock, clock) = webex().await;
     let store = MemoryStore::new();
-    let both = || new_keys().with_older("2025-03", OLD.into()).unwrap();
-    let slow = Encrypted::new(Slow::new(store.clone()), old_keys().with_older("2026-11", NEW.into()).unwrap());
+    let both = || new_keys().with_previous("2025-03", OLD.into()).unwrap();
+    let slow = Encrypted::new(Slow::new(store.clone()), old_keys().with_previous("2026-11", NEW.into()).unwrap());
     let manager = TokenManager::new(mock.client(), slow).unwrap();
     let session = manager.put(&jane(), log_in(&mock, &mock.client()).await).await.unwrap();
     clock.advance(FORTNIGHT);
@@ -331,7 +331,7 @@ async fn what_is_not_encrypted_is_refused_until_it_is_accepted_and_then_sealed()
 async fn resealing_moves_what_nobody_uses_to_the_current_key_and_changes_nothing_else() {
     let inside = MemoryStore::new();
     let old = Encrypted::new(inside.clone(), old_keys());
-    let new = Encrypted::new(inside.clone(), new_keys().with_older("2025-03", OLD.into()).unwrap());
+    let new = Encrypted::new(inside.clone(), new_keys().with_previous("2025-03", OLD.into()).unwrap());
     let (bob, carol) = (TokenKey::new("bob").unwrap(), TokenKey::new("carol").unwrap());
     let head = r#"{"v":1,"revision":"00000000000000000000000000000001","login":"00000000000000000000000000000007",
         "generation":3,"claim":{"id":"00000000000000000000000000000009","at":5,"lease":60},"hold":{"retry_at":6},"due":7}"#;
@@ -528,7 +528,7 @@ async fn what_another_process_saves_meanwhile_is_neither_discarded_nor_written_o
 
     let revision = revision_in(&raw, &jane()).await;
     assert_eq!(old.save(&jane(), &before, revision).await.unwrap(), WriteOutcome::Committed);
-    let both = new_keys().with_older("2025-03", OLD.into()).unwrap();
+    let both = new_keys().with_previous("2025-03", OLD.into()).unwrap();
     assert!(!Encrypted::new(overtaken(), both).reencrypt(&jane()).await.unwrap());
     assert_eq!(raw.load(&jane()).await.unwrap(), Some(logged_in_anew));
 }

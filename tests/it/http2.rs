@@ -104,7 +104,7 @@ impl Http2Server {
 
     /// A client whose pauses take no time.
     fn client(&self, rotation: Rotation) -> WebexOAuth {
-        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let service = Service::webex().with_base_url(&self.url).with_rotation(rotation);
         builder(service).root_certificate_pem(&self.authority_pem).clock(clock).build().unwrap()
     }

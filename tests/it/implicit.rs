@@ -17,7 +17,7 @@ const NOW: u64 = 1_700_000_000;
 
 /// A mock and its clock.
 async fn start(change: impl FnOnce(MockWebexBuilder) -> MockWebexBuilder) -> (MockWebex, ManualClock) {
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new("jane@example.com").home("eu");
     (change(MockWebex::builder().user(jane).clock(clock.clone())).start().await, clock)
 }

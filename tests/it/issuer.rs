@@ -125,7 +125,7 @@ impl Issuer {
 
     pub(crate) async fn of(service: impl FnOnce(Service, &str) -> Service) -> Self {
         let server = MockServer::start().await;
-        let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
         let own = format!("{}/idb", server.uri());
         let service = service(Service::webex().with_base_url(server.uri()).with_issuer(&own), &own);
         let webex = builder(service).scopes("openid email").clock(clock.clone()).build().unwrap();

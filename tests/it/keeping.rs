@@ -368,7 +368,7 @@ async fn a_regenerated_secret_logs_nobody_out() {
     let mended = TokenManager::new(mock.client(), store).unwrap();
     for email in &emails {
         mended.access_token(&key(email)).await.unwrap();
-        assert_eq!(mock.refreshes_of(email), 1, "{email}");
+        assert_eq!(mock.refreshes_for(email), 1, "{email}");
     }
 }
 
@@ -492,7 +492,7 @@ async fn scripted_and_heard(
     let server = MockServer::start().await;
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(refresh).mount(&server).await;
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let manager = TokenManager::builder(webex.clone(), MemoryStore::new()).on_event(listener).build().unwrap();
     let session = manager.put(&key("jane"), tokens(&webex).await).await.unwrap();
@@ -583,7 +583,7 @@ async fn the_same_token_given_again_to_one_process_is_good_for_the_others() {
     for is_refused in [false, true] {
         let server = MockServer::start().await;
         Mock::given(any()).respond_with(json(200, TOKENS)).mount(&server).await;
-        let clock = ManualClock::new(NOW).skipping_sleep();
+        let clock = ManualClock::new(NOW).auto_advance();
         let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
         let store = MemoryStore::new();
         let [here, there] = [0, 1].map(|_| TokenManager::new(webex.clone(), store.clone()).unwrap());
@@ -737,7 +737,7 @@ async fn a_store_that_can_only_be_read_causes_no_hot_loop() {
 async fn a_logout_that_failed_makes_nobody_refresh_beside_the_refresh_that_is_under_way() {
     let (clock, store) = (ManualClock::new(NOW), Failing::new(MemoryStore::new()));
     // A server that takes a second refresh for theft.
-    let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).revoking_families().start().await;
+    let mock = MockWebex::builder().clock(clock.clone()).rotation(Rotation::Strict).detect_reuse().start().await;
     let gate = Gate::open_at("/v1/access_token");
     let webex = mock.client_builder().transport(gate.clone()).build().unwrap();
     let manager = TokenManager::new(webex.clone(), store.clone()).unwrap();
@@ -1072,7 +1072,7 @@ async fn a_machine_from_the_future_blocks_no_login() {
     let (mock, clock, _manager, session) = kept(store.clone()).await;
     clock.advance(FORTNIGHT);
     let failing = crate::support::server(json(500, "{}")).await;
-    let ahead = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400)).skipping_sleep();
+    let ahead = ManualClock::new(NOW + Duration::from_secs(10 * 365 * 86_400)).auto_advance();
     let service = Service::webex().with_base_url(failing.uri()).with_id(mock.service().id());
     let webex = mock.client_builder().service(service).clock(ahead).build().unwrap();
     TokenManager::new(webex, store).unwrap().access_token(&key("jane")).await.unwrap_err();

@@ -84,7 +84,7 @@ fn at_once(manager: &TokenManager) -> KeepAlive {
 
 #[tokio::test]
 async fn where_a_refresh_renews_the_refresh_token_nobody_is_logged_out_in_half_a_year() {
-    let world = world(MockWebexBuilder::renewing_refresh_tokens).await;
+    let world = world(MockWebexBuilder::renew_refresh_tokens).await;
     let keep_alive = at_once(&world.manager);
     for _ in 0..180 {
         world.clock.advance(DAY);

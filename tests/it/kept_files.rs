@@ -27,7 +27,7 @@ fn key() -> TokenKey {
 async fn client(client_id: &str) -> (WebexOAuth, TokenSet) {
     let granting = server(json(200, TOKENS)).await;
     let service = Service::webex().with_base_url(granting.uri()).with_id("one");
-    let webex = builder(service).client_id(client_id).clock(ManualClock::new(NOW).skipping_sleep()).build().unwrap();
+    let webex = builder(service).client_id(client_id).clock(ManualClock::new(NOW).auto_advance()).build().unwrap();
     let tokens = tokens(&webex).await;
     (webex, tokens)
 }
@@ -90,7 +90,7 @@ async fn another_clients_login_is_refused_by_name_and_its_file_stays_as_it_is() 
 #[tokio::test]
 async fn a_field_of_any_name_in_an_answer_leaves_the_login_readable() {
     let odd = r#"{"$serde_json::private::RawValue":"boom","x":[{"$serde_json::private::RawValue":"boom"}],"#;
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let at =
         |uri: &str| builder(Service::webex().with_base_url(uri).with_id("one")).clock(clock.clone()).build().unwrap();
     let granting = server(json(200, &TOKENS.replacen('{', odd, 1))).await;
@@ -214,7 +214,7 @@ impl World {
             .service(Service::webex().with_base_url(&self.uri).with_id("one"))
             .client_id(&self.client_id)
             .client_secret(self.client_secret.as_str())
-            .clock(ManualClock::new(UnixTime::from_secs(self.now)).skipping_sleep())
+            .clock(ManualClock::new(UnixTime::from_secs(self.now)).auto_advance())
             .build()
             .unwrap();
         TokenManager::new(webex, store).unwrap()

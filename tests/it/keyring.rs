@@ -55,7 +55,7 @@ impl Desk {
 
     /// The credential of [`key`], past the store.
     fn credential(&self) -> Handle {
-        self.named(&self.store().user(&key()))
+        self.named(&self.store().credential_user(&key()))
     }
 
     /// The lock file of [`key`].
@@ -141,7 +141,7 @@ async fn a_login_lies_under_the_applications_name_and_a_name_that_people_can_rea
     let store = desk.store();
     put(&store, &entry(1, b"{}")).await;
 
-    let user = store.user(&key());
+    let user = store.credential_user(&key());
 
     let digest = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
     assert_eq!(user, format!("cust10001/jane@example.com/{digest}"));
@@ -283,7 +283,7 @@ async fn damage_is_set_aside_and_named_once() {
     let other_key = {
         let other = TokenKey::new("other").unwrap();
         assert_eq!(store.save(&other, &good, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
-        desk.named(&store.user(&other)).get_secret().unwrap()
+        desk.named(&store.credential_user(&other)).get_secret().unwrap()
     };
     let garbled: Vec<u8> = whole.iter().map(|byte| if *byte == b'P' { b'p' } else { *byte }).collect();
     let cases: [(&str, &[u8]); 6] = [
@@ -294,7 +294,7 @@ async fn damage_is_set_aside_and_named_once() {
         ("base64 of nothing", b"webex-oauth login in base64\nPLANTED!"),
         ("another key's", &other_key),
     ];
-    let aside = format!("{}/damaged", store.user(&key()));
+    let aside = format!("{}/damaged", store.credential_user(&key()));
     for (number, (case, content)) in cases.iter().enumerate() {
         desk.credential().set_secret(content).unwrap();
 
@@ -323,7 +323,7 @@ async fn damage_that_cannot_be_set_aside_stays_where_it_is() {
     let desk = Desk::new();
     let store = desk.store();
     desk.credential().set_secret(b"damaged").unwrap();
-    let aside = desk.named(&format!("{}/damaged", store.user(&key())));
+    let aside = desk.named(&format!("{}/damaged", store.credential_user(&key())));
     let fail = |failure| aside.as_any().downcast_ref::<mock::Cred>().unwrap().set_error(failure);
 
     fail(Failure::NoStorageAccess("it was locked just now".into()));
@@ -367,7 +367,7 @@ async fn what_this_version_cannot_read_is_never_touched_until_it_is_discarded() 
     for error in errors(&store, Precondition::Absent).await {
         assert!(error.kind() == ErrorKind::CorruptEntry && error.is_misconfigured(), "{error:?}");
         let said = causes(&error);
-        assert!(said.contains(&store.user(&key())) && said.contains("update webex-oauth"), "{said}");
+        assert!(said.contains(&store.credential_user(&key())) && said.contains("update webex-oauth"), "{said}");
     }
 
     assert_eq!(desk.credential().get_secret().unwrap(), later);
@@ -406,7 +406,7 @@ async fn a_locked_keyring_is_no_logout_and_shows_no_secret() {
             };
             assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable), "{error:?}");
             assert_eq!(error.is_misconfigured(), !is_retryable, "{error:?}");
-            assert!(causes(&error).contains(&store.user(&key())), "{}", causes(&error));
+            assert!(causes(&error).contains(&store.credential_user(&key())), "{}", causes(&error));
             assert!(!format!("{} {error:?}", causes(&error)).contains("PLANTED"), "{error:?}");
         }
     }
@@ -452,7 +452,7 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
         assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
         assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     }
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let patient = desk.store().with_clock(clock.clone());
     assert!(patient.load(&key()).await.unwrap_err().is_retryable());
     assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));

@@ -249,7 +249,7 @@ async fn who_can_help_is_told_apart_in_webexs_own_words() {
     assert!(error.is_login_required() && error.tracking_id().is_some(), "{error}");
 
     let elsewhere = Service::webex().with_base_url("http://127.0.0.1:1/v1").with_id(webex.service().id());
-    let unreachable = mock.client_builder().service(elsewhere).clock(ManualClock::new(NOW).skipping_sleep());
+    let unreachable = mock.client_builder().service(elsewhere).clock(ManualClock::new(NOW).auto_advance());
     let error = unreachable.build().unwrap().refresh(&tokens).await.unwrap_err();
     assert!(error.is_retryable() && error.kind() == ErrorKind::Refresh, "{error}");
 }

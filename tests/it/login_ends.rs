@@ -21,7 +21,7 @@ async fn meetings_logins_that_each_refresh_renews_live_on_without_a_false_alarm(
     let mock = MockWebex::builder()
         .service(MockService::Meetings)
         .user(MockUser::new("jane@example.com").site("acme"))
-        .renewing_refresh_tokens()
+        .renew_refresh_tokens()
         .clock(clock.clone())
         .start()
         .await;

@@ -430,7 +430,7 @@ async fn where_the_helpers_addresses_are_wanted_all_four_are() {
     let helper =
         |region: &str| format!("https://oauth-helper-{region}.wbx2.com/helperservice/v1/actions/device/callback");
     let with = |regions: &[&str]| {
-        let builder = MockWebex::builder().requiring_device_redirects();
+        let builder = MockWebex::builder().require_device_redirects();
         regions.iter().fold(builder, |builder, region| builder.redirect_uri(helper(region)))
     };
     let (mock, _) = started(with(&["a", "d", "k", "r"])).await;

@@ -180,10 +180,10 @@ async fn the_mocks_own_answer_can_have_another_status_header_content_type_or_bod
         (Fault::none().json("{}"), 200, json, None, "{}"),
         (Fault::none().body("text/plain", "hello"), 200, "text/plain", None, "hello"),
         (Fault::none().with_status(502).html(), 502, "text/html; charset=utf-8", None, "<h1>502 Bad Gateway</h1>"),
-        (Fault::without("scope").with_status(201), 201, json, None, "\"access_token\":"),
-        (Fault::without("scope").json("{\"scope\":1,\"x\":2}"), 200, json, None, "{\"x\":2}"),
+        (Fault::remove_member("scope").with_status(201), 201, json, None, "\"access_token\":"),
+        (Fault::remove_member("scope").json("{\"scope\":1,\"x\":2}"), 200, json, None, "{\"x\":2}"),
         (
-            Fault::member("scope", "7").content_type("text/json").header("x-odd", "2"),
+            Fault::set_member("scope", "7").content_type("text/json").header("x-odd", "2"),
             200,
             "text/json",
             Some("2"),
@@ -203,7 +203,7 @@ async fn the_mocks_own_answer_can_have_another_status_header_content_type_or_bod
         assert_eq!(headers[1], header.unwrap_or_default(), "{said}");
         assert!(text.contains(body), "{said}: {text}");
     }
-    assert_eq!(mock.refreshes_of("jane@example.com"), 12, "the server has acted each time");
+    assert_eq!(mock.refreshes_for("jane@example.com"), 12, "the server has acted each time");
 
     let (_, headers, _) =
         ask(Fault::none().header("cache-control", "public").header("cache-control", "max-age=9")).await;
@@ -221,7 +221,7 @@ fn whole_of((status, headers, body): &(StatusCode, HeaderMap, Bytes)) -> (u16, [
 async fn a_tracking_id_can_come_doubled() {
     let mock = MockWebex::start().await;
     for fault in [Fault::none(), Fault::error(WebexError::Unavailable)] {
-        mock.on(MockEndpoint::Person).respond_with(fault.tracking_id_twice());
+        mock.on(MockEndpoint::Person).respond_with(fault.duplicate_tracking_id());
         let request = http().get(format!("{}/people/me", mock.uri())).header("trackingid", "MINE_7");
         assert_eq!(request.send().await.unwrap().headers()["trackingid"], "MINE_7,MINE_7");
     }
@@ -257,15 +257,15 @@ async fn a_good_answer_can_lack_repeat_or_distort_what_it_says() {
         assert_eq!(status, 200);
         String::from_utf8(body.to_vec()).unwrap()
     };
-    at(Fault::without("access_token"));
+    at(Fault::remove_member("access_token"));
     assert!(!text().await.contains("\"access_token\""));
-    at(Fault::twice("access_token"));
+    at(Fault::duplicate_member("access_token"));
     assert_eq!(text().await.matches("\"access_token\":").count(), 2);
-    at(Fault::member("expires_in", "\"1209599\""));
+    at(Fault::set_member("expires_in", "\"1209599\""));
     assert!(text().await.contains("\"expires_in\":\"1209599\""));
-    at(Fault::member("x", "[null"));
+    at(Fault::set_member("x", "[null"));
     assert!(text().await.contains("\"x\":[null"));
-    assert_eq!(mock.refreshes_of("jane@example.com"), 4, "the server has acted each time");
+    assert_eq!(mock.refreshes_for("jane@example.com"), 4, "the server has acted each time");
 }
 
 #[tokio::test]
@@ -274,11 +274,11 @@ async fn a_server_that_has_acted_and_says_something_else_has_acted() {
     let token = logged_in(&mock).await;
     mock.on(MockEndpoint::Refresh)
         .respond_with(Fault::status(502).html())
-        .then(Fault::status(502).html().after_acting());
+        .then(Fault::status(502).html().after_processing());
     assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
-    assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (1, 0));
+    assert_eq!((mock.refreshes(), mock.refreshes_for("jane@example.com")), (1, 0));
     assert_eq!(refresh(&mock, &token).await.unwrap().status(), 502);
-    assert_eq!((mock.refreshes(), mock.refreshes_of("jane@example.com")), (2, 1));
+    assert_eq!((mock.refreshes(), mock.refreshes_for("jane@example.com")), (2, 1));
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn a_connection_can_be_closed_before_or_after_the_server_acts_or_say_nothi
         mock.on(MockEndpoint::Refresh).respond_with(fault);
         let error = refresh(&mock, &token).await.unwrap_err();
         assert!(error.is_request() && !error.is_timeout(), "{error:?}");
-        assert_eq!(mock.refreshes_of("jane@example.com"), granted);
+        assert_eq!(mock.refreshes_for("jane@example.com"), granted);
     }
     mock.on(MockEndpoint::Person).respond_with(Fault::hanging());
     let request = http().get(format!("{}/people/me", mock.uri())).timeout(Duration::from_millis(200));
@@ -318,7 +318,7 @@ async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
         .then(Fault::none())
         .then(Fault::status(501));
     mock.on(MockEndpoint::Person).respond_with(Fault::status(502)).times(0);
-    mock.on(MockEndpoint::Keys).respond_with(Fault::status(503)).until_cleared();
+    mock.on(MockEndpoint::Jwks).respond_with(Fault::status(503)).until_cleared();
     mock.on(MockEndpoint::Any).respond_with(Fault::status(504));
     assert_eq!(mock.faults_left(), 5);
     for status in [500, 500, 200, 501, 504, 200] {
@@ -328,7 +328,7 @@ async fn orders_are_carried_out_one_after_the_other_each_at_its_place() {
         assert_eq!(get(&mock, path).await.unwrap().status(), 503);
     }
     assert_eq!(get(&mock, "/people/me").await.unwrap().status(), 401);
-    mock.on(MockEndpoint::Keys).clear();
+    mock.on(MockEndpoint::Jwks).clear();
     assert_eq!(get(&mock, "/verification").await.unwrap().status(), 200);
 
     mock.on(MockEndpoint::Token).respond_with(Fault::status(500)).until_cleared();
@@ -345,7 +345,7 @@ async fn every_place_of_the_mock_can_be_spoilt() {
         (MockEndpoint::Token, "/access_token"),
         (MockEndpoint::Person, "/people/me"),
         (MockEndpoint::UserInfo, "/userinfo"),
-        (MockEndpoint::Keys, "/verification"),
+        (MockEndpoint::Jwks, "/verification"),
         (MockEndpoint::Discovery, "/.well-known/openid-configuration"),
         (MockEndpoint::WebFinger, "/.well-known/webfinger"),
         (MockEndpoint::Revocation, "/revoke"),
@@ -389,8 +389,8 @@ async fn what_cannot_be_is_refused_where_it_is_said() {
         (|_| drop(Fault::lost_response().json("{}")), "this fault (response lost) sends none"),
         (|_| drop(Fault::hanging().header("a", "b")), "this fault (no response) sends none"),
         (|_| drop(Fault::hanging().content_type("text/html")), "this fault (no response) sends none"),
-        (|_| drop(Fault::none().after(5)), "this fault (no fault) does not interrupt"),
-        (|_| drop(Fault::closed().after(5)), "this fault (connection closed) does not interrupt"),
+        (|_| drop(Fault::none().after_bytes(5)), "this fault (no fault) does not interrupt"),
+        (|_| drop(Fault::closed().after_bytes(5)), "this fault (connection closed) does not interrupt"),
         (|_| drop(Fault::status(200).header("a b", "")), "invalid header name"),
         (|_| drop(Fault::status(200).header("a", "\n")), "invalid header value"),
         (|mock| drop(mock.on(MockEndpoint::Token).respond_with(Fault::reset())), "MockWebex::builder().relay()"),

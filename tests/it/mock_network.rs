@@ -46,9 +46,9 @@ async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
     assert!(ended.is_ok() && announced == arrived && announced > 500, "{announced} {arrived}");
     for (fault, expected) in [
         (Fault::truncated(), announced / 2),
-        (Fault::truncated().after(0), 0),
-        (Fault::truncated().after(17), 17),
-        (Fault::truncated().after(usize::MAX), announced),
+        (Fault::truncated().after_bytes(0), 0),
+        (Fault::truncated().after_bytes(17), 17),
+        (Fault::truncated().after_bytes(usize::MAX), announced),
     ] {
         mock.on(MockEndpoint::Discovery).respond_with(fault);
         let (text, ended) = ask(&mock, DISCOVERY);
@@ -59,7 +59,7 @@ async fn a_body_is_cut_where_it_was_ordered_and_in_its_middle_otherwise() {
 #[tokio::test]
 async fn a_connection_is_reset_in_the_middle_of_a_body() {
     let mock = relayed().await;
-    mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after(9));
+    mock.on(MockEndpoint::Discovery).respond_with(Fault::reset().after_bytes(9));
     let (text, ended) = ask(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     // Linux shows what came before the reset; other systems may not.
@@ -73,7 +73,7 @@ async fn a_connection_is_reset_in_the_middle_of_a_body() {
 #[tokio::test]
 async fn a_connection_stalls_in_the_middle_of_a_body_and_lasts() {
     let mock = relayed().await;
-    mock.on(MockEndpoint::Discovery).respond_with(Fault::stalled().after(9));
+    mock.on(MockEndpoint::Discovery).respond_with(Fault::stalled().after_bytes(9));
     let (text, ended) = ask(&mock, DISCOVERY);
     assert_eq!(ended.unwrap_err().kind(), if cfg!(windows) { ErrorKind::TimedOut } else { ErrorKind::WouldBlock });
     assert_eq!(body(&text).1, 9);
@@ -86,7 +86,7 @@ async fn an_answer_drips_and_is_whole_in_the_end_and_the_connection_goes_on() {
     let url = format!("{}/verification", mock.uri());
     let whole = http.get(&url).send().await.unwrap().bytes().await.unwrap();
     for pause in [Duration::ZERO, Duration::from_micros(500)] {
-        mock.on(MockEndpoint::Keys).respond_with(Fault::dripping(pause));
+        mock.on(MockEndpoint::Jwks).respond_with(Fault::dripping(pause));
         let begun = Instant::now();
         assert_eq!(http.get(&url).send().await.unwrap().bytes().await.unwrap(), whole);
         let pauses = u32::try_from(whole.len() - 1).unwrap();
@@ -102,10 +102,10 @@ async fn a_relayed_answer_is_lost_after_the_server_has_acted_too() {
     let (url, pending) = webex.authorize().begin().unwrap();
     let login = webex.login(pending, Callback::parse(mock.approve(&url)).unwrap()).await.unwrap();
     for fault in [Fault::lost_response(), Fault::truncated(), Fault::reset()] {
-        let before = mock.refreshes_of("jane@example.com");
+        let before = mock.refreshes_for("jane@example.com");
         mock.on(MockEndpoint::Refresh).respond_with(fault);
         webex.refresh(login.tokens()).await.unwrap();
-        assert_eq!(mock.refreshes_of("jane@example.com"), before + 2, "it acted twice: the refresh was repeated");
+        assert_eq!(mock.refreshes_for("jane@example.com"), before + 2, "it acted twice: the refresh was repeated");
     }
 }
 

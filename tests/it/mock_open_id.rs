@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use webex_oauth::clock::{ManualClock, UnixTime};
 use webex_oauth::oidc::{SigningAlgorithm, VerifiedIdToken};
 use webex_oauth::testing::{
-    CallbackFault, DiscoveryFault, IdTokenFault, KeysFault, MockEndpoint, MockService, MockUser, MockWebex,
+    CallbackFault, DiscoveryFault, IdTokenFault, JwksFault, MockEndpoint, MockService, MockUser, MockWebex,
     TokensFault, UserInfoFault,
 };
 use webex_oauth::{AuthorizationRequest, Callback, ErrorKind, Login, Prompt, Result, Scope, WebexOAuth};
@@ -18,7 +18,7 @@ use crate::browser::{Browser, location};
 const NOW: u64 = 1_700_000_000;
 /// A mock and its clock.
 async fn start() -> (MockWebex, ManualClock) {
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new("jane@example.com").name("Jane Doe").phone("+1 555 0100").address("1 Main Street");
     let eve = MockUser::new("eve@example.eu").home("eu");
     (MockWebex::builder().user(jane).user(eve).clock(clock.clone()).start().await, clock)
@@ -329,13 +329,13 @@ async fn an_id_token_has_the_hash_of_its_access_token_where_the_world_is_built_s
 
 /// What a login says to so many answers about keys that are not what they should be.
 async fn with_keys(
-    fault: KeysFault,
+    fault: JwksFault,
     answers: usize,
     id_token: Option<IdTokenFault>,
 ) -> (MockWebex, ManualClock, WebexOAuth, Result<Login>) {
     let (mock, clock) = start().await;
     let webex = mock.client();
-    mock.on(MockEndpoint::Keys).respond_with(fault).times(answers);
+    mock.on(MockEndpoint::Jwks).respond_with(fault).times(answers);
     if let Some(fault) = id_token {
         mock.on(MockEndpoint::Token).respond_with(fault);
     }
@@ -347,16 +347,16 @@ async fn with_keys(
 async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_after() {
     let unnamed = Some(IdTokenFault::MissingKeyId);
     for (fault, answers, id_token, kind, reason) in [
-        (KeysFault::Empty, 2, None, ErrorKind::Jwks, "no key is usable"),
-        (KeysFault::Page, 2, None, ErrorKind::Jwks, "not JSON"),
-        (KeysFault::Unavailable, 4, None, ErrorKind::Jwks, "cannot process the request now"),
-        (KeysFault::TooManyRequests, 2, None, ErrorKind::Jwks, "cannot process the request now"),
-        (KeysFault::TinyKey, 2, None, ErrorKind::Jwks, "no key is usable"),
-        (KeysFault::HugeExponent, 2, None, ErrorKind::Jwks, "no key is usable"),
-        (KeysFault::OtherFamily, 2, None, ErrorKind::InvalidIdToken, "the issuer has no key"),
-        (KeysFault::MissingIds, 2, None, ErrorKind::InvalidIdToken, "the issuer has no key"),
+        (JwksFault::Empty, 2, None, ErrorKind::Jwks, "no key is usable"),
+        (JwksFault::Page, 2, None, ErrorKind::Jwks, "not JSON"),
+        (JwksFault::Unavailable, 4, None, ErrorKind::Jwks, "cannot process the request now"),
+        (JwksFault::TooManyRequests, 2, None, ErrorKind::Jwks, "cannot process the request now"),
+        (JwksFault::TinyKey, 2, None, ErrorKind::Jwks, "no key is usable"),
+        (JwksFault::HugeExponent, 2, None, ErrorKind::Jwks, "no key is usable"),
+        (JwksFault::OtherFamily, 2, None, ErrorKind::InvalidIdToken, "the issuer has no key"),
+        (JwksFault::MissingIds, 2, None, ErrorKind::InvalidIdToken, "the issuer has no key"),
         (
-            KeysFault::TwoWithoutIds,
+            JwksFault::TwoWithoutIds,
             2,
             unnamed,
             ErrorKind::InvalidIdToken,
@@ -368,7 +368,7 @@ async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_aft
         assert!(error.kind() == kind && error.to_string().contains(reason), "{fault:?}: {error}");
         assert_eq!(error.is_retryable(), kind == ErrorKind::Jwks, "{fault:?}: {error}");
         let wait = match fault {
-            KeysFault::TooManyRequests => Some(Duration::from_secs(7)),
+            JwksFault::TooManyRequests => Some(Duration::from_secs(7)),
             _ => (kind == ErrorKind::Jwks).then_some(Duration::from_secs(1)),
         };
         assert_eq!((error.retry_after(), mock.key_requests()), (wait, answers), "{fault:?}");
@@ -381,17 +381,17 @@ async fn every_fault_of_the_keys_is_refused_and_good_keys_are_believed_right_aft
 #[tokio::test]
 async fn one_bad_answer_about_keys_ends_no_login() {
     for (fault, id_token, requests) in [
-        (KeysFault::Empty, None, 2),
-        (KeysFault::Page, None, 2),
-        (KeysFault::Unavailable, None, 2),
-        (KeysFault::TooManyRequests, None, 2),
-        (KeysFault::TinyKey, None, 2),
-        (KeysFault::HugeExponent, None, 2),
-        (KeysFault::OtherFamily, None, 2),
-        (KeysFault::MissingIds, None, 2),
-        (KeysFault::MissingIds, Some(IdTokenFault::MissingKeyId), 1),
-        (KeysFault::TwoWithoutIds, Some(IdTokenFault::MissingKeyId), 2),
-        (KeysFault::MissingUse, None, 1),
+        (JwksFault::Empty, None, 2),
+        (JwksFault::Page, None, 2),
+        (JwksFault::Unavailable, None, 2),
+        (JwksFault::TooManyRequests, None, 2),
+        (JwksFault::TinyKey, None, 2),
+        (JwksFault::HugeExponent, None, 2),
+        (JwksFault::OtherFamily, None, 2),
+        (JwksFault::MissingIds, None, 2),
+        (JwksFault::MissingIds, Some(IdTokenFault::MissingKeyId), 1),
+        (JwksFault::TwoWithoutIds, Some(IdTokenFault::MissingKeyId), 2),
+        (JwksFault::MissingUse, None, 1),
     ] {
         let (mock, _, _, login) = with_keys(fault, 1, id_token).await;
         login.unwrap();
@@ -423,7 +423,7 @@ async fn every_fault_of_the_discovery_document_is_refused_and_the_next_document_
     }
     mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::Unavailable);
     let found = webex.discover().await.unwrap();
-    let discovered = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
+    let discovered = mock.client_builder().service(mock.service().with_discovery(&found)).build().unwrap();
     log_in(&mock, &discovered, "openid").await.unwrap();
 }
 
@@ -433,7 +433,7 @@ async fn callbacks_that_were_said_to_name_their_issuer_have_to() {
     let (mock, _) = start().await;
     mock.on(MockEndpoint::Discovery).respond_with(DiscoveryFault::PromisedIssuer);
     let found = mock.client().discover().await.unwrap();
-    let webex = mock.client_builder().service(mock.service().discovered(&found)).build().unwrap();
+    let webex = mock.client_builder().service(mock.service().with_discovery(&found)).build().unwrap();
     let error = log_in(&mock, &webex, "openid").await.unwrap_err();
     assert_eq!((error.kind(), mock.token_requests()), (ErrorKind::MissingIssuer, 0), "{error}");
     mock.on(MockEndpoint::Authorization).respond_with(CallbackFault::OwnIssuer);
@@ -747,7 +747,7 @@ async fn discovery_names_the_endpoints_and_another_issuer_than_the_id_tokens() {
         ("authorization_endpoint", service.authorization_endpoint()),
         ("token_endpoint", service.token_endpoint()),
         ("userinfo_endpoint", service.user_info_endpoint().unwrap()),
-        ("jwks_uri", service.keys_endpoint().unwrap()),
+        ("jwks_uri", service.jwks_endpoint().unwrap()),
     ] {
         assert_eq!(document[name], address, "{name}");
     }

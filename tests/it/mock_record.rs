@@ -35,13 +35,13 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
     webex.person(janes.access_token()).await.unwrap();
 
     assert_eq!((mock.exchanges(), mock.refreshes(), mock.token_requests()), (2, 4, 6));
-    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of(bob)), (1, 2), "those that were granted");
+    assert_eq!((mock.refreshes_for(jane), mock.refreshes_for(bob)), (1, 2), "those that were granted");
     let (url, pending) = webex.authorize().begin().unwrap();
     let callback = mock.approve_as(&url, bob);
     webex.login(pending, Callback::parse(&callback).unwrap()).await.unwrap();
-    assert_eq!((mock.exchanges_of(jane), mock.exchanges_of(bob), mock.exchanges()), (1, 2, 3));
+    assert_eq!((mock.exchanges_for(jane), mock.exchanges_for(bob), mock.exchanges()), (1, 2, 3));
     assert_eq!((mock.requests_to(MockEndpoint::Person), mock.requests_to(MockEndpoint::path("/v1/people/me"))), (1, 1));
-    assert_eq!((mock.requests_to(MockEndpoint::Any), mock.requests_to(MockEndpoint::Keys)), (8, 0));
+    assert_eq!((mock.requests_to(MockEndpoint::Any), mock.requests_to(MockEndpoint::Jwks)), (8, 0));
     assert!(mock.received(MockEndpoint::Any).is_empty(), "nothing is kept unless it is wanted");
 }
 
@@ -49,7 +49,7 @@ async fn requests_are_counted_by_place_and_by_user_spoilt_or_not() {
 async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
     for shows_secrets in [false, true] {
         let builder = MockWebex::builder();
-        let mock = if shows_secrets { builder.recording_secrets() } else { builder.recording() }.start().await;
+        let mock = if shows_secrets { builder.record_secrets() } else { builder.record_requests() }.start().await;
         let webex = mock.client();
         let tokens = log_in(&mock, "jane@example.com").await;
         webex.refresh(&tokens).await.unwrap();
@@ -75,7 +75,7 @@ async fn what_is_kept_holds_no_secret_unless_that_is_wanted() {
 
 #[tokio::test]
 async fn what_is_kept_says_what_went_wrong_on_order() {
-    let mock = MockWebex::builder().recording().start().await;
+    let mock = MockWebex::builder().record_requests().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, "jane@example.com").await;
     mock.on(MockEndpoint::Refresh).respond_with(Fault::status(400).json("{}")).then(Fault::lost_response());
@@ -118,7 +118,7 @@ async fn the_last_clone_says_what_came_instead() {
 #[tokio::test]
 async fn an_expectation_is_looked_at_when_a_test_wants_it() {
     let mock = MockWebex::start().await;
-    mock.expect(MockEndpoint::Keys).times(1);
+    mock.expect(MockEndpoint::Jwks).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(|| mock.verify())).unwrap_err();
     assert!(said.downcast_ref::<String>().unwrap().ends_with("expected 1, received 0\nno requests were received"));
     assert_eq!(last_words(mock), None, "once is enough");
@@ -128,7 +128,7 @@ async fn an_expectation_is_looked_at_when_a_test_wants_it() {
 #[tokio::test]
 async fn a_mock_says_nothing_while_its_test_fails_already() {
     let mock = MockWebex::start().await;
-    mock.expect(MockEndpoint::Keys).times(1);
+    mock.expect(MockEndpoint::Jwks).times(1);
     let said = panic::catch_unwind(AssertUnwindSafe(move || {
         let _mock = mock;
         panic!("the test's own reason");

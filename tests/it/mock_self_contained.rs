@@ -12,7 +12,7 @@ use webex_oauth::{AccessToken, Callback, DeviceLogin, ExchangeOptions, Login, Re
 const LIFE: Duration = Duration::from_secs(64_799);
 
 async fn start() -> (MockWebex, ManualClock) {
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let jane = MockUser::new("jane@example.com").home("eu");
     (MockWebex::builder().user(jane).clock(clock.clone()).start().await, clock)
 }

@@ -12,7 +12,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
 /// A mock behind its relay, and a login of its client, whose pauses take no time.
 async fn world() -> (MockWebex, WebexOAuth, TokenSet) {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let mock = MockWebex::builder().clock(clock).relay().start().await;
     let webex = mock.client();
     let tokens = log_in(&mock, &webex).await.unwrap();
@@ -144,7 +144,7 @@ async fn every_error_in_every_shape_has_its_verdict_at_the_other_endpoints_too()
         for shape in ErrorFormat::ALL {
             let fault = Fault::error_as(*shape, *error);
             for endpoint in
-                [MockEndpoint::Exchange, MockEndpoint::UserInfo, MockEndpoint::Keys, MockEndpoint::Discovery]
+                [MockEndpoint::Exchange, MockEndpoint::UserInfo, MockEndpoint::Jwks, MockEndpoint::Discovery]
             {
                 mock.on(endpoint).respond_with(fault.clone()).until_cleared();
             }
@@ -269,7 +269,7 @@ fn made() -> Vec<Row> {
         (Fault::none().delayed(Duration::from_millis(5)), FINE),
         (Fault::status(503).html(), each("T503", [3, 1, 3])),
         (Fault::status(500), each("T500", [1, 1, 1])),
-        (Fault::status(502).html().after_acting(), each("T502", [3, 1, 3])),
+        (Fault::status(502).html().after_processing(), each("T502", [3, 1, 3])),
         (Fault::status(200), NOT_JSON),
         (Fault::status(204), NO_CONTENT),
         (Fault::captive_portal(), NOT_JSON),
@@ -280,7 +280,7 @@ fn made() -> Vec<Row> {
         (Fault::error(WebexError::Unavailable).with_status(200), UNUSABLE),
         (Fault::redirect(301), each("T301", [1, 1, 1])),
         (Fault::redirect(302), each("T302", [1, 1, 1])),
-        (Fault::redirect(307).after_acting(), each("T307", [1, 1, 1])),
+        (Fault::redirect(307).after_processing(), each("T307", [1, 1, 1])),
     ]
 }
 
@@ -301,30 +301,30 @@ fn dressed() -> Vec<Row> {
         (Fault::none().with_status(302).header("location", "http://127.0.0.1:9/"), each("T302", [1, 1, 1])),
         (Fault::none().with_status(204), NO_CONTENT),
         (Fault::none().retry_after(RetryAfter::Seconds(7)), FINE),
-        (Fault::none().tracking_id_twice(), FINE),
+        (Fault::none().duplicate_tracking_id(), FINE),
         (Fault::none().html(), NOT_JSON),
-        (Fault::without("access_token").content_type("text/html"), NO_TOKENS),
+        (Fault::remove_member("access_token").content_type("text/html"), NO_TOKENS),
         (Fault::truncated().with_status(503), LOST),
     ]
 }
 
 fn changed() -> Vec<Row> {
     vec![
-        (Fault::without("access_token"), NO_TOKENS),
-        (Fault::twice("access_token"), NO_TOKENS),
-        (Fault::member("access_token", "\"\""), NO_TOKENS),
-        (Fault::member("access_token", "\"a\\nb\""), NO_TOKENS),
-        (Fault::member("access_token", "7"), NO_TOKENS),
-        (Fault::member("token_type", "\"mac\""), NO_TOKENS),
-        (Fault::without("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
-        (Fault::twice("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
-        (Fault::member("expires_in", "\"1209599\""), FINE),
-        (Fault::member("expires_in", "1209599.9"), FINE),
-        (Fault::member("expires_in", "null"), FINE),
-        (Fault::member("expires_in", "\"soon\""), FINE),
-        (Fault::member("expires_in", "-1"), FINE),
-        (Fault::member("scope", "7"), FINE),
-        (Fault::member("\u{1f600}", "{\"a\":[]}"), FINE),
+        (Fault::remove_member("access_token"), NO_TOKENS),
+        (Fault::duplicate_member("access_token"), NO_TOKENS),
+        (Fault::set_member("access_token", "\"\""), NO_TOKENS),
+        (Fault::set_member("access_token", "\"a\\nb\""), NO_TOKENS),
+        (Fault::set_member("access_token", "7"), NO_TOKENS),
+        (Fault::set_member("token_type", "\"mac\""), NO_TOKENS),
+        (Fault::remove_member("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
+        (Fault::duplicate_member("id"), [("ok", 1), ("ok", 1), ("TPersonRequest", 1)]),
+        (Fault::set_member("expires_in", "\"1209599\""), FINE),
+        (Fault::set_member("expires_in", "1209599.9"), FINE),
+        (Fault::set_member("expires_in", "null"), FINE),
+        (Fault::set_member("expires_in", "\"soon\""), FINE),
+        (Fault::set_member("expires_in", "-1"), FINE),
+        (Fault::set_member("scope", "7"), FINE),
+        (Fault::set_member("\u{1f600}", "{\"a\":[]}"), FINE),
     ]
 }
 
@@ -402,7 +402,7 @@ async fn the_other_endpoints_fail_under_their_own_names() {
     let service = mock.service().with_revocation_endpoint(mock.revocation_endpoint());
     for (endpoint, kind) in [
         (MockEndpoint::UserInfo, ErrorKind::UserInfo),
-        (MockEndpoint::Keys, ErrorKind::Jwks),
+        (MockEndpoint::Jwks, ErrorKind::Jwks),
         (MockEndpoint::Discovery, ErrorKind::Discovery),
         (MockEndpoint::WebFinger, ErrorKind::Discovery),
         (MockEndpoint::Revocation, ErrorKind::Revocation),
@@ -428,7 +428,7 @@ async fn failure(mock: &MockWebex, webex: &WebexOAuth, endpoint: &MockEndpoint, 
     };
     match endpoint {
         MockEndpoint::UserInfo => webex.user_info_for(&mut proven().await.unwrap()).await.unwrap_err(),
-        MockEndpoint::Keys => proven().await.unwrap_err(),
+        MockEndpoint::Jwks => proven().await.unwrap_err(),
         MockEndpoint::Discovery => webex.discover().await.unwrap_err(),
         MockEndpoint::WebFinger => webex.home_issuer("jane@example.com").await.unwrap_err(),
         MockEndpoint::Revocation => webex.revoke(tokens, RevocationScope::ThisSession).await.unwrap_err(),
@@ -455,7 +455,7 @@ async fn of_a_doubled_tracking_id_one_is_told() {
     let (mock, webex, tokens) = world().await;
     for shape in [ErrorFormat::Documented, ErrorFormat::StatusName, ErrorFormat::Page] {
         mock.on(MockEndpoint::Refresh)
-            .respond_with(Fault::error_as(shape, WebexError::DeadRefreshToken).tracking_id_twice());
+            .respond_with(Fault::error_as(shape, WebexError::DeadRefreshToken).duplicate_tracking_id());
         let error = webex.refresh(&tokens).await.unwrap_err();
         let id = error.tracking_id().unwrap();
         assert!(id.starts_with("WEBEXOAUTH_") && !id.contains(','), "{id}");

@@ -310,7 +310,7 @@ async fn a_mock_that_rotates_says_so_and_knows_which_token_is_the_latest() {
     assert!(is_alive(&refreshed) && !is_alive(login.tokens()) && !mock.is_refresh_token_valid("anything"));
     assert!(webex.refresh(login.tokens()).await.unwrap_err().is_login_required());
     webex.refresh(&refreshed).await.unwrap();
-    assert_eq!((mock.refreshes_of(jane), mock.refreshes_of("bob@example.com"), mock.refreshes()), (2, 0, 3));
+    assert_eq!((mock.refreshes_for(jane), mock.refreshes_for("bob@example.com"), mock.refreshes()), (2, 0, 3));
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
     assert_eq!(MockIntegration::new("Rooms").id(), rooms.id(), "the same in each run");
     assert!(rooms.id().len() == 65 && rooms.id().starts_with('C'));
 
-    let (own, of_rooms, of_bots) = (mock.client(), mock.client_of(&rooms), mock.client_of(&bots));
+    let (own, of_rooms, of_bots) = (mock.client(), mock.client_for(&rooms), mock.client_for(&bots));
     assert_eq!((of_rooms.client_id(), of_bots.client_id()), (rooms.id(), "C2"));
     let tokens = log_in(&mock, &of_rooms).await;
     assert!(tokens.scopes().unwrap().to_string().contains("spark:rooms_read"));
@@ -54,16 +54,16 @@ async fn integrations_stand_beside_each_other_and_get_nothing_of_each_other() {
     let foreign = of_bots.login(pending, Callback::parse(callback).unwrap()).await.unwrap_err();
     assert_eq!(foreign.kind(), ErrorKind::ClientMismatch);
 
-    mock.change_secret_of(&rooms, "another");
+    mock.change_secret_for(&rooms, "another");
     assert!(of_rooms.refresh(&tokens).await.unwrap_err().is_misconfigured());
-    mock.client_of(&rooms).refresh(&tokens).await.unwrap();
+    mock.client_for(&rooms).refresh(&tokens).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_integration_that_nobody_registered_has_no_client() {
     let mock = MockWebex::start().await;
     let stranger = MockIntegration::new("Stranger");
-    let panic = std::thread::spawn(move || drop(mock.client_of(&stranger))).join().unwrap_err();
+    let panic = std::thread::spawn(move || drop(mock.client_for(&stranger))).join().unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("unknown integration"));
 }
 
@@ -114,7 +114,7 @@ async fn one_clock_moves_the_crate_and_the_mock() {
 async fn a_refresh_tokens_life_counts_down_or_begins_anew() {
     for (builder, left) in [
         (MockWebex::builder(), 90 * DAY - secs(1) - DAY),
-        (MockWebex::builder().renewing_refresh_tokens(), 90 * DAY - secs(1)),
+        (MockWebex::builder().renew_refresh_tokens(), 90 * DAY - secs(1)),
     ] {
         let (mock, webex, clock) = ticking(builder).await;
         let tokens = log_in(&mock, &webex).await;
@@ -130,7 +130,7 @@ fn clock_now(clock: &ManualClock) -> UnixTime {
 
 #[tokio::test]
 async fn a_spent_refresh_token_ends_its_family_and_no_other() {
-    let (mock, webex, _) = ticking(MockWebex::builder().revoking_families()).await;
+    let (mock, webex, _) = ticking(MockWebex::builder().detect_reuse()).await;
     let (first, other) = (log_in(&mock, &webex).await, log_in(&mock, &webex).await);
     let second = webex.refresh(&first).await.unwrap();
     assert_ne!(refresh_token(&second), refresh_token(&first));
@@ -147,7 +147,7 @@ async fn a_spent_refresh_token_ends_its_family_and_no_other() {
 async fn a_spent_refresh_token_has_its_grace_and_is_then_refused() {
     for (builder, survives) in [
         (MockWebex::builder().rotation_grace(secs(30)), true),
-        (MockWebex::builder().rotation_grace(secs(30)).revoking_families(), false),
+        (MockWebex::builder().rotation_grace(secs(30)).detect_reuse(), false),
     ] {
         let (mock, webex, clock) = ticking(builder).await;
         let first = log_in(&mock, &webex).await;

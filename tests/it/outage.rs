@@ -81,7 +81,7 @@ impl Heard {
 
 #[tokio::test]
 async fn a_server_that_is_gone_costs_nobody_a_living_token_and_heals_when_it_is_back() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     // The port is held and nobody listens there, so connections are refused.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -121,7 +121,7 @@ async fn a_token_with_290_seconds_left_is_not_dropped_while_the_endpoint_is_down
         json(400, r#"{"message":"Too many requests"}"#),
         json(200, r#"{"error":"temporarily_unavailable"}"#),
     ] {
-        let clock = ManualClock::new(NOW).skipping_sleep();
+        let clock = ManualClock::new(NOW).auto_advance();
         let down = answering(answer.clone()).await;
         let tokens = earlier(&clock).await;
         let (end, living) = (tokens.expires_at().unwrap(), tokens.access_token().clone());
@@ -226,7 +226,7 @@ async fn waited_for<T>(clock: &ManualClock, tasks: &[tokio::task::JoinHandle<T>]
 #[tokio::test]
 async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanwhile_on_any_machine() {
     const LOGINS: usize = 200;
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let busy = answering(ResponseTemplate::new(429).insert_header("retry-after", "120")).await;
     let webex = at(&busy.uri(), &clock);
     let store = MemoryStore::new();
@@ -275,7 +275,7 @@ async fn two_hundred_logins_that_are_told_to_wait_two_minutes_send_nothing_meanw
 #[tokio::test]
 async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out() {
     const LOGINS: usize = 50;
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let refusal = r#"{"error":"invalid_scope","error_description":"The requested scope is invalid."}"#;
     let webex_server = MockServer::start().await;
     // Until it is mended.
@@ -325,7 +325,7 @@ async fn a_scope_that_webex_grants_no_more_pauses_everybody_and_logs_nobody_out(
 
 #[tokio::test]
 async fn rejection_that_names_the_client_once_blocks_that_session_alone() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let webex_server = MockServer::start().await;
     let refusal = r#"{"error":"unauthorized_client"}"#;
     Mock::given(any()).respond_with(json(400, refusal)).up_to_n_times(1).mount(&webex_server).await;

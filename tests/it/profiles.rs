@@ -53,7 +53,7 @@ async fn f_03_a_callback_without_issuer_ends_the_login_where_the_service_says_th
     let found = issuer.webex.discover().await.unwrap();
     assert!(found.is_issuer_in_callbacks());
 
-    issuer.rebuild(|service| service.discovered(&found));
+    issuer.rebuild(|service| service.with_discovery(&found));
     for query in ["code=c", "error=access_denied", "code=c&iss="] {
         let without = |state: &str| format!("{query}&state={state}");
         assert_callback_refused_at(&issuer, without, ErrorKind::MissingIssuer).await;

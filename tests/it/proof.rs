@@ -237,7 +237,7 @@ async fn an_address_is_proof_only_while_somebody_calls_it_verified_also_from_the
 
 /// A Webex whose ID tokens carry no address, as Webex's do in this flow, and a client that asks for what userinfo tells.
 async fn mock() -> (MockWebex, WebexOAuth, ManualClock) {
-    let clock = ManualClock::new(UnixTime::from_secs(NOW)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(NOW)).auto_advance();
     let jane = MockUser::new(JANE).name("Jane Doe").home("eu");
     let mock =
         MockWebex::builder().user(jane).user(MockUser::new("bob@example.com")).clock(clock.clone()).start().await;

@@ -123,7 +123,7 @@ async fn rejection_of_one_session_affects_no_other_for_twelve_hours() {
         let failed = failures(callers).await;
         assert!(failed.is_empty(), "{code}: {} good calls failed: {:?}", failed.len(), failed[0]);
         assert!(bad.access_token().await.is_err(), "{code}");
-        let requests = scene.server.refreshes_of("bad");
+        let requests = scene.server.refreshes_for("bad");
         assert!((1..=most).contains(&requests), "{code}: {requests} requests of the rejected session");
         for session in &good {
             assert!(session.status().await.unwrap().unwrap().last_error.is_none(), "{code}: {}", session.key());
@@ -152,7 +152,7 @@ async fn rejection_of_two_sessions_fails_good_calls_for_no_longer_than_the_first
     let longest = failed.iter().map(|failure| failure.lasted).max().unwrap_or_default();
     assert!(longest <= SECOND * 2, "a good session failed for {longest:?}: {failed:?}");
     for session in &bad {
-        let requests = scene.server.refreshes_of(session.key().root());
+        let requests = scene.server.refreshes_for(session.key().root());
         assert!((1..=6 * 36).contains(&requests), "{requests} requests of a rejected session");
     }
 }
@@ -243,7 +243,7 @@ async fn problem_of_the_network_pauses_no_other_session() {
         for session in &sessions[..3] {
             let error = session.access_token().await.unwrap_err();
             assert!(!error.is_login_required(), "{shown:?}: {error}");
-            assert_ne!(scene.server.refreshes_of(session.key().root()), 0, "{shown:?}: {} did not try", session.key());
+            assert_ne!(scene.server.refreshes_for(session.key().root()), 0, "{shown:?}: {} did not try", session.key());
         }
         scene.server.clear_faults();
         sessions[3].access_token().await.unwrap();

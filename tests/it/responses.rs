@@ -45,7 +45,7 @@ async fn tokens_beside_undecodable_text_are_received() {
     for tokens in [first, second] {
         assert_eq!(tokens.access_token().expose(), ACCESS_TOKEN);
         assert_eq!(tokens.refresh_token().unwrap().expose(), REFRESH_TOKEN);
-        assert_eq!(tokens.extra("odd"), Some(&json!("J\u{fffd}rg")));
+        assert_eq!(tokens.field("odd"), Some(&json!("J\u{fffd}rg")));
         let stored = tokens.to_stored().unwrap();
         let again = webex_oauth::TokenSet::from_stored(stored.expose()).unwrap();
         assert_eq!(again.to_stored().unwrap().expose(), stored.expose());

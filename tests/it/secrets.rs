@@ -192,7 +192,7 @@ async fn a_login_on_a_device_shows_neither_its_code_nor_its_tokens() {
     ] {
         Mock::given(path("/device/token")).respond_with(answer).up_to_n_times(1).mount(&server).await;
     }
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
     let mut shown = Shown::default();
 
@@ -260,7 +260,7 @@ async fn turning_hostile() -> MockServer {
 async fn the_whole_life_of_a_kept_login_shows_no_secret_in_events_or_traces() {
     listen();
     let server = turning_hostile().await;
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let events = Arc::new(Mutex::new(Shown::default()));
     let listener = Arc::clone(&events);
@@ -347,7 +347,7 @@ async fn no_refusal_shows_what_a_hostile_server_throws_back() {
     ];
     let granting = server(json(200, TOKENS)).await;
     let same = |uri: String| {
-        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         builder(Service::webex().with_base_url(uri).with_id("same")).clock(clock).build().unwrap()
     };
     let tokens = tokens(&same(granting.uri())).await;

@@ -634,7 +634,7 @@ async fn a_lock_that_others_keep_ends_in_an_error_that_time_can_help() {
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert!(causes(&error).contains(&format!("waiting for the lock {}", lock.display())), "{}", causes(&error));
     assert_eq!(store.load(&key()).await.unwrap(), Some(old.clone()), "readers wait for nobody");
-    let clock = ManualClock::new(UnixTime::from_secs(0)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(0)).auto_advance();
     let patient = folder.store().with_clock(clock.clone());
     assert!(patient.delete(&key(), seen(&old)).await.unwrap_err().is_retryable());
     assert_eq!(webex_oauth::clock::Clock::elapsed(&clock), Duration::from_secs(10));

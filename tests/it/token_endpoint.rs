@@ -180,7 +180,7 @@ async fn an_answer_that_is_no_success_never_becomes_tokens_and_is_never_quoted()
         (503, TOKENS, false, false, true),
     ] {
         let server = server(json(status, body)).await;
-        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock).build().unwrap();
         let (pending, callback) = returned(&webex);
 
@@ -226,7 +226,7 @@ async fn texts_within_texts_are_not_opened() {
 
     let granting = server(json(200, &format!(r#"{{"access_token":"a","x":{}}}"#, texts_within_texts()))).await;
     let tokens = tokens(&client(&granting.uri())).await;
-    assert_eq!((tokens.access_token().expose(), tokens.extra("x")), ("a", None), "it is nested too deep to be kept");
+    assert_eq!((tokens.access_token().expose(), tokens.field("x")), ("a", None), "it is nested too deep to be kept");
 }
 
 #[tokio::test]
@@ -263,7 +263,7 @@ async fn an_outage_is_retried_with_the_same_refresh_token_and_ends_no_login() {
     let outage = Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(ResponseTemplate::new(503));
     outage.up_to_n_times(2).mount(&server).await;
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(json(200, TOKENS)).mount(&server).await;
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     let tokens = tokens(&webex).await;
 
@@ -281,7 +281,7 @@ async fn a_long_retry_after_is_handed_back_at_once() {
     Mock::given(body_string_contains("authorization_code")).respond_with(json(200, TOKENS)).mount(&server).await;
     let busy = ResponseTemplate::new(429).insert_header("retry-after", "120").insert_header("trackingid", "ROUTER_1");
     Mock::given(body_string_contains("grant_type=refresh_token")).respond_with(busy).expect(1).mount(&server).await;
-    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+    let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
 
     let error = webex.refresh(&tokens(&webex).await).await.unwrap_err();
@@ -300,7 +300,7 @@ async fn a_lost_answer_is_repeated_once_unless_rotation_is_strict() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}", listener.local_addr().unwrap());
         let service = Service::webex().with_base_url(uri).with_id("same").with_rotation(rotation);
-        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
         let webex = builder(service).clock(clock).build().unwrap();
         // Reads the whole request, then hangs up: the server has acted, and the answer is lost.
         let dropping = tokio::spawn(async move {

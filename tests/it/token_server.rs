@@ -156,7 +156,7 @@ impl TokenServer {
     }
 
     /// The number of refresh requests of one session.
-    pub(crate) fn refreshes_of(&self, name: &str) -> usize {
+    pub(crate) fn refreshes_for(&self, name: &str) -> usize {
         self.0.presented.lock().unwrap().iter().filter(|presented| presented.name == name).count()
     }
 

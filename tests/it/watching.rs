@@ -81,7 +81,7 @@ async fn scripted(refreshes: impl IntoIterator<Item = ResponseTemplate>) -> (Moc
         let refresh = Mock::given(body_string_contains("grant_type=refresh_token"));
         refresh.respond_with(answer).up_to_n_times(1).mount(&server).await;
     }
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let webex = builder(Service::webex().with_base_url(server.uri())).clock(clock.clone()).build().unwrap();
     (server, clock, webex)
 }

@@ -32,7 +32,7 @@ async fn log_in(mock: &MockWebex, webex: &WebexOAuth, email: &str) -> Login {
 
 /// Two people of one organization, whose tokens therefore say the same of them.
 async fn colleagues() -> (MockWebex, ManualClock) {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let mock = MockWebex::builder()
         .clock(clock.clone())
         .user(MockUser::new("jane@example.com").name("Jane Doe").organization(ORGANIZATION))
@@ -508,7 +508,7 @@ async fn trouble_is_told_with_the_status_until_something_goes_well() {
 
 #[tokio::test]
 async fn a_login_that_is_told_to_wait_says_until_when() {
-    let clock = ManualClock::new(NOW).skipping_sleep();
+    let clock = ManualClock::new(NOW).auto_advance();
     let busy = server(json(200, TOKENS)).await;
     let later = ResponseTemplate::new(503).insert_header("retry-after", "60");
     Mock::given(body_string_contains("grant_type=refresh_token"))

@@ -70,7 +70,7 @@ fn compare<Fields: ExtraTokenFields + Clone + 'static>(title: &str, answer: &str
 
     let access_token = webex::access_token(1);
     assert_eq!(ours().access_token().expose(), access_token);
-    assert_eq!(ours().extra("region").is_some(), keeps_unknown);
+    assert_eq!(ours().field("region").is_some(), keeps_unknown);
     assert_eq!(*theirs().access_token().secret(), access_token);
     assert_eq!(*openids().access_token().secret(), access_token);
     let Flattened { known, extra } = flattened();

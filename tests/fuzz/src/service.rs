@@ -33,7 +33,7 @@ pub fn discovery(input: &[u8]) -> bool {
                 assert!(!refuses_silence || found.is_issuer_in_callbacks());
             }
             check_addresses(found);
-            let service = service().discovered(found);
+            let service = service().with_discovery(found);
             WebexOAuth::builder().service(service).client_id("C1").build().expect("what was accepted can be used");
         }
         // Whoever is asked is sent no secret.
@@ -51,7 +51,7 @@ fn check_addresses(found: &Discovery) {
         found.authorization_endpoint(),
         found.token_endpoint(),
         found.user_info_endpoint(),
-        found.keys_endpoint(),
+        found.jwks_endpoint(),
         found.device_authorization_endpoint(),
         found.introspection_endpoint(),
     ];

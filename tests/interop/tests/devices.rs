@@ -36,7 +36,7 @@ impl Transport for Known {
 
 /// A client with clocks of its own, on which a pause takes no time.
 fn client(server: &Server, secret: &str) -> WebexOAuth {
-    client_at(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+    client_at(server, secret, ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
 }
 
 fn client_at(server: &Server, secret: &str, clock: ManualClock) -> WebexOAuth {
@@ -80,7 +80,7 @@ async fn refusals(server: &Server) -> Vec<String> {
 fn a_device_waits_until_its_code_is_approved_and_its_tokens_refresh_at_the_ordinary_endpoint() {
     tell(async {
         let server = Server::oidc_provider(HOUR, "on").await;
-        let clock = ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep();
+        let clock = ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance();
         let webex = client_at(&server, Server::SECRET, clock.clone());
         let mut device = DeviceLogin::start(&webex).await.unwrap();
         assert!(complete_uri(&device).contains(device.user_code()), "{device}");

@@ -33,7 +33,7 @@ fn builder(server: &Server) -> WebexOAuthBuilder {
 
 /// A clock on which the pauses between repetitions take no time.
 fn clock() -> ManualClock {
-    ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep()
+    ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance()
 }
 
 /// A login whose browser has come back.

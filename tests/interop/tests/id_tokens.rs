@@ -10,7 +10,7 @@ fn client(server: &Server, wire: &Wire) -> WebexOAuth {
     let service = Service::webex()
         .with_base_url(server.url())
         .with_token_endpoint(at("/token"))
-        .with_keys_endpoint(at("/jwks"))
+        .with_jwks_endpoint(at("/jwks"))
         .with_user_info_endpoint(at("/userinfo"))
         .with_issuer(server.url());
     let builder = WebexOAuth::builder().service(service).client_id("C1").client_secret(Server::SECRET);

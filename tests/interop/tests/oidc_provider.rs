@@ -51,7 +51,7 @@ fn key() -> TokenKey {
 
 /// A clock that the test moves; a pause before a second try takes it no time.
 fn clock() -> ManualClock {
-    ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep()
+    ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance()
 }
 
 /// Jane's login, kept in `store` by a manager of `webex`.

@@ -23,7 +23,7 @@ fn builder(server: &Server, wire: &Wire) -> WebexOAuthBuilder {
         .with_base_url(server.url())
         .with_authorization_endpoint(at("/auth"))
         .with_token_endpoint(at("/token"))
-        .with_keys_endpoint(at("/jwks"))
+        .with_jwks_endpoint(at("/jwks"))
         .with_user_info_endpoint(at("/me"))
         .with_issuer(server.url())
         .with_rotation(Rotation::Strict);
@@ -33,7 +33,7 @@ fn builder(server: &Server, wire: &Wire) -> WebexOAuthBuilder {
         .client_secret(Server::SECRET)
         .redirect_uri(Server::REDIRECT_URI)
         .scopes("openid email profile")
-        .clock(ManualClock::new(UnixTime::from(SystemTime::now())).skipping_sleep())
+        .clock(ManualClock::new(UnixTime::from(SystemTime::now())).auto_advance())
         .transport(wire.clone())
 }
 
@@ -153,7 +153,7 @@ fn what_the_server_says_of_itself_is_all_that_a_client_needs_to_know() {
         assert_eq!(found.issuer(), Some(server.url()));
         assert!(found.is_issuer_in_callbacks());
         assert!(found.code_challenge_methods().contains(&"S256") && found.scopes_supported().contains(&"spark:all"));
-        let webex = builder(&server, &wire).service(bare.discovered(&found)).build().unwrap();
+        let webex = builder(&server, &wire).service(bare.with_discovery(&found)).build().unwrap();
 
         let login = log_in(&webex, "jane").await.unwrap();
         let info = webex.user_info(login.id_token().unwrap(), login.tokens().access_token()).await.unwrap();
@@ -171,7 +171,7 @@ fn a_callback_from_which_somebody_took_the_issuer_is_refused() {
     tell(async {
         let (server, wire) = (server().await, Wire::new());
         let found = builder(&server, &wire).build().unwrap().discover().await.unwrap();
-        let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).discovered(&found);
+        let service = Service::webex().with_base_url(server.url()).with_issuer(server.url()).with_discovery(&found);
         let webex = builder(&server, &wire).service(service).build().unwrap();
         wire.paths();
         for user in ["jane", "john"] {

@@ -165,7 +165,7 @@ fn a_locked_keyring_that_nobody_opens_is_an_error_that_time_can_help() {
             store.delete(&key(), seen(&login)).await.unwrap_err(),
         ] {
             assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-            assert!(causes(&error).contains(&store.user(&key())), "{}", causes(&error));
+            assert!(causes(&error).contains(&store.credential_user(&key())), "{}", causes(&error));
             assert!(!format!("{} {error:?}", causes(&error)).contains("PLANTED"), "{error:?}");
         }
 

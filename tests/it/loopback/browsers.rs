@@ -83,7 +83,7 @@ async fn a_callback_from_before_the_wait_is_not_lost() {
 #[tokio::test]
 async fn what_is_asked_for_is_the_applications_choice() {
     let stage = Stage::new().await;
-    let login = stage.login().request(|request| {
+    let login = stage.login().customize_request(|request| {
         let request = request.scopes("spark:people_read").login_hint("jane@example.com").prompt(Prompt::SelectAccount);
         request.payload(&"cust10001").redirect_uri("https://elsewhere.example.com/cb")
     });
@@ -102,7 +102,7 @@ async fn what_is_asked_for_is_the_applications_choice() {
 #[tokio::test]
 async fn an_answer_that_would_not_come_by_query_is_refused_before_anybody_is_sent_there() {
     let stage = Stage::new().await;
-    let login = stage.login().request(|request| request.parameter("response_mode", "form_post"));
+    let login = stage.login().customize_request(|request| request.parameter("response_mode", "form_post"));
     assert_kind(&login.begin().unwrap_err(), ErrorKind::InvalidInput, &["response_mode"]);
     assert!(stage.is_closed());
 }

@@ -37,7 +37,7 @@ fn refresh_together(story: &str, world: &World, skews: &[i64], rounds: usize) {
         for (user, answer) in tokens.unwrap().into_iter().enumerate() {
             let Answer::Token(token) = answer else { panic!("round {round}: {answer:?}") };
             assert!(world.is_living(&token), "round {round}: the token of user {user} has ended");
-            assert_eq!(world.mock.refreshes_of(&world.users[user]), round, "of user {user}");
+            assert_eq!(world.mock.refreshes_for(&world.users[user]), round, "of user {user}");
         }
         assert_eq!(world.mock.refreshes(), round * users, "in vain");
     }

@@ -36,7 +36,7 @@ impl SharedClock {
     }
 
     /// The same clock in the only process that runs: whoever sleeps moves it to the time when it wants to wake.
-    pub(super) fn skipping_sleep(self) -> Self {
+    pub(super) fn auto_advance(self) -> Self {
         Self { skips: true, ..self }
     }
 

@@ -201,7 +201,7 @@ impl<'a> Books<'a> {
         assert!(kept.login == user.login && (old..=new).contains(&kept.generation), "{old} or {new}: {kept:?}");
         user.generation = kept.generation;
 
-        let granted = self.world.mock.refreshes_of(&self.world.users[number]) as u64;
+        let granted = self.world.mock.refreshes_for(&self.world.users[number]) as u64;
         let unsaved = granted - user.earlier - user.generation;
         let is_hit = unsaved > user.unsaved;
         assert!(unsaved <= user.unsaved + 1, "user {number}: {unsaved} refreshes for one, {} before", user.unsaved);

@@ -66,7 +66,7 @@ impl Scene {
     }
 
     fn refreshes(&self) -> usize {
-        self.world.mock.refreshes_of(&self.world.users[0])
+        self.world.mock.refreshes_for(&self.world.users[0])
     }
 
     /// The one token that the store has and that everybody hands out.

@@ -106,7 +106,7 @@ struct Worker {
 impl Worker {
     fn new(task: &Task) -> Self {
         let clock = SharedClock::new(&task.clock).wrong_by(task.skew);
-        let clock = if task.is_alone { clock.skipping_sleep() } else { clock };
+        let clock = if task.is_alone { clock.auto_advance() } else { clock };
         let rotation = if task.rotates { Rotation::Strict } else { Rotation::Lenient };
         let webex = WebexOAuth::builder()
             .service(Service::webex().with_base_url(&task.server).with_id(SERVICE).with_rotation(rotation))
