@@ -241,7 +241,31 @@ async fn what_is_returned_says_what_the_entry_says() {
     assert!(current(&known).is_withheld && current(&known).was_cut);
 }
 
+#[tokio::test]
+async fn session_stays_in_memory_while_one_of_its_handles_is_left() {
+    let fixture = Fixture::new().await;
+    drop(fixture.slot.clone());
+    assert_eq!(fixture.keeper.roster.len(), 1);
+}
+
 // --- settle
+
+#[tokio::test]
+async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() {
+    let fixture = Fixture::new().await;
+    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+    fixture.store.set_panicking();
+    let keeper = Arc::clone(&fixture.keeper);
+    let settling = tokio::spawn(async move { keeper.settle().await });
+    for _ in 0..2 {
+        quiet().await;
+        assert!(!settling.is_finished());
+        fixture.advance_seen(SECOND);
+    }
+    quiet().await;
+    assert!(settling.is_finished(), "after the third time it gives up");
+    assert_eq!(settling.await.unwrap().unwrap_err().kind(), ErrorKind::Store);
+}
 
 #[tokio::test]
 async fn settle_saves_what_is_unsaved_also_of_a_session_that_another_refresh_just_left_behind() {

@@ -41,11 +41,6 @@ impl Slot {
         self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }
 
-    /// Somebody asks for a try before its time. What was learned of earlier ones stays known.
-    pub(crate) fn wake(&self) {
-        self.seldom(|seldom| seldom.rest_until = Duration::ZERO);
-    }
-
     /// Somebody has mended something: let it be tried again.
     pub(crate) fn stop_resting(&self) {
         self.seldom(|seldom| {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::engine::Keeper;
+use super::event::LoginEvent;
 use super::protocol::Known;
 use super::record::Record;
 use super::roster::Held;
@@ -37,11 +38,17 @@ pub(super) struct Server(Arc<Responses>);
 struct Responses {
     set: Mutex<VecDeque<(u16, &'static str)>>,
     requests: AtomicUsize,
+    latency: Mutex<Option<(ManualClock, Duration)>>,
 }
 
 impl Server {
     pub(super) fn respond(&self, status: u16, body: &'static str) {
         self.0.set.lock().unwrap().push_back((status, body));
+    }
+
+    /// Takes so long for each response.
+    pub(super) fn set_latency(&self, clock: &ManualClock, latency: Duration) {
+        *self.0.latency.lock().unwrap() = Some((clock.clone(), latency));
     }
 
     pub(super) fn requests(&self) -> usize {
@@ -54,6 +61,10 @@ impl Transport for Server {
     async fn exchange(&self, _: http::Request<Bytes>) -> Result<http::Response<Bytes>> {
         let number = self.0.requests.fetch_add(1, Ordering::SeqCst) + 1;
         let set = self.0.set.lock().unwrap().pop_front();
+        let latency = self.0.latency.lock().unwrap().clone();
+        if let Some((clock, latency)) = latency {
+            clock.sleep(latency).await;
+        }
         let (status, body) = set.map_or_else(
             || (200, format!(r#"{{"access_token":"a{number}","refresh_token":"r{number}","expires_in":3600}}"#)),
             |(status, body)| (status, body.to_owned()),
@@ -75,6 +86,7 @@ struct State {
     entries: MemoryStore,
     loads: AtomicUsize,
     is_down: AtomicBool,
+    panics: AtomicBool,
 }
 
 impl Store {
@@ -84,6 +96,11 @@ impl Store {
 
     pub(super) fn set_down(&self, is_down: bool) {
         self.0.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// Panics with each save from now on.
+    pub(super) fn set_panicking(&self) {
+        self.0.panics.store(true, Ordering::SeqCst);
     }
 
     fn check(&self) -> Result<()> {
@@ -102,6 +119,7 @@ impl TokenStore for Store {
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
         self.check()?;
+        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
         self.0.entries.save(key, entry, expect).await
     }
 
@@ -119,6 +137,7 @@ pub(super) struct Fixture {
     pub(super) keeper: Arc<Keeper>,
     pub(super) slot: Held,
     pub(super) known: Known<Record>,
+    events: Arc<Mutex<Vec<LoginEvent>>>,
 }
 
 pub(super) fn key(name: &str) -> TokenKey {
@@ -138,12 +157,15 @@ impl Fixture {
             .clock(clock.clone())
             .build()
             .unwrap();
-        let keeper = Arc::new(Keeper::new(webex, Arc::new(store.clone()), None).unwrap());
+        let events: Arc<Mutex<Vec<LoginEvent>>> = Arc::default();
+        let heard = Arc::clone(&events);
+        let listener = move |event: &LoginEvent| heard.lock().unwrap().push(event.clone());
+        let keeper = Arc::new(Keeper::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
         let slot = Held::new(&keeper, &key("jane")).unwrap();
         let mut head = Head::begin(None).unwrap();
         head.login = LoginId::from_bytes([1; 16]);
         let known = Known { head, tokens: Record::new(tokens(&keeper, "a0", NOW)) };
-        let fixture = Self { clock, server, store, keeper, slot, known };
+        let fixture = Self { clock, server, store, keeper, slot, known, events };
         fixture.keep(&fixture.known).await;
         fixture
     }
@@ -189,6 +211,12 @@ impl Fixture {
         caller
     }
 
+    /// The number of failed refreshes that were announced.
+    pub(super) fn failures_announced(&self) -> usize {
+        let events = self.events.lock().unwrap();
+        events.iter().filter(|event| matches!(event, LoginEvent::RefreshFailed { .. })).count()
+    }
+
     /// Lets time pass since the store was last asked.
     pub(super) fn advance_unseen(&self, time: Duration) {
         self.clock.advance(time);
@@ -204,7 +232,7 @@ impl Fixture {
     pub(super) fn pause_client(&self) {
         let error = Error::new(ErrorKind::Refresh, "wrong client secret").with_remedy(Remedy::Registration);
         let elapsed = self.clock.elapsed();
-        assert!(self.keeper.client.pause(&key("joe"), &error, elapsed, elapsed));
+        self.keeper.client.pause(&key("joe"), &error, elapsed, elapsed);
     }
 }
 

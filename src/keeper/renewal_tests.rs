@@ -14,6 +14,7 @@ use crate::store::{Claim, ClaimId, Hold, LoginId};
 
 const REJECTED: &str = r#"{"error":"invalid_grant","error_description":"The refresh token is invalid."}"#;
 const REJECTED_CLIENT: &str = r#"{"error":"invalid_client"}"#;
+const UNAUTHORIZED_CLIENT: &str = r#"{"error":"unauthorized_client"}"#;
 const UNAVAILABLE: &str = r#"{"error":"temporarily_unavailable"}"#;
 
 /// Jane's session, whose token is cached and may be refreshed.
@@ -235,6 +236,8 @@ async fn pause_after_an_attempt_of_this_process_does_not_depend_on_the_wall_cloc
 async fn pause_of_the_client_is_not_prolonged_by_those_who_ask() {
     let fixture = fixture().await;
     fixture.pause_client();
+    fixture.advance_seen(SECOND);
+    fixture.pause_client();
     let elapsed = fixture.clock.elapsed();
     let wait = fixture.keeper.halted().unwrap().retry_after().unwrap();
     for _ in 0..3 {
@@ -256,6 +259,49 @@ async fn client_that_is_rejected_pauses_and_says_when_it_tries_again() {
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
     assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error:?}");
     assert_eq!(fixture.keeper.halted().unwrap().retry_after(), error.retry_after());
+    assert_eq!(fixture.failures_announced(), 1);
+    fixture.advance_seen(MINUTE);
+    fixture.server.respond(401, REJECTED_CLIENT);
+    land(&fixture).await;
+    assert_eq!((fixture.server.requests(), fixture.failures_announced()), (2, 1), "it is announced once");
+}
+
+#[tokio::test]
+async fn client_that_is_rejected_by_a_request_from_before_a_pause_pauses_no_longer() {
+    let fixture = fixture().await;
+    fixture.server.set_latency(&fixture.clock, SECOND * 3);
+    fixture.server.respond(401, REJECTED_CLIENT);
+    let (keeper, slot) = (Arc::clone(&fixture.keeper), fixture.slot.clone());
+    let refreshing = tokio::spawn(async move { keeper.refresh(&slot).await });
+    quiet().await;
+    fixture.clock.advance(SECOND);
+    fixture.pause_client();
+    fixture.clock.advance(SECOND * 2);
+    assert!(refreshing.await.unwrap().unwrap_err().is_misconfigured());
+    assert!(fixture.keeper.halted().is_none(), "the pause of one second is over");
+}
+
+#[tokio::test]
+async fn session_whose_client_is_rejected_pauses_alone_however_often_that_happens() {
+    let fixture = fixture().await;
+    for number in 1..4 {
+        fixture.server.respond(400, UNAUTHORIZED_CLIENT);
+        let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
+        let (elapsed, wait) = (fixture.clock.elapsed(), error.retry_after().unwrap());
+        assert_eq!((fixture.slot.failures(), fixture.failures_announced()), (number, number as usize));
+        assert!(fixture.slot.is_resting(elapsed + wait - SECOND) && !fixture.slot.is_resting(elapsed + wait));
+        assert!(fixture.keeper.halted().is_none());
+        fixture.advance_seen(wait);
+    }
+}
+
+#[tokio::test]
+async fn rejection_without_a_reason_is_announced_and_not_believed_at_once() {
+    let fixture = fixture().await;
+    fixture.server.respond(400, "{}");
+    let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
+    assert!(!error.is_login_required() && error.is_retryable(), "{error}");
+    assert_eq!((fixture.slot.failures(), fixture.failures_announced()), (1, 1));
 }
 
 #[tokio::test]

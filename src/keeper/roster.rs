@@ -112,11 +112,13 @@ impl Roster {
     /// One of its users leaves a slot. The last lets go of it if it holds nothing or was only looked at in passing, so that keys
     /// that nobody uses leave nothing behind.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
+        // This look at `is_needed` saves callers of a session in use the lock on all slots; the one below decides.
         if !slot.users.leave() || slot.is_needed() {
             return;
         }
         let mut slots = self.slots();
-        // Somebody may have come meanwhile, and whoever comes now must come by the lock that is held here.
+        // Another thread may have become a user since the first look, or cached a token. Later users need the lock that is held
+        // here. No test can make a thread do that between the two looks.
         let is_idle = slot.users.are_none() && !slot.is_needed();
         if is_idle && slots.by_key.get(&slot.key).is_some_and(|own| Arc::ptr_eq(&own.0, slot)) {
             slots.by_key.remove(&slot.key);
@@ -174,3 +176,71 @@ impl PartialEq for ByKey {
 }
 
 impl Eq for ByKey {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn key(name: &str) -> TokenKey {
+        TokenKey::new(name).unwrap()
+    }
+
+    /// Fills a roster with slots that have no user, and were not released for that.
+    fn fill(roster: &Roster, prefix: &str, count: usize) {
+        for number in 0..count {
+            roster.slot(&key(&format!("{prefix}{number}")), |_| false).unwrap().users.leave();
+        }
+    }
+
+    #[test]
+    fn slot_is_shared_by_its_users_and_gone_after_the_last() {
+        let roster = Roster::default();
+        let [first, second] = [0, 1].map(|_| roster.slot(&key("jane"), |_| false).unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        roster.release(&first);
+        assert_eq!(roster.len(), 1, "one user is left");
+        roster.release(&second);
+        assert_eq!(roster.len(), 0);
+    }
+
+    #[test]
+    fn release_of_a_former_slot_leaves_the_next_of_the_same_key() {
+        let roster = Roster::default();
+        let former = roster.slot(&key("jane"), |_| false).unwrap();
+        roster.release(&former);
+        let _next = roster.slot(&key("jane"), |_| false).unwrap();
+        former.users.enter();
+        roster.release(&former);
+        assert_eq!(roster.len(), 1);
+    }
+
+    #[test]
+    fn unused_slots_are_released_when_there_are_many() {
+        let roster = Roster::default();
+        let _used = roster.slot(&key("unused-but-held"), |_| false).unwrap();
+        fill(&roster, "unused-", FEW / 2);
+        fill(&roster, "used-", FEW / 2 - 1);
+        assert_eq!(roster.len(), FEW);
+        let _next = roster.slot(&key("next"), |slot| slot.key.tenant().starts_with("unused-")).unwrap();
+        assert_eq!(roster.len(), FEW / 2 + 1, "those that are used or held, and the next");
+    }
+
+    #[test]
+    fn many_slots_in_use_are_not_looked_at_with_each_new_one() {
+        let roster = Roster::default();
+        fill(&roster, "used-", FEW);
+        let looks = Cell::new(0);
+        let is_unused = |_: &Slot| {
+            looks.set(looks.get() + 1);
+            false
+        };
+        roster.slot(&key("next"), is_unused).unwrap();
+        assert_eq!(looks.get(), FEW);
+        for number in 0..FEW {
+            roster.slot(&key(&format!("later-{number}")), is_unused).unwrap();
+        }
+        assert!(looks.get() < FEW * 3 + 2, "{} looks: two for each new slot", looks.get());
+    }
+}
