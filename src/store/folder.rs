@@ -45,7 +45,7 @@ pub(super) fn make(path: &Path, flusher: &Flusher) -> Result<()> {
     match private_folder().create(path) {
         // The file system may have given it other permissions than it was told.
         Ok(()) => keep_if(give_folder(path).and_then(|()| exists(path)), path, flusher),
-        // Another process was faster.
+        // Another process has created it since the look, which no test can time.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => exists(path).map(drop),
         Err(error) => Err(failed("make the folder", path)(error)),
     }
@@ -83,6 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     }
     let file = match File::open(path) {
         Ok(file) => file,
+        // Another process has removed it since the look, which no test can time.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("open", path)(error)),
     };
@@ -97,7 +98,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
 /// Puts a file with this content in the place of whatever file is there. After a crash one of the two is there, whole.
 pub(super) fn replace(path: &Path, unfinished: &Path, content: &[u8], flusher: &Flusher) -> Result<()> {
     let written = write(unfinished, content, flusher).and_then(|found| {
-        // Before it takes the place of one that the folder's owner can read.
+        // Before it takes the place of one that the folder's owner can read. This fails for a third user alone: root has given
+        // the file away, so tests, which run as root or as the folder's owner, cannot tell.
         require_owner(unfinished, &found)?;
         look(path, Kind::File)?;
         fs::rename(unfinished, path).map_err(failed("replace", path))
@@ -137,7 +139,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
     let mut is_new = look(path, Kind::File)?.is_none();
     let open = |is_new| private_file(OpenOptions::new().write(true).create_new(is_new)).open(path);
     let file = match open(is_new) {
-        // Another process was faster.
+        // Another process has created it since the look, which no test can time.
         Err(error) if is_new && error.kind() == io::ErrorKind::AlreadyExists => {
             is_new = false;
             look(path, Kind::File)?;

@@ -182,6 +182,7 @@ impl<N: Default + Send + 'static> Shared<N> {
         let mut queue = self.shards[index].lock();
         let is_first = queue.jobs.first_key_value().is_some_and(|(first, _)| *first == id);
         if queue.is_running || queue.jobs.is_empty() {
+            // Without a job the pool would find nothing to do.
             return Ok(false);
         }
         let submitted = self.submit(index)?;
@@ -200,6 +201,7 @@ impl<N: Default + Send + 'static> Shared<N> {
     fn run_next(self: Arc<Self>, index: usize) {
         let turn = Turn { shared: &self, index, goes_on: true };
         let folder = shard_folder(&self.root, index);
+        // All jobs were withdrawn: the disk is left alone, and nothing else depends on that.
         if self.shards[index].lock().jobs.is_empty() {
             return;
         }
@@ -208,7 +210,8 @@ impl<N: Default + Send + 'static> Shared<N> {
             Ok(Some(_lock)) => self.run_job(index),
             Err(error) => self.shards[index].lock().jobs.pop_first().map(|(_, job)| job(Err(error))),
         };
-        // The lock is free again, and so is the turn, when the caller hears of it.
+        // The lock is free again, and so is the turn, when the caller hears of it. With a turn that is not, its next call would
+        // only start a little later.
         drop(turn);
         if let Some(deliver) = delivery {
             deliver();
@@ -253,7 +256,7 @@ impl<N: Default + Send + 'static> Drop for Turn<'_, N> {
     fn drop(&mut self) {
         let shard = &self.shared.shards[self.index];
         let mut queue = shard.lock();
-        // Behind the other work of the pool. Should that fail, the callers start again.
+        // Behind the other work of the pool. Should that fail, the callers start again, which takes longer and changes nothing else.
         queue.is_running = self.goes_on && !queue.jobs.is_empty() && self.shared.submit(self.index).is_ok();
         let is_stopped = !queue.is_running && !queue.jobs.is_empty();
         drop(queue);
