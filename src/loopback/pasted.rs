@@ -35,7 +35,7 @@ pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
                 found.add(&variant, &is_own);
             }
             // The marks of a paste are no part of what stands around an address.
-            if found.own.is_empty() && (variant != text || variant == without_marks(text)) {
+            if variant != text || variant == without_marks(text) {
                 look_into(&variant, &is_own, &mut found);
             }
             match found.own.len() {
@@ -197,7 +197,7 @@ fn is_delimiter(c: char) -> bool {
         || matches!(c, '<' | '>' | '{' | '}' | '|' | '\u{2500}'..='\u{257f}' | '\u{3000}'..='\u{303f}')
 }
 
-/// Looks for addresses in a text: first with the lines of a wrapped address joined, then with each line by itself.
+/// Looks for addresses in a text that is none itself: first with the lines of a wrapped address joined, then with each line by itself.
 fn look_into(text: &str, is_own: &impl Fn(&Callback) -> bool, found: &mut Readings) {
     for text in [unwrapped(text), text.to_owned()] {
         if found.own.is_empty() {
@@ -465,6 +465,22 @@ mod tests {
                 assert_eq!(code_in(&text).as_deref(), Ok(CODE), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn line_after_an_empty_one_and_another_address_are_not_joined_to_the_address() {
+        let [_, address] = addresses();
+        for after in ["\n\nx", "\nhttps://example.com/"] {
+            assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::CallbackMalformed), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn address_is_put_together_from_any_number_of_lines_and_its_bracket_counts() {
+        let pair = format!("?state={STATE}&code={CODE}");
+        let lines: Vec<_> = pair.chars().map(String::from).collect();
+        assert_eq!(code_in(&lines.join("\n")).as_deref(), Ok(CODE));
+        assert_eq!(code_in(&format!("(http://localhost:5000/\nauth/cb{pair})")).as_deref(), Ok(CODE));
     }
 
     #[test]

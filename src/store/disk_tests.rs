@@ -491,4 +491,8 @@ async fn page_without_a_limit_has_one_key_so_that_listing_goes_on() {
     let second = store.keys(None, first.next.as_ref(), 0).await.unwrap();
     assert_eq!((first.keys.len(), second.keys.len()), (1, 1));
     assert_ne!(first.keys, second.keys);
+    for name in ["one", "two"] {
+        let page = store.keys(Some(name), None, 0).await.unwrap();
+        assert_eq!(page.keys, [TokenKey::new(name).unwrap()], "keys that are not asked for do not count");
+    }
 }

@@ -7,16 +7,13 @@
     reason = "a helper of a test may fail as the test may"
 )]
 
-use std::fs::File;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
 
 use super::disk_tests::{Folder, causes, entry, key};
 use super::faults::{Injected, Operation, inject};
-use super::layout::LOCK;
 use super::{Expect, Saved, TokenStore as _};
 use crate::error::ErrorKind;
 
@@ -128,33 +125,6 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
     drop(hang.release);
     assert_eq!(first.await.unwrap().unwrap(), Saved::Yes);
     assert_eq!(store.load(&key()).await.unwrap(), None, "what timed out was not done later");
-}
-
-#[tokio::test]
-async fn change_that_starts_an_earlier_one_that_hangs_counts_its_wait() {
-    let folder = Folder::new();
-    let store = folder.store();
-    let kept = entry();
-    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
-    let lock = File::open(store.path(&key()).parent().unwrap().join(LOCK)).unwrap();
-    lock.lock().unwrap();
-    let (name, new) = (key(), entry());
-    let mut first = store.save(&name, &new, Expect::Revision(kept.head.revision()));
-    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending(), "it is not polled again");
-    let hang = Hang::below(&folder);
-
-    let hasty = store.clone().with_lock_timeout(Duration::from_millis(500));
-    let seen = entry();
-    let second = tokio::spawn(async move { hasty.save(&key(), &seen, Expect::Absent).await });
-    tokio::task::yield_now().await;
-    lock.unlock().unwrap();
-    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
-    let hang = entered.await.unwrap().unwrap();
-    let changed = tokio::time::timeout(LIMIT, second).await;
-    let error = changed.expect("the wait has a limit").unwrap().unwrap_err();
-    assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
-    drop(hang.release);
-    assert_eq!(first.await.unwrap(), Saved::Yes);
 }
 
 #[tokio::test]
