@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_refreshed_and_is_beyond_the_clock_skew_is_from_the_future() {
+    fn session_is_from_the_future_beyond_the_clock_skew_unless_rejected() {
         let plain = known(r#"{"access_token":"a","refresh_token":"r"}"#);
         let before = |seconds| NOW - MAX_CLOCK_SKEW - Duration::from_secs(seconds);
         assert!(is_from_the_future(&plain, before(1)));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn receipt_in_the_future_is_replaced_by_the_time_when_the_token_was_first_seen() {
+    fn receipt_in_the_future_is_replaced_by_the_first_sight() {
         let slot = slot(&tokens("a", NOW), false);
         let is_settled = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).is_settled;
         let (b, c) = (tokens("b", NOW + HOUR), tokens("c", NOW + HOUR));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn implausible_receipt_asks_for_one_refresh_unless_the_host_clock_was_never_set() {
+    fn implausible_receipt_asks_for_one_refresh() {
         let slot = slot(&tokens("a", NOW), false);
         let ahead = tokens("b", NOW + HOUR);
         let need = |tokens: &TokenSet, wall| slot.demand(tokens, wall, Duration::ZERO).need;

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::fixture::{Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, quiet};
 use super::landing::Landing;
 use super::policy::Moments;
@@ -86,15 +84,6 @@ async fn expired_token_of_five_minutes_ago_is_looked_up_once() {
     let loads = fixture.store.loads();
     assert_eq!(fixture.token().await.unwrap(), "a1");
     assert_eq!(fixture.store.loads() - loads, 1, "by the refresh");
-}
-
-#[tokio::test(start_paused = true)]
-async fn caller_without_a_cached_token_does_not_wait_for_a_change_of_the_session() {
-    let fixture = Fixture::new().await;
-    let _turn = fixture.slot.turn().await;
-    let begin = Instant::now();
-    assert_eq!(fixture.token().await.unwrap(), "a0");
-    assert_eq!(begin.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
@@ -268,7 +257,7 @@ async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() 
 }
 
 #[tokio::test]
-async fn settle_saves_what_is_unsaved_also_of_a_session_that_another_refresh_just_left_behind() {
+async fn settle_saves_tokens_that_became_unsaved_meanwhile() {
     let fixture = Fixture::new().await;
     fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
     fixture.keeper.settle().await.unwrap();
@@ -297,34 +286,51 @@ fn settle_needs_no_runtime_where_nothing_is_under_way() {
     assert!(matches!(settled, Poll::Ready(Ok(()))), "{settled:?}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn settle_gives_up_after_three_looks_or_three_minutes() {
-    let fixture = Fixture::new().await;
-    let under_way = fixture.keeper.counted();
-    let begin = Instant::now();
-    assert!(fixture.keeper.settle().await.unwrap_err().is_retryable());
-    assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not return");
-    drop(under_way);
+/// In tokio's paused time, which passes at once while all tasks wait.
+#[cfg(test)]
+mod paused_time {
+    use tokio::time::Instant;
 
-    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
-    fixture.store.set_down(true);
-    let begin = Instant::now();
-    assert_eq!(fixture.keeper.settle().await.unwrap_err().kind(), ErrorKind::Store);
-    assert_eq!(begin.elapsed(), SECOND * 30, "the store is down");
-}
+    use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn settle_looks_three_times_at_each_session_that_is_unsaved() {
-    let fixture = Fixture::new().await;
-    let other = Held::new(&fixture.keeper, &key("joe")).unwrap();
-    fixture.store.set_down(true);
-    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
-    let keeper = Arc::clone(&fixture.keeper);
-    let begin = Instant::now();
-    let settling = tokio::spawn(async move { keeper.settle().await });
-    tokio::time::sleep(SECOND * 25).await;
-    fixture.slot.succeeded(fixture.slot.epoch());
-    other.granted(other.epoch(), &fixture.next("a1"));
-    assert!(settling.await.unwrap().is_err());
-    assert_eq!(begin.elapsed(), SECOND * 60, "the third look finds the first session saved");
+    #[tokio::test(start_paused = true)]
+    async fn caller_without_a_cached_token_does_not_wait_for_a_change_of_the_session() {
+        let fixture = Fixture::new().await;
+        let _turn = fixture.slot.turn().await;
+        let begin = Instant::now();
+        assert_eq!(fixture.token().await.unwrap(), "a0");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settle_gives_up_after_three_looks_or_three_minutes() {
+        let fixture = Fixture::new().await;
+        let under_way = fixture.keeper.counted();
+        let begin = Instant::now();
+        assert!(fixture.keeper.settle().await.unwrap_err().is_retryable());
+        assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not return");
+        drop(under_way);
+
+        fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+        fixture.store.set_down(true);
+        let begin = Instant::now();
+        assert_eq!(fixture.keeper.settle().await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(begin.elapsed(), SECOND * 30, "the store is down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settle_looks_three_times_at_each_session_that_is_unsaved() {
+        let fixture = Fixture::new().await;
+        let other = Held::new(&fixture.keeper, &key("joe")).unwrap();
+        fixture.store.set_down(true);
+        fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+        let keeper = Arc::clone(&fixture.keeper);
+        let begin = Instant::now();
+        let settling = tokio::spawn(async move { keeper.settle().await });
+        tokio::time::sleep(SECOND * 25).await;
+        fixture.slot.succeeded(fixture.slot.epoch());
+        other.granted(other.epoch(), &fixture.next("a1"));
+        assert!(settling.await.unwrap().is_err());
+        assert_eq!(begin.elapsed(), SECOND * 60, "the third look finds the first session saved");
+    }
 }

@@ -4,6 +4,7 @@
 //!   step; `edit` (pure) is a change from outside, a logout or a new login for example. `table` (tests) tries each step, `search`
 //!   and `walk` everything that two processes and an `outsider` can do to each other in a `world`, with a `budget` of what may
 //!   go wrong.
+//! - `fixture` (tests) is a keeper with a token server and a store in memory, for `engine_tests` and `renewal_tests`.
 //! - `policy` (pure) says when tokens want to be refreshed.
 //! - `record` is what is kept of a login, `slot` what a process remembers of it, with what is `seldom` known in a box of its own
 //!   and moments as `elapsed`, and `landing` how its flight ended; `roster` has the slots, which count their `users`, and

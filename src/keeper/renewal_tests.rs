@@ -204,7 +204,7 @@ async fn rejection_after_an_interrupted_refresh_names_that_as_the_cause() {
 }
 
 #[tokio::test]
-async fn pause_that_another_process_wrote_is_respected_and_says_nothing_of_an_earlier_login() {
+async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
     let fixture = fixture().await;
     fixture.server.respond(400, REJECTED);
     fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
@@ -267,7 +267,7 @@ async fn client_that_is_rejected_pauses_and_says_when_it_tries_again() {
 }
 
 #[tokio::test]
-async fn client_that_is_rejected_by_a_request_from_before_a_pause_pauses_no_longer() {
+async fn rejection_of_a_request_from_before_a_pause_prolongs_nothing() {
     let fixture = fixture().await;
     fixture.server.set_latency(&fixture.clock, SECOND * 3);
     fixture.server.respond(401, REJECTED_CLIENT);

@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn new_tokens_end_what_was_known_of_the_old_and_a_new_login_its_count_of_401s() {
+    fn new_tokens_end_a_wish_and_a_new_login_the_count_of_401s() {
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
         slot.outdate(&current(1, 1).access_token, Need::Stale);

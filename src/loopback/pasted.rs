@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn line_after_an_empty_one_and_another_address_are_not_joined_to_the_address() {
+    fn line_that_is_no_piece_of_the_address_is_not_joined_to_it() {
         let [_, address] = addresses();
         for after in ["\n\nx", "\nhttps://example.com/"] {
             assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::CallbackMalformed), "{after:?}");

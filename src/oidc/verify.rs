@@ -129,6 +129,7 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     }
     match expected.occasion {
         Occasion::Login { nonce, .. } => match text("nonce") {
+            // A nonce that this crate has drawn is ASCII, so a damaged one never equals it: this keeps to the rule without exception.
             Some(found) if same(found, nonce) && !is_damaged(found) => {}
             Some(_) => return Err(refused("its `nonce` is another login's")),
             None => return Err(refused("it has no `nonce`")),
