@@ -35,7 +35,7 @@ pub(crate) fn read_challenges(headers: &HeaderMap) -> Vec<Challenge> {
 }
 
 /// Returns the `error` of the first challenge that has one (RFC 6750 section 3).
-pub(crate) fn error_of(challenges: &[Challenge]) -> Option<&str> {
+pub(crate) fn webex_error(challenges: &[Challenge]) -> Option<&str> {
     challenges.iter().find_map(|challenge| challenge.parameter("error"))
 }
 
@@ -178,9 +178,9 @@ mod tests {
     #[test]
     fn a_word_inside_a_quoted_string_is_no_challenge() {
         let found = read(&[b"Bearer realm=\"Basic, error=invalid_token\", scope=\"Basic\""]);
-        assert!(!found.iter().any(Challenge::is_basic) && error_of(&found).is_none(), "{found:?}");
+        assert!(!found.iter().any(Challenge::is_basic) && webex_error(&found).is_none(), "{found:?}");
         let found = read(&[b"Bearer error=\"first\", error=\"second\", Bearer error=\"third\""]);
-        assert_eq!(error_of(&found), Some("first"));
+        assert_eq!(webex_error(&found), Some("first"));
     }
 
     proptest::proptest! {

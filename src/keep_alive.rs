@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::clock::{EARLIEST, MAX_CLOCK_SKEW, UnixTime};
-use crate::error::{Error, ErrorKind, Result, Retryable};
-use crate::keeper::{Held, Known, LoginEvent, Record, in_time};
+use crate::error::{Error, ErrorKind, Result, Transience};
+use crate::keeper::{Held, Known, SessionEvent, Record, in_time};
 use crate::manager::TokenManager;
 use crate::random;
 use crate::store::{TokenIndex, TokenKey};
@@ -48,7 +48,7 @@ const MOST_LEFT: usize = 10_000;
 ///
 /// Whether a refresh puts the end off is Webex's to say, and there is evidence for both; what counts are the times in each
 /// answer. Where a refresh buys no time, a login is not refreshed again and again: it is looked at once more 14 days before
-/// its end, and [`LoginEvent::LoginExpiring`](crate::LoginEvent::LoginExpiring) is raised if that still holds; then a day before it,
+/// its end, and [`SessionEvent::Expiring`](crate::SessionEvent::Expiring) is raised if that still holds; then a day before it,
 /// and when it has come. [`Status::login_ends_at`](crate::Status::login_ends_at) has the date from the first such refresh on.
 ///
 /// Sweeps are **paced** (100 ms between two refreshes unless told otherwise), and **safe on every process at once**: whoever
@@ -63,19 +63,19 @@ const MOST_LEFT: usize = 10_000;
 /// calls [`sweep`](Self::sweep) instead loads all of them with its first sweep.
 ///
 /// The store must be one that can list, and the manager be made by
-/// [`TokenManager::with_index`](crate::TokenManager::with_index). Logins whose refresh tokens do not say when they end are not
+/// [`TokenManager::builder`](crate::TokenManager::builder). Logins whose refresh tokens do not say when they end are not
 /// looked at.
 ///
 /// # Example
 ///
 /// ```
 /// use webex_oauth::store::FileStore;
-/// use webex_oauth::{KeepAlive, LoginEvent, TokenManager, WebexOAuth};
+/// use webex_oauth::{KeepAlive, SessionEvent, TokenManager, WebexOAuth};
 ///
 /// async fn serve(webex: WebexOAuth) -> webex_oauth::Result<()> {
-///     let manager = TokenManager::with_index(webex, FileStore::for_application("acme-rooms")?)
+///     let manager = TokenManager::builder(webex, FileStore::for_application("acme-rooms")?)
 ///         .on_event(|event| {
-///             if let LoginEvent::LoginExpiring { key, at } = event {
+///             if let SessionEvent::Expiring { key, at } = event {
 ///                 println!("ask the user of {key} to log in again before {at}");
 ///             }
 ///         })
@@ -118,7 +118,7 @@ enum Reason {
 /// What a sweep came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Swept {
+pub struct SweepReport {
     /// Logins that have new tokens.
     pub refreshed: usize,
     /// Logins whose refresh token turned out to be dead: their users must log in again.
@@ -159,7 +159,7 @@ impl KeepAlive {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] when the manager was not made by
-    /// [`TokenManager::with_index`](crate::TokenManager::with_index).
+    /// [`TokenManager::builder`](crate::TokenManager::builder).
     pub fn new(manager: &TokenManager) -> Result<Self> {
         let index = Arc::clone(manager.index()?);
         Ok(Self { manager: manager.clone(), index, interval: INTERVAL, pace: PACE, memory: Mutex::default() })
@@ -184,12 +184,12 @@ impl KeepAlive {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Runtime`] outside a tokio runtime.
+    /// [`ErrorKind::NoRuntime`] outside a tokio runtime.
     pub fn start(self) -> Result<KeepAliveHandle> {
         let runtime = Handle::try_current().map_err(|_| {
             let message =
                 "keep-alive can only be started within a tokio runtime: call this from an async fn run by one";
-            Error::new(ErrorKind::Runtime, message)
+            Error::new(ErrorKind::NoRuntime, message)
         })?;
         Ok(KeepAliveHandle(runtime.spawn(self.run())))
     }
@@ -201,8 +201,8 @@ impl KeepAlive {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Store`] and [`ErrorKind::Stored`]: the store could not be listed any further.
-    pub async fn sweep(&self) -> Result<Swept> {
+    /// [`ErrorKind::Store`] and [`ErrorKind::CorruptEntry`]: the store could not be listed any further.
+    pub async fn sweep(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
             self.check(WEEK, Duration::ZERO, &mut swept).await?;
@@ -211,7 +211,7 @@ impl KeepAlive {
     }
 
     /// One sweep of many: the part of the entries that is checked is as large as the time since the last sweep.
-    async fn sweep_regularly(&self) -> Result<Swept> {
+    async fn sweep_regularly(&self) -> Result<SweepReport> {
         let mut swept = self.sweep_due().await?;
         if swept.is_complete {
             self.check(self.interval, self.pace, &mut swept).await?;
@@ -221,7 +221,7 @@ impl KeepAlive {
 
     /// Refreshes those of the logins whose turn it is that were received in the future, by this host's clock. `first` is the time
     /// since the last check if there was none yet.
-    async fn check(&self, first: Duration, pause: Duration, swept: &mut Swept) -> Result<()> {
+    async fn check(&self, first: Duration, pause: Duration, swept: &mut SweepReport) -> Result<()> {
         let clock = self.manager.keeper().webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
         if now < EARLIEST {
@@ -250,10 +250,10 @@ impl KeepAlive {
         }
     }
 
-    async fn sweep_due(&self) -> Result<Swept> {
+    async fn sweep_due(&self) -> Result<SweepReport> {
         let keeper = self.manager.keeper();
         keeper.release_unused();
-        let (mut swept, mut failures, mut place) = (Swept::default(), 0, None);
+        let (mut swept, mut failures, mut place) = (SweepReport::default(), 0, None);
         loop {
             let page = in_time(self.index.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
@@ -283,14 +283,14 @@ impl KeepAlive {
             place = Some(next);
         }
         self.memory().tried.clear();
-        Ok(Swept { is_complete: true, ..swept })
+        Ok(SweepReport { is_complete: true, ..swept })
     }
 
     async fn run(self) {
         loop {
             let is_complete = match caught(self.sweep_regularly()).await {
                 Ok(swept) => {
-                    let Swept { refreshed, ended, failed, is_complete } = swept;
+                    let SweepReport { refreshed, ended, failed, is_complete } = swept;
                     event!(
                         INFO,
                         refreshed = refreshed,
@@ -303,7 +303,7 @@ impl KeepAlive {
                 }
                 Err(error) => {
                     event!(WARN, error = causes(&error), "sweep failed");
-                    self.manager.keeper().announce(LoginEvent::SweepFailed { error });
+                    self.manager.keeper().announce(SessionEvent::SweepFailed { error });
                     false
                 }
             };
@@ -342,7 +342,7 @@ impl KeepAlive {
             // Somebody was faster.
             Ok(_) => return Visit::Passed,
             // Several clients may share a store.
-            Err(error) if error.kind() == ErrorKind::ForeignTokens => return Visit::Passed,
+            Err(error) if error.kind() == ErrorKind::ClientMismatch => return Visit::Passed,
             Err(error) => {
                 event!(WARN, key = %slot.key, error = causes(&error), "cannot be kept alive");
                 return Visit::Failed(whose(&error));
@@ -352,8 +352,8 @@ impl KeepAlive {
             Ok(true) => Visit::Refreshed,
             Ok(false) => Visit::Passed,
             // Gone meanwhile, or somebody else's for now.
-            Err(error) if error.kind() == ErrorKind::Session && error.is_login_required() => Visit::Passed,
-            Err(error) if error.kind() == ErrorKind::Session => Visit::Left,
+            Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => Visit::Passed,
+            Err(error) if error.kind() == ErrorKind::SessionNotFound => Visit::Left,
             Err(error) if error.is_login_required() => Visit::Ended,
             Err(error) => Visit::Failed(whose(&error)),
         }
@@ -393,7 +393,7 @@ async fn caught<T>(sweep: impl Future<Output = Result<T>>) -> Result<T> {
     let mut sweep = pin!(sweep);
     std::future::poll_fn(|context| {
         catch_unwind(AssertUnwindSafe(|| sweep.as_mut().poll(context)))
-            .unwrap_or_else(|_| Poll::Ready(Err(Error::store("it panicked while it was swept", Retryable::Yes))))
+            .unwrap_or_else(|_| Poll::Ready(Err(Error::store("it panicked while it was swept", Transience::Transient))))
     })
     .await
 }
@@ -408,7 +408,7 @@ impl fmt::Debug for KeepAlive {
 
 impl KeepAliveHandle {
     /// Stops sweeping and waits until it has stopped, for an orderly exit; then
-    /// [`settle`](crate::TokenManager::settle) waits for the refresh that was under way.
+    /// [`wait_idle`](crate::TokenManager::wait_idle) waits for the refresh that was under way.
     pub async fn stop(mut self) {
         self.0.abort();
         // That it was cancelled is what was asked for.
@@ -428,7 +428,7 @@ mod tests {
     use crate::registration::Owner;
     use crate::scope::Scopes;
     use crate::service::Service;
-    use crate::store::{Head, Hold};
+    use crate::store::{Head, RefreshBlock};
     use crate::token::{Receipt, TokenResponse, TokenSet};
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
@@ -464,7 +464,7 @@ mod tests {
         assert!(!is_from_the_future(&plain, before(0)), "clocks may differ by that");
         assert!(!is_from_the_future(&known(r#"{"access_token":"a"}"#), before(1)), "it cannot be refreshed");
         let mut rejected = plain;
-        rejected.head.hold = Some(Hold::Rejected { generation: 0, code: None, at: None, is_dead: true });
+        rejected.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
         assert!(!is_from_the_future(&rejected, before(1)), "its refresh token was rejected");
     }
 }

@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use serde_json::Value;
 
 pub(crate) use crate::asked::Asked;
-use crate::challenge::{Challenge, error_of, read_challenges};
+use crate::challenge::{Challenge, webex_error, read_challenges};
 use crate::clock::UnixTime;
 use crate::decode::is_damaged;
 use crate::error::{Error, Remedy};
@@ -200,7 +200,7 @@ fn judge(asked: Asked, response: &Response<Bytes>, challenges: &[Challenge], bod
         code: known
             .map(str::to_owned)
             .or_else(|| shown.and_then(unknown_code))
-            .or_else(|| error_of(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
+            .or_else(|| webex_error(challenges).filter(|_| asked.is_resource()).map(str::to_owned))
             // What a proxy writes is no code of the authorization server.
             .filter(|_| !is_intermediary(status)),
         description: shown.and_then(|_| description(&texts)).or_else(|| described().map(str::to_owned)),
@@ -229,7 +229,7 @@ fn by_resource(
     body: Option<&Value>,
     by_body: impl Fn() -> Option<Remedy>,
 ) -> (Option<Remedy>, bool) {
-    let is_silent = || error_of(challenges).is_none() && by_body().is_none();
+    let is_silent = || webex_error(challenges).is_none() && by_body().is_none();
     let demands = |error| challenges.iter().any(|challenge| challenge.parameter("error") == Some(error));
     match status {
         StatusCode::UNAUTHORIZED => (Some(Remedy::AccessToken), is_silent()),
@@ -654,7 +654,7 @@ mod tests {
             (LOGIN, error.is_login_required()),
             (DEVELOPER, error.is_misconfigured()),
             (LATER, error.is_retryable()),
-            (TOKEN, error.is_access_token_refused()),
+            (TOKEN, error.is_token_rejected()),
         ];
         predicates.into_iter().filter_map(|(class, is_true)| is_true.then_some(class)).collect()
     }

@@ -162,7 +162,7 @@ mod tests {
 
     /// A slot that hands out these tokens; the pause between two refreshes was cut short lately, or was not.
     fn slot(cached: &TokenSet, was_cut: bool) -> Slot {
-        let slot = Slot::new(TokenKey::new("jane").unwrap()).unwrap();
+        let slot = Slot::new(TokenKey::new("jane").unwrap(), 0);
         let moments = Moments::of(cached, slot.chance(), NOW);
         slot.begin_again(Some(Current {
             access_token: cached.access_token().clone(),

@@ -15,7 +15,7 @@ use super::slot::Current;
 use crate::clock::{Clock as _, UnixTime};
 use crate::error::ErrorKind;
 use crate::secret::AccessToken;
-use crate::store::{Hold, UnauthorizedRefreshes};
+use crate::store::{RefreshBlock, UnauthorizedRefreshes};
 
 #[tokio::test]
 async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
@@ -225,7 +225,7 @@ async fn what_is_returned_says_what_the_entry_says() {
     let dead = Duration::from(current(&fixture.known).dead_elapsed);
     assert_eq!(dead, fixture.clock.elapsed() + MINUTE * 59, "a minute before it expires");
     let mut known = fixture.known.clone();
-    known.head.hold = Some(Hold::Rejected { generation: 0, code: None, at: None, is_dead: true });
+    known.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
     known.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: Some(NOW) });
     assert!(current(&known).is_withheld && current(&known).was_cut);
 }
@@ -245,7 +245,7 @@ async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() 
     fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
     fixture.store.set_panicking();
     let keeper = Arc::clone(&fixture.keeper);
-    let settling = tokio::spawn(async move { keeper.settle().await });
+    let settling = tokio::spawn(async move { keeper.wait_idle().await });
     for _ in 0..2 {
         quiet().await;
         assert!(!settling.is_finished());
@@ -260,13 +260,13 @@ async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() 
 async fn settle_saves_tokens_that_became_unsaved_meanwhile() {
     let fixture = Fixture::new().await;
     fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
-    fixture.keeper.settle().await.unwrap();
+    fixture.keeper.wait_idle().await.unwrap();
     assert!(!fixture.slot.has_unsaved());
     assert_eq!(fixture.stored().await.unwrap().head.generation(), 1);
 
     let under_way = fixture.keeper.counted();
     let keeper = Arc::clone(&fixture.keeper);
-    let settling = tokio::spawn(async move { keeper.settle().await });
+    let settling = tokio::spawn(async move { keeper.wait_idle().await });
     quiet().await;
     assert!(!settling.is_finished(), "a refresh is under way");
     let mut next = fixture.next("a2");
@@ -282,7 +282,7 @@ fn settle_needs_no_runtime_where_nothing_is_under_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let fixture = runtime.block_on(Fixture::new());
     let mut context = Context::from_waker(Waker::noop());
-    let settled = pin!(fixture.keeper.settle()).poll(&mut context);
+    let settled = pin!(fixture.keeper.wait_idle()).poll(&mut context);
     assert!(matches!(settled, Poll::Ready(Ok(()))), "{settled:?}");
 }
 
@@ -307,14 +307,14 @@ mod paused_time {
         let fixture = Fixture::new().await;
         let under_way = fixture.keeper.counted();
         let begin = Instant::now();
-        assert!(fixture.keeper.settle().await.unwrap_err().is_retryable());
+        assert!(fixture.keeper.wait_idle().await.unwrap_err().is_retryable());
         assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not return");
         drop(under_way);
 
         fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
         fixture.store.set_down(true);
         let begin = Instant::now();
-        assert_eq!(fixture.keeper.settle().await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(fixture.keeper.wait_idle().await.unwrap_err().kind(), ErrorKind::Store);
         assert_eq!(begin.elapsed(), SECOND * 30, "the store is down");
     }
 
@@ -326,7 +326,7 @@ mod paused_time {
         fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
         let keeper = Arc::clone(&fixture.keeper);
         let begin = Instant::now();
-        let settling = tokio::spawn(async move { keeper.settle().await });
+        let settling = tokio::spawn(async move { keeper.wait_idle().await });
         tokio::time::sleep(SECOND * 25).await;
         fixture.slot.succeeded(fixture.slot.epoch());
         other.granted(other.epoch(), &fixture.next("a1"));

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::seldom::Seldom;
 use super::slot::Slot;
 use crate::error::Error;
-use crate::store::{ClaimId, LoginId};
+use crate::store::{LeaseId, LoginId};
 
 impl Slot {
     /// Notes the claim of a flight that was cancelled.
-    pub(crate) fn cancelled(&self, claim: ClaimId) {
+    pub(crate) fn cancelled(&self, claim: LeaseId) {
         self.seldom(|seldom| seldom.cancelled = Some(Box::new(claim)));
     }
 

@@ -9,17 +9,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::engine::Keeper;
-use super::event::LoginEvent;
+use super::event::SessionEvent;
 use super::protocol::Known;
 use super::record::Record;
 use super::roster::Held;
 use crate::client::WebexOAuth;
 use crate::clock::{Clock as _, ManualClock, UnixTime};
-use crate::error::{Error, ErrorKind, Remedy, Result, Retryable};
+use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
 use crate::scope::Scopes;
 use crate::secret::AccessToken;
 use crate::service::Service;
-use crate::store::{Entry, Expect, Head, LoginId, MemoryStore, Revision, Saved, TokenKey, TokenStore};
+use crate::store::{Entry, Precondition, Head, LoginId, MemoryStore, Revision, WriteOutcome, TokenKey, TokenStore};
 use crate::token::{Receipt, TokenResponse, TokenSet};
 use crate::transport::Transport;
 
@@ -104,7 +104,7 @@ impl Store {
     }
 
     fn check(&self) -> Result<()> {
-        if self.0.is_down.load(Ordering::SeqCst) { Err(Error::store("down", Retryable::Yes)) } else { Ok(()) }
+        if self.0.is_down.load(Ordering::SeqCst) { Err(Error::store("down", Transience::Transient)) } else { Ok(()) }
     }
 }
 
@@ -117,13 +117,13 @@ impl TokenStore for Store {
         self.0.entries.load(key).await
     }
 
-    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Expect) -> Result<Saved> {
+    async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         self.check()?;
         assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics, as the test asked");
         self.0.entries.save(key, entry, expect).await
     }
 
-    async fn delete(&self, key: &TokenKey, expect: Expect) -> Result<Saved> {
+    async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
         self.check()?;
         self.0.entries.delete(key, expect).await
     }
@@ -137,7 +137,7 @@ pub(super) struct Fixture {
     pub(super) keeper: Arc<Keeper>,
     pub(super) slot: Held,
     pub(super) known: Known<Record>,
-    events: Arc<Mutex<Vec<LoginEvent>>>,
+    events: Arc<Mutex<Vec<SessionEvent>>>,
 }
 
 pub(super) fn key(name: &str) -> TokenKey {
@@ -157,9 +157,9 @@ impl Fixture {
             .clock(clock.clone())
             .build()
             .unwrap();
-        let events: Arc<Mutex<Vec<LoginEvent>>> = Arc::default();
+        let events: Arc<Mutex<Vec<SessionEvent>>> = Arc::default();
         let heard = Arc::clone(&events);
-        let listener = move |event: &LoginEvent| heard.lock().unwrap().push(event.clone());
+        let listener = move |event: &SessionEvent| heard.lock().unwrap().push(event.clone());
         let keeper = Arc::new(Keeper::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
         let slot = Held::new(&keeper, &key("jane")).unwrap();
         let mut head = Head::begin(None).unwrap();
@@ -174,14 +174,14 @@ impl Fixture {
     pub(super) async fn keep(&self, known: &Known<Record>) {
         let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
         self.end().await;
-        assert_eq!(self.store.0.entries.save(&self.slot.key, &entry, Expect::Absent).await.unwrap(), Saved::Yes);
+        assert_eq!(self.store.0.entries.save(&self.slot.key, &entry, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     }
 
     /// Ends the login, as another process.
     pub(super) async fn end(&self) {
         if let Some(entry) = self.stored().await {
-            let expect = Expect::Revision(entry.head.revision());
-            assert_eq!(self.store.0.entries.delete(&self.slot.key, expect).await.unwrap(), Saved::Yes);
+            let expect = Precondition::Revision(entry.head.revision());
+            assert_eq!(self.store.0.entries.delete(&self.slot.key, expect).await.unwrap(), WriteOutcome::Committed);
         }
     }
 
@@ -214,7 +214,7 @@ impl Fixture {
     /// The number of failed refreshes that were announced.
     pub(super) fn failures_announced(&self) -> usize {
         let events = self.events.lock().unwrap();
-        events.iter().filter(|event| matches!(event, LoginEvent::RefreshFailed { .. })).count()
+        events.iter().filter(|event| matches!(event, SessionEvent::RefreshFailed { .. })).count()
     }
 
     /// Lets time pass since the store was last asked.

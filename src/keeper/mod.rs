@@ -16,7 +16,7 @@
 //! on a runtime that may have stopped, is bounded by the runtime's own time: a clock that a test holds still must not hold up
 //! a caller.
 //!
-//! - [`LoginEvent`] is what operators hear.
+//! - [`SessionEvent`] is what operators hear.
 
 mod protocol;
 mod backoff;
@@ -68,7 +68,7 @@ mod renewal_tests;
 pub(crate) use self::change::Change;
 pub(crate) use self::editing::Editing;
 pub(crate) use self::engine::{Keeper, Listener};
-pub use self::event::LoginEvent;
+pub use self::event::SessionEvent;
 pub(crate) use self::patience::in_time;
 pub(crate) use self::policy::begun;
 pub(crate) use self::protocol::{Known, LONGEST_HOLD};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::protocol::{Need, Prospect};
 use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
-use crate::store::{Anchor, Head};
+use crate::store::{ExpiryBaseline, Head};
 use crate::token::TokenSet;
 
 /// The share of its life after which an access token is refreshed behind the callers' backs.
@@ -98,7 +98,7 @@ pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
 pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
     let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
     let received = new.received_at();
-    let anchor = head.anchor.or_else(|| Some(Anchor { at: old.received_at(), end: old.refresh_token_expires_at()? }));
+    let anchor = head.anchor.or_else(|| Some(ExpiryBaseline { at: old.received_at(), end: old.refresh_token_expires_at()? }));
     // One from the future was written while the clock was wrong, and would be too recent to tell for as long as that was ahead.
     let anchor = anchor.filter(|anchor| anchor.at <= received + MAX_CLOCK_SKEW);
     let lived = anchor.map(|anchor| (anchor, received.since(anchor.at)));
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn comparison_with_an_end_from_the_future_tells_nothing() {
         let mut head = Head::begin(None).unwrap();
-        head.anchor = Some(Anchor { at: NOW + DAY * 400, end: NOW + DAY * 490 });
+        head.anchor = Some(ExpiryBaseline { at: NOW + DAY * 400, end: NOW + DAY * 490 });
         (head.ends, head.due) = (at(490), at(476));
         let got = refreshed(&head, &ending(400, 490), &ending(1, 91));
         assert_eq!((got.ends, got.anchor, got.due.map(day)), (None, None, Some(61)));
@@ -275,7 +275,7 @@ mod tests {
         }
         // What is known stays known.
         let got = refreshed(&head, &after(60), &after(80));
-        assert!(got.ends.is_some() && got.anchor == Some(Anchor { at: minutes(60), end: NOW + DAY * 90 }), "{got:?}");
+        assert!(got.ends.is_some() && got.anchor == Some(ExpiryBaseline { at: minutes(60), end: NOW + DAY * 90 }), "{got:?}");
     }
 
     #[test]

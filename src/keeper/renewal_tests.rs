@@ -10,7 +10,7 @@ use super::record::Record;
 use crate::clock::Clock as _;
 use crate::error::{Error, ErrorKind};
 use crate::secret::AccessToken;
-use crate::store::{Claim, ClaimId, Hold, LoginId};
+use crate::store::{Lease, LeaseId, RefreshBlock, LoginId};
 
 const REJECTED: &str = r#"{"error":"invalid_grant","error_description":"The refresh token is invalid."}"#;
 const REJECTED_CLIENT: &str = r#"{"error":"invalid_client"}"#;
@@ -63,15 +63,15 @@ async fn refresh_that_is_too_early_is_forgotten() {
 async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
     let fixture = fixture().await;
     let mut known = fixture.known.clone();
-    let id = ClaimId::from_bytes([9; 16]);
-    known.head.claim = Some(Claim { id, at: fixture.clock.now(), lease: MINUTE });
+    let id = LeaseId::from_bytes([9; 16]);
+    known.head.claim = Some(Lease { id, at: fixture.clock.now(), lease: MINUTE });
     fixture.keep(&known).await;
     let epoch = fixture.slot.epoch();
     let (keeper, slot) = (Arc::clone(&fixture.keeper), fixture.slot.clone());
     let renewing = tokio::spawn(async move { keeper.renew(&slot, epoch, &known).await });
     quiet().await;
     assert!(renewing.is_finished());
-    assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::Session);
+    assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionNotFound);
     assert!(fixture.slot.is_resting(fixture.clock.elapsed()), "it is left to the other process for a second");
     assert!(!fixture.slot.is_resting(fixture.clock.elapsed() + SECOND));
 
@@ -211,7 +211,7 @@ async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
     fixture.clock.advance(HOUR);
     let mut known = fixture.known.clone();
     known.head.login = LoginId::from_bytes([2; 16]);
-    known.head.hold = Some(Hold::RetryAt(fixture.clock.now() + MINUTE));
+    known.head.hold = Some(RefreshBlock::RetryAt(fixture.clock.now() + MINUTE));
     known.tokens = Record::new(tokens(&fixture.keeper, "b0", NOW));
     fixture.keep(&known).await;
     let error = fixture.token().await.unwrap_err();

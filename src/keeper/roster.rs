@@ -223,7 +223,7 @@ mod tests {
         fill(&roster, "unused-", FEW / 2);
         fill(&roster, "used-", FEW / 2 - 1);
         assert_eq!(roster.len(), FEW);
-        let _next = roster.slot(&key("next"), |slot| slot.key.tenant().starts_with("unused-")).unwrap();
+        let _next = roster.slot(&key("next"), |slot| slot.key.root().starts_with("unused-")).unwrap();
         assert_eq!(roster.len(), FEW / 2 + 1, "those that are used or held, and the next");
     }
 

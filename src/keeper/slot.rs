@@ -20,7 +20,7 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
 use crate::secret::AccessToken;
-use crate::store::{ClaimId, Head, LoginId, TokenKey};
+use crate::store::{LeaseId, Head, LoginId, TokenKey};
 
 /// One login in this process: read by many, changed by one flight at a time.
 pub(crate) struct Slot {
@@ -96,7 +96,7 @@ impl Guarded {
 /// What a flight takes along.
 pub(crate) struct Departure {
     pub(crate) epoch: u64,
-    pub(crate) cancelled: Option<ClaimId>,
+    pub(crate) cancelled: Option<LeaseId>,
     pub(crate) rival: Option<Rival>,
     pub(crate) unsaved: Option<Known<Record>>,
     pub(crate) sender: watch::Sender<Landing>,
@@ -124,7 +124,7 @@ impl Slot {
     /// There is no such login.
     pub(crate) fn absent(&self) -> Error {
         let message = format!("no login is kept under {}: the user must log in", self.key);
-        Error::new(ErrorKind::Session, message).with_remedy(Remedy::Login)
+        Error::new(ErrorKind::SessionNotFound, message).with_remedy(Remedy::Login)
     }
 
     pub(super) fn has_current(&self) -> bool {
@@ -371,12 +371,12 @@ mod tests {
     use crate::registration::Owner;
     use crate::store::{Body, Head};
 
-    fn own() -> ClaimId {
-        ClaimId::from_bytes([1; 16])
+    fn own() -> LeaseId {
+        LeaseId::from_bytes([1; 16])
     }
 
     fn slot() -> Slot {
-        Slot::new(TokenKey::new("jane").unwrap()).unwrap()
+        Slot::new(TokenKey::new("jane").unwrap(), 0)
     }
 
     fn login(number: u8) -> LoginId {

@@ -7,7 +7,7 @@ use super::protocol::{
     Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, TIMES, Unauthorized,
 };
 use crate::clock::UnixTime;
-use crate::store::{Anchor, Claim, ClaimId, Expect, Head, Hold, LoginId, Revision, Saved, UnauthorizedRefreshes};
+use crate::store::{ExpiryBaseline, Lease, LeaseId, Precondition, Head, RefreshBlock, LoginId, Revision, WriteOutcome, UnauthorizedRefreshes};
 
 const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const MINE: u8 = 100;
@@ -36,7 +36,7 @@ struct Driver {
 
 impl Driver {
     fn new(need: Need) -> Self {
-        let flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None, None);
+        let flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, None, None);
         Self {
             flight,
             wall: NOW,
@@ -97,10 +97,10 @@ impl Driver {
         let Action::Save { known: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
             panic!("no claim is written");
         };
-        assert_eq!(expect, Expect::Revision(known.head.revision));
-        assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(ClaimId::from_bytes(id(MINE))));
+        assert_eq!(expect, Precondition::Revision(known.head.revision));
+        assert_eq!(claimed.head.claim.map(|claim| claim.id), Some(LeaseId::from_bytes(id(MINE))));
         assert_ne!(claimed.head.revision, known.head.revision);
-        let sent = driver.step(Event::Saved(Ok(Saved::Yes)));
+        let sent = driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
         assert_eq!(sent, Action::Send { login: known.head.login, tokens: known.tokens, limit: TIMES.sending });
         (driver, claimed)
     }
@@ -116,7 +116,7 @@ impl Driver {
         let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else {
             panic!("no takeover")
         };
-        assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Wait(TIMES.takeover));
+        assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMES.takeover));
         driver.pass(TIMES.takeover);
         assert_eq!(driver.step(Event::Waited), Action::Load);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), Action::Send { .. }));
@@ -148,14 +148,14 @@ fn known() -> Known<u32> {
 
 fn claimed_by(number: u8, at: UnixTime) -> Known<u32> {
     let mut known = known();
-    known.head.claim = Some(Claim { id: ClaimId::from_bytes(id(number)), at, lease: TIMES.lease });
+    known.head.claim = Some(Lease { id: LeaseId::from_bytes(id(number)), at, lease: TIMES.lease });
     known
 }
 
 /// What a flight writes when it gives the login back.
 fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
     let Action::Save { known, expect } = action else { panic!("{action:?}") };
-    assert_eq!(expect, Expect::Revision(claimed.head.revision));
+    assert_eq!(expect, Precondition::Revision(claimed.head.revision));
     assert_ne!(known.head.revision, claimed.head.revision);
     assert_eq!((known.head.claim, known.head.generation, known.tokens), (None, claimed.head.generation, 0));
     known
@@ -170,8 +170,8 @@ fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
     assert_eq!((new.head.due, new.head.ends, expiring), (Some(NOW + secs(9)), Some(NOW), Some(NOW)));
     let Action::Save { known, expect } = driver.step(Event::Served) else { panic!("they are not saved") };
-    assert_eq!((&known, expect), (&new, Expect::Revision(claimed.head.revision)));
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Fresh(new)));
+    assert_eq!((&known, expect), (&new, Precondition::Revision(claimed.head.revision)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(new)));
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_fault_of_the_settings_marks_nothing() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: false })), &claimed);
     assert_eq!(back.head.hold, None);
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Misconfigured(back)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
 }
 
 #[test]
@@ -193,9 +193,9 @@ fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
     }
     let back = given_back(driver.step(again()), &claimed);
     let until = driver.wall + secs(3);
-    assert_eq!(back.head.hold, Some(Hold::RetryAt(until)));
+    assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(until)));
     // A claim or a mark of others meanwhile is theirs; the failure is told all the same.
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::End(Outcome::Held { known: back, until }));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::End(Outcome::Held { known: back, until }));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_agai
     {
         let (mut driver, claimed) = Driver::sending(Need::Dead, known());
         let back = given_back(driver.step(Event::Sent(later(retry_after, is_repeatable))), &claimed);
-        assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(wait))));
+        assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
     }
 }
 
@@ -217,9 +217,9 @@ fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
     assert_eq!(marked.head.due, None, "nothing keeps it alive any more");
     assert_eq!(
         marked.head.hold,
-        Some(Hold::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW), is_dead: true })
+        Some(RefreshBlock::Rejected { generation: 7, code: Some("invalid_grant".into()), at: Some(NOW), is_dead: true })
     );
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Rejected(marked)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Rejected(marked)));
 }
 
 #[test]
@@ -247,22 +247,22 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known.clone()))))
     };
-    let dead = held(Hold::Rejected { generation: 7, code: None, at: None, is_dead: false });
+    let dead = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
     assert_eq!(first(&dead), Action::End(Outcome::Rejected(dead)));
     // Tokens that are good by their times serve on, unless whoever was refused knew better.
     let good_by_its_times = |is_dead| {
-        let mut known = held(Hold::Rejected { generation: 7, code: None, at: None, is_dead });
+        let mut known = held(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead });
         known.tokens = 1;
         known
     };
     assert_eq!(first(&good_by_its_times(false)), Action::End(Outcome::Fresh(good_by_its_times(false))));
     assert_eq!(first(&good_by_its_times(true)), Action::End(Outcome::Rejected(good_by_its_times(true))));
-    let waiting = held(Hold::RetryAt(NOW + secs(1)));
+    let waiting = held(RefreshBlock::RetryAt(NOW + secs(1)));
     assert_eq!(first(&waiting), Action::End(Outcome::Held { known: waiting, until: NOW + secs(1) }));
     for passable in [
-        Hold::Rejected { generation: 6, code: None, at: None, is_dead: true },
-        Hold::RetryAt(NOW),
-        Hold::RetryAt(NOW + TIMES.longest_hold + secs(1)),
+        RefreshBlock::Rejected { generation: 6, code: None, at: None, is_dead: true },
+        RefreshBlock::RetryAt(NOW),
+        RefreshBlock::RetryAt(NOW + TIMES.longest_hold + secs(1)),
     ] {
         assert!(matches!(first(&held(passable.clone())), Action::Save { .. }), "{passable:?}");
     }
@@ -307,7 +307,7 @@ fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_
 
     // The process that was seen at it an hour ago is at it again.
     driver.pass(secs(3600));
-    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
+    driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
     driver.need = Need::Dead;
     driver.step(Event::Begun);
     let again = claimed_by(THEIRS, driver.wall);
@@ -341,7 +341,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
         assert_eq!(matches!(next, Action::Save { .. }), is_ancient, "{at}: {next:?}");
         // However old or new it looks, its holder has time to save before anything is sent.
         if is_ancient {
-            assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Wait(TIMES.takeover));
+            assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Wait(TIMES.takeover));
         }
     }
 }
@@ -413,7 +413,7 @@ fn api_401_refreshes_a_valid_token_and_counts_that() {
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(known()))));
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
     assert_eq!(new.head.unauthorized, Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: None }));
     assert!(driver.flight.is_after_401());
@@ -449,16 +449,16 @@ fn minimum_interval_holds_for_callers_who_want_new_tokens() {
 #[test]
 fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_rejected() {
     let mut rejected = known();
-    rejected.head.hold = Some(Hold::Rejected { generation: 7, code: Some("x".into()), at: Some(NOW), is_dead: false });
+    rejected.head.hold = Some(RefreshBlock::Rejected { generation: 7, code: Some("x".into()), at: Some(NOW), is_dead: false });
     let next = Driver::after_401(&rejected, |_| ());
     let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
-    assert!(matches!(&marked.head.hold, Some(Hold::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })));
+    assert!(matches!(&marked.head.hold, Some(RefreshBlock::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })));
     // Rejected after the 401: both are known at once.
     let mut driver = Driver::new(Need::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
     let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no claim") };
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Sent(self::rejected(None)));
     let next = driver.step(Event::Loaded(Ok(Some(claimed))));
     let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
@@ -473,9 +473,9 @@ fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
         driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::Missing }));
         let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         let until = NOW + secs(minutes * 60);
-        assert_eq!((&back.head.hold, back.head.unexplained), (&Some(Hold::RetryAt(until)), tries));
+        assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
         assert_eq!(
-            driver.step(Event::Saved(Ok(Saved::Yes))),
+            driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
             Action::End(Outcome::Held { known: back.clone(), until })
         );
         known = back;
@@ -485,7 +485,7 @@ fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
     driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
     let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
-    assert_eq!((&back.head.hold, back.head.unexplained), (&Some(Hold::RetryAt(NOW + secs(60))), 3));
+    assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
     // New tokens begin the count anew.
     let (mut driver, _) = Driver::sending(Need::Dead, known.clone());
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
@@ -500,8 +500,8 @@ fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
 fn rejection_of_the_client_blocks_this_login_alone_if_it_may_concern_no_other() {
     let (mut driver, claimed) = Driver::sending(Need::Dead, known());
     let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: true })), &claimed);
-    assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(3))));
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Misconfigured(back)));
+    assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
 }
 
 #[test]
@@ -561,13 +561,13 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     assert!(!again.head.interrupted);
     // An earlier flight of this process was cancelled in the middle.
     let mut driver = Driver::new(Need::Dead);
-    driver.flight = Flight::new(ClaimId::from_bytes(id(MINE)), TIMES, Some(ClaimId::from_bytes(id(THEIRS))), None);
+    driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, Some(LeaseId::from_bytes(id(THEIRS))), None);
     driver.step(Event::Begun);
     let loaded = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, NOW)))));
     let Action::Save { known: claimed, .. } = loaded else { panic!("{loaded:?}") };
     assert!(claimed.head.interrupted);
     assert!(
-        matches!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Send { .. }),
+        matches!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Send { .. }),
         "nobody else is behind that claim"
     );
 }
@@ -583,7 +583,7 @@ fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known()))));
         pass(&mut driver);
-        assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::Load);
+        assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::Load);
     }
 }
 
@@ -614,7 +614,7 @@ fn what_is_not_there_or_cannot_be_read_ends_the_flight() {
     let mut driver = Driver::new(Need::Dead);
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(known()))));
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(Outcome::Absent));
 }
 
@@ -628,16 +628,16 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     };
     // Somebody marked the login dead meanwhile: ours are newer.
     let (mut driver, _) = serving();
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     let mut marked = known();
-    marked.head.hold = Some(Hold::Rejected { generation: 7, code: None, at: None, is_dead: false });
+    marked.head.hold = Some(RefreshBlock::Rejected { generation: 7, code: None, at: None, is_dead: false });
     // And somebody changed what is kept beside the tokens.
     marked.tokens = 300;
     let Action::Save { known: rescued, expect } = driver.step(Event::Loaded(Ok(Some(marked.clone())))) else {
         panic!("the newest tokens are dropped");
     };
     assert_eq!((rescued.tokens, rescued.head.generation, &rescued.head.hold), (309, 8, &None));
-    assert_eq!(expect, Expect::Revision(marked.head.revision));
+    assert_eq!(expect, Precondition::Revision(marked.head.revision));
     // It fails again and again: each time after a longer pause.
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(500)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
@@ -646,13 +646,13 @@ fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     // Somebody has newer tokens, or the login was ended.
     for (tokens, generation, login) in [(11, 8, 2), (11, 9, 2), (11, 0, 5)] {
         let (mut driver, _) = serving();
-        driver.step(Event::Saved(Ok(Saved::Conflict)));
+        driver.step(Event::Saved(Ok(WriteOutcome::Conflict)));
         let mut other = known();
         (other.tokens, other.head.generation, other.head.login) = (tokens, generation, LoginId::from_bytes(id(login)));
         assert_eq!(driver.step(Event::Loaded(Ok(Some(other.clone())))), Action::End(Outcome::Fresh(other)));
     }
     let (mut driver, _) = serving();
-    driver.step(Event::Saved(Ok(Saved::Conflict)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Conflict)));
     assert_eq!(driver.step(Event::Loaded(Ok(None))), Action::End(Outcome::Absent));
 }
 
@@ -667,8 +667,8 @@ fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
     let Action::Save { known: saved, expect } = driver.step(Event::Loaded(Ok(Some(known())))) else {
         panic!("not saved")
     };
-    assert_eq!((saved.tokens, saved.head.generation, expect), (9, 8, Expect::Revision(known().head.revision)));
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Yes))), Action::End(Outcome::Fresh(saved)));
+    assert_eq!((saved.tokens, saved.head.generation, expect), (9, 8, Precondition::Revision(known().head.revision)));
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Fresh(saved)));
 }
 
 /// Brings a flight to where its new tokens are saved.
@@ -685,7 +685,7 @@ fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Wait(Duration::from_millis(250)));
     assert_eq!(driver.step(Event::Waited), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }), "a pause has passed");
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Wait(_)), "no haste");
 }
 
@@ -728,7 +728,7 @@ fn rejection_says_nothing_of_another_login_that_is_there_now() {
     driver.pass(TIMES.lease);
     driver.step(Event::Waited);
     let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Send { .. }));
     // This is the second rejection, which is believed of the login that was sent.
@@ -746,9 +746,9 @@ fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
     let mut driver = Driver::new(Need::Dead);
     driver.step(Event::Rescued(new));
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
-    let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(Saved::Yes))) else { panic!("no claim") };
+    let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else { panic!("no claim") };
     let claim = claimed.head.claim.map(|claim| (claim.id, claim.lease));
-    assert_eq!((claim, claimed.head.generation), (Some((ClaimId::from_bytes(id(MINE)), TIMES.lease)), 8));
+    assert_eq!((claim, claimed.head.generation), (Some((LeaseId::from_bytes(id(MINE)), TIMES.lease)), 8));
 }
 
 #[test]
@@ -762,7 +762,7 @@ fn rejection_after_a_takeover_is_believed_at_the_second_look() {
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(due)))), &claimed);
     assert!(marked.head.is_rejected() && marked.head.due.is_none());
     // Another change came first: what is there now is considered.
-    assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+    assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
 }
 
 #[test]
@@ -777,7 +777,7 @@ fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
     driver.pass(TIMES.lease);
     driver.step(Event::Waited);
     let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     driver.step(Event::Waited);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
@@ -825,7 +825,7 @@ fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns()
     while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(known())))) {
         claims += 1;
         assert!(claims <= 200, "it goes on");
-        assert_eq!(driver.step(Event::Saved(Ok(Saved::Conflict))), Action::Load);
+        assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
     }
     assert_eq!(claims, 200);
 }
@@ -834,7 +834,7 @@ fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns()
 fn block_as_long_as_the_longest_that_is_believed_is_honoured() {
     let mut held = known();
     let until = NOW + TIMES.longest_hold;
-    held.head.hold = Some(Hold::RetryAt(until));
+    held.head.hold = Some(RefreshBlock::RetryAt(until));
     let mut driver = Driver::new(Need::Dead);
     driver.step(Event::Begun);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(held.clone())))), Action::End(Outcome::Held { known: held, until }));
@@ -854,8 +854,8 @@ fn turn_that_was_waited_for_is_none_of_the_three_tries() {
 #[test]
 fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() {
     let mut old = known();
-    old.head.hold = Some(Hold::RetryAt(NOW - secs(1)));
-    old.head.anchor = Some(Anchor { at: NOW, end: NOW });
+    old.head.hold = Some(RefreshBlock::RetryAt(NOW - secs(1)));
+    old.head.anchor = Some(ExpiryBaseline { at: NOW, end: NOW });
     let (mut driver, _) = Driver::sending(Need::Dead, old);
     let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(11))) else {
         panic!("not served")
@@ -870,7 +870,7 @@ fn api_401_within_the_minimum_interval_is_not_counted() {
     driver.step(Event::Begun);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     assert!(!driver.flight.is_after_401());
-    driver.step(Event::Saved(Ok(Saved::Yes)));
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
     let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
     assert_eq!(new.head.unauthorized, None);
 }
@@ -882,7 +882,7 @@ fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
         driver.backoff = secs(backoff);
         driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
         let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
-        assert_eq!(back.head.hold, Some(Hold::RetryAt(NOW + secs(pause))), "{backoff}");
+        assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
     }
 }
 
@@ -890,7 +890,7 @@ fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
 fn block_that_another_hosts_clock_makes_meaningless_is_kept_by_the_own_pause() {
     for until in [NOW - secs(3600), NOW + TIMES.longest_hold + secs(1)] {
         let mut held = known();
-        held.head.hold = Some(Hold::RetryAt(until));
+        held.head.hold = Some(RefreshBlock::RetryAt(until));
         let mut driver = Driver::new(Need::Dead);
         driver.own_rest = Some(secs(60));
         driver.step(Event::Begun);

@@ -56,7 +56,7 @@ pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
 fn unclear() -> Error {
     let message = "the pasted text has something in or after the address that may belong to it or not: paste the address alone, \
                    on one line, without a full stop, spaces or quotation marks";
-    Error::new(ErrorKind::CallbackMalformed, message)
+    Error::new(ErrorKind::InvalidCallback, message)
 }
 
 /// What a text can be read as.
@@ -401,7 +401,7 @@ mod tests {
     fn address_whose_code_may_go_on_is_rejected_and_nothing_is_guessed() {
         let [_, address] = addresses();
         for text in [format!("see {address}. Thanks"), format!("{address} x"), format!("{address}\u{e4}")] {
-            assert_eq!(code_in(&text), Err(ErrorKind::CallbackMalformed), "{text}");
+            assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback), "{text}");
         }
         let error = read(&format!("{address} x"), is_own).unwrap_err();
         assert!(error.to_string().contains("paste the address alone"), "{error}");
@@ -471,7 +471,7 @@ mod tests {
     fn line_that_is_no_piece_of_the_address_is_not_joined_to_it() {
         let [_, address] = addresses();
         for after in ["\n\nx", "\nhttps://example.com/"] {
-            assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::CallbackMalformed), "{after:?}");
+            assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::InvalidCallback), "{after:?}");
         }
     }
 
@@ -511,17 +511,17 @@ mod tests {
     fn text_beyond_the_limit_is_rejected_and_an_answer_is_preferred_to_a_part_of_one() {
         let [address, _] = addresses();
         let text = format!("{} {address}", "word ".repeat(MAX_LENGTH / 5));
-        assert_eq!(code_in(&text), Err(ErrorKind::CallbackMalformed));
+        assert_eq!(code_in(&text), Err(ErrorKind::InvalidCallback));
         let other = read("x?code=q http://localhost/cb?code=a&state=other", is_own).unwrap();
         assert_eq!((other.value("code"), other.value("state")), (Some("a"), Some("other")));
         let first = read("?code=a&state=one ?code=b&state=two", is_own).unwrap();
         assert_eq!(first.value("code"), Some("a"));
         let (one, two) = (format!("?code=a&iss=x&state={STATE}"), format!("?code=a&iss=y&state={STATE}"));
         for (one, two) in [(one.clone(), two), (one, format!("?code=b&iss=x&state={STATE}"))] {
-            assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::CallbackMalformed), "{one} {two}");
+            assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::InvalidCallback), "{one} {two}");
         }
         let (one, two) = (format!("?error=a&state={STATE}"), format!("?error=b&state={STATE}"));
-        assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::CallbackMalformed));
+        assert_eq!(code_in(&format!("{one} or {two} here")), Err(ErrorKind::InvalidCallback));
     }
 
     proptest! {

@@ -76,7 +76,7 @@ impl<'a> Checked<'a> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::IdToken`] with a sentence about what is wrong, [`ErrorKind::IdTokenHashMissing`].
+    /// [`ErrorKind::InvalidIdToken`] with a sentence about what is wrong, [`ErrorKind::MissingAtHash`].
     pub(crate) fn new(token: &'a str, expected: &Expected<'_>, now: UnixTime) -> Result<Self> {
         let jws = Jws::parse(token, expected.algorithms).map_err(refused)?;
         let issuer = check_claims(&jws.claims, expected, now)?;
@@ -111,7 +111,7 @@ impl<'a> Checked<'a> {
 }
 
 pub(crate) fn refused(why: impl AsRef<str>) -> Error {
-    Error::new(ErrorKind::IdToken, format!("the ID token is refused: {}", why.as_ref()))
+    Error::new(ErrorKind::InvalidIdToken, format!("the ID token is refused: {}", why.as_ref()))
 }
 
 fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixTime) -> Result<String> {
@@ -287,7 +287,7 @@ fn check_hashes(jws: &Jws<'_>, expected: &Expected<'_>) -> Result<()> {
     if expected.requires_at_hash && expected.access_token.is_some() && is_missing {
         let message = "the access token came through the browser, and the ID token has no `at_hash` to prove that they \
                        belong together: use the code flow, or `insecure_accept_missing_at_hash()`";
-        return Err(Error::new(ErrorKind::IdTokenHashMissing, message));
+        return Err(Error::new(ErrorKind::MissingAtHash, message));
     }
     Ok(())
 }
@@ -432,11 +432,11 @@ mod tests {
             assert_eq!(check(hash, Some("at"), true), Ok(()));
         }
         for wrong in [json!("x"), json!(""), json!(7)] {
-            assert_eq!(check(wrong.clone(), Some("at"), false), Err(ErrorKind::IdToken), "{wrong}");
+            assert_eq!(check(wrong.clone(), Some("at"), false), Err(ErrorKind::InvalidIdToken), "{wrong}");
         }
         assert_eq!(check(json!(null), Some("at"), false), Ok(()));
         assert_eq!(check(json!(null), None, true), Ok(()));
-        assert_eq!(check(json!(null), Some("at"), true), Err(ErrorKind::IdTokenHashMissing));
+        assert_eq!(check(json!(null), Some("at"), true), Err(ErrorKind::MissingAtHash));
     }
 
     /// A good value nine times out of ten, so that most tokens are good or have one fault alone.

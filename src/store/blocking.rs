@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::error::{Error, ErrorKind, Result, Retryable};
+use crate::error::{Error, ErrorKind, Result, Transience};
 
 /// The number of calls of one store that may block at once.
 const MAX_THREADS: usize = 16;
@@ -107,7 +107,7 @@ impl BlockingPool {
                     drop(state);
                     drop(job);
                     let message = format!("cannot start a thread for blocking calls: {error}; retry");
-                    return Err(Error::store(message, Retryable::Yes));
+                    return Err(Error::store(message, Transience::Transient));
                 }
                 // The running threads take it later.
                 Err(_) => false,
@@ -193,13 +193,13 @@ impl Drop for Queued<'_> {
 pub(super) fn current_runtime() -> Result<Handle> {
     Handle::try_current().map_err(|_| {
         let message = "this store can only be used from within a tokio runtime: call this from an async fn run by one";
-        Error::new(ErrorKind::Runtime, message)
+        Error::new(ErrorKind::NoRuntime, message)
     })
 }
 
 /// Returns the error for a call whose thread panicked.
 pub(super) fn panicked() -> Error {
-    Error::store("a blocking call panicked; the change may have been made", Retryable::Yes)
+    Error::store("a blocking call panicked; the change may have been made", Transience::Transient)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{fs, thread};
 
 use super::faults::{Operation, inject};
 use super::flush::Flusher;
-use super::{Body, Entry, Expect, FileStore, Head, Saved, TokenKey, TokenStore as _};
+use super::{Body, Entry, Precondition, FileStore, Head, WriteOutcome, TokenKey, TokenStore as _};
 use crate::error::{Error, ErrorKind};
 use crate::random;
 
@@ -93,10 +93,10 @@ pub(super) fn causes(error: &Error) -> String {
 async fn use_store(folder: &Path) -> Result<(), Error> {
     let store = FileStore::open(folder.join("below").join("it"))?;
     let (old, new) = (entry(), entry());
-    assert_eq!(store.save(&key(), &old, Expect::Absent).await?, Saved::Yes);
-    assert_eq!(store.save(&key(), &new, Expect::Revision(old.head.revision())).await?, Saved::Yes);
+    assert_eq!(store.save(&key(), &old, Precondition::Absent).await?, WriteOutcome::Committed);
+    assert_eq!(store.save(&key(), &new, Precondition::Revision(old.head.revision())).await?, WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await?, Some(new.clone()));
-    assert_eq!(store.delete(&key(), Expect::Revision(new.head.revision())).await?, Saved::Yes);
+    assert_eq!(store.delete(&key(), Precondition::Revision(new.head.revision())).await?, WriteOutcome::Committed);
     fs::write(store.path(&key()), "damaged").unwrap();
     let error = store.load(&key()).await.unwrap_err();
     if !error.is_login_required() {
@@ -147,7 +147,7 @@ async fn store_whose_flush_loses_data_fails() {
         let kept = entry();
         let fault = inject(&folder.0, operation, fails_with(number));
 
-        let error = store.save(&key(), &kept, Expect::Absent).await.unwrap_err();
+        let error = store.save(&key(), &kept, Precondition::Absent).await.unwrap_err();
 
         assert_eq!(error.kind(), ErrorKind::Store, "{operation:?} {number}");
         assert_eq!(error.is_retryable(), is_retryable, "{operation:?} {number}: {}", causes(&error));
@@ -215,7 +215,7 @@ async fn store_without_locks_fails_at_open_and_asks_the_operator() {
         drop(fault);
         let store = folder.store();
         let _fault = inject(&folder.0, Operation::Lock, fails_with(number));
-        let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+        let error = store.save(&key(), &entry(), Precondition::Absent).await.unwrap_err();
         assert!(error.kind() == ErrorKind::Store && error.is_misconfigured(), "{number}: {error:?}");
         assert_eq!(store.load(&key()).await.unwrap(), None, "reading needs no lock");
     }
@@ -241,7 +241,7 @@ async fn store_whose_lock_fails_for_the_moment_opens() {
 
     let store = FileStore::open(&folder.0).unwrap();
 
-    let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+    let error = store.save(&key(), &entry(), Precondition::Absent).await.unwrap_err();
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert_eq!(store.load(&key()).await.unwrap(), None);
 }
@@ -320,13 +320,13 @@ fn probe_left_by_a_killed_process_is_removed_after_a_day() {
 async fn unfinished_files_are_looked_for_once_a_day_and_not_with_each_change() {
     let folder = Folder::new();
     let store = folder.store();
-    assert_eq!(store.save(&key(), &entry(), Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let left = store.path(&key()).parent().unwrap().join(".tmp-old");
     let file = fs::File::create(&left).unwrap();
     file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_secs(25 * 3600)).unwrap();
-    assert_eq!(store.delete(&key(), Expect::Absent).await.unwrap(), Saved::Conflict);
+    assert_eq!(store.delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
     assert!(left.exists(), "this store has swept the folder with its first change");
-    assert_eq!(folder.store().delete(&key(), Expect::Absent).await.unwrap(), Saved::Conflict);
+    assert_eq!(folder.store().delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
     assert!(!left.exists());
 }
 
@@ -369,7 +369,7 @@ mod ownership {
         drop(fault);
         let store = folder.store();
         let _fault = inject(&folder.0, Operation::SetOwner, fails_with(1));
-        let error = store.save(&key(), &entry(), Expect::Absent).await.unwrap_err();
+        let error = store.save(&key(), &entry(), Precondition::Absent).await.unwrap_err();
         assert!(error.is_misconfigured() && causes(&error).contains("belongs to another user"), "{error:?}");
         assert_eq!(fs::read_dir(folder.root()).unwrap().count(), 0, "nothing is left behind");
     }
@@ -421,7 +421,7 @@ mod ownership {
             let folder = Folder::new();
             let store = folder.store();
             let kept = entry();
-            assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+            assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
             fs::set_permissions(store.path(&key()), fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(store.load(&key()).await.unwrap(), Some(kept));
             let found = fs::metadata(store.path(&key())).unwrap().permissions().mode();
@@ -445,13 +445,13 @@ async fn change_of_a_name_is_followed_by_one_flush_of_its_folder() {
     let store = FileStore::open(folder.0.join("below").join("it")).unwrap();
     assert_eq!(flushed(), 3, "each folder within the first new one");
     let (old, new) = (entry(), entry());
-    assert_eq!(store.save(&key(), &old, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &old, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(flushed(), 2, "a new folder and a new file");
-    assert_eq!(store.save(&key(), &new, Expect::Revision(old.head.revision())).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &new, Precondition::Revision(old.head.revision())).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(flushed(), 1, "a replaced file");
     assert_eq!(store.load(&key()).await.unwrap().as_ref(), Some(&new));
     assert_eq!(flushed(), 0, "nothing changes");
-    assert_eq!(store.delete(&key(), Expect::Revision(new.head.revision())).await.unwrap(), Saved::Yes);
+    assert_eq!(store.delete(&key(), Precondition::Revision(new.head.revision())).await.unwrap(), WriteOutcome::Committed);
     assert_eq!(flushed(), 1, "a removed file");
     fs::write(store.path(&key()), "damaged").unwrap();
     store.load(&key()).await.unwrap_err();
@@ -465,17 +465,17 @@ async fn lock_file_that_cannot_be_restricted_is_not_removed() {
 
     let folder = Folder::new();
     let store = folder.store();
-    assert_eq!(store.save(&key(), &entry(), Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let lock = store.path(&key()).parent().unwrap().join(super::layout::LOCK);
     fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).unwrap();
     let fault = inject(&lock, Operation::SetMode, fails_with(EACCES));
 
-    let error = store.delete(&key(), Expect::Absent).await.unwrap_err();
+    let error = store.delete(&key(), Precondition::Absent).await.unwrap_err();
 
     assert!(causes(&error).contains("permissions"), "{}", causes(&error));
     assert!(lock.exists(), "other processes may hold it");
     drop(fault);
-    assert_eq!(store.delete(&key(), Expect::Absent).await.unwrap(), Saved::Conflict);
+    assert_eq!(store.delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn page_without_a_limit_has_one_key_so_that_listing_goes_on() {
     let folder = Folder::new();
     let store = folder.store();
     for name in ["one", "two"] {
-        assert_eq!(store.save(&TokenKey::new(name).unwrap(), &entry(), Expect::Absent).await.unwrap(), Saved::Yes);
+        assert_eq!(store.save(&TokenKey::new(name).unwrap(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     }
     let first = store.keys(None, None, 0).await.unwrap();
     let second = store.keys(None, first.next.as_ref(), 0).await.unwrap();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::disk_tests::{Folder, causes, entry, key};
 use super::faults::{Injected, Operation, inject};
-use super::{Expect, Saved, TokenStore as _};
+use super::{Precondition, WriteOutcome, TokenStore as _};
 use crate::error::ErrorKind;
 
 /// How long anything may take before a test fails: far more than it needs on a busy host.
@@ -47,7 +47,7 @@ async fn hung_file_system_leaves_the_rest_of_the_program_alone() {
     let (hung, healthy) = (Folder::new(), Folder::new());
     let (store, other) = (hung.store(), healthy.store());
     let kept = entry();
-    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let hang = Hang::below(&hung);
 
     let mut loads: Vec<_> = (0..1000)
@@ -82,7 +82,7 @@ fn hung_file_system_does_not_keep_a_runtime_from_ending() {
     let folder = Folder::new();
     let store = folder.store();
     let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    assert_eq!(runtime().block_on(store.save(&key(), &entry(), Expect::Absent)).unwrap(), Saved::Yes);
+    assert_eq!(runtime().block_on(store.save(&key(), &entry(), Precondition::Absent)).unwrap(), WriteOutcome::Committed);
     let hang = Hang::below(&folder);
     let (ends, ended) = channel();
 
@@ -92,7 +92,7 @@ fn hung_file_system_does_not_keep_a_runtime_from_ending() {
             let store = store.clone();
             async move { store.load(&key()).await }
         });
-        runtime.spawn(async move { store.save(&key(), &entry(), Expect::Absent).await });
+        runtime.spawn(async move { store.save(&key(), &entry(), Precondition::Absent).await });
         (0..2).for_each(|_| hang.entered.recv_timeout(LIMIT).unwrap());
         drop(runtime);
         let _ = ends.send(hang);
@@ -107,23 +107,23 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
     let folder = Folder::new();
     let store = folder.store();
     let kept = entry();
-    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let hang = Hang::below(&folder);
     let first = tokio::spawn({
-        let (store, seen) = (store.clone(), Expect::Revision(kept.head.revision()));
+        let (store, seen) = (store.clone(), Precondition::Revision(kept.head.revision()));
         async move { store.delete(&key(), seen).await }
     });
     let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
     let hang = entered.await.unwrap().unwrap();
 
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
-    let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Expect::Absent)).await;
+    let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Precondition::Absent)).await;
     let error = changed.expect("the wait has a limit").unwrap_err();
 
     assert!(error.kind() == ErrorKind::Store && error.is_retryable(), "{error:?}");
     assert!(causes(&error).contains("earlier calls took longer than 20ms"), "{}", causes(&error));
     drop(hang.release);
-    assert_eq!(first.await.unwrap().unwrap(), Saved::Yes);
+    assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), None, "what timed out was not done later");
 }
 
@@ -132,16 +132,16 @@ async fn change_that_hangs_is_waited_for_beyond_the_limit_of_its_lock() {
     let folder = Folder::new();
     let store = folder.store();
     let kept = entry();
-    assert_eq!(store.save(&key(), &kept, Expect::Absent).await.unwrap(), Saved::Yes);
+    assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
     let hang = Hang::below(&folder);
     let first = tokio::spawn({
         let store = store.clone();
-        async move { store.delete(&key(), Expect::Absent).await }
+        async move { store.delete(&key(), Precondition::Absent).await }
     });
     let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
     let hang = entered.await.unwrap().unwrap();
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(500));
-    let mut second = tokio::spawn(async move { hasty.delete(&key(), Expect::Absent).await });
+    let mut second = tokio::spawn(async move { hasty.delete(&key(), Precondition::Absent).await });
     tokio::task::yield_now().await;
     hang.release.send(()).unwrap();
     let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
@@ -149,6 +149,6 @@ async fn change_that_hangs_is_waited_for_beyond_the_limit_of_its_lock() {
     let ended = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
     assert!(ended.is_err(), "what has begun is not given up, and its outcome is waited for: {ended:?}");
     drop(hang.release);
-    assert_eq!(first.await.unwrap().unwrap(), Saved::Conflict);
-    assert_eq!(second.await.unwrap().unwrap(), Saved::Conflict);
+    assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Conflict);
+    assert_eq!(second.await.unwrap().unwrap(), WriteOutcome::Conflict);
 }

@@ -17,7 +17,7 @@ use super::flush::Flusher;
 use super::folder;
 use super::layout::{LEFTOVER, LOCK, Place, SHARDS, UNFINISHED, shard_folder};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, Result, Retryable};
+use crate::error::{Error, Result, Transience};
 use crate::random;
 
 /// How long a change waits for others by default.
@@ -73,7 +73,7 @@ impl<N: Default + Send + 'static> Locks<N> {
     /// Opens the locks in the folder `root`, which is below `folder`; both are made where they are missing.
     pub(super) fn open(folder: &Path, root: &str) -> Result<Self> {
         // A change of the working directory must not move the store.
-        let path = std::path::absolute(folder).map_err(|source| Error::store(source, Retryable::No))?;
+        let path = std::path::absolute(folder).map_err(|source| Error::store(source, Transience::Permanent))?;
         let flusher = Flusher::default();
         folder::make_all(&path, &flusher)?;
         let root = path.join(root);
@@ -134,7 +134,7 @@ impl<N: Default + Send + 'static> Locks<N> {
             let waited = self.clock.elapsed().saturating_sub(begun);
             if waited >= self.timeout && queued.withdraw() {
                 let message = format!("{} was locked by others for {waited:?}", self.lock_file(place).display());
-                return Err(Error::store(message, Retryable::Yes));
+                return Err(Error::store(message, Transience::Transient));
             }
             let sleep = self.clock.sleep(pause.min(self.timeout.saturating_sub(waited)));
             if let Woken::Done(result) = wait_for(&mut outcome, sleep).await {
@@ -165,7 +165,7 @@ impl<N: Default + Send + 'static> Locks<N> {
             Err(_) if queued.withdraw() => {
                 let (lock, timeout) = (self.lock_file(place), self.timeout);
                 let message = format!("earlier calls took longer than {timeout:?} at {}; retry", lock.display());
-                Err(Error::store(message, Retryable::Yes))
+                Err(Error::store(message, Transience::Transient))
             }
             Err(_) => Ok(Woken::Done(received(outcome.await))),
         }

@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// Lets the tasks behind the callers go on.
 async fn let_run(manager: &TokenManager) {
-    manager.settle().await.unwrap();
+    manager.wait_idle().await.unwrap();
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn keep_alive_in_the_background_checks_every_entry_within_a_week() {
     }
     let clock = ManualClock::new(NOW);
     let (manager, _) = listening(&fake.client(&clock), &store);
-    let keeping = KeepAlive::new(&manager).unwrap().pace(Duration::ZERO).start().unwrap();
+    let keeping = KeepAlive::new(&manager).unwrap().delay_between(Duration::ZERO).start().unwrap();
     // Twice an hour, so that each interval ends, with the tenth that it may vary by.
     let mut early = 0;
     for half_hour in 0..8 * 48 {
@@ -154,7 +154,7 @@ async fn keep_alive_in_the_background_pauses_after_each_entry_that_it_checks() {
     let clock = ManualClock::new(NOW);
     let (manager, _) = listening(&fake.client(&clock), &store);
     // The first check is of what has its turn within an interval, which are all.
-    let keep_alive = KeepAlive::new(&manager).unwrap().every(DAY * 14).pace(MINUTE);
+    let keep_alive = KeepAlive::new(&manager).unwrap().interval(DAY * 14).pace(MINUTE);
     let keeping = keep_alive.start().unwrap();
     for refreshed in 1..=3 {
         quiet().await;
@@ -182,7 +182,7 @@ async fn a_day_of_two_processes(first: UnixTime, second: UnixTime) -> usize {
     }
     for manager in &managers {
         let status = manager.session(&key("jane")).unwrap().status().await.unwrap().unwrap();
-        assert_eq!(status.state, webex_oauth::LoginState::Connected);
+        assert_eq!(status.state, webex_oauth::SessionState::Connected);
     }
     fake.refreshes()
 }
