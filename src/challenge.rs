@@ -87,6 +87,7 @@ fn parameter_value(text: &[u8]) -> (String, &[u8]) {
 fn skip_token68(text: &[u8]) -> &[u8] {
     let (token, after) = split(skip(text, is_space), |byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
     let after = skip(skip(after, |byte| byte == b'='), is_space);
+    // The caller skips what an empty token leaves in any case, as something without a name.
     let is_token68 = !token.is_empty() && after.first().is_none_or(|byte| *byte == b',');
     if is_token68 { after } else { text }
 }

@@ -43,7 +43,7 @@ fn repair(text: &mut [u8]) {
     while let Some(byte) = text.get(at) {
         at = match byte {
             b'"' => repair_string(text, at + 1),
-            b'-' | b'0'..=b'9' => repair_number(text, at),
+            b'0'..=b'9' => repair_number(text, at),
             _ => at + 1,
         };
     }
@@ -89,9 +89,8 @@ fn repair_number(text: &mut [u8], at: usize) -> usize {
     let Some(number) = number.get_mut(..length) else { return at };
     let value = std::str::from_utf8(number).ok().and_then(|number| number.parse::<f64>().ok());
     if value.is_some_and(f64::is_infinite) {
-        let digits = number.strip_prefix(b"-").map_or(0, |_| 1);
         let replacement = LARGEST.iter().chain(std::iter::repeat(&b' '));
-        number.iter_mut().skip(digits).zip(replacement).for_each(|(byte, replacement)| *byte = *replacement);
+        number.iter_mut().zip(replacement).for_each(|(byte, replacement)| *byte = *replacement);
     }
     at + length
 }
@@ -108,6 +107,11 @@ mod tests {
 
     fn decoded(json: &[u8]) -> String {
         String::from_utf8(decode(json).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn escape_with_a_sign_is_no_code_unit() {
+        assert_eq!([&br"\u+041"[..], br"\u0041"].map(|text| code_unit(text, 0)), [None, Some(0x41)]);
     }
 
     #[test]

@@ -460,3 +460,52 @@ impl Drop for KeepAliveHandle {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+    use std::sync::Arc;
+
+    use crate::store::{Head, RefreshBlock};
+    use crate::token::{Receipt, TokenResponse, TokenSet};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+
+    fn known(json: &str) -> Known<Record> {
+        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+        let (service, asked) = (Service::webex(), Scopes::new());
+        let receipt = Receipt { owner, service: &service, asked, exchange: None, now: NOW };
+        let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
+        Known { head: Head::begin(None).unwrap(), tokens: Record::new(tokens) }
+    }
+
+    #[test]
+    fn key_has_its_turn_once_a_week() {
+        let (key, second) = (TokenKey::new("jane").unwrap(), Duration::from_secs(1));
+        let turns = |time: Duration| {
+            let step = time.as_secs() as usize;
+            (0..WEEK.as_secs())
+                .step_by(step)
+                .filter(|after| has_its_turn(&key, NOW + second * *after as u32, time))
+                .count()
+        };
+        assert_eq!(turns(second), 1);
+        assert_eq!(turns(second * 3600), 1);
+        assert_eq!(turns(WEEK), 1);
+    }
+
+    #[test]
+    fn session_is_from_the_future_beyond_the_clock_skew_unless_rejected() {
+        let plain = known(r#"{"access_token":"a","refresh_token":"r"}"#);
+        let before = |seconds| NOW - MAX_CLOCK_SKEW - Duration::from_secs(seconds);
+        assert!(is_from_the_future(&plain, before(1)));
+        assert!(!is_from_the_future(&plain, before(0)), "clocks may differ by that");
+        assert!(!is_from_the_future(&known(r#"{"access_token":"a"}"#), before(1)), "it cannot be refreshed");
+        let mut rejected = plain;
+        rejected.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
+        assert!(!is_from_the_future(&rejected, before(1)), "its refresh token was rejected");
+    }
+}

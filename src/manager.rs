@@ -237,7 +237,7 @@ impl TokenManager {
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
         match self.keeper.at_rest(key) {
             Some(token) => Ok(token),
-            None => self.keeper.access_token(&*self.slot(key)).await,
+            None => self.keeper.access_token(&self.slot(key)).await,
         }
     }
 
@@ -294,7 +294,7 @@ impl TokenManager {
     ///
     /// - [`ErrorKind::Store`]: the store failed. The session may or may not have been removed.
     pub async fn remove(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.remove(&*self.slot(key)).await?;
+        self.keeper.remove(&self.slot(key)).await?;
         Ok(())
     }
 
@@ -334,7 +334,7 @@ impl TokenManager {
     /// - [`ErrorKind::Store`]: the store failed.
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub async fn unblock(&self, key: &TokenKey) -> Result<()> {
-        self.keeper.unblock(&*self.slot(key)).await
+        self.keeper.unblock(&self.slot(key)).await
     }
 
     /// Waits until no refresh is running and all new tokens are stored.

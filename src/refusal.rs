@@ -464,6 +464,13 @@ mod tests {
     const HYDRA_SYNTAX: &str = "The request could not be understood by the server due to malformed syntax.";
 
     #[test]
+    fn damaged_text_with_a_secret_is_left_out() {
+        let secret = "5ecret-0f-the-client";
+        assert_eq!(clean(&format!("no \u{fffd} for {secret}"), &[secret], 100), None);
+        assert!(clean("no \u{fffd} at all", &[secret], 100).is_some());
+    }
+
+    #[test]
     fn refreshes_are_judged_by_the_strongest_evidence() {
         let hydra = |description: &str| {
             format!(

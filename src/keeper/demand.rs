@@ -139,3 +139,208 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::slot::Current;
+    use super::*;
+    use crate::registration::Owner;
+    use crate::scope::Scopes;
+    use crate::service::Service;
+    use crate::store::{LoginId, TokenKey};
+    use crate::token::{Receipt, TokenResponse};
+
+    const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    /// Tokens that expire after an hour, and may be refreshed after 30 seconds.
+    fn tokens(token: &str, received_at: UnixTime) -> TokenSet {
+        let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
+        let (service, asked) = (Service::webex(), Scopes::new());
+        let receipt = Receipt { owner, service: &service, asked, exchange: None, now: received_at };
+        let json = format!(r#"{{"access_token":"{token}","expires_in":3600}}"#);
+        TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt)
+    }
+
+    /// A slot that hands out these tokens; the pause between two refreshes was cut short lately, or was not.
+    fn slot(cached: &TokenSet, was_cut: bool) -> Slot {
+        let slot = Slot::new(TokenKey::new("jane").unwrap(), 0);
+        let moments = Moments::of(cached, slot.chance(), NOW);
+        slot.begin_again(Some(Current {
+            access_token: cached.access_token().clone(),
+            login: LoginId::from_bytes([1; 16]),
+            generation: 1,
+            moments,
+            dead_elapsed: HOUR.into(),
+            seen_at: Duration::ZERO.into(),
+            is_withheld: false,
+            wish: Need::None,
+            is_awaited: false,
+            was_cut,
+        }));
+        slot
+    }
+
+    fn is_awaited(slot: &Slot) -> bool {
+        slot.current().as_ref().unwrap().is_awaited
+    }
+
+    #[test]
+    fn expiry_by_the_monotonic_clock_counts_for_the_cached_tokens_alone() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        let need = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).need;
+        assert_eq!(need(&cached, HOUR - SECOND), Need::None);
+        assert_eq!(need(&cached, HOUR), Need::Dead, "the wall clock was set back");
+        assert_eq!(need(&tokens("b", NOW), HOUR), Need::None, "another token with the same times");
+        assert_eq!(need(&tokens("a", NOW - SECOND), HOUR), Need::None, "the same token with other times");
+    }
+
+    #[test]
+    fn receipt_in_the_future_is_replaced_by_the_first_sight() {
+        let slot = slot(&tokens("a", NOW), false);
+        let is_settled = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).is_settled;
+        let (b, c) = (tokens("b", NOW + HOUR), tokens("c", NOW + HOUR));
+        assert!(!is_settled(&b, SECOND * 100));
+        assert!(!is_settled(&b, SECOND * 130 - Duration::from_nanos(1)));
+        assert!(is_settled(&b, SECOND * 130), "30 seconds after it was first seen");
+        assert!(!is_settled(&c, SECOND * 130), "another token is seen for the first time");
+        assert!(!is_settled(&c, SECOND * 159));
+        assert!(is_settled(&c, SECOND * 160));
+    }
+
+    #[test]
+    fn implausible_receipt_asks_for_one_refresh() {
+        let slot = slot(&tokens("a", NOW), false);
+        let ahead = tokens("b", NOW + HOUR);
+        let need = |tokens: &TokenSet, wall| slot.demand(tokens, wall, Duration::ZERO).need;
+        assert_eq!(need(&ahead, NOW), Need::Stale);
+        assert_eq!(need(&tokens("b", NOW + SECOND), NOW), Need::None, "within the clock skew");
+        assert_eq!(need(&ahead, UnixTime::from_secs(0)), Need::None, "the host's clock was never set");
+        assert!(!slot.has_refreshed_undated());
+
+        assert_eq!(need(&tokens("b", NOW), NOW), Need::None);
+        assert!(slot.is_lean(), "a plausible receipt ends what was known");
+
+        assert_eq!(need(&ahead, NOW), Need::Stale);
+        slot.seldom(|seldom| seldom.undated.as_mut().unwrap().is_refreshed = true);
+        assert_eq!(need(&ahead, NOW), Need::None, "a refresh did not help");
+        assert_eq!(need(&tokens("b", NOW), NOW), Need::None);
+        assert!(slot.has_refreshed_undated(), "and this stays known");
+    }
+
+    #[test]
+    fn wish_for_newer_tokens_counts_once_the_minimum_interval_is_over() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        let demand = |after| slot.demand(&cached, NOW + after, Duration::ZERO);
+        slot.outdate(cached.access_token(), Need::Stale);
+        assert_eq!((demand(SECOND * 29).need, demand(SECOND * 29).is_settled), (Need::None, false));
+        assert_eq!((demand(SECOND * 30).need, demand(SECOND * 30).is_settled), (Need::Stale, true));
+        assert!(!demand(SECOND * 30).is_wanted);
+        slot.outdate(cached.access_token(), Need::Wanted);
+        assert!(demand(SECOND * 29).is_wanted);
+        assert_eq!(demand(SECOND * 30).need, Need::None, "a caller that waits for it asks for it");
+    }
+
+    #[test]
+    fn rejection_by_the_api_concerns_the_cached_token_alone() {
+        let (cached, other) = (tokens("a", NOW), tokens("b", NOW));
+        let slot = slot(&cached, false);
+        assert!(!slot.mark_unauthorized(other.access_token(), true));
+        assert!(slot.is_lean(), "nothing is noted of another token");
+        assert!(slot.mark_unauthorized(cached.access_token(), false));
+        let may_cut_pause = |tokens: &TokenSet| {
+            let demand = slot.demand(tokens, NOW, Duration::ZERO);
+            demand.unauthorized.map(|unauthorized| unauthorized.may_cut_pause)
+        };
+        assert_eq!((may_cut_pause(&cached), may_cut_pause(&other)), (Some(false), None));
+        assert!(slot.mark_unauthorized(cached.access_token(), true));
+        assert_eq!(may_cut_pause(&cached), Some(true));
+        assert!(slot.mark_unauthorized(cached.access_token(), false));
+        assert_eq!(may_cut_pause(&cached), Some(true), "a later report takes nothing back");
+        slot.deny(Duration::ZERO);
+        assert_eq!(may_cut_pause(&cached), Some(false), "it was too early for a refresh");
+    }
+
+    #[test]
+    fn each_report_of_a_401_lets_one_caller_wait() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        let token = cached.access_token();
+        slot.mark_unauthorized(token, false);
+        assert_eq!((slot.take_awaited(), is_awaited(&slot)), (None, false));
+        slot.await_replacement(token);
+        slot.await_replacement(token);
+        assert!(is_awaited(&slot));
+        assert_eq!(slot.take_awaited().as_ref(), Some(token));
+        assert!(is_awaited(&slot), "the second report has no caller yet");
+        assert_eq!(slot.take_awaited().as_ref(), Some(token));
+        assert_eq!((slot.take_awaited(), is_awaited(&slot)), (None, false));
+    }
+
+    #[test]
+    fn denial_of_a_refresh_is_believed_for_a_second() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        slot.mark_unauthorized(cached.access_token(), false);
+        assert!(!slot.is_denied(SECOND));
+        slot.deny(SECOND);
+        assert!(slot.is_denied(SECOND * 2 - Duration::from_nanos(1)));
+        assert!(!slot.is_denied(SECOND * 2));
+    }
+
+    #[test]
+    fn refreshes_after_401s_are_counted_until_a_day_passes_without_one() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        let own = |elapsed| {
+            slot.mark_unauthorized(cached.access_token(), false);
+            slot.demand(&cached, NOW, elapsed).unauthorized.unwrap().own
+        };
+        slot.count_unauthorized(slot.epoch(), false, Duration::ZERO);
+        slot.count_unauthorized(slot.epoch(), false, MEMORY - SECOND);
+        assert_eq!(own(MEMORY), Some((2, SECOND)), "two refreshes, the last one a second ago");
+        slot.count_unauthorized(slot.epoch(), false, MEMORY * 2 - SECOND);
+        assert_eq!(own(MEMORY * 2), Some((1, SECOND)), "the first two are forgotten");
+    }
+
+    #[test]
+    fn count_of_refreshes_after_401s_is_forgotten_after_a_day() {
+        let cached = tokens("a", NOW);
+        let slot = slot(&cached, false);
+        slot.count_unauthorized(slot.epoch(), false, Duration::ZERO);
+        slot.demand(&cached, NOW, MEMORY - SECOND);
+        assert!(!slot.is_lean());
+        slot.mark_unauthorized(cached.access_token(), false);
+        assert!(slot.demand(&cached, NOW, MEMORY).unauthorized.is_some(), "but not what is known of a token");
+        slot.seldom(|seldom| seldom.unauthorized.as_mut().unwrap().token = None);
+        slot.demand(&cached, NOW, MEMORY);
+        assert!(slot.is_lean());
+    }
+
+    #[test]
+    fn accepted_token_allows_a_pause_to_be_cut_short_once_more() {
+        let cached = tokens("a", NOW);
+        let uncut = slot(&cached, false);
+        uncut.note_accepted();
+        assert!(uncut.is_lean(), "no pause was cut short");
+
+        let slot = slot(&cached, true);
+        let has_succeeded = || {
+            slot.mark_unauthorized(cached.access_token(), false);
+            slot.demand(&cached, NOW, Duration::ZERO).unauthorized.unwrap().has_succeeded_since_cut
+        };
+        slot.note_accepted();
+        slot.demand(&cached, NOW, MEMORY);
+        assert!(!slot.is_lean(), "it stays known until the next cut");
+        assert!(has_succeeded());
+        slot.count_unauthorized(slot.epoch(), false, Duration::ZERO);
+        assert!(has_succeeded());
+        slot.count_unauthorized(slot.epoch(), true, Duration::ZERO);
+        assert!(!has_succeeded());
+    }
+}

@@ -41,11 +41,6 @@ impl Slot {
         self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }
 
-    /// Ends the backoff for one attempt. Recorded failures are kept.
-    pub(crate) fn wake(&self) {
-        self.seldom(|seldom| seldom.rest_until = Duration::ZERO);
-    }
-
     /// Ends the backoff and clears recorded failures, after the caller unblocked the session.
     pub(crate) fn stop_resting(&self) {
         self.seldom(|seldom| {

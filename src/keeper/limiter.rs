@@ -82,10 +82,9 @@ impl Limiter {
         state.taken.retain(|(_, since)| elapsed.saturating_sub(*since) < MAX_TURN);
         while state.taken.len() < MAX_CONCURRENT_REFRESHES {
             let Some((number, waiting)) = state.waiting.pop_front() else { break };
-            // A waiting task that was dropped removes its own place.
-            if waiting.send(()).is_ok() {
-                state.taken.push((number, elapsed));
-            }
+            // A waiting task removes its place before it drops the receiver, so this does not fail.
+            let _ = waiting.send(());
+            state.taken.push((number, elapsed));
         }
         state
     }
@@ -163,5 +162,14 @@ mod tests {
         // Dropping a revoked permit releases no permit of another task.
         drop(unpolled);
         assert_eq!(limiter.state().taken.len(), 1);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn waiting_task_looks_for_turns_that_were_never_used() {
+        let (limiter, clock) = limiter();
+        let _unused: Vec<_> = (0..MAX_CONCURRENT_REFRESHES).filter_map(|_| limiter.try_enter()).collect();
+        let mut waiting = Box::pin(limiter.enter());
+        assert!(poll(&mut waiting).is_none());
+        clock.advance(MAX_TURN);
+        assert!(tokio::time::timeout(LOOK * 2, waiting).await.is_ok());
     }
 }

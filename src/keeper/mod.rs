@@ -65,6 +65,12 @@ mod engine;
 mod editing;
 mod renewal;
 mod change;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod engine_tests;
+#[cfg(test)]
+mod renewal_tests;
 
 pub(crate) use self::change::Change;
 pub(crate) use self::editing::Editing;

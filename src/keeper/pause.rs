@@ -129,6 +129,7 @@ impl ClientState {
             |(other, at): &(LoginId, Duration)| *other != login && elapsed.saturating_sub(*at) < OUTAGE_WINDOW;
         state.unexplained.retain(is_recent);
         state.unexplained.push((login, elapsed));
+        // More are not needed: this bounds the memory alone.
         let surplus = state.unexplained.len().saturating_sub(LOGINS_FOR_OUTAGE);
         state.unexplained.drain(..surplus);
         if state.unexplained.len() < LOGINS_FOR_OUTAGE {

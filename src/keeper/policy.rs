@@ -53,7 +53,7 @@ impl Moments {
         let (share, interval) = (life / SHARE, min_interval(tokens));
         let stale = life.mul_f64(STALE - JITTER * chance.clamp(0.0, 1.0)).max(interval);
         let dead = life.saturating_sub(MARGIN.min(share)).max(interval);
-        Self { stale_at: begin + stale.min(dead), dead_at: begin + dead }
+        Self { stale_at: begin + stale, dead_at: begin + dead }
     }
 
     pub(crate) fn need(&self, now: UnixTime) -> Need {
@@ -305,12 +305,30 @@ mod tests {
     }
 
     #[test]
+    fn end_that_the_server_did_not_repeat_stays_known_unless_it_is_later() {
+        let unstated = |end| TokenSet::from_stored(ending(30, end).to_stored().unwrap().expose()).unwrap();
+        let mut head = Head::begin(None).unwrap();
+        let ends = |head: &Head, end| refreshed(head, &ending(0, 90), &unstated(end)).ends;
+        assert_eq!(ends(&head, 90), None, "it was not known to stay");
+        head.ends = at(90);
+        assert_eq!([89, 90, 91].map(|end| ends(&head, end)), [at(89), at(90), None]);
+    }
+
+    #[test]
+    fn end_that_was_announced_is_not_announced_again_where_nothing_is_due() {
+        let mut head = Head::begin(None).unwrap();
+        head.ends = at(90);
+        assert!(!refreshed(&head, &ending(80, 90), &ending(85, 90)).is_news);
+    }
+
+    #[test]
     fn a_day_of_renewed_life_is_told_from_none_whatever_two_clocks_say() {
         let head = Head::begin(None).unwrap();
-        for (rest, is_fixed) in [(90 * 86_400 - 3600 + 600, true), (90 * 86_400, false), (90 * 86_400 - 600, false)] {
+        for (later, is_fixed) in [(600, true), (1799, true), (1800, false), (3600, false), (3000, false)] {
+            let rest = 90 * 86_400 - 3600 + later;
             let json = format!(r#"{{"access_token":"a","refresh_token":"r","refresh_token_expires_in":{rest}}}"#);
             let after = tokens(&json, NOW + Duration::from_secs(3600));
-            assert_eq!(refreshed(&head, &ending(0, 90), &after).ends.is_some(), is_fixed, "{rest}");
+            assert_eq!(refreshed(&head, &ending(0, 90), &after).ends.is_some(), is_fixed, "{later}");
         }
     }
 

@@ -19,7 +19,6 @@ impl Keeper {
         let old = self.access_token(slot).await?;
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
         slot.outdate(&old, Need::Wanted);
-        slot.wake();
         if !self.superseded(slot, before).await? {
             slot.content(&old);
         }

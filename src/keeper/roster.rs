@@ -122,6 +122,7 @@ impl Roster {
     /// Releases a reference to an entry. The last one removes the entry if it is empty or was only
     /// used by keep-alive, so that unused keys take no memory.
     pub(super) fn release(&self, slot: &Arc<Slot>) {
+        // This look at `is_needed` saves callers of a session in use the lock on all slots; the one below decides.
         if !slot.users.leave() || slot.is_needed() {
             return;
         }
@@ -184,3 +185,71 @@ impl PartialEq for ByKey {
 }
 
 impl Eq for ByKey {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn key(name: &str) -> TokenKey {
+        TokenKey::new(name).unwrap()
+    }
+
+    /// Fills a roster with slots that have no user, and were not released for that.
+    fn fill(roster: &Roster, prefix: &str, count: usize) {
+        for number in 0..count {
+            roster.slot(&key(&format!("{prefix}{number}")), |_| false).users.leave();
+        }
+    }
+
+    #[test]
+    fn slot_is_shared_by_its_users_and_gone_after_the_last() {
+        let roster = Roster::new().unwrap();
+        let [first, second] = [0, 1].map(|_| roster.slot(&key("jane"), |_| false));
+        assert!(Arc::ptr_eq(&first, &second));
+        roster.release(&first);
+        assert_eq!(roster.len(), 1, "one user is left");
+        roster.release(&second);
+        assert_eq!(roster.len(), 0);
+    }
+
+    #[test]
+    fn release_of_a_former_slot_leaves_the_next_of_the_same_key() {
+        let roster = Roster::new().unwrap();
+        let former = roster.slot(&key("jane"), |_| false);
+        roster.release(&former);
+        let _next = roster.slot(&key("jane"), |_| false);
+        former.users.enter();
+        roster.release(&former);
+        assert_eq!(roster.len(), 1);
+    }
+
+    #[test]
+    fn unused_slots_are_released_when_there_are_many() {
+        let roster = Roster::new().unwrap();
+        let _used = roster.slot(&key("unused-but-held"), |_| false);
+        fill(&roster, "unused-", FEW / 2);
+        fill(&roster, "used-", FEW / 2 - 1);
+        assert_eq!(roster.len(), FEW);
+        let _next = roster.slot(&key("next"), |slot| slot.key.root().starts_with("unused-"));
+        assert_eq!(roster.len(), FEW / 2 + 1, "those that are used or held, and the next");
+    }
+
+    #[test]
+    fn many_slots_in_use_are_not_looked_at_with_each_new_one() {
+        let roster = Roster::new().unwrap();
+        fill(&roster, "used-", FEW);
+        let looks = Cell::new(0);
+        let is_unused = |_: &Slot| {
+            looks.set(looks.get() + 1);
+            false
+        };
+        roster.slot(&key("next"), is_unused);
+        assert_eq!(looks.get(), FEW);
+        for number in 0..FEW {
+            roster.slot(&key(&format!("later-{number}")), is_unused);
+        }
+        assert!(looks.get() < FEW * 3 + 2, "{} looks: two for each new slot", looks.get());
+    }
+}

@@ -458,7 +458,7 @@ mod tests {
         assert!(slot.is_lean());
         let done: [Done; 7] = [
             (|slot, _| slot.saw(1, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })), |_| ()),
-            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::wake),
+            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::stop_resting),
             (|slot, error| slot.troubled(1, error), Slot::stop_resting),
             (|slot, _| assert_eq!(slot.failed(1), 0), Slot::stop_resting),
             (|slot, _| assert!(slot.report(1, login(1), 1)), Slot::stop_resting),
@@ -478,6 +478,128 @@ mod tests {
             slot.succeeded(1);
             assert!(slot.is_lean(), "{number}");
         }
+    }
+
+    #[test]
+    fn need_of_a_token_is_the_greatest_of_its_expiry_and_what_is_asked_for() {
+        let second = Duration::from_secs(1);
+        let plain = Current { dead_elapsed: (second * 2).into(), ..current(1, 1) };
+        let need = |current: &Current, elapsed| current.need(UnixTime::from_secs(0), elapsed);
+        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Need::None, Need::Dead]);
+        let wanted = Current { wish: Need::Wanted, ..plain.clone() };
+        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Need::Wanted, Need::Dead]);
+        assert_eq!(need(&Current { is_withheld: true, ..plain }, second), Need::Dead);
+    }
+
+    #[test]
+    fn slot_is_needed_for_a_token_in_use_or_one_that_is_not_saved() {
+        let used = slot();
+        used.stay();
+        assert!(!used.is_needed(), "there is no token");
+        used.begin_again(Some(current(1, 1)));
+        assert!(used.is_needed());
+        let unused = slot();
+        unused.begin_again(Some(current(1, 1)));
+        assert!(!unused.is_needed(), "only keep-alive uses it");
+        unused.granted(unused.epoch(), &known(1, 2));
+        assert!(unused.is_needed(), "the store does not have its newest tokens");
+    }
+
+    #[test]
+    fn tokens_replace_older_ones_of_their_login_and_all_of_another() {
+        let slot = slot();
+        slot.begin_again(Some(current(1, 2)));
+        assert!(!slot.publish(1, Some(current(1, 1))), "these are older");
+        assert!(!slot.publish_granted(1, current(2, 3)), "another login was seen meanwhile, which is newer");
+        assert!(slot.publish(1, Some(current(2, 1))), "the generations of two logins cannot be compared");
+        assert_eq!(handed_out(&slot), Some((login(2), 1)));
+    }
+
+    #[test]
+    fn what_is_known_of_a_token_stays_known_when_it_is_published_again() {
+        let (slot, second) = (slot(), Duration::from_secs(1));
+        slot.begin_again(Some(Current { dead_elapsed: second.into(), ..current(1, 1) }));
+        let token = current(1, 1).access_token;
+        slot.outdate(&token, Need::Wanted);
+        slot.outdate(&token, Need::Stale);
+        slot.mark_unauthorized(&token, false);
+        slot.await_replacement(&token);
+        assert!(slot.publish(1, Some(current(1, 1))));
+        let current = slot.current();
+        let current = current.as_ref().unwrap();
+        assert_eq!(
+            (Duration::from(current.dead_elapsed), current.wish, current.is_awaited),
+            (second, Need::Wanted, true)
+        );
+    }
+
+    #[test]
+    fn new_tokens_end_a_wish_and_a_new_login_the_count_of_401s() {
+        let slot = slot();
+        slot.begin_again(Some(current(1, 1)));
+        slot.outdate(&current(1, 1).access_token, Need::Stale);
+        slot.count_unauthorized(1, false, Duration::ZERO);
+        assert!(slot.publish(1, Some(current(1, 2))));
+        slot.seldom(|seldom| assert!(seldom.outdated.is_none() && seldom.unauthorized.is_some()));
+        assert!(slot.publish(1, Some(current(2, 1))));
+        assert!(slot.is_lean());
+    }
+
+    #[test]
+    fn abandoned_flight_publishes_nothing_and_is_followed_by_another() {
+        let slot = slot();
+        let before = slot.flight().1.unwrap();
+        slot.abandon();
+        assert!(!slot.publish(before.epoch, Some(current(1, 1))));
+        assert!(slot.flight().1.is_some());
+    }
+
+    #[test]
+    fn flight_is_told_of_a_cancelled_one_and_of_a_claim_that_was_in_the_way() {
+        let (slot, rival) = (slot(), Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO });
+        slot.cancelled(own());
+        slot.saw(0, Some(rival));
+        let departure = slot.flight().1.unwrap();
+        assert_eq!((departure.cancelled, departure.rival), (Some(own()), Some(rival)));
+    }
+
+    #[test]
+    fn new_tokens_end_all_trouble_before_they_are_saved() {
+        let slot = slot();
+        slot.begin_again(Some(current(1, 1)));
+        let token = current(1, 1).access_token;
+        slot.failed(1);
+        slot.outdate(&token, Need::Stale);
+        assert!(slot.report(1, login(1), 1) && slot.client_rejected(1));
+        slot.mark_unauthorized(&token, false);
+        // The server may issue the same access token again.
+        slot.granted(1, &known(1, 1));
+        slot.seldom(|seldom| {
+            assert!(seldom.outdated.is_none() && seldom.reported.is_none() && seldom.unauthorized.is_none());
+        });
+        assert!(slot.failures() == 0 && !slot.is_client_rejected());
+        slot.failed(1);
+        slot.cancelled(own());
+        slot.succeeded(1);
+        slot.tidy();
+        assert!(slot.is_lean());
+    }
+
+    #[test]
+    fn unsaved_tokens_are_dropped_once_the_store_has_them_or_another_login() {
+        let slot = slot();
+        let is_kept = |stored: Option<&Head>| {
+            slot.granted(0, &known(1, 2));
+            slot.forget_superseded(0, stored);
+            slot.has_unsaved()
+        };
+        assert!(is_kept(Some(&known(1, 1).head)));
+        assert!(!is_kept(Some(&known(1, 2).head)) && !is_kept(Some(&known(2, 1).head)) && !is_kept(None));
+        slot.granted(0, &known(1, 2));
+        slot.forget_saved();
+        assert!(slot.has_unsaved(), "a change has begun");
+        slot.begin_again(None);
+        assert!(!slot.has_unsaved(), "the change was confirmed");
     }
 
     #[test]

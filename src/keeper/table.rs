@@ -705,6 +705,56 @@ fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
 }
 
 #[test]
+fn tokens_that_were_saved_after_all_end_the_refresh_whatever_they_need() {
+    let (mut driver, _) = Driver::sending(Need::Dead, known());
+    driver.step(Event::Sent(Answer::Granted(8)));
+    let Action::Save { known: new, .. } = driver.step(Event::Served) else { panic!("they are not saved") };
+    driver.step(Event::Saved(Err(StoreFailed)));
+    driver.step(Event::Waited);
+    let found = driver.step(Event::Loaded(Ok(Some(new.clone()))));
+    assert_eq!(found, Action::End(Outcome::Fresh(new)), "the next refresh looks at what they need");
+}
+
+#[test]
+fn pause_between_two_saves_grows_from_the_tenth_minute_on() {
+    let longest = |after: Duration| {
+        let mut driver = saving();
+        driver.step(Event::Saved(Err(StoreFailed)));
+        driver.pass(after);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            driver.step(Event::Waited);
+            let Action::Wait(pause) = driver.step(Event::Loaded(Err(StoreFailed))) else { panic!("no pause") };
+            pauses.push(pause);
+        }
+        pauses.into_iter().max().unwrap()
+    };
+    assert_eq!(longest(TIMES.eager_saving - Duration::from_millis(1)), TIMES.save_pause);
+    assert!(longest(TIMES.eager_saving) > TIMES.save_pause);
+}
+
+#[test]
+fn rejection_says_nothing_of_another_login_that_is_there_now() {
+    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    driver.step(Event::Sent(rejected(None)));
+    let mut theirs = claimed_by(THEIRS, driver.wall);
+    theirs.head.revision = Revision::from_bytes(id(70));
+    driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
+    driver.pass(TIMES.lease);
+    driver.step(Event::Waited);
+    let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(theirs)))) else { panic!("no claim") };
+    driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
+    driver.step(Event::Waited);
+    assert!(matches!(driver.step(Event::Loaded(Ok(Some(again)))), Action::Send { .. }));
+    // This is the second rejection, which is believed of the login that was sent.
+    driver.step(Event::Sent(rejected(None)));
+    let mut other = known();
+    (other.head.login, other.head.revision) = (LoginId::from_bytes(id(3)), Revision::from_bytes(id(71)));
+    let Action::Save { known: next, .. } = driver.step(Event::Loaded(Ok(Some(other)))) else { panic!("no claim") };
+    assert!(!next.head.is_rejected() && next.head.claim.is_some() && next.head.generation == claimed.head.generation);
+}
+
+#[test]
 fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
     let mut new = known();
     (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id(9)), 8, 8);

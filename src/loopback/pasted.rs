@@ -37,7 +37,7 @@ pub(super) fn read(text: &str, is_own: impl Fn(&Callback) -> bool) -> Result<Cal
                 found.add(&variant, &is_own);
             }
             // Paste markers are removed first, so that they are not taken for parts of the URL.
-            if found.own.is_empty() && (variant != text || variant == without_marks(text)) {
+            if variant != text || variant == without_marks(text) {
                 look_into(&variant, &is_own, &mut found);
             }
             match found.own.len() {
@@ -468,6 +468,22 @@ mod tests {
                 assert_eq!(code_in(&text).as_deref(), Ok(CODE), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn line_that_is_no_piece_of_the_address_is_not_joined_to_it() {
+        let [_, address] = addresses();
+        for after in ["\n\nx", "\nhttps://example.com/"] {
+            assert_eq!(code_in(&format!("{address}{after}")), Err(ErrorKind::InvalidCallback), "{after:?}");
+        }
+    }
+
+    #[test]
+    fn address_is_put_together_from_any_number_of_lines_and_its_bracket_counts() {
+        let pair = format!("?state={STATE}&code={CODE}");
+        let lines: Vec<_> = pair.chars().map(String::from).collect();
+        assert_eq!(code_in(&lines.join("\n")).as_deref(), Ok(CODE));
+        assert_eq!(code_in(&format!("(http://localhost:5000/\nauth/cb{pair})")).as_deref(), Ok(CODE));
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     match expected.occasion {
         // OpenID Connect Core 3.1.3.7, step 11: `nonce` must be that of the authentication request.
         Occasion::Login { nonce, .. } => match text("nonce") {
+            // A nonce that this crate has drawn is ASCII, so a damaged one never equals it: this keeps to the rule without exception.
             Some(found) if same(found, nonce) && !is_damaged(found) => {}
             Some(_) => return Err(refused("`nonce` does not match this login; begin a new login")),
             None => return Err(refused("`nonce` is missing; begin a new login")),

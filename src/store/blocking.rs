@@ -104,6 +104,7 @@ impl BlockingPool {
                     state.threads += 1;
                     true
                 }
+                // No test can keep the operating system from starting a thread.
                 Err(error) if state.threads == 0 => {
                     let job = state.queue.remove(&id);
                     drop(state);
@@ -210,6 +211,9 @@ mod tests {
     use std::sync::mpsc::{Sender, channel};
 
     use super::*;
+
+    /// The time limit for each step of a test: far more than it needs on a busy host.
+    const LIMIT: Duration = Duration::from_secs(120);
 
     /// Sends a message when its thread exits.
     struct OnThreadEnd(Sender<()>);
@@ -326,23 +330,63 @@ mod tests {
 
     #[tokio::test]
     async fn threads_without_work_end_and_start_again() {
-        let pool = BlockingPool::with_limits(2, Duration::from_millis(1));
+        let pool = BlockingPool::with_limits(1, Duration::from_millis(1));
         for _ in 0..2 {
             let (ends, ended) = channel();
-            pool.run(move || report_thread_end(ends)).await.unwrap();
+            let ran = tokio::time::timeout(LIMIT, pool.run(move || report_thread_end(ends))).await;
+            ran.expect("a thread was started").unwrap();
             ended.recv().unwrap();
         }
     }
 
     #[tokio::test]
+    async fn idle_thread_takes_the_next_job_and_a_second_job_gets_another_thread() {
+        let pool = BlockingPool::with_limits(2, LIMIT);
+        pool.run(|| Ok(())).await.unwrap();
+        while pool.shared.lock().idle == 0 {
+            thread::yield_now();
+        }
+        pool.run(|| Ok(())).await.unwrap();
+        assert_eq!(threads(&pool), 1);
+        while pool.shared.lock().idle == 0 {
+            thread::yield_now();
+        }
+        // As if the idle thread was woken up for a job that it has not taken yet.
+        pool.shared.lock().queue.insert(u64::MAX, Box::new(|| ()));
+        assert!(pool.submit(Box::new(|| ())).unwrap().is_immediate);
+        assert_eq!(threads(&pool), 2);
+    }
+
+    #[tokio::test]
+    async fn job_that_comes_when_a_thread_stops_waiting_is_done() {
+        let pool = BlockingPool::with_limits(1, Duration::from_millis(20));
+        let (ends, ended) = channel();
+        loop {
+            pool.run(|| Ok(())).await.unwrap();
+            let mut state = pool.shared.lock();
+            if state.idle == 1 {
+                // The thread is not woken up, as if its time were over when the job comes.
+                state.queue.insert(
+                    u64::MAX,
+                    Box::new(move || {
+                        let _ = ends.send(());
+                    }),
+                );
+                break;
+            }
+        }
+        ended.recv_timeout(LIMIT).expect("the thread has ended and left the job");
+    }
+
+    #[tokio::test]
     async fn dropped_pool_ends_its_threads() {
-        let pool = BlockingPool::new();
+        let pool = BlockingPool::with_limits(1, LIMIT * 2);
         let (ends, ended) = channel();
         pool.run(move || report_thread_end(ends)).await.unwrap();
 
         drop(pool);
 
-        ended.recv().unwrap();
+        ended.recv_timeout(LIMIT).expect("the thread waits for jobs of a pool that is gone");
     }
 
     #[tokio::test]
@@ -359,7 +403,7 @@ mod tests {
             state.queue.insert(u64::MAX, Box::new(|| panic!("the parent's job runs in the child")));
         }
 
-        let ran = tokio::time::timeout(Duration::from_secs(120), pool.run(|| Ok(7))).await;
+        let ran = tokio::time::timeout(LIMIT, pool.run(|| Ok(7))).await;
 
         assert_eq!(ran.expect("a thread was started").unwrap(), 7);
         assert_eq!(pool.shared.lock().process, process::id());

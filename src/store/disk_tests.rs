@@ -22,6 +22,7 @@ use crate::random;
 const EIO: i32 = 5;
 const EBADF: i32 = 9;
 const EACCES: i32 = 13;
+const EISDIR: i32 = 21;
 const EINVAL: i32 = 22;
 const ENOSPC: i32 = 28;
 
@@ -115,6 +116,7 @@ async fn store_on_folders_that_cannot_be_flushed_works() {
         (Operation::FlushFolder, EBADF),
         (Operation::FlushFolder, EACCES),
         (Operation::OpenFolder, EACCES),
+        (Operation::OpenFolder, EISDIR),
         (Operation::FlushFile, EINVAL),
         (Operation::FlushFile, ENOTSUP),
         (Operation::FlushFile, ENOSYS),
@@ -314,13 +316,27 @@ fn probe_left_by_a_killed_process_is_removed_after_a_day() {
     assert!(!old.exists() && young.exists());
 }
 
+#[tokio::test]
+async fn unfinished_files_are_looked_for_once_a_day_and_not_with_each_change() {
+    let folder = Folder::new();
+    let store = folder.store();
+    assert_eq!(store.save(&key(), &entry(), Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
+    let left = store.path(&key()).parent().unwrap().join(".tmp-old");
+    let file = fs::File::create(&left).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_secs(25 * 3600)).unwrap();
+    assert_eq!(store.delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
+    assert!(left.exists(), "this store has swept the folder with its first change");
+    assert_eq!(folder.store().delete(&key(), Precondition::Absent).await.unwrap(), WriteOutcome::Conflict);
+    assert!(!left.exists());
+}
+
 // --- ownership
 
 #[cfg(unix)]
 mod ownership {
     use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 
-    use super::super::ownership::give_folder;
+    use super::super::ownership::{give_file, give_folder};
     use super::*;
 
     const NOBODY: u32 = 65_534;
@@ -369,6 +385,48 @@ mod ownership {
         assert!(give_folder(&link).is_err());
 
         assert_eq!(fs::metadata(&roots.0).unwrap().uid(), 0);
+        let (file, hard_link) = (roots.0.join("file"), folder.0.join("hard-link"));
+        fs::write(&file, "root's").unwrap();
+        fs::hard_link(&file, &hard_link).unwrap();
+
+        assert!(give_folder(&hard_link).is_err(), "it is no folder");
+
+        assert_eq!(fs::metadata(&file).unwrap().uid(), 0);
+    }
+
+    #[test]
+    fn only_a_file_of_root_in_the_folder_of_another_user_changes_its_owner() {
+        let Some(folder) = anothers() else { return };
+        let roots = Folder::new();
+        fs::create_dir(&roots.0).unwrap();
+        chown(&roots.0, None, Some(NOBODY)).unwrap();
+        for (path, owner) in [(folder.0.join("a"), 1234), (roots.0.join("b"), 0), (roots.0.join("c"), 1234)] {
+            let file = fs::File::create(&path).unwrap();
+            chown(&path, Some(owner), Some(0)).unwrap();
+            give_file(&file, &path).unwrap();
+            let found = fs::metadata(&path).unwrap();
+            assert_eq!((found.uid(), found.gid()), (owner, 0), "{}", path.display());
+        }
+        let path = folder.0.join("d");
+        let file = fs::File::create(&path).unwrap();
+        give_file(&file, &path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY);
+    }
+
+    #[tokio::test]
+    async fn permission_of_the_group_is_taken_away() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        for mode in [0o640, 0o610, 0o604, 0o601] {
+            let folder = Folder::new();
+            let store = folder.store();
+            let kept = entry();
+            assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
+            fs::set_permissions(store.path(&key()), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(store.load(&key()).await.unwrap(), Some(kept));
+            let found = fs::metadata(store.path(&key())).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, 0o600, "{mode:o}");
+        }
     }
 }
 
@@ -442,4 +500,8 @@ async fn page_without_a_limit_has_one_key_so_that_listing_goes_on() {
     let second = store.keys(None, first.next.as_ref(), 0).await.unwrap();
     assert_eq!((first.keys.len(), second.keys.len()), (1, 1));
     assert_ne!(first.keys, second.keys);
+    for name in ["one", "two"] {
+        let page = store.keys(Some(name), None, 0).await.unwrap();
+        assert_eq!(page.keys, [TokenKey::new(name).unwrap()], "keys that are not asked for do not count");
+    }
 }

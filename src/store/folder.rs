@@ -45,7 +45,7 @@ pub(super) fn make(path: &Path, flusher: &Flusher) -> Result<()> {
     match private_folder().create(path) {
         // The file system may not have applied the requested mode.
         Ok(()) => keep_if(give_folder(path).and_then(|()| exists(path)), path, flusher),
-        // Another process was faster.
+        // Another process has created it since the look, which no test can time.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => exists(path).map(drop),
         Err(error) => Err(failed("create the folder", path)(error)),
     }
@@ -83,6 +83,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
     }
     let file = match File::open(path) {
         Ok(file) => file,
+        // Another process has removed it since the look, which no test can time.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("open", path)(error)),
     };
@@ -141,7 +142,7 @@ pub(super) fn try_lock(path: &Path) -> Result<Option<File>> {
     let mut is_new = look(path, Kind::File)?.is_none();
     let open = |is_new| private_file(OpenOptions::new().write(true).create_new(is_new)).open(path);
     let file = match open(is_new) {
-        // Another process was faster.
+        // Another process has created it since the look, which no test can time.
         Err(error) if is_new && error.kind() == io::ErrorKind::AlreadyExists => {
             is_new = false;
             look(path, Kind::File)?;

@@ -129,3 +129,29 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
     assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Committed);
     assert_eq!(store.load(&key()).await.unwrap(), None, "a write that timed out must not happen later");
 }
+
+#[tokio::test]
+async fn change_that_hangs_is_waited_for_beyond_the_limit_of_its_lock() {
+    let folder = Folder::new();
+    let store = folder.store();
+    let kept = entry();
+    assert_eq!(store.save(&key(), &kept, Precondition::Absent).await.unwrap(), WriteOutcome::Committed);
+    let hang = Hang::below(&folder);
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { store.delete(&key(), Precondition::Absent).await }
+    });
+    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
+    let hang = entered.await.unwrap().unwrap();
+    let hasty = store.clone().with_lock_timeout(Duration::from_millis(500));
+    let mut second = tokio::spawn(async move { hasty.delete(&key(), Precondition::Absent).await });
+    tokio::task::yield_now().await;
+    hang.release.send(()).unwrap();
+    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
+    let hang = entered.await.unwrap().expect("the second has begun");
+    let ended = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
+    assert!(ended.is_err(), "what has begun is not given up, and its outcome is waited for: {ended:?}");
+    drop(hang.release);
+    assert_eq!(first.await.unwrap().unwrap(), WriteOutcome::Conflict);
+    assert_eq!(second.await.unwrap().unwrap(), WriteOutcome::Conflict);
+}

@@ -191,6 +191,7 @@ impl<N: Default + Send + 'static> Shared<N> {
         let mut queue = self.shards[index].lock();
         let is_first = queue.jobs.first_key_value().is_some_and(|(first, _)| *first == id);
         if queue.is_running || queue.jobs.is_empty() {
+            // Without a job the pool would find nothing to do.
             return Ok(false);
         }
         let submitted = self.submit(index)?;
@@ -210,6 +211,7 @@ impl<N: Default + Send + 'static> Shared<N> {
     fn run_next(self: Arc<Self>, index: usize) {
         let turn = Turn { shared: &self, index, goes_on: true };
         let folder = shard_folder(&self.root, index);
+        // All jobs were withdrawn: the disk is left alone, and nothing else depends on that.
         if self.shards[index].lock().jobs.is_empty() {
             return;
         }
@@ -337,4 +339,72 @@ async fn wait_for<T>(outcome: &mut oneshot::Receiver<Result<T>>, other: impl Fut
 /// Converts the result of a job's channel, which closes without an outcome if the job panicked.
 fn received<T>(result: Result<Result<T>, oneshot::error::RecvError>) -> Result<T> {
     result.unwrap_or_else(|_| Err(panicked()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::mpsc::channel;
+    use std::task::{Context, Waker};
+    use std::thread;
+
+    use super::super::disk_tests::{Folder, key};
+    use super::*;
+    use crate::clock::{ManualClock, UnixTime};
+
+    /// How long anything may take before a test fails: far more than it needs on a busy host.
+    const LIMIT: Duration = Duration::from_secs(120);
+
+    fn is_running(locks: &Locks, place: &Place) -> bool {
+        locks.shared.shards[place.shard()].lock().is_running
+    }
+
+    #[tokio::test]
+    async fn queue_is_at_rest_when_its_last_caller_hears_the_outcome() {
+        let folder = Folder::new();
+        let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
+        let place = Place::of(&key());
+        for _ in 0..2 {
+            locks.alone(&place, |()| Ok(())).await.unwrap();
+            assert!(!is_running(&locks, &place));
+        }
+    }
+
+    #[tokio::test]
+    async fn call_that_starts_an_earlier_one_that_hangs_counts_its_wait() {
+        let folder = Folder::new();
+        let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
+        let (place, clock) = (Place::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));
+        locks.alone(&place, |()| Ok(())).await.unwrap();
+        let taken = File::open(locks.lock_file(&place)).unwrap();
+        taken.lock().unwrap();
+        let (begins, begun) = channel();
+        let (release, released) = channel::<()>();
+        let patient = Locks { clock: Arc::new(clock.clone()), ..locks.clone() };
+        let mut first = Box::pin(patient.alone(&place, move |()| {
+            let _ = begins.send(());
+            let _ = released.recv();
+            Ok(1)
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        while is_running(&locks, &place) {
+            thread::yield_now();
+        }
+
+        let hasty = Locks { timeout: Duration::from_millis(500), ..locks.clone() };
+        let second = tokio::spawn({
+            let place = place.clone();
+            async move { hasty.alone(&place, |()| Ok(2)).await }
+        });
+        tokio::task::yield_now().await;
+        taken.unlock().unwrap();
+        tokio::task::spawn_blocking(move || begun.recv_timeout(LIMIT)).await.unwrap().expect("the first has begun");
+        clock.advance(Duration::from_secs(60));
+        assert!(first.as_mut().poll(&mut context).is_pending(), "it has begun, so it is waited for beyond its limit");
+        let second = tokio::time::timeout(LIMIT, second).await.expect("the wait has a limit").unwrap();
+        assert!(second.unwrap_err().is_retryable());
+        drop(release);
+        assert_eq!(first.await.unwrap(), 1);
+    }
 }

@@ -150,10 +150,12 @@ pub(super) fn give_file(file: &File, path: &Path) -> Result<()> {
 #[cfg(unix)]
 pub(super) fn give_folder(path: &Path) -> Result<()> {
     let is_at_path = |opened: &Metadata| -> io::Result<bool> {
+        // That it is another one now takes a race, which no test can time.
         let found = fs::symlink_metadata(path)?;
         Ok(found.is_dir() && (found.dev(), found.ino()) == (opened.dev(), opened.ino()))
     };
     let found = fs::symlink_metadata(path).map_err(failed("inspect", path))?;
+    // `give` checks the same. This check avoids opening a folder whose owner stays.
     if !is_roots_at_anothers(path, &found)? {
         return Ok(());
     }

@@ -6,7 +6,10 @@ use webex_oauth::clock::{Clock as _, ManualClock, UnixTime};
 use webex_oauth::store::MemoryStore;
 use webex_oauth::{KeepAlive, TokenManager};
 
-use crate::fake::{DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, key, listening, log_in, manager};
+use crate::fake::{
+    DAY, FORTNIGHT, Fake, HOUR, NOW, at_once, came_to, ended, granted, is_refresh, key, listening, log_in, manager,
+};
+use crate::support::quiet;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -117,6 +120,47 @@ async fn keep_alive_in_the_background_checks_every_entry_within_a_week() {
     }
     assert!((1..30).contains(&early), "a day's part after a day: {early}");
     assert_eq!(fake.refreshes(), 50, "each of them, once");
+    keeping.stop().await;
+}
+
+#[tokio::test]
+async fn keep_alive_checks_all_pages_and_counts_what_it_refreshed_and_what_ended() {
+    let fake = Fake::new(|form| {
+        let name = form.get("refresh_token").unwrap_or_else(|| &form["code"]);
+        match is_refresh(form) && name.starts_with("ended") {
+            true => ended(),
+            false => granted(("access", FORTNIGHT), (name, DAY * 90)),
+        }
+    });
+    let store = MemoryStore::new();
+    let wrong = fake.client(&ManualClock::new(NOW + DAY * 400));
+    let tokens = [log_in(&wrong, "jane").await, log_in(&wrong, "ended").await];
+    let ahead = manager(&wrong, &store);
+    for number in 0..300 {
+        ahead.put(&key(&format!("user{number}")), tokens[usize::from(number < 2)].clone()).await.unwrap();
+    }
+    let manager = manager(&fake.client(&ManualClock::new(NOW)), &store);
+    assert_eq!(came_to(at_once(&manager).sweep().await.unwrap()), (298, 2, 0, true));
+}
+
+#[tokio::test]
+async fn keep_alive_in_the_background_pauses_after_each_entry_that_it_checks() {
+    let fake = Fake::renewing(FORTNIGHT);
+    let store = MemoryStore::new();
+    let wrong = fake.client(&ManualClock::new(NOW + DAY * 400));
+    for name in ["jane", "joe", "jill"] {
+        manager(&wrong, &store).put(&key(name), log_in(&wrong, name).await).await.unwrap();
+    }
+    let clock = ManualClock::new(NOW);
+    let (manager, _) = listening(&fake.client(&clock), &store);
+    // The first check is of what has its turn within an interval, which are all.
+    let keep_alive = KeepAlive::new(&manager).unwrap().interval(DAY * 14).delay_between(MINUTE);
+    let keeping = keep_alive.start().unwrap();
+    for refreshed in 1..=3 {
+        quiet().await;
+        assert_eq!(fake.refreshes(), refreshed);
+        clock.advance(MINUTE);
+    }
     keeping.stop().await;
 }
 

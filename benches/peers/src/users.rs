@@ -57,7 +57,8 @@ fn measure(crowd: usize) {
     for number in 0..crowd {
         let mut entry = ready(store.load(&user(number))).expect("a login").expect("a login");
         entry.body = webex_oauth::store::Body::new(entry.body.expose());
-        let saved = ready(alone.save(&user(number), &entry, webex_oauth::store::Precondition::Absent)).expect("it is saved");
+        let saved =
+            ready(alone.save(&user(number), &entry, webex_oauth::store::Precondition::Absent)).expect("it is saved");
         assert_eq!(saved, webex_oauth::store::WriteOutcome::Committed);
     }
     let only_store = per_user(live_bytes() - before, crowd);

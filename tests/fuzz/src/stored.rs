@@ -1,7 +1,7 @@
 //! What was written down, and may have been damaged since.
 
 use serde_json::Value;
-use webex_oauth::store::{Body, Entry, Precondition, Head, MemoryStore, WriteOutcome, TokenKey, TokenStore as _};
+use webex_oauth::store::{Body, Entry, Head, MemoryStore, Precondition, TokenKey, TokenStore as _, WriteOutcome};
 use webex_oauth::{Error, ErrorKind, PendingAuthorization, TokenManager, TokenSet};
 
 use crate::leak::{assert_debug_silent, assert_hides, assert_sound_beside};

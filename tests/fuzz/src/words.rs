@@ -1,7 +1,7 @@
 //! Values with a written form.
 
 use webex_oauth::meetings::{SecurityContext, User};
-use webex_oauth::{AccessToken, ErrorKind, ApplicationId, RefreshToken, Scope, Scopes};
+use webex_oauth::{AccessToken, ApplicationId, ErrorKind, RefreshToken, Scope, Scopes};
 
 use crate::leak::assert_sound;
 

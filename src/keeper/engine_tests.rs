@@ -1,0 +1,336 @@
+//! Tests of the engine: when it asks the store, when it refreshes, and what it keeps in memory.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::fixture::{Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, quiet};
+use super::landing::Landing;
+use super::policy::Moments;
+use super::protocol::{Known, Need, TIMES};
+use super::record::Record;
+use super::roster::Held;
+use super::slot::Current;
+use crate::clock::{Clock as _, UnixTime};
+use crate::error::ErrorKind;
+use crate::secret::AccessToken;
+use crate::store::{RefreshBlock, UnauthorizedRefreshes};
+
+#[tokio::test]
+async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
+    let fixture = Fixture::new().await;
+    let at_rest = || fixture.keeper.at_rest(&fixture.slot.key).is_some();
+    assert!(!at_rest(), "nothing is cached yet");
+    fixture.token().await.unwrap();
+    fixture.advance_unseen(SECOND * 30 - MILLISECOND);
+    assert!(at_rest());
+    fixture.advance_unseen(MILLISECOND);
+    assert!(!at_rest(), "the store should be asked");
+    fixture.advance_seen(SECOND);
+    let token = AccessToken::new("a0").unwrap();
+    fixture.slot.mark_unauthorized(&token, false);
+    assert!(at_rest());
+    fixture.slot.await_replacement(&token);
+    assert!(!at_rest(), "the caller should wait for another token");
+    fixture.slot.take_awaited();
+    assert!(at_rest());
+    fixture.advance_seen(MINUTE * 50);
+    assert!(!at_rest(), "a refresh is due");
+
+    let passing = Held::in_passing(&fixture.keeper, &key("joe"));
+    passing.begin_again(Some(fixture.keeper.current(&passing, &fixture.next("a1"))));
+    assert!(fixture.keeper.at_rest(&passing.key).is_none(), "only keep-alive uses it");
+}
+
+#[tokio::test]
+async fn rejected_token_is_replaced_for_the_caller_that_reported_it() {
+    let fixture = Fixture::new().await;
+    let token = AccessToken::new(fixture.token().await.unwrap()).unwrap();
+    fixture.advance_unseen(SECOND * 30);
+    fixture.slot.mark_unauthorized(&token, false);
+    fixture.slot.await_replacement(&token);
+    assert_eq!(fixture.token().await.unwrap(), "a1");
+}
+
+#[tokio::test]
+async fn store_is_asked_before_a_token_is_returned_that_is_five_minutes_old() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    fixture.advance_unseen(MINUTE * 5);
+    let loads = fixture.store.loads();
+    let (one, other) = tokio::join!(fixture.token(), fixture.token());
+    assert_eq!((one.unwrap(), other.unwrap()), ("a0".to_owned(), "a0".to_owned()));
+    assert_eq!(fixture.store.loads() - loads, 1, "one caller asks for both");
+
+    fixture.advance_unseen(MINUTE * 5);
+    fixture.store.set_down(true);
+    let loads = fixture.store.loads();
+    assert_eq!(fixture.token().await.unwrap(), "a0", "the store is down");
+    assert_eq!(fixture.token().await.unwrap(), "a0");
+    assert_eq!(fixture.store.loads() - loads, 1, "the second caller does not ask again");
+
+    fixture.store.set_down(false);
+    fixture.advance_unseen(MINUTE * 5);
+    fixture.end().await;
+    assert!(fixture.token().await.unwrap_err().is_login_required(), "another process has ended the login");
+}
+
+#[tokio::test]
+async fn expired_token_of_five_minutes_ago_is_looked_up_once() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    fixture.advance_unseen(HOUR);
+    let loads = fixture.store.loads();
+    assert_eq!(fixture.token().await.unwrap(), "a1");
+    assert_eq!(fixture.store.loads() - loads, 1, "by the refresh");
+}
+
+#[tokio::test]
+async fn paused_client_sends_nothing_and_asks_the_store_only_if_it_was_long_ago() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    fixture.advance_seen(HOUR);
+    fixture.pause_client();
+    let loads = fixture.store.loads();
+    assert!(fixture.token().await.unwrap_err().is_misconfigured());
+    assert_eq!(fixture.store.loads(), loads);
+
+    fixture.advance_unseen(MINUTE * 5);
+    let elapsed = fixture.clock.elapsed();
+    fixture.keeper.client.succeeded();
+    fixture.pause_client();
+    fixture.end().await;
+    let error = fixture.token().await.unwrap_err();
+    assert!(error.is_login_required(), "another process has ended the login {elapsed:?} later: {error}");
+    assert_eq!(fixture.server.requests(), 0);
+}
+
+#[tokio::test]
+async fn refresh_that_is_cancelled_is_followed_by_another_for_its_callers() {
+    let fixture = Fixture::new().await;
+    let departure = fixture.slot.flight().1.unwrap();
+    let caller = fixture.caller().await;
+    drop(departure);
+    assert_eq!(caller.await.unwrap().unwrap().expose(), "a0");
+}
+
+#[tokio::test]
+async fn withheld_token_is_not_returned_whatever_the_refresh_came_to() {
+    let fixture = Fixture::new().await;
+    let departure = fixture.slot.flight().1.unwrap();
+    let caller = fixture.caller().await;
+    let current = fixture.keeper.current(&fixture.slot, &fixture.known);
+    let access_token = AccessToken::new("withheld").unwrap();
+    fixture.slot.publish(departure.epoch, Some(Current { access_token, is_withheld: true, ..current }));
+    departure.sender.send_replace(Landing::Landed(None));
+    assert_eq!(caller.await.unwrap().unwrap().expose(), "a0");
+}
+
+#[tokio::test]
+async fn unsaved_token_that_has_expired_is_returned_for_thirty_seconds() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    fixture.advance_seen(HOUR);
+    let departure = fixture.slot.flight().1.unwrap();
+    departure.sender.send_replace(Landing::Serving);
+    fixture.advance_unseen(TIMES.sending);
+    assert_eq!(fixture.token().await.unwrap(), "a0", "its lifetime may be shorter than that");
+    fixture.advance_unseen(MILLISECOND);
+    assert_eq!(fixture.token().await.unwrap_err().kind(), ErrorKind::Store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_that_does_not_return_is_abandoned_unless_it_is_queued() {
+    for (landing, is_kept) in [(Landing::Queued, true), (Landing::Flying, false)] {
+        let fixture = Fixture::new().await;
+        let departure = fixture.slot.flight().1.unwrap();
+        departure.sender.send_replace(landing);
+        assert!(fixture.token().await.unwrap_err().is_retryable());
+        assert_eq!(fixture.slot.in_the_air().is_some(), is_kept);
+    }
+}
+
+#[tokio::test]
+async fn stale_token_is_refreshed_behind_the_caller_unless_it_is_too_early() {
+    let fixture = Fixture::new().await;
+    fixture.token().await.unwrap();
+    let loads = fixture.store.loads();
+    let ask = async || {
+        assert_eq!(fixture.token().await.unwrap(), "a0");
+        quiet().await;
+        (fixture.store.loads() - loads, fixture.server.requests())
+    };
+    fixture.advance_unseen(SECOND * 30 - MILLISECOND);
+    assert_eq!(ask().await, (0, 0));
+    fixture.advance_unseen(MILLISECOND);
+    assert_eq!(ask().await, (1, 0), "the store was asked 30 seconds ago");
+
+    fixture.advance_seen(MINUTE * 50);
+    fixture.slot.rest_until(fixture.slot.epoch(), fixture.clock.elapsed() + SECOND * 10);
+    assert_eq!(ask().await, (1, 0), "a refresh has just failed");
+    fixture.advance_seen(SECOND * 10);
+    fixture.pause_client();
+    assert_eq!(ask().await, (1, 0), "the client was rejected");
+    fixture.advance_seen(MINUTE);
+    assert_eq!(ask().await, (2, 1));
+    assert_eq!(fixture.token().await.unwrap(), "a1");
+}
+
+#[tokio::test]
+async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
+    let fixture = Fixture::new().await;
+    let is_unused = || fixture.keeper.is_unused(&fixture.slot);
+    assert!(is_unused(), "nothing is cached");
+    let endless = Moments { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+    let current = fixture.keeper.current(&fixture.slot, &fixture.known);
+    let valid = Current { moments: endless, dead_elapsed: Duration::MAX.into(), ..current.clone() };
+    for (current, limit) in [(valid, HOUR * 24), (Current { is_withheld: true, ..current }, HOUR)] {
+        fixture.slot.begin_again(Some(Current { seen_at: fixture.clock.elapsed().into(), ..current }));
+        fixture.advance_unseen(limit - MILLISECOND);
+        assert!(!is_unused(), "{limit:?}");
+        fixture.advance_unseen(MILLISECOND);
+        assert!(is_unused(), "{limit:?}");
+    }
+    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+    assert!(!is_unused(), "new tokens are not saved");
+    fixture.slot.forget_saved();
+    assert!(!is_unused(), "new tokens are not saved, and nothing is cached");
+}
+
+#[tokio::test]
+async fn session_is_the_only_one_until_another_is_in_memory() {
+    let fixture = Fixture::new().await;
+    assert!(!fixture.keeper.applicant(&fixture.slot).has_others);
+    let _other = Held::new(&fixture.keeper, &key("joe"));
+    assert!(fixture.keeper.applicant(&fixture.slot).has_others);
+}
+
+#[tokio::test]
+async fn what_is_returned_says_what_the_entry_says() {
+    let fixture = Fixture::new().await;
+    let current = |known: &Known<Record>| fixture.keeper.current(&fixture.slot, known);
+    let plain = current(&fixture.known);
+    assert_eq!((plain.wish, plain.is_withheld, plain.was_cut), (Need::None, false, false));
+    fixture.clock.set(NOW - HOUR);
+    assert_eq!(current(&fixture.known).wish, Need::Stale, "received in the future");
+    fixture.clock.set(UnixTime::from_secs(0));
+    assert_eq!(current(&fixture.known).wish, Need::None, "the host's clock was never set");
+    fixture.clock.set(NOW - HOUR);
+    fixture.slot.demand(&fixture.known.tokens.tokens, NOW - HOUR, Duration::ZERO);
+    fixture.slot.granted(fixture.slot.epoch(), &fixture.known);
+    assert_eq!(current(&fixture.known).wish, Need::None, "a refresh did not help");
+
+    fixture.clock.set(NOW);
+    let dead = Duration::from(current(&fixture.known).dead_elapsed);
+    assert_eq!(dead, fixture.clock.elapsed() + MINUTE * 59, "a minute before it expires");
+    let mut known = fixture.known.clone();
+    known.head.hold = Some(RefreshBlock::Rejected { generation: 0, code: None, at: None, is_dead: true });
+    known.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: Some(NOW) });
+    assert!(current(&known).is_withheld && current(&known).was_cut);
+}
+
+#[tokio::test]
+async fn session_stays_in_memory_while_one_of_its_handles_is_left() {
+    let fixture = Fixture::new().await;
+    drop(fixture.slot.clone());
+    assert_eq!(fixture.keeper.roster.len(), 1);
+}
+
+// --- settle
+
+#[tokio::test]
+async fn settle_pauses_for_a_second_after_a_save_that_came_to_nothing_at_once() {
+    let fixture = Fixture::new().await;
+    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+    fixture.store.set_panicking();
+    let keeper = Arc::clone(&fixture.keeper);
+    let settling = tokio::spawn(async move { keeper.wait_idle().await });
+    for _ in 0..2 {
+        quiet().await;
+        assert!(!settling.is_finished());
+        fixture.advance_seen(SECOND);
+    }
+    quiet().await;
+    assert!(settling.is_finished(), "after the third time it gives up");
+    assert_eq!(settling.await.unwrap().unwrap_err().kind(), ErrorKind::Store);
+}
+
+#[tokio::test]
+async fn settle_saves_tokens_that_became_unsaved_meanwhile() {
+    let fixture = Fixture::new().await;
+    fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+    fixture.keeper.wait_idle().await.unwrap();
+    assert!(!fixture.slot.has_unsaved());
+    assert_eq!(fixture.stored().await.unwrap().head.generation(), 1);
+
+    let under_way = fixture.keeper.counted();
+    let keeper = Arc::clone(&fixture.keeper);
+    let settling = tokio::spawn(async move { keeper.wait_idle().await });
+    quiet().await;
+    assert!(!settling.is_finished(), "a refresh is under way");
+    let mut next = fixture.next("a2");
+    next.head.generation = 2;
+    fixture.slot.granted(fixture.slot.epoch(), &next);
+    drop(under_way);
+    settling.await.unwrap().unwrap();
+    assert_eq!(fixture.stored().await.unwrap().head.generation(), 2);
+}
+
+#[test]
+fn settle_needs_no_runtime_where_nothing_is_under_way() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let fixture = runtime.block_on(Fixture::new());
+    let mut context = Context::from_waker(Waker::noop());
+    let settled = pin!(fixture.keeper.wait_idle()).poll(&mut context);
+    assert!(matches!(settled, Poll::Ready(Ok(()))), "{settled:?}");
+}
+
+/// In tokio's paused time, which passes at once while all tasks wait.
+#[cfg(test)]
+mod paused_time {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn caller_without_a_cached_token_does_not_wait_for_a_change_of_the_session() {
+        let fixture = Fixture::new().await;
+        let _turn = fixture.slot.turn().await;
+        let begin = Instant::now();
+        assert_eq!(fixture.token().await.unwrap(), "a0");
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settle_gives_up_after_three_looks_or_three_minutes() {
+        let fixture = Fixture::new().await;
+        let under_way = fixture.keeper.counted();
+        let begin = Instant::now();
+        assert!(fixture.keeper.wait_idle().await.unwrap_err().is_retryable());
+        assert_eq!(begin.elapsed(), SECOND * 180, "a refresh does not return");
+        drop(under_way);
+
+        fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+        fixture.store.set_down(true);
+        let begin = Instant::now();
+        assert_eq!(fixture.keeper.wait_idle().await.unwrap_err().kind(), ErrorKind::Store);
+        assert_eq!(begin.elapsed(), SECOND * 30, "the store is down");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settle_looks_three_times_at_each_session_that_is_unsaved() {
+        let fixture = Fixture::new().await;
+        let other = Held::new(&fixture.keeper, &key("joe"));
+        fixture.store.set_down(true);
+        fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
+        let keeper = Arc::clone(&fixture.keeper);
+        let begin = Instant::now();
+        let settling = tokio::spawn(async move { keeper.wait_idle().await });
+        tokio::time::sleep(SECOND * 25).await;
+        fixture.slot.succeeded(fixture.slot.epoch());
+        other.granted(other.epoch(), &fixture.next("a1"));
+        assert!(settling.await.unwrap().is_err());
+        assert_eq!(begin.elapsed(), SECOND * 60, "the third look finds the first session saved");
+    }
+}
