@@ -29,7 +29,7 @@ pub enum Revocation {
     /// The service has no revocation endpoint, as is usual for Webex. The tokens stay valid until
     /// they expire.
     Unsupported,
-    /// The request failed. The tokens may stay valid until they expire.
+    /// The request failed, or no session was stored. The tokens may stay valid until they expire.
     Failed(Error),
 }
 

@@ -165,7 +165,7 @@ impl PendingAuthorization {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CorruptEntry`]: the result would be too long. Request fewer scopes, or use a
+    /// - [`ErrorKind::InvalidInput`]: the result would be too long. Request fewer scopes, or use a
     ///   shorter payload or redirect URI.
     pub fn to_stored(&self) -> Result<StoredString> {
         let text = stored::to_text(WHAT, &Form::from(self))?;
@@ -175,7 +175,7 @@ impl PendingAuthorization {
                 "pending authorization is too long: {length} bytes exceed the limit of {LONGEST_STORED} bytes for an \
                  encrypted cookie; request fewer scopes, or use a shorter payload or redirect URI"
             );
-            return Err(Error::new(ErrorKind::CorruptEntry, message));
+            return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         Ok(text)
     }
@@ -463,7 +463,7 @@ mod tests {
         pending.redirect_uri.push_str(&"r".repeat(LONGEST_STORED - length));
         assert_eq!(pending.to_stored().unwrap().expose().len(), LONGEST_STORED);
         pending.redirect_uri.push('r');
-        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::CorruptEntry));
+        assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
     }
 
     #[test]

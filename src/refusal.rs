@@ -133,7 +133,7 @@ fn sentence(asked: Asked, remedy: Option<Remedy>, server: &ServerError) -> &'sta
 
 fn resource_sentence(asked: Asked, remedy: Option<Remedy>) -> &'static str {
     match (asked, remedy) {
-        (_, Some(Remedy::AccessToken)) => "access token rejected: refresh it",
+        (_, Some(Remedy::AccessToken)) => "access token rejected: obtain a new one",
         #[cfg(feature = "oidc")]
         (Asked::UserInfo, Some(Remedy::Registration)) => {
             "request is not allowed with this access token: the scope `openid` is missing"
@@ -739,7 +739,7 @@ mod tests {
                 let error = judged(asked, status, body, challenges);
                 assert_eq!(classes(&error), class, "{status} {body} {challenges:?}: {error}");
                 let line = error.to_string();
-                assert_eq!(line.contains("refresh it"), class == [TOKEN], "{line}");
+                assert_eq!(line.contains("obtain a new one"), class == [TOKEN], "{line}");
             }
         }
         let error =

@@ -296,7 +296,7 @@ impl Service {
     /// 2.4).
     ///
     /// Use this for a service that documents that it always sends `iss`.
-    /// [`discovered`](Self::discovered) enables it if the discovery document states this. Webex's
+    /// [`with_discovery`](Self::with_discovery) enables it if the discovery document states this. Webex's
     /// document does not, so by default `iss` is only verified if present.
     pub fn with_issuer_in_callbacks(mut self) -> Self {
         self.names_issuer = true;

@@ -12,6 +12,21 @@ use crate::token::TokenSet;
 ///
 /// Returned by [`Session::status`](crate::Session::status). `Display` is one line for users:
 /// "Connected to Webex. Logged in as jane@example.com".
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::{Session, SessionState};
+///
+/// async fn describe(session: &Session) -> webex_oauth::Result<String> {
+///     let Some(status) = session.status().await? else { return Ok("not connected".into()) };
+///     Ok(match status.state {
+///         SessionState::LoginRequired { .. } => format!("{} must log in again", status.account),
+///         SessionState::BackingOff { until } => format!("{status}; next attempt at {until}"),
+///         _ => status.to_string(), // "Connected to Webex. Logged in as jane@example.com"
+///     })
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionStatus {

@@ -90,7 +90,7 @@ fn seconds(option: &str, text: &str) -> Result<Duration, String> {
 fn service(text: &str) -> Result<MockService, String> {
     match text {
         "webex" => Ok(MockService::Webex),
-        "gov" => Ok(MockService::WebexGov),
+        "gov" | "webex-gov" => Ok(MockService::WebexGov),
         "meetings" => Ok(MockService::Meetings),
         _ => Err(format!("--service: invalid value {text:?}: use webex, gov, or meetings")),
     }

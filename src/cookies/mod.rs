@@ -127,11 +127,12 @@ use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pending::{PendingAuthorization, PendingId, age_of_stored};
 use crate::sealing::{Title, Unopened};
-use crate::store::EncryptionKeys;
 
 mod memory;
 
 use self::memory::Memory;
+
+pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 
 const TITLE: Title = Title("webex-oauth cookie v");
 
@@ -174,7 +175,7 @@ impl PendingCookies {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::CorruptEntry`]: the login is too large for a cookie (see
+    /// - [`ErrorKind::InvalidInput`]: the login is too large for a cookie (see
     ///   [`PendingAuthorization::to_stored`]).
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn store<C: AsRef<[u8]>>(
@@ -342,7 +343,7 @@ fn set_cookie(name: &str, value: &str, lifetime: Duration) -> Result<HeaderValue
     let age = lifetime.as_secs();
     let text = format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
     let mut value = HeaderValue::try_from(text).map_err(|source| {
-        Error::new(ErrorKind::CorruptEntry, "login cannot be stored in a cookie").with_source(source)
+        Error::new(ErrorKind::InvalidInput, "login cannot be stored in a cookie").with_source(source)
     })?;
     value.set_sensitive(true);
     Ok(value)

@@ -11,6 +11,23 @@ use crate::store::TokenKey;
 /// Register a listener with
 /// [`TokenManagerBuilder::on_event`](crate::TokenManagerBuilder::on_event). `Display` is one line
 /// for a log. It contains no secrets.
+///
+/// # Example
+///
+/// ```
+/// use webex_oauth::store::FileStore;
+/// use webex_oauth::{Result, SessionEvent, TokenManager, WebexOAuth};
+///
+/// fn manager(webex: WebexOAuth, store: FileStore) -> Result<TokenManager> {
+///     TokenManager::builder(webex, store)
+///         .on_event(|event| match event {
+///             SessionEvent::Refreshed { .. } => {}
+///             SessionEvent::LoginRequired { key, .. } => println!("notify the user of {key:?}"),
+///             other => println!("{other}"),
+///         })
+///         .build()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionEvent {

@@ -129,7 +129,7 @@ use crate::sealing::Unopened;
 /// - both lines, including their line breaks
 /// - the namespace, the root of the key, and the child of the key (empty if there is none), each
 ///   preceded by its length in 8 bytes
-/// - the 16 bytes of the [`LoginId`](super::LoginId)
+/// - the 16 bytes of the session's ID
 /// - the generation in 8 bytes
 ///
 /// Numbers are big-endian. Other fields of the head are not bound, so that they can be changed

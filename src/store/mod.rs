@@ -205,7 +205,7 @@ pub use crate::encryption_keys::{EncryptionKey, EncryptionKeys};
 /// # Damaged entries
 ///
 /// A body that this crate cannot read results in
-/// [`ErrorKind::CorruptEntry`](crate::ErrorKind::CorruptEntry), for which
+/// [`ErrorKind::CorruptEntry`], for which
 /// [`Error::is_misconfigured`](crate::Error::is_misconfigured) returns `true`. The entry stays in
 /// the store, because a wrong encryption key or character set makes every entry unreadable until it
 /// is corrected. To overwrite a single damaged entry, call

@@ -218,7 +218,7 @@ impl MockWebexBuilder {
     }
 
     /// Stores the last 1024 requests, including their secrets. Otherwise identical to
-    /// [`recording`](Self::recording).
+    /// [`record_requests`](Self::record_requests).
     pub fn record_secrets(mut self) -> Self {
         self.recording = Recording::WithSecrets;
         self

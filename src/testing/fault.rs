@@ -367,6 +367,12 @@ macro_rules! from_named {
     };
 }
 
+impl From<WebexError> for Fault {
+    fn from(error: WebexError) -> Self {
+        Self::error(error)
+    }
+}
+
 from_named! {
     IdTokenFault at Token;
     TokensFault at Token;

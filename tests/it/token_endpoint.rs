@@ -392,5 +392,5 @@ async fn a_refused_access_token_is_neither_a_lost_login_nor_a_fault_of_the_setti
     let error = webex.person(&webex_oauth::AccessToken::new(ACCESS_TOKEN).unwrap()).await.unwrap_err();
     assert_eq!(error.server().unwrap().status(), Some(401));
     assert!(!error.is_login_required() && !error.is_misconfigured() && !error.is_retryable());
-    assert!(error.to_string().contains("refresh it") && error.tracking_id() == Some("ROUTERGW_1"));
+    assert!(error.to_string().contains("obtain a new one") && error.tracking_id() == Some("ROUTERGW_1"));
 }

@@ -212,7 +212,7 @@ fn source_lines(path: &str, text: &str, faults: &mut Vec<String>) -> syn::Result
             is_code = !is_code;
         } else if !is_code {
             lines.push((line, text));
-        } else if !text.trim_start().starts_with("# ") && text.trim_start_matches(' ').len() > 0 {
+        } else if !text.trim_start().starts_with("# ") && !text.trim_start_matches(' ').is_empty() {
             let columns = text.strip_prefix(' ').unwrap_or(&text).chars().count();
             if columns > MAX_CODE_COLUMNS {
                 faults.push(format!("{path}:{line}: doc code of {columns} columns"));
