@@ -33,9 +33,9 @@
 //! Call the Webex API with [`Session::send`], or with any HTTP client. In reqwest, add
 //! `.bearer_auth(token.expose())`.
 //!
-//! # I build a ..
+//! # I am building a …
 //!
-//! | I build a .. | start with | read |
+//! | I am building a … | start with | read |
 //! |---|---|---|
 //! | web application | [`WebexOAuth`], [`cookies`] | [`guide::web`], [`guide::cookies`] |
 //! | command-line tool | [`BrowserLogin`] | [`guide::terminals`] |
@@ -81,7 +81,7 @@
 //! - Requests that carry a secret never follow redirects. Responses are limited in size and time,
 //!   and are not decompressed. Only HTTPS is used, except for loopback addresses and hosts allowed
 //!   with [`insecure_http_to`](WebexOAuthBuilder::insecure_http_to).
-//! - Secrets ([`AccessToken`], [`RefreshToken`], ..) are never printed and never part of an error.
+//! - Secrets ([`AccessToken`], [`RefreshToken`], …) are never printed and never part of an error.
 //!   They are compared in constant time and wiped when dropped. HTTP and TLS buffers are not wiped.
 //! - Stored forms contain secrets. Keep a [`PendingAuthorization`] in the session or in an
 //!   encrypted cookie of the browser that began the login.
@@ -95,7 +95,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `rustls` (default) | TLS with rustls and aws-lc, the default of reqwest |
-//! | `rustls-ring` | TLS with rustls and ring, which builds faster |
+//! | `rustls-ring` | TLS with rustls and ring, which builds faster; reqwest clients of your own then need a crypto provider (see below) |
 //! | `native-tls` | TLS with the operating system's library |
 //! | `oidc` (default) | [`oidc`]: ID tokens, key sets, and [userinfo](WebexOAuth::user_info); requires a TLS feature |
 //! | `file` (default) | [`store::FileStore`] |
@@ -109,8 +109,14 @@
 //! | `testing` | [`testing::MockWebex`], [`clock::ManualClock`], and [`store::conformance`] |
 //!
 //! If several TLS features are enabled, `rustls` is used unless [`WebexOAuthBuilder::tls`] selects
-//! another. Without a TLS feature, only loopback addresses can be reached. No process-wide crypto
-//! provider is installed or required. `benches/README.md` lists the cost of each feature.
+//! another. Without a TLS feature, only loopback addresses can be reached. `benches/README.md`
+//! lists the cost of each feature.
+//!
+//! This crate neither installs nor requires a process-wide crypto provider. However, the feature
+//! `rustls-ring` enables reqwest's feature `rustls-no-provider`. A reqwest client that your
+//! application builds, also for [`middleware`], then requires such a provider, unless reqwest's
+//! feature `rustls` is enabled as well. Install it at the start of `main`, with `rustls` 0.23
+//! (feature `ring`): `rustls::crypto::ring::default_provider().install_default()`.
 //!
 //! # Requirements
 //!

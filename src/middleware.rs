@@ -71,6 +71,13 @@
 //! Redirects are then returned as responses. To follow one, send a new request to its `Location`,
 //! which is checked as well.
 //!
+//! # Crypto provider
+//!
+//! The feature `rustls-ring` enables reqwest's feature `rustls-no-provider`. Unless reqwest's
+//! feature `rustls` is enabled as well, [`without_redirects`] then fails until the application has
+//! installed a process-wide crypto provider. With `rustls` 0.23 (feature `ring`), call
+//! `rustls::crypto::ring::default_provider().install_default()` at the start of `main`.
+//!
 //! # Proxies
 //!
 //! reqwest handles proxies: HTTP and HTTPS proxies of its settings, or those of `HTTPS_PROXY`,

@@ -19,7 +19,9 @@ use crate::token::TokenSet;
 /// use webex_oauth::{Session, SessionState};
 ///
 /// async fn describe(session: &Session) -> webex_oauth::Result<String> {
-///     let Some(status) = session.status().await? else { return Ok("not connected".into()) };
+///     let Some(status) = session.status().await? else {
+///         return Ok("not connected".into());
+///     };
 ///     Ok(match status.state {
 ///         SessionState::LoginRequired { .. } => format!("{} must log in again", status.account),
 ///         SessionState::BackingOff { until } => format!("{status}; next attempt at {until}"),

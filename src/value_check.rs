@@ -197,8 +197,8 @@ mod tests {
             ("a\nb", "line break", &[Word, Visible, NoSpace, Any][..]),
             ("ab\r\n", "line break", &[Word, Visible, NoSpace, Any]),
             ("a\tb", "control character (U+0009)", &[Word, Visible, NoSpace, Any]),
-            ("ab ", "before or after", &[Word, Visible, NoSpace]),
-            ("ab\u{a0}", "before or after", &[Word, Visible, NoSpace, Any]),
+            ("ab ", "leading or trailing", &[Word, Visible, NoSpace]),
+            ("ab\u{a0}", "leading or trailing", &[Word, Visible, NoSpace, Any]),
             ("a b", "contains whitespace", &[Word, Visible, NoSpace]),
             ("a'b", "quotation mark", &[Word, List]),
             ("\"ab", "quotation mark", &[Word, List]),
@@ -253,7 +253,7 @@ mod tests {
         }
         for text in [" ab", "\u{a0}ab", "\u{3000}ab"] {
             let found = problem(text, Characters::Word);
-            assert!(found.as_ref().is_some_and(|found| found.contains("before or after")), "{text:?}: {found:?}");
+            assert!(found.as_ref().is_some_and(|found| found.contains("leading or trailing")), "{text:?}: {found:?}");
         }
         assert_eq!(problem("a\u{2017}b\u{2020}", Characters::NoSpace), None, "neither a mark nor invisible");
     }

@@ -92,7 +92,7 @@ fn service(text: &str) -> Result<MockService, String> {
         "webex" => Ok(MockService::Webex),
         "gov" | "webex-gov" => Ok(MockService::WebexGov),
         "meetings" => Ok(MockService::Meetings),
-        _ => Err(format!("--service: invalid value {text:?}: use webex, gov, or meetings")),
+        _ => Err(format!("--service: invalid value {text:?}: use webex, webex-gov, or meetings")),
     }
 }
 

@@ -370,8 +370,8 @@ impl WebexOAuth {
 
     /// Fetches the person that an access token belongs to (`GET /people/me`).
     ///
-    /// Webex documents the scope `spark:people_read` for it. In practice, tokens with `spark:all`
-    /// or other `spark:` scopes work as well.
+    /// Webex documents the scope `spark:people_read` for it. In practice, other `spark:` scopes,
+    /// such as `spark:all`, also work.
     ///
     /// # Errors
     ///

@@ -12,13 +12,21 @@
 //! use axum::http::header::{CACHE_CONTROL, COOKIE};
 //! use axum::http::{HeaderMap, StatusCode};
 //! use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
-//! use webex_oauth::cookies::PendingCookies;
+//! use webex_oauth::cookies::{EncryptionKey, EncryptionKeys, PendingCookies};
 //! use webex_oauth::{Callback, Error, WebexOAuth};
 //!
 //! #[derive(Clone)]
 //! struct App {
-//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
-//!     pending: PendingCookies, // PendingCookies::new(&webex, keys)
+//!     webex: WebexOAuth,
+//!     pending: PendingCookies,
+//! }
+//!
+//! fn app() -> Result<App, Box<dyn std::error::Error>> {
+//!     let webex = WebexOAuth::from_env()?;
+//!     // Created once with `openssl rand -base64 32`. All processes share it.
+//!     let key = EncryptionKey::from_text(&std::env::var("COOKIE_KEY")?)?;
+//!     let pending = PendingCookies::new(&webex, EncryptionKeys::new("1", key)?);
+//!     Ok(App { webex, pending })
 //! }
 //!
 //! async fn begin(app: State<App>, headers: HeaderMap) -> Result<Response, Failure> {
@@ -58,7 +66,6 @@
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Error> {
-//! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
 //! # let mock = webex_oauth::testing::MockWebex::start().await;
 //! # let keys = EncryptionKeys::new("1", EncryptionKey::generate()?)?;
 //! # let app = App { webex: mock.client(), pending: PendingCookies::new(&mock.client(), keys) };
@@ -108,8 +115,9 @@
 //! # Keys
 //!
 //! All processes that may receive a callback must share the same [`EncryptionKeys`]. A single
-//! process can generate a key at each start: logins that are pending during a restart must then be
-//! repeated. Do not reuse the keys of the [store](crate::store::Encrypted).
+//! process can generate a key at each start, with [`EncryptionKey::generate`]: logins that are
+//! pending during a restart must then be repeated. Do not reuse the keys of the
+//! [store](crate::store::Encrypted).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -36,11 +36,11 @@
 //! // webex: WebexOAuth::from_env()?
 //! let manager = TokenManager::new(webex.clone(), MemoryStore::new())?; // or a FileStore
 //! let mut device = DeviceLogin::start(&webex).await?;
-//! println!("{device}"); // Open https://.. and enter 061992.
+//! println!("{device}"); // Open https://… and enter 061992.
 //! # mock.approve_device(device.user_code());
 //! let session = manager.put(&TokenKey::new("me")?, device.wait().await?).await?;
-//! println!("Logged in as {}.", session.account().await?);
-//! # session.access_token().await?;
+//! let person = session.person().await?;
+//! println!("Logged in as {}.", person.email().unwrap_or("(no e-mail address)"));
 //! # Ok(())
 //! # }
 //! ```
@@ -49,17 +49,20 @@
 //!
 //! Show the URL, the code, and a QR code of both (feature `qr`, `DeviceLogin::qr`). Always show the
 //! code in addition to the QR code. The user compares it with the code on the phone to avoid
-//! authorizing another person's device (RFC 8628, section 3.3.1). Then handle each state:
+//! authorizing another person's device (RFC 8628, section 3.3.1). Then handle each
+//! [`DeviceState`](crate::DeviceState):
 //!
 //! | state | meaning | show |
 //! |---|---|---|
-//! | [`Pending`](crate::DeviceState::Pending) | the user has not entered the code yet | the code and the remaining time |
-//! | [`SlowedDown`](crate::DeviceState::SlowedDown) | the same; Webex requested a longer polling interval | the same |
-//! | [`PollFailed`](crate::DeviceState::PollFailed) | Webex or the network is unavailable, or Webex requested a pause (`error.retry_after()`); polling continues | the code and a note about the delay |
-//! | [`LoggedIn`](crate::DeviceState::LoggedIn) | the login is complete | the account: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
-//! | [`Denied`](crate::DeviceState::Denied) | the user declined | a message and a button for a new code |
-//! | [`Expired`](crate::DeviceState::Expired) | the code expired before the user entered it | a button for a new code |
-//! | [`Failed`](crate::DeviceState::Failed) | the login failed; the error determines who must act | the error; a button for a new code if [`is_login_required`](crate::Error::is_login_required) |
+//! | [`Pending { .. }`](crate::DeviceState::Pending) | the user has not entered the code yet | the code and the remaining time |
+//! | [`SlowedDown { interval, .. }`](crate::DeviceState::SlowedDown) | the same; Webex requested a longer polling interval | the same |
+//! | [`PollFailed { error, .. }`](crate::DeviceState::PollFailed) | Webex or the network is unavailable, or Webex requested a pause (`error.retry_after()`); polling continues | the code and a note about the delay |
+//! | [`LoggedIn(login)`](crate::DeviceState::LoggedIn) | the login is complete | the account: [`WebexOAuth::identify`](crate::WebexOAuth::identify) |
+//! | [`Denied(error)`](crate::DeviceState::Denied) | the user declined | a message and a button for a new code |
+//! | [`Expired(error)`](crate::DeviceState::Expired) | the code expired before the user entered it | a button for a new code |
+//! | [`Failed(error)`](crate::DeviceState::Failed) | the login failed; the error determines who must act | the error; a button for a new code if [`is_login_required`](crate::Error::is_login_required) |
+//!
+//! Later versions may add states, so the `match` ends with `_ => {}`:
 //!
 //! ```
 //! use webex_oauth::{DeviceLogin, DeviceState, Login};
@@ -74,6 +77,7 @@
 //! // webex: WebexOAuth::from_env()?
 //! let mut device = DeviceLogin::start(&webex).await?;
 //! # mock.approve_device(device.user_code());
+//! println!("{}", device.qr()?.light_on_dark()); // for a terminal; `to_svg` for a page
 //! let mut login: Option<Login> = None;
 //! while let Some(state) = device.next().await {
 //!     println!("{}  {state}", device.user_code()); // one line for the user

@@ -20,9 +20,11 @@
 //!    without a trailing slash. If several are registered,
 //!    [`AuthorizationRequest::redirect_uri`](crate::AuthorizationRequest::redirect_uri) selects
 //!    one.
-//! 5. **Scopes:** the permissions of your application. Select each scope that it requests:
-//!    `spark:all` does not include `spark:people_read`. Request as few as possible. The constants
-//!    of [`Scope`](crate::Scope) describe them, and
+//! 5. **Scopes:** the permissions of your application. To identify the user, Webex documents
+//!    `spark:people_read`; in practice, other `spark:` scopes also work. `spark:all` allows
+//!    everything that the user can do. Request as few as possible, and select each scope that your
+//!    application requests: `spark:all` does not include other scopes. The constants of
+//!    [`Scope`](crate::Scope) describe them, and
 //!    [`Scopes::from_authorization_url`](crate::Scopes::from_authorization_url) reads them from the
 //!    authorization URL that the portal shows later. Webex adds `spark:kms` automatically.
 //! 6. *Add Integration.* The next page shows the **Client ID** and, only once, the **Client
@@ -37,7 +39,7 @@
 //! export WEBEX_CLIENT_ID=C0e8d6adb...
 //! export WEBEX_CLIENT_SECRET=...
 //! export WEBEX_REDIRECT_URI=http://localhost:8765/callback # exactly as registered
-//! export WEBEX_SCOPES="spark:all"
+//! export WEBEX_SCOPES="spark:people_read"
 //! cargo run --example login # listens on this port
 //! ```
 //!

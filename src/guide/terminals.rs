@@ -93,7 +93,7 @@
 //! **Device login**: a [device login](super::devices) needs no port and no callback. Use it as the
 //! fallback over SSH (`SSH_CONNECTION` is set), in a container, or after
 //! [`ErrorKind::CallbackServer`](crate::ErrorKind::CallbackServer). Offer it as an option as well,
-//! like `--device` in the example `cli`. It requires four additional redirect URIs.
+//! as the example `cli` does with `--device`. It requires four additional redirect URIs.
 //!
 //! # Timeout
 //!

@@ -4,13 +4,17 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! webex-oauth = { version = "0.1", features = ["testing"] }
+//! webex-oauth = { path = "../webex-oauth", features = ["testing"] } # or: git = "..."
+//! tokio = { version = "1", features = ["macros", "net", "rt"] }
 //! ```
+//!
+//! The sections with a web application use `axum` 0.8, `tower` 0.5 (feature `util`), and `reqwest`
+//! 0.13. The sections with another mock server use `wiremock` 0.6, `serde_json` 1, and `url` 2.
 //!
 //! Write asynchronous tests with tokio, each with its own mock: they can run in parallel. Pass the
 //! client to your application as a parameter, so that tests can pass [`MockWebex::client`], or
 //! build one from [`MockWebex::service`]. The examples below are complete test bodies. Wrap each in
-//! `#[tokio::test] async fn name() -> Result<(), Box<dyn std::error::Error>> { .. Ok(()) }`.
+//! `#[tokio::test] async fn name() -> Result<(), Box<dyn std::error::Error>> { … Ok(()) }`.
 //!
 //! A mock uses one thread and five operating system handles. Each open connection uses two more,
 //! one at each end. With more than about 140 mocks in one process, the usual limit of 1024 handles
@@ -76,6 +80,37 @@
 //! let tokens = webex.refresh(login.tokens()).await?;
 //! clock.advance(76 * day);
 //! let error = webex.refresh(&tokens).await.unwrap_err();
+//! assert!(error.is_login_required());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A revoked user
+//!
+//! [`MockWebex::revoke`] revokes the tokens of a user, as an administrator or a password change
+//! does. A session then requires a new login. Advance the clock first, because a session does not
+//! refresh a token that is younger than 30 seconds after a 401:
+//!
+//! ```
+//! use std::time::Duration;
+//! use webex_oauth::clock::{ManualClock, UnixTime};
+//! use webex_oauth::store::{MemoryStore, TokenKey};
+//! use webex_oauth::testing::MockWebex;
+//! use webex_oauth::{Callback, TokenManager};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! let clock = ManualClock::new(UnixTime::from_secs(1_700_000_000)).auto_advance();
+//! let mock = MockWebex::builder().clock(clock.clone()).start().await;
+//! let webex = mock.client();
+//! let (url, pending) = webex.authorize().begin()?;
+//! let login = webex.login(pending, Callback::parse(mock.approve(&url))?).await?;
+//! let manager = TokenManager::new(webex, MemoryStore::new())?;
+//! let session = manager.put(&TokenKey::new("jane")?, login).await?;
+//!
+//! mock.revoke("jane@example.com");
+//! clock.advance(Duration::from_secs(31));
+//! let error = session.person().await.unwrap_err();
 //! assert!(error.is_login_required());
 //! # Ok(())
 //! # }
@@ -166,8 +201,10 @@
 //! [`MockWebexBuilder::relay`], connections can break in the middle of a response, or be rejected:
 //! [`MockWebex::go_offline`].
 //!
-//! `Fault::edit` changes the JSON of a response. Named faults, such as `IdTokenFault::Expired`, are
-//! used in the same way: `mock.on(MockEndpoint::Token).respond_with(IdTokenFault::Expired)`.
+//! A [`WebexError`](crate::testing::WebexError) is an error as reported by Webex:
+//! `mock.on(MockEndpoint::Token).respond_with(WebexError::WrongSecret)`. Named faults, such as
+//! [`IdTokenFault::Expired`](crate::testing::IdTokenFault::Expired), are used in the same way.
+//! [`Fault::edit`](crate::testing::Fault::edit) changes the JSON of a response.
 //!
 //! # An axum application without a server
 //!
@@ -202,7 +239,8 @@
 //! # }
 //! ```
 //!
-//! Then request the path and query of the callback, with the cookie of the first response.
+//! To finish the login, request the callback's path and query in the same way, with the cookie from
+//! the first response.
 //!
 //! # Any application, as a browser sees it
 //!
@@ -311,19 +349,6 @@
 //! # }
 //! ```
 //!
-//! # Programs in other languages
-//!
-//! The repository's example `mock_webex` runs the mock as a server, for tests in Python,
-//! JavaScript, or any other language. It prints the environment variables for the program under
-//! test, shows a sign-in page and a consent page, and accepts commands from tests on a second port:
-//!
-//! ```sh
-//! cargo run --example mock_webex -- --port 8081 --redirect-uri http://localhost:5000/callback
-//! ```
-//!
-//! Every start creates a new client ID and client secret, unless `--client-id` and
-//! `--client-secret` are given. Nothing is stored.
-//!
 #![doc = include_str!("other_languages.md")]
 //!
 //! `tests/interop` in the repository tests the mock with the clients `openid-client` (npm),
@@ -339,5 +364,6 @@
 //! [`MockWebex::approve`]: crate::testing::MockWebex::approve
 //! [`MockWebex::client`]: crate::testing::MockWebex::client
 //! [`MockWebex::go_offline`]: crate::testing::MockWebex::go_offline
+//! [`MockWebex::revoke`]: crate::testing::MockWebex::revoke
 //! [`MockWebex::service`]: crate::testing::MockWebex::service
 //! [`MockWebexBuilder::relay`]: crate::testing::MockWebexBuilder::relay

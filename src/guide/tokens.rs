@@ -79,21 +79,52 @@
 //! - **Account.** [`Session::person`](crate::Session::person) and
 //!   [`Session::user_info`](crate::Session::user_info) fetch the user and store the account with
 //!   the session. [`Account::details`](crate::Account::details) lists the source of each value and
-//!   whether it is verified.
+//!   whether it is verified. After a login without an ID token, the account is unknown until the
+//!   person has been fetched, and `status` shows that. To store it from the start, call
+//!   [`WebexOAuth::identify`](crate::WebexOAuth::identify) before `put`.
 //! - **Disconnect.** [`Session::disconnect`](crate::Session::disconnect) removes the session and
 //!   revokes its tokens if the service supports it.
 //! - **Idle sessions.** [`KeepAlive`](crate::KeepAlive) refreshes sessions before they expire, and
 //!   reports those that a refresh cannot extend.
 //! - **Stores.** [`MemoryStore`](crate::store::MemoryStore),
 //!   [`FileStore`](crate::store::FileStore), and [`KeyringStore`](crate::store::KeyringStore) are
-//!   included. To use a database, implement [`TokenStore`](crate::store::TokenStore) and test it
-//!   with [`conformance`](crate::store::conformance).
+//!   included. [`FileStore::for_application`](crate::store::FileStore::for_application) uses the
+//!   data folder of the current user, and [`FileStore::open`](crate::store::FileStore::open) any
+//!   folder. [`Encrypted`](crate::store::Encrypted) encrypts the sessions of any store. To use a
+//!   database, implement [`TokenStore`](crate::store::TokenStore) and test it with
+//!   [`conformance`](crate::store::conformance).
+//! - **Listing.** The store lists the sessions, not the manager: see [below](#listing-sessions).
 //! - **Shutdown.** Call [`TokenManager::wait_idle`](crate::TokenManager::wait_idle) at the end of
 //!   `main`. A pending save does not keep the process from exiting.
 //!
 //! To store tokens without a manager, convert them with
 //! [`TokenSet::to_stored`](crate::TokenSet::to_stored), or put [`#[serde(with =
 //! "webex_oauth::stored")]`](crate::stored) on a field of your own type.
+//!
+//! ## Listing sessions
+//!
+//! Pass a clone of the store to the manager, and list its keys with
+//! [`TokenIndex::keys`](crate::store::TokenIndex::keys). A `KeyringStore` cannot list its keys.
+//!
+//! ```
+//! use webex_oauth::store::TokenStore;
+//!
+//! /// Prints the keys of all sessions below the root `cust10001`.
+//! async fn print_keys(store: &dyn TokenStore) -> webex_oauth::Result<()> {
+//!     let Some(index) = store.as_index() else { return Ok(()) };
+//!     let mut cursor = None;
+//!     loop {
+//!         let page = index.keys(Some("cust10001"), cursor.as_ref(), 100).await?;
+//!         page.keys.iter().for_each(|key| println!("{key:?}"));
+//!         let Some(next) = page.next else { return Ok(()) };
+//!         cursor = Some(next);
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> webex_oauth::Result<()> {
+//! # print_keys(&webex_oauth::store::MemoryStore::new()).await
+//! # }
+//! ```
 //!
 //! # A Service App
 //!
@@ -175,8 +206,12 @@
 //! # }
 //! ```
 //!
+//! [`WebexOAuth::person`](crate::WebexOAuth::person) with this token fetches the bot's own account,
+//! and [`WebexOAuth::token_expiry`](crate::WebexOAuth::token_expiry) the expiry of the token.
+//!
 //! Any HTTP client can send the requests. With the feature `middleware`, your own reqwest client
-//! adds the token to requests to Webex, and to no other host:
+//! adds the token to requests to Webex, and to no other host. This requires the crates `reqwest`
+//! 0.13, `reqwest-middleware` 0.5, and, for the body, `serde_json`:
 //!
 //! ```
 //! use reqwest_middleware::ClientWithMiddleware;
@@ -189,6 +224,14 @@
 //!     let webex = WebexOAuth::builder().client_id("bot").build()?;
 //!     let client = without_redirects(reqwest::Client::builder())?;
 //!     Ok(client.with(BearerMiddleware::new(&webex, bot)).build())
+//! }
+//!
+//! async fn greet(client: &ClientWithMiddleware) -> Result<(), Box<dyn std::error::Error>> {
+//!     let message = serde_json::json!({"toPersonEmail": "jane@example.com", "text": "Hello"});
+//!     let request = client.post("https://webexapis.com/v1/messages");
+//!     let request = request.header("content-type", "application/json");
+//!     request.body(message.to_string()).send().await?.error_for_status()?;
+//!     Ok(())
 //! }
 //! ```
 //!

@@ -2,7 +2,7 @@
 //!
 //! A login consists of two requests to your application: one redirects the browser to Webex, and
 //! the other receives the callback. Most pitfalls concern the time between the two, because anyone
-//! can send a browser anywhere.
+//! can make a browser open your callback URL.
 //!
 //! Two applications in the repository run without an integration. `cargo run --example web_login`
 //! identifies users. `cargo run --example connect_provider` connects the Webex accounts of
@@ -12,7 +12,8 @@
 //!
 //! This application uses axum, and stores pending logins in encrypted cookies
 //! ([`cookies`](crate::cookies), feature `cookies`). [`guide::cookies`](super::cookies) describes
-//! the alternative. It also requires the crates `axum`, `rand` 0.10 (feature `sys_rng`), and `url`.
+//! the alternative. It also requires the crates `axum` 0.8, `rand` 0.10 (feature `sys_rng`),
+//! `tokio`, and `url` 2.
 //!
 //! ```
 //! use std::collections::HashMap;
@@ -27,17 +28,33 @@
 //! use rand::TryRng as _;
 //! use rand::rngs::SysRng;
 //! use url::{Position, Url, form_urlencoded};
-//! use webex_oauth::cookies::PendingCookies;
+//! use webex_oauth::cookies::{EncryptionKey, EncryptionKeys, PendingCookies};
 //! use webex_oauth::{Callback, Error, PendingAuthorization, WebexOAuth};
 //!
 //! #[derive(Clone)]
 //! struct App {
-//!     webex: WebexOAuth,       // WebexOAuth::from_env()?
-//!     pending: PendingCookies, // PendingCookies::new(&webex, keys)
-//!     origin: String,          // as browsers send it: "https://app.example.com"
+//!     webex: WebexOAuth,
+//!     pending: PendingCookies,
+//!     origin: String, // as browsers send it
 //!     // Person IDs by session ID. A real application expires its sessions.
 //!     sessions: Arc<Mutex<HashMap<String, String>>>,
 //! }
+//!
+//! # mod program {
+//! # use super::*;
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let webex = WebexOAuth::from_env()?;
+//!     // Created once with `openssl rand -base64 32`. All processes share it.
+//!     let key = EncryptionKey::from_text(&std::env::var("COOKIE_KEY")?)?;
+//!     let pending = PendingCookies::new(&webex, EncryptionKeys::new("1", key)?);
+//!     let origin = "https://app.example.com".to_owned();
+//!     let app = App { webex, pending, origin, sessions: Arc::default() };
+//!     // A reverse proxy terminates HTTPS.
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:5000").await?;
+//!     Ok(axum::serve(listener, router(app)).await?)
+//! }
+//! # }
 //!
 //! fn router(app: App) -> Router {
 //!     Router::new()
@@ -177,7 +194,6 @@
 //! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # use webex_oauth::store::{EncryptionKey, EncryptionKeys};
 //! # let mock = webex_oauth::testing::MockWebex::start().await;
 //! # let keys = EncryptionKeys::new("1", EncryptionKey::generate()?);
 //! # let pending = PendingCookies::new(&mock.client(), keys?);
@@ -244,7 +260,7 @@
 //!
 //! | step | result | verified so far |
 //! |---|---|---|
-//! | [`authorize()`](crate::WebexOAuth::authorize) .. [`begin()`](crate::AuthorizationRequest::begin) | [`AuthorizationUrl`](crate::AuthorizationUrl), [`PendingAuthorization`](crate::PendingAuthorization) | nothing |
+//! | [`authorize()`](crate::WebexOAuth::authorize) … [`begin()`](crate::AuthorizationRequest::begin) | [`AuthorizationUrl`](crate::AuthorizationUrl), [`PendingAuthorization`](crate::PendingAuthorization) | nothing |
 //! | [`Callback::parse`](crate::Callback::parse), or deserialization by a web framework | [`Callback`](crate::Callback) | nothing: anyone could have sent it |
 //! | [`pending_id()`](crate::Callback::pending_id) | ID of the pending authorization | nothing |
 //! | [`accept(pending, callback)`](crate::WebexOAuth::accept) | [`AuthorizationCode`](crate::AuthorizationCode) | this browser began this login, with this client, recently |
@@ -254,6 +270,9 @@
 //! | [`manager.put(&key, login)`](crate::TokenManager::put) | [`Session`](crate::Session), which refreshes automatically | the tokens belong to this client and to the account of the stored session |
 //!
 //! [`login(pending, callback)`](crate::WebexOAuth::login) combines `accept` and `exchange`.
+//!
+//! `identify` returns a reference into the login. To call the `require_*` checks, drop the
+//! reference, and read [`Login::person`](crate::Login::person) afterwards.
 //!
 //! - **`state`** is a random string in the authorization URL that is returned in the callback. It
 //!   prevents an attacker from passing the callback of another login to your user.
@@ -269,7 +288,7 @@
 //! [`PendingAuthorization::to_stored`](crate::PendingAuthorization::to_stored) converts it to a
 //! string that survives restarts.
 //!
-//! A [`payload`](crate::AuthorizationRequest::payload) transports application data such as a return
+//! A [`payload`](crate::AuthorizationRequest::payload) carries application data such as a return
 //! path or a tenant. Validate a path that came from the browser.
 //!
 //! # Pitfalls
@@ -297,7 +316,7 @@
 //! `web_login::a_session_that_was_logged_out_does_not_live_on_in_a_copy_of_its_cookie_and_ends_by_itself_after_two_days`,
 //! `web_login::at_an_https_address_all_cookies_are_of_this_host_alone`.
 //!
-//! ## Callback of another person
+//! ## Someone else's callback
 //!
 //! An attacker begins a login, stops before the callback, and makes your user open the callback
 //! URL. Your user would then work in the attacker's account, or your product would be connected to
@@ -358,7 +377,7 @@
 //! `web_login::no_return_to_leads_out_of_the_application_or_round_in_circles`,
 //! `web_login::a_return_to_that_a_stranger_put_into_a_link_is_dropped`.
 //!
-//! ## Logout by a link
+//! ## Logging out by GET
 //!
 //! A logout by GET can be triggered by any page that embeds its URL, and by prefetching browsers.
 //! Use POST, and accept POST requests only from your own pages. Every browser sends `Origin` with

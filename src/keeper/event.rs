@@ -22,7 +22,7 @@ use crate::store::TokenKey;
 ///     TokenManager::builder(webex, store)
 ///         .on_event(|event| match event {
 ///             SessionEvent::Refreshed { .. } => {}
-///             SessionEvent::LoginRequired { key, .. } => println!("notify the user of {key:?}"),
+///             SessionEvent::LoginRequired { key, .. } => println!("notify {key:?}"),
 ///             other => println!("{other}"),
 ///         })
 ///         .build()

@@ -218,7 +218,7 @@ impl Fixture {
         Ok(token.expose().to_owned())
     }
 
-    /// A caller in a task of its own, which has come as far as it can.
+    /// A caller in a separate task, which has made all possible progress.
     pub(super) async fn caller(&self) -> tokio::task::JoinHandle<Result<AccessToken>> {
         let (keeper, slot) = (Arc::clone(&self.keeper), self.slot.clone());
         let caller = tokio::spawn(async move { keeper.access_token(&slot).await });

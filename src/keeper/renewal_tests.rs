@@ -71,7 +71,7 @@ async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
     let renewing = tokio::spawn(async move { keeper.renew(&slot, epoch, &known).await });
     quiet().await;
     assert!(renewing.is_finished());
-    assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionNotFound);
+    assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionBusy);
     assert!(fixture.slot.is_resting(fixture.clock.elapsed()), "it is left to the other process for a second");
     assert!(!fixture.slot.is_resting(fixture.clock.elapsed() + SECOND));
 

@@ -51,12 +51,23 @@
 //!
 //! # Types
 //!
-//! - [`VerifiedIdToken`] contains the claims of an ID token; only `verify` creates it.
-//! - [`UserInfo`] contains additional claims about the user.
-//! - [`Discovery`] is the discovery document. `web_finger` finds a user's home issuer, and `logout`
-//!   builds the logout URL.
-//! - `jws` parses tokens, `algorithm` lists the signature algorithms, `jwk` reads key sets, and
-//!   `signature` verifies with the TLS library.
+//! - [`VerifiedIdToken`] contains the claims of an ID token. Only a successful verification creates
+//!   it: in a login, or in
+//!   [`WebexOAuth::verify_id_token`](crate::WebexOAuth::verify_id_token).
+//! - [`UserInfo`] contains additional claims about the user. Fetch them with
+//!   [`WebexOAuth::user_info`](crate::WebexOAuth::user_info),
+//!   [`WebexOAuth::user_info_for`](crate::WebexOAuth::user_info_for), or
+//!   [`Session::user_info`](crate::Session::user_info).
+//! - [`Discovery`] is the discovery document, fetched with
+//!   [`WebexOAuth::discover`](crate::WebexOAuth::discover).
+//! - [`SigningAlgorithm`] is an argument of
+//!   [`WebexOAuthBuilder::id_token_algorithms`](crate::WebexOAuthBuilder::id_token_algorithms).
+//!
+//! [`WebexOAuth::home_issuer`](crate::WebexOAuth::home_issuer) finds a user's home issuer, and
+//! [`WebexOAuth::logout_url`](crate::WebexOAuth::logout_url) builds the logout URL.
+
+// `jws` parses tokens, `jwk` reads key sets, and `signature` verifies with the TLS library. `verify`
+// applies all checks of an ID token.
 
 pub(crate) mod algorithm;
 pub(crate) mod jwk;

@@ -19,7 +19,9 @@
 //! the [`WriteOutcome`]. Store the key as `key.to_string()`, the head as [`Head::to_text`], and the
 //! bytes of [`Body::expose`].
 //!
-//! This is a complete store, with the line that checks it:
+//! This is a complete store, with the line that checks it. It cannot list its keys: `as_index`
+//! returns `None`, so [`KeepAlive`](crate::KeepAlive) and
+//! [`TokenManager::remove_all`](crate::TokenManager::remove_all) are not available.
 //!
 //! ```
 //! use std::collections::BTreeMap;

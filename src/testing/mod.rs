@@ -132,7 +132,7 @@
 //! |---|---|---|
 //! | [`IdTokenFault`] | [`Token`](MockEndpoint::Token) | missing `aud`, a week old, signed with `none`, a duplicate claim |
 //! | [`TokensFault`] | [`Token`](MockEndpoint::Token) | missing `scope`, missing `expires_in` |
-//! | [`JwksFault`] | [`Keys`](MockEndpoint::Jwks) | a web page, an outage, a tiny key, keys without IDs |
+//! | [`JwksFault`] | [`Jwks`](MockEndpoint::Jwks) | a web page, an outage, a tiny key, keys without IDs |
 //! | [`CallbackFault`] | [`Authorization`](MockEndpoint::Authorization) | another state, a duplicate code, another issuer |
 //! | [`UserInfoFault`] | [`UserInfo`](MockEndpoint::UserInfo) | another user, a missing scope |
 //! | [`DiscoveryFault`] | [`Discovery`](MockEndpoint::Discovery) | another issuer, an endpoint on another host |
@@ -147,10 +147,10 @@
 //!
 //! [`exchanges`](MockWebex::exchanges), [`refreshes`](MockWebex::refreshes), and
 //! [`requests_to`](MockWebex::requests_to) return the number of received requests.
-//! [`exchanges_for`](MockWebex::exchanges_for) and [`refreshes_for`](MockWebex::refreshes_for) return
-//! the number of granted requests of a user. [`expect`](MockWebex::expect) sets expectations in
-//! advance. With [recording](MockWebexBuilder::record_requests), the mock stores the requests without
-//! their secrets.
+//! [`exchanges_for`](MockWebex::exchanges_for) and [`refreshes_for`](MockWebex::refreshes_for)
+//! return the number of granted requests of a user. [`expect`](MockWebex::expect) sets expectations
+//! in advance. With [recording](MockWebexBuilder::record_requests), the mock stores the requests
+//! without their secrets.
 //!
 #![doc = include_str!("rules.md")]
 //!

@@ -36,6 +36,7 @@ const LONG_FILES: &[(&str, &str)] = &[
         "src/error.rs",
         "every kind stands here with what to do about it, and every question that can be asked of an error",
     ),
+    ("src/store/disk_tests.rs", "the tests of the file store with disk faults"),
     ("src/keeper/flight.rs", "one state machine, which is read in one piece"),
     ("src/keeper/table.rs", "its table, for the tests"),
     ("src/keeper/world.rs", "the world that it is searched in, for the tests"),
