@@ -23,7 +23,7 @@ use crate::token::TokenSet;
 ///         return Ok("not connected".into());
 ///     };
 ///     Ok(match status.state {
-///         SessionState::LoginRequired { .. } => format!("{} must log in again", status.account),
+///         SessionState::LoginRequired { .. } => "log in again".into(),
 ///         SessionState::BackingOff { until } => format!("{status}; next attempt at {until}"),
 ///         _ => status.to_string(), // "Connected to Webex. Logged in as jane@example.com"
 ///     })
