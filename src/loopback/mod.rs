@@ -114,7 +114,9 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 /// let login = BrowserLogin::new(&webex)
 ///     // Both are registered, for example on ports 8765 and 8766.
 ///     .redirect_uris([first, second])
-///     .customize_request(|request| request.scopes("spark:people_read").prompt(Prompt::SelectAccount))
+///     .customize_request(|request| {
+///         request.scopes("spark:people_read").prompt(Prompt::SelectAccount)
+///     })
 ///     .on_browser_failure(|url, _| println!("Open this page: {url}"))
 /// #   .open_with(open)
 ///     .run()
