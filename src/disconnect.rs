@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use crate::authorize::{AuthorizationRequest, Prompt};
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind, Remedy, Result};
-use crate::keeper::Held;
+use crate::keeper::CacheRef;
 use crate::revocation::RevocationScope;
 
 /// The result of disconnecting a session, returned by
@@ -55,7 +55,7 @@ impl Disconnected {
 
 /// Removes the session and revokes its tokens, in a separate task: once begun, it completes even
 /// if the caller's future is dropped, because only this task has the tokens to revoke.
-pub(crate) async fn disconnect(slot: Held, scope: RevocationScope) -> Result<Disconnected> {
+pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
     let Ok(runtime) = Handle::try_current() else {
         let message = "no Tokio runtime: disconnect a session from within a runtime";
         return Err(Error::new(ErrorKind::NoRuntime, message));
@@ -68,7 +68,7 @@ pub(crate) async fn disconnect(slot: Held, scope: RevocationScope) -> Result<Dis
     })
 }
 
-async fn remove_and_revoke(slot: Held, scope: RevocationScope) -> Result<Disconnected> {
+async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
     let keeper = slot.keeper();
     keeper.let_land(&slot).await;
     let revoked = match keeper.remove(&slot).await? {

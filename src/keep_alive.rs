@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{EARLIEST, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Transience};
-use crate::keeper::{Held, Known, Record, SessionEvent, in_time};
+use crate::keeper::{CacheRef, SessionData, SessionEvent, StoredLogin, in_time};
 use crate::manager::TokenManager;
 use crate::random;
 use crate::store::TokenKey;
@@ -119,7 +119,7 @@ struct Memory {
     /// others.
     tried: HashSet<TokenKey>,
     /// The cache entries of unfinished sessions, which remember foreign leases and failures.
-    left: HashMap<TokenKey, Held>,
+    left: HashMap<TokenKey, CacheRef>,
     /// The monotonic time at which entries were last checked for a receipt in the future.
     checked_at: Option<Duration>,
 }
@@ -156,19 +156,19 @@ pub struct SweepReport {
 pub struct KeepAliveHandle(JoinHandle<()>);
 
 /// The result of visiting one session.
-enum Visit {
+enum SessionOutcome {
     /// The session is no longer due, or it belongs to another client.
     Passed,
     /// Another process holds the lease.
     Left,
     Refreshed,
     Ended,
-    Failed(Whose),
+    Failed(FailureScope),
 }
 
 /// The scope of a failure: one session, or all of them.
 #[derive(PartialEq, Eq)]
-enum Whose {
+enum FailureScope {
     ThisLogins,
     Everybodys,
 }
@@ -270,10 +270,10 @@ impl KeepAlive {
             for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
-                    Visit::Passed | Visit::Left => {}
-                    Visit::Refreshed => swept.refreshed += 1,
-                    Visit::Ended => swept.login_required += 1,
-                    Visit::Failed(_) => swept.failed += 1,
+                    SessionOutcome::Passed | SessionOutcome::Left => {}
+                    SessionOutcome::Refreshed => swept.refreshed += 1,
+                    SessionOutcome::Ended => swept.login_required += 1,
+                    SessionOutcome::Failed(_) => swept.failed += 1,
                 }
                 if !pause.is_zero() {
                     clock.sleep(pause).await;
@@ -297,12 +297,12 @@ impl KeepAlive {
                     continue;
                 }
                 match self.visit(key, Reason::Due).await? {
-                    Visit::Passed | Visit::Left => continue,
-                    Visit::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
-                    Visit::Ended => (swept.login_required, failures) = (swept.login_required + 1, 0),
-                    Visit::Failed(whose) => {
+                    SessionOutcome::Passed | SessionOutcome::Left => continue,
+                    SessionOutcome::Refreshed => (swept.refreshed, failures) = (swept.refreshed + 1, 0),
+                    SessionOutcome::Ended => (swept.login_required, failures) = (swept.login_required + 1, 0),
+                    SessionOutcome::Failed(whose) => {
                         swept.failed += 1;
-                        failures += usize::from(whose == Whose::Everybodys);
+                        failures += usize::from(whose == FailureScope::Everybodys);
                         self.memory().tried.insert(key.clone());
                     }
                 }
@@ -347,23 +347,25 @@ impl KeepAlive {
         }
     }
 
-    async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<Visit> {
+    async fn visit(&self, key: &TokenKey, reason: Reason) -> Result<SessionOutcome> {
         let known = match reason {
             Reason::Due => self.memory().left.remove(key),
             // Kept in the map: the next visit of a due session needs it.
             Reason::Check => self.memory().left.get(key).cloned(),
         };
-        let slot = known.unwrap_or_else(|| Held::in_passing(self.manager.keeper(), key));
+        let slot = known.unwrap_or_else(|| CacheRef::in_passing(self.manager.keeper(), key));
         let visit = self.look_after(&slot, reason).await;
         let mut memory = self.memory();
         // Also remember a rejected session, so that its event is not emitted again.
-        if matches!(visit, Visit::Left | Visit::Failed(_) | Visit::Ended) && memory.left.len() < MOST_LEFT {
+        if matches!(visit, SessionOutcome::Left | SessionOutcome::Failed(_) | SessionOutcome::Ended)
+            && memory.left.len() < MOST_LEFT
+        {
             memory.left.insert(key.clone(), slot);
         }
         Ok(visit)
     }
 
-    async fn look_after(&self, slot: &Held, reason: Reason) -> Visit {
+    async fn look_after(&self, slot: &CacheRef, reason: Reason) -> SessionOutcome {
         let keeper = self.manager.keeper();
         let epoch = slot.epoch();
         let known = match keeper.load(&slot.key).await {
@@ -374,22 +376,24 @@ impl KeepAlive {
             }
             Ok(Some(known)) if reason == Reason::Check && is_from_the_future(&known, keeper.webex.now()) => known,
             // Another task or process was faster.
-            Ok(_) => return Visit::Passed,
+            Ok(_) => return SessionOutcome::Passed,
             // Several clients may share a store.
-            Err(error) if error.kind() == ErrorKind::ClientMismatch => return Visit::Passed,
+            Err(error) if error.kind() == ErrorKind::ClientMismatch => return SessionOutcome::Passed,
             Err(error) => {
                 event!(WARN, key = ?slot.key, error = causes(&error), "session load failed");
-                return Visit::Failed(whose(&error));
+                return SessionOutcome::Failed(whose(&error));
             }
         };
         match keeper.renew(slot, epoch, &known).await {
-            Ok(true) => Visit::Refreshed,
-            Ok(false) => Visit::Passed,
+            Ok(true) => SessionOutcome::Refreshed,
+            Ok(false) => SessionOutcome::Passed,
             // Removed in the meantime, or refreshed by another process at the moment.
-            Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => Visit::Passed,
-            Err(error) if error.kind() == ErrorKind::SessionBusy => Visit::Left,
-            Err(error) if error.is_login_required() => Visit::Ended,
-            Err(error) => Visit::Failed(whose(&error)),
+            Err(error) if error.kind() == ErrorKind::SessionNotFound && error.is_login_required() => {
+                SessionOutcome::Passed
+            }
+            Err(error) if error.kind() == ErrorKind::SessionBusy => SessionOutcome::Left,
+            Err(error) if error.is_login_required() => SessionOutcome::Ended,
+            Err(error) => SessionOutcome::Failed(whose(&error)),
         }
     }
 
@@ -409,19 +413,19 @@ fn has_its_turn(key: &TokenKey, now: UnixTime, time: Duration) -> bool {
 
 /// Returns `true` if a refreshable session was received further in the future than the clock skew
 /// allows.
-fn is_from_the_future(known: &Known<Record>, now: UnixTime) -> bool {
+fn is_from_the_future(known: &StoredLogin<SessionData>, now: UnixTime) -> bool {
     let tokens = &known.tokens.tokens;
     tokens.refresh_token().is_some() && !known.head.is_rejected() && tokens.received_at() > now + MAX_CLOCK_SKEW
 }
 
 /// Returns the scope of a failure. A failing store, network, or server affects the next session as
 /// well.
-fn whose(error: &Error) -> Whose {
+fn whose(error: &Error) -> FailureScope {
     let status = error.server().and_then(|server| server.status());
     let is_everybodys = error.kind() == ErrorKind::Store
         || error.delivery().is_some()
         || status.is_some_and(|status| status >= 500 || matches!(status, 407 | 423 | 429));
-    if is_everybodys { Whose::Everybodys } else { Whose::ThisLogins }
+    if is_everybodys { FailureScope::Everybodys } else { FailureScope::ThisLogins }
 }
 
 /// Runs a sweep and converts a panic of the store into an error, so that keep-alive does not stop
@@ -474,12 +478,12 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 
-    fn known(json: &str) -> Known<Record> {
+    fn known(json: &str) -> StoredLogin<SessionData> {
         let owner = Arc::new(Owner { service: "webex".into(), client_id: "C1".into() });
         let (service, asked) = (Service::webex(), Scopes::new());
         let receipt = Receipt { owner, service: &service, asked, exchange: None, now: NOW };
         let tokens = TokenSet::received(TokenResponse::read(json.as_bytes()).ok().unwrap(), receipt);
-        Known { head: Head::begin(None).unwrap(), tokens: Record::new(tokens) }
+        StoredLogin { head: Head::begin(None).unwrap(), tokens: SessionData::new(tokens) }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{self, Change, Editing, Held, Keeper, Known, Listener, Record, SessionEvent};
+use crate::keeper::{
+    self, CacheRef, Editing, EventListener, InvalidateOnDrop, Refresher, SessionData, SessionEvent, StoredLogin,
+};
 use crate::secret::AccessToken;
 use crate::session::Session;
 use crate::store::{self, Entry, Head, TokenIndex, TokenKey, TokenStore};
@@ -65,7 +67,7 @@ const PAGE_SIZE: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenManager {
-    keeper: Arc<Keeper>,
+    keeper: Arc<Refresher>,
 }
 
 /// A builder for [`TokenManager`], created by [`TokenManager::builder`].
@@ -73,7 +75,7 @@ pub struct TokenManager {
 pub struct TokenManagerBuilder {
     webex: WebexOAuth,
     store: Arc<dyn TokenStore>,
-    listener: Option<Listener>,
+    listener: Option<EventListener>,
 }
 
 /// Options for [`TokenManager::put_opts`].
@@ -135,7 +137,7 @@ impl TokenManagerBuilder {
     /// - [`ErrorKind::RandomSource`]: the operating system's random number generator failed.
     pub fn build(self) -> Result<TokenManager> {
         self.webex.registration().require_secret()?;
-        Ok(TokenManager { keeper: Arc::new(Keeper::new(self.webex, self.store, self.listener)?) })
+        Ok(TokenManager { keeper: Arc::new(Refresher::new(self.webex, self.store, self.listener)?) })
     }
 }
 
@@ -277,7 +279,7 @@ impl TokenManager {
     pub async fn set_data(&self, key: &TokenKey, data: &impl Serialize) -> Result<()> {
         let data = to_json(data)?;
         let slot = self.slot(key);
-        let amend = |_: &Head, record: &mut Record| {
+        let amend = |_: &Head, record: &mut SessionData| {
             record.data = Some(data.clone());
             true
         };
@@ -353,7 +355,7 @@ impl TokenManager {
         self.keeper.wait_idle().await
     }
 
-    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+    pub(crate) fn keeper(&self) -> &Arc<Refresher> {
         &self.keeper
     }
 
@@ -372,7 +374,7 @@ impl TokenManager {
         let data = data.transpose()?;
         tokens.require_owner(&self.keeper.webex.registration().owner)?;
         let slot = self.slot(key);
-        let mut record = Record::new(tokens);
+        let mut record = SessionData::new(tokens);
         let turn = slot.turn_in_time().await?;
         let mut change = None;
         let mut editing = Editing::new(&self.keeper, key);
@@ -385,9 +387,9 @@ impl TokenManager {
             record.data = data.clone().or(kept);
             let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
-            let begun = change.take().unwrap_or_else(|| Change::begin(&slot));
+            let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&slot));
             if editing.save(&entry).await? {
-                begun.confirm(Some(self.keeper.current(&slot, &Known { head: entry.head, tokens: record })));
+                begun.confirm(Some(self.keeper.current(&slot, &StoredLogin { head: entry.head, tokens: record })));
                 drop(turn);
                 event!(INFO, key = ?key, "session stored");
                 return Ok(Session::new(slot.clone()));
@@ -398,14 +400,14 @@ impl TokenManager {
 
     /// Returns the stored session, unless it belongs to another account. If only the stored account
     /// is known, the person is fetched from Webex.
-    async fn same_account(&self, key: &TokenKey, record: &mut Record, before: &Entry) -> Result<Record> {
+    async fn same_account(&self, key: &TokenKey, record: &mut SessionData, before: &Entry) -> Result<SessionData> {
         let before = self.read(before)?;
-        let is_known = |record: &Record| record.tokens.account().person.is_some();
+        let is_known = |record: &SessionData| record.tokens.account().person.is_some();
         if is_known(&before) && !is_known(record) {
             let person = self.keeper.webex.person(record.tokens.access_token()).await?;
             record.tokens.identify(person.identity());
         }
-        let is_proven = |record: &Record| record.tokens.account().subject().is_some();
+        let is_proven = |record: &SessionData| record.tokens.account().subject().is_some();
         if is_proven(&before) && !is_known(&before) && !is_proven(record) {
             let message = format!(
                 "account mismatch: the session stored under {key:?} was verified by an ID token, and the new tokens contain \
@@ -423,12 +425,12 @@ impl TokenManager {
         Err(Error::new(ErrorKind::AccountMismatch, message))
     }
 
-    fn slot(&self, key: &TokenKey) -> Held {
-        Held::new(&self.keeper, key)
+    fn slot(&self, key: &TokenKey) -> CacheRef {
+        CacheRef::new(&self.keeper, key)
     }
 
-    fn read(&self, entry: &Entry) -> Result<Record> {
-        Record::read(&entry.body, &self.keeper.webex.registration().owner)
+    fn read(&self, entry: &Entry) -> Result<SessionData> {
+        SessionData::read(&entry.body, &self.keeper.webex.registration().owner)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::call;
 use crate::client::WebexOAuth;
 use crate::disconnect::{self, Disconnected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{Held, Keeper, LONGEST_HOLD};
+use crate::keeper::{CacheRef, LONGEST_HOLD, Refresher};
 use crate::meetings::SecurityContext;
 #[cfg(feature = "oidc")]
 use crate::oidc::UserInfo;
@@ -61,15 +61,15 @@ use crate::trace::event;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Session {
-    slot: Held,
+    slot: CacheRef,
 }
 
 impl Session {
-    pub(crate) fn new(slot: Held) -> Self {
+    pub(crate) fn new(slot: CacheRef) -> Self {
         Self { slot }
     }
 
-    fn keeper(&self) -> &Arc<Keeper> {
+    fn keeper(&self) -> &Arc<Refresher> {
         self.slot.keeper()
     }
 

@@ -16,7 +16,7 @@ const TIME: Duration = Duration::from_secs(5 * 60);
 
 /// The owner of the address that a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum IssuerKind {
     /// The service. Its key set is requested first, for any token.
     Service,
     /// An issuer, requested after the service. All issuers together get half of the requests, so
@@ -24,7 +24,7 @@ pub(super) enum Whose {
     Issuer,
 }
 
-impl Whose {
+impl IssuerKind {
     /// Returns the part of `most` requests that this owner may use.
     const fn share(self, most: usize) -> usize {
         match self {
@@ -36,26 +36,26 @@ impl Whose {
 
 /// A request that was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spent {
+pub(super) struct Permit {
     pub(super) begun: Duration,
-    whose: Whose,
+    whose: IssuerKind,
 }
 
 /// The requests of the last five minutes.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
-    asked: VecDeque<Spent>,
-    in_vain: VecDeque<Spent>,
+pub(super) struct FetchLimiter {
+    asked: VecDeque<Permit>,
+    in_vain: VecDeque<Permit>,
 }
 
-impl Budget {
+impl FetchLimiter {
     /// Counts a request that begins now.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Jwks`]: the limit is reached. `retry_after` is the time until another request
     ///   is allowed.
-    pub(super) fn spend(&mut self, now: Duration, whose: Whose) -> Result<Spent> {
+    pub(super) fn spend(&mut self, now: Duration, whose: IssuerKind) -> Result<Permit> {
         let forged = "too many key set requests: recent ID tokens name unknown keys; retry later";
         let down = "too many key set requests: the server is unavailable; retry later";
         for (requests, most, message) in [(&mut self.asked, MOST, forged), (&mut self.in_vain, MOST_IN_VAIN, down)] {
@@ -67,27 +67,27 @@ impl Budget {
                 return Err(error.with_retry_after(Some(wait)));
             }
         }
-        let spent = Spent { begun: now, whose };
+        let spent = Permit { begun: now, whose };
         self.asked.push_back(spent);
         Ok(spent)
     }
 
     /// Removes a request that was never sent.
-    pub(super) fn give_back(&mut self, spent: Spent) {
+    pub(super) fn give_back(&mut self, spent: Permit) {
         if let Some(place) = self.asked.iter().rposition(|other| *other == spent) {
             self.asked.remove(place);
         }
     }
 
     /// Moves a request to an unavailable server to the separate count.
-    pub(super) fn excuse(&mut self, spent: Spent) {
+    pub(super) fn excuse(&mut self, spent: Permit) {
         self.give_back(spent);
         self.in_vain.push_back(spent);
     }
 }
 
 /// Returns the time until the oldest request no longer counts, if `most` requests are counted.
-fn wait<'a>(requests: impl Iterator<Item = &'a Spent> + Clone, most: usize, now: Duration) -> Option<Duration> {
+fn wait<'a>(requests: impl Iterator<Item = &'a Permit> + Clone, most: usize, now: Duration) -> Option<Duration> {
     let is_used_up = requests.clone().count() >= most;
     let first = requests.map(|spent| spent.begun).min().filter(|_| is_used_up)?;
     Some(TIME.saturating_sub(now.saturating_sub(first)).max(Duration::from_secs(1)))
@@ -103,39 +103,39 @@ mod tests {
 
     #[test]
     fn ten_requests_are_paid_for_and_the_next_when_the_first_is_five_minutes_old() {
-        let mut budget = Budget::default();
+        let mut budget = FetchLimiter::default();
         for begun in 0..10 {
-            budget.spend(secs(begun), Whose::Service).unwrap();
+            budget.spend(secs(begun), IssuerKind::Service).unwrap();
         }
-        let error = budget.spend(secs(10), Whose::Service).unwrap_err();
+        let error = budget.spend(secs(10), IssuerKind::Service).unwrap_err();
         assert!(error.is_retryable() && error.retry_after() == Some(secs(290)), "{error}");
-        assert_eq!(budget.spend(secs(299), Whose::Service).unwrap_err().retry_after(), Some(secs(1)));
-        budget.spend(secs(300), Whose::Service).unwrap();
-        assert!(budget.spend(secs(300), Whose::Service).is_err());
+        assert_eq!(budget.spend(secs(299), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(1)));
+        budget.spend(secs(300), IssuerKind::Service).unwrap();
+        assert!(budget.spend(secs(300), IssuerKind::Service).is_err());
     }
 
     #[test]
     fn what_found_a_server_down_is_counted_apart_and_has_an_end_of_its_own() {
-        let mut budget = Budget::default();
+        let mut budget = FetchLimiter::default();
         for begun in 0..60 {
-            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            let spent = budget.spend(secs(begun), IssuerKind::Service).unwrap();
             budget.excuse(spent);
         }
-        let error = budget.spend(secs(60), Whose::Service).unwrap_err();
+        let error = budget.spend(secs(60), IssuerKind::Service).unwrap_err();
         assert!(error.to_string().contains("unavailable") && error.retry_after() == Some(secs(240)), "{error}");
-        budget.spend(secs(300), Whose::Service).unwrap();
+        budget.spend(secs(300), IssuerKind::Service).unwrap();
     }
 
     #[test]
     fn what_was_never_sent_costs_nothing() {
-        let mut budget = Budget::default();
+        let mut budget = FetchLimiter::default();
         for begun in 0..1000 {
-            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            let spent = budget.spend(secs(begun), IssuerKind::Service).unwrap();
             budget.give_back(spent);
         }
         // A request is removed only once.
-        let spent = budget.spend(secs(1000), Whose::Service).unwrap();
-        for other in [Spent { begun: secs(7), ..spent }, Spent { whose: Whose::Issuer, ..spent }] {
+        let spent = budget.spend(secs(1000), IssuerKind::Service).unwrap();
+        for other in [Permit { begun: secs(7), ..spent }, Permit { whose: IssuerKind::Issuer, ..spent }] {
             budget.give_back(other);
         }
         assert_eq!(budget.asked, [spent]);
@@ -143,33 +143,33 @@ mod tests {
 
     #[test]
     fn the_issuers_get_half_of_the_requests_and_the_service_what_is_left() {
-        let mut budget = Budget::default();
-        budget.spend(secs(0), Whose::Service).unwrap();
+        let mut budget = FetchLimiter::default();
+        budget.spend(secs(0), IssuerKind::Service).unwrap();
         for begun in 1..6 {
-            budget.spend(secs(begun), Whose::Issuer).unwrap();
+            budget.spend(secs(begun), IssuerKind::Issuer).unwrap();
         }
-        let error = budget.spend(secs(6), Whose::Issuer).unwrap_err();
+        let error = budget.spend(secs(6), IssuerKind::Issuer).unwrap_err();
         assert_eq!(error.retry_after(), Some(secs(295)), "until the first request to an issuer no longer counts");
         for begun in 6..10 {
-            budget.spend(secs(begun), Whose::Service).unwrap();
+            budget.spend(secs(begun), IssuerKind::Service).unwrap();
         }
-        assert_eq!(budget.spend(secs(10), Whose::Service).unwrap_err().retry_after(), Some(secs(290)));
-        assert!(budget.spend(secs(300), Whose::Issuer).is_err());
-        budget.spend(secs(301), Whose::Issuer).unwrap();
+        assert_eq!(budget.spend(secs(10), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(290)));
+        assert!(budget.spend(secs(300), IssuerKind::Issuer).is_err());
+        budget.spend(secs(301), IssuerKind::Issuer).unwrap();
     }
 
     #[test]
     fn issuers_that_are_down_use_up_half_of_what_is_counted_apart() {
-        let mut budget = Budget::default();
+        let mut budget = FetchLimiter::default();
         for begun in 0..30 {
-            let spent = budget.spend(secs(begun), Whose::Issuer).unwrap();
+            let spent = budget.spend(secs(begun), IssuerKind::Issuer).unwrap();
             budget.excuse(spent);
         }
-        assert_eq!(budget.spend(secs(30), Whose::Issuer).unwrap_err().retry_after(), Some(secs(270)));
+        assert_eq!(budget.spend(secs(30), IssuerKind::Issuer).unwrap_err().retry_after(), Some(secs(270)));
         for begun in 30..60 {
-            let spent = budget.spend(secs(begun), Whose::Service).unwrap();
+            let spent = budget.spend(secs(begun), IssuerKind::Service).unwrap();
             budget.excuse(spent);
         }
-        assert_eq!(budget.spend(secs(60), Whose::Service).unwrap_err().retry_after(), Some(secs(240)));
+        assert_eq!(budget.spend(secs(60), IssuerKind::Service).unwrap_err().retry_after(), Some(secs(240)));
     }
 }

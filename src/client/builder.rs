@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::line::Line;
+use super::line::Pipeline;
 #[cfg(feature = "oidc")]
-use super::prover::Prover;
+use super::prover::IdTokenVerifier;
 use super::{Inner, WebexOAuth, env};
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::Credentials;
@@ -64,7 +64,7 @@ pub struct WebexOAuthBuilder {
     pending_lifetime: Duration,
     limits: Limits,
     #[cfg(feature = "oidc")]
-    prover: Prover,
+    prover: IdTokenVerifier,
 }
 
 impl WebexOAuthBuilder {
@@ -84,7 +84,7 @@ impl WebexOAuthBuilder {
             pending_lifetime: Duration::from_secs(10 * 60),
             limits: Limits::default(),
             #[cfg(feature = "oidc")]
-            prover: Prover::default(),
+            prover: IdTokenVerifier::default(),
         }
     }
 
@@ -286,7 +286,7 @@ impl WebexOAuthBuilder {
         Ok(WebexOAuth {
             inner: Arc::new(Inner {
                 registration: Arc::new(registration),
-                line: Line::new(Retry::new(transport, Arc::clone(&self.clock)), Arc::clone(&self.clock)),
+                line: Pipeline::new(Retry::new(transport, Arc::clone(&self.clock)), Arc::clone(&self.clock)),
                 clock: self.clock,
                 pending_lifetime: self.pending_lifetime,
                 limits: self.limits,

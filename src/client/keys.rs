@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
-use super::budget::{Budget, Spent, Whose};
+use super::budget::{FetchLimiter, IssuerKind, Permit};
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -39,16 +39,16 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 /// Lookups use a snapshot and never wait. Callers that need an unknown key share one fetch. An
 /// invalid response never replaces valid keys.
 #[derive(Default)]
-pub(super) struct KeyRing {
+pub(super) struct JwksCache {
     known: ArcSwap<HashMap<String, Arc<Snapshot>>>,
     /// One lock per address, held during a fetch, so that a slow address does not block the others.
-    doors: Mutex<HashMap<String, Arc<Door>>>,
+    doors: Mutex<HashMap<String, Arc<FetchSlot>>>,
     /// The limit on requests. All times here are those of the monotonic clock.
-    budget: Mutex<Budget>,
+    budget: Mutex<FetchLimiter>,
 }
 
 /// The lock of an address, with the failure of its last fetch, if it failed.
-type Door = tokio::sync::Mutex<Option<Failure>>;
+type FetchSlot = tokio::sync::Mutex<Option<Failure>>;
 
 /// A failed fetch.
 struct Failure {
@@ -91,7 +91,7 @@ impl Snapshot {
 }
 
 /// A caller's request for the keys of an address.
-struct Wish<'a> {
+struct KeyRequest<'a> {
     /// The token to verify. Without a token, any newer keys are sufficient.
     token: Option<&'a Checked<'a>>,
     /// The cached keys when the caller arrived. They did not verify the token.
@@ -99,7 +99,7 @@ struct Wish<'a> {
     came: Duration,
 }
 
-impl Wish<'_> {
+impl KeyRequest<'_> {
     /// Returns `true` if the keys that another caller has fetched in the meantime settle this
     /// request.
     ///
@@ -116,7 +116,7 @@ impl Wish<'_> {
 #[derive(Clone)]
 pub(super) struct KeyAddress {
     pub(super) at: Endpoint,
-    pub(super) whose: Whose,
+    pub(super) whose: IssuerKind,
 }
 
 /// A key set from a response.
@@ -127,7 +127,7 @@ pub(super) struct Fetched {
 }
 
 /// A source of key sets.
-pub(super) trait KeyServer: Send + Sync + 'static {
+pub(super) trait JwksSource: Send + Sync + 'static {
     /// Returns the clock for all times here.
     fn clock(&self) -> &dyn Clock;
 
@@ -136,14 +136,14 @@ pub(super) trait KeyServer: Send + Sync + 'static {
 }
 
 /// A verified ID token.
-pub(super) struct Proven {
+pub(super) struct Verified {
     pub(super) id_token: VerifiedIdToken,
     /// The address whose expired keys verified the token. The caller fetches them in the
     /// background.
     pub(super) outdated: Option<KeyAddress>,
 }
 
-impl KeyRing {
+impl JwksCache {
     /// Verifies the signature of a checked token.
     ///
     /// The addresses are tried in order: the service, then the issuer. One address may have a key
@@ -152,8 +152,8 @@ impl KeyRing {
         self: &Arc<Self>,
         checked: &Checked<'_>,
         addresses: &[KeyAddress],
-        server: &Arc<impl KeyServer>,
-    ) -> Result<Proven> {
+        server: &Arc<impl JwksSource>,
+    ) -> Result<Verified> {
         let clock = server.clock();
         let came = clock.elapsed();
         let seen: Vec<_> = addresses.iter().map(|address| self.snapshot(&address.at)).collect();
@@ -163,7 +163,7 @@ impl KeyRing {
             };
             if let Finding::Valid(id_token) = checked.against(&snapshot.keys) {
                 let is_outdated = clock.elapsed() >= snapshot.good_until;
-                return Ok(Proven { id_token, outdated: is_outdated.then(|| address.clone()) });
+                return Ok(Verified { id_token, outdated: is_outdated.then(|| address.clone()) });
             }
         }
         let (mut trouble, mut refusal) = (None, None);
@@ -174,10 +174,10 @@ impl KeyRing {
             });
             let snapshot = match seen {
                 Some(snapshot) if is_settled => Ok(snapshot),
-                seen => self.fetched(address, &Wish { token: Some(checked), seen, came }, server).await,
+                seen => self.fetched(address, &KeyRequest { token: Some(checked), seen, came }, server).await,
             };
             match snapshot.map(|snapshot| checked.against(&snapshot.keys)) {
-                Ok(Finding::Valid(id_token)) => return Ok(Proven { id_token, outdated: None }),
+                Ok(Finding::Valid(id_token)) => return Ok(Verified { id_token, outdated: None }),
                 Ok(Finding::Forged) => refusal = refusal.or(Some("the signature does not match the issuer's key")),
                 Ok(Finding::Ambiguous) => {
                     refusal = refusal.or(Some("`kid` is missing, and the issuer has several keys"))
@@ -212,11 +212,11 @@ impl KeyRing {
 
     /// Fetches expired keys, unless a fetch is in progress or failed recently. The old keys remain
     /// if the fetch fails.
-    pub(super) async fn renew(self: &Arc<Self>, address: &KeyAddress, server: &Arc<impl KeyServer>) {
+    pub(super) async fn renew(self: &Arc<Self>, address: &KeyAddress, server: &Arc<impl JwksSource>) {
         let came = server.clock().elapsed();
         let is_due = |failure: &Failure| came.saturating_sub(failure.at) >= RENEWAL_GAP;
         if self.door(&address.at).try_lock().is_ok_and(|failure| failure.as_ref().is_none_or(is_due)) {
-            let wish = Wish { token: None, seen: self.snapshot(&address.at), came };
+            let wish = KeyRequest { token: None, seen: self.snapshot(&address.at), came };
             let _ = self.fetched(address, &wish, server).await;
         }
     }
@@ -225,8 +225,8 @@ impl KeyRing {
     async fn fetched(
         self: &Arc<Self>,
         address: &KeyAddress,
-        wish: &Wish<'_>,
-        server: &Arc<impl KeyServer>,
+        wish: &KeyRequest<'_>,
+        server: &Arc<impl JwksSource>,
     ) -> Result<Arc<Snapshot>> {
         let clock = server.clock();
         let last_failure = self.door(&address.at).lock_owned().await;
@@ -270,7 +270,7 @@ impl KeyRing {
     }
 
     /// Returns the lock of an address.
-    fn door(&self, address: &Endpoint) -> Arc<Door> {
+    fn door(&self, address: &Endpoint) -> Arc<FetchSlot> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(doors.entry(name(address)).or_default())
     }
@@ -281,23 +281,23 @@ impl KeyRing {
     }
 
     /// Counts a request.
-    fn spend(&self, now: Duration, whose: Whose) -> Result<Spent> {
+    fn spend(&self, now: Duration, whose: IssuerKind) -> Result<Permit> {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner).spend(now, whose)
     }
 }
 
 /// A fetch in progress, with everything that it needs to complete in its own task.
 struct Fetch<S> {
-    ring: Arc<KeyRing>,
+    ring: Arc<JwksCache>,
     address: KeyAddress,
     server: Arc<S>,
     /// The lock of the address, held until the fetch completes.
     last_failure: OwnedMutexGuard<Option<Failure>>,
 }
 
-impl<S: KeyServer> Fetch<S> {
+impl<S: JwksSource> Fetch<S> {
     /// Fetches the keys, and stores them or the failure.
-    async fn run(mut self, spent: Spent) -> Result<Arc<Snapshot>> {
+    async fn run(mut self, spent: Permit) -> Result<Arc<Snapshot>> {
         let server = Arc::clone(&self.server);
         let clock = server.clock();
         let mut answer = self.ask(spent).await;
@@ -325,7 +325,7 @@ impl<S: KeyServer> Fetch<S> {
     }
 
     /// Sends one request, which has already been counted.
-    async fn ask(&self, spent: Spent) -> Result<Snapshot> {
+    async fn ask(&self, spent: Permit) -> Result<Snapshot> {
         match self.server.keys_at(&self.address.at).await {
             Ok(Fetched { keys, max_age }) => {
                 let fetched_at = self.server.clock().elapsed();
@@ -346,9 +346,9 @@ impl<S: KeyServer> Fetch<S> {
     }
 }
 
-impl fmt::Debug for KeyRing {
+impl fmt::Debug for JwksCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRing")
+        f.debug_struct("JwksCache")
             .field("addresses", &self.known.load().keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -13,12 +13,12 @@ use crate::trace::RequestSpan;
 use crate::transport::{Limits, Retry, RetryPolicy};
 
 /// The request pipeline over a transport.
-pub(super) struct Line {
+pub(super) struct Pipeline {
     transport: Retry,
     clock: Arc<dyn Clock>,
 }
 
-impl Line {
+impl Pipeline {
     pub(super) fn new(transport: Retry, clock: Arc<dyn Clock>) -> Self {
         Self { transport, clock }
     }

@@ -66,10 +66,10 @@ mod prover;
 mod login;
 
 pub use self::builder::WebexOAuthBuilder;
-use self::line::Line;
+use self::line::Pipeline;
 pub use self::login::Login;
 #[cfg(feature = "oidc")]
-use self::prover::Prover;
+use self::prover::IdTokenVerifier;
 
 /// The maximum size of an API response, in bytes.
 const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
@@ -107,12 +107,12 @@ pub struct WebexOAuth {
 
 struct Inner {
     registration: Arc<Registration>,
-    line: Line,
+    line: Pipeline,
     clock: Arc<dyn Clock>,
     pending_lifetime: Duration,
     limits: Limits,
     #[cfg(feature = "oidc")]
-    prover: Prover,
+    prover: IdTokenVerifier,
 }
 
 impl WebexOAuth {

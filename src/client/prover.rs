@@ -10,8 +10,8 @@ use secrecy::ExposeSecret as _;
 use tokio::runtime::Handle;
 
 use super::Inner;
-use super::budget::Whose;
-use super::keys::{Fetched, KeyAddress, KeyRing, KeyServer};
+use super::budget::IssuerKind;
+use super::keys::{Fetched, JwksCache, JwksSource, KeyAddress};
 use crate::authorization_code::AuthorizationCode;
 use crate::clock::{Clock, UnixTime};
 use crate::credentials::Credentials;
@@ -40,14 +40,14 @@ const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
 /// The settings and keys for verifying ID tokens.
 #[derive(Debug)]
-pub(super) struct Prover {
+pub(super) struct IdTokenVerifier {
     pub(super) algorithms: Vec<SigningAlgorithm>,
     pub(super) skew: Duration,
     pub(super) accepts_missing_at_hash: bool,
-    keys: Arc<KeyRing>,
+    keys: Arc<JwksCache>,
 }
 
-impl Default for Prover {
+impl Default for IdTokenVerifier {
     fn default() -> Self {
         Self {
             algorithms: vec![SigningAlgorithm::Rs256],
@@ -58,7 +58,7 @@ impl Default for Prover {
     }
 }
 
-impl Prover {
+impl IdTokenVerifier {
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
         if self.skew > LONGEST_SKEW {
@@ -195,12 +195,12 @@ fn addresses(client: &Inner, checked: &Checked<'_>) -> Vec<KeyAddress> {
     let home = format!("{}{KEYS_OF_ISSUER}", checked.issuer());
     let home = Endpoint::parse("issuer", &home, &client.registration.insecure_hosts).ok();
     // If the service has no keys, the issuers get all requests.
-    let whose_home = if own.is_some() { Whose::Issuer } else { Whose::Service };
-    let own = own.map(|at| KeyAddress { at, whose: Whose::Service });
+    let whose_home = if own.is_some() { IssuerKind::Issuer } else { IssuerKind::Service };
+    let own = own.map(|at| KeyAddress { at, whose: IssuerKind::Service });
     own.into_iter().chain(home.map(|at| KeyAddress { at, whose: whose_home })).collect()
 }
 
-impl KeyServer for Inner {
+impl JwksSource for Inner {
     fn clock(&self) -> &dyn Clock {
         &*self.clock
     }

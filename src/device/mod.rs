@@ -3,7 +3,7 @@
 //!
 //! - `authorization` requests a device code: a [`DeviceAuthorization`].
 //! - `poll` requests the tokens and classifies the response: a [`Reply`] or an error.
-//! - `pace` schedules the requests: [`Pace`] is a value that does not read a clock.
+//! - `pace` schedules the requests: [`PollSchedule`] is a value that does not read a clock.
 
 use crate::grant::ExchangeOptions;
 use crate::pending::Payload;
@@ -15,7 +15,7 @@ pub(crate) mod poll;
 
 pub use self::authorization::DEVICE_REDIRECT_URIS;
 pub(crate) use self::authorization::DeviceAuthorization;
-pub(crate) use self::pace::{Kept, Pace, Turn};
+pub(crate) use self::pace::{Kept, NextPoll, PollSchedule};
 pub(crate) use self::poll::Reply;
 
 /// A device code, with the parameters of its login.

@@ -34,7 +34,7 @@ const NEAR: Duration = Duration::from_secs(30);
 /// All times are those of [`Clock::elapsed`](crate::clock::Clock::elapsed). Setting the system
 /// clock therefore neither ends a login nor causes early requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct PollSchedule {
     interval: Duration,
     life: Duration,
     deadline: Duration,
@@ -47,7 +47,7 @@ pub(crate) struct Pace {
 
 /// The next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum NextPoll {
     Ask,
     Wait(Duration),
     /// The code has expired.
@@ -67,17 +67,17 @@ pub(crate) struct Kept {
     pub(crate) life: Duration,
 }
 
-impl Pace {
+impl PollSchedule {
     /// Creates the schedule of a new code. The first request follows after one interval.
     pub(crate) fn begin(now: Duration, interval: Duration, life: Duration) -> Self {
         Self { interval, life, deadline: now.saturating_add(life), since: now, next: now + interval, troubles: 0 }
     }
 
-    pub(crate) fn turn(&self, now: Duration) -> Turn {
+    pub(crate) fn turn(&self, now: Duration) -> NextPoll {
         match self.next.min(self.deadline).checked_sub(now).filter(|rest| !rest.is_zero()) {
-            Some(rest) => Turn::Wait(rest),
-            None if now >= self.deadline => Turn::Over,
-            None => Turn::Ask,
+            Some(rest) => NextPoll::Wait(rest),
+            None if now >= self.deadline => NextPoll::Over,
+            None => NextPoll::Ask,
         }
     }
 
@@ -185,37 +185,37 @@ mod tests {
 
     #[test]
     fn it_waits_first_and_grows_slower_for_good() {
-        let mut pace = Pace::begin(secs(100), secs(2), secs(300));
-        assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (Turn::Wait(secs(2)), Turn::Wait(secs(1))));
-        assert_eq!(pace.turn(secs(102)), Turn::Ask);
+        let mut pace = PollSchedule::begin(secs(100), secs(2), secs(300));
+        assert_eq!((pace.turn(secs(100)), pace.turn(secs(101))), (NextPoll::Wait(secs(2)), NextPoll::Wait(secs(1))));
+        assert_eq!(pace.turn(secs(102)), NextPoll::Ask);
         pace.ask(secs(102));
-        assert_eq!(pace.turn(secs(102)), Turn::Wait(secs(2)), "even if the response never arrives");
+        assert_eq!(pace.turn(secs(102)), NextPoll::Wait(secs(2)), "even if the response never arrives");
         pace.slow_down(secs(103), None);
-        assert_eq!(pace.turn(secs(103)), Turn::Wait(secs(7)));
+        assert_eq!(pace.turn(secs(103)), NextPoll::Wait(secs(7)));
         pace.pending(secs(110), None);
-        assert_eq!(pace.turn(secs(110)), Turn::Wait(secs(7)), "permanently");
+        assert_eq!(pace.turn(secs(110)), NextPoll::Wait(secs(7)), "permanently");
         pace.slow_down(secs(117), Some(secs(3)));
-        assert_eq!((pace.interval(), pace.turn(secs(117))), (secs(12), Turn::Wait(secs(12))));
+        assert_eq!((pace.interval(), pace.turn(secs(117))), (secs(12), NextPoll::Wait(secs(12))));
     }
 
     #[test]
     fn it_ends_at_the_deadline_and_asks_nothing_then() {
-        let pace = Pace::begin(secs(0), secs(5), secs(12));
-        assert_eq!(pace.turn(secs(12)), Turn::Over);
-        let mut pace = Pace::begin(secs(0), secs(5), secs(12));
+        let pace = PollSchedule::begin(secs(0), secs(5), secs(12));
+        assert_eq!(pace.turn(secs(12)), NextPoll::Over);
+        let mut pace = PollSchedule::begin(secs(0), secs(5), secs(12));
         pace.pending(secs(5), None);
         pace.pending(secs(10), None);
-        assert_eq!(pace.turn(secs(10)), Turn::Wait(secs(2)), "the code expires before the next request");
-        assert_eq!(pace.turn(secs(12) - Duration::from_nanos(1)), Turn::Wait(Duration::from_nanos(1)));
+        assert_eq!(pace.turn(secs(10)), NextPoll::Wait(secs(2)), "the code expires before the next request");
+        assert_eq!(pace.turn(secs(12) - Duration::from_nanos(1)), NextPoll::Wait(Duration::from_nanos(1)));
         assert!(!pace.is_near_end(secs(10)) && pace.is_near_end(secs(11)));
         pace.trouble(secs(11), Some(secs(3600)));
-        assert_eq!((pace.turn(secs(11)), pace.turn(secs(12))), (Turn::Wait(secs(1)), Turn::Over));
+        assert_eq!((pace.turn(secs(11)), pace.turn(secs(12))), (NextPoll::Wait(secs(1)), NextPoll::Over));
     }
 
     #[test]
     fn trouble_backs_off_within_bounds_and_is_forgotten_by_an_answer() {
         let pauses = |life| {
-            let mut pace = Pace::begin(secs(0), secs(5), life);
+            let mut pace = PollSchedule::begin(secs(0), secs(5), life);
             let pauses = [(); 9].map(|()| {
                 pace.trouble(secs(0), None);
                 pace.until_next(secs(0)).as_secs()
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn the_servers_word_stands_where_it_is_longer_than_the_interval() {
         for (asked_for, pause) in [(1, 5), (5, 5), (9, 9), (3600, 3600)] {
-            let mut pace = Pace::begin(secs(0), secs(5), secs(10_000));
+            let mut pace = PollSchedule::begin(secs(0), secs(5), secs(10_000));
             pace.trouble(secs(0), Some(secs(asked_for)));
             assert_eq!(pace.until_next(secs(0)), secs(pause));
             pace.pending(secs(0), Some(secs(asked_for)));
@@ -241,29 +241,29 @@ mod tests {
 
     #[test]
     fn a_restored_pace_goes_on_where_it_was() {
-        let mut pace = Pace::begin(secs(50), secs(2), secs(300));
+        let mut pace = PollSchedule::begin(secs(50), secs(2), secs(300));
         pace.slow_down(secs(60), None);
         let kept = pace.keep(secs(62), WALL + secs(62));
-        let at = |wall: u64| Pace::restore(kept, secs(0), WALL + secs(wall));
+        let at = |wall: u64| PollSchedule::restore(kept, secs(0), WALL + secs(wall));
         for (wall, turn) in [
-            (62, Turn::Wait(secs(7))),
-            (66, Turn::Wait(secs(7))),
-            (68, Turn::Wait(secs(7))),
-            (349, Turn::Wait(secs(1))),
-            (350, Turn::Over),
-            (10_000_000, Turn::Over),
+            (62, NextPoll::Wait(secs(7))),
+            (66, NextPoll::Wait(secs(7))),
+            (68, NextPoll::Wait(secs(7))),
+            (349, NextPoll::Wait(secs(1))),
+            (350, NextPoll::Over),
+            (10_000_000, NextPoll::Over),
         ] {
             assert_eq!(at(wall).turn(secs(0)), turn, "{wall}");
         }
         assert_eq!((at(68).interval(), at(68).left(secs(0))), (secs(7), secs(282)));
         // The clock was set back by minutes: the lifetime is not extended, and no request is early.
         for back in [120, 600] {
-            let early = Pace::restore(kept, secs(0), WALL + secs(62) - secs(back));
-            assert_eq!((early.turn(secs(0)), early.left(secs(0))), (Turn::Wait(secs(8)), secs(288)), "{back}");
+            let early = PollSchedule::restore(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!((early.turn(secs(0)), early.left(secs(0))), (NextPoll::Wait(secs(8)), secs(288)), "{back}");
         }
         for back in [601, 660, 3 * 3600] {
-            let over = Pace::restore(kept, secs(0), WALL + secs(62) - secs(back));
-            assert_eq!((over.turn(secs(0)), over.left(secs(0))), (Turn::Over, secs(0)), "{back}");
+            let over = PollSchedule::restore(kept, secs(0), WALL + secs(62) - secs(back));
+            assert_eq!((over.turn(secs(0)), over.left(secs(0))), (NextPoll::Over, secs(0)), "{back}");
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
         ] {
             let interval = bounded_interval(secs(interval), secs(life));
             assert_eq!(interval, secs(bounded), "{life}");
-            assert_eq!(Pace::begin(secs(0), interval, secs(life)).turn(interval), Turn::Ask, "{life}");
+            assert_eq!(PollSchedule::begin(secs(0), interval, secs(life)).turn(interval), NextPoll::Ask, "{life}");
         }
         // A login stored by a version without the bound.
         let kept = Kept {
@@ -293,7 +293,7 @@ mod tests {
             interval: secs(300),
             life: secs(300),
         };
-        assert_eq!(Pace::restore(kept, secs(0), WALL).interval(), secs(270));
+        assert_eq!(PollSchedule::restore(kept, secs(0), WALL).interval(), secs(270));
     }
 
     #[test]
@@ -306,9 +306,9 @@ mod tests {
             interval: Duration::ZERO,
             life: secs(100),
         };
-        let pace = Pace::restore(kept, secs(7), WALL);
+        let pace = PollSchedule::restore(kept, secs(7), WALL);
         assert_eq!((pace.interval(), pace.left(secs(7))), (secs(1), secs(100)));
-        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(101), Turn::Over));
+        assert_eq!((pace.until_next(secs(7)), pace.turn(secs(107))), (secs(101), NextPoll::Over));
     }
 
     proptest! {
@@ -321,19 +321,19 @@ mod tests {
             answers in prop::collection::vec((0..5_u8, 0..4000_u64, 0..40_000_u64), 0..200),
         ) {
             let begun = secs(begun);
-            let mut pace = Pace::begin(begun, secs(interval), secs(life));
+            let mut pace = PollSchedule::begin(begun, secs(interval), secs(life));
             let (mut now, mut earliest) = (begun, begun + secs(interval));
             for (answer, asked_for, latency) in answers {
                 match pace.turn(now) {
-                    Turn::Wait(pause) => {
+                    NextPoll::Wait(pause) => {
                         prop_assert!(!pause.is_zero());
                         now += pause;
                     }
-                    Turn::Over => {
+                    NextPoll::Over => {
                         prop_assert!(now >= begun + secs(life));
                         break;
                     }
-                    Turn::Ask => {
+                    NextPoll::Ask => {
                         prop_assert!(now < begun + secs(life) && now >= earliest);
                         pace.ask(now);
                         now += Duration::from_millis(latency);
@@ -365,12 +365,12 @@ mod tests {
             let millis = Duration::from_millis;
             // The wall clock is `fraction` ahead of the monotonic clock.
             let wall = |at: Duration| WALL + (at + millis(fraction));
-            let mut pace = Pace::begin(Duration::ZERO, secs(interval), secs(life));
+            let mut pace = PollSchedule::begin(Duration::ZERO, secs(interval), secs(life));
             let asked = secs(interval) + millis(moments.0);
             pace.slow_down(asked, None);
             let kept_at = asked + millis(moments.1);
             let restored_at = kept_at + millis(moments.2);
-            let restored = Pace::restore(pace.keep(kept_at, wall(kept_at)), restored_at, wall(restored_at));
+            let restored = PollSchedule::restore(pace.keep(kept_at, wall(kept_at)), restored_at, wall(restored_at));
             prop_assert!(restored.next >= pace.next.max(restored_at));
             prop_assert!(restored.deadline <= pace.deadline.max(restored_at) + secs(1));
             prop_assert_eq!(restored.interval, pace.interval);

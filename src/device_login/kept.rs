@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::client::WebexOAuth;
 use crate::clock::UnixTime;
-use crate::device::{DeviceAuthorization, DeviceGrant, Kept, Pace};
+use crate::device::{DeviceAuthorization, DeviceGrant, Kept, PollSchedule};
 use crate::error::{Error, Result};
 use crate::grant::ExchangeOptions;
 use crate::json::Object;
@@ -140,7 +140,7 @@ pub(super) fn read(webex: &WebexOAuth, text: &str) -> Result<DeviceLogin> {
     };
     let clock = Arc::clone(webex.clock());
     let (now, wall) = (clock.elapsed(), clock.now());
-    let pace = Pace::restore(kept, now, wall);
+    let pace = PollSchedule::restore(kept, now, wall);
     let expires_at = kept.expires_at.min(wall + pace.left(now));
     Ok(DeviceLogin { is_restored: true, ..DeviceLogin::with_pace(webex.clone(), grant, pace, expires_at) })
 }

@@ -17,7 +17,7 @@ use futures_core::Stream;
 use crate::client::{Login, WebexOAuth};
 use crate::clock::UnixTime;
 use crate::device::poll::EXPIRED;
-use crate::device::{DeviceGrant, Pace, Reply, Turn};
+use crate::device::{DeviceGrant, NextPoll, PollSchedule, Reply};
 use crate::error::{Error, ErrorKind, Result};
 #[cfg(feature = "qr")]
 use crate::qr::QrCode;
@@ -85,7 +85,7 @@ pub use self::state::DeviceState;
 pub struct DeviceLogin {
     webex: WebexOAuth,
     grant: Arc<DeviceGrant>,
-    pace: Pace,
+    pace: PollSchedule,
     expires_at: UnixTime,
     /// `true` if the login was stored, so its age depends on the wall clock.
     is_restored: bool,
@@ -94,12 +94,12 @@ pub struct DeviceLogin {
     /// `true` if a response was lost that may have contained the tokens.
     has_lost_an_answer: bool,
     /// The request in progress. The lock is never contended.
-    flight: Mutex<Option<Flight>>,
-    sleep: Mutex<Option<Flight<()>>>,
+    flight: Mutex<Option<PendingPoll>>,
+    sleep: Mutex<Option<PendingPoll<()>>>,
 }
 
 /// A future in progress. It is only accessed through `&mut`.
-type Flight<T = Result<Reply<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
+type PendingPoll<T = Result<Reply<Login>>> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 enum Phase {
     Waiting,
@@ -138,12 +138,12 @@ impl DeviceLogin {
 
     fn begun(webex: WebexOAuth, grant: DeviceGrant) -> Self {
         let (now, life) = (webex.clock().elapsed(), grant.authorization.life);
-        let pace = Pace::begin(now, grant.authorization.interval, life);
+        let pace = PollSchedule::begin(now, grant.authorization.interval, life);
         let expires_at = webex.now() + life;
         Self::with_pace(webex, grant, pace, expires_at)
     }
 
-    fn with_pace(webex: WebexOAuth, grant: DeviceGrant, pace: Pace, expires_at: UnixTime) -> Self {
+    fn with_pace(webex: WebexOAuth, grant: DeviceGrant, pace: PollSchedule, expires_at: UnixTime) -> Self {
         Self {
             webex,
             grant: Arc::new(grant),
@@ -318,18 +318,18 @@ impl DeviceLogin {
             }
             let now = clock.elapsed();
             match self.pace.turn(now) {
-                Turn::Over => return Poll::Ready(Some(self.expire())),
+                NextPoll::Over => return Poll::Ready(Some(self.expire())),
                 _ if !self.is_announced => {
                     self.is_announced = true;
                     return Poll::Ready(Some(DeviceState::Pending { time_left: self.pace.left(now) }));
                 }
-                Turn::Wait(pause) => {
+                NextPoll::Wait(pause) => {
                     let clock = Arc::clone(&clock);
                     let sleep = exclusive(&mut self.sleep).get_or_insert_with(|| poll::pause(clock, pause));
                     ready!(sleep.as_mut().poll(context));
                     *exclusive(&mut self.sleep) = None;
                 }
-                Turn::Ask => {
+                NextPoll::Ask => {
                     self.pace.ask(now);
                     let question = poll::question(self.webex.clone(), Arc::clone(&self.grant));
                     *exclusive(&mut self.flight) = Some(question);

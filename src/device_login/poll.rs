@@ -11,10 +11,10 @@ use crate::clock::Clock;
 use crate::device::DeviceGrant;
 use crate::error::{Delivery, Error, ErrorKind};
 
-use super::Flight;
+use super::PendingPoll;
 
 /// Requests the tokens in its own task, because the server returns them only once.
-pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
+pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> PendingPoll {
     let question = async move { webex.poll_device(&grant).await };
     match Handle::try_current() {
         Ok(runtime) => {
@@ -28,11 +28,11 @@ pub(super) fn question(webex: WebexOAuth, grant: Arc<DeviceGrant>) -> Flight {
 
 /// Waits in its own task. If its runtime shuts down, the pause ends, and a caller on another
 /// runtime waits again.
-pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> Flight<()> {
+pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> PendingPoll<()> {
     let sleep = async move { clock.sleep(pause).await };
     match Handle::try_current() {
         Ok(runtime) => {
-            let mut nap = Nap(runtime.spawn(sleep));
+            let mut nap = AbortOnDrop(runtime.spawn(sleep));
             Box::pin(async move {
                 let _ = (&mut nap.0).await;
             })
@@ -42,9 +42,9 @@ pub(super) fn pause(clock: Arc<dyn Clock>, pause: Duration) -> Flight<()> {
 }
 
 /// A pause that is aborted on drop.
-struct Nap(JoinHandle<()>);
+struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for Nap {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -2,7 +2,7 @@
 
 /// The number of faults and actions that remain in a model state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Budget {
+pub(super) struct FaultBudget {
     pub(super) store_faults: u8,
     pub(super) network_faults: u8,
     pub(super) crashes: u8,
@@ -19,7 +19,7 @@ pub(super) struct Budget {
     pub(super) periods: u8,
 }
 
-pub(super) const QUIET: Budget = Budget {
+pub(super) const NO_FAULTS: FaultBudget = FaultBudget {
     store_faults: 0,
     network_faults: 0,
     crashes: 0,
@@ -33,7 +33,7 @@ pub(super) const QUIET: Budget = Budget {
     periods: 0,
 };
 
-impl Budget {
+impl FaultBudget {
     /// Returns `true` if the budget has no fault that could cause a second refresh.
     pub(super) fn is_orderly(self) -> bool {
         (self.store_faults, self.network_faults, self.crashes, self.stops) == (0, 0, 0, 0)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::editing::Editing;
-use super::engine::Keeper;
-use super::record::Record;
-use super::slot::Slot;
+use super::engine::Refresher;
+use super::record::SessionData;
+use super::slot::CacheEntry;
 use crate::error::Result;
 use crate::secret::AccessToken;
 use crate::store::{Entry, Head, LoginId, Revision};
@@ -26,25 +26,25 @@ const LANDING_LIMIT: Duration = Duration::from_secs(35);
 /// The cached tokens are invalidated when the change begins, and again when the guard is dropped
 /// unconfirmed. This happens if the future is canceled or the outcome is unknown. Unsaved tokens
 /// are kept until the store shows that they are superseded.
-pub(crate) struct Change<'a> {
-    slot: &'a Slot,
+pub(crate) struct InvalidateOnDrop<'a> {
+    slot: &'a CacheEntry,
     is_confirmed: bool,
 }
 
-impl<'a> Change<'a> {
-    pub(crate) fn begin(slot: &'a Slot) -> Self {
+impl<'a> InvalidateOnDrop<'a> {
+    pub(crate) fn begin(slot: &'a CacheEntry) -> Self {
         slot.forget_saved();
         Self { slot, is_confirmed: false }
     }
 
     /// Publishes `current`, which the store now contains.
-    pub(crate) fn confirm(mut self, current: Option<super::slot::Current>) {
+    pub(crate) fn confirm(mut self, current: Option<super::slot::CachedToken>) {
         self.slot.begin_again(current);
         self.is_confirmed = true;
     }
 }
 
-impl Drop for Change<'_> {
+impl Drop for InvalidateOnDrop<'_> {
     fn drop(&mut self) {
         if !self.is_confirmed {
             self.slot.forget_saved();
@@ -52,17 +52,17 @@ impl Drop for Change<'_> {
     }
 }
 
-impl Keeper {
+impl Refresher {
     /// Removes the session. A refresh in progress does not restore it.
     ///
     /// Returns the last tokens, or the error if they could not be read.
-    pub(crate) async fn remove(&self, slot: &Slot) -> Result<Option<Result<Record>>> {
+    pub(crate) async fn remove(&self, slot: &CacheEntry) -> Result<Option<Result<SessionData>>> {
         let _turn = slot.turn_in_time().await?;
         let (mut change, mut ended) = (None, None);
         let mut editing = Editing::new(self, &slot.key);
         while let Some(entry) = editing.look().await? {
-            let stored = Record::read(&entry.body, &self.webex.registration().owner);
-            change.get_or_insert_with(|| Change::begin(slot));
+            let stored = SessionData::read(&entry.body, &self.webex.registration().owner);
+            change.get_or_insert_with(|| InvalidateOnDrop::begin(slot));
             // Tokens that could not be saved exist only in the cache entry.
             let unsaved = slot.unsaved();
             let newer = unsaved.as_ref().filter(|known| known.is_newer_than(&entry.head));
@@ -71,7 +71,7 @@ impl Keeper {
                 break;
             }
         }
-        change.unwrap_or_else(|| Change::begin(slot)).confirm(None);
+        change.unwrap_or_else(|| InvalidateOnDrop::begin(slot)).confirm(None);
         event!(INFO, key = ?slot.key, "session removed");
         Ok(ended)
     }
@@ -79,14 +79,14 @@ impl Keeper {
     /// Waits for the refresh in progress, at most `LANDING_LIMIT`.
     ///
     /// Its tokens could not be revoked if they arrived after the session was removed.
-    pub(crate) async fn let_land(&self, slot: &Slot) {
+    pub(crate) async fn let_land(&self, slot: &CacheEntry) {
         if let Some(mut flight) = slot.in_the_air() {
             let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_in_the_air())).await;
         }
     }
 
     /// Removes the block of a session that was rejected or is backing off.
-    pub(crate) async fn unblock(&self, slot: &Slot) -> Result<()> {
+    pub(crate) async fn unblock(&self, slot: &CacheEntry) -> Result<()> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(mut entry) = editing.look().await? {
             if !entry.head.lift_hold(self.webex.now())? || editing.save(&entry).await? {
@@ -101,10 +101,14 @@ impl Keeper {
     /// Changes the data stored with the tokens, without changing the generation.
     ///
     /// `amend` returns `true` if it changed the record. Returns `true` if the change was saved.
-    pub(crate) async fn amend(&self, slot: &Slot, amend: impl Fn(&Head, &mut Record) -> bool) -> Result<bool> {
+    pub(crate) async fn amend(
+        &self,
+        slot: &CacheEntry,
+        amend: impl Fn(&Head, &mut SessionData) -> bool,
+    ) -> Result<bool> {
         let mut editing = Editing::new(self, &slot.key);
         while let Some(Entry { mut head, body }) = editing.look().await? {
-            let mut record = Record::read(&body, &self.webex.registration().owner)?;
+            let mut record = SessionData::read(&body, &self.webex.registration().owner)?;
             if !amend(&head, &mut record) {
                 return Ok(false);
             }
@@ -117,7 +121,7 @@ impl Keeper {
     }
 
     /// Returns the login ID that `token` belongs to, if it is the cached access token.
-    pub(crate) fn login_of(&self, slot: &Slot, token: &AccessToken) -> Option<LoginId> {
+    pub(crate) fn login_of(&self, slot: &CacheEntry, token: &AccessToken) -> Option<LoginId> {
         slot.current().as_ref().filter(|current| current.access_token == *token).map(|current| current.login)
     }
 
@@ -128,14 +132,14 @@ impl Keeper {
     /// caller waits at most `NOTE_LIMIT`.
     pub(crate) async fn note(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
+        slot: &Arc<CacheEntry>,
         login: LoginId,
         note: impl Fn(&mut TokenSet) -> bool + Send + Sync + 'static,
     ) {
         let Ok(runtime) = Handle::try_current() else { return };
         let (keeper, slot) = (self.counted(), Arc::clone(slot));
         let noting = runtime.spawn(async move {
-            let is_news = |head: &Head, record: &mut Record| {
+            let is_news = |head: &Head, record: &mut SessionData| {
                 head.login == login && head.claim.is_none() && note(&mut record.tokens)
             };
             if let Err(error) = keeper.0.amend(&slot, is_news).await {
@@ -145,8 +149,8 @@ impl Keeper {
         let _ = tokio::time::timeout(NOTE_LIMIT, noting).await;
     }
 
-    /// Releases a reference; see [`Roster::release`](super::roster::Roster::release).
-    pub(super) fn release(&self, slot: &Arc<Slot>) {
+    /// Releases a reference; see [`Cache::release`](super::roster::Cache::release).
+    pub(super) fn release(&self, slot: &Arc<CacheEntry>) {
         self.roster.release(slot);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::protocol::{Answer, Reason};
+use super::protocol::{Reason, RefreshResult};
 use crate::error::{Delivery, Error};
 use crate::service::Rotation;
 
@@ -17,13 +17,13 @@ pub(super) fn classify_failure<T>(
     rotation: Rotation,
     left: Duration,
     unexplained: impl FnOnce() -> Reason,
-) -> Answer<T> {
+) -> RefreshResult<T> {
     let server = error.server();
     let (code, status) = (server.and_then(|server| server.code()), server.and_then(|server| server.status()));
     if error.is_login_required() {
         let is_unexplained = server.is_some_and(|server| server.is_unrecognized());
         let reason = if is_unexplained { unexplained() } else { Reason::Given };
-        return Answer::Rejected { code: code.map(str::to_owned), reason };
+        return RefreshResult::Rejected { code: code.map(str::to_owned), reason };
     }
     // A status without a code may come from a proxy. Neither it nor a transport error is a
     // statement about the client.
@@ -31,13 +31,13 @@ pub(super) fn classify_failure<T>(
     if error.is_misconfigured() && !is_status_alone && error.delivery().is_none() {
         // The settings prevented the request, or the server rejected the client's credentials.
         let is_about_all = server.is_none_or(|server| server.names_client());
-        return Answer::Misconfigured { is_own: !is_about_all };
+        return RefreshResult::Misconfigured { is_own: !is_about_all };
     }
     // The server may have processed the request.
     let is_unknown = matches!((error.delivery(), status), (Some(Delivery::Unknown), _) | (_, Some(502 | 504)));
     let is_not_done = matches!((error.delivery(), status), (Some(Delivery::NotSent), _) | (_, Some(429 | 503)));
     let is_lenient = rotation == Rotation::Lenient;
-    Answer::Later {
+    RefreshResult::Later {
         retry_after: error.retry_after(),
         // Without enough time, another attempt needs a new lease. Report the failure to the callers
         // instead.
@@ -72,38 +72,44 @@ mod tests {
         ServerError::new(StatusCode::from_u16(status).ok(), code.map(str::to_owned), None)
     }
 
-    fn classify(error: &Error, rotation: Rotation, left: Duration) -> Answer<()> {
+    fn classify(error: &Error, rotation: Rotation, left: Duration) -> RefreshResult<()> {
         classify_failure(error, rotation, left, || Reason::Missing)
     }
 
-    fn lenient(error: &Error) -> Answer<()> {
+    fn lenient(error: &Error) -> RefreshResult<()> {
         classify(error, Rotation::Lenient, ENOUGH)
     }
 
-    const fn later(is_repeatable: bool, is_lost: bool) -> Answer<()> {
-        Answer::Later { retry_after: None, is_repeatable, is_lost }
+    const fn later(is_repeatable: bool, is_lost: bool) -> RefreshResult<()> {
+        RefreshResult::Later { retry_after: None, is_repeatable, is_lost }
     }
 
     #[test]
     fn rejected_login_keeps_its_code_and_is_doubted_without_a_reason() {
         let given = error(Remedy::Login).with_server(server(400, Some("invalid_grant")));
-        assert_eq!(lenient(&given), Answer::Rejected { code: Some("invalid_grant".into()), reason: Reason::Given });
+        assert_eq!(
+            lenient(&given),
+            RefreshResult::Rejected { code: Some("invalid_grant".into()), reason: Reason::Given }
+        );
         let missing = error(Remedy::Login).with_server(server(400, None).unrecognized());
-        assert_eq!(lenient(&missing), Answer::Rejected { code: None, reason: Reason::Missing });
-        assert_eq!(lenient(&error(Remedy::Login)), Answer::Rejected { code: None, reason: Reason::Given });
+        assert_eq!(lenient(&missing), RefreshResult::Rejected { code: None, reason: Reason::Missing });
+        assert_eq!(lenient(&error(Remedy::Login)), RefreshResult::Rejected { code: None, reason: Reason::Given });
     }
 
     #[test]
     fn rejected_client_concerns_all_if_it_is_named_or_nothing_was_sent() {
         let rejected = |server: ServerError| error(Remedy::Registration).with_server(server);
         for (error, expected) in [
-            (error(Remedy::Registration), Answer::Misconfigured { is_own: false }),
-            (rejected(server(401, Some("invalid_client")).naming_client()), Answer::Misconfigured { is_own: false }),
-            (rejected(server(401, None).naming_client()), Answer::Misconfigured { is_own: false }),
-            (rejected(server(400, Some("invalid_scope"))), Answer::Misconfigured { is_own: true }),
-            (rejected(server(403, Some("unauthorized_client"))), Answer::Misconfigured { is_own: true }),
-            (rejected(server(400, None)), Answer::Misconfigured { is_own: true }),
-            (rejected(server(401, None)), Answer::Misconfigured { is_own: true }),
+            (error(Remedy::Registration), RefreshResult::Misconfigured { is_own: false }),
+            (
+                rejected(server(401, Some("invalid_client")).naming_client()),
+                RefreshResult::Misconfigured { is_own: false },
+            ),
+            (rejected(server(401, None).naming_client()), RefreshResult::Misconfigured { is_own: false }),
+            (rejected(server(400, Some("invalid_scope"))), RefreshResult::Misconfigured { is_own: true }),
+            (rejected(server(403, Some("unauthorized_client"))), RefreshResult::Misconfigured { is_own: true }),
+            (rejected(server(400, None)), RefreshResult::Misconfigured { is_own: true }),
+            (rejected(server(401, None)), RefreshResult::Misconfigured { is_own: true }),
             // A status without a code, or a transport error, is no statement about the client.
             (rejected(server(403, None)), later(false, false)),
             (rejected(server(407, None)), later(false, false)),
@@ -137,7 +143,7 @@ mod tests {
         }
         let retry_after = Some(Duration::from_secs(7));
         let answer = lenient(&at(429).with_retry_after(retry_after));
-        assert_eq!(answer, Answer::Later { retry_after, is_repeatable: true, is_lost: false });
+        assert_eq!(answer, RefreshResult::Later { retry_after, is_repeatable: true, is_lost: false });
     }
 
     #[test]

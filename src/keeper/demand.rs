@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::policy::{Moments, is_plausible, min_interval};
-use super::protocol::{Demand, Need, Unauthorized};
+use super::policy::{Expiry, is_plausible, min_interval};
+use super::protocol::{Demand, Unauthorized, Urgency};
 use super::seldom::Undated;
-use super::slot::Slot;
+use super::slot::CacheEntry;
 use crate::clock::{EARLIEST, UnixTime};
 use crate::secret::AccessToken;
 use crate::token::TokenSet;
@@ -16,10 +16,10 @@ const DENIAL: Duration = Duration::from_secs(1);
 /// The time for which a refresh caused by a 401 is remembered.
 const MEMORY: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Slot {
+impl CacheEntry {
     /// Returns the current demand of `tokens`, which the store contains.
     pub(super) fn demand(&self, tokens: &TokenSet, wall: UnixTime, elapsed: Duration) -> Demand {
-        let (token, moments) = (tokens.access_token(), Moments::of(tokens, self.chance(), wall));
+        let (token, moments) = (tokens.access_token(), Expiry::of(tokens, self.chance(), wall));
         // The cached expiry also uses the monotonic clock, so it survives a wall clock that is set
         // back. It does not apply if the server issued the same token again with other times.
         let current = self.current();
@@ -37,14 +37,14 @@ impl Slot {
                 }
                 age = elapsed.saturating_sub(undated.since);
                 if !is_plausible(tokens, wall) && !undated.is_refreshed && wall >= EARLIEST {
-                    need = need.max(Need::Stale);
+                    need = need.max(Urgency::Stale);
                 }
             } else {
                 seldom.undated.take_if(|undated| !undated.is_refreshed);
             }
             let is_settled = age >= min_interval(tokens);
-            if is_settled && wish == Need::Stale {
-                need = need.max(Need::Stale);
+            if is_settled && wish == Urgency::Stale {
+                need = need.max(Urgency::Stale);
             }
             seldom.unauthorized.take_if(|found| {
                 let is_forgotten = found.own.is_none_or(|(_, at)| elapsed.saturating_sub(at) >= MEMORY);
@@ -56,7 +56,7 @@ impl Slot {
                 has_succeeded_since_cut: found.has_succeeded_since_cut,
                 own: found.own.map(|(count, at)| (count, elapsed.saturating_sub(at))),
             });
-            Demand { need, is_settled, is_wanted: wish == Need::Wanted, unauthorized }
+            Demand { need, is_settled, is_wanted: wish == Urgency::Wanted, unauthorized }
         })
     }
 
@@ -144,7 +144,7 @@ impl Slot {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::slot::Current;
+    use super::super::slot::CachedToken;
     use super::*;
     use crate::registration::Owner;
     use crate::scope::Scopes;
@@ -166,10 +166,10 @@ mod tests {
     }
 
     /// A slot that hands out these tokens; the pause between two refreshes was cut short lately, or was not.
-    fn slot(cached: &TokenSet, was_cut: bool) -> Slot {
-        let slot = Slot::new(TokenKey::new("jane").unwrap(), 0);
-        let moments = Moments::of(cached, slot.chance(), NOW);
-        slot.begin_again(Some(Current {
+    fn slot(cached: &TokenSet, was_cut: bool) -> CacheEntry {
+        let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
+        let moments = Expiry::of(cached, slot.chance(), NOW);
+        slot.begin_again(Some(CachedToken {
             access_token: cached.access_token().clone(),
             login: LoginId::from_bytes([1; 16]),
             generation: 1,
@@ -177,14 +177,14 @@ mod tests {
             dead_elapsed: HOUR.into(),
             seen_at: Duration::ZERO.into(),
             is_withheld: false,
-            wish: Need::None,
+            wish: Urgency::None,
             is_awaited: false,
             was_cut,
         }));
         slot
     }
 
-    fn is_awaited(slot: &Slot) -> bool {
+    fn is_awaited(slot: &CacheEntry) -> bool {
         slot.current().as_ref().unwrap().is_awaited
     }
 
@@ -193,10 +193,10 @@ mod tests {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let need = |tokens: &TokenSet, elapsed| slot.demand(tokens, NOW, elapsed).need;
-        assert_eq!(need(&cached, HOUR - SECOND), Need::None);
-        assert_eq!(need(&cached, HOUR), Need::Dead, "the wall clock was set back");
-        assert_eq!(need(&tokens("b", NOW), HOUR), Need::None, "another token with the same times");
-        assert_eq!(need(&tokens("a", NOW - SECOND), HOUR), Need::None, "the same token with other times");
+        assert_eq!(need(&cached, HOUR - SECOND), Urgency::None);
+        assert_eq!(need(&cached, HOUR), Urgency::Dead, "the wall clock was set back");
+        assert_eq!(need(&tokens("b", NOW), HOUR), Urgency::None, "another token with the same times");
+        assert_eq!(need(&tokens("a", NOW - SECOND), HOUR), Urgency::None, "the same token with other times");
     }
 
     #[test]
@@ -217,18 +217,18 @@ mod tests {
         let slot = slot(&tokens("a", NOW), false);
         let ahead = tokens("b", NOW + HOUR);
         let need = |tokens: &TokenSet, wall| slot.demand(tokens, wall, Duration::ZERO).need;
-        assert_eq!(need(&ahead, NOW), Need::Stale);
-        assert_eq!(need(&tokens("b", NOW + SECOND), NOW), Need::None, "within the clock skew");
-        assert_eq!(need(&ahead, UnixTime::from_secs(0)), Need::None, "the host's clock was never set");
+        assert_eq!(need(&ahead, NOW), Urgency::Stale);
+        assert_eq!(need(&tokens("b", NOW + SECOND), NOW), Urgency::None, "within the clock skew");
+        assert_eq!(need(&ahead, UnixTime::from_secs(0)), Urgency::None, "the host's clock was never set");
         assert!(!slot.has_refreshed_undated());
 
-        assert_eq!(need(&tokens("b", NOW), NOW), Need::None);
+        assert_eq!(need(&tokens("b", NOW), NOW), Urgency::None);
         assert!(slot.is_lean(), "a plausible receipt ends what was known");
 
-        assert_eq!(need(&ahead, NOW), Need::Stale);
+        assert_eq!(need(&ahead, NOW), Urgency::Stale);
         slot.seldom(|seldom| seldom.undated.as_mut().unwrap().is_refreshed = true);
-        assert_eq!(need(&ahead, NOW), Need::None, "a refresh did not help");
-        assert_eq!(need(&tokens("b", NOW), NOW), Need::None);
+        assert_eq!(need(&ahead, NOW), Urgency::None, "a refresh did not help");
+        assert_eq!(need(&tokens("b", NOW), NOW), Urgency::None);
         assert!(slot.has_refreshed_undated(), "and this stays known");
     }
 
@@ -237,13 +237,13 @@ mod tests {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let demand = |after| slot.demand(&cached, NOW + after, Duration::ZERO);
-        slot.outdate(cached.access_token(), Need::Stale);
-        assert_eq!((demand(SECOND * 29).need, demand(SECOND * 29).is_settled), (Need::None, false));
-        assert_eq!((demand(SECOND * 30).need, demand(SECOND * 30).is_settled), (Need::Stale, true));
+        slot.outdate(cached.access_token(), Urgency::Stale);
+        assert_eq!((demand(SECOND * 29).need, demand(SECOND * 29).is_settled), (Urgency::None, false));
+        assert_eq!((demand(SECOND * 30).need, demand(SECOND * 30).is_settled), (Urgency::Stale, true));
         assert!(!demand(SECOND * 30).is_wanted);
-        slot.outdate(cached.access_token(), Need::Wanted);
+        slot.outdate(cached.access_token(), Urgency::Wanted);
         assert!(demand(SECOND * 29).is_wanted);
-        assert_eq!(demand(SECOND * 30).need, Need::None, "a caller that waits for it asks for it");
+        assert_eq!(demand(SECOND * 30).need, Urgency::None, "a caller that waits for it asks for it");
     }
 
     #[test]

@@ -16,12 +16,12 @@ const MOST_TURNS: u32 = 200;
 /// The state machine of one change. It begins with [`ToDo::Look`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Edit {
-    stage: Stage,
+    stage: State,
     turns: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Stage {
+enum State {
     Looking,
     Choosing {
         seen: Option<Revision>,
@@ -79,7 +79,7 @@ pub(crate) enum Ended {
 
 impl Edit {
     pub(crate) fn new() -> Self {
-        Self { stage: Stage::Looking, turns: 0 }
+        Self { stage: State::Looking, turns: 0 }
     }
 
     /// Handles an event and returns the next action.
@@ -87,35 +87,35 @@ impl Edit {
     /// An event that does not match the last action is a bug of the caller. The change then starts
     /// again.
     pub(crate) fn step(&mut self, event: Happened) -> ToDo {
-        match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
-            (Stage::Looking, Happened::Looked(Ok(seen))) => self.go(Stage::Choosing { seen }, ToDo::Choose),
-            (Stage::Choosing { seen }, Happened::Chosen(choice)) => {
+        match (std::mem::replace(&mut self.stage, State::Ended), event) {
+            (State::Looking, Happened::Looked(Ok(seen))) => self.go(State::Choosing { seen }, ToDo::Choose),
+            (State::Choosing { seen }, Happened::Chosen(choice)) => {
                 let after = match choice {
                     Choice::Save(new) => Some(new),
                     Choice::Delete if seen.is_none() => return ToDo::End(Ended::Done),
                     Choice::Delete => None,
                 };
                 self.go(
-                    Stage::Writing { after },
+                    State::Writing { after },
                     ToDo::Write(seen.map_or(Precondition::Absent, Precondition::Revision)),
                 )
             }
-            (Stage::Writing { .. }, Happened::Written(Ok(WriteOutcome::Committed))) => ToDo::End(Ended::Done),
-            (Stage::Writing { after }, Happened::Written(Err(StoreFailed))) => {
-                self.go(Stage::Finding { after }, ToDo::Find)
+            (State::Writing { .. }, Happened::Written(Ok(WriteOutcome::Committed))) => ToDo::End(Ended::Done),
+            (State::Writing { after }, Happened::Written(Err(StoreFailed))) => {
+                self.go(State::Finding { after }, ToDo::Find)
             }
-            (Stage::Finding { after }, Happened::Looked(Ok(found))) if found == after => ToDo::End(Ended::Done),
-            (Stage::Looking | Stage::Finding { .. }, Happened::Looked(_)) => ToDo::End(Ended::Failed),
+            (State::Finding { after }, Happened::Looked(Ok(found))) if found == after => ToDo::End(Ended::Done),
+            (State::Looking | State::Finding { .. }, Happened::Looked(_)) => ToDo::End(Ended::Failed),
             // Another writer was faster.
             _ if self.turns < MOST_TURNS => {
                 self.turns += 1;
-                self.go(Stage::Looking, ToDo::Look)
+                self.go(State::Looking, ToDo::Look)
             }
             _ => ToDo::End(Ended::Failed),
         }
     }
 
-    fn go(&mut self, stage: Stage, to_do: ToDo) -> ToDo {
+    fn go(&mut self, stage: State, to_do: ToDo) -> ToDo {
         self.stage = stage;
         to_do
     }

@@ -1,7 +1,7 @@
 //! The driver of a compare-and-swap change.
 
 use super::edit::{Choice, Edit, Ended, Happened, ToDo};
-use super::engine::{Keeper, later};
+use super::engine::{Refresher, later};
 use super::protocol::StoreFailed;
 use crate::error::Result;
 use crate::store::{Entry, Precondition, Revision, TokenKey, WriteOutcome};
@@ -12,13 +12,13 @@ use crate::store::{Entry, Precondition, Revision, TokenKey, WriteOutcome};
 /// return `false`, another writer was faster: start again. Drop the value if there is nothing to
 /// change.
 pub(crate) struct Editing<'a> {
-    keeper: &'a Keeper,
+    keeper: &'a Refresher,
     key: &'a TokenKey,
     edit: Edit,
 }
 
 impl<'a> Editing<'a> {
-    pub(crate) fn new(keeper: &'a Keeper, key: &'a TokenKey) -> Self {
+    pub(crate) fn new(keeper: &'a Refresher, key: &'a TokenKey) -> Self {
         Self { keeper, key, edit: Edit::new() }
     }
 

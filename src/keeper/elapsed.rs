@@ -8,17 +8,17 @@ use std::time::Duration;
 ///
 /// A `Duration` takes twice the bytes, and there may be a million cache entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Elapsed(NonZeroU64);
+pub(crate) struct MonotonicNanos(NonZeroU64);
 
-impl From<Duration> for Elapsed {
+impl From<Duration> for MonotonicNanos {
     fn from(elapsed: Duration) -> Self {
         // Stored plus one, so that `Option` needs no extra space.
         Self(NonZeroU64::MIN.saturating_add(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
 
-impl From<Elapsed> for Duration {
-    fn from(elapsed: Elapsed) -> Self {
+impl From<MonotonicNanos> for Duration {
+    fn from(elapsed: MonotonicNanos) -> Self {
         Self::from_nanos(elapsed.0.get() - 1)
     }
 }
@@ -31,9 +31,9 @@ mod tests {
     fn nothing_is_lost_for_five_hundred_years_and_then_time_stands_still() {
         let years = |years: u64| Duration::from_secs(years * 365 * 24 * 60 * 60);
         for elapsed in [Duration::ZERO, Duration::from_nanos(1), years(500) + Duration::from_nanos(7)] {
-            assert_eq!(Duration::from(Elapsed::from(elapsed)), elapsed);
+            assert_eq!(Duration::from(MonotonicNanos::from(elapsed)), elapsed);
         }
-        assert!(Duration::from(Elapsed::from(Duration::MAX)) > years(500));
-        assert_eq!(size_of::<Option<Elapsed>>(), 8);
+        assert!(Duration::from(MonotonicNanos::from(Duration::MAX)) > years(500));
+        assert_eq!(size_of::<Option<MonotonicNanos>>(), 8);
     }
 }

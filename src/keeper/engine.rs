@@ -11,16 +11,16 @@ use tokio::sync::watch;
 
 use super::backoff::MIN_BACKOFF;
 use super::event::SessionEvent;
-use super::flying::Flying;
-use super::landing::Landing;
+use super::flying::RefreshTask;
+use super::landing::RefreshStatus;
 use super::limiter::Limiter;
-use super::patience::Patience;
-use super::pause::{Applicant, ClientState};
-use super::policy::{Moments, is_plausible};
-use super::protocol::{Known, Need, TIMES};
-use super::record::Record;
-use super::roster::Roster;
-use super::slot::{Current, Slot};
+use super::patience::TimedStore;
+use super::pause::{ClientState, RefreshRequest};
+use super::policy::{Expiry, is_plausible};
+use super::protocol::{StoredLogin, TIMES, Urgency};
+use super::record::SessionData;
+use super::roster::Cache;
+use super::slot::{CacheEntry, CachedToken};
 use crate::client::WebexOAuth;
 use crate::clock::EARLIEST;
 use crate::error::{Error, ErrorKind, Remedy, Result};
@@ -38,7 +38,7 @@ const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const DEAD_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// The maximum time that a caller waits for another caller's revalidation.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
-/// The number of checks after which [`Keeper::wait_idle`] gives up on unsaved tokens.
+/// The number of checks after which [`Refresher::wait_idle`] gives up on unsaved tokens.
 const MAX_SAVING_LOOKS: u32 = 3;
 /// The time between these checks.
 const SAVING_LOOK: Duration = Duration::from_secs(10);
@@ -51,11 +51,11 @@ const MAX_WAITS: u32 = 18;
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
 
 /// The coordinator for the stored sessions of one client in one store.
-pub(crate) struct Keeper {
+pub(crate) struct Refresher {
     pub(crate) webex: WebexOAuth,
-    pub(crate) store: Patience,
-    pub(crate) listener: Option<Listener>,
-    pub(super) roster: Roster,
+    pub(crate) store: TimedStore,
+    pub(crate) listener: Option<EventListener>,
+    pub(super) roster: Cache,
     pub(super) client: ClientState,
     pub(super) limiter: Arc<Limiter>,
     in_the_air: watch::Sender<usize>,
@@ -63,25 +63,25 @@ pub(crate) struct Keeper {
     pub(super) store_failures: AtomicU32,
 }
 
-pub(crate) type Listener = Box<dyn Fn(&SessionEvent) + Send + Sync>;
+pub(crate) type EventListener = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 /// A guard that counts a running task until it is dropped.
-pub(super) struct Counted(pub(super) Arc<Keeper>);
+pub(super) struct ActiveTask(pub(super) Arc<Refresher>);
 
-impl Drop for Counted {
+impl Drop for ActiveTask {
     fn drop(&mut self) {
         self.0.in_the_air.send_modify(|count| *count -= 1);
     }
 }
 
-impl Keeper {
-    pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<Listener>) -> Result<Self> {
+impl Refresher {
+    pub(crate) fn new(webex: WebexOAuth, store: Arc<dyn TokenStore>, listener: Option<EventListener>) -> Result<Self> {
         let limiter = Limiter::new(Arc::clone(webex.clock()));
         Ok(Self {
             webex,
-            store: Patience::new(store),
+            store: TimedStore::new(store),
             listener,
-            roster: Roster::new()?,
+            roster: Cache::new()?,
             client: ClientState::default(),
             limiter,
             in_the_air: watch::Sender::new(0),
@@ -96,14 +96,15 @@ impl Keeper {
         self.roster.look(key, |slot| {
             let current = slot.current();
             let current = current.as_ref().filter(|_| slot.stays())?;
-            let is_good =
-                current.need(now, elapsed) == Need::None && !current.is_awaited && current.unseen(elapsed) < REVALIDATE;
+            let is_good = current.need(now, elapsed) == Urgency::None
+                && !current.is_awaited
+                && current.unseen(elapsed) < REVALIDATE;
             is_good.then(|| current.access_token.clone())
         })
     }
 
     /// Returns a valid access token: the cached one, or the result of a refresh.
-    pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+    pub(crate) async fn access_token(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<AccessToken> {
         if slot.current().as_ref().is_some_and(|current| current.is_awaited)
             && let Some(rejected) = slot.take_awaited()
             && let Some(token) = self.replacement(slot, &rejected, false).await?
@@ -114,7 +115,7 @@ impl Keeper {
     }
 
     /// Returns an access token that has not expired, even if the API rejected it.
-    pub(super) async fn usable_token(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+    pub(super) async fn usable_token(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<AccessToken> {
         if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
             return Ok(token);
         }
@@ -126,7 +127,7 @@ impl Keeper {
     }
 
     /// Waits for the running refresh, or starts one, and returns its token.
-    async fn fetched(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<AccessToken> {
+    async fn fetched(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<AccessToken> {
         if slot.current().is_some()
             && let Some(error) = self.client.denied(&self.applicant(slot), self.webex.clock().elapsed())
         {
@@ -141,10 +142,10 @@ impl Keeper {
                 return Err(self.given_up(slot));
             };
             let Ok(landing) = landing else { continue };
-            if let Landing::Failed(error) = &*landing {
+            if let RefreshStatus::Failed(error) = &*landing {
                 return Err(error.clone());
             }
-            let is_unsaved = matches!(*landing, Landing::Serving);
+            let is_unsaved = matches!(*landing, RefreshStatus::Serving);
             drop(landing);
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
@@ -159,8 +160,8 @@ impl Keeper {
     ///
     /// The refresh task may belong to a runtime that is no longer driven. It is abandoned, so that
     /// it does not block other callers.
-    pub(super) fn given_up(&self, slot: &Slot) -> Error {
-        if !slot.in_the_air().is_some_and(|flight| matches!(*flight.borrow(), Landing::Queued)) {
+    pub(super) fn given_up(&self, slot: &CacheEntry) -> Error {
+        if !slot.in_the_air().is_some_and(|flight| matches!(*flight.borrow(), RefreshStatus::Queued)) {
             slot.abandon();
         }
         later("token refresh timed out; retry")
@@ -170,7 +171,7 @@ impl Keeper {
     ///
     /// Another process may have removed the session. Concurrent callers share one load. A failing
     /// store changes nothing.
-    async fn look_again(&self, slot: &Arc<Slot>) {
+    async fn look_again(&self, slot: &Arc<CacheEntry>) {
         if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
             return;
         }
@@ -194,10 +195,10 @@ impl Keeper {
     /// Returns `true` if the store must be asked before the token is served.
     ///
     /// For an expired token, the refresh asks the store anyway, unless refreshes are paused.
-    fn is_long_unseen(&self, slot: &Slot) -> bool {
+    fn is_long_unseen(&self, slot: &CacheEntry) -> bool {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         slot.current().as_ref().is_some_and(|current| {
-            let is_asked_anyway = current.need(now, elapsed) == Need::Dead && self.halted().is_none();
+            let is_asked_anyway = current.need(now, elapsed) == Urgency::Dead && self.halted().is_none();
             current.unseen(elapsed) >= TOO_LONG_UNSEEN && !is_asked_anyway
         })
     }
@@ -206,7 +207,7 @@ impl Keeper {
     /// ago.
     ///
     /// Starts a refresh or revalidation in the background if one is needed.
-    fn at_hand(self: &Arc<Self>, slot: &Arc<Slot>, unseen: Duration) -> Option<AccessToken> {
+    fn at_hand(self: &Arc<Self>, slot: &Arc<CacheEntry>, unseen: Duration) -> Option<AccessToken> {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
@@ -215,11 +216,11 @@ impl Keeper {
             return None;
         }
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
-            Need::Dead => return None,
-            Need::Stale | Need::Wanted => {
+            Urgency::Dead => return None,
+            Urgency::Stale | Urgency::Wanted => {
                 !slot.is_resting(elapsed) && self.client.denied(&self.applicant(slot), elapsed).is_none()
             }
-            Need::None => false,
+            Urgency::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
             event!(DEBUG, key = ?slot.key, generation = current.generation, "cached token served, checking in background");
@@ -230,18 +231,18 @@ impl Keeper {
     }
 
     /// Returns `true` if tokens that could not be saved have expired in the meantime.
-    fn is_worn_out(&self, current: &Current) -> bool {
+    fn is_worn_out(&self, current: &CachedToken) -> bool {
         let elapsed = self.webex.clock().elapsed();
-        current.need(self.webex.now(), elapsed) == Need::Dead && current.unseen(elapsed) > TIMES.sending
+        current.need(self.webex.now(), elapsed) == Urgency::Dead && current.unseen(elapsed) > TIMES.sending
     }
 
     /// Returns `true` if a cache entry is unused and has no unsaved tokens, so that it can be
     /// dropped.
-    pub(super) fn is_unused(&self, slot: &Slot) -> bool {
+    pub(super) fn is_unused(&self, slot: &CacheEntry) -> bool {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         let current = slot.current();
         let Some(current) = current.as_ref() else { return !slot.has_unsaved() };
-        let limit = if current.need(now, elapsed) == Need::Dead { DEAD_LIMIT } else { UNUSED_LIMIT };
+        let limit = if current.need(now, elapsed) == Urgency::Dead { DEAD_LIMIT } else { UNUSED_LIMIT };
         current.unseen(elapsed) >= limit && !slot.has_unsaved()
     }
 
@@ -251,7 +252,7 @@ impl Keeper {
     }
 
     /// Returns the progress of the running refresh of a cache entry, or starts a refresh task.
-    pub(super) fn depart(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<watch::Receiver<Landing>> {
+    pub(super) fn depart(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<watch::Receiver<RefreshStatus>> {
         let runtime = runtime()?;
         let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
@@ -259,28 +260,28 @@ impl Keeper {
             let claim = LeaseId::new().inspect_err(|_| self.release(slot))?;
             // A runtime that is shutting down drops the task immediately, which releases the cache
             // entry, so no lock may be held here.
-            runtime.spawn(Flying::new(self.counted(), Arc::clone(slot), claim, departure).fly());
+            runtime.spawn(RefreshTask::new(self.counted(), Arc::clone(slot), claim, departure).fly());
         }
         Ok(flight)
     }
 
     /// Describes the session of a cache entry as an applicant for sending a refresh.
-    pub(super) fn applicant<'a>(&self, slot: &'a Slot) -> Applicant<'a> {
+    pub(super) fn applicant<'a>(&self, slot: &'a CacheEntry) -> RefreshRequest<'a> {
         let (is_client_rejected, has_others) = (slot.is_client_rejected(), self.roster.len() > 1);
-        Applicant { key: &slot.key, is_client_rejected, has_others }
+        RefreshRequest { key: &slot.key, is_client_rejected, has_others }
     }
 
     /// Loads a session from the store.
-    pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<Known<Record>>> {
+    pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<StoredLogin<SessionData>>> {
         let Some(entry) = self.store.load(key).await? else { return Ok(None) };
-        let tokens = Record::read(&entry.body, &self.webex.registration().owner)?;
-        Ok(Some(Known { head: entry.head, tokens }))
+        let tokens = SessionData::read(&entry.body, &self.webex.registration().owner)?;
+        Ok(Some(StoredLogin { head: entry.head, tokens }))
     }
 
     /// Counts a running task until the returned guard is dropped.
-    pub(super) fn counted(self: &Arc<Self>) -> Counted {
+    pub(super) fn counted(self: &Arc<Self>) -> ActiveTask {
         self.in_the_air.send_modify(|count| *count += 1);
-        Counted(Arc::clone(self))
+        ActiveTask(Arc::clone(self))
     }
 
     /// Counts a future as a running task until it completes.
@@ -338,15 +339,15 @@ impl Keeper {
     }
 
     /// Converts a loaded session into a cached token.
-    pub(crate) fn current(&self, slot: &Slot, known: &Known<Record>) -> Current {
+    pub(crate) fn current(&self, slot: &CacheEntry, known: &StoredLogin<SessionData>) -> CachedToken {
         let clock = self.webex.clock();
         let (now, elapsed) = (clock.now(), clock.elapsed());
         let tokens = &known.tokens.tokens;
-        let moments = Moments::of(tokens, slot.chance(), now);
+        let moments = Expiry::of(tokens, slot.chance(), now);
         // Tokens with an implausible receipt time are served and refreshed in the background.
         let is_undated = !is_plausible(tokens, now) && now >= EARLIEST && !slot.has_refreshed_undated();
         let dead_elapsed = elapsed.saturating_add(moments.dead_at.since(now));
-        Current {
+        CachedToken {
             access_token: tokens.access_token().clone(),
             login: known.head.login,
             generation: known.head.generation,
@@ -354,7 +355,7 @@ impl Keeper {
             dead_elapsed: dead_elapsed.into(),
             seen_at: elapsed.into(),
             is_withheld: known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)),
-            wish: if is_undated { Need::Stale } else { Need::None },
+            wish: if is_undated { Urgency::Stale } else { Urgency::None },
             is_awaited: false,
             was_cut: known.head.unauthorized.is_some_and(|refreshes| refreshes.cut.is_some()),
         }
@@ -373,9 +374,9 @@ impl Keeper {
     }
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for Refresher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper")
+        f.debug_struct("Refresher")
             .field("webex", &self.webex)
             .field("store", &self.store)
             .field("keys", &self.roster.len())

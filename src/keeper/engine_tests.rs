@@ -6,12 +6,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::fixture::{Fixture, HOUR, MILLISECOND, MINUTE, NOW, SECOND, key, quiet};
-use super::landing::Landing;
-use super::policy::Moments;
-use super::protocol::{Known, Need, TIMES};
-use super::record::Record;
-use super::roster::Held;
-use super::slot::Current;
+use super::landing::RefreshStatus;
+use super::policy::Expiry;
+use super::protocol::{StoredLogin, TIMES, Urgency};
+use super::record::SessionData;
+use super::roster::CacheRef;
+use super::slot::CachedToken;
 use crate::clock::{Clock as _, UnixTime};
 use crate::error::ErrorKind;
 use crate::secret::AccessToken;
@@ -38,7 +38,7 @@ async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
     fixture.advance_seen(MINUTE * 50);
     assert!(!at_rest(), "a refresh is due");
 
-    let passing = Held::in_passing(&fixture.keeper, &key("joe"));
+    let passing = CacheRef::in_passing(&fixture.keeper, &key("joe"));
     passing.begin_again(Some(fixture.keeper.current(&passing, &fixture.next("a1"))));
     assert!(fixture.keeper.at_rest(&passing.key).is_none(), "only keep-alive uses it");
 }
@@ -122,8 +122,8 @@ async fn withheld_token_is_not_returned_whatever_the_refresh_came_to() {
     let caller = fixture.caller().await;
     let current = fixture.keeper.current(&fixture.slot, &fixture.known);
     let access_token = AccessToken::new("withheld").unwrap();
-    fixture.slot.publish(departure.epoch, Some(Current { access_token, is_withheld: true, ..current }));
-    departure.sender.send_replace(Landing::Landed(None));
+    fixture.slot.publish(departure.epoch, Some(CachedToken { access_token, is_withheld: true, ..current }));
+    departure.sender.send_replace(RefreshStatus::Landed(None));
     assert_eq!(caller.await.unwrap().unwrap().expose(), "a0");
 }
 
@@ -133,7 +133,7 @@ async fn unsaved_token_that_has_expired_is_returned_for_thirty_seconds() {
     fixture.token().await.unwrap();
     fixture.advance_seen(HOUR);
     let departure = fixture.slot.flight().1.unwrap();
-    departure.sender.send_replace(Landing::Serving);
+    departure.sender.send_replace(RefreshStatus::Serving);
     fixture.advance_unseen(TIMES.sending);
     assert_eq!(fixture.token().await.unwrap(), "a0", "its lifetime may be shorter than that");
     fixture.advance_unseen(MILLISECOND);
@@ -142,7 +142,7 @@ async fn unsaved_token_that_has_expired_is_returned_for_thirty_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn refresh_that_does_not_return_is_abandoned_unless_it_is_queued() {
-    for (landing, is_kept) in [(Landing::Queued, true), (Landing::Flying, false)] {
+    for (landing, is_kept) in [(RefreshStatus::Queued, true), (RefreshStatus::Running, false)] {
         let fixture = Fixture::new().await;
         let departure = fixture.slot.flight().1.unwrap();
         departure.sender.send_replace(landing);
@@ -182,11 +182,11 @@ async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
     let fixture = Fixture::new().await;
     let is_unused = || fixture.keeper.is_unused(&fixture.slot);
     assert!(is_unused(), "nothing is cached");
-    let endless = Moments { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+    let endless = Expiry { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
     let current = fixture.keeper.current(&fixture.slot, &fixture.known);
-    let valid = Current { moments: endless, dead_elapsed: Duration::MAX.into(), ..current.clone() };
-    for (current, limit) in [(valid, HOUR * 24), (Current { is_withheld: true, ..current }, HOUR)] {
-        fixture.slot.begin_again(Some(Current { seen_at: fixture.clock.elapsed().into(), ..current }));
+    let valid = CachedToken { moments: endless, dead_elapsed: Duration::MAX.into(), ..current.clone() };
+    for (current, limit) in [(valid, HOUR * 24), (CachedToken { is_withheld: true, ..current }, HOUR)] {
+        fixture.slot.begin_again(Some(CachedToken { seen_at: fixture.clock.elapsed().into(), ..current }));
         fixture.advance_unseen(limit - MILLISECOND);
         assert!(!is_unused(), "{limit:?}");
         fixture.advance_unseen(MILLISECOND);
@@ -202,24 +202,24 @@ async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
 async fn session_is_the_only_one_until_another_is_in_memory() {
     let fixture = Fixture::new().await;
     assert!(!fixture.keeper.applicant(&fixture.slot).has_others);
-    let _other = Held::new(&fixture.keeper, &key("joe"));
+    let _other = CacheRef::new(&fixture.keeper, &key("joe"));
     assert!(fixture.keeper.applicant(&fixture.slot).has_others);
 }
 
 #[tokio::test]
 async fn what_is_returned_says_what_the_entry_says() {
     let fixture = Fixture::new().await;
-    let current = |known: &Known<Record>| fixture.keeper.current(&fixture.slot, known);
+    let current = |known: &StoredLogin<SessionData>| fixture.keeper.current(&fixture.slot, known);
     let plain = current(&fixture.known);
-    assert_eq!((plain.wish, plain.is_withheld, plain.was_cut), (Need::None, false, false));
+    assert_eq!((plain.wish, plain.is_withheld, plain.was_cut), (Urgency::None, false, false));
     fixture.clock.set(NOW - HOUR);
-    assert_eq!(current(&fixture.known).wish, Need::Stale, "received in the future");
+    assert_eq!(current(&fixture.known).wish, Urgency::Stale, "received in the future");
     fixture.clock.set(UnixTime::from_secs(0));
-    assert_eq!(current(&fixture.known).wish, Need::None, "the host's clock was never set");
+    assert_eq!(current(&fixture.known).wish, Urgency::None, "the host's clock was never set");
     fixture.clock.set(NOW - HOUR);
     fixture.slot.demand(&fixture.known.tokens.tokens, NOW - HOUR, Duration::ZERO);
     fixture.slot.granted(fixture.slot.epoch(), &fixture.known);
-    assert_eq!(current(&fixture.known).wish, Need::None, "a refresh did not help");
+    assert_eq!(current(&fixture.known).wish, Urgency::None, "a refresh did not help");
 
     fixture.clock.set(NOW);
     let dead = Duration::from(current(&fixture.known).dead_elapsed);
@@ -321,7 +321,7 @@ mod paused_time {
     #[tokio::test(start_paused = true)]
     async fn settle_looks_three_times_at_each_session_that_is_unsaved() {
         let fixture = Fixture::new().await;
-        let other = Held::new(&fixture.keeper, &key("joe"));
+        let other = CacheRef::new(&fixture.keeper, &key("joe"));
         fixture.store.set_down(true);
         fixture.slot.granted(fixture.slot.epoch(), &fixture.next("a1"));
         let keeper = Arc::clone(&fixture.keeper);

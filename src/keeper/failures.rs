@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::seldom::Seldom;
-use super::slot::Slot;
+use super::seldom::RareState;
+use super::slot::CacheEntry;
 use crate::error::Error;
 use crate::store::{LeaseId, LoginId};
 
-impl Slot {
+impl CacheEntry {
     /// Records the lease of a refresh task that was canceled.
     pub(crate) fn cancelled(&self, claim: LeaseId) {
         self.seldom(|seldom| seldom.cancelled = Some(Box::new(claim)));
@@ -64,7 +64,7 @@ impl Slot {
 
     /// Counts a failure and returns the number of consecutive failures before it.
     pub(crate) fn failed(&self, epoch: u64) -> u32 {
-        let count = |seldom: &mut Seldom| {
+        let count = |seldom: &mut RareState| {
             let before = seldom.failures;
             seldom.failures = before.saturating_add(1);
             before
@@ -74,7 +74,8 @@ impl Slot {
 
     /// Records that the rejection of this generation was announced. Returns `true` the first time.
     pub(crate) fn report(&self, epoch: u64, login: LoginId, generation: u64) -> bool {
-        let is_news = |seldom: &mut Seldom| seldom.reported.replace((login, generation)) != Some((login, generation));
+        let is_news =
+            |seldom: &mut RareState| seldom.reported.replace((login, generation)) != Some((login, generation));
         self.seldom_at(epoch, is_news).unwrap_or(false)
     }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::engine::Keeper;
+use super::engine::Refresher;
 use super::event::SessionEvent;
-use super::protocol::Known;
-use super::record::Record;
-use super::roster::Held;
+use super::protocol::StoredLogin;
+use super::record::SessionData;
+use super::roster::CacheRef;
 use crate::client::WebexOAuth;
 use crate::clock::{Clock as _, ManualClock, UnixTime};
 use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
@@ -146,9 +146,9 @@ pub(super) struct Fixture {
     pub(super) clock: ManualClock,
     pub(super) server: Server,
     pub(super) store: Store,
-    pub(super) keeper: Arc<Keeper>,
-    pub(super) slot: Held,
-    pub(super) known: Known<Record>,
+    pub(super) keeper: Arc<Refresher>,
+    pub(super) slot: CacheRef,
+    pub(super) known: StoredLogin<SessionData>,
     events: Arc<Mutex<Vec<SessionEvent>>>,
 }
 
@@ -172,18 +172,18 @@ impl Fixture {
         let events: Arc<Mutex<Vec<SessionEvent>>> = Arc::default();
         let heard = Arc::clone(&events);
         let listener = move |event: &SessionEvent| heard.lock().unwrap().push(event.clone());
-        let keeper = Arc::new(Keeper::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
-        let slot = Held::new(&keeper, &key("jane"));
+        let keeper = Arc::new(Refresher::new(webex, Arc::new(store.clone()), Some(Box::new(listener))).unwrap());
+        let slot = CacheRef::new(&keeper, &key("jane"));
         let mut head = Head::begin(None).unwrap();
         head.login = LoginId::from_bytes([1; 16]);
-        let known = Known { head, tokens: Record::new(tokens(&keeper, "a0", NOW)) };
+        let known = StoredLogin { head, tokens: SessionData::new(tokens(&keeper, "a0", NOW)) };
         let fixture = Self { clock, server, store, keeper, slot, known, events };
         fixture.keep(&fixture.known).await;
         fixture
     }
 
     /// Puts this into the store, as another process.
-    pub(super) async fn keep(&self, known: &Known<Record>) {
+    pub(super) async fn keep(&self, known: &StoredLogin<SessionData>) {
         let entry = Entry { head: known.head.clone(), body: known.tokens.write().unwrap() };
         self.end().await;
         assert_eq!(
@@ -205,11 +205,11 @@ impl Fixture {
     }
 
     /// The login after a refresh, with another access token.
-    pub(super) fn next(&self, token: &str) -> Known<Record> {
+    pub(super) fn next(&self, token: &str) -> StoredLogin<SessionData> {
         let mut known = self.known.clone();
         known.head.generation += 1;
         known.head.revision = Revision::new().unwrap();
-        known.tokens = Record::new(tokens(&self.keeper, token, self.clock.now()));
+        known.tokens = SessionData::new(tokens(&self.keeper, token, self.clock.now()));
         known
     }
 
@@ -251,7 +251,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn tokens(keeper: &Keeper, token: &str, now: UnixTime) -> TokenSet {
+pub(super) fn tokens(keeper: &Refresher, token: &str, now: UnixTime) -> TokenSet {
     let (owner, service) = (Arc::clone(&keeper.webex.registration().owner), Service::webex());
     let receipt = Receipt { owner, service: &service, asked: Scopes::new(), exchange: None, now };
     let json = format!(r#"{{"access_token":"{token}","refresh_token":"r0","expires_in":3600}}"#);

@@ -7,8 +7,10 @@
 
 use std::time::Duration;
 
-use super::protocol::{Action, Answer, Demand, Event, Known, Need, Now, Outcome, Reason, StoreFailed, Times};
-use super::stage::{Claimed, Moment, Rival, Saving, Stage};
+use super::protocol::{
+    Action, Demand, Event, Outcome, Reason, RefreshResult, StepContext, StoreFailed, StoredLogin, Timing, Urgency,
+};
+use super::stage::{ForeignLease, HeldLease, Instants, Saving, State};
 use super::unauthorized;
 use crate::clock::{EARLIEST, UnixTime};
 use crate::store::{
@@ -36,15 +38,15 @@ const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// The state machine of one refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Flight<T> {
-    times: Times,
+pub(crate) struct RefreshMachine<T> {
+    times: Timing,
     id: LeaseId,
     /// The lease of a canceled task of this process. It needs no waiting time.
     cancelled: Option<LeaseId>,
     /// The login ID of the last entry loaded.
     login: Option<LoginId>,
     /// The lease of another process.
-    rival: Option<Rival>,
+    rival: Option<ForeignLease>,
     /// The monotonic time at which the first wait for another process began.
     waiting_since: Option<Duration>,
     next_look: Duration,
@@ -58,15 +60,15 @@ pub(crate) struct Flight<T> {
     is_rescue: bool,
     /// `true` if a 401 of the API caused the refresh.
     is_after_401: bool,
-    stage: Stage<T>,
+    stage: State<T>,
 }
 
-impl<T: Clone> Flight<T> {
+impl<T: Clone> RefreshMachine<T> {
     /// Creates the state machine.
     ///
     /// `cancelled` is the lease of a canceled task of this process. `rival` is the lease of another
     /// process that an earlier task saw.
-    pub(crate) fn new(id: LeaseId, times: Times, cancelled: Option<LeaseId>, rival: Option<Rival>) -> Self {
+    pub(crate) fn new(id: LeaseId, times: Timing, cancelled: Option<LeaseId>, rival: Option<ForeignLease>) -> Self {
         Self {
             times,
             id,
@@ -80,7 +82,7 @@ impl<T: Clone> Flight<T> {
             is_after_401: false,
             waiting_since: None,
             next_look: FIRST_LOOK,
-            stage: Stage::Beginning,
+            stage: State::Beginning,
         }
     }
 
@@ -88,58 +90,58 @@ impl<T: Clone> Flight<T> {
     ///
     /// An event that does not match the last action is a bug of the caller. The machine then starts
     /// again by loading the session.
-    pub(crate) fn step(&mut self, event: Event<T>, now: &Now<'_, T>) -> Action<T> {
-        match (std::mem::replace(&mut self.stage, Stage::Ended), event) {
-            (Stage::Beginning, Event::Begun) => self.load(),
-            (Stage::Beginning, Event::Rescued(new)) => {
+    pub(crate) fn step(&mut self, event: Event<T>, now: &StepContext<'_, T>) -> Action<T> {
+        match (std::mem::replace(&mut self.stage, State::Ended), event) {
+            (State::Beginning, Event::Begun) => self.load(),
+            (State::Beginning, Event::Rescued(new)) => {
                 self.is_rescue = true;
-                let stage = Stage::FindingSave { new, saving: begin_saving(now), is_rested: true };
+                let stage = State::FindingSave { new, saving: begin_saving(now), is_rested: true };
                 self.go(stage, Action::Load)
             }
-            (Stage::Loading | Stage::Looking, Event::Loaded(loaded)) => match loaded {
+            (State::Loading | State::Looking, Event::Loaded(loaded)) => match loaded {
                 Ok(Some(known)) => self.consider(known, now),
                 Ok(None) => self.end(Outcome::Absent),
                 Err(StoreFailed) => self.end(Outcome::StoreFailed(None)),
             },
-            (Stage::Claiming(claimed), Event::Saved(saved)) => match saved {
+            (State::Claiming(claimed), Event::Saved(saved)) => match saved {
                 Ok(WriteOutcome::Committed) => self.hold_claim(claimed, now),
                 Ok(WriteOutcome::Conflict) => self.load(),
-                Err(StoreFailed) => self.go(Stage::FindingClaim(claimed), Action::Load),
+                Err(StoreFailed) => self.go(State::FindingClaim(claimed), Action::Load),
             },
-            (Stage::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
-            (Stage::TakingOver(claimed), Event::Waited) => self.go(Stage::ConfirmingTakeover(claimed), Action::Load),
-            (Stage::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => self.took_over(claimed, loaded, now),
-            (Stage::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
-            (Stage::Sending(claimed), Event::Queued) => self.send_later(claimed, now),
-            (Stage::Pausing(claimed), Event::Waited) => self.send(claimed, now),
-            (Stage::Serving { new, expect }, Event::Served) => self.save(new, expect, begin_saving(now)),
-            (Stage::Saving { new, saving }, Event::Saved(saved)) => self.saved(new, saving, saved, now),
-            (Stage::FindingSave { new, saving, is_rested }, Event::Loaded(loaded)) => {
+            (State::FindingClaim(claimed), Event::Loaded(loaded)) => self.found_claim(claimed, loaded, now),
+            (State::TakingOver(claimed), Event::Waited) => self.go(State::ConfirmingTakeover(claimed), Action::Load),
+            (State::ConfirmingTakeover(claimed), Event::Loaded(loaded)) => self.took_over(claimed, loaded, now),
+            (State::Sending(claimed), Event::Sent(answer)) => self.answered(claimed, answer, now),
+            (State::Sending(claimed), Event::Queued) => self.send_later(claimed, now),
+            (State::Pausing(claimed), Event::Waited) => self.send(claimed, now),
+            (State::Serving { new, expect }, Event::Served) => self.save(new, expect, begin_saving(now)),
+            (State::Saving { new, saving }, Event::Saved(saved)) => self.saved(new, saving, saved, now),
+            (State::FindingSave { new, saving, is_rested }, Event::Loaded(loaded)) => {
                 self.found_save(new, saving, is_rested, loaded, now)
             }
-            (Stage::Resting { new, saving }, Event::Waited) => {
-                self.go(Stage::FindingSave { new, saving, is_rested: true }, Action::Load)
+            (State::Resting { new, saving }, Event::Waited) => {
+                self.go(State::FindingSave { new, saving, is_rested: true }, Action::Load)
             }
             // If the lease could not be released, it expires.
-            (Stage::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
-            (Stage::WaitingToDoubt { claimed, code, reason }, Event::Waited) => {
-                self.go(Stage::Doubting { claimed, code, reason, looks_left: 0 }, Action::Load)
+            (State::Releasing(outcome), Event::Saved(_)) => self.end(outcome),
+            (State::WaitingToDoubt { claimed, code, reason }, Event::Waited) => {
+                self.go(State::Doubting { claimed, code, reason, looks_left: 0 }, Action::Load)
             }
-            (Stage::Doubting { claimed, code, reason, looks_left }, Event::Loaded(loaded)) => {
+            (State::Doubting { claimed, code, reason, looks_left }, Event::Loaded(loaded)) => {
                 self.doubted(claimed, (code, reason), looks_left, loaded, now)
             }
-            (Stage::Rejecting { marked }, Event::Saved(saved)) => match saved {
+            (State::Rejecting { marked }, Event::Saved(saved)) => match saved {
                 Ok(WriteOutcome::Committed) => self.end(Outcome::Rejected(marked)),
                 Ok(WriteOutcome::Conflict) => self.load(),
                 Err(StoreFailed) => self.end(Outcome::Rejected(marked)),
             },
-            (Stage::Looking, Event::Waited) => self.go(Stage::Looking, Action::Load),
+            (State::Looking, Event::Waited) => self.go(State::Looking, Action::Load),
             _ => self.load(),
         }
     }
 
     /// Returns the lease of another process, for the next refresh of this session.
-    pub(crate) fn rival(&self) -> Option<Rival> {
+    pub(crate) fn rival(&self) -> Option<ForeignLease> {
         self.rival
     }
 
@@ -150,27 +152,27 @@ impl<T: Clone> Flight<T> {
 
     /// Returns `true` while the machine waits for another process.
     pub(super) fn waits_for_another(&self) -> bool {
-        matches!(self.stage, Stage::Looking)
+        matches!(self.stage, State::Looking)
     }
 
     /// Returns `true` while it saves a lease or a block, which leaves the tokens as they are.
     pub(super) fn keeps_tokens(&self) -> bool {
-        matches!(self.stage, Stage::Claiming(_) | Stage::Releasing(_) | Stage::Rejecting { .. })
+        matches!(self.stage, State::Claiming(_) | State::Releasing(_) | State::Rejecting { .. })
     }
 
     /// Returns the current state for the log.
     pub(super) fn doing(&self) -> &'static str {
         match &self.stage {
-            Stage::Looking => "waiting for lease of another process",
-            Stage::Claiming(claimed) if claimed.took_over => "taking over lease",
-            Stage::Claiming(_) => "acquiring lease",
-            Stage::TakingOver(_) | Stage::ConfirmingTakeover(_) => "waiting for previous lease holder to save",
-            Stage::Sending(_) => "sending refresh request",
-            Stage::Serving { .. } | Stage::Saving { .. } => "saving tokens",
-            Stage::Pausing(_) | Stage::Resting { .. } => "waiting to retry",
-            Stage::WaitingToDoubt { .. } => "waiting to confirm rejection",
-            Stage::Releasing(_) | Stage::Rejecting { .. } => "releasing lease",
-            Stage::Ended => "refresh ended",
+            State::Looking => "waiting for lease of another process",
+            State::Claiming(claimed) if claimed.took_over => "taking over lease",
+            State::Claiming(_) => "acquiring lease",
+            State::TakingOver(_) | State::ConfirmingTakeover(_) => "waiting for previous lease holder to save",
+            State::Sending(_) => "sending refresh request",
+            State::Serving { .. } | State::Saving { .. } => "saving tokens",
+            State::Pausing(_) | State::Resting { .. } => "waiting to retry",
+            State::WaitingToDoubt { .. } => "waiting to confirm rejection",
+            State::Releasing(_) | State::Rejecting { .. } => "releasing lease",
+            State::Ended => "refresh ended",
             _ => "loading session",
         }
     }
@@ -179,29 +181,29 @@ impl<T: Clone> Flight<T> {
     #[cfg(test)]
     pub(super) fn unsaved(&self) -> Option<&T> {
         match &self.stage {
-            Stage::Serving { new, .. }
-            | Stage::Saving { new, .. }
-            | Stage::FindingSave { new, .. }
-            | Stage::Resting { new, .. } => Some(&new.tokens),
+            State::Serving { new, .. }
+            | State::Saving { new, .. }
+            | State::FindingSave { new, .. }
+            | State::Resting { new, .. } => Some(&new.tokens),
             _ => None,
         }
     }
 
-    fn go(&mut self, stage: Stage<T>, action: Action<T>) -> Action<T> {
+    fn go(&mut self, stage: State<T>, action: Action<T>) -> Action<T> {
         self.stage = stage;
         action
     }
 
     fn end(&mut self, outcome: Outcome<T>) -> Action<T> {
-        self.go(Stage::Ended, Action::End(outcome))
+        self.go(State::Ended, Action::End(outcome))
     }
 
     fn load(&mut self) -> Action<T> {
-        self.go(Stage::Loading, Action::Load)
+        self.go(State::Loading, Action::Load)
     }
 
     /// Steps 2 to 4: checks whether a refresh is still needed and allowed, and acquires the lease.
-    fn consider(&mut self, mut known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+    fn consider(&mut self, mut known: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
         if self.login.is_some_and(|login| login != known.head.login) {
             self.rival = None;
         }
@@ -219,7 +221,7 @@ impl<T: Clone> Flight<T> {
         let after_401 = after_401.and_then(|found| unauthorized::next(known.head.unauthorized, &found, now.wall));
         self.is_after_401 = after_401.is_some();
         let need = urgency(&demand, self.is_after_401);
-        if need == Need::None {
+        if need == Urgency::None {
             return self.end(Outcome::Fresh(known));
         }
         let counted = after_401.or(known.head.unauthorized);
@@ -235,13 +237,13 @@ impl<T: Clone> Flight<T> {
                 if *until > now.wall && until.since(now.wall) <= self.times.longest_hold =>
             {
                 let until = *until;
-                return self.end(Outcome::Held { known, until });
+                return self.end(Outcome::Blocked { known, until });
             }
             // By this wall clock the block is over or implausible, but another host's clock may
             // have written it. This process waits for its own pause.
             Some(RefreshBlock::RetryAt(_)) if let Some(rest) = now.own_rest => {
                 let until = now.wall + rest.max(SOON);
-                return self.end(Outcome::Held { known, until });
+                return self.end(Outcome::Blocked { known, until });
             }
             _ => {}
         }
@@ -269,10 +271,10 @@ impl<T: Clone> Flight<T> {
     /// The lease must be unchanged for its duration by this host's monotonic clock, or it must have
     /// ended more than a day ago. The timestamp of a lease from the future is ignored, because one
     /// of the two clocks is wrong.
-    fn has_lapsed(&mut self, claim: &Lease, now: &Now<'_, T>) -> bool {
+    fn has_lapsed(&mut self, claim: &Lease, now: &StepContext<'_, T>) -> bool {
         let rival = match self.rival {
             Some(rival) if (rival.id, rival.at) == (claim.id, claim.at) => rival,
-            _ => *self.rival.insert(Rival { id: claim.id, at: claim.at, seen_at: now.elapsed }),
+            _ => *self.rival.insert(ForeignLease { id: claim.id, at: claim.at, seen_at: now.elapsed }),
         };
         let seen = now.elapsed.saturating_sub(rival.seen_at);
         // Abandoned by a process that was stopped during a refresh. Its next start should not wait
@@ -284,38 +286,38 @@ impl<T: Clone> Flight<T> {
         is_ancient || seen >= claim.lease.min(self.times.lease)
     }
 
-    fn wait_for_rival(&mut self, known: Known<T>, need: Need, now: &Now<'_, T>) -> Action<T> {
+    fn wait_for_rival(&mut self, known: StoredLogin<T>, need: Urgency, now: &StepContext<'_, T>) -> Action<T> {
         let since = *self.waiting_since.get_or_insert(now.elapsed);
-        if need == Need::Stale || now.elapsed.saturating_sub(since) >= self.times.patience {
+        if need == Urgency::Stale || now.elapsed.saturating_sub(since) >= self.times.patience {
             return self.end(Outcome::Busy(known));
         }
         let pause = self.next_look;
         self.next_look = pause.mul_f64(1.5).min(LONGEST_LOOK);
-        self.go(Stage::Looking, Action::Wait(pause))
+        self.go(State::Looking, Action::Wait(pause))
     }
 
     /// Step 4: acquires the lease.
     fn claim(
         &mut self,
-        seen: Known<T>,
+        seen: StoredLogin<T>,
         unauthorized: Option<UnauthorizedRefreshes>,
         took_over: bool,
-        now: &Now<'_, T>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         let expect = Precondition::Revision(seen.head.revision);
         let mut known = seen;
         known.head.revision = now.fresh;
         known.head.claim = Some(Lease { id: self.id, at: now.wall, lease: self.times.lease });
-        let since = Moment { wall: now.wall, elapsed: now.elapsed };
-        let claimed = Claimed { known: known.clone(), since, took_over, sendings: 0, unauthorized };
-        self.go(Stage::Claiming(claimed), Action::Save { known, expect })
+        let since = Instants { wall: now.wall, elapsed: now.elapsed };
+        let claimed = HeldLease { known: known.clone(), since, took_over, sendings: 0, unauthorized };
+        self.go(State::Claiming(claimed), Action::Save { known, expect })
     }
 
     fn found_claim(
         &mut self,
-        claimed: Claimed<T>,
-        loaded: Result<Option<Known<T>>, StoreFailed>,
-        now: &Now<'_, T>,
+        claimed: HeldLease<T>,
+        loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
             Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.hold_claim(claimed, now),
@@ -332,18 +334,18 @@ impl<T: Clone> Flight<T> {
 
     /// Continues once the lease is in the store. After a takeover, the previous holder first gets
     /// time to save.
-    fn hold_claim(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+    fn hold_claim(&mut self, claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
         if claimed.took_over {
-            return self.go(Stage::TakingOver(claimed), Action::Wait(self.times.takeover));
+            return self.go(State::TakingOver(claimed), Action::Wait(self.times.takeover));
         }
         self.send(claimed, now)
     }
 
     fn took_over(
         &mut self,
-        claimed: Claimed<T>,
-        loaded: Result<Option<Known<T>>, StoreFailed>,
-        now: &Now<'_, T>,
+        claimed: HeldLease<T>,
+        loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
             Ok(Some(known)) if known.head.revision == claimed.known.head.revision => self.send(claimed, now),
@@ -354,13 +356,13 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Sends a request that was queued. The remaining time limit is recalculated.
-    fn send_later(&mut self, claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+    fn send_later(&mut self, claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
         let sendings = claimed.sendings - 1;
-        self.send(Claimed { sendings, ..claimed }, now)
+        self.send(HeldLease { sendings, ..claimed }, now)
     }
 
     /// Steps 5 and 6: sends, unless the lease may have been taken over by either clock.
-    fn send(&mut self, mut claimed: Claimed<T>, now: &Now<'_, T>) -> Action<T> {
+    fn send(&mut self, mut claimed: HeldLease<T>, now: &StepContext<'_, T>) -> Action<T> {
         let by_wall = now.wall.since(claimed.since.wall).max(claimed.since.wall.since(now.wall));
         let spent = by_wall.max(now.elapsed.saturating_sub(claimed.since.elapsed));
         if spent >= self.times.sending {
@@ -372,12 +374,12 @@ impl<T: Clone> Flight<T> {
             tokens: claimed.known.tokens.clone(),
             limit: self.times.sending.saturating_sub(spent),
         };
-        self.go(Stage::Sending(claimed), action)
+        self.go(State::Sending(claimed), action)
     }
 
-    fn answered(&mut self, claimed: Claimed<T>, answer: Answer<T>, now: &Now<'_, T>) -> Action<T> {
+    fn answered(&mut self, claimed: HeldLease<T>, answer: RefreshResult<T>, now: &StepContext<'_, T>) -> Action<T> {
         match answer {
-            Answer::Granted(tokens) => {
+            RefreshResult::Granted(tokens) => {
                 let mut head = claimed.known.head.clone();
                 let expect = head.revision;
                 head.revision = now.fresh;
@@ -389,24 +391,24 @@ impl<T: Clone> Flight<T> {
                 head.unauthorized = claimed.unauthorized;
                 let prospect = (now.prospect)(&claimed.known, &tokens);
                 (head.due, head.ends, head.anchor) = (prospect.due, prospect.ends, prospect.anchor);
-                let new = Known { head, tokens };
+                let new = StoredLogin { head, tokens };
                 let expiring = prospect.ends.filter(|_| prospect.is_news);
-                self.go(Stage::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })
+                self.go(State::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })
             }
-            Answer::Later { retry_after: None, is_repeatable: true, .. } if claimed.sendings < MOST_SENDINGS => {
-                self.go(Stage::Pausing(claimed), Action::Wait(SOON))
+            RefreshResult::Later { retry_after: None, is_repeatable: true, .. } if claimed.sendings < MOST_SENDINGS => {
+                self.go(State::Pausing(claimed), Action::Wait(SOON))
             }
-            Answer::Later { retry_after, is_lost, .. } => {
+            RefreshResult::Later { retry_after, is_lost, .. } => {
                 let mut known = claimed.known;
                 known.head.interrupted |= is_lost;
                 self.put_off(known, now.wall + retry_after.unwrap_or_default().max(now.backoff), now)
             }
-            Answer::Rejected { code, reason } => {
+            RefreshResult::Rejected { code, reason } => {
                 self.rejections += 1;
                 let looks_left = u32::from(claimed.took_over);
-                self.go(Stage::Doubting { claimed, code, reason, looks_left }, Action::Load)
+                self.go(State::Doubting { claimed, code, reason, looks_left }, Action::Load)
             }
-            Answer::Misconfigured { is_own } => {
+            RefreshResult::Misconfigured { is_own } => {
                 let block = is_own.then(|| RefreshBlock::RetryAt(now.wall + now.backoff));
                 self.release(claimed.known, block, Outcome::Misconfigured, now)
             }
@@ -414,51 +416,51 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Releases the lease and blocks refreshes until this time.
-    fn put_off(&mut self, known: Known<T>, until: UnixTime, now: &Now<'_, T>) -> Action<T> {
-        let held = |known| Outcome::Held { known, until };
+    fn put_off(&mut self, known: StoredLogin<T>, until: UnixTime, now: &StepContext<'_, T>) -> Action<T> {
+        let held = |known| Outcome::Blocked { known, until };
         self.release(known, Some(RefreshBlock::RetryAt(until)), held, now)
     }
 
     /// Step 8: releases the lease and writes a block that every process honors.
     fn release(
         &mut self,
-        mut known: Known<T>,
+        mut known: StoredLogin<T>,
         hold: Option<RefreshBlock>,
-        outcome: impl FnOnce(Known<T>) -> Outcome<T>,
-        now: &Now<'_, T>,
+        outcome: impl FnOnce(StoredLogin<T>) -> Outcome<T>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         let expect = Precondition::Revision(known.head.revision);
         known.head.revision = now.fresh;
         known.head.claim = None;
         known.head.hold = hold;
-        self.go(Stage::Releasing(outcome(known.clone())), Action::Save { known, expect })
+        self.go(State::Releasing(outcome(known.clone())), Action::Save { known, expect })
     }
 
-    fn save(&mut self, new: Known<T>, expect: Revision, saving: Saving) -> Action<T> {
+    fn save(&mut self, new: StoredLogin<T>, expect: Revision, saving: Saving) -> Action<T> {
         let action = Action::Save { known: new.clone(), expect: Precondition::Revision(expect) };
-        self.go(Stage::Saving { new, saving }, action)
+        self.go(State::Saving { new, saving }, action)
     }
 
     fn saved(
         &mut self,
-        new: Known<T>,
+        new: StoredLogin<T>,
         saving: Saving,
         saved: Result<WriteOutcome, StoreFailed>,
-        now: &Now<'_, T>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         match saved {
             Ok(WriteOutcome::Committed) => self.kept(new, now),
             Ok(WriteOutcome::Conflict) => {
                 let is_rested = saving.pause == FIRST_PAUSE;
                 let saving = if is_rested { self.longer(saving, now) } else { saving };
-                self.go(Stage::FindingSave { new, saving, is_rested }, Action::Load)
+                self.go(State::FindingSave { new, saving, is_rested }, Action::Load)
             }
             Err(StoreFailed) => self.rest(new, saving, now),
         }
     }
 
     /// Ends after the save. Tokens rescued from an earlier task may need a refresh by now.
-    fn kept(&mut self, new: Known<T>, now: &Now<'_, T>) -> Action<T> {
+    fn kept(&mut self, new: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
         if std::mem::take(&mut self.is_rescue) { self.consider(new, now) } else { self.end(Outcome::Fresh(new)) }
     }
 
@@ -466,12 +468,12 @@ impl<T: Clone> Flight<T> {
     ///
     /// The attempts are frequent while the lease protects the tokens. If the server rotates refresh
     /// tokens, a process that takes the lease over would send a spent one.
-    fn rest(&mut self, new: Known<T>, saving: Saving, now: &Now<'_, T>) -> Action<T> {
+    fn rest(&mut self, new: StoredLogin<T>, saving: Saving, now: &StepContext<'_, T>) -> Action<T> {
         let pause = saving.pause;
-        self.go(Stage::Resting { new, saving: self.longer(saving, now) }, Action::Wait(pause))
+        self.go(State::Resting { new, saving: self.longer(saving, now) }, Action::Wait(pause))
     }
 
-    fn longer(&self, saving: Saving, now: &Now<'_, T>) -> Saving {
+    fn longer(&self, saving: Saving, now: &StepContext<'_, T>) -> Saving {
         let is_eager = now.elapsed.saturating_sub(saving.since) < self.times.eager_saving;
         let longest = if is_eager { self.times.save_pause } else { LONGEST_PAUSE };
         Saving { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
@@ -481,11 +483,11 @@ impl<T: Clone> Flight<T> {
     /// the newest.
     fn found_save(
         &mut self,
-        mut new: Known<T>,
+        mut new: StoredLogin<T>,
         saving: Saving,
         is_rested: bool,
-        loaded: Result<Option<Known<T>>, StoreFailed>,
-        now: &Now<'_, T>,
+        loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         match loaded {
             Ok(Some(known)) if known.head.revision == new.head.revision => self.kept(new, now),
@@ -508,11 +510,11 @@ impl<T: Clone> Flight<T> {
     /// Step 9: accepts the rejection of a refresh token if no other process has newer tokens.
     fn doubted(
         &mut self,
-        claimed: Claimed<T>,
+        claimed: HeldLease<T>,
         (code, reason): (Option<String>, Reason),
         looks_left: u32,
-        loaded: Result<Option<Known<T>>, StoreFailed>,
-        now: &Now<'_, T>,
+        loaded: Result<Option<StoredLogin<T>>, StoreFailed>,
+        now: &StepContext<'_, T>,
     ) -> Action<T> {
         let Ok(loaded) = loaded else {
             return self.end(Outcome::StoreFailed(Some(claimed.known)));
@@ -528,7 +530,7 @@ impl<T: Clone> Flight<T> {
         }
         if looks_left > 0 {
             let pause = Action::Wait(self.times.second_look);
-            return self.go(Stage::WaitingToDoubt { claimed, code, reason }, pause);
+            return self.go(State::WaitingToDoubt { claimed, code, reason }, pause);
         }
         match (reason, UNEXPLAINED_PAUSES.get(known.head.unexplained as usize)) {
             (Reason::Missing, Some(pause)) => self.put_off(tried_again(known), now.wall + *pause, now),
@@ -539,23 +541,23 @@ impl<T: Clone> Flight<T> {
     }
 
     /// Marks the refresh token as rejected.
-    fn reject(&mut self, known: Known<T>, code: Option<String>, now: &Now<'_, T>) -> Action<T> {
+    fn reject(&mut self, known: StoredLogin<T>, code: Option<String>, now: &StepContext<'_, T>) -> Action<T> {
         let demand = (now.demand)(&known.tokens);
-        let is_dead = demand.need == Need::Dead || demand.unauthorized.is_some();
+        let is_dead = demand.need == Urgency::Dead || demand.unauthorized.is_some();
         let hold = RefreshBlock::Rejected { generation: known.head.generation, code, at: Some(now.wall), is_dead };
         self.mark(known, hold, now)
     }
 
     /// Marks the access token as rejected too, after its refresh token was, so that no process
     /// serves it.
-    fn withhold(&mut self, known: Known<T>, now: &Now<'_, T>) -> Action<T> {
+    fn withhold(&mut self, known: StoredLogin<T>, now: &StepContext<'_, T>) -> Action<T> {
         let Some(RefreshBlock::Rejected { generation, code, at, .. }) = known.head.hold.clone() else {
             return self.end(Outcome::Rejected(known));
         };
         self.mark(known, RefreshBlock::Rejected { generation, code, at, is_dead: true }, now)
     }
 
-    fn mark(&mut self, known: Known<T>, hold: RefreshBlock, now: &Now<'_, T>) -> Action<T> {
+    fn mark(&mut self, known: StoredLogin<T>, hold: RefreshBlock, now: &StepContext<'_, T>) -> Action<T> {
         let expect = Precondition::Revision(known.head.revision);
         let mut marked = known;
         marked.head.hold = Some(hold);
@@ -563,25 +565,25 @@ impl<T: Clone> Flight<T> {
         marked.head.claim = None;
         // A rejected session cannot be refreshed, so keep-alive must not visit it.
         marked.head.due = None;
-        self.go(Stage::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })
+        self.go(State::Rejecting { marked: marked.clone() }, Action::Save { known: marked, expect })
     }
 }
 
 /// Counts an unexplained rejection.
-fn tried_again<T>(mut known: Known<T>) -> Known<T> {
+fn tried_again<T>(mut known: StoredLogin<T>) -> StoredLogin<T> {
     known.head.unexplained += 1;
     known
 }
 
-fn begin_saving<T>(now: &Now<'_, T>) -> Saving {
+fn begin_saving<T>(now: &StepContext<'_, T>) -> Saving {
     Saving { since: now.elapsed, pause: FIRST_PAUSE }
 }
 
 /// Returns the urgency of a refresh. A requested refresh and a 401 must respect the minimum
 /// interval.
-fn urgency(demand: &Demand, is_after_401: bool) -> Need {
+fn urgency(demand: &Demand, is_after_401: bool) -> Urgency {
     match demand.need {
-        Need::None | Need::Stale if demand.is_settled && (demand.is_wanted || is_after_401) => Need::Wanted,
+        Urgency::None | Urgency::Stale if demand.is_settled && (demand.is_wanted || is_after_401) => Urgency::Wanted,
         need => need,
     }
 }

@@ -9,15 +9,15 @@ use tokio::sync::watch;
 
 use super::backoff::{MAX_BACKOFF, MAX_BACKOFF_WITHOUT_JSON, backoff};
 use super::classify::{classify_failure, is_without_json};
-use super::engine::{Counted, Keeper};
+use super::engine::{ActiveTask, Refresher};
 use super::event::SessionEvent;
-use super::flight::Flight;
-use super::landing::Landing;
+use super::flight::RefreshMachine;
+use super::landing::RefreshStatus;
 use super::limiter::Permit;
 use super::policy::refreshed;
-use super::protocol::{Action, Answer, Event, Known, Need, Now, StoreFailed, TIMES};
-use super::record::Record;
-use super::slot::{Current, Departure, Slot};
+use super::protocol::{Action, Event, RefreshResult, StepContext, StoreFailed, StoredLogin, TIMES, Urgency};
+use super::record::SessionData;
+use super::slot::{CacheEntry, CachedToken, NewRefresh};
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 use crate::random;
@@ -29,15 +29,15 @@ use crate::transport::{Limits, RetryPolicy};
 const MANY_WITHOUT_JSON: u32 = 3;
 
 /// A refresh task.
-pub(super) struct Flying {
-    pub(super) counted: Counted,
-    pub(super) slot: Arc<Slot>,
+pub(super) struct RefreshTask {
+    pub(super) counted: ActiveTask,
+    pub(super) slot: Arc<CacheEntry>,
     pub(super) epoch: u64,
-    pub(super) sender: watch::Sender<Landing>,
+    pub(super) sender: watch::Sender<RefreshStatus>,
     claim: LeaseId,
-    pub(super) flight: Flight<Record>,
+    pub(super) flight: RefreshMachine<SessionData>,
     permit: Option<Permit>,
-    unsaved: Option<Known<Record>>,
+    unsaved: Option<StoredLogin<SessionData>>,
     /// The last error.
     pub(super) trouble: Option<Error>,
     has_announced_save: bool,
@@ -46,10 +46,10 @@ pub(super) struct Flying {
     has_claimed: bool,
 }
 
-impl Flying {
-    pub(super) fn new(counted: Counted, slot: Arc<Slot>, claim: LeaseId, departure: Departure) -> Self {
-        let Departure { epoch, cancelled, rival, unsaved, sender } = departure;
-        let flight = Flight::new(claim, TIMES, cancelled, rival);
+impl RefreshTask {
+    pub(super) fn new(counted: ActiveTask, slot: Arc<CacheEntry>, claim: LeaseId, departure: NewRefresh) -> Self {
+        let NewRefresh { epoch, cancelled, rival, unsaved, sender } = departure;
+        let flight = RefreshMachine::new(claim, TIMES, cancelled, rival);
         Self {
             counted,
             slot,
@@ -73,7 +73,7 @@ impl Flying {
         failures.is_power_of_two() || self.slot.failures() == 0 && self.slot.has_current()
     }
 
-    pub(super) fn keeper(&self) -> &Arc<Keeper> {
+    pub(super) fn keeper(&self) -> &Arc<Refresher> {
         &self.counted.0
     }
 
@@ -142,12 +142,12 @@ impl Flying {
 
     fn become_queued(&self, is_queued: bool) {
         self.sender.send_if_modified(|landing| match (&*landing, is_queued) {
-            (Landing::Flying, true) => {
-                *landing = Landing::Queued;
+            (RefreshStatus::Running, true) => {
+                *landing = RefreshStatus::Queued;
                 true
             }
-            (Landing::Queued, false) => {
-                *landing = Landing::Flying;
+            (RefreshStatus::Queued, false) => {
+                *landing = RefreshStatus::Running;
                 true
             }
             _ => false,
@@ -156,21 +156,21 @@ impl Flying {
 
     /// Publishes the stored token while it is refreshed, if it is valid, so that callers need not
     /// wait.
-    fn publish_meanwhile(&self, loaded: &Result<Option<Known<Record>>, StoreFailed>) {
+    fn publish_meanwhile(&self, loaded: &Result<Option<StoredLogin<SessionData>>, StoreFailed>) {
         let Ok(Some(known)) = loaded else { return };
-        if !matches!(*self.sender.borrow(), Landing::Flying) {
+        if !matches!(*self.sender.borrow(), RefreshStatus::Running) {
             return;
         }
         let keeper = self.keeper();
         let clock = keeper.webex.clock();
         let current = keeper.current(&self.slot, known);
-        let is_valid = |current: &Current| current.need(clock.now(), clock.elapsed()) != Need::Dead;
+        let is_valid = |current: &CachedToken| current.need(clock.now(), clock.elapsed()) != Urgency::Dead;
         // The cache entry may have an earlier expiry: the wall clock may have been set back.
         if is_valid(&current)
             && self.slot.publish(self.epoch, Some(current))
             && self.slot.current().as_ref().is_some_and(|current| is_valid(current))
         {
-            self.sender.send_replace(Landing::Cached);
+            self.sender.send_replace(RefreshStatus::Cached);
         }
     }
 
@@ -187,17 +187,17 @@ impl Flying {
         }
     }
 
-    fn step(&mut self, event: Event<Record>) -> Result<Action<Record>> {
+    fn step(&mut self, event: Event<SessionData>) -> Result<Action<SessionData>> {
         let clock = self.counted.0.webex.clock();
         let (wall, elapsed) = (clock.now(), clock.elapsed());
         let slot = Arc::clone(&self.slot);
-        let now = Now {
+        let now = StepContext {
             wall,
             elapsed,
             fresh: Revision::new()?,
-            demand: &|record: &Record| slot.demand(&record.tokens, wall, elapsed),
+            demand: &|record: &SessionData| slot.demand(&record.tokens, wall, elapsed),
             prospect: &|before, record| refreshed(&before.head, &before.tokens.tokens, &record.tokens),
-            keep: &Record::keep,
+            keep: &SessionData::keep,
             own_rest: self.slot.own_rest(elapsed),
             backoff: backoff(self.slot.failures(), self.max_backoff(), random::chance()),
         };
@@ -206,7 +206,7 @@ impl Flying {
         Ok(action)
     }
 
-    async fn load(&mut self) -> Result<Option<Known<Record>>, StoreFailed> {
+    async fn load(&mut self) -> Result<Option<StoredLogin<SessionData>>, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let loaded = keeper.load(&self.slot.key).await;
         if loaded.is_ok() {
@@ -221,7 +221,11 @@ impl Flying {
         })
     }
 
-    async fn save(&mut self, known: &Known<Record>, expect: Precondition) -> Result<WriteOutcome, StoreFailed> {
+    async fn save(
+        &mut self,
+        known: &StoredLogin<SessionData>,
+        expect: Precondition,
+    ) -> Result<WriteOutcome, StoreFailed> {
         let keeper = Arc::clone(self.keeper());
         let saved = match expect {
             Precondition::Revision(expected) if self.flight.keeps_tokens() => {
@@ -241,7 +245,7 @@ impl Flying {
             event!(DEBUG, key = ?self.slot.key, message = message);
         }
         saved.map_err(|error| {
-            let is_serving = matches!(*self.sender.borrow(), Landing::Serving);
+            let is_serving = matches!(*self.sender.borrow(), RefreshStatus::Serving);
             let is_known = is_serving && self.has_announced_save;
             if !is_known && self.is_worth_a_warning() {
                 event!(WARN, key = ?self.slot.key, error = causes(&error), "store save failed");
@@ -259,19 +263,19 @@ impl Flying {
         })
     }
 
-    async fn send(&mut self, login: LoginId, record: Record, limit: Duration) -> Answer<Record> {
+    async fn send(&mut self, login: LoginId, record: SessionData, limit: Duration) -> RefreshResult<SessionData> {
         let keeper = Arc::clone(self.keeper());
         let elapsed = keeper.webex.clock().elapsed();
         if let Err(error) = keeper.client.admit(&keeper.applicant(&self.slot), elapsed) {
             self.trouble = Some(error);
             self.sent_at = None;
-            return Answer::Misconfigured { is_own: false };
+            return RefreshResult::Misconfigured { is_own: false };
         }
         self.sent_at = Some(elapsed);
         let limits = Limits { timeout: limit, ..Limits::default() };
         let begun = keeper.webex.clock().elapsed();
         match keeper.webex.refresh_within(&record.tokens, limits, RetryPolicy::Never).await {
-            Ok(tokens) => Answer::Granted(Record { tokens, ..record }),
+            Ok(tokens) => RefreshResult::Granted(SessionData { tokens, ..record }),
             Err(error) => {
                 let spent = keeper.webex.clock().elapsed().saturating_sub(begun);
                 let unexplained = || keeper.client.unexplained(login, begun + spent);
@@ -294,7 +298,7 @@ impl Flying {
     }
 
     /// Publishes new tokens before they are saved, so that a failing store does not delay callers.
-    fn serve(&mut self, known: Known<Record>, expiring: Option<UnixTime>) {
+    fn serve(&mut self, known: StoredLogin<SessionData>, expiring: Option<UnixTime>) {
         let keeper = Arc::clone(self.keeper());
         keeper.client.succeeded();
         let generation = known.head.generation;
@@ -304,7 +308,7 @@ impl Flying {
             self.slot.count_unauthorized(self.epoch, was_cut, keeper.webex.clock().elapsed());
         }
         let is_news = self.slot.publish_granted(self.epoch, keeper.current(&self.slot, &known));
-        self.sender.send_replace(Landing::Serving);
+        self.sender.send_replace(RefreshStatus::Serving);
         if is_news {
             event!(INFO, key = ?self.slot.key, generation = generation, "session refreshed");
             self.announce(SessionEvent::refreshed(&self.slot.key));
@@ -318,7 +322,7 @@ impl Flying {
 
 /// Returns `true` if an action acquires a lease or sends a request. Only the current task may do
 /// so.
-fn takes_on(action: &Action<Record>) -> bool {
+fn takes_on(action: &Action<SessionData>) -> bool {
     match action {
         Action::Send { .. } => true,
         Action::Save { known, .. } => known.head.claim.is_some(),
@@ -331,7 +335,7 @@ fn overtaken() -> Error {
     Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
 }
 
-impl Drop for Flying {
+impl Drop for RefreshTask {
     /// Releases the cache entry. If the lease is left in the store, because the task was canceled
     /// or the store failed, the next task treats it as its own.
     fn drop(&mut self) {

@@ -4,10 +4,10 @@ use crate::error::Error;
 
 /// The progress of a refresh, as seen by waiting callers.
 #[derive(Debug, Default)]
-pub(crate) enum Landing {
+pub(crate) enum RefreshStatus {
     /// The refresh is running.
     #[default]
-    Flying,
+    Running,
     /// The refresh waits for other refreshes of this process.
     Queued,
     /// The stored token is valid and published, and the refresh continues.
@@ -20,14 +20,14 @@ pub(crate) enum Landing {
     Failed(Error),
 }
 
-impl Landing {
+impl RefreshStatus {
     pub(crate) fn is_in_the_air(&self) -> bool {
-        matches!(self, Self::Flying | Self::Queued | Self::Cached | Self::Serving)
+        matches!(self, Self::Running | Self::Queued | Self::Cached | Self::Serving)
     }
 
     /// Returns `true` if no token is available yet.
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self, Self::Flying | Self::Queued)
+        matches!(self, Self::Running | Self::Queued)
     }
 
     /// Returns `true` if the result of the refresh is not known yet.

@@ -72,12 +72,12 @@ mod engine_tests;
 #[cfg(test)]
 mod renewal_tests;
 
-pub(crate) use self::change::Change;
+pub(crate) use self::change::InvalidateOnDrop;
 pub(crate) use self::editing::Editing;
-pub(crate) use self::engine::{Keeper, Listener};
+pub(crate) use self::engine::{EventListener, Refresher};
 pub use self::event::SessionEvent;
 pub(crate) use self::patience::in_time;
 pub(crate) use self::policy::begun;
-pub(crate) use self::protocol::{Known, LONGEST_HOLD};
-pub(crate) use self::record::Record;
-pub(crate) use self::roster::Held;
+pub(crate) use self::protocol::{LONGEST_HOLD, StoredLogin};
+pub(crate) use self::record::SessionData;
+pub(crate) use self::roster::CacheRef;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::backoff::{MAX_BACKOFF, MIN_BACKOFF, max_backoff};
 use super::event::SessionEvent;
-use super::flying::Flying;
-use super::landing::Landing;
-use super::protocol::{Known, Need, Outcome, TIMES};
-use super::record::Record;
-use super::slot::Slot;
+use super::flying::RefreshTask;
+use super::landing::RefreshStatus;
+use super::protocol::{Outcome, StoredLogin, TIMES, Urgency};
+use super::record::SessionData;
+use super::slot::CacheEntry;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::store::RefreshBlock;
@@ -30,8 +30,8 @@ fn not_believed(error: Error) -> Error {
     error
 }
 
-impl Flying {
-    pub(super) fn land(mut self, outcome: Outcome<Record>) {
+impl RefreshTask {
+    pub(super) fn land(mut self, outcome: Outcome<SessionData>) {
         let keeper = Arc::clone(self.keeper());
         self.slot.saw(self.epoch, self.flight.rival());
         let (known, error) = match outcome {
@@ -39,7 +39,7 @@ impl Flying {
                 event!(DEBUG, key = ?self.slot.key, generation = known.head.generation, "session up to date");
                 self.slot.succeeded(self.epoch);
                 self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
-                self.sender.send_replace(Landing::Landed(None));
+                self.sender.send_replace(RefreshStatus::Landed(None));
                 return;
             }
             Outcome::Absent => {
@@ -50,7 +50,7 @@ impl Flying {
                 return self.fail(error);
             }
             Outcome::Rejected(known) => self.rejected(known),
-            Outcome::Held { known, until } => self.held(known, until),
+            Outcome::Blocked { known, until } => self.held(known, until),
             // A refresh by another process is not a failure, so it is not recorded.
             Outcome::Busy(known) => {
                 let (known, error) = self.busy(known);
@@ -64,25 +64,24 @@ impl Flying {
     }
 
     /// Ends with an error. The old token is served as long as it is valid.
-    fn settle_for(self, known: Option<Known<Record>>, error: Error) {
+    fn settle_for(self, known: Option<StoredLogin<SessionData>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
             self.slot.forget_superseded(self.epoch, Some(&known.head));
             self.slot.publish(self.epoch, Some(keeper.current(&self.slot, &known)));
         }
-        let lives = self
-            .slot
-            .current()
-            .as_ref()
-            .is_some_and(|current| current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Need::Dead);
-        self.sender.send_replace(if lives { Landing::Landed(Some(error)) } else { Landing::Failed(error) });
+        let lives =
+            self.slot.current().as_ref().is_some_and(|current| {
+                current.need(keeper.webex.now(), keeper.webex.clock().elapsed()) != Urgency::Dead
+            });
+        self.sender.send_replace(if lives { RefreshStatus::Landed(Some(error)) } else { RefreshStatus::Failed(error) });
     }
 
     pub(super) fn fail(self, error: Error) {
-        self.sender.send_replace(Landing::Failed(error));
+        self.sender.send_replace(RefreshStatus::Failed(error));
     }
 
-    fn rejected(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+    fn rejected(&mut self, known: StoredLogin<SessionData>) -> (Option<StoredLogin<SessionData>>, Error) {
         let code = match &known.head.hold {
             Some(RefreshBlock::Rejected { code: Some(code), .. }) => format!(" ({code})"),
             _ => String::new(),
@@ -104,7 +103,7 @@ impl Flying {
         (Some(known), error)
     }
 
-    fn held(&mut self, known: Known<Record>, until: UnixTime) -> (Option<Known<Record>>, Error) {
+    fn held(&mut self, known: StoredLogin<SessionData>, until: UnixTime) -> (Option<StoredLogin<SessionData>>, Error) {
         let keeper = Arc::clone(self.keeper());
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
         self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
@@ -119,7 +118,7 @@ impl Flying {
             self.announce(SessionEvent::refresh_failed(&self.slot.key, error));
         }
         // The cause is known only if the refresh failed in this process.
-        let known_trouble = |slot: &Slot| slot.trouble().filter(|error| !error.is_login_required());
+        let known_trouble = |slot: &CacheEntry| slot.trouble().filter(|error| !error.is_login_required());
         let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
             Error::new(
                 ErrorKind::Refresh,
@@ -130,14 +129,14 @@ impl Flying {
         (Some(known), error.with_retry_after(Some(wait.max(Duration::from_secs(1)))))
     }
 
-    fn busy(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+    fn busy(&mut self, known: StoredLogin<SessionData>) -> (Option<StoredLogin<SessionData>>, Error) {
         event!(DEBUG, key = ?self.slot.key, "another process holds the lease");
         self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
         let message = "another process holds the lease of this session: its refresh has not finished; retry";
         (Some(known), Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later))
     }
 
-    fn misconfigured(&mut self, known: Known<Record>) -> (Option<Known<Record>>, Error) {
+    fn misconfigured(&mut self, known: StoredLogin<SessionData>) -> (Option<StoredLogin<SessionData>>, Error) {
         let mut error = self.trouble.take().unwrap_or_else(|| {
             Error::new(ErrorKind::Refresh, "client rejected: check the client ID and client secret")
                 .with_remedy(Remedy::Registration)

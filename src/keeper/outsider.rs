@@ -1,18 +1,18 @@
 //! A concurrent change in the model that is not a refresh: a logout, a new login, or a data update.
 
-use super::budget::Budget;
+use super::budget::FaultBudget;
 use super::edit::{Choice, Edit, Ended, Happened, ToDo};
-use super::protocol::{Known, StoreFailed};
-use super::world::{Tokens, World};
+use super::protocol::{StoreFailed, StoredLogin};
+use super::world::{Model, Tokens};
 use crate::store::{Head, LoginId, Revision};
 
 /// A change and its progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Outsider {
+pub(super) struct ExternalChange {
     wish: Wish,
     edit: Edit,
     to_do: ToDo,
-    seen: Option<Known<Tokens>>,
+    seen: Option<StoredLogin<Tokens>>,
     /// The chosen write.
     write: Option<Write>,
     /// `true` if the store performed that write.
@@ -29,7 +29,7 @@ enum Wish {
 
 impl Wish {
     /// Returns the remaining budget for this kind of change.
-    fn left(self, budget: &mut Budget) -> &mut u8 {
+    fn left(self, budget: &mut FaultBudget) -> &mut u8 {
         match self {
             Self::Forget => &mut budget.forgets,
             Self::Put => &mut budget.puts,
@@ -42,13 +42,13 @@ impl Wish {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Write {
     /// The same login, written by a refresh or a data update.
-    Save(Known<Tokens>),
+    Save(StoredLogin<Tokens>),
     /// Another login with the newest tokens.
     Put(Head),
     Delete,
 }
 
-impl Outsider {
+impl ExternalChange {
     fn new(wish: Wish) -> Self {
         let (edit, to_do) = (Edit::new(), ToDo::Look);
         Self { wish, edit, to_do, seen: None, write: None, has_acted: false, met_a_fault: false }
@@ -82,7 +82,7 @@ impl Outsider {
     }
 }
 
-impl World {
+impl Model {
     /// Adds every possible next step of the concurrent changes. A new change may begin if there is
     /// room.
     pub(super) fn outside(&self, worlds: &mut Vec<Self>) {
@@ -102,7 +102,7 @@ impl World {
             let left = wish.left(&mut world.budget);
             if *left > 0 {
                 *left -= 1;
-                world.outsiders[room] = Some(Outsider::new(wish));
+                world.outsiders[room] = Some(ExternalChange::new(wish));
                 worlds.push(world);
             }
         }
@@ -161,11 +161,11 @@ impl World {
         self
     }
 
-    fn check_outsider(&self, outsider: &Outsider, ended: Ended) {
+    fn check_outsider(&self, outsider: &ExternalChange, ended: Ended) {
         match ended {
             Ended::Failed => assert!(outsider.met_a_fault, "{outsider:?} fails without a fault: {self:#?}"),
             Ended::Done if outsider.wish == Wish::Forget => {
-                let is_over = |known: &Known<Tokens>| self.ended_logins.contains(&known.head.login);
+                let is_over = |known: &StoredLogin<Tokens>| self.ended_logins.contains(&known.head.login);
                 assert!(outsider.seen.as_ref().is_none_or(is_over), "{outsider:?} has removed no session: {self:#?}");
             }
             Ended::Done => assert!(outsider.has_acted, "{outsider:?} has changed nothing: {self:#?}"),
@@ -175,9 +175,9 @@ impl World {
 
 #[test]
 fn an_outsider_alone_does_what_it_came_for() {
-    let alone = Budget { flights: 0, ..super::budget::QUIET };
-    for (budget, is_there) in [(Budget { forgets: 1, ..alone }, false), (Budget { puts: 1, ..alone }, true)] {
-        let mut world = World::new(false, 0, budget);
+    let alone = FaultBudget { flights: 0, ..super::budget::NO_FAULTS };
+    for (budget, is_there) in [(FaultBudget { forgets: 1, ..alone }, false), (FaultBudget { puts: 1, ..alone }, true)] {
+        let mut world = Model::new(false, 0, budget);
         let before = world.store.clone();
         while let Some(next) = world.successors().pop() {
             world = next;

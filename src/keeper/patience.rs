@@ -13,9 +13,9 @@ use crate::store::{Entry, Head, Precondition, Revision, TokenIndex, TokenKey, To
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The application's store with a time limit on each operation.
-pub(crate) struct Patience(Arc<dyn TokenStore>);
+pub(crate) struct TimedStore(Arc<dyn TokenStore>);
 
-impl Patience {
+impl TimedStore {
     pub(super) fn new(store: Arc<dyn TokenStore>) -> Self {
         Self(store)
     }
@@ -41,7 +41,7 @@ impl Patience {
     }
 }
 
-impl fmt::Debug for Patience {
+impl fmt::Debug for TimedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

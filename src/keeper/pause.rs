@@ -53,7 +53,7 @@ impl Pause {
     }
 
     /// Returns `true` if nothing may be sent yet, or if another session should try first.
-    fn denies(&self, applicant: &Applicant<'_>, elapsed: Duration) -> bool {
+    fn denies(&self, applicant: &RefreshRequest<'_>, elapsed: Duration) -> bool {
         let length = self.until.saturating_sub(self.since);
         let is_for_others = !applicant.is_client_rejected && applicant.has_others && self.cause == *applicant.key;
         elapsed < self.until || is_for_others && elapsed < self.until.saturating_add(length)
@@ -61,7 +61,7 @@ impl Pause {
 }
 
 /// A session that asks to send a refresh.
-pub(super) struct Applicant<'a> {
+pub(super) struct RefreshRequest<'a> {
     pub(super) key: &'a TokenKey,
     /// `true` if the session has its own block because of a rejection that names the client.
     pub(super) is_client_rejected: bool,
@@ -77,7 +77,7 @@ impl ClientState {
     }
 
     /// Returns the error that prevents this session from sending a refresh now.
-    pub(super) fn denied(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Option<Error> {
+    pub(super) fn denied(&self, applicant: &RefreshRequest<'_>, elapsed: Duration) -> Option<Error> {
         let state = self.state();
         state.pause.as_ref().filter(|pause| pause.denies(applicant, elapsed)).map(|pause| pause.error(elapsed))
     }
@@ -88,7 +88,7 @@ impl ClientState {
     /// # Errors
     ///
     /// The error that caused the pause, with the time until the next attempt.
-    pub(super) fn admit(&self, applicant: &Applicant<'_>, elapsed: Duration) -> Result<()> {
+    pub(super) fn admit(&self, applicant: &RefreshRequest<'_>, elapsed: Duration) -> Result<()> {
         let mut state = self.state();
         let Some(pause) = &mut state.pause else { return Ok(()) };
         if pause.denies(applicant, elapsed) {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn may_send(state: &ClientState, name: &str, is_client_rejected: bool, elapsed: Duration) -> bool {
-        state.admit(&Applicant { key: &key(name), is_client_rejected, has_others: true }, elapsed).is_ok()
+        state.admit(&RefreshRequest { key: &key(name), is_client_rejected, has_others: true }, elapsed).is_ok()
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     fn client_pause_of_a_single_login_ends_with_its_own_try() {
         let state = ClientState::default();
         state.pause(&key("only"), &error(), secs(0), secs(0));
-        let only = Applicant { key: &key("only"), is_client_rejected: false, has_others: false };
+        let only = RefreshRequest { key: &key("only"), is_client_rejected: false, has_others: false };
         assert!(state.admit(&only, secs(0)).is_err() && state.admit(&only, secs(1)).is_ok());
     }
 

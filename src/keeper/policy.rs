@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::protocol::{Need, Prospect};
+use super::protocol::{Schedule, Urgency};
 use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
 use crate::store::{ExpiryBaseline, Head};
 use crate::token::TokenSet;
@@ -33,14 +33,14 @@ const LAST_LOOK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The due and expiry times of one access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moments {
+pub(crate) struct Expiry {
     /// The time from which the token should be refreshed.
     pub(crate) stale_at: UnixTime,
     /// The time from which the token is not served.
     pub(crate) dead_at: UnixTime,
 }
 
-impl Moments {
+impl Expiry {
     /// Returns the times of `tokens`. `chance` is a random number from 0 to 1.
     ///
     /// Tokens without an expiry, or with an implausible receipt time, are used until the API
@@ -56,13 +56,13 @@ impl Moments {
         Self { stale_at: begin + stale, dead_at: begin + dead }
     }
 
-    pub(crate) fn need(&self, now: UnixTime) -> Need {
+    pub(crate) fn need(&self, now: UnixTime) -> Urgency {
         if now >= self.dead_at {
-            Need::Dead
+            Urgency::Dead
         } else if now >= self.stale_at {
-            Need::Stale
+            Urgency::Stale
         } else {
-            Need::None
+            Urgency::None
         }
     }
 }
@@ -90,12 +90,12 @@ pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
 /// Returns the schedule of a session after a login.
 ///
 /// It is due when a third of its lifetime is left, or earlier if needed to warn the user in time.
-pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
-    let Some(end) = tokens.refresh_token_expires_at() else { return Prospect::default() };
+pub(crate) fn begun(tokens: &TokenSet) -> Schedule {
+    let Some(end) = tokens.refresh_token_expires_at() else { return Schedule::default() };
     let received = tokens.received_at();
     let soon = received + TELLING;
     let due = at_two_thirds(received, end).min((end - WARNING).max(soon));
-    Prospect { due: Some(due), ..Prospect::default() }
+    Schedule { due: Some(due), ..Schedule::default() }
 }
 
 /// Returns the schedule of a session after a refresh.
@@ -104,8 +104,8 @@ pub(crate) fn begun(tokens: &TokenSet) -> Prospect {
 /// again. If the expiry is still the same then, the user is warned once. The session is due again
 /// one day before the expiry, in case the server extends it after all, and at the expiry, to report
 /// it.
-pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect {
-    let Some(end) = new.refresh_token_expires_at() else { return Prospect::default() };
+pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule {
+    let Some(end) = new.refresh_token_expires_at() else { return Schedule::default() };
     let received = new.received_at();
     let anchor =
         head.anchor.or_else(|| Some(ExpiryBaseline { at: old.received_at(), end: old.refresh_token_expires_at()? }));
@@ -125,12 +125,12 @@ pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Prospect
         None => (false, None),
     };
     if !is_fixed {
-        return Prospect { due: Some(at_two_thirds(received, end)), anchor, ..Prospect::default() };
+        return Schedule { due: Some(at_two_thirds(received, end)), anchor, ..Schedule::default() };
     }
     let warn_at = end - WARNING;
     let due = [warn_at, end - LAST_LOOK, end].into_iter().find(|moment| *moment > received);
     let was_told = head.ends.is_some_and(|ends| head.due.is_none_or(|due| due > ends - WARNING));
-    Prospect { due, ends: Some(end), anchor, is_news: warn_at <= received && !was_told }
+    Schedule { due, ends: Some(end), anchor, is_news: warn_at <= received && !was_told }
 }
 
 fn at_two_thirds(begin: UnixTime, end: UnixTime) -> UnixTime {
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn moments(json: &str, chance: f64) -> (u64, u64) {
-        let moments = Moments::of(&tokens(json, NOW), chance, NOW);
+        let moments = Expiry::of(&tokens(json, NOW), chance, NOW);
         (moments.stale_at.since(NOW).as_secs(), moments.dead_at.since(NOW).as_secs())
     }
 
@@ -193,9 +193,9 @@ mod tests {
     #[test]
     fn token_is_stale_and_expires_at_its_moments_and_not_later() {
         let second = Duration::from_secs(1);
-        let moments = Moments { stale_at: NOW, dead_at: NOW + second * 2 };
+        let moments = Expiry { stale_at: NOW, dead_at: NOW + second * 2 };
         let needs = [NOW - second, NOW, NOW + second, NOW + second * 2].map(|now| moments.need(now));
-        assert_eq!(needs, [Need::None, Need::Stale, Need::Stale, Need::Dead]);
+        assert_eq!(needs, [Urgency::None, Urgency::Stale, Urgency::Stale, Urgency::Dead]);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
     fn receipt_more_than_the_clock_skew_ahead_says_nothing_of_the_expiry() {
         let hour = tokens(r#"{"access_token":"a","expires_in":3600}"#, NOW);
         for (behind, is_plausible) in [(0, true), (600, true), (601, false), (90 * 86_400, false)] {
-            let moments = Moments::of(&hour, 0.0, NOW - Duration::from_secs(behind));
+            let moments = Expiry::of(&hour, 0.0, NOW - Duration::from_secs(behind));
             assert_eq!(moments.dead_at < UnixTime::MAX, is_plausible, "{behind}");
         }
     }
@@ -228,9 +228,9 @@ mod tests {
     #[test]
     fn a_login_is_due_when_a_third_of_its_time_is_left_or_in_time_for_a_warning() {
         for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, TELLING)] {
-            assert_eq!(begun(&ending(0, end)), Prospect { due: Some(NOW + due), ..Prospect::default() }, "{end}");
+            assert_eq!(begun(&ending(0, end)), Schedule { due: Some(NOW + due), ..Schedule::default() }, "{end}");
         }
-        assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Prospect::default());
+        assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Schedule::default());
     }
 
     fn at(day: u32) -> Option<UnixTime> {
@@ -239,8 +239,8 @@ mod tests {
 
     #[test]
     fn what_a_refresh_did_to_the_end_says_what_is_to_come() {
-        let fixed = |due, is_news| Prospect { due, ends: at(90), anchor: None, is_news };
-        let renewed = |due| Prospect { due: at(due), ..Prospect::default() };
+        let fixed = |due, is_news| Schedule { due, ends: at(90), anchor: None, is_news };
+        let renewed = |due| Schedule { due: at(due), ..Schedule::default() };
         // The previous due day and expiry, the tokens before and after as day and expiry, and the
         // result.
         for (due, ends, before, after, prospect) in [
@@ -299,7 +299,7 @@ mod tests {
     fn an_end_that_the_server_does_not_name_proves_nothing() {
         let silent = tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW);
         let mut head = Head::begin(None).unwrap();
-        assert_eq!(refreshed(&head, &ending(0, 90), &silent), Prospect::default());
+        assert_eq!(refreshed(&head, &ending(0, 90), &silent), Schedule::default());
         head.ends = at(90);
         assert_eq!(refreshed(&head, &ending(0, 90), &silent).ends, None);
     }

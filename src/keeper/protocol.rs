@@ -7,12 +7,12 @@ use crate::store::{ExpiryBaseline, Head, LoginId, Precondition, Revision, WriteO
 
 /// A stored session with decoded tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Known<T> {
+pub(crate) struct StoredLogin<T> {
     pub(crate) head: Head,
     pub(crate) tokens: T,
 }
 
-impl<T> Known<T> {
+impl<T> StoredLogin<T> {
     /// Returns `true` if these are newer tokens of the same login than those of `stored`.
     pub(crate) fn is_newer_than(&self, stored: &Head) -> bool {
         self.head.login == stored.login && self.head.generation > stored.generation
@@ -21,7 +21,7 @@ impl<T> Known<T> {
 
 /// The urgency of a refresh, from lowest to highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Need {
+pub(crate) enum Urgency {
     /// No refresh is needed.
     None,
     /// The access token is due. It is still valid, so no caller waits for a new one.
@@ -36,7 +36,7 @@ pub(crate) enum Need {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Demand {
     /// The urgency by expiry alone: none, in the background, or before the next use.
-    pub(crate) need: Need,
+    pub(crate) need: Urgency,
     /// `true` if the tokens are older than the minimum interval between two refreshes.
     pub(crate) is_settled: bool,
     /// `true` if a caller waits for newer tokens.
@@ -58,7 +58,7 @@ pub(crate) struct Unauthorized {
 
 /// The timing parameters of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Times {
+pub(crate) struct Timing {
     /// The time limit for sending under one lease (F).
     pub(crate) sending: Duration,
     /// The duration of a lease (L).
@@ -78,7 +78,7 @@ pub(crate) struct Times {
 }
 
 /// The timing parameters of all processes.
-pub(crate) const TIMES: Times = Times {
+pub(crate) const TIMES: Timing = Timing {
     sending: Duration::from_secs(30),
     lease: Duration::from_secs(60),
     second_look: Duration::from_secs(5),
@@ -94,7 +94,7 @@ pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
 
 /// The keep-alive schedule of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Prospect {
+pub(crate) struct Schedule {
     /// The time at which an idle session should be refreshed.
     pub(crate) due: Option<UnixTime>,
     /// The expiry of the session, if a refresh did not extend it.
@@ -106,7 +106,7 @@ pub(crate) struct Prospect {
 }
 
 /// The inputs of a step in addition to the event.
-pub(crate) struct Now<'a, T> {
+pub(crate) struct StepContext<'a, T> {
     pub(crate) wall: UnixTime,
     pub(crate) elapsed: Duration,
     /// An unused revision.
@@ -114,7 +114,7 @@ pub(crate) struct Now<'a, T> {
     /// Returns the demand of tokens.
     pub(crate) demand: &'a dyn Fn(&T) -> Demand,
     /// Returns the schedule of a session after a refresh.
-    pub(crate) prospect: &'a dyn Fn(&Known<T>, &T) -> Prospect,
+    pub(crate) prospect: &'a dyn Fn(&StoredLogin<T>, &T) -> Schedule,
     /// Merges data that was changed in the stored session during the refresh into the new tokens.
     pub(crate) keep: &'a dyn Fn(&T, T) -> T,
     /// The remaining pause after a failed refresh in this process.
@@ -129,13 +129,13 @@ pub(crate) enum Event<T> {
     /// The refresh begins.
     Begun,
     /// The refresh begins with new tokens that an earlier task could not save.
-    Rescued(Known<T>),
+    Rescued(StoredLogin<T>),
     /// The result of [`Action::Load`].
-    Loaded(Result<Option<Known<T>>, StoreFailed>),
+    Loaded(Result<Option<StoredLogin<T>>, StoreFailed>),
     /// The result of [`Action::Save`].
     Saved(Result<WriteOutcome, StoreFailed>),
     /// The result of [`Action::Send`].
-    Sent(Answer<T>),
+    Sent(RefreshResult<T>),
     /// The completion of [`Action::Serve`].
     Served,
     /// The completion of [`Action::Wait`].
@@ -151,7 +151,7 @@ pub(crate) struct StoreFailed;
 
 /// The result of a refresh request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Answer<T> {
+pub(crate) enum RefreshResult<T> {
     /// New tokens, merged with the old ones.
     Granted(T),
     /// A transient failure: the server was unreachable, postponed the request, or its response was
@@ -188,7 +188,7 @@ pub(crate) enum Reason {
 pub(crate) enum Action<T> {
     Load,
     Save {
-        known: Known<T>,
+        known: StoredLogin<T>,
         expect: Precondition,
     },
     /// Send a refresh request with these tokens and this time limit.
@@ -200,7 +200,7 @@ pub(crate) enum Action<T> {
     /// Publish these tokens to waiting callers before they are saved. If `expiring` is set, warn
     /// the user that the session expires at that time.
     Serve {
-        known: Known<T>,
+        known: StoredLogin<T>,
         expiring: Option<UnixTime>,
     },
     Wait(Duration),
@@ -211,17 +211,17 @@ pub(crate) enum Action<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome<T> {
     /// The tokens need no refresh, and the store contains them.
-    Fresh(Known<T>),
+    Fresh(StoredLogin<T>),
     /// There was no session, or it was removed in the meantime.
     Absent,
     /// The refresh token was rejected.
-    Rejected(Known<T>),
+    Rejected(StoredLogin<T>),
     /// Refreshes are blocked until this time.
-    Held { known: Known<T>, until: UnixTime },
+    Blocked { known: StoredLogin<T>, until: UnixTime },
     /// Another process holds the lease.
-    Busy(Known<T>),
+    Busy(StoredLogin<T>),
     /// The client was rejected or misconfigured.
-    Misconfigured(Known<T>),
+    Misconfigured(StoredLogin<T>),
     /// The store failed.
-    StoreFailed(Option<Known<T>>),
+    StoreFailed(Option<StoredLogin<T>>),
 }

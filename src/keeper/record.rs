@@ -15,7 +15,7 @@ use crate::token::TokenSet;
 
 /// The content of a stored session.
 #[derive(Clone)]
-pub(crate) struct Record {
+pub(crate) struct SessionData {
     pub(crate) tokens: TokenSet,
     /// The application's data as JSON. A refresh does not change it.
     pub(crate) data: Option<Box<RawValue>>,
@@ -23,10 +23,10 @@ pub(crate) struct Record {
     pub(crate) unknown: Map<String, Value>,
 }
 
-impl fmt::Debug for Record {
+impl fmt::Debug for SessionData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The other fields may contain secrets of the application or of a later version.
-        f.debug_struct("Record").field("tokens", &self.tokens).finish_non_exhaustive()
+        f.debug_struct("SessionData").field("tokens", &self.tokens).finish_non_exhaustive()
     }
 }
 
@@ -53,7 +53,7 @@ struct Reading<'a> {
 
 const VERSION: u64 = 1;
 
-impl Record {
+impl SessionData {
     /// Creates the content of a new session.
     pub(crate) fn new(tokens: TokenSet) -> Self {
         Self { tokens, data: None, unknown: Map::new() }
@@ -128,7 +128,7 @@ mod tests {
         let later = format!(
             r#"{{"v":1,"notes":{{"hunter2":[1],"o":{ODD}}},"tokens":{TOKENS},"data":{{ "b":1,"a":2}},"seen":-7}}"#
         );
-        let record = Record::read(&body(&later), &owner()).unwrap();
+        let record = SessionData::read(&body(&later), &owner()).unwrap();
         assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");
 
         let written = record.write().unwrap();
@@ -139,14 +139,14 @@ mod tests {
         }
         let text = std::str::from_utf8(written.expose()).unwrap();
         assert!(text.contains(r#""data":{ "b":1,"a":2}"#), "the application's data is unchanged: {text}");
-        let again = Record::read(&written, &owner()).unwrap();
+        let again = SessionData::read(&written, &owner()).unwrap();
         assert_eq!(again.tokens.to_stored().unwrap(), record.tokens.to_stored().unwrap());
     }
 
     #[test]
     fn what_is_damaged_later_or_foreign_is_told_apart_and_never_quoted() {
         let whole = format!(r#"{{"v":1,"tokens":{TOKENS}}}"#);
-        assert!(Record::read(&body(&whole), &owner()).is_ok());
+        assert!(SessionData::read(&body(&whole), &owner()).is_ok());
         for (text, kind, hint) in [
             ("hunter2".to_owned(), ErrorKind::CorruptEntry, "damaged"),
             (whole[..whole.len() - 1].to_owned(), ErrorKind::CorruptEntry, "damaged"),
@@ -155,7 +155,7 @@ mod tests {
             (whole.replacen("\"v\":1", "\"v\":2", 1), ErrorKind::CorruptEntry, "update webex-oauth"),
             (whole.replace("C1", "C2"), ErrorKind::ClientMismatch, "C2"),
         ] {
-            let error = Record::read(&body(&text), &owner()).unwrap_err();
+            let error = SessionData::read(&body(&text), &owner()).unwrap_err();
             assert!(error.kind() == kind && error.is_misconfigured(), "{error:?}");
             assert!(error.to_string().contains(hint) && !format!("{error:?}").contains("hunter2"), "{error:?}");
         }

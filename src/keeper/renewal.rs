@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use super::engine::{Keeper, LONGEST_WAIT, later};
-use super::landing::Landing;
-use super::protocol::{Known, Need};
-use super::record::Record;
-use super::slot::Slot;
+use super::engine::{LONGEST_WAIT, Refresher, later};
+use super::landing::RefreshStatus;
+use super::protocol::{StoredLogin, Urgency};
+use super::record::SessionData;
+use super::slot::CacheEntry;
 use crate::error::{Error, Result};
 use crate::secret::AccessToken;
 use crate::store::LoginId;
 
-impl Keeper {
+impl Refresher {
     /// Refreshes a valid token now. It is served until the new token arrives.
     ///
     /// Tokens younger than the minimum interval are not refreshed.
-    pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<Slot>) -> Result<()> {
+    pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<()> {
         let old = self.access_token(slot).await?;
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        slot.outdate(&old, Need::Wanted);
+        slot.outdate(&old, Urgency::Wanted);
         if !self.superseded(slot, before).await? {
             slot.content(&old);
         }
@@ -29,13 +29,18 @@ impl Keeper {
     /// from another process.
     ///
     /// `epoch` was read before the session was loaded, so a later logout or login takes precedence.
-    pub(crate) async fn renew(self: &Arc<Self>, slot: &Arc<Slot>, epoch: u64, known: &Known<Record>) -> Result<bool> {
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        slot: &Arc<CacheEntry>,
+        epoch: u64,
+        known: &StoredLogin<SessionData>,
+    ) -> Result<bool> {
         if !slot.publish_granted(epoch, self.current(slot, known)) {
             return Ok(false);
         }
         // Do not wait for a refresh by another process.
         let old = known.tokens.tokens.access_token();
-        slot.outdate(old, Need::Stale);
+        slot.outdate(old, Urgency::Stale);
         let is_new = self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
         if !is_new {
             slot.content(old);
@@ -55,7 +60,7 @@ impl Keeper {
     /// After any other failure, the API's own response is more useful to the caller.
     pub(crate) async fn replacement(
         self: &Arc<Self>,
-        slot: &Arc<Slot>,
+        slot: &Arc<CacheEntry>,
         rejected: &AccessToken,
         may_cut_pause: bool,
     ) -> Result<Option<AccessToken>> {
@@ -80,7 +85,7 @@ impl Keeper {
     }
 
     /// Waits until there are tokens other than `before`. Returns `false` if no refresh is due.
-    async fn superseded(self: &Arc<Self>, slot: &Arc<Slot>, before: Option<(LoginId, u64)>) -> Result<bool> {
+    async fn superseded(self: &Arc<Self>, slot: &Arc<CacheEntry>, before: Option<(LoginId, u64)>) -> Result<bool> {
         let mut earlier: Option<Error> = None;
         // One more attempt after a refresh that was already running and did not know about this
         // caller.
@@ -93,7 +98,7 @@ impl Keeper {
             };
             // The task was canceled with its runtime.
             let Ok(landing) = landing else { continue };
-            if let Landing::Failed(error) | Landing::Landed(Some(error)) = &*landing {
+            if let RefreshStatus::Failed(error) | RefreshStatus::Landed(Some(error)) = &*landing {
                 if is_last || !is_anothers {
                     // The error from the stored block has less detail than the original response.
                     let is_mark = error.is_login_required() && error.server().is_none();

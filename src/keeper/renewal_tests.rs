@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::{Fixture, HOUR, MINUTE, NOW, SECOND, quiet, tokens};
-use super::landing::Landing;
-use super::protocol::Need;
-use super::record::Record;
+use super::landing::RefreshStatus;
+use super::protocol::Urgency;
+use super::record::SessionData;
 use crate::clock::Clock as _;
 use crate::error::{Error, ErrorKind};
 use crate::secret::AccessToken;
@@ -29,17 +29,17 @@ fn token(token: &str) -> AccessToken {
     AccessToken::new(token).unwrap()
 }
 
-fn wish(fixture: &Fixture) -> Need {
+fn wish(fixture: &Fixture) -> Urgency {
     fixture.slot.current().as_ref().unwrap().wish
 }
 
 /// Lets a refresh come to its end.
-async fn land(fixture: &Fixture) -> Landing {
+async fn land(fixture: &Fixture) -> RefreshStatus {
     let mut flight = fixture.keeper.depart(&fixture.slot).unwrap();
     let landing = flight.wait_for(|landing| !landing.is_in_the_air()).await.unwrap();
     match &*landing {
-        Landing::Landed(error) => Landing::Landed(error.clone()),
-        Landing::Failed(error) => Landing::Failed(error.clone()),
+        RefreshStatus::Landed(error) => RefreshStatus::Landed(error.clone()),
+        RefreshStatus::Failed(error) => RefreshStatus::Failed(error.clone()),
         other => panic!("{other:?}"),
     }
 }
@@ -50,13 +50,13 @@ async fn land(fixture: &Fixture) -> Landing {
 async fn refresh_that_is_too_early_is_forgotten() {
     let fixture = Fixture::new().await;
     fixture.keeper.refresh(&fixture.slot).await.unwrap();
-    assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Need::None));
+    assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Urgency::None));
     fixture.slot.tidy();
     assert!(fixture.slot.is_lean(), "it is not tried later");
 
     let known = &fixture.known;
     assert!(!fixture.keeper.renew(&fixture.slot, fixture.slot.epoch(), known).await.unwrap());
-    assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Need::None));
+    assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Urgency::None));
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn renewal_says_whether_there_are_new_tokens() {
     });
     quiet().await;
     assert!(slot.publish(epoch, Some(fixture.keeper.current(slot, &fixture.next("a1")))));
-    departure.sender.send_replace(Landing::Landed(None));
+    departure.sender.send_replace(RefreshStatus::Landed(None));
     assert!(renewing.await.unwrap().unwrap(), "another refresh has brought them");
     assert_eq!(fixture.server.requests(), 0);
 }
@@ -110,7 +110,8 @@ async fn renewal_says_whether_there_are_new_tokens() {
 #[tokio::test]
 async fn refresh_that_joins_one_that_fails_or_brings_nothing_is_tried_once_more() {
     let failed = || Error::new(ErrorKind::Refresh, "failed");
-    for landing in [Landing::Landed(None), Landing::Landed(Some(failed())), Landing::Failed(failed())] {
+    for landing in [RefreshStatus::Landed(None), RefreshStatus::Landed(Some(failed())), RefreshStatus::Failed(failed())]
+    {
         let fixture = fixture().await;
         let departure = fixture.slot.flight().1.unwrap();
         let (keeper, slot) = (Arc::clone(&fixture.keeper), fixture.slot.clone());
@@ -177,7 +178,7 @@ async fn refresh_that_fails_leaves_a_new_process_its_valid_token() {
     assert_eq!(fixture.token().await.unwrap(), "a0");
     quiet().await;
     assert_eq!((fixture.server.requests(), fixture.slot.failures()), (1, 1));
-    let is_served = matches!(land(&fixture).await, Landing::Landed(Some(_)));
+    let is_served = matches!(land(&fixture).await, RefreshStatus::Landed(Some(_)));
     assert!(is_served, "the token is valid");
 }
 
@@ -212,7 +213,7 @@ async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
     let mut known = fixture.known.clone();
     known.head.login = LoginId::from_bytes([2; 16]);
     known.head.hold = Some(RefreshBlock::RetryAt(fixture.clock.now() + MINUTE));
-    known.tokens = Record::new(tokens(&fixture.keeper, "b0", NOW));
+    known.tokens = SessionData::new(tokens(&fixture.keeper, "b0", NOW));
     fixture.keep(&known).await;
     let error = fixture.token().await.unwrap_err();
     assert!(!error.is_login_required(), "{error}");

@@ -7,62 +7,62 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::engine::Keeper;
-use super::slot::Slot;
+use super::engine::Refresher;
+use super::slot::CacheEntry;
 use crate::error::Result;
 use crate::random;
 use crate::store::TokenKey;
 
 /// A counted reference to a cache entry. Dropping the last one may remove the entry.
-pub(crate) struct Held {
-    keeper: Arc<Keeper>,
-    slot: Arc<Slot>,
+pub(crate) struct CacheRef {
+    keeper: Arc<Refresher>,
+    slot: Arc<CacheEntry>,
 }
 
-impl Held {
-    pub(crate) fn new(keeper: &Arc<Keeper>, key: &TokenKey) -> Self {
+impl CacheRef {
+    pub(crate) fn new(keeper: &Arc<Refresher>, key: &TokenKey) -> Self {
         Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot(key, |slot| keeper.is_unused(slot)) }
     }
 
     /// Creates a reference that does not keep the entry in memory afterwards.
-    pub(crate) fn in_passing(keeper: &Arc<Keeper>, key: &TokenKey) -> Self {
+    pub(crate) fn in_passing(keeper: &Arc<Refresher>, key: &TokenKey) -> Self {
         Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot_in_passing(key, |slot| keeper.is_unused(slot)) }
     }
 
-    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+    pub(crate) fn keeper(&self) -> &Arc<Refresher> {
         &self.keeper
     }
 }
 
-impl Clone for Held {
+impl Clone for CacheRef {
     fn clone(&self) -> Self {
         self.slot.users.enter();
         Self { keeper: Arc::clone(&self.keeper), slot: Arc::clone(&self.slot) }
     }
 }
 
-impl Deref for Held {
-    type Target = Arc<Slot>;
+impl Deref for CacheRef {
+    type Target = Arc<CacheEntry>;
 
-    fn deref(&self) -> &Arc<Slot> {
+    fn deref(&self) -> &Arc<CacheEntry> {
         &self.slot
     }
 }
 
-impl Drop for Held {
+impl Drop for CacheRef {
     fn drop(&mut self) {
         self.keeper.roster.release(&self.slot);
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for CacheRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("keeper", &self.keeper).field("slot", &self.slot).finish()
+        f.debug_struct("CacheRef").field("keeper", &self.keeper).field("slot", &self.slot).finish()
     }
 }
 
 /// The cache. Each key has one entry, so that a session is not refreshed twice.
-pub(super) struct Roster {
+pub(super) struct Cache {
     slots: Mutex<Slots>,
     /// Spreads the refreshes of this process over time.
     seed: u64,
@@ -78,7 +78,7 @@ struct Slots {
 /// The number of entries below which unused ones are kept.
 const FEW: usize = 1024;
 
-impl Roster {
+impl Cache {
     pub(super) fn new() -> Result<Self> {
         let mut seed = [0; 8];
         random::fill(&mut seed)?;
@@ -86,7 +86,7 @@ impl Roster {
     }
 
     /// Returns the entry of a key, counts a user, and keeps the entry in memory.
-    fn slot(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Arc<Slot> {
+    fn slot(&self, key: &TokenKey, is_unused: impl Fn(&CacheEntry) -> bool) -> Arc<CacheEntry> {
         let slot = self.slot_in_passing(key, is_unused);
         slot.stay();
         slot
@@ -97,12 +97,12 @@ impl Roster {
     ///
     /// Unused entries are released whenever the number of entries has doubled, so the cost per new
     /// entry is constant.
-    fn slot_in_passing(&self, key: &TokenKey, is_unused: impl Fn(&Slot) -> bool) -> Arc<Slot> {
+    fn slot_in_passing(&self, key: &TokenKey, is_unused: impl Fn(&CacheEntry) -> bool) -> Arc<CacheEntry> {
         let mut slots = self.slots();
         let slot = match slots.by_key.get(key) {
             Some(ByKey(slot)) => Arc::clone(slot),
             None => {
-                let slot = Arc::new(Slot::new(key.clone(), self.seed));
+                let slot = Arc::new(CacheEntry::new(key.clone(), self.seed));
                 if slots.by_key.len() >= slots.full_at.max(FEW) {
                     slots.release_unused(is_unused);
                 }
@@ -115,13 +115,13 @@ impl Roster {
     }
 
     /// Calls `look` with the entry of a key, if there is one. The cache is locked in the meantime.
-    pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&Slot) -> Option<T>) -> Option<T> {
+    pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&CacheEntry) -> Option<T>) -> Option<T> {
         look(&self.slots().by_key.get(key)?.0)
     }
 
     /// Releases a reference to an entry. The last one removes the entry if it is empty or was only
     /// used by keep-alive, so that unused keys take no memory.
-    pub(super) fn release(&self, slot: &Arc<Slot>) {
+    pub(super) fn release(&self, slot: &Arc<CacheEntry>) {
         // This look at `is_needed` saves callers of a session in use the lock on all slots; the one below decides.
         if !slot.users.leave() || slot.is_needed() {
             return;
@@ -135,13 +135,13 @@ impl Roster {
     }
 
     /// Returns the entries with unsaved tokens.
-    pub(super) fn unsaved(&self) -> Vec<Arc<Slot>> {
+    pub(super) fn unsaved(&self) -> Vec<Arc<CacheEntry>> {
         let slots: Vec<_> = self.slots().by_key.iter().map(|ByKey(slot)| Arc::clone(slot)).collect();
         slots.into_iter().filter(|slot| slot.has_unsaved()).collect()
     }
 
     /// Removes unused entries.
-    pub(super) fn release_unused(&self, is_unused: impl Fn(&Slot) -> bool) {
+    pub(super) fn release_unused(&self, is_unused: impl Fn(&CacheEntry) -> bool) {
         self.slots().release_unused(is_unused);
     }
 
@@ -155,7 +155,7 @@ impl Roster {
 }
 
 impl Slots {
-    fn release_unused(&mut self, is_unused: impl Fn(&Slot) -> bool) {
+    fn release_unused(&mut self, is_unused: impl Fn(&CacheEntry) -> bool) {
         // No user can be added in the meantime, because that requires this lock.
         self.by_key.retain(|ByKey(slot)| !slot.users.are_none() || !is_unused(slot));
         self.full_at = self.by_key.len() * 2;
@@ -163,7 +163,7 @@ impl Slots {
 }
 
 /// An entry that is hashed by its own key.
-struct ByKey(Arc<Slot>);
+struct ByKey(Arc<CacheEntry>);
 
 impl Borrow<TokenKey> for ByKey {
     fn borrow(&self) -> &TokenKey {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     /// Fills a roster with slots that have no user, and were not released for that.
-    fn fill(roster: &Roster, prefix: &str, count: usize) {
+    fn fill(roster: &Cache, prefix: &str, count: usize) {
         for number in 0..count {
             roster.slot(&key(&format!("{prefix}{number}")), |_| false).users.leave();
         }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn slot_is_shared_by_its_users_and_gone_after_the_last() {
-        let roster = Roster::new().unwrap();
+        let roster = Cache::new().unwrap();
         let [first, second] = [0, 1].map(|_| roster.slot(&key("jane"), |_| false));
         assert!(Arc::ptr_eq(&first, &second));
         roster.release(&first);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn release_of_a_former_slot_leaves_the_next_of_the_same_key() {
-        let roster = Roster::new().unwrap();
+        let roster = Cache::new().unwrap();
         let former = roster.slot(&key("jane"), |_| false);
         roster.release(&former);
         let _next = roster.slot(&key("jane"), |_| false);
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn unused_slots_are_released_when_there_are_many() {
-        let roster = Roster::new().unwrap();
+        let roster = Cache::new().unwrap();
         let _used = roster.slot(&key("unused-but-held"), |_| false);
         fill(&roster, "unused-", FEW / 2);
         fill(&roster, "used-", FEW / 2 - 1);
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn many_slots_in_use_are_not_looked_at_with_each_new_one() {
-        let roster = Roster::new().unwrap();
+        let roster = Cache::new().unwrap();
         fill(&roster, "used-", FEW);
         let looks = Cell::new(0);
-        let is_unused = |_: &Slot| {
+        let is_unused = |_: &CacheEntry| {
             looks.set(looks.get() + 1);
             false
         };

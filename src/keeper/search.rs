@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::budget::{Budget, QUIET};
-use super::world::{ENORMOUS, Old, World};
+use super::budget::{FaultBudget, NO_FAULTS};
+use super::world::{ENORMOUS, Model, Old};
 
 /// Visits every reachable state and returns the number of states.
-fn search(first: World) -> usize {
+fn search(first: Model) -> usize {
     let budget = first.budget;
-    let Budget { flights, delays, queues, amends, periods, .. } = budget;
-    let quiet = Budget { flights, delays, queues, amends, periods, ..QUIET } == budget;
+    let FaultBudget { flights, delays, queues, amends, periods, .. } = budget;
+    let quiet = FaultBudget { flights, delays, queues, amends, periods, ..NO_FAULTS } == budget;
     let mut seen = HashSet::from([first.clone()]);
     let mut open = vec![first];
     while let Some(world) = open.pop() {
@@ -31,10 +31,10 @@ fn search(first: World) -> usize {
 fn without_trouble_two_processes_refresh_once_whatever_their_clocks_say() {
     for is_strict in [false, true] {
         for ahead in [0, 5, ENORMOUS] {
-            let states = search(World::new(is_strict, ahead, QUIET));
+            let states = search(Model::new(is_strict, ahead, NO_FAULTS));
             assert!(states > 50, "{states}");
             // Leases remembered from one period must not mislead a process in the next one.
-            let states = search(World::new(is_strict, ahead, Budget { flights: 4, periods: 2, ..QUIET }));
+            let states = search(Model::new(is_strict, ahead, FaultBudget { flights: 4, periods: 2, ..NO_FAULTS }));
             assert!(states > 500, "{states}");
         }
     }
@@ -45,12 +45,12 @@ fn api_401_causes_one_refresh_for_all_processes_and_then_a_pause() {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in [
-            Budget { flights: 4, periods: 2, ..QUIET },
-            Budget { queues: 2, ..QUIET },
-            Budget { amends: 1, ..QUIET },
-            Budget { crashes: 1, flights: 3, ..QUIET },
+            FaultBudget { flights: 4, periods: 2, ..NO_FAULTS },
+            FaultBudget { queues: 2, ..NO_FAULTS },
+            FaultBudget { amends: 1, ..NO_FAULTS },
+            FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS },
         ] {
-            states += search(World::new(is_strict, 5, budget).with_old_tokens(Old::Unauthorized));
+            states += search(Model::new(is_strict, 5, budget).with_old_tokens(Old::Unauthorized));
         }
     }
     println!("{states} states");
@@ -63,13 +63,13 @@ fn however_slow_everything_is_within_the_limits_one_generation_is_refreshed_once
     for is_strict in [false, true] {
         for ahead in [0, 5] {
             for budget in [
-                Budget { delays: 3, ..QUIET },
-                Budget { delays: 1, queues: 2, ..QUIET },
-                Budget { delays: 2, amends: 1, ..QUIET },
-                Budget { delays: 2, forgets: 1, ..QUIET },
-                Budget { delays: 2, puts: 1, ..QUIET },
+                FaultBudget { delays: 3, ..NO_FAULTS },
+                FaultBudget { delays: 1, queues: 2, ..NO_FAULTS },
+                FaultBudget { delays: 2, amends: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, forgets: 1, ..NO_FAULTS },
+                FaultBudget { delays: 2, puts: 1, ..NO_FAULTS },
             ] {
-                states += search(World::new(is_strict, ahead, budget));
+                states += search(Model::new(is_strict, ahead, budget));
             }
         }
     }
@@ -78,11 +78,11 @@ fn however_slow_everything_is_within_the_limits_one_generation_is_refreshed_once
 }
 
 /// Searches each budget with lenient and strict rotation and with these clock differences.
-fn search_all(budgets: &[Budget], clocks: &[u64]) -> usize {
+fn search_all(budgets: &[FaultBudget], clocks: &[u64]) -> usize {
     let mut states = 0;
     for is_strict in [false, true] {
         for budget in budgets {
-            states += clocks.iter().map(|ahead| search(World::new(is_strict, *ahead, *budget))).sum::<usize>();
+            states += clocks.iter().map(|ahead| search(Model::new(is_strict, *ahead, *budget))).sum::<usize>();
         }
     }
     println!("{states} states");
@@ -91,12 +91,12 @@ fn search_all(budgets: &[Budget], clocks: &[u64]) -> usize {
 
 #[test]
 fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
-    let faults = Budget { network_faults: 1, store_faults: 1, ..QUIET };
-    let again = Budget { network_faults: 1, periods: 1, flights: 3, ..QUIET };
-    let mut states = search_all(&[Budget { store_faults: 2, ..QUIET }, faults, again], &[0]);
+    let faults = FaultBudget { network_faults: 1, store_faults: 1, ..NO_FAULTS };
+    let again = FaultBudget { network_faults: 1, periods: 1, flights: 3, ..NO_FAULTS };
+    let mut states = search_all(&[FaultBudget { store_faults: 2, ..NO_FAULTS }, faults, again], &[0]);
     for is_strict in [false, true] {
         for old in [Old::Stale, Old::Unauthorized] {
-            states += search(World::new(is_strict, 0, faults).with_old_tokens(old));
+            states += search(Model::new(is_strict, 0, faults).with_old_tokens(old));
         }
     }
     assert!(states > 10_000, "{states}");
@@ -105,25 +105,25 @@ fn with_stores_and_networks_that_fail_no_login_is_lost_that_could_be_saved() {
 #[test]
 fn with_processes_that_die_or_stand_still_no_login_is_lost_that_could_be_saved() {
     let budgets = [
-        Budget { stops: 2, ..QUIET },
-        Budget { stops: 1, crashes: 1, flights: 3, ..QUIET },
-        Budget { stops: 1, store_faults: 1, ..QUIET },
-        Budget { crashes: 1, periods: 1, flights: 3, ..QUIET },
-        Budget { crashes: 1, store_faults: 1, flights: 3, ..QUIET },
+        FaultBudget { stops: 2, ..NO_FAULTS },
+        FaultBudget { stops: 1, crashes: 1, flights: 3, ..NO_FAULTS },
+        FaultBudget { stops: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { crashes: 1, periods: 1, flights: 3, ..NO_FAULTS },
+        FaultBudget { crashes: 1, store_faults: 1, flights: 3, ..NO_FAULTS },
     ];
-    let apart = [Budget { crashes: 1, flights: 3, ..QUIET }];
+    let apart = [FaultBudget { crashes: 1, flights: 3, ..NO_FAULTS }];
     assert!(search_all(&budgets, &[0]) + search_all(&apart, &[ENORMOUS]) > 10_000);
 }
 
 #[test]
 fn with_logouts_logins_and_changes_no_login_is_lost_that_could_be_saved() {
     let budgets = [
-        Budget { forgets: 1, stops: 1, ..QUIET },
-        Budget { forgets: 1, store_faults: 1, ..QUIET },
-        Budget { puts: 1, stops: 1, ..QUIET },
-        Budget { puts: 1, store_faults: 1, ..QUIET },
-        Budget { amends: 2, store_faults: 1, ..QUIET },
-        Budget { amends: 1, stops: 1, ..QUIET },
+        FaultBudget { forgets: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { forgets: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { puts: 1, stops: 1, ..NO_FAULTS },
+        FaultBudget { puts: 1, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { amends: 2, store_faults: 1, ..NO_FAULTS },
+        FaultBudget { amends: 1, stops: 1, ..NO_FAULTS },
     ];
     assert!(search_all(&budgets, &[0]) > 10_000);
 }
@@ -133,10 +133,10 @@ fn two_logouts_logins_or_changes_at_once_undo_nothing_of_each_other() {
     let mut states = 0;
     for is_strict in [false, true] {
         for (forgets, puts, amends) in [(2, 0, 0), (0, 2, 0), (0, 0, 2), (1, 1, 0), (1, 0, 1), (0, 1, 1)] {
-            let budget = Budget { forgets, puts, amends, flights: 1, ..QUIET };
-            states += search(World::new(is_strict, 0, budget).with_room_for_two());
-            let budget = Budget { store_faults: 1, flights: 0, ..budget };
-            states += search(World::new(is_strict, 0, budget).with_room_for_two());
+            let budget = FaultBudget { forgets, puts, amends, flights: 1, ..NO_FAULTS };
+            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
+            let budget = FaultBudget { store_faults: 1, flights: 0, ..budget };
+            states += search(Model::new(is_strict, 0, budget).with_room_for_two());
         }
     }
     println!("{states} states");

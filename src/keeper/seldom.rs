@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
 
-use super::elapsed::Elapsed;
-use super::landing::Landing;
-use super::protocol::{Known, Need};
-use super::record::Record;
-use super::stage::Rival;
+use super::elapsed::MonotonicNanos;
+use super::landing::RefreshStatus;
+use super::protocol::{StoredLogin, Urgency};
+use super::record::SessionData;
+use super::stage::ForeignLease;
 use crate::error::Error;
 use crate::secret::AccessToken;
 use crate::store::{LeaseId, LoginId};
@@ -43,14 +43,14 @@ pub(super) struct Undated {
 
 /// State that exists only during a refresh, a change, or a failure.
 #[derive(Default)]
-pub(super) struct Seldom {
+pub(super) struct RareState {
     /// The lock for changes of the session, shared by its holder and those waiting for it.
     pub(super) lock: Weak<Mutex<()>>,
-    pub(super) flight: Option<watch::Receiver<Landing>>,
+    pub(super) flight: Option<watch::Receiver<RefreshStatus>>,
     /// The lease of another process that the last refresh saw.
-    pub(super) rival: Option<Rival>,
+    pub(super) rival: Option<ForeignLease>,
     /// New tokens that the store does not have yet. Boxed, because they are large and rare.
-    pub(super) unsaved: Option<Box<Known<Record>>>,
+    pub(super) unsaved: Option<Box<StoredLogin<SessionData>>>,
     /// State of an access token that the API rejected.
     pub(super) unauthorized: Option<Box<AfterUnauthorized>>,
     /// State of a token with an implausible receipt time.
@@ -60,11 +60,11 @@ pub(super) struct Seldom {
     /// `true` if the server rejected the client for this session.
     pub(super) is_client_rejected: bool,
     /// An access token for which a newer one is requested, and the urgency.
-    pub(super) outdated: Option<(AccessToken, Need)>,
+    pub(super) outdated: Option<(AccessToken, Urgency)>,
     /// The monotonic time until which this process backs off.
     pub(super) rest_until: Duration,
     /// The monotonic time until which no request is sent, after a failure in this process.
-    pub(super) held_until: Option<Elapsed>,
+    pub(super) held_until: Option<MonotonicNanos>,
     pub(super) failures: u32,
     /// The last error.
     pub(super) trouble: Option<Error>,
@@ -72,7 +72,7 @@ pub(super) struct Seldom {
     pub(super) reported: Option<(LoginId, u64)>,
 }
 
-impl Seldom {
+impl RareState {
     /// Returns `true` if the state equals a new one and need not be stored.
     pub(super) fn is_nothing(&self) -> bool {
         // Destructured, so that a new field cannot be forgotten here.
@@ -112,13 +112,13 @@ impl Seldom {
     ///
     /// A refresh whose task is gone, for example with its runtime, is not running and does not
     /// resume.
-    pub(super) fn in_the_air(&self) -> Option<&watch::Receiver<Landing>> {
+    pub(super) fn in_the_air(&self) -> Option<&watch::Receiver<RefreshStatus>> {
         self.flight.as_ref().filter(|flight| flight.borrow().is_in_the_air() && flight.has_changed().is_ok())
     }
 
     /// Returns the requested urgency of replacing `token`.
-    pub(super) fn wish(&self, token: &AccessToken) -> Need {
-        self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Need::None, |(_, wish)| *wish)
+    pub(super) fn wish(&self, token: &AccessToken) -> Urgency {
+        self.outdated.as_ref().filter(|(outdated, _)| outdated == token).map_or(Urgency::None, |(_, wish)| *wish)
     }
 
     /// Returns the lock for changes, and creates it if no task holds it or waits for it.

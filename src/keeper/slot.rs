@@ -9,25 +9,25 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::elapsed::Elapsed;
-use super::landing::Landing;
-use super::policy::Moments;
-use super::protocol::{Known, Need};
-use super::record::Record;
-use super::seldom::Seldom;
-use super::stage::Rival;
-use super::users::Users;
+use super::elapsed::MonotonicNanos;
+use super::landing::RefreshStatus;
+use super::policy::Expiry;
+use super::protocol::{StoredLogin, Urgency};
+use super::record::SessionData;
+use super::seldom::RareState;
+use super::stage::ForeignLease;
+use super::users::RefCount;
 use crate::clock::UnixTime;
 use crate::error::{Error, ErrorKind, Remedy};
 use crate::secret::AccessToken;
 use crate::store::{Head, LeaseId, LoginId, TokenKey};
 
 /// The cache entry of one session. It has many readers, and one refresh at a time changes it.
-pub(crate) struct Slot {
+pub(crate) struct CacheEntry {
     pub(crate) key: TokenKey,
-    current: ArcSwapOption<Current>,
-    guarded: Mutex<Guarded>,
-    pub(super) users: Users,
+    current: ArcSwapOption<CachedToken>,
+    guarded: Mutex<Inner>,
+    pub(super) users: RefCount,
     /// The jitter of this entry, as a fraction of `u16::MAX`.
     chance: u16,
     /// `true` if a caller other than keep-alive uses the entry.
@@ -37,34 +37,34 @@ pub(crate) struct Slot {
 /// A cached access token with its expiry. Everything else stays in the store, because there may be
 /// a million entries.
 #[derive(Clone, Debug)]
-pub(crate) struct Current {
+pub(crate) struct CachedToken {
     pub(crate) access_token: AccessToken,
     pub(crate) login: LoginId,
     pub(crate) generation: u64,
-    pub(crate) moments: Moments,
+    pub(crate) moments: Expiry,
     /// The expiry by the monotonic clock, in case the wall clock is set back.
-    pub(crate) dead_elapsed: Elapsed,
+    pub(crate) dead_elapsed: MonotonicNanos,
     /// The last time at which the token was compared with the store.
-    pub(crate) seen_at: Elapsed,
+    pub(crate) seen_at: MonotonicNanos,
     /// `true` if the API rejected the token and the server rejected its refresh token, so that it
     /// must not be served.
     pub(crate) is_withheld: bool,
     /// The requested urgency of a refresh while the token is valid.
-    pub(crate) wish: Need,
+    pub(crate) wish: Urgency,
     /// `true` if the API rejected the token, and the next caller should wait for a replacement.
     pub(crate) is_awaited: bool,
     /// `true` if a pause between refreshes after a 401 was recently cut short.
     pub(crate) was_cut: bool,
 }
 
-impl Current {
-    pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Need {
-        if self.is_withheld { Need::Dead } else { self.need_by_time(now, elapsed).max(self.wish) }
+impl CachedToken {
+    pub(crate) fn need(&self, now: UnixTime, elapsed: Duration) -> Urgency {
+        if self.is_withheld { Urgency::Dead } else { self.need_by_time(now, elapsed).max(self.wish) }
     }
 
     /// Returns the urgency of a refresh by expiry alone.
-    pub(crate) fn need_by_time(&self, now: UnixTime, elapsed: Duration) -> Need {
-        if elapsed >= Duration::from(self.dead_elapsed) { Need::Dead } else { self.moments.need(now) }
+    pub(crate) fn need_by_time(&self, now: UnixTime, elapsed: Duration) -> Urgency {
+        if elapsed >= Duration::from(self.dead_elapsed) { Urgency::Dead } else { self.moments.need(now) }
     }
 
     /// Returns the time since the token was last compared with the store.
@@ -73,18 +73,18 @@ impl Current {
     }
 }
 
-struct Guarded {
+struct Inner {
     /// The number of logouts and new logins. A refresh that began in an earlier epoch publishes
     /// nothing. The epoch is never reset, so it is not part of the rarely used state.
     epoch: u64,
-    seldom: Option<Box<Seldom>>,
+    seldom: Option<Box<RareState>>,
 }
 
-impl Guarded {
+impl Inner {
     /// Reads or changes the rarely used state, which takes memory only while it is not empty.
-    fn seldom<T>(&mut self, change: impl FnOnce(&mut Seldom) -> T) -> T {
+    fn seldom<T>(&mut self, change: impl FnOnce(&mut RareState) -> T) -> T {
         let Some(seldom) = &mut self.seldom else {
-            let mut seldom = Seldom::default();
+            let mut seldom = RareState::default();
             let outcome = change(&mut seldom);
             self.seldom = (!seldom.is_nothing()).then(|| Box::new(seldom));
             return outcome;
@@ -96,15 +96,15 @@ impl Guarded {
 }
 
 /// The inputs of a new refresh task.
-pub(crate) struct Departure {
+pub(crate) struct NewRefresh {
     pub(crate) epoch: u64,
     pub(crate) cancelled: Option<LeaseId>,
-    pub(crate) rival: Option<Rival>,
-    pub(crate) unsaved: Option<Known<Record>>,
-    pub(crate) sender: watch::Sender<Landing>,
+    pub(crate) rival: Option<ForeignLease>,
+    pub(crate) unsaved: Option<StoredLogin<SessionData>>,
+    pub(crate) sender: watch::Sender<RefreshStatus>,
 }
 
-impl Slot {
+impl CacheEntry {
     pub(crate) fn new(key: TokenKey, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
         (seed, &key).hash(&mut hasher);
@@ -113,8 +113,8 @@ impl Slot {
             chance: hasher.finish() as u16,
             key,
             current: ArcSwapOption::empty(),
-            guarded: Mutex::new(Guarded { epoch: 0, seldom: None }),
-            users: Users::default(),
+            guarded: Mutex::new(Inner { epoch: 0, seldom: None }),
+            users: RefCount::default(),
             stays: AtomicBool::new(false),
         }
     }
@@ -134,7 +134,7 @@ impl Slot {
         self.current.load().is_some()
     }
 
-    pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Current>>> {
+    pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<CachedToken>>> {
         self.current.load()
     }
 
@@ -165,15 +165,15 @@ impl Slot {
 
     /// Publishes new tokens of a login, unless another login was published in the meantime. Returns
     /// `true` if they were published.
-    pub(crate) fn publish_granted(&self, epoch: u64, new: Current) -> bool {
+    pub(crate) fn publish_granted(&self, epoch: u64, new: CachedToken) -> bool {
         let is_of_another = self.current.load().as_ref().is_some_and(|old| old.login != new.login);
         !is_of_another && self.publish(epoch, Some(new))
     }
 
     /// Publishes `current`, unless the epoch has changed or newer tokens were published. Returns
     /// `true` if it was published.
-    pub(crate) fn publish(&self, epoch: u64, current: Option<Current>) -> bool {
-        let publish = |seldom: &mut Seldom| {
+    pub(crate) fn publish(&self, epoch: u64, current: Option<CachedToken>) -> bool {
+        let publish = |seldom: &mut RareState| {
             let Some(mut new) = current else {
                 self.current.store(None);
                 return true;
@@ -210,7 +210,7 @@ impl Slot {
 
     /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
     /// nothing.
-    pub(crate) fn begin_again(&self, current: Option<Current>) {
+    pub(crate) fn begin_again(&self, current: Option<CachedToken>) {
         let mut guarded = self.guarded();
         guarded.seldom(|seldom| seldom.unsaved = None);
         self.begin(&mut guarded, current);
@@ -224,9 +224,9 @@ impl Slot {
         self.begin(&mut self.guarded(), None);
     }
 
-    fn begin(&self, guarded: &mut Guarded, current: Option<Current>) {
+    fn begin(&self, guarded: &mut Inner, current: Option<CachedToken>) {
         guarded.epoch += 1;
-        guarded.seldom(Seldom::begin_again);
+        guarded.seldom(RareState::begin_again);
         self.current.store(current.map(Arc::new));
     }
 
@@ -244,14 +244,14 @@ impl Slot {
             seldom.outdated.take_if(|(outdated, _)| outdated == token);
             self.amend(|current| {
                 if current.access_token == *token {
-                    current.wish = Need::None;
+                    current.wish = Urgency::None;
                 }
             });
         });
     }
 
     /// Requests a newer token than `token`. The highest requested urgency applies.
-    pub(crate) fn outdate(&self, token: &AccessToken, wish: Need) {
+    pub(crate) fn outdate(&self, token: &AccessToken, wish: Urgency) {
         self.seldom(|seldom| {
             let wish = wish.max(seldom.wish(token));
             seldom.outdated = Some((token.clone(), wish));
@@ -264,24 +264,24 @@ impl Slot {
     }
 
     /// Returns the running refresh, or registers a new one.
-    pub(crate) fn flight(&self) -> (watch::Receiver<Landing>, Option<Departure>) {
+    pub(crate) fn flight(&self) -> (watch::Receiver<RefreshStatus>, Option<NewRefresh>) {
         let mut guarded = self.guarded();
         let epoch = guarded.epoch;
         guarded.seldom(|seldom| {
             if let Some(flight) = seldom.in_the_air() {
                 return (flight.clone(), None);
             }
-            let (sender, receiver) = watch::channel(Landing::Flying);
+            let (sender, receiver) = watch::channel(RefreshStatus::Running);
             seldom.flight = Some(receiver.clone());
             self.users.enter();
             let (cancelled, rival) = (seldom.cancelled.as_deref().copied(), seldom.rival);
             let unsaved = seldom.unsaved.as_deref().cloned();
-            (receiver, Some(Departure { epoch, cancelled, rival, unsaved, sender }))
+            (receiver, Some(NewRefresh { epoch, cancelled, rival, unsaved, sender }))
         })
     }
 
     /// Keeps new tokens until they are saved. If this task cannot save them, the next one tries.
-    pub(crate) fn granted(&self, epoch: u64, known: &Known<Record>) {
+    pub(crate) fn granted(&self, epoch: u64, known: &StoredLogin<SessionData>) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved = Some(Box::new(known.clone()));
             seldom.calm();
@@ -303,7 +303,7 @@ impl Slot {
     }
 
     /// Returns new tokens that the store does not have yet.
-    pub(crate) fn unsaved(&self) -> Option<Known<Record>> {
+    pub(crate) fn unsaved(&self) -> Option<StoredLogin<SessionData>> {
         self.seldom(|seldom| seldom.unsaved.as_deref().cloned())
     }
 
@@ -325,17 +325,17 @@ impl Slot {
         });
     }
 
-    pub(crate) fn saw(&self, epoch: u64, rival: Option<Rival>) {
+    pub(crate) fn saw(&self, epoch: u64, rival: Option<ForeignLease>) {
         self.seldom_at(epoch, |seldom| seldom.rival = rival);
     }
 
     /// Returns the running refresh, if there is one.
-    pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<Landing>> {
+    pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<RefreshStatus>> {
         self.seldom(|seldom| seldom.in_the_air().cloned())
     }
 
     /// Changes the cached token, if there is one. The caller holds the lock.
-    pub(super) fn amend(&self, amend: impl FnOnce(&mut Current)) {
+    pub(super) fn amend(&self, amend: impl FnOnce(&mut CachedToken)) {
         if let Some(mut current) = self.current.load().as_deref().cloned() {
             amend(&mut current);
             self.current.store(Some(Arc::new(current)));
@@ -343,16 +343,16 @@ impl Slot {
     }
 
     /// Applies a change of a refresh, unless the epoch has changed.
-    fn at<T>(&self, epoch: u64, change: impl FnOnce(&mut Guarded) -> T) -> Option<T> {
+    fn at<T>(&self, epoch: u64, change: impl FnOnce(&mut Inner) -> T) -> Option<T> {
         let mut guarded = self.guarded();
         (guarded.epoch == epoch).then(|| change(&mut guarded))
     }
 
-    pub(super) fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut Seldom) -> T) -> Option<T> {
+    pub(super) fn seldom_at<T>(&self, epoch: u64, change: impl FnOnce(&mut RareState) -> T) -> Option<T> {
         self.at(epoch, |guarded| guarded.seldom(change))
     }
 
-    pub(super) fn seldom<T>(&self, change: impl FnOnce(&mut Seldom) -> T) -> T {
+    pub(super) fn seldom<T>(&self, change: impl FnOnce(&mut RareState) -> T) -> T {
         self.guarded().seldom(change)
     }
 
@@ -362,14 +362,14 @@ impl Slot {
         self.guarded().seldom.is_none()
     }
 
-    fn guarded(&self) -> MutexGuard<'_, Guarded> {
+    fn guarded(&self) -> MutexGuard<'_, Inner> {
         self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for CacheEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slot").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("CacheEntry").field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -387,20 +387,20 @@ mod tests {
         LeaseId::from_bytes([1; 16])
     }
 
-    fn slot() -> Slot {
-        Slot::new(TokenKey::new("jane").unwrap(), 0)
+    fn slot() -> CacheEntry {
+        CacheEntry::new(TokenKey::new("jane").unwrap(), 0)
     }
 
     fn login(number: u8) -> LoginId {
         LoginId::from_bytes([number; 16])
     }
 
-    fn current(number: u8, generation: u64) -> Current {
+    fn current(number: u8, generation: u64) -> CachedToken {
         let (access_token, login) = (AccessToken::new(format!("a{number}-{generation}")).unwrap(), login(number));
-        let moments = Moments { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
+        let moments = Expiry { stale_at: UnixTime::MAX, dead_at: UnixTime::MAX };
         let (dead_elapsed, seen_at) = (Duration::MAX.into(), Duration::ZERO.into());
-        let (is_withheld, is_awaited, was_cut, wish) = (false, false, false, Need::None);
-        Current {
+        let (is_withheld, is_awaited, was_cut, wish) = (false, false, false, Urgency::None);
+        CachedToken {
             access_token,
             login,
             generation,
@@ -414,24 +414,24 @@ mod tests {
         }
     }
 
-    fn known(number: u8, generation: u64) -> Known<Record> {
+    fn known(number: u8, generation: u64) -> StoredLogin<SessionData> {
         let token = current(number, generation).access_token;
         let head = r#"{"v":1,"service":"webex","client_id":"C1","received_at":1700000000,"access_token":"#;
         let body = Body::new(format!(r#"{{"v":1,"tokens":{head}"{}"}}}}"#, token.expose()).as_bytes());
         let owner = Owner { service: "webex".into(), client_id: "C1".into() };
         let mut head = Head::begin(None).unwrap();
         (head.login, head.generation) = (login(number), generation);
-        Known { head, tokens: Record::read(&body, &owner).unwrap() }
+        StoredLogin { head, tokens: SessionData::read(&body, &owner).unwrap() }
     }
 
-    fn handed_out(slot: &Slot) -> Option<(LoginId, u64)> {
+    fn handed_out(slot: &CacheEntry) -> Option<(LoginId, u64)> {
         slot.current().as_ref().map(|current| (current.login, current.generation))
     }
 
     #[test]
     fn the_moments_of_a_hundred_logins_lie_apart() {
         let chances: BTreeSet<u16> = (0..100)
-            .map(|seed| Slot::new(TokenKey::new("jane").unwrap(), seed).chance())
+            .map(|seed| CacheEntry::new(TokenKey::new("jane").unwrap(), seed).chance())
             .inspect(|chance| assert!((0.0..=1.0).contains(chance)))
             .map(|chance| (chance * f64::from(u16::MAX)).round() as u16)
             .collect();
@@ -443,25 +443,28 @@ mod tests {
     #[test]
     fn a_million_slots_count_every_byte() {
         // 72 bytes on Linux. The standard library's locks are larger on some systems.
-        assert!(size_of::<Slot>() <= 80 && size_of::<Current>() <= 72);
+        assert!(size_of::<CacheEntry>() <= 80 && size_of::<CachedToken>() <= 72);
         // Needed for every session while a store or Webex is down.
-        assert!(size_of::<Seldom>() <= 192);
+        assert!(size_of::<RareState>() <= 192);
     }
 
     #[test]
     fn what_is_seldom_there_is_kept_for_as_long_as_it_is_there() {
         /// A change of the entry, and the change that reverts it.
-        type Done = (fn(&Slot, &Error), fn(&Slot));
+        type Done = (fn(&CacheEntry, &Error), fn(&CacheEntry));
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
         let error = slot.absent();
         assert!(slot.is_lean());
         let done: [Done; 7] = [
-            (|slot, _| slot.saw(1, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })), |_| ()),
-            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), Slot::stop_resting),
-            (|slot, error| slot.troubled(1, error), Slot::stop_resting),
-            (|slot, _| assert_eq!(slot.failed(1), 0), Slot::stop_resting),
-            (|slot, _| assert!(slot.report(1, login(1), 1)), Slot::stop_resting),
+            (
+                |slot, _| slot.saw(1, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })),
+                |_| (),
+            ),
+            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), CacheEntry::stop_resting),
+            (|slot, error| slot.troubled(1, error), CacheEntry::stop_resting),
+            (|slot, _| assert_eq!(slot.failed(1), 0), CacheEntry::stop_resting),
+            (|slot, _| assert!(slot.report(1, login(1), 1)), CacheEntry::stop_resting),
             (|slot, _| slot.granted(1, &known(1, 2)), |_| ()),
             (
                 |slot, _| assert!(slot.mark_unauthorized(&current(1, 1).access_token, false)),
@@ -483,12 +486,12 @@ mod tests {
     #[test]
     fn need_of_a_token_is_the_greatest_of_its_expiry_and_what_is_asked_for() {
         let second = Duration::from_secs(1);
-        let plain = Current { dead_elapsed: (second * 2).into(), ..current(1, 1) };
-        let need = |current: &Current, elapsed| current.need(UnixTime::from_secs(0), elapsed);
-        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Need::None, Need::Dead]);
-        let wanted = Current { wish: Need::Wanted, ..plain.clone() };
-        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Need::Wanted, Need::Dead]);
-        assert_eq!(need(&Current { is_withheld: true, ..plain }, second), Need::Dead);
+        let plain = CachedToken { dead_elapsed: (second * 2).into(), ..current(1, 1) };
+        let need = |current: &CachedToken, elapsed| current.need(UnixTime::from_secs(0), elapsed);
+        assert_eq!([1, 2].map(|elapsed| need(&plain, second * elapsed)), [Urgency::None, Urgency::Dead]);
+        let wanted = CachedToken { wish: Urgency::Wanted, ..plain.clone() };
+        assert_eq!([1, 2].map(|elapsed| need(&wanted, second * elapsed)), [Urgency::Wanted, Urgency::Dead]);
+        assert_eq!(need(&CachedToken { is_withheld: true, ..plain }, second), Urgency::Dead);
     }
 
     #[test]
@@ -518,10 +521,10 @@ mod tests {
     #[test]
     fn what_is_known_of_a_token_stays_known_when_it_is_published_again() {
         let (slot, second) = (slot(), Duration::from_secs(1));
-        slot.begin_again(Some(Current { dead_elapsed: second.into(), ..current(1, 1) }));
+        slot.begin_again(Some(CachedToken { dead_elapsed: second.into(), ..current(1, 1) }));
         let token = current(1, 1).access_token;
-        slot.outdate(&token, Need::Wanted);
-        slot.outdate(&token, Need::Stale);
+        slot.outdate(&token, Urgency::Wanted);
+        slot.outdate(&token, Urgency::Stale);
         slot.mark_unauthorized(&token, false);
         slot.await_replacement(&token);
         assert!(slot.publish(1, Some(current(1, 1))));
@@ -529,7 +532,7 @@ mod tests {
         let current = current.as_ref().unwrap();
         assert_eq!(
             (Duration::from(current.dead_elapsed), current.wish, current.is_awaited),
-            (second, Need::Wanted, true)
+            (second, Urgency::Wanted, true)
         );
     }
 
@@ -537,7 +540,7 @@ mod tests {
     fn new_tokens_end_a_wish_and_a_new_login_the_count_of_401s() {
         let slot = slot();
         slot.begin_again(Some(current(1, 1)));
-        slot.outdate(&current(1, 1).access_token, Need::Stale);
+        slot.outdate(&current(1, 1).access_token, Urgency::Stale);
         slot.count_unauthorized(1, false, Duration::ZERO);
         assert!(slot.publish(1, Some(current(1, 2))));
         slot.seldom(|seldom| assert!(seldom.outdated.is_none() && seldom.unauthorized.is_some()));
@@ -556,7 +559,7 @@ mod tests {
 
     #[test]
     fn flight_is_told_of_a_cancelled_one_and_of_a_claim_that_was_in_the_way() {
-        let (slot, rival) = (slot(), Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO });
+        let (slot, rival) = (slot(), ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO });
         slot.cancelled(own());
         slot.saw(0, Some(rival));
         let departure = slot.flight().1.unwrap();
@@ -569,7 +572,7 @@ mod tests {
         slot.begin_again(Some(current(1, 1)));
         let token = current(1, 1).access_token;
         slot.failed(1);
-        slot.outdate(&token, Need::Stale);
+        slot.outdate(&token, Urgency::Stale);
         assert!(slot.report(1, login(1), 1) && slot.client_rejected(1));
         slot.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
@@ -611,7 +614,7 @@ mod tests {
             assert!(slot.flight().1.is_none() && slot.in_the_air().is_some());
             let departure = departure.unwrap();
             if lands {
-                departure.sender.send_replace(Landing::Landed(None));
+                departure.sender.send_replace(RefreshStatus::Landed(None));
             } else {
                 drop(departure.sender);
             }
@@ -633,13 +636,13 @@ mod tests {
             let next = has_departed.then(|| slot.flight().1.unwrap());
             slot.granted(before.epoch, &known(1, 2));
             assert!(!slot.publish_granted(before.epoch, current(1, 2)) && !slot.publish(before.epoch, None));
-            slot.saw(before.epoch, Some(Rival { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
+            slot.saw(before.epoch, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
             slot.touch(before.epoch, Duration::from_secs(1));
             slot.rest_until(before.epoch, Duration::from_secs(1));
             slot.troubled(before.epoch, &slot.absent());
             slot.failed(before.epoch);
             slot.succeeded(before.epoch);
-            before.sender.send_replace(Landing::Landed(None));
+            before.sender.send_replace(RefreshStatus::Landed(None));
             slot.tidy();
             assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
             assert!(handed_out(&slot) == Some((login(2), 1)) && slot.unsaved().is_none());
@@ -656,19 +659,19 @@ mod tests {
         const FLIGHTS: usize = 2000;
         let (slot, store, turns) = (slot(), Mutex::new(None), AtomicUsize::new(0));
         let fly = || {
-            let Some(Departure { epoch, sender, .. }) = slot.flight().1 else { return };
+            let Some(NewRefresh { epoch, sender, .. }) = slot.flight().1 else { return };
             let loaded = *store.lock().unwrap();
             // Long enough for a change to begin or end.
             (0..5).for_each(|_| thread::yield_now());
             if let Some((number, generation)) = loaded {
                 slot.granted(epoch, &known(number, generation + 1));
                 slot.publish_granted(epoch, current(number, generation + 1));
-                sender.send_replace(Landing::Serving);
+                sender.send_replace(RefreshStatus::Serving);
                 slot.mark_unauthorized(&current(number, generation + 1).access_token, false);
                 slot.succeeded(epoch);
             }
             slot.publish(epoch, loaded.map(|(number, generation)| current(number, generation + 1)));
-            sender.send_replace(Landing::Landed(None));
+            sender.send_replace(RefreshStatus::Landed(None));
             slot.tidy();
             slot.users.leave();
         };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::flight::Flight;
+use super::flight::RefreshMachine;
 use super::protocol::{
-    Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, TIMES, Unauthorized,
+    Action, Demand, Event, Outcome, Reason, RefreshResult, Schedule, StepContext, StoreFailed, StoredLogin, TIMES,
+    Unauthorized, Urgency,
 };
 use crate::clock::UnixTime;
 use crate::store::{
@@ -26,11 +27,11 @@ const fn secs(seconds: u64) -> Duration {
 
 /// A state machine with its inputs. Tokens are numbers, and odd numbers need no refresh.
 struct Driver {
-    flight: Flight<u32>,
+    flight: RefreshMachine<u32>,
     wall: UnixTime,
     elapsed: Duration,
     minted: u8,
-    need: Need,
+    need: Urgency,
     is_settled: bool,
     unauthorized: Option<Unauthorized>,
     backoff: Duration,
@@ -38,8 +39,8 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(need: Need) -> Self {
-        let flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, None, None);
+    fn new(need: Urgency) -> Self {
+        let flight = RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, None, None);
         Self {
             flight,
             wall: NOW,
@@ -54,8 +55,8 @@ impl Driver {
     }
 
     /// Returns the action of a driver for this entry after the API rejected its token.
-    fn after_401(known: &Known<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
-        let mut driver = Self::new(Need::None);
+    fn after_401(known: &StoredLogin<u32>, change: impl FnOnce(&mut Self)) -> Action<u32> {
+        let mut driver = Self::new(Urgency::None);
         driver.unauthorized = Some(Unauthorized::default());
         change(&mut driver);
         driver.step(Event::Begun);
@@ -66,15 +67,15 @@ impl Driver {
         self.minted = self.minted.wrapping_add(1);
         let (need, is_settled, unauthorized) = (self.need, self.is_settled, self.unauthorized);
         let demand = |tokens: &u32| match tokens % 2 {
-            1 => Demand { need: Need::None, is_settled, is_wanted: false, unauthorized: None },
-            _ => Demand { need: need.by_time(), is_settled, is_wanted: need == Need::Wanted, unauthorized },
+            1 => Demand { need: Urgency::None, is_settled, is_wanted: false, unauthorized: None },
+            _ => Demand { need: need.by_time(), is_settled, is_wanted: need == Urgency::Wanted, unauthorized },
         };
-        let now = Now {
+        let now = StepContext {
             wall: self.wall,
             elapsed: self.elapsed,
             fresh: Revision::from_bytes(id(self.minted)),
             demand: &demand,
-            prospect: &|_, tokens| Prospect {
+            prospect: &|_, tokens| Schedule {
                 due: Some(NOW + secs(u64::from(*tokens))),
                 ends: Some(NOW),
                 anchor: None,
@@ -94,7 +95,7 @@ impl Driver {
     }
 
     /// Returns a driver in the sending state, and the entry with its lease.
-    fn sending(need: Need, known: Known<u32>) -> (Self, Known<u32>) {
+    fn sending(need: Urgency, known: StoredLogin<u32>) -> (Self, StoredLogin<u32>) {
         let mut driver = Self::new(need);
         assert_eq!(driver.step(Event::Begun), Action::Load);
         let Action::Save { known: claimed, expect } = driver.step(Event::Loaded(Ok(Some(known.clone())))) else {
@@ -109,9 +110,9 @@ impl Driver {
     }
 
     /// Returns a driver in the sending state under a lease that it took over.
-    fn taking_over() -> (Self, Known<u32>) {
+    fn taking_over() -> (Self, StoredLogin<u32>) {
         let theirs = claimed_by(THEIRS, NOW);
-        let mut driver = Self::new(Need::Dead);
+        let mut driver = Self::new(Urgency::Dead);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::Wait(_)));
         driver.pass(TIMES.lease);
@@ -127,36 +128,36 @@ impl Driver {
     }
 }
 
-impl Need {
+impl Urgency {
     fn by_time(self) -> Self {
         if self == Self::Wanted { Self::None } else { self }
     }
 }
 
-fn later(retry_after: Option<Duration>, is_repeatable: bool) -> Answer<u32> {
-    Answer::Later { retry_after, is_repeatable, is_lost: false }
+fn later(retry_after: Option<Duration>, is_repeatable: bool) -> RefreshResult<u32> {
+    RefreshResult::Later { retry_after, is_repeatable, is_lost: false }
 }
 
-fn rejected(code: Option<&str>) -> Answer<u32> {
-    Answer::Rejected { code: code.map(str::to_owned), reason: Reason::Given }
+fn rejected(code: Option<&str>) -> RefreshResult<u32> {
+    RefreshResult::Rejected { code: code.map(str::to_owned), reason: Reason::Given }
 }
 
-fn known() -> Known<u32> {
+fn known() -> StoredLogin<u32> {
     let mut head = Head::begin(None).unwrap();
     head.revision = Revision::from_bytes(id(1));
     head.login = LoginId::from_bytes(id(2));
     head.generation = 7;
-    Known { head, tokens: 0 }
+    StoredLogin { head, tokens: 0 }
 }
 
-fn claimed_by(number: u8, at: UnixTime) -> Known<u32> {
+fn claimed_by(number: u8, at: UnixTime) -> StoredLogin<u32> {
     let mut known = known();
     known.head.claim = Some(Lease { id: LeaseId::from_bytes(id(number)), at, lease: TIMES.lease });
     known
 }
 
 /// Returns the entry that releases the lease.
-fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
+fn given_back(action: Action<u32>, claimed: &StoredLogin<u32>) -> StoredLogin<u32> {
     let Action::Save { known, expect } = action else { panic!("{action:?}") };
     assert_eq!(expect, Precondition::Revision(claimed.head.revision));
     assert_ne!(known.head.revision, claimed.head.revision);
@@ -166,8 +167,8 @@ fn given_back(action: Action<u32>, claimed: &Known<u32>) -> Known<u32> {
 
 #[test]
 fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(9))) else {
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served first")
     };
     assert_eq!((new.tokens, new.head.generation, new.head.claim, &new.head.hold), (9, 8, None, &None));
@@ -179,8 +180,8 @@ fn new_tokens_are_served_and_then_saved_with_everything_renewed() {
 
 #[test]
 fn a_fault_of_the_settings_marks_nothing() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: false })), &claimed);
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: false })), &claimed);
     assert_eq!(back.head.hold, None);
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
 }
@@ -188,7 +189,7 @@ fn a_fault_of_the_settings_marks_nothing() {
 #[test]
 fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
     let again = || Event::Sent(later(None, true));
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     for _ in 0..2 {
         assert_eq!(driver.step(again()), Action::Wait(secs(1)));
         driver.pass(secs(1));
@@ -200,7 +201,7 @@ fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
     // Another process wrote a lease or a block in the meantime. The failure is still reported.
     assert_eq!(
         driver.step(Event::Saved(Ok(WriteOutcome::Conflict))),
-        Action::End(Outcome::Held { known: back, until })
+        Action::End(Outcome::Blocked { known: back, until })
     );
 }
 
@@ -208,7 +209,7 @@ fn passing_trouble_is_tried_again_soon_and_then_holds_everybody_back() {
 fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_again() {
     for (retry_after, is_repeatable, wait) in [(Some(secs(120)), true, 120), (Some(secs(1)), true, 3), (None, false, 3)]
     {
-        let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
         let back = given_back(driver.step(Event::Sent(later(retry_after, is_repeatable))), &claimed);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(wait))));
     }
@@ -216,7 +217,7 @@ fn what_the_server_named_a_time_for_and_what_must_not_run_twice_is_not_sent_agai
 
 #[test]
 fn a_rejection_is_looked_at_and_written_down_with_its_generation_and_code() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     let rejected = Event::Sent(rejected(Some("invalid_grant")));
     assert_eq!(driver.step(rejected), Action::Load);
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
@@ -253,8 +254,8 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
         known.head.hold = Some(hold);
         known
     };
-    let first = |known: &Known<u32>| {
-        let mut driver = Driver::new(Need::Dead);
+    let first = |known: &StoredLogin<u32>| {
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known.clone()))))
     };
@@ -269,7 +270,7 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
     assert_eq!(first(&good_by_its_times(false)), Action::End(Outcome::Fresh(good_by_its_times(false))));
     assert_eq!(first(&good_by_its_times(true)), Action::End(Outcome::Rejected(good_by_its_times(true))));
     let waiting = held(RefreshBlock::RetryAt(NOW + secs(1)));
-    assert_eq!(first(&waiting), Action::End(Outcome::Held { known: waiting, until: NOW + secs(1) }));
+    assert_eq!(first(&waiting), Action::End(Outcome::Blocked { known: waiting, until: NOW + secs(1) }));
     for passable in [
         RefreshBlock::Rejected { generation: 6, code: None, at: None, is_dead: true },
         RefreshBlock::RetryAt(NOW),
@@ -282,11 +283,11 @@ fn holds_are_honoured_as_far_as_they_can_be_true() {
 #[test]
 fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_whoever_wants_new_tokens() {
     let theirs = claimed_by(THEIRS, NOW);
-    let mut driver = Driver::new(Need::Stale);
+    let mut driver = Driver::new(Urgency::Stale);
     driver.step(Event::Begun);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(theirs.clone())))), Action::End(Outcome::Busy(theirs.clone())));
 
-    for need in [Need::Wanted, Need::Dead] {
+    for need in [Urgency::Wanted, Urgency::Dead] {
         let mut driver = Driver::new(need);
         driver.step(Event::Begun);
         let mut pauses = Vec::new();
@@ -311,15 +312,15 @@ fn anothers_claim_is_left_to_it_by_the_stale_and_waited_for_by_the_dead_and_by_w
 
 #[test]
 fn a_process_that_claims_again_is_waited_for_anew_however_long_ago_it_was_first_seen() {
-    let mut driver = Driver::new(Need::Stale);
+    let mut driver = Driver::new(Urgency::Stale);
     driver.step(Event::Begun);
     let first = claimed_by(THEIRS, driver.wall);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::End(Outcome::Busy(first)));
 
     // The process seen an hour ago holds a lease again.
     driver.pass(secs(3600));
-    driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
-    driver.need = Need::Dead;
+    driver.flight = RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, None, driver.flight.rival());
+    driver.need = Urgency::Dead;
     driver.step(Event::Begun);
     let again = claimed_by(THEIRS, driver.wall);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(again.clone())))), Action::Wait(_)));
@@ -343,7 +344,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
         (NOW + secs(20 * 60), false),
         (NOW + day * 100, false),
     ] {
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, at))))), Action::Wait(_)));
         driver.pass(TIMES.second_look);
@@ -361,7 +362,7 @@ fn claim_is_no_obstacle_if_it_ended_more_than_a_day_ago() {
 fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
     for step in [20 * 60, 100 * 24 * 60 * 60] {
         let theirs = claimed_by(THEIRS, NOW);
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.wall = NOW + secs(step);
         driver.step(Event::Begun);
         let mut waited = secs(0);
@@ -379,7 +380,7 @@ fn clock_step_during_a_refresh_takes_no_claim_away_before_its_lease() {
 #[test]
 fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() {
     let theirs = claimed_by(THEIRS, NOW);
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(theirs.clone()))));
     driver.pass(TIMES.lease);
@@ -399,14 +400,14 @@ fn claim_that_was_taken_over_yields_to_tokens_that_its_holder_saves_meanwhile() 
 #[test]
 fn action_that_was_queued_is_considered_anew() {
     // No lease was acquired yet.
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     driver.pass(secs(500));
     assert_eq!(driver.step(Event::Queued), Action::Load);
     // A repeated request that was queued has less time left, or none.
     for (waited, is_sent) in [(10, true), (30, false)] {
-        let (mut driver, _) = Driver::sending(Need::Dead, known());
+        let (mut driver, _) = Driver::sending(Urgency::Dead, known());
         driver.step(Event::Sent(later(None, true)));
         driver.step(Event::Waited);
         driver.pass(secs(waited));
@@ -420,38 +421,42 @@ fn action_that_was_queued_is_considered_anew() {
 #[test]
 fn api_401_refreshes_a_valid_token_and_counts_that() {
     let Action::Save { .. } = Driver::after_401(&known(), |_| ()) else { panic!("no refresh") };
-    let mut driver = Driver::new(Need::None);
+    let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(known()))));
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+        panic!("not served")
+    };
     assert_eq!(new.head.unauthorized, Some(UnauthorizedRefreshes { count: 1, at: NOW, cut: None }));
     assert!(driver.flight.is_after_401());
 }
 
 #[test]
 fn api_401_refreshes_nothing_within_the_minimum_interval_or_a_pause() {
-    let fresh = |known: &Known<u32>| Action::End(Outcome::Fresh(known.clone()));
+    let fresh = |known: &StoredLogin<u32>| Action::End(Outcome::Fresh(known.clone()));
     assert_eq!(Driver::after_401(&known(), |driver| driver.is_settled = false), fresh(&known()));
     let mut counted = known();
     counted.head.unauthorized = Some(UnauthorizedRefreshes { count: 1, at: NOW - secs(299), cut: None });
     assert_eq!(Driver::after_401(&counted, |_| ()), fresh(&counted));
     // A refresh that is needed for another reason still happens, and the count is kept.
-    for need in [Need::Stale, Need::Wanted, Need::Dead] {
+    for need in [Urgency::Stale, Urgency::Wanted, Urgency::Dead] {
         let next = Driver::after_401(&counted, |driver| driver.need = need);
         let Action::Save { known: claimed, .. } = next else { panic!("{need:?}: {next:?}") };
         assert_eq!(claimed.head.unauthorized, counted.head.unauthorized);
     }
-    let (mut driver, _) = Driver::sending(Need::Stale, counted.clone());
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    let (mut driver, _) = Driver::sending(Urgency::Stale, counted.clone());
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+        panic!("not served")
+    };
     assert_eq!(new.head.unauthorized, counted.head.unauthorized);
     assert!(matches!(Driver::after_401(&counted, |driver| driver.pass(secs(1))), Action::Save { .. }));
 }
 
 #[test]
 fn minimum_interval_holds_for_callers_who_want_new_tokens() {
-    let mut driver = Driver::new(Need::Wanted);
+    let mut driver = Driver::new(Urgency::Wanted);
     driver.is_settled = false;
     driver.step(Event::Begun);
     assert_eq!(driver.step(Event::Loaded(Ok(Some(known())))), Action::End(Outcome::Fresh(known())));
@@ -469,7 +474,7 @@ fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_re
         Some(RefreshBlock::Rejected { is_dead: true, code: Some(_), at: Some(NOW), .. })
     ));
     // The refresh token is rejected after the 401, so both rejections are known at once.
-    let mut driver = Driver::new(Need::None);
+    let mut driver = Driver::new(Urgency::None);
     driver.unauthorized = Some(Unauthorized::default());
     driver.step(Event::Begun);
     let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
@@ -484,52 +489,54 @@ fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_re
 fn rejection_without_a_reason_is_believed_at_the_fourth_time() {
     let mut known = known();
     for (tries, minutes) in [(1, 1), (2, 5), (3, 15)] {
-        let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
-        driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::Missing }));
+        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known.clone());
+        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::Missing }));
         let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         let until = NOW + secs(minutes * 60);
         assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(until)), tries));
         assert_eq!(
             driver.step(Event::Saved(Ok(WriteOutcome::Committed))),
-            Action::End(Outcome::Held { known: back.clone(), until })
+            Action::End(Outcome::Blocked { known: back.clone(), until })
         );
         known = back;
         known.head.hold = None;
     }
     // During an outage, it is never final.
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known.clone());
-    driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known.clone());
+    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::MissingForMany }));
     let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert_eq!((&back.head.hold, back.head.unexplained), (&Some(RefreshBlock::RetryAt(NOW + secs(60))), 3));
     // New tokens reset the count.
-    let (mut driver, _) = Driver::sending(Need::Dead, known.clone());
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    let (mut driver, _) = Driver::sending(Urgency::Dead, known.clone());
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+        panic!("not served")
+    };
     assert_eq!(new.head.unexplained, 0);
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known);
-    driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::Missing }));
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known);
+    driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::Missing }));
     let marked = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
     assert!(marked.head.is_rejected());
 }
 
 #[test]
 fn rejection_of_the_client_blocks_this_login_alone_if_it_may_concern_no_other() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let back = given_back(driver.step(Event::Sent(Answer::Misconfigured { is_own: true })), &claimed);
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let back = given_back(driver.step(Event::Sent(RefreshResult::Misconfigured { is_own: true })), &claimed);
     assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(3))));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Committed))), Action::End(Outcome::Misconfigured(back)));
 }
 
 #[test]
 fn tokens_that_may_have_been_lost_with_a_response_are_remembered() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-    let lost = Answer::Later { retry_after: None, is_repeatable: false, is_lost: true };
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+    let lost = RefreshResult::Later { retry_after: None, is_repeatable: false, is_lost: true };
     assert!(given_back(driver.step(Event::Sent(lost)), &claimed).head.interrupted);
 }
 
 #[test]
 fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_longer_pauses() {
-    let (mut driver, _) = Driver::sending(Need::Dead, known());
-    driver.step(Event::Sent(Answer::Granted(9)));
+    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+    driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
     let begun = driver.elapsed;
     let mut pauses = Vec::new();
@@ -552,7 +559,7 @@ fn unsaved_tokens_are_saved_every_two_seconds_for_ten_minutes_and_then_with_long
 fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     // New tokens clear the mark.
     let (mut driver, claimed) = Driver::taking_over();
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else {
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
         panic!("the tokens are not served")
     };
     assert!(claimed.head.interrupted && !new.head.interrupted);
@@ -562,12 +569,12 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     let mut held = given_back(driver.step(Event::Sent(later(Some(secs(9)), true))), &claimed);
     assert!(held.head.interrupted);
     held.head.hold = None;
-    let (mut driver, claimed) = Driver::sending(Need::Dead, held);
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, held);
     driver.step(Event::Sent(rejected(None)));
     assert!(given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed).head.interrupted);
 
     // Not set without an earlier lease, or if this task renews its own lease.
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     assert!(!claimed.head.interrupted);
     driver.step(Event::Sent(later(None, true)));
     driver.pass(TIMES.sending);
@@ -575,8 +582,9 @@ fn what_a_process_left_unsaved_is_remembered_until_there_are_new_tokens() {
     let Action::Save { known: again, .. } = driver.step(Event::Loaded(Ok(Some(claimed)))) else { panic!("no lease") };
     assert!(!again.head.interrupted);
     // An earlier task of this process was canceled during its refresh.
-    let mut driver = Driver::new(Need::Dead);
-    driver.flight = Flight::new(LeaseId::from_bytes(id(MINE)), TIMES, Some(LeaseId::from_bytes(id(THEIRS))), None);
+    let mut driver = Driver::new(Urgency::Dead);
+    driver.flight =
+        RefreshMachine::new(LeaseId::from_bytes(id(MINE)), TIMES, Some(LeaseId::from_bytes(id(THEIRS))), None);
     driver.step(Event::Begun);
     let loaded = driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, NOW)))));
     let Action::Save { known: claimed, .. } = loaded else { panic!("{loaded:?}") };
@@ -594,7 +602,7 @@ fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
     let backwards: Passing = |driver| driver.wall = UnixTime::from_secs(NOW.as_secs() - TIMES.sending.as_secs());
     let by_elapsed: Passing = |driver| driver.elapsed += TIMES.sending;
     for pass in [by_wall, backwards, by_elapsed] {
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(known()))));
         pass(&mut driver);
@@ -604,13 +612,13 @@ fn nothing_is_sent_once_either_clock_says_that_the_claim_could_be_taken_over() {
 
 #[test]
 fn a_claim_that_may_not_have_been_written_is_looked_for_and_tried_once_more() {
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     let Action::Save { known: claimed, .. } = driver.step(Event::Loaded(Ok(Some(known())))) else { panic!("no lease") };
     assert_eq!(driver.step(Event::Saved(Err(StoreFailed))), Action::Load);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(claimed)))), Action::Send { .. }));
 
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(known()))));
     driver.step(Event::Saved(Err(StoreFailed)));
@@ -622,11 +630,11 @@ fn a_claim_that_may_not_have_been_written_is_looked_for_and_tried_once_more() {
 #[test]
 fn what_is_not_there_or_cannot_be_read_ends_the_flight() {
     for (loaded, outcome) in [(Ok(None), Outcome::Absent), (Err(StoreFailed), Outcome::StoreFailed(None))] {
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         assert_eq!(driver.step(Event::Loaded(loaded)), Action::End(outcome));
     }
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     driver.step(Event::Loaded(Ok(Some(known()))));
     assert_eq!(driver.step(Event::Saved(Ok(WriteOutcome::Conflict))), Action::Load);
@@ -636,8 +644,8 @@ fn what_is_not_there_or_cannot_be_read_ends_the_flight() {
 #[test]
 fn unsaved_tokens_go_over_a_mark_after_a_pause_and_give_way_to_newer_ones() {
     let serving = || {
-        let (mut driver, claimed) = Driver::sending(Need::Dead, known());
-        driver.step(Event::Sent(Answer::Granted(9)));
+        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
+        driver.step(Event::Sent(RefreshResult::Granted(9)));
         driver.step(Event::Served);
         (driver, claimed)
     };
@@ -677,7 +685,7 @@ fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
     new.head.revision = Revision::from_bytes(id(9));
     new.head.generation = 8;
     new.tokens = 9;
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     assert_eq!(driver.step(Event::Rescued(new.clone())), Action::Load);
     let Action::Save { known: saved, expect } = driver.step(Event::Loaded(Ok(Some(known())))) else {
         panic!("not saved")
@@ -688,8 +696,8 @@ fn tokens_that_an_earlier_flight_could_not_save_are_saved_first() {
 
 /// Returns a driver that is saving new tokens.
 fn saving() -> Driver {
-    let (mut driver, _) = Driver::sending(Need::Dead, known());
-    driver.step(Event::Sent(Answer::Granted(9)));
+    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+    driver.step(Event::Sent(RefreshResult::Granted(9)));
     driver.step(Event::Served);
     driver
 }
@@ -706,8 +714,8 @@ fn unsaved_tokens_replace_another_head_after_a_pause_and_only_then() {
 
 #[test]
 fn tokens_that_were_saved_after_all_end_the_refresh_whatever_they_need() {
-    let (mut driver, _) = Driver::sending(Need::Dead, known());
-    driver.step(Event::Sent(Answer::Granted(8)));
+    let (mut driver, _) = Driver::sending(Urgency::Dead, known());
+    driver.step(Event::Sent(RefreshResult::Granted(8)));
     let Action::Save { known: new, .. } = driver.step(Event::Served) else { panic!("they are not saved") };
     driver.step(Event::Saved(Err(StoreFailed)));
     driver.step(Event::Waited);
@@ -735,7 +743,7 @@ fn pause_between_two_saves_grows_from_the_tenth_minute_on() {
 
 #[test]
 fn rejection_says_nothing_of_another_login_that_is_there_now() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     driver.step(Event::Sent(rejected(None)));
     let mut theirs = claimed_by(THEIRS, driver.wall);
     theirs.head.revision = Revision::from_bytes(id(70));
@@ -758,7 +766,7 @@ fn rejection_says_nothing_of_another_login_that_is_there_now() {
 fn rescued_tokens_that_aged_meanwhile_are_refreshed_once_they_are_saved() {
     let mut new = known();
     (new.head.revision, new.head.generation, new.tokens) = (Revision::from_bytes(id(9)), 8, 8);
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Rescued(new));
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     let Action::Save { known: claimed, .. } = driver.step(Event::Saved(Ok(WriteOutcome::Committed))) else {
@@ -784,7 +792,7 @@ fn rejection_after_a_takeover_is_believed_at_the_second_look() {
 
 #[test]
 fn two_processes_that_take_over_from_each_other_believe_the_second_rejection() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     assert_eq!(driver.step(Event::Sent(rejected(None))), Action::Load);
     // Another process took the lease over and may save newer tokens soon.
     let mut theirs = claimed_by(THEIRS, driver.wall);
@@ -812,7 +820,7 @@ fn claim_is_waited_for_anew_if_another_login_another_process_or_another_time_wro
     let mut other_login = first.clone();
     other_login.head.login = LoginId::from_bytes(id(5));
     for second in [other_login, claimed_by(THEIRS + 1, NOW), claimed_by(THEIRS, NOW + secs(1))] {
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         assert!(matches!(driver.step(Event::Loaded(Ok(Some(first.clone())))), Action::Wait(_)));
         driver.pass(TIMES.lease);
@@ -824,7 +832,7 @@ fn claim_is_waited_for_anew_if_another_login_another_process_or_another_time_wro
 #[test]
 fn wait_for_other_processes_ends_when_the_patience_is_over() {
     for (waited, is_over) in [(TIMES.patience - secs(1), false), (TIMES.patience, true)] {
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.step(Event::Begun);
         driver.step(Event::Loaded(Ok(Some(claimed_by(THEIRS, driver.wall)))));
         driver.pass(waited);
@@ -836,7 +844,7 @@ fn wait_for_other_processes_ends_when_the_patience_is_over() {
 
 #[test]
 fn login_that_changes_whenever_it_is_claimed_is_left_to_others_after_200_turns() {
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
     let mut claims = 0;
     while let Action::Save { .. } = driver.step(Event::Loaded(Ok(Some(known())))) {
@@ -852,14 +860,17 @@ fn block_as_long_as_the_longest_that_is_believed_is_honoured() {
     let mut held = known();
     let until = NOW + TIMES.longest_hold;
     held.head.hold = Some(RefreshBlock::RetryAt(until));
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.step(Event::Begun);
-    assert_eq!(driver.step(Event::Loaded(Ok(Some(held.clone())))), Action::End(Outcome::Held { known: held, until }));
+    assert_eq!(
+        driver.step(Event::Loaded(Ok(Some(held.clone())))),
+        Action::End(Outcome::Blocked { known: held, until })
+    );
 }
 
 #[test]
 fn turn_that_was_waited_for_is_none_of_the_three_tries() {
-    let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+    let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
     assert!(matches!(driver.step(Event::Queued), Action::Send { .. }));
     for _ in 0..2 {
         assert_eq!(driver.step(Event::Sent(later(None, true))), Action::Wait(secs(1)));
@@ -873,8 +884,8 @@ fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() 
     let mut old = known();
     old.head.hold = Some(RefreshBlock::RetryAt(NOW - secs(1)));
     old.head.anchor = Some(ExpiryBaseline { at: NOW, end: NOW });
-    let (mut driver, _) = Driver::sending(Need::Dead, old);
-    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(Answer::Granted(11))) else {
+    let (mut driver, _) = Driver::sending(Urgency::Dead, old);
+    let Action::Serve { known: new, expiring } = driver.step(Event::Sent(RefreshResult::Granted(11))) else {
         panic!("not served")
     };
     assert_eq!((new.head.hold, new.head.anchor, expiring), (None, None, None));
@@ -882,22 +893,24 @@ fn new_tokens_end_an_old_block_and_an_old_comparison_and_old_news_is_not_told() 
 
 #[test]
 fn api_401_within_the_minimum_interval_is_not_counted() {
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     (driver.is_settled, driver.unauthorized) = (false, Some(Unauthorized::default()));
     driver.step(Event::Begun);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));
     assert!(!driver.flight.is_after_401());
     driver.step(Event::Saved(Ok(WriteOutcome::Committed)));
-    let Action::Serve { known: new, .. } = driver.step(Event::Sent(Answer::Granted(9))) else { panic!("not served") };
+    let Action::Serve { known: new, .. } = driver.step(Event::Sent(RefreshResult::Granted(9))) else {
+        panic!("not served")
+    };
     assert_eq!(new.head.unauthorized, None);
 }
 
 #[test]
 fn outage_is_waited_out_for_the_longer_of_a_minute_and_the_backoff() {
     for (backoff, pause) in [(3, 60), (60, 60), (300, 300)] {
-        let (mut driver, claimed) = Driver::sending(Need::Dead, known());
+        let (mut driver, claimed) = Driver::sending(Urgency::Dead, known());
         driver.backoff = secs(backoff);
-        driver.step(Event::Sent(Answer::Rejected { code: None, reason: Reason::MissingForMany }));
+        driver.step(Event::Sent(RefreshResult::Rejected { code: None, reason: Reason::MissingForMany }));
         let back = given_back(driver.step(Event::Loaded(Ok(Some(claimed.clone())))), &claimed);
         assert_eq!(back.head.hold, Some(RefreshBlock::RetryAt(NOW + secs(pause))), "{backoff}");
     }
@@ -908,14 +921,14 @@ fn block_that_another_hosts_clock_makes_meaningless_is_kept_by_the_own_pause() {
     for until in [NOW - secs(3600), NOW + TIMES.longest_hold + secs(1)] {
         let mut held = known();
         held.head.hold = Some(RefreshBlock::RetryAt(until));
-        let mut driver = Driver::new(Need::Dead);
+        let mut driver = Driver::new(Urgency::Dead);
         driver.own_rest = Some(secs(60));
         driver.step(Event::Begun);
-        let expected = Outcome::Held { known: held.clone(), until: NOW + secs(60) };
+        let expected = Outcome::Blocked { known: held.clone(), until: NOW + secs(60) };
         assert_eq!(driver.step(Event::Loaded(Ok(Some(held)))), Action::End(expected));
     }
     // Without a block, there is nothing to wait for: it was removed by `unblock`.
-    let mut driver = Driver::new(Need::Dead);
+    let mut driver = Driver::new(Urgency::Dead);
     driver.own_rest = Some(secs(60));
     driver.step(Event::Begun);
     assert!(matches!(driver.step(Event::Loaded(Ok(Some(known())))), Action::Save { .. }));

@@ -5,23 +5,23 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedMutexGuard;
 
-use super::seldom::Seldom;
-use super::slot::Slot;
+use super::seldom::RareState;
+use super::slot::CacheEntry;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The exclusive right to change or remove a session, so that store and cache change together.
-pub(crate) struct Turn<'a> {
-    slot: &'a Slot,
+pub(crate) struct WriteGuard<'a> {
+    slot: &'a CacheEntry,
     lock: Option<OwnedMutexGuard<()>>,
 }
 
 /// The maximum wait for another change. It exceeds the time that a change may take in the store.
 const LIMIT: Duration = Duration::from_secs(90);
 
-impl Slot {
+impl CacheEntry {
     /// Waits for the lock with a time limit, because the future that holds it may never be polled
     /// again.
-    pub(crate) async fn turn_in_time(&self) -> Result<Turn<'_>> {
+    pub(crate) async fn turn_in_time(&self) -> Result<WriteGuard<'_>> {
         if Handle::try_current().is_err() {
             return Ok(self.turn().await);
         }
@@ -32,16 +32,16 @@ impl Slot {
     }
 
     /// Waits for the lock.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
-        let lock = self.seldom(Seldom::lock);
+    pub(crate) async fn turn(&self) -> WriteGuard<'_> {
+        let lock = self.seldom(RareState::lock);
         // Created before the wait, so that a canceled wait also frees its memory.
-        let mut turn = Turn { slot: self, lock: None };
+        let mut turn = WriteGuard { slot: self, lock: None };
         turn.lock = Some(lock.lock_owned().await);
         turn
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         self.lock = None;
         self.slot.tidy();
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_has_the_turn_at_a_time_and_a_wait_that_is_given_up_leaves_nothing() {
-        let slot = Slot::new(TokenKey::new("jane").unwrap(), 0);
+        let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
         let first = slot.turn().await;
         let (mut waiting, mut given_up) = (Box::pin(slot.turn()), Box::pin(slot.turn()));
         assert!(is_pending(&mut waiting) && is_pending(&mut given_up));

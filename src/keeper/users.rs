@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// `Arc`. Of two that leave at once, neither would see that it is the last. Memory cannot hold more
 /// users than 32 bits can count.
 #[derive(Debug, Default)]
-pub(super) struct Users(AtomicU32);
+pub(super) struct RefCount(AtomicU32);
 
-impl Users {
+impl RefCount {
     /// Counts a user.
     pub(super) fn enter(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 
-use super::budget::{Budget, QUIET};
-use super::world::{Old, World};
+use super::budget::{FaultBudget, NO_FAULTS};
+use super::world::{Model, Old};
 
-const TROUBLE: Budget = Budget {
+const TROUBLE: FaultBudget = FaultBudget {
     store_faults: 8,
     network_faults: 6,
     crashes: 3,
@@ -33,7 +33,7 @@ proptest! {
         ahead in 0_u64..=11,
         choices in prop::collection::vec(any::<u16>(), 1..250),
     ) {
-        let mut world = World::new(is_strict, ahead, TROUBLE).with_room_for_two().with_old_tokens(old);
+        let mut world = Model::new(is_strict, ahead, TROUBLE).with_room_for_two().with_old_tokens(old);
         for choice in choices {
             let mut next = world.successors();
             if next.is_empty() {
@@ -41,7 +41,7 @@ proptest! {
             }
             world = next.swap_remove(usize::from(choice) % next.len());
         }
-        world.budget = Budget { flights: 0, ..QUIET };
+        world.budget = FaultBudget { flights: 0, ..NO_FAULTS };
         let mut steps = 0;
         while !world.is_at_rest() {
             steps += 1;

@@ -15,16 +15,17 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::budget::Budget;
-use super::flight::Flight;
-use super::outsider::{Outsider, Write};
+use super::budget::FaultBudget;
+use super::flight::RefreshMachine;
+use super::outsider::{ExternalChange, Write};
 use super::protocol::{
-    Action, Answer, Demand, Event, Known, Need, Now, Outcome, Prospect, Reason, StoreFailed, Times, Unauthorized,
+    Action, Demand, Event, Outcome, Reason, RefreshResult, Schedule, StepContext, StoreFailed, StoredLogin, Timing,
+    Unauthorized, Urgency,
 };
 use crate::clock::UnixTime;
 use crate::store::{Head, LeaseId, LoginId, Precondition, RefreshBlock, Revision, WriteOutcome};
 
-const TIMES: Times = Times {
+const TIMES: Timing = Timing {
     sending: Duration::from_secs(2),
     lease: Duration::from_secs(4),
     second_look: Duration::from_secs(1),
@@ -58,9 +59,9 @@ pub(super) enum Old {
 impl Old {
     fn demand(self) -> Demand {
         let (need, unauthorized) = match self {
-            Self::Expired => (Need::Dead, None),
-            Self::Stale => (Need::Stale, None),
-            Self::Unauthorized => (Need::None, Some(Unauthorized::default())),
+            Self::Expired => (Urgency::Dead, None),
+            Self::Stale => (Urgency::Stale, None),
+            Self::Unauthorized => (Urgency::None, Some(Unauthorized::default())),
         };
         Demand { need, is_settled: true, is_wanted: false, unauthorized }
     }
@@ -70,7 +71,7 @@ impl Old {
 struct Process {
     /// The lease ID of its refresh.
     claim: LeaseId,
-    flight: Flight<Tokens>,
+    flight: RefreshMachine<Tokens>,
     todo: Option<Todo>,
     /// The number of seconds by which this host's wall clock is ahead.
     ahead: u64,
@@ -94,16 +95,16 @@ impl Process {
 enum Todo {
     Do(Action<Tokens>),
     /// The server processed the request. The response arrives before this time or not at all.
-    Receive(Answer<Tokens>, Duration),
+    Receive(RefreshResult<Tokens>, Duration),
     WakeAt(Duration),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct World {
+pub(super) struct Model {
     is_strict: bool,
     old: Old,
     elapsed: Duration,
-    pub(super) store: Option<Known<Tokens>>,
+    pub(super) store: Option<StoredLogin<Tokens>>,
     /// The current period. Access tokens of earlier periods are old.
     period: u8,
     /// `true` if a process ran a refresh in this period.
@@ -123,7 +124,7 @@ pub(super) struct World {
     /// A write that the store reported as failed and may still perform.
     late: Option<(Write, Precondition)>,
     /// The concurrent changes in progress.
-    pub(super) outsiders: [Option<Outsider>; 2],
+    pub(super) outsiders: [Option<ExternalChange>; 2],
     /// The maximum number of concurrent changes.
     pub(super) room_outside: usize,
     pub(super) ids_of_outsiders: u8,
@@ -131,7 +132,7 @@ pub(super) struct World {
     /// The cause of an unavoidable loss of the newest tokens, such as a lost response or a crash.
     lost: Option<&'static str>,
     processes: [Process; 2],
-    pub(super) budget: Budget,
+    pub(super) budget: FaultBudget,
 }
 
 /// A clock difference beyond the permitted skew: a generation may be refreshed twice, but no
@@ -144,20 +145,20 @@ fn bytes(number: u8) -> [u8; 16] {
     bytes
 }
 
-impl World {
-    pub(super) fn new(is_strict: bool, ahead: u64, budget: Budget) -> Self {
+impl Model {
+    pub(super) fn new(is_strict: bool, ahead: u64, budget: FaultBudget) -> Self {
         let mut head = Head::begin(None).unwrap();
         head.revision = Revision::from_bytes(bytes(0));
         head.login = LoginId::from_bytes(bytes(1));
         let idle = |id, ahead| {
             let claim = LeaseId::from_bytes(bytes(id));
-            Process { claim, flight: Flight::new(claim, TIMES, None, None), todo: None, ahead, minted: 0 }
+            Process { claim, flight: RefreshMachine::new(claim, TIMES, None, None), todo: None, ahead, minted: 0 }
         };
         Self {
             is_strict,
             old: Old::Expired,
             elapsed: Duration::ZERO,
-            store: Some(Known { head, tokens: Tokens { refresh: 0, period: 0, data: 0 } }),
+            store: Some(StoredLogin { head, tokens: Tokens { refresh: 0, period: 0, data: 0 } }),
             period: 1,
             was_asked: false,
             valid: 0,
@@ -210,14 +211,14 @@ impl World {
         let process = &mut self.processes[who];
         let wall = UnixTime::from_secs(1000 + process.ahead) + elapsed;
         let period = self.period;
-        let settled = Demand { need: Need::None, is_settled: true, is_wanted: false, unauthorized: None };
+        let settled = Demand { need: Urgency::None, is_settled: true, is_wanted: false, unauthorized: None };
         let demand = |tokens: &Tokens| if tokens.period < period { old } else { settled };
-        let now = Now {
+        let now = StepContext {
             wall,
             elapsed,
             fresh,
             demand: &demand,
-            prospect: &|_, _| Prospect::default(),
+            prospect: &|_, _| Schedule::default(),
             keep: &|old, new| Tokens { data: old.data, ..new },
             own_rest: None,
             backoff: Duration::from_secs(1),
@@ -281,7 +282,7 @@ impl World {
                 world.was_asked = true;
                 let id = LeaseId::from_bytes(world.id(who));
                 let Process { claim, flight, .. } = &mut world.processes[who];
-                *flight = Flight::new(id, TIMES, Some(*claim), flight.rival());
+                *flight = RefreshMachine::new(id, TIMES, Some(*claim), flight.rival());
                 *claim = id;
                 worlds.push(world.feed(who, Event::Begun));
             }
@@ -298,10 +299,10 @@ impl World {
                     // The response is lost after the server processed the request.
                     let mut world = world.clone();
                     world.budget.network_faults -= 1;
-                    let is_loss = self.is_strict && matches!(answer, Answer::Granted(_));
+                    let is_loss = self.is_strict && matches!(answer, RefreshResult::Granted(_));
                     world.lost = is_loss.then_some("response").or(world.lost);
                     let (is_repeatable, is_lost) = (!self.is_strict, self.is_strict);
-                    let lost = Answer::Later { retry_after: None, is_repeatable, is_lost };
+                    let lost = RefreshResult::Later { retry_after: None, is_repeatable, is_lost };
                     worlds.push(world.feed(who, Event::Sent(lost)));
                 }
                 worlds.push(world.feed(who, Event::Sent(answer)));
@@ -338,17 +339,17 @@ impl World {
                     // The request does not reach the server.
                     let mut world = self.clone();
                     world.budget.network_faults -= 1;
-                    let later = |retry_after| Answer::Later { retry_after, is_repeatable: true, is_lost: false };
+                    let later = |retry_after| RefreshResult::Later { retry_after, is_repeatable: true, is_lost: false };
                     worlds.push(world.clone().feed(who, Event::Sent(later(None))));
                     // The server postpones the request, or rejects the client. Neither concerns the
                     // session.
                     worlds.push(world.clone().feed(who, Event::Sent(later(Some(Duration::from_secs(3))))));
-                    worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: false })));
-                    worlds.push(world.clone().feed(who, Event::Sent(Answer::Misconfigured { is_own: true })));
+                    worlds.push(world.clone().feed(who, Event::Sent(RefreshResult::Misconfigured { is_own: false })));
+                    worlds.push(world.clone().feed(who, Event::Sent(RefreshResult::Misconfigured { is_own: true })));
                     // A gateway rejects the request without a reason.
                     if self.unexplained < 3 {
                         world.unexplained += 1;
-                        let unexplained = Answer::Rejected { code: None, reason: Reason::Missing };
+                        let unexplained = RefreshResult::Rejected { code: None, reason: Reason::Missing };
                         worlds.push(world.feed(who, Event::Sent(unexplained)));
                     }
                 }
@@ -398,7 +399,7 @@ impl World {
                 (self.family, self.is_revoked) = (self.valid, false);
                 self.lost = None;
                 let tokens = Tokens { refresh: self.valid, period: self.period - 1, data: 0 };
-                self.store = Some(Known { head: head.clone(), tokens });
+                self.store = Some(StoredLogin { head: head.clone(), tokens });
             }
             Write::Delete => {
                 self.end_login();
@@ -413,7 +414,7 @@ impl World {
         self.ended_logins.extend(self.store.iter().map(|known| known.head.login));
     }
 
-    fn save(&mut self, known: &Known<Tokens>) {
+    fn save(&mut self, known: &StoredLogin<Tokens>) {
         if let Some(before) = &self.store {
             assert_eq!(before.head.login, known.head.login, "a refresh overwrites another login: {self:#?}");
             assert!(before.head.generation <= known.head.generation, "a generation decreases: {self:#?}");
@@ -424,7 +425,7 @@ impl World {
     }
 
     /// Returns the server's response to a refresh request.
-    fn serve(&mut self, tokens: Tokens) -> Answer<Tokens> {
+    fn serve(&mut self, tokens: Tokens) -> RefreshResult<Tokens> {
         self.sent.push((tokens.refresh, self.period));
         if self.is_revoked || tokens.refresh != self.valid {
             let is_reused = self.is_strict && tokens.refresh >= self.family && !self.is_revoked;
@@ -434,12 +435,12 @@ impl World {
                 self.is_revoked = true;
                 self.lost = self.lost.or(Some("stop"));
             }
-            return Answer::Rejected { code: None, reason: Reason::Given };
+            return RefreshResult::Rejected { code: None, reason: Reason::Given };
         }
         if self.is_strict {
             self.valid += 1;
         }
-        Answer::Granted(Tokens { refresh: self.valid, period: self.period, ..tokens })
+        RefreshResult::Granted(Tokens { refresh: self.valid, period: self.period, ..tokens })
     }
 
     fn crash_of(&self, who: usize, worlds: &mut Vec<Self>) {
@@ -452,10 +453,11 @@ impl World {
         world.processes[who].todo = None;
         // The restarted process remembers nothing.
         let claim = LeaseId::from_bytes(world.id(who));
-        (world.processes[who].claim, world.processes[who].flight) = (claim, Flight::new(claim, TIMES, None, None));
+        (world.processes[who].claim, world.processes[who].flight) =
+            (claim, RefreshMachine::new(claim, TIMES, None, None));
         // Tokens that only this process had. A strict server has already revoked their predecessor.
         let held = match todo {
-            Todo::Receive(Answer::Granted(tokens), _) => Some(*tokens),
+            Todo::Receive(RefreshResult::Granted(tokens), _) => Some(*tokens),
             _ => None,
         };
         let unsaved = held.or(self.processes[who].flight.unsaved().copied());
@@ -496,11 +498,11 @@ impl World {
 
     /// Checks the invariants of every state.
     pub(super) fn check(&self, is_orderly: bool) {
-        let is_kept = |known: &Known<Tokens>| known.tokens.refresh == self.valid;
+        let is_kept = |known: &StoredLogin<Tokens>| known.tokens.refresh == self.valid;
         let is_held = |process: &Process| {
             let unsaved = process.flight.unsaved().is_some_and(|tokens| tokens.refresh == self.valid);
             unsaved
-                || matches!(&process.todo, Some(Todo::Receive(Answer::Granted(tokens), _)) if tokens.refresh == self.valid)
+                || matches!(&process.todo, Some(Todo::Receive(RefreshResult::Granted(tokens), _)) if tokens.refresh == self.valid)
         };
         let exists = self.store.as_ref().is_none_or(is_kept) || self.processes.iter().any(is_held);
         assert!(exists || self.lost.is_some(), "no actor has the valid refresh token: {self:#?}");

@@ -18,14 +18,14 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A registered redirect URI with the parts that a listener needs.
 #[derive(Clone, Debug)]
-pub(super) struct Address {
+pub(super) struct LoopbackRedirect {
     uri: String,
     places: &'static [IpAddr],
     port: u16,
     path: String,
 }
 
-impl Address {
+impl LoopbackRedirect {
     /// Parses and validates a redirect URI.
     pub(super) fn parse(text: &str, insecure_hosts: &[String]) -> Result<Self> {
         let uri = RedirectUri::parse(text, insecure_hosts)?;
@@ -99,7 +99,7 @@ mod tests {
             ("http://127.0.0.1:8/cb?x=1", &[V4], 8, "/cb"),
             ("http://[::1]/cb", &[V6], 80, "/cb"),
         ] {
-            let address = Address::parse(text, &[]).unwrap();
+            let address = LoopbackRedirect::parse(text, &[]).unwrap();
             assert_eq!((address.places(), address.port(), address.path()), (places, port, path), "{text}");
             assert_eq!(address.uri(), text);
         }
@@ -116,14 +116,14 @@ mod tests {
             ("http://localhost:0/cb", "port 0 cannot receive"),
             ("localhost:5000/cb", "has no scheme"),
         ] {
-            let error = Address::parse(text, &["webex.test".to_owned()]).unwrap_err();
+            let error = LoopbackRedirect::parse(text, &["webex.test".to_owned()]).unwrap_err();
             assert!(error.kind() == ErrorKind::Configuration && error.to_string().contains(hint), "{text}: {error}");
         }
     }
 
     #[test]
     fn a_host_header_must_name_this_machine_with_the_port() {
-        let address = Address::parse("http://localhost:5000/cb", &[]).unwrap();
+        let address = LoopbackRedirect::parse("http://localhost:5000/cb", &[]).unwrap();
         for good in ["localhost:5000", "LocalHost:5000", "127.0.0.1:5000", "[::1]:5000"] {
             assert!(address.is_meant_by(good), "{good}");
         }
@@ -131,7 +131,7 @@ mod tests {
         {
             assert!(!address.is_meant_by(bad), "{bad}");
         }
-        let plain = Address::parse("http://localhost/cb", &[]).unwrap();
+        let plain = LoopbackRedirect::parse("http://localhost/cb", &[]).unwrap();
         assert!(plain.is_meant_by("localhost") && plain.is_meant_by("[::1]:80"));
     }
 }

@@ -1,4 +1,4 @@
-//! Opening the browser, on a separate thread.
+//! OpenFn the browser, on a separate thread.
 
 use std::fmt;
 use std::io;
@@ -9,14 +9,14 @@ use tokio::sync::oneshot;
 use crate::authorization_url::AuthorizationUrl;
 
 /// A function that opens the authorization URL.
-pub(super) type Opening = Box<dyn FnOnce(&AuthorizationUrl) -> io::Result<()> + Send>;
+pub(super) type OpenFn = Box<dyn FnOnce(&AuthorizationUrl) -> io::Result<()> + Send>;
 
 /// The means of showing the authorization page to the user.
 pub(super) enum Browser {
     /// The default browser of the system.
     System,
     /// A function of the application.
-    Own(Opening),
+    Own(OpenFn),
     /// No browser: the application shows the URL to the user.
     Absent,
 }
@@ -28,7 +28,7 @@ impl Browser {
     /// The call blocks until the user exits a text browser, so it needs a thread. A thread of the
     /// runtime would delay the runtime's shutdown.
     pub(super) fn open(self, url: &AuthorizationUrl) -> Option<oneshot::Receiver<io::Result<()>>> {
-        let opening: Opening = match self {
+        let opening: OpenFn = match self {
             Self::System => Box::new(|url| webbrowser::open(url.as_str())),
             Self::Own(opening) => opening,
             Self::Absent => return None,

@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::loopback::desk::Desk;
-use crate::loopback::strays::Stray;
+use crate::loopback::desk::CallbackReceiver;
+use crate::loopback::strays::RejectedRequest;
 use crate::trace::event;
 
 /// The maximum number of open connections. The oldest connection without a callback is closed to
@@ -40,14 +40,14 @@ const MOST_HEADERS: usize = 100;
 const TLS_HANDSHAKE: [u8; 1] = [0x16];
 
 /// The open connections. Dropping the value closes all of them.
-pub(super) struct Crowd {
-    desk: Arc<Desk>,
+pub(super) struct Connections {
+    desk: Arc<CallbackReceiver>,
     clock: Arc<dyn Clock>,
-    guests: VecDeque<Guest>,
+    guests: VecDeque<Connection>,
     tasks: JoinSet<()>,
 }
 
-struct Guest {
+struct Connection {
     task: AbortHandle,
     /// The time of its acceptance, on the scale of [`Clock::elapsed`].
     since: Duration,
@@ -55,14 +55,14 @@ struct Guest {
     is_heard: Arc<AtomicBool>,
 }
 
-impl Guest {
+impl Connection {
     fn is_heard(&self) -> bool {
         self.is_heard.load(Ordering::Acquire)
     }
 }
 
-impl Crowd {
-    pub(super) fn new(desk: Arc<Desk>, clock: Arc<dyn Clock>) -> Self {
+impl Connections {
+    pub(super) fn new(desk: Arc<CallbackReceiver>, clock: Arc<dyn Clock>) -> Self {
         Self { desk, clock, guests: VecDeque::new(), tasks: JoinSet::new() }
     }
 
@@ -105,7 +105,7 @@ impl Crowd {
         let since = self.clock.elapsed();
         let is_heard = Arc::new(AtomicBool::new(false));
         let serving = serve(stream, Arc::clone(&self.desk), Arc::clone(&self.clock), Arc::clone(&is_heard));
-        self.guests.push_back(Guest { task: self.tasks.spawn(serving), since, is_heard });
+        self.guests.push_back(Connection { task: self.tasks.spawn(serving), since, is_heard });
     }
 
     /// Delivers the result to the connections that sent the callback, and closes all others.
@@ -121,7 +121,7 @@ impl Crowd {
 }
 
 /// Serves one request.
-async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_heard: Arc<AtomicBool>) {
+async fn serve(stream: TcpStream, desk: Arc<CallbackReceiver>, clock: Arc<dyn Clock>, is_heard: Arc<AtomicBool>) {
     let patience = clock.sleep(PATIENCE);
     tokio::pin!(patience);
     // Peek only: hyper reads the byte again. Hyper responds to invalid HTTP without reporting that
@@ -162,15 +162,15 @@ async fn serve(stream: TcpStream, desk: Arc<Desk>, clock: Arc<dyn Clock>, is_hea
     }
 }
 
-/// Returns the kind of a request that hyper rejected, which `Desk` therefore did not count.
-fn rejected(is_tls: bool, why: Option<&hyper::Error>) -> Option<Stray> {
+/// Returns the kind of a request that hyper rejected, which `CallbackReceiver` therefore did not count.
+fn rejected(is_tls: bool, why: Option<&hyper::Error>) -> Option<RejectedRequest> {
     let why = why?;
     if is_tls {
-        Some(Stray::Tls)
+        Some(RejectedRequest::Tls)
     } else if why.is_parse_too_large() {
-        Some(Stray::TooLarge)
+        Some(RejectedRequest::TooLarge)
     } else if why.is_parse() || why.is_incomplete_message() {
-        Some(Stray::Malformed)
+        Some(RejectedRequest::Malformed)
     } else {
         None
     }

@@ -12,9 +12,9 @@ use crate::authorization_code::AuthorizationCode;
 use crate::callback::Callback;
 use crate::client::{Login, WebexOAuth};
 use crate::error::{Error, ErrorKind, Result};
-use crate::loopback::address::Address;
+use crate::loopback::address::LoopbackRedirect;
 use crate::loopback::page::Page;
-use crate::loopback::strays::{Stray, Strays};
+use crate::loopback::strays::{RejectedRequest, RejectionCounts};
 use crate::pending::{PendingAuthorization, PendingId};
 use crate::trace::event;
 
@@ -22,16 +22,16 @@ use crate::trace::event;
 const ICON: &str = "/favicon.ico";
 
 /// The result of accepting the callback.
-pub(super) type Arrival = Result<AuthorizationCode>;
+pub(super) type ReceivedCallback = Result<AuthorizationCode>;
 
 /// The callback receiver of one login.
-pub(super) struct Desk {
+pub(super) struct CallbackReceiver {
     webex: WebexOAuth,
-    address: Address,
+    address: LoopbackRedirect,
     application: Option<String>,
     id: PendingId,
     stage: Mutex<Stage>,
-    strays: Strays,
+    strays: RejectionCounts,
     /// The page for the connections that sent the callback, once the result is known.
     ending: watch::Sender<Option<Page>>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Desk {
 enum Stage {
     Waiting {
         pending: Box<PendingAuthorization>,
-        tell: oneshot::Sender<Arrival>,
+        tell: oneshot::Sender<ReceivedCallback>,
     },
     /// The callback was accepted.
     Taken,
@@ -48,46 +48,46 @@ enum Stage {
 }
 
 /// A guard of the login that waits for the callback. After it is dropped, callbacks are rejected.
-pub(super) struct Waiter(Arc<Desk>);
+pub(super) struct WaitGuard(Arc<CallbackReceiver>);
 
-impl Waiter {
-    pub(super) fn at(desk: &Arc<Desk>) -> Self {
+impl WaitGuard {
+    pub(super) fn at(desk: &Arc<CallbackReceiver>) -> Self {
         Self(Arc::clone(desk))
     }
 
     /// Sends the result to all connections that delivered the callback.
     pub(super) fn announce(&self, outcome: &Result<Login>) {
-        let Desk { ending, application, .. } = &*self.0;
+        let CallbackReceiver { ending, application, .. } = &*self.0;
         ending.send_replace(Some(Page::of(outcome.as_ref(), application.as_deref())));
     }
 }
 
-impl Drop for Waiter {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         *self.0.stage() = Stage::Over;
     }
 }
 
-impl Desk {
+impl CallbackReceiver {
     pub(super) fn new(
         webex: WebexOAuth,
-        address: Address,
+        address: LoopbackRedirect,
         application: Option<String>,
         pending: PendingAuthorization,
-    ) -> (Arc<Self>, oneshot::Receiver<Arrival>) {
+    ) -> (Arc<Self>, oneshot::Receiver<ReceivedCallback>) {
         let (tell, arrival) = oneshot::channel();
         let id = pending.id();
         let stage = Mutex::new(Stage::Waiting { pending: Box::new(pending), tell });
         let ending = watch::Sender::new(None);
-        let desk = Self { webex, address, application, id, stage, strays: Strays::default(), ending };
+        let desk = Self { webex, address, application, id, stage, strays: RejectionCounts::default(), ending };
         (Arc::new(desk), arrival)
     }
 
-    pub(super) fn address(&self) -> &Address {
+    pub(super) fn address(&self) -> &LoopbackRedirect {
         &self.address
     }
 
-    pub(super) fn strays(&self) -> &Strays {
+    pub(super) fn strays(&self) -> &RejectionCounts {
         &self.strays
     }
 
@@ -156,27 +156,27 @@ impl Desk {
         let mut ending = self.ending.subscribe();
         // `self` owns the sender, so `wait_for` cannot fail.
         let seen = ending.wait_for(Option::is_some).await.ok().and_then(|page| page.clone());
-        seen.unwrap_or_else(|| Page::stray(Stray::State))
+        seen.unwrap_or_else(|| Page::stray(RejectedRequest::State))
     }
 
-    fn read(&self, request: &Parts) -> Result<Callback, Stray> {
+    fn read(&self, request: &Parts) -> Result<Callback, RejectedRequest> {
         let mut hosts = request.headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         let is_ours = host.is_some_and(|host| self.address.is_meant_by(host)) && hosts.next().is_none();
         if !is_ours || request.uri.authority().is_some() {
-            return Err(Stray::Host);
+            return Err(RejectedRequest::Host);
         }
         if request.uri.path() != self.address.path() {
-            return Err(Stray::Path);
+            return Err(RejectedRequest::Path);
         }
         if request.method != Method::GET {
-            return Err(Stray::Method);
+            return Err(RejectedRequest::Method);
         }
         if Callback::is_prefetch(&request.headers) {
-            return Err(Stray::Prefetch);
+            return Err(RejectedRequest::Prefetch);
         }
         let query = request.uri.query().unwrap_or_default();
-        Callback::parse(format!("?{query}")).map_err(|_| Stray::Unreadable)
+        Callback::parse(format!("?{query}")).map_err(|_| RejectedRequest::Unreadable)
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -184,16 +184,19 @@ impl Desk {
     }
 }
 
-fn stray_of(error: &Error) -> Stray {
+fn stray_of(error: &Error) -> RejectedRequest {
     match error.kind() {
-        ErrorKind::AuthorizationRejected => Stray::Refusal,
-        ErrorKind::AmbiguousCallback => Stray::Unreadable,
-        _ => Stray::State,
+        ErrorKind::AuthorizationRejected => RejectedRequest::Refusal,
+        ErrorKind::AmbiguousCallback => RejectedRequest::Unreadable,
+        _ => RejectedRequest::State,
     }
 }
 
-impl fmt::Debug for Desk {
+impl fmt::Debug for CallbackReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Desk").field("address", &self.address).field("strays", &self.strays).finish_non_exhaustive()
+        f.debug_struct("CallbackReceiver")
+            .field("address", &self.address)
+            .field("strays", &self.strays)
+            .finish_non_exhaustive()
     }
 }

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::loopback::address::Address;
+use crate::loopback::address::LoopbackRedirect;
 use crate::trace::event;
 
 /// Opens the listeners of the first redirect URI whose port is free.
-pub(super) fn listen(addresses: Vec<Address>) -> Result<(Address, Vec<TcpListener>)> {
+pub(super) fn listen(addresses: Vec<LoopbackRedirect>) -> Result<(LoopbackRedirect, Vec<TcpListener>)> {
     let mut refusals = Vec::new();
     for address in addresses {
         match listen_for(&address) {
@@ -31,7 +31,7 @@ struct Refusal {
 
 /// Binds both addresses of `localhost`, or neither. If another process had one of them, the browser
 /// could send the code there.
-fn listen_for(address: &Address) -> Result<Vec<TcpListener>, Refusal> {
+fn listen_for(address: &LoopbackRedirect) -> Result<Vec<TcpListener>, Refusal> {
     let mut listeners = Vec::new();
     for place in address.places() {
         match bind(*place, address.port()) {
@@ -68,7 +68,7 @@ fn is_absent(place: IpAddr, cause: &io::Error) -> bool {
 }
 
 /// Returns the error that lists the reason for each redirect URI, and the remedy.
-fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
+fn nowhere(refusals: Vec<(LoopbackRedirect, Refusal)>) -> Error {
     let list: Vec<_> = refusals.iter().map(|(address, refusal)| why_not(address, refusal)).collect();
     let mut message = format!("failed to open a callback port: {}", list.join(", "));
     let taken = refusals.iter().find(|(_, refusal)| refusal.cause.kind() == Io::AddrInUse);
@@ -86,7 +86,7 @@ fn nowhere(refusals: Vec<(Address, Refusal)>) -> Error {
     }
 }
 
-fn why_not(address: &Address, refusal: &Refusal) -> String {
+fn why_not(address: &LoopbackRedirect, refusal: &Refusal) -> String {
     let (uri, port, place) = (address.uri(), address.port(), refusal.place);
     match refusal.cause.kind() {
         Io::AddrInUse => format!("{uri} (another program listens on port {port} of {place})"),
@@ -100,13 +100,13 @@ fn why_not(address: &Address, refusal: &Refusal) -> String {
 }
 
 /// The listeners, registered with the Tokio runtime.
-pub(super) struct Doors {
+pub(super) struct Listeners {
     listeners: Vec<tokio::net::TcpListener>,
     /// The index of the listener to poll first, so that a busy listener does not starve the other.
     next: usize,
 }
 
-impl Doors {
+impl Listeners {
     pub(super) fn open(listeners: Vec<TcpListener>) -> Result<Self> {
         let listeners: io::Result<_> = listeners.into_iter().map(tokio::net::TcpListener::from_std).collect();
         match listeners {
@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    fn refused(uri: &str, cause: Io) -> (Address, Refusal) {
-        let address = Address::parse(uri, &[]).unwrap();
+    fn refused(uri: &str, cause: Io) -> (LoopbackRedirect, Refusal) {
+        let address = LoopbackRedirect::parse(uri, &[]).unwrap();
         let place = *address.places().last().unwrap();
         (address, Refusal { place, cause: io::Error::from(cause) })
     }

@@ -71,10 +71,10 @@ mod browser;
 mod report;
 mod waiting;
 
-use self::address::Address;
+use self::address::LoopbackRedirect;
 use self::browser::Browser;
-use self::desk::{Desk, Waiter};
-use self::waiting::Lament;
+use self::desk::{CallbackReceiver, WaitGuard};
+use self::waiting::BrowserFailureHandler;
 
 pub use self::paste::PasteHandle;
 pub use self::waiting::WaitingLogin;
@@ -86,7 +86,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 const LONGEST_NAME: usize = 100;
 
 /// A change to the authorization request.
-type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send>;
+type RequestHook = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send>;
 
 /// A builder for a login with the browser on this host. See the [module](self) for the steps.
 ///
@@ -129,11 +129,11 @@ type Change = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Sen
 pub struct BrowserLogin {
     webex: WebexOAuth,
     redirect_uris: Vec<String>,
-    change: Option<Change>,
+    change: Option<RequestHook>,
     time_limit: Duration,
     application: Option<String>,
     browser: Browser,
-    lament: Option<Lament>,
+    lament: Option<BrowserFailureHandler>,
 }
 
 impl BrowserLogin {
@@ -254,8 +254,8 @@ impl BrowserLogin {
         let deadline = webex.clock().elapsed().saturating_add(limit);
         let (url, pending) = request.redirect_uri(address.uri()).begin()?;
         require_query(&url)?;
-        let (desk, arrival) = Desk::new(webex.clone(), address, application, pending);
-        let waiter = Waiter::at(&desk);
+        let (desk, arrival) = CallbackReceiver::new(webex.clone(), address, application, pending);
+        let waiter = WaitGuard::at(&desk);
         Ok(WaitingLogin { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline })
     }
 
@@ -283,14 +283,14 @@ impl BrowserLogin {
         Ok(self.time_limit.min(self.webex.pending_lifetime()))
     }
 
-    fn addresses(&self) -> Result<Vec<Address>> {
+    fn addresses(&self) -> Result<Vec<LoopbackRedirect>> {
         if self.redirect_uris.is_empty() {
             let message = "missing redirect URI: set the registered one on the client, for example \
                            http://localhost:8765/callback, or pass several to `redirect_uris(..)`";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let insecure_hosts = &self.webex.registration().insecure_hosts;
-        self.redirect_uris.iter().map(|uri| Address::parse(uri, insecure_hosts)).collect()
+        self.redirect_uris.iter().map(|uri| LoopbackRedirect::parse(uri, insecure_hosts)).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use crate::client::Login;
 use crate::error::{Error, ErrorKind};
 use crate::html::escape;
-use crate::loopback::strays::Stray;
+use crate::loopback::strays::RejectedRequest;
 
 /// The style sheet. It follows the light or dark scheme of the system, with the browser's colors.
 const STYLE: &str = ":root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
@@ -68,22 +68,24 @@ impl Page {
     }
 
     /// Creates the page for a request that is not this login's callback.
-    pub(super) fn stray(stray: Stray) -> Self {
+    pub(super) fn stray(stray: RejectedRequest) -> Self {
         let (status, text) = match stray {
-            Stray::Host => (StatusCode::MISDIRECTED_REQUEST, "This host name is not served here."),
-            Stray::Path => (StatusCode::NOT_FOUND, "This page does not exist."),
-            Stray::Method => (StatusCode::METHOD_NOT_ALLOWED, "Only GET requests are supported."),
+            RejectedRequest::Host => (StatusCode::MISDIRECTED_REQUEST, "This host name is not served here."),
+            RejectedRequest::Path => (StatusCode::NOT_FOUND, "This page does not exist."),
+            RejectedRequest::Method => (StatusCode::METHOD_NOT_ALLOWED, "Only GET requests are supported."),
             // The browser repeats the request when the user visits the page.
-            Stray::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, "This page cannot be prefetched."),
+            RejectedRequest::Prefetch => (StatusCode::SERVICE_UNAVAILABLE, "This page cannot be prefetched."),
             // Unreachable in practice: hyper responds to these.
-            Stray::Tls | Stray::TooLarge | Stray::Malformed => (StatusCode::BAD_REQUEST, "The request is invalid."),
-            Stray::Unreadable => (StatusCode::BAD_REQUEST, "This request is not a login callback."),
-            Stray::State => {
+            RejectedRequest::Tls | RejectedRequest::TooLarge | RejectedRequest::Malformed => {
+                (StatusCode::BAD_REQUEST, "The request is invalid.")
+            }
+            RejectedRequest::Unreadable => (StatusCode::BAD_REQUEST, "This request is not a login callback."),
+            RejectedRequest::State => {
                 let text = "This callback does not belong to a login that is waiting here. Return to the \
                             application, and use the page that it opened last.";
                 (StatusCode::BAD_REQUEST, text)
             }
-            Stray::Refusal => {
+            RejectedRequest::Refusal => {
                 let text = "A login was denied, but the request does not identify it. If you denied it, you can \
                             close this window and cancel the login in the application.";
                 (StatusCode::BAD_REQUEST, text)
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_policy_allows_the_pages_own_style_and_nothing_else() {
-        let response = Page::stray(Stray::Path).response();
+        let response = Page::stray(RejectedRequest::Path).response();
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         assert!(policy.starts_with(&format!("default-src 'none'; style-src 'sha256-{hash}';")), "{hash} {policy}");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorKind, Result};
-use crate::loopback::desk::Desk;
+use crate::loopback::desk::CallbackReceiver;
 use crate::loopback::pasted;
 
 /// A handle that accepts the callback URL of a browser on another host.
@@ -16,11 +16,11 @@ use crate::loopback::pasted;
 /// is cheap, and clones can be sent to other tasks and threads.
 #[derive(Clone, Debug)]
 pub struct PasteHandle {
-    desk: Arc<Desk>,
+    desk: Arc<CallbackReceiver>,
 }
 
 impl PasteHandle {
-    pub(super) fn new(desk: Arc<Desk>) -> Self {
+    pub(super) fn new(desk: Arc<CallbackReceiver>) -> Self {
         Self { desk }
     }
 

@@ -20,7 +20,7 @@ const MAX_PIECES: usize = 64;
 /// The parameters that a callback can begin with.
 const PARAMETERS: [&str; 6] = ["code=", "state=", "error=", "error_description=", "error_uri=", "iss="];
 
-/// Opening characters before a URL, with their closing characters.
+/// OpenFn characters before a URL, with their closing characters.
 const BRACKETS: [(char, char); 6] = [('(', ')'), ('[', ']'), ('\'', '\''), ('*', '*'), ('_', '_'), ('~', '~')];
 
 /// Remains of bracketed-paste markers when a program has consumed their first characters.
@@ -332,8 +332,8 @@ mod tests {
 
     #[test]
     fn address_with_something_clear_around_it_is_read_as_the_address() {
-        type Change = fn(&str) -> String;
-        let changes: [(&str, Change); 42] = [
+        type RequestHook = fn(&str) -> String;
+        let changes: [(&str, RequestHook); 42] = [
             ("bracketed paste", |a| format!("\u{1b}[200~{a}\u{1b}[201~")),
             ("bracketed paste with C1", |a| format!("\u{9b}200~{a}\u{9b}201~")),
             ("escapes lost", |a| format!("[200~{a}[201~")),

@@ -6,33 +6,38 @@ use std::time::Duration;
 use crate::client::WebexOAuth;
 use crate::error::{Error, ErrorKind};
 use crate::integration::ApplicationId;
-use crate::loopback::desk::Desk;
-use crate::loopback::strays::Stray;
+use crate::loopback::desk::CallbackReceiver;
+use crate::loopback::strays::RejectedRequest;
 
 /// The cluster of integrations in Webex for Government, as observed.
 const GOVERNMENT: (&str, &str) = ("webex-gov", "urn:TEAM:us-gov-west-1_a1");
 
 /// Remedies for requests that indicate why no callback arrived.
-const ADVICE: [(Stray, &str); 3] = [
+const ADVICE: [(RejectedRequest, &str); 3] = [
     (
-        Stray::Tls,
+        RejectedRequest::Tls,
         "a TLS connection was attempted, probably by a browser that enforces HTTPS: replace https:// with http:// in its \
          address bar, exclude this address from its HTTPS-only mode, or paste the URL into the application",
     ),
     (
-        Stray::TooLarge,
+        RejectedRequest::TooLarge,
         "a request had too many or too large headers: delete the browser's cookies for this host, or paste the URL into \
          the application",
     ),
     (
-        Stray::Malformed,
+        RejectedRequest::Malformed,
         "a request was incomplete or invalid HTTP: check for a proxy or another program between the browser and this \
          port, or paste the URL into the application",
     ),
 ];
 
 /// Returns the error for a login that received no callback within `limit`.
-pub(super) fn nobody_came(webex: &WebexOAuth, desk: &Desk, limit: Duration, no_browser: Option<io::Error>) -> Error {
+pub(super) fn nobody_came(
+    webex: &WebexOAuth,
+    desk: &CallbackReceiver,
+    limit: Duration,
+    no_browser: Option<io::Error>,
+) -> Error {
     let (uri, id, service) = (desk.address().uri(), webex.client_id(), webex.service().id());
     let mut message = format!("login timed out: no callback arrived at {uri} within {} s", limit.as_secs());
     for (stray, advice) in ADVICE {

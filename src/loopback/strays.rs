@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The kind of a request that is not the callback of this login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stray {
+pub(super) enum RejectedRequest {
     /// It has another `Host`.
     Host,
     /// It has another path.
@@ -28,30 +28,30 @@ pub(super) enum Stray {
 }
 
 /// The description of each kind in the timeout error.
-const TELLING: [(Stray, &str); 10] = [
-    (Stray::State, "with a missing or unknown `state`"),
-    (Stray::Refusal, "with an `error` but no `state`"),
-    (Stray::Unreadable, "that could not be parsed as a callback"),
-    (Stray::Path, "for another path"),
-    (Stray::Host, "for another host name"),
-    (Stray::Method, "with a method other than GET"),
-    (Stray::Prefetch, "that only prefetched the callback"),
-    (Stray::Tls, "with TLS"),
-    (Stray::TooLarge, "with too many or too large headers"),
-    (Stray::Malformed, "that were incomplete or invalid HTTP"),
+const TELLING: [(RejectedRequest, &str); 10] = [
+    (RejectedRequest::State, "with a missing or unknown `state`"),
+    (RejectedRequest::Refusal, "with an `error` but no `state`"),
+    (RejectedRequest::Unreadable, "that could not be parsed as a callback"),
+    (RejectedRequest::Path, "for another path"),
+    (RejectedRequest::Host, "for another host name"),
+    (RejectedRequest::Method, "with a method other than GET"),
+    (RejectedRequest::Prefetch, "that only prefetched the callback"),
+    (RejectedRequest::Tls, "with TLS"),
+    (RejectedRequest::TooLarge, "with too many or too large headers"),
+    (RejectedRequest::Malformed, "that were incomplete or invalid HTTP"),
 ];
 
 /// The number of requests of each kind.
 #[derive(Debug, Default)]
-pub(super) struct Strays([AtomicUsize; TELLING.len()]);
+pub(super) struct RejectionCounts([AtomicUsize; TELLING.len()]);
 
-impl Strays {
-    pub(super) fn count(&self, stray: Stray) {
+impl RejectionCounts {
+    pub(super) fn count(&self, stray: RejectedRequest) {
         self.0[stray as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns `true` if at least one request of this kind was received.
-    pub(super) fn has(&self, stray: Stray) -> bool {
+    pub(super) fn has(&self, stray: RejectedRequest) -> bool {
         self.0[stray as usize].load(Ordering::Relaxed) > 0
     }
 
@@ -73,12 +73,12 @@ mod tests {
 
     #[test]
     fn each_kind_is_counted_by_itself() {
-        let strays = Strays::default();
+        let strays = RejectionCounts::default();
         assert_eq!(strays.told(), None);
         for (stray, _) in TELLING {
             strays.count(stray);
         }
-        strays.count(Stray::Path);
+        strays.count(RejectedRequest::Path);
         let told = strays.told().unwrap();
         assert!(told.contains(", 2 for another path, ") && told.matches("1 ").count() == 9, "{told}");
     }

@@ -15,9 +15,9 @@ use crate::client::{Login, WebexOAuth};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::loopback::browser::{self, Browser};
-use crate::loopback::crowd::Crowd;
-use crate::loopback::desk::{Arrival, Desk, Waiter};
-use crate::loopback::doors::Doors;
+use crate::loopback::crowd::Connections;
+use crate::loopback::desk::{CallbackReceiver, ReceivedCallback, WaitGuard};
+use crate::loopback::doors::Listeners;
 use crate::loopback::paste::PasteHandle;
 use crate::loopback::report;
 use crate::trace::{causes, event};
@@ -26,7 +26,7 @@ use crate::trace::{causes, event};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A callback that runs if the browser cannot be opened.
-pub(super) type Lament = Box<dyn FnOnce(&AuthorizationUrl, &io::Error) + Send>;
+pub(super) type BrowserFailureHandler = Box<dyn FnOnce(&AuthorizationUrl, &io::Error) + Send>;
 
 /// A login in progress: its port is open, and its [`url`](Self::url) is known.
 ///
@@ -36,12 +36,12 @@ pub(super) type Lament = Box<dyn FnOnce(&AuthorizationUrl, &io::Error) + Send>;
 pub struct WaitingLogin {
     pub(super) webex: WebexOAuth,
     pub(super) url: AuthorizationUrl,
-    pub(super) desk: Arc<Desk>,
-    pub(super) waiter: Waiter,
-    pub(super) arrival: oneshot::Receiver<Arrival>,
+    pub(super) desk: Arc<CallbackReceiver>,
+    pub(super) waiter: WaitGuard,
+    pub(super) arrival: oneshot::Receiver<ReceivedCallback>,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) browser: Browser,
-    pub(super) lament: Option<Lament>,
+    pub(super) lament: Option<BrowserFailureHandler>,
     pub(super) limit: Duration,
     /// The deadline for the callback, on the scale of [`Clock::elapsed`].
     pub(super) deadline: Duration,
@@ -96,7 +96,7 @@ impl WaitingLogin {
             Error::new(ErrorKind::NoRuntime, message)
         })?;
         let Self { webex, url, desk, waiter, arrival, listeners, browser, lament, limit, deadline } = self;
-        let mut reception = Reception::open(&webex, &desk, listeners)?;
+        let mut reception = CallbackServer::open(&webex, &desk, listeners)?;
         event!(DEBUG, redirect_uri = desk.address().uri(), "waiting for callback");
         let opening = browser.open(&url);
         let mut no_browser = None;
@@ -129,7 +129,7 @@ async fn until(deadline: Duration, clock: &Arc<dyn Clock>) {
 async fn notice(
     opening: Option<oneshot::Receiver<io::Result<()>>>,
     url: &AuthorizationUrl,
-    lament: Option<Lament>,
+    lament: Option<BrowserFailureHandler>,
     no_browser: &mut Option<io::Error>,
 ) -> Infallible {
     let why = browser::failure(opening).await;
@@ -142,17 +142,17 @@ async fn notice(
 }
 
 /// The callback server: its listeners and open connections.
-struct Reception {
-    doors: Doors,
-    crowd: Crowd,
+struct CallbackServer {
+    doors: Listeners,
+    crowd: Connections,
     clock: Arc<dyn Clock>,
 }
 
-impl Reception {
-    fn open(webex: &WebexOAuth, desk: &Arc<Desk>, listeners: Vec<TcpListener>) -> Result<Self> {
+impl CallbackServer {
+    fn open(webex: &WebexOAuth, desk: &Arc<CallbackReceiver>, listeners: Vec<TcpListener>) -> Result<Self> {
         let clock = Arc::clone(webex.clock());
-        let crowd = Crowd::new(Arc::clone(desk), Arc::clone(&clock));
-        Ok(Self { doors: Doors::open(listeners)?, crowd, clock })
+        let crowd = Connections::new(Arc::clone(desk), Arc::clone(&clock));
+        Ok(Self { doors: Listeners::open(listeners)?, crowd, clock })
     }
 
     /// Accepts connections. The future may be dropped, and the method called again.

@@ -38,7 +38,7 @@
 use std::sync::Arc;
 
 use super::index_trials::{self, Indexes};
-use super::rule::Broken;
+use super::rule::Violation;
 use super::trials::{self, Handles};
 use super::{TokenIndex, TokenStore};
 
@@ -68,6 +68,6 @@ pub async fn run_index<S: TokenIndex>(open: impl AsyncFn() -> S) {
 
 #[track_caller]
 #[allow(clippy::panic, reason = "a suite fails as a test does")]
-fn demand<T>(outcome: Result<T, Broken>) -> T {
+fn demand<T>(outcome: Result<T, Violation>) -> T {
     outcome.unwrap_or_else(|broken| panic!("{broken}"))
 }

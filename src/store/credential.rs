@@ -11,7 +11,7 @@ use secrecy::zeroize::Zeroizing;
 use thiserror::Error as ThisError;
 use tokio::runtime::Handle as Runtime;
 
-use super::layout::Place;
+use super::layout::EntryPath;
 use super::record::{self, Unreadable};
 use super::{Entry, TokenKey};
 use crate::error::{Error, ErrorKind, Remedy, Result, Transience};
@@ -70,12 +70,12 @@ struct Fault {
 }
 
 /// Returns the user of the credential of a key: a readable form of the key, and the name of its
-/// [`Place`].
+/// [`EntryPath`].
 pub(super) fn account(key: &TokenKey) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '@' | '.' | '-' | '_');
     let shown = |part: &str| part.chars().take(SHOWN).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>();
     let parts = std::iter::once(key.root()).chain(key.child_name()).map(shown);
-    parts.chain([Place::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
+    parts.chain([EntryPath::of(key).name().to_owned()]).collect::<Vec<_>>().join("/")
 }
 
 /// Returns the secret for the keyring: the record as text, because some keyrings store only text.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::sealing::{self, Bound};
+use super::sealing::{self, AssociatedData};
 use super::{
     Cursor, EncryptionKeys, Entry, Head, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome,
 };
@@ -181,8 +181,8 @@ impl<S> Encrypted<S> {
         &self.inner
     }
 
-    fn bound<'a>(&'a self, key: &'a TokenKey, entry: &'a Entry) -> Bound<'a> {
-        Bound { namespace: &self.namespace, key, head: &entry.head }
+    fn bound<'a>(&'a self, key: &'a TokenKey, entry: &'a Entry) -> AssociatedData<'a> {
+        AssociatedData { namespace: &self.namespace, key, head: &entry.head }
     }
 
     fn seal(&self, key: &TokenKey, entry: &Entry) -> Result<Entry> {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::folder::LONGEST;
-use super::layout::{self, LEFTOVER, Place, ROOT};
+use super::layout::{self, EntryPath, LEFTOVER, ROOT};
 use super::locks::Locks;
-use super::slot::{self, Foreign, Found, Slot};
+use super::slot::{self, EntryFile, ReadOutcome, UnknownVersion};
 use super::{
     Cursor, Entry, Head, Page, Precondition, Revision, TokenIndex, TokenKey, TokenStore, WriteOutcome, record,
 };
@@ -175,19 +175,19 @@ impl FileStore {
     ///
     /// **It contains the tokens of the session.**
     pub fn path(&self, key: &TokenKey) -> PathBuf {
-        Place::of(key).file(self.locks.root())
+        EntryPath::of(key).file(self.locks.root())
     }
 
-    fn slot(&self, key: &TokenKey) -> Arc<Slot> {
-        Arc::new(Slot::new(Arc::clone(self.locks.root()), Arc::clone(self.locks.flusher()), key))
+    fn slot(&self, key: &TokenKey) -> Arc<EntryFile> {
+        Arc::new(EntryFile::new(Arc::clone(self.locks.root()), Arc::clone(self.locks.flusher()), key))
     }
 
     /// Runs `change` with the lock of the subfolder held. Once started, `change` runs to completion
     /// even if the future is dropped.
-    async fn change<T, C>(&self, slot: &Arc<Slot>, change: C) -> Result<T>
+    async fn change<T, C>(&self, slot: &Arc<EntryFile>, change: C) -> Result<T>
     where
         T: Send + 'static,
-        C: FnOnce(&Slot) -> Result<T> + Send + 'static,
+        C: FnOnce(&EntryFile) -> Result<T> + Send + 'static,
     {
         let (within, clock) = (Arc::clone(slot), Arc::clone(&self.locks.clock));
         let work = move |swept: &mut Swept| {
@@ -197,12 +197,12 @@ impl FileStore {
         self.locks.alone(slot.place(), work).await
     }
 
-    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, foreign: Foreign, asked_for: A) -> Result<Page>
+    async fn list<A>(&self, after: Option<&Cursor>, limit: usize, foreign: UnknownVersion, asked_for: A) -> Result<Page>
     where
         A: Fn(&TokenKey, &Entry) -> bool + Send + 'static,
     {
         let unknown = || Error::new(ErrorKind::InvalidInput, "invalid cursor: it was not created by a file store");
-        let after = after.map(|after| Place::named(after.as_str()).ok_or_else(unknown)).transpose()?;
+        let after = after.map(|after| EntryPath::named(after.as_str()).ok_or_else(unknown)).transpose()?;
         let root = Arc::clone(self.locks.root());
         self.locks.unlocked(move || slot::list(&root, after.as_ref(), limit.max(1), foreign, asked_for)).await
     }
@@ -220,11 +220,11 @@ impl TokenStore for FileStore {
         let slot = self.slot(key);
         let reader = Arc::clone(&slot);
         match self.locks.unlocked(move || reader.read()).await? {
-            Found::Nothing => Ok(None),
-            Found::Entry(entry) => Ok(Some(*entry)),
+            ReadOutcome::Nothing => Ok(None),
+            ReadOutcome::Entry(entry) => Ok(Some(*entry)),
             // A writer may be replacing the file at this moment. Read again with the lock held.
-            Found::Damage(why) => {
-                let settled = self.change(&slot, Slot::read_or_set_aside).await;
+            ReadOutcome::Damage(why) => {
+                let settled = self.change(&slot, EntryFile::read_or_set_aside).await;
                 settled.map_err(|error| slot.cannot_set_aside(why, error))
             }
         }
@@ -236,7 +236,7 @@ impl TokenStore for FileStore {
             let message = format!("session is too large: {} bytes exceed the limit of {LONGEST}", record.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
-        let change = move |slot: &Slot| {
+        let change = move |slot: &EntryFile| {
             let kept = slot.read_or_set_aside()?;
             if !expect.matches(kept.map(|kept| kept.head.revision())) {
                 return Ok(WriteOutcome::Conflict);
@@ -248,7 +248,7 @@ impl TokenStore for FileStore {
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
         let head = head.clone();
-        let change = move |slot: &Slot| {
+        let change = move |slot: &EntryFile| {
             let Some(kept) = slot.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
                 return Ok(WriteOutcome::Conflict);
             };
@@ -258,7 +258,7 @@ impl TokenStore for FileStore {
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        let change = move |slot: &Slot| {
+        let change = move |slot: &EntryFile| {
             let kept = slot.read_or_set_aside()?.map(|kept| kept.head.revision());
             if !expect.matches(kept) {
                 return Ok(WriteOutcome::Conflict);
@@ -276,13 +276,15 @@ impl TokenStore for FileStore {
 #[async_trait]
 impl TokenIndex for FileStore {
     async fn due(&self, before: UnixTime, after: Option<&Cursor>, limit: usize) -> Result<Page> {
-        self.list(after, limit, Foreign::Skipped, move |_, entry| entry.head.due().is_some_and(|due| due <= before))
-            .await
+        self.list(after, limit, UnknownVersion::Skipped, move |_, entry| {
+            entry.head.due().is_some_and(|due| due <= before)
+        })
+        .await
     }
 
     async fn keys(&self, tenant: Option<&str>, after: Option<&Cursor>, limit: usize) -> Result<Page> {
         let tenant = tenant.map(str::to_owned);
-        self.list(after, limit, Foreign::Refused, move |key, _| {
+        self.list(after, limit, UnknownVersion::Refused, move |key, _| {
             tenant.as_deref().is_none_or(|tenant| key.root() == tenant)
         })
         .await
@@ -290,7 +292,7 @@ impl TokenIndex for FileStore {
 }
 
 /// Removes abandoned temporary files once a day. The caller holds the lock.
-fn sweep(slot: &Slot, clock: &dyn Clock, swept: &mut Swept) -> Result<()> {
+fn sweep(slot: &EntryFile, clock: &dyn Clock, swept: &mut Swept) -> Result<()> {
     let elapsed = clock.elapsed();
     if swept.0.is_none_or(|at| elapsed.saturating_sub(at) > LEFTOVER) {
         slot.sweep(clock.now() - LEFTOVER)?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::rule::{Broken, Rule, Verdict};
-use super::witness::{Witness, brief};
+use super::rule::{CheckResult, ContractRule, Violation};
+use super::witness::{Probe, brief};
 use super::{Cursor, Entry, Page, Precondition, TokenIndex, TokenKey, WriteOutcome};
 use crate::clock::UnixTime;
 
@@ -38,13 +38,13 @@ enum Ask {
 type Kept = BTreeMap<TokenKey, Entry>;
 
 /// Checks all rules, and removes the entries of the suite afterwards.
-pub(super) async fn all(indexes: &Indexes) -> Verdict {
+pub(super) async fn all(indexes: &Indexes) -> CheckResult {
     let mut kept = fill(indexes).await?;
     pages(indexes, &kept).await?;
     nothing_else(indexes, &kept).await?;
     everything_once(indexes, &mut kept).await?;
     cursors(indexes, &mut kept).await?;
-    let witness = indexes.witness(Rule::EverythingOnce);
+    let witness = indexes.witness(ContractRule::EverythingOnce);
     for key in kept.keys() {
         witness.clear(key).await?;
     }
@@ -52,11 +52,17 @@ pub(super) async fn all(indexes: &Indexes) -> Verdict {
 }
 
 impl Indexes {
-    fn witness(&self, rule: Rule) -> Witness<'_> {
-        Witness { rule, store: &*self.first }
+    fn witness(&self, rule: ContractRule) -> Probe<'_> {
+        Probe { rule, store: &*self.first }
     }
 
-    async fn page(&self, rule: Rule, ask: Ask, after: Option<&Cursor>, limit: usize) -> Result<Page, Broken> {
+    async fn page(
+        &self,
+        rule: ContractRule,
+        ask: Ask,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page, Violation> {
         let page = match ask {
             Ask::All => self.first.keys(None, after, limit),
             Ask::Tenant(tenant) => self.first.keys(Some(tenant), after, limit),
@@ -73,11 +79,11 @@ impl Indexes {
     /// Lists all pages, and calls `between` after each page.
     async fn list(
         &self,
-        rule: Rule,
+        rule: ContractRule,
         ask: Ask,
         limit: usize,
-        mut between: impl AsyncFnMut(&Page) -> Verdict,
-    ) -> Result<Vec<TokenKey>, Broken> {
+        mut between: impl AsyncFnMut(&Page) -> CheckResult,
+    ) -> Result<Vec<TokenKey>, Violation> {
         let (mut keys, mut after) = (Vec::new(), None);
         let handles = [self, &self.swapped()];
         for turn in 0..PAGES {
@@ -85,7 +91,7 @@ impl Indexes {
             let page = handles[turn % 2].page(rule, ask, after.as_ref(), limit).await?;
             if page.keys.len() > limit.max(1) {
                 let what = format!("a page contains {} keys, but the limit is {limit}: {ask:?}", page.keys.len());
-                return Err(Broken { rule: Rule::Pages, what });
+                return Err(Violation { rule: ContractRule::Pages, what });
             }
             keys.extend(page.keys.iter().cloned());
             between(&page).await?;
@@ -94,16 +100,16 @@ impl Indexes {
                 next => after = next,
             }
         }
-        Err(Broken {
-            rule: Rule::Pages,
+        Err(Violation {
+            rule: ContractRule::Pages,
             what: format!("no last page within {PAGES} pages with limit {limit}: {ask:?}"),
         })
     }
 }
 
 /// Stores entries for all roots that are due before, at, or after `NOON`, or never.
-async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
-    let witness = indexes.witness(Rule::EverythingOnce);
+async fn fill(indexes: &Indexes) -> Result<Kept, Violation> {
+    let witness = indexes.witness(ContractRule::EverythingOnce);
     let mut kept = Kept::new();
     for number in 0..LOGINS {
         let tenant = witness.key(TENANTS[number % TENANTS.len()])?;
@@ -123,23 +129,23 @@ async fn fill(indexes: &Indexes) -> Result<Kept, Broken> {
     Ok(kept)
 }
 
-async fn pages(indexes: &Indexes, kept: &Kept) -> Verdict {
+async fn pages(indexes: &Indexes, kept: &Kept) -> CheckResult {
     for limit in [0, 1, 3, 100, usize::MAX] {
         for ask in [Ask::All, Ask::Tenant("cust1"), Ask::Due(UnixTime::from_secs(NOON))] {
-            let keys = indexes.list(Rule::Pages, ask, limit, async |_| Ok(())).await?;
-            once(Rule::EverythingOnce, ask, &keys, kept)?;
+            let keys = indexes.list(ContractRule::Pages, ask, limit, async |_| Ok(())).await?;
+            once(ContractRule::EverythingOnce, ask, &keys, kept)?;
         }
     }
     Ok(())
 }
 
-async fn nothing_else(indexes: &Indexes, kept: &Kept) -> Verdict {
+async fn nothing_else(indexes: &Indexes, kept: &Kept) -> CheckResult {
     let tenants = TENANTS.iter().chain(&["cust", "cust1user1", "c", "", "c_", "%"]).map(|tenant| Ask::Tenant(tenant));
     let moments = [0, NOON - 2, NOON - 1, NOON, NOON + 1, NOON + 2, u64::MAX];
     let moments = moments.into_iter().map(|moment| Ask::Due(UnixTime::from_secs(moment)));
-    let witness = indexes.witness(Rule::NothingElse);
+    let witness = indexes.witness(ContractRule::NothingElse);
     for ask in tenants.chain(moments) {
-        let keys = indexes.list(Rule::NothingElse, ask, 50, async |_| Ok(())).await?;
+        let keys = indexes.list(ContractRule::NothingElse, ask, 50, async |_| Ok(())).await?;
         for key in &keys {
             // An entry that the suite did not store may be listed if it matches.
             let entry = match kept.get(key) {
@@ -150,14 +156,14 @@ async fn nothing_else(indexes: &Indexes, kept: &Kept) -> Verdict {
                 return Err(witness.broken(format!("{ask:?} lists {}", brief(key))));
             }
         }
-        once(Rule::EverythingOnce, ask, &keys, kept)?;
+        once(ContractRule::EverythingOnce, ask, &keys, kept)?;
     }
     Ok(())
 }
 
 /// Checks that entries that are saved again during a listing are listed exactly once.
-async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
-    let witness = indexes.witness(Rule::EverythingOnce);
+async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> CheckResult {
+    let witness = indexes.witness(ContractRule::EverythingOnce);
     for ask in [Ask::All, Ask::Due(UnixTime::from_secs(NOON))] {
         let asked_for: Vec<_> =
             kept.iter().filter(|(key, entry)| ask.wants(key, entry)).map(|(key, _)| key.clone()).collect();
@@ -175,16 +181,16 @@ async fn everything_once(indexes: &Indexes, kept: &mut Kept) -> Verdict {
             }
             Ok(())
         };
-        let keys = indexes.list(Rule::EverythingOnce, ask, 7, again).await?;
+        let keys = indexes.list(ContractRule::EverythingOnce, ask, 7, again).await?;
         *kept = changed;
-        once(Rule::EverythingOnce, ask, &keys, kept)?;
+        once(ContractRule::EverythingOnce, ask, &keys, kept)?;
     }
     Ok(())
 }
 
 /// Checks that deleting listed entries during a listing does not hide others.
-async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
-    let witness = indexes.witness(Rule::Cursors);
+async fn cursors(indexes: &Indexes, kept: &mut Kept) -> CheckResult {
+    let witness = indexes.witness(ContractRule::Cursors);
     for ask in [Ask::Due(UnixTime::from_secs(NOON + 1)), Ask::All] {
         let mut left = kept.clone();
         let delete_listed = async |page: &Page| {
@@ -195,23 +201,23 @@ async fn cursors(indexes: &Indexes, kept: &mut Kept) -> Verdict {
             }
             Ok(())
         };
-        let keys = indexes.list(Rule::Cursors, ask, 5, delete_listed).await?;
-        once(Rule::Cursors, ask, &keys, kept)?;
+        let keys = indexes.list(ContractRule::Cursors, ask, 5, delete_listed).await?;
+        once(ContractRule::Cursors, ask, &keys, kept)?;
         *kept = left;
     }
     Ok(())
 }
 
 /// Checks that a listing contains each matching entry of the suite exactly once, and no other one.
-fn once(rule: Rule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> Verdict {
+fn once(rule: ContractRule, ask: Ask, keys: &[TokenKey], kept: &Kept) -> CheckResult {
     let mut times = BTreeMap::<_, usize>::new();
     keys.iter().for_each(|key| *times.entry(key).or_default() += 1);
     for (key, entry) in kept {
         let (is, right) = (times.get(key).copied().unwrap_or_default(), usize::from(ask.wants(key, entry)));
-        let rule = if right == 0 { Rule::NothingElse } else { rule };
+        let rule = if right == 0 { ContractRule::NothingElse } else { rule };
         if is != right {
             let what = format!("{ask:?} lists {} {is} times instead of {right} times", brief(key));
-            return Err(Broken { rule, what });
+            return Err(Violation { rule, what });
         }
     }
     Ok(())

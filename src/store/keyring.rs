@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use keyring_core::{CredentialPersistence, CredentialStore};
 
 use super::credential::{self, Credential, Keyring};
-use super::layout::{self, Place};
+use super::layout::{self, EntryPath};
 use super::locks::Locks;
 use super::{
     Entry, ExpiryBaseline, Head, Lease, LeaseId, Precondition, RefreshBlock, Revision, TokenIndex, TokenKey,
@@ -269,7 +269,7 @@ impl KeyringStore {
     {
         let credential =
             Credential { keyring: Arc::clone(&self.keyring), service: Arc::clone(&self.application), key: key.clone() };
-        self.locks.alone(&Place::of(key), move |()| work(&credential)).await
+        self.locks.alone(&EntryPath::of(key), move |()| work(&credential)).await
     }
 }
 

@@ -27,12 +27,12 @@ pub(super) const LEFTOVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The location of one session: 64 hexadecimal digits, the first two of which name the subfolder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct EntryPath {
     shard: u8,
     name: String,
 }
 
-impl Place {
+impl EntryPath {
     /// Returns the place of a key: the SHA-256 of its parts, each preceded by its length in one
     /// byte.
     pub(super) fn of(key: &TokenKey) -> Self {
@@ -144,20 +144,20 @@ mod tests {
     #[test]
     fn the_file_of_a_key_never_moves() {
         let jane = TokenKey::new("cust10001").unwrap().child("jane@example.com").unwrap();
-        let file = Place::of(&jane).file(Path::new("R"));
+        let file = EntryPath::of(&jane).file(Path::new("R"));
         // printf '\011cust10001\020jane@example.com' | sha256sum
         let name = "4268503a96f2f6f9c8d584eed88956da7ab411e888f38374bb74363f40ffd6d3";
         assert_eq!(file, Path::new("R").join(&name[..2]).join(name));
-        assert_eq!(Place::named(name), Some(Place::of(&jane)));
+        assert_eq!(EntryPath::named(name), Some(EntryPath::of(&jane)));
     }
 
     #[test]
     fn only_the_files_of_logins_have_places() {
         let name = "0f".repeat(32);
-        assert_eq!(Place::named(&name).unwrap().shard(), 15);
+        assert_eq!(EntryPath::named(&name).unwrap().shard(), 15);
         let damaged = format!("{name}.damaged-1");
         for other in ["", "lock", ".tmp-x", &name[1..], &name.to_uppercase(), &damaged, &"é".repeat(32)] {
-            assert_eq!(Place::named(other), None, "{other}");
+            assert_eq!(EntryPath::named(other), None, "{other}");
         }
     }
 

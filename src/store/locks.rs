@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use super::blocking::{BlockingPool, current_runtime, panicked};
 use super::flush::Flusher;
 use super::folder;
-use super::layout::{LEFTOVER, LOCK, Place, SHARDS, UNFINISHED, shard_folder};
+use super::layout::{EntryPath, LEFTOVER, LOCK, SHARDS, UNFINISHED, shard_folder};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result, Transience};
 use crate::random;
@@ -113,7 +113,7 @@ impl<N: Default + Send + 'static> Locks<N> {
     ///
     /// Once started, the work runs to completion even if the future is dropped. If the future is
     /// dropped before, the work is canceled.
-    pub(super) async fn alone<T, W>(&self, place: &Place, work: W) -> Result<T>
+    pub(super) async fn alone<T, W>(&self, place: &EntryPath, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut N) -> Result<T> + Send + 'static,
@@ -154,7 +154,7 @@ impl<N: Default + Send + 'static> Locks<N> {
     /// lock.
     async fn attempt<T>(
         &self,
-        place: &Place,
+        place: &EntryPath,
         queued: &Queued<'_, N>,
         outcome: &mut oneshot::Receiver<Result<T>>,
         left: Duration,
@@ -179,7 +179,7 @@ impl<N: Default + Send + 'static> Locks<N> {
         }
     }
 
-    fn lock_file(&self, place: &Place) -> PathBuf {
+    fn lock_file(&self, place: &EntryPath) -> PathBuf {
         shard_folder(&self.shared.root, place.shard()).join(LOCK)
     }
 }
@@ -355,7 +355,7 @@ mod tests {
     /// How long anything may take before a test fails: far more than it needs on a busy host.
     const LIMIT: Duration = Duration::from_secs(120);
 
-    fn is_running(locks: &Locks, place: &Place) -> bool {
+    fn is_running(locks: &Locks, place: &EntryPath) -> bool {
         locks.shared.shards[place.shard()].lock().is_running
     }
 
@@ -363,7 +363,7 @@ mod tests {
     async fn queue_is_at_rest_when_its_last_caller_hears_the_outcome() {
         let folder = Folder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
-        let place = Place::of(&key());
+        let place = EntryPath::of(&key());
         for _ in 0..2 {
             locks.alone(&place, |()| Ok(())).await.unwrap();
             assert!(!is_running(&locks, &place));
@@ -374,7 +374,7 @@ mod tests {
     async fn call_that_starts_an_earlier_one_that_hangs_counts_its_wait() {
         let folder = Folder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
-        let (place, clock) = (Place::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));
+        let (place, clock) = (EntryPath::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));
         locks.alone(&place, |()| Ok(())).await.unwrap();
         let taken = File::open(locks.lock_file(&place)).unwrap();
         taken.lock().unwrap();

@@ -51,13 +51,13 @@ pub struct MemoryStore(Arc<Shards>);
 
 struct Shards {
     hasher: RandomState,
-    maps: [RwLock<BTreeMap<Place, Kept>>; SHARDS],
+    maps: [RwLock<BTreeMap<Position, Kept>>; SHARDS],
 }
 
 /// The position of a key. The hash is compared quickly and, unlike the order of a hash map, is
 /// stable.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Position {
     hash: u64,
     key: TokenKey,
 }
@@ -90,22 +90,22 @@ impl MemoryStore {
         Self(Arc::new(Shards { hasher: RandomState::new(), maps: std::array::from_fn(|_| RwLock::default()) }))
     }
 
-    fn place(&self, key: &TokenKey) -> Place {
-        Place { hash: self.0.hasher.hash_one(key), key: key.clone() }
+    fn place(&self, key: &TokenKey) -> Position {
+        Position { hash: self.0.hasher.hash_one(key), key: key.clone() }
     }
 
-    fn read(&self, shard: usize) -> RwLockReadGuard<'_, BTreeMap<Place, Kept>> {
+    fn read(&self, shard: usize) -> RwLockReadGuard<'_, BTreeMap<Position, Kept>> {
         self.0.maps[shard].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, shard: usize) -> RwLockWriteGuard<'_, BTreeMap<Place, Kept>> {
+    fn write(&self, shard: usize) -> RwLockWriteGuard<'_, BTreeMap<Position, Kept>> {
         self.0.maps[shard].write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn list(&self, after: Option<&Cursor>, limit: usize, asked_for: impl Fn(&TokenKey, &Kept) -> bool) -> Result<Page> {
-        let after = after.map(Place::read).transpose()?;
+        let after = after.map(Position::read).transpose()?;
         let (mut page, mut looks) = (Page::default(), 0);
-        for shard in after.as_ref().map_or(0, Place::shard)..SHARDS {
+        for shard in after.as_ref().map_or(0, Position::shard)..SHARDS {
             let map = self.read(shard);
             let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             for (place, kept) in map.range((start, Bound::Unbounded)) {
@@ -190,7 +190,7 @@ impl TokenIndex for MemoryStore {
     }
 }
 
-impl Place {
+impl Position {
     /// Returns the shard: the first bits of the hash, so that shards and places have the same
     /// order.
     fn shard(&self) -> usize {
@@ -266,16 +266,16 @@ mod tests {
         let key = TokenKey::new("cüst").unwrap();
         for key in [key.clone(), key.child("00jane").unwrap()] {
             let place = store.place(&key);
-            assert!(Place::read(&place.cursor()).unwrap() == place);
+            assert!(Position::read(&place.cursor()).unwrap() == place);
         }
         for text in ["", "0", "zzzzzzzzzzzzzzzz00a", "000000000000000000", "000000000000000009a", "00000000000000é0a"]
         {
-            assert_eq!(Place::read(&Cursor::new(text)).err().unwrap().kind(), ErrorKind::InvalidInput, "{text}");
+            assert_eq!(Position::read(&Cursor::new(text)).err().unwrap().kind(), ErrorKind::InvalidInput, "{text}");
         }
     }
 
     #[test]
     fn an_entry_in_memory_is_small() {
-        assert!(size_of::<Kept>() <= 72 && size_of::<Place>() <= 32);
+        assert!(size_of::<Kept>() <= 72 && size_of::<Position>() <= 32);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A rule that the suite checks, in the order of the two contracts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(super) enum ContractRule {
     CompareAndSwap,
     Revisions,
     ReadYourWrites,
@@ -20,15 +20,15 @@ pub(super) enum Rule {
 
 /// A violation of a rule.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) rule: Rule,
+pub(super) struct Violation {
+    pub(super) rule: ContractRule,
     pub(super) what: String,
 }
 
 /// The result of a check.
-pub(super) type Verdict = Result<(), Broken>;
+pub(super) type CheckResult = Result<(), Violation>;
 
-impl fmt::Display for Rule {
+impl fmt::Display for ContractRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CompareAndSwap => "rule 1 of TokenStore's contract (atomic writes)",
@@ -46,7 +46,7 @@ impl fmt::Display for Rule {
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the store breaks {}: {}", self.rule, self.what)
     }

@@ -19,14 +19,14 @@ const TITLE: Title = Title("webex-oauth sealed v");
 
 /// The context that a body is bound to. Decryption with another context fails.
 #[derive(Clone, Copy)]
-pub(super) struct Bound<'a> {
+pub(super) struct AssociatedData<'a> {
     pub(super) namespace: &'a str,
     pub(super) key: &'a TokenKey,
     /// The head. Only its login and its generation are bound.
     pub(super) head: &'a Head,
 }
 
-impl Bound<'_> {
+impl AssociatedData<'_> {
     /// Returns the associated data. Every part has a fixed or prefixed length, so the encoding is
     /// injective.
     fn to_bytes(self) -> Vec<u8> {
@@ -49,12 +49,12 @@ impl Bound<'_> {
 /// # Errors
 ///
 /// - The errors of [`Title::seal`].
-pub(super) fn seal(body: &Body, with: &NamedKey, bound: Bound<'_>) -> Result<Body> {
+pub(super) fn seal(body: &Body, with: &NamedKey, bound: AssociatedData<'_>) -> Result<Body> {
     TITLE.seal(body.expose(), with, &bound.to_bytes()).map(Body::new)
 }
 
 /// Decrypts a body that [`seal`] encrypted.
-pub(super) fn open(body: &Body, keys: &EncryptionKeys, bound: Bound<'_>) -> Result<Body, Unopened> {
+pub(super) fn open(body: &Body, keys: &EncryptionKeys, bound: AssociatedData<'_>) -> Result<Body, Unopened> {
     let mut content = TITLE.open(body.expose(), keys, &bound.to_bytes())?;
     Ok(Body::new(std::mem::take(&mut *content)))
 }
@@ -91,13 +91,13 @@ mod tests {
     }
 
     fn sealed(text: &[u8], key: &TokenKey, head: &Head) -> Body {
-        seal(&Body::new(text), keys("k1", 1).current(), Bound { namespace: "", key, head }).unwrap()
+        seal(&Body::new(text), keys("k1", 1).current(), AssociatedData { namespace: "", key, head }).unwrap()
     }
 
     #[test]
     fn a_body_comes_back_as_it_was_sealed_and_is_longer_by_what_the_docs_say() {
         let (key, head) = (token_key("a", "b"), head());
-        let bound = Bound { namespace: "n", key: &key, head: &head };
+        let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         for length in [0, 1, 15, 16, 63, 64, 65, 1000, 64 << 10] {
             let text: Vec<_> = (0..length).map(|place: u32| place.to_le_bytes()[0]).collect();
             let sealed = seal(&Body::new(text.as_slice()), keys("2026-11", 1).current(), bound).unwrap();
@@ -116,7 +116,7 @@ mod tests {
         let key = token_key("cust10001", "jane@example.com");
         let mut head = head();
         head.generation = 3;
-        let bound = Bound { namespace: "production", key: &key, head: &head };
+        let bound = AssociatedData { namespace: "production", key: &key, head: &head };
         let body = Body::new(STANDARD.decode(SEALED).unwrap());
         assert_eq!(open(&body, &keys("2026-11", 9), bound).unwrap().expose(), b"{\"v\":1}");
     }
@@ -136,22 +136,22 @@ mod tests {
     #[test]
     fn a_body_opens_as_nothing_else_than_what_it_was_sealed_as() {
         let (key, head) = (token_key("ab", "c"), head());
-        let bound = Bound { namespace: "n", key: &key, head: &head };
+        let bound = AssociatedData { namespace: "n", key: &key, head: &head };
         let body = seal(&Body::new(*b"{}"), keys("k1", 1).current(), bound).unwrap();
         let refused = Err(Unopened::Refused("k1".into()));
 
         for other in [token_key("a", "bc"), token_key("abc", "c"), token_key("ab", "d"), TokenKey::new("abc").unwrap()]
         {
-            assert_eq!(open(&body, &keys("k1", 1), Bound { key: &other, ..bound }), refused, "{other}");
+            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { key: &other, ..bound }), refused, "{other}");
         }
         for namespace in ["", "N", "nn"] {
-            assert_eq!(open(&body, &keys("k1", 1), Bound { namespace, ..bound }), refused, "{namespace}");
+            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { namespace, ..bound }), refused, "{namespace}");
         }
         let mut others = [head.clone(), head.clone()];
         others[0].login = LoginId::from_bytes([8; 16]);
         others[1].generation += 1;
         for head in &others {
-            assert_eq!(open(&body, &keys("k1", 1), Bound { head, ..bound }), refused, "{head:?}");
+            assert_eq!(open(&body, &keys("k1", 1), AssociatedData { head, ..bound }), refused, "{head:?}");
         }
         assert_eq!(open(&body, &keys("k1", 2), bound), refused);
         assert_eq!(open(&body, &keys("k2", 1), bound), Err(Unopened::UnknownKey("k1".into())));
@@ -167,7 +167,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for key in &keys {
             for namespace in namespaces {
-                let bound = Bound { namespace, key, head: &head };
+                let bound = AssociatedData { namespace, key, head: &head };
                 assert!(seen.insert(bound.to_bytes()), "{namespace:?} and {key:?} must have a unique encoding");
             }
         }
@@ -183,14 +183,14 @@ mod tests {
         after.claim = Some(Lease { id: LeaseId::new().unwrap(), at: time, lease: Duration::from_secs(60) });
         after.hold = Some(RefreshBlock::RetryAt(time));
         after.due = Some(time);
-        let bound = Bound { namespace: "", key: &key, head: &after };
+        let bound = AssociatedData { namespace: "", key: &key, head: &after };
         assert_eq!(open(&body, &keys("k1", 1), bound).unwrap().expose(), b"{}");
     }
 
     #[test]
     fn no_flipped_bit_and_no_cut_goes_unnoticed() {
         let (key, head) = (token_key("a", "b"), head());
-        let bound = Bound { namespace: "", key: &key, head: &head };
+        let bound = AssociatedData { namespace: "", key: &key, head: &head };
         let whole = sealed(b"{\"v\":1}", &key, &head);
         let whole = whole.expose();
         let keys = keys("k1", 1);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_not_sealed_and_what_is_of_a_later_version_are_told_apart_from_damage() {
         let (key, head) = (token_key("a", "b"), head());
-        let bound = Bound { namespace: "", key: &key, head: &head };
+        let bound = AssociatedData { namespace: "", key: &key, head: &head };
         let rest = "\nk1\n0123456789abcdef0123456789abcdef0123456789";
         for (body, why) in [
             (String::new(), Unopened::Plain),
@@ -242,7 +242,7 @@ mod tests {
         ) {
             let (key, head) = (token_key("a", "b"), head());
             let body = Body::new([start.as_bytes(), &rest].concat());
-            let opened = open(&body, &keys("k1", 1), Bound { namespace: "", key: &key, head: &head });
+            let opened = open(&body, &keys("k1", 1), AssociatedData { namespace: "", key: &key, head: &head });
             prop_assert!(opened.is_err());
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::flush::Flusher;
-use super::layout::{Place, SHARDS, UNFINISHED, shard_folder};
+use super::layout::{EntryPath, SHARDS, UNFINISHED, shard_folder};
 use super::record::{self, Unreadable};
 use super::{Cursor, Entry, Page, TokenKey, folder};
 use crate::clock::UnixTime;
@@ -15,27 +15,27 @@ use crate::random;
 const LOOKS: usize = 1024;
 
 /// The file of the session under a key.
-pub(super) struct Slot {
+pub(super) struct EntryFile {
     root: Arc<Path>,
     flusher: Arc<Flusher>,
-    place: Place,
+    place: EntryPath,
     key: TokenKey,
 }
 
 /// The content of a slot.
-pub(super) enum Found {
+pub(super) enum ReadOutcome {
     Nothing,
     Entry(Box<Entry>),
     /// A damaged file, or one that belongs to another key. Contains the reason.
     Damage(&'static str),
 }
 
-impl Slot {
+impl EntryFile {
     pub(super) fn new(root: Arc<Path>, flusher: Arc<Flusher>, key: &TokenKey) -> Self {
-        Self { root, flusher, place: Place::of(key), key: key.clone() }
+        Self { root, flusher, place: EntryPath::of(key), key: key.clone() }
     }
 
-    pub(super) fn place(&self) -> &Place {
+    pub(super) fn place(&self) -> &EntryPath {
         &self.place
     }
 
@@ -52,17 +52,17 @@ impl Slot {
     }
 
     /// Reads the file without a lock.
-    pub(super) fn read(&self) -> Result<Found> {
+    pub(super) fn read(&self) -> Result<ReadOutcome> {
         if !folder::exists(&self.folder())? {
             // If the root is missing, the store is unavailable, not empty: a volume may not be
             // mounted.
-            return folder::require(&self.root).map(|()| Found::Nothing);
+            return folder::require(&self.root).map(|()| ReadOutcome::Nothing);
         }
-        let Some(content) = folder::read(&self.file())? else { return Ok(Found::Nothing) };
+        let Some(content) = folder::read(&self.file())? else { return Ok(ReadOutcome::Nothing) };
         match record::read(&content) {
-            Ok((key, entry)) if key == self.key => Ok(Found::Entry(Box::new(entry))),
-            Ok(_) => Ok(Found::Damage("it belongs to another key")),
-            Err(Unreadable::Damaged(why)) => Ok(Found::Damage(why)),
+            Ok((key, entry)) if key == self.key => Ok(ReadOutcome::Entry(Box::new(entry))),
+            Ok(_) => Ok(ReadOutcome::Damage("it belongs to another key")),
+            Err(Unreadable::Damaged(why)) => Ok(ReadOutcome::Damage(why)),
             Err(Unreadable::Foreign(cause)) => {
                 let message = format!(
                     "unsupported version: session stored under {:?} in {}; update webex-oauth",
@@ -78,9 +78,9 @@ impl Slot {
     /// once.
     pub(super) fn read_or_set_aside(&self) -> Result<Option<Entry>> {
         let why = match self.read()? {
-            Found::Nothing => return Ok(None),
-            Found::Entry(entry) => return Ok(Some(*entry)),
-            Found::Damage(why) => why,
+            ReadOutcome::Nothing => return Ok(None),
+            ReadOutcome::Entry(entry) => return Ok(Some(*entry)),
+            ReadOutcome::Damage(why) => why,
         };
         let aside =
             folder::set_aside(&self.file(), &self.flusher).map_err(|error| self.cannot_set_aside(why, error))?;
@@ -125,7 +125,7 @@ impl Slot {
 
 /// The handling of a file of a later version in a listing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Foreign {
+pub(super) enum UnknownVersion {
     /// The listing fails, because it must be complete.
     Refused,
     /// The file is skipped: only a process of that version can refresh it.
@@ -135,21 +135,23 @@ pub(super) enum Foreign {
 /// Lists sessions: the subfolders in order, and the files of each in order.
 pub(super) fn list(
     root: &Path,
-    after: Option<&Place>,
+    after: Option<&EntryPath>,
     limit: usize,
-    foreign: Foreign,
+    foreign: UnknownVersion,
     asked_for: impl Fn(&TokenKey, &Entry) -> bool,
 ) -> Result<Page> {
     folder::require(root)?;
     let (mut page, mut looks) = (Page::default(), 0);
-    for shard in after.map_or(0, Place::shard)..SHARDS {
+    for shard in after.map_or(0, EntryPath::shard)..SHARDS {
         let names = folder::names(&shard_folder(root, shard))?;
-        let places = names.iter().filter_map(|name| Place::named(name)).filter(|place| place.shard() == shard);
+        let places = names.iter().filter_map(|name| EntryPath::named(name)).filter(|place| place.shard() == shard);
         for place in places.filter(|place| after.is_none_or(|after| place > after)) {
             let file = place.file(root);
             match folder::read(&file)?.map(|content| record::read(&content)) {
-                Some(Ok((key, entry))) if Place::of(&key) == place && asked_for(&key, &entry) => page.keys.push(key),
-                Some(Err(Unreadable::Foreign(cause))) if foreign == Foreign::Refused => {
+                Some(Ok((key, entry))) if EntryPath::of(&key) == place && asked_for(&key, &entry) => {
+                    page.keys.push(key)
+                }
+                Some(Err(Unreadable::Foreign(cause))) if foreign == UnknownVersion::Refused => {
                     let message =
                         format!("unsupported version: session stored in {}; update webex-oauth", file.display());
                     return Err(Error::new(ErrorKind::CorruptEntry, message)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::nasty;
-use super::rule::{Broken, Rule, Verdict};
-use super::witness::{Witness, brief, polled};
+use super::rule::{CheckResult, ContractRule, Violation};
+use super::witness::{Probe, brief, polled};
 use super::{
     Body, Entry, ExpiryBaseline, Lease, LeaseId, Precondition, RefreshBlock, TokenKey, TokenStore, WriteOutcome,
 };
@@ -26,13 +26,13 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    fn witnesses(&self, rule: Rule) -> [Witness<'_>; 2] {
-        [&self.first, &self.second].map(|store| Witness { rule, store: &**store })
+    fn witnesses(&self, rule: ContractRule) -> [Probe<'_>; 2] {
+        [&self.first, &self.second].map(|store| Probe { rule, store: &**store })
     }
 }
 
 /// Checks all rules, the simplest first, so that the reported rule is the one that is violated.
-pub(super) async fn all(handles: &Handles) -> Verdict {
+pub(super) async fn all(handles: &Handles) -> CheckResult {
     read_your_writes(handles).await?;
     as_given(handles).await?;
     compare_and_swap(handles).await?;
@@ -45,8 +45,8 @@ pub(super) async fn all(handles: &Handles) -> Verdict {
 }
 
 /// Stores an entry for a handle that is opened later.
-pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken> {
-    let [witness, _] = handles.witnesses(Rule::ReadYourWrites);
+pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Violation> {
+    let [witness, _] = handles.witnesses(ContractRule::ReadYourWrites);
     let (key, entry) = (witness.key("conformance")?, witness.entry(b"1")?);
     witness.clear(&key).await?;
     witness.saves(&key, &entry, Precondition::Absent, WriteOutcome::Committed, "there was no entry").await?;
@@ -54,14 +54,14 @@ pub(super) async fn leave(handles: &Handles) -> Result<(TokenKey, Entry), Broken
 }
 
 /// Checks that a reopened store contains the entry that [`leave`] stored.
-pub(super) async fn find(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> Verdict {
-    let witness = Witness { rule: Rule::ReadYourWrites, store };
+pub(super) async fn find(store: &dyn TokenStore, (key, entry): (TokenKey, Entry)) -> CheckResult {
+    let witness = Probe { rule: ContractRule::ReadYourWrites, store };
     witness.holds(&key, Some(&entry), "it was saved before the store was reopened").await?;
     witness.clear(&key).await
 }
 
-async fn read_your_writes(handles: &Handles) -> Verdict {
-    let witnesses = handles.witnesses(Rule::ReadYourWrites);
+async fn read_your_writes(handles: &Handles) -> CheckResult {
+    let witnesses = handles.witnesses(ContractRule::ReadYourWrites);
     let key = witnesses[0].key("conformance")?;
     witnesses[0].clear(&key).await?;
     for (writer, reader) in [(0, 1), (1, 0), (0, 0)] {
@@ -95,8 +95,8 @@ async fn read_your_writes(handles: &Handles) -> Verdict {
     Ok(())
 }
 
-async fn heads_alone(handles: &Handles) -> Verdict {
-    let [writer, reader] = handles.witnesses(Rule::CompareAndSwap);
+async fn heads_alone(handles: &Handles) -> CheckResult {
+    let [writer, reader] = handles.witnesses(ContractRule::CompareAndSwap);
     let key = writer.key("conformance")?;
     writer.clear(&key).await?;
     let old = writer.entry(b"the body")?;
@@ -116,8 +116,8 @@ async fn heads_alone(handles: &Handles) -> Verdict {
     writer.clear(&key).await
 }
 
-async fn as_given(handles: &Handles) -> Verdict {
-    let [witness, other] = handles.witnesses(Rule::AsGiven);
+async fn as_given(handles: &Handles) -> CheckResult {
+    let [witness, other] = handles.witnesses(ContractRule::AsGiven);
     let key = witness.key("conformance")?;
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     let bodies: [&[u8]; 7] = [
@@ -151,7 +151,7 @@ async fn as_given(handles: &Handles) -> Verdict {
 }
 
 /// Returns entries whose heads cover all fields.
-fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
+fn heads(witness: Probe<'_>) -> Result<[Entry; 4], Violation> {
     let time = UnixTime::from_secs(1_700_000_000);
     let plain = witness.entry(b"")?;
     let mut claimed = witness.entry_due(b"", Some(time))?;
@@ -175,8 +175,8 @@ fn heads(witness: Witness<'_>) -> Result<[Entry; 4], Broken> {
     Ok([plain, claimed, waiting, rejected])
 }
 
-async fn compare_and_swap(handles: &Handles) -> Verdict {
-    let [first, second] = handles.witnesses(Rule::CompareAndSwap);
+async fn compare_and_swap(handles: &Handles) -> CheckResult {
+    let [first, second] = handles.witnesses(ContractRule::CompareAndSwap);
     let key = first.key("conformance")?;
     first.clear(&key).await?;
     let one = first.entry(b"1")?;
@@ -207,8 +207,8 @@ async fn compare_and_swap(handles: &Handles) -> Verdict {
     second.holds(&key, None, "the entry was deleted").await
 }
 
-async fn revisions(handles: &Handles) -> Verdict {
-    let [first, second] = handles.witnesses(Rule::Revisions);
+async fn revisions(handles: &Handles) -> CheckResult {
+    let [first, second] = handles.witnesses(ContractRule::Revisions);
     let key = first.key("conformance")?;
     first.clear(&key).await?;
     let old = first.entry(b"1")?;
@@ -225,8 +225,8 @@ async fn revisions(handles: &Handles) -> Verdict {
     first.clear(&key).await
 }
 
-async fn keys_apart(handles: &Handles) -> Verdict {
-    let [first, second] = handles.witnesses(Rule::KeysApart);
+async fn keys_apart(handles: &Handles) -> CheckResult {
+    let [first, second] = handles.witnesses(ContractRule::KeysApart);
     let keys = nasty::keys().map_err(|error| first.broken(error.to_string()))?;
     for key in &keys {
         first.clear(key).await?;
@@ -253,9 +253,9 @@ async fn keys_apart(handles: &Handles) -> Verdict {
     Ok(())
 }
 
-async fn secrets_inside(handles: &Handles) -> Verdict {
+async fn secrets_inside(handles: &Handles) -> CheckResult {
     const SECRET: &str = "PLANTED-body-of-the-suite";
-    let [witness, _] = handles.witnesses(Rule::SecretsInside);
+    let [witness, _] = handles.witnesses(ContractRule::SecretsInside);
     let key = witness.key("conformance")?;
     witness.clear(&key).await?;
     let entry = witness.entry(SECRET.as_bytes())?;
@@ -268,8 +268,8 @@ async fn secrets_inside(handles: &Handles) -> Verdict {
 }
 
 /// Drops a save and a delete after each number of polls.
-async fn cancel_safe(handles: &Handles) -> Verdict {
-    let [first, second] = handles.witnesses(Rule::CancelSafe);
+async fn cancel_safe(handles: &Handles) -> CheckResult {
+    let [first, second] = handles.witnesses(ContractRule::CancelSafe);
     let key = first.key("conformance")?;
     for polls in 1..=POLLS {
         first.clear(&key).await?;
@@ -294,7 +294,7 @@ async fn cancel_safe(handles: &Handles) -> Verdict {
 
 /// Checks that the entry is in one of the possible states after a dropped call, and that the store
 /// still accepts writes.
-async fn goes_on(witness: Witness<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> Verdict {
+async fn goes_on(witness: Probe<'_>, key: &TokenKey, outcomes: &[Option<&Entry>]) -> CheckResult {
     let kept = witness.load(key).await?;
     if !outcomes.contains(&kept.as_ref()) {
         let what = "after a future was dropped, the entry is neither the old one nor the new one";
@@ -309,8 +309,8 @@ async fn goes_on(witness: Witness<'_>, key: &TokenKey, outcomes: &[Option<&Entry
 
 /// Changes an entry concurrently through both handles. Each caller adds a byte to the body, and all
 /// bytes must be present afterwards.
-async fn nothing_lost(handles: &Handles) -> Verdict {
-    let [first, _] = handles.witnesses(Rule::CompareAndSwap);
+async fn nothing_lost(handles: &Handles) -> CheckResult {
+    let [first, _] = handles.witnesses(ContractRule::CompareAndSwap);
     let key = first.key("conformance")?;
     first.clear(&key).await?;
     let callers: Vec<_> =
@@ -327,8 +327,8 @@ async fn nothing_lost(handles: &Handles) -> Verdict {
     first.clear(&key).await
 }
 
-async fn add_own_byte(handles: Handles, key: TokenKey, number: u8) -> Verdict {
-    let witness = handles.witnesses(Rule::CompareAndSwap)[usize::from(number % 2)];
+async fn add_own_byte(handles: Handles, key: TokenKey, number: u8) -> CheckResult {
+    let witness = handles.witnesses(ContractRule::CompareAndSwap)[usize::from(number % 2)];
     let next = |kept: Option<&Entry>| {
         let bytes = kept.map_or(&[][..], |kept| kept.body.expose());
         match bytes.contains(&number) {

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::rule::{Broken, Rule, Verdict};
+use super::rule::{CheckResult, ContractRule, Violation};
 use super::{Body, Entry, Head, Precondition, Revision, TokenKey, TokenStore, WriteOutcome};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::error::{Error, Result};
@@ -19,17 +19,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A store whose wrong results are reported as violations of one rule.
 #[derive(Clone, Copy)]
-pub(super) struct Witness<'a> {
-    pub(super) rule: Rule,
+pub(super) struct Probe<'a> {
+    pub(super) rule: ContractRule,
     pub(super) store: &'a dyn TokenStore,
 }
 
-impl Witness<'_> {
-    pub(super) fn broken(&self, what: impl Into<String>) -> Broken {
-        Broken { rule: self.rule, what: what.into() }
+impl Probe<'_> {
+    pub(super) fn broken(&self, what: impl Into<String>) -> Violation {
+        Violation { rule: self.rule, what: what.into() }
     }
 
-    pub(super) async fn load(&self, key: &TokenKey) -> Result<Option<Entry>, Broken> {
+    pub(super) async fn load(&self, key: &TokenKey) -> Result<Option<Entry>, Violation> {
         self.answer(format!("loading {}", brief(key)), self.store.load(key)).await
     }
 
@@ -38,16 +38,16 @@ impl Witness<'_> {
         key: &TokenKey,
         entry: &Entry,
         expect: Precondition,
-    ) -> Result<WriteOutcome, Broken> {
+    ) -> Result<WriteOutcome, Violation> {
         self.answer(format!("saving {}", brief(key)), self.store.save(key, entry, expect)).await
     }
 
-    pub(super) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome, Broken> {
+    pub(super) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome, Violation> {
         self.answer(format!("deleting {}", brief(key)), self.store.delete(key, expect)).await
     }
 
     /// Returns the result of a call that must succeed within the time limit.
-    pub(super) async fn answer<T>(&self, doing: String, call: impl Future<Output = Result<T>>) -> Result<T, Broken> {
+    pub(super) async fn answer<T>(&self, doing: String, call: impl Future<Output = Result<T>>) -> Result<T, Violation> {
         match within(PATIENCE, call).await {
             Some(answer) => answer.map_err(|error| self.broken(format!("{doing} failed: {}", whole(&error)))),
             None => Err(self.broken(format!("{doing} took longer than {PATIENCE:?}"))),
@@ -62,7 +62,7 @@ impl Witness<'_> {
         expect: Precondition,
         answer: WriteOutcome,
         why: &str,
-    ) -> Verdict {
+    ) -> CheckResult {
         let given = self.save(key, entry, expect).await?;
         self.agree("saving", key, expect, given, answer, why)
     }
@@ -74,7 +74,7 @@ impl Witness<'_> {
         expect: Precondition,
         answer: WriteOutcome,
         why: &str,
-    ) -> Verdict {
+    ) -> CheckResult {
         let given = self.delete(key, expect).await?;
         self.agree("deleting", key, expect, given, answer, why)
     }
@@ -87,7 +87,7 @@ impl Witness<'_> {
         expected: Revision,
         right: WriteOutcome,
         why: &str,
-    ) -> Verdict {
+    ) -> CheckResult {
         let call = self.store.save_head(key, head, expected);
         let given = self.answer(format!("saving the head of {}", brief(key)), call).await?;
         self.agree("saving the head of", key, Precondition::Revision(expected), given, right, why)
@@ -101,7 +101,7 @@ impl Witness<'_> {
         given: WriteOutcome,
         right: WriteOutcome,
         why: &str,
-    ) -> Verdict {
+    ) -> CheckResult {
         if given == right {
             return Ok(());
         }
@@ -113,7 +113,7 @@ impl Witness<'_> {
     }
 
     /// Loads a key and requires this entry, or none.
-    pub(super) async fn holds(&self, key: &TokenKey, entry: Option<&Entry>, why: &str) -> Verdict {
+    pub(super) async fn holds(&self, key: &TokenKey, entry: Option<&Entry>, why: &str) -> CheckResult {
         let kept = self.load(key).await?.map(|kept| kept.head.revision);
         let right = entry.map(|entry| entry.head.revision);
         if kept == right {
@@ -128,7 +128,7 @@ impl Witness<'_> {
     }
 
     /// Removes the entry of a key, whatever its revision.
-    pub(super) async fn clear(&self, key: &TokenKey) -> Verdict {
+    pub(super) async fn clear(&self, key: &TokenKey) -> CheckResult {
         for _ in 0..TRIES {
             let Some(kept) = self.load(key).await? else { return Ok(()) };
             // The next iteration checks the effect.
@@ -142,9 +142,9 @@ impl Witness<'_> {
 
     /// Changes an entry, and retries on conflicts. The number of attempts exceeds the number of
     /// possible conflicts.
-    pub(super) async fn change<N>(&self, key: &TokenKey, next: N) -> Verdict
+    pub(super) async fn change<N>(&self, key: &TokenKey, next: N) -> CheckResult
     where
-        N: Fn(Option<&Entry>) -> Result<Option<Entry>, Broken>,
+        N: Fn(Option<&Entry>) -> Result<Option<Entry>, Violation>,
     {
         for _ in 0..TRIES {
             let kept = self.load(key).await?;
@@ -163,27 +163,27 @@ impl Witness<'_> {
     }
 
     /// Creates an entry with this body.
-    pub(super) fn entry(&self, body: &[u8]) -> Result<Entry, Broken> {
+    pub(super) fn entry(&self, body: &[u8]) -> Result<Entry, Violation> {
         self.entry_due(body, None)
     }
 
-    pub(super) fn entry_due(&self, body: &[u8], due: Option<UnixTime>) -> Result<Entry, Broken> {
+    pub(super) fn entry_due(&self, body: &[u8], due: Option<UnixTime>) -> Result<Entry, Violation> {
         let head = Head::begin(due).map_err(|error| self.broken(whole(&error)))?;
         Ok(Entry { head, body: Body::new(body) })
     }
 
     /// Returns the same entry with a new revision.
-    pub(super) fn revised(&self, entry: &Entry) -> Result<Entry, Broken> {
+    pub(super) fn revised(&self, entry: &Entry) -> Result<Entry, Violation> {
         let mut entry = entry.clone();
         entry.head.revision = self.revision()?;
         Ok(entry)
     }
 
-    pub(super) fn revision(&self) -> Result<Revision, Broken> {
+    pub(super) fn revision(&self) -> Result<Revision, Violation> {
         Revision::new().map_err(|error| self.broken(whole(&error)))
     }
 
-    pub(super) fn key(&self, tenant: &str) -> Result<TokenKey, Broken> {
+    pub(super) fn key(&self, tenant: &str) -> Result<TokenKey, Violation> {
         TokenKey::new(tenant).map_err(|error| self.broken(whole(&error)))
     }
 }

@@ -8,7 +8,7 @@ use crate::testing::authorize::{self, Turned};
 use crate::testing::exchange::Fields;
 use crate::testing::http;
 use crate::testing::refusal_page::ErrorPage;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 
 /// The user's decision.
 enum Answer {
@@ -18,7 +18,7 @@ enum Answer {
 }
 
 impl Answer {
-    fn give(self, authorization: Authorization, state: &mut State, moment: &mut Moment<'_>) -> String {
+    fn give(self, authorization: Authorization, state: &mut State, moment: &mut StepContext<'_>) -> String {
         match self {
             Self::Accept(user) => {
                 let user = user.or_else(|| authorize::hinted_user(&authorization, state)).unwrap_or(0);
@@ -92,7 +92,8 @@ impl MockWebex {
     #[track_caller]
     fn walk(&self, authorization_url: &str, answer: Answer) -> Result<String, ErrorPage> {
         let query = self.authorization_query(authorization_url);
-        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut http::random };
+        let mut moment =
+            StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut http::random };
         let mut state = self.state();
         let authorization = match authorize::check(&query, None, moment.now, &state) {
             Ok((authorization, _)) => authorization,

@@ -4,45 +4,45 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::testing::dress::{ELSEWHERE, Room};
+use crate::testing::dress::{ELSEWHERE, OverrideContext};
 use crate::testing::endpoint::MockEndpoint;
 use crate::testing::exchange::Request;
-use crate::testing::fate::Fate;
+use crate::testing::fate::ResponseDelivery;
 use crate::testing::fault::Fault;
-use crate::testing::raw::{JSON, Raw};
+use crate::testing::raw::{JSON, RawResponse};
 use crate::testing::request::MockRequest;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 use crate::testing::{opaque, rules};
 
 /// A response and its delivery.
-pub(super) struct Outgoing {
-    pub(super) answer: Raw,
+pub(super) struct PreparedResponse {
+    pub(super) answer: RawResponse,
     pub(super) delay: Option<Duration>,
-    pub(super) fate: Fate,
+    pub(super) fate: ResponseDelivery,
 }
 
-impl Outgoing {
-    fn whole(answer: Raw) -> Self {
-        Self { answer, delay: None, fate: Fate::Whole }
+impl PreparedResponse {
+    fn whole(answer: RawResponse) -> Self {
+        Self { answer, delay: None, fate: ResponseDelivery::Whole }
     }
 
     fn status(&self) -> Option<u16> {
-        (!matches!(self.fate, Fate::Lost | Fate::Hung)).then_some(self.answer.status)
+        (!matches!(self.fate, ResponseDelivery::Lost | ResponseDelivery::Hung)).then_some(self.answer.status)
     }
 }
 
 /// Responds to a request and logs it.
-pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outgoing {
+pub(super) fn answer(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> PreparedResponse {
     if request.path.starts_with(ELSEWHERE) {
         state.ledger.followed_redirects += 1;
-        return Outgoing::whole(strangers_tokens());
+        return PreparedResponse::whole(strangers_tokens());
     }
     let place = MockEndpoint::of(request, state.service);
     state.ledger.count(place.as_ref(), &request.path);
     let fault = state.orders.take(place.as_ref(), &request.path);
     let outgoing = match &fault {
         Some(fault) => spoilt(fault, request, state, moment),
-        None => Outgoing::whole(Raw::of(rules::answer(request, state, moment))),
+        None => PreparedResponse::whole(RawResponse::of(rules::answer(request, state, moment))),
     };
     state.ledger.keep(|shows_secrets| {
         let fault = fault.map(|fault| fault.to_string());
@@ -51,18 +51,18 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
     outgoing
 }
 
-fn spoilt(fault: &Fault, request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outgoing {
+fn spoilt(fault: &Fault, request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> PreparedResponse {
     let reply = fault.acts.then(|| rules::answer(request, state, moment));
     let mut answer = match reply.filter(|_| fault.keeps_own) {
-        Some(reply) => Raw::of(reply),
-        None => Raw::tracked(204, tracking_id(request, moment)),
+        Some(reply) => RawResponse::of(reply),
+        None => RawResponse::tracked(204, tracking_id(request, moment)),
     };
-    let room = Room { origin: &state.origin, path: &request.path, now: moment.now };
+    let room = OverrideContext { origin: &state.origin, path: &request.path, now: moment.now };
     fault.dress.put_on(&mut answer, &room);
-    Outgoing { answer, delay: fault.delay, fate: fault.fate }
+    PreparedResponse { answer, delay: fault.delay, fate: fault.fate }
 }
 
-fn tracking_id(request: &Request, moment: &mut Moment<'_>) -> String {
+fn tracking_id(request: &Request, moment: &mut StepContext<'_>) -> String {
     match &request.tracking_id {
         Some(id) => id.clone(),
         None => format!("ROUTER_{}", opaque::uuid(&(moment.random)())),
@@ -70,9 +70,9 @@ fn tracking_id(request: &Request, moment: &mut Moment<'_>) -> String {
 }
 
 /// Returns the response at the target of a redirect, with tokens that belong to another user.
-fn strangers_tokens() -> Raw {
+fn strangers_tokens() -> RawResponse {
     let tokens = json!({"access_token": "another-users", "refresh_token": "another-users", "expires_in": 1_209_599});
-    let mut raw = Raw::empty(200);
+    let mut raw = RawResponse::empty(200);
     raw.write(JSON, tokens.to_string());
     raw
 }

@@ -8,7 +8,7 @@ use crate::clock::UnixTime;
 use crate::scope::Scopes;
 use crate::testing::response_type::ResponseType;
 use crate::testing::sessions::SignedIn;
-use crate::testing::way_back::WayBack;
+use crate::testing::way_back::ResponseTarget;
 
 /// A validated authorization request, pending until the user decides.
 pub(super) struct Authorization {
@@ -17,7 +17,7 @@ pub(super) struct Authorization {
     /// `true` if the request contained the redirect URI, so that the exchange must repeat it.
     pub(super) names_redirect_uri: bool,
     pub(super) response: ResponseType,
-    pub(super) way_back: WayBack,
+    pub(super) way_back: ResponseTarget,
     pub(super) scopes: Scopes,
     pub(super) login_hint: Option<String>,
     pub(super) authentication: Authentication,

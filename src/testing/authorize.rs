@@ -10,13 +10,13 @@ use crate::testing::authorization::{Authentication, Authorization, Binding, Chal
 use crate::testing::exchange::Fields;
 use crate::testing::faults::NamedFault;
 use crate::testing::implicit;
-use crate::testing::prompt::{self, Blocked, Next, Visitor};
+use crate::testing::prompt::{self, BrowserSession, InteractionRequired, Next};
 use crate::testing::refusal_page::ErrorPage;
 use crate::testing::response_type::ResponseType;
 use crate::testing::service::MockService;
 use crate::testing::sessions::SignedIn;
-use crate::testing::state::{Moment, State};
-use crate::testing::way_back::{Return, WayBack};
+use crate::testing::state::{State, StepContext};
+use crate::testing::way_back::{AuthorizationResponse, ResponseTarget};
 
 /// The rejection of an authorization request before the user is asked.
 #[derive(Debug)]
@@ -24,17 +24,22 @@ pub(super) enum Turned {
     /// An error page, because there is no trusted redirect URI.
     Away(ErrorPage),
     /// An error response to the application.
-    Back(Return),
+    Back(AuthorizationResponse),
 }
 
 /// The response to the user's decision.
 pub(super) struct Granted {
-    pub(super) way: Return,
+    pub(super) way: AuthorizationResponse,
     pub(super) code: Option<String>,
 }
 
 /// Grants the authorization on behalf of `user`.
-pub(super) fn accept(authorization: Authorization, user: usize, state: &mut State, moment: &mut Moment<'_>) -> Granted {
+pub(super) fn accept(
+    authorization: Authorization,
+    user: usize,
+    state: &mut State,
+    moment: &mut StepContext<'_>,
+) -> Granted {
     let (way_back, issuer) = (authorization.way_back.clone(), state.issuer_of(&state.users[user]));
     state.consents.give(user, &authorization);
     let (code, parameters) = if authorization.response == ResponseType::Code {
@@ -67,7 +72,7 @@ pub(super) fn check(
 ) -> Result<(Authorization, Next), Turned> {
     let integration = integration(query, state)?;
     let redirect_uri = redirect_uri(query, &state.integrations[integration].redirect_uris)?;
-    let way_back = WayBack::new(redirect_uri.clone(), query);
+    let way_back = ResponseTarget::new(redirect_uri.clone(), query);
     let back = |error: Error| Turned::Back(error.by(way_back.clone()));
     no_repetition(query).map_err(back)?;
     let response = response_type(query, state.service).map_err(back)?;
@@ -104,7 +109,7 @@ fn integration(query: &Fields, state: &State) -> Result<usize, Turned> {
         state.integrations.iter().any(|integration| integration.redirect_uris.iter().any(|own| own == redirect_uri));
     let blank = Error { code: "invalid_request", description: "Parameter:client_id is blank" };
     Err(if is_registered {
-        Turned::Back(blank.by(WayBack::new(redirect_uri.to_owned(), query)))
+        Turned::Back(blank.by(ResponseTarget::new(redirect_uri.to_owned(), query)))
     } else {
         Turned::Away(ErrorPage::UnknownClient)
     })
@@ -204,12 +209,18 @@ fn next(
     now: UnixTime,
     state: &State,
 ) -> Result<Next, Error> {
-    let visitor = Visitor { signed_in: browser, hinted: hinted_user(authorization, state), now };
+    let visitor = BrowserSession { signed_in: browser, hinted: hinted_user(authorization, state), now };
     prompt::next(query, &visitor, |user| state.consents.cover(user, authorization)).map_err(|blocked| match blocked {
-        Blocked::Contradiction => Error { code: "invalid_request", description: "Parameter:prompt is contradictory" },
-        Blocked::LoginRequired => Error { code: "login_required", description: "The user is not signed in." },
+        InteractionRequired::Contradiction => {
+            Error { code: "invalid_request", description: "Parameter:prompt is contradictory" }
+        }
+        InteractionRequired::LoginRequired => {
+            Error { code: "login_required", description: "The user is not signed in." }
+        }
         // OpenID Connect Core 1.0, section 3.1.2.6. Webex's behavior is undocumented.
-        Blocked::ConsentRequired => Error { code: "consent_required", description: "The user has not consented." },
+        InteractionRequired::ConsentRequired => {
+            Error { code: "consent_required", description: "The user has not consented." }
+        }
     })
 }
 
@@ -259,7 +270,7 @@ struct Error {
 }
 
 impl Error {
-    fn by(&self, way_back: WayBack) -> Return {
+    fn by(&self, way_back: ResponseTarget) -> AuthorizationResponse {
         let parameters = vec![("error", self.code.to_owned()), ("error_description", self.description.to_owned())];
         way_back.with(parameters)
     }

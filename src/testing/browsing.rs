@@ -14,11 +14,11 @@ use crate::testing::prompt::Next;
 use crate::testing::refusal_page::ErrorPage;
 use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::{Person, SignInPage, Why};
-use crate::testing::state::{Moment, State};
-use crate::testing::visits::{Ending, Purpose, Stage, Visit};
+use crate::testing::state::{State, StepContext};
+use crate::testing::visits::{Ending, LoginTransaction, Purpose, Stage};
 
 /// Responds to a request to the authorization endpoint.
-pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     match authorize::check(&request.query, browser, moment.now, state) {
         Ok((mut authorization, Next::Nothing(signed_in))) => {
@@ -28,7 +28,7 @@ pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Momen
         }
         Ok((authorization, Next::Page { stage, asks_again })) => {
             let purpose = Purpose::Application { authorization: Box::new(authorization), asks_again };
-            open(Visit { purpose, stage }, browser, state, moment)
+            open(LoginTransaction { purpose, stage }, browser, state, moment)
         }
         Err(Turned::Away(page)) => refusal(page),
         Err(Turned::Back(way)) => way.into_answer(302),
@@ -36,14 +36,19 @@ pub(super) fn authorize(request: &Request, state: &mut State, moment: &mut Momen
 }
 
 /// Begins a login transaction and returns its first page.
-pub(super) fn open(visit: Visit, browser: Option<SignedIn>, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+pub(super) fn open(
+    visit: LoginTransaction,
+    browser: Option<SignedIn>,
+    state: &mut State,
+    moment: &mut StepContext<'_>,
+) -> (u16, Body) {
     let id = state.visits.open(visit, moment.now, moment.elapsed, (moment.random)());
     page(&id, browser, state, moment)
 }
 
 /// Responds to `GET /signin`: the user wants to use another account. Navigating back keeps the
 /// current one.
-pub(super) fn choose(request: &Request, state: &State, moment: &Moment<'_>) -> (u16, Body) {
+pub(super) fn choose(request: &Request, state: &State, moment: &StepContext<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     let id = request.query.get("transaction").unwrap_or_default();
     match state.visits.find(id, moment.now).map(|visit| visit.stage) {
@@ -55,13 +60,18 @@ pub(super) fn choose(request: &Request, state: &State, moment: &Moment<'_>) -> (
 }
 
 /// Responds to `GET /consent` with the next page.
-pub(super) fn resume(request: &Request, state: &State, moment: &Moment<'_>) -> (u16, Body) {
+pub(super) fn resume(request: &Request, state: &State, moment: &StepContext<'_>) -> (u16, Body) {
     let browser = state.sessions.find(request.session.as_deref());
     page(request.query.get("transaction").unwrap_or_default(), browser, state, moment)
 }
 
 /// Responds to `POST /signin`: the user entered an e-mail address or selected one.
-pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+pub(super) fn sign_in(
+    request: &Request,
+    form: &Fields,
+    state: &mut State,
+    moment: &mut StepContext<'_>,
+) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
     if let Some(ending) = repeated(id, true, state, moment) {
         return end(ending);
@@ -90,7 +100,7 @@ pub(super) fn sign_in(request: &Request, form: &Fields, state: &mut State, momen
 
 /// Responds to `POST /consent`. A form that contains `user` also signs that user in, so a script
 /// needs no other page.
-pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment: &mut StepContext<'_>) -> (u16, Body) {
     let id = form.get("transaction").unwrap_or_default();
     let is_yes = form.get("decision") == Some("accept");
     if let Some(ending) = repeated(id, is_yes, state, moment) {
@@ -112,7 +122,7 @@ pub(super) fn decide(request: &Request, form: &Fields, state: &mut State, moment
 }
 
 /// Returns the recent result of the same decision, unless it contains a code that was already used.
-fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Option<Ending> {
+fn repeated(id: &str, is_yes: bool, state: &State, moment: &StepContext<'_>) -> Option<Ending> {
     let ending = state.visits.ended(id, is_yes, moment.elapsed)?.clone();
     match &ending {
         Ending::Back { code: Some(code), .. } if !state.has_code(code) => None,
@@ -121,7 +131,7 @@ fn repeated(id: &str, is_yes: bool, state: &State, moment: &Moment<'_>) -> Optio
 }
 
 /// Completes a transaction with the user's decision.
-fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment: &mut StepContext<'_>) -> (u16, Body) {
     let ending = match state.visits.close(id, moment.now).map(|visit| visit.purpose) {
         None => return refusal(ErrorPage::Expired),
         Some(Purpose::Application { mut authorization, .. }) => {
@@ -161,7 +171,7 @@ fn with_session(
     signed_in: SignedIn,
     (status, then): (u16, Body),
     state: &mut State,
-    moment: &mut Moment<'_>,
+    moment: &mut StepContext<'_>,
 ) -> (u16, Body) {
     state.sessions.close(request.session.as_deref());
     let session = state.sessions.open(signed_in, (moment.random)());
@@ -173,7 +183,7 @@ pub(super) fn refusal(page: ErrorPage) -> (u16, Body) {
 }
 
 /// Returns the current page of a transaction.
-fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &Moment<'_>) -> (u16, Body) {
+fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &StepContext<'_>) -> (u16, Body) {
     let Some(stage) = state.visits.find(id, moment.now).map(|visit| visit.stage) else {
         return refusal(ErrorPage::Expired);
     };
@@ -187,7 +197,7 @@ fn page(id: &str, browser: Option<SignedIn>, state: &State, moment: &Moment<'_>)
 }
 
 /// Returns the integration of a transaction and the user in its `login_hint`.
-fn subject(id: &str, state: &State, moment: &Moment<'_>) -> Option<(usize, Option<String>)> {
+fn subject(id: &str, state: &State, moment: &StepContext<'_>) -> Option<(usize, Option<String>)> {
     match &state.visits.find(id, moment.now)?.purpose {
         Purpose::Application { authorization, .. } => {
             Some((authorization.integration, authorization.login_hint.clone()))
@@ -206,7 +216,7 @@ fn sign_in_page(
     unknown: Option<&str>,
     browser: Option<SignedIn>,
     state: &State,
-    moment: &Moment<'_>,
+    moment: &StepContext<'_>,
 ) -> SignInPage {
     let (integration, hint) = subject(id, state, moment).unwrap_or_default();
     let present = browser.map(|signed_in| signed_in.user);
@@ -230,7 +240,7 @@ fn sign_in_page(
     }
 }
 
-fn consent_page(id: &str, signed_in: SignedIn, state: &State, moment: &Moment<'_>) -> Option<ConsentPage> {
+fn consent_page(id: &str, signed_in: SignedIn, state: &State, moment: &StepContext<'_>) -> Option<ConsentPage> {
     let visit = state.visits.find(id, moment.now)?;
     let (integration, scopes, user_code) = match &visit.purpose {
         Purpose::Application { authorization, .. } => (authorization.integration, authorization.scopes.clone(), None),
@@ -259,12 +269,12 @@ pub(super) fn begin_device(
     integration: usize,
     request: &Request,
     state: &mut State,
-    moment: &mut Moment<'_>,
+    moment: &mut StepContext<'_>,
 ) -> (u16, Body) {
     if let Some(page) = device::refusal(integration, state) {
         return refusal(page);
     }
     let browser = state.sessions.find(request.session.as_deref());
     let stage = browser.map_or(Stage::SignIn(Why::Nobody), Stage::Consent);
-    open(Visit { purpose: Purpose::Device { device_code }, stage }, browser, state, moment)
+    open(LoginTransaction { purpose: Purpose::Device { device_code }, stage }, browser, state, moment)
 }

@@ -11,7 +11,7 @@ use crate::testing::expect::Verdict;
 use crate::testing::http::{self, Desk, Server};
 use crate::testing::integration::MockIntegration;
 use crate::testing::ledger::Recording;
-use crate::testing::rotation::Succession;
+use crate::testing::rotation::RotationPolicy;
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::state::State;
 use crate::testing::user::MockUser;
@@ -52,7 +52,7 @@ pub struct MockWebexBuilder {
     renews_refresh_tokens: bool,
     writes_at_hash: bool,
     devices: Devices,
-    succession: Succession,
+    succession: RotationPolicy,
     recording: Recording,
     is_relayed: bool,
     clock: Arc<dyn Clock>,
@@ -73,7 +73,7 @@ impl MockWebexBuilder {
             renews_refresh_tokens: false,
             writes_at_hash: false,
             devices: Devices::default(),
-            succession: Succession::default(),
+            succession: RotationPolicy::default(),
             recording: Recording::Off,
             is_relayed: false,
             clock: Arc::new(SystemClock::new()),

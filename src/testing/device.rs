@@ -11,7 +11,7 @@ use crate::testing::devices::{Devices, Found};
 use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::faults::NamedFault;
 use crate::testing::refusal_page::ErrorPage;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 use crate::testing::token;
 
 /// The path of the device authorization endpoint, below the service's base URL. Webex Meetings does
@@ -34,7 +34,7 @@ const HELPERS: [&str; 4] = [
 ];
 
 /// Responds to a device authorization request.
-pub(super) fn start(form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+pub(super) fn start(form: &Fields, state: &mut State, moment: &mut StepContext<'_>) -> Outcome {
     if form.has_repetition() {
         return Err(Refusal::malformed("invalid_request", "duplicate form field"));
     }
@@ -76,7 +76,12 @@ fn scopes(form: &Fields, registered: &Scopes) -> Result<Scopes, Refusal> {
 }
 
 /// Responds to a token request of a device.
-pub(super) fn token(form: &Fields, authorization: Option<&str>, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+pub(super) fn token(
+    form: &Fields,
+    authorization: Option<&str>,
+    state: &mut State,
+    moment: &mut StepContext<'_>,
+) -> Outcome {
     let device_code = form.get("device_code").unwrap_or_default();
     if let Some(fault) = state.orders.take_named(NamedFault::device_poll) {
         state.devices.poll_in_vain(device_code, moment.elapsed, fault.slows_down());
@@ -150,7 +155,7 @@ fn check(form: &Fields) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut Moment<'_>) -> Value {
+fn tokens(consented: Consented, form: &Fields, state: &mut State, moment: &mut StepContext<'_>) -> Value {
     let id = state.open_grant(consented, moment);
     let mut tokens = token::tokens(id, form, state, moment.now);
     if let Some(fault) = state.orders.take_named(NamedFault::tokens) {

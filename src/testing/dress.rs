@@ -8,13 +8,13 @@ use http::{HeaderName, HeaderValue, header};
 use serde_json::Value;
 
 use crate::clock::UnixTime;
-use crate::testing::raw::{HTML, JSON, Raw, TRACKING_ID};
+use crate::testing::raw::{HTML, JSON, RawResponse, TRACKING_ID};
 use crate::testing::retry_after::RetryAfter;
 use crate::testing::webex_error::{self, ErrorFormat, WebexError, Written};
 
 /// Overrides of a response, either the mock's own or an empty one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dress {
+pub(super) struct ResponseOverride {
     pub(super) status: Option<u16>,
     pub(super) content: Option<Content>,
     pub(super) change: Option<Change>,
@@ -59,7 +59,7 @@ pub(super) enum Content {
 }
 
 /// The request context that some overrides depend on.
-pub(super) struct Room<'a> {
+pub(super) struct OverrideContext<'a> {
     pub(super) origin: &'a str,
     pub(super) path: &'a str,
     pub(super) now: UnixTime,
@@ -69,7 +69,7 @@ pub(super) struct Room<'a> {
 /// target uses another host name and is therefore another origin.
 pub(super) const ELSEWHERE: &str = "/elsewhere";
 
-impl Dress {
+impl ResponseOverride {
     /// Returns `true` if there are no overrides except those that the description of a
     /// [`Fault`](crate::testing::Fault) names: the status and a member.
     pub(super) fn is_plain(&self) -> bool {
@@ -80,7 +80,7 @@ impl Dress {
             && !self.doubles_tracking_id
     }
 
-    pub(super) fn put_on(&self, raw: &mut Raw, room: &Room<'_>) {
+    pub(super) fn put_on(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
         raw.status = self.status.unwrap_or(raw.status);
         match &self.content {
             None => {}
@@ -102,7 +102,7 @@ impl Dress {
         self.put_headers(raw, room);
     }
 
-    fn put_headers(&self, raw: &mut Raw, room: &Room<'_>) {
+    fn put_headers(&self, raw: &mut RawResponse, room: &OverrideContext<'_>) {
         self.headers.iter().for_each(|(name, _)| raw.remove(name));
         raw.headers.extend(self.headers.iter().cloned());
         if let Some(retry_after) = self.retry_after {
@@ -132,7 +132,7 @@ fn status_page(status: u16) -> String {
 
 impl Change {
     /// Applies the change. Bodies other than JSON objects stay unchanged.
-    fn make(&self, raw: &mut Raw) {
+    fn make(&self, raw: &mut RawResponse) {
         if let Self::Edit(Edit(edit)) = self {
             let Ok(mut json) = serde_json::from_slice(&raw.body) else { return };
             edit(&mut json);
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn changed(change: &Change, body: &str) -> String {
-        let mut raw = Raw::empty(200);
+        let mut raw = RawResponse::empty(200);
         raw.write(JSON, body.to_owned());
         change.make(&mut raw);
         String::from_utf8(raw.body.to_vec()).unwrap()

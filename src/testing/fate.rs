@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The delivery of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum ResponseDelivery {
     /// The complete response is delivered.
     #[default]
     Whole,
@@ -13,14 +13,14 @@ pub(super) enum Fate {
     /// No response is delivered, and the connection stays open.
     Hung,
     /// Only this many bytes of the body are delivered, or half of them if `None`.
-    Cut(Option<usize>, Ending),
+    Cut(Option<usize>, ConnectionFault),
     /// The response is delivered byte by byte, with this pause after each.
     Dripping(Duration),
 }
 
 /// The way in which an incomplete response is interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ConnectionFault {
     /// The connection is closed gracefully.
     Closed,
     /// The connection is reset.
@@ -32,7 +32,7 @@ pub(super) enum Ending {
 /// The header that passes the delivery from the HTTP server to the relay, which removes it.
 pub(super) const HEADER: &str = "x-mock-relay";
 
-impl Fate {
+impl ResponseDelivery {
     /// Returns `true` if only the relay supports this delivery, because wiremock does not.
     pub(super) fn needs_relay(self) -> bool {
         matches!(self, Self::Cut(..) | Self::Dripping(_))
@@ -54,9 +54,9 @@ impl Fate {
         let (word, number) = text.trim().split_once(' ')?;
         let ending = match word {
             "Dripping" => return Some(Self::Dripping(Duration::from_micros(number.parse().ok()?))),
-            "Closed" => Ending::Closed,
-            "Reset" => Ending::Reset,
-            "Stalled" => Ending::Stalled,
+            "Closed" => ConnectionFault::Closed,
+            "Reset" => ConnectionFault::Reset,
+            "Stalled" => ConnectionFault::Stalled,
             _ => return None,
         };
         Some(Self::Cut(number.parse().ok(), ending))
@@ -70,17 +70,24 @@ mod tests {
     #[test]
     fn what_the_relay_must_do_it_reads_as_it_was_written() {
         for fate in [
-            Fate::Cut(None, Ending::Closed),
-            Fate::Cut(Some(0), Ending::Reset),
-            Fate::Cut(Some(17), Ending::Stalled),
-            Fate::Dripping(Duration::from_millis(3)),
+            ResponseDelivery::Cut(None, ConnectionFault::Closed),
+            ResponseDelivery::Cut(Some(0), ConnectionFault::Reset),
+            ResponseDelivery::Cut(Some(17), ConnectionFault::Stalled),
+            ResponseDelivery::Dripping(Duration::from_millis(3)),
         ] {
             assert!(fate.needs_relay());
-            assert_eq!(Fate::from_header(&fate.to_header().unwrap()), Some(fate));
+            assert_eq!(ResponseDelivery::from_header(&fate.to_header().unwrap()), Some(fate));
         }
-        for fate in [Fate::Whole, Fate::Lost, Fate::Hung] {
+        for fate in [ResponseDelivery::Whole, ResponseDelivery::Lost, ResponseDelivery::Hung] {
             assert!(!fate.needs_relay() && fate.to_header().is_none());
         }
-        assert_eq!((Fate::from_header(""), Fate::from_header("Reset"), Fate::from_header("x 1")), (None, None, None));
+        assert_eq!(
+            (
+                ResponseDelivery::from_header(""),
+                ResponseDelivery::from_header("Reset"),
+                ResponseDelivery::from_header("x 1")
+            ),
+            (None, None, None)
+        );
     }
 }

@@ -12,8 +12,8 @@ use crate::testing::callback_fault::CallbackFault;
 use crate::testing::device_poll_fault::DevicePollFault;
 use crate::testing::device_start_fault::DeviceStartFault;
 use crate::testing::discovery_fault::DiscoveryFault;
-use crate::testing::dress::{Change, Content, Dress, Edit};
-use crate::testing::fate::{Ending, Fate};
+use crate::testing::dress::{Change, Content, Edit, ResponseOverride};
+use crate::testing::fate::{ConnectionFault, ResponseDelivery};
 use crate::testing::faults::NamedFault;
 use crate::testing::id_token_fault::IdTokenFault;
 use crate::testing::keys_fault::JwksFault;
@@ -62,11 +62,11 @@ use crate::testing::webex_error::{ErrorFormat, WebexError};
 pub struct Fault {
     /// `true` if the response is based on the mock's own, and not on an empty one.
     pub(super) keeps_own: bool,
-    pub(super) dress: Dress,
+    pub(super) dress: ResponseOverride,
     /// `true` if the request is processed by the rules.
     pub(super) acts: bool,
     pub(super) delay: Option<Duration>,
-    pub(super) fate: Fate,
+    pub(super) fate: ResponseDelivery,
     /// A fault that the rules of the mock apply, in place of everything above.
     pub(super) named: Option<NamedFault>,
 }
@@ -78,7 +78,14 @@ impl Fault {
     /// Use it for initial successful responses in a script, or as the basis of a changed response.
     /// For example, `Fault::none().content_type("text/html")` sends valid tokens as HTML.
     pub fn none() -> Self {
-        Self { keeps_own: true, dress: Dress::default(), acts: true, delay: None, fate: Fate::Whole, named: None }
+        Self {
+            keeps_own: true,
+            dress: ResponseOverride::default(),
+            acts: true,
+            delay: None,
+            fate: ResponseDelivery::Whole,
+            named: None,
+        }
     }
 
     /// Creates an empty response with this status, 200 to 599. Add a body with
@@ -174,7 +181,7 @@ impl Fault {
 
     /// Creates a fault that closes the connection without processing the request.
     pub fn closed() -> Self {
-        Self { acts: false, fate: Fate::Lost, ..Self::none() }
+        Self { acts: false, fate: ResponseDelivery::Lost, ..Self::none() }
     }
 
     /// Creates a fault that processes the request but closes the connection before the response
@@ -186,29 +193,29 @@ impl Fault {
     /// Creates a fault that keeps the connection open without processing the request or sending a
     /// response.
     pub fn hanging() -> Self {
-        Self { acts: false, fate: Fate::Hung, ..Self::none() }
+        Self { acts: false, fate: ResponseDelivery::Hung, ..Self::none() }
     }
 
     /// Creates a fault that closes the connection in the middle of the body, whose length was
     /// announced.
     pub fn truncated() -> Self {
-        Self { fate: Fate::Cut(None, Ending::Closed), ..Self::none() }
+        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Closed), ..Self::none() }
     }
 
     /// Creates a fault that resets the connection in the middle of the body.
     pub fn reset() -> Self {
-        Self { fate: Fate::Cut(None, Ending::Reset), ..Self::none() }
+        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Reset), ..Self::none() }
     }
 
     /// Creates a fault that stops sending in the middle of the body and keeps the connection open.
     pub fn stalled() -> Self {
-        Self { fate: Fate::Cut(None, Ending::Stalled), ..Self::none() }
+        Self { fate: ResponseDelivery::Cut(None, ConnectionFault::Stalled), ..Self::none() }
     }
 
     /// Creates a fault that sends the complete response byte by byte, with this pause after each
     /// byte. The pause is in real time.
     pub fn dripping(pause: Duration) -> Self {
-        Self { fate: Fate::Dripping(pause), ..Self::none() }
+        Self { fate: ResponseDelivery::Dripping(pause), ..Self::none() }
     }
 
     fn named(fault: NamedFault) -> Self {
@@ -325,7 +332,7 @@ impl Fault {
     #[track_caller]
     #[expect(clippy::panic, reason = "a length for a complete response is a mistake in the test")]
     pub fn after_bytes(mut self, bytes: usize) -> Self {
-        let Fate::Cut(after, _) = &mut self.fate else {
+        let ResponseDelivery::Cut(after, _) = &mut self.fate else {
             panic!("cannot interrupt after {bytes} bytes: this fault ({self}) does not interrupt the response")
         };
         *after = Some(bytes);
@@ -338,7 +345,7 @@ impl Fault {
     }
 
     #[track_caller]
-    fn dressed(mut self, change: impl FnOnce(&mut Dress)) -> Self {
+    fn dressed(mut self, change: impl FnOnce(&mut ResponseOverride)) -> Self {
         self.assert_arrives();
         change(&mut self.dress);
         self
@@ -349,7 +356,7 @@ impl Fault {
     #[track_caller]
     fn assert_arrives(&self) {
         assert!(self.named.is_none(), "cannot change a named fault ({self})");
-        let arrives = !matches!(self.fate, Fate::Lost | Fate::Hung);
+        let arrives = !matches!(self.fate, ResponseDelivery::Lost | ResponseDelivery::Hung);
         assert!(arrives, "cannot change the response: this fault ({self}) sends none");
     }
 }
@@ -398,12 +405,12 @@ impl fmt::Display for Fault {
             return write!(f, "{named:?}");
         }
         match (self.fate, &self.dress.change, self.dress.status) {
-            (Fate::Lost, ..) => f.write_str(if self.acts { "response lost" } else { "connection closed" }),
-            (Fate::Hung, ..) => f.write_str("no response"),
-            (Fate::Cut(_, Ending::Closed), ..) => f.write_str("response truncated"),
-            (Fate::Cut(_, Ending::Reset), ..) => f.write_str("connection reset"),
-            (Fate::Cut(_, Ending::Stalled), ..) => f.write_str("response stalled"),
-            (Fate::Dripping(_), ..) => f.write_str("response dripping"),
+            (ResponseDelivery::Lost, ..) => f.write_str(if self.acts { "response lost" } else { "connection closed" }),
+            (ResponseDelivery::Hung, ..) => f.write_str("no response"),
+            (ResponseDelivery::Cut(_, ConnectionFault::Closed), ..) => f.write_str("response truncated"),
+            (ResponseDelivery::Cut(_, ConnectionFault::Reset), ..) => f.write_str("connection reset"),
+            (ResponseDelivery::Cut(_, ConnectionFault::Stalled), ..) => f.write_str("response stalled"),
+            (ResponseDelivery::Dripping(_), ..) => f.write_str("response dripping"),
             (_, Some(Change::Without(name)), _) => write!(f, "without {name}"),
             (_, Some(Change::Twice(name)), _) => write!(f, "duplicate {name}"),
             (_, Some(Change::Edit(_)), _) => f.write_str("edited response"),

@@ -13,13 +13,13 @@ use wiremock::{Match, Mock, MockServer, Respond, ResponseTemplate, matchers};
 
 use crate::clock::Clock;
 use crate::random;
-use crate::testing::answering::{self, Outgoing};
+use crate::testing::answering::{self, PreparedResponse};
 use crate::testing::exchange::{Fields, Request};
-use crate::testing::fate::{self, Fate};
-use crate::testing::raw::{Raw, TRACKING_ID};
+use crate::testing::fate::{self, ResponseDelivery};
+use crate::testing::raw::{RawResponse, TRACKING_ID};
 use crate::testing::relay::Relay;
 use crate::testing::sessions;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 
 /// The number of requests after which wiremock's own request log is cleared.
 ///
@@ -118,7 +118,7 @@ pub(super) struct Desk {
     /// The weight of all requests that wiremock has stored, including cleared ones.
     kept: Arc<AtomicU64>,
     /// The response to the current request. wiremock processes one request at a time.
-    outgoing: Arc<Mutex<Option<Outgoing>>>,
+    outgoing: Arc<Mutex<Option<PreparedResponse>>>,
 }
 
 impl Desk {
@@ -137,16 +137,16 @@ impl Desk {
     /// processes every request.
     fn mocks(self) -> [Mock; 2] {
         let closed = |_: &wiremock::Request| io::Error::from(io::ErrorKind::ConnectionAborted);
-        let losing = Mock::given(Losing(self.clone())).respond_with_err(closed);
+        let losing = Mock::given(DropResponse(self.clone())).respond_with_err(closed);
         [losing, Mock::given(matchers::any()).respond_with(self)]
     }
 
-    fn receive(&self, request: &wiremock::Request) -> Outgoing {
+    fn receive(&self, request: &wiremock::Request) -> PreparedResponse {
         let weight = weight(request);
         if is_full(self.kept.fetch_add(weight, Ordering::Relaxed), weight) {
             self.forget_requests();
         }
-        let mut moment = Moment { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
+        let mut moment = StepContext { now: self.clock.now(), elapsed: self.clock.elapsed(), random: &mut random };
         answering::answer(&read(request), &mut lock(&self.state), &mut moment)
     }
 
@@ -170,12 +170,12 @@ fn is_full(before: u64, more: u64) -> bool {
 }
 
 /// A matcher for requests whose response is lost.
-struct Losing(Desk);
+struct DropResponse(Desk);
 
-impl Match for Losing {
+impl Match for DropResponse {
     fn matches(&self, request: &wiremock::Request) -> bool {
         let outgoing = self.0.receive(request);
-        let is_lost = outgoing.fate == Fate::Lost;
+        let is_lost = outgoing.fate == ResponseDelivery::Lost;
         *lock(&self.0.outgoing) = (!is_lost).then_some(outgoing);
         is_lost
     }
@@ -214,19 +214,19 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 /// A delay longer than any test.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
-fn write(outgoing: Outgoing) -> ResponseTemplate {
+fn write(outgoing: PreparedResponse) -> ResponseTemplate {
     let mut template = write_raw(outgoing.answer);
     if let Some(order) = outgoing.fate.to_header() {
         template = template.insert_header(fate::HEADER, order);
     }
-    let delay = if outgoing.fate == Fate::Hung { Some(FOR_EVER) } else { outgoing.delay };
+    let delay = if outgoing.fate == ResponseDelivery::Hung { Some(FOR_EVER) } else { outgoing.delay };
     match delay {
         Some(delay) => template.set_delay(delay),
         None => template,
     }
 }
 
-fn write_raw(raw: Raw) -> ResponseTemplate {
+fn write_raw(raw: RawResponse) -> ResponseTemplate {
     let template = ResponseTemplate::new(raw.status);
     let template = match raw.content_type {
         Some(content_type) => template.set_body_bytes(raw.body).insert_header(header::CONTENT_TYPE, content_type),

@@ -24,7 +24,7 @@ pub(super) enum Recording {
 
 /// The request counters, the request log, and the expectations.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct RequestLog {
     pub(super) recording: Recording,
     pub(super) followed_redirects: usize,
     total: usize,
@@ -45,7 +45,7 @@ struct Expectation {
     total: usize,
 }
 
-impl Ledger {
+impl RequestLog {
     /// Counts a request.
     pub(super) fn count(&mut self, place: Option<&MockEndpoint>, path: &str) {
         self.total += 1;
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::testing::exchange::{Fields, Request};
 
-    fn come(ledger: &mut Ledger, endpoint: &MockEndpoint, form: &str) {
+    fn come(ledger: &mut RequestLog, endpoint: &MockEndpoint, form: &str) {
         let path = "/v1/access_token";
         ledger.count(Some(endpoint), path);
         let form = Some(Fields::parse(form.as_bytes()));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_million_requests_are_counted_and_the_last_1024_kept() {
-        let mut ledger = Ledger { recording: Recording::Redacted, ..Ledger::default() };
+        let mut ledger = RequestLog { recording: Recording::Redacted, ..RequestLog::default() };
         for number in 0..1_000_000 {
             ledger.count(Some(&MockEndpoint::Refresh), &format!("/{number}"));
             ledger.keep(|shows| MockRequest::new(&Request::default(), Some(MockEndpoint::Refresh), shows));
@@ -177,14 +177,14 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_unless_it_is_wanted() {
-        let mut ledger = Ledger::default();
+        let mut ledger = RequestLog::default();
         come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=x");
         assert_eq!((ledger.kept.len(), ledger.requests_to(&MockEndpoint::Refresh)), (0, 1));
     }
 
     #[test]
     fn what_was_not_met_is_said_with_what_came_instead_and_without_its_secrets() {
-        let mut ledger = Ledger::default();
+        let mut ledger = RequestLog::default();
         come(&mut ledger, &MockEndpoint::Refresh, "refresh_token=before");
         ledger.expect(MockEndpoint::Refresh, 1, Some(1));
         ledger.expect(MockEndpoint::Exchange, 0, Some(0));
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut_and_an_empty_one_says_so() {
-        let mut ledger = Ledger::default();
+        let mut ledger = RequestLog::default();
         ledger.expect(MockEndpoint::Refresh, 0, Some(20));
         for _ in 0..21 {
             come(&mut ledger, &MockEndpoint::Refresh, "");

@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::testing::exchange::{Body, Fields, Request};
 use crate::testing::pages::Page;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 
 /// The path of the logout page below each issuer.
 ///
@@ -15,7 +15,7 @@ pub(super) const LOGOUT: &str = "/oauth2/v1/logout";
 /// samples.
 ///
 /// The browser is then redirected to `goto`. No documentation requires this URL to be registered.
-pub(super) fn show(request: &Request, state: &mut State, moment: &Moment<'_>) -> (u16, Body) {
+pub(super) fn show(request: &Request, state: &mut State, moment: &StepContext<'_>) -> (u16, Body) {
     state.sessions.close(request.session.as_deref());
     if let Some(token) = request.query.filled("token") {
         state.end_access_token(token, moment.now);

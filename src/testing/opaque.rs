@@ -50,7 +50,7 @@ pub(super) fn rest_id(region: &str, kind: &str, id: &str) -> String {
 ///
 /// The checksum detects typing errors, tampering, and tokens of another mock. It is not a security
 /// measure.
-pub(super) struct Seal([u8; 32]);
+pub(super) struct TokenCodec([u8; 32]);
 
 /// The content of an access token.
 pub(super) struct Sealed {
@@ -61,7 +61,7 @@ pub(super) struct Sealed {
 
 const PAYLOAD: usize = 24;
 
-impl Seal {
+impl TokenCodec {
     pub(super) fn new(random: [u8; 32]) -> Self {
         Self(random)
     }
@@ -100,12 +100,12 @@ mod tests {
 
     #[test]
     fn an_access_token_opens_only_whole_and_only_where_it_was_made() {
-        let seal = Seal::new([1; 32]);
+        let seal = TokenCodec::new([1; 32]);
         let token = seal.close(&Sealed { grant: 7, serial: 9, expires: UnixTime::from_secs(1234) });
         let opened = seal.open(&token).unwrap();
         assert_eq!((opened.grant, opened.serial, opened.expires.as_secs()), (7, 9, 1234));
         assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{token}");
-        assert!(Seal::new([2; 32]).open(&token).is_none());
+        assert!(TokenCodec::new([2; 32]).open(&token).is_none());
         for position in 0..token.len() {
             let mut other = token.clone().into_bytes();
             other[position] = if other[position] == b'M' { b'N' } else { b'M' };

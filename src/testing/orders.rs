@@ -9,7 +9,7 @@ use crate::testing::faults::NamedFault;
 
 /// The scripted faults, oldest first.
 #[derive(Default)]
-pub(super) struct Orders {
+pub(super) struct FaultScript {
     orders: Vec<Order>,
     last: u64,
 }
@@ -28,7 +28,7 @@ enum Left {
     UntilCleared,
 }
 
-impl Orders {
+impl FaultScript {
     fn add(&mut self, endpoint: MockEndpoint, fault: Fault) -> u64 {
         self.last += 1;
         self.orders.push(Order { id: self.last, endpoint, fault, left: Left::Times(1) });

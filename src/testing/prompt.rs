@@ -24,7 +24,7 @@ pub(super) enum Next {
 
 /// The error of a request that forbids pages but requires one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Blocked {
+pub(super) enum InteractionRequired {
     /// `none` is combined with another value.
     Contradiction,
     /// No user is signed in, the sign-in is too old, or another user is signed in.
@@ -34,7 +34,7 @@ pub(super) enum Blocked {
 }
 
 /// The signed-in user of a browser and the current time.
-pub(super) struct Visitor {
+pub(super) struct BrowserSession {
     pub(super) signed_in: Option<SignedIn>,
     /// The user in `login_hint`.
     pub(super) hinted: Option<usize>,
@@ -45,13 +45,17 @@ pub(super) struct Visitor {
 ///
 /// `has_consented` returns `true` if a user consented to everything requested. Unknown values of
 /// `prompt` are ignored.
-pub(super) fn next(query: &Fields, visitor: &Visitor, has_consented: impl Fn(usize) -> bool) -> Result<Next, Blocked> {
+pub(super) fn next(
+    query: &Fields,
+    visitor: &BrowserSession,
+    has_consented: impl Fn(usize) -> bool,
+) -> Result<Next, InteractionRequired> {
     let words: Vec<_> = query.get("prompt").unwrap_or_default().split(' ').filter(|word| !word.is_empty()).collect();
     let has = |word: &str| words.contains(&word);
     let asks_again = has("consent");
     let page = |stage| Ok(Next::Page { stage, asks_again });
     if has("none") && words.len() > 1 {
-        return Err(Blocked::Contradiction);
+        return Err(InteractionRequired::Contradiction);
     }
     if has("login") {
         return page(Stage::SignIn(Why::Again));
@@ -60,15 +64,15 @@ pub(super) fn next(query: &Fields, visitor: &Visitor, has_consented: impl Fn(usi
         return page(Stage::SignIn(Why::Choice));
     }
     match stage(query, visitor) {
-        Stage::SignIn(_) if has("none") => Err(Blocked::LoginRequired),
+        Stage::SignIn(_) if has("none") => Err(InteractionRequired::LoginRequired),
         Stage::Consent(signed_in) if has_consented(signed_in.user) && !asks_again => Ok(Next::Nothing(signed_in)),
-        Stage::Consent(_) if has("none") => Err(Blocked::ConsentRequired),
+        Stage::Consent(_) if has("none") => Err(InteractionRequired::ConsentRequired),
         stage => page(stage),
     }
 }
 
 /// Returns the stage for a request without `prompt`. `max_age=0` always requires a new sign-in.
-fn stage(query: &Fields, visitor: &Visitor) -> Stage {
+fn stage(query: &Fields, visitor: &BrowserSession) -> Stage {
     let max_age: Option<u64> = query.filled("max_age").and_then(|text| text.parse().ok());
     let age = |at: UnixTime| visitor.now.since(at).as_secs();
     let is_fresh = |at| max_age.is_none_or(|seconds| seconds > 0 && age(at) <= seconds);
@@ -116,13 +120,13 @@ mod tests {
             ("max_age=59", Some(jane), None, sign_in(Why::Again)),
             ("max_age=0", Some(signed_in(0, 0)), None, sign_in(Why::Again)),
             ("prompt=none", Some(jane), None, silent()),
-            ("prompt=none", Some(bob), None, Err(Blocked::ConsentRequired)),
-            ("prompt=none", None, None, Err(Blocked::LoginRequired)),
-            ("prompt=none&max_age=59", Some(jane), None, Err(Blocked::LoginRequired)),
-            ("prompt=none&login_hint=bob", Some(jane), Some(1), Err(Blocked::LoginRequired)),
-            ("prompt=none+login", Some(jane), None, Err(Blocked::Contradiction)),
+            ("prompt=none", Some(bob), None, Err(InteractionRequired::ConsentRequired)),
+            ("prompt=none", None, None, Err(InteractionRequired::LoginRequired)),
+            ("prompt=none&max_age=59", Some(jane), None, Err(InteractionRequired::LoginRequired)),
+            ("prompt=none&login_hint=bob", Some(jane), Some(1), Err(InteractionRequired::LoginRequired)),
+            ("prompt=none+login", Some(jane), None, Err(InteractionRequired::Contradiction)),
         ] {
-            let visitor = Visitor { signed_in: browser, hinted, now: UnixTime::from_secs(NOW) };
+            let visitor = BrowserSession { signed_in: browser, hinted, now: UnixTime::from_secs(NOW) };
             let found = next(&Fields::parse(query.as_bytes()), &visitor, |user| user == 0);
             assert_eq!(found, expected, "{query:?}, {hinted:?}");
         }

@@ -15,7 +15,7 @@ pub(super) const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid")
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("7");
 
 /// A response as it is sent.
-pub(super) struct Raw {
+pub(super) struct RawResponse {
     pub(super) status: u16,
     /// All headers except `Content-Type`.
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
@@ -24,7 +24,7 @@ pub(super) struct Raw {
     pub(super) body: Bytes,
 }
 
-impl Raw {
+impl RawResponse {
     /// Creates an empty response.
     pub(super) fn empty(status: u16) -> Self {
         Self { status, headers: Vec::new(), content_type: None, body: Bytes::new() }

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinSet, yield_now};
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::testing::fate::{Ending, Fate, HEADER};
+use crate::testing::fate::{ConnectionFault, HEADER, ResponseDelivery};
 
 /// A running relay. It stops when it is dropped.
 pub(super) struct Relay(UnboundedSender<Command>);
@@ -141,9 +141,9 @@ async fn carry(mut client: TcpStream, wiremock: SocketAddr) -> io::Result<()> {
         }
     };
     match ending {
-        Ending::Closed => Ok(()),
-        Ending::Reset => reset(&client),
-        Ending::Stalled => {
+        ConnectionFault::Closed => Ok(()),
+        ConnectionFault::Reset => reset(&client),
+        ConnectionFault::Stalled => {
             // Wait until the client closes the connection.
             tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
         }
@@ -165,12 +165,12 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    async fn carry(mut self) -> io::Result<Ending> {
+    async fn carry(mut self) -> io::Result<ConnectionFault> {
         loop {
             let Some(head) = self.head().await? else {
                 self.to.write_all(&self.unsent).await?;
                 tokio::io::copy(&mut self.from, &mut self.to).await?;
-                return Ok(Ending::Closed);
+                return Ok(ConnectionFault::Closed);
             };
             let whole = head.end + head.length;
             while self.unsent.len() < whole && self.receive().await? > 0 {}
@@ -179,13 +179,13 @@ impl Answers<'_> {
             let body = &answer[head.end..];
             match head.fate {
                 None => self.to.write_all(&answer).await?,
-                Some(Fate::Dripping(pause)) => self.drip(&[&head.text, body].concat(), pause).await?,
-                Some(Fate::Cut(after, ending)) => {
+                Some(ResponseDelivery::Dripping(pause)) => self.drip(&[&head.text, body].concat(), pause).await?,
+                Some(ResponseDelivery::Cut(after, ending)) => {
                     let sent = after.unwrap_or(body.len() / 2).min(body.len());
                     self.to.write_all(&[&head.text, &body[..sent]].concat()).await?;
                     return Ok(ending);
                 }
-                Some(_) => return Ok(Ending::Closed),
+                Some(_) => return Ok(ConnectionFault::Closed),
             }
         }
     }
@@ -233,7 +233,7 @@ struct Head {
     end: usize,
     /// The length of the body.
     length: usize,
-    fate: Option<Fate>,
+    fate: Option<ResponseDelivery>,
 }
 
 impl Head {
@@ -244,7 +244,7 @@ impl Head {
             let text = String::from_utf8_lossy(line);
             match text.split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case(HEADER) => {
-                    head.fate = Fate::from_header(value);
+                    head.fate = ResponseDelivery::from_header(value);
                     continue;
                 }
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(Head::of(&[&text, &b"hello"[..]].concat()), Some(expected));
 
         let fated = b"HTTP/1.1 200 OK\r\nx-mock-relay: Reset 2\r\nContent-Length: 5\r\n\r\n";
-        let fate = Some(Fate::Cut(Some(2), Ending::Reset));
+        let fate = Some(ResponseDelivery::Cut(Some(2), ConnectionFault::Reset));
         assert_eq!(Head::of(fated), Some(Head { text, end: fated.len(), length: 5, fate }));
 
         let bare = b"HTTP/1.1 204 No Content\r\n\r\n";

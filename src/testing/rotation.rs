@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::UnixTime;
 use crate::service::Rotation;
 use crate::testing::opaque;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 
 /// The maximum number of remembered spent refresh tokens. Forgotten ones are rejected without
 /// revoking a family.
@@ -14,7 +14,7 @@ const MOST_SPENT: usize = 10_000;
 
 /// The rotation policy.
 #[derive(Clone, Copy)]
-pub(super) struct Succession {
+pub(super) struct RotationPolicy {
     pub(super) rotation: Rotation,
     /// `true` if the use of a spent refresh token revokes its grant.
     pub(super) revokes_families: bool,
@@ -24,7 +24,7 @@ pub(super) struct Succession {
     pub(super) repeats_within: Duration,
 }
 
-impl Default for Succession {
+impl Default for RotationPolicy {
     fn default() -> Self {
         let (grace, repeats_within) = (Duration::ZERO, Duration::ZERO);
         Self { rotation: Rotation::Lenient, revokes_families: false, grace, repeats_within }
@@ -33,7 +33,7 @@ impl Default for Succession {
 
 /// Previous tokens.
 #[derive(Default)]
-pub(super) struct Predecessors {
+pub(super) struct SpentTokens {
     /// Spent refresh tokens with their grant and the time of their use.
     spent: HashMap<String, (u64, UnixTime)>,
     /// Spent refresh tokens, oldest first.
@@ -42,7 +42,7 @@ pub(super) struct Predecessors {
     access_tokens: HashMap<u64, (String, UnixTime)>,
 }
 
-impl Predecessors {
+impl SpentTokens {
     fn add(&mut self, refresh_token: String, grant: u64, now: UnixTime) {
         if self.order.len() == MOST_SPENT
             && let Some(oldest) = self.order.pop_front()
@@ -79,7 +79,7 @@ impl State {
     ///
     /// This increments the counter, renews the lifetime of the refresh token if configured, and
     /// replaces the refresh token if tokens rotate.
-    pub(super) fn refreshed(&mut self, id: u64, used: &str, moment: &mut Moment<'_>) {
+    pub(super) fn refreshed(&mut self, id: u64, used: &str, moment: &mut StepContext<'_>) {
         let user = self.grant(id).user;
         *self.granted_refreshes.entry(user).or_default() += 1;
         let lives_until = self.lifetimes.is_renewed.then(|| moment.now + self.lifetimes.refresh_token);

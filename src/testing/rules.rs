@@ -13,12 +13,12 @@ use crate::testing::faults::NamedFault;
 use crate::testing::logout::{self, LOGOUT};
 use crate::testing::open_id::{DISCOVERY, KEYS_OF_ISSUER, WEB_FINGER};
 use crate::testing::pages::Page;
-use crate::testing::state::{Bearer, Moment, State};
+use crate::testing::state::{Bearer, State, StepContext};
 use crate::testing::user::MockUser;
 use crate::testing::{browsing, device, opaque, open_id, token, verify};
 
 /// Responds to a request.
-pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Reply {
+pub(super) fn answer(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Reply {
     let tracking_id = match &request.tracking_id {
         Some(id) => id.clone(),
         None => format!("ROUTER_{}", opaque::uuid(&(moment.random)())),
@@ -41,7 +41,7 @@ pub(super) fn answer(request: &Request, state: &mut State, moment: &mut Moment<'
     }
 }
 
-fn route(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> Outcome {
+fn route(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> Outcome {
     if is_at_issuer(KEYS_OF_ISSUER, request, state) {
         return if request.method == "GET" { keys(state) } else { Err(wrong_method()) };
     }
@@ -229,7 +229,7 @@ mod tests {
                 [self.dice; 32]
             };
             let elapsed = self.now.since(UnixTime::from_secs(0));
-            let mut moment = Moment { now: self.now, elapsed, random: &mut random };
+            let mut moment = StepContext { now: self.now, elapsed, random: &mut random };
             let reply = answer(request, &mut self.state, &mut moment);
             if let Body::Session(session, _) = &reply.body {
                 self.session.clone_from(session);

@@ -9,10 +9,10 @@ use crate::service::Rotation;
 use crate::testing::authorization::{Authorization, Binding};
 use crate::testing::consents::{Consented, Consents};
 use crate::testing::devices::Devices;
-use crate::testing::ledger::Ledger;
-use crate::testing::opaque::{self, Seal, Sealed};
-use crate::testing::orders::Orders;
-use crate::testing::rotation::{Predecessors, Succession};
+use crate::testing::ledger::RequestLog;
+use crate::testing::opaque::{self, Sealed, TokenCodec};
+use crate::testing::orders::FaultScript;
+use crate::testing::rotation::{RotationPolicy, SpentTokens};
 use crate::testing::self_contained::SelfContained;
 use crate::testing::service::{Lifetimes, MockService};
 use crate::testing::sessions::Sessions;
@@ -36,7 +36,7 @@ pub(super) struct Integration {
 }
 
 /// The time and the random source of a step.
-pub(super) struct Moment<'a> {
+pub(super) struct StepContext<'a> {
     pub(super) now: UnixTime,
     /// Monotonic time.
     pub(super) elapsed: Duration,
@@ -87,23 +87,23 @@ pub(super) struct State {
     pub(super) users: Vec<MockUser>,
     pub(super) integrations: Vec<Integration>,
     pub(super) lifetimes: Lifetimes,
-    pub(super) succession: Succession,
+    pub(super) succession: RotationPolicy,
     pub(super) is_denied_by_administrator: bool,
     pub(super) keys: SigningKeys,
     /// `true` if ID tokens contain the hash of the access token.
     pub(super) writes_at_hash: bool,
     pub(super) sessions: Sessions,
     pub(super) devices: Devices,
-    pub(super) orders: Orders,
-    pub(super) ledger: Ledger,
-    pub(super) predecessors: Predecessors,
+    pub(super) orders: FaultScript,
+    pub(super) ledger: RequestLog,
+    pub(super) predecessors: SpentTokens,
     pub(super) self_contained: SelfContained,
     pub(super) visits: Visits,
     pub(super) consents: Consents,
     /// The number of granted exchanges by user.
     pub(super) granted_exchanges: HashMap<usize, usize>,
     pub(super) granted_refreshes: HashMap<usize, usize>,
-    seal: Seal,
+    seal: TokenCodec,
     serial: u64,
     codes: HashMap<String, Code>,
     pub(super) grants: HashMap<u64, Grant>,
@@ -131,21 +131,21 @@ impl State {
             users,
             integrations: vec![integration],
             lifetimes,
-            succession: Succession::default(),
+            succession: RotationPolicy::default(),
             is_denied_by_administrator: false,
             keys: SigningKeys::new(),
             writes_at_hash: false,
             sessions: Sessions::default(),
             devices: Devices::default(),
-            orders: Orders::default(),
-            ledger: Ledger::default(),
-            predecessors: Predecessors::default(),
+            orders: FaultScript::default(),
+            ledger: RequestLog::default(),
+            predecessors: SpentTokens::default(),
             self_contained: SelfContained::default(),
             visits: Visits::default(),
             consents: Consents::default(),
             granted_exchanges: HashMap::new(),
             granted_refreshes: HashMap::new(),
-            seal: Seal::new(random),
+            seal: TokenCodec::new(random),
             serial: 0,
             codes: HashMap::new(),
             grants: HashMap::new(),
@@ -201,7 +201,12 @@ impl State {
         self.codes.contains_key(code)
     }
 
-    pub(super) fn issue_code(&mut self, authorization: Authorization, user: usize, moment: &mut Moment<'_>) -> String {
+    pub(super) fn issue_code(
+        &mut self,
+        authorization: Authorization,
+        user: usize,
+        moment: &mut StepContext<'_>,
+    ) -> String {
         if self.codes.len().is_power_of_two() {
             self.codes.retain(|_, code| moment.now < code.approved + CODE_LIFETIME);
         }
@@ -220,7 +225,7 @@ impl State {
 
     /// Returns the grant for a consent: the existing one of this user and integration if it is
     /// valid, or a new one. If refresh tokens rotate, logins do not share a grant.
-    pub(super) fn open_grant(&mut self, consented: Consented, moment: &mut Moment<'_>) -> u64 {
+    pub(super) fn open_grant(&mut self, consented: Consented, moment: &mut StepContext<'_>) -> u64 {
         let Consented { user, integration, scopes, auth_time, binding } = consented;
         let known = self.logins.get(&(user, integration)).and_then(|id| Some((*id, self.grants.get_mut(id)?)));
         let is_shared = self.succession.rotation != Rotation::Strict;

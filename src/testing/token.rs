@@ -16,7 +16,7 @@ use crate::testing::exchange::{Body, Fields, Outcome, Refusal};
 use crate::testing::faults::NamedFault;
 use crate::testing::id_token::{self, Wanted};
 use crate::testing::service::MockService;
-use crate::testing::state::{Grant, Moment, State};
+use crate::testing::state::{Grant, State, StepContext};
 use crate::testing::{opaque, self_contained};
 
 /// Responds to a request to the token endpoint.
@@ -24,7 +24,7 @@ pub(super) fn answer(
     form: &Fields,
     authorization: Option<&str>,
     state: &mut State,
-    moment: &mut Moment<'_>,
+    moment: &mut StepContext<'_>,
 ) -> Outcome {
     let grant_type = form.get("grant_type");
     if form.has_repetition() {
@@ -138,7 +138,7 @@ fn code(
     form: &Fields,
     integration: usize,
     state: &mut State,
-    moment: &mut Moment<'_>,
+    moment: &mut StepContext<'_>,
 ) -> Result<(u64, Authentication), Refusal> {
     let refuse = |reason| Refusal::malformed("The authorization code is invalid", reason);
     let code = form.get("code").ok_or_else(|| refuse("missing form field `code`"))?;
@@ -162,7 +162,7 @@ fn code(
 ///
 /// A refresh token can be used until it expires or is revoked, or only once if tokens rotate. Webex
 /// Meetings requires the site name as a prefix of the token.
-fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut Moment<'_>) -> Result<u64, Refusal> {
+fn refresh(form: &Fields, integration: usize, state: &mut State, moment: &mut StepContext<'_>) -> Result<u64, Refusal> {
     let words = "The refresh token provided is expired, revoked, malformed, or invalid";
     let refuse = |reason| Refusal::malformed(words, reason);
     let text = form.get("refresh_token").ok_or_else(|| refuse("missing form field `refresh_token`"))?;

@@ -4,11 +4,11 @@ use crate::testing::browsing;
 use crate::testing::device_page::{CodePage, Problem};
 use crate::testing::exchange::{Body, Request};
 use crate::testing::pages::Page;
-use crate::testing::state::{Moment, State};
+use crate::testing::state::{State, StepContext};
 
 /// Shows the code field, prefilled if a link contains the hash of the code. With a code, the user
 /// continues to the sign-in and consent pages, and is never redirected to an application.
-pub(super) fn show(request: &Request, state: &mut State, moment: &mut Moment<'_>) -> (u16, Body) {
+pub(super) fn show(request: &Request, state: &mut State, moment: &mut StepContext<'_>) -> (u16, Body) {
     let ask = |code: &str, problem| (200, Body::Page(Page::Code(CodePage { code: code.to_owned(), problem })));
     if let Some(code) = request.query.get("code") {
         let found = state.devices.waiting(code, moment.elapsed);

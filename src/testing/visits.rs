@@ -8,7 +8,7 @@ use crate::testing::authorization::Authorization;
 use crate::testing::opaque;
 use crate::testing::sessions::SignedIn;
 use crate::testing::sign_in_page::Why;
-use crate::testing::way_back::Return;
+use crate::testing::way_back::AuthorizationResponse;
 
 /// The lifetime of a page.
 const LIFETIME: Duration = Duration::from_secs(10 * 60);
@@ -18,7 +18,7 @@ const DOUBLE_CLICK: Duration = Duration::from_secs(10);
 
 /// A login transaction. Its forms contain only its ID, so two transactions in one browser are
 /// independent.
-pub(super) struct Visit {
+pub(super) struct LoginTransaction {
     pub(super) purpose: Purpose,
     pub(super) stage: Stage,
 }
@@ -46,70 +46,78 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
     /// The browser returns to the application, with this code if there is one.
-    Back { way: Return, code: Option<String> },
+    Back { way: AuthorizationResponse, code: Option<String> },
     /// The user returns to the device.
     Device { is_yes: bool },
 }
 
-enum Place {
-    Open { visit: Visit, expires: UnixTime },
+enum LoginPage {
+    Open { visit: LoginTransaction, expires: UnixTime },
     Ended { is_yes: bool, ending: Ending, until: Duration },
 }
 
 /// All login transactions.
 #[derive(Default)]
-pub(super) struct Visits(HashMap<String, Place>);
+pub(super) struct Visits(HashMap<String, LoginPage>);
 
 impl Visits {
     /// Begins a transaction and returns its ID, which is its only reference in the pages.
-    pub(super) fn open(&mut self, visit: Visit, now: UnixTime, elapsed: Duration, random: [u8; 32]) -> String {
+    pub(super) fn open(
+        &mut self,
+        visit: LoginTransaction,
+        now: UnixTime,
+        elapsed: Duration,
+        random: [u8; 32],
+    ) -> String {
         // The entries double between two sweeps, so the amortized cost of a sweep is constant.
         if self.0.len().is_power_of_two() {
             self.0.retain(|_, place| match place {
-                Place::Open { expires, .. } => now < *expires,
-                Place::Ended { until, .. } => elapsed < *until,
+                LoginPage::Open { expires, .. } => now < *expires,
+                LoginPage::Ended { until, .. } => elapsed < *until,
             });
         }
         let id = opaque::text(&random);
-        self.0.insert(id.clone(), Place::Open { visit, expires: now + LIFETIME });
+        self.0.insert(id.clone(), LoginPage::Open { visit, expires: now + LIFETIME });
         id
     }
 
     /// Returns an open transaction.
-    pub(super) fn find(&self, id: &str, now: UnixTime) -> Option<&Visit> {
+    pub(super) fn find(&self, id: &str, now: UnixTime) -> Option<&LoginTransaction> {
         match self.0.get(id)? {
-            Place::Open { visit, expires } if now < *expires => Some(visit),
+            LoginPage::Open { visit, expires } if now < *expires => Some(visit),
             _ => None,
         }
     }
 
     /// Records that a user signed in.
     pub(super) fn sign_in(&mut self, id: &str, signed_in: SignedIn) {
-        if let Some(Place::Open { visit, .. }) = self.0.get_mut(id) {
+        if let Some(LoginPage::Open { visit, .. }) = self.0.get_mut(id) {
             visit.stage = Stage::Consent(signed_in);
         }
     }
 
     /// Removes and returns an open transaction.
-    pub(super) fn close(&mut self, id: &str, now: UnixTime) -> Option<Visit> {
+    pub(super) fn close(&mut self, id: &str, now: UnixTime) -> Option<LoginTransaction> {
         self.find(id, now)?;
         match self.0.remove(id)? {
-            Place::Open { visit, .. } => Some(visit),
-            Place::Ended { .. } => None,
+            LoginPage::Open { visit, .. } => Some(visit),
+            LoginPage::Ended { .. } => None,
         }
     }
 
     /// Stores the result of a transaction for a short time.
     pub(super) fn remember(&mut self, id: &str, is_yes: bool, ending: Ending, elapsed: Duration) {
         let until = elapsed.saturating_add(DOUBLE_CLICK);
-        self.0.insert(id.to_owned(), Place::Ended { is_yes, ending, until });
+        self.0.insert(id.to_owned(), LoginPage::Ended { is_yes, ending, until });
     }
 
     /// Returns the stored result of the same decision. If a button is pressed twice, the browser
     /// shows the second response.
     pub(super) fn ended(&self, id: &str, is_yes: bool, elapsed: Duration) -> Option<&Ending> {
         match self.0.get(id)? {
-            Place::Ended { is_yes: was_yes, ending, until } if *was_yes == is_yes && elapsed < *until => Some(ending),
+            LoginPage::Ended { is_yes: was_yes, ending, until } if *was_yes == is_yes && elapsed < *until => {
+                Some(ending)
+            }
             _ => None,
         }
     }

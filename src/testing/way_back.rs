@@ -8,7 +8,7 @@ use crate::testing::response_type::ResponseType;
 
 /// The redirect URI, the state, and the position of the response parameters.
 #[derive(Clone)]
-pub(super) struct WayBack {
+pub(super) struct ResponseTarget {
     redirect_uri: String,
     state: Option<String>,
     place: Place,
@@ -24,14 +24,14 @@ enum Place {
 
 /// An authorization response.
 #[derive(Clone, Debug)]
-pub(super) enum Return {
+pub(super) enum AuthorizationResponse {
     /// A redirect to this URL.
     Address(String),
     /// A page with a form that the user submits.
     Form(FormPostPage),
 }
 
-impl Return {
+impl AuthorizationResponse {
     /// Returns the application's view: the URL, or the body of the form.
     pub(super) fn into_text(self) -> String {
         match self {
@@ -49,7 +49,7 @@ impl Return {
     }
 }
 
-impl WayBack {
+impl ResponseTarget {
     pub(super) fn new(redirect_uri: String, query: &Fields) -> Self {
         let is_fragment = query.get("response_type").is_some_and(ResponseType::uses_fragment);
         let place = match query.get("response_mode") {
@@ -61,26 +61,31 @@ impl WayBack {
     }
 
     /// Returns the response with these parameters. The redirect URI is kept byte by byte.
-    pub(super) fn with(self, parameters: Parameters) -> Return {
+    pub(super) fn with(self, parameters: Parameters) -> AuthorizationResponse {
         self.with_fault(parameters, None, "")
     }
 
     /// Returns the response with these parameters and an optional fault. `issuer` is the issuer of
     /// the user.
-    pub(super) fn with_fault(self, mut parameters: Parameters, fault: Option<CallbackFault>, issuer: &str) -> Return {
+    pub(super) fn with_fault(
+        self,
+        mut parameters: Parameters,
+        fault: Option<CallbackFault>,
+        issuer: &str,
+    ) -> AuthorizationResponse {
         parameters.extend(self.state.map(|state| ("state", state)));
         if let Some(fault) = fault {
             fault.spoil(&mut parameters, issuer);
         }
         let separator = match (self.place, self.redirect_uri.contains('?')) {
             (Place::Form, _) => {
-                return Return::Form(FormPostPage { action: self.redirect_uri, fields: parameters });
+                return AuthorizationResponse::Form(FormPostPage { action: self.redirect_uri, fields: parameters });
             }
             (Place::Fragment, _) => '#',
             (Place::Query, true) => '&',
             (Place::Query, false) => '?',
         };
         let answer = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-        Return::Address(format!("{}{separator}{answer}", self.redirect_uri))
+        AuthorizationResponse::Address(format!("{}{separator}{answer}", self.redirect_uri))
     }
 }
