@@ -52,7 +52,7 @@ async fn run(webex: &Webex, folder: &Path) -> Result<()> {
 
     let client = self::client(webex)?;
     let manager = TokenManager::new(client.clone(), FileStore::open(folder)?)?;
-    let session = manager.session(&key)?;
+    let session = manager.session(&key);
     check(session.access_token().await? == first, "the login is found again")?;
     session.invalidate(&first);
     let second = session.access_token().await?;
@@ -78,7 +78,7 @@ fn aged(tokens: &TokenSet) -> Result<TokenSet> {
 fn client(webex: &Webex) -> Result<WebexOAuth> {
     let value = |name| webex.variable(name);
     let builder = WebexOAuth::builder()
-        .service(Service::webex().at(webex.base()).with_issuers([webex.issuer()]))
+        .service(Service::webex().with_base_url(webex.base()).with_issuers([webex.issuer()]))
         .client_id(value("WEBEX_CLIENT_ID")?)
         .client_secret(value("WEBEX_CLIENT_SECRET")?)
         .redirect_uri(value("WEBEX_REDIRECT_URI")?)

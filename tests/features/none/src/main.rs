@@ -5,7 +5,7 @@ use webex_oauth::{ErrorKind, Service, WebexOAuth};
 fn main() -> webex_oauth::Result<()> {
     // A transport of its own would take the place of this machine.
     let webex = WebexOAuth::builder()
-        .service(Service::webex().at("http://127.0.0.1:1"))
+        .service(Service::webex().with_base_url("http://127.0.0.1:1"))
         .client_id("C1")
         .redirect_uri("http://localhost:5000/callback")
         .scopes("spark:all")
