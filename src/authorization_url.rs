@@ -25,7 +25,7 @@ const OWN_PARAMETERS: [&str; 12] = [
 ];
 
 /// The maximum length of a state suffix, in bytes.
-const LONGEST_SUFFIX: usize = 64;
+const MAX_SUFFIX: usize = 64;
 
 /// The URL of an authorization request.
 ///
@@ -131,7 +131,7 @@ impl Query {
 /// Checks that `suffix` is a valid state suffix.
 pub(crate) fn check_suffix(suffix: &str) -> Result<()> {
     let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    if (1..=LONGEST_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
+    if (1..=MAX_SUFFIX).contains(&suffix.len()) && suffix.bytes().all(is_safe) {
         return Ok(());
     }
     let message = "invalid state suffix: use 1 to 64 letters, digits, '-', '_', '.', or '~'";

@@ -18,7 +18,7 @@ use crate::scope::{self};
 use crate::server_error::ServerError;
 
 /// The maximum length of a callback, in bytes.
-const LONGEST: usize = 16 * 1024;
+const MAX_LEN: usize = 16 * 1024;
 
 /// The recognized parameters of a callback (RFC 6749, section 4.1.2; RFC 9207, section 2).
 const PARAMETERS: [&str; 6] = ["code", "state", "error", "error_description", "error_uri", "iss"];
@@ -175,7 +175,7 @@ impl Callback {
     }
 
     fn measure(&mut self, length: usize) {
-        if length > LONGEST {
+        if length > MAX_LEN {
             self.blame(Defect::TooLong);
         }
     }
@@ -215,7 +215,7 @@ impl Callback {
         match self.defect {
             None => Ok(()),
             Some(Defect::TooLong) => {
-                Err(Error::new(ErrorKind::InvalidCallback, format!("invalid callback: longer than {LONGEST} bytes")))
+                Err(Error::new(ErrorKind::InvalidCallback, format!("invalid callback: longer than {MAX_LEN} bytes")))
             }
             Some(Defect::NotText(name)) => Err(Error::new(
                 ErrorKind::InvalidCallback,
@@ -571,7 +571,7 @@ mod tests {
             let (error, pending) = accept_at(callback, NOW).unwrap_err().into_parts();
             assert_eq!((error.kind(), pending.is_some()), (kind, goes_on), "{callback}: {error}");
         }
-        let long = format!("code={}&state=STATE.eu", "x".repeat(LONGEST));
+        let long = format!("code={}&state=STATE.eu", "x".repeat(MAX_LEN));
         assert_eq!(accept_at(&long, NOW).unwrap_err().error().kind(), InvalidCallback);
     }
 
@@ -752,20 +752,20 @@ mod tests {
             assert_eq!(callback.state_suffix(), Some("eu"));
         }
         assert_eq!(Callback::parse("http://localhost:5000/cb").unwrap().pending_id(), None);
-        assert_eq!(Callback::parse("x".repeat(LONGEST + 1)).unwrap_err().kind(), ErrorKind::InvalidCallback);
+        assert_eq!(Callback::parse("x".repeat(MAX_LEN + 1)).unwrap_err().kind(), ErrorKind::InvalidCallback);
         assert_eq!(Callback::parse("a=1&code=x&code=y").unwrap_err().kind(), ErrorKind::DuplicateParameter);
     }
 
     #[test]
     fn callback_at_the_limit_is_read_and_one_byte_more_is_too_long() {
         let text = |length: usize| format!("code={}", "c".repeat(length - "code=".len()));
-        assert!(Callback::parse(text(LONGEST)).is_ok());
-        assert!(Callback::parse(text(LONGEST + 1)).is_err_and(|error| error.kind() == ErrorKind::InvalidCallback));
+        assert!(Callback::parse(text(MAX_LEN)).is_ok());
+        assert!(Callback::parse(text(MAX_LEN + 1)).is_err_and(|error| error.kind() == ErrorKind::InvalidCallback));
         // The length of deserialized pairs includes the two separators.
         let pairs = |length: usize| serde_json::json!({ "code": "c".repeat(length - "code".len() - 2) });
         let read = |length: usize| serde_json::from_value::<Callback>(pairs(length)).unwrap();
-        assert_eq!(read(LONGEST).state().unwrap_err().kind(), ErrorKind::MissingState);
-        assert_eq!(read(LONGEST + 1).state().unwrap_err().kind(), ErrorKind::InvalidCallback);
+        assert_eq!(read(MAX_LEN).state().unwrap_err().kind(), ErrorKind::MissingState);
+        assert_eq!(read(MAX_LEN + 1).state().unwrap_err().kind(), ErrorKind::InvalidCallback);
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(crate) async fn disconnect(slot: CacheRef, scope: RevocationScope) -> Result
 
 async fn remove_and_revoke(slot: CacheRef, scope: RevocationScope) -> Result<Disconnected> {
     let keeper = slot.keeper();
-    keeper.let_land(&slot).await;
+    keeper.wait_for_refresh(&slot).await;
     let revoked = match keeper.remove(&slot).await? {
         Some(Ok(record)) => keeper.webex.revoke(&record.tokens, scope).await,
         Some(Err(unreadable)) => Err(unreadable),

@@ -17,7 +17,7 @@ use crate::value_check::{self, Characters};
 const LENGTH: usize = 32;
 
 /// The maximum length of a key ID, in bytes.
-const LONGEST_ID: usize = 64;
+const MAX_ID: usize = 64;
 
 /// A 256-bit encryption key for stored sessions (`Encrypted`) or pending authorizations
 /// (`PendingCookies`). Clones are cheap and share the same memory.
@@ -204,14 +204,14 @@ impl NamedKey {
             return Ok(Self { id: id.into(), key });
         }
         let message =
-            format!("invalid encryption key ID: expected 1 to {LONGEST_ID} visible ASCII characters without spaces");
+            format!("invalid encryption key ID: expected 1 to {MAX_ID} visible ASCII characters without spaces");
         Err(Error::new(ErrorKind::Configuration, message))
     }
 }
 
 /// Returns `true` if `text` is a valid key ID.
 pub(crate) fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl fmt::Debug for EncryptionKeys {

@@ -54,9 +54,9 @@ pub(crate) fn without_urls(text: &str) -> String {
 
 /// The maximum number of strings that are read from a response. Webex's responses contain at most
 /// four. A malicious response could contain a mebibyte of them.
-const MOST_TEXTS: usize = 32;
+const MAX_TEXTS: usize = 32;
 /// The maximum number of characters that are read from each string.
-const LONGEST_TEXT: usize = 2048;
+const MAX_TEXT: usize = 2048;
 
 /// Returns all strings that may contain the reason.
 ///
@@ -66,8 +66,8 @@ const LONGEST_TEXT: usize = 2048;
 pub(crate) fn texts(body: &Value) -> Vec<&str> {
     fn gather<'a>(value: &'a Value, depth: usize, texts: &mut Vec<&'a str>) {
         match value {
-            Value::String(text) if texts.len() < MOST_TEXTS && !text.trim().is_empty() => {
-                let text = text.char_indices().nth(LONGEST_TEXT).map_or(text.as_str(), |(end, _)| &text[..end]);
+            Value::String(text) if texts.len() < MAX_TEXTS && !text.trim().is_empty() => {
+                let text = text.char_indices().nth(MAX_TEXT).map_or(text.as_str(), |(end, _)| &text[..end]);
                 if !texts.contains(&text) {
                     texts.push(text);
                 }
@@ -119,7 +119,7 @@ mod tests {
         let many: Vec<_> = (0..100_000).map(|number| format!("s{number}")).collect();
         for body in [serde_json::json!({ "errors": many }), serde_json::json!({ "message": "ä".repeat(500_000) })] {
             let texts = texts(&body);
-            assert!(texts.len() <= MOST_TEXTS && texts.iter().all(|text| text.len() <= 2 * LONGEST_TEXT));
+            assert!(texts.len() <= MAX_TEXTS && texts.iter().all(|text| text.len() <= 2 * MAX_TEXT));
             assert!(!texts.is_empty());
         }
     }

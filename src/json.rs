@@ -34,7 +34,7 @@ pub(crate) enum Scalar {
 
 /// The maximum nesting depth of unknown fields. They are stored one level deeper and must remain
 /// readable.
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;
 
 /// A problem with the input.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl<const N: usize> Object<N> {
     /// Reads JSON that this crate wrote.
     ///
     /// A known field with the value `null` counts as absent. A duplicate known field and an invalid
-    /// string are errors. Unknown fields are kept unless they are nested deeper than [`DEEPEST`].
+    /// string are errors. Unknown fields are kept unless they are nested deeper than [`MAX_DEPTH`].
     pub(crate) fn read(json: &[u8], names: &'static [&'static str; N]) -> Result<Self, Fault> {
         // Some editors write a byte order mark, which is not valid JSON.
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
@@ -76,7 +76,7 @@ impl<const N: usize> Object<N> {
         match (repeated, read) {
             (Some(name), _) => Err(Fault::Repeated(name)),
             (None, Ok(())) => {
-                object.extra.retain(|_, value| !is_deeper_than(value, DEEPEST));
+                object.extra.retain(|_, value| !is_deeper_than(value, MAX_DEPTH));
                 Ok(object)
             }
             (None, Err(error)) if error.is_data() => Err(Fault::NotAnObject),

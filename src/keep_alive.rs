@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{EARLIEST, MAX_CLOCK_SKEW, UnixTime};
 use crate::error::{Error, ErrorKind, Result, Transience};
-use crate::keeper::{CacheRef, SessionData, SessionEvent, StoredLogin, in_time};
+use crate::keeper::{CacheRef, SessionData, SessionEvent, StoredLogin, with_timeout};
 use crate::manager::TokenManager;
 use crate::random;
 use crate::store::TokenKey;
@@ -22,8 +22,8 @@ use crate::trace::{causes, event};
 
 /// The default time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(60);
-const LONGEST_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The divisor of the interval after a sweep that stopped early.
 const SOONER: u32 = 12;
 /// The relative variation of the interval, so that processes started together drift apart.
@@ -37,7 +37,7 @@ const PAGE: usize = 256;
 /// The number of consecutive failures not specific to one session after which a sweep stops early.
 const PATIENCE: usize = 3;
 /// The maximum number of unfinished sessions that are remembered until the next sweep.
-const MOST_LEFT: usize = 10_000;
+const MAX_LEFT: usize = 10_000;
 
 /// Periodic refreshes of idle sessions, so that they do not expire.
 ///
@@ -192,7 +192,7 @@ impl KeepAlive {
     /// stopped early, a twelfth of the interval is used.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        self.interval = interval.clamp(MIN_INTERVAL, MAX_INTERVAL);
         self
     }
 
@@ -266,7 +266,7 @@ impl KeepAlive {
         let mut place = None;
         loop {
             // Every session with a due time, however far ahead.
-            let page = in_time(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
+            let page = with_timeout(self.manager.index()?.due(UnixTime::MAX, place.as_ref(), PAGE)).await?;
             for key in page.keys.iter().filter(|key| has_its_turn(key, now, time)) {
                 tokio::task::yield_now().await;
                 match self.visit(key, Reason::Check).await? {
@@ -289,7 +289,7 @@ impl KeepAlive {
         keeper.release_unused();
         let (mut swept, mut failures, mut place) = (SweepReport::default(), 0, None);
         loop {
-            let page = in_time(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
+            let page = with_timeout(self.manager.index()?.due(keeper.webex.now(), place.as_ref(), PAGE)).await?;
             for key in &page.keys {
                 // A store in memory never yields, so let other tasks run.
                 tokio::task::yield_now().await;
@@ -306,7 +306,7 @@ impl KeepAlive {
                         self.memory().tried.insert(key.clone());
                     }
                 }
-                if failures >= PATIENCE || keeper.halted().is_some() {
+                if failures >= PATIENCE || keeper.paused().is_some() {
                     return Ok(swept);
                 }
                 if !self.pace.is_zero() {
@@ -341,7 +341,7 @@ impl KeepAlive {
                     false
                 }
             };
-            let interval = if is_complete { self.interval } else { (self.interval / SOONER).max(SHORTEST_INTERVAL) };
+            let interval = if is_complete { self.interval } else { (self.interval / SOONER).max(MIN_INTERVAL) };
             let interval = interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * random::chance());
             self.manager.keeper().webex.clock().sleep(interval).await;
         }
@@ -353,12 +353,12 @@ impl KeepAlive {
             // Kept in the map: the next visit of a due session needs it.
             Reason::Check => self.memory().left.get(key).cloned(),
         };
-        let slot = known.unwrap_or_else(|| CacheRef::in_passing(self.manager.keeper(), key));
+        let slot = known.unwrap_or_else(|| CacheRef::get_transient(self.manager.keeper(), key));
         let visit = self.look_after(&slot, reason).await;
         let mut memory = self.memory();
         // Also remember a rejected session, so that its event is not emitted again.
         if matches!(visit, SessionOutcome::Left | SessionOutcome::Failed(_) | SessionOutcome::Ended)
-            && memory.left.len() < MOST_LEFT
+            && memory.left.len() < MAX_LEFT
         {
             memory.left.insert(key.clone(), slot);
         }
@@ -384,7 +384,7 @@ impl KeepAlive {
                 return SessionOutcome::Failed(whose(&error));
             }
         };
-        match keeper.renew(slot, epoch, &known).await {
+        match keeper.refresh_if_needed(slot, epoch, &known).await {
             Ok(true) => SessionOutcome::Refreshed,
             Ok(false) => SessionOutcome::Passed,
             // Removed in the meantime, or refreshed by another process at the moment.

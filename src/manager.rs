@@ -237,7 +237,7 @@ impl TokenManager {
     ///
     /// The errors of [`Session::access_token`].
     pub async fn access_token(&self, key: &TokenKey) -> Result<AccessToken> {
-        match self.keeper.at_rest(key) {
+        match self.keeper.cached_if_fresh(key) {
             Some(token) => Ok(token),
             None => self.keeper.access_token(&self.slot(key)).await,
         }
@@ -311,7 +311,7 @@ impl TokenManager {
         let index = self.index()?;
         let (mut removed, mut failure, mut cursor) = (0, None, None);
         loop {
-            let page = keeper::in_time(index.keys(Some(root), cursor.as_ref(), PAGE_SIZE)).await?;
+            let page = keeper::with_timeout(index.keys(Some(root), cursor.as_ref(), PAGE_SIZE)).await?;
             for key in &page.keys {
                 match self.remove(key).await {
                     Ok(()) => removed += 1,
@@ -379,13 +379,14 @@ impl TokenManager {
         let mut change = None;
         let mut editing = Editing::new(&self.keeper, key);
         loop {
-            let before = editing.look().await?;
+            let before = editing.peek().await?;
             let kept = match &before {
                 Some(before) if !replaces_account => self.same_account(key, &mut record, before).await?.data,
                 _ => None,
             };
             record.data = data.clone().or(kept);
-            let entry = Entry { head: Head::begin(keeper::begun(&record.tokens).due.or(due))?, body: record.write()? };
+            let entry =
+                Entry { head: Head::begin(keeper::after_login(&record.tokens).due.or(due))?, body: record.write()? };
             // Not earlier: rejected tokens change nothing.
             let begun = change.take().unwrap_or_else(|| InvalidateOnDrop::begin(&slot));
             if editing.save(&entry).await? {

@@ -148,7 +148,7 @@ impl SecurityContext {
         ];
         // The capacity covers the longest escapes: a reallocation would leave a copy of the token
         // in memory.
-        let longest = elements.iter().map(|(_, text)| text.len() * LONGEST_ESCAPE).sum::<usize>() + MARKUP;
+        let longest = elements.iter().map(|(_, text)| text.len() * MAX_ESCAPE).sum::<usize>() + MARKUP;
         let mut xml = Zeroizing::new(String::with_capacity(longest));
         xml.push_str("<securityContext>");
         for (element, text) in elements {
@@ -171,7 +171,7 @@ impl User {
 }
 
 /// The maximum length of an escaped byte.
-const LONGEST_ESCAPE: usize = "&amp;".len();
+const MAX_ESCAPE: usize = "&amp;".len();
 
 /// An upper bound for the length of all tags.
 const MARKUP: usize = 160;

@@ -17,7 +17,7 @@ use crate::secret::{self, AccessToken};
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
 /// The maximum length of a tracking ID in bytes. Longer values are ignored.
-const LONGEST_TRACKING_ID: usize = 128;
+const MAX_TRACKING_ID: usize = 128;
 
 /// Creates a request with the common headers and a new tracking ID.
 pub(crate) fn request(
@@ -95,7 +95,7 @@ fn plausible_tracking_id(text: &str, secrets: &[&str]) -> Option<String> {
     }
     // Webex sometimes repeats the ID, separated by a comma.
     let id = text.split(',').next()?.trim();
-    let fits = (1..=LONGEST_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = (1..=MAX_TRACKING_ID).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| id.to_owned())
 }
 

@@ -25,13 +25,13 @@ const WHAT: &str = "pending authorization";
 
 /// The maximum length of the stored form, in bytes. Encrypted and in base64, it fits into a cookie
 /// of 4096 bytes.
-const LONGEST_STORED: usize = 2867;
+const MAX_STORED: usize = 2867;
 
 /// The maximum length of a payload, in bytes of JSON.
-const LONGEST_PAYLOAD: usize = 1024;
+const MAX_PAYLOAD: usize = 1024;
 
 /// The maximum nesting depth of a payload. A deeper payload could not be read back.
-const DEEPEST_PAYLOAD: usize = 30;
+const MAX_PAYLOAD_DEPTH: usize = 30;
 
 /// A login in progress, waiting for its callback.
 ///
@@ -170,9 +170,9 @@ impl PendingAuthorization {
     pub fn to_stored(&self) -> Result<StoredString> {
         let text = stored::to_text(WHAT, &Form::from(self))?;
         let length = text.expose().len();
-        if length > LONGEST_STORED {
+        if length > MAX_STORED {
             let message = format!(
-                "pending authorization is too long: {length} bytes exceed the limit of {LONGEST_STORED} bytes for an \
+                "pending authorization is too long: {length} bytes exceed the limit of {MAX_STORED} bytes for an \
                  encrypted cookie; request fewer scopes, or use a shorter payload or redirect URI"
             );
             return Err(Error::new(ErrorKind::InvalidInput, message));
@@ -270,14 +270,14 @@ impl Payload {
         let too_long =
             || refuse("it is longer than 1,024 bytes; store the value on the server and use its key as the payload");
         // Checked before `to_value`, which parses raw JSON and any strings nested in it.
-        if serde_json::to_string(value).map_err(no_json)?.len() > LONGEST_PAYLOAD {
+        if serde_json::to_string(value).map_err(no_json)?.len() > MAX_PAYLOAD {
             return Err(too_long());
         }
         let value = serde_json::to_value(value).map_err(no_json)?;
-        if is_deeper_than(&value, DEEPEST_PAYLOAD) {
+        if is_deeper_than(&value, MAX_PAYLOAD_DEPTH) {
             return Err(refuse("it is nested more than 30 levels deep"));
         }
-        if value.to_string().len() > LONGEST_PAYLOAD {
+        if value.to_string().len() > MAX_PAYLOAD {
             return Err(too_long());
         }
         Ok(Self(Some(value)))
@@ -408,17 +408,17 @@ mod tests {
 
     #[test]
     fn the_longest_payload_suffix_and_many_scopes_fit_into_a_cookie() {
-        let payload = Payload::new(&"p".repeat(LONGEST_PAYLOAD - 2)).unwrap();
+        let payload = Payload::new(&"p".repeat(MAX_PAYLOAD - 2)).unwrap();
         let scopes: String = (0..28).map(|n| format!("spark-admin:some_scope_{n:02} ")).collect();
         let stored = pending(payload, &scopes).to_stored().unwrap();
-        assert!(stored.expose().len() <= LONGEST_STORED);
+        assert!(stored.expose().len() <= MAX_STORED);
     }
 
     #[test]
     fn what_does_not_fit_says_what_to_shorten() {
         let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
         assert!(Payload::new(&deep).is_err_and(|error| error.to_string().contains("30 levels")));
-        assert!(Payload::new(&"p".repeat(LONGEST_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
+        assert!(Payload::new(&"p".repeat(MAX_PAYLOAD)).is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
         let scopes: String = (0..100).map(|n| format!("spark-admin:some_scope_{n:03} ")).collect();
         let error = pending(Payload::default(), &scopes).to_stored().unwrap_err();
         assert!(error.to_string().contains("fewer scopes"), "{error}");
@@ -460,8 +460,8 @@ mod tests {
     fn stored_form_at_the_limit_is_written_and_one_byte_more_is_rejected() {
         let mut pending = pending(Payload::default(), "spark:all");
         let length = pending.to_stored().unwrap().expose().len();
-        pending.redirect_uri.push_str(&"r".repeat(LONGEST_STORED - length));
-        assert_eq!(pending.to_stored().unwrap().expose().len(), LONGEST_STORED);
+        pending.redirect_uri.push_str(&"r".repeat(MAX_STORED - length));
+        assert_eq!(pending.to_stored().unwrap().expose().len(), MAX_STORED);
         pending.redirect_uri.push('r');
         assert!(pending.to_stored().is_err_and(|error| error.kind() == ErrorKind::InvalidInput));
     }
@@ -469,11 +469,13 @@ mod tests {
     #[test]
     fn payload_is_measured_as_it_is_written_and_as_it_is_read() {
         let nested = |depth: usize| (0..depth).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
-        assert!(Payload::new(&nested(DEEPEST_PAYLOAD)).is_ok());
-        assert!(Payload::new(&nested(DEEPEST_PAYLOAD + 1)).is_err_and(|error| error.to_string().contains("30 levels")));
+        assert!(Payload::new(&nested(MAX_PAYLOAD_DEPTH)).is_ok());
+        assert!(
+            Payload::new(&nested(MAX_PAYLOAD_DEPTH + 1)).is_err_and(|error| error.to_string().contains("30 levels"))
+        );
         let raw = |text: String| serde_json::value::RawValue::from_string(text).unwrap();
         // Whitespace counts, and so do the digits that an exponent expands to.
-        for text in [format!("[1{}]", " ".repeat(LONGEST_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
+        for text in [format!("[1{}]", " ".repeat(MAX_PAYLOAD)), format!("[1E9{}]", ",1E9".repeat(200))] {
             let error = Payload::new(&raw(text.clone())).unwrap_err();
             assert!(error.to_string().contains("1,024 bytes"), "{text}: {error}");
         }

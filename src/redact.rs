@@ -9,7 +9,7 @@ use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 const TELLING_RUN: usize = 12;
 
 /// The maximum length of a word that is shown. Opaque tokens and the parts of a JWT are longer.
-const LONGEST_WORD: usize = 32;
+const MAX_WORD: usize = 32;
 
 /// Removes `secrets`, words that look like tokens, and line breaks from `text`, and truncates it to
 /// `limit` characters.
@@ -30,7 +30,7 @@ pub(crate) fn clean(text: &str, secrets: &[&str], limit: usize) -> String {
     let mut cleaned = String::new();
     for part in text.split_inclusive(|c| !is_token_character(c)) {
         let word = part.trim_end_matches(|c| !is_token_character(c));
-        cleaned.push_str(if word.len() > LONGEST_WORD { "[cut]" } else { word });
+        cleaned.push_str(if word.len() > MAX_WORD { "[cut]" } else { word });
         cleaned.push_str(&part[word.len()..]);
     }
     shorten(cleaned.trim(), limit)

@@ -227,13 +227,13 @@ const INVALID_CLIENT: &str = "invalid_client";
 /// Returns `true` if a response without JSON contains `invalid_client`, in a challenge or in a
 /// form.
 fn says_invalid_client(response: &Response<Bytes>, challenges: &[Challenge]) -> bool {
-    let body = response.body().get(..LONGEST_FORM).unwrap_or(response.body());
+    let body = response.body().get(..MAX_FORM).unwrap_or(response.body());
     challenges.iter().any(|challenge| challenge.parameter("error") == Some(INVALID_CLIENT))
         || form_urlencoded::parse(body).any(|(name, value)| name == "error" && value == INVALID_CLIENT)
 }
 
 /// The maximum number of bytes of a body that are parsed as a form.
-const LONGEST_FORM: usize = 2048;
+const MAX_FORM: usize = 2048;
 
 /// Classifies the response of a protected resource (RFC 6750, section 3.1). It never requires a
 /// login.
@@ -1121,8 +1121,7 @@ mod tests {
     #[test]
     fn refusal_names_the_client_only_where_the_server_means_the_client() {
         let has_value_elsewhere = judged(Asked::Refresh, 401, "message=invalid_client", &[]);
-        let is_too_long =
-            judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(LONGEST_FORM)), &[]);
+        let is_too_long = judged(Asked::Refresh, 401, &format!("x={}&error=invalid_client", "y".repeat(MAX_FORM)), &[]);
         for error in [has_value_elsewhere, is_too_long] {
             assert_eq!(classes(&error), [LATER], "{error}");
             assert!(!error.server().unwrap().names_client(), "{error}");

@@ -7,8 +7,8 @@ use http::header::RETRY_AFTER;
 
 use crate::clock::UnixTime;
 
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+const MIN_LEN: Duration = Duration::from_secs(1);
+const MAX_LEN: Duration = Duration::from_secs(60 * 60);
 const UNREADABLE: Duration = Duration::from_secs(15);
 
 /// Returns the requested delay, clamped to between 1 second and 1 hour.
@@ -16,7 +16,7 @@ const UNREADABLE: Duration = Duration::from_secs(15);
 /// Returns 15 seconds if the header cannot be parsed, and `None` if it is absent.
 pub(crate) fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
     let asked = headers.get(RETRY_AFTER)?.to_str().ok().and_then(|text| read(text.trim(), now));
-    Some(asked.unwrap_or(UNREADABLE).clamp(SHORTEST, LONGEST))
+    Some(asked.unwrap_or(UNREADABLE).clamp(MIN_LEN, MAX_LEN))
 }
 
 fn read(text: &str, now: UnixTime) -> Option<Duration> {

@@ -14,7 +14,7 @@ use crate::call;
 use crate::client::WebexOAuth;
 use crate::disconnect::{self, Disconnected};
 use crate::error::{Error, ErrorKind, Result};
-use crate::keeper::{CacheRef, LONGEST_HOLD, Refresher};
+use crate::keeper::{CacheRef, MAX_HOLD, Refresher};
 use crate::meetings::SecurityContext;
 #[cfg(feature = "oidc")]
 use crate::oidc::UserInfo;
@@ -276,15 +276,15 @@ impl Session {
             Some(RefreshBlock::Rejected { generation, code, at, .. }) if generation == known.head.generation => {
                 SessionState::LoginRequired { code, since: at, was_interrupted: known.head.interrupted }
             }
-            Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= LONGEST_HOLD => {
+            Some(RefreshBlock::RetryAt(until)) if until > now && until.since(now) <= MAX_HOLD => {
                 SessionState::BackingOff { until }
             }
             _ => SessionState::of(&known.tokens.tokens, now),
         };
         // A pause of the whole client concerns every session that could be refreshed.
-        let own = self.slot.trouble();
+        let own = self.slot.last_error();
         let is_over = own.as_ref().is_some_and(Error::is_login_required);
-        let trouble = self.keeper().halted().filter(|_| !is_over).or(own);
+        let trouble = self.keeper().paused().filter(|_| !is_over).or(own);
         Ok(Some(SessionStatus::new(state, trouble, known.head.ends, &known.tokens.tokens)))
     }
 

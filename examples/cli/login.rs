@@ -11,7 +11,7 @@ use crate::Result;
 use crate::screen::{Spinner, in_full, note, say};
 
 /// The maximum length of a token, in bytes.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE: usize = 16 * 1024;
 
 /// Logs in with a browser on this host, or on another host by pasting the callback URL.
 pub(crate) async fn by_browser(login: BrowserLogin) -> Result<TokenSet> {
@@ -46,12 +46,12 @@ pub(crate) async fn by_device(webex: &WebexOAuth) -> Result<TokenSet> {
 pub(crate) async fn by_refresh_token(webex: &WebexOAuth) -> Result<TokenSet> {
     let line = tokio::task::spawn_blocking(|| {
         let mut line = Vec::new();
-        stdin().lock().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut line).map(|_| line)
+        stdin().lock().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line).map(|_| line)
     });
     let line = line.await??;
-    if line.len() > LONGEST_LINE {
+    if line.len() > MAX_LINE {
         return Err(
-            format!("the first line on standard input is longer than {LONGEST_LINE} bytes: it is not a token").into()
+            format!("the first line on standard input is longer than {MAX_LINE} bytes: it is not a token").into()
         );
     }
     let line =

@@ -27,7 +27,7 @@ impl Wish {
 pub(crate) struct ReturnTo(String);
 
 /// The maximum length in bytes. A payload can contain 1,024.
-const LONGEST: usize = 512;
+const MAX_LEN: usize = 512;
 
 /// Paths that are not pages. The login itself would loop.
 const NO_PAGES: [&str; 2] = ["/auth/", "/api/"];
@@ -46,7 +46,7 @@ impl ReturnTo {
     /// becomes `//evil.example`.
     pub(crate) fn from_browser(text: &str) -> Self {
         let is_plain =
-            text.starts_with('/') && text.len() <= LONGEST && text.bytes().all(|byte| byte.is_ascii_graphic());
+            text.starts_with('/') && text.len() <= MAX_LEN && text.bytes().all(|byte| byte.is_ascii_graphic());
         let path = is_plain.then(|| path_here(text)).flatten();
         match path {
             Some(path) if path_here(&path).as_ref() == Some(&path) => Self(path),

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Remedy, Result};
 
 /// The maximum number of requests to all addresses within [`TIME`].
-const MOST: usize = 10;
+const MAX_COUNT: usize = 10;
 /// The maximum number of requests to unavailable servers within [`TIME`]. They are counted
 /// separately, because tokens do not cause them.
-const MOST_IN_VAIN: usize = 60;
+const MAX_WASTED: usize = 60;
 /// The period over which requests are counted.
 const TIME: Duration = Duration::from_secs(5 * 60);
 
@@ -58,7 +58,7 @@ impl FetchLimiter {
     pub(super) fn spend(&mut self, now: Duration, whose: IssuerKind) -> Result<Permit> {
         let forged = "too many key set requests: recent ID tokens name unknown keys; retry later";
         let down = "too many key set requests: the server is unavailable; retry later";
-        for (requests, most, message) in [(&mut self.asked, MOST, forged), (&mut self.in_vain, MOST_IN_VAIN, down)] {
+        for (requests, most, message) in [(&mut self.asked, MAX_COUNT, forged), (&mut self.in_vain, MAX_WASTED, down)] {
             requests.retain(|spent| now.saturating_sub(spent.begun) < TIME);
             let all = wait(requests.iter(), most, now);
             let own = requests.iter().filter(|spent| spent.whose == whose);

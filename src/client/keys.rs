@@ -18,21 +18,21 @@ use crate::oidc::jwk::JwkSet;
 use crate::oidc::verify::{Checked, Finding, refused};
 
 /// The minimum interval between two fetches from one address. It doubles after each consecutive
-/// failure, up to [`LONGEST_GAP`].
+/// failure, up to [`MAX_GAP`].
 const GAP: Duration = Duration::from_secs(1);
 /// The maximum interval after failures, unless `Retry-After` is longer.
-const LONGEST_GAP: Duration = Duration::from_secs(15);
+const MAX_GAP: Duration = Duration::from_secs(15);
 /// The minimum interval after a failed renewal of keys that are still usable.
 const RENEWAL_GAP: Duration = Duration::from_secs(60);
 /// The period within which a failed first request is retried once, because the login that waits for
 /// it would fail.
 const SOON: Duration = Duration::from_secs(10);
 /// The maximum lifetime of a key set, and its lifetime if the server specifies none.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The period for which expired keys are still used while new ones are fetched.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The minimum lifetime of a key set.
-const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const MIN_LIFE: Duration = Duration::from_secs(60);
 
 /// The key sets of a service and of its issuers, by address.
 ///
@@ -61,7 +61,7 @@ struct Failure {
 impl Failure {
     /// Returns the remaining time until the address may be requested again.
     fn wait(&self, now: Duration) -> Duration {
-        let gap = GAP.saturating_mul(2_u32.saturating_pow(self.before)).min(LONGEST_GAP);
+        let gap = GAP.saturating_mul(2_u32.saturating_pow(self.before)).min(MAX_GAP);
         let wait = self.error.retry_after().unwrap_or_default().max(gap);
         self.at.saturating_add(wait).saturating_sub(now)
     }
@@ -329,7 +329,7 @@ impl<S: JwksSource> Fetch<S> {
         match self.server.keys_at(&self.address.at).await {
             Ok(Fetched { keys, max_age }) => {
                 let fetched_at = self.server.clock().elapsed();
-                let life = max_age.unwrap_or(LONGEST_LIFE).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+                let life = max_age.unwrap_or(MAX_LIFE).clamp(MIN_LIFE, MAX_LIFE);
                 let good_until = fetched_at.saturating_add(life);
                 Ok(Snapshot { keys, asked_at: spent.begun, fetched_at, good_until })
             }

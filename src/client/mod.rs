@@ -72,7 +72,7 @@ pub use self::login::Login;
 use self::prover::IdTokenVerifier;
 
 /// The maximum size of an API response, in bytes.
-const LONGEST_ANSWER: usize = 16 * 1024 * 1024;
+const MAX_RESPONSE: usize = 16 * 1024 * 1024;
 
 /// A client for a Webex application that logs users in.
 ///
@@ -696,7 +696,7 @@ impl WebexOAuth {
     /// Sends an API request once. A response with any status is returned.
     pub(crate) async fn call(&self, request: Request<Bytes>, token: &AccessToken) -> Result<Response<Bytes>> {
         let request = call::request(&self.inner.registration, request, token)?;
-        self.inner.line.call(Limits { max_body: LONGEST_ANSWER, ..self.inner.limits }, request).await
+        self.inner.line.call(Limits { max_body: MAX_RESPONSE, ..self.inner.limits }, request).await
     }
 
     /// Requests a device code.

@@ -34,7 +34,7 @@ use crate::transport::RetryPolicy;
 /// The default clock skew.
 const SKEW: Duration = Duration::from_secs(60);
 /// The maximum clock skew.
-const LONGEST_SKEW: Duration = Duration::from_secs(5 * 60);
+const MAX_SKEW: Duration = Duration::from_secs(5 * 60);
 /// The key set path of a Webex identity broker, relative to its issuer.
 const KEYS_OF_ISSUER: &str = "/oauth2/v2/keys/verificationjwk";
 
@@ -61,7 +61,7 @@ impl Default for IdTokenVerifier {
 impl IdTokenVerifier {
     pub(super) fn check(&self) -> Result<()> {
         let refuse = |message| Err(Error::new(ErrorKind::Configuration, message));
-        if self.skew > LONGEST_SKEW {
+        if self.skew > MAX_SKEW {
             return refuse("invalid ID token skew: the maximum is 5 minutes; correct the clock of this host instead");
         }
         if self.algorithms.is_empty() {

@@ -152,11 +152,11 @@ const NAME: &str = "webex-login-";
 const HOST_NAME: &str = "__Host-webex-login-";
 
 /// The maximum number of pending logins per browser.
-const MOST: usize = 4;
+const MAX_COUNT: usize = 4;
 
 /// The maximum total length of their names and values. Servers usually limit a header to 8 KiB,
 /// which includes the application's own cookies.
-const LONGEST_TOGETHER: usize = 6 * 1024;
+const MAX_TOTAL_LEN: usize = 6 * 1024;
 
 /// Pending logins in encrypted cookies. See the [module documentation](self).
 ///
@@ -272,7 +272,7 @@ impl PendingCookies {
         let mut gone = Vec::new();
         for (begun_at, name, length) in waiting.into_iter().rev() {
             let has_expired = age_of_stored(begun_at, now).is_none_or(|age| age > self.lifetime);
-            if has_expired || count == MOST || together + length > LONGEST_TOGETHER {
+            if has_expired || count == MAX_COUNT || together + length > MAX_TOTAL_LEN {
                 gone.push(name);
             } else {
                 count += 1;

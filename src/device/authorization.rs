@@ -18,7 +18,7 @@ use crate::refusal::{self, Asked, refusal};
 use crate::registration::Registration;
 use crate::scope::{Scope, Scopes};
 
-use super::pace::{LONGEST_LIFE, bounded_interval};
+use super::pace::{MAX_LIFE, bounded_interval};
 
 /// The redirect URIs that an integration requires for device logins.
 ///
@@ -37,8 +37,8 @@ const USUAL_LIFE: u64 = 5 * 60;
 /// The default polling interval, in seconds (RFC 8628, section 3.2).
 const USUAL_INTERVAL: u64 = 5;
 
-const LONGEST_USER_CODE: usize = 64;
-const LONGEST_URI: usize = 2048;
+const MAX_USER_CODE: usize = 64;
+const MAX_URI: usize = 2048;
 
 const FIELDS: [&str; 7] =
     ["device_code", "user_code", "verification_uri", "verification_uri_complete", "expires_in", "interval", "error"];
@@ -126,7 +126,7 @@ pub(crate) fn read(
     let verification_uri_complete = fields.plain("verification_uri_complete").filter(|uri| !is_damaged(uri));
     // Zero and invalid values count as missing.
     let seconds = |number: Option<u64>, usual| number.filter(|number| *number > 0).unwrap_or(usual);
-    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(LONGEST_LIFE.as_secs());
+    let life = seconds(fields.seconds("expires_in"), USUAL_LIFE).min(MAX_LIFE.as_secs());
     let interval = interval(&mut fields).unwrap_or(USUAL_INTERVAL);
     let authorization = DeviceAuthorization {
         device_code,
@@ -166,7 +166,7 @@ impl DeviceAuthorization {
         }
         // The user code is printed to terminals, which interpret control sequences.
         let is_clean = redact::on_one_line(&self.user_code) == self.user_code;
-        if self.user_code.is_empty() || self.user_code.len() > LONGEST_USER_CODE || !is_clean {
+        if self.user_code.is_empty() || self.user_code.len() > MAX_USER_CODE || !is_clean {
             return Err("`user_code` is empty, too long, or contains characters that cannot be displayed");
         }
         if !is_safe(&self.verification_uri, insecure_hosts) {
@@ -182,7 +182,7 @@ impl DeviceAuthorization {
 /// Returns `true` if a browser can be sent to the URI: HTTPS, or HTTP to a loopback address or an
 /// allowed host.
 fn is_safe(text: &str, insecure_hosts: &[String]) -> bool {
-    if text.len() > LONGEST_URI || !is_plain(text) || !begins_with_authority(text) {
+    if text.len() > MAX_URI || !is_plain(text) || !begins_with_authority(text) {
         return false;
     }
     Url::parse(text).is_ok_and(|url| {

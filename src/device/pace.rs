@@ -9,11 +9,11 @@ use crate::pending::age_of_stored;
 /// The permanent increase of the interval after `slow_down`.
 const SLOWER: Duration = Duration::from_secs(5);
 /// The maximum backoff is a tenth of the code's lifetime, but at least this.
-const SHORTEST_LIMIT: Duration = Duration::from_secs(30);
+const MIN_LIMIT: Duration = Duration::from_secs(30);
 /// The upper bound of the maximum backoff. `Retry-After` may be longer.
-const LONGEST_LIMIT: Duration = Duration::from_secs(5 * 60);
+const MAX_LIMIT: Duration = Duration::from_secs(5 * 60);
 /// The maximum lifetime of a code.
-pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const MAX_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Returns the initial interval: at least a second, and short enough for one request before the
 /// code expires.
@@ -101,7 +101,7 @@ impl PollSchedule {
     /// Records a failure: no response, or one that does not concern the login.
     pub(crate) fn trouble(&mut self, now: Duration, asked_for: Option<Duration>) {
         self.troubles = self.troubles.saturating_add(1);
-        let limit = (self.life / 10).clamp(SHORTEST_LIMIT, LONGEST_LIMIT);
+        let limit = (self.life / 10).clamp(MIN_LIMIT, MAX_LIMIT);
         let backoff = self.interval.saturating_mul(2_u32.saturating_pow(self.troubles)).min(limit);
         self.pause(now, asked_for.unwrap_or(backoff));
     }
@@ -149,7 +149,7 @@ impl PollSchedule {
     /// since the schedule was stored, for example from a program that restarts repeatedly.
     pub(crate) fn restore(kept: Kept, now: Duration, wall: UnixTime) -> Self {
         let interval = bounded_interval(kept.interval, kept.life);
-        let life = kept.life.min(LONGEST_LIFE);
+        let life = kept.life.min(MAX_LIFE);
         let promised = kept.expires_at.since(kept.kept_at).min(life);
         let left = age_of_stored(kept.kept_at, wall).map_or(Duration::ZERO, |age| promised.saturating_sub(age));
         let pause = kept.pause.min(kept.life).max(interval);

@@ -39,7 +39,7 @@ impl<'a> InvalidateOnDrop<'a> {
 
     /// Publishes `current`, which the store now contains.
     pub(crate) fn confirm(mut self, current: Option<super::slot::CachedToken>) {
-        self.slot.begin_again(current);
+        self.slot.reset(current);
         self.is_confirmed = true;
     }
 }
@@ -60,7 +60,7 @@ impl Refresher {
         let _turn = slot.turn_in_time().await?;
         let (mut change, mut ended) = (None, None);
         let mut editing = Editing::new(self, &slot.key);
-        while let Some(entry) = editing.look().await? {
+        while let Some(entry) = editing.peek().await? {
             let stored = SessionData::read(&entry.body, &self.webex.registration().owner);
             change.get_or_insert_with(|| InvalidateOnDrop::begin(slot));
             // Tokens that could not be saved exist only in the cache entry.
@@ -79,21 +79,21 @@ impl Refresher {
     /// Waits for the refresh in progress, at most `LANDING_LIMIT`.
     ///
     /// Its tokens could not be revoked if they arrived after the session was removed.
-    pub(crate) async fn let_land(&self, slot: &CacheEntry) {
-        if let Some(mut flight) = slot.in_the_air() {
-            let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_in_the_air())).await;
+    pub(crate) async fn wait_for_refresh(&self, slot: &CacheEntry) {
+        if let Some(mut flight) = slot.active_refresh() {
+            let _ = tokio::time::timeout(LANDING_LIMIT, flight.wait_for(|landing| !landing.is_running())).await;
         }
     }
 
     /// Removes the block of a session that was rejected or is backing off.
     pub(crate) async fn unblock(&self, slot: &CacheEntry) -> Result<()> {
         let mut editing = Editing::new(self, &slot.key);
-        while let Some(mut entry) = editing.look().await? {
-            if !entry.head.lift_hold(self.webex.now())? || editing.save(&entry).await? {
+        while let Some(mut entry) = editing.peek().await? {
+            if !entry.head.clear_block(self.webex.now())? || editing.save(&entry).await? {
                 break;
             }
         }
-        slot.stop_resting();
+        slot.end_backoff();
         event!(INFO, key = ?slot.key, "refresh unblocked");
         Ok(())
     }
@@ -107,7 +107,7 @@ impl Refresher {
         amend: impl Fn(&Head, &mut SessionData) -> bool,
     ) -> Result<bool> {
         let mut editing = Editing::new(self, &slot.key);
-        while let Some(Entry { mut head, body }) = editing.look().await? {
+        while let Some(Entry { mut head, body }) = editing.peek().await? {
             let mut record = SessionData::read(&body, &self.webex.registration().owner)?;
             if !amend(&head, &mut record) {
                 return Ok(false);

@@ -169,7 +169,7 @@ mod tests {
     fn slot(cached: &TokenSet, was_cut: bool) -> CacheEntry {
         let slot = CacheEntry::new(TokenKey::new("jane").unwrap(), 0);
         let moments = Expiry::of(cached, slot.chance(), NOW);
-        slot.begin_again(Some(CachedToken {
+        slot.reset(Some(CachedToken {
             access_token: cached.access_token().clone(),
             login: LoginId::from_bytes([1; 16]),
             generation: 1,
@@ -237,11 +237,11 @@ mod tests {
         let cached = tokens("a", NOW);
         let slot = slot(&cached, false);
         let demand = |after| slot.demand(&cached, NOW + after, Duration::ZERO);
-        slot.outdate(cached.access_token(), Urgency::Stale);
+        slot.request_refresh(cached.access_token(), Urgency::Stale);
         assert_eq!((demand(SECOND * 29).need, demand(SECOND * 29).is_settled), (Urgency::None, false));
         assert_eq!((demand(SECOND * 30).need, demand(SECOND * 30).is_settled), (Urgency::Stale, true));
         assert!(!demand(SECOND * 30).is_wanted);
-        slot.outdate(cached.access_token(), Urgency::Wanted);
+        slot.request_refresh(cached.access_token(), Urgency::Wanted);
         assert!(demand(SECOND * 29).is_wanted);
         assert_eq!(demand(SECOND * 30).need, Urgency::None, "a caller that waits for it asks for it");
     }

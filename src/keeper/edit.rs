@@ -11,7 +11,7 @@ use crate::store::{Precondition, Revision, WriteOutcome};
 
 /// The maximum number of conflicts. Each conflict means that another writer succeeded, so this many
 /// indicate a store that always reports a conflict.
-const MOST_TURNS: u32 = 200;
+const MAX_TURNS: u32 = 200;
 
 /// The state machine of one change. It begins with [`ToDo::Look`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -107,7 +107,7 @@ impl Edit {
             (State::Finding { after }, Happened::Looked(Ok(found))) if found == after => ToDo::End(Ended::Done),
             (State::Looking | State::Finding { .. }, Happened::Looked(_)) => ToDo::End(Ended::Failed),
             // Another writer was faster.
-            _ if self.turns < MOST_TURNS => {
+            _ if self.turns < MAX_TURNS => {
                 self.turns += 1;
                 self.go(State::Looking, ToDo::Look)
             }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn who_was_slower_looks_and_chooses_again_but_not_for_ever() {
         let mut edit = Edit::new();
-        for turn in 0..MOST_TURNS {
+        for turn in 0..MAX_TURNS {
             assert_eq!(edit.step(Happened::Looked(Ok(Some(revision(1))))), ToDo::Choose, "{turn}");
             edit.step(Happened::Chosen(Choice::Delete));
             assert_eq!(edit.step(Happened::Written(Ok(WriteOutcome::Conflict))), ToDo::Look, "{turn}");

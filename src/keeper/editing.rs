@@ -8,7 +8,7 @@ use crate::store::{Entry, Precondition, Revision, TokenKey, WriteOutcome};
 
 /// A change of a stored session.
 ///
-/// Call [`look`](Self::look), then [`save`](Self::save) or [`delete`](Self::delete). If these
+/// Call [`peek`](Self::look), then [`save`](Self::save) or [`delete`](Self::delete). If these
 /// return `false`, another writer was faster: start again. Drop the value if there is nothing to
 /// change.
 pub(crate) struct Editing<'a> {
@@ -23,7 +23,7 @@ impl<'a> Editing<'a> {
     }
 
     /// Loads the current entry.
-    pub(crate) async fn look(&mut self) -> Result<Option<Entry>> {
+    pub(crate) async fn peek(&mut self) -> Result<Option<Entry>> {
         let found = self.keeper.store.load(self.key).await;
         self.edit.step(Happened::Looked(revision(&found)));
         found

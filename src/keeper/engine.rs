@@ -31,7 +31,7 @@ use crate::trace::event;
 /// The age at which a cached token is revalidated against the store in the background.
 const REVALIDATE: Duration = Duration::from_secs(30);
 /// The maximum age of a cached token that is served without asking the store first.
-const TOO_LONG_UNSEEN: Duration = Duration::from_secs(5 * 60);
+const MAX_STALENESS: Duration = Duration::from_secs(5 * 60);
 /// The time after which an unused token is dropped from memory.
 const UNUSED_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The time after which an unused expired token is dropped from memory.
@@ -48,7 +48,7 @@ const MAX_WAITS: u32 = 18;
 ///
 /// It exceeds a wait for another process's lease plus a request. It is measured by the runtime's
 /// own clock, because it protects against runtimes that are no longer driven.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(150);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(150);
 
 /// The coordinator for the stored sessions of one client in one store.
 pub(crate) struct Refresher {
@@ -91,9 +91,9 @@ impl Refresher {
 
     /// Returns the cached token of a key if it needs neither a refresh nor a revalidation. This is
     /// the fast path of most calls.
-    pub(crate) fn at_rest(&self, key: &TokenKey) -> Option<AccessToken> {
+    pub(crate) fn cached_if_fresh(&self, key: &TokenKey) -> Option<AccessToken> {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
-        self.roster.look(key, |slot| {
+        self.roster.peek(key, |slot| {
             let current = slot.current();
             let current = current.as_ref().filter(|_| slot.stays())?;
             let is_good = current.need(now, elapsed) == Urgency::None
@@ -116,11 +116,11 @@ impl Refresher {
 
     /// Returns an access token that has not expired, even if the API rejected it.
     pub(super) async fn usable_token(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<AccessToken> {
-        if let Some(token) = self.at_hand(slot, TOO_LONG_UNSEEN) {
+        if let Some(token) = self.cached(slot, MAX_STALENESS) {
             return Ok(token);
         }
-        self.look_again(slot).await;
-        match self.at_hand(slot, Duration::MAX) {
+        self.revalidate(slot).await;
+        match self.cached(slot, Duration::MAX) {
             Some(token) => Ok(token),
             None => self.fetched(slot).await,
         }
@@ -136,9 +136,9 @@ impl Refresher {
         // One more attempt for a task that was canceled with its runtime, and one for a session
         // that changed in the meantime.
         for _ in 0..3 {
-            let mut flight = self.depart(slot)?;
+            let mut flight = self.start_or_join(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_awaited());
-            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
+            let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
                 return Err(self.given_up(slot));
             };
             let Ok(landing) = landing else { continue };
@@ -148,7 +148,7 @@ impl Refresher {
             let is_unsaved = matches!(*landing, RefreshStatus::Serving);
             drop(landing);
             match slot.current().as_ref() {
-                Some(current) if is_unsaved && self.is_worn_out(current) => return Err(unsaved_and_worn_out()),
+                Some(current) if is_unsaved && self.is_exhausted(current) => return Err(unsaved_and_worn_out()),
                 Some(current) if !current.is_withheld => return Ok(current.access_token.clone()),
                 _ => {}
             }
@@ -161,7 +161,7 @@ impl Refresher {
     /// The refresh task may belong to a runtime that is no longer driven. It is abandoned, so that
     /// it does not block other callers.
     pub(super) fn given_up(&self, slot: &CacheEntry) -> Error {
-        if !slot.in_the_air().is_some_and(|flight| matches!(*flight.borrow(), RefreshStatus::Queued)) {
+        if !slot.active_refresh().is_some_and(|flight| matches!(*flight.borrow(), RefreshStatus::Queued)) {
             slot.abandon();
         }
         later("token refresh timed out; retry")
@@ -171,8 +171,8 @@ impl Refresher {
     ///
     /// Another process may have removed the session. Concurrent callers share one load. A failing
     /// store changes nothing.
-    async fn look_again(&self, slot: &Arc<CacheEntry>) {
-        if !self.is_long_unseen(slot) || Handle::try_current().is_err() {
+    async fn revalidate(&self, slot: &Arc<CacheEntry>) {
+        if !self.is_stale_entry(slot) || Handle::try_current().is_err() {
             return;
         }
         let (epoch, elapsed) = (slot.epoch(), self.webex.clock().elapsed());
@@ -180,7 +180,7 @@ impl Refresher {
         let Ok(_turn) = tokio::time::timeout(LOOK_LIMIT, slot.turn()).await else {
             return slot.touch(epoch, elapsed);
         };
-        if !self.is_long_unseen(slot) {
+        if !self.is_stale_entry(slot) {
             return;
         }
         let epoch = slot.epoch();
@@ -195,11 +195,11 @@ impl Refresher {
     /// Returns `true` if the store must be asked before the token is served.
     ///
     /// For an expired token, the refresh asks the store anyway, unless refreshes are paused.
-    fn is_long_unseen(&self, slot: &CacheEntry) -> bool {
+    fn is_stale_entry(&self, slot: &CacheEntry) -> bool {
         let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
         slot.current().as_ref().is_some_and(|current| {
-            let is_asked_anyway = current.need(now, elapsed) == Urgency::Dead && self.halted().is_none();
-            current.unseen(elapsed) >= TOO_LONG_UNSEEN && !is_asked_anyway
+            let is_asked_anyway = current.need(now, elapsed) == Urgency::Dead && self.paused().is_none();
+            current.unseen(elapsed) >= MAX_STALENESS && !is_asked_anyway
         })
     }
 
@@ -207,7 +207,7 @@ impl Refresher {
     /// ago.
     ///
     /// Starts a refresh or revalidation in the background if one is needed.
-    fn at_hand(self: &Arc<Self>, slot: &Arc<CacheEntry>, unseen: Duration) -> Option<AccessToken> {
+    fn cached(self: &Arc<Self>, slot: &Arc<CacheEntry>, unseen: Duration) -> Option<AccessToken> {
         let current = slot.current();
         let current = current.as_ref()?;
         let elapsed = self.webex.clock().elapsed();
@@ -218,20 +218,20 @@ impl Refresher {
         let wants_refresh = match current.need(self.webex.now(), elapsed) {
             Urgency::Dead => return None,
             Urgency::Stale | Urgency::Wanted => {
-                !slot.is_resting(elapsed) && self.client.denied(&self.applicant(slot), elapsed).is_none()
+                !slot.is_backing_off(elapsed) && self.client.denied(&self.applicant(slot), elapsed).is_none()
             }
             Urgency::None => false,
         };
         if wants_refresh || age >= REVALIDATE {
             event!(DEBUG, key = ?slot.key, generation = current.generation, "cached token served, checking in background");
             // Outside a runtime no task can be started, but the token is still valid.
-            let _ = self.depart(slot);
+            let _ = self.start_or_join(slot);
         }
         Some(current.access_token.clone())
     }
 
     /// Returns `true` if tokens that could not be saved have expired in the meantime.
-    fn is_worn_out(&self, current: &CachedToken) -> bool {
+    fn is_exhausted(&self, current: &CachedToken) -> bool {
         let elapsed = self.webex.clock().elapsed();
         current.need(self.webex.now(), elapsed) == Urgency::Dead && current.unseen(elapsed) > TIMES.sending
     }
@@ -252,7 +252,7 @@ impl Refresher {
     }
 
     /// Returns the progress of the running refresh of a cache entry, or starts a refresh task.
-    pub(super) fn depart(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<watch::Receiver<RefreshStatus>> {
+    pub(super) fn start_or_join(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<watch::Receiver<RefreshStatus>> {
         let runtime = runtime()?;
         let (flight, departure) = slot.flight();
         if let Some(departure) = departure {
@@ -260,7 +260,7 @@ impl Refresher {
             let claim = LeaseId::new().inspect_err(|_| self.release(slot))?;
             // A runtime that is shutting down drops the task immediately, which releases the cache
             // entry, so no lock may be held here.
-            runtime.spawn(RefreshTask::new(self.counted(), Arc::clone(slot), claim, departure).fly());
+            runtime.spawn(RefreshTask::new(self.counted(), Arc::clone(slot), claim, departure).run());
         }
         Ok(flight)
     }
@@ -308,7 +308,7 @@ impl Refresher {
         runtime()?;
         loop {
             for slot in &unsaved {
-                self.depart(slot)?;
+                self.start_or_join(slot)?;
             }
             // This value owns the sender, so the channel cannot be closed.
             let is_idle = tokio::time::timeout(SAVING_LOOK, in_the_air.wait_for(|count| *count == 0)).await.is_ok();
@@ -354,7 +354,7 @@ impl Refresher {
             moments,
             dead_elapsed: dead_elapsed.into(),
             seen_at: elapsed.into(),
-            is_withheld: known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)),
+            is_withheld: known.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(known.head.generation)),
             wish: if is_undated { Urgency::Stale } else { Urgency::None },
             is_awaited: false,
             was_cut: known.head.unauthorized.is_some_and(|refreshes| refreshes.cut.is_some()),
@@ -369,7 +369,7 @@ impl Refresher {
     }
 
     /// Returns the error that pauses refreshes, if they are paused.
-    pub(crate) fn halted(&self) -> Option<Error> {
+    pub(crate) fn paused(&self) -> Option<Error> {
         self.client.paused(self.webex.clock().elapsed())
     }
 }

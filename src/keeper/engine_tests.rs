@@ -20,27 +20,27 @@ use crate::store::{RefreshBlock, UnauthorizedRefreshes};
 #[tokio::test]
 async fn cached_token_is_returned_without_a_look_only_while_nothing_is_due() {
     let fixture = Fixture::new().await;
-    let at_rest = || fixture.keeper.at_rest(&fixture.slot.key).is_some();
-    assert!(!at_rest(), "nothing is cached yet");
+    let is_cached = || fixture.keeper.cached_if_fresh(&fixture.slot.key).is_some();
+    assert!(!is_cached(), "nothing is cached yet");
     fixture.token().await.unwrap();
     fixture.advance_unseen(SECOND * 30 - MILLISECOND);
-    assert!(at_rest());
+    assert!(is_cached());
     fixture.advance_unseen(MILLISECOND);
-    assert!(!at_rest(), "the store should be asked");
+    assert!(!is_cached(), "the store should be asked");
     fixture.advance_seen(SECOND);
     let token = AccessToken::new("a0").unwrap();
     fixture.slot.mark_unauthorized(&token, false);
-    assert!(at_rest());
+    assert!(is_cached());
     fixture.slot.await_replacement(&token);
-    assert!(!at_rest(), "the caller should wait for another token");
+    assert!(!is_cached(), "the caller should wait for another token");
     fixture.slot.take_awaited();
-    assert!(at_rest());
+    assert!(is_cached());
     fixture.advance_seen(MINUTE * 50);
-    assert!(!at_rest(), "a refresh is due");
+    assert!(!is_cached(), "a refresh is due");
 
-    let passing = CacheRef::in_passing(&fixture.keeper, &key("joe"));
-    passing.begin_again(Some(fixture.keeper.current(&passing, &fixture.next("a1"))));
-    assert!(fixture.keeper.at_rest(&passing.key).is_none(), "only keep-alive uses it");
+    let passing = CacheRef::get_transient(&fixture.keeper, &key("joe"));
+    passing.reset(Some(fixture.keeper.current(&passing, &fixture.next("a1"))));
+    assert!(fixture.keeper.cached_if_fresh(&passing.key).is_none(), "only keep-alive uses it");
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn refresh_that_does_not_return_is_abandoned_unless_it_is_queued() {
         let departure = fixture.slot.flight().1.unwrap();
         departure.sender.send_replace(landing);
         assert!(fixture.token().await.unwrap_err().is_retryable());
-        assert_eq!(fixture.slot.in_the_air().is_some(), is_kept);
+        assert_eq!(fixture.slot.active_refresh().is_some(), is_kept);
     }
 }
 
@@ -167,7 +167,7 @@ async fn stale_token_is_refreshed_behind_the_caller_unless_it_is_too_early() {
     assert_eq!(ask().await, (1, 0), "the store was asked 30 seconds ago");
 
     fixture.advance_seen(MINUTE * 50);
-    fixture.slot.rest_until(fixture.slot.epoch(), fixture.clock.elapsed() + SECOND * 10);
+    fixture.slot.backoff_until(fixture.slot.epoch(), fixture.clock.elapsed() + SECOND * 10);
     assert_eq!(ask().await, (1, 0), "a refresh has just failed");
     fixture.advance_seen(SECOND * 10);
     fixture.pause_client();
@@ -186,7 +186,7 @@ async fn memory_of_a_token_is_kept_for_a_day_or_an_hour_after_it_expired() {
     let current = fixture.keeper.current(&fixture.slot, &fixture.known);
     let valid = CachedToken { moments: endless, dead_elapsed: Duration::MAX.into(), ..current.clone() };
     for (current, limit) in [(valid, HOUR * 24), (CachedToken { is_withheld: true, ..current }, HOUR)] {
-        fixture.slot.begin_again(Some(CachedToken { seen_at: fixture.clock.elapsed().into(), ..current }));
+        fixture.slot.reset(Some(CachedToken { seen_at: fixture.clock.elapsed().into(), ..current }));
         fixture.advance_unseen(limit - MILLISECOND);
         assert!(!is_unused(), "{limit:?}");
         fixture.advance_unseen(MILLISECOND);

@@ -23,7 +23,7 @@ impl CacheEntry {
     }
 
     /// Returns `true` while this process backs off.
-    pub(crate) fn is_resting(&self, elapsed: Duration) -> bool {
+    pub(crate) fn is_backing_off(&self, elapsed: Duration) -> bool {
         self.seldom(|seldom| elapsed < seldom.rest_until)
     }
 
@@ -37,14 +37,14 @@ impl CacheEntry {
         self.seldom_at(epoch, |seldom| seldom.held_until = Some(until.into()));
     }
 
-    pub(crate) fn rest_until(&self, epoch: u64, until: Duration) {
+    pub(crate) fn backoff_until(&self, epoch: u64, until: Duration) {
         self.seldom_at(epoch, |seldom| seldom.rest_until = until);
     }
 
     /// Ends the backoff and clears recorded failures, after the caller unblocked the session.
-    pub(crate) fn stop_resting(&self) {
+    pub(crate) fn end_backoff(&self) {
         self.seldom(|seldom| {
-            seldom.calm();
+            seldom.reset_errors();
             seldom.reported = None;
             seldom.is_client_rejected = false;
             if let Some(unauthorized) = &mut seldom.unauthorized {
@@ -54,11 +54,11 @@ impl CacheEntry {
     }
 
     /// Records the last error, which the session status reports.
-    pub(crate) fn troubled(&self, epoch: u64, error: &Error) {
+    pub(crate) fn record_error(&self, epoch: u64, error: &Error) {
         self.seldom_at(epoch, |seldom| seldom.trouble = Some(error.clone()));
     }
 
-    pub(crate) fn trouble(&self) -> Option<Error> {
+    pub(crate) fn last_error(&self) -> Option<Error> {
         self.seldom(|seldom| seldom.trouble.clone())
     }
 

@@ -21,20 +21,20 @@ use crate::store::{
 const SOON: Duration = Duration::from_secs(1);
 /// The maximum number of times that a task evaluates the session. A wait for another process takes
 /// fewer.
-const MOST_TURNS: u32 = 200;
+const MAX_TURNS: u32 = 200;
 /// The maximum number of requests that a task sends under one lease.
-const MOST_SENDINGS: u32 = 3;
-/// The initial pause before unsaved tokens are saved again, doubled up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_SENDINGS: u32 = 3;
+/// The initial pause before unsaved tokens are saved again, doubled up to [`MAX_PAUSE`].
+const INITIAL_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// The time since its expiry after which a lease counts as abandoned.
 const ANCIENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pauses after unexplained rejections of a refresh token. The next rejection is final.
 const UNEXPLAINED_PAUSES: [Duration; 3] =
     [Duration::from_secs(60), Duration::from_secs(5 * 60), Duration::from_secs(15 * 60)];
 /// The initial pause between two polls of another process's lease.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+const INITIAL_LOOK: Duration = Duration::from_millis(250);
+const MAX_LOOK: Duration = Duration::from_secs(2);
 
 /// The state machine of one refresh.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +81,7 @@ impl<T: Clone> RefreshMachine<T> {
             is_rescue: false,
             is_after_401: false,
             waiting_since: None,
-            next_look: FIRST_LOOK,
+            next_look: INITIAL_LOOK,
             stage: State::Beginning,
         }
     }
@@ -128,7 +128,7 @@ impl<T: Clone> RefreshMachine<T> {
                 self.go(State::Doubting { claimed, code, reason, looks_left: 0 }, Action::Load)
             }
             (State::Doubting { claimed, code, reason, looks_left }, Event::Loaded(loaded)) => {
-                self.doubted(claimed, (code, reason), looks_left, loaded, now)
+                self.confirm_rejection(claimed, (code, reason), looks_left, loaded, now)
             }
             (State::Rejecting { marked }, Event::Saved(saved)) => match saved {
                 Ok(WriteOutcome::Committed) => self.end(Outcome::Rejected(marked)),
@@ -161,7 +161,7 @@ impl<T: Clone> RefreshMachine<T> {
     }
 
     /// Returns the current state for the log.
-    pub(super) fn doing(&self) -> &'static str {
+    pub(super) fn state_name(&self) -> &'static str {
         match &self.stage {
             State::Looking => "waiting for lease of another process",
             State::Claiming(claimed) if claimed.took_over => "taking over lease",
@@ -210,7 +210,7 @@ impl<T: Clone> RefreshMachine<T> {
         self.login = Some(known.head.login);
         // The process that wrote this block also saw a 401, so the expiry of the access token is no
         // guide.
-        if known.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(known.head.generation)) {
+        if known.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(known.head.generation)) {
             return self.end(Outcome::Rejected(known));
         }
         let demand = (now.demand)(&known.tokens);
@@ -226,7 +226,7 @@ impl<T: Clone> RefreshMachine<T> {
         }
         let counted = after_401.or(known.head.unauthorized);
         self.turns += 1;
-        if self.turns > MOST_TURNS {
+        if self.turns > MAX_TURNS {
             return self.end(Outcome::Busy(known));
         }
         match &known.head.hold {
@@ -249,7 +249,7 @@ impl<T: Clone> RefreshMachine<T> {
         }
         match known.head.claim {
             Some(claim) if !self.is_own(&claim) && !self.has_lapsed(&claim, now) => {
-                self.wait_for_rival(known, need, now)
+                self.wait_for_lease(known, need, now)
             }
             Some(claim) => {
                 // The previous holder may have received newer tokens that were lost. A server that
@@ -286,13 +286,13 @@ impl<T: Clone> RefreshMachine<T> {
         is_ancient || seen >= claim.lease.min(self.times.lease)
     }
 
-    fn wait_for_rival(&mut self, known: StoredLogin<T>, need: Urgency, now: &StepContext<'_, T>) -> Action<T> {
+    fn wait_for_lease(&mut self, known: StoredLogin<T>, need: Urgency, now: &StepContext<'_, T>) -> Action<T> {
         let since = *self.waiting_since.get_or_insert(now.elapsed);
         if need == Urgency::Stale || now.elapsed.saturating_sub(since) >= self.times.patience {
             return self.end(Outcome::Busy(known));
         }
         let pause = self.next_look;
-        self.next_look = pause.mul_f64(1.5).min(LONGEST_LOOK);
+        self.next_look = pause.mul_f64(1.5).min(MAX_LOOK);
         self.go(State::Looking, Action::Wait(pause))
     }
 
@@ -395,7 +395,7 @@ impl<T: Clone> RefreshMachine<T> {
                 let expiring = prospect.ends.filter(|_| prospect.is_news);
                 self.go(State::Serving { new: new.clone(), expect }, Action::Serve { known: new, expiring })
             }
-            RefreshResult::Later { retry_after: None, is_repeatable: true, .. } if claimed.sendings < MOST_SENDINGS => {
+            RefreshResult::Later { retry_after: None, is_repeatable: true, .. } if claimed.sendings < MAX_SENDINGS => {
                 self.go(State::Pausing(claimed), Action::Wait(SOON))
             }
             RefreshResult::Later { retry_after, is_lost, .. } => {
@@ -451,8 +451,8 @@ impl<T: Clone> RefreshMachine<T> {
         match saved {
             Ok(WriteOutcome::Committed) => self.kept(new, now),
             Ok(WriteOutcome::Conflict) => {
-                let is_rested = saving.pause == FIRST_PAUSE;
-                let saving = if is_rested { self.longer(saving, now) } else { saving };
+                let is_rested = saving.pause == INITIAL_PAUSE;
+                let saving = if is_rested { self.next_backoff(saving, now) } else { saving };
                 self.go(State::FindingSave { new, saving, is_rested }, Action::Load)
             }
             Err(StoreFailed) => self.rest(new, saving, now),
@@ -470,12 +470,12 @@ impl<T: Clone> RefreshMachine<T> {
     /// tokens, a process that takes the lease over would send a spent one.
     fn rest(&mut self, new: StoredLogin<T>, saving: Saving, now: &StepContext<'_, T>) -> Action<T> {
         let pause = saving.pause;
-        self.go(State::Resting { new, saving: self.longer(saving, now) }, Action::Wait(pause))
+        self.go(State::Resting { new, saving: self.next_backoff(saving, now) }, Action::Wait(pause))
     }
 
-    fn longer(&self, saving: Saving, now: &StepContext<'_, T>) -> Saving {
+    fn next_backoff(&self, saving: Saving, now: &StepContext<'_, T>) -> Saving {
         let is_eager = now.elapsed.saturating_sub(saving.since) < self.times.eager_saving;
-        let longest = if is_eager { self.times.save_pause } else { LONGEST_PAUSE };
+        let longest = if is_eager { self.times.save_pause } else { MAX_PAUSE };
         Saving { pause: saving.pause.saturating_mul(2).min(longest), ..saving }
     }
 
@@ -508,7 +508,7 @@ impl<T: Clone> RefreshMachine<T> {
     }
 
     /// Step 9: accepts the rejection of a refresh token if no other process has newer tokens.
-    fn doubted(
+    fn confirm_rejection(
         &mut self,
         claimed: HeldLease<T>,
         (code, reason): (Option<String>, Reason),
@@ -576,7 +576,7 @@ fn tried_again<T>(mut known: StoredLogin<T>) -> StoredLogin<T> {
 }
 
 fn begin_saving<T>(now: &StepContext<'_, T>) -> Saving {
-    Saving { since: now.elapsed, pause: FIRST_PAUSE }
+    Saving { since: now.elapsed, pause: INITIAL_PAUSE }
 }
 
 /// Returns the urgency of a refresh. A requested refresh and a 401 must respect the minimum

@@ -77,7 +77,7 @@ impl RefreshTask {
         &self.counted.0
     }
 
-    pub(super) async fn fly(mut self) {
+    pub(super) async fn run(mut self) {
         event!(DEBUG, key = ?self.slot.key, "refresh started");
         let mut event = self.unsaved.take().map_or(Event::Begun, Event::Rescued);
         loop {
@@ -85,10 +85,10 @@ impl RefreshTask {
                 Ok(action) => action,
                 Err(error) => return self.fail(error),
             };
-            if self.is_void() && (takes_on(&action) || self.flight.waits_for_another()) {
-                return self.fail(overtaken());
+            if self.is_superseded() && (requires_current_epoch(&action) || self.flight.waits_for_another()) {
+                return self.fail(superseded_error());
             }
-            if takes_on(&action) && self.has_queued().await {
+            if requires_current_epoch(&action) && self.has_queued().await {
                 event = Event::Queued;
                 continue;
             }
@@ -176,13 +176,13 @@ impl RefreshTask {
 
     /// Returns `true` if this process removed or replaced the session. The task may still save its
     /// tokens, but it acquires no lease and sends nothing.
-    fn is_void(&self) -> bool {
+    fn is_superseded(&self) -> bool {
         self.slot.epoch() != self.epoch
     }
 
     /// Emits an event, unless the session was removed or replaced in the meantime.
     pub(super) fn announce(&self, event: SessionEvent) {
-        if !self.is_void() {
+        if !self.is_superseded() {
             self.keeper().announce(event);
         }
     }
@@ -202,7 +202,7 @@ impl RefreshTask {
             backoff: backoff(self.slot.failures(), self.max_backoff(), random::chance()),
         };
         let action = self.flight.step(event, &now);
-        event!(DEBUG, key = ?self.slot.key, message = self.flight.doing());
+        event!(DEBUG, key = ?self.slot.key, message = self.flight.state_name());
         Ok(action)
     }
 
@@ -266,7 +266,7 @@ impl RefreshTask {
     async fn send(&mut self, login: LoginId, record: SessionData, limit: Duration) -> RefreshResult<SessionData> {
         let keeper = Arc::clone(self.keeper());
         let elapsed = keeper.webex.clock().elapsed();
-        if let Err(error) = keeper.client.admit(&keeper.applicant(&self.slot), elapsed) {
+        if let Err(error) = keeper.client.check_paused(&keeper.applicant(&self.slot), elapsed) {
             self.trouble = Some(error);
             self.sent_at = None;
             return RefreshResult::Misconfigured { is_own: false };
@@ -322,7 +322,7 @@ impl RefreshTask {
 
 /// Returns `true` if an action acquires a lease or sends a request. Only the current task may do
 /// so.
-fn takes_on(action: &Action<SessionData>) -> bool {
+fn requires_current_epoch(action: &Action<SessionData>) -> bool {
     match action {
         Action::Send { .. } => true,
         Action::Save { known, .. } => known.head.claim.is_some(),
@@ -330,7 +330,7 @@ fn takes_on(action: &Action<SessionData>) -> bool {
     }
 }
 
-fn overtaken() -> Error {
+fn superseded_error() -> Error {
     let message = "session was removed or replaced during the refresh; retry";
     Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later)
 }
@@ -342,7 +342,7 @@ impl Drop for RefreshTask {
         if self.has_claimed {
             self.slot.cancelled(self.claim);
         }
-        self.slot.tidy();
+        self.slot.shrink();
         self.counted.0.release(&self.slot);
     }
 }

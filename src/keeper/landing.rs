@@ -21,7 +21,7 @@ pub(crate) enum RefreshStatus {
 }
 
 impl RefreshStatus {
-    pub(crate) fn is_in_the_air(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         matches!(self, Self::Running | Self::Queued | Self::Cached | Self::Serving)
     }
 

@@ -54,17 +54,17 @@ impl RefreshTask {
             // A refresh by another process is not a failure, so it is not recorded.
             Outcome::Busy(known) => {
                 let (known, error) = self.busy(known);
-                return self.settle_for(known, error);
+                return self.finish_with_error(known, error);
             }
             Outcome::Misconfigured(known) => self.misconfigured(known),
             Outcome::StoreFailed(known) => (known, self.store_failed()),
         };
-        self.slot.troubled(self.epoch, &error);
-        self.settle_for(known, error);
+        self.slot.record_error(self.epoch, &error);
+        self.finish_with_error(known, error);
     }
 
     /// Ends with an error. The old token is served as long as it is valid.
-    fn settle_for(self, known: Option<StoredLogin<SessionData>>, error: Error) {
+    fn finish_with_error(self, known: Option<StoredLogin<SessionData>>, error: Error) {
         let keeper = Arc::clone(self.keeper());
         if let Some(known) = known {
             self.slot.forget_superseded(self.epoch, Some(&known.head));
@@ -87,7 +87,7 @@ impl RefreshTask {
             _ => String::new(),
         };
         let keeper = Arc::clone(self.keeper());
-        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
+        self.slot.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(MAX_BACKOFF));
         let mut error = self.trouble.take().filter(Error::is_login_required).unwrap_or_else(|| {
             let message = format!("refresh token rejected{code}: the user must log in again");
             Error::new(ErrorKind::Refresh, message).with_remedy(Remedy::Login)
@@ -106,7 +106,7 @@ impl RefreshTask {
     fn held(&mut self, known: StoredLogin<SessionData>, until: UnixTime) -> (Option<StoredLogin<SessionData>>, Error) {
         let keeper = Arc::clone(self.keeper());
         let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
-        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
+        self.slot.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         if self.trouble.is_some() {
             self.slot.hold_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(wait));
         }
@@ -118,7 +118,7 @@ impl RefreshTask {
             self.announce(SessionEvent::refresh_failed(&self.slot.key, error));
         }
         // The cause is known only if the refresh failed in this process.
-        let known_trouble = |slot: &CacheEntry| slot.trouble().filter(|error| !error.is_login_required());
+        let known_trouble = |slot: &CacheEntry| slot.last_error().filter(|error| !error.is_login_required());
         let error = news.or_else(|| known_trouble(&self.slot)).unwrap_or_else(|| {
             Error::new(
                 ErrorKind::Refresh,
@@ -131,7 +131,7 @@ impl RefreshTask {
 
     fn busy(&mut self, known: StoredLogin<SessionData>) -> (Option<StoredLogin<SessionData>>, Error) {
         event!(DEBUG, key = ?self.slot.key, "another process holds the lease");
-        self.slot.rest_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
+        self.slot.backoff_until(self.epoch, self.keeper().webex.clock().elapsed().saturating_add(MIN_BACKOFF));
         let message = "another process holds the lease of this session: its refresh has not finished; retry";
         (Some(known), Error::new(ErrorKind::SessionBusy, message).with_remedy(Remedy::Later))
     }
@@ -148,11 +148,11 @@ impl RefreshTask {
             // The client pauses, and another session tries first.
             _ if self.sent_at.is_none() => {
                 let wait = error.retry_after().unwrap_or(MIN_BACKOFF);
-                self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
+                self.slot.backoff_until(self.epoch, elapsed.saturating_add(wait));
             }
             Some(RefreshBlock::RetryAt(until)) => {
                 let wait = until.since(keeper.webex.now()).min(TIMES.longest_hold);
-                self.slot.rest_until(self.epoch, elapsed.saturating_add(wait));
+                self.slot.backoff_until(self.epoch, elapsed.saturating_add(wait));
                 self.slot.failed(self.epoch);
                 error = error.with_retry_after(Some(wait.max(Duration::from_secs(1))));
                 event!(WARN, key = ?self.slot.key, until = %until, error = causes(&error), "refresh failed");
@@ -168,7 +168,7 @@ impl RefreshTask {
                     self.announce(SessionEvent::refresh_failed(&self.slot.key, &error));
                 }
                 // The error of the pause contains the time of the next attempt.
-                error = keeper.halted().unwrap_or(error);
+                error = keeper.paused().unwrap_or(error);
             }
         }
         (Some(known), error)
@@ -178,7 +178,7 @@ impl RefreshTask {
         let keeper = Arc::clone(self.keeper());
         let pause = max_backoff(self.slot.failed(self.epoch));
         self.slot.touch(self.epoch, keeper.webex.clock().elapsed());
-        self.slot.rest_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
+        self.slot.backoff_until(self.epoch, keeper.webex.clock().elapsed().saturating_add(pause));
         self.trouble
             .take()
             .unwrap_or_else(|| Error::new(ErrorKind::Store, "token store failed").with_remedy(Remedy::Later))

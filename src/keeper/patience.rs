@@ -21,15 +21,15 @@ impl TimedStore {
     }
 
     pub(crate) async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        in_time(self.0.load(key)).await
+        with_timeout(self.0.load(key)).await
     }
 
     pub(crate) async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
-        in_time(self.0.save(key, entry, expect)).await
+        with_timeout(self.0.save(key, entry, expect)).await
     }
 
     pub(crate) async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
-        in_time(self.0.save_head(key, head, expected)).await
+        with_timeout(self.0.save_head(key, head, expected)).await
     }
 
     pub(crate) fn as_index(&self) -> Option<&dyn TokenIndex> {
@@ -37,7 +37,7 @@ impl TimedStore {
     }
 
     pub(crate) async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
-        in_time(self.0.delete(key, expect)).await
+        with_timeout(self.0.delete(key, expect)).await
     }
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for TimedStore {
 
 /// Awaits a store operation with a time limit, by the runtime's own clock. Outside a Tokio runtime,
 /// there is no limit.
-pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn with_timeout<T>(call: impl Future<Output = Result<T>>) -> Result<T> {
     if Handle::try_current().is_err() {
         return call.await;
     }

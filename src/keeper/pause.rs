@@ -88,7 +88,7 @@ impl ClientState {
     /// # Errors
     ///
     /// The error that caused the pause, with the time until the next attempt.
-    pub(super) fn admit(&self, applicant: &RefreshRequest<'_>, elapsed: Duration) -> Result<()> {
+    pub(super) fn check_paused(&self, applicant: &RefreshRequest<'_>, elapsed: Duration) -> Result<()> {
         let mut state = self.state();
         let Some(pause) = &mut state.pause else { return Ok(()) };
         if pause.denies(applicant, elapsed) {
@@ -182,7 +182,7 @@ mod tests {
     }
 
     fn may_send(state: &ClientState, name: &str, is_client_rejected: bool, elapsed: Duration) -> bool {
-        state.admit(&RefreshRequest { key: &key(name), is_client_rejected, has_others: true }, elapsed).is_ok()
+        state.check_paused(&RefreshRequest { key: &key(name), is_client_rejected, has_others: true }, elapsed).is_ok()
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         let state = ClientState::default();
         state.pause(&key("only"), &error(), secs(0), secs(0));
         let only = RefreshRequest { key: &key("only"), is_client_rejected: false, has_others: false };
-        assert!(state.admit(&only, secs(0)).is_err() && state.admit(&only, secs(1)).is_ok());
+        assert!(state.check_paused(&only, secs(0)).is_err() && state.check_paused(&only, secs(1)).is_ok());
     }
 
     #[test]

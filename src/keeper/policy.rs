@@ -20,7 +20,7 @@ const SHARE: u32 = 10;
 /// token again.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// The minimum interval for tokens that expire within seconds.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time before the expiry of the refresh token at which the user should be asked to log in.
 const WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -83,14 +83,14 @@ pub(crate) fn is_plausible(tokens: &TokenSet, now: UnixTime) -> bool {
 pub(crate) fn min_interval(tokens: &TokenSet) -> Duration {
     match lifetime(tokens) {
         None | Some(Duration::ZERO) => INTERVAL,
-        Some(life) => (life / SHARE).clamp(SHORTEST_INTERVAL, INTERVAL),
+        Some(life) => (life / SHARE).clamp(MIN_INTERVAL, INTERVAL),
     }
 }
 
 /// Returns the schedule of a session after a login.
 ///
 /// It is due when a third of its lifetime is left, or earlier if needed to warn the user in time.
-pub(crate) fn begun(tokens: &TokenSet) -> Schedule {
+pub(crate) fn after_login(tokens: &TokenSet) -> Schedule {
     let Some(end) = tokens.refresh_token_expires_at() else { return Schedule::default() };
     let received = tokens.received_at();
     let soon = received + TELLING;
@@ -118,7 +118,7 @@ pub(crate) fn refreshed(head: &Head, old: &TokenSet, new: &TokenSet) -> Schedule
         _ if !new.states_refresh_end() => (head.ends.is_some_and(|ends| end <= ends), None),
         // A different expiry means an extended lifetime, even if the new one is shorter than that
         // of a login.
-        Some((anchor, lived)) if lived >= TELLING => (apart(end, anchor.end) < TELLING / 2, None),
+        Some((anchor, lived)) if lived >= TELLING => (abs_diff(end, anchor.end) < TELLING / 2, None),
         // Too soon to compare: keep the previous result, and compare the next refresh with the same
         // baseline.
         Some((anchor, _)) => (head.ends.is_some(), Some(anchor)),
@@ -137,7 +137,7 @@ fn at_two_thirds(begin: UnixTime, end: UnixTime) -> UnixTime {
     begin + (end.since(begin) / 3) * 2
 }
 
-fn apart(one: UnixTime, other: UnixTime) -> Duration {
+fn abs_diff(one: UnixTime, other: UnixTime) -> Duration {
     one.since(other).max(other.since(one))
 }
 
@@ -228,9 +228,9 @@ mod tests {
     #[test]
     fn a_login_is_due_when_a_third_of_its_time_is_left_or_in_time_for_a_warning() {
         for (end, due) in [(90, DAY * 60), (20, DAY * 6), (13, TELLING)] {
-            assert_eq!(begun(&ending(0, end)), Schedule { due: Some(NOW + due), ..Schedule::default() }, "{end}");
+            assert_eq!(after_login(&ending(0, end)), Schedule { due: Some(NOW + due), ..Schedule::default() }, "{end}");
         }
-        assert_eq!(begun(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Schedule::default());
+        assert_eq!(after_login(&tokens(r#"{"access_token":"a","refresh_token":"r"}"#, NOW)), Schedule::default());
     }
 
     fn at(day: u32) -> Option<UnixTime> {

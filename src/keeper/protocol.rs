@@ -86,11 +86,11 @@ pub(crate) const TIMES: Timing = Timing {
     save_pause: Duration::from_secs(2),
     eager_saving: Duration::from_secs(10 * 60),
     patience: Duration::from_secs(90),
-    longest_hold: LONGEST_HOLD,
+    longest_hold: MAX_HOLD,
 };
 
 /// The maximum plausible block: the maximum `Retry-After` of one hour plus the clock skew.
-pub(crate) const LONGEST_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
+pub(crate) const MAX_HOLD: Duration = Duration::from_secs(60 * 60 + 600);
 
 /// The keep-alive schedule of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

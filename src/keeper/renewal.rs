@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::{LONGEST_WAIT, Refresher, later};
+use super::engine::{MAX_WAIT, Refresher, later};
 use super::landing::RefreshStatus;
 use super::protocol::{StoredLogin, Urgency};
 use super::record::SessionData;
@@ -18,7 +18,7 @@ impl Refresher {
     pub(crate) async fn refresh(self: &Arc<Self>, slot: &Arc<CacheEntry>) -> Result<()> {
         let old = self.access_token(slot).await?;
         let before = slot.current().as_ref().map(|current| (current.login, current.generation));
-        slot.outdate(&old, Urgency::Wanted);
+        slot.request_refresh(&old, Urgency::Wanted);
         if !self.superseded(slot, before).await? {
             slot.content(&old);
         }
@@ -29,7 +29,7 @@ impl Refresher {
     /// from another process.
     ///
     /// `epoch` was read before the session was loaded, so a later logout or login takes precedence.
-    pub(crate) async fn renew(
+    pub(crate) async fn refresh_if_needed(
         self: &Arc<Self>,
         slot: &Arc<CacheEntry>,
         epoch: u64,
@@ -40,7 +40,7 @@ impl Refresher {
         }
         // Do not wait for a refresh by another process.
         let old = known.tokens.tokens.access_token();
-        slot.outdate(old, Urgency::Stale);
+        slot.request_refresh(old, Urgency::Stale);
         let is_new = self.superseded(slot, Some((known.head.login, known.head.generation))).await?;
         if !is_new {
             slot.content(old);
@@ -90,10 +90,10 @@ impl Refresher {
         // One more attempt after a refresh that was already running and did not know about this
         // caller.
         for is_last in [false, true] {
-            let is_anothers = slot.in_the_air().is_some();
-            let mut flight = self.depart(slot)?;
+            let is_anothers = slot.active_refresh().is_some();
+            let mut flight = self.start_or_join(slot)?;
             let landing = flight.wait_for(|landing| !landing.is_open());
-            let Ok(landing) = tokio::time::timeout(LONGEST_WAIT, landing).await else {
+            let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
                 return Err(self.given_up(slot));
             };
             // The task was canceled with its runtime.

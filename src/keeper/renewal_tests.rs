@@ -35,8 +35,8 @@ fn wish(fixture: &Fixture) -> Urgency {
 
 /// Lets a refresh come to its end.
 async fn land(fixture: &Fixture) -> RefreshStatus {
-    let mut flight = fixture.keeper.depart(&fixture.slot).unwrap();
-    let landing = flight.wait_for(|landing| !landing.is_in_the_air()).await.unwrap();
+    let mut flight = fixture.keeper.start_or_join(&fixture.slot).unwrap();
+    let landing = flight.wait_for(|landing| !landing.is_running()).await.unwrap();
     match &*landing {
         RefreshStatus::Landed(error) => RefreshStatus::Landed(error.clone()),
         RefreshStatus::Failed(error) => RefreshStatus::Failed(error.clone()),
@@ -51,11 +51,11 @@ async fn refresh_that_is_too_early_is_forgotten() {
     let fixture = Fixture::new().await;
     fixture.keeper.refresh(&fixture.slot).await.unwrap();
     assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Urgency::None));
-    fixture.slot.tidy();
+    fixture.slot.shrink();
     assert!(fixture.slot.is_lean(), "it is not tried later");
 
     let known = &fixture.known;
-    assert!(!fixture.keeper.renew(&fixture.slot, fixture.slot.epoch(), known).await.unwrap());
+    assert!(!fixture.keeper.refresh_if_needed(&fixture.slot, fixture.slot.epoch(), known).await.unwrap());
     assert_eq!((fixture.server.requests(), wish(&fixture)), (0, Urgency::None));
 }
 
@@ -68,12 +68,12 @@ async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
     fixture.keep(&known).await;
     let epoch = fixture.slot.epoch();
     let (keeper, slot) = (Arc::clone(&fixture.keeper), fixture.slot.clone());
-    let renewing = tokio::spawn(async move { keeper.renew(&slot, epoch, &known).await });
+    let renewing = tokio::spawn(async move { keeper.refresh_if_needed(&slot, epoch, &known).await });
     quiet().await;
     assert!(renewing.is_finished());
     assert_eq!(renewing.await.unwrap().unwrap_err().kind(), ErrorKind::SessionBusy);
-    assert!(fixture.slot.is_resting(fixture.clock.elapsed()), "it is left to the other process for a second");
-    assert!(!fixture.slot.is_resting(fixture.clock.elapsed() + SECOND));
+    assert!(fixture.slot.is_backing_off(fixture.clock.elapsed()), "it is left to the other process for a second");
+    assert!(!fixture.slot.is_backing_off(fixture.clock.elapsed() + SECOND));
 
     let (keeper, slot) = (Arc::clone(&fixture.keeper), fixture.slot.clone());
     let refreshing = tokio::spawn(async move { keeper.refresh(&slot).await });
@@ -85,8 +85,8 @@ async fn refresh_waits_for_another_process_and_keep_alive_does_not() {
 async fn renewal_of_a_login_that_was_replaced_sends_nothing() {
     let fixture = fixture().await;
     let epoch = fixture.slot.epoch();
-    fixture.slot.begin_again(None);
-    assert!(!fixture.keeper.renew(&fixture.slot, epoch, &fixture.known).await.unwrap());
+    fixture.slot.reset(None);
+    assert!(!fixture.keeper.refresh_if_needed(&fixture.slot, epoch, &fixture.known).await.unwrap());
     assert_eq!((fixture.server.requests(), fixture.slot.has_current()), (0, false));
 }
 
@@ -98,7 +98,7 @@ async fn renewal_says_whether_there_are_new_tokens() {
     let (keeper, known) = (Arc::clone(&fixture.keeper), fixture.known.clone());
     let renewing = tokio::spawn({
         let slot = fixture.slot.clone();
-        async move { keeper.renew(&slot, epoch, &known).await }
+        async move { keeper.refresh_if_needed(&slot, epoch, &known).await }
     });
     quiet().await;
     assert!(slot.publish(epoch, Some(fixture.keeper.current(slot, &fixture.next("a1")))));
@@ -145,7 +145,7 @@ async fn replacement_that_fails_is_an_error_only_if_the_login_is_over() {
     fixture.server.respond(429, UNAVAILABLE);
     let replaced = fixture.keeper.replacement(&fixture.slot, &token("a0"), false).await;
     assert_eq!(replaced.unwrap(), None);
-    fixture.slot.stop_resting();
+    fixture.slot.end_backoff();
     fixture.clock.advance(HOUR * 2);
     fixture.server.respond(400, REJECTED);
     let error = fixture.keeper.replacement(&fixture.slot, &token("a0"), false).await.unwrap_err();
@@ -188,7 +188,10 @@ async fn rejected_refresh_is_looked_at_again_after_five_minutes() {
     fixture.server.respond(400, REJECTED);
     fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
     let elapsed = fixture.clock.elapsed();
-    assert!(fixture.slot.is_resting(elapsed + MINUTE * 5 - SECOND) && !fixture.slot.is_resting(elapsed + MINUTE * 5));
+    assert!(
+        fixture.slot.is_backing_off(elapsed + MINUTE * 5 - SECOND)
+            && !fixture.slot.is_backing_off(elapsed + MINUTE * 5)
+    );
 }
 
 #[tokio::test]
@@ -219,7 +222,7 @@ async fn pause_of_another_process_says_nothing_of_an_earlier_login() {
     assert!(!error.is_login_required(), "{error}");
     assert_eq!(error.retry_after(), Some(MINUTE));
     let elapsed = fixture.clock.elapsed();
-    assert!(fixture.slot.is_resting(elapsed + MINUTE - SECOND) && !fixture.slot.is_resting(elapsed + MINUTE));
+    assert!(fixture.slot.is_backing_off(elapsed + MINUTE - SECOND) && !fixture.slot.is_backing_off(elapsed + MINUTE));
     assert_eq!(fixture.slot.own_rest(elapsed), None, "this process did not try");
 }
 
@@ -230,7 +233,7 @@ async fn pause_after_an_attempt_of_this_process_does_not_depend_on_the_wall_cloc
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
     let elapsed = fixture.clock.elapsed();
     assert_eq!(fixture.slot.own_rest(elapsed), error.retry_after());
-    assert!(fixture.slot.is_resting(elapsed) && error.retry_after() >= Some(SECOND), "{error:?}");
+    assert!(fixture.slot.is_backing_off(elapsed) && error.retry_after() >= Some(SECOND), "{error:?}");
 }
 
 #[tokio::test]
@@ -240,15 +243,15 @@ async fn pause_of_the_client_is_not_prolonged_by_those_who_ask() {
     fixture.advance_seen(SECOND);
     fixture.pause_client();
     let elapsed = fixture.clock.elapsed();
-    let wait = fixture.keeper.halted().unwrap().retry_after().unwrap();
+    let wait = fixture.keeper.paused().unwrap().retry_after().unwrap();
     for _ in 0..3 {
         assert!(fixture.keeper.refresh(&fixture.slot).await.unwrap_err().is_misconfigured());
     }
     assert_eq!(fixture.server.requests(), 0);
-    assert!(fixture.slot.is_resting(elapsed + wait - Duration::from_millis(1)));
-    assert!(!fixture.slot.is_resting(elapsed + wait));
+    assert!(fixture.slot.is_backing_off(elapsed + wait - Duration::from_millis(1)));
+    assert!(!fixture.slot.is_backing_off(elapsed + wait));
     fixture.advance_seen(wait);
-    assert!(fixture.keeper.halted().is_none());
+    assert!(fixture.keeper.paused().is_none());
     fixture.keeper.refresh(&fixture.slot).await.unwrap();
     assert_eq!(fixture.server.requests(), 1);
 }
@@ -259,7 +262,7 @@ async fn client_that_is_rejected_pauses_and_says_when_it_tries_again() {
     fixture.server.respond(401, REJECTED_CLIENT);
     let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
     assert!(error.is_misconfigured() && error.retry_after().is_some(), "{error:?}");
-    assert_eq!(fixture.keeper.halted().unwrap().retry_after(), error.retry_after());
+    assert_eq!(fixture.keeper.paused().unwrap().retry_after(), error.retry_after());
     assert_eq!(fixture.failures_announced(), 1);
     fixture.advance_seen(MINUTE);
     fixture.server.respond(401, REJECTED_CLIENT);
@@ -279,7 +282,7 @@ async fn rejection_of_a_request_from_before_a_pause_prolongs_nothing() {
     fixture.pause_client();
     fixture.clock.advance(SECOND * 2);
     assert!(refreshing.await.unwrap().unwrap_err().is_misconfigured());
-    assert!(fixture.keeper.halted().is_none(), "the pause of one second is over");
+    assert!(fixture.keeper.paused().is_none(), "the pause of one second is over");
 }
 
 #[tokio::test]
@@ -290,8 +293,8 @@ async fn session_whose_client_is_rejected_pauses_alone_however_often_that_happen
         let error = fixture.keeper.refresh(&fixture.slot).await.unwrap_err();
         let (elapsed, wait) = (fixture.clock.elapsed(), error.retry_after().unwrap());
         assert_eq!((fixture.slot.failures(), fixture.failures_announced()), (number, number as usize));
-        assert!(fixture.slot.is_resting(elapsed + wait - SECOND) && !fixture.slot.is_resting(elapsed + wait));
-        assert!(fixture.keeper.halted().is_none());
+        assert!(fixture.slot.is_backing_off(elapsed + wait - SECOND) && !fixture.slot.is_backing_off(elapsed + wait));
+        assert!(fixture.keeper.paused().is_none());
         fixture.advance_seen(wait);
     }
 }
@@ -314,8 +317,8 @@ async fn store_that_is_down_is_asked_again_after_growing_pauses() {
         let elapsed = fixture.clock.elapsed();
         let current = fixture.slot.current();
         assert_eq!(current.as_ref().unwrap().unseen(elapsed), Duration::ZERO, "it counts as asked");
-        assert!(fixture.slot.is_resting(elapsed + SECOND * pause - Duration::from_millis(1)), "{pause}");
-        assert!(!fixture.slot.is_resting(elapsed + SECOND * pause), "{pause}");
+        assert!(fixture.slot.is_backing_off(elapsed + SECOND * pause - Duration::from_millis(1)), "{pause}");
+        assert!(!fixture.slot.is_backing_off(elapsed + SECOND * pause), "{pause}");
         fixture.clock.advance(MINUTE);
     }
     assert_eq!(fixture.server.requests(), 0);

@@ -25,8 +25,8 @@ impl CacheRef {
     }
 
     /// Creates a reference that does not keep the entry in memory afterwards.
-    pub(crate) fn in_passing(keeper: &Arc<Refresher>, key: &TokenKey) -> Self {
-        Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot_in_passing(key, |slot| keeper.is_unused(slot)) }
+    pub(crate) fn get_transient(keeper: &Arc<Refresher>, key: &TokenKey) -> Self {
+        Self { keeper: Arc::clone(keeper), slot: keeper.roster.slot_transient(key, |slot| keeper.is_unused(slot)) }
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Refresher> {
@@ -87,8 +87,8 @@ impl Cache {
 
     /// Returns the entry of a key, counts a user, and keeps the entry in memory.
     fn slot(&self, key: &TokenKey, is_unused: impl Fn(&CacheEntry) -> bool) -> Arc<CacheEntry> {
-        let slot = self.slot_in_passing(key, is_unused);
-        slot.stay();
+        let slot = self.slot_transient(key, is_unused);
+        slot.pin();
         slot
     }
 
@@ -97,7 +97,7 @@ impl Cache {
     ///
     /// Unused entries are released whenever the number of entries has doubled, so the cost per new
     /// entry is constant.
-    fn slot_in_passing(&self, key: &TokenKey, is_unused: impl Fn(&CacheEntry) -> bool) -> Arc<CacheEntry> {
+    fn slot_transient(&self, key: &TokenKey, is_unused: impl Fn(&CacheEntry) -> bool) -> Arc<CacheEntry> {
         let mut slots = self.slots();
         let slot = match slots.by_key.get(key) {
             Some(ByKey(slot)) => Arc::clone(slot),
@@ -115,7 +115,7 @@ impl Cache {
     }
 
     /// Calls `look` with the entry of a key, if there is one. The cache is locked in the meantime.
-    pub(super) fn look<T>(&self, key: &TokenKey, look: impl FnOnce(&CacheEntry) -> Option<T>) -> Option<T> {
+    pub(super) fn peek<T>(&self, key: &TokenKey, look: impl FnOnce(&CacheEntry) -> Option<T>) -> Option<T> {
         look(&self.slots().by_key.get(key)?.0)
     }
 

@@ -93,7 +93,7 @@ impl RareState {
             reported,
         } = self;
         lock.strong_count() == 0
-            && self.in_the_air().is_none()
+            && self.active_refresh().is_none()
             && rival.is_none()
             && unsaved.is_none()
             && unauthorized.is_none()
@@ -112,8 +112,8 @@ impl RareState {
     ///
     /// A refresh whose task is gone, for example with its runtime, is not running and does not
     /// resume.
-    pub(super) fn in_the_air(&self) -> Option<&watch::Receiver<RefreshStatus>> {
-        self.flight.as_ref().filter(|flight| flight.borrow().is_in_the_air() && flight.has_changed().is_ok())
+    pub(super) fn active_refresh(&self) -> Option<&watch::Receiver<RefreshStatus>> {
+        self.flight.as_ref().filter(|flight| flight.borrow().is_running() && flight.has_changed().is_ok())
     }
 
     /// Returns the requested urgency of replacing `token`.
@@ -131,7 +131,7 @@ impl RareState {
     }
 
     /// Clears the backoff and recorded failures.
-    pub(super) fn calm(&mut self) {
+    pub(super) fn reset_errors(&mut self) {
         self.rest_until = Duration::ZERO;
         self.held_until = None;
         self.failures = 0;
@@ -154,7 +154,7 @@ impl RareState {
     }
 
     /// Resets the state for another login, except for what does not depend on the previous one.
-    pub(super) fn begin_again(&mut self) {
+    pub(super) fn reset(&mut self) {
         let Self { lock, rival, unsaved, cancelled, .. } = mem::take(self);
         *self = Self { lock, rival, unsaved, cancelled, ..Self::default() };
     }

@@ -139,7 +139,7 @@ impl CacheEntry {
     }
 
     /// Keeps the entry in memory, because a caller uses it.
-    pub(super) fn stay(&self) {
+    pub(super) fn pin(&self) {
         self.stays.store(true, Ordering::Relaxed);
     }
 
@@ -155,7 +155,7 @@ impl CacheEntry {
     }
 
     /// Frees the rarely used state if it is empty.
-    pub(super) fn tidy(&self) {
+    pub(super) fn shrink(&self) {
         self.seldom(|_| ());
     }
 
@@ -210,7 +210,7 @@ impl CacheEntry {
 
     /// Begins a new epoch after a logout or a new login. Refreshes from earlier epochs publish
     /// nothing.
-    pub(crate) fn begin_again(&self, current: Option<CachedToken>) {
+    pub(crate) fn reset(&self, current: Option<CachedToken>) {
         let mut guarded = self.guarded();
         guarded.seldom(|seldom| seldom.unsaved = None);
         self.begin(&mut guarded, current);
@@ -226,7 +226,7 @@ impl CacheEntry {
 
     fn begin(&self, guarded: &mut Inner, current: Option<CachedToken>) {
         guarded.epoch += 1;
-        guarded.seldom(RareState::begin_again);
+        guarded.seldom(RareState::reset);
         self.current.store(current.map(Arc::new));
     }
 
@@ -251,7 +251,7 @@ impl CacheEntry {
     }
 
     /// Requests a newer token than `token`. The highest requested urgency applies.
-    pub(crate) fn outdate(&self, token: &AccessToken, wish: Urgency) {
+    pub(crate) fn request_refresh(&self, token: &AccessToken, wish: Urgency) {
         self.seldom(|seldom| {
             let wish = wish.max(seldom.wish(token));
             seldom.outdated = Some((token.clone(), wish));
@@ -268,7 +268,7 @@ impl CacheEntry {
         let mut guarded = self.guarded();
         let epoch = guarded.epoch;
         guarded.seldom(|seldom| {
-            if let Some(flight) = seldom.in_the_air() {
+            if let Some(flight) = seldom.active_refresh() {
                 return (flight.clone(), None);
             }
             let (sender, receiver) = watch::channel(RefreshStatus::Running);
@@ -284,7 +284,7 @@ impl CacheEntry {
     pub(crate) fn granted(&self, epoch: u64, known: &StoredLogin<SessionData>) {
         self.seldom_at(epoch, |seldom| {
             seldom.unsaved = Some(Box::new(known.clone()));
-            seldom.calm();
+            seldom.reset_errors();
             seldom.outdated = None;
             seldom.reported = None;
             seldom.is_client_rejected = false;
@@ -321,7 +321,7 @@ impl CacheEntry {
             seldom.unsaved = None;
             seldom.rival = None;
             seldom.cancelled = None;
-            seldom.calm();
+            seldom.reset_errors();
         });
     }
 
@@ -330,8 +330,8 @@ impl CacheEntry {
     }
 
     /// Returns the running refresh, if there is one.
-    pub(crate) fn in_the_air(&self) -> Option<watch::Receiver<RefreshStatus>> {
-        self.seldom(|seldom| seldom.in_the_air().cloned())
+    pub(crate) fn active_refresh(&self) -> Option<watch::Receiver<RefreshStatus>> {
+        self.seldom(|seldom| seldom.active_refresh().cloned())
     }
 
     /// Changes the cached token, if there is one. The caller holds the lock.
@@ -453,7 +453,7 @@ mod tests {
         /// A change of the entry, and the change that reverts it.
         type Done = (fn(&CacheEntry, &Error), fn(&CacheEntry));
         let slot = slot();
-        slot.begin_again(Some(current(1, 1)));
+        slot.reset(Some(current(1, 1)));
         let error = slot.absent();
         assert!(slot.is_lean());
         let done: [Done; 7] = [
@@ -461,10 +461,10 @@ mod tests {
                 |slot, _| slot.saw(1, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO })),
                 |_| (),
             ),
-            (|slot, _| slot.rest_until(1, Duration::from_secs(1)), CacheEntry::stop_resting),
-            (|slot, error| slot.troubled(1, error), CacheEntry::stop_resting),
-            (|slot, _| assert_eq!(slot.failed(1), 0), CacheEntry::stop_resting),
-            (|slot, _| assert!(slot.report(1, login(1), 1)), CacheEntry::stop_resting),
+            (|slot, _| slot.backoff_until(1, Duration::from_secs(1)), CacheEntry::end_backoff),
+            (|slot, error| slot.record_error(1, error), CacheEntry::end_backoff),
+            (|slot, _| assert_eq!(slot.failed(1), 0), CacheEntry::end_backoff),
+            (|slot, _| assert!(slot.report(1, login(1), 1)), CacheEntry::end_backoff),
             (|slot, _| slot.granted(1, &known(1, 2)), |_| ()),
             (
                 |slot, _| assert!(slot.mark_unauthorized(&current(1, 1).access_token, false)),
@@ -475,7 +475,7 @@ mod tests {
         ];
         for (number, (begin, end)) in done.into_iter().enumerate() {
             begin(&slot, &error);
-            slot.tidy();
+            slot.shrink();
             assert!(!slot.is_lean(), "{number}");
             end(&slot);
             slot.succeeded(1);
@@ -497,12 +497,12 @@ mod tests {
     #[test]
     fn slot_is_needed_for_a_token_in_use_or_one_that_is_not_saved() {
         let used = slot();
-        used.stay();
+        used.pin();
         assert!(!used.is_needed(), "there is no token");
-        used.begin_again(Some(current(1, 1)));
+        used.reset(Some(current(1, 1)));
         assert!(used.is_needed());
         let unused = slot();
-        unused.begin_again(Some(current(1, 1)));
+        unused.reset(Some(current(1, 1)));
         assert!(!unused.is_needed(), "only keep-alive uses it");
         unused.granted(unused.epoch(), &known(1, 2));
         assert!(unused.is_needed(), "the store does not have its newest tokens");
@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn tokens_replace_older_ones_of_their_login_and_all_of_another() {
         let slot = slot();
-        slot.begin_again(Some(current(1, 2)));
+        slot.reset(Some(current(1, 2)));
         assert!(!slot.publish(1, Some(current(1, 1))), "these are older");
         assert!(!slot.publish_granted(1, current(2, 3)), "another login was seen meanwhile, which is newer");
         assert!(slot.publish(1, Some(current(2, 1))), "the generations of two logins cannot be compared");
@@ -521,10 +521,10 @@ mod tests {
     #[test]
     fn what_is_known_of_a_token_stays_known_when_it_is_published_again() {
         let (slot, second) = (slot(), Duration::from_secs(1));
-        slot.begin_again(Some(CachedToken { dead_elapsed: second.into(), ..current(1, 1) }));
+        slot.reset(Some(CachedToken { dead_elapsed: second.into(), ..current(1, 1) }));
         let token = current(1, 1).access_token;
-        slot.outdate(&token, Urgency::Wanted);
-        slot.outdate(&token, Urgency::Stale);
+        slot.request_refresh(&token, Urgency::Wanted);
+        slot.request_refresh(&token, Urgency::Stale);
         slot.mark_unauthorized(&token, false);
         slot.await_replacement(&token);
         assert!(slot.publish(1, Some(current(1, 1))));
@@ -539,8 +539,8 @@ mod tests {
     #[test]
     fn new_tokens_end_a_wish_and_a_new_login_the_count_of_401s() {
         let slot = slot();
-        slot.begin_again(Some(current(1, 1)));
-        slot.outdate(&current(1, 1).access_token, Urgency::Stale);
+        slot.reset(Some(current(1, 1)));
+        slot.request_refresh(&current(1, 1).access_token, Urgency::Stale);
         slot.count_unauthorized(1, false, Duration::ZERO);
         assert!(slot.publish(1, Some(current(1, 2))));
         slot.seldom(|seldom| assert!(seldom.outdated.is_none() && seldom.unauthorized.is_some()));
@@ -569,10 +569,10 @@ mod tests {
     #[test]
     fn new_tokens_end_all_trouble_before_they_are_saved() {
         let slot = slot();
-        slot.begin_again(Some(current(1, 1)));
+        slot.reset(Some(current(1, 1)));
         let token = current(1, 1).access_token;
         slot.failed(1);
-        slot.outdate(&token, Urgency::Stale);
+        slot.request_refresh(&token, Urgency::Stale);
         assert!(slot.report(1, login(1), 1) && slot.client_rejected(1));
         slot.mark_unauthorized(&token, false);
         // The server may issue the same access token again.
@@ -584,7 +584,7 @@ mod tests {
         slot.failed(1);
         slot.cancelled(own());
         slot.succeeded(1);
-        slot.tidy();
+        slot.shrink();
         assert!(slot.is_lean());
     }
 
@@ -601,7 +601,7 @@ mod tests {
         slot.granted(0, &known(1, 2));
         slot.forget_saved();
         assert!(slot.has_unsaved(), "a change has begun");
-        slot.begin_again(None);
+        slot.reset(None);
         assert!(!slot.has_unsaved(), "the change was confirmed");
     }
 
@@ -610,15 +610,15 @@ mod tests {
         let slot = slot();
         for lands in [true, false] {
             let (_, departure) = slot.flight();
-            slot.tidy();
-            assert!(slot.flight().1.is_none() && slot.in_the_air().is_some());
+            slot.shrink();
+            assert!(slot.flight().1.is_none() && slot.active_refresh().is_some());
             let departure = departure.unwrap();
             if lands {
                 departure.sender.send_replace(RefreshStatus::Landed(None));
             } else {
                 drop(departure.sender);
             }
-            slot.tidy();
+            slot.shrink();
             assert!(slot.is_lean(), "{lands}");
         }
     }
@@ -627,23 +627,23 @@ mod tests {
     #[test]
     fn a_flight_from_before_a_logout_and_a_login_changes_nothing() {
         let slot = slot();
-        slot.begin_again(Some(current(1, 1)));
+        slot.reset(Some(current(1, 1)));
         let before = slot.flight().1.unwrap();
-        slot.begin_again(None);
+        slot.reset(None);
         assert!(slot.is_lean(), "the refresh of a removed session is dropped");
-        slot.begin_again(Some(current(2, 1)));
+        slot.reset(Some(current(2, 1)));
         for has_departed in [false, true] {
             let next = has_departed.then(|| slot.flight().1.unwrap());
             slot.granted(before.epoch, &known(1, 2));
             assert!(!slot.publish_granted(before.epoch, current(1, 2)) && !slot.publish(before.epoch, None));
             slot.saw(before.epoch, Some(ForeignLease { id: own(), at: UnixTime::MAX, seen_at: Duration::ZERO }));
             slot.touch(before.epoch, Duration::from_secs(1));
-            slot.rest_until(before.epoch, Duration::from_secs(1));
-            slot.troubled(before.epoch, &slot.absent());
+            slot.backoff_until(before.epoch, Duration::from_secs(1));
+            slot.record_error(before.epoch, &slot.absent());
             slot.failed(before.epoch);
             slot.succeeded(before.epoch);
             before.sender.send_replace(RefreshStatus::Landed(None));
-            slot.tidy();
+            slot.shrink();
             assert_eq!(slot.current().as_ref().map(|current| current.unseen(Duration::ZERO)), Some(Duration::ZERO));
             assert!(handed_out(&slot) == Some((login(2), 1)) && slot.unsaved().is_none());
             assert_eq!(slot.is_lean(), next.is_none());
@@ -672,7 +672,7 @@ mod tests {
             }
             slot.publish(epoch, loaded.map(|(number, generation)| current(number, generation + 1)));
             sender.send_replace(RefreshStatus::Landed(None));
-            slot.tidy();
+            slot.shrink();
             slot.users.leave();
         };
         // The caller holds the lock, so the store does not change in the meantime.
@@ -692,7 +692,7 @@ mod tests {
             let new = (!number.is_multiple_of(3)).then_some((number, 1));
             slot.forget_saved();
             *store.lock().unwrap() = new;
-            slot.begin_again(new.map(|(number, generation)| current(number, generation)));
+            slot.reset(new.map(|(number, generation)| current(number, generation)));
             assert_as_stored();
             turns.fetch_sub(1, Ordering::SeqCst);
             drop(turn);
@@ -704,7 +704,7 @@ mod tests {
                 scope.spawn(|| (0..FLIGHTS).for_each(|_| fly()));
             }
         });
-        slot.begin_again(None);
+        slot.reset(None);
         assert!(slot.is_lean() && slot.users.are_none() && handed_out(&slot).is_none());
     }
 }

@@ -482,7 +482,7 @@ fn token_that_the_api_rejected_is_withheld_from_all_once_its_refresh_token_is_re
     driver.step(Event::Sent(self::rejected(None)));
     let next = driver.step(Event::Loaded(Ok(Some(claimed))));
     let Action::Save { known: marked, .. } = next else { panic!("{next:?}") };
-    assert!(marked.head.hold.as_ref().is_some_and(|hold| hold.is_the_end_of(7)));
+    assert!(marked.head.hold.as_ref().is_some_and(|hold| hold.is_final_for(7)));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl CacheEntry {
 impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         self.lock = None;
-        self.slot.tidy();
+        self.slot.shrink();
     }
 }
 

@@ -10,7 +10,7 @@ use super::protocol::Unauthorized;
 use crate::clock::{MAX_CLOCK_SKEW, UnixTime};
 use crate::store::UnauthorizedRefreshes;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const INITIAL_PAUSE: Duration = Duration::from_secs(5 * 60);
 const MAX_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 /// The time without a refresh caused by a 401 after which the count is reset.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,7 +44,7 @@ pub(super) fn next(
 fn pause(count: u32) -> Duration {
     match count.checked_sub(1) {
         None => Duration::ZERO,
-        Some(doublings) => FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings.min(20))).min(MAX_PAUSE),
+        Some(doublings) => INITIAL_PAUSE.saturating_mul(2_u32.saturating_pow(doublings.min(20))).min(MAX_PAUSE),
     }
 }
 

@@ -20,7 +20,7 @@ const TROUBLE: FaultBudget = FaultBudget {
 };
 
 /// The maximum number of steps until all refreshes end once there are no more faults.
-const MOST_STEPS: usize = 2000;
+const MAX_STEPS: usize = 2000;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -45,7 +45,7 @@ proptest! {
         let mut steps = 0;
         while !world.is_at_rest() {
             steps += 1;
-            prop_assert!(steps < MOST_STEPS, "a refresh does not end: {world:#?}");
+            prop_assert!(steps < MAX_STEPS, "a refresh does not end: {world:#?}");
             let mut next = world.successors();
             prop_assert!(!next.is_empty(), "a refresh has no next step: {world:#?}");
             // Alternate, because one process may wait for the other.

@@ -22,7 +22,7 @@ use crate::trace::event;
 
 /// The maximum number of open connections. The oldest connection without a callback is closed to
 /// make room for a new one.
-const MOST_GUESTS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// The minimum time before a connection is closed to make room. Meanwhile, new connections wait in
 /// the listen backlog. Otherwise a flood of connections would evict a browser before it sends its
 /// request.
@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The maximum size of a request, in bytes: a callback of 16 KiB, and the cookies of all
 /// applications on this host, because browsers do not separate cookies by port.
-const LONGEST_REQUEST: usize = 64 * 1024;
-const MOST_HEADERS: usize = 100;
+const MAX_REQUEST: usize = 64 * 1024;
+const MAX_HEADERS: usize = 100;
 /// The first byte of a TLS connection: the record type `handshake` (RFC 8446, section 5.1). No HTTP
 /// request begins with it.
 const TLS_HANDSHAKE: [u8; 1] = [0x16];
@@ -72,7 +72,7 @@ impl Connections {
         loop {
             while self.tasks.try_join_next().is_some() {}
             self.guests.retain(|guest| !guest.task.is_finished());
-            if self.guests.len() < MOST_GUESTS {
+            if self.guests.len() < MAX_CONNECTIONS {
                 return;
             }
             // The oldest connection is first.
@@ -142,8 +142,8 @@ async fn serve(stream: TcpStream, desk: Arc<CallbackReceiver>, clock: Arc<dyn Cl
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
-        .max_buf_size(LONGEST_REQUEST)
-        .max_headers(MOST_HEADERS)
+        .max_buf_size(MAX_REQUEST)
+        .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), answer);
     tokio::pin!(connection);
     tokio::select! {

@@ -83,7 +83,7 @@ pub use self::waiting::WaitingLogin;
 const TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// The maximum length of an application name, in characters.
-const LONGEST_NAME: usize = 100;
+const MAX_NAME: usize = 100;
 
 /// A change to the authorization request.
 type RequestHook = Box<dyn FnOnce(AuthorizationRequest) -> AuthorizationRequest + Send>;
@@ -243,8 +243,8 @@ impl BrowserLogin {
     /// - The errors of [`AuthorizationRequest::begin`].
     pub fn begin(self) -> Result<WaitingLogin> {
         let limit = self.checked_limit()?;
-        if self.application.as_ref().is_some_and(|name| name.chars().count() > LONGEST_NAME) {
-            let message = format!("application name is too long: use at most {LONGEST_NAME} characters");
+        if self.application.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
+            let message = format!("application name is too long: use at most {MAX_NAME} characters");
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let (address, listeners) = doors::listen(self.addresses()?)?;

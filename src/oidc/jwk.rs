@@ -8,11 +8,11 @@ use crate::oidc::algorithm::{Family, SigningAlgorithm};
 use crate::strict;
 
 /// The maximum number of keys read from a set.
-const MOST_KEYS: usize = 100;
+const MAX_KEYS: usize = 100;
 /// The accepted sizes of RSA moduli, in bytes.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
 /// The maximum size of a public exponent, in bytes. Longer ones only slow down verification.
-const LONGEST_EXPONENT: usize = 4;
+const MAX_EXPONENT: usize = 4;
 
 /// The keys of an issuer.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl JwkSet {
     pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
         let set = strict::object(json).map_err(|fault| fault.to_string())?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("`keys` is not a list")?;
-        let keys: Vec<_> = keys.iter().take(MOST_KEYS).filter_map(|key| Jwk::read(key.as_object()?)).collect();
+        let keys: Vec<_> = keys.iter().take(MAX_KEYS).filter_map(|key| Jwk::read(key.as_object()?)).collect();
         if keys.is_empty() { Err("no key is usable for verifying signatures".to_owned()) } else { Ok(Self(keys)) }
     }
 
@@ -82,7 +82,7 @@ impl Jwk {
 fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Vec<u8>> {
     let (modulus, exponent) = (without_zeros(modulus), without_zeros(exponent));
     let is_sound = MODULUS.contains(&modulus.len())
-        && exponent.len() <= LONGEST_EXPONENT
+        && exponent.len() <= MAX_EXPONENT
         && exponent.last().is_some_and(|last| last % 2 == 1)
         && exponent != [1];
     is_sound.then(|| der(0x30, &[integer(modulus), integer(exponent)].concat()))
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]), rsa(&[0xc5; 256], &[1, 0, 1]));
         assert!(rsa(&[0xc5; 256], &[0, 0, 1, 0, 1]).is_some());
         let key = |number: usize| json!({"kty": "RSA", "n": n, "e": "AQAB", "kid": format!("k{number}")});
-        let set = json!({ "keys": (1..=MOST_KEYS + 1).map(key).collect::<Vec<_>>() });
+        let set = json!({ "keys": (1..=MAX_KEYS + 1).map(key).collect::<Vec<_>>() });
         let set = JwkSet::read(set.to_string().as_bytes()).unwrap();
         assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("k100")).len(), 1);
         assert_eq!(ids(&set, SigningAlgorithm::Rs256, Some("k101")).len(), 0);

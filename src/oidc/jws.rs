@@ -9,7 +9,7 @@ use crate::oidc::algorithm::SigningAlgorithm;
 use crate::strict;
 
 /// The maximum size of a token, in bytes.
-const LONGEST: usize = 64 * 1024;
+const MAX_LEN: usize = 64 * 1024;
 
 /// A parsed token. Nothing in it is verified.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub(crate) struct Jws<'a> {
 impl<'a> Jws<'a> {
     /// Parses a token. The error quotes nothing of it except the name of an algorithm.
     pub(crate) fn parse(token: &'a str, allowed: &[SigningAlgorithm]) -> Result<Self, String> {
-        if token.len() > LONGEST {
-            return Err(format!("the token is longer than {LONGEST} bytes"));
+        if token.len() > MAX_LEN {
+            return Err(format!("the token is longer than {MAX_LEN} bytes"));
         }
         let mut parts = token.split('.');
         let (Some(header), Some(payload), Some(signature), None) =
@@ -160,8 +160,8 @@ mod tests {
             (&format!("{whole}="), "base64url"),
             (&format!(" {whole}"), "base64url"),
             (&whole.replace('.', ".!"), "base64url"),
-            (&"a".repeat(LONGEST + 1), "longer"),
-            (&"a".repeat(LONGEST), "three dot-separated parts"),
+            (&"a".repeat(MAX_LEN + 1), "longer"),
+            (&"a".repeat(MAX_LEN), "three dot-separated parts"),
             (&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2}"#), "payload cannot be parsed: duplicate name"),
         ] {
             let message = refused(bad);

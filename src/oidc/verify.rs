@@ -24,7 +24,7 @@ use crate::strict;
 /// The maximum age of an ID token at login.
 const OLDEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum length of a subject (OpenID Connect Core 1.0, section 2).
-const LONGEST_SUBJECT: usize = 255;
+const MAX_SUBJECT: usize = 255;
 
 /// The values that an ID token is checked against.
 #[derive(Clone, Debug)]
@@ -138,7 +138,7 @@ fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>, now: UnixT
     if is_damaged(subject) {
         return Err(refused("`sub` contains characters that cannot be decoded"));
     }
-    if subject.len() > LONGEST_SUBJECT {
+    if subject.len() > MAX_SUBJECT {
         return Err(refused("`sub` is longer than 255 characters"));
     }
     match expected.occasion {

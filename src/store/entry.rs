@@ -140,7 +140,7 @@ impl Head {
 
     /// Removes everything that blocks refreshing, and returns `true` if there was anything. Also
     /// makes the session due for keep-alive.
-    pub(crate) fn lift_hold(&mut self, now: UnixTime) -> Result<bool> {
+    pub(crate) fn clear_block(&mut self, now: UnixTime) -> Result<bool> {
         let counts_something = self.unauthorized.take().is_some() | (std::mem::take(&mut self.unexplained) > 0);
         let had_one = self.hold.take().is_some() | counts_something;
         if had_one {
@@ -310,7 +310,7 @@ pub(crate) enum RefreshBlock {
 
 impl RefreshBlock {
     /// Returns `true` if neither token of this generation can be used.
-    pub(crate) fn is_the_end_of(&self, kept: u64) -> bool {
+    pub(crate) fn is_final_for(&self, kept: u64) -> bool {
         matches!(self, Self::Rejected { generation, is_dead: true, .. } if *generation == kept)
     }
 }

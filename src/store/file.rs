@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::folder::LONGEST;
+use super::folder::MAX_LEN;
 use super::layout::{self, EntryPath, LEFTOVER, ROOT};
 use super::locks::Locks;
 use super::slot::{self, EntryFile, ReadOutcome, UnknownVersion};
@@ -194,7 +194,7 @@ impl FileStore {
             sweep(&within, &*clock, swept)?;
             change(&within)
         };
-        self.locks.alone(slot.place(), work).await
+        self.locks.with_lock(slot.place(), work).await
     }
 
     async fn list<A>(&self, after: Option<&Cursor>, limit: usize, foreign: UnknownVersion, asked_for: A) -> Result<Page>
@@ -232,8 +232,8 @@ impl TokenStore for FileStore {
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let record = record::write(key, entry);
-        if record.len() > LONGEST {
-            let message = format!("session is too large: {} bytes exceed the limit of {LONGEST}", record.len());
+        if record.len() > MAX_LEN {
+            let message = format!("session is too large: {} bytes exceed the limit of {MAX_LEN}", record.len());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         let change = move |slot: &EntryFile| {

@@ -19,7 +19,7 @@ use crate::clock::UnixTime;
 use crate::error::Result;
 
 /// The maximum size of a file, in bytes. Larger files are treated as damaged.
-pub(super) const LONGEST: usize = 16 << 20;
+pub(super) const MAX_LEN: usize = 16 << 20;
 
 /// Creates a folder and its missing parents. Existing folders are not changed.
 pub(super) fn make_all(path: &Path, flusher: &Flusher) -> Result<()> {
@@ -88,7 +88,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>> {
         Err(error) => return Err(failed("open", path)(error)),
     };
     let found = own(&file, path)?;
-    let length = usize::try_from(found.len()).unwrap_or(LONGEST).min(LONGEST);
+    let length = usize::try_from(found.len()).unwrap_or(MAX_LEN).min(MAX_LEN);
     // One byte larger than the file, so that the buffer never grows: growing would leave an unwiped
     // copy.
     let mut content = Zeroizing::new(Vec::with_capacity(length + 1));

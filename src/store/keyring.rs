@@ -258,18 +258,18 @@ impl KeyringStore {
     ///
     /// - [`ErrorKind::Store`]: the keyring failed. Some credentials may remain.
     pub async fn discard(&self, key: &TokenKey) -> Result<bool> {
-        self.alone(key, Credential::discard).await
+        self.with_lock(key, Credential::discard).await
     }
 
     /// Runs `work` on the credential of `key` with the lock held.
-    async fn alone<T, W>(&self, key: &TokenKey, work: W) -> Result<T>
+    async fn with_lock<T, W>(&self, key: &TokenKey, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&Credential) -> Result<T> + Send + 'static,
     {
         let credential =
             Credential { keyring: Arc::clone(&self.keyring), service: Arc::clone(&self.application), key: key.clone() };
-        self.locks.alone(&EntryPath::of(key), move |()| work(&credential)).await
+        self.locks.with_lock(&EntryPath::of(key), move |()| work(&credential)).await
     }
 }
 
@@ -324,7 +324,7 @@ impl fmt::Debug for KeyringStore {
 #[async_trait]
 impl TokenStore for KeyringStore {
     async fn load(&self, key: &TokenKey) -> Result<Option<Entry>> {
-        self.alone(key, Credential::read_or_set_aside).await
+        self.with_lock(key, Credential::read_or_set_aside).await
     }
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
@@ -337,7 +337,7 @@ impl TokenStore for KeyringStore {
             check_length(&credential.key, &entry, largest)?;
             credential.replace(&secret).map(|()| WriteOutcome::Committed)
         };
-        self.alone(key, change).await
+        self.with_lock(key, change).await
     }
 
     async fn save_head(&self, key: &TokenKey, head: &Head, expected: Revision) -> Result<WriteOutcome> {
@@ -349,7 +349,7 @@ impl TokenStore for KeyringStore {
             let secret = credential::secret(&credential.key, &Entry { head, ..kept });
             credential.replace(&secret).map(|()| WriteOutcome::Committed)
         };
-        self.alone(key, change).await
+        self.with_lock(key, change).await
     }
 
     async fn delete(&self, key: &TokenKey, expect: Precondition) -> Result<WriteOutcome> {
@@ -360,7 +360,7 @@ impl TokenStore for KeyringStore {
             }
             kept.map_or(Ok(()), |_| credential.remove()).map(|()| WriteOutcome::Committed)
         };
-        self.alone(key, change).await
+        self.with_lock(key, change).await
     }
 
     fn as_index(&self) -> Option<&dyn TokenIndex> {

@@ -113,7 +113,7 @@ impl<N: Default + Send + 'static> Locks<N> {
     ///
     /// Once started, the work runs to completion even if the future is dropped. If the future is
     /// dropped before, the work is canceled.
-    pub(super) async fn alone<T, W>(&self, place: &EntryPath, work: W) -> Result<T>
+    pub(super) async fn with_lock<T, W>(&self, place: &EntryPath, work: W) -> Result<T>
     where
         T: Send + 'static,
         W: FnOnce(&mut N) -> Result<T> + Send + 'static,
@@ -365,7 +365,7 @@ mod tests {
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let place = EntryPath::of(&key());
         for _ in 0..2 {
-            locks.alone(&place, |()| Ok(())).await.unwrap();
+            locks.with_lock(&place, |()| Ok(())).await.unwrap();
             assert!(!is_running(&locks, &place));
         }
     }
@@ -375,13 +375,13 @@ mod tests {
         let folder = Folder::new();
         let locks = Locks::<()>::open(&folder.0, "locks").unwrap();
         let (place, clock) = (EntryPath::of(&key()), ManualClock::new(UnixTime::from_secs(1_700_000_000)));
-        locks.alone(&place, |()| Ok(())).await.unwrap();
+        locks.with_lock(&place, |()| Ok(())).await.unwrap();
         let taken = File::open(locks.lock_file(&place)).unwrap();
         taken.lock().unwrap();
         let (begins, begun) = channel();
         let (release, released) = channel::<()>();
         let patient = Locks { clock: Arc::new(clock.clone()), ..locks.clone() };
-        let mut first = Box::pin(patient.alone(&place, move |()| {
+        let mut first = Box::pin(patient.with_lock(&place, move |()| {
             let _ = begins.send(());
             let _ = released.recv();
             Ok(1)
@@ -395,7 +395,7 @@ mod tests {
         let hasty = Locks { timeout: Duration::from_millis(500), ..locks.clone() };
         let second = tokio::spawn({
             let place = place.clone();
-            async move { hasty.alone(&place, |()| Ok(2)).await }
+            async move { hasty.with_lock(&place, |()| Ok(2)).await }
         });
         tokio::task::yield_now().await;
         taken.unlock().unwrap();

@@ -7,11 +7,11 @@ use crate::testing::endpoint::MockEndpoint;
 use crate::testing::request::{MockRequest, hash};
 
 /// The maximum number of logged requests. The oldest are removed first.
-pub(super) const MOST_REQUESTS: usize = 1024;
+pub(super) const MAX_REQUESTS: usize = 1024;
 /// The maximum number of counted paths. Additional paths are usually IDs rather than endpoints.
-const MOST_PATHS: usize = 1024;
+const MAX_PATHS: usize = 1024;
 /// The maximum number of requests in the message of a failed expectation.
-const MOST_LINES: usize = 20;
+const MAX_LINES: usize = 20;
 
 /// The mode of the request log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl RequestLog {
         let path = hash(path);
         if let Some(count) = self.paths.get_mut(&path) {
             *count += 1;
-        } else if self.paths.len() < MOST_PATHS {
+        } else if self.paths.len() < MAX_PATHS {
             self.paths.insert(path, 1);
         }
     }
@@ -65,7 +65,7 @@ impl RequestLog {
         if self.recording == Recording::Off {
             return;
         }
-        if self.kept.len() == MOST_REQUESTS {
+        if self.kept.len() == MAX_REQUESTS {
             self.kept.pop_front();
         }
         self.kept.push_back(request(self.recording == Recording::WithSecrets));
@@ -123,7 +123,7 @@ impl RequestLog {
         if came == 0 {
             return "no requests were received".to_owned();
         }
-        let shown = came.min(MOST_LINES).min(self.kept.len());
+        let shown = came.min(MAX_LINES).min(self.kept.len());
         let mut text = if shown < came {
             format!("last {shown} of {came} received requests:")
         } else {
@@ -172,7 +172,7 @@ mod tests {
             (ledger.requests_to(&MockEndpoint::Token), ledger.requests_to(&MockEndpoint::Any)),
             (1_000_000, 1_000_000)
         );
-        assert_eq!((ledger.kept.len(), ledger.paths.len()), (MOST_REQUESTS, MOST_PATHS));
+        assert_eq!((ledger.kept.len(), ledger.paths.len()), (MAX_REQUESTS, MAX_PATHS));
     }
 
     #[test]

@@ -10,17 +10,17 @@ use crate::testing::exchange::{Fields, Request};
 const REDACTED: &str = "[redacted]";
 
 /// The maximum stored size of a request's parameters, in bytes of names and values.
-const MOST_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// The overhead of a stored parameter in addition to its name and value, in bytes.
 const COST: usize = 64;
 
 /// The maximum stored size of the method, the path, and the `Authorization` header each, in bytes.
-const MOST_OF_A_LINE: usize = 4096;
+const MAX_OF_A_LINE: usize = 4096;
 
 /// The maximum length of a path segment that is stored unredacted, in bytes. Longer ones may be
 /// tokens, codes, or IDs. Webex's own path segments have at most 28 letters.
-const LONGEST_CLEAR_PART: usize = 32;
+const MAX_CLEAR_PART: usize = 32;
 
 /// The parameters that are never secret according to the standards and Webex's documentation. All
 /// others are redacted.
@@ -73,7 +73,7 @@ pub struct MockRequest {
 impl MockRequest {
     pub(super) fn new(request: &Request, endpoint: Option<MockEndpoint>, shows_secrets: bool) -> Self {
         let form = request.form.as_ref().map(Fields::pairs).unwrap_or_default();
-        let mut parameters = Parameters { kept: Vec::new(), left: MOST_BYTES, is_cut: false };
+        let mut parameters = Parameters { kept: Vec::new(), left: MAX_BYTES, is_cut: false };
         for (name, value) in form.iter().chain(request.query.pairs()) {
             let is_clear = shows_secrets || CLEAR.contains(&name.as_str());
             parameters.keep(name, if is_clear { value } else { REDACTED });
@@ -85,7 +85,7 @@ impl MockRequest {
         });
         let mut is_cut = parameters.is_cut;
         let mut line = |text: &str| {
-            let beginning = beginning(text, MOST_OF_A_LINE);
+            let beginning = beginning(text, MAX_OF_A_LINE);
             is_cut |= beginning.len() < text.len();
             beginning.to_owned()
         };
@@ -191,7 +191,7 @@ fn beginning(text: &str, most: usize) -> &str {
 
 /// Returns the path with segments that may be IDs or secrets redacted.
 fn clear(path: &str) -> String {
-    let parts = path.split('/').map(|part| if part.len() > LONGEST_CLEAR_PART { REDACTED } else { part });
+    let parts = path.split('/').map(|part| if part.len() > MAX_CLEAR_PART { REDACTED } else { part });
     parts.collect::<Vec<_>>().join("/")
 }
 
@@ -234,12 +234,12 @@ mod tests {
         for form in [&long, &many, &wide] {
             let request = kept("/v1/access_token", form.as_bytes(), true);
             let bytes: usize = request.parameters.iter().map(|(name, value)| name.len() + value.len()).sum();
-            assert!(request.is_truncated() && bytes <= MOST_BYTES && request.parameters.len() <= MOST_BYTES / COST);
+            assert!(request.is_truncated() && bytes <= MAX_BYTES && request.parameters.len() <= MAX_BYTES / COST);
             assert!(request.to_string().ends_with(" -> no response [cut]"));
         }
         let path = format!("/v1/{}", "x".repeat(100_000));
         let request = kept(&path, b"", true);
-        assert!(request.is_truncated() && request.path().len() == MOST_OF_A_LINE);
+        assert!(request.is_truncated() && request.path().len() == MAX_OF_A_LINE);
         assert_ne!(request.path_hash, kept(request.path(), b"", true).path_hash);
         assert!(!kept("/v1/access_token", b"grant_type=refresh_token&refresh_token=x", true).is_truncated());
     }

@@ -10,7 +10,7 @@ use crate::testing::state::{State, StepContext};
 
 /// The maximum number of remembered spent refresh tokens. Forgotten ones are rejected without
 /// revoking a family.
-const MOST_SPENT: usize = 10_000;
+const MAX_SPENT: usize = 10_000;
 
 /// The rotation policy.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ pub(super) struct SpentTokens {
 
 impl SpentTokens {
     fn add(&mut self, refresh_token: String, grant: u64, now: UnixTime) {
-        if self.order.len() == MOST_SPENT
+        if self.order.len() == MAX_SPENT
             && let Some(oldest) = self.order.pop_front()
         {
             self.spent.remove(&oldest);

@@ -15,12 +15,12 @@ use crate::trace::{RequestSpan, event};
 use super::{Limits, RetryPolicy, Transport};
 
 /// The maximum number of attempts.
-const MOST_SENDINGS: u32 = 3;
+const MAX_SENDINGS: u32 = 3;
 /// The maximum delay before the first retry. It doubles with each retry.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The minimum time for an attempt. With less time, the response would probably be lost, which is
 /// worse than not sending the request.
-const SHORTEST_ATTEMPT: Duration = Duration::from_secs(1);
+const MIN_ATTEMPT: Duration = Duration::from_secs(1);
 
 /// A transport that repeats requests according to their [`RetryPolicy`].
 ///
@@ -143,12 +143,12 @@ fn pause(repeat: RetryPolicy, tally: Tally, outcome: Outcome, left: Duration, ch
         (RetryPolicy::IfLost, Outcome::Lost) if tally.losses == 1 => None,
         (RetryPolicy::IfLost, Outcome::Lost) => return None,
     };
-    if tally.sendings >= MOST_SENDINGS {
+    if tally.sendings >= MAX_SENDINGS {
         return None;
     }
     let backoff = FIRST_BACKOFF * 2_u32.pow(tally.sendings.saturating_sub(1));
     let pause = asked.unwrap_or_else(|| backoff.mul_f64(chance.clamp(0.0, 1.0)));
-    (pause.saturating_add(SHORTEST_ATTEMPT) <= left).then_some(pause)
+    (pause.saturating_add(MIN_ATTEMPT) <= left).then_some(pause)
 }
 
 #[cfg(test)]

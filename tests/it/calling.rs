@@ -26,7 +26,7 @@ const NOW: UnixTime = UnixTime::from_secs(1_700_000_000);
 const MIN_AGE: Duration = Duration::from_secs(30);
 const MESSAGE: &str = r#"{"roomId":"R1","text":"hello"}"#;
 /// The longest answer that `Session::send` takes.
-const LONGEST: usize = 16 * 1024 * 1024;
+const MAX_LEN: usize = 16 * 1024 * 1024;
 
 fn key() -> TokenKey {
     TokenKey::new("jane").unwrap()
@@ -295,7 +295,7 @@ impl Transport for Heedless {
 
 #[tokio::test]
 async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_it() {
-    for length in [LONGEST, LONGEST + 1] {
+    for length in [MAX_LEN, MAX_LEN + 1] {
         let (server, over_reqwest) =
             scripted(ResponseTemplate::new(200).set_body_raw(vec![b' '; length], "text/plain")).await;
         let limits = Arc::new(Mutex::new(Vec::new()));
@@ -307,8 +307,8 @@ async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_
 
         for session in [over_reqwest, over_another] {
             let answer = session.send(post(&server.uri())).await;
-            if length == LONGEST {
-                assert_eq!(answer.unwrap().body().len(), LONGEST);
+            if length == MAX_LEN {
+                assert_eq!(answer.unwrap().body().len(), MAX_LEN);
                 continue;
             }
             let error = answer.unwrap_err();
@@ -317,7 +317,7 @@ async fn an_answer_may_be_sixteen_mebibytes_long_and_no_longer_whatever_carries_
             assert!(error.tracking_id().is_some(), "{error}");
         }
         let limits = limits.lock().unwrap();
-        assert_eq!(limits.iter().map(|limits| limits.max_body).collect::<Vec<_>>(), [LONGEST]);
+        assert_eq!(limits.iter().map(|limits| limits.max_body).collect::<Vec<_>>(), [MAX_LEN]);
     }
 }
 

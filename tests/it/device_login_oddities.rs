@@ -212,7 +212,7 @@ async fn device_login_that_is_polled_in_one_process_outlives_a_corrected_clock()
 /// Whatever numbers a damaged or malicious store brings, the login expires within the longest lifetime of a code.
 #[tokio::test]
 async fn stored_device_login_with_any_numbers_expires_within_seven_days() {
-    const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    const MAX_LEN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
     let clock = ManualClock::new(NOW).auto_advance();
     let script = Script::new(Some(&clock), &[(428, "")]);
     let webex = script.client();
@@ -227,8 +227,8 @@ async fn stored_device_login_with_any_numbers_expires_within_seven_days() {
                         "interval": 5, "life": 300});
                     stored[field] = value.into();
                     let login = DeviceLogin::from_stored(&webex, &stored.to_string()).unwrap();
-                    assert!(login.time_left() <= LONGEST, "{stored}: {:?}", login.time_left());
-                    assert!(login.expires_at() <= NOW + LONGEST, "{stored}: {}", login.expires_at());
+                    assert!(login.time_left() <= MAX_LEN, "{stored}: {:?}", login.time_left());
+                    assert!(login.expires_at() <= NOW + MAX_LEN, "{stored}: {}", login.expires_at());
                     assert!(login.interval() >= Duration::from_secs(1), "{stored}: {:?}", login.interval());
                     assert!(format!("{login} {login:?}").contains("x.example"), "{stored}");
                     let again = DeviceLogin::from_stored(&webex, login.to_stored().unwrap().expose()).unwrap();

@@ -17,7 +17,7 @@ use crate::support::save_head;
 use crate::token_server::{Fault, SimulatedClock, TokenServer};
 
 /// How many refreshes of one manager are sent at once.
-const MOST_AT_ONCE: usize = 32;
+const MAX_AT_ONCE: usize = 32;
 const MINUTE: Duration = Duration::from_secs(60);
 
 struct Scene {
@@ -66,7 +66,7 @@ fn ask_all(scene: &Scene) -> JoinSet<Duration> {
 }
 
 fn assert_limited(server: &TokenServer) {
-    assert_eq!(server.most_in_progress(), MOST_AT_ONCE, "refreshes in progress at one time");
+    assert_eq!(server.most_in_progress(), MAX_AT_ONCE, "refreshes in progress at one time");
     server.assert_none_spent("a thousand sessions");
 }
 

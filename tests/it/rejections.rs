@@ -15,7 +15,7 @@ use crate::transport::{get, tls_server_with};
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The longest pause between two refreshes that fail.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// A server and one process.
 struct Scene {
@@ -192,7 +192,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     let late: Vec<_> = requests.iter().filter(|request| request.at > HOUR).collect();
     for pair in late.windows(2) {
         assert_ne!(pair[0].name, pair[1].name, "the session that caused the pause tried again first");
-        assert!(pair[1].at - pair[0].at >= LONGEST_PAUSE, "two requests in one pause: {pair:?}");
+        assert!(pair[1].at - pair[0].at >= MAX_PAUSE, "two requests in one pause: {pair:?}");
     }
     for session in &sessions {
         let error = session.access_token().await.unwrap_err();
@@ -201,7 +201,7 @@ async fn rejected_client_secret_pauses_all_sessions_and_ends_none() {
     }
 
     scene.server.clear_faults();
-    scene.clock.sleep(LONGEST_PAUSE + SECOND * 30).await;
+    scene.clock.sleep(MAX_PAUSE + SECOND * 30).await;
     for session in &sessions {
         session.access_token().await.unwrap();
         assert!(session.status().await.unwrap().unwrap().last_error.is_none(), "{}", session.key());
@@ -309,7 +309,7 @@ async fn gateway_that_rejects_for_15_seconds_ends_no_session() {
 /// The pauses have grown to 5 minutes by then.
 #[tokio::test(start_paused = true)]
 async fn gateway_that_rejects_for_an_hour_ends_no_session() {
-    assert_outage_ends_no_session(&WITHOUT_REASON[..2], HOUR, LONGEST_PAUSE + SECOND).await;
+    assert_outage_ends_no_session(&WITHOUT_REASON[..2], HOUR, MAX_PAUSE + SECOND).await;
 }
 
 #[tokio::test(start_paused = true)]

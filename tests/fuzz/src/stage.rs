@@ -46,7 +46,7 @@ pub(crate) const OF_CALLBACK: [&str; 3] = [STATE, NONCE, VERIFIER];
 pub(crate) const OF_ID_TOKEN: [&str; 5] = [STATE, NONCE, VERIFIER, CODE, ACCESS_TOKEN];
 
 /// More sleep than any call takes: whoever sleeps on hangs.
-const MOST_SLEEPS: u64 = 100;
+const MAX_SLEEPS: u64 = 100;
 
 /// Where a request went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +195,7 @@ impl Clock for Still {
     }
 
     async fn sleep(&self, duration: Duration) {
-        assert!(self.sleeps.fetch_add(1, Ordering::Relaxed) < MOST_SLEEPS, "somebody sleeps for ever");
+        assert!(self.sleeps.fetch_add(1, Ordering::Relaxed) < MAX_SLEEPS, "somebody sleeps for ever");
         let mut slept = self.slept.lock().unwrap();
         *slept = slept.saturating_add(duration);
     }

@@ -11,10 +11,10 @@ use crate::Server;
 use crate::form::Form;
 
 /// Redirects in a row, after which somebody sends the browser round in circles.
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 
 /// Forms in a row, after which one of them leads to itself.
-const MOST_FORMS: usize = 5;
+const MAX_FORMS: usize = 5;
 
 /// One person's browser.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl Browser {
     /// When a form leads to itself.
     pub async fn fill_in(&mut self, url: &str, answers: &[(&str, &str)]) -> Result<String, String> {
         let mut place = self.open(url).await;
-        for _ in 0..MOST_FORMS {
+        for _ in 0..MAX_FORMS {
             let (url, text) = match place {
                 Place::Application(callback) => return Ok(callback),
                 Place::Page(url, text) => (url, text),
@@ -143,7 +143,7 @@ impl Browser {
                 self.submit(action, &form.pairs()).await
             };
         }
-        panic!("more than {MOST_FORMS} forms after {url}");
+        panic!("more than {MAX_FORMS} forms after {url}");
     }
 
     async fn open(&mut self, url: &str) -> Place {
@@ -158,7 +158,7 @@ impl Browser {
     }
 
     async fn walk(&mut self, mut request: RequestBuilder, mut url: Url) -> Place {
-        for _ in 0..MOST_REDIRECTS {
+        for _ in 0..MAX_REDIRECTS {
             let answer = request.header(COOKIE, self.cookie_header()).send().await.unwrap();
             for cookie in answer.headers().get_all(SET_COOKIE) {
                 self.keep(cookie.to_str().unwrap());
@@ -175,7 +175,7 @@ impl Browser {
             url = url.join(location).unwrap();
             request = self.http.get(url.clone());
         }
-        panic!("more than {MOST_REDIRECTS} redirects, the last to {url}");
+        panic!("more than {MAX_REDIRECTS} redirects, the last to {url}");
     }
 
     fn keep(&mut self, cookie: &str) {

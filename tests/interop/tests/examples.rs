@@ -265,7 +265,7 @@ fn a_login_that_no_customer_has_used_for_two_months_is_kept_alive_by_the_product
         let run = run.with(&["--port", "0", "--data", data.to_str().unwrap()]).variable("CONNECT_STORE_KEY", secret);
         let run = run.variable("WEBEX_CLIENT_ID", mock.client_id()).variable("WEBEX_BASE_URL", mock.uri());
         let mut running = run.variable("WEBEX_CLIENT_SECRET", mock.client_secret()).begin();
-        running.see("\"cust10001\": refreshed").await;
+        running.see("\"cust10001\": session refreshed").await;
 
         assert_eq!(mock.refreshes(), 1);
         running.signal("TERM").await;

@@ -19,7 +19,7 @@ const KILLS: usize = 250;
 /// How many users' refreshes are certainly interrupted between the response and the save.
 const AIMED: usize = 3;
 /// A process that has begun is killed within this time; a round of refreshes takes a part of it.
-const LONGEST_LIFE: Duration = Duration::from_millis(25);
+const MAX_LIFE: Duration = Duration::from_millis(25);
 /// One process in so many is killed before it has said anything, while it takes over.
 const EARLY: u64 = 5;
 /// Makes a run like an earlier one, as far as dice go.
@@ -70,7 +70,7 @@ fn kill_often(story: &str, rotation: Rotation) -> (u64, u64) {
         } else {
             books.hear(process.hear("it takes over from the one before"));
             to_begin = begun.elapsed();
-            std::thread::sleep(dice.part_of(LONGEST_LIFE));
+            std::thread::sleep(dice.part_of(MAX_LIFE));
         }
         process.kill().into_iter().for_each(|word| books.hear(word));
         world.catch_up();
