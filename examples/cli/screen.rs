@@ -84,7 +84,7 @@ fn advice(error: &Error) -> String {
     }
     let advice = match error.kind() {
         _ if error.is_login_required() => "; to log in again, run: cli login",
-        _ if error.is_retryable() => "; try again later",
+        _ if error.is_retryable() && !error.to_string().contains("retry") => "; retry later",
         _ if error.is_denied() => "; nothing has changed; to try again, run: cli login",
         ErrorKind::Configuration => "; `cli --help` lists the variables, and `cli demo` requires none",
         ErrorKind::ClientMismatch => "; to log in with this client, run: cli login",

@@ -137,7 +137,10 @@ impl Refresher {
         // that changed in the meantime.
         for _ in 0..3 {
             let mut flight = self.start_or_join(slot)?;
-            let landing = flight.wait_for(|landing| !landing.is_awaited());
+            // The stored token may have been published while it was valid, and expired since.
+            let is_usable =
+                |landing: &RefreshStatus| !landing.is_awaited() && !(landing.is_open() && self.has_expired(slot));
+            let landing = flight.wait_for(is_usable);
             let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
                 return Err(self.given_up(slot));
             };
@@ -146,7 +149,11 @@ impl Refresher {
                 return Err(error.clone());
             }
             let is_unsaved = matches!(*landing, RefreshStatus::Serving);
+            let has_ended = matches!(*landing, RefreshStatus::Landed(_));
             drop(landing);
+            if has_ended && self.has_expired(slot) {
+                continue;
+            }
             match slot.current().as_ref() {
                 Some(current) if is_unsaved && self.is_exhausted(current) => return Err(unsaved_and_worn_out()),
                 Some(current) if !current.is_withheld => return Ok(current.access_token.clone()),
@@ -154,6 +161,11 @@ impl Refresher {
             }
         }
         Err(later("token refresh was interrupted; retry"))
+    }
+
+    fn has_expired(&self, slot: &CacheEntry) -> bool {
+        let (now, elapsed) = (self.webex.now(), self.webex.clock().elapsed());
+        slot.current().as_ref().is_some_and(|current| current.need_by_time(now, elapsed) == Urgency::Dead)
     }
 
     /// Returns the error of a caller that waited too long.

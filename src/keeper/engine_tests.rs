@@ -334,3 +334,19 @@ mod paused_time {
         assert_eq!(begin.elapsed(), SECOND * 60, "the third look finds the first session saved");
     }
 }
+
+#[tokio::test]
+async fn token_that_expires_during_its_refresh_is_not_returned() {
+    let fixture = Fixture::new().await;
+    fixture.server.set_latency(&fixture.clock, SECOND * 20);
+    fixture.clock.advance(HOUR - SECOND * 70);
+    assert_eq!(fixture.token().await.unwrap(), "a0", "due, but valid for another 10 seconds");
+    quiet().await;
+    assert_eq!(fixture.server.requests(), 1, "the refresh has started");
+    fixture.clock.advance(SECOND * 15);
+    let caller = fixture.caller().await;
+    assert!(!caller.is_finished(), "the token has expired, and the refresh has not ended");
+    fixture.clock.advance(SECOND * 5);
+    assert_eq!(caller.await.unwrap().unwrap().expose(), "a1");
+    assert_eq!(fixture.server.requests(), 1);
+}

@@ -16,7 +16,10 @@ fn check(error: &Error) {
 
 fn refused(error: &Error) -> bool {
     check(error);
-    assert!(matches!(error.kind(), ErrorKind::CorruptEntry | ErrorKind::ClientMismatch), "{error:?}");
+    assert!(
+        matches!(error.kind(), ErrorKind::CorruptEntry | ErrorKind::ClientMismatch | ErrorKind::InvalidInput),
+        "{error:?}"
+    );
     false
 }
 

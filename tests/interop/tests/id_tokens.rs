@@ -183,8 +183,8 @@ fn userinfo_about_nobody_or_somebody_else_and_a_page_in_its_place_are_refused_an
         wire.paths();
         // What is wrong, what is said of it, and whether time, the developer or a new access token can help.
         for (gossip, reason, helpers) in [
-            (json!({ "body": { "sub": "mallory" } }), "another user", [false, false, false]),
-            (json!({ "body": { "sub": "JohnDoe" } }), "another user", [false, false, false]),
+            (json!({ "body": { "sub": "mallory" } }), "does not match the ID token", [false, false, false]),
+            (json!({ "body": { "sub": "JohnDoe" } }), "does not match the ID token", [false, false, false]),
             (json!({ "body": { "sub": "" } }), "`sub` is missing", [false, false, false]),
             (json!({ "body": { "sub": ["johndoe"] } }), "`sub` is missing", [false, false, false]),
             (json!({ "without": ["sub"] }), "`sub` is missing", [false, false, false]),
