@@ -138,9 +138,9 @@ impl Refresher {
         for _ in 0..3 {
             let mut flight = self.start_or_join(slot)?;
             // The stored token may have been published while it was valid, and expired since.
-            let is_usable =
-                |landing: &RefreshStatus| !landing.is_awaited() && !(landing.is_open() && self.has_expired(slot));
-            let landing = flight.wait_for(is_usable);
+            let is_pending =
+                |landing: &RefreshStatus| landing.is_awaited() || landing.is_open() && self.has_expired(slot);
+            let landing = flight.wait_for(|landing| !is_pending(landing));
             let Ok(landing) = tokio::time::timeout(MAX_WAIT, landing).await else {
                 return Err(self.given_up(slot));
             };

@@ -1,6 +1,7 @@
 //! Tokens that were obtained outside this crate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Map;
 
@@ -88,7 +89,9 @@ impl TokenSet {
             granted: None,
             asked: Scopes::new(),
             id_token: None,
-            received_at: now,
+            // A token that expires before it is received would be taken for one that the server
+            // issued with a wrong clock.
+            received_at: now.min(expires_at - Duration::from_secs(60)),
             account: Account::default(),
             exchange: None,
             extra: Map::new(),

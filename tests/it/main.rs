@@ -29,6 +29,7 @@ mod house;
 mod http2;
 mod implicit;
 mod implicit_pending;
+mod imports;
 mod issuer;
 mod keeping;
 mod keeping_alive;
