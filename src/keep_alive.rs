@@ -94,7 +94,7 @@ const MAX_LEFT: usize = 10_000;
 ///     let manager = TokenManager::builder(webex, FileStore::for_application("acme-rooms")?)
 ///         .on_event(|event| {
 ///             if let SessionEvent::Expiring { key, at } = event {
-///                 println!("ask the user of {key} to log in again before {at}");
+///                 println!("ask the user of {key:?} to log in again before {at}");
 ///             }
 ///         })
 ///         .build()?;

@@ -88,11 +88,21 @@ pub struct TokenManagerBuilder {
 /// let plan = serde_json::json!({ "plan": "free" });
 /// let options = PutOptions::new().data(&plan).replace_account();
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use = "options do nothing until they are passed to `put_opts`"]
 pub struct PutOptions {
     data: Option<Result<Box<RawValue>>>,
     replaces_account: bool,
+}
+
+impl std::fmt::Debug for PutOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The application's data may contain secrets.
+        f.debug_struct("PutOptions")
+            .field("has_data", &self.data.is_some())
+            .field("replaces_account", &self.replaces_account)
+            .finish()
+    }
 }
 
 impl PutOptions {
@@ -105,7 +115,7 @@ impl PutOptions {
     ///
     /// The data survives refreshes and is removed with the session. Read it with
     /// [`TokenManager::data`]. Without this option, the data of a replaced session of the same
-    /// account is kept.
+    /// account is kept, unless [`replace_account`](Self::replace_account) is set.
     pub fn data(mut self, data: &impl Serialize) -> Self {
         self.data = Some(to_json(data));
         self
@@ -201,8 +211,8 @@ impl TokenManager {
 
     /// Imports existing tokens, for example from another program's store, and returns the session.
     ///
-    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is
-    /// used once to obtain one. A session that is already stored is replaced as by
+    /// If `tokens` contains a valid access token, no request is sent. Otherwise the refresh token
+    /// is used once to obtain one. A session that is already stored is replaced as by
     /// [`put`](Self::put).
     ///
     /// # Errors

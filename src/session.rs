@@ -397,7 +397,8 @@ impl Session {
         Ok(self.stored_status().await?.scopes.map(|granted| wanted.without(&granted)))
     }
 
-    /// Begins a login that requests `wanted` in addition to the granted scopes.
+    /// Begins a login that requests `wanted` in addition to the granted scopes, or to the client's
+    /// scopes if the granted ones are unknown.
     ///
     /// The request contains the account's e-mail address as login hint, if it is known. Store the
     /// new tokens under the same key.
@@ -407,8 +408,14 @@ impl Session {
     /// The errors of [`account`](Self::account).
     pub async fn request_scopes(&self, wanted: &Scopes) -> Result<AuthorizationRequest> {
         let status = self.stored_status().await?;
-        let scopes = status.scopes.iter().flat_map(Scopes::iter).chain(wanted.iter()).cloned();
-        let request = self.webex().authorize().scopes(scopes.collect::<Scopes>().to_string());
+        let request = self.webex().authorize();
+        let request = match &status.scopes {
+            Some(granted) => {
+                let scopes: Scopes = granted.iter().chain(wanted.iter()).cloned().collect();
+                request.scopes(scopes.to_string())
+            }
+            None => wanted.iter().cloned().fold(request, AuthorizationRequest::scope),
+        };
         Ok(match status.account.email() {
             Some(email) => request.login_hint(email),
             None => request,

@@ -336,8 +336,8 @@ impl WebexOAuth {
 
     /// Imports tokens obtained outside this crate.
     ///
-    /// If `tokens` contains an access token, no request is sent. Otherwise the refresh token is
-    /// used once to fetch one. To store the result under a known key, use
+    /// If `tokens` contains a valid access token, no request is sent. Otherwise the refresh token
+    /// is used once to fetch one. To store the result under a known key, use
     /// [`TokenManager::import`](crate::TokenManager::import).
     ///
     /// # Errors
@@ -349,8 +349,11 @@ impl WebexOAuth {
     /// # Panics
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
-    pub async fn import(&self, tokens: ImportedTokens) -> Result<TokenSet> {
+    pub async fn import(&self, mut tokens: ImportedTokens) -> Result<TokenSet> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
+        if !registration.service.prefixes_site() {
+            tokens.site = None;
+        }
         if let Some(imported) = TokenSet::imported(&registration.owner, &tokens, clock.now())? {
             return Ok(imported);
         }

@@ -117,13 +117,13 @@ impl fmt::Display for SessionEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refreshed { key } => write!(f, "{key:?}: session refreshed"),
-            Self::RefreshFailed { key, error } => write!(f, "{key:?}: refresh failed, will be retried: {error}"),
-            Self::LoginRequired { key, error } => write!(f, "{key:?}: login required: {error}"),
+            Self::RefreshFailed { key, error } => write!(f, "{key:?}: refresh failed, will be retried: {error:#}"),
+            Self::LoginRequired { key, error } => write!(f, "{key:?}: login required: {error:#}"),
             Self::Expiring { key, at } => {
                 write!(f, "{key:?}: session expires on {at}: ask the user to log in again before then")
             }
-            Self::SaveFailed { key, error } => write!(f, "{key:?}: new tokens not stored, will be retried: {error}"),
-            Self::SweepFailed { error } => write!(f, "keep-alive sweep failed: {error}"),
+            Self::SaveFailed { key, error } => write!(f, "{key:?}: new tokens not stored, will be retried: {error:#}"),
+            Self::SweepFailed { error } => write!(f, "keep-alive sweep failed: {error:#}"),
         }
     }
 }

@@ -232,10 +232,7 @@ impl TokenStore for FileStore {
 
     async fn save(&self, key: &TokenKey, entry: &Entry, expect: Precondition) -> Result<WriteOutcome> {
         let record = record::write(key, entry);
-        if record.len() > MAX_LEN {
-            let message = format!("session is too large: {} bytes exceed the limit of {MAX_LEN}", record.len());
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        check_length(record.len())?;
         let change = move |slot: &EntryFile| {
             let kept = slot.read_or_set_aside()?;
             if !expect.matches(kept.map(|kept| kept.head.revision())) {
@@ -252,7 +249,9 @@ impl TokenStore for FileStore {
             let Some(kept) = slot.read_or_set_aside()?.filter(|kept| kept.head.revision() == expected) else {
                 return Ok(WriteOutcome::Conflict);
             };
-            slot.replace(&record::write(slot.key(), &Entry { head, ..kept })).map(|()| WriteOutcome::Committed)
+            let record = record::write(slot.key(), &Entry { head, ..kept });
+            check_length(record.len())?;
+            slot.replace(&record).map(|()| WriteOutcome::Committed)
         };
         self.change(&self.slot(key), change).await
     }
@@ -289,6 +288,14 @@ impl TokenIndex for FileStore {
         })
         .await
     }
+}
+
+fn check_length(length: usize) -> Result<()> {
+    if length <= MAX_LEN {
+        return Ok(());
+    }
+    let message = format!("session is too large: {length} bytes exceed the limit of {MAX_LEN}");
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 /// Removes abandoned temporary files once a day. The caller holds the lock.

@@ -56,12 +56,9 @@ impl CodePage {
 /// Returns the final page as HTML.
 pub(super) fn done(is_yes: bool) -> String {
     let (title, text) = if is_yes {
-        ("Your device is signed in", "AuthorizationResponse to your device. You can close this window.")
+        ("Your device is signed in", "Return to your device. You can close this window.")
     } else {
-        (
-            "Your device is not signed in",
-            "You denied access. AuthorizationResponse to your device. You can close this window.",
-        )
+        ("Your device is not signed in", "You denied access. Return to your device. You can close this window.")
     };
     Document { title, body: &format!("<h1>{title}</h1><p>{text}</p>") }.html()
 }

@@ -24,12 +24,12 @@ impl FormPostPage {
             format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
         };
         let body = format!(
-            "<h1>AuthorizationResponse to the application</h1><p>Press Continue to send the response.</p>\
+            "<h1>Return to the application</h1><p>Press Continue to send the response.</p>\
              <form method=\"post\" action=\"{action}\">{fields}\
              <div class=\"actions\"><button type=\"submit\" class=\"main\">Continue</button></div></form>",
             action = escape(&self.action),
             fields = self.fields.iter().map(field).collect::<String>(),
         );
-        Document { title: "AuthorizationResponse to the application", body: &body }.html()
+        Document { title: "Return to the application", body: &body }.html()
     }
 }

@@ -99,8 +99,12 @@ impl MockWebex {
     ///
     /// Faults apply in the order in which they were added: to the next response, the next few, or
     /// all until the fault is cleared. A request receives the oldest fault that covers its
-    /// endpoint. Named faults, such as [`IdTokenFault`](crate::testing::IdTokenFault), wait for the
-    /// next response that would be a success.
+    /// endpoint.
+    ///
+    /// Named faults, such as [`IdTokenFault`](crate::testing::IdTokenFault), apply to the next
+    /// response that would be a success. They form a sequence per kind: they do not wait
+    /// for other faults at the same endpoint, and other faults do not wait for them. If another
+    /// fault discards that response, the named fault is used up as well.
     ///
     /// # Example
     ///

@@ -1,7 +1,6 @@
 //! Tokens that were obtained outside this crate.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Map;
 
@@ -47,7 +46,7 @@ impl ImportedTokens {
         Self { refresh_token, refresh_token_expires_at: None, access_token: None, scopes: Scopes::new(), site: None }
     }
 
-    /// Sets the access token and its expiry. An expired token is refreshed on first use.
+    /// Sets the access token and its expiry. An expired token is ignored.
     pub fn access_token(mut self, token: AccessToken, expires_at: UnixTime) -> Self {
         self.access_token = Some((token, expires_at));
         self
@@ -75,23 +74,23 @@ impl ImportedTokens {
 }
 
 impl TokenSet {
-    /// Creates a token set from imported tokens, or returns `None` if there is no access token.
+    /// Creates a token set from imported tokens, or returns `None` if there is no valid access
+    /// token.
     pub(crate) fn imported(owner: &Arc<Owner>, tokens: &ImportedTokens, now: UnixTime) -> Result<Option<Self>> {
         tokens.site.as_deref().map_or(Ok(()), check_site_name)?;
-        let Some((access_token, expires_at)) = tokens.access_token.clone() else { return Ok(None) };
+        let valid = |(_, expires_at): &(AccessToken, UnixTime)| *expires_at > now;
+        let Some((access_token, expires_at)) = tokens.access_token.clone().filter(valid) else { return Ok(None) };
         let set = Self {
             owner: Arc::clone(owner),
             access_token,
             expires_at: Some(expires_at),
             refresh_token: None,
-            refresh_token_expires_at: tokens.refresh_token_expires_at,
+            refresh_token_expires_at: None,
             states_refresh_end: false,
             granted: None,
             asked: Scopes::new(),
             id_token: None,
-            // A token that expires before it is received would be taken for one that the server
-            // issued with a wrong clock.
-            received_at: now.min(expires_at - Duration::from_secs(60)),
+            received_at: now,
             account: Account::default(),
             exchange: None,
             extra: Map::new(),
@@ -103,7 +102,11 @@ impl TokenSet {
     /// Adds the values that only the imported tokens contain: the refresh token (unless a response
     /// replaced it), the scopes, and the site.
     pub(crate) fn completed_by(mut self, tokens: &ImportedTokens) -> Self {
-        self.refresh_token.get_or_insert_with(|| tokens.refresh_token.clone());
+        let is_imported =
+            self.refresh_token.get_or_insert_with(|| tokens.refresh_token.clone()) == &tokens.refresh_token;
+        if is_imported && self.refresh_token_expires_at.is_none() {
+            self.refresh_token_expires_at = tokens.refresh_token_expires_at;
+        }
         if self.granted.is_none() && !tokens.scopes.is_empty() {
             self.granted = Some(tokens.scopes.clone());
         }

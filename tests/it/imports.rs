@@ -56,7 +56,7 @@ async fn import_with_access_token_sends_no_request() {
 }
 
 #[tokio::test]
-async fn import_of_an_expired_access_token_is_refreshed_on_first_use() {
+async fn import_of_an_expired_access_token_refreshes_it() {
     let (mock, clock, webex) = start().await;
     let tokens = log_in(&mock, &webex, "jane@example.com").await;
     clock.set(tokens.expires_at().unwrap() + HOUR);
@@ -150,4 +150,34 @@ async fn request_scopes_adds_to_the_granted_ones_and_names_the_user() {
     let scopes = value("scope").unwrap();
     assert!(scopes.contains("spark:all") && scopes.contains("spark:rooms_read"), "{scopes}");
     assert_eq!(value("login_hint").as_deref(), Some("jane@example.com"));
+}
+
+#[tokio::test]
+async fn stated_expiry_of_an_imported_refresh_token_is_kept_if_the_response_has_none() {
+    let (mock, _clock, webex) = start().await;
+    let tokens = log_in(&mock, &webex, "jane@example.com").await;
+    let silent = Fault::edit(|json| {
+        json.as_object_mut().unwrap().retain(|name, _| !name.starts_with("refresh_token"));
+    });
+    mock.on(MockEndpoint::Refresh).respond_with(silent);
+    let end = NOW + HOUR * 24 * 30;
+    let imported = ImportedTokens::new(tokens.refresh_token().unwrap().clone()).refresh_token_expires_at(end);
+
+    let imported = webex.import(imported).await.unwrap();
+
+    assert_eq!(imported.refresh_token_expires_at(), Some(end));
+}
+
+#[tokio::test]
+async fn expired_import_over_a_session_with_a_known_person_is_refreshed_before_the_accounts_are_compared() {
+    let (mock, clock, webex) = start().await;
+    let tokens = log_in(&mock, &webex, "jane@example.com").await;
+    let manager = TokenManager::new(webex, MemoryStore::new()).unwrap();
+    let session = manager.put(&key("jane"), tokens.clone()).await.unwrap();
+    session.person().await.unwrap();
+    clock.set(tokens.expires_at().unwrap() + HOUR);
+
+    let session = manager.import(&key("jane"), exported(&tokens)).await.unwrap();
+
+    assert_ne!(&session.access_token().await.unwrap(), tokens.access_token());
 }
