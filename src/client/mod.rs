@@ -349,11 +349,9 @@ impl WebexOAuth {
     /// # Panics
     ///
     /// Panics if the time or I/O driver of the Tokio runtime is disabled.
-    pub async fn import(&self, mut tokens: ImportedTokens) -> Result<TokenSet> {
+    pub async fn import(&self, tokens: ImportedTokens) -> Result<TokenSet> {
         let Inner { registration, clock, limits, .. } = &*self.inner;
-        if !registration.service.prefixes_site() {
-            tokens.site = None;
-        }
+        let tokens = tokens.checked(&registration.service)?;
         if let Some(imported) = TokenSet::imported(&registration.owner, &tokens, clock.now())? {
             return Ok(imported);
         }

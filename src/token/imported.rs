@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::registration::Owner;
 use crate::scope::Scopes;
 use crate::secret::{AccessToken, RefreshToken};
+use crate::service::Service;
 
 /// Tokens that were obtained outside this crate, for
 /// [`TokenManager::import`](crate::TokenManager::import).
@@ -71,13 +72,19 @@ impl ImportedTokens {
         self.site = Some(site.into());
         self
     }
+
+    /// Checks the site, and drops it if the service does not use it.
+    pub(crate) fn checked(mut self, service: &Service) -> Result<Self> {
+        self.site.as_deref().map_or(Ok(()), check_site_name)?;
+        self.site = self.site.filter(|_| service.prefixes_site());
+        Ok(self)
+    }
 }
 
 impl TokenSet {
     /// Creates a token set from imported tokens, or returns `None` if there is no valid access
     /// token.
     pub(crate) fn imported(owner: &Arc<Owner>, tokens: &ImportedTokens, now: UnixTime) -> Result<Option<Self>> {
-        tokens.site.as_deref().map_or(Ok(()), check_site_name)?;
         let valid = |(_, expires_at): &(AccessToken, UnixTime)| *expires_at > now;
         let Some((access_token, expires_at)) = tokens.access_token.clone().filter(valid) else { return Ok(None) };
         let set = Self {
