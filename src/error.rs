@@ -494,7 +494,8 @@ impl fmt::Display for Error {
         if f.alternate() {
             let mut cause = self.source();
             while let Some(error) = cause {
-                write!(f, ": {error}")?;
+                // A line break in a cause must not begin a new line of a log.
+                write!(f, ": {}", error.to_string().replace(char::is_control, " "))?;
                 cause = error.source();
             }
         }
@@ -550,7 +551,7 @@ mod tests {
         #[derive(Debug, thiserror::Error)]
         #[error("outer cause")]
         struct Outer(#[source] std::io::Error);
-        let cause = Outer(std::io::Error::other("inner cause"));
+        let cause = Outer(std::io::Error::other("inner\ncause"));
         let error = Error::new(ErrorKind::Store, "token store failed").with_source(cause);
         assert_eq!(error.to_string(), "token store failed");
         assert_eq!(format!("{error:#}"), "token store failed: outer cause: inner cause");

@@ -188,9 +188,13 @@ impl Head {
             v: u64,
         }
 
-        let unreadable = |source| {
-            Error::new(ErrorKind::CorruptEntry, "corrupt session head: invalid JSON; restore the entry or remove it")
-                .with_source(source)
+        // The message of serde_json is left out: it may quote what a store returned in place of a head.
+        let unreadable = |error: serde_json::Error| {
+            let (line, column) = (error.line(), error.column());
+            let message = format!(
+                "corrupt session head: unreadable at line {line}, column {column}; restore the entry or remove it"
+            );
+            Error::new(ErrorKind::CorruptEntry, message)
         };
         let Versioned { v } = serde_json::from_str(text).map_err(unreadable)?;
         if v != VERSION {
@@ -428,9 +432,11 @@ mod tests {
             (text[..20].to_owned(), "corrupt session head"),
             (text.replace("\"revision\":\"", "\"revision\":\"+"), "corrupt session head"),
             (String::new(), "corrupt session head"),
+            (text.replace("\"generation\":0", "\"generation\":\"hunter2\""), "corrupt session head"),
         ] {
             let error = Head::from_text(&bad).unwrap_err();
             assert!(error.kind() == ErrorKind::CorruptEntry && error.to_string().contains(hint), "{error}");
+            assert!(!format!("{error:?} {error:#?}").contains("hunter2"), "{error:?}");
         }
     }
 

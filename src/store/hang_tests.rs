@@ -40,6 +40,12 @@ impl Hang {
         });
         Self { entered, release, _fault: fault }
     }
+
+    /// Waits until another read hangs.
+    async fn reached(self) -> Self {
+        let entered = tokio::task::spawn_blocking(move || self.entered.recv_timeout(LIMIT).map(|()| self));
+        entered.await.unwrap().unwrap()
+    }
 }
 
 #[tokio::test]
@@ -116,8 +122,7 @@ async fn change_behind_one_that_hangs_counts_its_wait() {
         let (store, seen) = (store.clone(), Precondition::Revision(kept.head.revision()));
         async move { store.delete(&key(), seen).await }
     });
-    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
-    let hang = entered.await.unwrap().unwrap();
+    let hang = hang.reached().await;
 
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(20));
     let changed = tokio::time::timeout(LIMIT, hasty.save(&key(), &entry(), Precondition::Absent)).await;
@@ -141,14 +146,12 @@ async fn change_that_hangs_is_waited_for_beyond_the_limit_of_its_lock() {
         let store = store.clone();
         async move { store.delete(&key(), Precondition::Absent).await }
     });
-    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
-    let hang = entered.await.unwrap().unwrap();
+    let hang = hang.reached().await;
     let hasty = store.clone().with_lock_timeout(Duration::from_millis(500));
     let mut second = tokio::spawn(async move { hasty.delete(&key(), Precondition::Absent).await });
     tokio::task::yield_now().await;
     hang.release.send(()).unwrap();
-    let entered = tokio::task::spawn_blocking(move || hang.entered.recv_timeout(LIMIT).map(|()| hang));
-    let hang = entered.await.unwrap().expect("the second has begun");
+    let hang = hang.reached().await;
     let ended = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
     assert!(ended.is_err(), "what has begun is not given up, and its outcome is waited for: {ended:?}");
     drop(hang.release);

@@ -352,7 +352,7 @@ mod tests {
     use super::*;
     use crate::clock::{ManualClock, UnixTime};
 
-    /// How long anything may take before a test fails: far more than it needs on a busy host.
+    /// The time limit for each step of a test: far more than it needs on a busy host.
     const LIMIT: Duration = Duration::from_secs(120);
 
     fn is_running(locks: &Locks, place: &EntryPath) -> bool {

@@ -7,7 +7,7 @@
 use crate::testing::authorize::{self, Granted, Turned};
 use crate::testing::consent_page::ConsentPage;
 use crate::testing::device;
-use crate::testing::devices::Answer;
+use crate::testing::devices::Decision;
 use crate::testing::exchange::{Body, Fields, Request};
 use crate::testing::pages::Page;
 use crate::testing::prompt::Next;
@@ -145,7 +145,7 @@ fn answer(id: &str, signed_in: SignedIn, is_yes: bool, state: &mut State, moment
         }
         Some(Purpose::Device { device_code }) => {
             let SignedIn { user, at } = signed_in;
-            let said = if is_yes { Answer::Yes { user, at } } else { Answer::No };
+            let said = if is_yes { Decision::Approved { user, at } } else { Decision::Denied };
             if !state.devices.answer(&device_code, said, moment.elapsed) {
                 return refusal(ErrorPage::Expired);
             }

@@ -2,7 +2,7 @@
 
 use crate::testing::MockWebex;
 use crate::testing::device;
-use crate::testing::devices::Answer;
+use crate::testing::devices::Decision;
 use crate::testing::endpoint::MockEndpoint;
 
 /// The user of a device, and the polls of the device.
@@ -49,7 +49,7 @@ impl MockWebex {
     #[track_caller]
     pub fn approve_device(&self, user_code: impl AsRef<str>) {
         let at = self.clock.now();
-        self.answer_device(user_code.as_ref(), Answer::Yes { user: 0, at });
+        self.answer_device(user_code.as_ref(), Decision::Approved { user: 0, at });
     }
 
     /// Approves the device login as the user with this e-mail address.
@@ -63,7 +63,7 @@ impl MockWebex {
     #[track_caller]
     pub fn approve_device_as(&self, user_code: impl AsRef<str>, email: impl AsRef<str>) {
         let (user, at) = (self.user(email.as_ref()), self.clock.now());
-        self.answer_device(user_code.as_ref(), Answer::Yes { user, at });
+        self.answer_device(user_code.as_ref(), Decision::Approved { user, at });
     }
 
     /// Denies the device login. The next poll of the device returns `access_denied`.
@@ -73,7 +73,7 @@ impl MockWebex {
     /// Panics under the same conditions as [`approve_device`](Self::approve_device).
     #[track_caller]
     pub fn deny_device(&self, user_code: impl AsRef<str>) {
-        self.answer_device(user_code.as_ref(), Answer::No);
+        self.answer_device(user_code.as_ref(), Decision::Denied);
     }
 
     /// Returns the number of polls by devices, including failed ones.
@@ -85,7 +85,7 @@ impl MockWebex {
 
     #[track_caller]
     #[expect(clippy::panic, reason = "an unknown user code is a mistake in the test")]
-    fn answer_device(&self, user_code: &str, answer: Answer) {
+    fn answer_device(&self, user_code: &str, answer: Decision) {
         let elapsed = self.clock.elapsed();
         let mut state = self.state();
         let Some((device_code, device)) = state.devices.waiting(user_code, elapsed) else {

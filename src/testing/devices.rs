@@ -26,14 +26,14 @@ pub(super) struct Device {
     expires: Duration,
     interval: Duration,
     polled: Option<Duration>,
-    answer: Option<Answer>,
+    answer: Option<Decision>,
 }
 
 /// The user's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Yes { user: usize, at: UnixTime },
-    No,
+pub(super) enum Decision {
+    Approved { user: usize, at: UnixTime },
+    Denied,
 }
 
 /// The result of a poll.
@@ -130,7 +130,7 @@ impl Devices {
     }
 
     /// Records the user's decision. Returns `false` if the login is no longer pending.
-    pub(super) fn answer(&mut self, device_code: &str, answer: Answer, elapsed: Duration) -> bool {
+    pub(super) fn answer(&mut self, device_code: &str, answer: Decision, elapsed: Duration) -> bool {
         let waiting = self.by_code.get_mut(device_code).filter(|device| device.is_waiting(elapsed));
         waiting.map(|device| device.answer = Some(answer)).is_some()
     }
@@ -142,12 +142,12 @@ impl Devices {
             return Found::Dead;
         };
         match device.answer {
-            Some(Answer::Yes { user, at }) => {
+            Some(Decision::Approved { user, at }) => {
                 let scopes = device.scopes.clone();
                 self.by_code.remove(device_code);
                 Found::Granted { user, at, scopes }
             }
-            Some(Answer::No) => Found::Denied,
+            Some(Decision::Denied) => Found::Denied,
             None => device.poll(elapsed),
         }
     }

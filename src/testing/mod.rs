@@ -176,7 +176,7 @@
 //   shows them. `device` has the device grant and `verify` its verification page. `token`,
 //   `open_id`, and `logout` are the other endpoints.
 // - `pages` are the HTML pages, each a `document`.
-// - `faults` are the named faults, each kind in its own file. `script` has the signing keys.
+// - `faults` are the named faults, each kind in its own file. `key_rotation` has the signing keys.
 // - `answering` selects the response. A `fault` in `orders` for the `endpoint` applies the
 //   overrides in `dress` and the delivery in `fate` to a `raw` response. Every `request` is logged
 //   in the `ledger`, which `count` and `expect` read.
@@ -259,7 +259,7 @@ mod integration;
 mod builder;
 mod answer;
 mod device_answer;
-mod script;
+mod key_rotation;
 mod count;
 mod addresses;
 

@@ -818,8 +818,8 @@ async fn saving_again_pauses_and_is_said_once() {
     assert_eq!(said.load(Ordering::SeqCst), 1);
 }
 
-#[test]
-fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
+/// Jane's session, whose new access token is only in memory because the store fails. The runtime of its refresh has ended.
+fn unsaved() -> (tokio::runtime::Runtime, Failing, MockWebex, ManualClock, TokenManager, Session, AccessToken) {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let failing = Failing::new(MemoryStore::new());
@@ -827,7 +827,12 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
     clock.advance(FORTNIGHT);
     failing.fail_writes_after(1);
     let new = first.block_on(session.access_token()).unwrap();
-    drop(first);
+    (second, failing, mock, clock, manager, session, new)
+}
+
+#[test]
+fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
+    let (second, failing, mock, clock, manager, session, new) = unsaved();
     failing.heal();
 
     clock.advance(Duration::from_secs(31));
@@ -841,14 +846,8 @@ fn tokens_that_only_memory_has_survive_the_runtime_they_came_on() {
 
 #[test]
 fn unsaved_tokens_survive_a_removal_that_fails_without_a_handle_of_the_session() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (first, second) = (runtime(), runtime());
-    let failing = Failing::new(MemoryStore::new());
-    let (mock, clock, manager, session) = first.block_on(kept(failing.clone()));
-    clock.advance(FORTNIGHT);
-    failing.fail_writes_after(1);
-    let new = first.block_on(session.access_token()).unwrap();
-    drop((first, session));
+    let (second, failing, mock, _clock, manager, session, new) = unsaved();
+    drop(session);
 
     second.block_on(manager.remove(&key("jane"))).unwrap_err();
     failing.heal();

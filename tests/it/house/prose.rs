@@ -190,6 +190,13 @@ fn source_lines(path: &str, text: &str, faults: &mut Vec<String>) -> syn::Result
             faults.push(format!("{path}:{line}: the documentation of `{name}` begins with {verb:?}, no listed verb"));
         }
     });
+    for item in &file.items {
+        if let Item::Enum(item) = item
+            && item.variants.iter().any(|variant| variant.ident == "Yes" || variant.ident == "No")
+        {
+            faults.push(format!("{path}: `{}` has a variant `Yes` or `No`: name what it means", item.ident));
+        }
+    }
     let (tokens, _) = without_tests(syn::parse_str(text)?);
     let mut found = Vec::new();
     collect(tokens, &mut found);
@@ -294,12 +301,13 @@ fn beginnings_and_long_doc_code_are_found() {
     let long = "x".repeat(93);
     let text = format!(
         "impl T {{\n/// Whether it works.\npub fn a() {{}}\n/// Returns it.\n///\n/// ```\n/// {long}\n/// # {long}\n/// ```\n\
-         pub fn b() {{}}\n/// It works.\nfn c() {{}}\n}}"
+         pub fn b() {{}}\n/// It works.\nfn c() {{}}\n}}\nenum E {{ Yes, Maybe }}"
     );
     let mut faults = Vec::new();
     let lines = source_lines("src/t.rs", &text, &mut faults).unwrap();
     assert_eq!(lines.len(), 4, "{lines:?}");
-    assert_eq!(faults.len(), 3, "{faults:?}");
-    assert!(faults[0].contains("`a` begins with \"Whether\"") && faults[1].contains("begins with \"whether\""));
-    assert!(faults[2].contains("doc code of 93 columns"));
+    assert_eq!(faults.len(), 4, "{faults:?}");
+    assert!(faults[0].contains("`a` begins with \"Whether\"") && faults[2].contains("begins with \"whether\""));
+    assert!(faults[1].contains("`E` has a variant"), "{faults:?}");
+    assert!(faults[3].contains("doc code of 93 columns"));
 }
